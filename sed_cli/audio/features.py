@@ -1,0 +1,173 @@
+"""Waveform to mel or log-mel spectrogram, by torchlibrosa or by torchaudio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sed_cli.audio.torchaudio_import import import_torchaudio
+from sed_cli.errors import DataError
+
+FLOOR = 1e-10  # of the mel power before the logarithm: -100 dB
+_BLOCK_FRAMES = 4096  # frames transformed at once, so that memory does not grow with the recording
+
+
+class LogMel(nn.Module):
+    """(Log-)mel power spectrogram with centred frames: frame t lies around sample t * hop_length.
+
+    The Hann window, the Slaney mel scale and normalisation, and reflection at both ends are those
+    of librosa's defaults; both back ends give the same numbers (to about 1e-4 dB). It has no
+    trainable weights and nothing in its ``state_dict``.
+
+    Args:
+        sample_rate: of the waveforms, in Hz.
+        window_length: in samples, at most ``n_fft``.
+        hop_length: samples from one frame to the next.
+        n_fft: length of the transform in samples.
+        n_mels: M, number of mel bands.
+        f_min: lowest frequency of the bands, in Hz.
+        f_max: highest, in Hz; ``None``: half the sample rate.
+        is_log: 10 * log10 of the power, floored at 1e-10; else the power itself.
+        backend: ``torchlibrosa`` (a DFT by convolution, as in the tutorial) or ``torchaudio``
+            (an FFT: several times faster).
+
+    Raises:
+        ValueError: if ``backend`` is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 16000,
+        window_length: int = 1024,
+        hop_length: int = 512,
+        n_fft: int = 2048,
+        n_mels: int = 40,
+        f_min: float = 0.0,
+        f_max: float | None = None,
+        is_log: bool = True,
+        backend: str = "torchlibrosa",
+    ) -> None:
+        super().__init__()
+        if backend not in _SPECTROGRAMS:
+            raise ValueError(f"backend={backend!r}: expected one of {', '.join(_SPECTROGRAMS)}")
+        self.sample_rate = sample_rate
+        self.hop_length = hop_length
+        self.n_fft = n_fft
+        self.n_mels = n_mels
+        self.is_log = is_log
+        top = sample_rate / 2 if f_max is None else f_max
+        transform = _SPECTROGRAMS[backend](
+            sample_rate, n_fft, window_length, hop_length, n_mels, f_min, top
+        )
+        # Kept out of parameters and state_dict: torchlibrosa's DFT alone is 4.2 M frozen weights.
+        self._transform = [transform]
+
+    def n_frames(self, n_samples: int) -> int:
+        """T for a waveform of ``n_samples``."""
+        return 1 + n_samples // self.hop_length
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Transform waveforms.
+
+        Args:
+            waveform: float32 (B, n_samples), full scale at -1 and 1, at ``sample_rate``.
+
+        Returns:
+            Float32 (B, 1, T, M) with T = 1 + n_samples // hop_length: in dB, or power.
+
+        Raises:
+            DataError: if there are no samples.
+            ValueError: if ``waveform`` is not two-dimensional.
+        """
+        if waveform.ndim != 2:
+            raise ValueError(f"waveform of shape {tuple(waveform.shape)}: expected (B, n_samples)")
+        if not waveform.shape[1]:
+            raise DataError("a waveform without samples has no features")
+        transform = self._transform[0].to(waveform.device)
+        n_frames = self.n_frames(waveform.shape[1])
+        padded = self._reflect(waveform)
+        blocks = []
+        with torch.no_grad():
+            for first in range(0, n_frames, _BLOCK_FRAMES):
+                count = min(_BLOCK_FRAMES, n_frames - first)
+                start = first * self.hop_length
+                stop = start + (count - 1) * self.hop_length + self.n_fft
+                blocks.append(transform(padded[:, start:stop])[:, :count])  # (B, count, M)
+        mel = torch.cat(blocks, dim=1).unsqueeze(1)  # (B, 1, T, M)
+        return 10.0 * torch.log10(mel.clamp_min(FLOOR)) if self.is_log else mel
+
+    def _reflect(self, waveform: Tensor) -> Tensor:
+        half = self.n_fft // 2
+        if waveform.shape[1] <= half:  # too short to be mirrored: silence follows it
+            waveform = F.pad(waveform, (0, half + 1 - waveform.shape[1]))
+        return F.pad(waveform, (half, half), mode="reflect")
+
+
+Transform = Callable[[int, int, int, int, int, float, float], nn.Module]
+
+
+class _TorchlibrosaMel(nn.Module):
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        window_length: int,
+        hop_length: int,
+        n_mels: int,
+        f_min: float,
+        f_max: float,
+    ) -> None:
+        super().__init__()
+        from torchlibrosa.stft import LogmelFilterBank, Spectrogram
+
+        self.spectrogram = Spectrogram(
+            n_fft=n_fft, hop_length=hop_length, win_length=window_length, center=False
+        )
+        self.bank = LogmelFilterBank(
+            sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max, is_log=False
+        )
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        mel: Tensor = self.bank(self.spectrogram(waveform))  # (B, n) -> (B, 1, T, M)
+        return mel[:, 0]
+
+
+class _TorchaudioMel(nn.Module):
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        window_length: int,
+        hop_length: int,
+        n_mels: int,
+        f_min: float,
+        f_max: float,
+    ) -> None:
+        super().__init__()
+        self.mel = import_torchaudio("transforms").MelSpectrogram(
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            win_length=window_length,
+            hop_length=hop_length,
+            f_min=f_min,
+            f_max=f_max,
+            n_mels=n_mels,
+            power=2.0,
+            center=False,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        mel: Tensor = self.mel(waveform)  # (B, n) -> (B, M, T)
+        return mel.transpose(1, 2)
+
+
+_SPECTROGRAMS: dict[str, Transform] = {
+    "torchlibrosa": _TorchlibrosaMel,
+    "torchaudio": _TorchaudioMel,
+}

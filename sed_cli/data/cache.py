@@ -1,0 +1,105 @@
+"""What is made once and kept: generated recordings and log-mel features.
+
+Everything in the cache is named by a hash of all that it was made from, written to a temporary
+name and moved into place: an interrupted or concurrent run leaves nothing half-made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+import torch
+from numpy.typing import NDArray
+
+from sed_cli.audio import LogMel, read_audio
+from sed_cli.errors import UserError
+from sed_cli.schema import FeatureConfig
+
+_FEATURE_VERSION = 1  # raise it when the numbers of a feature change
+
+
+def cache_root(cache_dir: str | None) -> Path:
+    """Folder of the cache: ``cache_dir``, else ``$SEDTF_CACHE``, else the user's cache folder.
+
+    Raises:
+        UserError: if it cannot be written to.
+    """
+    root = Path(
+        cache_dir or os.environ.get("SEDTF_CACHE") or platformdirs.user_cache_path("sedtf")
+    ).expanduser()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{root}: cannot be made for the cache ({error.strerror}); "
+            f"set data.cache_dir or SEDTF_CACHE to a folder you may write to"
+        ) from error
+    return root
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """Hash of a mapping of plain values, in hexadecimal, independent of the order of its keys."""
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Hash of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+class FeatureCache:
+    """Features of audio files, computed once and memory-mapped after that.
+
+    Args:
+        root: folder of the cache.
+        feature: settings of the features; with the audio's content they name the entry.
+    """
+
+    def __init__(self, root: Path, feature: FeatureConfig) -> None:
+        self._folder = root / "features"
+        self._settings = asdict(feature)
+        self._log_mel: LogMel | None = None
+
+    def load(self, path: Path) -> tuple[NDArray[np.float32], str]:
+        """Return the features of an audio file, read-only (T, M), and the hash of its content.
+
+        Raises:
+            DataError: if the file cannot be read as audio.
+        """
+        content = file_digest(path)
+        name = digest({"audio": content, "version": _FEATURE_VERSION, **self._settings})
+        entry = self._folder / name[:2] / f"{name}.npy"
+        if not entry.is_file():
+            _save_array(entry, self._compute(path))
+        features: NDArray[np.float32] = np.load(entry, mmap_mode="r")
+        return features, content
+
+    def _compute(self, path: Path) -> NDArray[np.float32]:
+        if self._log_mel is None:
+            self._log_mel = LogMel(**self._settings)
+        waveform = torch.from_numpy(read_audio(path, self._log_mel.sample_rate))
+        log_mel: NDArray[np.float32] = self._log_mel(waveform[None])[0, 0].numpy()  # (T, M)
+        return log_mel
+
+
+def _save_array(entry: Path, array: NDArray[np.float32]) -> None:
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=entry.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, array)
+        os.replace(temporary, entry)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,243 @@
+"""Who follows whom, and when: class syntax, chains of events, and the scenes made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.data.soundscapes.sources import EventSource, SourceEvent
+from sed_cli.data.soundscapes.voices import audible_span, fade_edges
+
+FIRST_SUCCESSOR_SHARE = 0.75
+"""Of the part of a row that the syntax rules, what goes to the first of the two successors."""
+
+GAP_SPREAD = 0.35
+"""Standard deviation of the logarithm of a gap about its class's typical one."""
+
+LONGEST_FIRST_WAIT_S = 2.0
+"""A chain's first event starts within this time of the recording's start."""
+
+SHORTEST_REMAINDER_S = 0.1
+"""An event needs this much room before the recording's end; it is cut there if it is longer."""
+
+SEPARATION_S = 0.15
+"""Events of one class in different chains keep this distance: closer, they would be heard as one
+and an annotation of two would be untrue."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Syntax:
+    """A first-order class syntax.
+
+    Args:
+        classes: K labels.
+        transition: ``(K, K)``; row i is the distribution of the class that follows class i. Rows
+            sum to 1; of drawn ones columns do too, so that all classes are equally frequent.
+        gap_s: ``(K,)``; typical silence after an event of each class, in seconds.
+    """
+
+    classes: tuple[str, ...]
+    transition: NDArray[np.float64]
+    gap_s: NDArray[np.float64]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return classes, transition rows and gaps as plain lists."""
+        return {
+            "classes": list(self.classes),
+            "transition": self.transition.tolist(),
+            "gap_s": self.gap_s.tolist(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedEvent:
+    """A source event in its place.
+
+    Args:
+        source: the event, cut where the recording ends.
+        onset: its first sample in the recording.
+        chain: the chain it belongs to, from 0.
+        snr_db: mean power over that of the background, both over the event's interval.
+    """
+
+    source: SourceEvent
+    onset: int
+    chain: int
+    snr_db: float
+
+    @property
+    def offset(self) -> int:
+        """The sample after its last one."""
+        return self.onset + len(self.source.waveform)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """The events of one recording, by onset.
+
+    Args:
+        events: sorted by onset; events of one chain never overlap, nor do events of one class.
+        n_samples: length of the recording.
+        sample_rate: in Hz.
+    """
+
+    events: tuple[PlacedEvent, ...]
+    n_samples: int
+    sample_rate: int
+
+
+def draw_syntax(
+    classes: tuple[str, ...],
+    *,
+    strength: float,
+    gap_s: tuple[float, float],
+    rng: np.random.Generator,
+) -> Syntax:
+    """Draw who mostly follows whom.
+
+    Each class gets two successors: the first by a random cycle through all classes, the second by
+    a random permutation that agrees with the first nowhere and leaves no class in its place (with
+    fewer than three classes there is no such thing, and it is the class itself). Row = strength *
+    (3/4 first + 1/4 second) + (1 - strength) * uniform.
+
+    Args:
+        classes: K labels, at least one.
+        strength: in [0, 1]; see :class:`.SoundscapeSettings`.
+        gap_s: range of the classes' typical gaps in seconds, drawn uniformly.
+        rng: where the draws come from.
+    """
+    n_classes = len(classes)
+    identity = np.arange(n_classes)
+    cycle = rng.permutation(n_classes)
+    first = np.empty(n_classes, dtype=int)
+    first[cycle] = np.roll(cycle, -1)
+    second = identity
+    if n_classes >= 3:
+        while (second == identity).any() or (second == first).any():
+            second = rng.permutation(n_classes)
+    ruled = np.zeros((n_classes, n_classes))
+    ruled[identity, first] += FIRST_SUCCESSOR_SHARE
+    ruled[identity, second] += 1.0 - FIRST_SUCCESSOR_SHARE
+    return Syntax(
+        classes=classes,
+        transition=strength * ruled + (1.0 - strength) / n_classes,
+        gap_s=rng.uniform(*gap_s, size=n_classes),
+    )
+
+
+def compose_scene(
+    source: EventSource,
+    syntax: Syntax,
+    *,
+    split: str,
+    n_samples: int,
+    sample_rate: int,
+    polyphony: int,
+    snr_db: tuple[float, float],
+    empty_fraction: float,
+    stream: np.random.SeedSequence,
+) -> Scene:
+    """Compose one recording of one to ``polyphony`` independent chains, or of none.
+
+    Args:
+        source: where the events come from.
+        syntax: over classes of ``source``.
+        split: handed to ``source``.
+        n_samples: length of the recording.
+        sample_rate: in Hz.
+        polyphony: most chains, and so the most events at once.
+        snr_db: range of the events' signal-to-noise ratios, drawn uniformly in dB.
+        empty_fraction: probability of a recording without events.
+        stream: origin of all that is random here; every chain and event has its own branch.
+    """
+    rng = _branch(stream)
+    n_chains = 0 if rng.random() < empty_fraction else int(rng.integers(1, polyphony + 1))
+    placed: list[PlacedEvent] = []
+    for chain in range(n_chains):
+        composer = _ChainComposer(
+            source, syntax, split, n_samples, sample_rate, snr_db, _child(stream, chain)
+        )
+        placed += composer.compose(chain, placed)
+    events = tuple(sorted(placed, key=lambda event: (event.onset, event.chain)))
+    return Scene(events=events, n_samples=n_samples, sample_rate=sample_rate)
+
+
+@dataclass(frozen=True)
+class _ChainComposer:
+    """What stays the same along one chain."""
+
+    source: EventSource
+    syntax: Syntax
+    split: str
+    n_samples: int
+    sample_rate: int
+    snr_db: tuple[float, float]
+    stream: np.random.SeedSequence
+
+    def compose(self, chain: int, others: list[PlacedEvent]) -> list[PlacedEvent]:
+        """Return the chain's events; ``others`` are those already placed by other chains.
+
+        Whether there is room for one more event depends on where the last one ended and on its
+        gap, hardly on the class that comes next: the end of the recording must not prefer short
+        classes, or the transitions heard would not be those of the syntax.
+        """
+        rng = _branch(self.stream)
+        events: list[PlacedEvent] = []
+        label = int(rng.integers(len(self.syntax.classes)))
+        onset = round(rng.uniform(0.0, LONGEST_FIRST_WAIT_S) * self.sample_rate)
+        while self._has_room(onset):
+            drawn = self.source.draw(
+                self.syntax.classes[label], self.split, _child(self.stream, len(events))
+            )
+            onset = self._first_free(onset, drawn, others)
+            if not self._has_room(onset):
+                break
+            event = PlacedEvent(
+                source=self._cut(drawn, onset),
+                onset=onset,
+                chain=chain,
+                snr_db=float(rng.uniform(*self.snr_db)),
+            )
+            events.append(event)
+            gap_s = self.syntax.gap_s[label] * np.exp(GAP_SPREAD * rng.standard_normal())
+            onset = event.offset + round(gap_s * self.sample_rate)
+            label = int(rng.choice(len(self.syntax.classes), p=self.syntax.transition[label]))
+        return events
+
+    def _has_room(self, onset: int) -> bool:
+        return onset + round(SHORTEST_REMAINDER_S * self.sample_rate) <= self.n_samples
+
+    def _first_free(self, onset: int, drawn: SourceEvent, others: list[PlacedEvent]) -> int:
+        """Return the first onset at which no event of the same class in ``others`` is too near."""
+        separation = round(SEPARATION_S * self.sample_rate)
+        same = [event for event in others if event.source.label == drawn.label]
+        for other in sorted(same, key=lambda event: event.onset):
+            ends_before = onset + len(drawn.waveform) + separation <= other.onset
+            starts_after = onset >= other.offset + separation
+            if not (ends_before or starts_after):
+                onset = other.offset + separation
+        return onset
+
+    def _cut(self, drawn: SourceEvent, onset: int) -> SourceEvent:
+        """Return the event as far as it is audible before the recording's end."""
+        room = self.n_samples - onset
+        if len(drawn.waveform) <= room:
+            return drawn
+        _, stop = audible_span(drawn.waveform[:room], self.sample_rate)
+        waveform = fade_edges(drawn.waveform[:stop], self.sample_rate)
+        return SourceEvent(label=drawn.label, waveform=waveform, source_id=drawn.source_id)
+
+
+def _child(stream: np.random.SeedSequence, number: int) -> np.random.SeedSequence:
+    """Return branch ``number`` + 1 of a stream: by key, so that asking twice gives it twice."""
+    return np.random.SeedSequence(stream.entropy, spawn_key=(*stream.spawn_key, number + 1))
+
+
+def _branch(stream: np.random.SeedSequence) -> np.random.Generator:
+    """Return the generator of a stream's own draws: branch 0, which no child has."""
+    return np.random.default_rng(
+        np.random.SeedSequence(stream.entropy, spawn_key=(*stream.spawn_key, 0))
+    )

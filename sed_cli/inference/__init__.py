@@ -1,0 +1,8 @@
+"""Trained detectors: load one, apply it to audio."""
+
+from __future__ import annotations
+
+from sed_cli.inference.checkpoint import load, read_config, resolve_checkpoint, save_detector
+from sed_cli.inference.detector import Detector
+
+__all__ = ["Detector", "load", "read_config", "resolve_checkpoint", "save_detector"]

@@ -1,0 +1,160 @@
+"""Checkpoints: a folder with weights, configuration and classes. Loading one runs no code from it.
+
+``model.safetensors`` holds the weights and the normalisation, ``config.yaml`` the whole
+configuration of the run, ``classes.json`` the labels in the order of the outputs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from omegaconf.errors import OmegaConfBaseException
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sed_cli.audio import LogMel
+from sed_cli.errors import CheckpointError
+from sed_cli.inference.detector import Detector
+from sed_cli.models import CRNN
+from sed_cli.schema import ModelConfig, TrainConfig, build_train_config
+
+WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
+
+
+def make_model(config: ModelConfig, *, n_mels: int, n_classes: int) -> CRNN:
+    """Build the model that a configuration describes."""
+    return CRNN(n_mels=n_mels, n_classes=n_classes, **asdict(config))
+
+
+def save_detector(
+    folder: Path,
+    model: CRNN,
+    config: TrainConfig,
+    classes: Sequence[str],
+    extra: Callable[[Path], None] | None = None,
+) -> None:
+    """Write a checkpoint folder; a reader sees the old one or the new one, whole.
+
+    Args:
+        folder: to be made or replaced.
+        model: its weights and normalisation are written.
+        config: of the run.
+        classes: labels in the order of the outputs.
+        extra: writes what else belongs into the folder that it is given.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-new-"))
+    try:
+        weights = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
+        save_file(weights, new / WEIGHTS)
+        (new / CONFIG).write_text(yaml.safe_dump(asdict(config), sort_keys=False))
+        (new / CLASSES).write_text(json.dumps(list(classes), ensure_ascii=False), encoding="utf-8")
+        if extra is not None:
+            extra(new)
+        new.chmod(0o755)
+        _replace_folder(folder, new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def _replace_folder(folder: Path, new: Path) -> None:
+    """Put ``new`` in the place of ``folder``; between the two renames the old one is at hand."""
+    old = _replaced(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}-old")
+
+
+def resolve_checkpoint(path: str | Path) -> Path:
+    """Find the checkpoint folder that is meant: the folder itself, or the best of a run folder.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    given = Path(path).expanduser()
+    for folder in (given, given / "checkpoints" / "best"):
+        for candidate in (folder, _replaced(folder)):
+            if (candidate / WEIGHTS).is_file():
+                return candidate
+    if not given.exists():
+        raise CheckpointError(f"checkpoint={path}: no such folder")
+    raise CheckpointError(
+        f"checkpoint={path}: neither a checkpoint (with {WEIGHTS}, {CONFIG}, {CLASSES}) "
+        f"nor a run folder with checkpoints/best"
+    )
+
+
+def read_config(checkpoint: str | Path) -> TrainConfig:
+    """Read the configuration of the run that a checkpoint comes from.
+
+    Raises:
+        CheckpointError: if it is missing or cannot be understood.
+    """
+    path = resolve_checkpoint(checkpoint) / CONFIG
+    try:
+        values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return build_train_config(values)
+    except (OSError, yaml.YAMLError, OmegaConfBaseException, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be understood ({' '.join(str(error).split())})"
+        ) from error
+
+
+def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector:
+    """Load a detector from a checkpoint folder or a run folder (its best epoch).
+
+    Args:
+        checkpoint: the folder.
+        device: where to run it.
+
+    Returns:
+        The detector, ready for :meth:`Detector.predict`.
+
+    Raises:
+        CheckpointError: if the folder is missing, incomplete or inconsistent.
+    """
+    folder = resolve_checkpoint(checkpoint)
+    config = read_config(folder)
+    classes = read_classes(folder)
+    model = make_model(config.model, n_mels=config.feature.n_mels, n_classes=len(classes))
+    load_weights(model, folder)
+    return Detector(
+        model,
+        log_mel=LogMel(**asdict(config.feature)),
+        classes=classes,
+        feedback=config.sampler.feedback,
+        device=device,
+    )
+
+
+def read_classes(folder: Path) -> list[str]:
+    """Read the labels of a checkpoint folder."""
+    try:
+        return [str(label) for label in json.loads((folder / CLASSES).read_text(encoding="utf-8"))]
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / CLASSES}: cannot be read ({error})") from error
+
+
+def load_weights(model: CRNN, folder: Path) -> None:
+    """Fill ``model`` with the weights of a checkpoint folder."""
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{folder / WEIGHTS}: does not fit its config ({' '.join(str(error).split())})"
+        ) from error

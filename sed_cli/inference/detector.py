@@ -1,0 +1,116 @@
+"""A detector: features, model and classes together, always free running."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from sed_cli.audio import LogMel, read_audio
+from sed_cli.data.annotations import Event
+from sed_cli.data.frames import activities_to_events
+from sed_cli.errors import DataError
+from sed_cli.models import CRNN
+from sed_cli.models.recurrence import Feedback
+
+THRESHOLD = 0.5  # of the probability, for reporting; the one of the feedback belongs to the model
+
+
+class Detector:
+    """A trained model with all that it takes to go from a recording to events.
+
+    Args:
+        model: the CRNN; it is put into evaluation mode when it is applied.
+        log_mel: the features that it was trained on.
+        classes: labels of its outputs.
+        feedback: ``hard`` or ``soft``: what is made of its own output; one that was trained with
+            ``sampled`` is run with ``hard``, so that the same audio gives the same events.
+        device: where it runs.
+    """
+
+    def __init__(
+        self,
+        model: CRNN,
+        *,
+        log_mel: LogMel,
+        classes: Sequence[str],
+        feedback: str = "hard",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.model = model.to(self.device)
+        self.log_mel = log_mel
+        self.classes = tuple(classes)
+        self.feedback: Feedback = "soft" if feedback == "soft" else "hard"
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.log_mel.hop_length / self.log_mel.sample_rate
+
+    @torch.no_grad()
+    def logits(self, log_mel: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Run the model freely on features (B, T, M), padded after ``lengths`` (B,).
+
+        Returns:
+            Logits (B, T, C) on the detector's device; of no meaning in the padding.
+        """
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            logits: Tensor = self.model(
+                log_mel.to(self.device),
+                lengths=None if lengths is None else lengths.to(self.device),
+                feedback=self.feedback,
+            )
+        finally:
+            self.model.train(was_training)
+        return logits
+
+    def probabilities(
+        self, audio: str | Path | ArrayLike, sample_rate: int | None = None
+    ) -> NDArray[np.float32]:
+        """Probability of each class at each frame of a recording.
+
+        Args:
+            audio: a file of any rate and channel count, or a waveform: (n_samples,) or
+                (n_samples, n_channels), full scale at -1 and 1.
+            sample_rate: of the waveform, in Hz; ``None``: that of the detector.
+
+        Returns:
+            Float32 (T, C).
+
+        Raises:
+            DataError: if the file cannot be read or the waveform has no samples.
+        """
+        waveform = torch.from_numpy(self._waveform(audio, sample_rate))
+        logits = self.logits(self.log_mel(waveform[None])[:, 0])
+        probabilities: NDArray[np.float32] = torch.sigmoid(logits[0]).cpu().numpy()
+        return probabilities
+
+    def predict(self, audio: str | Path | ArrayLike, sample_rate: int | None = None) -> list[Event]:
+        """Events in a recording, in order of onset; arguments as for :meth:`probabilities`."""
+        active = self.probabilities(audio, sample_rate) > THRESHOLD
+        return activities_to_events(active, self.classes, self.hop_s)
+
+    def _waveform(
+        self, audio: str | Path | ArrayLike, sample_rate: int | None
+    ) -> NDArray[np.float32]:
+        own_rate = self.log_mel.sample_rate
+        if isinstance(audio, str | Path):
+            return read_audio(Path(audio), own_rate)
+        samples = np.asarray(audio, dtype=np.float32)
+        if samples.ndim not in (1, 2) or not len(samples):
+            raise DataError(
+                f"a waveform of shape {samples.shape}: expected (n_samples,) or "
+                f"(n_samples, n_channels)"
+            )
+        mono = samples if samples.ndim == 1 else samples.mean(axis=1)
+        if sample_rate not in (None, own_rate):
+            mono = soxr.resample(mono, sample_rate, own_rate)
+        return np.ascontiguousarray(mono, dtype=np.float32)

@@ -1,0 +1,443 @@
+"""The only bridge to Hydra: compose, check, run or sweep, and say in one line what went wrong.
+
+Hydra's own command-line function exits the process and prints its errors as it likes. Exit codes
+are part of sedtf's interface, so its pieces are called here one by one: compose the configuration,
+check it, and only then let Hydra make the run folder and start the job. That uses Hydra's
+internals, hence ``hydra-core<1.4``.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.core_plugins.bash_completion import BashCompletion
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from sed_cli import schema
+from sed_cli.errors import ConfigError, SedtfError, UserError
+
+log = logging.getLogger(__name__)
+
+DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Hydra's flags, as the command line received them."""
+
+    multirun: bool = False
+    cfg: str | None = None
+    resolve: bool = False
+    package: str | None = None
+    info: str | None = None
+    hydra_help: bool = False
+    config_dir: str | None = None
+    config_path: str | None = None
+    config_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What a verb needs: its check of the configuration, and where its work is done."""
+
+    name: str
+    check: Callable[[Any, frozenset[str]], list[str]]
+    function: str  # "module:function", imported when it is called: it pulls in torch
+
+
+VERBS = {
+    verb.name: verb
+    for verb in (
+        Verb("train", schema.check_train, "sed_cli.training:train"),
+        Verb("eval", schema.check_eval, "sed_cli.evaluation:evaluate_checkpoint"),
+        Verb("simulate", schema.check_simulate, "sed_cli.reports.simulate:simulate_config"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job ended; what a launcher hands back, so it must survive pickling."""
+
+    status: int
+    folder: str
+    objective: float | None = None
+    error: str = ""
+
+
+# ------------------------------------------------------------------------------ entry points
+
+
+def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
+    """Run a verb, or show its configuration; return the exit code. Never raises."""
+    verb = VERBS[verb_name]
+    try:
+        with _terminate_as_interrupt():
+            return _run(verb, list(overrides), flags)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except (SedtfError, HydraException, OmegaConfBaseException) as error:
+        _report(error)
+        return error.exit_code if isinstance(error, SedtfError) else USER_ERROR
+
+
+def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]:
+    """Config groups, their options and keys that continue ``incomplete``, for the shell."""
+    hydra = _start_hydra(verb_name, Flags())
+    line = " ".join([*words, incomplete])
+    return sorted(set(BashCompletion(hydra.config_loader)._query(verb_name, line)))
+
+
+def conf_dir() -> Path:
+    """Folder of the configs: inside an installed wheel, else beside the package."""
+    package = Path(__file__).parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise UserError(f"no configs beside {package}: the installation is incomplete, install again")
+
+
+# -------------------------------------------------------------------------------- the bridge
+
+
+def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
+    config_name = flags.config_name or verb.name
+    overrides = _with_resumed_settings(overrides)
+    hydra = _start_hydra(verb.name, flags)
+    if flags.hydra_help:
+        args_parser = get_args_parser()
+        hydra.hydra_help(config_name, args_parser, args_parser.parse_args([]))
+        return DONE
+    if flags.info:
+        hydra.show_info(flags.info, config_name, overrides, RunMode.RUN)
+        return DONE
+    _check_names(hydra, config_name, overrides, flags)
+    if flags.cfg:
+        _compose(hydra, config_name, overrides, RunMode.RUN)
+        hydra.show_cfg(config_name, overrides, flags.cfg, flags.package, flags.resolve)
+        return DONE
+    jobs = BasicSweeper.split_arguments(_parse(overrides), None)[0] if flags.multirun else []
+    for job_overrides in jobs or [overrides]:
+        _check_values(verb, hydra, config_name, job_overrides)
+    if flags.multirun:
+        returns = hydra.multirun(config_name, _Task(verb.name, flags), overrides)
+        return _summarise([cast(JobReturn, ret) for batch in returns for ret in batch])
+    outcome = hydra.run(config_name, _Task(verb.name, flags), overrides).return_value
+    if outcome.error:
+        _say(outcome.error)
+    return int(outcome.status)
+
+
+class _Task:
+    """The function that Hydra calls for each job; picklable, so that launchers can send it on."""
+
+    def __init__(self, verb_name: str, flags: Flags) -> None:
+        self.verb_name = verb_name
+        self.multirun = flags.multirun
+
+    def __call__(self, raw: DictConfig) -> Outcome:
+        register_schemas()
+        run_dir = Path(HydraConfig.get().runtime.output_dir)
+        raw.output_dir = str(run_dir)
+        module, function = VERBS[self.verb_name].function.split(":")
+        try:
+            config = OmegaConf.to_object(raw)
+            work = getattr(importlib.import_module(module), function)
+            return Outcome(DONE, str(run_dir), objective=work(config, run_dir))
+        except (Exception, SystemExit) as error:
+            return self._failed(error, run_dir)
+
+    def _failed(self, error: BaseException, run_dir: Path) -> Outcome:
+        text = "".join(traceback.format_exception(error))
+        with (run_dir / f"{self.verb_name}.log").open("a", encoding="utf-8") as file:
+            file.write(text)
+        if os.environ.get("SEDTF_DEBUG"):
+            sys.stderr.write(text)
+        if isinstance(error, UserError):
+            return Outcome(USER_ERROR, str(run_dir), error=_one_line(error))
+        hint = f"; the whole story is in {run_dir / self.verb_name}.log"
+        name = "" if isinstance(error, SedtfError) else f"{type(error).__name__}: "
+        return Outcome(FAILED, str(run_dir), error=f"{name}{_one_line(error)}{hint}")
+
+
+def _summarise(returns: Sequence[JobReturn]) -> int:
+    """Print a line a job on standard output; 1 if any failed."""
+    outcomes = [cast(Outcome, ret.return_value) for ret in returns]
+    for ret, outcome in zip(returns, outcomes, strict=True):
+        status = "done" if outcome.status == DONE else "failed"
+        objective = "" if outcome.objective is None else f"{outcome.objective:.4f}"
+        settings = " ".join(ret.overrides or [])
+        print("\t".join((status, objective, outcome.folder, settings)))  # noqa: T201
+        if outcome.error:
+            _say(f"job {settings}: {outcome.error}")
+    return FAILED if any(outcome.status != DONE for outcome in outcomes) else DONE
+
+
+def register_schemas() -> None:
+    """Make the dataclasses of :mod:`sed_cli.schema` known to Hydra."""
+    store = ConfigStore.instance()
+    for name, node in schema.ROOTS.items():
+        store.store(group="schema", name=name, node=node, package="_global_")
+    for group, options in schema.GROUPS.items():
+        for name, node in options.items():
+            store.store(group=f"schema/{group}", name=name, node=node)
+
+
+def _start_hydra(task_name: str, flags: Flags) -> Hydra:
+    register_schemas()
+    main_dir = Path(flags.config_path).absolute() if flags.config_path else conf_dir()
+    for folder in (flags.config_path, flags.config_dir):
+        if folder is not None and not Path(folder).is_dir():
+            raise UserError(f"{folder}: no such folder of configs")
+    search_path = cast(ConfigSearchPathImpl, create_config_search_path(str(main_dir)))
+    if flags.config_dir is not None:
+        # Before the main folder, so that a user's own option of the same name wins.
+        search_path.prepend("command-line", f"file://{Path(flags.config_dir).absolute()}", "main")
+    GlobalHydra.instance().clear()
+    return Hydra.create_main_hydra2(task_name, search_path)
+
+
+def _with_resumed_settings(overrides: list[str]) -> list[str]:
+    """Put the settings of the run named by ``resume=`` before those given now."""
+    resume = _value_of("resume", overrides)
+    if resume in (None, "null", ""):
+        return overrides
+    folder = Path(str(resume))
+    recorded = folder / ".hydra" / "overrides.yaml"
+    if not recorded.is_file():
+        raise UserError(
+            f"resume={resume}: no {recorded}; name the folder of a run, such as "
+            f"outputs/train/DATE/TIME"
+        )
+    earlier = [o for o in OmegaConf.to_object(OmegaConf.load(recorded)) or []]
+    kept = [str(o) for o in earlier if str(o).split("=")[0] not in ("resume", "output_dir")]
+    # In place, unless told otherwise: the continued run is the same run.
+    place = [] if _value_of("output_dir", overrides) else [f"output_dir={_quoted(folder)}"]
+    return [*kept, *place, *overrides]
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _value_of(key: str, overrides: Sequence[str]) -> str | None:
+    values = [o.split("=", 1)[1] for o in overrides if o.split("=", 1)[0] == key and "=" in o]
+    return values[-1].strip("'\"") if values else None
+
+
+# -------------------------------------------------------------------------------- the checks
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    faults, parsed = [], []
+    for override in overrides:
+        try:
+            parsed += parser.parse_overrides([override])
+        except HydraException:
+            faults.append(
+                f"{override!r} is no KEY=VALUE that can be read; "
+                f"quote a value with special characters: KEY=\"'VALUE'\""
+            )
+    if faults:
+        raise ConfigError(faults)
+    return parsed
+
+
+def _check_names(hydra: Hydra, config_name: str, overrides: list[str], flags: Flags) -> None:
+    """Find mistyped groups, options and keys, and overrides that would be ignored silently."""
+    parsed = _parse(overrides)
+    groups = {g: _options(hydra, g) for g in hydra.list_all_config_groups()}
+    groups = {g: options for g, options in groups.items() if not g.startswith("schema")}
+    faults: list[str] = []
+    good_groups: list[str] = []
+    for override in parsed:
+        name = override.key_or_group
+        if name in groups:
+            fault = _group_fault(override, groups[name], flags)
+            faults += [fault] if fault else []
+            if not fault:
+                good_groups.append(_first_choice(override))
+    try:
+        composed = _compose(hydra, config_name, good_groups, RunMode.RUN)
+    except HydraException:
+        composed = _compose(hydra, config_name, [], RunMode.RUN)
+    keys = set(_keys(composed)) | set(groups)
+    for override in parsed:
+        name = override.key_or_group
+        if name in groups or override.is_delete() or name.split(".")[0] == "hydra":
+            continue
+        faults += _key_faults(override, keys, composed)
+    if faults:
+        raise ConfigError(faults)
+
+
+def _options(hydra: Hydra, group: str) -> list[str]:
+    return sorted(hydra.config_loader.get_group_options(group))
+
+
+def _first_choice(override: Override) -> str:
+    value = next(override.sweep_string_iterator()) if override.is_sweep_override() else None
+    chosen = override.get_value_element_as_str() if value is None else value
+    return f"{override.key_or_group}={chosen}"
+
+
+def _group_fault(override: Override, options: list[str], flags: Flags) -> str | None:
+    group = override.key_or_group
+    if override.is_add():
+        return (
+            f"{override.input_line}: {group} is a config group that is always there, a + would add "
+            f"a key beside it that nothing reads; write {(override.input_line or '').lstrip('+')}"
+        )
+    if group.startswith("hydra/launcher") and not flags.multirun:
+        return f"{override.input_line}: a launcher starts the jobs of a sweep; add -m, or drop it"
+    chosen: Iterator[Any] = iter(())
+    if override.is_sweep_override():
+        chosen = override.sweep_string_iterator()
+    elif not override.is_delete():
+        value = override.value()
+        chosen = iter(value if isinstance(value, list) else [value])
+    for option in chosen:
+        if option is not None and str(option) not in [*options, "null"]:
+            near = _nearest(str(option), options)
+            return f"{group}={option}: no such option{near}; there are {', '.join(options)}"
+    return None
+
+
+def _key_faults(override: Override, keys: set[str], composed: DictConfig) -> list[str]:
+    name = override.key_or_group
+    if name in keys:
+        return []
+    parent = OmegaConf.select(composed, name.rsplit(".", 1)[0]) if "." in name else composed
+    free = isinstance(parent, DictConfig) and OmegaConf.get_type(parent) is dict
+    if free or name.split(".")[0] == "samplers":
+        return (
+            []
+            if override.is_add() or override.is_force_add()
+            else [f"{override.input_line}: {name} is new there; write +{override.input_line}"]
+        )
+    candidates = sorted(key for key in keys if not key.startswith("hydra"))
+    return [f"{override.input_line}: there is no key {name}{_nearest(name, candidates)}"]
+
+
+def _nearest(word: str, candidates: Sequence[str]) -> str:
+    """Name the candidate nearest to ``word``, or say nothing."""
+    near = get_close_matches(word, candidates, n=1, cutoff=0.6)
+    if not near and "." not in word:
+        last = {c.rsplit(".", 1)[-1]: c for c in candidates}
+        near = [last[n] for n in get_close_matches(word, list(last), n=1, cutoff=0.6)]
+    if not near and "." in word:
+        same_end = [c for c in candidates if c.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]]
+        near = same_end[:1]
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in config:
+        name = f"{prefix}{key}"
+        yield name
+        child = config._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            yield from _keys(child, f"{name}.")
+
+
+def _compose(hydra: Hydra, config_name: str, overrides: list[str], mode: RunMode) -> DictConfig:
+    try:
+        return hydra.compose_config(config_name, overrides, mode, with_log_configuration=False)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError([_explain(error)]) from error
+
+
+def _explain(error: BaseException) -> str:
+    """The innermost reason of a composition error, without Hydra's paragraphs around it."""
+    reasons = []
+    cause: BaseException | None = error
+    while cause is not None:
+        reasons.append(cause)
+        cause = cause.__cause__
+    inner = next((e for e in reversed(reasons) if isinstance(e, OmegaConfBaseException)), None)
+    if inner is None:
+        return _one_line(error)
+    full_key = getattr(inner, "full_key", None)
+    message = _one_line(Exception(str(inner).split("\n")[0]))
+    return f"{full_key}: {message}" if full_key else message
+
+
+def _check_values(verb: Verb, hydra: Hydra, config_name: str, overrides: list[str]) -> None:
+    """Compose one job in full and hold it against the schema's checks."""
+    composed = _compose(hydra, config_name, overrides, RunMode.RUN)
+    raw = copy.deepcopy(composed)
+    with flag_override(raw, ["struct", "readonly"], [False, False]):
+        del raw["hydra"]
+    missing = sorted(OmegaConf.missing_keys(raw))
+    if missing:
+        raise ConfigError([f"{key} is not set: give {key}=..." for key in missing])
+    HydraConfig.instance().set_config(composed)
+    config = OmegaConf.to_object(raw)
+    named = frozenset(o.key_or_group for o in _parse(overrides))
+    faults = verb.check(config, named)
+    if faults:
+        raise ConfigError(faults)
+
+
+# ---------------------------------------------------------------------------------- speaking
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let a polite kill (SIGTERM) end a job the way Ctrl-C does: records written, nothing lost."""
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: signals are somebody else's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _report(error: BaseException) -> None:
+    if os.environ.get("SEDTF_DEBUG"):
+        traceback.print_exception(error)
+    faults = error.faults if isinstance(error, ConfigError) else [_one_line(error)]
+    for fault in faults:
+        _say(fault)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"sedtf: {line}\n")

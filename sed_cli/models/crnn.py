@@ -1,0 +1,238 @@
+"""The convolutional recurrent network, with or without feedback of the previous activities.
+
+Shapes: B sequences, T frames, M mel bands, F features a frame, H hidden units, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sed_cli.models.recurrence import (
+    Feedback,
+    RecurrentState,
+    feedback_gru_with_state,
+    plain_gru_with_state,
+)
+
+
+class CRNN(nn.Module):
+    """Convolutions over time and frequency, a GRU over time, a linear readout.
+
+    Each block is convolution, batch norm, ReLU, max-pooling over frequency only, dropout. The
+    GRU's input at step t is the frame's features, joined with the class activities of step t-1
+    where ``feedback`` is set (zeros at the first step).
+
+    Source: Drossos et al. 2019, section 2.
+
+    Args:
+        n_mels: M, a multiple of the product of ``pooling``.
+        n_classes: C.
+        conv_channels: of every block.
+        kernel_size: of the convolutions, odd.
+        pooling: factors over frequency, one a block.
+        rnn_hidden: H.
+        dropout: probability of dropping a value after each block, in [0, 1).
+        feedback: whether the previous activities are fed; without, the model is the baseline.
+
+    Raises:
+        ValueError: if ``n_mels`` is no multiple of the pooling, or ``kernel_size`` is even.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_mels: int,
+        n_classes: int,
+        conv_channels: int = 32,
+        kernel_size: int = 5,
+        pooling: Sequence[int] = (5, 4, 2),
+        rnn_hidden: int = 64,
+        dropout: float = 0.25,
+        feedback: bool = True,
+    ) -> None:
+        super().__init__()
+        product = math.prod(pooling)
+        if n_mels % product:
+            raise ValueError(
+                f"n_mels={n_mels}: expected a multiple of {product}, the product of {pooling}"
+            )
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size={kernel_size}: expected an odd number")
+        self.n_mels = n_mels
+        self.n_classes = n_classes
+        self.has_feedback = feedback
+        self.context = len(pooling) * (kernel_size // 2)  # frames seen to each side
+        self.normalisation = Normalisation(n_mels)
+        channels = [1] + [conv_channels] * len(pooling)
+        self.blocks = nn.ModuleList(
+            ConvBlock(
+                in_channels=channels[i],
+                out_channels=channels[i + 1],
+                kernel_size=kernel_size,
+                pooling=pool,
+                dropout=dropout,
+            )
+            for i, pool in enumerate(pooling)
+        )
+        n_features = conv_channels * (n_mels // product)
+        self.cell = nn.GRUCell(n_features + (n_classes if feedback else 0), rnn_hidden)
+        self.readout = nn.Linear(rnn_hidden, n_classes)
+
+    def forward(
+        self,
+        log_mel: Tensor,
+        targets: Tensor | None = None,
+        teacher_mask: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        feedback: Feedback = "hard",
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the logits of every frame and class.
+
+        Args:
+            log_mel: (B, T, M) or (B, 1, T, M), not normalised: the model does that.
+            targets: activities, (B, T, C); needed where ``teacher_mask`` is set.
+            teacher_mask: bool (B, T) or (B, T, C); None: free running.
+            lengths: frames of each sequence that are not padding, (B,); None: all. What stands in
+                the padding then changes nothing before it.
+            feedback: what is made of the model's own output: ``hard``, ``sampled``, ``soft``.
+            noise: uniforms in [0, 1), (B, T, C), for ``sampled``.
+
+        Returns:
+            Logits (B, T, C), float32; of no meaning in the padding.
+
+        Raises:
+            ValueError: if shapes do not fit.
+        """
+        features = self.encode(log_mel, lengths)  # (B, T, F)
+        return self.decode(features, targets, teacher_mask, feedback=feedback, noise=noise)[0]
+
+    def encode(self, log_mel: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Run the convolutions: (B, T, M) or (B, 1, T, M) -> features (B, T, F)."""
+        if log_mel.ndim == 3:
+            log_mel = log_mel.unsqueeze(1)  # (B, T, M) -> (B, 1, T, M)
+        if log_mel.ndim != 4 or log_mel.shape[1] != 1 or log_mel.shape[3] != self.n_mels:
+            raise ValueError(
+                f"log_mel of shape {tuple(log_mel.shape)}: expected (B, T, {self.n_mels}) "
+                f"or (B, 1, T, {self.n_mels})"
+            )
+        valid = _valid_frames(log_mel, lengths)  # (B, 1, T, 1) or None
+        x = self.normalisation(log_mel)
+        if valid is not None:
+            x = torch.where(valid, x, 0.0)
+        for block in self.blocks:
+            x = block(x, valid)  # (B, channels, T, bands)
+        # (B, channels, T, bands) -> (B, T, channels, bands) -> (B, T, F)
+        return x.permute(0, 2, 1, 3).flatten(2).to(self.cell.weight_ih.dtype)
+
+    def decode(
+        self,
+        features: Tensor,
+        targets: Tensor | None = None,
+        teacher_mask: Tensor | None = None,
+        *,
+        feedback: Feedback = "hard",
+        noise: Tensor | None = None,
+        initial_state: RecurrentState | None = None,
+    ) -> tuple[Tensor, RecurrentState]:
+        """Run the recurrence: features (B, T, F) -> logits (B, T, C) and the state after them."""
+        if not self.has_feedback:
+            hidden = None if initial_state is None else initial_state.hidden
+            logits, last = plain_gru_with_state(features, self.cell, self.readout, hidden)
+            return logits, RecurrentState(last, logits.new_zeros(len(logits), self.n_classes))
+        return feedback_gru_with_state(
+            features,
+            targets,
+            teacher_mask,
+            self.cell,
+            self.readout,
+            feedback=feedback,
+            noise=noise,
+            initial_state=initial_state,
+        )
+
+
+class Normalisation(nn.Module):
+    """Shift and scale of each mel band, set from the training split and kept in the checkpoint."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, n_mels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_mels))
+        self.register_buffer("std", torch.ones(n_mels))
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Take the statistics of the training split, each (M,); a constant band is only shifted."""
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(std > 0, std, 1.0))
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """Normalise (..., M)."""
+        return (log_mel - self.mean) / self.std
+
+
+class ConvBlock(nn.Module):
+    """Convolution, batch norm, ReLU, max-pooling over frequency, dropout; T stays as it is.
+
+    Padded frames are kept at zero, as the convolution's own padding is, and stay out of the batch
+    statistics: so a sequence gets the same features whatever it is batched with.
+    """
+
+    def __init__(
+        self, *, in_channels: int, out_channels: int, kernel_size: int, pooling: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.pooling = pooling
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Transform (B, in_channels, T, bands) into (B, out_channels, T, bands / pooling).
+
+        Args:
+            x: zero where ``valid`` is not set.
+            valid: bool (B, 1, T, 1), set on frames that are not padding; None: all are valid.
+        """
+        x = self.conv(x)
+        x = self.norm(x) if valid is None or not self.training else self._norm_valid(x, valid)
+        x = F.max_pool2d(F.relu(x), (1, self.pooling))
+        if valid is not None:
+            x = torch.where(valid, x, 0.0)
+        return self.dropout(x)
+
+    def _norm_valid(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Batch norm in training mode with the statistics of the valid frames alone."""
+        norm = self.norm
+        count = valid.sum() * x.shape[3]
+        weights = valid.to(x.dtype) / count
+        mean = (x * weights).sum((0, 2, 3), keepdim=True)  # (1, channels, 1, 1)
+        var = ((x - mean).square() * weights).sum((0, 2, 3), keepdim=True)
+        with torch.no_grad():
+            unbiased = var.flatten() * count / (count - 1).clamp_min(1)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            assert norm.num_batches_tracked is not None
+            assert norm.momentum is not None
+            norm.running_mean.lerp_(mean.flatten().to(norm.running_mean.dtype), norm.momentum)
+            norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
+            norm.num_batches_tracked.add_(1)
+        scale = norm.weight[:, None, None] * torch.rsqrt(var + norm.eps)
+        return (x - mean) * scale + norm.bias[:, None, None]
+
+
+def _valid_frames(log_mel: Tensor, lengths: Tensor | None) -> Tensor | None:
+    if lengths is None:
+        return None
+    n_frames = log_mel.shape[2]
+    lengths = lengths.to(log_mel.device)
+    valid = torch.arange(n_frames, device=log_mel.device) < lengths[:, None]  # (B, T)
+    return valid[:, None, :, None]

@@ -1,0 +1,139 @@
+"""The one hot loop: a GRU that is fed, at every step, the activities of the step before.
+
+What is fed is the truth where the teacher mask is set and the model's own output elsewhere, and it
+never carries a gradient. The back ends compute the same numbers:
+
+``reference``
+    a plain loop over time (:mod:`.reference`), on any device.
+
+Where the truth is fed throughout (teacher forcing), everything fed is known beforehand and ``auto``
+runs the library's GRU in one call (:mod:`.library`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sed_cli.models.recurrence import fused, reference
+from sed_cli.models.recurrence.library import plain_gru, plain_gru_with_state, run_forced
+from sed_cli.models.recurrence.problem import Problem, RecurrentState, make_problem
+from sed_cli.models.recurrence.rules import (
+    FEEDBACKS,
+    Feedback,
+    FeedbackRule,
+    Sampled,
+    Soft,
+    Thresholded,
+)
+
+Backend = Literal["auto", "reference", "fused"]
+
+BACKENDS: tuple[Backend, ...] = ("auto", "reference", "fused")
+
+__all__ = [
+    "BACKENDS",
+    "FEEDBACKS",
+    "Backend",
+    "Feedback",
+    "FeedbackRule",
+    "RecurrentState",
+    "Sampled",
+    "Soft",
+    "Thresholded",
+    "feedback_gru",
+    "feedback_gru_with_state",
+    "plain_gru",
+    "plain_gru_with_state",
+]
+
+
+def feedback_gru(
+    features: Tensor,
+    targets: Tensor | None,
+    teacher_mask: Tensor | None,
+    cell: nn.GRUCell,
+    readout: nn.Linear,
+    backend: Backend = "auto",
+    *,
+    feedback: Feedback | FeedbackRule = "hard",
+    noise: Tensor | None = None,
+    initial_state: RecurrentState | None = None,
+) -> Tensor:
+    """Run a GRU whose input is the frame's features joined with the activities fed back.
+
+    At step t the cell sees ``concat(features[:, t], fed[:, t - 1])``, zeros before the first step;
+    ``fed[:, t]`` is ``targets[:, t]`` where ``teacher_mask[:, t]`` is set, else the model's own
+    output by ``feedback``. Gradients reach the features, the targets that were fed, the initial
+    hidden state and all weights; never through the model's own output.
+
+    Args:
+        features: (B, T, F).
+        targets: activities in [0, 1], (B, T, C); None if the truth is never fed.
+        teacher_mask: bool (B, T), or (B, T, C) for a choice per class; None: the truth is never
+            fed (free running). It may stay on the CPU for features on a GPU: it is looked at there
+            without stopping the GPU.
+        cell: ``nn.GRUCell(F + C, H)``.
+        readout: ``nn.Linear(H, C)``.
+        backend: one of ``BACKENDS``.
+        feedback: ``hard``: 1 where the probability is above 0.5; ``sampled``: 1 with the model's
+            probability; ``soft``: the probability. Or a :class:`FeedbackRule`.
+        noise: uniforms in [0, 1), (B, T, C), for ``sampled``; not used otherwise.
+        initial_state: of the stream so far; zeros if None.
+
+    Returns:
+        Logits (B, T, C), in the weights' dtype whatever autocast says.
+
+    Raises:
+        ValueError: if shapes do not fit together, an option is unknown, the mask feeds the truth
+            without targets, or ``sampled`` comes without noise.
+
+    Source: Drossos et al. 2019, section 2; Bengio et al. 2015 for ``sampled``.
+    """
+    return feedback_gru_with_state(
+        features,
+        targets,
+        teacher_mask,
+        cell,
+        readout,
+        backend,
+        feedback=feedback,
+        noise=noise,
+        initial_state=initial_state,
+    )[0]
+
+
+def feedback_gru_with_state(
+    features: Tensor,
+    targets: Tensor | None,
+    teacher_mask: Tensor | None,
+    cell: nn.GRUCell,
+    readout: nn.Linear,
+    backend: Backend = "auto",
+    *,
+    feedback: Feedback | FeedbackRule = "hard",
+    noise: Tensor | None = None,
+    initial_state: RecurrentState | None = None,
+) -> tuple[Tensor, RecurrentState]:
+    """Run :func:`feedback_gru` and return its logits and the state after the last frame.
+
+    Passing that state as ``initial_state`` with the next chunk continues the stream exactly.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend={backend!r}: expected one of {', '.join(BACKENDS)}")
+    # The weights decide the precision: under autocast a recurrence would round at every step.
+    with torch.autocast(features.device.type, enabled=False):
+        problem = make_problem(
+            features, targets, teacher_mask, cell, readout, feedback, noise, initial_state
+        )
+        return _run(problem, backend)
+
+
+def _run(problem: Problem, backend: Backend) -> tuple[Tensor, RecurrentState]:
+    if backend == "auto" and problem.is_forced:
+        return run_forced(problem)
+    if backend == "fused":
+        return fused.run(problem)
+    return reference.run(problem)

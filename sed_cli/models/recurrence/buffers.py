@@ -1,0 +1,154 @@
+"""What the fused recurrence and its scans over time share: weights, buffers and the truth.
+
+All buffers put time first, so that a step is one block of memory:
+
+=============  ==================  =========================================================
+inputs         (T, B, F + C)       features, and beside them what is fed
+gates          (T, B, 3H)          projected inputs; the scan turns them into r, z, n
+candidate      (T, B, H)           what reaches n from the hidden state, before r scales it
+hidden         (T + 1, B, H)       entry t is the hidden state before step t
+fed            (T + 1, B, C)       entry t is what is fed at step t
+logits         (T, B, C)
+grads          (T + 1, B, 4H + C)  backward only: of n, r and z before their nonlinearities, of
+                                   candidate, and (one step late) of the logits
+=============  ==================  =========================================================
+
+In ``grads`` the columns of the first three stand side by side as the gradient of what came from the
+input, the last three and the logits as that of what came from the hidden state before the step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from sed_cli.models.recurrence.problem import Problem
+from sed_cli.models.recurrence.rules import FeedbackRule, Sampled
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Detached weights; names without comment are those of the modules.
+
+    Attributes:
+        w_ih: (3H, F + C).
+        w_hh: (3H, H).
+        w_out: (C, H), the readout's.
+        b_ih: (3H,).
+        b_hh: (3H,).
+        b_out: (C,), the readout's.
+    """
+
+    w_ih: Tensor
+    w_hh: Tensor
+    b_ih: Tensor
+    b_hh: Tensor
+    w_out: Tensor
+    b_out: Tensor
+
+    @property
+    def n_hidden(self) -> int:
+        """H."""
+        return self.w_hh.shape[1]
+
+    @property
+    def n_classes(self) -> int:
+        """C."""
+        return self.w_out.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """F."""
+        return self.w_ih.shape[1] - self.n_classes
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """What the forward scan reads and writes; see the module's table."""
+
+    gates: Tensor
+    candidate: Tensor
+    hidden: Tensor
+    fed: Tensor
+    logits: Tensor
+
+    @staticmethod
+    def empty(n_steps: int, n_sequences: int, weights: Weights) -> Buffers:
+        """Allocate all of them, not initialised."""
+
+        def new(steps: int, width: int) -> Tensor:
+            return weights.w_ih.new_empty(steps, n_sequences, width)
+
+        n_hidden, n_classes = weights.n_hidden, weights.n_classes
+        return Buffers(
+            gates=new(n_steps, 3 * n_hidden),
+            candidate=new(n_steps, n_hidden),
+            hidden=new(n_steps + 1, n_hidden),
+            fed=new(n_steps + 1, n_classes),
+            logits=new(n_steps, n_classes),
+        )
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """What is fed after each step: the truth, time first, where the mask is set, else the rule's.
+
+    Attributes:
+        targets: (T, B, C), or None where the truth is never fed.
+        mask: bool (T, B, C), likewise.
+        rule: what is fed elsewhere.
+    """
+
+    targets: Tensor | None
+    mask: Tensor | None
+    rule: FeedbackRule
+
+    @staticmethod
+    def of(problem: Problem, frames: slice) -> Feeding:
+        """Take the given frames of the problem."""
+        rule = problem.rule
+        if isinstance(rule, Sampled):
+            rule = Sampled(rule.noise[:, frames])
+        elif frames.start:
+            rule = _Later(rule, frames.start)
+        if problem.mask is None or problem.targets is None:
+            return Feeding(None, None, rule)
+        mask, targets = problem.mask[:, frames], problem.targets.detach()[:, frames]
+        return Feeding(
+            targets.transpose(0, 1).contiguous(),
+            mask.expand_as(targets).transpose(0, 1).contiguous(),
+            rule,
+        )
+
+
+@dataclass(frozen=True)
+class _Later:
+    """A rule whose steps are counted from ``start``."""
+
+    rule: FeedbackRule
+    start: int
+
+    def __call__(self, logits: Tensor, step: int) -> Tensor:
+        return self.rule(logits, self.start + step)
+
+
+class Scan(Protocol):
+    """The steps over time of one run, forward and backward, for fixed weights."""
+
+    def forward(self, feeding: Feeding, buffers: Buffers) -> None:
+        """Run all steps.
+
+        ``gates`` hold the projected features with ``b_ih``, and with ``b_hh`` for r and z; of
+        ``hidden`` and ``fed`` the first entries are given. All the rest is written.
+        """
+        ...
+
+    def backward(self, grads: Tensor, grad_hidden: Tensor, buffers: Buffers) -> None:
+        """Go back through all steps.
+
+        Of ``grads`` the last C columns are given, and in the last step all; the rest is written.
+        ``grad_hidden`` (B, H) is that of the last hidden state, and becomes that of the first.
+        """
+        ...

@@ -1,0 +1,334 @@
+"""The fused recurrence's scans over time, compiled by numba.
+
+No interpreter runs between steps and nothing is allocated; the weights are packed for the tile of
+:mod:`.tile`; and the sequences of a batch are dealt out to threads in groups that never wait for
+one another. The buffers are those of :mod:`.fused`, seen as numpy arrays and written in place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, cached_property
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
+from sed_cli.models.recurrence.compiled_math import sigmoid, tanh
+from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
+from sed_cli.models.recurrence.tile import pack, tile_of_1, tile_of_2, tile_of_4, tile_of_8
+
+Array = NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+HARD, SAMPLED, SOFT = 0, 1, 2
+
+SMALLEST_SHARE = 4
+"""Sequences worth a thread: with fewer, the weights stream by for too little work."""
+SMALLEST_SPLIT = 2**16
+"""Hidden states (T x B x H) below which waking a thread costs more than it saves."""
+
+
+def _compiled(function: Function) -> Function:
+    """Compile to run without the interpreter's lock; ``contract`` only allows fused mul-adds."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    return cast(Function, numba.njit(cache=True, **options)(function))
+
+
+@_compiled
+def _product(
+    a: Array, a_at: int, a_ld: int, n_rows: int, panels: Array, first: int, last: int, out: Array
+) -> None:
+    """Store ``a[:n_rows] @ panels[first:last]`` in the columns of ``out`` that these stand for."""
+    depth, width = panels.shape[1], panels.shape[2]
+    o_ld = out.shape[1]
+    for panel in range(first, last):
+        p_at = panel * depth * width
+        row = 0
+        while row + 8 <= n_rows:
+            at, to = a_at + row * a_ld, row * o_ld + panel * width
+            tile_of_8(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
+            row += 8
+        if row + 4 <= n_rows:
+            at, to = a_at + row * a_ld, row * o_ld + panel * width
+            tile_of_4(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
+            row += 4
+        if row + 2 <= n_rows:
+            at, to = a_at + row * a_ld, row * o_ld + panel * width
+            tile_of_2(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
+            row += 2
+        if row < n_rows:
+            at, to = a_at + row * a_ld, row * o_ld + panel * width
+            tile_of_1(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
+
+
+@_compiled
+def _own_feedback(rule: int, logit: Any, uniform: Any) -> Any:
+    if rule == HARD:
+        return 1.0 if logit > 0 else 0.0
+    probability = sigmoid(logit)
+    if rule == SOFT:
+        return probability
+    return 1.0 if uniform < probability else 0.0
+
+
+@_compiled
+def _add_rows(gates: Array, fed: Array, rows: Array) -> None:
+    """Add to ``gates`` (3H,) the rows (C, 3H) that are fed; NaN is not 0 and so is added too."""
+    for c in range(rows.shape[0]):
+        value = fed[c]
+        if value != 0:
+            row = rows[c]
+            for j in range(gates.shape[0]):
+                gates[j] += value * row[j]
+
+
+@_compiled
+def _cell(
+    gates: Array, product: Array, bias: Array, before: Array, candidate: Array, after: Array
+) -> None:
+    """Finish one step of one sequence.
+
+    ``gates`` (3H,) holds all that reaches the gates from the input and becomes r, z, n;
+    ``candidate`` (H,) becomes what reaches n from the hidden state, before r scales it.
+    """
+    n_hidden = before.shape[0]
+    for j in range(2 * n_hidden):
+        gates[j] = sigmoid(gates[j] + product[j])
+    for j in range(n_hidden):
+        recurrent = product[2 * n_hidden + j] + bias[j]
+        candidate[j] = recurrent
+        gates[2 * n_hidden + j] = tanh(gates[2 * n_hidden + j] + gates[j] * recurrent)
+    for j in range(n_hidden):
+        n = gates[2 * n_hidden + j]
+        after[j] = n + gates[n_hidden + j] * (before[j] - n)
+
+
+@_compiled
+def scan_forward(
+    gates: Array,
+    candidate: Array,
+    hidden: Array,
+    fed: Array,
+    logits: Array,
+    panels: Array,
+    bias_candidate: Array,
+    bias_readout: Array,
+    fed_rows: Array,
+    targets: Array,
+    mask: Array,
+    noise: Array,
+    rule: int,
+    low: int,
+    high: int,
+) -> None:
+    """Run the steps for the sequences ``low`` to ``high``.
+
+    Args:
+        gates: (T, B, 3H), the projected features; becomes r, z, n.
+        candidate: (T, B, H), becomes what reaches n from the hidden state.
+        hidden: (T + 1, B, H); the first is read, the others are written.
+        fed: (T + 1, B, C), likewise: entry t is fed at step t.
+        logits: (T, B, C), written.
+        panels: ``concat(weight_hh, readout.weight).T`` packed.
+        bias_candidate: (H,).
+        bias_readout: (C,).
+        fed_rows: (C, 3H), the fed part of ``weight_ih.T``.
+        targets: (T, B, C), with ``mask``; no steps where the truth is never fed.
+        mask: bool (T, B, C).
+        noise: (T, B, C) for sampled feedback, else no steps.
+        rule: HARD, SAMPLED or SOFT.
+        low: first sequence.
+        high: end of the sequences.
+    """
+    n_steps, _, n_hidden = candidate.shape
+    n_classes = logits.shape[2]
+    width, ld = panels.shape[2], hidden.shape[2]
+    product = np.empty((high - low, panels.shape[0] * width), hidden.dtype)
+    last_gate_panel = (3 * n_hidden + width - 1) // width
+    for step in range(n_steps + 1):
+        # The logits of the step before come out of the same product as this step's gates: only
+        # before the first step there are none, and after the last one nothing else is wanted.
+        first = 3 * n_hidden // width if step == n_steps else 0
+        last = last_gate_panel if step == 0 else panels.shape[0]
+        at = (step * hidden.shape[1] + low) * ld
+        _product(hidden, at, ld, high - low, panels, first, last, product)
+        for b in range(low, high):
+            row = product[b - low]
+            if step > 0:
+                for c in range(n_classes):
+                    logit = row[3 * n_hidden + c] + bias_readout[c]
+                    logits[step - 1, b, c] = logit
+                    if mask.shape[0] > 0 and mask[step - 1, b, c]:
+                        fed[step, b, c] = targets[step - 1, b, c]
+                    else:
+                        uniform = noise[step - 1, b, c] if rule == SAMPLED else logit
+                        fed[step, b, c] = _own_feedback(rule, logit, uniform)
+            if step < n_steps:
+                _add_rows(gates[step, b], fed[step, b], fed_rows)
+                _cell(
+                    gates[step, b],
+                    row,
+                    bias_candidate,
+                    hidden[step, b],
+                    candidate[step, b],
+                    hidden[step + 1, b],
+                )
+
+
+@_compiled
+def _cell_backward(
+    grads: Array, carry: Array, product: Array, gates: Array, candidate: Array, before: Array
+) -> None:
+    """Go back through one step of one sequence.
+
+    ``carry + product`` (H,) is the gradient of the hidden state after the step; ``grads`` (4H + C,)
+    receives those of n, r and z before their nonlinearities and of ``candidate``, ``carry`` what
+    reaches the hidden state before the step directly.
+    """
+    n_hidden = carry.shape[0]
+    for j in range(n_hidden):
+        r, z, n = gates[j], gates[n_hidden + j], gates[2 * n_hidden + j]
+        grad = carry[j] + product[j]
+        # No literal 1: numba would carry out the sum with it in float64.
+        grad_n = grad - grad * z
+        grad_n = grad_n - grad_n * n * n
+        grads[j] = grad_n
+        grads[n_hidden + j] = grad_n * candidate[j] * (r - r * r)
+        grads[2 * n_hidden + j] = grad * (before[j] - n) * (z - z * z)
+        grads[3 * n_hidden + j] = grad_n * r
+        carry[j] = grad * z
+
+
+@_compiled
+def scan_backward(
+    grads: Array,
+    grad_hidden: Array,
+    gates: Array,
+    candidate: Array,
+    hidden: Array,
+    panels: Array,
+    low: int,
+    high: int,
+) -> None:
+    """Go back through the steps for the sequences ``low`` to ``high``.
+
+    Args:
+        grads: (T + 1, B, 4H + C); its last columns hold the logits' gradients, one step late, the
+            last step's other columns zeros; the rest is written, see ``_cell_backward``.
+        grad_hidden: (B, H), of the hidden state after the end; becomes that before the start.
+        gates: (T, B, 3H), as ``scan_forward`` left it.
+        candidate: (T, B, H), likewise.
+        hidden: (T + 1, B, H), likewise.
+        panels: ``concat(weight_hh, readout.weight)`` packed.
+        low: first sequence.
+        high: end of the sequences.
+    """
+    n_steps, n_sequences, n_hidden = candidate.shape
+    ld = grads.shape[2]
+    product = np.empty((high - low, panels.shape[0] * panels.shape[2]), hidden.dtype)
+    for step in range(n_steps, -1, -1):
+        at = (step * n_sequences + low) * ld + n_hidden
+        _product(grads, at, ld, high - low, panels, 0, panels.shape[0], product)
+        for b in range(low, high):
+            row = product[b - low]
+            if step > 0:
+                _cell_backward(
+                    grads[step - 1, b],
+                    grad_hidden[b],
+                    row,
+                    gates[step - 1, b],
+                    candidate[step - 1, b],
+                    hidden[step - 1, b],
+                )
+            else:
+                for j in range(n_hidden):
+                    grad_hidden[b, j] += row[j]
+
+
+class CompiledScan:
+    """See :class:`~sed_cli.models.recurrence.buffers.Scan`."""
+
+    def __init__(self, weights: Weights, rule: FeedbackRule) -> None:
+        self._weights = weights
+        self._rule = {Thresholded: HARD, Sampled: SAMPLED, Soft: SOFT}[type(rule)]
+        self._noise = rule.noise if isinstance(rule, Sampled) else None
+
+    @cached_property
+    def _forward_weights(self) -> tuple[Array, Array, Array, Array]:
+        """Panels, bias of the candidate, bias of the readout, rows of what is fed."""
+        w = self._weights
+        n_hidden = w.n_hidden
+        fed_rows = w.w_ih[:, w.n_features :].t()
+        return (
+            pack(_view(torch.cat([w.w_hh, w.w_out]).t())),
+            _view(w.b_hh[2 * n_hidden :]),
+            _view(w.b_out),
+            _view(fed_rows.contiguous()),
+        )
+
+    def forward(self, feeding: Feeding, buffers: Buffers) -> None:
+        """Run all steps."""
+        dtype = buffers.hidden.dtype
+        nothing = torch.empty(0, 0, 0, dtype=dtype)
+        targets = nothing if feeding.targets is None else feeding.targets
+        mask = nothing.bool() if feeding.mask is None else feeding.mask
+        noise = nothing
+        if isinstance(feeding.rule, Sampled):
+            noise = feeding.rule.noise.transpose(0, 1).contiguous()
+        arrays = [
+            _view(tensor)
+            for tensor in (
+                buffers.gates,
+                buffers.candidate,
+                buffers.hidden,
+                buffers.fed,
+                buffers.logits,
+            )
+        ]
+        arrays += [*self._forward_weights, _view(targets), _view(mask), _view(noise)]
+        _in_shares(buffers.hidden, lambda low, high: scan_forward(*arrays, self._rule, low, high))
+
+    def backward(self, grads: Tensor, grad_hidden: Tensor, buffers: Buffers) -> None:
+        """Go back through all steps."""
+        panels = pack(_view(torch.cat([self._weights.w_hh, self._weights.w_out])))
+        arrays = [
+            _view(tensor)
+            for tensor in (grads, grad_hidden, buffers.gates, buffers.candidate, buffers.hidden)
+        ]
+        _in_shares(buffers.hidden, lambda low, high: scan_backward(*arrays, panels, low, high))
+
+
+def _view(tensor: Tensor) -> Array:
+    return cast(Array, tensor.detach().numpy())
+
+
+def _in_shares(hidden: Tensor, scan: Callable[[int, int], None]) -> None:
+    """Deal the sequences out to as many threads as torch may use.
+
+    Sequences need nothing of each other, so that a thread that another process holds up delays
+    nobody but itself.
+    """
+    n_steps, n_sequences, n_hidden = hidden.shape
+    n_shares = min(torch.get_num_threads(), -(-n_sequences // SMALLEST_SHARE))
+    if n_shares <= 1 or n_steps * n_sequences * n_hidden < SMALLEST_SPLIT:
+        scan(0, n_sequences)
+        return
+    size = -(-n_sequences // n_shares)
+    shares = [(low, min(low + size, n_sequences)) for low in range(0, n_sequences, size)]
+    others = [_pool(os.getpid()).submit(scan, *share) for share in shares[1:]]
+    scan(*shares[0])
+    for other in others:
+        other.result()
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Return this process's threads; one that was forked has lost those of its parent."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="recurrence")

@@ -1,0 +1,242 @@
+"""The recurrence on a CPU as one autograd function: as little as possible inside the loop.
+
+The model's own feedback carries no gradient. So once the forward pass has fixed what is fed, the
+backward pass is that of an ordinary GRU over known inputs, and all that does not depend on the step
+before leaves the loop: the features are projected in one product before it, the gradients of the
+weights come from two products after it. Within remain, per step, one product forward (of the hidden
+state with the recurrent and the readout weights side by side: the logits of a step come out
+together with the gates of the next) and one backward.
+
+Training keeps 5H + F + C numbers per frame of a sequence and needs 4H + F + C more on the way back;
+inference keeps none: it works through the frames in blocks.
+
+The scan over time is compiled by numba (:mod:`.compiled`) where that is installed and serves, else
+it runs in torch's operations (:mod:`.plain`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from sed_cli.models.recurrence.buffers import Buffers, Feeding, Scan, Weights
+from sed_cli.models.recurrence.plain import PlainScan
+from sed_cli.models.recurrence.problem import Problem, RecurrentState
+from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
+
+log = logging.getLogger(__name__)
+
+INFERENCE_BLOCK = 64
+"""Frames projected at a time where nothing is kept: enough for the product, little for the cache"""
+
+
+def run(problem: Problem) -> tuple[Tensor, RecurrentState]:
+    """Run the recurrence on the CPU.
+
+    Returns:
+        Logits (B, T, C) and the state after the last frame.
+    """
+    tensors = _tensors(problem)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        logits, hidden, feedback = cast(
+            "tuple[Tensor, Tensor, Tensor]", _Recurrence.apply(problem, *tensors)
+        )
+    else:
+        with torch.no_grad():
+            logits, hidden, feedback = _infer(problem, Weights(*cast("Any", tensors[3:])))
+    return logits, RecurrentState(hidden, feedback)
+
+
+def _tensors(problem: Problem) -> tuple[Tensor | None, ...]:
+    """Return all that gradients may reach; zeros stand for biases that a module does without."""
+    cell, readout = problem.cell, problem.readout
+    zeros = cell.weight_hh.new_zeros(3 * cell.hidden_size)
+    return (
+        problem.features,
+        problem.targets if problem.mask is not None else None,
+        problem.state.hidden,
+        cell.weight_ih,
+        cell.weight_hh,
+        cell.bias_ih if cell.bias else zeros,
+        cell.bias_hh if cell.bias else zeros,
+        readout.weight,
+        readout.weight.new_zeros(readout.out_features) if readout.bias is None else readout.bias,
+    )
+
+
+def _infer(problem: Problem, weights: Weights) -> tuple[Tensor, Tensor, Tensor]:
+    """Run block by block, each from where the last one ended, keeping nothing but the logits."""
+    n_sequences, n_steps = problem.features.shape[:2]
+    logits = problem.features.new_empty(n_sequences, n_steps, weights.n_classes)
+    hidden, feedback = problem.state
+    scan = _scan(weights, problem.rule)
+    for start in range(0, n_steps, INFERENCE_BLOCK):
+        frames = slice(start, min(start + INFERENCE_BLOCK, n_steps))
+        buffers = Buffers.empty(frames.stop - start, n_sequences, weights)
+        buffers.hidden[0], buffers.fed[0] = hidden, feedback
+        features = problem.features[:, frames].transpose(0, 1)
+        _project(features, weights, buffers.gates)
+        with _threads_for(scan):
+            scan.forward(Feeding.of(problem, frames), buffers)
+        logits[:, frames] = buffers.logits.transpose(0, 1)
+        hidden, feedback = buffers.hidden[-1], buffers.fed[-1]
+    return logits, hidden.clone(), feedback.clone()
+
+
+def _project(features: Tensor, weights: Weights, gates: Tensor) -> None:
+    """Store in ``gates`` what the features (T, B, F), and the biases, bring to them."""
+    n_hidden = weights.n_hidden
+    bias = weights.b_ih.clone()
+    bias[: 2 * n_hidden] += weights.b_hh[: 2 * n_hidden]
+    rows = features.reshape(-1, weights.n_features)
+    columns = weights.w_ih[:, : weights.n_features].t()
+    torch.addmm(bias, rows, columns, out=gates.view(-1, 3 * n_hidden))
+
+
+class _Recurrence(torch.autograd.Function):
+    """The whole recurrence: logits (B, T, C), last hidden state (B, H), last feedback (B, C)."""
+
+    @staticmethod
+    def forward(ctx: Any, problem: Problem, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        features = problem.features  # (B, T, F)
+        weights = Weights(*cast("Any", tensors[3:]))
+        n_sequences, n_steps, n_features = features.shape
+        buffers = Buffers.empty(n_steps, n_sequences, weights)
+        buffers.hidden[0], buffers.fed[0] = problem.state
+        inputs = features.new_empty(n_steps, n_sequences, n_features + weights.n_classes)
+        inputs[:, :, :n_features] = features.transpose(0, 1)
+        _project(inputs[:, :, :n_features], weights, buffers.gates)
+        scan = _scan(weights, problem.rule)
+        with _threads_for(scan):
+            scan.forward(Feeding.of(problem, slice(0, n_steps)), buffers)
+        inputs[:, :, n_features:] = buffers.fed[:-1]
+        ctx.problem_rule, ctx.mask = problem.rule, problem.mask
+        ctx.save_for_backward(
+            inputs, buffers.gates, buffers.candidate, buffers.hidden, *tensors[3:]
+        )
+        feedback = buffers.fed[-1].clone()
+        ctx.mark_non_differentiable(feedback)
+        return buffers.logits.transpose(0, 1).contiguous(), buffers.hidden[-1].clone(), feedback
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        grad_logits, grad_last = outer[:2]  # (B, T, C), (B, H)
+        inputs, gates, candidate, hidden, *rest = ctx.saved_tensors
+        weights = Weights(*rest)
+        n_hidden, n_classes = weights.n_hidden, weights.n_classes
+        nothing = hidden.new_empty(0)
+        grads = hidden.new_empty(*hidden.shape[:2], 4 * n_hidden + n_classes)
+        grads[-1].zero_()
+        grads[0, :, 4 * n_hidden :].zero_()
+        grads[1:, :, 4 * n_hidden :] = grad_logits.transpose(0, 1)
+        grad_hidden = grad_last.clone()
+        scan = _scan(weights, ctx.problem_rule)
+        with _threads_for(scan):
+            buffers = Buffers(gates, candidate, hidden, fed=nothing, logits=nothing)
+            scan.backward(grads, grad_hidden, buffers)
+        needed = ctx.needs_input_grad[1:]
+        return (
+            None,
+            *_input_gradients(grads, weights, ctx.mask, needed),
+            grad_hidden if needed[2] else None,
+            *_weight_gradients(grads, inputs, hidden, needed),
+        )
+
+
+def _input_gradients(
+    grads: Tensor, weights: Weights, mask: Tensor | None, needed: tuple[bool, ...]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of features (B, T, F) and targets (B, T, C), where needed."""
+    n_hidden, n_features = weights.n_hidden, weights.n_features
+    to_inputs = grads[:-1, :, : 3 * n_hidden]  # (T, B, 3H): n, r, z
+    rows = _candidate_first(weights.w_ih, n_hidden)  # (3H, F + C)
+    features = targets = None
+    if needed[0]:
+        features = (to_inputs @ rows[:, :n_features]).transpose(0, 1)
+    if needed[1] and mask is not None:
+        fed = to_inputs[1:] @ rows[:, n_features:]  # (T - 1, B, C)
+        targets = fed.new_zeros(*mask.shape[:2], weights.n_classes)
+        targets[:, :-1] = torch.where(mask[:, :-1], fed.transpose(0, 1), 0.0)
+    return features, targets
+
+
+def _weight_gradients(
+    grads: Tensor, inputs: Tensor, hidden: Tensor, needed: tuple[bool, ...]
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of w_ih, w_hh, b_ih, b_hh, w_out and b_out: two products over T x B."""
+    if not any(needed[3:]):
+        return (None,) * 6
+    n_hidden = hidden.shape[2]
+    flat = grads.flatten(0, 1)  # ((T + 1) B, 4H + C)
+    to_inputs = flat[: inputs.shape[0] * inputs.shape[1], : 3 * n_hidden]
+    w_ih = _candidate_last(to_inputs.t() @ inputs.flatten(0, 1), n_hidden)
+    w_hidden = flat[:, n_hidden:].t() @ hidden.flatten(0, 1)  # (3H + C, H)
+    sums = flat.sum(0)  # (4H + C,)
+    b_hidden = sums[n_hidden:]
+    return (
+        w_ih,
+        w_hidden[: 3 * n_hidden],
+        _candidate_last(sums[: 3 * n_hidden], n_hidden),
+        b_hidden[: 3 * n_hidden],
+        w_hidden[3 * n_hidden :],
+        b_hidden[3 * n_hidden :],
+    )
+
+
+def _candidate_first(rows: Tensor, n_hidden: int) -> Tensor:
+    """Reorder rows r, z, n to n, r, z."""
+    return rows.roll(n_hidden, dims=0)
+
+
+def _candidate_last(rows: Tensor, n_hidden: int) -> Tensor:
+    """Reorder rows n, r, z to r, z, n."""
+    return rows.roll(-n_hidden, dims=0)
+
+
+def _scan(weights: Weights, rule: FeedbackRule) -> Scan:
+    """Choose the compiled scan where it serves, else the plain one."""
+    named = isinstance(rule, Thresholded | Sampled | Soft)
+    if named and weights.w_ih.dtype in (torch.float32, torch.float64) and _has_numba():
+        from sed_cli.models.recurrence.compiled import CompiledScan
+
+        return CompiledScan(weights, rule)
+    return PlainScan(weights)
+
+
+@cache
+def _has_numba() -> bool:
+    found = importlib.util.find_spec("numba") is not None
+    if not found:
+        log.info(
+            "numba is not installed: the recurrence runs uncompiled, at about half the speed; "
+            "pip install 'sedtf[fast]'"
+        )
+    return found
+
+
+@contextmanager
+def _threads_for(scan: Scan) -> Iterator[None]:
+    """Run the plain scan on one thread, and restore the caller's number after.
+
+    Measured: two threads gain nothing on products as small as a step's, and where another process
+    wants the cores they wait for each other at every one of them, up to ten times longer than the
+    product takes. The compiled scan sees to its own threads.
+    """
+    before = torch.get_num_threads()
+    if not isinstance(scan, PlainScan) or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

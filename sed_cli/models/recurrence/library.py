@@ -1,0 +1,98 @@
+"""The library's GRU in one call, where every input is known before the first step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sed_cli.models.recurrence.problem import Problem, RecurrentState, check_readout
+
+
+def plain_gru(
+    features: Tensor, cell: nn.GRUCell, readout: nn.Linear, initial_hidden: Tensor | None = None
+) -> Tensor:
+    """Run a GRU without any feedback: the baseline.
+
+    Args:
+        features: (B, T, F).
+        cell: ``nn.GRUCell(F, H)``.
+        readout: ``nn.Linear(H, C)``.
+        initial_hidden: (B, H); zeros if None.
+
+    Returns:
+        Logits (B, T, C), in the weights' dtype whatever autocast says.
+
+    Raises:
+        ValueError: if shapes do not fit together.
+    """
+    return plain_gru_with_state(features, cell, readout, initial_hidden)[0]
+
+
+def plain_gru_with_state(
+    features: Tensor, cell: nn.GRUCell, readout: nn.Linear, initial_hidden: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Run :func:`plain_gru` and return its logits and the hidden state (B, H) after the end."""
+    if features.ndim != 3 or features.shape[2] != cell.input_size:
+        raise ValueError(
+            f"features has shape {tuple(features.shape)}: expected (B, T, F={cell.input_size})"
+        )
+    check_readout(cell, readout)
+    if initial_hidden is None:
+        initial_hidden = cell.weight_hh.new_zeros(features.shape[0], cell.hidden_size)
+    elif initial_hidden.shape != (features.shape[0], cell.hidden_size):
+        raise ValueError(
+            f"initial_hidden has shape {tuple(initial_hidden.shape)}: expected (B, H) = "
+            f"{(features.shape[0], cell.hidden_size)}"
+        )
+    with torch.autocast(features.device.type, enabled=False):
+        hidden_all, hidden = known_inputs_gru(
+            features.to(cell.weight_ih), cell, initial_hidden.to(cell.weight_hh)
+        )
+        return readout(hidden_all), hidden
+
+
+def run_forced(problem: Problem) -> tuple[Tensor, RecurrentState]:
+    """Run teacher forcing: what is fed is known, so it is a plain GRU over shifted targets.
+
+    Returns:
+        Logits (B, T, C) and the state after the last frame.
+    """
+    targets = problem.targets
+    if targets is None:
+        raise ValueError("teacher forcing needs targets")
+    known = torch.cat([problem.state.feedback[:, None], targets], dim=1)  # (B, 1 + T, C)
+    inputs = torch.cat([problem.features, known[:, :-1]], dim=2)  # (B, T, F + C)
+    hidden_all, hidden = known_inputs_gru(inputs, problem.cell, problem.state.hidden)
+    return problem.readout(hidden_all), RecurrentState(hidden, known[:, -1].detach())
+
+
+def known_inputs_gru(
+    inputs: Tensor, cell: nn.GRUCell, initial_hidden: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Run ``torch.gru`` with the cell's weights.
+
+    Args:
+        inputs: (B, T, F).
+        cell: ``nn.GRUCell(F, H)``.
+        initial_hidden: (B, H).
+
+    Returns:
+        Hidden states of all steps (B, T, H), and the last one (B, H).
+    """
+    if inputs.shape[0] == 0 or inputs.shape[1] == 0:  # the library refuses both
+        return inputs.new_zeros(*inputs.shape[:2], cell.hidden_size), initial_hidden
+    weights = [cell.weight_ih, cell.weight_hh]
+    if cell.bias:
+        weights += [cell.bias_ih, cell.bias_hh]
+    hidden_all, last = torch.gru(
+        inputs,
+        initial_hidden[None].contiguous(),
+        weights,
+        has_biases=cell.bias,
+        num_layers=1,
+        dropout=0.0,
+        train=False,
+        bidirectional=False,
+        batch_first=True,
+    )
+    return hidden_all, last[0]

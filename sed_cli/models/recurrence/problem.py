@@ -1,0 +1,160 @@
+"""The arguments of one recurrence, checked once and brought to one form for every back end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sed_cli.models.recurrence.rules import Feedback, FeedbackRule, make_rule
+
+
+class RecurrentState(NamedTuple):
+    """What a stream carries from one chunk of frames to the next.
+
+    Attributes:
+        hidden: hidden state after the last frame, (B, H).
+        feedback: activities that the next frame is fed, (B, C); without gradient.
+    """
+
+    hidden: Tensor
+    feedback: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Checked arguments: one dtype (the weights') and one device throughout.
+
+    Attributes:
+        features: (B, T, F).
+        targets: (B, T, C), or None where the truth is never fed.
+        mask: bool (B, T, 1) or (B, T, C): True where the target is fed to the next step; None where
+            it never is.
+        is_forced: the mask is known to be all True without asking the device.
+        rule: what is fed elsewhere.
+        state: before the first frame.
+    """
+
+    features: Tensor
+    targets: Tensor | None
+    mask: Tensor | None
+    is_forced: bool
+    rule: FeedbackRule
+    cell: nn.GRUCell
+    readout: nn.Linear
+    state: RecurrentState
+
+    def next_feedback(self, logits: Tensor, step: int) -> Tensor:
+        """Return what is fed after ``step``: (B, C) logits -> (B, C), the model's own detached."""
+        own = self.rule(logits.detach(), step)
+        if self.targets is None or self.mask is None:
+            return own
+        return torch.where(self.mask[:, step], self.targets[:, step], own)
+
+
+def make_problem(
+    features: Tensor,
+    targets: Tensor | None,
+    teacher_mask: Tensor | None,
+    cell: nn.GRUCell,
+    readout: nn.Linear,
+    feedback: Feedback | FeedbackRule,
+    noise: Tensor | None,
+    initial_state: RecurrentState | None,
+) -> Problem:
+    """Check the arguments of ``feedback_gru`` (documented there) and bring them to one form."""
+    weight = cell.weight_ih
+    _check_shape("features", features, ("B", "T", "F"), (None, None, None))
+    n_sequences, n_steps, n_features = features.shape
+    n_classes = readout.out_features
+    _check_modules(cell, readout, n_features)
+    per_class = (n_sequences, n_steps, n_classes)
+    if targets is not None:
+        _check_shape("targets", targets, ("B", "T", "C"), per_class)
+        targets = targets.to(weight)
+    if isinstance(feedback, str) and feedback == "sampled" and noise is not None:
+        _check_shape("noise", noise, ("B", "T", "C"), per_class)
+        noise = noise.to(weight)
+    mask, is_forced = _checked_mask(teacher_mask, targets, per_class)
+    return Problem(
+        features=features.to(weight),
+        targets=targets,
+        mask=None if mask is None else mask.to(weight.device, non_blocking=True),
+        is_forced=is_forced,
+        rule=make_rule(feedback, noise),
+        cell=cell,
+        readout=readout,
+        state=_checked_state(initial_state, weight, n_sequences, cell.hidden_size, n_classes),
+    )
+
+
+def _check_modules(cell: nn.GRUCell, readout: nn.Linear, n_features: int) -> None:
+    n_classes = readout.out_features
+    if cell.input_size != n_features + n_classes:
+        raise ValueError(
+            f"cell takes {cell.input_size} inputs, but {n_features} features and {n_classes} fed "
+            f"activities make {n_features + n_classes}: use nn.GRUCell(F + C, H)"
+        )
+    check_readout(cell, readout)
+
+
+def check_readout(cell: nn.GRUCell, readout: nn.Linear) -> None:
+    """Raise ValueError unless ``readout`` reads the cell's hidden state."""
+    if readout.in_features != cell.hidden_size:
+        raise ValueError(
+            f"readout takes {readout.in_features} inputs, but the cell has {cell.hidden_size} "
+            "hidden units: use nn.Linear(H, C)"
+        )
+
+
+def _checked_mask(
+    mask: Tensor | None, targets: Tensor | None, per_class: tuple[int, int, int]
+) -> tuple[Tensor | None, bool]:
+    """Return the mask as (B, T, 1) or (B, T, C), and whether it is known to be all True."""
+    if mask is None:
+        return None, False
+    if mask.dtype != torch.bool:
+        raise ValueError(f"teacher_mask has dtype {mask.dtype}: expected torch.bool")
+    if tuple(mask.shape) not in (per_class, per_class[:2]):
+        raise ValueError(
+            f"teacher_mask has shape {tuple(mask.shape)}: expected (B, T) = {per_class[:2]} or "
+            f"(B, T, C) = {per_class}"
+        )
+    if targets is None:
+        if bool(mask.any()):
+            raise ValueError(
+                "teacher_mask feeds the truth, but targets is None: pass targets, or no mask"
+            )
+        return None, False
+    # Masks are drawn on the CPU, where looking costs nothing; a look at a mask on a GPU would
+    # stop the host until all work queued before it is done.
+    is_forced = mask.device.type == "cpu" and bool(mask.all())
+    return (mask if mask.ndim == 3 else mask[:, :, None]), is_forced
+
+
+def _checked_state(
+    state: RecurrentState | None, weight: Tensor, n_sequences: int, n_hidden: int, n_classes: int
+) -> RecurrentState:
+    if state is None:
+        return RecurrentState(
+            weight.new_zeros(n_sequences, n_hidden), weight.new_zeros(n_sequences, n_classes)
+        )
+    hidden, feedback = state
+    _check_shape("initial_state.hidden", hidden, ("B", "H"), (n_sequences, n_hidden))
+    _check_shape("initial_state.feedback", feedback, ("B", "C"), (n_sequences, n_classes))
+    return RecurrentState(hidden.to(weight), feedback.detach().to(weight))
+
+
+def _check_shape(
+    name: str, tensor: Tensor, letters: tuple[str, ...], sizes: tuple[int | None, ...]
+) -> None:
+    """Raise ValueError unless ``tensor`` has the sizes given; None stands for any."""
+    fits = tensor.ndim == len(sizes) and all(
+        size is None or size == got for size, got in zip(sizes, tensor.shape, strict=True)
+    )
+    if not fits:
+        legend = ", ".join(letters)
+        wanted = "" if None in sizes else f" = {tuple(sizes)}"
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}: expected ({legend}){wanted}")

@@ -1,0 +1,146 @@
+"""What a run was: config hash, seed, commit, versions, device, data, times and how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+from sed_cli import __version__
+from sed_cli.errors import UserError
+
+log = logging.getLogger(__name__)
+
+_PACKAGES = ("torch", "torchaudio", "torchlibrosa", "numpy", "hydra-core", "sed_eval")
+# Where a run was written and how fast it was computed do not make it another experiment.
+_NOT_HASHED = ("output_dir", "resume", "device")
+
+
+def config_hash(config: Any) -> str:
+    """Hash of a resolved configuration; two runs with the same hash are the same experiment."""
+    values = {key: value for key, value in asdict(config).items() if key not in _NOT_HASHED}
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+class RunRecord:
+    """Keeps ``run.json`` of a run folder, from ``running`` to how the run ended.
+
+    Used as a context manager: leaving it writes ``completed``, ``interrupted`` (Ctrl-C or SIGTERM)
+    or ``failed`` with the reason.
+
+    Args:
+        run_dir: the run folder, which exists.
+        verb: what is run.
+        config: its typed configuration.
+        seed: of the run.
+    """
+
+    def __init__(self, run_dir: Path, verb: str, config: Any, *, seed: int) -> None:
+        self._path = run_dir / "run.json"
+        self._values: dict[str, Any] = {
+            "status": "running",
+            "verb": verb,
+            "config_hash": config_hash(config),
+            "seed": seed,
+            "commit": _commit(),
+            "versions": _versions(),
+            "started": _now(),
+            "ended": None,
+        }
+
+    def update(self, **values: Any) -> None:
+        """Add facts and write the file."""
+        self._values.update(values)
+        temporary = self._path.with_suffix(".part")
+        temporary.write_text(json.dumps(self._values, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(self._path)
+
+    def __enter__(self) -> Self:
+        self.update()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.update(status="completed", ended=_now())
+        elif isinstance(error, KeyboardInterrupt):
+            self.update(status="interrupted", ended=_now())
+        else:
+            self.update(status="failed", ended=_now(), error=f"{type(error).__name__}: {error}")
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu`` or ``cuda`` into a device.
+
+    Raises:
+        UserError: if CUDA is asked for and not there.
+    """
+    has_cuda = torch.cuda.is_available()
+    if name == "cuda" and not has_cuda:
+        raise UserError("device=cuda, but torch sees no CUDA device: use device=auto or device=cpu")
+    return torch.device("cuda" if name != "cpu" and has_cuda else "cpu")
+
+
+@contextmanager
+def set_threads(threads: int | None) -> Iterator[None]:
+    """Let torch use so many CPU threads inside the block; ``None`` leaves its choice."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"sedtf": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _commit() -> str | None:
+    """Commit of the source this runs from; ``None`` for an installed wheel."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        git = ["git", "-C", os.fspath(root)]
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{head}-dirty" if changed else head
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,537 @@
+"""Pictures of a sampler: its curve, and the coins of its batches as an animation.
+
+Both take what :mod:`sed_cli.reports.simulation` computed: nothing is drawn from a generator here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator
+from numpy.typing import NDArray
+from PIL import Image
+
+from sed_cli.reports import style
+from sed_cli.reports.files import replacing
+
+MAX_PANELS = 4
+"""Tile maps in one animation; of more samplers the first are shown."""
+
+MAX_FRAMES = 100
+"""Frames in one animation; of more batches every n-th is shown."""
+
+_FRAME_MS, _LAST_FRAME_MS = 160, 2400
+_EARLY = 0.05  # curves that are done within this share of the run get a logarithmic axis
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One sampler's curve, thinned to what a picture can show, and the share of fed steps drawn.
+
+    Args:
+        name: for the legend.
+        iterations: int64 (N,), rising, the first 0 and the last the last of the run.
+        p_teacher: float64 (N,), p_teacher at ``iterations``.
+        iterations_per_batch: steps of a batch where iterations are time steps, else 1.
+        batches_per_epoch: for a second axis in epochs; None if the schedule has no epochs.
+        batches: int64 (K,), batches whose coins were looked at.
+        shares: float64 (K,), the part of their steps that was fed with the truth.
+    """
+
+    name: str
+    iterations: NDArray[np.int64]
+    p_teacher: NDArray[np.float64]
+    iterations_per_batch: int
+    batches_per_epoch: int | None
+    batches: NDArray[np.int64]
+    shares: NDArray[np.float64]
+
+    def settled_at(self) -> int | None:
+        """First iteration from which the curve stays at its last value, None if it never moves."""
+        away = np.flatnonzero(self.p_teacher != self.p_teacher[-1])
+        return int(self.iterations[away[-1] + 1]) if len(away) else None
+
+
+class _Abscissa:
+    """The x axis that several curves share: iterations if all count the same, else batches."""
+
+    def __init__(self, curves: Sequence[Curve]) -> None:
+        rates = {curve.iterations_per_batch for curve in curves}
+        self.shared = len(rates) == 1
+        self.per_batch = rates.pop() if self.shared else 1
+        self.end = max(float(self.of(curve, curve.iterations)[-1]) for curve in curves)
+        settled = [at for curve in curves if (at := curve.settled_at()) is not None]
+        self.is_log = bool(settled) and self.end > 100 and max(settled) < _EARLY * self.end
+        epochs = {curve.batches_per_epoch for curve in curves}
+        self.per_epoch = epochs.pop() if len(epochs) == 1 else None
+
+    def of(self, curve: Curve, iterations: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Place of ``iterations`` of ``curve`` on the axis."""
+        return iterations / (1 if self.shared else curve.iterations_per_batch)
+
+    def dress(self, axes: Axes, *, second_axis: bool = True) -> None:
+        """Set limits, ticks and labels of both x axes and of the y axis."""
+        unit = "time step" if self.per_batch > 1 else "update"
+        label = f"iteration ({unit})" if self.shared else "batch"
+        if self.is_log:
+            axes.set_xscale("log")
+            axes.set_xlim(1, self.end)
+            axes.xaxis.set_major_locator(LogLocator(numticks=10))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _brief(value)))
+            label += ", logarithmic from 1"
+        else:
+            pad = 0.01 * max(self.end, 1.0)
+            axes.set_xlim(-pad, max(self.end, 1.0) + pad)
+            style.count_ticks(axes)
+        axes.set_xlabel(label)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_yticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+        axes.set_ylabel("p_teacher")
+        if second_axis and not self.is_log:
+            self._dress_top(axes)
+
+    def _dress_top(self, axes: Axes) -> None:
+        n_batches = self.end / self.per_batch
+        if self.per_epoch and n_batches >= 2 * self.per_epoch:
+            scale, label = float(self.per_batch * self.per_epoch), "epoch"
+        elif self.shared and self.per_batch > 1:
+            scale, label = float(self.per_batch), "batch"
+        else:
+            return
+
+        def to_top(x: Any) -> Any:
+            return x / scale
+
+        def from_top(x: Any) -> Any:
+            return x * scale
+
+        top = axes.secondary_xaxis("top", functions=(to_top, from_top))
+        top.set_xlabel(label)
+        top.spines["top"].set_visible(True)
+        style.count_ticks(top)
+
+
+def _brief(value: float) -> str:
+    """1, 10, 100, 1k, 10k, ... 1M: labels of a logarithmic axis."""
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:g}{letter}"
+    return f"{value:g}"
+
+
+def sampler_curve(path: Path, curves: Sequence[Curve]) -> None:
+    """Draw the curves over one another as a PNG.
+
+    A curve by itself is accompanied by the share of fed steps of single batches, so that one sees
+    how far the coins of a batch stray from their probability.
+    """
+    with style.applied():
+        figure = style.new_figure(7.5, 4.2)
+        axes = figure.subplots()
+        abscissa = _Abscissa(curves)
+        for index, curve in enumerate(curves):
+            axes.plot(
+                abscissa.of(curve, curve.iterations),
+                curve.p_teacher,
+                color=style.colour_of(index),
+                linestyle=style.dash_of(index),
+                label=style.shortened(curve.name, 60),
+            )
+        if len(curves) == 1 and not abscissa.is_log:
+            _draw_shares(axes, curves[0])
+        abscissa.dress(axes)
+        _place_legend(figure, axes, len(curves))
+        figure.set_layout_engine("constrained")
+        style.save_png(figure, path)
+
+
+def _draw_shares(axes: Axes, curve: Curve) -> None:
+    middle = (curve.batches + 0.5) * curve.iterations_per_batch - 0.5
+    axes.plot(
+        middle,
+        curve.shares,
+        linestyle="none",
+        marker="o",
+        markersize=3.5,
+        markerfacecolor="none",
+        markeredgecolor=style.VERMILION,
+        markeredgewidth=0.8,
+        label="share of one batch's steps that got the truth",
+    )
+
+
+def _place_legend(figure: Figure, axes: Axes, n_curves: int) -> None:
+    if n_curves <= 6:
+        axes.legend(loc="best")
+    else:  # beside the axes, where it hides no curve; the figure grows with it
+        figure.set_size_inches(10.0, max(4.2, 0.22 * n_curves + 0.8))
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+
+
+# --- the animation -----------------------------------------------------------------------------
+
+_WIDTH = 1010  # pixels, as all of the following
+_LEFT, _RIGHT, _GAP = 64, 26, 60
+_HEAD, _TITLE, _FOOT = 58, 38, 40  # above all, above a panel, beneath a panel
+_CURVE, _CURVE_FOOT = 180, 54
+_MIN_CELL, _MAX_CELL = 4, 28
+_GIF_DPI = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileGrid:
+    """Where the tiles of one panel lie, in pixels of the frame from its top left corner.
+
+    A tile stands for one sample and one step. Where there are more of them than pixels a tile
+    stands for neighbouring ones and shows the share of them that was fed.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    n_samples: int
+    n_steps: int
+
+    @property
+    def n_rows(self) -> int:
+        """Tiles down."""
+        return min(self.n_samples, self.height)
+
+    @property
+    def n_columns(self) -> int:
+        """Tiles across."""
+        return min(self.n_steps, self.width)
+
+    def centre(self, row: int, column: int) -> tuple[int, int]:
+        """Pixel (x, y) in the middle of a tile, never in the line between two."""
+        across, down = _edges(self.width, self.n_columns), _edges(self.height, self.n_rows)
+        x = (across[column] + across[column + 1] - 1) // 2
+        y = (down[row] + down[row + 1] - 1) // 2
+        return self.left + int(x), self.top + int(y)
+
+    def shares(self, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Reduce a mask (B, T) or (B, T, C) to the share of fed entries per tile, 0 to 255."""
+        fed = mask.mean(axis=2) if mask.ndim == 3 else mask.astype(np.float64)  # (B, T)
+        rows = _group_means(fed, self.n_rows)
+        tiles = _group_means(rows.T, self.n_columns).T  # (n_rows, n_columns)
+        return np.rint(tiles * 255).astype(np.uint8)
+
+    def picture(self, shares: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Colour the tiles: uint8 (height, width, 3)."""
+        across, down = _edges(self.width, self.n_columns), _edges(self.height, self.n_rows)
+        pixels = np.repeat(np.repeat(_RAMP[shares], np.diff(down), 0), np.diff(across), 1)
+        if self.width >= _MIN_CELL * self.n_columns:  # narrower tiles would be lost in borders
+            pixels[:, across[1:] - 1] = 255
+        if self.height >= _MIN_CELL * self.n_rows:
+            pixels[down[1:] - 1] = 255
+        return pixels
+
+
+def tile_grids(n_panels: int, n_samples: int, n_steps: int) -> list[TileGrid]:
+    """Lay out the tile maps of ``n_panels`` samplers.
+
+    One or two panels stand beneath each other; three or four stand in two columns.
+    """
+    columns = 1 if n_panels <= 2 else 2
+    max_width = (_WIDTH - _LEFT - _RIGHT - (columns - 1) * _GAP) // columns
+    width = _extent(n_steps, max_width)
+    height = _extent(n_samples, 224 if n_panels == 1 else 144)
+    return [
+        TileGrid(
+            left=_LEFT + panel % columns * (max_width + _GAP),
+            top=_HEAD + _TITLE + panel // columns * (height + _TITLE + _FOOT),
+            width=width,
+            height=height,
+            n_samples=n_samples,
+            n_steps=n_steps,
+        )
+        for panel in range(n_panels)
+    ]
+
+
+def _extent(n_tiles: int, n_pixels: int) -> int:
+    """Pixels for ``n_tiles``: whole ones a tile, unless tiles are so small that it cannot show."""
+    cell = min(_MAX_CELL, n_pixels // n_tiles)
+    return cell * n_tiles if cell >= _MIN_CELL else n_pixels
+
+
+def _edges(length: int, n_parts: int) -> NDArray[np.int64]:
+    """Whole numbers from 0 to ``length`` that cut it into ``n_parts`` as even as can be."""
+    return np.arange(n_parts + 1) * length // n_parts
+
+
+def _group_means(values: NDArray[np.float64], n_groups: int) -> NDArray[np.float64]:
+    """Means of ``n_groups`` runs of neighbouring rows."""
+    if n_groups == len(values):
+        return values
+    edges = _edges(len(values), n_groups)
+    sums = np.add.reduceat(values, edges[:-1], axis=0)
+    means: NDArray[np.float64] = sums / np.diff(edges)[:, None]
+    return means
+
+
+def _rgb(colour: str) -> NDArray[np.float64]:
+    return np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)], dtype=np.float64)
+
+
+def _blend(start: str, end: str, n_colours: int) -> NDArray[np.uint8]:
+    weight = np.linspace(0.0, 1.0, n_colours)[:, None]
+    return np.rint(_rgb(start) * (1 - weight) + _rgb(end) * weight).astype(np.uint8)
+
+
+_RAMP = _blend(style.NEUTRAL, style.BLUE, 256)
+"""Colour of a tile by its share of fed entries, (256, 3): the ends are exactly the two colours."""
+
+
+def _palette() -> Image.Image:
+    """Palette of the animation: what is drawn in it, and how that fades into the paper.
+
+    A fixed one, so that the colours neither flicker between frames nor depend on the coins.
+    """
+    inks = [style.colour_of(index) for index in range(MAX_PANELS)]
+    fades = [_blend(ink, style.PAPER, 24) for ink in inks]
+    tiles = _RAMP[np.linspace(0, 255, 64).round().astype(int)]
+    colours = np.concatenate([tiles, _blend(style.INK, style.PAPER, 48), *fades])
+    # Pillow looks colours up roughly: what is nearly paper would take the paper's place.
+    colours = np.concatenate(
+        [colours[colours.min(axis=1) < 240], _blend(style.PAPER, "#FFFFFF", 1)]
+    )
+    image = Image.new("P", (1, 1))
+    image.putpalette(colours.tobytes())
+    return image
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoinFrame:
+    """One batch: its tiles per sampler, and p_teacher at its first and last step per sampler."""
+
+    batch: int
+    tiles: Sequence[NDArray[np.uint8]]
+    p_first: Sequence[float]
+    p_last: Sequence[float]
+
+
+class _Film:
+    """The animation's one figure.
+
+    What stays is drawn once; a frame restores that, draws its few moving parts over it and pastes
+    the tiles, pixel for pixel. Redrawing the whole figure took several times as long.
+    """
+
+    def __init__(
+        self,
+        curves: Sequence[Curve],
+        grids: Sequence[TileGrid],
+        *,
+        n_batches: int,
+        batch_size: int,
+        n_steps: int,
+        caption: str,
+    ) -> None:
+        self._n_batches = n_batches
+        self._curves, self._grids = curves, grids
+        self._abscissa = _Abscissa(curves)
+        tiles_end = max(grid.top + grid.height for grid in grids) + _FOOT
+        self._height = tiles_end + 16 + _CURVE + _CURVE_FOOT
+        # The hundredth of a pixel keeps the canvas from losing a row to rounding.
+        size = ((_WIDTH + 0.01) / _GIF_DPI, (self._height + 0.01) / _GIF_DPI)
+        self._figure = style.new_figure(*size, dpi=_GIF_DPI)
+        self._title = self._write(_LEFT, 24, "", size=12.0, weight="bold")
+        self._write(_LEFT, 46, caption, size=8.0)
+        self._p_texts: list[Text] = []
+        for k, (grid, curve) in enumerate(zip(grids, curves, strict=True)):
+            name = style.shortened(curve.name, 54 if len(grids) > 2 else 110)
+            dot = self._write(grid.left, grid.top - 26, "●", size=10.0)
+            dot.set_color(style.colour_of(k))
+            self._write(grid.left + 16, grid.top - 26, name, size=9.0, weight="bold")
+            self._add_panel(grid, n_samples=batch_size, n_steps=n_steps)
+        self._add_key()
+        self._add_curves(tiles_end + 16)
+        self._moving: list[Artist] = [self._title, *self._p_texts]
+        self._moving += [*self._rests, *self._lines, *self._points]
+        for artist in self._moving:
+            artist.set_animated(True)
+        self._canvas = cast(Any, FigureCanvasAgg(self._figure))  # its methods are not typed
+        self._canvas.draw()
+        self._still = self._canvas.copy_from_bbox(self._figure.bbox)
+
+    def _write(self, x: float, y: float, text: str, *, size: float, weight: str = "normal") -> Text:
+        place = (x / _WIDTH, 1 - y / self._height)
+        return self._figure.text(*place, text, fontsize=size, fontweight=weight, va="center")
+
+    def _add_axes(self, left: int, top: int, width: int, height: int) -> Axes:
+        bottom = self._height - top - height
+        x, y = 1 / _WIDTH, 1 / self._height
+        return self._figure.add_axes((left * x, bottom * y, width * x, height * y))
+
+    def _add_panel(self, grid: TileGrid, *, n_samples: int, n_steps: int) -> None:
+        axes = self._add_axes(grid.left, grid.top, grid.width, grid.height)
+        axes.set_xlim(0, n_steps)
+        axes.set_ylim(n_samples, 0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        axes.grid(False)
+        axes.set_xticks(_tile_ticks(n_steps, grid.width // 40) + 0.5)
+        axes.set_yticks(_tile_ticks(n_samples, grid.height // 24) + 0.5)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value - 0.5:.0f}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value - 0.5:.0f}"))
+        axes.tick_params(length=3)
+        axes.set_xlabel("time step", labelpad=2)
+        axes.set_ylabel("sample")
+        self._p_texts.append(self._write(grid.left, grid.top - 10, "", size=9.0))
+
+    def _add_key(self) -> None:
+        fed = Patch(facecolor=style.BLUE, label="truth fed")
+        own = Patch(facecolor=style.NEUTRAL, edgecolor=style.GREY, label="model's own output fed")
+        corner = (1 - _RIGHT / _WIDTH, 1 - 10 / self._height)
+        self._figure.legend(
+            handles=[fed, own],
+            loc="upper right",
+            bbox_to_anchor=corner,
+            ncols=2,
+            frameon=False,
+            borderaxespad=0.0,
+        )
+
+    def _add_curves(self, top: int) -> None:
+        axes = self._add_axes(_LEFT, top, _WIDTH - _LEFT - _RIGHT, _CURVE)
+        self._rests: list[Line2D] = []
+        self._lines: list[Line2D] = []
+        self._points: list[Line2D] = []
+        for index in range(len(self._curves)):
+            colour = style.colour_of(index)
+            (rest,) = axes.plot([], [], color=style.PALE, linewidth=1.2)
+            (line,) = axes.plot([], [], color=colour, linestyle=style.dash_of(index))
+            (point,) = axes.plot([], [], color=colour, marker="o", markersize=7)
+            self._rests.append(rest)
+            self._lines.append(line)
+            self._points.append(point)
+        self._abscissa.dress(axes, second_axis=False)
+
+    def render(self, frame: CoinFrame) -> Image.Image:
+        """Draw one frame, RGB."""
+        self._title.set_text(f"batch {frame.batch + 1:,} of {self._n_batches:,}")
+        for k, (first, last) in enumerate(zip(frame.p_first, frame.p_last, strict=True)):
+            self._p_texts[k].set_text(_p_text(first, last))
+            self._advance(k, frame)
+        self._canvas.restore_region(self._still)
+        for artist in self._moving:
+            artist.draw(self._canvas.get_renderer())
+        pixels = np.array(self._canvas.buffer_rgba())[..., :3]  # (height, width, 3)
+        for grid, tiles in zip(self._grids, frame.tiles, strict=True):
+            rows = slice(grid.top, grid.top + grid.height)
+            pixels[rows, grid.left : grid.left + grid.width] = grid.picture(tiles)
+        return Image.fromarray(pixels)
+
+    def _advance(self, k: int, frame: CoinFrame) -> None:
+        curve = self._curves[k]
+        now = np.int64((frame.batch + 1) * curve.iterations_per_batch - 1)
+        past = curve.iterations < now
+        middle = self._abscissa.of(curve, np.array([now])), [frame.p_last[k]]
+        x = self._abscissa.of(curve, curve.iterations)
+        self._points[k].set_data(*middle)
+        for line, part, order in ((self._lines, past, 1), (self._rests, ~past, -1)):
+            xs, ps = (x[part], middle[0]), (curve.p_teacher[part], middle[1])
+            line[k].set_data(np.concatenate(xs[::order]), np.concatenate(ps[::order]))
+
+
+def _tile_ticks(n_items: int, n_ticks: int) -> NDArray[np.int64]:
+    """Round item numbers from 0, at most about ``n_ticks`` of them."""
+    steps = [base * 10**power for power in range(9) for base in (1, 2, 5)]
+    step = next(step for step in steps if n_items / step <= max(1, n_ticks))
+    return np.arange(0, n_items, step)
+
+
+def _p_text(first: float, last: float) -> str:
+    """p_teacher of a batch; two numbers where it changes visibly within the batch."""
+    start, end = f"{first:.3f}", f"{last:.3f}"
+    return f"p_teacher {start}" if start == end else f"p_teacher {start} to {end}"
+
+
+def forced_targets(
+    path: Path,
+    curves: Sequence[Curve],
+    frames: Sequence[CoinFrame],
+    *,
+    n_batches: int,
+    batch_size: int,
+    n_steps: int,
+    n_classes: int,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Write the animated coins as a GIF: per frame the tiles of a batch over the curve so far.
+
+    Args:
+        path: of the GIF; written whole or not at all.
+        curves: of all samplers; the first :data:`MAX_PANELS` are shown.
+        frames: one a picture, with tiles of the grids that :func:`tile_grids` lays out.
+        n_batches: of the whole run; the caption says how many batches a frame stands for.
+        batch_size: B.
+        n_steps: T.
+        n_classes: coins a step and sample, 1 unless each class has its own.
+        progress: called with the number of frames drawn.
+    """
+    shown = curves[:MAX_PANELS]
+    with style.applied():
+        film = _Film(
+            shown,
+            tile_grids(len(shown), batch_size, n_steps),
+            n_batches=n_batches,
+            batch_size=batch_size,
+            n_steps=n_steps,
+            caption=_caption(len(curves), frames, n_steps, batch_size, n_classes),
+        )
+        palette = _palette()
+
+        def pictures() -> Iterator[Image.Image]:
+            for number, frame in enumerate(frames, start=1):
+                picture = film.render(frame)
+                yield picture.quantize(palette=palette, dither=Image.Dither.NONE)
+                if progress is not None:
+                    progress(number)
+
+        rest = pictures()
+        first = next(rest)
+        durations = [_FRAME_MS] * (len(frames) - 1) + [_LAST_FRAME_MS]
+        with replacing(path) as temporary:
+            first.save(
+                temporary,
+                format="GIF",
+                save_all=True,
+                append_images=rest,
+                duration=durations,
+                loop=0,
+                optimize=False,
+            )
+
+
+def _caption(
+    n_curves: int, frames: Sequence[CoinFrame], n_steps: int, batch_size: int, n_classes: int
+) -> str:
+    grid = tile_grids(min(n_curves, MAX_PANELS), batch_size, n_steps)[0]
+    parts = [f"{_count(batch_size, 'sample')} x {_count(n_steps, 'time step')} a batch"]
+    if n_classes > 1:
+        parts.append(f"shade: share of {n_classes} classes")
+    if grid.n_rows < batch_size or grid.n_columns < n_steps:
+        parts.append("neighbours share a tile, its shade is their share")
+    if len(frames) > 1 and (stride := frames[1].batch - frames[0].batch) > 1:
+        parts.append(f"one batch in {stride:,} is shown")
+    if n_curves > MAX_PANELS:
+        parts.append(f"the first {MAX_PANELS} of {n_curves} samplers")
+    return " · ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

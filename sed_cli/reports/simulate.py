@@ -1,0 +1,56 @@
+"""``sedtf simulate``: from its configuration to the curves and coins of one or more samplers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from tqdm import tqdm
+
+from sed_cli.provenance import RunRecord
+from sed_cli.reports.simulation import NamedCoins, simulate
+from sed_cli.sampling import make_coins
+from sed_cli.schema import SamplerConfig, SimulateConfig, vary_sampler
+
+
+def simulate_config(config: SimulateConfig, run_dir: Path) -> None:
+    """Do the work of ``sedtf simulate``: several samplers where ``config.samplers`` names them."""
+    with RunRecord(run_dir, "simulate", config, seed=config.seed):
+        samplers = [
+            NamedCoins(
+                name=name,
+                coins=make_coins(sampler, batches_per_epoch=config.n_batches, seed=config.seed),
+            )
+            for name, sampler in _samplers(config).items()
+        ]
+        with tqdm(leave=False, disable=None) as bar:
+
+            def progress(stage: str, done: int, total: int) -> None:
+                bar.set_description(stage, refresh=False)
+                bar.total, bar.n = total, done
+                bar.refresh()
+
+            result = simulate(
+                run_dir,
+                samplers,
+                n_batches=config.n_batches,
+                batch_size=config.batch_size,
+                n_steps=config.n_steps,
+                n_classes=config.n_classes,
+                animate=config.animate,
+                progress=progress,
+            )
+        _print(result, run_dir)
+
+
+def _samplers(config: SimulateConfig) -> dict[str, SamplerConfig]:
+    if not config.samplers:
+        return {config.sampler.schedule: config.sampler}
+    return {name: vary_sampler(config.sampler, change) for name, change in config.samplers.items()}
+
+
+def _print(result: dict[str, object], run_dir: Path) -> None:
+    console = Console(file=sys.stdout)
+    console.print(result)
+    console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)

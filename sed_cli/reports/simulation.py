@@ -1,0 +1,380 @@
+"""A sampler by itself: its curve and its coins, without any model.
+
+What is streamed and what is thinned, so that long runs need no more memory than short ones:
+
+- ``curve.csv`` holds every iteration, written in pieces of :data:`CHUNK` rows.
+- The pictures evaluate the curve at no more than :data:`CURVE_POINTS` iterations, half of them
+  evenly spaced and half geometrically, so that a steep start keeps its shape in a long run.
+- Coins are really drawn, batch after batch with the samplers' own generators, and counted as they
+  come. Where a run has more than :data:`MAX_BATCHES_DRAWN` batches or more than
+  :data:`MAX_COINS_DRAWN` coins, only every n-th batch is drawn, each at its own p_teacher;
+  ``simulation.json`` says how many were.
+- The animation keeps the tiles of at most 100 batches, at the size of the picture.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sed_cli.errors import UserError
+from sed_cli.reports.files import replacing
+from sed_cli.sampling import Schedule, TeacherCoins
+
+CHUNK = 16_384
+CURVE_POINTS = 2_000
+MAX_BATCHES_DRAWN = 100_000
+MAX_COINS_DRAWN = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedCoins:
+    """One sampler to lay over others: its coins, and its name in files and legends."""
+
+    name: str
+    coins: TeacherCoins
+
+
+class Progress(Protocol):
+    """What :func:`simulate` calls as it goes on: the stage, and what is done of its total."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    n_batches: int
+    batch_size: int
+    n_steps: int
+    n_classes: int
+
+    def iterations_per_batch(self, coins: TeacherCoins) -> int:
+        return self.n_steps if coins.unit == "time_step" else 1
+
+    def n_iterations(self, coins: TeacherCoins) -> int:
+        return self.n_batches * self.iterations_per_batch(coins)
+
+    def draw_stride(self) -> int:
+        """One batch in how many is drawn, so that a long run ends within minutes."""
+        by_batches = math.ceil(self.n_batches / MAX_BATCHES_DRAWN)
+        coins = self.batch_size * self.n_steps * self.n_classes
+        most = max(_max_frames(), MAX_COINS_DRAWN // coins)
+        return max(by_batches, math.ceil(self.n_batches / most))
+
+    def frame_stride(self) -> int:
+        """One batch in how many is shown: a multiple of the batches that are drawn."""
+        n_drawn = math.ceil(self.n_batches / self.draw_stride())
+        return self.draw_stride() * math.ceil(n_drawn / _max_frames())
+
+
+def _max_frames() -> int:
+    from sed_cli.reports.sampler_figures import MAX_FRAMES
+
+    return MAX_FRAMES
+
+
+@dataclass(kw_only=True)
+class _Moments:
+    """Sums over a sampler's iterations, gathered while its rows are written."""
+
+    n: int = 0
+    p_first: float = math.nan
+    p_last: float = math.nan
+    p_min_at: int | None = None
+    n_tosses: int = 0
+    p_sum: float = 0.0
+    variance_sum: float = 0.0
+
+    def add(self, p: NDArray[np.float64], p_min: float, toss_every: int) -> None:
+        """Take in the next iterations; coins are tossed at every ``toss_every``-th of them."""
+        if self.n == 0:
+            self.p_first = float(p[0])
+        self.p_last = float(p[-1])
+        if self.p_min_at is None and bool((low := p <= p_min).any()):
+            self.p_min_at = self.n + int(low.argmax())
+        tossed = p[-self.n % toss_every :: toss_every]
+        self.n_tosses += len(tossed)
+        self.p_sum += float(tossed.sum())
+        self.variance_sum += float((tossed * (1.0 - tossed)).sum())
+        self.n += len(p)
+
+
+@dataclass(kw_only=True)
+class _Tosses:
+    """What was seen of a sampler's coins."""
+
+    n_fed: int = 0
+    n_coins: int = 0
+    n_batches: int = 0
+    batches: list[int] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+    tiles: list[NDArray[np.uint8]] = field(default_factory=list)
+    p_ends: list[tuple[float, float]] = field(default_factory=list)
+
+
+def simulate(
+    folder: Path,
+    samplers: Sequence[NamedCoins],
+    *,
+    n_batches: int,
+    batch_size: int,
+    n_steps: int,
+    n_classes: int = 1,
+    animate: bool = True,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write what the samplers do over a run: curve, coins and figures.
+
+    An iteration is what a sampler counts: a time step for ``unit="time_step"``, an update, that is
+    a batch, for ``unit="update"``. All are counted from 0; the coins are left as they were.
+
+    Args:
+        folder: takes ``curve.csv`` (``iteration,p_teacher``, of several samplers with a third
+            column ``sampler``, one after the other), ``curve.png``, ``forced_targets.gif`` and,
+            last, ``simulation.json``. Made where missing.
+        samplers: at least one; their names differ.
+        n_batches: batches in the run, at least 1.
+        batch_size: B, samples in a batch, at least 1.
+        n_steps: T, time steps in a batch, at least 1.
+        n_classes: C, at least 1; matters only to ``coin="class"``.
+        animate: write ``forced_targets.gif``.
+        progress: called as ``progress(stage, done, total)``.
+
+    Returns:
+        What ``simulation.json`` holds: the sizes of the run, and of every sampler the settings,
+        p_teacher at the first and last iteration, the iteration that first has p_min (None if none
+        has), and the expected and the observed fraction of teacher-fed steps with the standard
+        deviation that chance gives the latter.
+
+    Raises:
+        UserError: without samplers, if two share a name, or if a size is below 1.
+    """
+    run = _Run(n_batches=n_batches, batch_size=batch_size, n_steps=n_steps, n_classes=n_classes)
+    _check(samplers, run)
+    tell = progress or (lambda stage, done, total: None)
+    moments = _write_curves(folder / "curve.csv", samplers, run, tell)
+    tosses = [
+        _toss(sampler.coins, run, panel=k, n_panels=len(samplers), animate=animate, tell=tell)
+        for k, sampler in enumerate(samplers)
+    ]
+    _draw_figures(folder, samplers, tosses, run, animate=animate, tell=tell)
+    summary = {
+        **asdict(run),
+        "batches_per_frame": run.frame_stride() if animate else None,
+        "samplers": [
+            _summary(sampler, moment, toss, run)
+            for sampler, moment, toss in zip(samplers, moments, tosses, strict=True)
+        ],
+    }
+    with replacing(folder / "simulation.json") as temporary:
+        text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return summary
+
+
+def _check(samplers: Sequence[NamedCoins], run: _Run) -> None:
+    if not samplers:
+        raise UserError("no sampler was given: a simulation needs at least one")
+    names = [sampler.name for sampler in samplers]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(
+            f"two samplers are called {twice[0]!r}: give each a name of its own, "
+            "or their curves cannot be told apart"
+        )
+    for name, value in asdict(run).items():
+        if value < 1:
+            raise UserError(f"{name}={value}: a simulation needs at least 1")
+
+
+# --- the curve ---------------------------------------------------------------------------------
+
+
+def _write_curves(
+    path: Path, samplers: Sequence[NamedCoins], run: _Run, tell: Progress
+) -> list[_Moments]:
+    several = len(samplers) > 1
+    total = sum(run.n_iterations(sampler.coins) for sampler in samplers)
+    done = 0
+    all_moments = []
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write("iteration,p_teacher,sampler\n" if several else "iteration,p_teacher\n")
+        for sampler in samplers:
+            ending = f",{_quoted(sampler.name)}\n" if several else "\n"
+            moments = _Moments()
+            for p in _write_rows(file, sampler.coins, run, ending):
+                moments.add(p, sampler.coins.schedule.p_min, _toss_every(sampler.coins, run))
+                tell("curve", done := done + len(p), total)
+            all_moments.append(moments)
+    return all_moments
+
+
+def _write_rows(
+    file: TextIO, coins: TeacherCoins, run: _Run, ending: str
+) -> Iterator[NDArray[np.float64]]:
+    """Write all rows of a sampler, and yield the probabilities piece by piece as they are out.
+
+    ``repr`` gives the shortest digits that read back as the very same number.
+    """
+    n_iterations = run.n_iterations(coins)
+    for start in range(0, n_iterations, CHUNK):
+        stop = min(start + CHUNK, n_iterations)
+        p = probabilities(coins.schedule, torch.arange(start, stop))
+        if p[0] == p[-1] == p.min() == p.max():  # a settled curve: the digits need finding once
+            tail = f",{float(p[0])!r}{ending}"
+            file.write("".join([f"{i}{tail}" for i in range(start, stop)]))
+        else:
+            rows = zip(range(start, stop), p.tolist(), strict=True)
+            file.write("".join([f"{i},{value!r}{ending}" for i, value in rows]))
+        yield p
+
+
+def probabilities(schedule: Schedule, iterations: torch.Tensor) -> NDArray[np.float64]:
+    """p_teacher at ``iterations`` (N,) as a NumPy array."""
+    p: NDArray[np.float64] = schedule.probability(iterations).numpy()
+    return p
+
+
+def _quoted(name: str) -> str:
+    """``name`` as a CSV field."""
+    if any(character in name for character in ',"\r\n'):
+        return '"' + name.replace('"', '""') + '"'
+    return name
+
+
+def _toss_every(coins: TeacherCoins, run: _Run) -> int:
+    """Iterations from one toss to the next: coins of whole sequences fall at their first step."""
+    return run.iterations_per_batch(coins) if coins.coin == "sequence" else 1
+
+
+# --- the coins ---------------------------------------------------------------------------------
+
+
+def _toss(
+    coins: TeacherCoins, run: _Run, *, panel: int, n_panels: int, animate: bool, tell: Progress
+) -> _Tosses:
+    """Draw the coins of the run, count them, and keep the tiles of the batches to be shown."""
+    from sed_cli.reports.sampler_figures import MAX_PANELS, tile_grids
+
+    grid = None
+    if animate and panel < MAX_PANELS:
+        n_shown = min(n_panels, MAX_PANELS)
+        grid = tile_grids(n_shown, run.batch_size, run.n_steps)[panel]
+    seen = _Tosses()
+    before = coins.state_dict()
+    try:
+        for batch in range(0, run.n_batches, run.draw_stride()):
+            coins.iteration = batch * run.iterations_per_batch(coins)
+            is_shown = batch % run.frame_stride() == 0
+            if is_shown:
+                p = coins.probabilities(run.n_steps)
+                seen.p_ends.append((float(p[0]), float(p[-1])))
+            mask = coins.draw(run.batch_size, run.n_steps, run.n_classes).numpy()
+            n_fed = int(np.count_nonzero(mask))
+            seen.n_fed += n_fed
+            seen.n_coins += mask.size
+            seen.n_batches += 1
+            if is_shown:
+                seen.batches.append(batch)
+                seen.shares.append(n_fed / mask.size)
+                if grid is not None:
+                    seen.tiles.append(grid.shares(mask))
+            tell("coins", panel * run.n_batches + batch + 1, n_panels * run.n_batches)
+    finally:
+        coins.load_state_dict(before)
+    return seen
+
+
+# --- figures and summary -----------------------------------------------------------------------
+
+
+def _draw_figures(
+    folder: Path,
+    samplers: Sequence[NamedCoins],
+    tosses: Sequence[_Tosses],
+    run: _Run,
+    *,
+    animate: bool,
+    tell: Progress,
+) -> None:
+    from sed_cli.reports import sampler_figures as figures
+
+    curves = []
+    for sampler, toss in zip(samplers, tosses, strict=True):
+        iterations = _thinned(run.n_iterations(sampler.coins))
+        curves.append(
+            figures.Curve(
+                name=sampler.name,
+                iterations=iterations,
+                p_teacher=probabilities(sampler.coins.schedule, torch.from_numpy(iterations)),
+                iterations_per_batch=run.iterations_per_batch(sampler.coins),
+                batches_per_epoch=getattr(sampler.coins.schedule, "batches_per_epoch", None),
+                batches=np.array(toss.batches),
+                shares=np.array(toss.shares),
+            )
+        )
+    figures.sampler_curve(folder / "curve.png", curves)
+    if not animate:
+        return
+    shown = tosses[: figures.MAX_PANELS]
+    frames = [
+        figures.CoinFrame(
+            batch=batch,
+            tiles=[toss.tiles[k] for toss in shown],
+            p_first=[toss.p_ends[k][0] for toss in shown],
+            p_last=[toss.p_ends[k][1] for toss in shown],
+        )
+        for k, batch in enumerate(tosses[0].batches)
+    ]
+    figures.forced_targets(
+        folder / "forced_targets.gif",
+        curves,
+        frames,
+        **asdict(run),
+        progress=lambda done: tell("animation", done, len(frames)),
+    )
+
+
+def _thinned(n_iterations: int) -> NDArray[np.int64]:
+    """At most :data:`CURVE_POINTS` iterations that show the curve, first and last among them."""
+    if n_iterations <= CURVE_POINTS:
+        return np.arange(n_iterations)
+    even = np.linspace(0, n_iterations - 1, CURVE_POINTS // 2)
+    geometric = np.geomspace(1, n_iterations - 1, CURVE_POINTS // 2)
+    return np.unique(np.concatenate([even, geometric]).round().astype(np.int64))
+
+
+def _summary(sampler: NamedCoins, moments: _Moments, toss: _Tosses, run: _Run) -> dict[str, Any]:
+    coins = sampler.coins
+    return {
+        "name": sampler.name,
+        "schedule": {"type": type(coins.schedule).__name__, **_settings(coins.schedule)},
+        "unit": coins.unit,
+        "coin": coins.coin,
+        "n_iterations": moments.n,
+        "p_teacher_first": moments.p_first,
+        "p_teacher_last": moments.p_last,
+        "p_min_reached_at": moments.p_min_at,
+        "expected_fraction": moments.p_sum / moments.n_tosses,
+        "observed_fraction": toss.n_fed / toss.n_coins,
+        "observed_std": _chance(coins, moments, toss, run),
+        "n_batches_drawn": toss.n_batches,
+    }
+
+
+def _settings(schedule: Schedule) -> dict[str, Any]:
+    return {name: value for name, value in vars(schedule).items() if not name.startswith("_")}
+
+
+def _chance(coins: TeacherCoins, moments: _Moments, toss: _Tosses, run: _Run) -> float:
+    """Standard deviation of the observed fraction: n independent coins vary by p (1 - p) / n."""
+    n_independent = toss.n_coins // (run.n_steps if coins.coin == "sequence" else 1)
+    return math.sqrt(moments.variance_sum / moments.n_tosses / n_independent)

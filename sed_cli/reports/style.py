@@ -1,0 +1,128 @@
+"""The look of every figure, in one place: fonts, colours, sizes and how a figure is saved.
+
+Figures are made with :class:`matplotlib.figure.Figure` on the Agg canvas, never through pyplot: no
+window system, and no figure outlives the function that draws it.
+
+Colours: Okabe and Ito, "Color universal design", 2008, told apart by people with any of the common
+colour-vision deficiencies.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes._base import _AxesBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from sed_cli.reports.files import replacing
+
+DPI = 150
+
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+INK = "#222222"
+GREY = "#8A8A8A"
+PALE = "#BDBDBD"
+GRID = "#DDDDDD"
+PAPER = "#FFFFFF"
+NEUTRAL = "#E9E4D8"
+"""Light and warm, so that it is neither blue nor the white of the paper."""
+
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
+"""For lines, in order; the yellow of the palette is left out, too pale on white."""
+
+DASHES = ("-", "--", "-.", ":")
+"""Beside the colour, so that lines are told apart in a grey print too."""
+
+_RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture on every machine
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.0,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a file name is a dollar sign
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.0,
+    "legend.frameon": True,
+    "legend.framealpha": 0.9,
+    "legend.edgecolor": GRID,
+    "lines.linewidth": 1.8,
+    "hatch.linewidth": 0.8,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+}
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """Make and draw figures in this project's style, whatever a user's matplotlibrc says."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # A file may be named in a script that the font lacks: boxes are drawn, and that will do.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_RC)
+        yield
+
+
+def new_figure(width: float, height: float, *, dpi: float = DPI) -> Figure:
+    """Return an empty figure of ``width`` x ``height`` inches on an Agg canvas."""
+    figure = Figure(figsize=(width, height), dpi=dpi)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write ``figure`` as PNG, whole or not at all; the same figure gives the same bytes."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def dash_of(index: int) -> str:
+    """Line style of line ``index``; turns once a round of colours less, so pairs do not repeat."""
+    return DASHES[(index + index // len(CYCLE)) % len(DASHES)]
+
+
+def colour_of(index: int) -> str:
+    """Colour of line ``index``."""
+    return CYCLE[index % len(CYCLE)]
+
+
+def count_ticks(axes: _AxesBase, *, n_ticks: int = 8) -> None:
+    """Label the x axis with whole numbers, thousands parted by commas."""
+    axes.xaxis.set_major_locator(
+        MaxNLocator(nbins=n_ticks, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+    )
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def shortened(text: str, n_characters: int) -> str:
+    """Return ``text``, its middle left out where it is longer than ``n_characters``."""
+    if len(text) <= n_characters:
+        return text
+    head = (n_characters - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (n_characters - 1 - head) :]}"

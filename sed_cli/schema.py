@@ -1,0 +1,496 @@
+"""The typed configuration, and the checks that cross its groups.
+
+Every YAML file in ``conf/`` is held against one of these dataclasses, so a wrong type or an unknown
+key is found before any work starts. What types cannot say is said by the ``check_*`` functions:
+they return *all* faults they find, each one line that says what to do.
+
+Keys equal argument names. Lengths are in samples or frames where the name says nothing, in seconds
+with the suffix ``_s``, in hertz for rates and frequencies, in decibels with ``_db``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+MISSING: Any = "???"  # OmegaConf's mark for a value that the user must give
+
+T = TypeVar("T")
+
+
+# --------------------------------------------------------------------------------- groups
+
+
+@dataclass
+class FeatureConfig:
+    """Waveform to (log-)mel spectrogram; lengths in samples."""
+
+    backend: str = "torchlibrosa"
+    sample_rate: int = 16000
+    window_length: int = 1024
+    hop_length: int = 512
+    n_fft: int = 2048
+    n_mels: int = 40
+    f_min: float = 0.0
+    f_max: float | None = None
+    is_log: bool = True
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.hop_length / self.sample_rate
+
+
+@dataclass
+class ModelConfig:
+    """The CRNN: convolutions, pooling over frequency, recurrence with or without feedback."""
+
+    conv_channels: int = 32
+    kernel_size: int = 5
+    pooling: list[int] = field(default_factory=lambda: [5, 4, 2])
+    rnn_hidden: int = 64
+    dropout: float = 0.25
+    feedback: bool = True
+
+
+@dataclass
+class SamplerConfig:
+    """What all samplers share: bounds, what an iteration is, what a coin decides, what is fed."""
+
+    schedule: str = MISSING
+    p_min: float = 0.0
+    p_max: float = 1.0
+    unit: str = "update"
+    coin: str = "step"
+    feedback: str = "hard"
+
+
+@dataclass
+class ScheduledConfig(SamplerConfig):
+    """Drossos et al. 2019: a decaying sigmoid in epochs."""
+
+    schedule: str = "scheduled"
+    gamma: float = 0.1
+    p_min: float = 0.05
+    p_max: float = 0.9
+    batches_per_epoch: int | None = None
+
+
+@dataclass
+class LinearConfig(SamplerConfig):
+    """Bengio et al. 2015: k - c i."""
+
+    schedule: str = "linear"
+    k: float = 1.0
+    c: float = 0.001
+
+
+@dataclass
+class ExponentialConfig(SamplerConfig):
+    """Bengio et al. 2015: k ** i."""
+
+    schedule: str = "exponential"
+    k: float = 0.999
+
+
+@dataclass
+class InverseSigmoidConfig(SamplerConfig):
+    """Bengio et al. 2015: k / (k + exp(i / k))."""
+
+    schedule: str = "inverse_sigmoid"
+    k: float = 100.0
+
+
+@dataclass
+class ConstantConfig(SamplerConfig):
+    """Teacher forcing (p = 1), free running (p = 0), or anything between."""
+
+    schedule: str = "constant"
+    p: float = 1.0
+
+
+@dataclass
+class DataConfig:
+    """What all data sets share."""
+
+    kind: str = MISSING
+    sequence_length: int = 313
+    cache_dir: str | None = None
+
+
+@dataclass
+class SoundscapesConfig(DataConfig):
+    """Generated soundscapes: recordings a split, and how they are made."""
+
+    kind: str = "soundscapes"
+    n_train: int = 200
+    n_validation: int = 40
+    n_test: int = 60
+    duration_s: float = 10.0
+    sample_rate: int = 16000
+    classes: list[str] | None = None
+    polyphony: int = 2
+    snr_db: list[float] = field(default_factory=lambda: [-3.0, 15.0])
+    syntax_strength: float = 0.85
+    gap_s: list[float] = field(default_factory=lambda: [0.2, 1.0])
+    empty_fraction: float = 0.04
+    noise_slope: list[float] = field(default_factory=lambda: [0.0, 2.0])
+    seed: int = 0
+
+
+@dataclass
+class SplitConfig:
+    """One split of an annotated set: both paths are relative to ``data.root``."""
+
+    annotations: str = MISSING
+    audio: str = "audio"
+
+
+@dataclass
+class AnnotatedConfig(DataConfig):
+    """Real recordings with annotations."""
+
+    kind: str = "annotated"
+    root: str = MISSING
+    train: SplitConfig | None = field(default_factory=lambda: SplitConfig("train.tsv"))
+    validation: SplitConfig | None = field(default_factory=lambda: SplitConfig("validation.tsv"))
+    test: SplitConfig | None = field(default_factory=lambda: SplitConfig("test.tsv"))
+    classes: list[str] | None = None
+
+
+@dataclass
+class TrainerConfig:
+    """The optimisation: Adam on binary cross-entropy, early stopping on validation."""
+
+    epochs: int = 30
+    batch_size: int = 16
+    lr: float = 1e-3
+    patience: int = 10
+    monitor: str = "validation_f1"
+    grad_norm: float | None = 1.0
+    precision: str = "float32"
+    threads: int | None = None
+    max_updates: int | None = None
+
+
+# ----------------------------------------------------------------------------------- roots
+
+
+@dataclass
+class TrainConfig:
+    """``sedtf train``."""
+
+    task: str = "sed"
+    seed: int = 0
+    device: str = "auto"
+    output_dir: str = MISSING
+    resume: str | None = None
+    feature: FeatureConfig = MISSING
+    model: ModelConfig = MISSING
+    sampler: SamplerConfig = MISSING
+    data: DataConfig = MISSING
+    trainer: TrainerConfig = MISSING
+
+
+@dataclass
+class EvalConfig:
+    """``sedtf eval``; the data are those of the checkpoint unless others are named."""
+
+    checkpoint: str = MISSING
+    split: str = "test"
+    device: str = "auto"
+    output_dir: str = MISSING
+    threads: int | None = None
+    data: DataConfig | None = None
+
+
+@dataclass
+class SimulateConfig:
+    """``sedtf simulate``: ``samplers`` lays named variations of ``sampler`` over one another."""
+
+    seed: int = 0
+    output_dir: str = MISSING
+    sampler: SamplerConfig = MISSING
+    samplers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    n_batches: int = 50
+    batch_size: int = 16
+    n_steps: int = 107
+    n_classes: int = 6
+    animate: bool = True
+
+
+SAMPLERS: dict[str, type[SamplerConfig]] = {
+    "scheduled": ScheduledConfig,
+    "linear": LinearConfig,
+    "exponential": ExponentialConfig,
+    "inverse_sigmoid": InverseSigmoidConfig,
+    "constant": ConstantConfig,
+}
+DATA_SETS: dict[str, type[DataConfig]] = {
+    "soundscapes": SoundscapesConfig,
+    "annotated": AnnotatedConfig,
+}
+ROOTS: dict[str, type] = {"train": TrainConfig, "eval": EvalConfig, "simulate": SimulateConfig}
+GROUPS: dict[str, dict[str, type]] = {
+    "feature": {"base": FeatureConfig},
+    "model": {"base": ModelConfig},
+    "sampler": dict(SAMPLERS),
+    "data": dict(DATA_SETS),
+    "trainer": {"base": TrainerConfig},
+}
+
+SPLITS = ("train", "validation", "test")
+
+# ----------------------------------------------------------------- from plain mappings
+
+
+def build(schema: type[T], values: Mapping[str, Any]) -> T:
+    """Turn a plain mapping into its dataclass, with the same type checks as the command line.
+
+    Raises:
+        omegaconf.errors.OmegaConfBaseException: for an unknown key or a wrong type.
+    """
+    from omegaconf import OmegaConf
+
+    return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), dict(values))))
+
+
+def build_train_config(values: Mapping[str, Any]) -> TrainConfig:
+    """Turn what a checkpoint's ``config.yaml`` holds into a typed configuration."""
+    from omegaconf import OmegaConf
+
+    schema = OmegaConf.structured(TrainConfig)
+    for group, kinds, key in (("sampler", SAMPLERS, "schedule"), ("data", DATA_SETS, "kind")):
+        schema[group] = OmegaConf.structured(kinds[values[group][key]])
+    for group, options in GROUPS.items():
+        if "base" in options:
+            schema[group] = OmegaConf.structured(options["base"])
+    return cast(TrainConfig, OmegaConf.to_object(OmegaConf.merge(schema, dict(values))))
+
+
+def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConfig:
+    """Apply ``changes`` to a sampler; one of another schedule starts from that one's defaults."""
+    from dataclasses import asdict
+
+    schedule = changes.get("schedule", base.schedule)
+    if schedule not in SAMPLERS:
+        raise ValueError(f"schedule={schedule!r}: expected one of {', '.join(SAMPLERS)}")
+    start = asdict(base) if schedule == base.schedule else {}
+    return build(SAMPLERS[schedule], {**start, **changes})
+
+
+# ----------------------------------------------------------------------------------- checks
+
+
+class _Faults(list[str]):
+    def require(self, holds: bool, fault: str) -> None:
+        if not holds:
+            self.append(fault)
+
+    def at_least(self, group: str, config: Any, low: float, *keys: str) -> None:
+        for key in keys:
+            value = getattr(config, key)
+            if value is not None and not (value >= low and math.isfinite(value)):
+                self.append(f"{group}{key}={value}: expected at least {low}")
+
+    def above_zero(self, group: str, config: Any, *keys: str) -> None:
+        for key in keys:
+            value = getattr(config, key)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                self.append(f"{group}{key}={value}: expected a number above 0")
+
+    def one_of(self, group: str, config: Any, key: str, choices: Iterable[str]) -> None:
+        value, choices = getattr(config, key), list(choices)
+        if value not in choices:
+            self.append(f"{group}{key}={value}: expected one of {', '.join(choices)}")
+
+
+def check_feature(feature: FeatureConfig) -> list[str]:
+    """Faults within the feature group."""
+    faults = _Faults()
+    faults.one_of("feature.", feature, "backend", ("torchlibrosa", "torchaudio"))
+    lengths = ("sample_rate", "window_length", "hop_length", "n_fft", "n_mels")
+    faults.at_least("feature.", feature, 1, *lengths)
+    faults.require(
+        feature.window_length <= feature.n_fft,
+        f"feature.window_length={feature.window_length} exceeds feature.n_fft={feature.n_fft}: "
+        f"the window must fit into the transform; raise n_fft or shorten the window",
+    )
+    faults.require(
+        feature.hop_length <= feature.window_length,
+        f"feature.hop_length={feature.hop_length} exceeds feature.window_length="
+        f"{feature.window_length}: samples between the windows would be lost; shorten the hop",
+    )
+    top = feature.sample_rate / 2 if feature.f_max is None else feature.f_max
+    faults.require(
+        0 <= feature.f_min < top <= feature.sample_rate / 2,
+        f"feature.f_min={feature.f_min} and f_max={top}: expected 0 <= f_min < f_max <= "
+        f"sample_rate / 2 = {feature.sample_rate / 2:g} Hz",
+    )
+    return faults
+
+
+def check_model(model: ModelConfig, n_mels: int) -> list[str]:
+    """Faults of the model, alone and against the number of mel bands."""
+    faults = _Faults()
+    faults.at_least("model.", model, 1, "conv_channels", "kernel_size", "rnn_hidden")
+    faults.require(
+        model.kernel_size % 2 == 1,
+        f"model.kernel_size={model.kernel_size}: expected an odd number, so that frames stay put",
+    )
+    faults.require(
+        0.0 <= model.dropout < 1.0, f"model.dropout={model.dropout}: expected 0 <= dropout < 1"
+    )
+    faults.require(
+        bool(model.pooling) and all(p >= 1 for p in model.pooling),
+        f"model.pooling={model.pooling}: expected a list of factors of at least 1, one a block",
+    )
+    product = max(1, math.prod(model.pooling))
+    fitting = max(1, n_mels // product) * product
+    faults.require(
+        n_mels % product == 0,
+        f"feature.n_mels={n_mels} is no multiple of {product}, the product of model.pooling="
+        f"{model.pooling}: bands would be dropped; set feature.n_mels={fitting} "
+        f"or a fitting model.pooling",
+    )
+    return faults
+
+
+def check_sampler(sampler: SamplerConfig, prefix: str = "sampler.") -> list[str]:
+    """Faults within the sampler group."""
+    faults = _Faults()
+    faults.one_of(prefix, sampler, "unit", ("update", "time_step"))
+    faults.one_of(prefix, sampler, "coin", ("step", "sequence", "class"))
+    faults.one_of(prefix, sampler, "feedback", ("hard", "sampled", "soft"))
+    faults.require(
+        0.0 <= sampler.p_min <= sampler.p_max <= 1.0,
+        f"{prefix}p_min={sampler.p_min} and p_max={sampler.p_max}: "
+        f"expected 0 <= p_min <= p_max <= 1",
+    )
+    if isinstance(sampler, ScheduledConfig):
+        faults.above_zero(prefix, sampler, "gamma", "batches_per_epoch")
+    elif isinstance(sampler, LinearConfig):
+        faults.above_zero(prefix, sampler, "c")
+    elif isinstance(sampler, ExponentialConfig):
+        faults.require(0 < sampler.k < 1, f"{prefix}k={sampler.k}: expected 0 < k < 1")
+    elif isinstance(sampler, InverseSigmoidConfig):
+        faults.at_least(prefix, sampler, 1, "k")
+    elif isinstance(sampler, ConstantConfig):
+        faults.require(0 <= sampler.p <= 1, f"{prefix}p={sampler.p}: expected a probability")
+    return faults
+
+
+def check_data(data: DataConfig) -> list[str]:
+    """Faults within the data group."""
+    faults = _Faults()
+    faults.at_least("data.", data, 1, "sequence_length")
+    if isinstance(data, SoundscapesConfig):
+        faults.at_least("data.", data, 1, "n_train", "n_validation", "n_test", "polyphony")
+        faults.above_zero("data.", data, "duration_s")
+        faults.at_least("data.", data, 8000, "sample_rate")
+        for key in ("snr_db", "gap_s", "noise_slope"):
+            pair = getattr(data, key)
+            faults.require(
+                len(pair) == 2 and pair[0] <= pair[-1],
+                f"data.{key}={pair}: expected [lowest, highest]",
+            )
+        for key in ("syntax_strength", "empty_fraction"):
+            value = getattr(data, key)
+            faults.require(0 <= value <= 1, f"data.{key}={value}: expected a number from 0 to 1")
+    if isinstance(data, AnnotatedConfig):
+        faults.require(data.root != MISSING, "data.root is not set: name the folder of the set")
+        faults.require(
+            data.train is not None, "data.train=null: a model cannot be trained without that split"
+        )
+        faults.require(
+            data.classes is None or (len(data.classes) == len(set(data.classes)) > 0),
+            f"data.classes={data.classes}: expected distinct labels, or null",
+        )
+    return faults
+
+
+def check_trainer(trainer: TrainerConfig) -> list[str]:
+    """Faults within the trainer group."""
+    faults = _Faults()
+    counts = ("epochs", "batch_size", "patience", "threads", "max_updates")
+    faults.at_least("trainer.", trainer, 1, *counts)
+    faults.above_zero("trainer.", trainer, "lr", "grad_norm")
+    faults.one_of("trainer.", trainer, "monitor", ("validation_f1", "validation_loss"))
+    faults.one_of("trainer.", trainer, "precision", ("float32", "bf16"))
+    return faults
+
+
+def _check_root(config: Any) -> list[str]:
+    faults = _Faults()
+    if hasattr(config, "device"):
+        faults.one_of("", config, "device", ("auto", "cpu", "cuda"))
+    if hasattr(config, "seed"):
+        faults.at_least("", config, 0, "seed")
+    return faults
+
+
+def check_train(config: TrainConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of a training configuration; ``named`` holds the keys that the user gave."""
+    faults = _Faults(_check_root(config))
+    faults.one_of("", config, "task", ("sed",))
+    faults += check_feature(config.feature)
+    faults += check_model(config.model, config.feature.n_mels)
+    faults += check_sampler(config.sampler)
+    faults += check_data(config.data)
+    faults += check_trainer(config.trainer)
+    meaningless = sorted(key for key in named if key.split(".")[0] == "sampler")
+    if not config.model.feedback and meaningless:
+        faults.append(
+            f"{', '.join(meaningless)} set, but this model feeds nothing back "
+            f"(model.feedback=false), so no sampler acts: drop that, or choose model=crnn"
+        )
+    faults += _check_batch(config)
+    return faults
+
+
+def _check_batch(config: TrainConfig) -> list[str]:
+    """Sequence length against batch size, where the size of the training split is known."""
+    data, batch_size = config.data, config.trainer.batch_size
+    if not isinstance(data, SoundscapesConfig) or data.sequence_length < 1:
+        return []
+    n_frames = 1 + int(data.duration_s * config.feature.sample_rate) // config.feature.hop_length
+    n_sequences = data.n_train * -(-n_frames // data.sequence_length)
+    faults = _Faults()
+    faults.require(
+        n_sequences >= batch_size,
+        f"trainer.batch_size={batch_size}, but {data.n_train} recordings of {n_frames} frames give "
+        f"{n_sequences} sequences of data.sequence_length={data.sequence_length}: fewer than one "
+        f"batch; lower one of the two or raise data.n_train",
+    )
+    faults.require(
+        data.sequence_length <= n_frames,
+        f"data.sequence_length={data.sequence_length} frames, but a recording of "
+        f"{data.duration_s:g} s has {n_frames}: the rest would be padding; "
+        f"set data.sequence_length={n_frames} or less",
+    )
+    return faults
+
+
+def check_eval(config: EvalConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of an evaluation configuration."""
+    faults = _Faults(_check_root(config))
+    faults.one_of("", config, "split", SPLITS)
+    faults.at_least("", config, 1, "threads")
+    if config.data is not None:
+        faults += check_data(config.data)
+    return faults
+
+
+def check_simulate(config: SimulateConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of a simulation configuration."""
+    faults = _Faults(_check_root(config))
+    faults.at_least("", config, 1, "n_batches", "batch_size", "n_steps", "n_classes")
+    faults += check_sampler(config.sampler)
+    for name, changes in config.samplers.items():
+        try:
+            faults += check_sampler(vary_sampler(config.sampler, changes), f"samplers.{name}.")
+        except Exception as error:
+            faults.append(f"samplers.{name}: {str(error).splitlines()[0]}")
+    return faults

@@ -1,0 +1,55 @@
+"""``history.csv``: a row an epoch."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What is known after an epoch; validation figures are frame-wise and free running."""
+
+    epoch: int  # from 1
+    update: int  # optimiser steps so far
+    p_teacher: float  # at the end of the epoch
+    train_loss: float
+    validation_loss: float
+    validation_f1: float
+    validation_er: float
+    learning_rate: float
+    seconds: float
+
+
+class History:
+    """All epochs of a run, kept in a file that is whole at any moment.
+
+    Args:
+        path: of the file; what it holds already is read.
+        n_epochs: keep no more than so many epochs of what is there (those of the checkpoint that
+            is resumed).
+    """
+
+    def __init__(self, path: Path, n_epochs: int = 0) -> None:
+        self.path = path
+        self.epochs: list[Epoch] = []
+        if n_epochs and path.is_file():
+            with path.open(newline="") as file:
+                rows = list(csv.DictReader(file))[:n_epochs]
+            self.epochs = [_parse(row) for row in rows]
+
+    def append(self, epoch: Epoch) -> None:
+        """Add an epoch and rewrite the file."""
+        self.epochs.append(epoch)
+        temporary = self.path.with_suffix(".part")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
+            writer.writeheader()
+            writer.writerows(asdict(e) for e in self.epochs)
+        temporary.replace(self.path)
+
+
+def _parse(row: dict[str, str]) -> Epoch:
+    counts = {"epoch", "update"}
+    return Epoch(**{k: int(v) if k in counts else float(v) for k, v in row.items()})  # type: ignore[arg-type]

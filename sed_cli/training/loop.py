@@ -1,0 +1,234 @@
+"""The training loop: teacher coins, binary cross-entropy, validation in free-running mode."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from sed_cli.data import Recording, SequenceBatch, Sequences, collate
+from sed_cli.errors import SedtfError
+from sed_cli.evaluation import Validation, validate
+from sed_cli.inference import Detector
+from sed_cli.models import CRNN
+from sed_cli.models.recurrence import Feedback
+from sed_cli.sampling import TeacherCoins
+from sed_cli.schema import TrainerConfig
+from sed_cli.training.history import Epoch, History
+from sed_cli.training.state import Progress
+
+log = logging.getLogger(__name__)
+
+
+class Trainer:
+    """Trains a detector's model.
+
+    Args:
+        detector: what is trained; validation uses it as it will be used.
+        coins: decide when the truth is fed.
+        config: of the optimisation.
+        feedback: what is made of the model's own output in training.
+        sequence_length: frames a training sequence.
+        seed: of the order of the batches; each epoch has its own order.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        coins: TeacherCoins,
+        config: TrainerConfig,
+        feedback: Feedback,
+        sequence_length: int,
+        seed: int,
+    ) -> None:
+        self.detector = detector
+        self.model: CRNN = detector.model
+        self.coins = coins
+        self.config = config
+        self.feedback: Feedback = feedback
+        self.sequence_length = sequence_length
+        self.seed = seed
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr)
+        self.progress = Progress()
+
+    def fit(
+        self,
+        train: Sequence[Recording],
+        validation: Sequence[Recording],
+        history: History,
+        on_epoch: Callable[[Epoch, bool], None],
+    ) -> None:
+        """Train until the epochs, the updates or the patience run out.
+
+        Args:
+            train: recordings of the training split.
+            validation: of the validation split; empty: every epoch counts as the best so far.
+            history: gets a row an epoch.
+            on_epoch: called after each epoch with its row and whether it is the best so far.
+
+        Raises:
+            SedtfError: if the loss is no longer finite.
+        """
+        sequences = Sequences(train, self.sequence_length)
+        while not self._is_finished():
+            started = time.perf_counter()
+            epoch = self.progress.epoch + 1
+            n_batches = -(-len(sequences) // self.config.batch_size)
+            with (
+                logging_redirect_tqdm(),
+                tqdm(
+                    total=n_batches, desc=f"epoch {epoch}", unit="batch", leave=False, disable=None
+                ) as bar,
+            ):
+                loss = self._train_epoch(self._batches(sequences, epoch), bar)
+            result = self._validate(validation)
+            self.progress.epoch = epoch
+            row = Epoch(
+                epoch=epoch,
+                update=self.progress.update,
+                p_teacher=self.coins.p_teacher if self.model.has_feedback else 0.0,
+                train_loss=loss,
+                validation_loss=result.loss,
+                validation_f1=result.f1,
+                validation_er=result.er,
+                learning_rate=self.optimizer.param_groups[0]["lr"],
+                seconds=round(time.perf_counter() - started, 3),
+            )
+            is_best = self._note_best(row)
+            history.append(row)
+            log.info(
+                "epoch %d/%d  loss %.4f  p_teacher %.3f  validation loss %.4f  F1 %.3f  ER %.3f%s",
+                epoch,
+                self.config.epochs,
+                row.train_loss,
+                row.p_teacher,
+                row.validation_loss,
+                row.validation_f1,
+                row.validation_er,
+                "  (best so far)" if is_best else "",
+            )
+            on_epoch(row, is_best)
+
+    def step(self, batch: SequenceBatch) -> Tensor:
+        """Make one update; return the loss, averaged over valid frames and classes, detached."""
+        self.model.train()
+        device = self.detector.device
+        targets = batch.targets.to(device)
+        valid = batch.valid.to(device)
+        padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
+        with self._autocast():
+            logits = self.model(
+                batch.log_mel.to(device),
+                targets,
+                self.coins.draw(*targets.shape) if self.model.has_feedback else None,
+                lengths=batch.lengths.to(device) if padded else None,
+                feedback=self.feedback,
+                noise=self._noise(targets),
+            )
+        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        loss = losses[valid].mean() if padded else losses.mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.config.grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_norm)
+        self.optimizer.step()
+        self.progress.update += 1
+        return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the weights that :meth:`load_state_dict` needs to go on exactly."""
+        return {
+            "progress": vars(self.progress),
+            "optimizer": self.optimizer.state_dict(),
+            "coins": self.coins.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        self.progress = Progress(**state["progress"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.coins.load_state_dict(state["coins"])
+
+    def _is_finished(self) -> bool:
+        at, limit = self.progress, self.config.max_updates
+        return (
+            at.epoch >= self.config.epochs
+            or at.epoch - at.best_epoch >= self.config.patience
+            or (limit is not None and at.update >= limit)
+        )
+
+    def _train_epoch(self, batches: Iterator[SequenceBatch], bar: tqdm[Any]) -> float:
+        total, n_batches = 0.0, 0
+        for batch in batches:
+            loss = float(self.step(batch))
+            if not math.isfinite(loss):
+                raise SedtfError(
+                    f"the loss became {loss} at update {self.progress.update}: "
+                    f"lower trainer.lr or trainer.grad_norm; the last good epoch is kept"
+                )
+            total, n_batches = total + loss, n_batches + 1
+            best = self.progress.best_score
+            bar.set_postfix_str(
+                f"loss {loss:.4f}, p_teacher {self.coins.p_teacher:.3f}"
+                + (f", best {self.config.monitor} {abs(best):.3f}" if math.isfinite(best) else ""),
+                refresh=False,
+            )
+            bar.update()
+            limit = self.config.max_updates
+            if limit is not None and self.progress.update >= limit:
+                break
+        return total / n_batches
+
+    def _batches(self, sequences: Sequences, epoch: int) -> Iterator[SequenceBatch]:
+        """All sequences in an order that depends on the seed and the epoch alone."""
+        order = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        yield from DataLoader(
+            sequences,
+            batch_size=self.config.batch_size,
+            shuffle=True,
+            generator=order,
+            collate_fn=collate,
+        )
+
+    def _noise(self, targets: Tensor) -> Tensor | None:
+        if not self.model.has_feedback or self.feedback != "sampled":
+            return None
+        return self.coins.noise(*targets.shape).to(targets.device)
+
+    @contextmanager
+    def _autocast(self) -> Iterator[None]:
+        enabled = self.config.precision == "bf16"
+        with torch.autocast(self.detector.device.type, dtype=torch.bfloat16, enabled=enabled):
+            yield
+
+    def _validate(self, validation: Sequence[Recording]) -> Validation:
+        if not validation:
+            return Validation(math.nan, math.nan, math.nan)
+        return validate(self.detector, validation)
+
+    def _note_best(self, row: Epoch) -> bool:
+        monitored = {
+            "validation_f1": row.validation_f1,
+            "validation_loss": -row.validation_loss,
+        }[self.config.monitor]
+        if math.isnan(row.validation_loss):  # no validation split: the last epoch is kept
+            score = float(row.epoch)
+        elif math.isnan(monitored):  # nothing annotated there: the loss still tells
+            score = -row.validation_loss
+        else:
+            score = monitored
+        if score <= self.progress.best_score:
+            return False
+        self.progress.best_score, self.progress.best_epoch = score, row.epoch
+        return True

@@ -1,0 +1,185 @@
+"""``sedtf train``: data, training, checkpoints, and the evaluation of the best epoch."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from sed_cli.audio import LogMel
+from sed_cli.data import DataSet, load_data
+from sed_cli.errors import CheckpointError, SedtfError
+from sed_cli.evaluation.evaluate import evaluate_split, write_evaluation
+from sed_cli.inference import Detector, load, read_config, save_detector
+from sed_cli.inference.checkpoint import load_weights, make_model, read_classes, resolve_checkpoint
+from sed_cli.models.recurrence import Feedback
+from sed_cli.provenance import RunRecord, choose_device, set_threads
+from sed_cli.reports.figures import learning_curves
+from sed_cli.reports.tables import print_metrics
+from sed_cli.sampling import make_coins
+from sed_cli.schema import TrainConfig
+from sed_cli.training.history import Epoch, History
+from sed_cli.training.loop import Trainer
+from sed_cli.training.state import load_state, save_state, seed_everything
+
+log = logging.getLogger(__name__)
+
+# What may differ when a run is resumed: how long it goes on and where, never what is learnt.
+_MAY_CHANGE = {
+    "output_dir", "resume", "device", "trainer.epochs", "trainer.patience", "trainer.max_updates",
+    "trainer.threads", "data.cache_dir", "data.root",
+}  # fmt: skip
+
+
+def train(config: TrainConfig, run_dir: Path) -> float | None:
+    """Train a detector; return its validation F1 (the best epoch's), the objective of a sweep.
+
+    Raises:
+        UserError: if data, device or the run to resume cannot be used.
+        SedtfError: if training diverges.
+    """
+    with (
+        RunRecord(run_dir, "train", config, seed=config.seed) as record,
+        set_threads(config.trainer.threads),
+    ):
+        device = choose_device(config.device)
+        seed_everything(config.seed)
+        data = load_data(config.data, config.feature)
+        if not data.splits["train"]:
+            raise SedtfError("the training split holds no recording")
+        record.update(device=str(device), data_fingerprint=data.fingerprint)
+        trainer = make_trainer(config, data, device)
+        _log_sizes(config, data, trainer)
+        try:
+            _fit(config, trainer, data, run_dir)
+        except KeyboardInterrupt:
+            log.warning("interrupted; go on with: sedtf train resume=%s", run_dir)
+            raise
+        return _evaluate_best(trainer, data, run_dir)
+
+
+def make_trainer(config: TrainConfig, data: DataSet, device: torch.device) -> Trainer:
+    """Build model, coins and trainer; nothing is drawn from the coins' generator yet."""
+    model = make_model(config.model, n_mels=config.feature.n_mels, n_classes=len(data.classes))
+    mean, std = data.statistics("train")
+    model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
+    length = config.data.sequence_length
+    n_sequences = sum(-(-recording.n_frames // length) for recording in data.splits["train"])
+    coins = make_coins(
+        config.sampler,
+        batches_per_epoch=-(-n_sequences // config.trainer.batch_size),
+        seed=config.seed,
+    )
+    detector = Detector(
+        model,
+        log_mel=LogMel(**asdict(config.feature)),
+        classes=data.classes,
+        feedback=config.sampler.feedback,
+        device=device,
+    )
+    return Trainer(
+        detector,
+        coins=coins,
+        config=config.trainer,
+        feedback=cast(Feedback, config.sampler.feedback),
+        sequence_length=length,
+        seed=config.seed,
+    )
+
+
+def _fit(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    checkpoints = run_dir / "checkpoints"
+    if config.resume:
+        _resume(config, trainer, data)
+    history = History(run_dir / "history.csv", trainer.progress.epoch)
+    saved_config = replace(config, resume=None)
+    with closing(SummaryWriter(str(run_dir / "tensorboard"))) as board:
+
+        def on_epoch(row: Epoch, is_best: bool) -> None:
+            for name, value in asdict(row).items():
+                board.add_scalar(name, value, row.epoch)
+            arguments = (trainer.model, saved_config, data.classes)
+            if is_best:
+                save_detector(checkpoints / "best", *arguments)
+            save_detector(
+                checkpoints / "last",
+                *arguments,
+                extra=lambda folder: save_state(folder, trainer.state_dict()),
+            )
+            learning_curves(history.path, run_dir / "figures" / "learning_curves.png")
+
+        trainer.fit(data.splits["train"], data.splits.get("validation", []), history, on_epoch)
+
+
+def _resume(config: TrainConfig, trainer: Trainer, data: DataSet) -> None:
+    """Go on where ``config.resume`` stopped, after a check that it is the same experiment."""
+    run = Path(str(config.resume))
+    last = run / "checkpoints" / "last"
+    if not (run / "checkpoints").is_dir():
+        log.warning("%s has no checkpoint yet: training starts from the beginning", run)
+        return
+    folder = resolve_checkpoint(last)
+    changed = _differences(_flatten(asdict(read_config(folder))), _flatten(asdict(config)))
+    if changed:
+        raise CheckpointError(
+            f"resume={run} continues a run exactly, but {'; '.join(changed)}: "
+            f"drop that, or start a new run"
+        )
+    if tuple(read_classes(folder)) != data.classes:
+        raise CheckpointError(f"resume={run}: the classes of the data have changed since")
+    state = load_state(folder)
+    load_weights(trainer.model, folder)
+    trainer.load_state_dict(state)
+    log.info("resumed after epoch %d, update %d", trainer.progress.epoch, trainer.progress.update)
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [
+        f"{key} was {before.get(key)} and is {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if key not in _MAY_CHANGE and before.get(key) != now.get(key)
+    ]
+
+
+def _evaluate_best(trainer: Trainer, data: DataSet, run_dir: Path) -> float | None:
+    """Score the best epoch on the test split, as ``sedtf eval`` does it: from the checkpoint."""
+    progress = trainer.progress
+    log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
+    if data.splits.get("test"):
+        detector = load(run_dir, trainer.detector.device)
+        evaluation = evaluate_split(detector, data, "test")
+        write_evaluation(evaluation, data, run_dir)
+        print_metrics(evaluation.metrics, run_dir)
+    else:
+        log.warning("no test split: nothing to evaluate on")
+    return progress.best_score if data.splits.get("validation") else None
+
+
+def _log_sizes(config: TrainConfig, data: DataSet, trainer: Trainer) -> None:
+    hours = {
+        name: sum(recording.duration_s for recording in recordings) / 3600
+        for name, recordings in data.splits.items()
+    }
+    sizes = ", ".join(
+        f"{name} {len(data.splits[name])} files {length * 60:.1f} min"
+        for name, length in hours.items()
+    )
+    n_weights = sum(parameter.numel() for parameter in trainer.model.parameters())
+    log.info("data: %s; %d classes: %s", sizes, len(data.classes), ", ".join(data.classes))
+    log.info("model: %d weights on %s", n_weights, trainer.detector.device)
