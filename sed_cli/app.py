@@ -30,7 +30,8 @@ Config groups:
 
 - `feature`: logmel, mel, logmel_torchaudio
 - `model`: crnn, crnn_paper, crnn_baseline
-- `sampler`: scheduled, teacher_forcing, free_running, linear, exponential, inverse_sigmoid, tutorial
+- `sampler`: scheduled, tutorial, teacher_forcing, free_running, linear, exponential,
+  inverse_sigmoid
 - `data`: soundscapes, annotated
 - `trainer`: default, smoke, paper
 - `experiment`: tutorial, paper, baseline, smoke, birdsong
@@ -63,7 +64,8 @@ Examples:
 
 Config groups:
 
-- `sampler`: tutorial, scheduled, teacher_forcing, free_running, linear, exponential, inverse_sigmoid
+- `sampler`: tutorial, scheduled, teacher_forcing, free_running, linear, exponential,
+  inverse_sigmoid
 - `experiment`: tutorial_curves
 """
 

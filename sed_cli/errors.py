@@ -10,7 +10,7 @@ class SedtfError(Exception):
 
 
 class UserError(SedtfError):
-    """The user's input is at fault: the message says what was got, what was expected, what to do."""
+    """The user's input is at fault: what was got, what was expected, what to do."""
 
     exit_code = 2
 

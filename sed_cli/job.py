@@ -235,8 +235,8 @@ def _with_resumed_settings(overrides: list[str]) -> list[str]:
             f"resume={resume}: no {recorded}; name the folder of a run, such as "
             f"outputs/train/DATE/TIME"
         )
-    earlier = [o for o in OmegaConf.to_object(OmegaConf.load(recorded)) or []]
-    kept = [str(o) for o in earlier if str(o).split("=")[0] not in ("resume", "output_dir")]
+    earlier = cast(list[str], OmegaConf.to_object(OmegaConf.load(recorded)) or [])
+    kept = [o for o in earlier if o.split("=")[0] not in ("resume", "output_dir")]
     # In place, unless told otherwise: the continued run is the same run.
     place = [] if _value_of("output_dir", overrides) else [f"output_dir={_quoted(folder)}"]
     return [*kept, *place, *overrides]
@@ -359,8 +359,8 @@ def _nearest(word: str, candidates: Sequence[str]) -> str:
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key in config:
-        name = f"{prefix}{key}"
+    for key in map(str, config):
+        name = prefix + key
         yield name
         child = config._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():

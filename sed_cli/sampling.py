@@ -232,7 +232,8 @@ class TeacherCoins:
 
     def probabilities(self, n_steps: int) -> Tensor:
         """p_teacher of the next ``n_steps`` time steps, float64 (T,)."""
-        steps = torch.arange(n_steps) if self.unit == "time_step" else torch.zeros(n_steps)
+        counted = torch.arange(n_steps)
+        steps = counted if self.unit == "time_step" else torch.zeros_like(counted)
         return self.schedule.probability(self.iteration + steps)
 
     def noise(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:

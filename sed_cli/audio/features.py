@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import librosa
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sed_cli.audio.torchaudio_import import import_torchaudio
@@ -59,12 +62,21 @@ class LogMel(nn.Module):
         self.n_fft = n_fft
         self.n_mels = n_mels
         self.is_log = is_log
-        top = sample_rate / 2 if f_max is None else f_max
+        self.f_min = f_min
+        self.f_max = sample_rate / 2 if f_max is None else f_max
         transform = _SPECTROGRAMS[backend](
-            sample_rate, n_fft, window_length, hop_length, n_mels, f_min, top
+            sample_rate, n_fft, window_length, hop_length, n_mels, f_min, self.f_max
         )
         # Kept out of parameters and state_dict: torchlibrosa's DFT alone is 4.2 M frozen weights.
         self._transform = [transform]
+
+    @property
+    def centres_hz(self) -> NDArray[np.float64]:
+        """Centre frequency of each band in Hz, (M,)."""
+        edges: NDArray[np.float64] = librosa.mel_frequencies(
+            self.n_mels + 2, fmin=self.f_min, fmax=self.f_max
+        )
+        return edges[1:-1]
 
     def n_frames(self, n_samples: int) -> int:
         """T for a waveform of ``n_samples``."""

@@ -99,7 +99,7 @@ def _save_array(entry: Path, array: NDArray[np.float32]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             np.save(file, array)
-        os.replace(temporary, entry)
+        Path(temporary).replace(entry)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -65,7 +65,7 @@ class DataSet:
         count = sum(len(array) for array in arrays)
         mean = sum(array.sum(axis=0, dtype=np.float64) for array in arrays) / count
         square = sum(np.square(array - mean).sum(axis=0) for array in arrays) / count
-        return np.float32(mean), np.float32(np.sqrt(square))
+        return np.asarray(mean, np.float32), np.asarray(np.sqrt(square), np.float32)
 
 
 def load_data(
@@ -107,7 +107,11 @@ def _generate(data: SoundscapesConfig, root: Path) -> AnnotatedConfig:
         total = data.n_train + data.n_validation + data.n_test
         log.info("generating %d soundscapes of %g s in %s", total, data.duration_s, folder)
         with tqdm(total=total, desc="soundscapes", unit="file", leave=False, disable=None) as bar:
-            write_soundscapes(folder, settings, progress=lambda done, _: bar.update(done - bar.n))
+
+            def progress(done: int, total: int) -> None:
+                bar.update(done - bar.n)
+
+            write_soundscapes(folder, settings, progress=progress)
     return AnnotatedConfig(
         sequence_length=data.sequence_length,
         cache_dir=data.cache_dir,
@@ -115,6 +119,7 @@ def _generate(data: SoundscapesConfig, root: Path) -> AnnotatedConfig:
         train=SplitConfig("train.tsv", "audio/train"),
         validation=SplitConfig("validation.tsv", "audio/validation"),
         test=SplitConfig("test.tsv", "audio/test"),
+        classes=list(settings.classes),
     )
 
 
@@ -141,7 +146,7 @@ def _load_annotated(
     _refuse_missing_audio(folder, wanted, tables)
     cache = FeatureCache(root, feature)
     content = hashlib.blake2b(digest_size=16)
-    loaded = {}
+    loaded: dict[str, list[Recording]] = {}
     for name, table in tables.items():
         audio = folder / wanted[name].audio
         loaded[name] = []

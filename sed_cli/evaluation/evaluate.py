@@ -17,16 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from sed_cli.data import (
-    DataSet,
-    Event,
-    Recording,
-    Sequences,
-    activities_to_events,
-    collate,
-    load_data,
-    write_annotations,
-)
+from sed_cli.data.annotations import Event, write_annotations
+from sed_cli.data.frames import activities_to_events
+from sed_cli.data.sequences import Sequences, collate
+from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import DataError
 from sed_cli.evaluation.metrics import FrameCounts, sed_eval_scores
 from sed_cli.inference import Detector, load, read_config
@@ -123,7 +117,9 @@ def evaluate_split(detector: Detector, data: DataSet, split: str) -> Evaluation:
     return Evaluation(metrics, found, list(recordings))
 
 
-def write_evaluation(evaluation: Evaluation, data: DataSet, run_dir: Path) -> None:
+def write_evaluation(
+    evaluation: Evaluation, detector: Detector, data: DataSet, run_dir: Path
+) -> None:
     """Write ``metrics.json``, ``events.tsv`` and the piano rolls of a few recordings."""
     write_annotations(run_dir / "events.tsv", evaluation.events)
     text = json.dumps(evaluation.metrics, indent=2, ensure_ascii=False)
@@ -137,6 +133,7 @@ def write_evaluation(evaluation: Evaluation, data: DataSet, run_dir: Path) -> No
             reference=recording.events,
             predicted=evaluation.events[recording.name],
             classes=data.classes,
+            centres_hz=detector.log_mel.centres_hz,
         )
         for recording in evaluation.recordings[::step][:_PICTURED]
     ]
@@ -160,7 +157,7 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         )
         record.update(device=str(device), data_fingerprint=data.fingerprint)
         evaluation = evaluate_split(detector, data, config.split)
-        write_evaluation(evaluation, data, run_dir)
+        write_evaluation(evaluation, detector, data, run_dir)
         print_metrics(evaluation.metrics, run_dir)
     f1: float | None = evaluation.metrics["frame"]["f1"]
     return f1

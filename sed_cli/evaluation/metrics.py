@@ -39,7 +39,8 @@ class FrameCounts:
     @classmethod
     def zeros(cls, n_classes: int) -> FrameCounts:
         """Start with nothing counted."""
-        return cls(*(np.zeros(n_classes, dtype=np.int64) for _ in range(3)))
+        zeros = np.zeros((3, n_classes), dtype=np.int64)
+        return cls(zeros[0], zeros[1], zeros[2])
 
     def add(self, reference: NDArray[np.uint8], estimate: NDArray[np.bool_]) -> None:
         """Count the frames of a recording: activities (T, C), both 0 or 1."""

@@ -79,6 +79,10 @@ class CRNN(nn.Module):
             )
             for i, pool in enumerate(pooling)
         )
+        # The layout in which pooling and normalisation run along the channels: faster on the CPU,
+        # and on CUDA with half precision; the numbers and the state_dict stay the same.
+        for block in self.blocks:
+            block.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         n_features = conv_channels * (n_mels // product)
         self.cell = nn.GRUCell(n_features + (n_classes if feedback else 0), rnn_hidden)
         self.readout = nn.Linear(rnn_hidden, n_classes)
@@ -129,7 +133,8 @@ class CRNN(nn.Module):
         for block in self.blocks:
             x = block(x, valid)  # (B, channels, T, bands)
         # (B, channels, T, bands) -> (B, T, channels, bands) -> (B, T, F)
-        return x.permute(0, 2, 1, 3).flatten(2).to(self.cell.weight_ih.dtype)
+        features: Tensor = x.permute(0, 2, 1, 3).flatten(2).to(self.cell.weight_ih.dtype)
+        return features
 
     def decode(
         self,
@@ -176,7 +181,8 @@ class Normalisation(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Normalise (..., M)."""
-        return (log_mel - self.mean) / self.std
+        normalised: Tensor = (log_mel - self.mean) / self.std
+        return normalised
 
 
 class ConvBlock(nn.Module):

@@ -230,7 +230,7 @@ def _write_rows(
         p = probabilities(coins.schedule, torch.arange(start, stop))
         if p[0] == p[-1] == p.min() == p.max():  # a settled curve: the digits need finding once
             tail = f",{float(p[0])!r}{ending}"
-            file.write("".join([f"{i}{tail}" for i in range(start, stop)]))
+            file.write(tail.join(map(str, range(start, stop))) + tail)
         else:
             rows = zip(range(start, stop), p.tolist(), strict=True)
             file.write("".join([f"{i},{value!r}{ending}" for i, value in rows]))

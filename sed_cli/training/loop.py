@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from sed_cli.data import Recording, SequenceBatch, Sequences, collate
+from sed_cli.data.sequences import SequenceBatch, Sequences, collate
+from sed_cli.data.sets import Recording
 from sed_cli.errors import SedtfError
 from sed_cli.evaluation import Validation, validate
 from sed_cli.inference import Detector
@@ -139,7 +140,7 @@ class Trainer:
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         loss = losses[valid].mean() if padded else losses.mean()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.config.grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_norm)
         self.optimizer.step()

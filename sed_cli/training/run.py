@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 
 from sed_cli.audio import LogMel
-from sed_cli.data import DataSet, load_data
+from sed_cli.data.sets import DataSet, load_data
 from sed_cli.errors import CheckpointError, SedtfError
 from sed_cli.evaluation.evaluate import evaluate_split, write_evaluation
 from sed_cli.inference import Detector, load, read_config, save_detector
@@ -164,7 +164,7 @@ def _evaluate_best(trainer: Trainer, data: DataSet, run_dir: Path) -> float | No
     if data.splits.get("test"):
         detector = load(run_dir, trainer.detector.device)
         evaluation = evaluate_split(detector, data, "test")
-        write_evaluation(evaluation, data, run_dir)
+        write_evaluation(evaluation, detector, data, run_dir)
         print_metrics(evaluation.metrics, run_dir)
     else:
         log.warning("no test split: nothing to evaluate on")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from sed_cli.errors import UserError
-from sed_cli.reports import simulation, style
-from sed_cli.reports.sampler_figures import MAX_FRAMES, tile_grids
+from sed_cli.reports import sampler_figures, simulation, style
+from sed_cli.reports.sampler_figures import tile_grids
 from sed_cli.reports.simulation import NamedCoins, simulate
 from sed_cli.sampling import (
     Coin,
@@ -27,6 +27,7 @@ from sed_cli.sampling import (
     Unit,
 )
 
+COLOURS = (style.BLUE, style.NEUTRAL)  # of a tile where the truth is fed, and where it is not
 TUTORIAL = [(0.01, 0.05, 0.95), (0.02, 0.05, 0.9), (0.08, 0.025, 0.8), (0.1, 0.01, 0.7)]
 
 
@@ -151,24 +152,36 @@ def test_coins_are_left_as_they_were(tmp_path: Path) -> None:
 
 
 def peak_of(folder: Path, n_batches: int) -> int:
-    # Falls to the very end, so that no row is cheaper than another.
-    sampler = NamedCoins(name="s", coins=coins_of(LinearSchedule(c=1e-7)))
-    sizes = {"n_batches": n_batches, "batch_size": 1, "n_steps": 1000}
+    # Falling at first, since those rows cost most; then settled, since tracing a row is slow.
+    sampler = NamedCoins(name="s", coins=coins_of(LinearSchedule(c=2e-5)))
     tracemalloc.start()
     try:
-        simulate(folder, [sampler], **sizes, animate=False)
+        simulate(folder, [sampler], n_batches=n_batches, batch_size=1, n_steps=1000, animate=False)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
 
-def test_memory_does_not_grow_with_the_run(tmp_path: Path) -> None:
-    peak_of(tmp_path / "warm", 30)  # what is imported and cached at first use is not the run's
-    short = peak_of(tmp_path / "short", 100)  # 10^5 iterations
-    long = peak_of(tmp_path / "long", 1000)  # 10^6 iterations
-    # A tenth for what varies from run to run; growth with the run would be tenfold.
-    assert long < 1.1 * short
-    assert len((tmp_path / "long" / "curve.csv").read_bytes().splitlines()) == 1_000_001
+@pytest.mark.parametrize(
+    ("chunk", "n_short"),
+    [
+        pytest.param(1_000, 15, id="small_pieces"),
+        # 10^5 against 10^6 iterations as shipped; tracing makes a million rows slow.
+        pytest.param(simulation.CHUNK, 100, id="as_shipped", marks=pytest.mark.slow),
+    ],
+)
+def test_memory_does_not_grow_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, n_short: int
+) -> None:
+    monkeypatch.setattr(simulation, "CHUNK", chunk)
+    monkeypatch.setattr(simulation, "CURVE_POINTS", 100)  # or the picture hides what rows cost
+    peak_of(tmp_path / "warm", 15)  # what is imported and cached at first use is not the run's
+    short, long = (peak_of(tmp_path / str(n), n) for n in (n_short, 10 * n_short))
+    # A fifth for what varies from run to run; growth with the run would be tenfold.
+    assert long < 1.2 * short
+    assert len((tmp_path / str(10 * n_short) / "curve.csv").read_bytes().splitlines()) == (
+        10_000 * n_short + 1
+    )
 
 
 def test_very_long_runs_draw_every_nth_batch_at_its_own_probability(
@@ -206,9 +219,6 @@ def test_tiles_show_the_mask_of_the_same_seed(tmp_path: Path) -> None:
             assert np.array_equal(frame[y, x], fed if mask[row, column] else own)
 
 
-COLOURS = (style.BLUE, style.NEUTRAL)
-
-
 def test_each_panel_shows_its_own_sampler(tmp_path: Path) -> None:
     ps = [1.0, 0.0, 1.0, 0.0, 1.0]
     samplers = [
@@ -224,16 +234,18 @@ def test_each_panel_shows_its_own_sampler(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_batches", "n_frames", "stride"), [(1, 1, 1), (100, 100, 1), (101, 51, 2)]
+    ("n_batches", "n_frames", "stride"), [(1, 1, 1), (10, 10, 1), (11, 6, 2), (95, 10, 10)]
 )
 def test_animation_strides_over_the_batches_of_long_runs(
-    tmp_path: Path, n_batches: int, n_frames: int, stride: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_batches: int, n_frames: int, stride: int
 ) -> None:
+    assert sampler_figures.MAX_FRAMES == 100
+    monkeypatch.setattr(sampler_figures, "MAX_FRAMES", 10)  # drawing a hundred takes seconds
     sampler = NamedCoins(name="s", coins=coins_of(ConstantSchedule(p=1.0)))
     summary = simulate(tmp_path, [sampler], n_batches=n_batches, batch_size=1, n_steps=2)
     # Equal masks must not be merged into one frame either.
     with Image.open(tmp_path / "forced_targets.gif") as gif:
-        assert getattr(gif, "n_frames", 1) == n_frames <= MAX_FRAMES
+        assert getattr(gif, "n_frames", 1) == n_frames
     assert summary["batches_per_frame"] == stride
 
 

@@ -84,17 +84,17 @@ def coloured_noise(
         return amplitude
 
     noise = shaped_noise(n_samples, rng, sample_rate, gain)
-    level_db = _slow_curve(n_samples, rng, round(LEVEL_PERIOD_S * sample_rate)) * LEVEL_DB
-    steady: Waveform = noise / noise.std() * 10 ** (level_db / 20)
+    steady: Waveform = noise / noise.std()
+    steady *= _slow_level(n_samples, rng, round(LEVEL_PERIOD_S * sample_rate))
     return steady
 
 
-def _slow_curve(n_samples: int, rng: np.random.Generator, period: int) -> NDArray[np.float64]:
-    """Random curve ``(n_samples,)`` of about unit scale, smooth over ``period`` samples."""
-    knots = rng.standard_normal(n_samples // period + 3)
+def _slow_level(n_samples: int, rng: np.random.Generator, period: int) -> NDArray[np.float64]:
+    """Amplitude ``(n_samples,)`` that wanders by a few dB, smooth over ``period`` samples."""
+    knots_db = LEVEL_DB * rng.standard_normal(n_samples // period + 3)
     # Raised-cosine steps between knots, at 16 points each and straight between those.
     blend = 0.5 - 0.5 * np.cos(np.pi * np.arange(16) / 16)
-    points = (knots[:-1, None] * (1.0 - blend) + knots[1:, None] * blend).ravel()
+    points_db = (knots_db[:-1, None] * (1.0 - blend) + knots_db[1:, None] * blend).ravel()
     place = (np.arange(n_samples) / period + rng.uniform(0.0, 1.0)) * 16
-    curve: NDArray[np.float64] = np.interp(place, np.arange(len(points)), points)
-    return curve
+    level: NDArray[np.float64] = np.interp(place, np.arange(len(points_db)), 10 ** (points_db / 20))
+    return level

@@ -160,12 +160,13 @@ def _harmonics(
     # sin((k+1)x) = 2 cos(x) sin(kx) - sin((k-1)x): many times faster than a sine a harmonic.
     twice_cosine = 2 * np.cos(phase)
     before, current = np.zeros_like(phase), np.sin(phase)
-    highest = (
-        HIGHEST_FREQUENCY * sample_rate / frequency
-    )  # the highest order that fits, (n_samples,)
+    highest = HIGHEST_FREQUENCY * sample_rate / frequency  # the order that just fits, (n_samples,)
+    always, ever = highest.min(), highest.max()
     tone = np.zeros_like(phase)
     for order, amplitude in enumerate(amplitudes, start=1):
-        tone += amplitude * (order < highest) * current
+        if order >= ever:
+            break
+        tone += amplitude * (current if order < always else current * (order < highest))
         before, current = current, twice_cosine * current - before
     return tone
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, TypeVar, cast
 
 import numba
@@ -282,31 +282,38 @@ class CompiledScan:
         noise = nothing
         if isinstance(feeding.rule, Sampled):
             noise = feeding.rule.noise.transpose(0, 1).contiguous()
-        arrays = [
-            _view(tensor)
-            for tensor in (
-                buffers.gates,
-                buffers.candidate,
-                buffers.hidden,
-                buffers.fed,
-                buffers.logits,
-            )
-        ]
-        arrays += [*self._forward_weights, _view(targets), _view(mask), _view(noise)]
-        _in_shares(buffers.hidden, lambda low, high: scan_forward(*arrays, self._rule, low, high))
+        scan = partial(
+            scan_forward,
+            _view(buffers.gates),
+            _view(buffers.candidate),
+            _view(buffers.hidden),
+            _view(buffers.fed),
+            _view(buffers.logits),
+            *self._forward_weights,
+            _view(targets),
+            _view(mask),
+            _view(noise),
+            self._rule,
+        )
+        _in_shares(buffers.hidden, scan)
 
     def backward(self, grads: Tensor, grad_hidden: Tensor, buffers: Buffers) -> None:
         """Go back through all steps."""
         panels = pack(_view(torch.cat([self._weights.w_hh, self._weights.w_out])))
-        arrays = [
-            _view(tensor)
-            for tensor in (grads, grad_hidden, buffers.gates, buffers.candidate, buffers.hidden)
-        ]
-        _in_shares(buffers.hidden, lambda low, high: scan_backward(*arrays, panels, low, high))
+        scan = partial(
+            scan_backward,
+            _view(grads),
+            _view(grad_hidden),
+            _view(buffers.gates),
+            _view(buffers.candidate),
+            _view(buffers.hidden),
+            panels,
+        )
+        _in_shares(buffers.hidden, scan)
 
 
 def _view(tensor: Tensor) -> Array:
-    return cast(Array, tensor.detach().numpy())
+    return tensor.detach().numpy()
 
 
 def _in_shares(hidden: Tensor, scan: Callable[[int, int], None]) -> None:

@@ -5,6 +5,8 @@ For float types, feedback rules and machines that the compiled scan does not ser
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -29,63 +31,82 @@ class PlainScan:
         hidden_columns = self._hidden_rows.t().contiguous()  # (H, 3H + C)
         hidden, fed = buffers.hidden.unbind(0), buffers.fed.unbind(0)
         product = hidden[0].new_empty(hidden[0].shape[0], hidden_columns.shape[1])
-        from_gates = product[:, : 2 * n_hidden]
-        from_candidate = product[:, 2 * n_hidden : 3 * n_hidden]
-        for step, (gates, candidate) in enumerate(
-            zip(buffers.gates.unbind(0), buffers.candidate.unbind(0), strict=True)
-        ):
+        from_gates, from_candidate, from_readout = product.split_with_sizes(
+            [2 * n_hidden, n_hidden, self._weights.n_classes], dim=1
+        )
+        feed = self._feeder(from_readout, feeding, buffers)
+        steps = zip(
+            buffers.gates.unbind(0),
+            buffers.gates[:, :, : 2 * n_hidden].unbind(0),
+            *_gates_by_step(buffers.gates),
+            buffers.candidate.unbind(0),
+            strict=True,
+        )
+        for step, (gates, r_and_z, r, z, n, candidate) in enumerate(steps):
             torch.mm(hidden[step], hidden_columns, out=product)
             if step > 0:
-                self._feed(product, feeding, buffers, step - 1)
+                feed(step - 1)
             gates.addmm_(fed[step], self._fed_rows)
-            gates[:, : 2 * n_hidden].add_(from_gates).sigmoid_()
-            r, z, n = gates.split(n_hidden, dim=1)
+            r_and_z.add_(from_gates).sigmoid_()
             torch.add(from_candidate, bias, out=candidate)
             n.addcmul_(r, candidate).tanh_()
             torch.lerp(n, hidden[step], z, out=hidden[step + 1])
         if len(hidden) > 1:
             torch.mm(hidden[-1], hidden_columns, out=product)
-            self._feed(product, feeding, buffers, len(hidden) - 2)
+            feed(len(hidden) - 2)
 
-    def _feed(self, product: Tensor, feeding: Feeding, buffers: Buffers, step: int) -> None:
-        """Take the logits of ``step`` from the product, and decide what is fed after it."""
-        n_hidden = self._weights.n_hidden
-        logits = buffers.logits[step]
-        torch.add(product[:, 3 * n_hidden :], self._weights.b_out, out=logits)
-        own = feeding.rule(logits, step)
-        if feeding.targets is None or feeding.mask is None:
-            buffers.fed[step + 1].copy_(own)
-        else:
-            torch.where(feeding.mask[step], feeding.targets[step], own, out=buffers.fed[step + 1])
+    def _feeder(
+        self, from_readout: Tensor, feeding: Feeding, buffers: Buffers
+    ) -> Callable[[int], None]:
+        """Return what takes a step's logits from the product and decides what is fed after it."""
+        all_logits, fed = buffers.logits.unbind(0), buffers.fed.unbind(0)
+        truth = None
+        if feeding.targets is not None and feeding.mask is not None:
+            truth = list(zip(feeding.mask.unbind(0), feeding.targets.unbind(0), strict=True))
+
+        def feed(step: int) -> None:
+            logits = torch.add(from_readout, self._weights.b_out, out=all_logits[step])
+            own = feeding.rule(logits, step)
+            if truth is None:
+                fed[step + 1].copy_(own)
+            else:
+                torch.where(*truth[step], own, out=fed[step + 1])
+
+        return feed
 
     def backward(self, grads: Tensor, grad_hidden: Tensor, buffers: Buffers) -> None:
         """Go back through all steps."""
-        n_hidden = self._weights.n_hidden
+        n_hidden, n_classes = self._weights.n_hidden, self._weights.n_classes
+        n_steps = buffers.gates.shape[0]
         carry = grad_hidden.clone()  # what reaches the hidden state after a step directly
-        for stop in range(buffers.gates.shape[0], 0, -BACKWARD_BLOCK):
-            start = max(stop - BACKWARD_BLOCK, 0)
-            self._prepare(grads, buffers, start, stop)
-            for step in range(stop - 1, start - 1, -1):
-                torch.addmm(
-                    carry, grads[step + 1][:, n_hidden:], self._hidden_rows, out=grad_hidden
-                )
-                r, z, _ = buffers.gates[step].split(n_hidden, dim=1)
-                grad_n, grad_r, grad_z, grad_candidate, _ = grads[step].split(
-                    [n_hidden] * 4 + [self._weights.n_classes], dim=1
-                )
-                grad_n.mul_(grad_hidden)
-                grad_z.mul_(grad_hidden)
-                grad_r.mul_(grad_n)
-                torch.mul(grad_n, r, out=grad_candidate)
-                torch.mul(grad_hidden, z, out=carry)
-        torch.addmm(carry, grads[0][:, n_hidden:], self._hidden_rows, out=grad_hidden)
+        to_hidden = grads[:, :, n_hidden:].unbind(0)
+        by_gate = grads[:-1].split_with_sizes([n_hidden] * 4 + [n_classes], dim=2)[:4]
+        steps = list(
+            zip(*(g.unbind(0) for g in by_gate), *_gates_by_step(buffers.gates)[:2], strict=True)
+        )
+        for step in range(n_steps - 1, -1, -1):
+            if (n_steps - 1 - step) % BACKWARD_BLOCK == 0:
+                self._prepare(grads, buffers, max(step + 1 - BACKWARD_BLOCK, 0), step + 1)
+            torch.addmm(carry, to_hidden[step + 1], self._hidden_rows, out=grad_hidden)
+            grad_n, grad_r, grad_z, grad_candidate, r, z = steps[step]
+            grad_n.mul_(grad_hidden)
+            grad_z.mul_(grad_hidden)
+            grad_r.mul_(grad_n)
+            torch.mul(grad_n, r, out=grad_candidate)
+            torch.mul(grad_hidden, z, out=carry)
+        torch.addmm(carry, to_hidden[0], self._hidden_rows, out=grad_hidden)
 
     def _prepare(self, grads: Tensor, buffers: Buffers, start: int, stop: int) -> None:
-        """Fill ``grads`` with the factors that do not depend on what comes back from later steps."""
+        """Fill ``grads`` with the factors that do not depend on later steps."""
         n_hidden = self._weights.n_hidden
-        r, z, n = buffers.gates[start:stop].split(n_hidden, dim=2)
-        factor_n, factor_r, factor_z = grads[start:stop, :, : 3 * n_hidden].split(n_hidden, dim=2)
+        r, z, n = buffers.gates[start:stop].chunk(3, dim=2)
+        factor_n, factor_r, factor_z = grads[start:stop, :, : 3 * n_hidden].chunk(3, dim=2)
         rest = 1 - z
         torch.mul(rest, 1 - n * n, out=factor_n)
         torch.mul(buffers.candidate[start:stop], r - r * r, out=factor_r)
         torch.mul(buffers.hidden[start:stop] - n, z.mul(rest), out=factor_z)
+
+
+def _gates_by_step(gates: Tensor) -> list[tuple[Tensor, ...]]:
+    """Split gates (T, B, 3H) into the steps of r, of z and of n: views cost most inside a loop."""
+    return [gate.unbind(0) for gate in gates.chunk(3, dim=2)]

@@ -1,0 +1,81 @@
+"""The recurrence on a GPU: the autograd function of :mod:`.fused` around Triton's kernels."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from sed_cli.models.recurrence import fused
+from sed_cli.models.recurrence.buffers import Scan, Weights
+from sed_cli.models.recurrence.plain import PlainScan
+from sed_cli.models.recurrence.problem import Problem, RecurrentState
+from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
+
+log = logging.getLogger(__name__)
+
+MOST_CLASSES = 128
+"""Classes up to which a kernel holds the feedback of its sequences in registers."""
+MOST_HIDDEN = 1024
+"""Hidden units up to which one program's product of a step beats launching it on all processors."""
+
+
+def run(problem: Problem) -> tuple[Tensor, RecurrentState]:
+    """Run the recurrence on a GPU; in torch's operations, for a logged reason, where Triton cannot.
+
+    Returns:
+        Logits (B, T, C) and the state after the last frame.
+
+    Raises:
+        ValueError: if the tensors are not on a GPU (or Triton's interpreter is not on).
+    """
+    device = problem.features.device
+    if device.type != "cuda" and not interprets():
+        raise ValueError(
+            f"backend='cuda' got tensors on {device}: move them to a GPU, or use backend='auto'"
+        )
+    return fused.run(problem, scan)
+
+
+def scan(weights: Weights, rule: FeedbackRule) -> Scan:
+    """Choose Triton's scan where it serves, else the plain one."""
+    reason = _reason_against_triton(weights, rule)
+    if reason is None:
+        from sed_cli.models.recurrence.triton_kernels import TritonScan
+
+        return TritonScan(weights, rule)
+    _log_once(reason)
+    return PlainScan(weights)
+
+
+def interprets() -> bool:
+    """Whether Triton runs its kernels without a GPU, for tests."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _reason_against_triton(weights: Weights, rule: FeedbackRule) -> str | None:
+    if not _has_triton():
+        return "Triton is not installed"
+    if not isinstance(rule, Thresholded | Sampled | Soft):
+        return f"{type(rule).__name__} is a rule of the caller's own"
+    if weights.w_ih.dtype != torch.float32:
+        return f"the weights are {weights.w_ih.dtype}, its kernels take torch.float32"
+    if weights.n_classes > MOST_CLASSES:
+        return f"{weights.n_classes} classes are more than {MOST_CLASSES}"
+    if weights.n_hidden > MOST_HIDDEN:
+        return f"{weights.n_hidden} hidden units are more than {MOST_HIDDEN}"
+    return None
+
+
+@cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+@cache
+def _log_once(reason: str) -> None:
+    log.warning("the recurrence runs step by step in torch's operations on the GPU: %s", reason)

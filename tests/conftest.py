@@ -1,0 +1,128 @@
+"""The small worlds that tests live in: a cache of their own, real audio files, quick trainings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from sed_cli import job
+from sed_cli.data.annotations import Event, write_annotations
+
+Sedtf = Callable[..., int]
+
+# The least of everything, so that a training takes a second or two.
+TINY = (
+    "trainer=smoke",
+    "model.conv_channels=4",
+    "model.rnn_hidden=8",
+    "feature=logmel_torchaudio",
+)
+TINY_SOUNDSCAPES = (
+    "data.n_train=6",
+    "data.n_validation=3",
+    "data.n_test=3",
+    "data.duration_s=4.0",
+    "data.sequence_length=64",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's cache out of the tests, and share one between the tests of a session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEDTF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("SEDTF_DEBUG", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Small models are faster on one thread, above all where tests run side by side."""
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture
+def sedtf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sedtf:
+    """Run a verb as the command line does, in an empty working folder; return its exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(verb: str, *overrides: str, **flags: object) -> int:
+        return job.run(verb, overrides, job.Flags(**flags))  # type: ignore[arg-type]
+
+    return run
+
+
+def tone(
+    frequency: float, duration_s: float, sample_rate: int, events: list[Event]
+) -> NDArray[np.float64]:
+    """Quiet noise with a tone wherever an event is: (n_samples,)."""
+    n_samples = int(duration_s * sample_rate)
+    time = np.arange(n_samples) / sample_rate
+    waveform = 0.005 * np.random.default_rng(int(frequency)).standard_normal(n_samples)
+    for event in events:
+        pitch = frequency * (1.0 if event.label == "low" else 2.7)
+        active = (time >= event.onset_s) & (time < event.offset_s)
+        waveform += 0.3 * active * np.sin(2 * np.pi * pitch * time)
+    return waveform
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two kinds of tones in wav, flac and ogg at three rates, one or two channels."""
+    root = tmp_path_factory.mktemp("recordings")
+    (root / "audio").mkdir()
+    random = np.random.default_rng(7)
+    formats = [("wav", 8000, 1), ("flac", 44100, 2), ("ogg", 22050, 1)]
+    for split, n_files in (("train", 6), ("validation", 3), ("test", 3)):
+        table: dict[str, list[Event]] = {}
+        for index in range(n_files):
+            ending, rate, n_channels = formats[index % 3]
+            name = f"{split}_{index}.{ending}"
+            starts = np.sort(random.uniform(0.1, 2.4, 3)).round(3)
+            events = [
+                Event(float(start), float(start) + 0.4, str(random.choice(["low", "high"])))
+                for start in starts
+            ]
+            events = [] if split == "test" and index == 2 else sorted(set(events))
+            mono = tone(500.0, 3.0, rate, events)
+            audio = np.stack([mono] * n_channels, axis=1)
+            soundfile.write(root / "audio" / name, audio, rate)
+            table[name] = events
+        write_annotations(root / f"{split}.tsv", table)
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
+    """A run folder of a short training on the recordings; not to be changed."""
+    run_dir = tmp_path_factory.mktemp("run") / "trained"
+    code = job.run(
+        "train",
+        [
+            *TINY,
+            "data=annotated",
+            f"data.root={recordings}",
+            "data.sequence_length=50",
+            f"output_dir={run_dir}",
+        ],
+        job.Flags(),
+    )
+    assert code == 0
+    return run_dir
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Folder of real recordings; the test is skipped where it is not at hand."""
+    folder = os.environ.get("SEDTF_REAL_DATA")
+    if not folder:
+        pytest.skip("SEDTF_REAL_DATA is not set")
+    return Path(folder)

@@ -1,0 +1,226 @@
+"""The CPU's fused back end: both of its scans against the reference, threads, inference, memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sed_cli.models.recurrence import (
+    FEEDBACKS,
+    Feedback,
+    RecurrentState,
+    feedback_gru,
+    feedback_gru_with_state,
+    fused,
+)
+
+# Float32 sums of this length differ by about 5e-7 of their norm when added in another order (the
+# reference is as far from a float64 run); the tightest bound with room for another machine.
+SINGLE_PRECISION = 1e-6
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def scan(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+    monkeypatch.setattr(fused, "_has_numba", lambda: request.param == "compiled")
+    return str(request.param)
+
+
+class Case:
+    """Seeded arguments of one run, with leaves that collect gradients."""
+
+    def __init__(
+        self,
+        n_sequences: int,
+        n_steps: int,
+        n_features: int,
+        n_hidden: int,
+        n_classes: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        torch.manual_seed(3)
+        shape = (n_sequences, n_steps, n_classes)
+        self.features = torch.randn(n_sequences, n_steps, n_features).to(dtype).requires_grad_()
+        self.targets = (torch.rand(shape) > 0.7).to(dtype).requires_grad_()
+        self.noise = torch.rand(shape)
+        self.mask = torch.rand(n_sequences, n_steps) < 0.5
+        self.cell = nn.GRUCell(n_features + n_classes, n_hidden).to(dtype)
+        self.readout = nn.Linear(n_hidden, n_classes).to(dtype)
+        hidden = 0.1 * torch.randn(n_sequences, n_hidden)
+        self.state = RecurrentState(hidden.to(dtype).requires_grad_(), torch.rand(shape)[:, 0])
+        self.weight = torch.randn(shape).to(dtype)
+
+    def run(self, backend: Any, feedback: Feedback = "hard", mask: Any = "own") -> Tensor:
+        return feedback_gru(
+            self.features,
+            self.targets,
+            self.mask if isinstance(mask, str) else mask,
+            self.cell,
+            self.readout,
+            backend,
+            feedback=feedback,
+            noise=self.noise,
+            initial_state=self.state,
+        )
+
+    def values(self, backend: Any, feedback: Feedback = "hard") -> list[Tensor]:
+        logits = self.run(backend, feedback)
+        leaves = [self.features, self.targets, self.state.hidden]
+        leaves += [*self.cell.parameters(), *self.readout.parameters()]
+        return [logits.detach(), *torch.autograd.grad((logits * self.weight).sum(), leaves)]
+
+
+def relative_error(got: Tensor, want: Tensor) -> float:
+    return float((got - want).norm() / want.norm())
+
+
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+@pytest.mark.parametrize(("n_sequences", "n_hidden"), [(16, 48), (7, 33), (1, 130)])
+def test_float32_agrees_with_the_reference(
+    scan: str, feedback: Feedback, n_sequences: int, n_hidden: int
+) -> None:
+    case = Case(n_sequences, 60, 20, n_hidden, 5)
+    # A threshold turns the last digit of a logit near 0 into another sequence: agreement is only
+    # defined where no decision is that close, as in these seeded cases.
+    probability = torch.sigmoid(case.run("reference", feedback).detach())
+    threshold = {"hard": 0.5, "sampled": case.noise, "soft": 2.0}[feedback]
+    assert (probability - threshold).abs().min() > 2e-6
+    pairs = zip(case.values("fused", feedback), case.values("reference", feedback), strict=True)
+    for got, want in pairs:
+        assert relative_error(got, want) < SINGLE_PRECISION
+
+
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+def test_float64_agrees_with_the_reference(scan: str, feedback: Feedback) -> None:
+    case = Case(3, 40, 4, 10, 3, torch.float64)
+    pairs = zip(case.values("fused", feedback), case.values("reference", feedback), strict=True)
+    for got, want in pairs:
+        torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-11)
+
+
+def test_inference_equals_training_across_its_blocks(scan: str) -> None:
+    case = Case(3, 2 * fused.INFERENCE_BLOCK + 7, 4, 10, 3, torch.float64)
+    for feedback in FEEDBACKS:
+        kept = case.run("fused", feedback)
+        with torch.no_grad():
+            free = case.run("fused", feedback)
+        assert kept.requires_grad
+        assert not free.requires_grad
+        torch.testing.assert_close(free, kept.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_sequences_dealt_to_threads_give_the_same_numbers(scan: str) -> None:
+    case = Case(11, 100, 6, 64, 3)
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for n_threads in (1, 2):
+            torch.set_num_threads(n_threads)
+            results.append(case.values("fused"))
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+    for one, two in zip(*results, strict=True):
+        assert relative_error(two, one) < SINGLE_PRECISION
+
+
+def test_threads_are_restored_when_a_rule_fails(scan: str) -> None:
+    class Broken:
+        def __call__(self, logits: Tensor, step: int) -> Tensor:
+            raise RuntimeError("no feedback today")
+
+    case = Case(2, 4, 3, 5, 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(RuntimeError, match="no feedback today"):
+            feedback_gru(
+                case.features, None, None, case.cell, case.readout, "fused", feedback=Broken()
+            )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_graph_can_be_used_twice(scan: str) -> None:
+    case = Case(2, 6, 3, 5, 2, torch.float64)
+    logits = case.run("fused")
+    first, second = (
+        torch.autograd.grad(logits.square().sum(), case.cell.weight_hh, retain_graph=True)[0]
+        for _ in range(2)
+    )
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+def test_frozen_weights_still_pass_gradients_to_the_features(scan: str) -> None:
+    case = Case(2, 6, 3, 5, 2, torch.float64)
+    case.cell.requires_grad_(False)
+    case.readout.requires_grad_(False)
+    got, want = (
+        torch.autograd.grad(case.run(name).square().sum(), case.features)[0]
+        for name in ("fused", "reference")
+    )
+    torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-11)
+
+
+def test_nan_and_infinity_surface_in_values_and_gradients(scan: str) -> None:
+    for bad in (float("nan"), float("inf")):
+        case = Case(3, 9, 4, 20, 3)
+        with torch.no_grad():
+            case.features[1, 4, 2] = float("nan")
+            case.features[0, 4, 2] = bad
+        logits, *gradients = case.values("fused")
+        assert torch.isnan(logits[1, 4:]).all()
+        assert torch.isfinite(logits[2]).all()
+        assert torch.isnan(gradients[4]).any()
+
+
+def test_large_activations_saturate_like_the_reference(scan: str) -> None:
+    case = Case(3, 9, 4, 20, 3)
+    with torch.no_grad():
+        case.features.mul_(1e4)
+    got, want = case.run("fused", "soft"), case.run("reference", "soft")
+    assert torch.isfinite(got).all()
+    assert relative_error(got.detach(), want.detach()) < SINGLE_PRECISION
+
+
+def test_saved_memory_per_frame_is_what_the_documentation_says(scan: str) -> None:
+    """5H + F + C numbers per frame of a sequence, and otherwise only weights and single frames."""
+    n_sequences, n_features, n_hidden, n_classes = 4, 12, 32, 3
+    sizes = []
+    for n_steps in (50, 150):
+        case = Case(n_sequences, n_steps, n_features, n_hidden, n_classes)
+        seen: dict[int, int] = {}
+
+        def note(tensor: Tensor, seen: dict[int, int] = seen) -> Tensor:
+            seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            case.run("fused")
+        sizes.append(sum(seen.values()))
+    per_frame = (sizes[1] - sizes[0]) / (100 * n_sequences) / 4
+    assert per_frame == 5 * n_hidden + n_features + n_classes
+
+
+def test_streams_of_single_frames_continue_exactly(scan: str) -> None:
+    case = Case(2, 12, 3, 5, 2, torch.float64)
+    with torch.no_grad():
+        whole = case.run("fused", mask=None)
+        state, logits = case.state, []
+        for step in range(12):
+            frame, state = feedback_gru_with_state(
+                case.features[:, step : step + 1],
+                None,
+                None,
+                case.cell,
+                case.readout,
+                "fused",
+                initial_state=state,
+            )
+            logits.append(frame)
+    torch.testing.assert_close(torch.cat(logits, dim=1), whole, rtol=1e-12, atol=1e-12)

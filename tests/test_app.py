@@ -1,0 +1,221 @@
+"""The command line as a user meets it: in a process of its own, by its exit codes and its words."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sed_cli import __version__, app, job
+from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
+
+
+def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sed_cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"]])
+def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
+    script = f"""
+import sys
+from sed_cli.app import main
+sys.argv = ["sedtf", *{arguments!r}]
+try:
+    main()
+except SystemExit as end:
+    code = end.code
+heavy = {{"torch", "hydra", "omegaconf", "numpy", "matplotlib"}} & set(sys.modules)
+sys.exit(f"code {{code}}, imported {{heavy}}" if code or heavy else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version_is_printed() -> None:
+    assert command("--version").stdout == f"sedtf {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", ["train", "eval", "simulate"])
+def test_every_verb_has_worked_examples_and_its_groups(verb: str) -> None:
+    text = {"train": app.TRAIN, "eval": app.EVAL, "simulate": app.SIMULATE}[verb]
+    assert text.count(f"sedtf {verb}") >= 3
+    hydra = job._start_hydra(verb, job.Flags())
+    for line in text.replace(",\n  ", ", ").splitlines():
+        if line.startswith("- `") and "`: " in line:
+            group, options = line[3:].split("`: ")
+            named = {option.split()[0] for option in options.split(" (")[0].split(", ")}
+            assert named <= set(hydra.config_loader.get_group_options(group))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["trian"], "train"),
+        (["train", "--mutirun"], "--multirun"),
+        (["train", "sampler.gama=0.1"], "did you mean sampler.gamma?"),
+        (["train", "gamma=0.1"], "did you mean sampler.gamma?"),
+        (["train", "model=crn"], "did you mean crnn?"),
+        (["train", "modle=crnn"], "did you mean model?"),
+        (["train", "sampler=linear", "sampler.gamma=0.1"], "there is no key sampler.gamma"),
+        (["train", "trainer.lr=fast"], "trainer.lr: Value 'fast'"),
+        (["train", "+experiment=tutorial"], "write experiment=tutorial"),
+        (["train", "+experiment=typo"], "+experiment=typo"),
+        (["train", "hydra/launcher=basic"], "add -m"),
+        (["train", "-m", "hydra/launcher=jobib"], "hydra/launcher=jobib: no such option"),
+        (["train", "model"], "no KEY=VALUE"),
+        (["train", "data=annotated"], "data.root is not set"),
+        (["train", "data=annotated", "data.root=nowhere"], "data.root=nowhere: no such folder"),
+        (["train", "device=gpu"], "device=gpu: expected one of auto, cpu, cuda"),
+        (["train", "resume=nowhere"], "resume=nowhere"),
+        (["train", "--config-dir", "nowhere"], "nowhere: no such folder of configs"),
+        (["eval"], "checkpoint is not set"),
+        (["eval", "checkpoint=nowhere"], "checkpoint=nowhere: no such folder"),
+        (["simulate", "sampler.p_min=0.99"], "expected 0 <= p_min <= p_max <= 1"),
+        (["simulate", "samplers.a.gamma=1"], "write +samplers.a.gamma=1"),
+        (["simulate", "+samplers.a.gama=1"], "samplers.a: Key 'gama' not in 'ScheduledConfig'"),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(
+    arguments: list[str], expected: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    verb, *rest = arguments
+    if verb in job.VERBS and not any(word.startswith("-") for word in rest):
+        code = sedtf(verb, *rest)  # in this process, to be quick
+        out, err = capfd.readouterr()
+    else:
+        done = command(*arguments)
+        code, out, err = done.returncode, done.stdout, done.stderr
+    assert code == 2
+    assert out == ""
+    complaints = [line for line in err.splitlines() if line.startswith("sedtf: ")]
+    assert len(complaints) == 1
+    assert expected in complaints[0]
+    assert "Traceback" not in err
+
+
+def test_all_faults_come_in_one_message(sedtf: Sedtf, capfd: pytest.CaptureFixture[str]) -> None:
+    code = sedtf(
+        "train",
+        "feature.n_mels=64",
+        "feature.window_length=4096",
+        "model=crnn_baseline",
+        "sampler.gamma=0.2",
+        "trainer.batch_size=1000",
+        "trainer.precision=fp8",
+    )
+    error = capfd.readouterr().err
+    assert code == 2
+    assert len(error.splitlines()) == 5
+    for word in ("n_mels=64", "n_fft", "sampler.gamma", "batch_size=1000", "precision=fp8"):
+        assert word in error
+
+
+def test_cfg_shows_the_configuration_without_running(tmp_path: Path) -> None:
+    done = command("train", "--cfg", "job", "--package", "sampler", "sampler=linear", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "schedule: linear" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_config_dir_adds_and_replaces_options(tmp_path: Path, sedtf: Sedtf) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "wide.yaml").write_text("defaults: [crnn]\nrnn_hidden: 321\n")
+    done = command(
+        *("train", "--config-dir", str(tmp_path / "mine"), "model=wide"),
+        *("--cfg", "job", "--package", "model"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "rnn_hidden: 321" in done.stdout
+
+
+def test_a_fault_in_a_users_own_config_names_the_key(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("defaults: [crnn]\nrnn_hiden: 3\n")
+    done = command("train", "--config-dir", str(tmp_path), "model=mine")
+    assert done.returncode == 2
+    assert "rnn_hiden" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("incomplete", "expected"),
+    [
+        ("sampl", "sampler="),
+        ("sampler=sch", "sampler=scheduled"),
+        ("sampler.gam", "sampler.gamma="),
+        ("trainer.max", "trainer.max_updates="),
+    ],
+)
+def test_completion_offers_groups_options_and_keys(incomplete: str, expected: str) -> None:
+    assert any(word.startswith(expected) for word in job.complete("train", [], incomplete))
+
+
+def test_sweep_runs_every_combination_and_survives_a_failing_job(
+    sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = sedtf(
+        "train",
+        *TINY,
+        *TINY_SOUNDSCAPES,
+        "trainer.max_updates=1",
+        "trainer.lr=1e30,1e-3",
+        "trainer.grad_norm=null",
+        "trainer.max_updates=4",
+        "output_dir=sweep",
+        multirun=True,
+    )
+    lines = capfd.readouterr().out.splitlines()[-2:]
+    assert code == 1
+    assert [line.split("\t")[0] for line in lines] == ["failed", "done"]
+    status = [json.loads((tmp_path / f"sweep/{n}/run.json").read_text())["status"] for n in "01"]
+    assert status == ["failed", "completed"]
+
+
+def test_a_fault_in_one_job_of_a_sweep_stops_it_before_any_work(
+    sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sedtf("train", "feature.n_mels=40,41", "output_dir=sweep", multirun=True) == 2
+    assert "n_mels=41" in capfd.readouterr().err
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_leaves_a_run_that_can_be_resumed(tmp_path: Path, sent: int) -> None:
+    run_dir = tmp_path / "run"
+    settings = (*TINY, *TINY_SOUNDSCAPES, "trainer.epochs=10000", "trainer.patience=10000")
+    with subprocess.Popen(
+        [sys.executable, "-m", "sed_cli", "train", *settings, f"output_dir={run_dir}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        history = run_dir / "history.csv"
+        deadline = time.monotonic() + 100
+        while not (history.is_file() and len(history.read_text().splitlines()) > 3):
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.kill(process.pid, sent)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.splitlines()[-1] == "sedtf: interrupted"
+    assert f"resume={run_dir}" in error
+    assert "Traceback" not in error
+    assert json.loads((run_dir / "run.json").read_text())["status"] == "interrupted"
+    n_epochs = len(history.read_text().splitlines()) - 1
+    resumed = command("train", f"resume={run_dir}", f"trainer.epochs={n_epochs + 1}")
+    assert resumed.returncode == 0, resumed.stderr
+    epochs = [int(line.split(",")[0]) for line in history.read_text().splitlines()[1:]]
+    assert epochs == list(range(1, epochs[-1] + 1))
