@@ -72,7 +72,7 @@ class ScheduledConfig(SamplerConfig):
     """Drossos et al. 2019: a decaying sigmoid in epochs."""
 
     schedule: str = "scheduled"
-    gamma: float = 0.1
+    gamma: float = 0.3
     p_min: float = 0.05
     p_max: float = 0.9
     batches_per_epoch: int | None = None
@@ -164,9 +164,9 @@ class AnnotatedConfig(DataConfig):
 class TrainerConfig:
     """The optimisation: Adam on binary cross-entropy, early stopping on validation."""
 
-    epochs: int = 30
-    batch_size: int = 16
-    lr: float = 1e-3
+    epochs: int = 25
+    batch_size: int = 8
+    lr: float = 2e-3
     patience: int = 10
     monitor: str = "validation_f1"
     grad_norm: float | None = 1.0
@@ -215,7 +215,7 @@ class SimulateConfig:
     sampler: SamplerConfig = MISSING
     samplers: dict[str, dict[str, Any]] = field(default_factory=dict)
     n_batches: int = 50
-    batch_size: int = 16
+    batch_size: int = 8
     n_steps: int = 107
     n_classes: int = 6
     animate: bool = True

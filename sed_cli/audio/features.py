@@ -21,9 +21,9 @@ _BLOCK_FRAMES = 4096  # frames transformed at once, so that memory does not grow
 class LogMel(nn.Module):
     """(Log-)mel power spectrogram with centred frames: frame t lies around sample t * hop_length.
 
-    The Hann window, the Slaney mel scale and normalisation, and reflection at both ends are those
-    of librosa's defaults; both back ends give the same numbers (to about 1e-4 dB). It has no
-    trainable weights and nothing in its ``state_dict``.
+    The Hann window and the Slaney mel scale and normalisation are librosa's defaults, the
+    reflection at both ends its ``pad_mode="reflect"``; both back ends give the same numbers (to
+    about 1e-4 dB). It has no trainable weights and nothing in its ``state_dict``.
 
     Args:
         sample_rate: of the waveforms, in Hz.

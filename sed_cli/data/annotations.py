@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
-
-import pandas as pd
 
 from sed_cli.errors import DataError
 
@@ -38,11 +35,10 @@ def read_annotations(path: Path) -> dict[str, list[Event]]:
     Raises:
         DataError: if the table is missing or has faults; all of them, with their lines.
     """
-    table = _read_table(path)
     faults: list[str] = []
     events: dict[str, list[Event]] = {}
-    for line, row in enumerate(table.itertuples(index=False), start=2):
-        filename, *fields = (str(value).strip() for value in row)
+    for line, row in _read_rows(path, faults):
+        filename, *fields = row
         if not filename:
             faults.append(f"line {line}: no file name")
             continue
@@ -65,44 +61,55 @@ def read_annotations(path: Path) -> dict[str, list[Event]]:
 
 
 def write_annotations(path: Path, events: Mapping[str, Iterable[Event]]) -> None:
-    """Write the table that :func:`read_annotations` reads; times to the microsecond."""
-    rows: list[tuple[str, str, str, str]] = []
+    """Write the table that :func:`read_annotations` reads; times to the microsecond.
+
+    Raises:
+        DataError: if a file name or label holds a tab or a line break.
+    """
+    rows: list[tuple[str, ...]] = [COLUMNS]
     for filename, of_file in events.items():
         of_file = list(of_file)
-        rows += [(filename, f"{e.onset_s:.6f}", f"{e.offset_s:.6f}", e.label) for e in of_file]
+        rows += [(filename, *_times(event), event.label) for event in of_file]
         if not of_file:
             rows.append((filename, "", "", ""))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    table.to_csv(path, sep="\t", index=False, quoting=csv.QUOTE_NONE, escapechar="\\")
+    for filename, *_, label in rows:
+        for text in (filename, label):
+            if any(character in text for character in "\t\n\r"):
+                raise DataError(f"{text!r}: no tab or line break can stand in a table; rename it")
+    lines = ("\t".join(row) + "\n" for row in rows)
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _times(event: Event) -> tuple[str, str]:
+    """Onset and offset to the microsecond, the offset always after the onset."""
+    return f"{event.onset_s:.6f}", f"{max(event.offset_s, event.onset_s + 1e-6):.6f}"
+
+
+def _read_rows(path: Path, faults: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and fields, in the order of ``COLUMNS``, of each row that is not blank."""
     if not path.is_file():
         raise DataError(f"{path}: no such annotation file")
     try:
-        table = pd.read_csv(
-            path,
-            sep="\t",
-            dtype=str,
-            keep_default_na=False,
-            quoting=csv.QUOTE_NONE,
-            encoding="utf-8-sig",
-            skip_blank_lines=False,
-        )
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not in UTF-8 ({error}); save it as UTF-8") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: not a tab-separated table ({reason})") from error
-    table.columns = [str(column).strip() for column in table.columns]
-    missing = [column for column in COLUMNS if column not in table.columns]
+    # By hand, for a field is what stands between two tabs: no quotes, no escapes, no comments.
+    lines = text.split("\n")
+    header = [column.strip() for column in lines[0].split("\t")]
+    missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise DataError(
-            f"{path}: the header has {', '.join(table.columns)}, but no {', '.join(missing)}; "
-            f"expected tab-separated columns {' '.join(COLUMNS)}"
+            f"{path}: the header has {', '.join(filter(None, header)) or 'nothing'}, "
+            f"but no {', '.join(missing)}; expected tab-separated columns {' '.join(COLUMNS)}"
         )
-    blank = (table == "").all(axis=1)
-    return table.loc[: (~blank)[::-1].idxmax() if (~blank).any() else 0, list(COLUMNS)].fillna("")
+    columns = [header.index(column) for column in COLUMNS]
+    for number, line in enumerate(lines[1:], start=2):
+        fields = [field.strip() for field in line.split("\t")]
+        if len(fields) > len(header):
+            faults.append(f"line {number}: {len(fields)} fields, but the header has {len(header)}")
+        elif any(fields):
+            fields += [""] * (len(header) - len(fields))
+            yield number, [fields[column] for column in columns]
 
 
 def _parse_event(onset: str, offset: str, label: str) -> tuple[str, Event | None]:

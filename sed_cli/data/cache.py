@@ -80,9 +80,10 @@ class FeatureCache:
         content = file_digest(path)
         name = digest({"audio": content, "version": _FEATURE_VERSION, **self._settings})
         entry = self._folder / name[:2] / f"{name}.npy"
-        if not entry.is_file():
+        features = _map_array(entry)
+        if features is None:
             _save_array(entry, self._compute(path))
-        features: NDArray[np.float32] = np.load(entry, mmap_mode="r")
+            features = np.load(entry, mmap_mode="r")
         return features, content
 
     def _compute(self, path: Path) -> NDArray[np.float32]:
@@ -91,6 +92,15 @@ class FeatureCache:
         waveform = torch.from_numpy(read_audio(path, self._log_mel.sample_rate))
         log_mel: NDArray[np.float32] = self._log_mel(waveform[None])[0, 0].numpy()  # (T, M)
         return log_mel
+
+
+def _map_array(entry: Path) -> NDArray[np.float32] | None:
+    """Map an entry; None if there is none, or if it was cut short on its way to the disk."""
+    try:
+        array: NDArray[np.float32] = np.load(entry, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return array
 
 
 def _save_array(entry: Path, array: NDArray[np.float32]) -> None:

@@ -33,6 +33,8 @@ def events_to_activities(
     for event in events:
         if event.label in column:
             first = round(event.onset_s / hop_s)
+            if first == n_frames:  # in the last half hop, rounded past the last frame
+                first -= 1
             last = max(first + 1, round(event.offset_s / hop_s))
             activities[first:last, column[event.label]] = 1
     return activities

@@ -30,7 +30,7 @@ from sed_cli.schema import (
 log = logging.getLogger(__name__)
 
 _SHOWN_FAULTS = 10
-_SLACK_S = 0.1  # annotations may pass the end of a recording by rounding, not by more
+_SLACK_S = 0.1  # onsets may pass the end of a recording by rounding, not by more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +179,13 @@ def _load_recording(
             f"{path}: lasts {length_s:.3f} s, but {late[0].label} is annotated at "
             f"{late[0].onset_s:.3f} s; correct the annotation"
         )
-    kept = [event for event in events if event.label in classes]
+    if any(event.offset_s >= length_s + _SLACK_S for event in events):
+        log.warning("%s: lasts %.3f s; events annotated beyond that are cut there", path, length_s)
+    kept = [
+        event._replace(offset_s=min(event.offset_s, length_s))
+        for event in events
+        if event.label in classes and event.onset_s < length_s
+    ]
     recording = Recording(
         name=name,
         path=path,

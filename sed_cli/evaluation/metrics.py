@@ -103,12 +103,14 @@ def sed_eval_scores(
         for event in of_file:
             if event.label not in classes:
                 raise ValueError(f"label {event.label!r}: expected one of {', '.join(classes)}")
+    # sed_eval takes a label "none" for a missing one, and strips spaces: it never sees labels.
+    stand_ins = {label: f"class {index}" for index, label in enumerate(classes)}
     metrics = {
         "segment": sed_eval.sound_event.SegmentBasedMetrics(
-            event_label_list=list(classes), time_resolution=SEGMENT_S
+            event_label_list=list(stand_ins.values()), time_resolution=SEGMENT_S
         ),
         "event": sed_eval.sound_event.EventBasedMetrics(
-            event_label_list=list(classes),
+            event_label_list=list(stand_ins.values()),
             t_collar=COLLAR_S,
             percentage_of_length=OFFSET_SHARE,
             evaluate_onset=True,
@@ -116,26 +118,26 @@ def sed_eval_scores(
         ),
     }
     for name, events in reference.items():
-        truth, found = _event_list(name, events), _event_list(name, estimate[name])
+        truth, found = _event_list(events, stand_ins), _event_list(estimate[name], stand_ins)
         metrics["segment"].evaluate(
             truth, found, evaluated_length_seconds=max(durations_s[name], SEGMENT_S / 100)
         )
         metrics["event"].evaluate(truth, found)
     scores: dict[str, Any] = {name: _overall(metric) for name, metric in metrics.items()}
     scores["per_class"] = {
-        label: {name: _of_class(metric, label) for name, metric in metrics.items()}
-        for label in classes
+        label: {name: _of_class(metric, stand_in) for name, metric in metrics.items()}
+        for label, stand_in in stand_ins.items()
     }
     return scores
 
 
-def _event_list(name: str, events: Sequence[Event]) -> Any:
+def _event_list(events: Sequence[Event], stand_ins: Mapping[str, str]) -> Any:
     import dcase_util
 
     return dcase_util.containers.MetaDataContainer(
         [
-            {"filename": name, "onset": e.onset_s, "offset": e.offset_s, "event_label": e.label}
-            for e in events
+            {"onset": onset_s, "offset": offset_s, "event_label": stand_ins[label]}
+            for onset_s, offset_s, label in events
         ]
     )
 

@@ -24,7 +24,13 @@ from sed_cli.audio import LogMel
 from sed_cli.errors import CheckpointError
 from sed_cli.inference.detector import Detector
 from sed_cli.models import CRNN
-from sed_cli.schema import ModelConfig, TrainConfig, build_train_config
+from sed_cli.schema import (
+    ModelConfig,
+    TrainConfig,
+    build_train_config,
+    check_feature,
+    check_model,
+)
 
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
 
@@ -77,7 +83,7 @@ def _replace_folder(folder: Path, new: Path) -> None:
 
 
 def _replaced(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}-old")
+    return folder.parent / f".{folder.name}-old"  # with_name refuses a folder given as "."
 
 
 def resolve_checkpoint(path: str | Path) -> Path:
@@ -109,7 +115,14 @@ def read_config(checkpoint: str | Path) -> TrainConfig:
     try:
         values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         return build_train_config(values)
-    except (OSError, yaml.YAMLError, OmegaConfBaseException, KeyError, TypeError) as error:
+    except (
+        OSError,
+        yaml.YAMLError,
+        OmegaConfBaseException,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise CheckpointError(
             f"{path}: cannot be understood ({' '.join(str(error).split())})"
         ) from error
@@ -131,6 +144,9 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
     folder = resolve_checkpoint(checkpoint)
     config = read_config(folder)
     classes = read_classes(folder)
+    faults = check_feature(config.feature) + check_model(config.model, config.feature.n_mels)
+    if faults:
+        raise CheckpointError(f"{folder / CONFIG}: {'; '.join(faults)}")
     model = make_model(config.model, n_mels=config.feature.n_mels, n_classes=len(classes))
     load_weights(model, folder)
     return Detector(
@@ -143,11 +159,19 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
 
 
 def read_classes(folder: Path) -> list[str]:
-    """Read the labels of a checkpoint folder."""
+    """Read the labels of a checkpoint folder.
+
+    Raises:
+        CheckpointError: if they cannot be read.
+    """
+    path = folder / CLASSES
     try:
-        return [str(label) for label in json.loads((folder / CLASSES).read_text(encoding="utf-8"))]
+        labels = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / CLASSES}: cannot be read ({error})") from error
+        raise CheckpointError(f"{path}: cannot be read ({error})") from error
+    if not (isinstance(labels, list) and labels and all(isinstance(x, str) for x in labels)):
+        raise CheckpointError(f"{path}: expected a list of labels")
+    return labels
 
 
 def load_weights(model: CRNN, folder: Path) -> None:

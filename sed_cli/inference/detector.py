@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from sed_cli.audio import LogMel, read_audio
+from sed_cli.audio import LogMel, duration_s, read_audio
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import activities_to_events
 from sed_cli.errors import DataError
@@ -86,7 +86,8 @@ class Detector:
             Float32 (T, C).
 
         Raises:
-            DataError: if the file cannot be read or the waveform has no samples.
+            DataError: if the file cannot be read, or the waveform has no samples, another shape,
+                integers, or values that are not finite.
         """
         waveform = torch.from_numpy(self._waveform(audio, sample_rate))
         logits = self.logits(self.log_mel(waveform[None])[:, 0])
@@ -94,9 +95,19 @@ class Detector:
         return probabilities
 
     def predict(self, audio: str | Path | ArrayLike, sample_rate: int | None = None) -> list[Event]:
-        """Events in a recording, in order of onset; arguments as for :meth:`probabilities`."""
+        """Events in a recording, in order of onset; arguments as for :meth:`probabilities`.
+
+        They are those that ``sedtf eval`` finds in the same file; none ends after the recording.
+        """
         active = self.probabilities(audio, sample_rate) > THRESHOLD
-        return activities_to_events(active, self.classes, self.hop_s)
+        return activities_to_events(
+            active, self.classes, self.hop_s, self._duration_s(audio, sample_rate)
+        )
+
+    def _duration_s(self, audio: str | Path | ArrayLike, sample_rate: int | None) -> float:
+        if isinstance(audio, str | Path):
+            return duration_s(Path(audio))
+        return len(np.asarray(audio)) / (sample_rate or self.log_mel.sample_rate)
 
     def _waveform(
         self, audio: str | Path | ArrayLike, sample_rate: int | None
@@ -104,13 +115,29 @@ class Detector:
         own_rate = self.log_mel.sample_rate
         if isinstance(audio, str | Path):
             return read_audio(Path(audio), own_rate)
-        samples = np.asarray(audio, dtype=np.float32)
-        if samples.ndim not in (1, 2) or not len(samples):
-            raise DataError(
-                f"a waveform of shape {samples.shape}: expected (n_samples,) or "
-                f"(n_samples, n_channels)"
-            )
+        samples = _checked_samples(audio)
         mono = samples if samples.ndim == 1 else samples.mean(axis=1)
         if sample_rate not in (None, own_rate):
             mono = soxr.resample(mono, sample_rate, own_rate)
         return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def _checked_samples(audio: ArrayLike) -> NDArray[np.float32]:
+    samples = np.asarray(audio)
+    if samples.ndim not in (1, 2) or not samples.size:
+        raise DataError(
+            f"a waveform of shape {samples.shape}: expected (n_samples,) or (n_samples, n_channels)"
+        )
+    if samples.ndim == 2 and samples.shape[1] > samples.shape[0]:
+        raise DataError(
+            f"a waveform of shape {samples.shape} has more channels than samples: "
+            f"expected (n_samples, n_channels), so transpose it"
+        )
+    if samples.dtype.kind != "f":
+        raise DataError(
+            f"a waveform of {samples.dtype}: expected floats with full scale at -1 and 1, "
+            f"so divide 16-bit integers by 32768"
+        )
+    if not np.isfinite(samples).all():
+        raise DataError("a waveform with values that are not finite: expected numbers in [-1, 1]")
+    return samples.astype(np.float32)

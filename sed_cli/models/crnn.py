@@ -213,7 +213,8 @@ class ConvBlock(nn.Module):
         x = F.max_pool2d(F.relu(x), (1, self.pooling))
         if valid is not None:
             x = torch.where(valid, x, 0.0)
-        return self.dropout(x)
+        dropped: Tensor = self.dropout(x)
+        return dropped
 
     def _norm_valid(self, x: Tensor, valid: Tensor) -> Tensor:
         """Batch norm in training mode with the statistics of the valid frames alone."""

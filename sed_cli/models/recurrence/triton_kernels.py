@@ -7,6 +7,7 @@ marked to stay in the cache. The buffers are those of :mod:`.buffers`.
 """
 
 # Triton reads the annotations of its kernels as they stand, so they are not postponed here.
+from inspect import signature
 from typing import Any, cast
 
 import torch
@@ -23,14 +24,22 @@ SOFT = tl.constexpr(2)
 
 BLOCK_SEQUENCES = 16
 """Sequences of a program: the fewest rows that a tensor core multiplies."""
+SIZES = ["n_steps", "n_sequences", "n_classes"]
+"""Not worth a kernel of their own; and a size of 1 would turn into a constant without a type."""
 
 
-@triton.jit
+def _kernel(function: Any) -> Any:
+    """Let Triton compile ``function``, one version for all values of SIZES."""
+    own = [name for name in SIZES if name in signature(function).parameters]
+    return triton.jit(do_not_specialize=own)(function)
+
+
+@_kernel
 def _sigmoid(x):  # type: ignore[no-untyped-def]
     return 1.0 / (1.0 + tl.exp(-x))
 
 
-@triton.jit
+@_kernel
 def _tanh(x):  # type: ignore[no-untyped-def]
     # Through the exponential of a negative number, which cannot overflow. Near 0 the difference
     # loses digits of a small result, no more than 1e-7 of the full range of n.
@@ -39,14 +48,15 @@ def _tanh(x):  # type: ignore[no-untyped-def]
     return tl.where(x < 0, -t, t)
 
 
-@triton.jit
+@_kernel
 def _dot(a, b, accumulator, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803
     if PRECISION == "bf16":
         return tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16), accumulator)
-    return tl.dot(a, b.to(a.dtype), accumulator, input_precision=PRECISION)
+    else:  # noqa: RET505 -- Triton compiles what follows a return, but not the branch not taken
+        return tl.dot(a, b, accumulator, input_precision=PRECISION)
 
 
-@triton.jit
+@_kernel
 def _forward_kernel(  # type: ignore[no-untyped-def]
     gates,
     candidate,
@@ -171,7 +181,7 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
         tl.debug_barrier()  # the next step reads what other threads have fed
 
 
-@triton.jit
+@_kernel
 def _backward_kernel(  # type: ignore[no-untyped-def]
     grads,
     grad_hidden,

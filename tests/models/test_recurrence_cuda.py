@@ -1,0 +1,246 @@
+"""The GPU back end: its logic in Triton's interpreter, its compilation, its fallbacks, and a GPU.
+
+The interpreter is chosen when Triton is imported, so the tests that need it run in a process of
+their own, which one of the others starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sed_cli.models.recurrence import (
+    FEEDBACKS,
+    Feedback,
+    FeedbackRule,
+    RecurrentState,
+    Thresholded,
+    cuda,
+    feedback_gru,
+    feedback_gru_with_state,
+)
+from sed_cli.models.recurrence.buffers import Weights
+from sed_cli.models.recurrence.plain import PlainScan
+
+# Float32 sums in another order differ by up to 1e-6 of their norm; the smallest case here has
+# gradients of a single number, the difference of larger ones, which loses a little more.
+SINGLE_PRECISION = 3e-6
+
+needs_interpreter = pytest.mark.skipif(
+    not cuda.interprets(), reason="runs in the process that the test of the interpreter starts"
+)
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+
+
+def relative_error(got: Tensor, want: Tensor) -> float:
+    return float((got - want).norm() / want.norm().clamp_min(1e-30))  # 0 against 0 agrees
+
+
+def run_both(
+    device: str,
+    n_sequences: int,
+    n_steps: int,
+    n_hidden: int,
+    n_classes: int,
+    feedback: Feedback,
+    coin: str,
+) -> list[tuple[Tensor, Tensor]]:
+    """Logits, last hidden state and all gradients, of this back end and of the reference."""
+    torch.manual_seed(3)
+    shape = (n_sequences, n_steps, n_classes)
+    features = torch.randn(n_sequences, n_steps, 6).to(device).requires_grad_()
+    targets = (torch.rand(shape) > 0.6).float().to(device).requires_grad_()
+    noise = torch.rand(shape).to(device)
+    masks = {"none": None, "step": torch.rand(shape[:2]) < 0.5, "class": torch.rand(shape) < 0.5}
+    cell = nn.GRUCell(6 + n_classes, n_hidden).to(device)
+    readout = nn.Linear(n_hidden, n_classes).to(device)
+    state = RecurrentState(
+        torch.randn(n_sequences, n_hidden).mul(0.1).to(device).requires_grad_(),
+        torch.rand(n_sequences, n_classes).to(device),
+    )
+    results = []
+    for backend in ("cuda", "reference"):
+        logits, last = feedback_gru_with_state(
+            features,
+            targets,
+            masks[coin],
+            cell,
+            readout,
+            backend,  # type: ignore[arg-type]
+            feedback=feedback,
+            noise=noise,
+            initial_state=state,
+        )
+        leaves = [features, state.hidden, *cell.parameters(), *readout.parameters()]
+        leaves += [targets] if masks[coin] is not None else []
+        loss = logits.square().sum() + last.hidden.sum()
+        results.append([logits, *last, *torch.autograd.grad(loss, leaves)])
+    return list(zip(*results, strict=True))
+
+
+@needs_interpreter
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+@pytest.mark.parametrize("coin", ["none", "step", "class"])
+@pytest.mark.parametrize(
+    ("n_sequences", "n_steps", "n_hidden", "n_classes"),
+    [(1, 3, 5, 1), (3, 4, 20, 3), (18, 2, 70, 17)],
+)
+def test_kernels_agree_with_the_reference(
+    feedback: Feedback, coin: str, n_sequences: int, n_steps: int, n_hidden: int, n_classes: int
+) -> None:
+    pairs = run_both("cpu", n_sequences, n_steps, n_hidden, n_classes, feedback, coin)
+    for got, want in pairs:
+        assert relative_error(got, want) < SINGLE_PRECISION
+
+
+@needs_interpreter
+def test_kernels_let_nan_surface_and_take_empty_batches() -> None:
+    cell, readout = nn.GRUCell(9, 12), nn.Linear(12, 3)
+    features = torch.randn(2, 5, 6)
+    features[1, 2, 0] = float("nan")
+    logits = feedback_gru(features, None, None, cell, readout, "cuda")
+    assert torch.isnan(logits[1, 2:]).all()
+    assert torch.isfinite(logits[0]).all()
+    for empty in (features[:0], features[:, :0]):
+        logits = feedback_gru(empty, None, None, cell, readout, "cuda")
+        assert logits.shape == (*empty.shape[:2], 3)
+        logits.sum().backward()
+
+
+@pytest.mark.skipif(cuda.interprets(), reason="is in the interpreter's process already")
+def test_the_interpreter_passes_its_tests() -> None:
+    pytest.importorskip("triton")
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(
+        [*command, "-k", "kernels", "-W", "ignore"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
+
+
+@pytest.mark.skipif(cuda.interprets(), reason="the interpreter does not compile")
+@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION:UserWarning")
+@pytest.mark.parametrize("precision", ["tf32x3", "tf32", "bf16"])
+def test_kernels_compile_for_the_gpu_without_one(precision: str) -> None:
+    """The interpreter takes much that the compiler refuses."""
+    pytest.importorskip("triton")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    from sed_cli.models.recurrence import triton_kernels
+
+    sizes = {"n_steps": "i32", "n_sequences": "i32", "n_hidden": "i32", "n_classes": "i32"}
+    constants = {"BLOCK_B": 16, "BLOCK_N": 64, "BLOCK_K": 64, "PRECISION": precision}
+    forward = {**constants, "BLOCK_C": 16, "HAS_TRUTH": True}
+    jobs: list[tuple[Any, dict[str, Any]]] = [(triton_kernels._backward_kernel, constants)]
+    jobs += [(triton_kernels._forward_kernel, {**forward, "RULE": rule}) for rule in range(3)]
+    for kernel, values in jobs:
+        types = {
+            name: "constexpr" if name in values else sizes.get(name, "*fp32")
+            for name in kernel.arg_names
+        }
+        if "mask" in types:
+            types["mask"] = "*u8"
+        places = {(kernel.arg_names.index(name),): value for name, value in values.items()}
+        source = ASTSource(kernel, signature=types, constexprs=places)
+        built = compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 8})
+        assert built.metadata.shared <= 227 * 1024  # what a program may have on Hopper
+
+
+class _Own:
+    def __call__(self, logits: Tensor, step: int) -> Tensor:
+        return torch.zeros_like(logits)
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "n_hidden", "dtype", "rule", "reason"),
+    [
+        (129, 4, torch.float32, Thresholded(), "129 classes"),
+        (3, 1025, torch.float32, Thresholded(), "1025 hidden units"),
+        (3, 4, torch.float64, Thresholded(), "float64"),
+        (3, 4, torch.float32, _Own(), "_Own"),
+    ],
+)
+def test_what_triton_does_not_serve_runs_plain_for_a_logged_reason(
+    n_classes: int,
+    n_hidden: int,
+    dtype: torch.dtype,
+    rule: FeedbackRule,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(cuda, "_has_triton", lambda: True)
+    cuda._log_once.cache_clear()
+    weights = Weights(
+        w_ih=torch.zeros(3 * n_hidden, 2 + n_classes, dtype=dtype),
+        w_hh=torch.zeros(3 * n_hidden, n_hidden, dtype=dtype),
+        b_ih=torch.zeros(3 * n_hidden, dtype=dtype),
+        b_hh=torch.zeros(3 * n_hidden, dtype=dtype),
+        w_out=torch.zeros(n_classes, n_hidden, dtype=dtype),
+        b_out=torch.zeros(n_classes, dtype=dtype),
+    )
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert isinstance(cuda.scan(weights, rule), PlainScan)
+    assert [reason in record.getMessage() for record in caplog.records] == [True]  # said once
+
+
+def test_a_missing_triton_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "_has_triton", lambda: False)
+    weights = Weights(*[torch.zeros(3, 3)] * 6)
+    assert cuda._reason_against_triton(weights, Thresholded()) == "Triton is not installed"
+
+
+@pytest.mark.skipif(cuda.interprets(), reason="the interpreter takes tensors on the CPU")
+def test_tensors_on_the_cpu_are_refused() -> None:
+    with pytest.raises(ValueError, match="move them to a GPU"):
+        feedback_gru(torch.zeros(1, 2, 3), None, None, nn.GRUCell(5, 4), nn.Linear(4, 2), "cuda")
+
+
+@needs_gpu
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+@pytest.mark.parametrize("coin", ["none", "step", "class"])
+@pytest.mark.parametrize(("n_sequences", "n_hidden"), [(1, 16), (8, 256), (40, 130)])
+def test_a_gpu_agrees_with_the_reference(
+    feedback: Feedback, coin: str, n_sequences: int, n_hidden: int
+) -> None:
+    pytest.importorskip("triton")
+    for got, want in run_both("cuda", n_sequences, 30, n_hidden, 5, feedback, coin):
+        assert relative_error(got, want) < SINGLE_PRECISION
+
+
+@needs_gpu
+def test_bfloat16_products_on_request_stay_near() -> None:
+    pytest.importorskip("triton")
+    torch.set_float32_matmul_precision("medium")
+    try:
+        pairs = run_both("cuda", 3, 4, 20, 3, "soft", "step")
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    errors = [relative_error(got, want) for got, want in pairs]
+    assert max(errors) < 3e-2  # bfloat16 has 8 bits: 4e-3 a product, a few of them in a row
+    assert max(errors) > SINGLE_PRECISION  # or the request went unheard
+
+
+@needs_gpu
+def test_auto_on_a_gpu_takes_masks_that_stayed_on_the_cpu() -> None:
+    cell, readout = nn.GRUCell(9, 16).cuda(), nn.Linear(16, 3).cuda()
+    features, targets = torch.randn(4, 7, 6).cuda(), (torch.rand(4, 7, 3) > 0.5).float().cuda()
+    for mask in (torch.rand(4, 7) < 0.5, torch.ones(4, 7, dtype=torch.bool)):
+        got = feedback_gru(features, targets, mask, cell, readout)
+        want = feedback_gru(features, targets, mask.cuda(), cell, readout, "reference")
+        assert relative_error(got, want) < SINGLE_PRECISION

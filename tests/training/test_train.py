@@ -1,0 +1,291 @@
+"""Training as a user runs it: what it writes, that it repeats, that it resumes, that it learns."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sed_cli.data.annotations import read_annotations
+from sed_cli.data.sets import load_data
+from sed_cli.provenance import choose_device
+from sed_cli.schema import AnnotatedConfig, FeatureConfig, TrainConfig
+from sed_cli.training.history import Epoch, History
+from sed_cli.training.run import make_trainer
+from tests.conftest import TINY, Sedtf
+
+HISTORY = (
+    "epoch,update,p_teacher,train_loss,validation_loss,validation_f1,validation_er,"
+    "learning_rate,seconds"
+)
+
+
+def rows(run_dir: Path) -> list[dict[str, str]]:
+    with (run_dir / "history.csv").open() as file:
+        return [{**row, "seconds": ""} for row in csv.DictReader(file)]
+
+
+def on(recordings: Path) -> tuple[str, ...]:
+    return (*TINY, "data=annotated", f"data.root={recordings}", "data.sequence_length=50")
+
+
+def same_weights(a: Path, b: Path, checkpoint: str = "last") -> bool:
+    one, other = (load_file(r / "checkpoints" / checkpoint / "model.safetensors") for r in (a, b))
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_run_folder_holds_what_the_interface_promises(trained_run: Path) -> None:
+    for name in (
+        ".hydra/config.yaml",
+        "train.log",
+        "run.json",
+        "history.csv",
+        "metrics.json",
+        "events.tsv",
+        "figures/learning_curves.png",
+        "figures/events.png",
+        *(f"checkpoints/{c}/{f}" for c in ("best", "last") for f in (
+            "model.safetensors", "config.yaml", "classes.json")),
+        "checkpoints/last/training_state.pt",
+    ):  # fmt: skip
+        assert (trained_run / name).stat().st_size > 0, name
+    assert list((trained_run / "tensorboard").glob("events.*"))
+    assert (trained_run / "history.csv").read_text().splitlines()[0] == HISTORY
+    assert sorted(p.name for p in (trained_run / "checkpoints").iterdir()) == ["best", "last"]
+
+
+def test_run_json_tells_what_the_run_was(trained_run: Path) -> None:
+    run = json.loads((trained_run / "run.json").read_text())
+    assert run["status"] == "completed"
+    assert run["seed"] == 0
+    assert run["device"] == "cpu" if not torch.cuda.is_available() else "cuda"
+    assert {"config_hash", "commit", "data_fingerprint", "started", "ended"} <= run.keys()
+    assert {"sedtf", "python", "torch", "numpy"} <= run["versions"].keys()
+
+
+def test_metrics_json_has_the_promised_shape(trained_run: Path) -> None:
+    metrics = json.loads((trained_run / "metrics.json").read_text())
+    assert (metrics["split"], metrics["n_files"]) == ("test", 3)
+    for kind in ("frame", "segment", "event"):
+        assert metrics[kind].keys() == {"f1", "er"}
+    assert metrics["per_class"].keys() == {"high", "low"} == metrics["thresholds"].keys()
+
+
+def test_events_table_lists_every_test_file(trained_run: Path, recordings: Path) -> None:
+    found = read_annotations(trained_run / "events.tsv")
+    assert found.keys() == read_annotations(recordings / "test.tsv").keys()
+
+
+def test_eval_reproduces_what_train_wrote(trained_run: Path, sedtf: Sedtf, tmp_path: Path) -> None:
+    assert sedtf("eval", f"checkpoint={trained_run}", "output_dir=eval") == 0
+    for name in ("metrics.json", "events.tsv"):
+        assert (tmp_path / "eval" / name).read_text() == (trained_run / name).read_text()
+
+
+def test_eval_on_another_split_and_on_other_data(
+    trained_run: Path, sedtf: Sedtf, tmp_path: Path, recordings: Path
+) -> None:
+    assert sedtf("eval", f"checkpoint={trained_run}", "split=validation", "output_dir=a") == 0
+    other = (f"data.root={recordings}", "data.test.annotations=validation.tsv")
+    assert sedtf("eval", f"checkpoint={trained_run}", "data=annotated", *other, "output_dir=b") == 0
+    a, b = (json.loads((tmp_path / x / "metrics.json").read_text()) for x in "ab")
+    assert (a.pop("split"), b.pop("split")) == ("validation", "test")
+    assert a == b
+
+
+def test_the_same_seed_repeats_exactly(
+    trained_run: Path, sedtf: Sedtf, tmp_path: Path, recordings: Path
+) -> None:
+    assert sedtf("train", *on(recordings), "output_dir=again") == 0
+    assert same_weights(trained_run, tmp_path / "again")
+    assert rows(trained_run) == rows(tmp_path / "again")
+    assert sedtf("train", *on(recordings), "seed=1", "output_dir=other") == 0
+    assert not same_weights(trained_run, tmp_path / "other")
+
+
+@pytest.mark.parametrize("sampler", ["scheduled", "linear"])
+@pytest.mark.parametrize("feedback", ["hard", "sampled"])
+def test_a_resumed_run_equals_an_undisturbed_one(
+    sampler: str, feedback: str, sedtf: Sedtf, tmp_path: Path, recordings: Path
+) -> None:
+    settings = (
+        *on(recordings),
+        f"sampler={sampler}",
+        f"sampler.feedback={feedback}",
+        "trainer.patience=100",
+    )
+    assert sedtf("train", *settings, "trainer.epochs=4", "output_dir=whole") == 0
+    assert sedtf("train", *settings, "trainer.epochs=2", "output_dir=parts") == 0
+    assert sedtf("train", "resume=parts", "trainer.epochs=4") == 0
+    assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
+    assert same_weights(tmp_path / "whole", tmp_path / "parts")
+    assert same_weights(tmp_path / "whole", tmp_path / "parts", "best")
+    whole, parts = ((tmp_path / x / "metrics.json").read_text() for x in ("whole", "parts"))
+    assert whole == parts
+
+
+def test_resume_refuses_another_experiment(
+    trained_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sedtf("train", f"resume={trained_run}", "sampler.gamma=0.5", "output_dir=x") == 2
+    assert "sampler.gamma was 0.3 and is 0.5" in capfd.readouterr().err
+
+
+def test_switching_the_sampler_changes_nothing_before_it_acts(
+    sedtf: Sedtf, tmp_path: Path, recordings: Path
+) -> None:
+    """The coins draw from their own generator: weights, batches and dropout stay as they are."""
+    for name, p in (("a", 0.0), ("b", 1e-12)):  # the second tosses coins that never show the truth
+        settings = ("sampler=free_running", f"sampler.p={p}", f"output_dir={name}")
+        assert sedtf("train", *on(recordings), *settings) == 0
+    assert same_weights(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["model=crnn_baseline"],
+        ["sampler=teacher_forcing"],
+        ["sampler=free_running", "sampler.feedback=soft"],
+        ["sampler=scheduled", "sampler.unit=time_step", "sampler.coin=class"],
+        ["sampler=exponential", "sampler.coin=sequence"],
+        ["sampler=inverse_sigmoid"],
+        ["trainer.precision=bf16"],
+        ["trainer.monitor=validation_loss", "trainer.grad_norm=null"],
+        ["feature=mel", "feature.backend=torchaudio"],
+        ["data.validation=null"],
+        ["data.test=null"],
+        ["data.classes=[low]"],
+    ],
+)
+def test_every_kind_of_run_completes(
+    settings: list[str], sedtf: Sedtf, tmp_path: Path, recordings: Path
+) -> None:
+    assert sedtf("train", *on(recordings), *settings, "output_dir=run") == 0
+    assert all(math.isfinite(float(row["train_loss"])) for row in rows(tmp_path / "run"))
+    assert (tmp_path / "run" / "metrics.json").exists() == ("data.test=null" not in settings)
+
+
+def test_a_diverging_run_fails_with_its_last_good_epoch_kept(
+    sedtf: Sedtf, tmp_path: Path, recordings: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = ("trainer.lr=1e30", "trainer.grad_norm=null", "trainer.epochs=50")
+    assert sedtf("train", *on(recordings), *settings, "output_dir=run") == 1
+    assert "the loss became" in capfd.readouterr().err
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
+
+
+def test_broken_recordings_are_named_before_training(
+    sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "set"
+    (root / "audio").mkdir(parents=True)
+    (root / "audio" / "a.wav").write_text("this is no audio")
+    (root / "train.tsv").write_text("filename\tonset\toffset\tevent_label\na.wav\t0.1\t0.2\tx\n")
+    none = ("data.validation=null", "data.test=null")
+    assert sedtf("train", "data=annotated", f"data.root={root}", *none) == 2
+    error = capfd.readouterr().err
+    assert "a.wav: cannot be read as audio" in error
+    assert "Traceback" not in error
+
+
+def small_trainer(recordings: Path, **settings: object) -> tuple[object, object]:
+    from sed_cli.job import Flags, RunMode, _compose, _start_hydra
+
+    overrides = [*on(recordings), *(f"{k.replace('__', '.')}={v}" for k, v in settings.items())]
+    composed = _compose(_start_hydra("train", Flags()), "train", overrides, RunMode.RUN)
+    from omegaconf import OmegaConf
+
+    from sed_cli.schema import build_train_config
+
+    values = OmegaConf.to_container(composed)
+    assert isinstance(values, dict)
+    del values["hydra"]
+    values["output_dir"] = ""
+    config: TrainConfig = build_train_config(values)  # type: ignore[arg-type]
+    data = load_data(config.data, config.feature)
+    return make_trainer(config, data, choose_device("cpu")), data
+
+
+def test_padding_does_not_enter_the_loss(recordings: Path) -> None:
+    """The loss of a padded batch is the mean over the frames that are there."""
+    from sed_cli.data.sequences import SequenceBatch
+    from sed_cli.training.loop import Trainer
+
+    losses = []
+    for n_padded in (0, 17):
+        torch.manual_seed(0)
+        trainer, _ = small_trainer(recordings, model__dropout=0.0, sampler="free_running")
+        assert isinstance(trainer, Trainer)
+        random = torch.Generator().manual_seed(3)
+        log_mel = torch.randn(2, 30, 40, generator=random)
+        targets = (torch.rand(2, 30, 2, generator=random) > 0.5).float()
+        pad = (0, 0, 0, n_padded)
+        batch = SequenceBatch(
+            torch.nn.functional.pad(log_mel, pad, value=55.0),
+            torch.nn.functional.pad(targets, pad, value=1.0),
+            torch.tensor([30, 30]),
+        )
+        losses.append([float(trainer.step(batch)) for _ in range(3)])
+    # the masked batch statistics add up in another order: float32 rounding over three updates
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
+def test_normalisation_is_that_of_the_training_split(trained_run: Path, recordings: Path) -> None:
+    weights = load_file(trained_run / "checkpoints" / "best" / "model.safetensors")
+    feature = FeatureConfig(backend="torchaudio")
+    data = load_data(AnnotatedConfig(root=str(recordings)), feature, splits=["train"])
+    frames = np.concatenate([r.log_mel for r in data.splits["train"]])
+    # float32 storage of numbers around 40 dB
+    np.testing.assert_allclose(weights["normalisation.mean"], frames.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(weights["normalisation.std"], frames.std(0), rtol=1e-4)
+
+
+def test_early_stopping_waits_for_its_patience(
+    sedtf: Sedtf, tmp_path: Path, recordings: Path
+) -> None:
+    settings = ("trainer.lr=1e-30", "trainer.epochs=20", "trainer.patience=3")
+    monitor = "trainer.monitor=validation_f1"
+    assert sedtf("train", *on(recordings), *settings, monitor, "output_dir=run") == 0
+    best = max(range(len(rows(tmp_path / "run"))), key=lambda e: (
+        float(rows(tmp_path / "run")[e]["validation_f1"]), -e))  # fmt: skip
+    assert len(rows(tmp_path / "run")) == min(20, best + 1 + 3)
+
+
+def test_max_updates_ends_a_run(sedtf: Sedtf, tmp_path: Path, recordings: Path) -> None:
+    settings = ("trainer.max_updates=5", "trainer.epochs=50")
+    assert sedtf("train", *on(recordings), *settings, "output_dir=run") == 0
+    assert rows(tmp_path / "run")[-1]["update"] == "5"
+
+
+def test_p_teacher_in_the_history_is_the_schedule_at_the_update(
+    sedtf: Sedtf, tmp_path: Path, recordings: Path
+) -> None:
+    settings = ("sampler.gamma=1.0", "trainer.epochs=3", "trainer.patience=9")
+    assert sedtf("train", *on(recordings), *settings, "output_dir=run") == 0
+    for row in rows(tmp_path / "run"):
+        epochs = int(row["epoch"])
+        expected = min(0.9, 1 - min(0.95, 2 / (1 + math.exp(-1.0 * epochs)) - 1))
+        assert float(row["p_teacher"]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_history_keeps_only_the_epochs_of_the_checkpoint(tmp_path: Path) -> None:
+    def epoch(n: int) -> Epoch:
+        return Epoch(
+            epoch=n, update=n, p_teacher=0.5, train_loss=1.0, validation_loss=1.0,
+            validation_f1=math.nan, validation_er=0.1, learning_rate=1e-3, seconds=1.0,
+        )  # fmt: skip
+
+    history = History(tmp_path / "history.csv")
+    for n in (1, 2, 3):
+        history.append(epoch(n))
+    resumed = History(tmp_path / "history.csv", n_epochs=2)
+    assert [e.epoch for e in resumed.epochs] == [1, 2]
+    resumed.append(epoch(3))
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 4
