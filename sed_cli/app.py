@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from sed_cli import __version__
 
@@ -69,11 +70,19 @@ Config groups:
 - `experiment`: tutorial_curves
 """
 
+
+class _RichHelp(TyperCommand):
+    """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "rich_markup_mode": "markdown"})
+
+
 app = typer.Typer(
     name="sedtf",
     help="Train, compare and use recurrent sound event detectors.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -104,7 +113,7 @@ def _root(
 def _add_verb(name: str, text: str) -> None:
     """Declare a verb: all of them take settings and Hydra's flags, and differ in their job."""
 
-    @app.command(name=name, help=text)
+    @app.command(name=name, cls=_RichHelp, help=text, short_help=text.splitlines()[0])
     def verb(
         overrides: Annotated[
             list[str] | None,

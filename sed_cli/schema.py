@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar, cast
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that the user must give
@@ -271,13 +271,17 @@ def build_train_config(values: Mapping[str, Any]) -> TrainConfig:
 
 
 def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConfig:
-    """Apply ``changes`` to a sampler; one of another schedule starts from that one's defaults."""
-    from dataclasses import asdict
+    """Apply ``changes`` to a sampler.
 
+    One of another schedule keeps what the coins count and decide; its curve starts from its
+    schedule's defaults.
+    """
     schedule = changes.get("schedule", base.schedule)
     if schedule not in SAMPLERS:
         raise ValueError(f"schedule={schedule!r}: expected one of {', '.join(SAMPLERS)}")
-    start = asdict(base) if schedule == base.schedule else {}
+    start = asdict(base)
+    if schedule != base.schedule:
+        start = {key: start[key] for key in ("unit", "coin", "feedback")}
     return build(SAMPLERS[schedule], {**start, **changes})
 
 

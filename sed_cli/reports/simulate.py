@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
+from rich.table import Table
 from tqdm import tqdm
 
 from sed_cli.provenance import RunRecord
 from sed_cli.reports.simulation import NamedCoins, simulate
+from sed_cli.reports.tables import results_console
 from sed_cli.sampling import make_coins
 from sed_cli.schema import SamplerConfig, SimulateConfig, vary_sampler
 
@@ -50,7 +52,26 @@ def _samplers(config: SimulateConfig) -> dict[str, SamplerConfig]:
     return {name: vary_sampler(config.sampler, change) for name, change in config.samplers.items()}
 
 
-def _print(result: dict[str, object], run_dir: Path) -> None:
-    console = Console(file=sys.stdout)
-    console.print(result)
+def _print(result: Mapping[str, Any], run_dir: Path) -> None:
+    table = Table(
+        title=f"{result['n_batches']} batches of {result['batch_size']} x {result['n_steps']} steps"
+    )
+    table.add_column("sampler")
+    for heading in ("iterations", "p_teacher\nfirst", "p_teacher\nlast", "p_min at\niteration"):
+        table.add_column(heading, justify="right")
+    table.add_column("truth fed\nexpected", justify="right")
+    table.add_column("truth fed\ndrawn", justify="right")
+    for sampler in result["samplers"]:
+        reached = sampler["p_min_reached_at"]
+        table.add_row(
+            sampler["name"],
+            str(sampler["n_iterations"]),
+            f"{sampler['p_teacher_first']:.4f}",
+            f"{sampler['p_teacher_last']:.4f}",
+            "never" if reached is None else str(reached),
+            f"{sampler['expected_fraction']:.4f}",
+            f"{sampler['observed_fraction']:.4f}",
+        )
+    console = results_console()
+    console.print(table)
     console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)

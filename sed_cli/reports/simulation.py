@@ -338,7 +338,10 @@ def _draw_figures(
         folder / "forced_targets.gif",
         curves,
         frames,
-        **asdict(run),
+        n_steps=run.n_steps,
+        batch_size=run.batch_size,
+        n_batches=run.n_batches,
+        n_classes=run.n_classes if any(s.coins.coin == "class" for s in samplers) else 1,
         progress=lambda done: tell("animation", done, len(frames)),
     )
 

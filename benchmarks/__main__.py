@@ -1,0 +1,11 @@
+"""Run every benchmark: ``python -m benchmarks [--quick] [--output DIR] [--threads N]``."""
+
+from __future__ import annotations
+
+from benchmarks import recurrence, training_step
+from benchmarks.measure import options
+
+if __name__ == "__main__":
+    arguments = options(__doc__ or "")
+    recurrence.main(arguments)
+    training_step.main(arguments)

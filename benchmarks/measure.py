@@ -1,0 +1,152 @@
+"""Timing and memory that hold up on a busy machine: interleaved repeats, medians, own processes."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gc
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Task = Callable[[], object]
+
+
+def options(description: str) -> argparse.Namespace:
+    """Parse the options that all benchmarks share."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks"))
+    parser.add_argument("--quick", action="store_true", help="small sizes only, few repeats")
+    parser.add_argument("--threads", type=int, default=1, help="of torch, on the CPU")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds, at most, of each figure")
+    parser.add_argument("--budget", type=float, default=20.0, help="seconds, at most, for a figure")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.repeats = min(arguments.repeats, 3)
+        arguments.budget = min(arguments.budget, 3.0)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(arguments.threads)
+    return arguments
+
+
+def medians(tasks: Mapping[str, Task], *, repeats: int, budget: float) -> dict[str, float]:
+    """Time the tasks in turn, round after round, so that a busy spell meets all of them.
+
+    Args:
+        tasks: by name.
+        repeats: rounds, at most, after one that does not count.
+        budget: seconds after which a task sits out the remaining rounds; it is timed at least once.
+
+    Returns:
+        Median seconds by name.
+    """
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    first = {name: _seconds(task) for name, task in tasks.items()}  # compiles and allocates
+    for _ in range(repeats):
+        for name, task in tasks.items():
+            if first[name] + sum(times[name]) < budget or not times[name]:
+                times[name].append(_seconds(task))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _seconds(task: Task) -> float:
+    gc.collect()
+    gc.disable()  # a collection inside the clock would be another task's litter
+    try:
+        _synchronise()
+        start = time.perf_counter()
+        task()
+        _synchronise()
+        return time.perf_counter() - start
+    finally:
+        gc.enable()
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def peak_memory(make_tasks: Callable[..., tuple[Task, Task]], *arguments: Any) -> float:
+    """Return the bytes that a task adds at its peak, measured in a process of its own.
+
+    ``make_tasks`` returns two: a small one that loads libraries and compiled code, and the one to
+    measure; the peak is counted from between them (Linux only; NaN elsewhere).
+    """
+    if not Path("/proc/self/clear_refs").exists():
+        return float("nan")
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measure_peak, args=(sender, make_tasks, arguments))
+    process.start()
+    sender.close()
+    try:
+        return float(receiver.recv())
+    except EOFError:
+        return float("nan")
+    finally:
+        process.join()
+
+
+def _measure_peak(
+    sender: Any, make_tasks: Callable[..., tuple[Task, Task]], arguments: Sequence[Any]
+) -> None:
+    torch.set_num_threads(1)
+    small, task = make_tasks(*arguments)
+    small()
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = _status("VmRSS")
+    task()
+    sender.send(_status("VmHWM") - before)
+
+
+def _status(key: str) -> int:
+    """Bytes that the kernel reports for this process under ``key``."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(key)
+
+
+def machine() -> str:
+    """Describe the machine in general words."""
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    flags = ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        flags = next((x for x in cpuinfo.read_text().splitlines() if x.startswith("flags")), "")
+    known = {"avx2": "AVX2", "avx512f": "AVX-512", "amx_bf16": "AMX"}
+    widths = [name for flag, name in known.items() if f" {flag} " in f"{flags} "]
+    return f"{os.cpu_count()} cores, {'/'.join(widths) or 'CPU'}; torch {torch.__version__}"
+
+
+def write_table(path: Path, title: str, rows: Sequence[Mapping[str, object]]) -> str:
+    """Write rows as CSV and as Markdown beside it, and return the Markdown."""
+    names = list(rows[0])
+    with path.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    lines = [f"## {title}", "", f"Measured on {machine()}.", ""]
+    lines += ["| " + " | ".join(names) + " |", "| " + " | ".join("---" for _ in names) + " |"]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
+    text = "\n".join(lines) + "\n"
+    path.with_suffix(".md").write_text(text)
+    return text
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+    return str(value)

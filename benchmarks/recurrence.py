@@ -1,0 +1,236 @@
+"""What does the recurrence cost, forward and backward, against its references?
+
+Beside every figure of sedtf, in the same run: the published per-sample loop, ``torch.gru`` without
+any feedback (which does less), and the limits that the machine's own products and copies set on
+paper. Writes ``recurrence.{csv,md,png}``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # before pyplot looks for a display
+
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor, nn
+
+from benchmarks.measure import Task, machine, medians, options, peak_memory, write_table
+from benchmarks.published import per_sample_loop
+from sed_cli.models.recurrence import feedback_gru, fused
+from sed_cli.models.recurrence.plain import PlainScan
+from sed_cli.models.recurrence.problem import make_problem
+
+Forward = Callable[["World"], Tensor]
+Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of one problem; F is H, as after this project's convolutions."""
+
+    n_sequences: int
+    n_steps: int
+    n_hidden: int
+    n_classes: int
+
+    def __str__(self) -> str:
+        return f"B{self.n_sequences} T{self.n_steps} H{self.n_hidden} C{self.n_classes}"
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of the products, forward and backward (twice forward)."""
+        weights = 3 * self.n_hidden * (2 * self.n_hidden + self.n_classes)
+        weights += self.n_hidden * self.n_classes
+        return 3 * 2.0 * self.n_sequences * self.n_steps * weights
+
+    @property
+    def frame_bytes(self) -> float:
+        """Bytes of everything kept or returned per frame, times all frames: float32."""
+        numbers = 9 * self.n_hidden + 2 * self.n_hidden + 3 * self.n_classes
+        return 4.0 * self.n_sequences * self.n_steps * numbers
+
+
+TUTORIAL = Shape(16, 107, 128, 6)
+PAPER = Shape(8, 1024, 256, 16)
+
+
+class World:
+    """Seeded inputs and weights of one shape."""
+
+    def __init__(self, shape: Shape, device: str) -> None:
+        torch.manual_seed(0)
+        n_hidden, n_classes = shape.n_hidden, shape.n_classes
+        frames = (shape.n_sequences, shape.n_steps)
+        self.features = torch.randn(*frames, n_hidden, device=device).requires_grad_()
+        self.targets = (torch.rand(*frames, n_classes, device=device) > 0.7).float()
+        self.mask = torch.rand(*frames) < 0.5
+        self.grad = torch.randn(*frames, n_classes, device=device)
+        self.cell = nn.GRUCell(n_hidden + n_classes, n_hidden).to(device)
+        self.readout = nn.Linear(n_hidden, n_classes).to(device)
+        self.gru = nn.GRU(n_hidden, n_hidden, batch_first=True).to(device)
+
+    def forward_and_backward(self, forward: Forward) -> None:
+        """Run once, collecting gradients of all weights and of the features."""
+        modules = (self.cell, self.readout, self.gru)
+        for tensor in [self.features, *(p for module in modules for p in module.parameters())]:
+            tensor.grad = None
+        (forward(self) * self.grad).sum().backward()
+
+
+def _published(world: World) -> Tensor:
+    return per_sample_loop(world.features, world.targets, world.mask, world.cell, world.readout)
+
+
+def _without_feedback(world: World) -> Tensor:
+    logits: Tensor = world.readout(world.gru(world.features)[0])
+    return logits
+
+
+def _sedtf(world: World, backend: Any = "auto", mask: Tensor | None = None) -> Tensor:
+    mask = world.mask if mask is None else mask
+    return feedback_gru(world.features, world.targets, mask, world.cell, world.readout, backend)
+
+
+def _uncompiled(world: World) -> Tensor:
+    problem = make_problem(
+        world.features, world.targets, world.mask, world.cell, world.readout, "hard", None, None
+    )
+    return fused.run(problem, lambda weights, rule: PlainScan(weights))[0]
+
+
+def _forced(world: World) -> Tensor:
+    return _sedtf(world, mask=torch.ones_like(world.mask))
+
+
+FORWARDS: dict[str, Forward] = {
+    "published": _published,
+    "torch.gru": _without_feedback,
+    "reference": lambda world: _sedtf(world, "reference"),
+    "uncompiled": _uncompiled,
+    "sedtf": _sedtf,
+    "all teacher": _forced,
+}
+
+
+def make_tasks(name: str, shape: Shape) -> tuple[Task, Task]:
+    """Return two tasks that run one way forward and backward: two steps, and the whole shape."""
+    small, whole = World(replace(shape, n_steps=2), "cpu"), World(shape, "cpu")
+    forward = FORWARDS[name]
+    return partial(small.forward_and_backward, forward), partial(
+        whole.forward_and_backward, forward
+    )
+
+
+def measure(shape: Shape, peaks: tuple[float, float], arguments: argparse.Namespace) -> Row:
+    """Time all ways for one shape, and set the limits on paper beside them."""
+    world = World(shape, arguments.device)
+    seconds = medians(
+        {name: partial(world.forward_and_backward, way) for name, way in FORWARDS.items()},
+        repeats=arguments.repeats,
+        budget=arguments.budget,
+    )
+    with torch.no_grad():
+        inference = medians(
+            {"inference": lambda: FORWARDS["sedtf"](world)},
+            repeats=arguments.repeats,
+            budget=arguments.budget,
+        )
+    row: Row = {"shape": str(shape)}
+    row.update({f"{name} ms": 1e3 * value for name, value in (seconds | inference).items()})
+    row["limit of products ms"] = 1e3 * shape.flops / peaks[0]
+    row["limit of memory ms"] = 1e3 * shape.frame_bytes / peaks[1]
+    row["times faster than published"] = seconds["published"] / seconds["sedtf"]
+    row["of torch.gru"] = seconds["sedtf"] / seconds["torch.gru"]
+    row["all teacher of torch.gru"] = seconds["all teacher"] / seconds["torch.gru"]
+    row["uncompiled of torch.gru"] = seconds["uncompiled"] / seconds["torch.gru"]
+    print(
+        f"{shape}: {row['times faster than published']:.1f} times faster than published, "
+        f"{row['of torch.gru']:.2f} of torch.gru"
+    )
+    return row
+
+
+def measure_memory(shape: Shape) -> Row:
+    """Peak memory of each way, over what is there before; and what the documentation says."""
+    n_hidden, n_classes = shape.n_hidden, shape.n_classes
+    frames = shape.n_sequences * shape.n_steps
+    said = 4.0 * frames * (9 * n_hidden + 3 * n_hidden + 5 * n_classes)
+    row: Row = {"shape": str(shape)}
+    for name in ("published", "torch.gru", "uncompiled", "sedtf"):
+        row[f"{name} MB"] = peak_memory(make_tasks, name, shape) / 1e6
+    row["9H + 3F + 5C numbers a frame, MB"] = said / 1e6
+    return row
+
+
+def peak_rates(device: str) -> tuple[float, float]:
+    """Return what this machine reaches now: operations a second in a product, bytes in a copy."""
+    a, b = torch.randn(2, 2048, 2048, device=device).unbind(0)
+    source = torch.randn(1 << 26, device=device)
+    target = torch.empty_like(source)
+    seconds = medians(
+        {"product": lambda: a @ b, "copy": lambda: target.copy_(source)}, repeats=9, budget=10
+    )
+    return 2.0 * 2048**3 / seconds["product"], 2.0 * 4 * source.numel() / seconds["copy"]
+
+
+def shapes(quick: bool) -> tuple[list[Shape], list[Shape], list[Shape]]:
+    """Return the shapes to judge by, the sweep over T and the sweep over B."""
+    if quick:
+        short = replace(PAPER, n_steps=128)
+        return [TUTORIAL, short], [replace(short, n_steps=t) for t in (32, 64)], [short]
+    over_steps = [replace(PAPER, n_steps=t) for t in (128, 256, 512, 1024, 2048, 4096)]
+    over_sequences = [replace(PAPER, n_sequences=b, n_steps=256) for b in (1, 2, 4, 8, 16, 32, 64)]
+    return [TUTORIAL, PAPER, Shape(8, 4096, 512, 16)], over_steps, over_sequences
+
+
+def draw(path: Path, over_steps: list[Row], over_sequences: list[Row]) -> None:
+    """Draw cost against T and against B."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for ax, rows, label in (
+        (axes[0], over_steps, "frames T (B 8)"),
+        (axes[1], over_sequences, "sequences B (T 256)"),
+    ):
+        x = [int(str(row["shape"]).split()[1 if "T (" in label else 0][1:]) for row in rows]
+        for name in ("published", "torch.gru", "uncompiled", "sedtf", "limit of products"):
+            style = ":" if name.startswith("limit") else "o-"
+            ax.plot(x, [float(str(row[f"{name} ms"])) for row in rows], style, label=name)
+        ax.set(xscale="log", yscale="log", xlabel=label, ylabel="ms, forward + backward")
+        ax.set_xticks(x, [str(value) for value in x])
+        ax.minorticks_off()
+        ax.grid(alpha=0.3)
+    axes[0].legend()
+    figure.suptitle(f"Feedback recurrence, H 256, C 16, float32; {machine()}", fontsize=10)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Measure and write the tables and the picture."""
+    judged, over_steps, over_sequences = shapes(arguments.quick)
+    peaks = peak_rates(arguments.device)
+    print(f"{machine()}: {peaks[0] / 1e9:.0f} GFLOP/s in a product, {peaks[1] / 1e9:.1f} GB/s")
+    by_shape: dict[Shape, Row] = {}
+    for shape in [*judged, *over_steps, *over_sequences]:
+        if shape not in by_shape:
+            by_shape[shape] = measure(shape, peaks, arguments)
+    title = f"Recurrence, forward and backward, {arguments.threads} thread(s), float32"
+    folder = arguments.output
+    print(write_table(folder / "recurrence", title, list(by_shape.values())))
+    rows = [[by_shape[shape] for shape in sweep] for sweep in (over_steps, over_sequences)]
+    draw(folder / "recurrence.png", *rows)
+    if arguments.device == "cpu":
+        memory = [measure_memory(shape) for shape in [TUTORIAL, *over_steps]]
+        title = "Peak memory of one forward and backward pass"
+        print(write_table(folder / "recurrence_memory", title, memory))
+
+
+if __name__ == "__main__":
+    main(options(__doc__ or ""))

@@ -1,0 +1,142 @@
+"""Reading recordings: whatever the format, the same waveform; whatever the fault, one clear line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from sed_cli.audio import duration_s, read_audio
+from sed_cli.errors import DataError
+
+RATE = 16_000
+
+
+def sine(frequency: float, rate: int, length_s: float = 1.0) -> NDArray[np.float64]:
+    return 0.5 * np.sin(2 * np.pi * frequency * np.arange(round(rate * length_s)) / rate)
+
+
+def spectrum_peak(waveform: NDArray[np.float32], rate: int) -> tuple[float, float]:
+    """Frequency in Hz and amplitude of the strongest tone in the middle half of a second."""
+    middle = waveform[len(waveform) // 4 :][: rate // 2]
+    window = np.hanning(len(middle))
+    spectrum = 2 * np.abs(np.fft.rfft(middle * window)) / window.sum()
+    index = int(spectrum.argmax())
+    return index * rate / len(middle), float(spectrum[index])
+
+
+@pytest.mark.parametrize(
+    ("ending", "subtype", "tolerance"),
+    [
+        ("wav", "PCM_U8", 1 / 127),  # a step of 8 bits
+        ("wav", "PCM_16", 1 / 32767),
+        ("wav", "PCM_24", 1e-6),
+        ("wav", "FLOAT", 1e-7),
+        ("wav", "DOUBLE", 1e-7),
+        ("flac", "PCM_16", 1 / 32767),
+        ("flac", "PCM_24", 1e-6),
+        ("ogg", "VORBIS", 0.03),  # a lossy format
+    ],
+)
+@pytest.mark.parametrize("n_channels", [1, 2, 6])
+def test_every_format_gives_the_mean_of_its_channels(
+    ending: str, subtype: str, tolerance: float, n_channels: int, tmp_path: Path
+) -> None:
+    path = tmp_path / f"sound.{ending}"
+    shares = np.linspace(0.2, 1.0, n_channels)
+    soundfile.write(path, sine(440, RATE)[:, None] * shares, RATE, subtype=subtype)
+
+    waveform = read_audio(path, RATE)
+
+    assert waveform.dtype == np.float32
+    assert waveform.shape == (RATE,)
+    np.testing.assert_allclose(waveform, sine(440, RATE) * shares.mean(), atol=tolerance)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
+def test_resampling_keeps_length_pitch_and_level(rate: int, tmp_path: Path) -> None:
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, sine(1000, rate), rate, subtype="FLOAT")
+
+    waveform = read_audio(path, RATE)
+
+    assert abs(len(waveform) - RATE) <= 1
+    frequency, amplitude = spectrum_peak(waveform, RATE)
+    assert frequency == pytest.approx(1000, abs=2.0)  # a bin of the half second is 2 Hz
+    assert amplitude == pytest.approx(0.5, rel=0.01)  # the resampler's passband is flat
+
+
+def test_resampling_lets_nothing_alias(tmp_path: Path) -> None:
+    path = tmp_path / "high.wav"
+    soundfile.write(path, sine(11_000, 48_000), 48_000, subtype="FLOAT")  # above RATE / 2
+
+    middle = read_audio(path, RATE)[RATE // 4 : -RATE // 4]
+
+    assert np.abs(middle).max() < 1e-4  # -80 dB below full scale
+
+
+def test_duration_is_that_of_the_file(tmp_path: Path) -> None:
+    for ending, rate in (("wav", 8000), ("flac", 44100), ("ogg", 22050)):
+        path = tmp_path / f"a.{ending}"
+        soundfile.write(path, sine(440, rate, 1.25), rate)
+        assert duration_s(path) == pytest.approx(1.25, abs=1 / rate)
+
+
+def _broken(kind: str, folder: Path) -> Path:
+    path = folder / "broken.wav"
+    match kind:
+        case "missing" | "folder":
+            if kind == "folder":
+                path.mkdir()
+        case "text":
+            path.write_text("onset\toffset\n")
+        case "nothing":
+            path.write_bytes(b"")
+        case "no samples":
+            soundfile.write(path, np.zeros(0), RATE)
+        case "less than a sample":
+            soundfile.write(path, np.ones(1), 44100)
+        case "not finite":
+            soundfile.write(path, np.array([0.0, np.nan, np.inf]), RATE, subtype="FLOAT")
+        case "headless":
+            path = folder / "broken.raw"
+            path.write_bytes(b"\0" * 100)
+        case _:
+            path = folder / f"broken.{kind.split()[-1]}"
+            soundfile.write(path, np.random.default_rng(0).uniform(-1, 1, RATE), RATE)
+            path.write_bytes(path.read_bytes()[: 10_000 if kind.startswith("half") else 60])
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "missing",
+        "folder",
+        "text",
+        "nothing",
+        "no samples",
+        "less than a sample",
+        "not finite",
+        "headless",
+        "half flac",
+        "start of flac",
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_in_one_line(kind: str, tmp_path: Path) -> None:
+    path = _broken(kind, tmp_path)
+
+    with pytest.raises(DataError) as raised:
+        read_audio(path, RATE)
+
+    assert str(raised.value).startswith(f"{path}: ")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "text", "nothing", "headless"])
+def test_duration_of_what_is_no_audio_is_refused(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        duration_s(_broken(kind, tmp_path))

@@ -1,0 +1,82 @@
+"""Recordings to sequences to batches: no frame lost, none twice, nothing in the padding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sed_cli.data.sequences import Sequences, collate
+from sed_cli.data.sets import Recording
+
+
+def make_recording(n_frames: int, seed: int = 0) -> Recording:
+    random = np.random.default_rng(seed)
+    return Recording(
+        name=f"{seed}.wav",
+        path=Path(f"{seed}.wav"),
+        duration_s=n_frames * 0.02,
+        log_mel=random.normal(1.0, 0.1, (n_frames, 4)).astype(np.float32),
+        activities=random.integers(0, 2, (n_frames, 3), dtype=np.uint8),
+        events=(),
+    )
+
+
+@given(
+    sizes=st.lists(st.integers(1, 30), min_size=1, max_size=5),
+    length=st.none() | st.integers(1, 40),
+)
+def test_every_frame_is_in_exactly_one_piece_in_order(sizes: list[int], length: int | None) -> None:
+    recordings = [make_recording(n_frames, seed) for seed, n_frames in enumerate(sizes)]
+    sequences = Sequences(recordings, length)
+
+    pieces = [sequences[index] for index in range(len(sequences))]
+
+    features = np.concatenate([recording.log_mel for recording in recordings])
+    activities = np.concatenate([recording.activities for recording in recordings])
+    np.testing.assert_array_equal(torch.cat([log_mel for log_mel, _ in pieces]), features)
+    np.testing.assert_array_equal(torch.cat([targets for _, targets in pieces]), activities)
+    assert all(len(log_mel) == len(targets) <= (length or 30) for log_mel, targets in pieces)
+    assert len(pieces) == sum(-(-n // (length or n)) for n in sizes)
+
+
+def test_no_piece_spans_two_recordings() -> None:
+    sequences = Sequences([make_recording(5), make_recording(7, 1)], 4)
+
+    assert [len(sequences[index][0]) for index in range(len(sequences))] == [4, 1, 4, 3]
+
+
+def test_a_batch_is_padded_with_zeros_at_the_end() -> None:
+    items = [(torch.ones(n, 4), torch.ones(n, 3)) for n in (2, 5, 1)]
+
+    batch = collate(items)
+
+    assert batch.log_mel.shape == (3, 5, 4)
+    assert batch.targets.shape == (3, 5, 3)
+    assert batch.lengths.tolist() == [2, 5, 1]
+    assert batch.valid.tolist() == [[True] * n + [False] * (5 - n) for n in (2, 5, 1)]
+    for tensor in (batch.log_mel, batch.targets):
+        assert tensor.dtype == torch.float32
+        torch.testing.assert_close(tensor.amax(dim=2), batch.valid.float())
+        torch.testing.assert_close(tensor.amin(dim=2), batch.valid.float())
+
+
+def test_a_piece_is_a_copy_of_the_mapped_features(tmp_path: Path) -> None:
+    np.save(tmp_path / "f.npy", make_recording(6).log_mel)
+    recording = make_recording(6)
+    mapped = np.load(tmp_path / "f.npy", mmap_mode="r")
+    object.__setattr__(recording, "log_mel", mapped)
+
+    log_mel, _ = Sequences([recording], 3)[0]
+    log_mel.zero_()
+
+    assert np.abs(mapped).min() > 0
+
+
+def test_a_piece_that_is_not_there_ends_the_iteration() -> None:
+    with pytest.raises(IndexError):
+        Sequences([make_recording(5)], 4)[2]
