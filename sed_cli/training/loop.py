@@ -126,7 +126,7 @@ class Trainer:
         self.model.train()
         device = self.detector.device
         targets = batch.targets.to(device)
-        valid = batch.valid.to(device)
+        valid = batch.valid.to(device)[..., None]  # (B, T, 1)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
         with self._autocast():
             logits = self.model(
@@ -138,7 +138,8 @@ class Trainer:
                 noise=self._noise(targets),
             )
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        loss = losses[valid].mean() if padded else losses.mean()
+        # A product, not a selection: a GPU would be waited for to know how much is selected.
+        loss = (losses * valid).sum() / (valid.sum() * targets.shape[2])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.config.grad_norm is not None:
@@ -170,26 +171,28 @@ class Trainer:
         )
 
     def _train_epoch(self, batches: Iterator[SequenceBatch], bar: tqdm[Any]) -> float:
-        total, n_batches = 0.0, 0
+        losses: list[Tensor] = []
         for batch in batches:
-            loss = float(self.step(batch))
-            if not math.isfinite(loss):
-                raise SedtfError(
-                    f"the loss became {loss} at update {self.progress.update}: "
-                    f"lower trainer.lr or trainer.grad_norm; the last good epoch is kept"
-                )
-            total, n_batches = total + loss, n_batches + 1
-            best = self.progress.best_score
-            bar.set_postfix_str(
-                f"loss {loss:.4f}, p_teacher {self.coins.p_teacher:.3f}"
-                + (f", best {self.config.monitor} {abs(best):.3f}" if math.isfinite(best) else ""),
-                refresh=False,
-            )
-            bar.update()
+            losses.append(self.step(batch))
+            if bar.update():  # it is drawn now and then; only then is a GPU waited for
+                bar.set_postfix_str(self._describe(losses[-1]), refresh=False)
             limit = self.config.max_updates
             if limit is not None and self.progress.update >= limit:
                 break
-        return total / n_batches
+        values = torch.stack(losses).cpu()
+        wrong = (~values.isfinite()).nonzero()
+        if len(wrong):
+            update = self.progress.update - len(values) + int(wrong[0]) + 1
+            raise SedtfError(
+                f"the loss became {float(values[wrong[0]])} at update {update}: "
+                f"lower trainer.lr or trainer.grad_norm; the last good epoch is kept"
+            )
+        return float(values.double().mean())
+
+    def _describe(self, loss: Tensor) -> str:
+        text = f"loss {float(loss):.4f}, p_teacher {self.coins.p_teacher:.3f}"
+        best = self.progress.best_score
+        return text + (f", best F1 {best:.3f}" if 0 <= best <= 1 else "")
 
     def _batches(self, sequences: Sequences, epoch: int) -> Iterator[SequenceBatch]:
         """All sequences in an order that depends on the seed and the epoch alone."""

@@ -7,10 +7,8 @@ one another. The buffers are those of :mod:`.fused`, seen as numpy arrays and wr
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import Any, TypeVar, cast
 
 import numba
@@ -22,6 +20,7 @@ from torch import Tensor
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
 from sed_cli.models.recurrence.compiled_math import sigmoid, tanh
 from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
+from sed_cli.models.recurrence.threads import deal_out
 from sed_cli.models.recurrence.tile import pack, tile_of_1, tile_of_2, tile_of_4, tile_of_8
 
 Array = NDArray[Any]
@@ -317,25 +316,9 @@ def _view(tensor: Tensor) -> Array:
 
 
 def _in_shares(hidden: Tensor, scan: Callable[[int, int], None]) -> None:
-    """Deal the sequences out to as many threads as torch may use.
-
-    Sequences need nothing of each other, so that a thread that another process holds up delays
-    nobody but itself.
-    """
+    """Deal the sequences out to threads: they need nothing of each other."""
     n_steps, n_sequences, n_hidden = hidden.shape
     n_shares = min(torch.get_num_threads(), -(-n_sequences // SMALLEST_SHARE))
-    if n_shares <= 1 or n_steps * n_sequences * n_hidden < SMALLEST_SPLIT:
-        scan(0, n_sequences)
-        return
-    size = -(-n_sequences // n_shares)
-    shares = [(low, min(low + size, n_sequences)) for low in range(0, n_sequences, size)]
-    others = [_pool(os.getpid()).submit(scan, *share) for share in shares[1:]]
-    scan(*shares[0])
-    for other in others:
-        other.result()
-
-
-@cache
-def _pool(process: int) -> ThreadPoolExecutor:
-    """Return this process's threads; one that was forked has lost those of its parent."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="recurrence")
+    if n_steps * n_sequences * n_hidden < SMALLEST_SPLIT:
+        n_shares = 1
+    deal_out(n_sequences, n_shares, scan)

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
@@ -31,6 +30,7 @@ from sed_cli.models.recurrence.buffers import Buffers, Feeding, Scan, Weights
 from sed_cli.models.recurrence.plain import PlainScan
 from sed_cli.models.recurrence.problem import Problem, RecurrentState
 from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
+from sed_cli.models.recurrence.threads import product
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +54,7 @@ def run(problem: Problem, make_scan: MakeScan | None = None) -> tuple[Tensor, Re
         logits, hidden, feedback = apply(problem, make_scan, *tensors)
     else:
         with torch.no_grad():
-            logits, hidden, feedback = _infer(
-                problem, make_scan, Weights(*cast("Any", tensors[3:]))
-            )
+            logits, hidden, feedback = _infer(problem, make_scan, _detached(tensors))
     return logits, RecurrentState(hidden, feedback)
 
 
@@ -89,10 +87,9 @@ def _infer(
         frames = slice(start, min(start + INFERENCE_BLOCK, n_steps))
         buffers = Buffers.empty(frames.stop - start, n_sequences, weights)
         buffers.hidden[0], buffers.fed[0] = hidden, feedback
-        features = problem.features[:, frames].transpose(0, 1)
+        features = problem.features.detach()[:, frames].transpose(0, 1)
         _project(features, weights, buffers.gates)
-        with _threads_for(scan):
-            scan.forward(Feeding.of(problem, frames), buffers)
+        scan.forward(Feeding.of(problem, frames), buffers)
         logits[:, frames] = buffers.logits.transpose(0, 1)
         hidden, feedback = buffers.hidden[-1], buffers.fed[-1]
     return logits, hidden.clone(), feedback.clone()
@@ -105,7 +102,7 @@ def _project(features: Tensor, weights: Weights, gates: Tensor) -> None:
     bias[: 2 * n_hidden] += weights.b_hh[: 2 * n_hidden]
     rows = features.reshape(-1, weights.n_features)
     columns = weights.w_ih[:, : weights.n_features].t()
-    torch.addmm(bias, rows, columns, out=gates.view(-1, 3 * n_hidden))
+    product(rows, columns, bias=bias, out=gates.view(-1, 3 * n_hidden))
 
 
 class _Recurrence(torch.autograd.Function):
@@ -115,8 +112,8 @@ class _Recurrence(torch.autograd.Function):
     def forward(
         ctx: Any, problem: Problem, make_scan: MakeScan, *tensors: Tensor | None
     ) -> tuple[Tensor, ...]:
-        features = problem.features  # (B, T, F)
-        weights = Weights(*cast("Any", tensors[3:]))
+        features = problem.features.detach()  # (B, T, F)
+        weights = _detached(tensors)
         n_sequences, n_steps, n_features = features.shape
         buffers = Buffers.empty(n_steps, n_sequences, weights)
         buffers.hidden[0], buffers.fed[0] = problem.state
@@ -124,8 +121,7 @@ class _Recurrence(torch.autograd.Function):
         inputs[:, :, :n_features] = features.transpose(0, 1)
         _project(inputs[:, :, :n_features], weights, buffers.gates)
         scan = make_scan(weights, problem.rule)
-        with _threads_for(scan):
-            scan.forward(Feeding.of(problem, slice(0, n_steps)), buffers)
+        scan.forward(Feeding.of(problem, slice(0, n_steps)), buffers)
         inputs[:, :, n_features:] = buffers.fed[:-1]
         ctx.rule, ctx.mask, ctx.make_scan = problem.rule, problem.mask, make_scan
         ctx.save_for_backward(
@@ -140,7 +136,7 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         grad_logits, grad_last = outer[:2]  # (B, T, C), (B, H)
         inputs, gates, candidate, hidden, *rest = ctx.saved_tensors
-        weights = Weights(*rest)
+        weights = Weights(*(tensor.detach() for tensor in rest))
         n_hidden, n_classes = weights.n_hidden, weights.n_classes
         nothing = hidden.new_empty(0)
         grads = hidden.new_empty(*hidden.shape[:2], 4 * n_hidden + n_classes)
@@ -149,9 +145,8 @@ class _Recurrence(torch.autograd.Function):
         grads[1:, :, 4 * n_hidden :] = grad_logits.transpose(0, 1)
         grad_hidden = grad_last.clone()
         scan = ctx.make_scan(weights, ctx.rule)
-        with _threads_for(scan):
-            buffers = Buffers(gates, candidate, hidden, fed=nothing, logits=nothing)
-            scan.backward(grads, grad_hidden, buffers)
+        buffers = Buffers(gates, candidate, hidden, fed=nothing, logits=nothing)
+        scan.backward(grads, grad_hidden, buffers)
         needed = ctx.needs_input_grad[2:]
         return (
             None,
@@ -167,15 +162,18 @@ def _input_gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return the gradients of features (B, T, F) and targets (B, T, C), where needed."""
     n_hidden, n_features = weights.n_hidden, weights.n_features
-    to_inputs = grads[:-1, :, : 3 * n_hidden]  # (T, B, 3H): n, r, z
+    n_sequences = grads.shape[1]
+    to_inputs = grads[:-1].flatten(0, 1)[:, : 3 * n_hidden]  # (T B, 3H): n, r, z
     rows = _candidate_first(weights.w_ih, n_hidden)  # (3H, F + C)
     features = targets = None
     if needed[0]:
-        features = (to_inputs @ rows[:, :n_features]).transpose(0, 1)
+        features = product(to_inputs, rows[:, :n_features])
+        features = features.view(-1, n_sequences, n_features).transpose(0, 1)
     if needed[1] and mask is not None:
-        fed = to_inputs[1:] @ rows[:, n_features:]  # (T - 1, B, C)
-        targets = fed.new_zeros(*mask.shape[:2], weights.n_classes)
-        targets[:, :-1] = torch.where(mask[:, :-1], fed.transpose(0, 1), 0.0)
+        fed = product(to_inputs, rows[:, n_features:])
+        fed = fed.view(-1, n_sequences, weights.n_classes).transpose(0, 1)  # (B, T, C)
+        targets = torch.zeros_like(fed)
+        targets[:, :-1] = torch.where(mask[:, :-1], fed[:, 1:], 0.0)
     return features, targets
 
 
@@ -189,8 +187,8 @@ def _weight_gradients(
     flat = grads.flatten(0, 1)  # ((T + 1) B, 4H + C)
     to_inputs = flat[: inputs.shape[0] * inputs.shape[1], : 3 * n_hidden]
     # Transposed afterwards: with the long factor on the left the library is a fifth faster.
-    w_ih = _candidate_last((inputs.flatten(0, 1).t() @ to_inputs).t(), n_hidden)
-    w_hidden = (hidden.flatten(0, 1).t() @ flat[:, n_hidden:]).t()  # (3H + C, H)
+    w_ih = _candidate_last(product(inputs.flatten(0, 1).t(), to_inputs).t(), n_hidden)
+    w_hidden = product(hidden.flatten(0, 1).t(), flat[:, n_hidden:]).t()  # (3H + C, H)
     sums = flat.sum(0)  # (4H + C,)
     b_hidden = sums[n_hidden:]
     return (
@@ -241,22 +239,3 @@ def _has_numba() -> bool:
             "pip install 'sedtf[fast]'"
         )
     return found
-
-
-@contextmanager
-def _threads_for(scan: Scan) -> Iterator[None]:
-    """Run the plain scan on one thread, and restore the caller's number after.
-
-    Measured: two threads gain nothing on products as small as a step's, and where another process
-    wants the cores they wait for each other at every one of them, up to ten times longer than the
-    product takes. The compiled scan sees to its own threads.
-    """
-    before = torch.get_num_threads()
-    if not isinstance(scan, PlainScan) or before == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,153 @@
+"""Running a detector over a split: free, on whole recordings, none left out."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sed_cli.audio import LogMel
+from sed_cli.data.annotations import read_annotations
+from sed_cli.data.frames import activities_to_events
+from sed_cli.data.sets import DataSet, Recording
+from sed_cli.errors import DataError
+from sed_cli.evaluation import FrameCounts, evaluate, evaluate_split, validate
+from sed_cli.evaluation.evaluate import write_evaluation
+from sed_cli.inference import Detector
+from sed_cli.models import CRNN
+
+CLASSES = ("cat", "dog")
+HOP_S = 512 / 16000
+
+
+def make_detector(seed: int = 0, feedback: bool = True) -> Detector:
+    torch.manual_seed(seed)
+    model = CRNN(
+        n_mels=4, n_classes=2, conv_channels=3, pooling=(2, 2), rnn_hidden=6, feedback=feedback
+    )
+    with torch.no_grad():
+        model.readout.weight.mul_(20)  # decisive, so that some of everything is found
+    log_mel = LogMel(backend="torchaudio", n_mels=4)
+    return Detector(model, log_mel=log_mel, classes=CLASSES)
+
+
+def make_recording(n_frames: int, seed: int) -> Recording:
+    random = np.random.default_rng(seed)
+    active = np.repeat(random.integers(0, 2, (-(-n_frames // 6), 2), dtype=np.uint8), 6, axis=0)
+    active = active[:n_frames]
+    return Recording(
+        name=f"{seed}.wav",
+        path=Path(f"{seed}.wav"),
+        duration_s=n_frames * HOP_S,
+        log_mel=random.normal(size=(n_frames, 4)).astype(np.float32),
+        activities=active,
+        events=tuple(activities_to_events(active, CLASSES, HOP_S)),
+    )
+
+
+def make_data(sizes: tuple[int, ...] = (40, 7, 23, 1, 61)) -> DataSet:
+    recordings = [make_recording(n_frames, seed) for seed, n_frames in enumerate(sizes)]
+    return DataSet(classes=CLASSES, hop_s=HOP_S, splits={"test": recordings}, fingerprint="")
+
+
+def one_by_one(detector: Detector, recording: Recording) -> torch.Tensor:
+    detector.model.eval()
+    with torch.no_grad():
+        return detector.model(torch.from_numpy(recording.log_mel)[None])[0]
+
+
+@pytest.mark.parametrize("frames_at_once", [1, 80, 100_000])
+def test_validation_is_over_all_frames_of_all_recordings(
+    frames_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "_FRAMES_AT_ONCE", frames_at_once)
+    detector, recordings = make_detector(), make_data().splits["test"]
+
+    result = validate(detector, recordings)
+
+    logits = torch.cat([one_by_one(detector, recording) for recording in recordings])
+    targets = torch.cat([torch.from_numpy(r.activities).float() for r in recordings])
+    loss = float(F.binary_cross_entropy_with_logits(logits, targets))
+    assert result.loss == pytest.approx(loss, rel=1e-5)  # float32 sums in another order
+    counts = FrameCounts.zeros(2)
+    counts.add(targets.numpy().astype(np.uint8), (torch.sigmoid(logits) > 0.5).numpy())
+    assert {"f1": result.f1, "er": result.er} == counts.overall()
+    assert 0 < result.f1 < 1
+
+
+def test_figures_do_not_depend_on_the_batching(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, data = make_detector(), make_data()
+    results = []
+    for frames_at_once in (1, 90, 100_000):
+        monkeypatch.setattr(evaluate, "_FRAMES_AT_ONCE", frames_at_once)
+        results.append(evaluate_split(detector, data, "test"))
+
+    assert results[0].metrics == results[1].metrics == results[2].metrics
+    assert results[0].events == results[1].events == results[2].events
+    assert results[0].metrics["n_files"] == 5
+    assert list(results[0].events) == [f"{index}.wav" for index in range(5)]
+
+
+def test_evaluation_is_free_running_and_leaves_the_model_in_its_mode() -> None:
+    detector = make_detector()
+    recordings = make_data().splits["test"]
+    detector.model.train()
+    before = {key: value.clone() for key, value in detector.model.state_dict().items()}
+
+    first = validate(detector, recordings)
+
+    assert detector.model.training
+    for key, value in detector.model.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    flipped = [
+        Recording(**{**vars(recording), "activities": 1 - recording.activities})
+        for recording in recordings
+    ]
+    logits = [logits for _, logits in evaluate._run(detector, recordings)]
+    other = [logits for _, logits in evaluate._run(detector, flipped)]
+    assert all(torch.equal(a, b) for a, b in zip(logits, other, strict=True))
+    assert validate(detector, flipped).f1 != first.f1
+
+
+def test_a_split_without_events_has_a_loss_and_no_error_rate() -> None:
+    detector = make_detector()
+    quiet = Recording(
+        **{**vars(make_recording(9, 0)), "activities": np.zeros((9, 2), np.uint8), "events": ()}
+    )
+
+    result = validate(detector, [quiet])
+
+    assert math.isfinite(result.loss)
+    assert math.isnan(result.er)
+
+
+def test_a_missing_split_is_refused_with_those_there_are() -> None:
+    with pytest.raises(DataError, match=r"split=train.*test"):
+        evaluate_split(make_detector(), make_data(), "train")
+
+
+def test_what_is_written_is_what_was_found(tmp_path: Path) -> None:
+    detector, data = make_detector(), make_data()
+    evaluation = evaluate_split(detector, data, "test")
+
+    write_evaluation(evaluation, detector, data, tmp_path)
+
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics == evaluation.metrics
+    assert set(metrics) == {
+        *("split", "n_files", "frame", "segment", "event", "per_class", "thresholds"),
+    }
+    assert metrics["thresholds"] == {"cat": 0.5, "dog": 0.5}
+    events = read_annotations(tmp_path / "events.tsv")
+    assert list(events) == list(evaluation.events)
+    for name, found in events.items():
+        for written, expected in zip(found, evaluation.events[name], strict=True):
+            assert written.label == expected.label
+            # The table holds microseconds.
+            assert written[:2] == pytest.approx(expected[:2], abs=1e-6)
+    assert (tmp_path / "figures" / "events.png").stat().st_size > 1000

@@ -1,0 +1,230 @@
+"""Checkpoints: whole or not at all, exact, and never code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from sed_cli.errors import CheckpointError
+from sed_cli.inference import load, read_config, resolve_checkpoint, save_detector
+
+FILES = {"model.safetensors", "config.yaml", "classes.json"}
+
+
+@pytest.fixture
+def checkpoint(trained_run: Path, tmp_path: Path) -> Path:
+    """Return a copy of a trained checkpoint that a test may spoil."""
+    folder = tmp_path / "copy" / "best"
+    shutil.copytree(trained_run / "checkpoints" / "best", folder)
+    return folder
+
+
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).uniform(-0.5, 0.5, 24_000).astype(np.float32)
+
+
+def save_again(source: Path, folder: Path, shift: float = 0.0) -> None:
+    detector = load(source)
+    with torch.no_grad():
+        detector.model.readout.bias += shift
+    save_detector(folder, detector.model, read_config(source), detector.classes)
+
+
+def fault_of(checkpoint: Path) -> str:
+    with pytest.raises(CheckpointError) as raised:
+        load(checkpoint)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_saving_and_loading_gives_the_same_bits(checkpoint: Path, tmp_path: Path) -> None:
+    first = load(checkpoint)
+    save_again(checkpoint, tmp_path / "again")
+    second = load(tmp_path / "again")
+
+    np.testing.assert_array_equal(first.probabilities(noise()), second.probabilities(noise()))
+    assert first.classes == second.classes == ("high", "low")
+    assert read_config(checkpoint) == read_config(tmp_path / "again")
+    assert {path.name for path in (tmp_path / "again").iterdir()} == FILES
+
+
+def test_a_run_folder_stands_for_its_best_epoch(trained_run: Path) -> None:
+    best = trained_run / "checkpoints" / "best"
+
+    assert resolve_checkpoint(trained_run) == best
+    assert resolve_checkpoint(best) == best
+    assert resolve_checkpoint(str(trained_run / "checkpoints" / "last")) == best.parent / "last"
+
+
+def test_the_working_folder_may_be_the_checkpoint(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(trained_run)
+    assert load(".").classes == ("high", "low")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="neither a checkpoint"):
+        resolve_checkpoint(".")
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nowhere: no such folder"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match=r"neither a checkpoint .* nor a run folder"):
+        load(tmp_path)
+
+
+class Bomb:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_nothing_in_a_checkpoint_is_unpickled(checkpoint: Path, tmp_path: Path) -> None:
+    exploded = tmp_path / "exploded"
+    bomb = pickle.dumps(Bomb(exploded))
+    for name in ("training_state.pt", "model.pt", "model.pkl", "pytorch_model.bin"):
+        (checkpoint / name).write_bytes(bomb)
+
+    load(checkpoint).predict(noise())
+    assert not exploded.exists()
+
+    (checkpoint / "model.safetensors").write_bytes(bomb)
+    assert "model.safetensors" in fault_of(checkpoint)
+    assert not exploded.exists()
+    pickle.loads(bomb)
+    assert exploded.exists()  # the bomb was live
+
+
+def test_no_object_is_made_from_the_configuration(checkpoint: Path, tmp_path: Path) -> None:
+    exploded = tmp_path / "exploded"
+    path = checkpoint / "config.yaml"
+    path.write_text(path.read_text() + f"evil: !!python/object/apply:os.mkdir ['{exploded}']\n")
+
+    assert "config.yaml" in fault_of(checkpoint)
+    assert not exploded.exists()
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_missing_file_is_named(name: str, checkpoint: Path) -> None:
+    (checkpoint / name).unlink()
+
+    assert name in fault_of(checkpoint)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00 no text", b"[1, {", b"17", b'"text"'])
+def test_a_corrupt_file_is_named(name: str, content: bytes, checkpoint: Path) -> None:
+    (checkpoint / name).write_bytes(content)
+
+    assert name in fault_of(checkpoint)
+
+
+def test_weights_that_were_cut_short_are_refused(checkpoint: Path) -> None:
+    path = checkpoint / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+    assert "model.safetensors" in fault_of(checkpoint)
+
+
+@pytest.mark.parametrize("classes", [[], ["one"], {"high": 0, "low": 1}, ["high", 3]])
+def test_classes_that_do_not_fit_are_refused(classes: object, checkpoint: Path) -> None:
+    (checkpoint / "classes.json").write_text(json.dumps(classes))
+
+    fault_of(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "value"),
+    [
+        ("feature", "backend", "fft"),
+        ("feature", "n_mels", 41),
+        ("feature", "window_length", 99999),
+        ("feature", "n_mels", "many"),
+        ("model", "rnn_hidden", 9),
+        ("model", "rnn_hidden", -1),
+        ("model", "kernel_size", 4),
+        ("model", "feedback", False),
+        ("model", "unheard_of", 1),
+        ("sampler", "schedule", "unheard_of"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused(
+    group: str, key: str, value: object, checkpoint: Path
+) -> None:
+    path = checkpoint / "config.yaml"
+    values = yaml.safe_load(path.read_text())
+    values[group][key] = value
+    path.write_text(yaml.safe_dump(values))
+
+    fault_of(checkpoint)
+
+
+def test_a_missing_weight_is_refused(checkpoint: Path) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    del weights["readout.bias"]
+    save_file(weights, checkpoint / "model.safetensors")
+
+    assert "readout.bias" in fault_of(checkpoint)
+
+
+class Crash(BaseException):
+    """Nothing catches it, as nothing catches a power cut."""
+
+
+@pytest.mark.parametrize("fatal", [1, 2])
+def test_a_crash_between_the_renames_leaves_a_checkpoint(
+    fatal: int, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = load(checkpoint).probabilities(noise())
+    rename, calls = Path.rename, 0
+
+    def failing(self: Path, target: Path) -> Path:
+        nonlocal calls
+        calls += 1
+        if calls == fatal:
+            raise Crash
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", failing)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # what crashed cleans nothing up
+        with pytest.raises(Crash):
+            save_again(checkpoint, checkpoint, shift=1.0)
+
+    np.testing.assert_array_equal(load(checkpoint).probabilities(noise()), expected)
+    save_again(checkpoint, checkpoint, shift=1.0)
+    assert load(checkpoint).probabilities(noise()).mean() > expected.mean()
+    assert resolve_checkpoint(checkpoint) == checkpoint
+
+
+def test_a_fault_while_writing_leaves_the_old_checkpoint_alone(checkpoint: Path) -> None:
+    detector = load(checkpoint)
+
+    def fail(folder: Path) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        save_detector(checkpoint, detector.model, read_config(checkpoint), ["x", "y"], extra=fail)
+
+    assert load(checkpoint).classes == ("high", "low")
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["best"]
+
+
+def test_labels_of_any_language_survive(checkpoint: Path) -> None:
+    detector = load(checkpoint)
+
+    save_detector(checkpoint, detector.model, read_config(checkpoint), ["été 🐦", "none"])
+
+    assert load(checkpoint).classes == ("été 🐦", "none")

@@ -1,0 +1,38 @@
+"""Real recordings, where they are at hand: birdsong with nine notes and a strong syntax."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sed_cli.data.sets import load_data
+from sed_cli.schema import AnnotatedConfig, FeatureConfig
+from tests.conftest import Sedtf
+
+
+def test_birdsong_is_read_as_it_is_described(real_data: Path) -> None:
+    feature = FeatureConfig(backend="torchaudio", sample_rate=32000, hop_length=320)
+    data = load_data(AnnotatedConfig(root=str(real_data / "birdsong")), feature)
+    assert data.classes == tuple(f"note_{n}" for n in range(9))
+    assert {name: len(split) for name, split in data.splits.items()} == {
+        "train": 70,
+        "validation": 15,
+        "test": 15,
+    }
+    recordings = [recording for split in data.splits.values() for recording in split]
+    assert sum(len(recording.events) for recording in recordings) == 5270
+    assert sum(recording.duration_s for recording in recordings) / 60 == pytest.approx(
+        16.2, abs=0.1
+    )
+    # one note at a time: frames of 10 ms may touch two at a boundary, no more
+    assert all(recording.activities.sum(axis=1).max() <= 2 for recording in recordings)
+
+
+@pytest.mark.slow
+def test_birdsong_is_learnt(real_data: Path, sedtf: Sedtf, tmp_path: Path) -> None:
+    root = f"data.root={real_data / 'birdsong'}"
+    assert sedtf("train", "experiment=birdsong", root, "output_dir=run") == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["frame"]["f1"] >= 0.95
