@@ -232,7 +232,14 @@ class Trainer:
             score = -row.validation_loss
         else:
             score = monitored
-        if score <= self.progress.best_score:
+        # On a tie the loss decides: before the first event is found, F1 stays at 0 for epochs in
+        # which much is learnt.
+        now, best = (
+            (score, -row.validation_loss),
+            (self.progress.best_score, -self.progress.best_loss),
+        )
+        if now <= best and self.progress.best_epoch:
             return False
-        self.progress.best_score, self.progress.best_epoch = score, row.epoch
+        self.progress.best_score, self.progress.best_loss = score, row.validation_loss
+        self.progress.best_epoch = row.epoch
         return True

@@ -24,6 +24,7 @@ class Progress:
     update: int = 0
     best_epoch: int = 0
     best_score: float = float("-inf")
+    best_loss: float = float("inf")
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Reading recordings: whatever the format, the same waveform; whatever the fault, one clear line."""
+"""Reading recordings: any format gives the same waveform, any fault one clear line."""
 
 from __future__ import annotations
 

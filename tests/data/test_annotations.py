@@ -177,5 +177,5 @@ def test_what_is_no_table_is_refused(content: str | bytes, reason: str, tmp_path
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere.tsv: no such annotation file"):
+    with pytest.raises(DataError, match=r"nowhere\.tsv: no such annotation file"):
         read_annotations(tmp_path / "nowhere.tsv")

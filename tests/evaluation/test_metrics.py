@@ -254,7 +254,7 @@ def test_an_unknown_label_is_refused(where: str) -> None:
     lists: dict[str, Events] = {"reference": {"a": []}, "estimate": {"a": []}}
     lists[where] = {"a": [Event(0.0, 1.0, "whale")]}
 
-    with pytest.raises(ValueError, match="'whale'.*cat, dog, rain"):
+    with pytest.raises(ValueError, match=r"'whale'.*cat, dog, rain"):
         sed_eval_scores(lists["reference"], lists["estimate"], {"a": 3.0}, CLASSES)
 
 

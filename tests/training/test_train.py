@@ -10,13 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
+from sed_cli import job
 from sed_cli.data.annotations import read_annotations
+from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import load_data
 from sed_cli.provenance import choose_device
-from sed_cli.schema import AnnotatedConfig, FeatureConfig, TrainConfig
+from sed_cli.schema import AnnotatedConfig, FeatureConfig, build_train_config
 from sed_cli.training.history import Epoch, History
+from sed_cli.training.loop import Trainer
 from sed_cli.training.run import make_trainer
 from tests.conftest import TINY, Sedtf
 
@@ -195,34 +199,37 @@ def test_broken_recordings_are_named_before_training(
     assert "Traceback" not in error
 
 
-def small_trainer(recordings: Path, **settings: object) -> tuple[object, object]:
-    from sed_cli.job import Flags, RunMode, _compose, _start_hydra
+def make_epoch(n: int, *, validation_f1: float = math.nan, validation_loss: float = 1.0) -> Epoch:
+    return Epoch(
+        epoch=n,
+        update=n,
+        p_teacher=0.5,
+        train_loss=1.0,
+        validation_loss=validation_loss,
+        validation_f1=validation_f1,
+        validation_er=0.1,
+        learning_rate=1e-3,
+        seconds=1.0,
+    )
 
+
+def small_trainer(recordings: Path, **settings: object) -> Trainer:
     overrides = [*on(recordings), *(f"{k.replace('__', '.')}={v}" for k, v in settings.items())]
-    composed = _compose(_start_hydra("train", Flags()), "train", overrides, RunMode.RUN)
-    from omegaconf import OmegaConf
-
-    from sed_cli.schema import build_train_config
-
-    values = OmegaConf.to_container(composed)
+    hydra = job._start_hydra("train", job.Flags())
+    values = OmegaConf.to_container(job._compose(hydra, "train", overrides, job.RunMode.RUN))
     assert isinstance(values, dict)
-    del values["hydra"]
-    values["output_dir"] = ""
-    config: TrainConfig = build_train_config(values)  # type: ignore[arg-type]
+    plain = {str(k): v for k, v in values.items() if k != "hydra"} | {"output_dir": ""}
+    config = build_train_config(plain)
     data = load_data(config.data, config.feature)
-    return make_trainer(config, data, choose_device("cpu")), data
+    return make_trainer(config, data, choose_device("cpu"))
 
 
 def test_padding_does_not_enter_the_loss(recordings: Path) -> None:
     """The loss of a padded batch is the mean over the frames that are there."""
-    from sed_cli.data.sequences import SequenceBatch
-    from sed_cli.training.loop import Trainer
-
     losses = []
     for n_padded in (0, 17):
         torch.manual_seed(0)
-        trainer, _ = small_trainer(recordings, model__dropout=0.0, sampler="free_running")
-        assert isinstance(trainer, Trainer)
+        trainer = small_trainer(recordings, model__dropout=0.0, sampler="free_running")
         random = torch.Generator().manual_seed(3)
         log_mel = torch.randn(2, 30, 40, generator=random)
         targets = (torch.rand(2, 30, 2, generator=random) > 0.5).float()
@@ -250,12 +257,28 @@ def test_normalisation_is_that_of_the_training_split(trained_run: Path, recordin
 def test_early_stopping_waits_for_its_patience(
     sedtf: Sedtf, tmp_path: Path, recordings: Path
 ) -> None:
-    settings = ("trainer.lr=1e-30", "trainer.epochs=20", "trainer.patience=3")
-    monitor = "trainer.monitor=validation_f1"
-    assert sedtf("train", *on(recordings), *settings, monitor, "output_dir=run") == 0
-    best = max(range(len(rows(tmp_path / "run"))), key=lambda e: (
-        float(rows(tmp_path / "run")[e]["validation_f1"]), -e))  # fmt: skip
-    assert len(rows(tmp_path / "run")) == min(20, best + 1 + 3)
+    settings = ("trainer.lr=0.1", "trainer.epochs=30", "trainer.patience=2")
+    assert sedtf("train", *on(recordings), *settings, "output_dir=run") == 0
+    scores = [
+        (float(row["validation_f1"]), -float(row["validation_loss"]))
+        for row in rows(tmp_path / "run")
+    ]
+    best = scores.index(max(scores))
+    assert len(scores) == best + 1 + 2 < 30
+    # nowhere before did it wait that long
+    assert all(max(scores[e + 1 : e + 3]) > max(scores[: e + 1]) for e in range(best))
+
+
+def test_a_falling_loss_counts_while_nothing_is_found_yet(recordings: Path) -> None:
+    """F1 stays at 0 in the first epochs of many trainings: that is no reason to stop."""
+    trainer = small_trainer(recordings)
+    scores = [(0.0, 0.9), (0.0, 0.7), (0.0, 0.8), (0.2, 0.9), (0.2, 0.6), (0.1, 0.1)]
+    is_best = [
+        trainer._note_best(make_epoch(n, validation_f1=f1, validation_loss=loss))
+        for n, (f1, loss) in enumerate(scores, start=1)
+    ]
+    assert is_best == [True, True, False, True, True, False]
+    assert trainer.progress.best_epoch == 5
 
 
 def test_max_updates_ends_a_run(sedtf: Sedtf, tmp_path: Path, recordings: Path) -> None:
@@ -276,16 +299,10 @@ def test_p_teacher_in_the_history_is_the_schedule_at_the_update(
 
 
 def test_history_keeps_only_the_epochs_of_the_checkpoint(tmp_path: Path) -> None:
-    def epoch(n: int) -> Epoch:
-        return Epoch(
-            epoch=n, update=n, p_teacher=0.5, train_loss=1.0, validation_loss=1.0,
-            validation_f1=math.nan, validation_er=0.1, learning_rate=1e-3, seconds=1.0,
-        )  # fmt: skip
-
     history = History(tmp_path / "history.csv")
     for n in (1, 2, 3):
-        history.append(epoch(n))
+        history.append(make_epoch(n))
     resumed = History(tmp_path / "history.csv", n_epochs=2)
     assert [e.epoch for e in resumed.epochs] == [1, 2]
-    resumed.append(epoch(3))
+    resumed.append(make_epoch(3))
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 4

@@ -20,7 +20,7 @@ from torch import Tensor
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
 from sed_cli.models.recurrence.compiled_math import sigmoid, tanh
 from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
-from sed_cli.models.recurrence.threads import deal_out
+from sed_cli.models.recurrence.threads import deal_out, n_threads
 from sed_cli.models.recurrence.tile import pack, tile_of_1, tile_of_2, tile_of_4, tile_of_8
 
 Array = NDArray[Any]
@@ -318,7 +318,7 @@ def _view(tensor: Tensor) -> Array:
 def _in_shares(hidden: Tensor, scan: Callable[[int, int], None]) -> None:
     """Deal the sequences out to threads: they need nothing of each other."""
     n_steps, n_sequences, n_hidden = hidden.shape
-    n_shares = min(torch.get_num_threads(), -(-n_sequences // SMALLEST_SHARE))
+    n_shares = min(n_threads(), -(-n_sequences // SMALLEST_SHARE))
     if n_steps * n_sequences * n_hidden < SMALLEST_SPLIT:
         n_shares = 1
     deal_out(n_sequences, n_shares, scan)

@@ -30,7 +30,7 @@ from sed_cli.models.recurrence.buffers import Buffers, Feeding, Scan, Weights
 from sed_cli.models.recurrence.plain import PlainScan
 from sed_cli.models.recurrence.problem import Problem, RecurrentState
 from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
-from sed_cli.models.recurrence.threads import product
+from sed_cli.models.recurrence.threads import one_thread, product
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,18 @@ def run(problem: Problem, make_scan: MakeScan | None = None) -> tuple[Tensor, Re
         Logits (B, T, C) and the state after the last frame.
     """
     make_scan = cpu_scan if make_scan is None else make_scan
+    with one_thread():
+        logits, hidden, feedback = _run(problem, make_scan)
+    return logits, RecurrentState(hidden, feedback)
+
+
+def _run(problem: Problem, make_scan: MakeScan) -> tuple[Tensor, Tensor, Tensor]:
     tensors = _tensors(problem)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         apply = cast("Callable[..., tuple[Tensor, Tensor, Tensor]]", _Recurrence.apply)
-        logits, hidden, feedback = apply(problem, make_scan, *tensors)
-    else:
-        with torch.no_grad():
-            logits, hidden, feedback = _infer(problem, make_scan, _detached(tensors))
-    return logits, RecurrentState(hidden, feedback)
+        return apply(problem, make_scan, *tensors)
+    with torch.no_grad():
+        return _infer(problem, make_scan, _detached(tensors))
 
 
 def _tensors(problem: Problem) -> tuple[Tensor | None, ...]:
@@ -73,6 +77,11 @@ def _tensors(problem: Problem) -> tuple[Tensor | None, ...]:
         readout.weight,
         readout.weight.new_zeros(readout.out_features) if readout.bias is None else readout.bias,
     )
+
+
+def _detached(tensors: tuple[Tensor | None, ...]) -> Weights:
+    """Take the weights from what ``_tensors`` returned; threads at work on them must not record."""
+    return Weights(*(tensor.detach() for tensor in cast("tuple[Tensor, ...]", tensors[3:])))
 
 
 def _infer(
@@ -133,6 +142,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @one_thread()
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         grad_logits, grad_last = outer[:2]  # (B, T, C), (B, H)
         inputs, gates, candidate, hidden, *rest = ctx.saved_tensors
@@ -162,16 +172,16 @@ def _input_gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return the gradients of features (B, T, F) and targets (B, T, C), where needed."""
     n_hidden, n_features = weights.n_hidden, weights.n_features
-    n_sequences = grads.shape[1]
+    frames = (grads.shape[0] - 1, grads.shape[1])  # T, B
     to_inputs = grads[:-1].flatten(0, 1)[:, : 3 * n_hidden]  # (T B, 3H): n, r, z
     rows = _candidate_first(weights.w_ih, n_hidden)  # (3H, F + C)
     features = targets = None
     if needed[0]:
         features = product(to_inputs, rows[:, :n_features])
-        features = features.view(-1, n_sequences, n_features).transpose(0, 1)
+        features = features.view(*frames, n_features).transpose(0, 1)
     if needed[1] and mask is not None:
         fed = product(to_inputs, rows[:, n_features:])
-        fed = fed.view(-1, n_sequences, weights.n_classes).transpose(0, 1)  # (B, T, C)
+        fed = fed.view(*frames, weights.n_classes).transpose(0, 1)  # (B, T, C)
         targets = torch.zeros_like(fed)
         targets[:, :-1] = torch.where(mask[:, :-1], fed[:, 1:], 0.0)
     return features, targets

@@ -11,24 +11,19 @@ import torch
 from torch import Tensor
 
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
-from sed_cli.models.recurrence.threads import one_thread
 
 BACKWARD_BLOCK = 32
 """Steps whose factors are prepared together: few calls, and all of it still in cache."""
 
 
 class PlainScan:
-    """See :class:`~sed_cli.models.recurrence.buffers.Scan`.
-
-    On a CPU it keeps to one thread: products as small as a step's gain nothing from two.
-    """
+    """See :class:`~sed_cli.models.recurrence.buffers.Scan`."""
 
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
         self._hidden_rows = torch.cat([weights.w_hh, weights.w_out])  # (3H + C, H)
         self._fed_rows = weights.w_ih[:, weights.n_features :].t().contiguous()  # (C, 3H)
 
-    @one_thread()
     def forward(self, feeding: Feeding, buffers: Buffers) -> None:
         """Run all steps."""
         n_hidden = self._weights.n_hidden
@@ -79,7 +74,6 @@ class PlainScan:
 
         return feed
 
-    @one_thread()
     def backward(self, grads: Tensor, grad_hidden: Tensor, buffers: Buffers) -> None:
         """Go back through all steps."""
         n_hidden, n_classes = self._weights.n_hidden, self._weights.n_classes

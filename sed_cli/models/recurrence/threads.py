@@ -8,6 +8,7 @@ is scheduled again. Shares that run through on one thread each lose nothing but 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,29 +21,41 @@ SMALLEST_PRODUCT = 2**23
 """Multiplications below which waking a thread costs more than it saves."""
 
 
+_caller = threading.local()
+
+
+def n_threads() -> int:
+    """Return how many threads the caller lets torch use, within :func:`one_thread` too."""
+    return int(getattr(_caller, "n_threads", 0)) or torch.get_num_threads()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch use one thread, and restore the caller's number after."""
-    before = torch.get_num_threads()
-    if before == 1:
+    if hasattr(_caller, "n_threads"):
         yield
         return
+    before = _caller.n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
+        del _caller.n_threads
         torch.set_num_threads(before)
 
 
 def deal_out(n_items: int, n_shares: int, work: Callable[[int, int], object]) -> None:
     """Run ``work(low, high)`` on all items in ``n_shares`` shares, each on a thread of its own."""
-    size = -(-n_items // max(n_shares, 1))
-    shares = [(low, min(low + size, n_items)) for low in range(0, n_items, max(size, 1))]
+    if n_shares <= 1:
+        work(0, n_items)
+        return
+    size = max(-(-n_items // n_shares), 1)
+    shares = [(low, min(low + size, n_items)) for low in range(0, n_items, size)]
     with one_thread():
         others = [_pool(os.getpid()).submit(work, *share) for share in shares[1:]]
         try:
-            if shares:
-                work(*shares[0])
+            for share in shares[:1]:
+                work(*share)
         finally:  # nobody else may be at work on the buffers once this returns
             for other in others:
                 other.exception()
@@ -67,12 +80,8 @@ def product(
         else:
             torch.addmm(bias, a[low:high], b, out=whole[low:high])
 
-    n_threads = torch.get_num_threads() if a.device.type == "cpu" else 1
-    if n_threads > 1:
-        small = a.shape[0] * a.shape[1] * b.shape[1] < SMALLEST_PRODUCT
-        deal_out(a.shape[0], 1 if small else n_threads, work)
-    else:
-        work(0, a.shape[0])
+    small = a.shape[0] * a.shape[1] * b.shape[1] < SMALLEST_PRODUCT
+    deal_out(a.shape[0], 1 if small or a.device.type != "cpu" else n_threads(), work)
     return out
 
 

@@ -1,0 +1,253 @@
+"""The mistakes of published code, one test each: they are listed in docs/method.md.
+
+1. A clamp with p_min where the formula has 1 - p_min. 2. Logits thresholded at 0.5. 3. Figures of
+frames beside those of segments. 4. Early stopping on the test data, batches and folds left out, a
+counter that advances in evaluation. 5. Features overwritten within the loop over time.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sed_cli.audio import LogMel
+from sed_cli.data.annotations import Event, read_annotations, write_annotations
+from sed_cli.data.frames import activities_to_events, events_to_activities
+from sed_cli.data.sequences import Sequences
+from sed_cli.data.sets import DataSet, Recording
+from sed_cli.evaluation import FrameCounts, evaluate_split, sed_eval_scores, validate
+from sed_cli.inference import Detector, load
+from sed_cli.models import CRNN
+from sed_cli.sampling import ConstantSchedule, ScheduledSampler, TeacherCoins
+from sed_cli.schema import TrainerConfig
+from sed_cli.training import Trainer
+from tests.conftest import TINY, Sedtf
+
+HOP_S = 512 / 16000
+
+
+def make_detector() -> Detector:
+    torch.manual_seed(0)
+    model = CRNN(n_mels=4, n_classes=2, conv_channels=3, pooling=(4,), rnn_hidden=5, dropout=0.0)
+    log_mel = LogMel(backend="torchaudio", n_mels=4)
+    return Detector(model, log_mel=log_mel, classes=("cat", "dog"))
+
+
+def make_recordings(*sizes: int) -> list[Recording]:
+    recordings = []
+    for seed, n_frames in enumerate(sizes):
+        random = np.random.default_rng(seed)
+        activities = random.integers(0, 2, (n_frames, 2), dtype=np.uint8)
+        recordings.append(
+            Recording(
+                name=f"{seed}.wav",
+                path=Path(f"{seed}.wav"),
+                duration_s=n_frames * HOP_S,
+                log_mel=random.normal(size=(n_frames, 4)).astype(np.float32),
+                activities=activities,
+                events=tuple(activities_to_events(activities, ("cat", "dog"), HOP_S)),
+            )
+        )
+    return recordings
+
+
+def make_trainer(batch_size: int = 4) -> Trainer:
+    return Trainer(
+        make_detector(),
+        coins=TeacherCoins(schedule=ConstantSchedule(p=0.5)),
+        config=TrainerConfig(batch_size=batch_size),
+        feedback="hard",
+        sequence_length=10,
+        seed=0,
+    )
+
+
+# --------------------------------------------------------------------------------- hazard 1
+
+
+def test_hazard_1_the_clamp_lets_the_probability_fall_to_p_min() -> None:
+    sampler = ScheduledSampler(batches_per_epoch=50, gamma=0.1, p_min=0.05, p_max=0.9)
+
+    def as_published(i: int) -> float:
+        return min(0.9, 1 - min(0.05, 2 / (1 + math.exp(-0.1 * i / 50)) - 1))
+
+    assert sampler.probability(10**6) == pytest.approx(0.05)
+    assert as_published(10**6) == 0.9  # what is not to be repeated
+
+
+# --------------------------------------------------------------------------------- hazard 2
+
+
+@pytest.mark.parametrize(("logit", "active"), [(0.3, 1), (-0.3, 0), (0.0, 0)])
+def test_hazard_2_metrics_and_feedback_threshold_probabilities_at_a_half(
+    logit: float, active: int
+) -> None:
+    """A logit of 0.3 is a probability of 0.57: active, though below 0.5 as a number."""
+    detector = make_detector()
+    with torch.no_grad():
+        detector.model.readout.weight.zero_()
+        detector.model.readout.bias.fill_(logit)
+    (recording,) = make_recordings(12)
+    data = DataSet(
+        classes=("cat", "dog"), hop_s=HOP_S, splits={"test": [recording]}, fingerprint=""
+    )
+
+    n_found = len(evaluate_split(detector, data, "test").events[recording.name])
+    n_predicted = len(detector.predict(np.ones(6000, np.float32)))
+    _, state = detector.model.decode(torch.zeros(1, 12, 3))
+
+    assert n_found == n_predicted == 2 * active
+    assert state.feedback.tolist() == [[active, active]]
+    expected = FrameCounts.zeros(2)
+    expected.add(recording.activities, np.full((12, 2), bool(active)))
+    assert validate(detector, [recording]).f1 == expected.overall()["f1"]
+
+
+# --------------------------------------------------------------------------------- hazard 3
+
+
+def test_hazard_3_figures_of_frames_and_of_segments_are_kept_apart() -> None:
+    """Half an event is missed: in frames that is half of it, in segments of a second nothing."""
+    reference = [Event(0.0, 0.8, "cat")]
+    estimate = [Event(0.0, 0.4, "cat")]
+
+    scores = sed_eval_scores({"a": reference}, {"a": estimate}, {"a": 1.0}, ["cat"])
+    counts = FrameCounts.zeros(1)
+    rolls = [events_to_activities(events, ["cat"], 50, 0.02) for events in (reference, estimate)]
+    counts.add(rolls[0], rolls[1].astype(bool))
+
+    assert scores["segment"]["f1"] == pytest.approx(1.0)
+    assert counts.overall()["f1"] == pytest.approx(2 / 3)
+
+
+def test_hazard_3_a_run_names_what_each_figure_is_of(trained_run: Path) -> None:
+    metrics = json.loads((trained_run / "metrics.json").read_text())
+
+    for kind in ("frame", "segment", "event"):
+        assert set(metrics[kind]) == {"f1", "er"}
+        for of_class in metrics["per_class"].values():
+            assert set(of_class[kind]) == {"f1", "er"}
+    assert "f1" not in metrics
+    assert "er" not in metrics
+
+
+# --------------------------------------------------------------------------------- hazard 4
+
+
+def _train(sedtf: Sedtf, root: Path, run_dir: Path, *overrides: str) -> list[dict[str, str]]:
+    code = sedtf(
+        "train",
+        *TINY,
+        "data=annotated",
+        f"data.root={root}",
+        "data.sequence_length=50",
+        f"output_dir={run_dir}",
+        *overrides,
+    )
+    assert code == 0
+    with (run_dir / "history.csv").open() as file:
+        return [{**row, "seconds": ""} for row in csv.DictReader(file)]
+
+
+def test_hazard_4_training_never_looks_at_the_test_split(
+    recordings: Path, trained_run: Path, sedtf: Sedtf, tmp_path: Path
+) -> None:
+    """With all test annotations gone, every epoch and every weight of the best is the same."""
+    with (trained_run / "history.csv").open() as file:
+        expected = [{**row, "seconds": ""} for row in csv.DictReader(file)]
+    names = read_annotations(recordings / "test.tsv")
+    root = tmp_path / "changed"
+    root.mkdir()
+    (root / "audio").symlink_to(recordings / "audio")
+    for split in ("train", "validation"):
+        (root / f"{split}.tsv").write_bytes((recordings / f"{split}.tsv").read_bytes())
+    write_annotations(root / "test.tsv", {name: [] for name in names})
+
+    history = _train(sedtf, root, tmp_path / "run")
+
+    assert history == expected
+    weights = [load(run).model.state_dict() for run in (trained_run, tmp_path / "run")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_hazard_4_every_frame_is_trained_on_in_every_epoch() -> None:
+    trainer = make_trainer(batch_size=4)
+    sequences = Sequences(make_recordings(33, 10, 7), 10)  # 4 + 1 + 1 sequences: 4 and 2
+    assert len(sequences) == 6
+
+    for epoch in (1, 2):
+        batches = list(trainer._batches(sequences, epoch))
+
+        assert [len(batch.lengths) for batch in batches] == [4, 2]
+        seen = torch.cat([batch.log_mel[batch.valid] for batch in batches])
+        every = torch.cat([sequences[index][0] for index in range(6)])
+        assert sorted(seen.tolist()) == sorted(every.tolist())
+
+
+def test_hazard_4_every_frame_is_validated_and_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings = make_recordings(33, 10, 7, 1, 61)
+    counted: list[int] = []
+    add = FrameCounts.add
+
+    def counting(self: FrameCounts, reference: np.ndarray, estimate: np.ndarray) -> None:
+        assert reference.shape == estimate.shape
+        counted.append(len(reference))
+        add(self, reference, estimate)
+
+    monkeypatch.setattr(FrameCounts, "add", counting)
+    monkeypatch.setattr("sed_cli.evaluation.evaluate._FRAMES_AT_ONCE", 70)
+    data = DataSet(classes=("cat", "dog"), hop_s=HOP_S, splits={"test": recordings}, fingerprint="")
+
+    validate(make_detector(), recordings)
+    assert sorted(counted) == [1, 7, 10, 33, 61]
+    counted.clear()
+    evaluation = evaluate_split(make_detector(), data, "test")
+    assert sorted(counted) == [1, 7, 10, 33, 61]
+    assert evaluation.metrics["n_files"] == len(evaluation.events) == 5
+
+
+@pytest.mark.parametrize("unit", ["update", "time_step"])
+def test_hazard_4_the_counter_stands_still_in_evaluation(unit: str) -> None:
+    trainer = make_trainer()
+    trainer.coins = TeacherCoins(schedule=ConstantSchedule(p=0.5), unit=unit)  # type: ignore[arg-type]
+    recordings = make_recordings(33, 10)
+    sequences = Sequences(recordings, 10)
+    for batch in trainer._batches(sequences, 1):
+        trainer.step(batch)
+    before = trainer.coins.state_dict()
+    assert before["iteration"] == {"update": 2, "time_step": 20}[unit]
+
+    trainer._validate(recordings)
+    trainer.detector.probabilities(np.ones(6000, np.float32))
+
+    after = trainer.coins.state_dict()
+    assert after["iteration"] == before["iteration"]
+    assert torch.equal(after["generator"], before["generator"])
+
+
+# --------------------------------------------------------------------------------- hazard 5
+
+
+@pytest.mark.parametrize("feedback", [True, False])
+def test_hazard_5_each_step_reads_the_features_of_its_own_frame(feedback: bool) -> None:
+    """Were the features overwritten in the loop, the later frames' own would never be read."""
+    torch.manual_seed(1)
+    model = CRNN(
+        n_mels=4, n_classes=2, conv_channels=3, pooling=(4,), rnn_hidden=5, feedback=feedback
+    ).eval()
+    features = torch.randn(2, 9, 3)
+    given = features.clone().requires_grad_()
+
+    logits, _ = model.decode(given)
+
+    assert torch.equal(given.detach(), features)  # untouched
+    for step in range(9):
+        (grad,) = torch.autograd.grad(logits[:, step].sum(), given, retain_graph=True)
+        assert (grad[:, step].abs().amax(dim=1) > 1e-4).all()  # its own frame
+        assert not grad[:, step + 1 :].any()
