@@ -28,6 +28,12 @@ def options(description: str) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of torch, on the CPU")
     parser.add_argument("--repeats", type=int, default=7, help="rounds, at most, of each figure")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds, at most, for a figure")
+    parser.add_argument(
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="cpu: seconds of processor, which other processes disturb less; for one thread",
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -38,38 +44,44 @@ def options(description: str) -> argparse.Namespace:
     return arguments
 
 
-def medians(tasks: Mapping[str, Task], *, repeats: int, budget: float) -> dict[str, float]:
+def medians(
+    tasks: Mapping[str, Task], *, repeats: int, budget: float, clock: str = "wall"
+) -> dict[str, float]:
     """Time the tasks in turn, round after round, so that a busy spell meets all of them.
 
     Args:
         tasks: by name.
         repeats: rounds, at most, after one that does not count.
         budget: seconds for a task; one that takes half of it is timed once.
+        clock: ``wall``, or ``cpu`` for seconds of processor (of all threads together).
 
     Returns:
         Median seconds by name.
     """
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for name, task in tasks.items():
-        first = _seconds(task)  # compiles and allocates: counts only where that is nothing to it
+        first = _seconds(
+            task, clock
+        )  # compiles and allocates: counts only where that is nothing to it
         if first > budget / 2:
             times[name].append(first)
     for _ in range(repeats):
         for name, task in tasks.items():
             if sum(times[name]) < budget / 2:
-                times[name].append(_seconds(task))
+                times[name].append(_seconds(task, clock))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def _seconds(task: Task) -> float:
+def _seconds(task: Task, clock: str) -> float:
+    now = time.process_time if clock == "cpu" else time.perf_counter
     gc.collect()
     gc.disable()  # a collection inside the clock would be another task's litter
     try:
         _synchronise()
-        start = time.perf_counter()
+        start = now()
         task()
         _synchronise()
-        return time.perf_counter() - start
+        return now() - start
     finally:
         gc.enable()
 

@@ -137,12 +137,14 @@ def measure(shape: Shape, peaks: tuple[float, float], arguments: argparse.Namesp
         {name: partial(world.forward_and_backward, way) for name, way in FORWARDS.items()},
         repeats=arguments.repeats,
         budget=arguments.budget,
+        clock=arguments.clock,
     )
     with torch.no_grad():
         inference = medians(
             {"inference": lambda: FORWARDS["sedtf"](world)},
             repeats=arguments.repeats,
             budget=arguments.budget,
+            clock=arguments.clock,
         )
     row: Row = {"shape": str(shape)}
     row.update({f"{name} ms": 1e3 * value for name, value in (seconds | inference).items()})
@@ -172,13 +174,16 @@ def measure_memory(shape: Shape) -> Row:
     return row
 
 
-def peak_rates(device: str) -> tuple[float, float]:
+def peak_rates(device: str, clock: str) -> tuple[float, float]:
     """Return what this machine reaches now: operations a second in a product, bytes in a copy."""
     a, b = torch.randn(2, 2048, 2048, device=device).unbind(0)
     source = torch.randn(1 << 26, device=device)
     target = torch.empty_like(source)
     seconds = medians(
-        {"product": lambda: a @ b, "copy": lambda: target.copy_(source)}, repeats=9, budget=10
+        {"product": lambda: a @ b, "copy": lambda: target.copy_(source)},
+        repeats=9,
+        budget=10,
+        clock=clock,
     )
     return 2.0 * 2048**3 / seconds["product"], 2.0 * 4 * source.numel() / seconds["copy"]
 
@@ -217,10 +222,13 @@ def draw(path: Path, over_steps: list[Row], over_sequences: list[Row]) -> None:
 def main(arguments: argparse.Namespace) -> None:
     """Measure and write the tables and the picture."""
     judged, over_steps, over_sequences = shapes(arguments.quick)
-    peaks = peak_rates(arguments.device)
+    peaks = peak_rates(arguments.device, arguments.clock)
+    for forward in FORWARDS.values():  # compile what is compiled before anything is timed
+        World(replace(TUTORIAL, n_steps=2), arguments.device).forward_and_backward(forward)
     print(f"{machine()}: {peaks[0] / 1e9:.0f} GFLOP/s in a product, {peaks[1] / 1e9:.1f} GB/s")
     by_shape: dict[Shape, Row] = {}
-    title = f"Recurrence, forward and backward, {arguments.threads} thread(s), float32"
+    conditions = f"{arguments.threads} thread(s), {arguments.clock} time"
+    title = f"Recurrence, forward and backward, float32, {conditions}"
     folder = arguments.output
     largest = [] if arguments.quick else [LARGEST]
     for shape in dict.fromkeys([*judged, *over_sequences, *over_steps, *largest]):

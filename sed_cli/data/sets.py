@@ -143,6 +143,8 @@ def _load_annotated(
     labels = tuple(chosen or _training_labels(data, tables))
     if not chosen:
         _refuse_unknown_labels(tables, labels)
+    if classes is None and "train" in tables:
+        _refuse_nothing_to_learn(tables["train"], labels)
     _refuse_missing_audio(folder, wanted, tables)
     cache = FeatureCache(root, feature)
     content = hashlib.blake2b(digest_size=16)
@@ -203,18 +205,29 @@ def _training_labels(data: AnnotatedConfig, tables: dict[str, dict[str, list[Eve
         if data.train is None:
             raise DataError("the set has no training split: name its labels with data.classes")
         table = read_annotations(Path(data.root).expanduser() / data.train.annotations)
-    labels = sorted({event.label for events in table.values() for event in events})
-    if not labels:
+    return sorted(_labels_of(table))
+
+
+def _labels_of(table: dict[str, list[Event]]) -> set[str]:
+    return {event.label for events in table.values() for event in events}
+
+
+def _refuse_nothing_to_learn(table: dict[str, list[Event]], classes: Sequence[str]) -> None:
+    found = _labels_of(table)
+    if not found:
         raise DataError("the training annotations hold no event: there is nothing to learn")
-    return labels
+    if not found & set(classes):
+        raise DataError(
+            f"data.classes={list(classes)}: the training annotations hold none of these, "
+            f"but {', '.join(sorted(found))}"
+        )
 
 
 def _refuse_unknown_labels(
     tables: dict[str, dict[str, list[Event]]], classes: Sequence[str]
 ) -> None:
     for split, table in tables.items():
-        found = {event.label for events in table.values() for event in events}
-        unknown = sorted(found - set(classes))
+        unknown = sorted(_labels_of(table) - set(classes))
         if unknown:
             raise DataError(
                 f"the {split} annotations hold {', '.join(unknown)}, which the training "

@@ -218,9 +218,10 @@ class ConvBlock(nn.Module):
 
     def _norm_valid(self, x: Tensor, valid: Tensor) -> Tensor:
         """Batch norm in training mode with the statistics of the valid frames alone."""
-        norm = self.norm
+        norm, dtype = self.norm, x.dtype
+        x = x.float()  # sums over a batch lose too much in half precision
         count = valid.sum() * x.shape[3]
-        weights = valid.to(x.dtype) / count
+        weights = valid / count
         mean = (x * weights).sum((0, 2, 3), keepdim=True)  # (1, channels, 1, 1)
         var = ((x - mean).square() * weights).sum((0, 2, 3), keepdim=True)
         with torch.no_grad():
@@ -229,11 +230,11 @@ class ConvBlock(nn.Module):
             assert norm.running_var is not None
             assert norm.num_batches_tracked is not None
             assert norm.momentum is not None
-            norm.running_mean.lerp_(mean.flatten().to(norm.running_mean.dtype), norm.momentum)
-            norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
+            norm.running_mean.lerp_(mean.flatten(), norm.momentum)
+            norm.running_var.lerp_(unbiased, norm.momentum)
             norm.num_batches_tracked.add_(1)
         scale = norm.weight[:, None, None] * torch.rsqrt(var + norm.eps)
-        return (x - mean) * scale + norm.bias[:, None, None]
+        return ((x - mean) * scale + norm.bias[:, None, None]).to(dtype)
 
 
 def _valid_frames(log_mel: Tensor, lengths: Tensor | None) -> Tensor | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from sed_cli.audio import LogMel, read_audio
 from sed_cli.data import cache as cache_module
@@ -60,8 +61,6 @@ def test_features_are_those_of_the_audio(audio: Path, tmp_path: Path) -> None:
         n_fft=256,
         n_mels=20,
     )
-    import torch
-
     expected = log_mel(torch.from_numpy(waveform)[None])[0, 0].numpy()
     np.testing.assert_array_equal(features, expected)
     assert features.shape == (1 + 4000 // 128, 20)

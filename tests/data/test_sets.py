@@ -227,3 +227,9 @@ def test_an_onset_past_the_end_by_rounding_is_passed_over(tmp_path: Path) -> Non
 
     assert recording.events == ()
     assert not recording.activities.any()
+
+
+def test_classes_that_no_training_event_has_are_refused(recordings: Path) -> None:
+    config = AnnotatedConfig(root=str(recordings), classes=["medium"])
+    with pytest.raises(DataError, match="hold none of these, but high, low"):
+        load_data(config, FeatureConfig(backend="torchaudio"))

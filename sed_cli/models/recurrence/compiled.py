@@ -37,7 +37,10 @@ SMALLEST_SPLIT = 2**16
 def _compiled(function: Function) -> Function:
     """Compile to run without the interpreter's lock; ``contract`` only allows fused mul-adds."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    return cast(Function, numba.njit(cache=True, **options)(function))
+    try:
+        return cast(Function, numba.njit(cache=True, **options)(function))
+    except RuntimeError:  # nowhere to write: compiled anew in each process, some seconds
+        return cast(Function, numba.njit(**options)(function))
 
 
 @_compiled

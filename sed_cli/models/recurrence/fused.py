@@ -16,7 +16,6 @@ installed and serves, else in torch's operations (:mod:`.plain`); on a GPU Trito
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Callable
 from functools import cache
@@ -242,10 +241,13 @@ def cpu_scan(weights: Weights, rule: FeedbackRule) -> Scan:
 
 @cache
 def _has_numba() -> bool:
-    found = importlib.util.find_spec("numba") is not None
-    if not found:
+    try:
+        import numba  # noqa: F401
+    except ImportError as reason:  # not installed, or not for this version of numpy
         log.info(
-            "numba is not installed: the recurrence runs uncompiled, at about half the speed; "
-            "pip install 'sedtf[fast]'"
+            "the recurrence runs uncompiled, at about half the speed (%s): "
+            "pip install 'sedtf[fast]' brings numba",
+            reason,
         )
-    return found
+        return False
+    return True
