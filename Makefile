@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+# Test processes side by side; each keeps torch to one thread.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install train test test-all lint format bench clean
@@ -23,10 +25,10 @@ train: $(STAMP) ## train the default experiment; settings: make train ARGS="mode
 	$(BIN)/sedtf train $(ARGS)
 
 test: $(STAMP) ## run the tests (a few minutes)
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 test-all: $(STAMP) ## run the slow tests too
-	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" $(ARGS)
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .

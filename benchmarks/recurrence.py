@@ -201,11 +201,10 @@ def shapes(quick: bool) -> tuple[list[Shape], list[Shape], list[Shape]]:
 def draw(path: Path, over_steps: list[Row], over_sequences: list[Row]) -> None:
     """Draw cost against T and against B."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for ax, rows, label in (
-        (axes[0], over_steps, "frames T (B 8)"),
-        (axes[1], over_sequences, "sequences B (T 256)"),
-    ):
-        x = [int(str(row["shape"]).split()[1 if "T (" in label else 0][1:]) for row in rows]
+    for ax, rows, varied in ((axes[0], over_steps, 1), (axes[1], over_sequences, 0)):
+        sizes = [str(row["shape"]).split() for row in rows]  # B.. T.. H.. C..
+        x = [int(size[varied][1:]) for size in sizes]
+        label = ("sequences B", "frames T")[varied] + f" ({sizes[0][1 - varied]})"
         for name in ("published", "torch.gru", "uncompiled", "sedtf", "limit of products"):
             style = ":" if name.startswith("limit") else "o-"
             ax.plot(x, [float(str(row[f"{name} ms"])) for row in rows], style, label=name)
@@ -213,7 +212,7 @@ def draw(path: Path, over_steps: list[Row], over_sequences: list[Row]) -> None:
         ax.set_xticks(x, [str(value) for value in x])
         ax.minorticks_off()
         ax.grid(alpha=0.3)
-    axes[0].legend()
+    axes[0].legend(loc="upper left", fontsize=8)
     figure.suptitle(f"Feedback recurrence, H 256, C 16, float32; {machine()}", fontsize=10)
     figure.savefig(path, dpi=150)
     plt.close(figure)

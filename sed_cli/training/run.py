@@ -112,9 +112,16 @@ def _fit(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) ->
                 *arguments,
                 extra=lambda folder: save_state(folder, trainer.state_dict()),
             )
-            learning_curves(history.path, run_dir / "figures" / "learning_curves.png")
 
-        trainer.fit(data.splits["train"], data.splits.get("validation", []), history, on_epoch)
+        try:
+            trainer.fit(data.splits["train"], data.splits.get("validation", []), history, on_epoch)
+        finally:
+            if history.epochs:
+                learning_curves(
+                    history.path,
+                    run_dir / "figures" / "learning_curves.png",
+                    best_epoch=trainer.progress.best_epoch,
+                )
 
 
 def _resume(config: TrainConfig, trainer: Trainer, data: DataSet) -> None:

@@ -113,8 +113,7 @@ def test_the_same_seed_repeats_exactly(
     assert not same_weights(trained_run, tmp_path / "other")
 
 
-@pytest.mark.parametrize("sampler", ["scheduled", "linear"])
-@pytest.mark.parametrize("feedback", ["hard", "sampled"])
+@pytest.mark.parametrize(("sampler", "feedback"), [("scheduled", "hard"), ("linear", "sampled")])
 def test_a_resumed_run_equals_an_undisturbed_one(
     sampler: str, feedback: str, sedtf: Sedtf, tmp_path: Path, recordings: Path
 ) -> None:

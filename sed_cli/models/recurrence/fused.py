@@ -7,8 +7,8 @@ weights come from two products after it. Within remain, per step, one product fo
 state with the recurrent and the readout weights side by side: the logits of a step come out
 together with the gates of the next) and one backward.
 
-Training keeps 5H + F + C numbers per frame of a sequence and needs 4H + F + C more on the way back;
-inference keeps none: it works through the frames in blocks.
+Training keeps 5H + F + C numbers per frame of a sequence and needs 4H + 2F + 4C more at the peak of
+the way back; inference keeps none: it works through the frames in blocks.
 
 The scan over time is exchangeable: on a CPU compiled by numba (:mod:`.compiled`) where that is
 installed and serves, else in torch's operations (:mod:`.plain`); on a GPU Triton's (:mod:`.cuda`).
