@@ -27,7 +27,8 @@ train: $(STAMP) ## train the default experiment; settings: make train ARGS="mode
 test: $(STAMP) ## run the tests (a few minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
-test-all: $(STAMP) ## run the slow tests too
+test-all: $(STAMP) ## run the slow tests too, and those of the CUDA kernels in Triton's interpreter
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,triton]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" $(ARGS)
 
 lint: $(STAMP) ## check style and types
