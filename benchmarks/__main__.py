@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks import recurrence, training_step
+from benchmarks import inference, recurrence, training_step
 from benchmarks.measure import options
 
 if __name__ == "__main__":
     arguments = options(__doc__ or "")
     recurrence.main(arguments)
     training_step.main(arguments)
+    inference.main(arguments)

@@ -81,7 +81,6 @@ class _RichHelp(TyperCommand):
 app = typer.Typer(
     name="sedtf",
     help="Train, compare and use recurrent sound event detectors.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -182,7 +181,7 @@ for _name, _text in (("train", TRAIN), ("eval", EVAL), ("simulate", SIMULATE)):
 def main() -> NoReturn:
     """Run the command line and exit with sedtf's codes: 0, 1, 2 or 130."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(app(args=sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except typer.Abort:
         sys.exit(130)
     except Exception as error:

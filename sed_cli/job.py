@@ -37,11 +37,18 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from sed_cli import schema
 from sed_cli.errors import ConfigError, SedtfError, UserError
 
 log = logging.getLogger(__name__)
+
+_LEFT_OUT = {
+    "train": ("experiment=null",),
+    "eval": ("data=null",),
+    "simulate": ("experiment=null",),
+}
 
 DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
@@ -94,15 +101,20 @@ class Outcome:
 
 
 def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
-    """Run a verb, or show its configuration; return the exit code. Never raises."""
+    """Run a verb, or show its configuration; return the exit code, whatever the user gave."""
     verb = VERBS[verb_name]
     try:
         with _terminate_as_interrupt():
-            return _run(verb, list(overrides), flags)
+            code = _run(verb, list(overrides), flags)
+            sys.stdout.flush()
+            return code
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
-    except (SedtfError, HydraException, OmegaConfBaseException) as error:
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except (SedtfError, HydraException, OmegaConfBaseException, OSError, YAMLError) as error:
         _report(error)
         return error.exit_code if isinstance(error, SedtfError) else USER_ERROR
 
@@ -128,6 +140,10 @@ def conf_dir() -> Path:
 
 def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     config_name = flags.config_name or verb.name
+    if not flags.cfg and (flags.package or flags.resolve):
+        raise UserError("--package and --resolve say how --cfg shows the settings: add --cfg job")
+    # What is null unless chosen can be left out; Hydra takes no null on the command line.
+    overrides = [o for o in overrides if o not in _LEFT_OUT.get(verb.name, ())]
     overrides = _with_resumed_settings(overrides)
     hydra = _start_hydra(verb.name, flags)
     if flags.hydra_help:
@@ -140,11 +156,19 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     _check_names(hydra, config_name, overrides, flags)
     if flags.cfg:
         _compose(hydra, config_name, overrides, RunMode.RUN)
-        hydra.show_cfg(config_name, overrides, flags.cfg, flags.package, flags.resolve)
+        try:
+            hydra.show_cfg(config_name, overrides, flags.cfg, flags.package, flags.resolve)
+        except SystemExit:  # Hydra has said that there is no such package
+            return USER_ERROR
         return DONE
-    jobs = BasicSweeper.split_arguments(_parse(overrides), None)[0] if flags.multirun else []
-    for job_overrides in jobs or [overrides]:
-        _check_values(verb, hydra, config_name, job_overrides)
+    parsed = _parse(hydra, overrides)
+    jobs = BasicSweeper.split_arguments(parsed, None)[0] if flags.multirun else []
+    for job_overrides in jobs:
+        # A grid may hold keys that some of its jobs have no use for.
+        _check_values(verb, hydra, config_name, job_overrides, frozenset())
+    if not flags.multirun:
+        named = frozenset(override.key_or_group for override in parsed)
+        _check_folder(verb, _check_values(verb, hydra, config_name, overrides, named))
     if flags.multirun:
         returns = hydra.multirun(config_name, _Task(verb.name, flags), overrides)
         return _summarise([cast(JobReturn, ret) for batch in returns for ret in batch])
@@ -152,6 +176,19 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     if outcome.error:
         _say(outcome.error)
     return int(outcome.status)
+
+
+def _check_folder(verb: Verb, config: Any) -> None:
+    """Keep one run folder to one training: files of two would be taken for one."""
+    if verb.name != "train":
+        return
+    folder = Path(config.output_dir)
+    resumed = config.resume is not None and Path(config.resume).resolve() == folder.resolve()
+    if (folder / "run.json").exists() and not resumed:
+        raise UserError(
+            f"output_dir={folder} holds a run already: name another folder, "
+            f"or go on with it by resume={folder}"
+        )
 
 
 class _Task:
@@ -254,8 +291,8 @@ def _value_of(key: str, overrides: Sequence[str]) -> str | None:
 # -------------------------------------------------------------------------------- the checks
 
 
-def _parse(overrides: Sequence[str]) -> list[Override]:
-    parser = OverridesParser.create()
+def _parse(hydra: Hydra, overrides: Sequence[str]) -> list[Override]:
+    parser = OverridesParser.create(hydra.config_loader)
     faults, parsed = [], []
     for override in overrides:
         try:
@@ -272,7 +309,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 
 def _check_names(hydra: Hydra, config_name: str, overrides: list[str], flags: Flags) -> None:
     """Find mistyped groups, options and keys, and overrides that would be ignored silently."""
-    parsed = _parse(overrides)
+    parsed = _parse(hydra, overrides)
     groups = {g: _options(hydra, g) for g in hydra.list_all_config_groups()}
     groups = {g: options for g, options in groups.items() if not g.startswith("schema")}
     faults: list[str] = []
@@ -315,17 +352,19 @@ def _group_fault(override: Override, options: list[str], flags: Flags) -> str | 
             f"{override.input_line}: {group} is a config group that is always there, a + would add "
             f"a key beside it that nothing reads; write {(override.input_line or '').lstrip('+')}"
         )
-    if group.startswith("hydra/launcher") and not flags.multirun:
-        return f"{override.input_line}: a launcher starts the jobs of a sweep; add -m, or drop it"
+    if group in ("hydra/launcher", "hydra/sweeper") and not flags.multirun:
+        return f"{override.input_line}: that acts on the jobs of a sweep; add -m, or drop it"
+    if override.is_delete():
+        return f"{override.input_line}: {group} is always there; choose one of {', '.join(options)}"
     chosen: Iterator[Any] = iter(())
     if override.is_sweep_override():
         chosen = override.sweep_string_iterator()
-    elif not override.is_delete():
+    else:
         value = override.value()
         chosen = iter(value if isinstance(value, list) else [value])
-    for option in chosen:
-        if option is not None and str(option) not in [*options, "null"]:
-            near = _nearest(str(option), options)
+    for option in ("null" if choice is None else str(choice) for choice in chosen):
+        if option not in options:
+            near = _nearest(option, options)
             return f"{group}={option}: no such option{near}; there are {', '.join(options)}"
     return None
 
@@ -389,8 +428,10 @@ def _explain(error: BaseException) -> str:
     return f"{full_key}: {message}" if full_key else message
 
 
-def _check_values(verb: Verb, hydra: Hydra, config_name: str, overrides: list[str]) -> None:
-    """Compose one job in full and hold it against the schema's checks."""
+def _check_values(
+    verb: Verb, hydra: Hydra, config_name: str, overrides: list[str], named: frozenset[str]
+) -> Any:
+    """Compose one job in full, hold it against the schema's checks, and return its config."""
     composed = _compose(hydra, config_name, overrides, RunMode.RUN)
     raw = copy.deepcopy(composed)
     with flag_override(raw, ["struct", "readonly"], [False, False]):
@@ -400,10 +441,10 @@ def _check_values(verb: Verb, hydra: Hydra, config_name: str, overrides: list[st
         raise ConfigError([f"{key} is not set: give {key}=..." for key in missing])
     HydraConfig.instance().set_config(composed)
     config = OmegaConf.to_object(raw)
-    named = frozenset(o.key_or_group for o in _parse(overrides))
     faults = verb.check(config, named)
     if faults:
         raise ConfigError(faults)
+    return config
 
 
 # ---------------------------------------------------------------------------------- speaking

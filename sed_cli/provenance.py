@@ -26,12 +26,16 @@ log = logging.getLogger(__name__)
 
 _PACKAGES = ("torch", "torchaudio", "torchlibrosa", "numpy", "hydra-core", "sed_eval")
 # Where a run was written and how fast it was computed do not make it another experiment.
-_NOT_HASHED = ("output_dir", "resume", "device")
+_NOT_HASHED = ("output_dir", "resume", "device", "threads")
+_NOT_HASHED_IN = (("trainer", "threads"), ("data", "cache_dir"), ("data", "root"))
 
 
 def config_hash(config: Any) -> str:
     """Hash of a resolved configuration; two runs with the same hash are the same experiment."""
     values = {key: value for key, value in asdict(config).items() if key not in _NOT_HASHED}
+    for group, key in _NOT_HASHED_IN:
+        if isinstance(values.get(group), dict):
+            values[group].pop(key, None)
     text = json.dumps(values, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

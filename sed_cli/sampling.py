@@ -100,7 +100,7 @@ class ScheduledSampler(Schedule):
 
     Args:
         batches_per_epoch: N_b, batches in an epoch, at least 1.
-        gamma: steepness, above 0; 2 * gamma is the slope in epochs at the start, times -1/4.
+        gamma: steepness, above 0; at the start the probability falls by gamma / 2 an epoch.
         p_min: lowest probability, in [0, p_max].
         p_max: highest probability, in [p_min, 1].
     """

@@ -406,9 +406,6 @@ def check_data(data: DataConfig) -> list[str]:
     if isinstance(data, AnnotatedConfig):
         faults.require(data.root != MISSING, "data.root is not set: name the folder of the set")
         faults.require(
-            data.train is not None, "data.train=null: a model cannot be trained without that split"
-        )
-        faults.require(
             data.classes is None or (len(data.classes) == len(set(data.classes)) > 0),
             f"data.classes={data.classes}: expected distinct labels, or null",
         )
@@ -431,7 +428,9 @@ def _check_root(config: Any) -> list[str]:
     if hasattr(config, "device"):
         faults.one_of("", config, "device", ("auto", "cpu", "cuda"))
     if hasattr(config, "seed"):
-        faults.at_least("", config, 0, "seed")
+        faults.require(
+            0 <= config.seed < 2**32, f"seed={config.seed}: expected a number from 0 to 2**32 - 1"
+        )
     return faults
 
 
@@ -444,6 +443,8 @@ def check_train(config: TrainConfig, named: frozenset[str] = frozenset()) -> lis
     faults += check_sampler(config.sampler)
     faults += check_data(config.data)
     faults += check_trainer(config.trainer)
+    if isinstance(config.data, AnnotatedConfig) and config.data.train is None:
+        faults.append("data.train=null: a model cannot be trained without that split")
     meaningless = sorted(key for key in named if key.split(".")[0] == "sampler")
     if not config.model.feedback and meaningless:
         faults.append(

@@ -23,6 +23,7 @@ TINY = (
     "model.conv_channels=4",
     "model.rnn_hidden=8",
     "feature=logmel_torchaudio",
+    "device=cpu",  # where runs repeat to the last bit
 )
 TINY_SOUNDSCAPES = (
     "data.n_train=6",

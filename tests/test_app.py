@@ -76,7 +76,12 @@ def test_every_verb_has_worked_examples_and_its_groups(verb: str) -> None:
         (["train", "-m", "hydra/launcher=jobib"], "hydra/launcher=jobib: no such option"),
         (["train", "model"], "no KEY=VALUE"),
         (["train", "data=annotated"], "data.root is not set"),
-        (["train", "data=annotated", "data.root=nowhere"], "data.root=nowhere: no such folder"),
+        (["train", "data=annotated", "data.root=nowhere"], "nowhere: no such folder"),
+        (["train", "sampler=null"], "sampler=null: no such option"),
+        (["train", "~sampler"], "sampler is always there"),
+        (["train", "seed=99999999999999999999"], "expected a number from 0 to 2**32 - 1"),
+        (["train", "--package", "sampler"], "add --cfg job"),
+        (["train", "output_dir=/proc/nope"], "/proc/nope"),
         (["train", "device=gpu"], "device=gpu: expected one of auto, cpu, cuda"),
         (["train", "resume=nowhere"], "resume=nowhere"),
         (["train", "--config-dir", "nowhere"], "nowhere: no such folder of configs"),
@@ -127,6 +132,23 @@ def test_cfg_shows_the_configuration_without_running(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "schedule: linear" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_stops_reading_fails_nothing(trained_run: Path, tmp_path: Path) -> None:
+    for arguments in (f"eval checkpoint={trained_run} output_dir=e", "train --cfg job"):
+        script = f"{sys.executable} -m sed_cli {arguments} | true; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+    assert json.loads((tmp_path / "e" / "run.json").read_text())["status"] == "completed"
+
+
+def test_bare_command_shows_its_help() -> None:
+    done = command()
+    assert done.returncode == 0
+    assert "Commands:" in done.stdout
 
 
 def test_config_dir_adds_and_replaces_options(tmp_path: Path, sedtf: Sedtf) -> None:

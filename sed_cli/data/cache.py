@@ -58,6 +58,30 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+class StoredArray:
+    """An array on disk that is mapped only while it is read: a map held open costs a file handle.
+
+    Args:
+        path: of a ``.npy`` file.
+        n_rows: its length.
+    """
+
+    def __init__(self, path: Path, n_rows: int) -> None:
+        self._path = path
+        self._n_rows = n_rows
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        """Read a range of rows."""
+        return np.array(np.load(self._path, mmap_mode="r")[rows])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read the whole: what numpy's functions ask for."""
+        return np.asarray(np.load(self._path), dtype=dtype)
+
+
 class FeatureCache:
     """Features of audio files, computed once and memory-mapped after that.
 
@@ -71,8 +95,8 @@ class FeatureCache:
         self._settings = asdict(feature)
         self._log_mel: LogMel | None = None
 
-    def load(self, path: Path) -> tuple[NDArray[np.float32], str]:
-        """Return the features of an audio file, read-only (T, M), and the hash of its content.
+    def load(self, path: Path) -> tuple[StoredArray, str]:
+        """Return the features of an audio file (T, M), and the hash of its content.
 
         Raises:
             DataError: if the file cannot be read as audio.
@@ -80,11 +104,12 @@ class FeatureCache:
         content = file_digest(path)
         name = digest({"audio": content, "version": _FEATURE_VERSION, **self._settings})
         entry = self._folder / name[:2] / f"{name}.npy"
-        features = _map_array(entry)
-        if features is None:
-            _save_array(entry, self._compute(path))
-            features = np.load(entry, mmap_mode="r")
-        return features, content
+        n_frames = _n_rows(entry)
+        if n_frames is None:
+            features = self._compute(path)
+            _save_array(entry, features)
+            n_frames = len(features)
+        return StoredArray(entry, n_frames), content
 
     def _compute(self, path: Path) -> NDArray[np.float32]:
         if self._log_mel is None:
@@ -94,13 +119,12 @@ class FeatureCache:
         return log_mel
 
 
-def _map_array(entry: Path) -> NDArray[np.float32] | None:
-    """Map an entry; None if there is none, or if it was cut short on its way to the disk."""
+def _n_rows(entry: Path) -> int | None:
+    """Length of an entry; None if there is none, or if it was cut short on its way to the disk."""
     try:
-        array: NDArray[np.float32] = np.load(entry, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        return len(np.load(entry, mmap_mode="r"))
+    except (FileNotFoundError, ValueError, EOFError):
         return None
-    return array
 
 
 def _save_array(entry: Path, array: NDArray[np.float32]) -> None:
@@ -109,6 +133,7 @@ def _save_array(entry: Path, array: NDArray[np.float32]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             np.save(file, array)
+        Path(temporary).chmod(0o644)  # a cache may be shared, a temporary file never is
         Path(temporary).replace(entry)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

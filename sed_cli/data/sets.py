@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from sed_cli.audio import duration_s
 from sed_cli.data.annotations import Event, read_annotations
-from sed_cli.data.cache import FeatureCache, cache_root
+from sed_cli.data.cache import FeatureCache, StoredArray, cache_root
 from sed_cli.data.frames import events_to_activities
 from sed_cli.data.soundscapes import SoundscapeSettings, write_soundscapes
 from sed_cli.errors import DataError
@@ -40,7 +40,7 @@ class Recording:
     name: str
     path: Path
     duration_s: float
-    log_mel: NDArray[np.float32]  # (T, M), memory-mapped
+    log_mel: NDArray[np.float32] | StoredArray  # (T, M)
     activities: NDArray[np.uint8]  # (T, C)
     events: tuple[Event, ...]
 
@@ -61,10 +61,12 @@ class DataSet:
 
     def statistics(self, split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation of each mel band over a split, each (M,)."""
-        arrays = [recording.log_mel for recording in self.splits[split]]
-        count = sum(len(array) for array in arrays)
-        mean = sum(array.sum(axis=0, dtype=np.float64) for array in arrays) / count
-        square = sum(np.square(array - mean).sum(axis=0) for array in arrays) / count
+        recordings = self.splits[split]
+        count = sum(recording.n_frames for recording in recordings)
+        mean = sum(np.sum(r.log_mel, axis=0, dtype=np.float64) for r in recordings) / count
+        square = (
+            sum(np.square(np.asarray(r.log_mel) - mean).sum(axis=0) for r in recordings) / count
+        )
         return np.asarray(mean, np.float32), np.asarray(np.sqrt(square), np.float32)
 
 
@@ -145,6 +147,8 @@ def _load_annotated(
         _refuse_unknown_labels(tables, labels)
     if classes is None and "train" in tables:
         _refuse_nothing_to_learn(tables["train"], labels)
+    if classes is not None:
+        _compare_labels(tables, labels)
     _refuse_missing_audio(folder, wanted, tables)
     cache = FeatureCache(root, feature)
     content = hashlib.blake2b(digest_size=16)
@@ -221,6 +225,19 @@ def _refuse_nothing_to_learn(table: dict[str, list[Event]], classes: Sequence[st
             f"data.classes={list(classes)}: the training annotations hold none of these, "
             f"but {', '.join(sorted(found))}"
         )
+
+
+def _compare_labels(tables: dict[str, dict[str, list[Event]]], classes: Sequence[str]) -> None:
+    """Say which labels a trained detector does not know; refuse a set that it knows none of."""
+    for split, table in tables.items():
+        found = _labels_of(table)
+        if found and not found & set(classes):
+            raise DataError(
+                f"the {split} annotations hold {', '.join(sorted(found))}, but the detector knows "
+                f"{', '.join(classes)} only: nothing could be compared"
+            )
+        if unknown := sorted(found - set(classes)):
+            log.warning("%s: passed over, unknown to the detector: %s", split, ", ".join(unknown))
 
 
 def _refuse_unknown_labels(

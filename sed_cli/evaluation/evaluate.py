@@ -27,6 +27,7 @@ from sed_cli.inference import Detector, load, read_config
 from sed_cli.inference.detector import THRESHOLD
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.figures import RollItem, piano_rolls
+from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import print_metrics
 from sed_cli.schema import EvalConfig
 
@@ -121,9 +122,11 @@ def write_evaluation(
     evaluation: Evaluation, detector: Detector, data: DataSet, run_dir: Path
 ) -> None:
     """Write ``metrics.json``, ``events.tsv`` and the piano rolls of a few recordings."""
-    write_annotations(run_dir / "events.tsv", evaluation.events)
-    text = json.dumps(evaluation.metrics, indent=2, ensure_ascii=False)
-    (run_dir / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    with replacing(run_dir / "events.tsv") as path:
+        write_annotations(path, evaluation.events)
+    with replacing(run_dir / "metrics.json") as path:
+        text = json.dumps(evaluation.metrics, indent=2, ensure_ascii=False)
+        path.write_text(text + "\n", encoding="utf-8")
     step = max(1, len(evaluation.recordings) // _PICTURED)
     rolls = [
         RollItem(

@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sed_cli.models.conv import ConvBlock
 from sed_cli.models.recurrence import (
     Feedback,
     RecurrentState,
@@ -183,58 +183,6 @@ class Normalisation(nn.Module):
         """Normalise (..., M)."""
         normalised: Tensor = (log_mel - self.mean) / self.std
         return normalised
-
-
-class ConvBlock(nn.Module):
-    """Convolution, batch norm, ReLU, max-pooling over frequency, dropout; T stays as it is.
-
-    Padded frames are kept at zero, as the convolution's own padding is, and stay out of the batch
-    statistics: so a sequence gets the same features whatever it is batched with.
-    """
-
-    def __init__(
-        self, *, in_channels: int, out_channels: int, kernel_size: int, pooling: int, dropout: float
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
-        self.norm = nn.BatchNorm2d(out_channels)
-        self.pooling = pooling
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Transform (B, in_channels, T, bands) into (B, out_channels, T, bands / pooling).
-
-        Args:
-            x: zero where ``valid`` is not set.
-            valid: bool (B, 1, T, 1), set on frames that are not padding; None: all are valid.
-        """
-        x = self.conv(x)
-        x = self.norm(x) if valid is None or not self.training else self._norm_valid(x, valid)
-        x = F.max_pool2d(F.relu(x), (1, self.pooling))
-        if valid is not None:
-            x = torch.where(valid, x, 0.0)
-        dropped: Tensor = self.dropout(x)
-        return dropped
-
-    def _norm_valid(self, x: Tensor, valid: Tensor) -> Tensor:
-        """Batch norm in training mode with the statistics of the valid frames alone."""
-        norm, dtype = self.norm, x.dtype
-        x = x.float()  # sums over a batch lose too much in half precision
-        count = valid.sum() * x.shape[3]
-        weights = valid / count
-        mean = (x * weights).sum((0, 2, 3), keepdim=True)  # (1, channels, 1, 1)
-        var = ((x - mean).square() * weights).sum((0, 2, 3), keepdim=True)
-        with torch.no_grad():
-            unbiased = var.flatten() * count / (count - 1).clamp_min(1)
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            assert norm.num_batches_tracked is not None
-            assert norm.momentum is not None
-            norm.running_mean.lerp_(mean.flatten(), norm.momentum)
-            norm.running_var.lerp_(unbiased, norm.momentum)
-            norm.num_batches_tracked.add_(1)
-        scale = norm.weight[:, None, None] * torch.rsqrt(var + norm.eps)
-        return ((x - mean) * scale + norm.bias[:, None, None]).to(dtype)
 
 
 def _valid_frames(log_mel: Tensor, lengths: Tensor | None) -> Tensor | None:

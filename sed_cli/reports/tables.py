@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +35,23 @@ def print_metrics(metrics: Mapping[str, Any], run_dir: Path) -> None:
 
 def results_console() -> Console:
     """Console for standard output, wide enough for a table where that is a file or a pipe."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH)
+    width = None if sys.stdout.isatty() else _WIDTH
+    # Labels are data: neither markup nor emoji are meant by them.
+    return _ResultsConsole(file=sys.stdout, width=width, markup=False, emoji=False)
+
+
+class _ResultsConsole(Console):
+    """A reader that stops reading, such as ``| head``, is no reason to fail a run."""
+
+    def on_broken_pipe(self) -> None:
+        discard_standard_output()
+
+
+def discard_standard_output() -> None:
+    """Send the rest of standard output nowhere: its reader has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _cells(scores: Mapping[str, Mapping[str, float | None]]) -> list[str]:

@@ -94,6 +94,8 @@ class Trainer:
             ):
                 loss = self._train_epoch(self._batches(sequences, epoch), bar)
             result = self._validate(validation)
+            if validation and not math.isfinite(result.loss):
+                raise self._diverged(result.loss, "validation loss")
             self.progress.epoch = epoch
             row = Epoch(
                 epoch=epoch,
@@ -183,16 +185,21 @@ class Trainer:
         wrong = (~values.isfinite()).nonzero()
         if len(wrong):
             update = self.progress.update - len(values) + int(wrong[0]) + 1
-            raise SedtfError(
-                f"the loss became {float(values[wrong[0]])} at update {update}: "
-                f"lower trainer.lr or trainer.grad_norm; the last good epoch is kept"
-            )
+            raise self._diverged(float(values[wrong[0]]), f"loss of update {update}")
         return float(values.double().mean())
+
+    def _diverged(self, value: float, what: str) -> SedtfError:
+        clip = "set" if self.config.grad_norm is None else "lower"
+        return SedtfError(
+            f"the {what} became {value}: lower trainer.lr or {clip} trainer.grad_norm; "
+            f"the last good epoch is kept"
+        )
 
     def _describe(self, loss: Tensor) -> str:
         text = f"loss {float(loss):.4f}, p_teacher {self.coins.p_teacher:.3f}"
         best = self.progress.best_score
-        return text + (f", best F1 {best:.3f}" if 0 <= best <= 1 else "")
+        is_f1 = self.config.monitor == "validation_f1" and math.isfinite(self.progress.best_loss)
+        return text + (f", best F1 {best:.3f}" if is_f1 else "")
 
     def _batches(self, sequences: Sequences, epoch: int) -> Iterator[SequenceBatch]:
         """All sequences in an order that depends on the seed and the epoch alone."""
@@ -228,8 +235,8 @@ class Trainer:
         }[self.config.monitor]
         if math.isnan(row.validation_loss):  # no validation split: the last epoch is kept
             score = float(row.epoch)
-        elif math.isnan(monitored):  # nothing annotated there: the loss still tells
-            score = -row.validation_loss
+        elif math.isnan(monitored):  # nothing annotated there and nothing found
+            score = 0.0
         else:
             score = monitored
         # On a tie the loss decides: before the first event is found, F1 stays at 0 for epochs in

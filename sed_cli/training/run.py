@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling import make_coins
-from sed_cli.schema import TrainConfig
+from sed_cli.schema import AnnotatedConfig, TrainConfig
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
 from sed_cli.training.state import load_state, save_state, seed_everything
@@ -30,18 +31,19 @@ log = logging.getLogger(__name__)
 
 # What may differ when a run is resumed: how long it goes on and where, never what is learnt.
 _MAY_CHANGE = {
-    "output_dir", "resume", "device", "trainer.epochs", "trainer.patience", "trainer.max_updates",
-    "trainer.threads", "data.cache_dir", "data.root",
+    "output_dir", "resume", "device", "trainer.epochs", "trainer.patience", "trainer.threads",
+    "data.cache_dir", "data.root",
 }  # fmt: skip
 
 
 def train(config: TrainConfig, run_dir: Path) -> float | None:
-    """Train a detector; return its validation F1 (the best epoch's), the objective of a sweep.
+    """Train a detector; return the best epoch's score: validation F1, or minus the loss.
 
     Raises:
         UserError: if data, device or the run to resume cannot be used.
         SedtfError: if training diverges.
     """
+    config = _with_absolute_root(config)
     with (
         RunRecord(run_dir, "train", config, seed=config.seed) as record,
         set_threads(config.trainer.threads),
@@ -96,10 +98,11 @@ def _fit(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) ->
 
     checkpoints = run_dir / "checkpoints"
     if config.resume:
-        _resume(config, trainer, data)
+        _resume(config, trainer, data, run_dir)
     history = History(run_dir / "history.csv", trainer.progress.epoch)
     saved_config = replace(config, resume=None)
-    with closing(SummaryWriter(str(run_dir / "tensorboard"))) as board:
+    next_epoch = trainer.progress.epoch + 1
+    with closing(SummaryWriter(str(run_dir / "tensorboard"), purge_step=next_epoch)) as board:
 
         def on_epoch(row: Epoch, is_best: bool) -> None:
             for name, value in asdict(row).items():
@@ -110,7 +113,9 @@ def _fit(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) ->
             save_detector(
                 checkpoints / "last",
                 *arguments,
-                extra=lambda folder: save_state(folder, trainer.state_dict()),
+                extra=lambda folder: save_state(
+                    folder, {**trainer.state_dict(), "data": data.fingerprint}
+                ),
             )
 
         try:
@@ -124,14 +129,27 @@ def _fit(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) ->
                 )
 
 
-def _resume(config: TrainConfig, trainer: Trainer, data: DataSet) -> None:
+def _with_absolute_root(config: TrainConfig) -> TrainConfig:
+    """Note the folder of the recordings so that it is found from any working folder."""
+    if not isinstance(config.data, AnnotatedConfig):
+        return config
+    root = Path(config.data.root).expanduser()
+    if config.resume and not root.is_dir():
+        last = Path(config.resume) / "checkpoints" / "last"
+        earlier = read_config(last).data if last.is_dir() else config.data
+        root = Path(earlier.root) if isinstance(earlier, AnnotatedConfig) else root
+    return replace(config, data=replace(config.data, root=str(root.absolute())))
+
+
+def _resume(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) -> None:
     """Go on where ``config.resume`` stopped, after a check that it is the same experiment."""
     run = Path(str(config.resume))
     last = run / "checkpoints" / "last"
-    if not (run / "checkpoints").is_dir():
+    try:
+        folder = resolve_checkpoint(last)
+    except CheckpointError:
         log.warning("%s has no checkpoint yet: training starts from the beginning", run)
         return
-    folder = resolve_checkpoint(last)
     changed = _differences(_flatten(asdict(read_config(folder))), _flatten(asdict(config)))
     if changed:
         raise CheckpointError(
@@ -141,6 +159,13 @@ def _resume(config: TrainConfig, trainer: Trainer, data: DataSet) -> None:
     if tuple(read_classes(folder)) != data.classes:
         raise CheckpointError(f"resume={run}: the classes of the data have changed since")
     state = load_state(folder)
+    if state.pop("data") != data.fingerprint:
+        raise CheckpointError(
+            f"resume={run}: recordings or annotations have changed since; start a new run"
+        )
+    if run.resolve() != run_dir.resolve():  # what came before belongs to the run that goes on
+        shutil.copytree(run / "checkpoints", run_dir / "checkpoints")
+        shutil.copy(run / "history.csv", run_dir / "history.csv")
     load_weights(trainer.model, folder)
     trainer.load_state_dict(state)
     log.info("resumed after epoch %d, update %d", trainer.progress.epoch, trainer.progress.update)

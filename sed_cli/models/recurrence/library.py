@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -84,15 +86,18 @@ def known_inputs_gru(
     weights = [cell.weight_ih, cell.weight_hh]
     if cell.bias:
         weights += [cell.bias_ih, cell.bias_hh]
-    hidden_all, last = torch.gru(
-        inputs,
-        initial_hidden[None].contiguous(),
-        weights,
-        has_biases=cell.bias,
-        num_layers=1,
-        dropout=0.0,
-        train=False,
-        bidirectional=False,
-        batch_first=True,
-    )
+    with warnings.catch_warnings():
+        # cuDNN would like an nn.GRU's flattened weights; a cell's are copied together each time.
+        warnings.filterwarnings("ignore", message=".*single contiguous chunk.*")
+        hidden_all, last = torch.gru(
+            inputs,
+            initial_hidden[None].contiguous(),
+            weights,
+            has_biases=cell.bias,
+            num_layers=1,
+            dropout=0.0,
+            train=torch.is_grad_enabled(),  # cuDNN keeps what backward needs only then
+            bidirectional=False,
+            batch_first=True,
+        )
     return hidden_all, last[0]
