@@ -143,7 +143,7 @@ class ConvBlock(nn.Module):
 def _patches(x: Tensor, size: int) -> Tensor:
     """Cut (B, bands, T) into what a kernel sees at each place: (B, bands, T, K).
 
-    K is size * size + 1: a patch ends with a one, by which the kernel's bias is part of the same product.
+    K is size * size + 1: a patch ends with a one, which makes the bias part of the product.
     """
     pad = size // 2
     windows = F.pad(x, (pad, pad, pad, pad)).unfold(1, size, 1).unfold(2, size, 1)
