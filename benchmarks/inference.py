@@ -1,7 +1,7 @@
 """How fast is free-running inference of the default model, from the wave file to events?
 
-One recording of four minutes at 16 kHz; the features by torchlibrosa (``feature=logmel``, the
-default) and by torchaudio (``feature=logmel_torchaudio``), and the parts of the way by themselves.
+One recording of four minutes at 16 kHz; the features by torchaudio (``feature=logmel``, the
+default) and by torchlibrosa (``feature=logmel_torchlibrosa``), and the parts of the way.
 The weights are random: they decide what is found, not what it costs. Writes ``inference.{csv,md}``.
 """
 
@@ -53,8 +53,8 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _tasks(path: Path, device: str) -> dict[str, Task]:
     detectors = {
-        "feature=logmel": detector("torchlibrosa", device),
-        "feature=logmel_torchaudio": detector("torchaudio", device),
+        "feature=logmel": detector("torchaudio", device),
+        "feature=logmel_torchlibrosa": detector("torchlibrosa", device),
     }
     waveform = torch.from_numpy(read_audio(path, SAMPLE_RATE))[None]
     tasks: dict[str, Task] = {

@@ -29,7 +29,7 @@ Examples:
 
 Config groups:
 
-- `feature`: logmel, mel, logmel_torchaudio
+- `feature`: logmel, mel, logmel_torchlibrosa
 - `model`: crnn, crnn_paper, crnn_baseline
 - `sampler`: scheduled, tutorial, teacher_forcing, free_running, linear, exponential,
   inverse_sigmoid

@@ -27,7 +27,7 @@ T = TypeVar("T")
 class FeatureConfig:
     """Waveform to (log-)mel spectrogram; lengths in samples."""
 
-    backend: str = "torchlibrosa"
+    backend: str = "torchaudio"
     sample_rate: int = 16000
     window_length: int = 1024
     hop_length: int = 512

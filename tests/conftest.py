@@ -22,7 +22,6 @@ TINY = (
     "trainer=smoke",
     "model.conv_channels=4",
     "model.rnn_hidden=8",
-    "feature=logmel_torchaudio",
     "device=cpu",  # where runs repeat to the last bit
 )
 TINY_SOUNDSCAPES = (

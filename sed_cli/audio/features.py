@@ -1,4 +1,4 @@
-"""Waveform to mel or log-mel spectrogram, by torchlibrosa or by torchaudio."""
+"""Waveform to mel or log-mel spectrogram, by torchaudio or by torchlibrosa."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class LogMel(nn.Module):
         f_min: lowest frequency of the bands, in Hz.
         f_max: highest, in Hz; ``None``: half the sample rate.
         is_log: 10 * log10 of the power, floored at 1e-10; else the power itself.
-        backend: ``torchlibrosa`` (a DFT by convolution, as in the tutorial) or ``torchaudio``
-            (an FFT: several times faster).
+        backend: ``torchaudio`` (an FFT) or ``torchlibrosa`` (a DFT by convolution, as in the
+            tutorial: several times slower).
 
     Raises:
         ValueError: if ``backend`` is unknown.
@@ -52,7 +52,7 @@ class LogMel(nn.Module):
         f_min: float = 0.0,
         f_max: float | None = None,
         is_log: bool = True,
-        backend: str = "torchlibrosa",
+        backend: str = "torchaudio",
     ) -> None:
         super().__init__()
         if backend not in _SPECTROGRAMS:
