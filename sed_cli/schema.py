@@ -158,6 +158,10 @@ class AnnotatedConfig(DataConfig):
     validation: SplitConfig | None = field(default_factory=lambda: SplitConfig("validation.tsv"))
     test: SplitConfig | None = field(default_factory=lambda: SplitConfig("test.tsv"))
     classes: list[str] | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    event_duration_s: float | None = None
+    soft_threshold: float = 0.5
+    strict: bool = True
 
 
 @dataclass
@@ -242,6 +246,8 @@ GROUPS: dict[str, dict[str, type]] = {
 }
 
 SPLITS = ("train", "validation", "test")
+# What a table of annotations may hold; data.columns says how a table calls them.
+COLUMNS = ("filename", "onset", "offset", "duration", "event_label", "soft_label")
 
 # ----------------------------------------------------------------- from plain mappings
 
@@ -409,6 +415,23 @@ def check_data(data: DataConfig) -> list[str]:
             data.classes is None or (len(data.classes) == len(set(data.classes)) > 0),
             f"data.classes={data.classes}: expected distinct labels, or null",
         )
+        faults += _check_annotations(data)
+    return faults
+
+
+def _check_annotations(data: AnnotatedConfig) -> list[str]:
+    faults = _Faults()
+    unknown = [ours for ours in data.columns if ours not in COLUMNS]
+    faults.require(
+        not unknown,
+        f"data.columns names {', '.join(unknown)}: expected {', '.join(COLUMNS)}, each with the "
+        f"name of its column in the tables, such as data.columns.event_label=species",
+    )
+    faults.above_zero("data.", data, "event_duration_s")
+    faults.require(
+        0 <= data.soft_threshold < 1,
+        f"data.soft_threshold={data.soft_threshold}: expected at least 0 and less than 1",
+    )
     return faults
 
 

@@ -161,7 +161,7 @@ def test_hazard_4_training_never_looks_at_the_test_split(
     """With all test annotations gone, every epoch and every weight of the best is the same."""
     with (trained_run / "history.csv").open() as file:
         expected = [{**row, "seconds": ""} for row in csv.DictReader(file)]
-    names = read_annotations(recordings / "test.tsv")
+    names = read_annotations(recordings / "test.tsv").events
     root = tmp_path / "changed"
     root.mkdir()
     (root / "audio").symlink_to(recordings / "audio")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sed_cli.audio import duration_s
-from sed_cli.data.annotations import Event, read_annotations
+from sed_cli.data.annotations import Event, check_faults, read_annotations
 from sed_cli.data.cache import FeatureCache, StoredArray, cache_root
 from sed_cli.data.frames import events_to_activities
 from sed_cli.data.soundscapes import SoundscapeSettings, write_soundscapes
@@ -137,7 +137,7 @@ def _load_annotated(
         raise DataError(f"data.root={data.root}: no such folder")
     wanted = {name: getattr(data, name) for name in splits}
     tables = {
-        name: read_annotations(folder / split.annotations)
+        name: _read_table(data, folder / split.annotations)
         for name, split in wanted.items()
         if split is not None
     }
@@ -167,6 +167,17 @@ def _load_annotated(
     return DataSet(
         classes=labels, hop_s=feature.hop_s, splits=loaded, fingerprint=content.hexdigest()
     )
+
+
+def _read_table(data: AnnotatedConfig, path: Path) -> dict[str, list[Event]]:
+    annotations = read_annotations(
+        path,
+        columns=data.columns,
+        event_duration_s=data.event_duration_s,
+        soft_threshold=data.soft_threshold,
+    )
+    check_faults(annotations.faults, strict=data.strict)
+    return annotations.events
 
 
 def _load_recording(
@@ -208,7 +219,7 @@ def _training_labels(data: AnnotatedConfig, tables: dict[str, dict[str, list[Eve
     if table is None:
         if data.train is None:
             raise DataError("the set has no training split: name its labels with data.classes")
-        table = read_annotations(Path(data.root).expanduser() / data.train.annotations)
+        table = _read_table(data, Path(data.root).expanduser() / data.train.annotations)
     return sorted(_labels_of(table))
 
 

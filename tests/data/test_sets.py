@@ -55,7 +55,7 @@ def test_recordings_of_any_rate_format_and_channel_count_are_loaded(recordings: 
         "test": 3,
     }
     for split, found in data.splits.items():
-        table = read_annotations(recordings / f"{split}.tsv")
+        table = read_annotations(recordings / f"{split}.tsv").events
         assert [recording.name for recording in found] == list(table)
         for recording in found:
             assert recording.duration_s == pytest.approx(3.0)

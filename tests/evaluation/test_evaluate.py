@@ -143,7 +143,7 @@ def test_what_is_written_is_what_was_found(tmp_path: Path) -> None:
         *("split", "n_files", "frame", "segment", "event", "per_class", "thresholds"),
     }
     assert metrics["thresholds"] == {"cat": 0.5, "dog": 0.5}
-    events = read_annotations(tmp_path / "events.tsv")
+    events = read_annotations(tmp_path / "events.tsv").events
     assert list(events) == list(evaluation.events)
     for name, found in events.items():
         for written, expected in zip(found, evaluation.events[name], strict=True):

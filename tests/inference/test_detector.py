@@ -50,7 +50,7 @@ def test_predicted_events_are_those_of_eval(
 ) -> None:
     assert sedtf("eval", f"checkpoint={lively}", f"output_dir={tmp_path / 'eval'}") == 0
 
-    table = read_annotations(tmp_path / "eval" / "events.tsv")
+    table = read_annotations(tmp_path / "eval" / "events.tsv").events
     assert sum(len(events) for events in table.values()) > 3
     for name, events in table.items():
         predicted = detector.predict(recordings / "audio" / name)

@@ -83,8 +83,8 @@ def test_metrics_json_has_the_promised_shape(trained_run: Path) -> None:
 
 
 def test_events_table_lists_every_test_file(trained_run: Path, recordings: Path) -> None:
-    found = read_annotations(trained_run / "events.tsv")
-    assert found.keys() == read_annotations(recordings / "test.tsv").keys()
+    found = read_annotations(trained_run / "events.tsv").events
+    assert found.keys() == read_annotations(recordings / "test.tsv").events.keys()
 
 
 def test_eval_reproduces_what_train_wrote(trained_run: Path, sedtf: Sedtf, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The table of events: what is written is read, and what is wrong is named with its line."""
+"""Tables with a header: what is written is read, and what is wrong is named with its line."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sed_cli.data.annotations import Event, read_annotations, write_annotations
+from sed_cli.data.annotations import Event, check_faults, read_annotations, write_annotations
 from sed_cli.errors import DataError
 
 HEADER = "filename\tonset\toffset\tevent_label\n"
 
 # Anything but what ends a field or a line; the reader strips white space around a field.
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n\r"), min_size=1)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\t\n\r"), min_size=1)
 words = texts.filter(lambda text: text == text.strip())
 microseconds = st.integers(0, 10**10)
 
@@ -36,7 +36,9 @@ def written(folder: Path, content: str | bytes) -> Path:
 
 
 def read_text(folder: Path, content: str | bytes) -> dict[str, list[Event]]:
-    return read_annotations(written(folder, content))
+    annotations = read_annotations(written(folder, content))
+    check_faults(annotations.faults, strict=True)
+    return annotations.events
 
 
 def fault_of(folder: Path, content: str | bytes) -> str:
@@ -57,8 +59,10 @@ def test_what_is_written_is_read(
 
     write_annotations(path, table)
 
-    assert read_annotations(path) == {name: sorted(found) for name, found in table.items()}
-    assert list(read_annotations(path)) == list(table)
+    annotations = read_annotations(path)
+    assert (annotations.format, annotations.faults) == ("desed", ())
+    assert annotations.events == {name: sorted(found) for name, found in table.items()}
+    assert list(annotations.events) == list(table)
 
 
 @pytest.mark.parametrize("label", ['dog "big"', "a\\b", "'", "NA", "null", "#1", "a,b", "été 🐦"])
@@ -67,7 +71,7 @@ def test_odd_labels_and_file_names_come_back_as_they_are(label: str, tmp_path: P
 
     write_annotations(tmp_path / "t.tsv", table)
 
-    assert read_annotations(tmp_path / "t.tsv") == table
+    assert read_annotations(tmp_path / "t.tsv").events == table
 
 
 @pytest.mark.parametrize("bad", ["a\tb", "a\nb", "a\rb"])
@@ -83,7 +87,7 @@ def test_what_would_break_the_table_is_not_written(bad: str, tmp_path: Path) -> 
 def test_an_event_shorter_than_the_resolution_can_be_read_again(tmp_path: Path) -> None:
     write_annotations(tmp_path / "t.tsv", {"a.wav": [Event(1.0, 1.0000001, "x")]})
 
-    assert read_annotations(tmp_path / "t.tsv") == {"a.wav": [Event(1.0, 1.000001, "x")]}
+    assert read_annotations(tmp_path / "t.tsv").events == {"a.wav": [Event(1.0, 1.000001, "x")]}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +128,7 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         "a.wav\t0\t1\tx",
         "\t0\t1\tx",
         "a.wav\tzero\t1\tx",
-        "a.wav\t0,5\t1\tx",
+        "a.wav\t0,5\t1.5\tx",
         "a.wav\t2\t1\tx",
         "a.wav\t1\t1\tx",
         "a.wav\t-1\t1\tx",
@@ -163,14 +167,15 @@ def test_many_faults_are_counted_rather_than_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "no filename"),
+        ("", "is empty"),
         (HEADER, "no rows"),
-        ("filename\tonset\toffset\tlabel\na.wav\t0\t1\tx\n", "no event_label"),
-        ("filename,onset,offset,event_label\na.wav,0,1,x\n", "tab-separated"),
+        ("file\tonset\toffset\tkind\na.wav\t0\t1\tx\n", "data.columns.event_label=NAME"),
         ((HEADER + "a.wav\t0\t1\tété\n").encode("latin-1"), "UTF-8"),
-        (HEADER.encode("utf-16"), "UTF-8"),
+        (HEADER.encode("utf-16-le"), "UTF-8"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "UTF-8"),
+        ("Dear annotators,\nplease find the sounds attached.\n", "none of desed"),
     ],
-    ids=["empty", "header only", "column", "commas", "latin-1", "utf-16"],
+    ids=["empty", "header only", "column", "latin-1", "utf-16 without mark", "audio", "prose"],
 )
 def test_what_is_no_table_is_refused(content: str | bytes, reason: str, tmp_path: Path) -> None:
     assert reason in fault_of(tmp_path, content)

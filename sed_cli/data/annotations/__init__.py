@@ -1,0 +1,23 @@
+"""Annotations of events: readers and writers of the formats that recordings come with."""
+
+from sed_cli.data.annotations.events import Annotations, Event, Fault, Row, check_faults
+from sed_cli.data.annotations.formats import (
+    FORMATS,
+    AnnotationFormat,
+    dump_annotations,
+    read_annotations,
+    write_annotations,
+)
+
+__all__ = [
+    "FORMATS",
+    "AnnotationFormat",
+    "Annotations",
+    "Event",
+    "Fault",
+    "Row",
+    "check_faults",
+    "dump_annotations",
+    "read_annotations",
+    "write_annotations",
+]

@@ -1,0 +1,114 @@
+"""Events, the rows that hold them in a file, and the faults of those rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from sed_cli.errors import DataError
+
+log = logging.getLogger(__name__)
+
+_SHOWN_FAULTS = 10
+
+
+class Event(NamedTuple):
+    """A sound event: annotated or detected."""
+
+    onset_s: float
+    offset_s: float
+    label: str
+
+
+class Row(NamedTuple):
+    """What one row of an annotation file says of a recording.
+
+    ``event`` is ``None`` where the row says that the recording has no events, ``line`` is ``None``
+    where the format knows no lines.
+    """
+
+    filename: str
+    event: Event | None
+    line: int | None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong in an annotation file.
+
+    ``repair`` says what ``data.strict=false`` does instead; ``None``: nothing safe can be done.
+    """
+
+    path: Path
+    line: int | None
+    message: str
+    repair: str | None = None
+
+    @property
+    def place_and_message(self) -> str:
+        """The fault without its file: ``line 7: ...``."""
+        return self.message if self.line is None else f"line {self.line}: {self.message}"
+
+    def __str__(self) -> str:
+        place = "" if self.line is None else f", line {self.line}"
+        return f"{self.path}{place}: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotations:
+    """What an annotation file holds.
+
+    Where ``names_files`` is false the file belongs to one recording, which it does not name: the
+    only key is then the annotation file's own stem, to be matched with audio of the same stem.
+    The rows are already repaired as the faults say.
+    """
+
+    path: Path
+    format: str
+    names_files: bool
+    rows: tuple[Row, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def events(self) -> dict[str, list[Event]]:
+        """Events of each recording by onset; recordings in the order of the file."""
+        events: dict[str, list[Event]] = {}
+        for filename, event, _ in self.rows:
+            of_file = events.setdefault(filename, [])
+            if event is not None:
+                of_file.append(event)
+        return {name: sorted(of_file) for name, of_file in events.items()}
+
+
+def check_faults(faults: Iterable[Fault], *, strict: bool) -> None:
+    """Refuse faults, or say how they were repaired.
+
+    Args:
+        faults: of any number of files.
+        strict: refuse all; else warn of those that were repaired and refuse the others only.
+
+    Raises:
+        DataError: one for all faults that remain, the first of them with file and line.
+    """
+    faults = list(faults)
+    if not strict:
+        repaired = [fault for fault in faults if fault.repair is not None]
+        for fault in repaired[:_SHOWN_FAULTS]:
+            log.warning("%s: %s", fault, fault.repair)
+        if len(repaired) > _SHOWN_FAULTS:
+            log.warning("and %d more repairs of this kind", len(repaired) - _SHOWN_FAULTS)
+        faults = [fault for fault in faults if fault.repair is None]
+    if not faults:
+        return
+    shown = [
+        f"{path}: " + "; ".join(fault.place_and_message for fault in of_file)
+        for path, of_file in groupby(faults[:_SHOWN_FAULTS], key=lambda fault: fault.path)
+    ]
+    more = f" and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
+    repairs = sorted({fault.repair for fault in faults if fault.repair is not None})
+    advice = f"; mend this, or set data.strict=false: {', '.join(repairs)}" if repairs else ""
+    raise DataError("; ".join(shown) + more + advice)

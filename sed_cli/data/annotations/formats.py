@@ -1,0 +1,168 @@
+"""The formats, and how the right one is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.lists import (
+    dump_audacity,
+    dump_tut,
+    fits_audacity,
+    fits_tut,
+    read_list,
+)
+from sed_cli.data.annotations.rows import ReadOptions
+from sed_cli.data.annotations.tables import dump_table, fits_csv, fits_desed, read_table
+from sed_cli.data.annotations.text import Text, read_text
+from sed_cli.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationFormat:
+    """A format of annotations.
+
+    ``names_files``: whether what is written names its recordings; else a file holds one.
+    ``ending``: what written files end with. ``resolution_s``: of written times.
+    """
+
+    name: str
+    about: str
+    ending: str
+    names_files: bool
+    fits: Callable[[Text, ReadOptions], bool]
+    read: Callable[[Text, ReadOptions, str], Annotations]
+    dump: Callable[[Mapping[str, Iterable[Event]]], str]
+    resolution_s: float = 1e-6
+
+
+# In the order in which they are tried: what is surely told from its content comes first.
+FORMATS: dict[str, AnnotationFormat] = {
+    known.name: known
+    for known in (
+        AnnotationFormat(
+            name="desed",
+            about="DESED's table: filename onset offset event_label, tab separated",
+            ending=".tsv",
+            names_files=True,
+            fits=fits_desed,
+            read=read_table,
+            dump=partial(dump_table, delimiter="\t"),
+        ),
+        AnnotationFormat(
+            name="csv",
+            about="any table with a header: comma, semicolon or tab",
+            ending=".csv",
+            names_files=True,
+            fits=fits_csv,
+            read=read_table,
+            dump=partial(dump_table, delimiter=","),
+        ),
+        AnnotationFormat(
+            name="audacity",
+            about="Audacity's label track: onset offset label, one recording",
+            ending=".txt",
+            names_files=False,
+            fits=fits_audacity,
+            read=read_list,
+            dump=dump_audacity,
+        ),
+        AnnotationFormat(
+            name="tut",
+            about="lists of the TUT, URBAN-SED and MAESTRO sets: [file [scene]] onset offset label",
+            ending=".ann",
+            names_files=True,
+            fits=fits_tut,
+            read=read_list,
+            dump=dump_tut,
+        ),
+    )
+}
+
+
+def read_annotations(
+    path: Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    event_duration_s: float | None = None,
+    soft_threshold: float = 0.5,
+    format: str | None = None,
+) -> Annotations:
+    """Read annotations in any of the :data:`FORMATS`.
+
+    Args:
+        path: of the file.
+        columns: our name (filename, onset, offset, duration, event_label, soft_label) to the name
+            in the file's header, for those that cannot be told.
+        event_duration_s: seconds that an event lasts whose onset alone is given.
+        soft_threshold: a segment whose soft label is above it is active; segments that follow one
+            another are one event.
+        format: ``None``: found by content, and by ending where that does not tell.
+
+    Returns:
+        The rows, and *all* faults of the file: give them to :func:`check_faults`.
+
+    Raises:
+        DataError: if the file is missing, is no text, or fits no format.
+    """
+    text = read_text(path)
+    options = ReadOptions(dict(columns or {}), event_duration_s, soft_threshold)
+    if format is not None:
+        return _format(format).read(text, options, format)
+    for known in FORMATS.values():
+        if known.fits(text, options):
+            return known.read(text, options, known.name)
+    first = next((line.strip() for line in text.lines if line.strip()), "")
+    got = f"begins with {first[:80]!r}" if first else "is empty"
+    raise DataError(
+        f"{path}: {got}, which is none of {', '.join(FORMATS)}; expected such as a header "
+        f"'filename onset offset event_label' or lines 'onset offset label'; where a header "
+        f"has other names say which with data.columns"
+    )
+
+
+def dump_annotations(events: Mapping[str, Iterable[Event]], format: str = "desed") -> str:
+    """Annotations of recordings as the text that :func:`write_annotations` writes.
+
+    Raises:
+        DataError: if the format cannot hold a file name or label, or not that many recordings.
+    """
+    known = _format(format)
+    events = {name: list(of_file) for name, of_file in events.items()}
+    if not known.names_files and len(events) != 1:
+        raise DataError(f"{len(events)} recordings, but a file of format {format} holds one")
+    for name, of_file in events.items():
+        for text in (name, *(event.label for event in of_file)):
+            if any(character in text for character in "\t\n\r\0"):
+                raise DataError(f"{text!r}: no tab or line break can stand in a table; rename it")
+            if not text.isprintable():
+                _refuse_broken(text)
+    return known.dump(events)
+
+
+def write_annotations(
+    path: Path, events: Mapping[str, Iterable[Event]], format: str = "desed"
+) -> None:
+    """Write annotations of recordings, times to the microsecond, in UTF-8.
+
+    Raises:
+        DataError: if the format cannot hold a file name or label, or not that many recordings.
+    """
+    path.write_text(dump_annotations(events, format), encoding="utf-8", newline="\n")
+
+
+def _refuse_broken(text: str) -> None:
+    """Refuse what is no text, such as a file name in another encoding than the system's."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{text!r}: cannot be written in UTF-8; rename it") from error
+
+
+def _format(name: str) -> AnnotationFormat:
+    if name not in FORMATS:
+        raise DataError(f"format {name!r}: expected one of {', '.join(FORMATS)}")
+    return FORMATS[name]

@@ -1,0 +1,175 @@
+"""Lists without a header: those of the TUT and MAESTRO sets, and Audacity's label tracks.
+
+Where the numbers stand tells which column is which:
+
+- ``onset offset label``, one file a recording (URBAN-SED, TUT, Audacity);
+- ``onset offset label value``, the value a soft label from 0 to 1 (MAESTRO Real);
+- ``onset label`` (Audacity 1.2), and labels whose two times are equal: points in time;
+- ``file onset offset label`` and ``file scene onset offset label``, with anything behind;
+- ``file`` or ``file scene``: a recording without events.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.rows import ReadOptions, RowCollector, join_touching, times_of
+from sed_cli.data.annotations.text import Text, decimal_comma, is_number, split_lines
+from sed_cli.errors import DataError
+
+_SNIFFED = 1000  # lines that tell the columns
+_DELIMITERS = ("\t", ",", ";", None)
+_AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".m4a", ".opus", ".au", ".wma")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which column is which, from 0; ``None``: there is none."""
+
+    delimiter: str | None  # None: any run of white space, and the label is all that is left
+    n_fields: int
+    filename: int | None
+    onset: int
+    offset: int | None
+    label: int
+    soft_label: int | None = None
+
+
+def fits_audacity(text: Text, options: ReadOptions) -> bool:
+    """Whether the text is a label track: a list of one recording, with tabs, in a .txt file."""
+    is_txt = text.path.suffix.lower() == ".txt"
+    if not text.content.strip():
+        return is_txt
+    layout = _find_layout(text)
+    if layout is None or layout.delimiter != "\t" or layout.filename is not None:
+        return False
+    return layout.soft_label is None and (
+        is_txt or layout.offset is None or any(map(_is_frequency, text.lines))
+    )
+
+
+def fits_tut(text: Text, options: ReadOptions) -> bool:
+    """Whether the text is a list without a header."""
+    if not text.content.strip():
+        return text.path.suffix.lower() == ".ann"
+    return _find_layout(text) is not None
+
+
+def read_list(text: Text, options: ReadOptions, format: str) -> Annotations:
+    """Read a list without a header."""
+    layout = _find_layout(text)
+    if layout is None and text.content.strip():
+        raise DataError(
+            f"{text.path}: no line begins with onset and offset in seconds, or with a file name "
+            f"and these, as the {format} format has it"
+        )
+    if layout is None:
+        return RowCollector(text, options).finish(format, names_files=False)
+    collector = RowCollector(
+        text,
+        options,
+        points=format == "audacity",
+        decimal_comma=decimal_comma(_times(text, layout)),
+    )
+    stem = text.path.stem
+    for number, fields in split_lines(_lines(text), layout.delimiter, quotes=_quotes(layout)):
+        if layout.delimiter is None:
+            fields[layout.label :] = filter(None, [" ".join(fields[layout.label :])])
+        surplus = len(fields) - layout.n_fields
+        if surplus > 0:
+            message = f"{len(fields)} fields, but most lines have {layout.n_fields}"
+            collector.fault(number, message)
+            continue
+        fields += [""] * (1 - surplus)
+        name = stem if layout.filename is None else fields[layout.filename]
+        if not any(fields[layout.onset :]):
+            collector.add(number, name, "", "", "")
+            continue
+        if layout.soft_label is not None and not collector.is_active(
+            number, name, fields[layout.soft_label]
+        ):
+            continue
+        offset = "" if layout.offset is None else fields[layout.offset]
+        collector.add(number, name, fields[layout.onset], offset, fields[layout.label])
+    if layout.soft_label is not None:
+        collector.rows = join_touching(collector.rows)
+    return collector.finish(format, names_files=layout.filename is not None)
+
+
+def _find_layout(text: Text) -> Layout | None:
+    """The layout of most of the first lines."""
+    lines = [line for line in text.lines[:_SNIFFED] if not _is_frequency(line)]
+    votes: Counter[Layout] = Counter()
+    for delimiter in _DELIMITERS:
+        for _, fields in split_lines(lines, delimiter, quotes=delimiter in (",", ";")):
+            layout = _layout(fields, delimiter)
+            if layout is not None:
+                votes[layout] += 1
+    # The first of those with equal votes: in the order of the delimiters.
+    return votes.most_common(1)[0][0] if votes else None
+
+
+def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
+    n_fields = len(fields)
+    times = [is_number(field) for field in fields]
+    for onset in (0, 1, 2):
+        label = onset + 2
+        if times[onset : label + 1] == [True, True, False] and fields[label]:
+            filename = 0 if onset else None
+            if delimiter is None:
+                return Layout(None, label + 1, filename, onset, onset + 1, label)
+            has_soft_label = n_fields == label + 2 and times[-1] and float(fields[-1]) <= 1
+            soft_label = label + 1 if has_soft_label else None
+            return Layout(delimiter, n_fields, filename, onset, onset + 1, label, soft_label)
+    if delimiter is None:
+        return None
+    if times == [True, False] and fields[1]:
+        return Layout(delimiter, 2, None, 0, None, 1)
+    if times == [False, True, False] and fields[2]:
+        return Layout(delimiter, 3, 0, 1, None, 2)
+    if times in ([True, True], [True, True, True], [True, True, False]):
+        return Layout(delimiter, 3, None, 0, 1, 2)  # a label that is a number, or none
+    if times == [False, True, True, True]:
+        return Layout(delimiter, 4, 0, 1, 2, 3)
+    if n_fields <= 2 and fields[0].lower().endswith(_AUDIO_ENDINGS):
+        return Layout(delimiter, 5, 0, 2, 3, 4)
+    return None
+
+
+def _is_frequency(line: str) -> bool:
+    """Whether a line gives the frequencies of the label above it."""
+    return line.startswith("\\\t")
+
+
+def _lines(text: Text) -> list[str]:
+    """The lines, those of frequencies blank."""
+    return ["" if _is_frequency(line) else line for line in text.lines]
+
+
+def _quotes(layout: Layout) -> bool:
+    """Audacity and TUT's tools take quotation marks between tabs for characters."""
+    return layout.delimiter in (",", ";")
+
+
+def _times(text: Text, layout: Layout) -> list[str]:
+    columns = [layout.onset] if layout.offset is None else [layout.onset, layout.offset]
+    rows = split_lines(text.lines[:_SNIFFED], layout.delimiter, quotes=_quotes(layout))
+    return [fields[i] for _, fields in rows for i in columns if i < len(fields)]
+
+
+def dump_tut(events: Mapping[str, Iterable[Event]]) -> str:
+    """The list of TUT with file names: ``file onset offset label``, tab separated."""
+    lines: list[str] = []
+    for filename, of_file in events.items():
+        rows = ["\t".join((filename, *times_of(event), event.label)) for event in of_file]
+        lines += rows or [filename]
+    return "".join(line + "\n" for line in lines)
+
+
+def dump_audacity(events: Mapping[str, Iterable[Event]]) -> str:
+    """An Audacity label track; of one recording."""
+    (of_file,) = events.values()
+    return "".join("\t".join((*times_of(event), event.label)) + "\n" for event in of_file)
