@@ -84,10 +84,50 @@ def test_missing_audio_is_listed(tmp_path: Path) -> None:
         load_set(root)
 
     message = str(raised.value)
-    assert message.startswith("2 of 4 annotated recordings are missing")
+    assert "1 of 2 annotated recordings of the train split are missing" in message
+    assert "1 of 1 annotated recordings of the test split are missing" in message
     assert str(root / "audio" / "b.wav") in message
     assert str(root / "audio" / "d.wav") in message
     assert "a.wav" not in message
+
+
+def test_missing_audio_is_left_out_where_the_user_wants_that(tmp_path: Path) -> None:
+    root = write_set(tmp_path)
+    (root / "audio" / "b.wav").unlink()
+
+    data = load_set(root, strict=False)
+
+    assert [recording.name for recording in data.splits["train"]] == ["a.wav"]
+    (root / "audio" / "a.wav").unlink()
+    with pytest.raises(DataError, match="2 of 2 annotated recordings"):
+        load_set(root, strict=False)  # nothing would be left
+
+
+def test_all_faults_of_annotations_and_audio_come_in_one_message(tmp_path: Path) -> None:
+    table = {
+        "a.wav": [Event(0.1, 0.2, "dog"), Event(5.0, 6.0, "dog")],
+        "b.wav": [Event(0.2, 3.0, "cat")],
+        "e.wav": [Event(0.1, 0.2, "dog")],
+    }
+    root = write_set(tmp_path, {**SMALL, "train": table})
+    (root / "audio" / "e.wav").write_text("no audio at all")
+    with (root / "test.tsv").open("a") as file:
+        file.write("d.wav\tsoon\tlater\tdog\nd.wav\t0.1\t0.2\twhale\n")
+
+    with pytest.raises(DataError) as raised:
+        load_set(root)
+
+    message = str(raised.value)
+    for part in (
+        "line 3: a.wav lasts 0.500 s, but dog is annotated at 5.000 s",
+        "line 4: b.wav lasts 0.500 s, but cat is annotated to 3.000 s",
+        "line 5: " + str(root / "audio" / "e.wav") + ": cannot be read as audio",
+        "line 3: onset 'soon'",
+        "line 4: the test annotations hold whale",
+        "data.strict=false",
+    ):
+        assert part in message, part
+    assert len(load_set(root, strict=False).splits["train"]) == 2
 
 
 def test_a_label_that_training_lacks_is_refused_unless_classes_are_named(tmp_path: Path) -> None:
@@ -201,22 +241,24 @@ def test_an_event_after_the_end_of_its_recording_is_refused(tmp_path: Path) -> N
     table = {"a.wav": [Event(0.1, 0.2, "dog"), Event(100.0, 200.0, "dog")]}
     root = write_set(tmp_path, {**SMALL, "train": table})
 
-    with pytest.raises(DataError, match=r"a\.wav: lasts 0\.500 s, but dog is annotated at 100"):
+    with pytest.raises(DataError, match=r"a\.wav lasts 0\.500 s, but dog is annotated at 100"):
         load_set(root)
 
 
-def test_an_event_that_outlasts_its_recording_is_cut_at_its_end(
+def test_an_event_that_outlasts_its_recording_is_refused_or_cut_at_its_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     table = {"a.wav": [Event(0.2, 9.0, "dog")], "b.wav": [Event(0.2, 0.51, "dog")]}
     root = write_set(tmp_path, {**SMALL, "train": table, "validation": {"c.wav": []}})
 
-    data = load_set(root)
+    with pytest.raises(DataError, match=r"a\.wav lasts 0\.500 s, but dog is annotated to 9\.000"):
+        load_set(root)
+    data = load_set(root, strict=False)
 
     assert [recording.events for recording in data.splits["train"]] == [
         (Event(0.2, 0.5, "dog"),)
     ] * 2
-    assert "a.wav: lasts 0.500 s" in caplog.text
+    assert "a.wav lasts 0.500 s" in caplog.text
     assert "b.wav" not in caplog.text  # 10 ms are rounding
 
 

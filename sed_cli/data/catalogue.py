@@ -1,0 +1,267 @@
+"""Who is in which split: recordings with their events, checked, before any sample is read."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sed_cli.audio import duration_s
+from sed_cli.data.annotations import Event, Fault, check_faults
+from sed_cli.data.cache import cache_root
+from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
+from sed_cli.data.soundscapes import SoundscapeSettings, write_soundscapes
+from sed_cli.errors import DataError
+from sed_cli.schema import SPLITS, AnnotatedConfig, DataConfig, SoundscapesConfig, SplitConfig
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 10
+_SLACK_S = 0.1  # annotations may pass the end of a recording by rounding, not by more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A recording of a split, with its events of the classes in question.
+
+    Args:
+        name: as the set writes it.
+        path: of the audio.
+        duration_s: its length in seconds.
+        events: in order of onset; none begins or ends after the recording.
+    """
+
+    name: str
+    path: Path
+    duration_s: float
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """The splits that were asked for, with the classes they share."""
+
+    classes: tuple[str, ...]
+    splits: dict[str, list[Entry]]
+
+
+def make_catalogue(
+    data: DataConfig, *, splits: Sequence[str] = SPLITS, classes: Sequence[str] | None = None
+) -> Catalogue:
+    """List the recordings of a set and their events; generate the set where needed.
+
+    Args:
+        data: the set.
+        splits: those wanted; one that the set does not have is left out.
+        classes: labels to detect, of a detector that is there already; ``None``: those that
+            ``data.classes`` or the set names, else those of the training split, sorted.
+
+    Raises:
+        DataError: for missing or unreadable audio, faults in annotations, or labels that no class
+            stands for; all faults in one message. With ``data.strict=false`` those that can be
+            repaired are, and said as warnings.
+    """
+    described = _generate(data) if isinstance(data, SoundscapesConfig) else data
+    assert isinstance(described, AnnotatedConfig)
+    alone = classes is None and described.classes is None and "train" not in splits
+    listing = _list_annotated(described, [*splits, "train"] if alone else splits)
+    chosen = classes or described.classes or listing.classes
+    labels = tuple(chosen or _training_labels(listing))
+    wanted = {name: listed for name, listed in listing.splits.items() if name in splits}
+    faults = list(listing.faults)
+    if not chosen:
+        faults += _unknown_labels(wanted, labels)
+    entries = {name: _look_at(name, listed, labels, faults) for name, listed in wanted.items()}
+    check_faults(faults, strict=described.strict)
+    if classes is None and "train" in wanted:
+        _refuse_nothing_to_learn(wanted["train"], labels)
+    if classes is not None:
+        _compare_labels(wanted, labels)
+    return Catalogue(classes=labels, splits=entries)
+
+
+def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
+    """Write the soundscapes unless they are there, and describe them as an annotated set."""
+    names = {field.name for field in fields(SoundscapeSettings)}
+    values = {key: value for key, value in asdict(data).items() if key in names}
+    if data.classes is None:
+        del values["classes"]  # all there are
+    settings = SoundscapeSettings(**values)
+    folder = cache_root(data.cache_dir) / "soundscapes" / settings.fingerprint()
+    if not folder.is_dir():
+        total = data.n_train + data.n_validation + data.n_test
+        log.info("generating %d soundscapes of %g s in %s", total, data.duration_s, folder)
+        with tqdm(total=total, desc="soundscapes", unit="file", leave=False, disable=None) as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.update(done - bar.n)
+
+            write_soundscapes(folder, settings, progress=progress)
+    return AnnotatedConfig(
+        sequence_length=data.sequence_length,
+        cache_dir=data.cache_dir,
+        root=str(folder),
+        train=SplitConfig("train.tsv", "audio/train"),
+        validation=SplitConfig("validation.tsv", "audio/validation"),
+        test=SplitConfig("test.tsv", "audio/test"),
+        classes=list(settings.classes),
+    )
+
+
+def _list_annotated(data: AnnotatedConfig, splits: Sequence[str]) -> Listing:
+    """List the splits of a set whose splits have annotations of their own."""
+    folder = Path(data.root).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"data.root={data.root}: no such folder")
+    reading = Reading(
+        columns=data.columns,
+        event_duration_s=data.event_duration_s,
+        soft_threshold=data.soft_threshold,
+    )
+    listed: dict[str, list[Listed]] = {}
+    faults: list[Fault] = []
+    for name in splits:
+        split: SplitConfig | None = getattr(data, name)
+        if split is not None:
+            listed[name], found = list_recordings(
+                folder / split.annotations, folder / split.audio, reading
+            )
+            faults += found
+    return Listing(splits=listed, faults=tuple(faults))
+
+
+# ------------------------------------------------------------------------------- labels
+
+
+def _training_labels(listing: Listing) -> list[str]:
+    if "train" not in listing.splits:
+        raise DataError("the set has no training split: name its labels with data.classes")
+    return sorted(_labels_of(listing.splits["train"]))
+
+
+def _labels_of(listed: Iterable[Listed]) -> set[str]:
+    return {label for one in listed for label in one.labels}
+
+
+def _unknown_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> list[Fault]:
+    """Name labels that the training annotations do not have, each where it stands first."""
+    faults = []
+    for split, listed in splits.items():
+        seen: Counter[str] = Counter()
+        first: dict[str, tuple[Path, int | None]] = {}
+        for one in listed:
+            for row in one.rows:
+                if row.event is not None and row.event.label not in classes:
+                    seen[row.event.label] += 1
+                    first.setdefault(row.event.label, (one.annotations, row.line))
+        for label in sorted(seen):
+            often = f" ({seen[label]} times)" if seen[label] > 1 else ""
+            faults.append(
+                Fault(
+                    *first[label],
+                    f"the {split} annotations hold {label}{often}, which the training annotations "
+                    f"do not; choose with data.classes=[...]",
+                    "the label is passed over",
+                )
+            )
+    return faults
+
+
+def _refuse_nothing_to_learn(listed: Sequence[Listed], classes: Sequence[str]) -> None:
+    found = _labels_of(listed)
+    if not found:
+        raise DataError("the training annotations hold no event: there is nothing to learn")
+    if not found & set(classes):
+        raise DataError(
+            f"data.classes={list(classes)}: the training annotations hold none of these, "
+            f"but {', '.join(sorted(found))}"
+        )
+
+
+def _compare_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> None:
+    """Say which labels a trained detector does not know; refuse a set that it knows none of."""
+    for split, listed in splits.items():
+        found = _labels_of(listed)
+        if found and not found & set(classes):
+            raise DataError(
+                f"the {split} annotations hold {', '.join(sorted(found))}, but the detector knows "
+                f"{', '.join(classes)} only: nothing could be compared"
+            )
+        if unknown := sorted(found - set(classes)):
+            log.warning("%s: passed over, unknown to the detector: %s", split, ", ".join(unknown))
+
+
+# -------------------------------------------------------------------------------- audio
+
+
+def _look_at(
+    split: str, listed: Sequence[Listed], classes: Sequence[str], faults: list[Fault]
+) -> list[Entry]:
+    """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
+    missing = [one for one in listed if one.problem or not one.audio.is_file()]
+    faults += _missing_audio(split, missing, len(listed))
+    left_out = {id(one) for one in missing}
+    entries = []
+    for one in listed:
+        if id(one) in left_out:
+            continue
+        try:
+            length_s = duration_s(one.audio)
+        except DataError as error:
+            line = one.rows[0].line if one.rows else None
+            faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
+            continue
+        events = _within(one, length_s, faults)
+        entries.append(
+            Entry(
+                name=one.name,
+                path=one.audio,
+                duration_s=length_s,
+                events=tuple(sorted(event for event in events if event.label in classes)),
+            )
+        )
+    return entries
+
+
+def _missing_audio(split: str, missing: Sequence[Listed], n_listed: int) -> list[Fault]:
+    if not missing:
+        return []
+    shown = [one.problem or str(one.audio) for one in missing[:_SHOWN]]
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    return [
+        Fault(
+            missing[0].annotations,
+            missing[0].rows[0].line if missing[0].rows else None,
+            f"{len(missing)} of {n_listed} annotated recordings of the {split} split are missing: "
+            f"{', '.join(shown)}{more}; check data.{split}.audio",
+            None if len(missing) == n_listed else "they are left out",
+        )
+    ]
+
+
+def _within(one: Listed, length_s: float, faults: list[Fault]) -> list[Event]:
+    """Cut a recording's events at its end; more than rounding beyond it is a fault."""
+    events = []
+    for row in one.rows:
+        event = row.event
+        if event is None:
+            continue
+        beyond_s = (event.onset_s if event.onset_s >= length_s else event.offset_s) - length_s
+        if beyond_s >= _SLACK_S:
+            outside = event.onset_s >= length_s
+            faults.append(
+                Fault(
+                    one.annotations,
+                    row.line,
+                    f"{one.name} lasts {length_s:.3f} s, but {event.label} is annotated "
+                    f"{f'at {event.onset_s:.3f}' if outside else f'to {event.offset_s:.3f}'} s",
+                    "the event is dropped" if outside else "it is cut there",
+                )
+            )
+        if event.onset_s < length_s:
+            events.append(event._replace(offset_s=min(event.offset_s, length_s)))
+    return events

@@ -1,0 +1,250 @@
+"""Which recordings a set lists, before their audio is looked at: annotations matched with files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row, read_annotations
+from sed_cli.errors import DataError
+
+AUDIO_ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc"}
+AUDIO_ENDINGS |= {".au", ".caf", ".w64", ".rf64"}
+ANNOTATION_ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
+ANNOTATION_ENDINGS |= {known.ending for known in FORMATS.values()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A recording as its set lists it.
+
+    Args:
+        name: as the set writes it; unique within a split.
+        audio: where it should lie; whether it does is checked later.
+        annotations: the file that its events stand in: what faults name.
+        rows: of that file.
+        problem: why it is not known where it lies; empty where it is.
+    """
+
+    name: str
+    audio: Path
+    annotations: Path
+    rows: tuple[Row, ...]
+    problem: str = ""
+
+    @property
+    def labels(self) -> set[str]:
+        """Labels of its events."""
+        return {row.event.label for row in self.rows if row.event is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The splits of a set, and all faults found while listing them.
+
+    Args:
+        splits: recordings by split.
+        faults: of annotations; raised or repaired together with those of the audio.
+        classes: labels that the set itself names, in its order; None: those of its training split.
+    """
+
+    splits: dict[str, list[Listed]]
+    faults: tuple[Fault, ...] = ()
+    classes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How annotations are read; see :func:`.read_annotations`."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    event_duration_s: float | None = None
+    soft_threshold: float = 0.5
+
+    def read(self, path: Path) -> Annotations:
+        """Read one file."""
+        return read_annotations(
+            path,
+            columns=self.columns,
+            event_duration_s=self.event_duration_s,
+            soft_threshold=self.soft_threshold,
+        )
+
+
+class Match(NamedTuple):
+    """Where a recording lies, or why that is not known."""
+
+    path: Path
+    problem: str = ""
+
+
+class AudioFolder:
+    """Finds recordings by the names that annotations give them.
+
+    A name is a path below the folder; where there is none such, a file of that name anywhere below
+    it, with or without an ending: data sets unzip into folders that their tables do not know of.
+
+    Raises:
+        DataError: if there is no such folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder of recordings")
+        self.folder = folder
+
+    def find(self, name: str) -> Match:
+        """Return where ``name`` lies; a path that does not exist where it lies nowhere."""
+        exact = self.folder / name
+        if exact.is_file():
+            return Match(exact)
+        base = name.replace("\\", "/").rsplit("/", 1)[-1]
+        ways = ((self._by_name, base), (self._by_stem, base), (self._by_stem, _stem(base)))
+        for index, key in ways:
+            found = index.get(key.lower(), [])
+            if len(found) == 1:
+                return Match(found[0])
+            if found:
+                places = ", ".join(str(path.relative_to(self.folder)) for path in found[:3])
+                return Match(exact, f"{name} may be any of {places}")
+        return Match(exact)
+
+    def find_annotated(self, annotations: Path) -> Match:
+        """Return the recording that a file of annotations without file names belongs to.
+
+        That is the one of the same name but for the ending; else the one whose name the file's
+        begins with, as in ``x.Table.1.selections.txt`` or ``x_labels.txt`` for ``x.wav``.
+        """
+        stem = annotations.stem
+        while stem:
+            found = self._by_stem.get(stem.lower(), [])
+            near = [path for path in found if path.parent == annotations.parent]
+            if len(near or found) == 1:
+                return Match((near or found)[0])
+            if found:
+                return Match(self.folder / stem, f"{annotations.name} may belong to several files")
+            cut = max(stem.rfind("."), stem.rfind("_"))
+            stem = stem[:cut] if cut > 0 else ""
+        return Match(self.folder / annotations.stem, f"no recording is called {annotations.stem}")
+
+    def relative(self, path: Path) -> str:
+        """Return the name of a recording in this folder."""
+        return path.relative_to(self.folder).as_posix()
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """All recordings below the folder, sorted; hidden files and folders are passed over."""
+        found = []
+        for parent, folders, names in os.walk(self.folder, followlinks=True):
+            folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+            found += [
+                Path(parent) / name
+                for name in sorted(names)
+                if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_ENDINGS
+            ]
+        return tuple(found)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        return _index(self.paths, lambda path: path.name)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[Path]]:
+        return _index(self.paths, lambda path: path.stem)
+
+
+def list_recordings(
+    annotations: Path, audio: Path, reading: Reading
+) -> tuple[list[Listed], list[Fault]]:
+    """List the recordings of a split, or of a set without splits.
+
+    Args:
+        annotations: a file, or a folder of files: one a recording, matched by name, or tables that
+            name their files.
+        audio: folder of the recordings.
+        reading: how the annotations are read.
+
+    Returns:
+        Recordings in the order of the annotations, and the faults found on the way.
+
+    Raises:
+        DataError: if a path is missing, or a folder holds no annotations.
+    """
+    folder = AudioFolder(audio)
+    if not annotations.is_dir():
+        read = reading.read(annotations)
+        return list(_list_file(read, folder)), list(read.faults)
+    listed: dict[str, Listed] = {}
+    faults: list[Fault] = []
+    for path in annotation_files(annotations):
+        if path.stem.lower() in _NO_ANNOTATIONS:
+            continue
+        read = reading.read(path)
+        faults += read.faults
+        for one in _list_file(read, folder):
+            if (other := listed.get(one.name)) is not None:
+                faults.append(
+                    Fault(
+                        path,
+                        None,
+                        f"{one.name} is annotated in {other.annotations.name} already",
+                        "the file is passed over",
+                    )
+                )
+            else:
+                listed[one.name] = one
+    if not listed and not faults:
+        endings = ", ".join(sorted(ANNOTATION_ENDINGS))
+        raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
+    return list(listed.values()), faults
+
+
+def annotation_files(folder: Path) -> list[Path]:
+    """Files below ``folder`` that may hold annotations, by their ending; sorted."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in ANNOTATION_ENDINGS
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+_NO_ANNOTATIONS = frozenset({"readme", "license", "licence", "changelog", "credits", "about"})
+
+
+def _list_file(read: Annotations, folder: AudioFolder) -> Iterator[Listed]:
+    """Match what one file annotates with recordings."""
+    if not read.names_files:
+        path, problem = folder.find_annotated(read.path)
+        yield Listed(
+            name=folder.relative(path),
+            audio=path,
+            annotations=read.path,
+            rows=read.rows,
+            problem=problem,
+        )
+        return
+    rows: dict[str, list[Row]] = {}
+    for row in read.rows:
+        rows.setdefault(row.filename, []).append(row)
+    for name, of_file in rows.items():
+        path, problem = folder.find(name)
+        yield Listed(
+            name=name, audio=path, annotations=read.path, rows=tuple(of_file), problem=problem
+        )
+
+
+def _index(paths: Sequence[Path], key: Callable[[Path], str]) -> dict[str, list[Path]]:
+    index: dict[str, list[Path]] = {}
+    for path in paths:
+        index.setdefault(key(path).lower(), []).append(path)
+    return index
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem if Path(name).suffix.lower() in AUDIO_ENDINGS else name
