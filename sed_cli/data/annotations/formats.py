@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.jams import dump_jams, fits_jams, read_jams
 from sed_cli.data.annotations.lists import (
     dump_audacity,
     dump_tut,
@@ -15,7 +16,9 @@ from sed_cli.data.annotations.lists import (
     fits_tut,
     read_list,
 )
+from sed_cli.data.annotations.raven import dump_raven, fits_raven, read_raven
 from sed_cli.data.annotations.rows import ReadOptions
+from sed_cli.data.annotations.rttm import dump_rttm, fits_rttm, read_rttm
 from sed_cli.data.annotations.tables import dump_table, fits_csv, fits_desed, read_table
 from sed_cli.data.annotations.text import Text, read_text
 from sed_cli.errors import DataError
@@ -51,6 +54,33 @@ FORMATS: dict[str, AnnotationFormat] = {
             fits=fits_desed,
             read=read_table,
             dump=partial(dump_table, delimiter="\t"),
+        ),
+        AnnotationFormat(
+            name="jams",
+            about="JAMS: JSON of one recording",
+            ending=".jams",
+            names_files=False,
+            fits=fits_jams,
+            read=read_jams,
+            dump=dump_jams,
+        ),
+        AnnotationFormat(
+            name="rttm",
+            about="RTTM: SPEAKER lines with onset and duration; files by name without ending",
+            ending=".rttm",
+            names_files=True,
+            fits=fits_rttm,
+            read=read_rttm,
+            dump=dump_rttm,
+        ),
+        AnnotationFormat(
+            name="raven",
+            about="Raven's selection table, also BirdNET's",
+            ending=".selections.txt",
+            names_files=True,
+            fits=fits_raven,
+            read=read_raven,
+            dump=dump_raven,
         ),
         AnnotationFormat(
             name="csv",

@@ -11,7 +11,7 @@ from sed_cli.data.annotations.text import Text
 
 _DROPPED = "the row is dropped"
 _TOUCHING_S = 1e-6  # soft segments nearer than this follow one another
-_END_DIGITS = 9  # of a sum of onset and duration: what is finer is floating point's
+END_DIGITS = 9  # of a sum of onset and duration: what is finer is floating point's
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class RowCollector:
         units_s: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         self.path: Path = text.path
+        self.place = ""  # what stands before the messages of faults, where there are no lines
         self.rows: list[Row] = []
         self.faults: list[Fault] = list(text.faults)
         self._options = options
@@ -58,7 +59,7 @@ class RowCollector:
 
     def fault(self, line: int | None, message: str, repair: str | None = _DROPPED) -> None:
         """Keep a fault; unless said otherwise its row is left out."""
-        self.faults.append(Fault(self.path, line, message, repair))
+        self.faults.append(Fault(self.path, line, self.place + message, repair))
 
     def empty(self, filename: str, line: int | None = None) -> None:
         """Take a row that says that a recording has no events."""
@@ -75,8 +76,8 @@ class RowCollector:
             empty = f"onset {onset!r}, {what} {end!r}, label {label!r}: one is empty"
             return self.fault(line, empty)
         try:
-            onset_s = self._seconds(onset, self._onset_unit_s)
-            end_s = self._seconds(end, self._end_unit_s) if end else None
+            onset_s = self.seconds(onset, self._onset_unit_s)
+            end_s = self.seconds(end, self._end_unit_s) if end else None
         except ValueError:
             return self.fault(line, self._no_number(onset, end))
         return self.add_times(line, filename, onset_s, end_s, label)
@@ -88,7 +89,7 @@ class RowCollector:
         if end_s is None:
             offset_s = onset_s
         elif self._lasting:
-            offset_s = round(onset_s + end_s, _END_DIGITS)
+            offset_s = round(onset_s + end_s, END_DIGITS)
         else:
             offset_s = end_s
         if not (0 <= onset_s < offset_s < math.inf):
@@ -98,7 +99,7 @@ class RowCollector:
     def is_active(self, line: int | None, filename: str, soft_label: str) -> bool:
         """Whether a soft label, from 0 to 1, is above the threshold; its recording is kept."""
         try:
-            value = self._seconds(soft_label, 1.0)
+            value = self.seconds(soft_label)
         except ValueError:
             value = math.nan
         if value > self._options.soft_threshold and value <= 1:
@@ -110,8 +111,9 @@ class RowCollector:
             self.empty(filename, line)
         return False
 
-    def finish(self, format: str, *, names_files: bool) -> Annotations:
+    def finish(self, format: str, *, names_files: bool, may_be_empty: bool = False) -> Annotations:
         """The annotations, with the faults in order of their lines."""
+        self.place = ""
         if self._lines_of_points:
             n_points, first = len(self._lines_of_points), self._lines_of_points[0]
             where = "" if first is None else f", the first in line {first}"
@@ -121,10 +123,10 @@ class RowCollector:
             )
             self.fault(None, message, None)
         if not self.rows and not self.faults:
-            if names_files:
-                self.fault(None, "no rows", None)
-            else:
+            if not names_files:
                 self.empty(self.path.stem)
+            elif not may_be_empty:
+                self.fault(None, "no rows", None)
         self.faults.sort(key=lambda fault: fault.line or 0)
         return Annotations(
             path=self.path,
@@ -144,13 +146,18 @@ class RowCollector:
         self.rows.append(Row(filename, event, line))
         return None
 
-    def _seconds(self, text: str, unit_s: float) -> float:
+    def seconds(self, text: str, unit_s: float = 1.0) -> float:
+        """Read a number in a unit of time.
+
+        Raises:
+            ValueError: if it is none.
+        """
         if self._decimal_comma:
             text = text.replace(",", ".")
         if "_" in text:  # Python's, not a number's
             raise ValueError(text)
         time = float(text)
-        return time if unit_s == 1.0 else round(time * unit_s, _END_DIGITS)
+        return time if unit_s == 1.0 else round(time * unit_s, END_DIGITS)
 
     def _no_number(self, onset: str, end: str) -> str:
         what = "duration" if self._lasting else "offset"
@@ -181,7 +188,7 @@ class RowCollector:
             if self._options.event_duration_s is None:
                 self._lines_of_points.append(line)
             else:
-                offset_s = round(onset_s + self._options.event_duration_s, _END_DIGITS)
+                offset_s = round(onset_s + self._options.event_duration_s, END_DIGITS)
                 self._keep(line, filename, Event(onset_s, offset_s, label))
         elif self._lasting:
             self.fault(line, f"{times}: expected a duration above 0")

@@ -16,12 +16,12 @@ from sed_cli.errors import DataError
 
 COLUMNS = ("filename", "onset", "offset", "event_label")
 
-# What else columns are called, the surest name first, in the spelling of _plain.
+# What else columns are called, the surest name first, in the spelling of plain_name.
 SYNONYMS: dict[str, str] = {
     "filename": (
         "filename file fname file_name audio_filename audio_file audio_file_name begin_file "
-        "sound_file soundfile wav_file wav recording slice_file_name clip clip_name filepath "
-        "file_path audio_filepath audio_path path audio segment_id uri"
+        "in_file sound_file soundfile wav_file wav recording slice_file_name clip clip_name "
+        "filepath file_path audio_filepath audio_path path audio segment_id uri"
     ),
     "onset": (
         "onset start start_time begin begin_time onset_time event_onset event_start starttime "
@@ -34,8 +34,8 @@ SYNONYMS: dict[str, str] = {
     "duration": "duration event_duration dur length",
     "event_label": (
         "event_label label event_class sound_event sound_class class_label class_name class "
-        "category annotation species common_name species_name species_code call_type "
-        "event_type event type tag text"
+        "category annotation species common_name scientific_name species_name species_code "
+        "call_type event_type event type tag tag_1 text"
     ),
     "soft_label": "soft_label softlabel soft_labels",
 }
@@ -85,24 +85,25 @@ def _parse_header(number: int, line: str, delimiter: str, columns: Mapping[str, 
     index: dict[str, int] = {}
     units_s: dict[str, float] = {}
     if not any(is_number(name) for name in names):
-        plain = [_plain(name) for name in names]
-        for ours, synonyms in SYNONYMS.items():
-            for synonym in synonyms.split():
-                hits = [i for i, (name, _) in enumerate(plain) if name == synonym]
-                if hits and ours not in columns:
-                    index[ours] = hits[0]
-                    break
+        plain = [plain_name(name) for name in names]
+        folded = [name.casefold() for name in names]
         for ours, theirs in columns.items():
-            folded = [name.casefold() for name in names]
             if theirs in names:
                 index[ours] = names.index(theirs)
             elif theirs.casefold() in folded:
                 index[ours] = folded.index(theirs.casefold())
+        free = [i for i in range(len(names)) if i not in index.values()]
+        for ours, synonyms in SYNONYMS.items():
+            for synonym in synonyms.split():
+                hits = [i for i in free if plain[i][0] == synonym]
+                if hits and ours not in columns:
+                    index[ours] = hits[0]
+                    break
         units_s = {ours: plain[i][1] for ours, i in index.items()}
     return Header(number, delimiter, names, index, units_s)
 
 
-def _plain(name: str) -> tuple[str, float]:
+def plain_name(name: str) -> tuple[str, float]:
     """A column's name without its unit, in lower case and with underscores; the unit in seconds."""
     name, unit_s = name.casefold(), 1.0
     match = _UNIT.fullmatch(name)

@@ -1,0 +1,118 @@
+"""JAMS, JSON annotations of one recording: namespaces of sound events, of scaper, tags, segments.
+
+Read and written as plain JSON. The jams package (0.3.5) works, but brings along jsonschema and
+mir_eval, takes more than a second to import, makes an object and a validation of each observation,
+and warns of its own use of jsonschema; of its schema we need five keys.
+
+Schema: https://jams.readthedocs.io/en/stable/jams_structure.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.rows import ReadOptions, RowCollector
+from sed_cli.data.annotations.text import Text
+from sed_cli.errors import DataError
+
+# The first of these that a file has is read: several may say the same in their own ways.
+NAMESPACES = ("scaper", "sound_event", "tag_open", "segment_open", "tag_urbansound", "tag_audioset")
+_VERSION = "0.3.5"  # of the schema that is written
+_DIGITS = 6
+
+
+def fits_jams(text: Text, options: ReadOptions) -> bool:
+    """Whether the text is a JSON object."""
+    return text.content.lstrip().startswith("{")
+
+
+def read_jams(text: Text, options: ReadOptions, format: str) -> Annotations:
+    """Read the events; scaper's background, which lasts for the whole recording, is none."""
+    annotations = _load(text)
+    found = [annotation.get("namespace") for annotation in annotations]
+    chosen = next((namespace for namespace in NAMESPACES if namespace in found), None)
+    collector = RowCollector(text, options, lasting=True)
+    if chosen is None and annotations:
+        names = ", ".join(sorted({str(namespace) for namespace in found}))
+        raise DataError(
+            f"{text.path}: annotations of {names}: expected one of {', '.join(NAMESPACES)}"
+        )
+    stem = text.path.stem
+    for index, annotation in enumerate(annotations):
+        if annotation["namespace"] != chosen:
+            continue
+        for number, observation in enumerate(_observations(annotation.get("data"))):
+            collector.place = f"annotations[{index}].data[{number}]: "
+            _add(collector, stem, observation)
+    return collector.finish(format, names_files=False)
+
+
+def _load(text: Text) -> list[dict[str, Any]]:
+    """The annotations of a JAMS file."""
+    try:
+        content = json.loads(text.content)
+    except ValueError as error:
+        raise DataError(f"{text.path}: broken JSON: {error}") from error
+    annotations = content.get("annotations") if isinstance(content, dict) else None
+    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
+        raise DataError(f"{text.path}: JSON without the list 'annotations' that JAMS has")
+    return annotations
+
+
+def _observations(data: Any) -> Iterator[Any]:
+    """Observations, whether they stand one by one or as a list a key (dense)."""
+    if isinstance(data, dict) and all(isinstance(column, list) for column in data.values()):
+        for values in zip(*data.values(), strict=False):
+            yield dict(zip(data, values, strict=True))
+    elif isinstance(data, list):
+        yield from data
+    else:
+        yield data
+
+
+def _add(collector: RowCollector, stem: str, observation: Any) -> None:
+    if not isinstance(observation, dict):
+        return collector.fault(None, f"{observation!r}: expected time, duration and value")
+    time, duration = observation.get("time"), observation.get("duration")
+    value = observation.get("value")
+    if isinstance(value, dict):
+        if value.get("role") == "background":
+            return None
+        value = value.get("label")
+    if not (isinstance(time, (int, float)) and isinstance(duration, (int, float))):
+        times = f"time {time!r} or duration {duration!r}"
+        return collector.fault(None, f"{times} is no number of seconds")
+    if not (isinstance(value, str) and value.strip()):
+        return collector.fault(None, f"value {value!r}: expected a label")
+    return collector.add_times(None, stem, float(time), float(duration), value.strip())
+
+
+def dump_jams(events: Mapping[str, Iterable[Event]]) -> str:
+    """JAMS of one recording, its events as open tags; these may overlap, as segments may not."""
+    ((name, of_file),) = events.items()
+    observations = [
+        {
+            "time": round(event.onset_s, _DIGITS),
+            "duration": max(round(event.offset_s - event.onset_s, _DIGITS), 10**-_DIGITS),
+            "value": event.label,
+            "confidence": None,
+        }
+        for event in of_file
+    ]
+    annotation = {
+        "annotation_metadata": {"annotation_tools": "sedtf", "data_source": "program"},
+        "namespace": "tag_open",
+        "data": observations,
+        "sandbox": {},
+        "time": 0,
+        "duration": None,
+    }
+    jams = {
+        "annotations": [annotation],
+        "file_metadata": {"title": name, "identifiers": {}, "jams_version": _VERSION},
+        "sandbox": {},
+    }
+    return json.dumps(jams, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,93 @@
+"""Raven's selection tables, also as BirdNET writes them: tab separated, a row a selection and view.
+
+``Begin Time (s)`` counts from the start of all files that were open together, ``File Offset (s)``
+from that of ``Begin File``. Raven takes quotation marks for characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.rows import END_DIGITS, ReadOptions, RowCollector, times_of
+from sed_cli.data.annotations.tables import (
+    check_header,
+    collector_for,
+    find_header,
+    plain_name,
+    table_rows,
+)
+from sed_cli.data.annotations.text import Text
+from sed_cli.errors import DataError
+
+_HEADER = (
+    *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)"),
+    *("Low Freq (Hz)", "High Freq (Hz)", "Begin File", "File Offset (s)", "Annotation"),
+)
+# The band of an event is not known: boxes span what every recording from 8 kHz on has.
+_LOW_HZ, _HIGH_HZ = "0.0", "4000.0"
+# What Raven and BirdNET put behind the recording's name.
+_SUFFIX = re.compile(
+    r"(\.table\.\d+)?(\.birdnet)?\.(selections?(\.table)?|results)$", re.IGNORECASE
+)
+
+
+def fits_raven(text: Text, options: ReadOptions) -> bool:
+    """Whether the text is a table with Raven's names for selections and their times."""
+    header = find_header(text, options.columns)
+    if header is None or header.delimiter != "\t":
+        return False
+    names = {plain_name(name)[0] for name in header.names}
+    return "begin_time" in names and bool(names & {"selection", "view"})
+
+
+def read_raven(text: Text, options: ReadOptions, format: str) -> Annotations:
+    """Read a selection table; of a selection that stands there for several views, one row."""
+    header = find_header(text, options.columns)
+    if header is None:
+        raise DataError(f"{text.path}: no header with columns such as {', '.join(_HEADER)}")
+    check_header(text.path, header, options.columns)
+    collector = collector_for(text, options, header)
+    place = {plain_name(name)[0]: i for i, name in enumerate(header.names)}
+    filename = header.index.get("filename", place.get("begin_path", -1))
+    end = header.index.get("offset", header.index.get("duration", -1))
+    onset, label = header.index["onset"], header.index["event_label"]
+    file_offset, view = place.get("file_offset", -1), place.get("view", -1)
+    stem = _SUFFIX.sub("", text.path.stem)
+    views: dict[tuple[str, ...], str] = {}
+    for number, fields in table_rows(text, header, collector, quotes=False):
+        name = re.split(r"[/\\]", fields[filename])[-1] if filename >= 0 else stem
+        selection = (name, *(fields[i] for i in (place.get("selection", -1), onset, end, label)))
+        if views.setdefault(selection, fields[view]) != fields[view]:
+            continue
+        if fields[file_offset]:
+            fields[onset], fields[end] = _in_file(
+                collector, fields[file_offset], fields[onset], fields[end]
+            )
+        collector.add(number, name, fields[onset], fields[end], fields[label])
+    if not collector.rows and not collector.faults:
+        collector.empty(stem)
+        filename = -1
+    return collector.finish(format, names_files=filename >= 0)
+
+
+def _in_file(collector: RowCollector, file_offset: str, onset: str, end: str) -> tuple[str, str]:
+    """Begin and end counted from the start of the file; as they are where one is no number."""
+    try:
+        onset_s, end_s = collector.seconds(onset), collector.seconds(end)
+        file_onset_s = collector.seconds(file_offset)
+    except ValueError:
+        return onset, end
+    return repr(file_onset_s), repr(round(file_onset_s + end_s - onset_s, END_DIGITS))
+
+
+def dump_raven(events: Mapping[str, Iterable[Event]]) -> str:
+    """A selection table; recordings without events do not stand in it."""
+    lines = ["\t".join(_HEADER)]
+    for name, of_file in events.items():
+        for event in of_file:
+            onset, offset = times_of(event)
+            selection = (str(len(lines)), "Spectrogram 1", "1", onset, offset)
+            lines.append("\t".join((*selection, _LOW_HZ, _HIGH_HZ, name, onset, event.label)))
+    return "".join(line + "\n" for line in lines)

@@ -1,0 +1,84 @@
+"""RTTM, NIST's rich transcription time marks: ``SPEAKER`` lines of ten fields.
+
+``SPEAKER file channel onset duration <NA> <NA> label <NA> <NA>``, separated by white space, so that
+neither names nor labels can hold any; ``file`` is a file name without folder and ending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+
+from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.rows import ReadOptions, RowCollector
+from sed_cli.data.annotations.text import Text
+from sed_cli.errors import DataError
+
+_COMMENTS = (";", "#")
+_N_FIELDS = 10
+_LABEL = 7
+_NOTHING = "<NA>"
+# Marks of speech transcripts that stand beside SPEAKER lines and tell nothing of events.
+_OTHER_TYPES = (
+    *("SEGMENT", "NOSCORE", "NO_RT_METADATA", "LEXEME", "NON-LEX", "NON-SPEECH", "FILLER", "EDIT"),
+    *("IP", "SU", "CB", "A/P", "SPKR-INFO"),
+)
+
+
+def fits_rttm(text: Text, options: ReadOptions) -> bool:
+    """Whether the first line that is no comment is one of RTTM; by its ending if there is none."""
+    for line in text.lines:
+        fields = line.split()
+        if fields and not fields[0].startswith(_COMMENTS):
+            return len(fields) > _LABEL and fields[0] in ("SPEAKER", *_OTHER_TYPES)
+    return text.path.suffix.lower() == ".rttm"
+
+
+def read_rttm(text: Text, options: ReadOptions, format: str) -> Annotations:
+    """Read ``SPEAKER`` lines; recordings without events do not stand in RTTM."""
+    collector = RowCollector(text, options, lasting=True)
+    for number, line in enumerate(text.lines, start=1):
+        fields = line.split()
+        if not fields or fields[0].startswith(_COMMENTS) or fields[0] in _OTHER_TYPES:
+            continue
+        if fields[0] != "SPEAKER":
+            collector.fault(number, f"begins with {fields[0]!r}, which is no type of RTTM")
+        elif len(fields) <= _LABEL:
+            collector.fault(number, f"{len(fields)} fields, but RTTM has {_N_FIELDS}")
+        else:
+            # Careless writers leave blanks in labels; confidence and lookahead come last.
+            last = max(_LABEL + 1, len(fields) - 2) if len(fields) > _N_FIELDS else _LABEL + 1
+            label = " ".join(fields[_LABEL:last]).replace(_NOTHING, "")
+            collector.add(number, fields[1], fields[3], fields[4], label)
+    return collector.finish(format, names_files=True, may_be_empty=True)
+
+
+def dump_rttm(events: Mapping[str, Iterable[Event]]) -> str:
+    """``SPEAKER`` lines; white space in names and labels becomes an underscore."""
+    files = _joined({name: PurePath(name).stem for name in events}, "file names")
+    events = {files[name]: list(of_file) for name, of_file in events.items()}
+    labels = {event.label: event.label for of_file in events.values() for event in of_file}
+    labels = _joined(labels, "labels")
+    lines: list[str] = []
+    for name, of_file in events.items():
+        for event in of_file:
+            duration_s = max(round(event.offset_s, 6) - round(event.onset_s, 6), 1e-6)
+            lines.append(
+                f"SPEAKER {name} 1 {event.onset_s:.6f} {duration_s:.6f} {_NOTHING} {_NOTHING} "
+                f"{labels[event.label]} {_NOTHING} {_NOTHING}\n"
+            )
+    return "".join(lines)
+
+
+def _joined(texts: Mapping[str, str], what: str) -> dict[str, str]:
+    """Replace white space by underscores, and refuse what would then be the same."""
+    joined = {text: "_".join(short.split()) for text, short in texts.items()}
+    owners: dict[str, str] = {}
+    for text, short in joined.items():
+        if short in owners:
+            raise DataError(
+                f"the {what} {owners[short]!r} and {text!r} are both {short!r} in RTTM, which has "
+                f"neither blanks nor endings; rename one or choose another format"
+            )
+        owners[short] = text
+    return joined
