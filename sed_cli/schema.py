@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar, cast
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that the user must give
+# What a table of annotations may hold; data.columns says how a table calls them.
+COLUMNS = ("filename", "onset", "offset", "duration", "event_label", "soft_label")
 
 T = TypeVar("T")
 
@@ -158,7 +160,7 @@ class AnnotatedConfig(DataConfig):
     validation: SplitConfig | None = field(default_factory=lambda: SplitConfig("validation.tsv"))
     test: SplitConfig | None = field(default_factory=lambda: SplitConfig("test.tsv"))
     classes: list[str] | None = None
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(COLUMNS))
     event_duration_s: float | None = None
     soft_threshold: float = 0.5
     strict: bool = True
@@ -246,8 +248,6 @@ GROUPS: dict[str, dict[str, type]] = {
 }
 
 SPLITS = ("train", "validation", "test")
-# What a table of annotations may hold; data.columns says how a table calls them.
-COLUMNS = ("filename", "onset", "offset", "duration", "event_label", "soft_label")
 
 # ----------------------------------------------------------------- from plain mappings
 
@@ -424,7 +424,7 @@ def _check_annotations(data: AnnotatedConfig) -> list[str]:
     unknown = [ours for ours in data.columns if ours not in COLUMNS]
     faults.require(
         not unknown,
-        f"data.columns names {', '.join(unknown)}: expected {', '.join(COLUMNS)}, each with the "
+        f"data.columns.{' and '.join(unknown)}: expected {', '.join(COLUMNS)}, each with the "
         f"name of its column in the tables, such as data.columns.event_label=species",
     )
     faults.above_zero("data.", data, "event_duration_s")

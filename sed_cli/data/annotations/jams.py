@@ -90,9 +90,15 @@ def _add(collector: RowCollector, stem: str, observation: Any) -> None:
     return collector.add_times(None, stem, float(time), float(duration), value.strip())
 
 
-def dump_jams(events: Mapping[str, Iterable[Event]]) -> str:
-    """JAMS of one recording, its events as open tags; these may overlap, as segments may not."""
+def dump_jams(events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
+    """JAMS of one recording, its events as open tags; these may overlap, as segments may not.
+
+    JAMS asks for the recording's duration: where that is not known it is that of its annotation.
+    """
     ((name, of_file),) = events.items()
+    of_file = list(of_file)
+    last_s = max((event.offset_s for event in of_file), default=0.0)
+    duration_s = round(durations_s.get(name, last_s), _DIGITS)
     observations = [
         {
             "time": round(event.onset_s, _DIGITS),
@@ -108,11 +114,16 @@ def dump_jams(events: Mapping[str, Iterable[Event]]) -> str:
         "data": observations,
         "sandbox": {},
         "time": 0,
-        "duration": None,
+        "duration": duration_s,
     }
     jams = {
         "annotations": [annotation],
-        "file_metadata": {"title": name, "identifiers": {}, "jams_version": _VERSION},
+        "file_metadata": {
+            "title": name,
+            "duration": duration_s,
+            "identifiers": {},
+            "jams_version": _VERSION,
+        },
         "sandbox": {},
     }
     return json.dumps(jams, indent=2, ensure_ascii=False) + "\n"

@@ -6,6 +6,7 @@ Where the numbers stand tells which column is which:
 - ``onset offset label value``, the value a soft label from 0 to 1 (MAESTRO Real);
 - ``onset label`` (Audacity 1.2), and labels whose two times are equal: points in time;
 - ``file onset offset label`` and ``file scene onset offset label``, with anything behind;
+- ``label onset offset`` and ``file label onset offset``;
 - ``file`` or ``file scene``: a recording without events.
 """
 
@@ -74,29 +75,41 @@ def read_list(text: Text, options: ReadOptions, format: str) -> Annotations:
         points=format == "audacity",
         decimal_comma=decimal_comma(_times(text, layout)),
     )
-    stem = text.path.stem
+    n_rows = 0
     for number, fields in split_lines(_lines(text), layout.delimiter, quotes=_quotes(layout)):
-        if layout.delimiter is None:
-            fields[layout.label :] = filter(None, [" ".join(fields[layout.label :])])
-        surplus = len(fields) - layout.n_fields
-        if surplus > 0:
-            message = f"{len(fields)} fields, but most lines have {layout.n_fields}"
-            collector.fault(number, message)
-            continue
-        fields += [""] * (1 - surplus)
-        name = stem if layout.filename is None else fields[layout.filename]
-        if not any(fields[layout.onset :]):
-            collector.add(number, name, "", "", "")
-            continue
-        if layout.soft_label is not None and not collector.is_active(
-            number, name, fields[layout.soft_label]
-        ):
-            continue
-        offset = "" if layout.offset is None else fields[layout.offset]
-        collector.add(number, name, fields[layout.onset], offset, fields[layout.label])
+        if not fields[0].startswith("#") or any(map(is_number, fields)):  # else a comment
+            n_rows += 1
+            _add(collector, layout, number, fields, may_be_header=n_rows == 1)
     if layout.soft_label is not None:
         collector.rows = join_touching(collector.rows)
     return collector.finish(format, names_files=layout.filename is not None)
+
+
+def _add(
+    collector: RowCollector, layout: Layout, line: int, fields: list[str], *, may_be_header: bool
+) -> None:
+    if layout.delimiter is None:
+        fields[layout.label :] = filter(None, [" ".join(fields[layout.label :])])
+    surplus = len(fields) - layout.n_fields
+    # Between tabs there can be no tab of a label, and tables of TUT have more behind at times.
+    if surplus > 0 and not (layout.delimiter == "\t" and layout.filename is not None):
+        message = f"{len(fields)} fields, but most lines have {layout.n_fields}"
+        return collector.fault(line, message)
+    fields += [""] * (1 - surplus)
+    name = collector.path.stem if layout.filename is None else fields[layout.filename]
+    if not any(fields[layout.onset :]):
+        return collector.add(line, name, "", "", "")
+    if may_be_header and fields[layout.onset] and not any(map(is_number, fields)):
+        names = ", ".join(filter(None, fields))
+        return collector.fault(
+            line, f"a header with {names}? Say which column is which with data.columns"
+        )
+    if layout.soft_label is not None and not collector.is_active(
+        line, name, fields[layout.soft_label]
+    ):
+        return None
+    offset = "" if layout.offset is None else fields[layout.offset]
+    return collector.add(line, name, fields[layout.onset], offset, fields[layout.label])
 
 
 def _find_layout(text: Text) -> Layout | None:
@@ -115,9 +128,11 @@ def _find_layout(text: Text) -> Layout | None:
 def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
     n_fields = len(fields)
     times = [is_number(field) for field in fields]
+    is_audio = fields[0].lower().endswith(_AUDIO_ENDINGS)
     for onset in (0, 1, 2):
         label = onset + 2
-        if times[onset : label + 1] == [True, True, False] and fields[label]:
+        expected = [*[False] * onset, True, True, False]
+        if times[: label + 1] == expected and fields[label]:
             filename = 0 if onset else None
             if delimiter is None:
                 return Layout(None, label + 1, filename, onset, onset + 1, label)
@@ -134,7 +149,11 @@ def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
         return Layout(delimiter, 3, None, 0, 1, 2)  # a label that is a number, or none
     if times == [False, True, True, True]:
         return Layout(delimiter, 4, 0, 1, 2, 3)
-    if n_fields <= 2 and fields[0].lower().endswith(_AUDIO_ENDINGS):
+    if times == [False, True, True] and not is_audio:
+        return Layout(delimiter, 3, None, 1, 2, 0)
+    if times == [False, False, True, True]:
+        return Layout(delimiter, 4, 0, 2, 3, 1)
+    if n_fields <= 2 and is_audio:
         return Layout(delimiter, 5, 0, 2, 3, 4)
     return None
 

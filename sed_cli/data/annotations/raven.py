@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import PureWindowsPath
 
 from sed_cli.data.annotations.events import Annotations, Event
 from sed_cli.data.annotations.rows import END_DIGITS, ReadOptions, RowCollector, times_of
@@ -51,13 +52,16 @@ def read_raven(text: Text, options: ReadOptions, format: str) -> Annotations:
     collector = collector_for(text, options, header)
     place = {plain_name(name)[0]: i for i, name in enumerate(header.names)}
     filename = header.index.get("filename", place.get("begin_path", -1))
+    is_path = "filename" not in header.index  # of the machine that the table was made on
     end = header.index.get("offset", header.index.get("duration", -1))
     onset, label = header.index["onset"], header.index["event_label"]
     file_offset, view = place.get("file_offset", -1), place.get("view", -1)
     stem = _SUFFIX.sub("", text.path.stem)
     views: dict[tuple[str, ...], str] = {}
     for number, fields in table_rows(text, header, collector, quotes=False):
-        name = re.split(r"[/\\]", fields[filename])[-1] if filename >= 0 else stem
+        name = fields[filename] if filename >= 0 else stem
+        if is_path:
+            name = PureWindowsPath(name).name  # either slash
         selection = (name, *(fields[i] for i in (place.get("selection", -1), onset, end, label)))
         if views.setdefault(selection, fields[view]) != fields[view]:
             continue

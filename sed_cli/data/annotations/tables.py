@@ -40,7 +40,7 @@ SYNONYMS: dict[str, str] = {
     "soft_label": "soft_label softlabel soft_labels",
 }
 
-_DELIMITERS = ("\t", ",", ";")
+_DELIMITERS = ("\t", ",", ";", None)  # None: any run of white space
 _SNIFFED = 1000  # rows that tell how a file writes its numbers
 _UNIT = re.compile(r"(?P<name>.*?)[\s_.]*[\s_(\[](?P<unit>[a-zµ]+)[)\]]?")
 _UNITS_S = {
@@ -60,7 +60,7 @@ class Header:
     """
 
     line: int
-    delimiter: str
+    delimiter: str | None
     names: list[str]
     index: dict[str, int]
     units_s: dict[str, float]
@@ -73,14 +73,17 @@ def find_header(text: Text, columns: Mapping[str, str]) -> Header | None:
             continue
         found = [_parse_header(number, line, delimiter, columns) for delimiter in _DELIMITERS]
         best = max(found, key=lambda header: len(header.index))
-        if len(best.index) > 1 or (best.index and columns):
+        is_comment = line.startswith("#")
+        if is_comment and {"onset", "event_label"} <= best.index.keys():
             return best
-        if not line.startswith("#"):
-            return None
+        if not is_comment:
+            return best if len(best.index) > 1 or (best.index and columns) else None
     return None
 
 
-def _parse_header(number: int, line: str, delimiter: str, columns: Mapping[str, str]) -> Header:
+def _parse_header(
+    number: int, line: str, delimiter: str | None, columns: Mapping[str, str]
+) -> Header:
     names = next(split_lines([line.removeprefix("#")], delimiter, quotes=True), (0, []))[1]
     index: dict[str, int] = {}
     units_s: dict[str, float] = {}
@@ -99,6 +102,8 @@ def _parse_header(number: int, line: str, delimiter: str, columns: Mapping[str, 
                 if hits and ours not in columns:
                     index[ours] = hits[0]
                     break
+        if delimiter is None and len(index) < len(names):
+            index = {}  # a sentence
         units_s = {ours: plain[i][1] for ours, i in index.items()}
     return Header(number, delimiter, names, index, units_s)
 
@@ -207,10 +212,16 @@ def table_rows(
     below = text.lines[header.line :]
     rows = split_lines(below, header.delimiter, first=header.line + 1, quotes=quotes)
     for number, fields in rows:
+        if header.delimiter is None:
+            fields[n_fields - 1 :] = filter(None, [" ".join(fields[n_fields - 1 :])])
         surplus = len(fields) - n_fields
         if surplus > 0 and any(fields[n_fields:]):
-            collector.fault(number, f"{len(fields)} fields, but the header has {n_fields}")
+            advice = "; a label with a comma needs quotation marks" * (header.delimiter == ",")
+            message = f"{len(fields)} fields, but the header has {n_fields}{advice}"
+            collector.fault(number, message)
             continue
+        if len(fields) == 1 < n_fields and fields[0].startswith("#"):
+            continue  # a comment
         if surplus > 0:
             del fields[n_fields:]
         elif surplus < 0:
