@@ -15,7 +15,9 @@ from sed_cli.audio.torchaudio_import import import_torchaudio
 from sed_cli.errors import DataError
 
 FLOOR = 1e-10  # of the mel power before the logarithm: -100 dB
-_BLOCK_FRAMES = 4096  # frames transformed at once, so that memory does not grow with the recording
+BLOCK_FRAMES = 64
+"""Frames transformed at once, always so many and from the same first frame on: a transform of other
+sizes sums in another order, and a frame would depend on how its samples came in."""
 
 
 class LogMel(nn.Module):
@@ -58,6 +60,7 @@ class LogMel(nn.Module):
         if backend not in _SPECTROGRAMS:
             raise ValueError(f"backend={backend!r}: expected one of {', '.join(_SPECTROGRAMS)}")
         self.sample_rate = sample_rate
+        self.window_length = window_length
         self.hop_length = hop_length
         self.n_fft = n_fft
         self.n_mels = n_mels
@@ -99,17 +102,24 @@ class LogMel(nn.Module):
             raise ValueError(f"waveform of shape {tuple(waveform.shape)}: expected (B, n_samples)")
         if not waveform.shape[1]:
             raise DataError("a waveform without samples has no features")
-        transform = self._transform[0].to(waveform.device)
         n_frames = self.n_frames(waveform.shape[1])
         padded = self._reflect(waveform)
-        blocks = []
-        with torch.no_grad():
-            for first in range(0, n_frames, _BLOCK_FRAMES):
-                count = min(_BLOCK_FRAMES, n_frames - first)
-                start = first * self.hop_length
-                stop = start + (count - 1) * self.hop_length + self.n_fft
-                blocks.append(transform(padded[:, start:stop])[:, :count])  # (B, count, M)
-        mel = torch.cat(blocks, dim=1).unsqueeze(1)  # (B, 1, T, M)
+        blocks = [
+            self.block(padded[:, first * self.hop_length :])[:, : n_frames - first]
+            for first in range(0, n_frames, BLOCK_FRAMES)
+        ]
+        return torch.cat(blocks, dim=1).unsqueeze(1)  # (B, 1, T, M)
+
+    @torch.no_grad()
+    def block(self, padded: Tensor) -> Tensor:
+        """Transform one block: (B, n) from its first frame's first sample on -> (B, 64, M).
+
+        What ``padded`` holds after the block is not looked at, what it lacks is taken as zero.
+        """
+        span = (BLOCK_FRAMES - 1) * self.hop_length + self.n_fft
+        piece = padded[:, :span]
+        piece = F.pad(piece, (0, span - piece.shape[1]))
+        mel: Tensor = self._transform[0].to(padded.device)(piece)  # (B, 64, M)
         return 10.0 * torch.log10(mel.clamp_min(FLOOR)) if self.is_log else mel
 
     def _reflect(self, waveform: Tensor) -> Tensor:
@@ -123,6 +133,9 @@ Transform = Callable[[int, int, int, int, int, float, float], nn.Module]
 
 
 class _TorchlibrosaMel(nn.Module):
+    dft: Tensor
+    mel: Tensor
+
     def __init__(
         self,
         sample_rate: int,
@@ -134,18 +147,22 @@ class _TorchlibrosaMel(nn.Module):
         f_max: float,
     ) -> None:
         super().__init__()
-        from torchlibrosa.stft import LogmelFilterBank, Spectrogram
+        from torchlibrosa.stft import STFT, LogmelFilterBank
 
-        self.spectrogram = Spectrogram(
-            n_fft=n_fft, hop_length=hop_length, win_length=window_length, center=False
-        )
-        self.bank = LogmelFilterBank(
+        stft = STFT(n_fft=n_fft, hop_length=hop_length, win_length=window_length, center=False)
+        bank = LogmelFilterBank(
             sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max, is_log=False
         )
+        self.n_fft, self.hop_length = n_fft, hop_length
+        dft = torch.cat([stft.conv_real.weight, stft.conv_imag.weight])[:, 0].detach()
+        self.register_buffer("dft", dft)  # (2 * bins, n_fft)
+        self.register_buffer("mel", bank.melW.detach())  # (bins, M)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        mel: Tensor = self.bank(self.spectrogram(waveform))  # (B, n) -> (B, 1, T, M)
-        return mel[:, 0]
+        # Its convolution, as a product: for few frames at a time that is three times faster.
+        frames = waveform.unfold(1, self.n_fft, self.hop_length)  # (B, n) -> (B, T, n_fft)
+        real, imag = F.linear(frames, self.dft).chunk(2, dim=2)  # (B, T, bins)
+        return (real.square() + imag.square()) @ self.mel  # (B, T, M)
 
 
 class _TorchaudioMel(nn.Module):

@@ -1,25 +1,183 @@
-"""Reading audio files of any rate and channel count."""
+"""Reading audio files of any rate, channel count and length."""
 
 from __future__ import annotations
 
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal, Self
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
+from sed_cli.audio.resampling import Resampler
 from sed_cli.errors import DataError
+
+log = logging.getLogger(__name__)
+
+Channels = Literal["mix", "first", "each"]
+
+_BLOCK = 2**15  # samples (of every channel) decoded at once
+_SALVAGED = 2**10  # ... where a block cannot be decoded as a whole
+_MISSING_S = 0.1  # a header may be wrong about the length by this much: some formats estimate it
+
+_FAULTS = (soundfile.SoundFileError, RuntimeError, TypeError)
+
+
+class AudioReader:
+    """A recording that is read block by block, whatever its length. A context manager.
+
+    Args:
+        path: a file that libsndfile reads: wav, flac, ogg, mp3, ... Of a pipe all is read first,
+            into a temporary file.
+        salvage: whether to use what can be decoded of a damaged recording, with a warning.
+
+    Raises:
+        DataError: if the file is missing or cannot be decoded.
+    """
+
+    def __init__(self, path: Path, *, salvage: bool = False) -> None:
+        self.path = path
+        self._salvages = salvage
+        self._copy = _spool(path) if path.is_fifo() else None
+        self._file = _open(path, self._copy)
+        self._n_read = 0
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the file, in Hz."""
+        return int(self._file.samplerate)
+
+    @property
+    def n_channels(self) -> int:
+        """Of the file."""
+        return int(self._file.channels)
+
+    @property
+    def header_s(self) -> float:
+        """Length in seconds by the file's header."""
+        return float(self._file.frames / self._file.samplerate)
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds of what has been read so far."""
+        return self._n_read / self.sample_rate
+
+    def blocks(self, sample_rate: int, channels: Channels = "mix") -> Iterator[NDArray[np.float32]]:
+        """Yield the waveform at ``sample_rate``, resampled by soxr at high quality where needed.
+
+        Args:
+            sample_rate: in Hz.
+            channels: ``mix``: their average, ``first``: that one alone, ``each``: all of them.
+
+        Yields:
+            Float32 (n,), or (n, n_channels) for ``each``; full scale at -1 and 1.
+
+        Raises:
+            DataError: if the file is damaged (see ``salvage``), or holds no samples, or samples
+                that are not finite.
+        """
+        n_channels = self.n_channels if channels == "each" else 1
+        resamplers = [Resampler(self.sample_rate, sample_rate) for _ in range(n_channels)]
+        n_samples = 0
+        for columns in self._columns(channels):
+            resampled = [r.push(x) for r, x in zip(resamplers, columns, strict=True)]
+            n_samples += len(resampled[0])
+            yield _joined(resampled, channels)
+        last = [resampler.finish() for resampler in resamplers]
+        if not n_samples + len(last[0]):
+            raise DataError(f"{self.path}: holds no samples; leave it out")
+        if len(last[0]):
+            yield _joined(last, channels)
+
+    def _columns(self, channels: Channels) -> Iterator[list[NDArray[np.float32]]]:
+        for block in self._decoded():
+            if not np.isfinite(block).all():
+                raise DataError(
+                    f"{self.path}: holds samples that are not finite; "
+                    f"write it again, or leave it out"
+                )
+            self._n_read += len(block)
+            if channels == "each":
+                yield list(block.T)
+            elif channels == "first" or block.shape[1] == 1:
+                yield [block[:, 0]]
+            else:
+                yield [block.mean(axis=1)]
+
+    def _decoded(self) -> Iterator[NDArray[np.float32]]:
+        """Yield (n, n_channels) as far as it can be decoded."""
+        fault = None
+        while fault is None:
+            block, fault = self._decode()
+            if fault is not None and not (self._salvages and self._n_read + len(block)):
+                raise _unreadable(self.path, fault)
+            if not len(block):
+                break
+            yield block
+        if fault is not None or self.header_s - self.duration_s > _MISSING_S:
+            log.warning(
+                "%s: breaks off after %.2f of %.2f s%s; what was decoded is used",
+                self.path,
+                self.duration_s,
+                self.header_s,
+                "" if fault is None else f" ({_reason(fault)})",
+            )
+
+    def _decode(self) -> tuple[NDArray[np.float32], BaseException | None]:
+        start = self._file.tell()
+        try:
+            return self._file.read(_BLOCK, dtype="float32", always_2d=True), None
+        except _FAULTS as error:
+            return self._salvage(start), error
+
+    def _salvage(self, start: int) -> NDArray[np.float32]:
+        """Read again, in smaller pieces, what comes before the fault."""
+        pieces = [np.empty((0, self.n_channels), np.float32)]
+        try:
+            self._file.seek(start)
+            while True:
+                pieces.append(self._file.read(_SALVAGED, dtype="float32", always_2d=True))
+        except _FAULTS:
+            return np.concatenate(pieces)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        if self._copy is not None:
+            self._copy.close()
+
+
+def audio_blocks(
+    path: Path, sample_rate: int, channels: Channels = "mix"
+) -> Iterator[NDArray[np.float32]]:
+    """Yield a recording block by block: see :meth:`AudioReader.blocks`.
+
+    Raises:
+        DataError: if the file is missing, cannot be decoded, or holds no samples or samples
+            that are not finite.
+    """
+    with AudioReader(path) as reader:
+        yield from reader.blocks(sample_rate, channels)
 
 
 def read_audio(path: Path, sample_rate: int) -> NDArray[np.float32]:
-    """Read a recording as a mono waveform at ``sample_rate``.
-
-    Channels are averaged; other rates are resampled by soxr at high quality.
+    """Read a recording as a mono waveform at ``sample_rate``: the average of its channels.
 
     Args:
         path: a file that libsndfile reads: wav, flac, ogg, mp3, ...
-        sample_rate: in Hz.
+        sample_rate: in Hz; other rates are resampled by soxr at high quality.
 
     Returns:
         Waveform, float32 (n_samples,), full scale at -1 and 1.
@@ -28,24 +186,7 @@ def read_audio(path: Path, sample_rate: int) -> NDArray[np.float32]:
         DataError: if the file is missing, cannot be decoded, or holds no samples or samples
             that are not finite.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such audio file")
-    try:
-        samples, file_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as audio ({_reason(error)}); convert it again, or leave it out"
-        ) from error
-    if not np.isfinite(samples).all():
-        raise DataError(
-            f"{path}: holds samples that are not finite; write it again, or leave it out"
-        )
-    mono = samples.mean(axis=1)  # (n_samples, n_channels) -> (n_samples,)
-    if file_rate != sample_rate:
-        mono = soxr.resample(mono, file_rate, sample_rate)
-    if not len(mono):
-        raise DataError(f"{path}: holds no samples; leave it out")
-    return np.ascontiguousarray(mono, dtype=np.float32)
+    return np.concatenate(list(audio_blocks(path, sample_rate)))
 
 
 def duration_s(path: Path) -> float:
@@ -54,13 +195,50 @@ def duration_s(path: Path) -> float:
     Raises:
         DataError: if the file is missing or cannot be decoded.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such audio file")
+    with AudioReader(path) as reader:
+        return reader.header_s
+
+
+def _open(path: Path, copy: IO[bytes] | None) -> soundfile.SoundFile:
+    if copy is None:
+        _refuse_unopenable(path)
     try:
-        info = soundfile.info(path)
-    except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read as audio ({_reason(error)})") from error
-    return float(info.frames / info.samplerate)
+        # A temporary file has no name: libsndfile takes its descriptor.
+        return soundfile.SoundFile(path if copy is None else copy.fileno(), closefd=False)
+    except _FAULTS as error:
+        if copy is not None:
+            copy.close()
+        raise _unreadable(path, error) from error
+
+
+def _refuse_unopenable(path: Path) -> None:
+    """Say why a file cannot be opened, which libsndfile does not."""
+    if not path.is_file():
+        what = "a folder, expected an audio file" if path.is_dir() else "no such audio file"
+        raise DataError(f"{path}: {what}")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
+
+
+def _spool(path: Path) -> IO[bytes]:
+    """Copy a pipe to a temporary file: decoders seek."""
+    copy = tempfile.TemporaryFile()  # noqa: SIM115
+    with path.open("rb") as pipe:
+        shutil.copyfileobj(pipe, copy, length=2**20)
+    copy.seek(0)
+    return copy
+
+
+def _joined(columns: list[NDArray[np.float32]], channels: Channels) -> NDArray[np.float32]:
+    return np.stack(columns, axis=1) if channels == "each" else columns[0]
+
+
+def _unreadable(path: Path, error: BaseException) -> DataError:
+    return DataError(
+        f"{path}: cannot be read as audio ({_reason(error)}); convert it again, or leave it out"
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from sed_cli.audio import LogMel, duration_s, read_audio
+from sed_cli.audio import LogMel, duration_s, read_audio, resample
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import activities_to_events
 from sed_cli.errors import DataError
@@ -117,9 +116,7 @@ class Detector:
             return read_audio(Path(audio), own_rate)
         samples = _checked_samples(audio)
         mono = samples if samples.ndim == 1 else samples.mean(axis=1)
-        if sample_rate not in (None, own_rate):
-            mono = soxr.resample(mono, sample_rate, own_rate)
-        return np.ascontiguousarray(mono, dtype=np.float32)
+        return resample(mono, sample_rate or own_rate, own_rate)
 
 
 def _checked_samples(audio: ArrayLike) -> NDArray[np.float32]:

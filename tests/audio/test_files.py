@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from sed_cli.audio import duration_s, read_audio
+from sed_cli.audio import AudioReader, audio_blocks, duration_s, read_audio
 from sed_cli.errors import DataError
 
 RATE = 16_000
@@ -140,3 +143,63 @@ def test_a_file_that_cannot_be_used_is_named_in_one_line(kind: str, tmp_path: Pa
 def test_duration_of_what_is_no_audio_is_refused(kind: str, tmp_path: Path) -> None:
     with pytest.raises(DataError):
         duration_s(_broken(kind, tmp_path))
+
+
+def test_what_can_be_decoded_of_a_damaged_recording_is_used_where_that_is_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "damaged.flac"
+    samples = np.random.default_rng(0).uniform(-1, 1, 10 * RATE)
+    soundfile.write(path, samples, RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    with AudioReader(path, salvage=True) as reader, caplog.at_level(logging.WARNING):
+        decoded = np.concatenate(list(reader.blocks(RATE)))
+
+    # All but what is in the block that is cut.
+    assert 4.5 < reader.duration_s == len(decoded) / RATE < 5.1
+    np.testing.assert_allclose(decoded, samples[: len(decoded)], atol=1 / 32767)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(
+        f"{path}: breaks off after {reader.duration_s:.2f} of 10.00"
+    )
+
+
+def test_a_recording_of_which_nothing_can_be_decoded_is_refused_even_so(tmp_path: Path) -> None:
+    with AudioReader(_broken("half flac", tmp_path), salvage=True) as reader:
+        assert len(np.concatenate(list(reader.blocks(RATE)))) > 1000
+    path = tmp_path / "head.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-1, 1, 10 * RATE), RATE)
+    path.write_bytes(path.read_bytes()[:2000])
+
+    with AudioReader(path, salvage=True) as reader, pytest.raises(DataError, match=r"head\.flac"):
+        list(reader.blocks(RATE))
+
+
+@pytest.mark.parametrize("rate", [RATE, 22050])
+def test_channels_are_mixed_or_kept_apart(rate: int, tmp_path: Path) -> None:
+    path = tmp_path / "three.wav"
+    voices = np.stack([sine(f, rate) for f in (300, 700, 1100)], axis=1)
+    soundfile.write(path, voices, rate, subtype="FLOAT")
+    for column, frequency in enumerate((300, 700, 1100)):
+        soundfile.write(tmp_path / f"{column}.wav", sine(frequency, rate), rate, subtype="FLOAT")
+    singles = [read_audio(tmp_path / f"{column}.wav", RATE) for column in range(3)]
+
+    each = np.concatenate(list(audio_blocks(path, RATE, "each")))
+    first = np.concatenate(list(audio_blocks(path, RATE, "first")))
+
+    np.testing.assert_array_equal(each, np.stack(singles, axis=1))
+    np.testing.assert_array_equal(first, singles[0])
+    np.testing.assert_allclose(read_audio(path, RATE), each.mean(axis=1), atol=1e-6)
+
+
+def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
+    for ending in ("wav", "flac"):
+        path, pipe = tmp_path / f"sound.{ending}", tmp_path / f"pipe.{ending}"
+        soundfile.write(path, sine(440, RATE), RATE)
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(path.read_bytes(),))
+        writer.start()
+
+        np.testing.assert_array_equal(read_audio(pipe, RATE), read_audio(path, RATE))
+        writer.join()

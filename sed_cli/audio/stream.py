@@ -1,0 +1,119 @@
+"""Features of recordings of any length, and of audio that is still coming in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sed_cli.audio.features import BLOCK_FRAMES, LogMel
+from sed_cli.audio.files import audio_blocks
+
+
+class LogMelStream:
+    """The frames of a waveform whose samples come bit by bit, each as soon as it is complete.
+
+    Joined they equal ``log_mel`` of the whole waveform to the last bit, whatever the pieces: a
+    frame is always computed at the same place of a block of the same size, with zeros where
+    samples are missing that it does not need.
+
+    Args:
+        log_mel: the features.
+
+    Attributes:
+        n_samples: pushed so far.
+        n_frames: returned so far.
+    """
+
+    def __init__(self, log_mel: LogMel) -> None:
+        self.n_samples = 0
+        self.n_frames = 0
+        self._log_mel = log_mel
+        self._half = log_mel.n_fft // 2
+        # Around the window a transform sees zeros: the samples there need not be known.
+        self._before_window = (log_mel.n_fft - log_mel.window_length) // 2
+        self._held = np.empty(0, np.float32)
+        self._held_from = 0  # index of the first sample held
+
+    @property
+    def look_ahead_samples(self) -> int:
+        """Samples after a frame's centre (at ``t * hop_length``) that must be known for it."""
+        return self._before_window + self._log_mel.window_length - self._half
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take samples (n,), full scale at -1 and 1, and return the frames they complete (t, M)."""
+        self._held = np.concatenate([self._held, samples], dtype=np.float32)
+        self.n_samples += len(samples)
+        hop, mirrored = self._log_mel.hop_length, self._half - self._before_window
+        if self.n_samples <= mirrored:  # the first frame holds so many samples mirrored at 0
+            return self._up_to(0)
+        frames = self._up_to(max(0, (self.n_samples - self.look_ahead_samples) // hop + 1))
+        self._forget()
+        return frames
+
+    def finish(self) -> NDArray[np.float32]:
+        """Return the last frames (t, M): those that reach beyond the end, which is mirrored."""
+        if not self.n_samples:
+            return self._up_to(0)
+        n_frames = self._log_mel.n_frames(self.n_samples)
+        # Too short to be mirrored: silence follows it.
+        silence = np.zeros(max(0, self._half + 1 - self.n_samples), np.float32)
+        held = np.concatenate([self._held, silence])
+        self._held = np.concatenate([held, held[-2 : -2 - self._half : -1]])
+        return self._up_to(n_frames)
+
+    def _up_to(self, n_frames: int) -> NDArray[np.float32]:
+        """Compute the frames from the last one returned to ``n_frames``."""
+        frames = [np.empty((0, self._log_mel.n_mels), np.float32)]
+        while self.n_frames < n_frames:
+            first = self.n_frames - self.n_frames % BLOCK_FRAMES
+            stop = min(n_frames, first + BLOCK_FRAMES)
+            block = self._log_mel.block(torch.from_numpy(self._padded(first))[None])[0]
+            frames.append(block[self.n_frames - first : stop - first].numpy())
+            self.n_frames = stop
+        return np.concatenate(frames)
+
+    def _padded(self, first: int) -> NDArray[np.float32]:
+        """Return the samples of the block whose first frame is ``first``, mirrored at the start."""
+        span = (BLOCK_FRAMES - 1) * self._log_mel.hop_length + self._log_mel.n_fft
+        start = first * self._log_mel.hop_length - self._half
+        stop = start + span - self._held_from
+        if start >= 0:
+            return self._held[start - self._held_from : stop]
+        known = self._held[1 : 1 - start][::-1]  # nothing has been forgotten yet
+        unknown = np.zeros(-start - len(known), np.float32)
+        return np.concatenate([unknown, known, self._held[: max(stop, 0)]])
+
+    def _forget(self) -> None:
+        """Keep what later frames need, and what is mirrored at the end."""
+        first = self.n_frames - self.n_frames % BLOCK_FRAMES
+        start = first * self._log_mel.hop_length - self._half
+        start = min(start, self.n_samples - self._half - 1)
+        if start > self._held_from:
+            self._held = self._held[start - self._held_from :].copy()
+            self._held_from = start
+
+
+def feature_blocks(path: Path, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
+    """Yield the features of a recording block by block (t, M), in memory that its length leaves be.
+
+    Joined they equal ``log_mel`` of :func:`read_audio`'s waveform.
+
+    Args:
+        path: a file of any rate and channel count; channels are averaged.
+        log_mel: the features; samples are brought to its rate.
+
+    Raises:
+        DataError: as :func:`read_audio`.
+    """
+    stream = LogMelStream(log_mel)
+    for samples in audio_blocks(path, log_mel.sample_rate):
+        frames = stream.push(samples)
+        if len(frames):
+            yield frames
+    frames = stream.finish()
+    if len(frames):
+        yield frames
