@@ -24,7 +24,7 @@ from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import DataError
 from sed_cli.evaluation.metrics import FrameCounts, sed_eval_scores
 from sed_cli.inference import Detector, load, read_config
-from sed_cli.inference.detector import THRESHOLD
+from sed_cli.inference.postprocessing import PLAIN_THRESHOLD
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.files import replacing
@@ -90,7 +90,8 @@ def evaluate_split(detector: Detector, data: DataSet, split: str) -> Evaluation:
         leave=False,
         disable=None,
     ):
-        active = _activities(logits)
+        probabilities = torch.sigmoid(logits).numpy()
+        active = detector.postprocessing.activities(probabilities, data.hop_s, recording.duration_s)
         counts.add(recording.activities, active)
         found[recording.name] = activities_to_events(
             active, data.classes, data.hop_s, recording.duration_s
@@ -113,7 +114,7 @@ def evaluate_split(detector: Detector, data: DataSet, split: str) -> Evaluation:
             label: {"frame": of_frames[label], **scores["per_class"][label]}
             for label in data.classes
         },
-        "thresholds": dict.fromkeys(data.classes, THRESHOLD),
+        **detector.postprocessing.as_json(data.classes),
     }
     return Evaluation(metrics, found, list(recordings))
 
@@ -189,5 +190,5 @@ def _group_by_length(recordings: Sequence[Recording]) -> Iterator[list[Recording
 
 def _activities(logits: Tensor) -> NDArray[np.bool_]:
     """Threshold probabilities, not logits, at 0.5 (T, C)."""
-    active: NDArray[np.bool_] = (torch.sigmoid(logits) > THRESHOLD).numpy()
+    active: NDArray[np.bool_] = (torch.sigmoid(logits) > PLAIN_THRESHOLD).numpy()
     return active

@@ -4,5 +4,13 @@ from __future__ import annotations
 
 from sed_cli.inference.checkpoint import load, read_config, resolve_checkpoint, save_detector
 from sed_cli.inference.detector import Detector
+from sed_cli.inference.postprocessing import PostProcessing
 
-__all__ = ["Detector", "load", "read_config", "resolve_checkpoint", "save_detector"]
+__all__ = [
+    "Detector",
+    "PostProcessing",
+    "load",
+    "read_config",
+    "resolve_checkpoint",
+    "save_detector",
+]

@@ -1,7 +1,8 @@
 """Checkpoints: a folder with weights, configuration and classes. Loading one runs no code from it.
 
 ``model.safetensors`` holds the weights and the normalisation, ``config.yaml`` the whole
-configuration of the run, ``classes.json`` the labels in the order of the outputs.
+configuration of the run, ``classes.json`` the labels in the order of the outputs, and
+``postprocessing.json``, once training has ended, how events are made of probabilities.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from sed_cli.audio import LogMel
 from sed_cli.errors import CheckpointError
 from sed_cli.inference.detector import Detector
+from sed_cli.inference.postprocessing import read_postprocessing
 from sed_cli.models import CRNN
 from sed_cli.schema import (
     ModelConfig,
@@ -155,6 +157,7 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
         classes=classes,
         feedback=config.sampler.feedback,
         device=device,
+        postprocessing=read_postprocessing(folder, classes),
     )
 
 

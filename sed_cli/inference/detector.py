@@ -12,12 +12,10 @@ from torch import Tensor
 
 from sed_cli.audio import LogMel, duration_s, read_audio, resample
 from sed_cli.data.annotations import Event
-from sed_cli.data.frames import activities_to_events
 from sed_cli.errors import DataError
+from sed_cli.inference.postprocessing import PostProcessing
 from sed_cli.models import CRNN
 from sed_cli.models.recurrence import Feedback
-
-THRESHOLD = 0.5  # of the probability, for reporting; the one of the feedback belongs to the model
 
 
 class Detector:
@@ -30,6 +28,7 @@ class Detector:
         feedback: ``hard`` or ``soft``: what is made of its own output; one that was trained with
             ``sampled`` is run with ``hard``, so that the same audio gives the same events.
         device: where it runs.
+        postprocessing: what is made of the probabilities; ``None``: plain 0.5.
     """
 
     def __init__(
@@ -40,12 +39,14 @@ class Detector:
         classes: Sequence[str],
         feedback: str = "hard",
         device: torch.device | str = "cpu",
+        postprocessing: PostProcessing | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.model = model.to(self.device)
         self.log_mel = log_mel
         self.classes = tuple(classes)
         self.feedback: Feedback = "soft" if feedback == "soft" else "hard"
+        self.postprocessing = postprocessing or PostProcessing.plain(len(self.classes))
 
     @property
     def hop_s(self) -> float:
@@ -98,9 +99,11 @@ class Detector:
 
         They are those that ``sedtf eval`` finds in the same file; none ends after the recording.
         """
-        active = self.probabilities(audio, sample_rate) > THRESHOLD
-        return activities_to_events(
-            active, self.classes, self.hop_s, self._duration_s(audio, sample_rate)
+        return self.postprocessing.events(
+            self.probabilities(audio, sample_rate),
+            self.classes,
+            self.hop_s,
+            self._duration_s(audio, sample_rate),
         )
 
     def _duration_s(self, audio: str | Path | ArrayLike, sample_rate: int | None) -> float:

@@ -141,6 +141,7 @@ def test_what_is_written_is_what_was_found(tmp_path: Path) -> None:
     assert metrics == evaluation.metrics
     assert set(metrics) == {
         *("split", "n_files", "frame", "segment", "event", "per_class", "thresholds"),
+        *("filter_frames", "min_gap_s", "min_duration_s", "tuned_for"),
     }
     assert metrics["thresholds"] == {"cat": 0.5, "dog": 0.5}
     events = read_annotations(tmp_path / "events.tsv").events

@@ -1,0 +1,228 @@
+"""From probabilities to events: thresholds, median filters, least duration and least gap.
+
+This is the only way from probabilities to events: ``sedtf train``, ``sedtf eval`` and
+:meth:`Detector.predict <sed_cli.inference.Detector.predict>` all go through
+:class:`PostProcessing`. The threshold of the feedback is none of its business: that one is part of
+the model and stays at 0.5.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+
+from sed_cli.data.annotations import Event
+from sed_cli.data.frames import activities_to_events
+from sed_cli.errors import CheckpointError
+from sed_cli.reports.files import replacing
+
+POSTPROCESSING = "postprocessing.json"
+PLAIN_THRESHOLD = 0.5
+
+_SLACK_S = 1e-9  # a run of frames lasts a least duration that it equals but for rounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostProcessing:
+    """What is made of the probabilities of each class, in this order.
+
+    Args:
+        thresholds: a class is active where its probability is above its threshold, (C,).
+        filter_frames: odd lengths of the median filters, in frames, (C,); 1: none.
+        min_gap_s: silence between two events of a class that is shorter than this is filled.
+        min_duration_s: events shorter than this are dropped, once gaps are filled.
+        tuned_for: the metric for which thresholds and filters were tuned; ``None``: they were not.
+    """
+
+    thresholds: tuple[float, ...]
+    filter_frames: tuple[int, ...]
+    min_gap_s: float = 0.0
+    min_duration_s: float = 0.0
+    tuned_for: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.thresholds) != len(self.filter_frames):
+            raise ValueError(
+                f"{len(self.thresholds)} thresholds and {len(self.filter_frames)} filters: "
+                f"expected one of each for every class"
+            )
+        for threshold in self.thresholds:
+            if not 0 <= threshold <= 1:
+                raise ValueError(f"threshold {threshold}: expected a probability")
+        for length in self.filter_frames:
+            if length < 1 or length % 2 == 0:
+                raise ValueError(f"a median filter of {length} frames: expected an odd length")
+        for seconds in (self.min_gap_s, self.min_duration_s):
+            if not (math.isfinite(seconds) and seconds >= 0):
+                raise ValueError(f"a least duration or gap of {seconds} s: expected at least 0")
+
+    @classmethod
+    def plain(cls, n_classes: int, *, min_gap_s: float = 0.0, min_duration_s: float = 0.0) -> Self:
+        """Threshold at 0.5 without any filter."""
+        return cls(
+            thresholds=(PLAIN_THRESHOLD,) * n_classes,
+            filter_frames=(1,) * n_classes,
+            min_gap_s=min_gap_s,
+            min_duration_s=min_duration_s,
+        )
+
+    def activities(
+        self, probabilities: NDArray[np.floating], hop_s: float, duration_s: float | None = None
+    ) -> NDArray[np.bool_]:
+        """Decide where each class is active.
+
+        Args:
+            probabilities: (T, C).
+            hop_s: seconds from one frame to the next.
+            duration_s: of the recording, where its last frames reach beyond its end.
+
+        Returns:
+            Bool (T, C).
+        """
+        if probabilities.ndim != 2 or probabilities.shape[1] != len(self.thresholds):
+            raise ValueError(
+                f"probabilities of shape {probabilities.shape}: "
+                f"expected (T, {len(self.thresholds)})"
+            )
+        active = np.empty(probabilities.shape, dtype=np.bool_)
+        for index, (threshold, length) in enumerate(
+            zip(self.thresholds, self.filter_frames, strict=True)
+        ):
+            active[:, index] = smoothed(probabilities[:, index], length) > threshold
+        return mend_runs(
+            active,
+            hop_s,
+            duration_s,
+            min_gap_s=self.min_gap_s,
+            min_duration_s=self.min_duration_s,
+        )
+
+    def events(
+        self,
+        probabilities: NDArray[np.floating],
+        classes: Sequence[str],
+        hop_s: float,
+        duration_s: float | None = None,
+    ) -> list[Event]:
+        """Turn the probabilities (T, C) of a recording into its events, in order of onset.
+
+        Args:
+            probabilities: (T, C).
+            classes: labels of the columns.
+            hop_s: seconds from one frame to the next.
+            duration_s: of the recording; no event ends after it.
+        """
+        active = self.activities(probabilities, hop_s, duration_s)
+        return activities_to_events(active, classes, hop_s, duration_s)
+
+    def as_json(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Describe it by label, as in ``postprocessing.json`` and ``metrics.json``."""
+        return {
+            "thresholds": dict(zip(classes, self.thresholds, strict=True)),
+            "filter_frames": dict(zip(classes, self.filter_frames, strict=True)),
+            "min_gap_s": self.min_gap_s,
+            "min_duration_s": self.min_duration_s,
+            "tuned_for": self.tuned_for,
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], classes: Sequence[str]) -> Self:
+        """Undo :meth:`as_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: for what it did not write.
+        """
+        for key in ("thresholds", "filter_frames"):
+            if set(values[key]) != set(classes):
+                raise ValueError(f"{key} of {', '.join(values[key])}: expected {list(classes)}")
+        tuned_for = values["tuned_for"]
+        return cls(
+            thresholds=tuple(float(values["thresholds"][label]) for label in classes),
+            filter_frames=tuple(int(values["filter_frames"][label]) for label in classes),
+            min_gap_s=float(values["min_gap_s"]),
+            min_duration_s=float(values["min_duration_s"]),
+            tuned_for=None if tuned_for is None else str(tuned_for),
+        )
+
+
+def smoothed(probabilities: NDArray[np.floating], filter_frames: int) -> NDArray[np.floating]:
+    """Median-filter the probabilities of one class (T,); beyond the ends they are mirrored.
+
+    A median of an odd length commutes with a threshold: this and a threshold give the same as the
+    threshold and a median of activities, for any number of thresholds at the cost of one filter.
+    """
+    if filter_frames == 1 or not len(probabilities):
+        return probabilities
+    filtered: NDArray[np.floating] = median_filter(probabilities, filter_frames, mode="reflect")
+    return filtered
+
+
+def mend_runs(
+    active: NDArray[np.bool_],
+    hop_s: float,
+    duration_s: float | None = None,
+    *,
+    min_gap_s: float,
+    min_duration_s: float,
+) -> NDArray[np.bool_]:
+    """Fill short gaps within each column of ``active`` (T, K), then drop short runs.
+
+    Silence before the first run and after the last is no gap. A run lasts until the end of the
+    recording at most, as its event will. ``active`` itself is never changed.
+    """
+    if min_gap_s <= 0 and min_duration_s <= 0:
+        return active
+    mended = active.copy()
+    end_s = math.inf if duration_s is None else duration_s
+    for column in mended.T:
+        first, last = runs(column)
+        short = (first[1:] - last[:-1]) * hop_s < min_gap_s - _SLACK_S
+        for start, stop in zip(last[:-1][short], first[1:][short], strict=True):
+            column[start:stop] = True
+        first, last = runs(column)
+        short = np.minimum(last * hop_s, end_s) - first * hop_s < min_duration_s - _SLACK_S
+        for start, stop in zip(first[short], last[short], strict=True):
+            column[start:stop] = False
+    return mended
+
+
+def runs(active: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first frames of the runs in ``active`` (T,), and the frames after their last."""
+    edges = np.diff(np.pad(active.astype(np.int8), 1))
+    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+
+
+def save_postprocessing(
+    folder: Path, postprocessing: PostProcessing, classes: Sequence[str]
+) -> None:
+    """Write ``postprocessing.json`` into a checkpoint folder, whole or not at all."""
+    text = json.dumps(postprocessing.as_json(classes), indent=2, ensure_ascii=False)
+    with replacing(folder / POSTPROCESSING) as path:
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_postprocessing(folder: Path, classes: Sequence[str]) -> PostProcessing:
+    """Read what a checkpoint folder holds; one without it, such as an older one, means plain 0.5.
+
+    Raises:
+        CheckpointError: if it is there and cannot be used.
+    """
+    path = folder / POSTPROCESSING
+    if not path.exists():
+        return PostProcessing.plain(len(classes))
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return PostProcessing.from_json(values, classes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise CheckpointError(
+            f"{path}: cannot be used ({reason}); without the file 0.5 is taken for every class"
+        ) from error
