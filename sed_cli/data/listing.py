@@ -61,7 +61,7 @@ class Listing:
 class Reading:
     """How annotations are read; see :func:`.read_annotations`."""
 
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str | None] = field(default_factory=dict)
     event_duration_s: float | None = None
     soft_threshold: float = 0.5
 
