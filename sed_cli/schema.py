@@ -11,6 +11,7 @@ with the suffix ``_s``, in hertz for rates and frequencies, in decibels with ``_
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar, cast
@@ -144,10 +145,11 @@ class SoundscapesConfig(DataConfig):
 
 @dataclass
 class SplitConfig:
-    """One split of an annotated set: both paths are relative to ``data.root``."""
+    """One split of an annotated set: all paths are relative to ``data.root``."""
 
     annotations: str = MISSING
     audio: str = "audio"
+    files: str | None = None
 
 
 @dataclass
@@ -159,6 +161,14 @@ class AnnotatedConfig(DataConfig):
     train: SplitConfig | None = field(default_factory=lambda: SplitConfig("train.tsv"))
     validation: SplitConfig | None = field(default_factory=lambda: SplitConfig("validation.tsv"))
     test: SplitConfig | None = field(default_factory=lambda: SplitConfig("test.tsv"))
+    annotations: str | None = None
+    audio: str = "."
+    split: list[float] = field(default_factory=lambda: [0.7, 0.15, 0.15])
+    split_seed: int = 0
+    group: str | None = None
+    folds: int | None = None
+    fold: int | None = None
+    whole_clips: bool = False
     classes: list[str] | None = None
     columns: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(COLUMNS))
     event_duration_s: float | None = None
@@ -416,6 +426,49 @@ def check_data(data: DataConfig) -> list[str]:
             f"data.classes={data.classes}: expected distinct labels, or null",
         )
         faults += _check_annotations(data)
+        faults += _check_division(data)
+    return faults
+
+
+def _check_division(data: AnnotatedConfig) -> list[str]:
+    """Faults of how a set without splits is divided."""
+    faults = _Faults()
+    faults.require(
+        len(data.split) == len(SPLITS)
+        and min(data.split) >= 0
+        and 0 < data.split[0] <= 1.0
+        # Written so that not-a-number counts as a fault.
+        and sum(data.split) <= 1 + 1e-6,
+        f"data.split={data.split}: expected the shares of training, validation and test, such as "
+        f"[0.7,0.15,0.15], in all at most 1",
+    )
+    faults.at_least("data.", data, 2, "folds")
+    faults.at_least("data.", data, 0, "split_seed")
+    faults.require(
+        (data.folds is None) == (data.fold is None),
+        f"data.folds={data.folds} and data.fold={data.fold}: set both, such as data.folds=5 "
+        f"data.fold=1 (all of them: -m data.fold=1,2,3,4,5)",
+    )
+    if data.folds is not None and data.fold is not None:
+        faults.require(
+            1 <= data.fold <= data.folds,
+            f"data.fold={data.fold}: expected a number from 1 to data.folds={data.folds}",
+        )
+    try:
+        re.compile(data.group or "")
+    except re.error as error:
+        faults.append(f"data.group={data.group}: no regular expression ({error})")
+    lists = [name for name in SPLITS if getattr(data, name) and getattr(data, name).files]
+    faults.require(
+        not lists or data.annotations is not None,
+        f"data.{lists[0] if lists else ''}.files lists recordings of a set without splits: "
+        f"name its annotations with data.annotations",
+    )
+    faults.require(
+        not (lists and data.folds),
+        f"data.folds={data.folds}, but data.{lists[0] if lists else ''}.files lists the "
+        f"recordings of a split: drop one of the two",
+    )
     return faults
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from sed_cli.audio import duration_s
 from sed_cli.data.annotations import Event, Fault, check_faults
 from sed_cli.data.cache import cache_root
+from sed_cli.data.discovery import discover
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
 from sed_cli.data.soundscapes import SoundscapeSettings, write_soundscapes
-from sed_cli.errors import DataError
+from sed_cli.data.splits import by_lists, divide, fold_of
+from sed_cli.errors import DataError, UserError
 from sed_cli.schema import SPLITS, AnnotatedConfig, DataConfig, SoundscapesConfig, SplitConfig
 
 log = logging.getLogger(__name__)
@@ -113,15 +117,37 @@ def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
 
 
 def _list_annotated(data: AnnotatedConfig, splits: Sequence[str]) -> Listing:
-    """List the splits of a set whose splits have annotations of their own."""
     folder = Path(data.root).expanduser()
     if not folder.is_dir():
         raise DataError(f"data.root={data.root}: no such folder")
+    data = discover(data, folder)
     reading = Reading(
         columns=data.columns,
         event_duration_s=data.event_duration_s,
         soft_threshold=data.soft_threshold,
+        whole_clips=data.whole_clips,
     )
+    if data.annotations is None:
+        return _list_splits(data, folder, reading, splits)
+    listed, faults = list_recordings(folder / data.annotations, folder / data.audio, reading)
+    divided = _divide(data, folder, listed)
+    return Listing(
+        splits={name: divided.splits[name] for name in splits if name in divided.splits},
+        faults=(*faults, *divided.faults),
+    )
+
+
+def _list_splits(
+    data: AnnotatedConfig, folder: Path, reading: Reading, splits: Sequence[str]
+) -> Listing:
+    """List the splits of a set whose splits have annotations of their own."""
+    if data.folds is not None or data.group is not None:
+        key = "folds" if data.folds is not None else "group"
+        raise UserError(
+            f"data.{key}={getattr(data, key)} divides a set without splits, but this one has a "
+            f"training split in {data.train.annotations if data.train else None}: "
+            f"drop it, or name the annotations of the whole set with data.annotations"
+        )
     listed: dict[str, list[Listed]] = {}
     faults: list[Fault] = []
     for name in splits:
@@ -132,6 +158,26 @@ def _list_annotated(data: AnnotatedConfig, splits: Sequence[str]) -> Listing:
             )
             faults += found
     return Listing(splits=listed, faults=tuple(faults))
+
+
+def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed]) -> Listing:
+    """Divide a set without splits as the configuration says: by lists, folds, or shares."""
+    wanted = [name for name in SPLITS if getattr(data, name) is not None]
+    lists = {
+        name: folder / getattr(data, name).files for name in wanted if getattr(data, name).files
+    }
+    if lists:
+        return by_lists(listed, lists, folder / str(data.annotations))
+    shares = dict(zip(SPLITS, data.split, strict=True))
+    how: dict[str, Any] = {"group": data.group, "seed": data.split_seed}
+    if data.folds is None or data.fold is None:
+        shares = {name: share for name, share in shares.items() if name in wanted}
+        return Listing(splits=divide(listed, shares, **how))
+    validation = shares["validation"] if data.validation is not None else 0.0
+    share = validation / (shares["train"] + validation)
+    return Listing(
+        splits=fold_of(listed, folds=data.folds, fold=data.fold, validation_share=share, **how)
+    )
 
 
 # ------------------------------------------------------------------------------- labels
@@ -251,7 +297,7 @@ def _within(one: Listed, length_s: float, faults: list[Fault]) -> list[Event]:
         if event is None:
             continue
         beyond_s = (event.onset_s if event.onset_s >= length_s else event.offset_s) - length_s
-        if beyond_s >= _SLACK_S:
+        if _SLACK_S <= beyond_s < math.inf:  # to infinity: a label of the whole recording
             outside = event.onset_s >= length_s
             faults.append(
                 Fault(

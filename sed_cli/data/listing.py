@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -64,6 +65,7 @@ class Reading:
     columns: Mapping[str, str | None] = field(default_factory=dict)
     event_duration_s: float | None = None
     soft_threshold: float = 0.5
+    whole_clips: bool = False
 
     def read(self, path: Path) -> Annotations:
         """Read one file."""
@@ -72,6 +74,7 @@ class Reading:
             columns=self.columns,
             event_duration_s=self.event_duration_s,
             soft_threshold=self.soft_threshold,
+            whole_clips=self.whole_clips,
         )
 
 
@@ -103,7 +106,7 @@ class AudioFolder:
         if exact.is_file():
             return Match(exact)
         base = name.replace("\\", "/").rsplit("/", 1)[-1]
-        ways = ((self._by_name, base), (self._by_stem, base), (self._by_stem, _stem(base)))
+        ways = ((self._by_name, base), (self._by_stem, base), (self._by_stem, stem_of(base)))
         for index, key in ways:
             found = index.get(key.lower(), [])
             if len(found) == 1:
@@ -117,14 +120,16 @@ class AudioFolder:
         """Return the recording that a file of annotations without file names belongs to.
 
         That is the one of the same name but for the ending; else the one whose name the file's
-        begins with, as in ``x.Table.1.selections.txt`` or ``x_labels.txt`` for ``x.wav``.
+        begins with, as in ``x.Table.1.selections.txt`` or ``x_labels.txt`` for ``x.wav``. Of
+        several, the one whose folders are called most like the file's: ``audio/train/x.wav`` for
+        ``annotations/train/x.txt``.
         """
         stem = annotations.stem
         while stem:
             found = self._by_stem.get(stem.lower(), [])
-            near = [path for path in found if path.parent == annotations.parent]
-            if len(near or found) == 1:
-                return Match((near or found)[0])
+            near = _most_alike(annotations, found)
+            if len(near) == 1:
+                return Match(near[0])
             if found:
                 return Match(self.folder / stem, f"{annotations.name} may belong to several files")
             cut = max(stem.rfind("."), stem.rfind("_"))
@@ -181,8 +186,6 @@ def list_recordings(
     listed: dict[str, Listed] = {}
     faults: list[Fault] = []
     for path in annotation_files(annotations):
-        if path.stem.lower() in _NO_ANNOTATIONS:
-            continue
         read = reading.read(path)
         faults += read.faults
         for one in _list_file(read, folder):
@@ -204,17 +207,27 @@ def list_recordings(
 
 
 def annotation_files(folder: Path) -> list[Path]:
-    """Files below ``folder`` that may hold annotations, by their ending; sorted."""
-    return sorted(
+    """Files below ``folder`` that may hold annotations, by their ending; sorted.
+
+    Of files that differ in their ending alone, as where a set comes as text and as JAMS, those of
+    the ending that most files have are returned.
+    """
+    found = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in ANNOTATION_ENDINGS
+        and path.stem.lower() not in _NO_ANNOTATIONS
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+    often = Counter(path.suffix.lower() for path in found)
+    kept: dict[Path, Path] = {}
+    for path in sorted(found, key=lambda path: -often[path.suffix.lower()]):
+        kept.setdefault(path.with_suffix(""), path)
+    return sorted(kept.values())
 
 
-_NO_ANNOTATIONS = frozenset({"readme", "license", "licence", "changelog", "credits", "about"})
+_NO_ANNOTATIONS = {"readme", "license", "licence", "changelog", "credits", "about", "requirements"}
 
 
 def _list_file(read: Annotations, folder: AudioFolder) -> Iterator[Listed]:
@@ -246,5 +259,12 @@ def _index(paths: Sequence[Path], key: Callable[[Path], str]) -> dict[str, list[
     return index
 
 
-def _stem(name: str) -> str:
+def _most_alike(annotations: Path, paths: Sequence[Path]) -> list[Path]:
+    folders = set(annotations.parent.parts)
+    alike = [len(folders.intersection(path.parent.parts)) for path in paths]
+    return [path for path, n in zip(paths, alike, strict=True) if n == max(alike)]
+
+
+def stem_of(name: str) -> str:
+    """Return a recording's name without the ending of an audio file."""
     return Path(name).stem if Path(name).suffix.lower() in AUDIO_ENDINGS else name

@@ -127,6 +127,7 @@ def read_annotations(
     columns: Mapping[str, str | None] | None = None,
     event_duration_s: float | None = None,
     soft_threshold: float = 0.5,
+    whole_clips: bool = False,
     format: str | None = None,
 ) -> Annotations:
     """Read annotations in any of the :data:`FORMATS`.
@@ -138,6 +139,8 @@ def read_annotations(
         event_duration_s: seconds that an event lasts whose onset alone is given.
         soft_threshold: a segment whose soft label is above it is active; segments that follow one
             another are one event.
+        whole_clips: whether labels of a table without times hold for the whole recording: such
+            events last to infinity, and end with the recording.
         format: ``None``: found by content, and by ending where that does not tell.
 
     Returns:
@@ -147,7 +150,7 @@ def read_annotations(
         DataError: if the file is missing, is no text, or fits no format.
     """
     named = {ours: theirs for ours, theirs in (columns or {}).items() if theirs}
-    options = ReadOptions(named, event_duration_s, soft_threshold)
+    options = ReadOptions(named, event_duration_s, soft_threshold, whole_clips)
     with _no_garbage_collection():
         text = read_text(path)
         known = _format(format) if format is not None else _fitting_format(text, options)

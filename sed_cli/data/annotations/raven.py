@@ -48,7 +48,7 @@ def read_raven(text: Text, options: ReadOptions, format: str) -> Annotations:
     header = find_header(text, options.columns)
     if header is None:
         raise DataError(f"{text.path}: no header with columns such as {', '.join(_HEADER)}")
-    check_header(text.path, header, options.columns)
+    check_header(text.path, header, options)
     collector = collector_for(text, options, header)
     place = {plain_name(name)[0]: i for i, name in enumerate(header.names)}
     filename = header.index.get("filename", place.get("begin_path", -1))

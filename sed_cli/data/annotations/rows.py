@@ -21,6 +21,7 @@ class ReadOptions:
     columns: dict[str, str] = field(default_factory=dict)
     event_duration_s: float | None = None
     soft_threshold: float = 0.5
+    whole_clips: bool = False
 
 
 class RowCollector:
@@ -95,6 +96,12 @@ class RowCollector:
         if not (0 <= onset_s < offset_s < math.inf):
             return self._odd_times(line, filename, onset_s, end_s, offset_s, label)
         return self._keep(line, filename, Event(onset_s, offset_s, label))
+
+    def add_whole(self, line: int | None, filename: str, label: str) -> None:
+        """Take a label of a whole recording, however long that is."""
+        if not filename:
+            return self.fault(line, "no file name")
+        return self._keep(line, filename, Event(0.0, math.inf, label))
 
     def is_active(self, line: int | None, filename: str, soft_label: str) -> bool:
         """Whether a soft label, from 0 to 1, is above the threshold; its recording is kept."""

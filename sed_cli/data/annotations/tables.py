@@ -117,21 +117,23 @@ def plain_name(name: str) -> tuple[str, float]:
     return re.sub(r"[\W_]+", "_", name).strip("_"), unit_s
 
 
-def check_header(path: Path, header: Header, columns: Mapping[str, str]) -> None:
+def check_header(path: Path, header: Header, options: ReadOptions) -> None:
     """Refuse a header without the columns that events need.
 
     Raises:
         DataError: what is missing, and how to name it.
     """
     got = f"{path}: the header has {', '.join(filter(None, header.names))}"
-    for ours, theirs in columns.items():
+    for ours, theirs in options.columns.items():
         if ours not in header.index:
             raise DataError(f"{got}, but no {theirs!r} as data.columns.{ours} says")
     missing = [ours for ours in ("onset", "event_label") if ours not in header.index]
-    if missing:
+    has_no_times = missing == ["onset"] and "filename" in header.index
+    if missing and not (has_no_times and options.whole_clips):
+        whole = "; if labels hold for whole recordings, set data.whole_clips=true" * has_no_times
         raise DataError(
             f"{got}, but no {' and no '.join(missing)}; say which column it is: "
-            f"{' '.join(f'data.columns.{ours}=NAME' for ours in missing)}"
+            f"{' '.join(f'data.columns.{ours}=NAME' for ours in missing)}{whole}"
         )
     for ours in ("onset", "offset", "duration"):
         name = header.names[header.index[ours]] if ours in header.index else ""
@@ -166,7 +168,7 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
             f"{text.path}: no header with columns such as {' '.join(COLUMNS)} in its first line; "
             f"name other columns with data.columns"
         )
-    check_header(text.path, header, options.columns)
+    check_header(text.path, header, options)
     collector = collector_for(text, options, header)
     # An absent column is the empty field that table_rows puts last.
     place = {ours: header.index.get(ours, -1) for ours in SYNONYMS}
@@ -180,7 +182,10 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
         name = fields[filename] if names_files else stem
         if fields[soft] and not collector.is_active(number, name, fields[soft]):
             continue
-        collector.add(number, name, fields[onset], fields[end], fields[label])
+        if onset < 0 and fields[label]:
+            collector.add_whole(number, name, fields[label])
+        else:
+            collector.add(number, name, fields[onset], fields[end], fields[label])
     if "soft_label" in header.index:
         collector.rows = join_touching(collector.rows)
     return collector.finish(format, names_files=names_files)
@@ -200,7 +205,7 @@ def collector_for(text: Text, options: ReadOptions, header: Header) -> RowCollec
         decimal_comma=decimal_comma(
             fields[i] for _, fields in sniffed for i in times if i < len(fields)
         ),
-        units_s=(header.units_s["onset"], header.units_s.get(end, 1.0)),
+        units_s=(header.units_s.get("onset", 1.0), header.units_s.get(end, 1.0)),
     )
 
 

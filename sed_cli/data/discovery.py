@@ -1,0 +1,244 @@
+"""What a folder holds, where its owner has not said: annotations by name and content, and audio."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sed_cli.data.annotations import Annotations
+from sed_cli.data.listing import AudioFolder, Reading, annotation_files
+from sed_cli.data.splits import SPLIT_WORDS
+from sed_cli.errors import DataError
+from sed_cli.schema import SPLITS, AnnotatedConfig, SplitConfig
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 6
+_SHOWN_REASONS = 2
+_LOOKED_UP = 20  # names of a table that tell where its audio lies
+_UNSPLIT = AnnotatedConfig()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file of annotations; ``audio``: the recording of one that names none."""
+
+    path: Path
+    read: Annotations
+    audio: Path | None = None
+
+
+def discover(data: AnnotatedConfig, folder: Path) -> AnnotatedConfig:
+    """Say where the annotations and recordings of a set lie, if its configuration does not.
+
+    That is the case where it names nothing and none of the default tables is there. What is found
+    is logged, with the settings that say the same.
+
+    Args:
+        data: the configuration.
+        folder: of the set.
+
+    Raises:
+        DataError: if there are no recordings, no annotations, or several sets of them; it lists
+            what there is and which settings choose.
+    """
+    if data.annotations is not None or not _names_nothing(data, folder):
+        return data
+    audio = AudioFolder(folder)
+    if not audio.paths:
+        raise DataError(f"{folder}: holds no recordings; name the folder of the set by data.root")
+    files, unread = _annotations(data, folder, audio)
+    tables = [file for file in files if file.read.names_files]
+    settings = (
+        _split_tables(tables, folder, audio)
+        or _split_folders([file for file in files if file.audio is not None], folder)
+        or _without_splits(tables, files, folder, audio)
+    )
+    if settings is None:
+        raise DataError(_say_what_there_is(folder, files, audio, unread))
+    found = _apply(data, settings)
+    log.info("%s: taking %s", folder, " ".join(f"{key}={value}" for key, value in settings.items()))
+    return found
+
+
+def _names_nothing(data: AnnotatedConfig, folder: Path) -> bool:
+    """Whether all splits are the default ones and no table of theirs is there."""
+    for name in SPLITS:
+        split, default = getattr(data, name), getattr(_UNSPLIT, name)
+        if split is not None and (
+            split.annotations != default.annotations or (folder / split.annotations).exists()
+        ):
+            return False
+    return True
+
+
+def _annotations(
+    data: AnnotatedConfig, folder: Path, audio: AudioFolder
+) -> tuple[list[_Found], list[str]]:
+    """Read what may be annotations; keep what is, and why the rest cannot be read."""
+    reading = Reading(
+        columns=data.columns,
+        event_duration_s=data.event_duration_s,
+        soft_threshold=data.soft_threshold,
+        whole_clips=data.whole_clips,
+    )
+    found, unread = [], []
+    for path in annotation_files(folder):
+        try:
+            read = reading.read(path)
+        except DataError as error:
+            unread.append(str(error))
+            continue
+        if read.names_files:
+            # A name that several recordings have is one of theirs all the same.
+            matches = [audio.find(name) for name in _names(read)]
+            if any(match.problem or match.path.is_file() for match in matches):
+                found.append(_Found(path, read))
+        elif (match := audio.find_annotated(path)).path.is_file():
+            found.append(_Found(path, read, match.path))
+    return found, unread
+
+
+def _names(read: Annotations) -> list[str]:
+    """The first few recordings that a table names."""
+    names: dict[str, None] = {}
+    for row in read.rows:
+        names.setdefault(row.filename)
+        if len(names) == _LOOKED_UP:
+            break
+    return list(names)
+
+
+# ------------------------------------------------------------------------- ways to lie there
+
+
+def _split_tables(
+    tables: Sequence[_Found], folder: Path, audio: AudioFolder
+) -> dict[str, str] | None:
+    """One table a split, told by its name or its folder's: train.csv, meta/validation.tsv."""
+    of_split: dict[str, list[_Found]] = {}
+    for table in tables:
+        split = _split_of(table.path.relative_to(folder))
+        if split is not None:
+            of_split.setdefault(split, []).append(table)
+    if "train" not in of_split or any(len(found) > 1 for found in of_split.values()):
+        return None
+    settings: dict[str, str] = {}
+    for split in SPLITS:
+        if split not in of_split:
+            settings[f"data.{split}"] = "null"
+            continue
+        (table,) = of_split[split]
+        settings[f"data.{split}.annotations"] = _relative(table.path, folder)
+        settings[f"data.{split}.audio"] = _audio_of(table.read, split, folder, audio)
+    return settings
+
+
+def _split_folders(files: Sequence[_Found], folder: Path) -> dict[str, str] | None:
+    """A file a recording, in folders by split: annotations/train/x.txt, audio/train/x.wav."""
+    of_split: dict[str, list[_Found]] = {}
+    for file in files:
+        split = _split_of(file.path.parent.relative_to(folder))
+        if split is not None:
+            of_split.setdefault(split, []).append(file)
+    if "train" not in of_split or len(of_split) < 2:
+        return None
+    settings: dict[str, str] = {}
+    for split in SPLITS:
+        if split not in of_split:
+            settings[f"data.{split}"] = "null"
+            continue
+        found = of_split[split]
+        settings[f"data.{split}.annotations"] = _common(folder, (f.path for f in found))
+        settings[f"data.{split}.audio"] = _common(folder, (f.audio for f in found if f.audio))
+    return settings
+
+
+def _without_splits(
+    tables: Sequence[_Found], files: Sequence[_Found], folder: Path, audio: AudioFolder
+) -> dict[str, str] | None:
+    """One table, or a file a recording, for a set that is yet to be divided."""
+    single = [file for file in files if file.audio is not None]
+    if len(tables) == 1 and not single:
+        return {
+            "data.annotations": _relative(tables[0].path, folder),
+            "data.audio": _audio_of(tables[0].read, None, folder, audio),
+        }
+    if single and not tables and len({file.audio for file in single}) == len(single):
+        return {
+            "data.annotations": _common(folder, (file.path for file in single)),
+            "data.audio": _common(folder, (file.audio for file in single if file.audio)),
+        }
+    return None
+
+
+# ----------------------------------------------------------------------------------- paths
+
+
+def _split_of(path: Path) -> str | None:
+    """The split that a path names, by the words of its last part that names one."""
+    for part in reversed(path.parts):
+        words = re.split(r"[\W_\d]+", part.lower())
+        found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+        if len(found) == 1:
+            return found.pop()
+    return None
+
+
+def _audio_of(read: Annotations, split: str | None, folder: Path, audio: AudioFolder) -> str:
+    """The folder below which a table's names are paths; else the whole set is searched by name."""
+    names = _names(read)
+    candidates = sorted({folder, *(p for path in audio.paths for p in _parents(path, folder))})
+    fitting = [c for c in candidates if all((c / name).is_file() for name in names)]
+    if split is not None:
+        fitting = [c for c in fitting if _split_of(c.relative_to(folder)) == split] or fitting
+    return _relative(fitting[0], folder) if fitting else "."
+
+
+def _parents(path: Path, folder: Path) -> list[Path]:
+    return [parent for parent in path.parents if parent.is_relative_to(folder)]
+
+
+def _common(folder: Path, paths: Iterable[Path]) -> str:
+    """The lowest folder that holds all paths, relative to the set's."""
+    return _relative(Path(os.path.commonpath([path.parent for path in paths])), folder)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _apply(data: AnnotatedConfig, settings: dict[str, str]) -> AnnotatedConfig:
+    if "data.annotations" in settings:
+        return replace(data, annotations=settings["data.annotations"], audio=settings["data.audio"])
+    found = replace(data)
+    for name in SPLITS:
+        annotations = settings.get(f"data.{name}.annotations")
+        if annotations is None:
+            setattr(found, name, None)
+        elif getattr(data, name) is not None:
+            setattr(found, name, SplitConfig(annotations, settings[f"data.{name}.audio"]))
+    return found
+
+
+def _say_what_there_is(
+    folder: Path, files: Sequence[_Found], audio: AudioFolder, unread: Sequence[str]
+) -> str:
+    what = f"{folder}: holds {len(audio.paths)} recordings and "
+    if not files:
+        reasons = f" ({'; '.join(unread[:_SHOWN_REASONS])})" if unread else ""
+        return (
+            f"{what}no annotations of them that can be read{reasons}; name these by "
+            f"data.annotations=FILE (or a folder with a file a recording), or "
+            f"data.train.annotations=FILE and so on"
+        )
+    shown = ", ".join(_relative(file.path, folder) for file in files[:_SHOWN])
+    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    return (
+        f"{what}several files of annotations ({shown}{more}): say which are meant, by "
+        f"data.annotations=FILE, or data.train.annotations=FILE and so on"
+    )

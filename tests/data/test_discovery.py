@@ -1,0 +1,199 @@
+"""Sets as they lie on a disk, pointed at by nothing but their folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from sed_cli.data.annotations import Event, write_annotations
+from sed_cli.data.catalogue import Catalogue, make_catalogue
+from sed_cli.errors import DataError, UserError
+from sed_cli.schema import AnnotatedConfig, SplitConfig
+from tests.conftest import TINY, Sedtf
+
+DOG = [Event(0.1, 0.3, "dog")]
+CAT = [Event(0.2, 0.4, "cat")]
+
+
+def write_audio(*paths: Path, rate: int = 8000) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(len(path.name)).normal(0, 0.1, rate // 2)
+        soundfile.write(path, noise, rate)
+
+
+def write_table(path: Path, events: Mapping[str, list[Event]], format: str = "desed") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_annotations(path, events, format)
+
+
+def catalogue(root: Path, **values: Any) -> Catalogue:
+    return make_catalogue(AnnotatedConfig(root=str(root), **values))
+
+
+def names(found: Catalogue) -> dict[str, list[str]]:
+    return {split: [entry.name for entry in entries] for split, entries in found.splits.items()}
+
+
+def test_tables_named_for_splits_are_found_with_their_audio(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for split, ending in (("training", "wav"), ("dev", "flac"), ("eval", "wav")):
+        write_audio(tmp_path / "sound" / split / f"x.{ending}")
+        write_table(tmp_path / "meta" / f"{split}_events.csv", {f"x.{ending}": DOG}, "csv")
+
+    with caplog.at_level(logging.INFO):
+        found = catalogue(tmp_path)
+
+    assert names(found) == {"train": ["x.wav"], "validation": ["x.flac"], "test": ["x.wav"]}
+    folders = {split: entries[0].path.parent.name for split, entries in found.splits.items()}
+    assert folders == {"train": "training", "validation": "dev", "test": "eval"}
+    assert "data.train.annotations=meta/training_events.csv" in caplog.text
+    assert "data.test.audio=sound/eval" in caplog.text
+
+
+def test_a_file_a_recording_in_folders_by_split(tmp_path: Path) -> None:
+    """As URBAN-SED unzips: text and JAMS of the same recordings, side by side."""
+    for split in ("train", "validate", "test"):
+        for name in ("a", "b"):
+            write_audio(tmp_path / "audio" / split / f"{name}.wav")
+            folder = tmp_path / "annotations" / split
+            write_table(folder / f"{name}.txt", {name: DOG}, "audacity")
+            write_table(folder / f"{name}.jams", {name: CAT}, "jams")
+
+    found = catalogue(tmp_path)
+
+    assert {split: len(entries) for split, entries in found.splits.items()} == {
+        "train": 2,
+        "validation": 2,
+        "test": 2,
+    }
+
+
+def test_labels_beside_the_audio_are_divided(tmp_path: Path) -> None:
+    for number in range(10):
+        write_audio(tmp_path / "site" / f"{number}.wav")
+        write_table(
+            tmp_path / "site" / f"{number}.txt", {"x": DOG if number % 2 else CAT}, "audacity"
+        )
+    (tmp_path / "README.txt").write_text("Ten recordings.\n")
+
+    found = catalogue(tmp_path)
+
+    assert sum(len(entries) for entries in found.splits.values()) == 10
+    assert all(found.splits.values())
+    assert found.classes == ("cat", "dog")
+
+
+def test_one_table_of_all_recordings_is_divided(tmp_path: Path) -> None:
+    table = {f"deep/{number}.wav": DOG if number % 2 else CAT for number in range(10)}
+    write_audio(*(tmp_path / "audio" / name for name in table))
+    write_table(tmp_path / "labels.tsv", table)
+
+    found = catalogue(tmp_path, split=[0.5, 0.0, 0.5])
+
+    assert {split: len(entries) for split, entries in found.splits.items()} == {
+        "train": 5,
+        "test": 5,
+    }
+
+
+def test_folds_lists_and_groups_apply_to_what_was_found(tmp_path: Path) -> None:
+    table = {f"s{number // 2}_{number}.wav": DOG for number in range(8)}
+    write_audio(*(tmp_path / name for name in table))
+    write_table(tmp_path / "labels.tsv", table)
+
+    tested = [
+        name
+        for fold in (1, 2, 3, 4)
+        for name in names(catalogue(tmp_path, folds=4, fold=fold, group="^s[0-9]+"))["test"]
+    ]
+
+    assert sorted(tested) == sorted(table)
+
+
+def test_a_table_of_labels_without_times_asks_whether_they_hold_for_whole_clips(
+    tmp_path: Path,
+) -> None:
+    write_audio(*(tmp_path / "audio" / f"{number}.wav" for number in range(6)))
+    lines = [
+        f"{number}.wav,{number % 5 + 1},{'dog' if number % 2 else 'cat'}" for number in range(6)
+    ]
+    (tmp_path / "meta.csv").write_text("\n".join(["filename,fold,category", *lines]) + "\n")
+
+    with pytest.raises(DataError, match=r"data\.whole_clips=true"):
+        catalogue(tmp_path)
+    found = catalogue(tmp_path, whole_clips=True)
+
+    events = [entry.events for entries in found.splits.values() for entry in entries]
+    assert [(e.onset_s, e.offset_s) for (e,) in events] == [(0.0, 0.5)] * 6
+
+
+def test_several_tables_are_listed_not_guessed(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    for name in ("anna.tsv", "bert.tsv"):
+        write_table(tmp_path / name, {"a.wav": DOG})
+
+    with pytest.raises(DataError, match=r"anna\.tsv, bert\.tsv.*data\.annotations=FILE"):
+        catalogue(tmp_path)
+
+
+def test_a_folder_without_audio_or_annotations_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no recordings"):
+        catalogue(tmp_path)
+    write_audio(tmp_path / "a.wav")
+    with pytest.raises(DataError, match="holds 1 recordings and no annotations"):
+        catalogue(tmp_path)
+
+
+def test_a_table_that_was_named_is_not_replaced_by_another(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    write_table(tmp_path / "labels.tsv", {"a.wav": DOG})
+
+    with pytest.raises(DataError, match=r"mine\.tsv: no such annotation file"):
+        make_catalogue(
+            AnnotatedConfig(root=str(tmp_path), train=SplitConfig("mine.tsv", "."), test=None),
+            splits=["train"],
+        )
+
+
+def test_folds_of_a_set_with_splits_are_refused(recordings: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.folds=3 divides a set without splits"):
+        catalogue(recordings, folds=3, fold=1)
+
+
+def test_a_found_set_is_trained_on_and_evaluated(tmp_path: Path, sedtf: Sedtf) -> None:
+    root = tmp_path / "set"
+    for number in range(8):
+        write_audio(root / f"{number}.wav", rate=22050)
+        write_table(root / f"{number}.txt", {"x": DOG if number % 2 else CAT}, "audacity")
+
+    settings = (*TINY, "data=annotated", f"data.root={root}", "data.sequence_length=10")
+    assert sedtf("train", *settings, "output_dir=run") == 0
+    assert sedtf("eval", "checkpoint=run", "split=validation", "output_dir=scores") == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        ("data.split=[0.9,0.1]", "expected the shares of training, validation and test"),
+        ("data.split=[0.9,0.1,0.1]", "in all at most 1"),
+        ("data.split=[0,0.5,0.5]", "expected the shares"),
+        ("data.folds=5", "set both"),
+        ("data.folds=1 data.fold=1", "data.folds=1: expected at least 2"),
+        ("data.folds=5 data.fold=6", "expected a number from 1 to data.folds=5"),
+        ("data.group='('", "no regular expression"),
+        ("data.train.files=list.txt", "name its annotations with data.annotations"),
+    ],
+)
+def test_a_division_that_cannot_work_is_refused_before_the_job(
+    setting: str, fault: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sedtf("train", "data=annotated", "data.root=.", *setting.split()) == 2
+    assert fault in capfd.readouterr().err
