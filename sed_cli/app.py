@@ -53,6 +53,18 @@ Config groups:
 - `data`: soundscapes, annotated (without it, the data of the training run)
 """
 
+EXPORT = """Export a checkpoint as ONNX graphs, checked against PyTorch, with a model card.
+
+`stream.onnx` takes chunks of a stream, `recording.onnx` whole recordings, `waveform.onnx` their
+samples; `detect.py` beside them shows how to run them without PyTorch. Needs `sedtf[onnx]`.
+
+Examples:
+
+- `sedtf export checkpoint=outputs/train/2026-01-31/12-00-00-000000`
+- `sedtf export checkpoint=RUN/checkpoints/last output_dir=exported waveform=false`
+- `sedtf export checkpoint=RUN licence=cc-by-4.0 data_licence=cc-by-3.0`
+"""
+
 SIMULATE = """Write a sampler's curve and its coins, without any model.
 
 Examples:
@@ -174,7 +186,7 @@ def _add_verb(name: str, text: str) -> None:
         raise typer.Exit(job.run(name, overrides or [], flags))
 
 
-for _name, _text in (("train", TRAIN), ("eval", EVAL), ("simulate", SIMULATE)):
+for _name, _text in (("train", TRAIN), ("eval", EVAL), ("export", EXPORT), ("simulate", SIMULATE)):
     _add_verb(_name, _text)
 
 

@@ -82,6 +82,7 @@ VERBS = {
     for verb in (
         Verb("train", schema.check_train, "sed_cli.training:train"),
         Verb("eval", schema.check_eval, "sed_cli.evaluation:evaluate_checkpoint"),
+        Verb("export", schema.check_export, "sed_cli.inference.export:export_checkpoint"),
         Verb("simulate", schema.check_simulate, "sed_cli.reports.simulate:simulate_config"),
     )
 }

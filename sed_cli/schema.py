@@ -223,6 +223,18 @@ class EvalConfig:
 
 
 @dataclass
+class ExportConfig:
+    """``sedtf export``; the licences are copied to the model card."""
+
+    checkpoint: str = MISSING
+    output_dir: str = MISSING
+    waveform: bool = True
+    tolerance: float = 1e-5
+    licence: str | None = None
+    data_licence: str | None = None
+
+
+@dataclass
 class SimulateConfig:
     """``sedtf simulate``: ``samplers`` lays named variations of ``sampler`` over one another."""
 
@@ -248,7 +260,12 @@ DATA_SETS: dict[str, type[DataConfig]] = {
     "soundscapes": SoundscapesConfig,
     "annotated": AnnotatedConfig,
 }
-ROOTS: dict[str, type] = {"train": TrainConfig, "eval": EvalConfig, "simulate": SimulateConfig}
+ROOTS: dict[str, type] = {
+    "train": TrainConfig,
+    "eval": EvalConfig,
+    "export": ExportConfig,
+    "simulate": SimulateConfig,
+}
 GROUPS: dict[str, dict[str, type]] = {
     "feature": {"base": FeatureConfig},
     "model": {"base": ModelConfig},
@@ -561,6 +578,13 @@ def check_eval(config: EvalConfig, named: frozenset[str] = frozenset()) -> list[
     faults.at_least("", config, 1, "threads")
     if config.data is not None:
         faults += check_data(config.data)
+    return faults
+
+
+def check_export(config: ExportConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of an export's configuration."""
+    faults = _Faults(_check_root(config))
+    faults.above_zero("", config, "tolerance")
     return faults
 
 
