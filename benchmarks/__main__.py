@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import inference, recurrence, training_step
+from benchmarks import export, inference, recurrence, training_step
 from benchmarks.measure import options
 
 if __name__ == "__main__":
@@ -10,3 +10,4 @@ if __name__ == "__main__":
     recurrence.main(arguments)
     training_step.main(arguments)
     inference.main(arguments)
+    export.main(arguments)

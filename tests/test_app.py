@@ -47,9 +47,9 @@ def test_version_is_printed() -> None:
     assert command("--version").stdout == f"sedtf {__version__}\n"
 
 
-@pytest.mark.parametrize("verb", ["train", "eval", "simulate"])
+@pytest.mark.parametrize("verb", ["train", "eval", "export", "simulate"])
 def test_every_verb_has_worked_examples_and_its_groups(verb: str) -> None:
-    text = {"train": app.TRAIN, "eval": app.EVAL, "simulate": app.SIMULATE}[verb]
+    text = getattr(app, verb.upper())
     assert text.count(f"sedtf {verb}") >= 3
     hydra = job._start_hydra(verb, job.Flags())
     for line in text.replace(",\n  ", ", ").splitlines():
