@@ -20,7 +20,6 @@ from sed_cli.inference.export.builder import make_model
 from sed_cli.inference.export.check import stream
 from sed_cli.inference.export.frontend import waveform_graph
 from sed_cli.inference.export.graphs import recording_graph, stream_graph
-from sed_cli.schema import FeatureConfig
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -53,7 +52,7 @@ def _tasks(threads: int) -> dict[str, Task]:
     waveform = np.random.default_rng(0).normal(0, 0.1, (1, SAMPLE_RATE * DURATION_S)).astype("f")
     log_mel = each.log_mel(torch.from_numpy(waveform))[:, 0]
     run_recording = _session(recording_graph(model, "hard"), threads).run
-    run_waveform = _session(waveform_graph(model, "hard", FeatureConfig()), threads).run
+    run_waveform = _session(waveform_graph(model, "hard", each.log_mel), threads).run
     session = _session(stream_graph(model, "hard"), threads)
     tasks: dict[str, Task] = {
         "PyTorch, log-mel to probabilities": partial(each.logits, log_mel),

@@ -16,7 +16,8 @@ def log_mel(samples, f):  # (n_samples,) -> (T, n_mels)
     window = np.zeros(f["n_fft"])
     window[start : start + f["window_length"]] = np.hanning(f["window_length"] + 1)[:-1]
     samples = np.pad(samples, (0, max(0, half + 1 - len(samples))))  # too short to be mirrored
-    frames = sliding_window_view(np.pad(samples, half, mode="reflect"), f["n_fft"])
+    mirrored = np.append(np.pad(samples, half, mode="reflect"), 0)  # 0: where n_fft is odd
+    frames = sliding_window_view(mirrored, f["n_fft"])
     power = np.abs(np.fft.rfft(frames[:: f["hop_length"]][:n_frames] * window)) ** 2
     edges = np.array(f["mel_edges_hz"])  # of triangles with equal areas, two apart
     slopes = np.fft.rfftfreq(f["n_fft"], 1 / f["sample_rate"])[:, None] - edges

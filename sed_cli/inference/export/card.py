@@ -92,8 +92,15 @@ def _summary(trained: TrainConfig, description: Mapping[str, Any]) -> str:
         f"- input: {features['sample_rate']} Hz mono, as {features['n_mels']} mel bands from "
         f"{features['f_min']:g} to {features['f_max']:g} Hz\n"
         f"- output: a probability for each class every {1000 * stream['hop_s']:g} ms\n"
+        f"- events: {_postprocessing(description['postprocessing'])}\n"
         f"- delay in a stream: {1000 * stream['look_ahead_s']:.0f} ms, and the chunk\n"
     )
+
+
+def _postprocessing(values: Mapping[str, Any]) -> str:
+    if values["tuned_for"] is not None:
+        return f"by thresholds and median filters of each class, tuned for {values['tuned_for']}"
+    return "where the probability is above the threshold of the class"
 
 
 def _use(description: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from sed_cli.inference.export.card import model_card
 from sed_cli.provenance import RunRecord
 from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import results_console
-from sed_cli.schema import ExportConfig, FeatureConfig, TrainConfig
+from sed_cli.schema import ExportConfig, TrainConfig
 
 if TYPE_CHECKING:
     import onnx
@@ -60,8 +60,8 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
         _require("onnx", "onnxruntime")
         detector = load(checkpoint)
         detector.model.eval()
-        description = _description(detector, trained.feature)
-        graphs = _export(config, detector, trained.feature, description)
+        description = _description(detector)
+        graphs = _export(config, detector, description)
         differences = {name: graph.difference for name, graph in graphs.items()}
         description["checked"] = {name: vars(diff) for name, diff in differences.items()}
         record.update(device="cpu", checked=description["checked"])
@@ -90,17 +90,14 @@ def _require(*packages: str) -> None:
             ) from error
 
 
-def _description(detector: Detector, feature: FeatureConfig) -> dict[str, Any]:
+def _description(detector: Detector) -> dict[str, Any]:
     from sed_cli.inference.export.metadata import describe
 
-    return describe(detector, feature)
+    return describe(detector)
 
 
 def _export(
-    config: ExportConfig,
-    detector: Detector,
-    feature: FeatureConfig,
-    description: Mapping[str, Any],
+    config: ExportConfig, detector: Detector, description: Mapping[str, Any]
 ) -> dict[str, _Exported]:
     """Build the graphs and hold each against PyTorch."""
     from sed_cli.inference.export import check, frontend, graphs
@@ -111,7 +108,7 @@ def _export(
         "recording.onnx": (graphs.recording_graph(*arguments), check.check_recording),
     }
     if config.waveform:
-        graph = frontend.waveform_graph(*arguments, feature)
+        graph = frontend.waveform_graph(*arguments, detector.log_mel)
         built["waveform.onnx"] = (graph, check.check_waveform)
     exported = {}
     for name, (graph, compare) in built.items():

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from sed_cli.audio import LogMel
 from sed_cli.inference import Detector
 from sed_cli.inference.export import check
 from sed_cli.inference.export.frontend import waveform_graph
 from sed_cli.inference.export.graphs import recording_graph, stream_graph
-from sed_cli.schema import FeatureConfig
 from tests.inference.export.lively import VARIANTS, lively_detector, session
-
-FEATURE = FeatureConfig(n_mels=8, backend="torchaudio")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -22,7 +20,9 @@ def test_right_graphs_pass(variant: str) -> None:
     arguments = detector.model, detector.feedback
     stream = check.check_stream(session(stream_graph(*arguments)), detector, 1e-5)
     recording = check.check_recording(session(recording_graph(*arguments)), detector, 1e-5)
-    waveform = check.check_waveform(session(waveform_graph(*arguments, FEATURE)), detector, 1e-5)
+    waveform = check.check_waveform(
+        session(waveform_graph(*arguments, detector.log_mel)), detector, 1e-5
+    )
 
     assert max(d.greatest for d in (stream, recording, waveform)) < 1e-5
     assert waveform.features is not None
@@ -68,7 +68,7 @@ def test_another_kind_of_feedback_is_found() -> None:
 
 def test_other_features_are_found() -> None:
     detector = lively_detector("hard")
-    other = FeatureConfig(n_mels=8, window_length=1000)
+    other = LogMel(n_mels=8, window_length=1000, backend="torchaudio")
     graph = session(waveform_graph(detector.model, "hard", other))
 
     assert (check.check_waveform(graph, detector, 1e-5).features or 0) > 0.01
