@@ -356,6 +356,11 @@ def check_feature(feature: FeatureConfig) -> list[str]:
         f"the window must fit into the transform; raise n_fft or shorten the window",
     )
     faults.require(
+        feature.n_fft % 2 == 0,
+        f"feature.n_fft={feature.n_fft}: expected an even number; with an odd one the mel bands of "
+        f"torchaudio and torchlibrosa differ",
+    )
+    faults.require(
         feature.hop_length <= feature.window_length,
         f"feature.hop_length={feature.hop_length} exceeds feature.window_length="
         f"{feature.window_length}: samples between the windows would be lost; shorten the hop",
