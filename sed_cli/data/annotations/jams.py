@@ -10,6 +10,7 @@ Schema: https://jams.readthedocs.io/en/stable/jams_structure.html
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -22,11 +23,12 @@ from sed_cli.errors import DataError
 NAMESPACES = ("scaper", "sound_event", "tag_open", "segment_open", "tag_urbansound", "tag_audioset")
 _VERSION = "0.3.5"  # of the schema that is written
 _DIGITS = 6
+_OBJECT = re.compile(r'\s*\{\s*("\w+"\s*:|\}\s*$)')
 
 
 def fits_jams(text: Text, options: ReadOptions) -> bool:
     """Whether the text is a JSON object."""
-    return text.content.lstrip().startswith("{")
+    return _OBJECT.match(text.content) is not None
 
 
 def read_jams(text: Text, options: ReadOptions, format: str) -> Annotations:

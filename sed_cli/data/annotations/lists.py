@@ -77,7 +77,7 @@ def read_list(text: Text, options: ReadOptions, format: str) -> Annotations:
     )
     n_rows = 0
     for number, fields in split_lines(_lines(text), layout.delimiter, quotes=_quotes(layout)):
-        if not fields[0].startswith("#") or any(map(is_number, fields)):  # else a comment
+        if not _is_comment(fields):
             n_rows += 1
             _add(collector, layout, number, fields, may_be_header=n_rows == 1)
     if layout.soft_label is not None:
@@ -113,22 +113,27 @@ def _add(
 
 
 def _find_layout(text: Text) -> Layout | None:
-    """The layout of most of the first lines."""
+    """The layout of most of the first lines, by the delimiter that most of them fit."""
     lines = [line for line in text.lines[:_SNIFFED] if not _is_frequency(line)]
-    votes: Counter[Layout] = Counter()
+    best: Counter[Layout] = Counter()
+    names: Counter[Layout] = Counter()
     for delimiter in _DELIMITERS:
+        votes: Counter[Layout] = Counter()
         for _, fields in split_lines(lines, delimiter, quotes=delimiter in (",", ";")):
             layout = _layout(fields, delimiter)
             if layout is not None:
                 votes[layout] += 1
-    # The first of those with equal votes: in the order of the delimiters.
-    return votes.most_common(1)[0][0] if votes else None
+            elif len(fields) <= 2 and _is_audio(fields[0]):
+                names[Layout(delimiter, 5, 0, 2, 3, 4)] += 1
+        if votes.total() > best.total():  # of equal ones the first
+            best = votes
+    found = (best or names).most_common(1)  # names alone count where nothing else does
+    return found[0][0] if found else None
 
 
 def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
     n_fields = len(fields)
     times = [is_number(field) for field in fields]
-    is_audio = fields[0].lower().endswith(_AUDIO_ENDINGS)
     for onset in (0, 1, 2):
         label = onset + 2
         expected = [*[False] * onset, True, True, False]
@@ -149,13 +154,19 @@ def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
         return Layout(delimiter, 3, None, 0, 1, 2)  # a label that is a number, or none
     if times == [False, True, True, True]:
         return Layout(delimiter, 4, 0, 1, 2, 3)
-    if times == [False, True, True] and not is_audio:
+    if times == [False, True, True] and not _is_audio(fields[0]):
         return Layout(delimiter, 3, None, 1, 2, 0)
     if times == [False, False, True, True]:
         return Layout(delimiter, 4, 0, 2, 3, 1)
-    if n_fields <= 2 and is_audio:
-        return Layout(delimiter, 5, 0, 2, 3, 4)
     return None
+
+
+def _is_audio(name: str) -> bool:
+    return name.lower().endswith(_AUDIO_ENDINGS)
+
+
+def _is_comment(fields: list[str]) -> bool:
+    return fields[0].startswith("#") and not (any(map(is_number, fields)) or _is_audio(fields[0]))
 
 
 def _is_frequency(line: str) -> bool:

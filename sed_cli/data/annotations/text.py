@@ -16,7 +16,7 @@ from sed_cli.errors import DataError
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
@@ -54,6 +54,7 @@ def read_text(path: Path) -> Text:
         raise DataError(f"{path}: no such annotation file")
     data = path.read_bytes()
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    data = data.removeprefix(codecs.BOM_UTF8)
     faults: tuple[Fault, ...] = ()
     try:
         content = data.decode(encoding)
@@ -61,7 +62,7 @@ def read_text(path: Path) -> Text:
         line = data.count(b"\n", 0, error.start) + 1
         got = f"byte 0x{data[error.start]:02x}"
         content, taken = _decode_western(data)
-        message = f"not in {encoding.removesuffix('-sig').upper()} ({got}); save it as UTF-8"
+        message = f"not in {encoding.upper()} ({got}); save it as UTF-8"
         faults = (Fault(path, line, message, f"read as {taken}"),)
     if "\0" in content:
         raise DataError(
