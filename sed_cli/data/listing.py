@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row, read_annotations
+from sed_cli.data.endings import AUDIO_ENDINGS as AUDIO_ENDINGS
 from sed_cli.errors import DataError
 
-AUDIO_ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc"}
-AUDIO_ENDINGS |= {".au", ".caf", ".w64", ".rf64"}
 ANNOTATION_ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
 ANNOTATION_ENDINGS |= {known.ending for known in FORMATS.values()}
 

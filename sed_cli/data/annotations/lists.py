@@ -15,15 +15,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from sed_cli.data.annotations.events import Annotations, Event
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector, join_touching, times_of
 from sed_cli.data.annotations.text import Text, decimal_comma, is_number, split_lines
+from sed_cli.data.endings import AUDIO_ENDINGS
 from sed_cli.errors import DataError
 
 _SNIFFED = 1000  # lines that tell the columns
 _DELIMITERS = ("\t", ",", ";", None)
-_AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".m4a", ".opus", ".au", ".wma")
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
 
 
 def _is_audio(name: str) -> bool:
-    return name.lower().endswith(_AUDIO_ENDINGS)
+    return PurePath(name).suffix.lower() in AUDIO_ENDINGS
 
 
 def _is_comment(fields: list[str]) -> bool:

@@ -19,23 +19,24 @@ COLUMNS = ("filename", "onset", "offset", "event_label")
 # What else columns are called, the surest name first, in the spelling of plain_name.
 SYNONYMS: dict[str, str] = {
     "filename": (
-        "filename file fname file_name audio_filename audio_file audio_file_name begin_file "
-        "in_file sound_file soundfile wav_file wav recording slice_file_name clip clip_name "
-        "filepath file_path audio_filepath audio_path path audio segment_id uri"
+        "filename file fname file_name audio_filename audiofilename audio_file audio_file_name "
+        "begin_file in_file sound_file soundfile wav_file wav wav_name recording recording_id "
+        "recording_name audio_id audio_name slice_file_name clip clip_name clip_id filepath "
+        "file_path audio_filepath audio_path path audio segment_id video_id uri"
     ),
     "onset": (
         "onset start start_time begin begin_time onset_time event_onset event_start starttime "
-        "time_start t_start tmin from time timestamp"
+        "time_start t_start t_min tmin t0 from time timestamp"
     ),
     "offset": (
         "offset end end_time stop stop_time offset_time event_offset event_end endtime time_end "
-        "t_end tmax to finish"
+        "t_end t_max tmax t1 to finish"
     ),
     "duration": "duration event_duration dur length",
     "event_label": (
         "event_label label event_class sound_event sound_class class_label class_name class "
         "category annotation species common_name scientific_name species_name species_code "
-        "call_type event_type event type tag tag_1 text"
+        "species_ebird_code species_id call_type event_type event type tag tag_1 text"
     ),
     "soft_label": "soft_label softlabel soft_labels",
 }

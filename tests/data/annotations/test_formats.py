@@ -198,3 +198,13 @@ def test_pandas_reads_our_selections_and_time_marks(tmp_path: Path) -> None:
     assert rttm.shape == (2, 10)
     assert list(rttm[1]) == ["a", "a"]
     assert [Event(row[3], row[3] + row[4], row[7]) for row in rttm.values.tolist()] == found
+
+
+def test_the_page_on_annotations_knows_every_format() -> None:
+    page = Path(__file__).parents[3] / "docs" / "annotations.md"
+    text = page.read_text(encoding="utf-8")
+    for name, known in FORMATS.items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[2] == ("yes" if known.names_files else "no")
+        assert cells[4] == f"`{known.ending}`"

@@ -251,9 +251,9 @@ def test_columns_that_cannot_be_used_are_named(
 
 
 def test_a_header_that_nothing_is_known_of_asks_for_columns(tmp_path: Path) -> None:
-    message = fault_of(tmp_path, "id,art,t0,t1\na.wav,x,0.5,1\n")
+    message = fault_of(tmp_path, "id,art,von,bis\na.wav,x,0.5,1\n")
 
-    assert "line 1: a header with id, art, t0, t1?" in message
+    assert "line 1: a header with id, art, von, bis?" in message
     assert "data.columns" in message
 
 

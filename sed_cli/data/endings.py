@@ -1,0 +1,11 @@
+"""What files of audio are called."""
+
+from __future__ import annotations
+
+# Lower case, with the dot.
+AUDIO_ENDINGS = frozenset(
+    (
+        *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc"),
+        *(".au", ".caf", ".w64", ".rf64"),
+    )
+)

@@ -1,0 +1,99 @@
+"""Sets are the same whatever format their annotations come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sed_cli.data.annotations import FORMATS, Event, read_annotations, write_annotations
+from sed_cli.data.catalogue import Catalogue, make_catalogue
+from sed_cli.errors import DataError
+from sed_cli.schema import AnnotatedConfig, SplitConfig
+
+
+def annotated(root: Path, recordings: Path, format: str) -> AnnotatedConfig:
+    """The same recordings with their annotations in another format."""
+    (root / "audio").symlink_to(recordings / "audio")
+    splits = {}
+    for split in ("train", "validation", "test"):
+        events = read_annotations(recordings / f"{split}.tsv").events
+        splits[split] = SplitConfig(write(root, split, events, format), "audio")
+    return AnnotatedConfig(root=str(root), **splits)
+
+
+def write(root: Path, split: str, events: Mapping[str, list[Event]], format: str) -> str:
+    known = FORMATS[format]
+    if known.names_files:
+        write_annotations(root / f"{split}{known.ending}", events, format)
+        return f"{split}{known.ending}"
+    (root / split).mkdir()
+    for name, of_file in events.items():
+        path = root / split / f"{Path(name).stem}{known.ending}"
+        write_annotations(path, {name: of_file}, format)
+    return split
+
+
+def contents(catalogue: Catalogue) -> dict[str, set[tuple[str, tuple[Event, ...]]]]:
+    return {
+        split: {(entry.path.name, entry.events) for entry in entries}
+        for split, entries in catalogue.splits.items()
+    }
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_set_is_the_same_in_every_format(format: str, recordings: Path, tmp_path: Path) -> None:
+    expected = make_catalogue(AnnotatedConfig(root=str(recordings)))
+
+    found = make_catalogue(annotated(tmp_path, recordings, format))
+
+    assert found.classes == expected.classes
+    if format in ("rttm", "raven"):  # which know no recordings without events
+        kept = {
+            split: {(name, events) for name, events in entries if events}
+            for split, entries in contents(expected).items()
+        }
+        assert contents(found) == kept != contents(expected)
+    else:
+        assert contents(found) == contents(expected)
+
+
+def test_settings_of_a_set_reach_its_tables(recordings: Path, tmp_path: Path) -> None:
+    """Names of columns, the length of events and what is done about faults."""
+    (tmp_path / "audio").symlink_to(recordings / "audio")
+    names = [path.name for path in sorted((recordings / "audio").iterdir())]
+    rows = [f"{name};1,5;click" for name in names]
+    table = "\n".join(["where;when;what", *rows, f"{names[0]};-1;click"])
+    (tmp_path / "t.csv").write_text(table)
+    split = SplitConfig("t.csv", "audio")
+    columns = {"filename": "where", "onset": "when", "event_label": "what"}
+
+    def listed(strict: bool) -> Catalogue:
+        config = AnnotatedConfig(
+            root=str(tmp_path),
+            train=split,
+            validation=None,
+            test=None,
+            columns=dict(columns),
+            event_duration_s=0.25,
+            strict=strict,
+        )
+        return make_catalogue(config)
+
+    with pytest.raises(DataError, match=rf"t\.csv: line {len(names) + 2}: "):
+        listed(strict=True)
+    entries = listed(strict=False).splits["train"]
+    assert {entry.events for entry in entries} == {(Event(1.5, 1.75, "click"),)}
+    assert len(entries) == len(names)
+
+
+def test_real_annotations_are_the_same_in_every_format(real_data: Path, tmp_path: Path) -> None:
+    birdsong = real_data / "birdsong"
+    expected = contents(make_catalogue(AnnotatedConfig(root=str(birdsong))))
+    assert sum(len(events) for _, events in expected["train"]) > 1000
+
+    for format in FORMATS:
+        root = tmp_path / format
+        root.mkdir()
+        assert contents(make_catalogue(annotated(root, birdsong, format))) == expected
