@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sed_cli.data.annotations import FORMATS, Event, read_annotations, write_annotations
 from sed_cli.data.catalogue import Catalogue, make_catalogue
 from sed_cli.errors import DataError
-from sed_cli.schema import AnnotatedConfig, SplitConfig
+from sed_cli.schema import AnnotatedConfig, SplitConfig, check_data
+from tests.conftest import Sedtf
 
 
 def annotated(root: Path, recordings: Path, format: str) -> AnnotatedConfig:
@@ -86,6 +88,39 @@ def test_settings_of_a_set_reach_its_tables(recordings: Path, tmp_path: Path) ->
     entries = listed(strict=False).splits["train"]
     assert {entry.events for entry in entries} == {(Event(1.5, 1.75, "click"),)}
     assert len(entries) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"columns": {"lable": "x", "onset": None}}, "data.columns.lable: expected filename, "),
+        ({"event_duration_s": 0.0}, "data.event_duration_s=0.0: expected a number above 0"),
+        ({"event_duration_s": float("inf")}, "expected a number above 0"),
+        ({"soft_threshold": 1.0}, "data.soft_threshold=1.0: expected at least 0 and less than 1"),
+        ({"soft_threshold": -0.1}, "data.soft_threshold=-0.1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(setting: dict[str, Any], reason: str) -> None:
+    assert check_data(AnnotatedConfig(root="set")) == []
+
+    (fault,) = check_data(AnnotatedConfig(root="set", **setting))
+
+    assert reason in fault
+
+
+def test_columns_are_named_on_the_command_line(
+    sedtf: Sedtf, recordings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a name that a table lacks is answered with those it has."""
+    code = sedtf(
+        "train",
+        "data=annotated",
+        f"data.root={recordings}",
+        "data.columns.event_label=species",
+        "output_dir=run",
+    )
+    assert code == 2
+    assert "but no 'species' as data.columns.event_label says" in capsys.readouterr().err
 
 
 def test_real_annotations_are_the_same_in_every_format(real_data: Path, tmp_path: Path) -> None:
