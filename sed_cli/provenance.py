@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import torch
+from typing import TYPE_CHECKING, Any, Self
 
 from sed_cli import __version__
 from sed_cli.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +51,10 @@ class RunRecord:
         run_dir: the run folder, which exists.
         verb: what is run.
         config: its typed configuration.
-        seed: of the run.
+        seed: of the run; None where nothing is drawn.
     """
 
-    def __init__(self, run_dir: Path, verb: str, config: Any, *, seed: int) -> None:
+    def __init__(self, run_dir: Path, verb: str, config: Any, *, seed: int | None) -> None:
         self._path = run_dir / "run.json"
         self._values: dict[str, Any] = {
             "status": "running",
@@ -97,6 +98,8 @@ def choose_device(name: str) -> torch.device:
     Raises:
         UserError: if CUDA is asked for and not there.
     """
+    import torch
+
     has_cuda = torch.cuda.is_available()
     if name == "cuda" and not has_cuda:
         raise UserError("device=cuda, but torch sees no CUDA device: use device=auto or device=cpu")
@@ -106,6 +109,8 @@ def choose_device(name: str) -> torch.device:
 @contextmanager
 def set_threads(threads: int | None) -> Iterator[None]:
     """Let torch use so many CPU threads inside the block; ``None`` leaves its choice."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:

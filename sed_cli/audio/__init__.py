@@ -1,13 +1,30 @@
-"""Audio files to waveforms, waveforms to log-mel spectrograms."""
+"""Audio files to waveforms, waveforms to log-mel spectrograms.
+
+What needs torch is imported when it is first asked for: who only looks at files need not wait.
+"""
 
 from __future__ import annotations
 
-from sed_cli.audio.features import LogMel
-from sed_cli.audio.files import AudioReader, Channels, audio_blocks, duration_s, read_audio
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sed_cli.audio.files import (
+    AudioHeader,
+    AudioReader,
+    Channels,
+    audio_blocks,
+    duration_s,
+    read_audio,
+    read_header,
+)
 from sed_cli.audio.resampling import Resampler, resample
-from sed_cli.audio.stream import LogMelStream, feature_blocks
+
+if TYPE_CHECKING:
+    from sed_cli.audio.features import LogMel
+    from sed_cli.audio.stream import LogMelStream, feature_blocks
 
 __all__ = [
+    "AudioHeader",
     "AudioReader",
     "Channels",
     "LogMel",
@@ -17,5 +34,14 @@ __all__ = [
     "duration_s",
     "feature_blocks",
     "read_audio",
+    "read_header",
     "resample",
 ]
+
+_LATER = {"LogMel": "features", "LogMelStream": "stream", "feature_blocks": "stream"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
@@ -26,6 +27,16 @@ _SALVAGED = 2**10  # ... where a block cannot be decoded as a whole
 _MISSING_S = 0.1  # a header may be wrong about the length by this much: some formats estimate it
 
 _FAULTS = (soundfile.SoundFileError, RuntimeError, TypeError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioHeader:
+    """What a file says of itself: length, rate in Hz, channels, and format (``WAV PCM_16``)."""
+
+    duration_s: float
+    sample_rate: int
+    n_channels: int
+    format: str
 
 
 class AudioReader:
@@ -56,6 +67,11 @@ class AudioReader:
     def n_channels(self) -> int:
         """Of the file."""
         return int(self._file.channels)
+
+    @property
+    def format(self) -> str:
+        """Container and coding, such as ``WAV PCM_16``."""
+        return f"{self._file.format} {self._file.subtype}"
 
     @property
     def header_s(self) -> float:
@@ -195,8 +211,22 @@ def duration_s(path: Path) -> float:
     Raises:
         DataError: if the file is missing or cannot be decoded.
     """
+    return read_header(path).duration_s
+
+
+def read_header(path: Path) -> AudioHeader:
+    """Return what a file says of itself.
+
+    Raises:
+        DataError: if the file is missing or cannot be decoded.
+    """
     with AudioReader(path) as reader:
-        return reader.header_s
+        return AudioHeader(
+            duration_s=reader.header_s,
+            sample_rate=reader.sample_rate,
+            n_channels=reader.n_channels,
+            format=reader.format,
+        )
 
 
 def _open(path: Path, copy: IO[bytes] | None) -> soundfile.SoundFile:

@@ -13,16 +13,18 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import platformdirs
-import torch
 from numpy.typing import NDArray
 
-from sed_cli.audio import LogMel, read_audio
+from sed_cli.audio import read_audio
 from sed_cli.errors import UserError
 from sed_cli.schema import FeatureConfig
+
+if TYPE_CHECKING:
+    from sed_cli.audio import LogMel
 
 _FEATURE_VERSION = 1  # raise it when the numbers of a feature change
 
@@ -112,6 +114,10 @@ class FeatureCache:
         return StoredArray(entry, n_frames), content
 
     def _compute(self, path: Path) -> NDArray[np.float32]:
+        import torch  # what is found in the cache does not wait for it
+
+        from sed_cli.audio import LogMel
+
         if self._log_mel is None:
             self._log_mel = LogMel(**self._settings)
         waveform = torch.from_numpy(read_audio(path, self._log_mel.sample_rate))
