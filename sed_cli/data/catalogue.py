@@ -53,6 +53,40 @@ class Catalogue:
     splits: dict[str, list[Entry]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a set holds as far as it can be told, and all that is wrong with it.
+
+    Args:
+        catalogue: what remains when faults are repaired, and what cannot be repaired is left out.
+        faults: of annotations, and of recordings that are missing, unreadable or too short.
+        listing: as the set lists it.
+        chosen: whether the classes are named; else they are the labels that the set holds.
+        strict: whether faults are refused even where they can be repaired.
+    """
+
+    catalogue: Catalogue
+    faults: tuple[Fault, ...]
+    listing: Listing
+    chosen: bool
+    strict: bool
+
+    @property
+    def refused(self) -> list[Fault]:
+        """Those of the faults that stand in the way of training."""
+        return [fault for fault in self.faults if self.strict or fault.repair is None]
+
+    def check(self) -> None:
+        """Refuse faults, and a training split that a model can learn nothing from.
+
+        Raises:
+            DataError: one for all faults.
+        """
+        check_faults(self.faults, strict=self.strict)
+        if "train" in self.catalogue.splits:
+            _refuse_nothing_to_learn(self.listing.splits["train"], self.catalogue.classes)
+
+
 def make_catalogue(
     data: DataConfig, *, splits: Sequence[str] = SPLITS, classes: Sequence[str] | None = None
 ) -> Catalogue:
@@ -69,23 +103,46 @@ def make_catalogue(
             stands for; all faults in one message. With ``data.strict=false`` those that can be
             repaired are, and said as warnings.
     """
+    found = survey(data, splits=splits, classes=classes)
+    if classes is None:
+        found.check()
+        if not found.chosen and "train" not in found.listing.splits:
+            raise DataError("the set has no training split: name its labels with data.classes")
+    else:
+        check_faults(found.faults, strict=found.strict)
+        _compare_labels(found.listing.splits, classes)
+    return found.catalogue
+
+
+def survey(
+    data: DataConfig, *, splits: Sequence[str] = SPLITS, classes: Sequence[str] | None = None
+) -> Survey:
+    """List a set as :func:`make_catalogue` does, but hand back its faults instead of raising them.
+
+    Where neither the configuration nor the set names the classes and there is no training split,
+    they are the labels of all splits.
+
+    Raises:
+        DataError: where there is nothing to tell: no such folder, or no split that can be read.
+    """
     described = _generate(data) if isinstance(data, SoundscapesConfig) else data
     assert isinstance(described, AnnotatedConfig)
     alone = classes is None and described.classes is None and "train" not in splits
     listing = _list_annotated(described, [*splits, "train"] if alone else splits)
     chosen = classes or described.classes or listing.classes
-    labels = tuple(chosen or _training_labels(listing))
+    labels = tuple(chosen or _labels_to_learn(listing))
     wanted = {name: listed for name, listed in listing.splits.items() if name in splits}
     faults = list(listing.faults)
     if not chosen:
         faults += _unknown_labels(wanted, labels)
     entries = {name: _look_at(name, listed, labels, faults) for name, listed in wanted.items()}
-    check_faults(faults, strict=described.strict)
-    if classes is None and "train" in wanted:
-        _refuse_nothing_to_learn(wanted["train"], labels)
-    if classes is not None:
-        _compare_labels(wanted, labels)
-    return Catalogue(classes=labels, splits=entries)
+    return Survey(
+        catalogue=Catalogue(classes=labels, splits=entries),
+        faults=tuple(faults),
+        listing=listing,
+        chosen=bool(chosen),
+        strict=described.strict,
+    )
 
 
 def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
@@ -152,11 +209,18 @@ def _list_splits(
     faults: list[Fault] = []
     for name in splits:
         split: SplitConfig | None = getattr(data, name)
-        if split is not None:
-            listed[name], found = list_recordings(
-                folder / split.annotations, folder / split.audio, reading
-            )
+        if split is None:
+            continue
+        annotations = folder / split.annotations
+        try:
+            listed[name], found = list_recordings(annotations, folder / split.audio, reading)
             faults += found
+        except DataError as error:
+            message = str(error).removeprefix(f"{annotations}: ")
+            faults.append(Fault(annotations, None, f"{message} (the {name} split)"))
+    if not listed:
+        check_faults(faults, strict=True)
+        raise DataError("the set has no split: set data.train, data.validation or data.test")
     return Listing(splits=listed, faults=tuple(faults))
 
 
@@ -183,10 +247,11 @@ def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed]) -> Listin
 # ------------------------------------------------------------------------------- labels
 
 
-def _training_labels(listing: Listing) -> list[str]:
-    if "train" not in listing.splits:
-        raise DataError("the set has no training split: name its labels with data.classes")
-    return sorted(_labels_of(listing.splits["train"]))
+def _labels_to_learn(listing: Listing) -> list[str]:
+    """Return the labels of the training split, sorted; without one, those of all splits."""
+    splits = listing.splits
+    chosen = [splits["train"]] if "train" in splits else list(splits.values())
+    return sorted({label for listed in chosen for label in _labels_of(listed)})
 
 
 def _labels_of(listed: Iterable[Listed]) -> set[str]:
