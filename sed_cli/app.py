@@ -82,6 +82,25 @@ Config groups:
 - `experiment`: tutorial_curves
 """
 
+DATA = """Show what is in a set: recordings, events, classes, overlaps, times, syntax and faults.
+
+Tables on the terminal, a picture, and `data.json` in the run folder. Nothing is trained and no
+sample is read. A set with faults is shown all the same; the exit code is then 2, as that of
+training would be (with `data.strict=false` only where a fault cannot be repaired).
+
+Examples:
+
+- `sedtf data`
+- `sedtf data data=annotated data.root=recordings`
+- `sedtf data data=annotated data.root=recordings data.strict=false n_faults=1000`
+- `sedtf data data=annotated data.root=birdsong sequence_gap_s=0.5`
+- `sedtf data -m data.syntax_strength=0,0.5,1`
+
+Config groups:
+
+- `data`: soundscapes, annotated
+"""
+
 
 class _RichHelp(TyperCommand):
     """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
@@ -186,7 +205,13 @@ def _add_verb(name: str, text: str) -> None:
         raise typer.Exit(job.run(name, overrides or [], flags))
 
 
-for _name, _text in (("train", TRAIN), ("eval", EVAL), ("export", EXPORT), ("simulate", SIMULATE)):
+for _name, _text in (
+    ("train", TRAIN),
+    ("eval", EVAL),
+    ("export", EXPORT),
+    ("simulate", SIMULATE),
+    ("data", DATA),
+):
     _add_verb(_name, _text)
 
 

@@ -84,6 +84,7 @@ VERBS = {
         Verb("eval", schema.check_eval, "sed_cli.evaluation:evaluate_checkpoint"),
         Verb("export", schema.check_export, "sed_cli.inference.export:export_checkpoint"),
         Verb("simulate", schema.check_simulate, "sed_cli.reports.simulate:simulate_config"),
+        Verb("data", schema.check_data_verb, "sed_cli.inspection:inspect_data"),
     )
 }
 

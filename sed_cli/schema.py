@@ -249,6 +249,16 @@ class SimulateConfig:
     animate: bool = True
 
 
+@dataclass
+class DataVerbConfig:
+    """``sedtf data``."""
+
+    output_dir: str = MISSING
+    sequence_gap_s: float | None = None
+    n_faults: int = 20
+    data: DataConfig = MISSING
+
+
 SAMPLERS: dict[str, type[SamplerConfig]] = {
     "scheduled": ScheduledConfig,
     "linear": LinearConfig,
@@ -265,6 +275,7 @@ ROOTS: dict[str, type] = {
     "eval": EvalConfig,
     "export": ExportConfig,
     "simulate": SimulateConfig,
+    "data": DataVerbConfig,
 }
 GROUPS: dict[str, dict[str, type]] = {
     "feature": {"base": FeatureConfig},
@@ -604,3 +615,10 @@ def check_simulate(config: SimulateConfig, named: frozenset[str] = frozenset()) 
         except Exception as error:
             faults.append(f"samplers.{name}: {str(error).splitlines()[0]}")
     return faults
+
+
+def check_data_verb(config: DataVerbConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of a configuration of ``sedtf data``."""
+    faults = _Faults()
+    faults.at_least("", config, 0, "sequence_gap_s", "n_faults")
+    return [*faults, *check_data(config.data)]

@@ -47,7 +47,7 @@ def test_version_is_printed() -> None:
     assert command("--version").stdout == f"sedtf {__version__}\n"
 
 
-@pytest.mark.parametrize("verb", ["train", "eval", "export", "simulate"])
+@pytest.mark.parametrize("verb", ["train", "eval", "export", "simulate", "data"])
 def test_every_verb_has_worked_examples_and_its_groups(verb: str) -> None:
     text = getattr(app, verb.upper())
     assert text.count(f"sedtf {verb}") >= 3

@@ -21,6 +21,7 @@ ORDER = {
     "data": 3,
     "reports": 3,
     "inference": 4,
+    "inspection": 4,
     "evaluation": 5,
     "training": 6,
     "job": 7,

@@ -103,10 +103,13 @@ def test_group_schemas_and_yaml_name_the_same_keys() -> None:
         assert keys == set(node.__dataclass_fields__) - {"kind", "schedule"}, (group, file)
 
 
-def test_root_comments_name_every_option() -> None:
-    """The table of contents in train.yaml is what a user reads first: it must be complete."""
-    lines = (CONF / "train.yaml").read_text().splitlines()
-    for group in (*GROUPS, "experiment"):
+@pytest.mark.parametrize(
+    ("root", "groups"), [("train", (*GROUPS, "experiment")), ("data", ("data",))]
+)
+def test_root_comments_name_every_option(root: str, groups: tuple[str, ...]) -> None:
+    """The table of contents in a root file is what a user reads first: it must be complete."""
+    lines = (CONF / f"{root}.yaml").read_text().splitlines()
+    for group in groups:
         line = next(line for line in lines if line.strip().startswith(f"- {group}:"))
         named = {word.strip(",:") for word in line.split("#")[1].split()}
         options = {p.stem for p in (CONF / group).glob("*.yaml")} - {"tutorial_curves"}

@@ -1,0 +1,154 @@
+"""``sedtf data``: from its configuration to tables, files and a picture of a set."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sed_cli.audio import AudioHeader, read_header
+from sed_cli.data.annotations import Fault
+from sed_cli.data.catalogue import Catalogue, Survey, survey
+from sed_cli.data.statistics import SetStatistics, Spread, describe, describe_recordings
+from sed_cli.errors import DataError
+from sed_cli.inspection.audio import audio_kinds
+from sed_cli.inspection.figure import draw_set
+from sed_cli.inspection.tables import counted, print_audio, print_faults, print_set
+from sed_cli.provenance import RunRecord
+from sed_cli.reports.files import replacing
+from sed_cli.reports.tables import results_console
+from sed_cli.schema import DataConfig, DataVerbConfig
+
+Headers = Mapping[str, Sequence[AudioHeader]]
+
+
+def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
+    """Do the work of ``sedtf data``: describe a set, faults and all, then refuse it if need be.
+
+    Writes ``data.json`` (all numbers), ``recordings.csv``, ``classes.csv`` and ``faults.csv``, and
+    ``figures/data.png``.
+
+    Raises:
+        DataError: if nothing can be read; after all has been written, if training would refuse it.
+    """
+    with RunRecord(run_dir, "data", config, seed=None):
+        found = survey(config.data)
+        catalogue, faults = found.catalogue, found.faults
+        headers = _read_headers(catalogue)
+        statistics = describe(catalogue, sequence_gap_s=config.sequence_gap_s)
+        kinds = audio_kinds(one for split in headers.values() for one in split)
+        title = _title(config.data)
+        description = {
+            "data": title,
+            **statistics.as_json(),
+            "audio": [asdict(kind) for kind in kinds],
+            "faults": [_fault(fault) for fault in faults],
+        }
+        with replacing(run_dir / "data.json") as path:
+            path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        _write_csv(run_dir / "recordings.csv", _recordings(catalogue, headers))
+        _write_csv(run_dir / "classes.csv", _classes(statistics))
+        _write_csv(run_dir / "faults.csv", map(_fault, faults))
+        draw_set(run_dir / "figures" / "data.png", title, statistics)
+        console = results_console()
+        print_set(console, title, statistics)
+        print_audio(console, kinds)
+        print_faults(console, faults, n_shown=config.n_faults)
+        console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)
+        _refuse(found)
+
+
+def _refuse(found: Survey) -> None:
+    """Refuse what training would refuse, without telling again what has been printed."""
+    if found.refused:
+        mend = "mend it" if len(found.refused) == 1 else "mend them"
+        repair = ", or set data.strict=false" if found.strict else ", for no repair is safe"
+        raise DataError(
+            f"training would refuse this set for {counted(len(found.refused), 'fault')}, all of "
+            f"them in faults.csv: {mend}{repair}"
+        )
+    found.check()
+
+
+def _title(data: DataConfig) -> str:
+    root = getattr(data, "root", None)
+    return data.kind if root is None else f"{data.kind} {root}"
+
+
+def _read_headers(catalogue: Catalogue) -> Headers:
+    total = sum(map(len, catalogue.splits.values()))
+    with tqdm(total=total, desc="audio files", unit="file", leave=False, disable=None) as bar:
+        headers: dict[str, list[AudioHeader]] = {}
+        for name, entries in catalogue.splits.items():
+            headers[name] = []
+            for entry in entries:
+                headers[name].append(read_header(entry.path))
+                bar.update()
+    return headers
+
+
+# --------------------------------------------------------------------------------- files
+
+
+def _recordings(catalogue: Catalogue, headers: Headers) -> Iterable[dict[str, Any]]:
+    for split, entries in catalogue.splits.items():
+        described = describe_recordings(entries, catalogue.classes)
+        for entry, one, header in zip(entries, described, headers[split], strict=True):
+            yield {
+                "split": split,
+                "name": entry.name,
+                "path": str(entry.path),
+                "seconds": f"{entry.duration_s:.6f}",
+                "n_events": one.n_events,
+                "n_classes": one.n_classes,
+                "active_s": f"{one.active_s:.6f}",
+                "sample_rate": header.sample_rate,
+                "n_channels": header.n_channels,
+                "format": header.format,
+            }
+
+
+def _classes(statistics: SetStatistics) -> Iterable[dict[str, Any]]:
+    for split, described in {**statistics.splits, "all": statistics.overall}.items():
+        for one in described.classes:
+            yield {
+                "split": split,
+                "event_label": one.label,
+                "n_events": one.n_events,
+                "seconds": f"{one.seconds:.6f}",
+                "n_files": one.n_files,
+                **_spread("duration_s", one.duration_s),
+                **_spread("gap_s", one.gap_s),
+            }
+
+
+def _spread(name: str, spread: Spread | None) -> dict[str, str]:
+    values = {} if spread is None else asdict(spread)
+    columns = ("least", "p05", "median", "p95", "most", "mean")
+    return {f"{name}_{key}": f"{values[key]:.6f}" if values else "" for key in columns}
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    return {
+        "path": str(fault.path),
+        "line": fault.line,
+        "message": fault.message,
+        "repair": fault.repair,
+    }
+
+
+def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table; without rows it is empty."""
+    rows = list(rows)
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
