@@ -346,14 +346,14 @@ class _Picture:
         top = max(0.1, *(value for value, _ in bars.values()))
         for lane, (value, colour) in enumerate(bars.values()):
             axes.barh(lane, value, height=0.6, color=colour, zorder=2)
-            axes.text(value + 0.02 * top, lane, f"{value:.2f}", va="center", fontsize=8.0)
+            axes.text(1.04 * top, lane, f"{value:.2f}", va="center", fontsize=8.0)
         lowest = syntax.next_bits - syntax.chance_bits
         axes.plot((lowest, lowest), (1.6, 2.4), color=style.VERMILION, linewidth=1.6, zorder=3)
         note = "red: as low as shuffled events get"
         axes.text(0.0, 2.75, note, fontsize=7.0, color=style.VERMILION, va="center")
         axes.set_yticks(range(3), list(bars))
         axes.set_ylim(3.05, -0.6)
-        axes.set_xlim(0, 1.18 * top)
+        axes.set_xlim(0, 1.25 * top)
         axes.tick_params(axis="y", length=0)
         axes.grid(False, axis="y")
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -47,13 +46,13 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
             "data": title,
             **statistics.as_json(),
             "audio": [asdict(kind) for kind in kinds],
-            "faults": [_fault(fault) for fault in faults],
+            "faults": [dict(zip(_FAULT, _fault(fault), strict=True)) for fault in faults],
         }
         with replacing(run_dir / "data.json") as path:
             path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        _write_csv(run_dir / "recordings.csv", _recordings(catalogue, headers))
-        _write_csv(run_dir / "classes.csv", _classes(statistics))
-        _write_csv(run_dir / "faults.csv", map(_fault, faults))
+        _write_csv(run_dir / "recordings.csv", _RECORDING, _recordings(catalogue, headers))
+        _write_csv(run_dir / "classes.csv", _CLASS, _classes(statistics))
+        _write_csv(run_dir / "faults.csv", _FAULT, map(_fault, faults))
         draw_set(run_dir / "figures" / "data.png", title, statistics)
         console = results_console()
         print_set(console, title, statistics)
@@ -94,61 +93,56 @@ def _read_headers(catalogue: Catalogue) -> Headers:
 
 # --------------------------------------------------------------------------------- files
 
+Rows = Iterable[tuple[object, ...]]
 
-def _recordings(catalogue: Catalogue, headers: Headers) -> Iterable[dict[str, Any]]:
+_RECORDING = (
+    *("split", "name", "path", "seconds", "n_events", "n_classes", "active_s"),
+    *("sample_rate", "n_channels", "format"),
+)
+_SPREAD = ("least", "p05", "median", "p95", "most", "mean")
+_CLASS = (
+    *("split", "event_label", "n_events", "seconds", "n_files"),
+    *(f"{quantity}_{name}" for quantity in ("duration_s", "gap_s") for name in _SPREAD),
+)
+_FAULT = ("path", "line", "message", "repair")
+
+
+def _recordings(catalogue: Catalogue, headers: Headers) -> Rows:
     for split, entries in catalogue.splits.items():
         described = describe_recordings(entries, catalogue.classes)
         for entry, one, header in zip(entries, described, headers[split], strict=True):
-            yield {
-                "split": split,
-                "name": entry.name,
-                "path": str(entry.path),
-                "seconds": f"{entry.duration_s:.6f}",
-                "n_events": one.n_events,
-                "n_classes": one.n_classes,
-                "active_s": f"{one.active_s:.6f}",
-                "sample_rate": header.sample_rate,
-                "n_channels": header.n_channels,
-                "format": header.format,
-            }
+            yield (
+                *(split, entry.name, entry.path, f"{entry.duration_s:.6f}"),
+                *(one.n_events, one.n_classes, f"{one.active_s:.6f}"),
+                *(header.sample_rate, header.n_channels, header.format),
+            )
 
 
-def _classes(statistics: SetStatistics) -> Iterable[dict[str, Any]]:
+def _classes(statistics: SetStatistics) -> Rows:
     for split, described in {**statistics.splits, "all": statistics.overall}.items():
         for one in described.classes:
-            yield {
-                "split": split,
-                "event_label": one.label,
-                "n_events": one.n_events,
-                "seconds": f"{one.seconds:.6f}",
-                "n_files": one.n_files,
-                **_spread("duration_s", one.duration_s),
-                **_spread("gap_s", one.gap_s),
-            }
+            yield (
+                *(split, one.label, one.n_events, f"{one.seconds:.6f}", one.n_files),
+                *_spread(one.duration_s),
+                *_spread(one.gap_s),
+            )
 
 
-def _spread(name: str, spread: Spread | None) -> dict[str, str]:
-    values = {} if spread is None else asdict(spread)
-    columns = ("least", "p05", "median", "p95", "most", "mean")
-    return {f"{name}_{key}": f"{values[key]:.6f}" if values else "" for key in columns}
+def _spread(spread: Spread | None) -> list[str]:
+    if spread is None:
+        return [""] * len(_SPREAD)
+    return [f"{getattr(spread, name):.6f}" for name in _SPREAD]
 
 
-def _fault(fault: Fault) -> dict[str, Any]:
-    return {
-        "path": str(fault.path),
-        "line": fault.line,
-        "message": fault.message,
-        "repair": fault.repair,
-    }
+def _fault(fault: Fault) -> tuple[object, ...]:
+    return (str(fault.path), fault.line, fault.message, fault.repair)
 
 
-def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table; without rows it is empty."""
-    rows = list(rows)
+def _write_csv(path: Path, columns: Sequence[str], rows: Rows) -> None:
     with (
         replacing(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
-        writer.writeheader()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
         writer.writerows(rows)
