@@ -142,8 +142,7 @@ def test_a_split_that_cannot_be_read_hides_no_other(
     ("overrides", "told"),
     [
         (("data.root=nowhere",), "nowhere: no such folder"),
-        (("data.root=.",), "no such folder of recordings"),
-        (("data.root=.", "data.train=null", "data.validation=null", "data.test=null"), "no split"),
+        (("data.root=.",), "holds no recordings"),
         (("data.root=.", "sequence_gap_s=-1"), "sequence_gap_s=-1.0: expected at least 0"),
         (("data.root=.", "sequence_gap=1"), "did you mean sequence_gap_s?"),
     ],
@@ -156,6 +155,24 @@ def test_nothing_to_describe_is_said_in_one_line(
     assert out == ""
     (complaint,) = err.splitlines()
     assert told in complaint
+
+
+def test_a_set_without_splits_is_refused(
+    sedtf: Sedtf, recordings: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    none = (f"data.{split}=null" for split in ("train", "validation", "test"))
+    assert sedtf("data", "data=annotated", f"data.root={recordings}", *none) == 2
+    assert "sedtf: the set has no split" in capfd.readouterr().err
+
+
+def test_a_set_that_is_divided_here_is_described(
+    sedtf: Sedtf, recordings: Path, tmp_path: Path
+) -> None:
+    set_of = ("data=annotated", f"data.root={recordings}", "data.annotations=train.tsv")
+    assert sedtf("data", *set_of, "data.audio=audio", "output_dir=run") == 0
+    found = read_json(tmp_path / "run" / "data.json")
+    assert list(found["splits"]) == ["train", "validation", "test"]
+    assert found["overall"]["n_files"] == 6
 
 
 def test_a_set_without_events_is_described_and_refused(
