@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import export, inference, recurrence, training_step
+from benchmarks import export, inference, inspection, recurrence, training_step
 from benchmarks.measure import options
 
 if __name__ == "__main__":
@@ -11,3 +11,4 @@ if __name__ == "__main__":
     training_step.main(arguments)
     inference.main(arguments)
     export.main(arguments)
+    inspection.main(arguments)

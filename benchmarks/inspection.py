@@ -1,0 +1,141 @@
+"""What does it cost to describe a set, and how near to the truth are the entropies of its syntax?
+
+Cost: an hour with 100,000 events of 50 classes, and 3,000 files of one second; each is written as a
+set, then listed, described and drawn. Truth: Markov chains of known entropy, beside the counts as
+they are and the correction of Miller and Madow 1955. Writes ``inspection.{csv,md}`` and
+``entropies.{csv,md}``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from benchmarks.measure import medians, options, write_table
+from sed_cli.data.annotations import Event, write_annotations
+from sed_cli.data.catalogue import survey
+from sed_cli.data.statistics import _corrected_nats, _entropies_bits, _plugin_nats, describe
+from sed_cli.inspection.figure import draw_set
+from sed_cli.schema import AnnotatedConfig
+
+Counts = NDArray[np.int64]
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Measure and write both tables."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = _costs(Path(folder), arguments)
+    print(write_table(arguments.output / "inspection", "Describing a set", rows))
+    title = "H(next | current): mean error in bits of 20 draws"
+    print(write_table(arguments.output / "entropies", title, _errors()))
+
+
+# ----------------------------------------------------------------------------------- cost
+
+
+def _costs(folder: Path, arguments: argparse.Namespace) -> list[dict[str, object]]:
+    sets = {
+        "an hour, 100,000 events, 50 classes": (1, 3600.0, 100_000, 50),
+        "3,000 files of a second, 6,000 events, 3 classes": (3_000, 1.0, 2, 3),
+    }
+    rows: list[dict[str, object]] = []
+    for number, (name, sizes) in enumerate(sets.items()):
+        root = folder / str(number)
+        _write_set(root, *sizes)
+        config = AnnotatedConfig(root=str(root), validation=None, test=None)
+        catalogue = survey(config).catalogue
+        statistics = describe(catalogue)
+        tasks = {
+            "list": partial(survey, config),
+            "describe": partial(describe, catalogue),
+            "draw": partial(draw_set, root / "set.png", name, statistics),
+        }
+        seconds = medians(
+            tasks, repeats=arguments.repeats, budget=arguments.budget, clock=arguments.clock
+        )
+        rows.append({"set": name, **{f"{stage}, s": value for stage, value in seconds.items()}})
+    return rows
+
+
+def _write_set(root: Path, n_files: int, length_s: float, n_events: int, n_classes: int) -> None:
+    random = np.random.default_rng(0)
+    (root / "audio").mkdir(parents=True)
+    table = {}
+    for number in range(n_files):
+        name = f"{number:04d}.wav"
+        soundfile.write(root / "audio" / name, np.zeros(round(8000 * length_s)), 8000)
+        onsets = random.uniform(0.0, 0.9 * length_s, n_events).round(4).tolist()
+        labels = random.integers(n_classes, size=n_events).tolist()
+        table[name] = sorted(
+            {
+                Event(onset, onset + 0.09 * length_s / (1 + 0.1 * length_s), f"class {label}")
+                for onset, label in zip(onsets, labels, strict=True)
+            }
+        )
+    write_annotations(root / "train.tsv", table)
+
+
+# ---------------------------------------------------------------------------------- truth
+
+
+def _miller_madow_nats(counts: Counts) -> NDArray[np.float64]:
+    total = np.maximum(counts.sum(axis=-1), 1)
+    added: NDArray[np.float64] = np.maximum((counts > 0).sum(axis=-1) - 1, 0) / (2 * total)
+    return _plugin_nats(counts) + added
+
+
+_ESTIMATES: dict[str, Callable[[Counts], NDArray[np.float64]]] = {
+    "as counted": _plugin_nats,
+    "Miller, Madow": _miller_madow_nats,
+    "Grassberger": _corrected_nats,
+}
+
+
+def _errors() -> list[dict[str, object]]:
+    random = np.random.default_rng(0)
+    rows: list[dict[str, object]] = []
+    for n_classes, syntax in ((10, "strong"), (10, "none"), (50, "strong"), (50, "none")):
+        transitions = np.full((n_classes, n_classes), 1 / n_classes)
+        if syntax == "strong":
+            drawn = random.dirichlet(np.full(n_classes, 0.1), size=n_classes)
+            transitions = 0.98 * drawn + 0.02 * transitions
+        share = np.linalg.matrix_power(transitions, 4096)[0]
+        truth = -float(share @ (transitions * np.log2(transitions)).sum(axis=1))
+        for n_events in (100, 300, 1000, 5000):
+            drawn_counts = [_draw_counts(transitions, share, n_events, random) for _ in range(20)]
+            errors = {
+                name: float(np.mean([_entropies_bits(c, estimate)[1] for c in drawn_counts]))
+                - truth
+                for name, estimate in _ESTIMATES.items()
+            }
+            chain = f"{n_classes} classes, syntax {syntax}"
+            rows.append({"chain": chain, "H, bits": truth, "transitions": str(n_events), **errors})
+    return rows
+
+
+def _draw_counts(
+    transitions: NDArray[np.float64],
+    share: NDArray[np.float64],
+    n_events: int,
+    random: np.random.Generator,
+) -> Counts:
+    n_classes = len(transitions)
+    cumulated = transitions.cumsum(axis=1)
+    counts = np.zeros((n_classes, n_classes), np.int64)
+    state = int(random.choice(n_classes, p=share))
+    for uniform in random.random(n_events):
+        following = min(int(np.searchsorted(cumulated[state], uniform)), n_classes - 1)
+        counts[state, following] += 1
+        state = following
+    return counts
+
+
+if __name__ == "__main__":
+    main(options(__doc__ or ""))
