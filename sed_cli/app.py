@@ -84,9 +84,9 @@ Config groups:
 
 DATA = """Show what is in a set: recordings, events, classes, overlaps, times, syntax and faults.
 
-Tables on the terminal, a picture, and `data.json` in the run folder. Nothing is trained and no
-sample is read. A set with faults is shown all the same; the exit code is then 2, as that of
-training would be (with `data.strict=false` only where a fault cannot be repaired).
+Tables on the terminal, a picture, and `data.json` in the run folder; nothing is trained. A set with
+faults is shown all the same; the exit code is then 2, as that of training would be (with
+`data.strict=false` only where a fault cannot be repaired).
 
 Examples:
 

@@ -16,8 +16,15 @@ from sed_cli.data.catalogue import Catalogue, Survey, survey
 from sed_cli.data.statistics import SetStatistics, Spread, describe, describe_recordings
 from sed_cli.errors import DataError
 from sed_cli.inspection.audio import audio_kinds
+from sed_cli.inspection.copies import find_copies
 from sed_cli.inspection.figure import draw_set
-from sed_cli.inspection.tables import counted, print_audio, print_faults, print_set
+from sed_cli.inspection.tables import (
+    counted,
+    print_audio,
+    print_copies,
+    print_faults,
+    print_set,
+)
 from sed_cli.provenance import RunRecord
 from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import results_console
@@ -42,10 +49,14 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         statistics = describe(catalogue, sequence_gap_s=config.sequence_gap_s)
         kinds = audio_kinds(one for split in headers.values() for one in split)
         title = _title(config.data)
+        copies = find_copies(catalogue)
         description = {
             "data": title,
             **statistics.as_json(),
             "audio": [asdict(kind) for kind in kinds],
+            "copies": [
+                [{"split": place.split, "name": place.name} for place in group] for group in copies
+            ],
             "faults": [dict(zip(_FAULT, _fault(fault), strict=True)) for fault in faults],
         }
         with replacing(run_dir / "data.json") as path:
@@ -57,6 +68,7 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         console = results_console()
         print_set(console, title, statistics)
         print_audio(console, kinds)
+        print_copies(console, copies)
         print_faults(console, faults, n_shown=config.n_faults)
         console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)
         _refuse(found)

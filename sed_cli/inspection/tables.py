@@ -15,11 +15,13 @@ from rich.text import Text
 from sed_cli.data.annotations import Fault
 from sed_cli.data.statistics import ClassStatistics, SetStatistics, SplitStatistics, Spread
 from sed_cli.inspection.audio import AudioKind
+from sed_cli.inspection.copies import Place
 from sed_cli.reports.style import shortened
 
 _LABEL = 18  # characters of a class before its middle is left out
 _OVERLAPS = 7  # columns for 0, 1, 2, ... classes at a time; the last stands for more as well
 _UNEVEN = 10.0  # times the events of the rarest class: worth a note
+_COPIES = 10  # shown
 _NAMED = 8  # classes in a note
 _HEADINGS = {"validation": "valid."}
 
@@ -58,6 +60,20 @@ def print_audio(console: Console, kinds: Sequence[AudioKind]) -> None:
             kind.format,
         )
     _print(console, "audio files", [table])
+
+
+def print_copies(console: Console, copies: Sequence[Sequence[Place]]) -> None:
+    """Print files that stand in more than one split, some of them where there are many."""
+    if not copies:
+        return
+    heading = f"{counted(len(copies), 'file')} in two splits: what is trained on would be tested on"
+    console.print(Text(heading, style="bold red"))
+    for group in copies[:_COPIES]:
+        places = ", ".join(f"{place.name} ({place.split})" for place in group)
+        console.print(f"- {places}", highlight=False, soft_wrap=True)
+    if len(copies) > _COPIES:
+        console.print(f"and {len(copies) - _COPIES:,} more in data.json", highlight=False)
+    console.print()
 
 
 def print_faults(console: Console, faults: Sequence[Fault], *, n_shown: int) -> None:

@@ -33,10 +33,11 @@ def read_json(path: Path) -> Any:
 
 @pytest.fixture
 def faulty(recordings: Path, tmp_path: Path) -> Path:
-    """The recordings with a missing file, a broken one, and rows that are wrong."""
+    """The recordings with files that are missing, broken or copied, and rows that are wrong."""
     root = shutil.copytree(recordings, tmp_path / "faulty")
     (root / "audio" / "test_0.wav").unlink()
     (root / "audio" / "test_1.flac").write_bytes(b"fLaC, but no more")
+    shutil.copy(root / "audio" / "train_2.ogg", root / "audio" / "validation_2.ogg")
     with (root / "train.tsv").open("a") as file:
         file.write("train_0.wav\t2.0\t1.0\tlow\n")
         file.write("train_0.wav\t2.0\t9.0\thigh\n")
@@ -107,6 +108,8 @@ def test_a_faulty_set_is_described_and_then_refused(
         ("train.tsv", str(last - 1)),
         ("train.tsv", str(last)),
     }
+    assert "1 file in two splits" in out
+    assert "- train_2.ogg (train), validation_2.ogg (validation)" in out
     for told in ("test_0.wav", "test_1.flac", "is not after onset", "lasts 3.000 s"):
         assert told in out
     assert "zebra" not in out  # the last in the order of files
