@@ -69,7 +69,7 @@ def test_recordings_of_any_rate_format_and_channel_count_are_loaded(recordings: 
 def test_features_are_loud_where_an_event_is_annotated(recordings: Path) -> None:
     """The way from annotation and audio to frames keeps them together, in each format."""
     for recording in load_set(recordings).splits["train"]:
-        active = recording.activities.any(axis=1)
+        active = recording.activities[:].any(axis=1)
         loudest = np.asarray(recording.log_mel).max(axis=1)
         # A tone stands 20 dB out of the noise; windows at its edges hold part of it.
         assert np.median(loudest[active]) > np.median(loudest[~active]) + 20
@@ -141,7 +141,7 @@ def test_a_label_that_training_lacks_is_refused_unless_classes_are_named(tmp_pat
     assert data.classes == ("dog", "bat")
     (recording,) = data.splits["validation"]
     assert [event.label for event in recording.events] == ["dog"]
-    assert recording.activities.sum(axis=0).tolist() == [3, 0]
+    assert recording.activities[:].sum(axis=0).tolist() == [3, 0]
 
 
 def test_a_null_split_is_left_out(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_an_onset_past_the_end_by_rounding_is_passed_over(tmp_path: Path) -> Non
     (recording,) = load_set(root).splits["test"]
 
     assert recording.events == ()
-    assert not recording.activities.any()
+    assert not recording.activities[:].any()
 
 
 def test_classes_that_no_training_event_has_are_refused(recordings: Path) -> None:
