@@ -71,6 +71,20 @@ Config groups:
 """
 
 
+CACHE = """List what is kept of features and generated soundscapes, or clear it.
+
+What a running process uses is never deleted. What was not used for longest goes by itself once
+the cache holds more than `data.cache_limit_gb` of a training, or `SEDTF_CACHE_LIMIT_GB`, allows.
+
+Examples:
+
+- `sedtf cache`
+- `sedtf cache clear=all older_than_days=30`
+- `sedtf cache clear=features`
+- `sedtf cache cache_dir=/scratch/cache clear=soundscapes`
+"""
+
+
 class _RichHelp(TyperCommand):
     """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
 
@@ -174,7 +188,7 @@ def _add_verb(name: str, text: str) -> None:
         raise typer.Exit(job.run(name, overrides or [], flags))
 
 
-for _name, _text in (("train", TRAIN), ("eval", EVAL), ("simulate", SIMULATE)):
+for _name, _text in (("train", TRAIN), ("eval", EVAL), ("simulate", SIMULATE), ("cache", CACHE)):
     _add_verb(_name, _text)
 
 

@@ -120,6 +120,7 @@ class DataConfig:
     kind: str = MISSING
     sequence_length: int = 313
     cache_dir: str | None = None
+    cache_limit_gb: float | None = None
 
 
 @dataclass
@@ -227,6 +228,15 @@ class SimulateConfig:
     animate: bool = True
 
 
+@dataclass
+class CacheConfig:
+    """``sedtf cache``."""
+
+    clear: str | None = None
+    older_than_days: float | None = None
+    cache_dir: str | None = None
+
+
 SAMPLERS: dict[str, type[SamplerConfig]] = {
     "scheduled": ScheduledConfig,
     "linear": LinearConfig,
@@ -238,7 +248,12 @@ DATA_SETS: dict[str, type[DataConfig]] = {
     "soundscapes": SoundscapesConfig,
     "annotated": AnnotatedConfig,
 }
-ROOTS: dict[str, type] = {"train": TrainConfig, "eval": EvalConfig, "simulate": SimulateConfig}
+ROOTS: dict[str, type] = {
+    "train": TrainConfig,
+    "eval": EvalConfig,
+    "simulate": SimulateConfig,
+    "cache": CacheConfig,
+}
 GROUPS: dict[str, dict[str, type]] = {
     "feature": {"base": FeatureConfig},
     "model": {"base": ModelConfig},
@@ -396,6 +411,7 @@ def check_data(data: DataConfig) -> list[str]:
     """Faults within the data group."""
     faults = _Faults()
     faults.at_least("data.", data, 1, "sequence_length")
+    faults.at_least("data.", data, 0, "cache_limit_gb")
     if isinstance(data, SoundscapesConfig):
         faults.at_least("data.", data, 1, "n_train", "n_validation", "n_test", "polyphony")
         faults.above_zero("data.", data, "duration_s")
@@ -521,4 +537,17 @@ def check_simulate(config: SimulateConfig, named: frozenset[str] = frozenset()) 
             faults += check_sampler(vary_sampler(config.sampler, changes), f"samplers.{name}.")
         except Exception as error:
             faults.append(f"samplers.{name}: {str(error).splitlines()[0]}")
+    return faults
+
+
+def check_cache(config: CacheConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of what the cache is asked for."""
+    faults = _Faults()
+    if config.clear is not None:
+        faults.one_of("", config, "clear", ("features", "soundscapes", "all"))
+    faults.at_least("", config, 0, "older_than_days")
+    faults.require(
+        config.clear is not None or config.older_than_days is None,
+        f"older_than_days={config.older_than_days}, but nothing is cleared: add clear=all",
+    )
     return faults

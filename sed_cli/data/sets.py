@@ -100,7 +100,7 @@ def load_data(
     """
     catalogue = make_catalogue(data, splits=splits, classes=classes)
     listed = [(split, entry) for split, entries in catalogue.splits.items() for entry in entries]
-    cache = FeatureCache(cache_root(data.cache_dir), feature)
+    cache = FeatureCache(cache_root(data.cache_dir), feature, data.cache_limit_gb)
     all_stored = cache.load([entry.path for _, entry in listed])
     content = hashlib.blake2b(digest_size=16)
     loaded: dict[str, list[Recording]] = {split: [] for split in catalogue.splits}
@@ -111,9 +111,7 @@ def load_data(
                 path=entry.path,
                 duration_s=entry.duration_s,
                 log_mel=log_mel,
-                activities=Activities(
-                    entry.events, catalogue.classes, len(log_mel), feature.hop_s
-                ),
+                activities=Activities(entry.events, catalogue.classes, len(log_mel), feature.hop_s),
                 events=entry.events,
             )
         )

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 # What may differ when a run is resumed: how long it goes on and where, never what is learnt.
 _MAY_CHANGE = {
     "output_dir", "resume", "device", "trainer.epochs", "trainer.patience", "trainer.threads",
-    "data.cache_dir", "data.root",
+    "data.cache_dir", "data.cache_limit_gb", "data.root",
 }  # fmt: skip
 
 

@@ -226,14 +226,6 @@ def test_a_run_folder_is_not_used_twice(
     assert (trained_run / ".hydra" / "overrides.yaml").read_text() == before
 
 
-def test_many_recordings_need_few_file_handles(recordings: Path) -> None:
-    feature = FeatureConfig(backend="torchaudio")
-    before = len(list(Path("/dev/fd").iterdir()))
-    data = load_data(AnnotatedConfig(root=str(recordings)), feature)
-    data.statistics()
-    assert len(list(Path("/dev/fd").iterdir())) <= before
-
-
 def test_broken_recordings_are_named_before_training(
     sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

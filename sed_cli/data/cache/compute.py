@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from sed_cli.audio import LogMel, read_audio
+from sed_cli.audio import LogMel, feature_blocks
 from sed_cli.data import pool
 from sed_cli.data.cache.digests import Hashed, signature
 from sed_cli.data.cache.packs import PackWriter
@@ -50,6 +49,10 @@ class Unit(NamedTuple):
     def n_bytes(self) -> int:
         """Size of the audio files: the only measure of the work that costs nothing."""
         return sum(file.signature.size for file in self.files)
+
+
+class _StoppedError(Exception):
+    """In the middle of a file: nobody waits for it any more."""
 
 
 @dataclass
@@ -125,6 +128,8 @@ def _compute_here(
                 break
             try:
                 writer.append(file.content, _blocks(file, log_mel))
+            except _StoppedError:
+                break
             except DataError as error:
                 done.faults += (str(error),)
             done.n_files += 1
@@ -135,8 +140,10 @@ def _compute_here(
 
 def _blocks(file: Hashed, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
     """Features (t, M) of a file, after which it must still be the one that was hashed."""
-    waveform = torch.from_numpy(read_audio(file.path, log_mel.sample_rate))
-    yield log_mel(waveform[None])[0, 0].numpy()
+    for block in feature_blocks(file.path, log_mel):
+        if pool.is_stopping():
+            raise _StoppedError
+        yield block
     if signature(file.path) != file.signature:
         raise DataError(f"{file.path}: was changed while it was read; try again")
 

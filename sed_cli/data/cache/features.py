@@ -22,7 +22,7 @@ from sed_cli.schema import FeatureConfig
 
 log = logging.getLogger(__name__)
 
-_FEATURE_VERSION = 1  # raise it when the numbers of a feature change
+_FEATURE_VERSION = 2  # raise it when the numbers of a feature change
 _ATTEMPTS = 3
 _SHOWN_FAULTS = 10
 
@@ -53,7 +53,7 @@ class FeatureCache:
         self._limit_gb = limit_gb
         settings = asdict(feature)
         self._folder = root / "features" / digest({"version": _FEATURE_VERSION, **settings})
-        self._digests = Digests(root / "digests.sqlite")
+        self._digests = Digests(upkeep.digests_path(root))
 
     def load(self, paths: Iterable[Path]) -> list[Stored]:
         """Return the features of audio files, in their order.

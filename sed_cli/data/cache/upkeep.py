@@ -13,7 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ from sed_cli.errors import UserError
 
 log = logging.getLogger(__name__)
 
-KINDS = ("features", "soundscapes")
 _LIMIT_GB = 20.0
 _ABANDONED_AFTER_S = 24 * 3600.0
+_held: dict[Path, int] = {}
 _EARLIER_LAYOUT = re.compile("[0-9a-f]{2}")  # a folder of .npy files
 
 
@@ -37,7 +37,7 @@ _EARLIER_LAYOUT = re.compile("[0-9a-f]{2}")  # a folder of .npy files
 class Item:
     """What comes and goes as a whole."""
 
-    kind: str  # one of KINDS
+    kind: str  # features or soundscapes
     path: Path
     n_bytes: int
     last_use: float  # seconds since 1970
@@ -158,21 +158,47 @@ def sweep(root: Path) -> int:
     return n_bytes
 
 
-@contextmanager
-def in_use(folder: Path) -> Iterator[None]:
-    """Keep a folder of soundscapes from being deleted inside the block, and note that it was used.
+def digests_path(root: Path) -> Path:
+    """Return where the hashes of audio files are remembered."""
+    return root / "digests.sqlite"
 
-    Raises:
-        FileNotFoundError: if it has been deleted already.
+
+def forget_digests(root: Path) -> int:
+    """Delete the memory of the hashes of audio files; return its size in bytes."""
+    path = digests_path(root)
+    try:
+        size = path.stat().st_size
+        path.unlink()
+    except OSError:
+        return 0
+    return size
+
+
+def hold(folder: Path) -> bool:
+    """Keep a folder of soundscapes from being deleted while this process runs; note its use.
+
+    Returns:
+        Whether it is there.
     """
     guard = _guard(folder)
-    with guard.open("rb") as file:
-        locks.share(file)
-        if not locks.is_at(file, guard):
-            raise FileNotFoundError(folder)
-        with suppress(OSError):  # another user's
-            os.utime(guard)
-        yield
+    try:
+        with guard.open("rb") as file:
+            locks.share(file)
+            if not locks.is_at(file, guard):
+                return False
+            release(folder)
+            _held[folder] = os.dup(file.fileno())  # the lock lives as long as any handle to it
+    except FileNotFoundError:
+        return False
+    with suppress(OSError):  # another user's
+        os.utime(guard)
+    return True
+
+
+def release(folder: Path) -> None:
+    """Let go of a folder that :func:`hold` has kept."""
+    if folder in _held:
+        os.close(_held.pop(folder))
 
 
 def _guard(path: Path) -> Path:

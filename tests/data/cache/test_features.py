@@ -17,7 +17,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from sed_cli.audio import LogMel, read_audio
+from sed_cli.audio import LogMel, feature_blocks, read_audio
 from sed_cli.data import pool
 from sed_cli.data.cache import compute, digests, features, packs
 from sed_cli.data.cache.digests import Hashed, file_digest
@@ -69,7 +69,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch, *, hashing: bool = False) ->
     def fail(*_: Any) -> None:
         pytest.fail("audio was read again")
 
-    monkeypatch.setattr(compute, "read_audio", fail)
+    monkeypatch.setattr(compute, "feature_blocks", fail)
     if hashing:
         monkeypatch.setattr(digests, "file_digest", fail)
 
@@ -238,12 +238,12 @@ def test_audio_that_changes_while_it_is_read_gives_no_entry(
 ) -> None:
     """Its features would stand under the hash of what was there before."""
 
-    def read_late(path: Path, sample_rate: int) -> NDArray[np.float32]:
+    def read_late(path: Path, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
         write_audio(path, seed=1)
-        return read_audio(path, sample_rate)
+        return feature_blocks(path, log_mel)
 
     with monkeypatch.context() as patch:
-        patch.setattr(compute, "read_audio", read_late)
+        patch.setattr(compute, "feature_blocks", read_late)
         with pytest.raises(DataError, match="changed while it was read"):
             load(tmp_path, FEATURE, audio)
     assert entries(tmp_path) == []
