@@ -34,6 +34,7 @@ Config groups:
 - `sampler`: scheduled, tutorial, teacher_forcing, free_running, linear, exponential,
   inverse_sigmoid
 - `data`: soundscapes, annotated
+- `augment`: none, specaugment, mixup, acoustic, full
 - `trainer`: default, smoke, paper
 - `experiment`: tutorial, paper, baseline, smoke, birdsong
 

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sed_cli.data import sets
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import events_to_activities
-from sed_cli.data.sets import DataSet, load_data
+from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import DataError
 from sed_cli.inference import load
 from sed_cli.schema import AnnotatedConfig, FeatureConfig, SplitConfig
@@ -202,6 +205,38 @@ def test_statistics_are_those_of_all_training_frames_and_of_no_other(tmp_path: P
     assert mean.dtype == std.dtype == np.float32
     louder = np.concatenate([np.float64(r.log_mel) for r in data.splits["test"]])
     assert (louder.mean(axis=0) > mean + 5).all()  # the splits do differ
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    at_once=st.integers(1, 60),
+    level=st.sampled_from([0.0, -80.0, 1e4]),
+)
+def test_statistics_do_not_depend_on_how_much_is_read_at_once(
+    sizes: list[int], at_once: int, level: float
+) -> None:
+    random = np.random.default_rng(len(sizes))
+    frames = [random.normal(level, 3, (n, 2)).astype(np.float32) for n in sizes]
+    recordings = [
+        Recording(
+            name="a",
+            path=Path("a"),
+            duration_s=1.0,
+            log_mel=log_mel,
+            activities=np.zeros((len(log_mel), 1), np.uint8),
+            events=(),
+        )
+        for log_mel in frames
+    ]
+    data = DataSet(classes=("x",), hop_s=1.0, splits={"train": recordings}, fingerprint="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sets, "_BLOCK_FRAMES", at_once)
+        mean, std = data.statistics()
+    joined = np.concatenate(frames).astype(np.float64)
+    # Float64 sums rounded to float32 at the end.
+    np.testing.assert_allclose(mean, joined.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(std, joined.std(axis=0), rtol=1e-5, atol=1e-9)
 
 
 def test_a_detector_carries_the_statistics_of_its_training_split(
