@@ -34,6 +34,7 @@ Config groups:
 - `sampler`: scheduled, tutorial, teacher_forcing, free_running, linear, exponential,
   inverse_sigmoid
 - `data`: soundscapes, annotated
+- `augment`: none, specaugment, mixup, acoustic, full
 - `trainer`: default, smoke, paper
 - `experiment`: tutorial, paper, baseline, smoke, birdsong
 
@@ -99,6 +100,20 @@ Examples:
 Config groups:
 
 - `data`: soundscapes, annotated
+"""
+
+
+CACHE = """List what is kept of features and generated soundscapes, or clear it.
+
+What a running process uses is never deleted. What was not used for longest goes by itself once
+the cache holds more than `data.cache_limit_gb` of a training, or `SEDTF_CACHE_LIMIT_GB`, allows.
+
+Examples:
+
+- `sedtf cache`
+- `sedtf cache clear=all older_than_days=30`
+- `sedtf cache clear=features`
+- `sedtf cache cache_dir=/scratch/cache clear=soundscapes`
 """
 
 
@@ -205,13 +220,15 @@ def _add_verb(name: str, text: str) -> None:
         raise typer.Exit(job.run(name, overrides or [], flags))
 
 
-for _name, _text in (
-    ("train", TRAIN),
-    ("eval", EVAL),
-    ("export", EXPORT),
-    ("simulate", SIMULATE),
-    ("data", DATA),
-):
+_VERBS = {
+    "train": TRAIN,
+    "eval": EVAL,
+    "export": EXPORT,
+    "simulate": SIMULATE,
+    "data": DATA,
+    "cache": CACHE,
+}
+for _name, _text in _VERBS.items():
     _add_verb(_name, _text)
 
 

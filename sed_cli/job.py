@@ -75,6 +75,7 @@ class Verb:
     name: str
     check: Callable[[Any, frozenset[str]], list[str]]
     function: str  # "module:function", imported when it is called: it pulls in torch
+    leaves_run: bool = True  # with a run folder, a log and Hydra's records; else it runs at once
 
 
 VERBS = {
@@ -85,6 +86,7 @@ VERBS = {
         Verb("export", schema.check_export, "sed_cli.inference.export:export_checkpoint"),
         Verb("simulate", schema.check_simulate, "sed_cli.reports.simulate:simulate_config"),
         Verb("data", schema.check_data_verb, "sed_cli.inspection:inspect_data"),
+        Verb("cache", schema.check_cache, "sed_cli.data.cache.report:manage_cache", False),
     )
 }
 
@@ -146,6 +148,8 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         raise UserError("--package and --resolve say how --cfg shows the settings: add --cfg job")
     # What is null unless chosen can be left out; Hydra takes no null on the command line.
     overrides = [o for o in overrides if o not in _LEFT_OUT.get(verb.name, ())]
+    if flags.multirun and not verb.leaves_run:
+        raise UserError(f"sedtf {verb.name} is no experiment to be swept over: drop -m")
     overrides = _with_resumed_settings(overrides)
     hydra = _start_hydra(verb.name, flags)
     if flags.hydra_help:
@@ -170,7 +174,11 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         _check_values(verb, hydra, config_name, job_overrides, frozenset())
     if not flags.multirun:
         named = frozenset(override.key_or_group for override in parsed)
-        _check_folder(verb, _check_values(verb, hydra, config_name, overrides, named))
+        config = _check_values(verb, hydra, config_name, overrides, named)
+        if not verb.leaves_run:
+            _function(verb)(config)
+            return DONE
+        _check_folder(verb, config)
     if flags.multirun:
         returns = hydra.multirun(config_name, _Task(verb.name, flags), overrides)
         return _summarise([cast(JobReturn, ret) for batch in returns for ret in batch])
@@ -178,6 +186,12 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     if outcome.error:
         _say(outcome.error)
     return int(outcome.status)
+
+
+def _function(verb: Verb) -> Callable[..., Any]:
+    """Import what does the work of a verb."""
+    module, function = verb.function.split(":")
+    return cast(Callable[..., Any], getattr(importlib.import_module(module), function))
 
 
 def _check_folder(verb: Verb, config: Any) -> None:
@@ -204,10 +218,9 @@ class _Task:
         register_schemas()
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         raw.output_dir = str(run_dir)
-        module, function = VERBS[self.verb_name].function.split(":")
         try:
             config = OmegaConf.to_object(raw)
-            work = getattr(importlib.import_module(module), function)
+            work = _function(VERBS[self.verb_name])
             return Outcome(DONE, str(run_dir), objective=work(config, run_dir))
         except (Exception, SystemExit) as error:
             return self._failed(error, run_dir)

@@ -28,7 +28,12 @@ log = logging.getLogger(__name__)
 _PACKAGES = ("torch", "torchaudio", "torchlibrosa", "numpy", "hydra-core", "sed_eval")
 # Where a run was written and how fast it was computed do not make it another experiment.
 _NOT_HASHED = ("output_dir", "resume", "device", "threads")
-_NOT_HASHED_IN = (("trainer", "threads"), ("data", "cache_dir"), ("data", "root"))
+_NOT_HASHED_IN = (
+    ("trainer", "threads"),
+    ("data", "cache_dir"),
+    ("data", "cache_limit_gb"),
+    ("data", "root"),
+)
 
 
 def config_hash(config: Any) -> str:

@@ -121,6 +121,7 @@ class DataConfig:
     kind: str = MISSING
     sequence_length: int = 313
     cache_dir: str | None = None
+    cache_limit_gb: float | None = None
 
 
 @dataclass
@@ -177,6 +178,25 @@ class AnnotatedConfig(DataConfig):
 
 
 @dataclass
+class AugmentConfig:
+    """What is done to training sequences, anew in each epoch; lengths in frames and bands."""
+
+    roll: float = 0.0
+    mixup: float = 0.0
+    mixup_alpha: float = 10.0
+    noise: float = 0.0
+    noise_snr_db: list[float] = field(default_factory=lambda: [6.0, 30.0])
+    noise_slope: list[float] = field(default_factory=lambda: [0.0, 2.0])
+    gain_db: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    filter_db: float = 0.0
+    time_masks: int = 0
+    time_mask_frames: int = 16
+    time_mask_share: float = 0.2
+    frequency_masks: int = 0
+    frequency_mask_bands: int = 6
+
+
+@dataclass
 class TrainerConfig:
     """The optimisation: Adam on binary cross-entropy, early stopping on validation."""
 
@@ -207,6 +227,7 @@ class TrainConfig:
     model: ModelConfig = MISSING
     sampler: SamplerConfig = MISSING
     data: DataConfig = MISSING
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     trainer: TrainerConfig = MISSING
 
 
@@ -259,6 +280,15 @@ class DataVerbConfig:
     data: DataConfig = MISSING
 
 
+@dataclass
+class CacheConfig:
+    """``sedtf cache``."""
+
+    clear: str | None = None
+    older_than_days: float | None = None
+    cache_dir: str | None = None
+
+
 SAMPLERS: dict[str, type[SamplerConfig]] = {
     "scheduled": ScheduledConfig,
     "linear": LinearConfig,
@@ -276,12 +306,14 @@ ROOTS: dict[str, type] = {
     "export": ExportConfig,
     "simulate": SimulateConfig,
     "data": DataVerbConfig,
+    "cache": CacheConfig,
 }
 GROUPS: dict[str, dict[str, type]] = {
     "feature": {"base": FeatureConfig},
     "model": {"base": ModelConfig},
     "sampler": dict(SAMPLERS),
     "data": dict(DATA_SETS),
+    "augment": {"base": AugmentConfig},
     "trainer": {"base": TrainerConfig},
 }
 
@@ -348,6 +380,17 @@ class _Faults(list[str]):
             value = getattr(config, key)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 self.append(f"{group}{key}={value}: expected a number above 0")
+
+    def ranges(self, group: str, config: Any, *keys: str) -> None:
+        for key in keys:
+            pair = getattr(config, key)
+            if not (len(pair) == 2 and -math.inf < pair[0] <= pair[1] < math.inf):
+                self.append(f"{group}{key}={pair}: expected [lowest, highest]")
+
+    def shares(self, group: str, config: Any, *keys: str) -> None:
+        for key in keys:
+            if not 0 <= getattr(config, key) <= 1:
+                self.append(f"{group}{key}={getattr(config, key)}: expected a number from 0 to 1")
 
     def one_of(self, group: str, config: Any, key: str, choices: Iterable[str]) -> None:
         value, choices = getattr(config, key), list(choices)
@@ -439,19 +482,13 @@ def check_data(data: DataConfig) -> list[str]:
     """Faults within the data group."""
     faults = _Faults()
     faults.at_least("data.", data, 1, "sequence_length")
+    faults.at_least("data.", data, 0, "cache_limit_gb")
     if isinstance(data, SoundscapesConfig):
         faults.at_least("data.", data, 1, "n_train", "n_validation", "n_test", "polyphony")
         faults.above_zero("data.", data, "duration_s")
         faults.at_least("data.", data, 8000, "sample_rate")
-        for key in ("snr_db", "gap_s", "noise_slope"):
-            pair = getattr(data, key)
-            faults.require(
-                len(pair) == 2 and pair[0] <= pair[-1],
-                f"data.{key}={pair}: expected [lowest, highest]",
-            )
-        for key in ("syntax_strength", "empty_fraction"):
-            value = getattr(data, key)
-            faults.require(0 <= value <= 1, f"data.{key}={value}: expected a number from 0 to 1")
+        faults.ranges("data.", data, "snr_db", "gap_s", "noise_slope")
+        faults.shares("data.", data, "syntax_strength", "empty_fraction")
     if isinstance(data, AnnotatedConfig):
         faults.require(data.root != MISSING, "data.root is not set: name the folder of the set")
         faults.require(
@@ -521,6 +558,22 @@ def _check_annotations(data: AnnotatedConfig) -> list[str]:
     return faults
 
 
+def check_augment(augment: AugmentConfig, n_mels: int) -> list[str]:
+    """Faults of the augmentation, alone and against the number of mel bands."""
+    faults = _Faults()
+    faults.shares("augment.", augment, "roll", "mixup", "noise", "time_mask_share")
+    faults.above_zero("augment.", augment, "mixup_alpha")
+    faults.ranges("augment.", augment, "noise_snr_db", "noise_slope", "gain_db")
+    faults.at_least("augment.", augment, 0, "filter_db", "time_masks", "frequency_masks")
+    faults.at_least("augment.", augment, 1, "time_mask_frames", "frequency_mask_bands")
+    faults.require(
+        not augment.frequency_masks or augment.frequency_mask_bands < n_mels,
+        f"augment.frequency_mask_bands={augment.frequency_mask_bands}, but there are "
+        f"feature.n_mels={n_mels} bands: expected fewer, or nothing would be heard",
+    )
+    return faults
+
+
 def check_trainer(trainer: TrainerConfig) -> list[str]:
     """Faults within the trainer group."""
     faults = _Faults()
@@ -551,6 +604,7 @@ def check_train(config: TrainConfig, named: frozenset[str] = frozenset()) -> lis
     faults += check_model(config.model, config.feature.n_mels)
     faults += check_sampler(config.sampler)
     faults += check_data(config.data)
+    faults += check_augment(config.augment, config.feature.n_mels)
     faults += check_trainer(config.trainer)
     if isinstance(config.data, AnnotatedConfig) and config.data.train is None:
         faults.append("data.train=null: a model cannot be trained without that split")
@@ -622,3 +676,16 @@ def check_data_verb(config: DataVerbConfig, named: frozenset[str] = frozenset())
     faults = _Faults()
     faults.at_least("", config, 0, "sequence_gap_s", "n_faults")
     return [*faults, *check_data(config.data)]
+
+
+def check_cache(config: CacheConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of what the cache is asked for."""
+    faults = _Faults()
+    if config.clear is not None:
+        faults.one_of("", config, "clear", ("features", "soundscapes", "all"))
+    faults.at_least("", config, 0, "older_than_days")
+    faults.require(
+        config.clear is not None or config.older_than_days is None,
+        f"older_than_days={config.older_than_days}, but nothing is cleared: add clear=all",
+    )
+    return faults

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from sed_cli.audio import duration_s
 from sed_cli.data.annotations import Event, Fault, check_faults
-from sed_cli.data.cache import cache_root
+from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.discovery import discover
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
 from sed_cli.data.soundscapes import SoundscapeSettings, write_soundscapes
@@ -162,6 +162,8 @@ def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
                 bar.update(done - bar.n)
 
             write_soundscapes(folder, settings, progress=progress)
+    if not hold(folder):  # another process has deleted it since
+        return _generate(data)
     return AnnotatedConfig(
         sequence_length=data.sequence_length,
         cache_dir=data.cache_dir,

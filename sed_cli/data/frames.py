@@ -7,6 +7,7 @@ to the nearest frame and comes back as that frame's time, without bias.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,30 +15,64 @@ from numpy.typing import NDArray
 from sed_cli.data.annotations import Event
 
 
-def events_to_activities(
-    events: Iterable[Event], classes: Sequence[str], n_frames: int, hop_s: float
-) -> NDArray[np.uint8]:
-    """Mark the frames in which each class is active.
+class Activities:
+    """Which classes are active in the frames of a recording, kept as its events.
+
+    Reads like an array (T, C) of 0 and 1, uint8: a range of frames is made when it is asked for,
+    since all of them, of a long set with many classes, would take more memory than its features.
 
     Args:
-        events: those with a label outside ``classes`` are passed over.
+        events: those with a label outside ``classes`` are passed over. One within the recording
+            marks at least one frame.
         classes: labels, in the order of the columns.
         n_frames: T.
         hop_s: seconds from one frame to the next.
-
-    Returns:
-        Activities 0 or 1, uint8 (T, C). An event within the recording marks at least one frame.
     """
-    column = {label: index for index, label in enumerate(classes)}
-    activities = np.zeros((n_frames, len(classes)), dtype=np.uint8)
-    for event in events:
-        if event.label in column:
-            first = round(event.onset_s / hop_s)
-            if first == n_frames:  # in the last half hop, rounded past the last frame
-                first -= 1
-            last = max(first + 1, round(event.offset_s / hop_s))
-            activities[first:last, column[event.label]] = 1
-    return activities
+
+    def __init__(
+        self, events: Iterable[Event], classes: Sequence[str], n_frames: int, hop_s: float
+    ) -> None:
+        self.shape = (n_frames, len(classes))
+        column = {label: index for index, label in enumerate(classes)}
+        spans = [
+            (*_span(event, n_frames, hop_s), column[event.label])
+            for event in events
+            if event.label in column
+        ]
+        self._spans = np.array(spans, np.int64).reshape(-1, 3)  # first and last frame, column
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, frames: slice) -> NDArray[np.uint8]:
+        """Mark a range of frames (t, C)."""
+        first, last, step = frames.indices(len(self))
+        if step != 1:
+            raise ValueError(f"a step of {step}: expected a range without gaps")
+        marked = np.zeros((max(0, last - first), self.shape[1]), dtype=np.uint8)
+        inside = (self._spans[:, 0] < last) & (self._spans[:, 1] > first)
+        for start, end, column in self._spans[inside].tolist():
+            marked[max(0, start - first) : end - first, column] = 1
+        return marked
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Mark all frames: what numpy's functions ask for."""
+        return self[:].astype(dtype or np.uint8, copy=False)
+
+
+def events_to_activities(
+    events: Iterable[Event], classes: Sequence[str], n_frames: int, hop_s: float
+) -> NDArray[np.uint8]:
+    """Mark the frames in which each class is active, uint8 (T, C); see :class:`Activities`."""
+    return Activities(events, classes, n_frames, hop_s)[:]
+
+
+def _span(event: Event, n_frames: int, hop_s: float) -> tuple[int, int]:
+    """First frame of an event, and the one after its last."""
+    first = round(event.onset_s / hop_s)
+    if first == n_frames:  # in the last half hop, rounded past the last frame
+        first -= 1
+    return first, max(first + 1, round(event.offset_s / hop_s))
 
 
 def activities_to_events(

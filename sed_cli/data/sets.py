@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from sed_cli.data.annotations import Event
-from sed_cli.data.cache import FeatureCache, StoredArray, cache_root
+from sed_cli.data.cache.features import FeatureCache
+from sed_cli.data.cache.packs import StoredArray
+from sed_cli.data.cache.upkeep import cache_root
 from sed_cli.data.catalogue import make_catalogue
-from sed_cli.data.frames import events_to_activities
+from sed_cli.data.frames import Activities
 from sed_cli.schema import SPLITS, DataConfig, FeatureConfig
+
+_BLOCK_FRAMES = 16_384  # read at once for the statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class Recording:
     path: Path
     duration_s: float
     log_mel: NDArray[np.float32] | StoredArray  # (T, M)
-    activities: NDArray[np.uint8]  # (T, C)
+    activities: NDArray[np.uint8] | Activities  # (T, C)
     events: tuple[Event, ...]
 
     @property
@@ -46,13 +49,32 @@ class DataSet:
 
     def statistics(self, split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation of each mel band over a split, each (M,)."""
-        recordings = self.splits[split]
-        count = sum(recording.n_frames for recording in recordings)
-        mean = sum(np.sum(r.log_mel, axis=0, dtype=np.float64) for r in recordings) / count
-        square = (
-            sum(np.square(np.asarray(r.log_mel) - mean).sum(axis=0) for r in recordings) / count
-        )
-        return np.asarray(mean, np.float32), np.asarray(np.sqrt(square), np.float32)
+        count, mean, square = 0, np.zeros(1), np.zeros(1)
+        for frames in _blocks(self.splits[split]):
+            total = count + len(frames)
+            of_block = frames.mean(axis=0, dtype=np.float64)
+            offset = of_block - mean
+            # Sums of squares about a mean add up with the distance of the means (Chan et al. 1979).
+            square = square + np.square(frames - of_block).sum(axis=0)
+            square += np.square(offset) * (count * len(frames) / total)
+            mean = mean + offset * (len(frames) / total)
+            count = total
+        return np.asarray(mean, np.float32), np.asarray(np.sqrt(square / count), np.float32)
+
+
+def _blocks(recordings: Iterable[Recording]) -> Iterator[NDArray[np.float32]]:
+    """Yield all frames, (t, M): long recordings in parts, short ones many at a time."""
+    waiting: list[NDArray[np.float32]] = []
+    n_frames = 0
+    for recording in recordings:
+        for first in range(0, recording.n_frames, _BLOCK_FRAMES):
+            waiting.append(recording.log_mel[first : first + _BLOCK_FRAMES])
+            n_frames += len(waiting[-1])
+            if n_frames >= _BLOCK_FRAMES:
+                yield np.concatenate(waiting)
+                waiting, n_frames = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
 
 
 def load_data(
@@ -77,27 +99,23 @@ def load_data(
         DataError: for missing audio, faults in annotations, or labels that no class stands for.
     """
     catalogue = make_catalogue(data, splits=splits, classes=classes)
-    cache = FeatureCache(cache_root(data.cache_dir), feature)
+    listed = [(split, entry) for split, entries in catalogue.splits.items() for entry in entries]
+    cache = FeatureCache(cache_root(data.cache_dir), feature, data.cache_limit_gb)
+    all_stored = cache.load([entry.path for _, entry in listed])
     content = hashlib.blake2b(digest_size=16)
-    loaded: dict[str, list[Recording]] = {}
-    for split, entries in catalogue.splits.items():
-        loaded[split] = []
-        for entry in tqdm(entries, desc=f"{split} features", leave=False, disable=None):
-            log_mel, key = cache.load(entry.path)
-            activities = events_to_activities(
-                entry.events, catalogue.classes, len(log_mel), feature.hop_s
+    loaded: dict[str, list[Recording]] = {split: [] for split in catalogue.splits}
+    for (split, entry), (log_mel, key) in zip(listed, all_stored, strict=True):
+        loaded[split].append(
+            Recording(
+                name=entry.name,
+                path=entry.path,
+                duration_s=entry.duration_s,
+                log_mel=log_mel,
+                activities=Activities(entry.events, catalogue.classes, len(log_mel), feature.hop_s),
+                events=entry.events,
             )
-            loaded[split].append(
-                Recording(
-                    name=entry.name,
-                    path=entry.path,
-                    duration_s=entry.duration_s,
-                    log_mel=log_mel,
-                    activities=activities,
-                    events=entry.events,
-                )
-            )
-            content.update(repr((split, entry.name, key, entry.events)).encode())
+        )
+        content.update(repr((split, entry.name, key, entry.events)).encode())
     return DataSet(
         classes=catalogue.classes,
         hop_s=feature.hop_s,

@@ -59,10 +59,11 @@ def validate(detector: Detector, recordings: Sequence[Recording]) -> Validation:
     counts = FrameCounts.zeros(len(detector.classes))
     loss_sum, n_values = 0.0, 0
     for recording, logits in _run(detector, recordings):
-        targets = torch.from_numpy(recording.activities).float()
+        activities = recording.activities[:]
+        targets = torch.from_numpy(activities).float()
         loss_sum += float(F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"))
         n_values += targets.numel()
-        counts.add(recording.activities, _activities(logits))
+        counts.add(activities, _activities(logits))
     score = counts.overall()
     nothing = math.nan
     return Validation(
@@ -92,7 +93,7 @@ def evaluate_split(detector: Detector, data: DataSet, split: str) -> Evaluation:
     ):
         probabilities = torch.sigmoid(logits).numpy()
         active = detector.postprocessing.activities(probabilities, data.hop_s, recording.duration_s)
-        counts.add(recording.activities, active)
+        counts.add(recording.activities[:], active)
         found[recording.name] = activities_to_events(
             active, data.classes, data.hop_s, recording.duration_s
         )

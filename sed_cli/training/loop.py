@@ -12,10 +12,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import Recording
 from sed_cli.errors import SedtfError
@@ -41,6 +42,7 @@ class Trainer:
         feedback: what is made of the model's own output in training.
         sequence_length: frames a training sequence.
         seed: of the order of the batches; each epoch has its own order.
+        augmenter: what is done to training sequences; None: nothing.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Trainer:
         feedback: Feedback,
         sequence_length: int,
         seed: int,
+        augmenter: Augmenter | None = None,
     ) -> None:
         self.detector = detector
         self.model: CRNN = detector.model
@@ -60,6 +63,7 @@ class Trainer:
         self.feedback: Feedback = feedback
         self.sequence_length = sequence_length
         self.seed = seed
+        self.augmenter = augmenter
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr)
         self.progress = Progress()
 
@@ -204,8 +208,11 @@ class Trainer:
     def _batches(self, sequences: Sequences, epoch: int) -> Iterator[SequenceBatch]:
         """All sequences in an order that depends on the seed and the epoch alone."""
         order = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        heard: Dataset[tuple[Tensor, Tensor]] = sequences
+        if self.augmenter is not None:
+            heard = AugmentedSequences(sequences, self.augmenter, epoch)
         yield from DataLoader(
-            sequences,
+            heard,
             batch_size=self.config.batch_size,
             shuffle=True,
             generator=order,

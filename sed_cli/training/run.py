@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 
 from sed_cli.audio import LogMel
+from sed_cli.data.augment import Augmenter
 from sed_cli.data.sets import DataSet, load_data
 from sed_cli.errors import CheckpointError, SedtfError
 from sed_cli.evaluation.evaluate import evaluate_split, write_evaluation
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 # What may differ when a run is resumed: how long it goes on and where, never what is learnt.
 _MAY_CHANGE = {
     "output_dir", "resume", "device", "trainer.epochs", "trainer.patience", "trainer.threads",
-    "data.cache_dir", "data.root",
+    "data.cache_dir", "data.cache_limit_gb", "data.root",
 }  # fmt: skip
 
 
@@ -69,6 +70,9 @@ def make_trainer(config: TrainConfig, data: DataSet, device: torch.device) -> Tr
     model = make_model(config.model, n_mels=config.feature.n_mels, n_classes=len(data.classes))
     mean, std = data.statistics("train")
     model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
+    augmenter = Augmenter(
+        config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
+    )
     length = config.data.sequence_length
     n_sequences = sum(-(-recording.n_frames // length) for recording in data.splits["train"])
     coins = make_coins(
@@ -90,6 +94,7 @@ def make_trainer(config: TrainConfig, data: DataSet, device: torch.device) -> Tr
         feedback=cast(Feedback, config.sampler.feedback),
         sequence_length=length,
         seed=config.seed,
+        augmenter=augmenter if augmenter.is_active else None,
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Event
-from sed_cli.data.frames import activities_to_events, events_to_activities
+from sed_cli.data.frames import Activities, activities_to_events, events_to_activities
 
 CLASSES = ["cat", "dog", "rain"]
 HOPS_S = [512 / 16000, 0.02, 441 / 44100, 1764 / 44100, 160 / 22050]
@@ -89,6 +89,36 @@ def test_events_past_the_end_neither_crash_nor_wrap(onset_s: float) -> None:
     activities = events_to_activities([Event(onset_s, onset_s + 5, "cat")], CLASSES, 100, 0.1)
 
     assert not activities[:99].any()
+
+
+@given(
+    spans=st.lists(
+        st.tuples(st.floats(0, 1.2), st.floats(0.001, 0.5), st.sampled_from(CLASSES)), max_size=8
+    ),
+    first=st.none() | st.integers(-60, 60),
+    last=st.none() | st.integers(-60, 60),
+)
+def test_any_range_of_frames_is_that_of_the_whole(
+    spans: list[tuple[float, float, str]], first: int | None, last: int | None
+) -> None:
+    events = [Event(onset_s, onset_s + length_s, label) for onset_s, length_s, label in spans]
+    activities = Activities(events, CLASSES, 50, 0.02)
+
+    whole = np.asarray(activities)
+
+    assert activities.shape == whole.shape == (50, 3)
+    assert len(activities) == 50
+    for event in events:  # marked one by one, by the definition
+        column = whole[:, CLASSES.index(event.label)]
+        centres = np.arange(50) * 0.02
+        assert column[(centres > event.onset_s + 0.01) & (centres < event.offset_s - 0.01)].all()
+    np.testing.assert_array_equal(activities[first:last], whole[first:last])
+    assert activities[first:last].dtype == np.uint8
+
+
+def test_a_range_with_gaps_is_refused() -> None:
+    with pytest.raises(ValueError, match="a step of 2"):
+        Activities([], CLASSES, 50, 0.02)[::2]
 
 
 def test_unknown_labels_are_passed_over() -> None:

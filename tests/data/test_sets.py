@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sed_cli.data import sets
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import events_to_activities
-from sed_cli.data.sets import DataSet, load_data
+from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import DataError
 from sed_cli.inference import load
 from sed_cli.schema import AnnotatedConfig, FeatureConfig, SplitConfig
@@ -69,7 +72,7 @@ def test_recordings_of_any_rate_format_and_channel_count_are_loaded(recordings: 
 def test_features_are_loud_where_an_event_is_annotated(recordings: Path) -> None:
     """The way from annotation and audio to frames keeps them together, in each format."""
     for recording in load_set(recordings).splits["train"]:
-        active = recording.activities.any(axis=1)
+        active = recording.activities[:].any(axis=1)
         loudest = np.asarray(recording.log_mel).max(axis=1)
         # A tone stands 20 dB out of the noise; windows at its edges hold part of it.
         assert np.median(loudest[active]) > np.median(loudest[~active]) + 20
@@ -141,7 +144,7 @@ def test_a_label_that_training_lacks_is_refused_unless_classes_are_named(tmp_pat
     assert data.classes == ("dog", "bat")
     (recording,) = data.splits["validation"]
     assert [event.label for event in recording.events] == ["dog"]
-    assert recording.activities.sum(axis=0).tolist() == [3, 0]
+    assert recording.activities[:].sum(axis=0).tolist() == [3, 0]
 
 
 def test_a_null_split_is_left_out(tmp_path: Path) -> None:
@@ -202,6 +205,38 @@ def test_statistics_are_those_of_all_training_frames_and_of_no_other(tmp_path: P
     assert mean.dtype == std.dtype == np.float32
     louder = np.concatenate([np.float64(r.log_mel) for r in data.splits["test"]])
     assert (louder.mean(axis=0) > mean + 5).all()  # the splits do differ
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    at_once=st.integers(1, 60),
+    level=st.sampled_from([0.0, -80.0, 1e4]),
+)
+def test_statistics_do_not_depend_on_how_much_is_read_at_once(
+    sizes: list[int], at_once: int, level: float
+) -> None:
+    random = np.random.default_rng(len(sizes))
+    frames = [random.normal(level, 3, (n, 2)).astype(np.float32) for n in sizes]
+    recordings = [
+        Recording(
+            name="a",
+            path=Path("a"),
+            duration_s=1.0,
+            log_mel=log_mel,
+            activities=np.zeros((len(log_mel), 1), np.uint8),
+            events=(),
+        )
+        for log_mel in frames
+    ]
+    data = DataSet(classes=("x",), hop_s=1.0, splits={"train": recordings}, fingerprint="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sets, "_BLOCK_FRAMES", at_once)
+        mean, std = data.statistics()
+    joined = np.concatenate(frames).astype(np.float64)
+    # Float64 sums rounded to float32 at the end.
+    np.testing.assert_allclose(mean, joined.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(std, joined.std(axis=0), rtol=1e-5, atol=1e-9)
 
 
 def test_a_detector_carries_the_statistics_of_its_training_split(
@@ -268,7 +303,7 @@ def test_an_onset_past_the_end_by_rounding_is_passed_over(tmp_path: Path) -> Non
     (recording,) = load_set(root).splits["test"]
 
     assert recording.events == ()
-    assert not recording.activities.any()
+    assert not recording.activities[:].any()
 
 
 def test_classes_that_no_training_event_has_are_refused(recordings: Path) -> None:

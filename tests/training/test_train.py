@@ -6,20 +6,30 @@ import csv
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from sed_cli import job
 from sed_cli.data.annotations import read_annotations
-from sed_cli.data.sequences import SequenceBatch
+from sed_cli.data.cache import digests
+from sed_cli.data.sequences import SequenceBatch, Sequences
 from sed_cli.data.sets import load_data
-from sed_cli.provenance import choose_device
-from sed_cli.schema import AnnotatedConfig, FeatureConfig, build_train_config
+from sed_cli.inference import read_config
+from sed_cli.provenance import choose_device, config_hash
+from sed_cli.schema import (
+    AnnotatedConfig,
+    AugmentConfig,
+    FeatureConfig,
+    TrainConfig,
+    build_train_config,
+)
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
 from sed_cli.training.run import make_trainer
@@ -114,14 +124,18 @@ def test_the_same_seed_repeats_exactly(
     assert not same_weights(trained_run, tmp_path / "other")
 
 
-@pytest.mark.parametrize(("sampler", "feedback"), [("scheduled", "hard"), ("linear", "sampled")])
+@pytest.mark.parametrize(
+    ("sampler", "feedback", "augment"),
+    [("scheduled", "hard", "none"), ("linear", "sampled", "full")],
+)
 def test_a_resumed_run_equals_an_undisturbed_one(
-    sampler: str, feedback: str, sedtf: Sedtf, tmp_path: Path, recordings: Path
+    sampler: str, feedback: str, augment: str, sedtf: Sedtf, tmp_path: Path, recordings: Path
 ) -> None:
     settings = (
         *on(recordings),
         f"sampler={sampler}",
         f"sampler.feedback={feedback}",
+        f"augment={augment}",
         "trainer.patience=100",
     )
     assert sedtf("train", *settings, "trainer.epochs=4", "output_dir=whole") == 0
@@ -139,6 +153,69 @@ def test_resume_refuses_another_experiment(
 ) -> None:
     assert sedtf("train", f"resume={trained_run}", "sampler.gamma=0.5", "output_dir=x") == 2
     assert "sampler.gamma was 0.3 and is 0.5" in capfd.readouterr().err
+
+
+def test_augmentation_acts_on_training_and_on_nothing_else(recordings: Path) -> None:
+    plain, trainer = small_trainer(recordings), small_trainer(recordings, augment="full")
+    trainer.model.load_state_dict(plain.model.state_dict())
+    data = load_data(AnnotatedConfig(root=str(recordings)), FeatureConfig())
+    sequences = Sequences(data.splits["train"], 50)
+
+    heard = [list(t._batches(sequences, 1)) for t in (plain, trainer)]
+
+    assert [b.lengths.tolist() for b in heard[0]] == [b.lengths.tolist() for b in heard[1]]
+    assert not any(torch.equal(a.log_mel, b.log_mel) for a, b in zip(*heard, strict=True))
+    validation = data.splits["validation"]
+    assert plain._validate(validation) == trainer._validate(validation)
+
+
+def test_augmentation_makes_another_experiment_and_the_cache_does_not(recordings: Path) -> None:
+    data = AnnotatedConfig(root=str(recordings))
+    config = TrainConfig(data=data)
+    other = replace(config, augment=AugmentConfig(mixup=0.5))
+    assert config_hash(config) != config_hash(other)
+    limited = replace(config, data=replace(data, cache_limit_gb=3.0, cache_dir="elsewhere"))
+    assert config_hash(config) == config_hash(limited)
+
+
+def test_a_run_from_before_there_was_augmentation_is_loaded_and_resumed(
+    trained_run: Path, sedtf: Sedtf, tmp_path: Path
+) -> None:
+    shutil.copytree(trained_run, tmp_path / "old")
+    for name in ("best", "last"):
+        path = tmp_path / "old" / "checkpoints" / name / "config.yaml"
+        config = OmegaConf.load(path)
+        del config["augment"], config["data"]["cache_limit_gb"]
+        OmegaConf.save(config, path)
+
+    assert read_config(tmp_path / "old").augment == AugmentConfig()
+    assert sedtf("train", "resume=old", "trainer.epochs=3") == 0
+    assert len(rows(tmp_path / "old")) == 3
+
+
+def test_audio_is_read_once_for_all_epochs_and_runs(
+    sedtf: Sedtf, tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+    read = soundfile.SoundFile.read
+
+    def noted(self: soundfile.SoundFile, *args: object, **kwargs: object) -> object:
+        if self.tell() == 0:
+            decoded.append(Path(self.name).name)
+        return read(self, *args, **kwargs)
+
+    def hash_again(path: Path) -> str:
+        pytest.fail(f"{path} was hashed again")
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", noted)
+    monkeypatch.setattr(digests, "_SETTLED_AFTER_S", -60.0)
+    settings = (*on(recordings), f"data.cache_dir={tmp_path / 'cache'}")
+    assert sedtf("train", *settings, "trainer.epochs=2", "output_dir=one") == 0
+    assert sorted(decoded) == sorted(path.name for path in (recordings / "audio").iterdir())
+    monkeypatch.setattr(digests, "file_digest", hash_again)
+    assert sedtf("train", *settings, "trainer.epochs=2", "output_dir=two") == 0
+    assert len(decoded) == 12
+    assert same_weights(tmp_path / "one", tmp_path / "two")
 
 
 def test_tossing_other_coins_changes_nothing_but_what_is_fed(
@@ -166,6 +243,7 @@ def test_tossing_other_coins_changes_nothing_but_what_is_fed(
         ["data.validation=null"],
         ["data.test=null"],
         ["data.classes=[low]"],
+        ["augment=full", "feature=mel"],
     ],
 )
 def test_every_kind_of_run_completes(
@@ -224,14 +302,6 @@ def test_a_run_folder_is_not_used_twice(
     assert sedtf("train", *on(recordings), "seed=7", f"output_dir={trained_run}") == 2
     assert "holds a run already" in capfd.readouterr().err
     assert (trained_run / ".hydra" / "overrides.yaml").read_text() == before
-
-
-def test_many_recordings_need_few_file_handles(recordings: Path) -> None:
-    feature = FeatureConfig(backend="torchaudio")
-    before = len(list(Path("/dev/fd").iterdir()))
-    data = load_data(AnnotatedConfig(root=str(recordings)), feature)
-    data.statistics()
-    assert len(list(Path("/dev/fd").iterdir())) <= before
 
 
 def test_broken_recordings_are_named_before_training(

@@ -1,0 +1,171 @@
+"""Audio files to packs of features: here, or in processes where that is faster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.audio import LogMel, feature_blocks
+from sed_cli.data import pool
+from sed_cli.data.cache.digests import Hashed, signature
+from sed_cli.data.cache.packs import PackWriter
+from sed_cli.errors import DataError
+from sed_cli.provenance import set_threads
+from sed_cli.schema import FeatureConfig
+
+log = logging.getLogger(__name__)
+
+_TRIED_S = 1.0
+"""So long features are computed here before it is known how long all of them will take."""
+
+_WORTH_A_WORKER_S = 4.0
+"""With less work than this for each, workers take longer to start (2 s) than they save."""
+
+_MOST_WORKERS = 8  # each of them holds torch: 0.3 GB
+_UNITS_PER_WORKER = 8
+_UNIT_BYTES = 1 << 20, 64 << 20  # of audio files: the least and the most,
+_MOST_UNITS = 256  # unless that gives more packs than this, each of which costs a file handle
+
+
+class Unit(NamedTuple):
+    """What one pack will hold."""
+
+    folder: Path  # of the packs
+    feature: FeatureConfig
+    files: tuple[Hashed, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the audio files: the only measure of the work that costs nothing."""
+        return sum(file.signature.size for file in self.files)
+
+
+class _StoppedError(Exception):
+    """In the middle of a file: nobody waits for it any more."""
+
+
+@dataclass
+class Computed:
+    """How far a unit came: files done with, and what was wrong with some of them."""
+
+    n_files: int = 0
+    n_bytes: int = 0
+    faults: tuple[str, ...] = ()
+
+
+def compute(unit: Unit, progress: Callable[[int], None], *, alone: bool = False) -> list[str]:
+    """Compute the features of many files, in packs that hold nothing but whole recordings.
+
+    The numbers do not depend on where they are computed: always file by file, on one thread.
+
+    Args:
+        unit: all of them.
+        progress: called with the number of files done since the last call.
+        alone: start no worker, however much there is to do.
+
+    Returns:
+        A line for each file that cannot be read. After a warning that workers ended abruptly, some
+        of the files may not have been computed.
+    """
+    started = time.perf_counter()
+    here = _compute_here(unit, progress, until=lambda: time.perf_counter() - started > _TRIED_S)
+    faults = list(here.faults)
+    rest = unit._replace(files=unit.files[here.n_files :])
+    per_byte = (time.perf_counter() - started) / max(1, here.n_bytes)
+    n_workers = min(pool.n_cores(), _MOST_WORKERS, int(rest.n_bytes * per_byte / _WORTH_A_WORKER_S))
+    if not rest.files:
+        return faults
+    if alone or n_workers < 2:
+        return faults + list(_compute_here(rest, progress).faults)
+    try:
+        with closing(
+            pool.run_in_processes(compute_unit, _divide(rest, n_workers), n_workers)
+        ) as results:
+            for done in results:
+                progress(done.n_files)
+                faults += done.faults
+    except BrokenProcessPool:
+        log.warning(
+            "processes that compute features ended abruptly: out of memory, or the calling script "
+            'lacks an `if __name__ == "__main__"` guard; going on without them'
+        )
+    return faults
+
+
+def compute_unit(unit: Unit) -> Computed:
+    """Do the work of a worker."""
+    return _compute_here(unit, until=pool.is_stopping)
+
+
+def _compute_here(
+    unit: Unit,
+    progress: Callable[[int], None] = lambda n_files: None,
+    until: Callable[[], bool] = lambda: False,
+) -> Computed:
+    """Compute a pack in this process; end early, with what is whole, when ``until`` says so."""
+    done = Computed()
+    log_mel = _log_mel(*asdict(unit.feature).items())
+    source = os.path.commonpath([file.path.parent for file in unit.files])
+    with (
+        set_threads(1),
+        PackWriter(
+            unit.folder, n_mels=log_mel.n_mels, hop_s=unit.feature.hop_s, source=source
+        ) as writer,
+    ):
+        for file in unit.files:
+            if until():
+                break
+            try:
+                writer.append(file.content, _blocks(file, log_mel))
+            except _StoppedError:
+                break
+            except DataError as error:
+                done.faults += (str(error),)
+            done.n_files += 1
+            done.n_bytes += file.signature.size
+            progress(1)
+    return done
+
+
+def _blocks(file: Hashed, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
+    """Features (t, M) of a file, after which it must still be the one that was hashed."""
+    for block in feature_blocks(file.path, log_mel):
+        if pool.is_stopping():
+            raise _StoppedError
+        yield block
+    if signature(file.path) != file.signature:
+        raise DataError(f"{file.path}: was changed while it was read; try again")
+
+
+@lru_cache(maxsize=1)
+def _log_mel(*settings: tuple[str, object]) -> LogMel:
+    return LogMel(**dict(settings))  # type: ignore[arg-type]
+
+
+def _divide(unit: Unit, n_workers: int) -> list[Unit]:
+    """Units of about the same size, the largest first: no worker shall be left with a long one."""
+    least, most = _UNIT_BYTES
+    most = max(most, unit.n_bytes // _MOST_UNITS)
+    size = min(most, max(least, unit.n_bytes // (n_workers * _UNITS_PER_WORKER)))
+    units: list[Unit] = []
+    files: list[Hashed] = []
+    n_bytes = 0
+    for file in unit.files:
+        if files and n_bytes + file.signature.size > size:
+            units.append(unit._replace(files=tuple(files)))
+            files, n_bytes = [], 0
+        files.append(file)
+        n_bytes += file.signature.size
+    units.append(unit._replace(files=tuple(files)))
+    return sorted(units, key=lambda part: part.n_bytes, reverse=True)

@@ -1,0 +1,149 @@
+"""Features of audio files: computed once, memory-mapped after that."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from sed_cli.data.cache import locks, upkeep
+from sed_cli.data.cache.compute import Unit, compute
+from sed_cli.data.cache.digests import Digests, Hashed, digest
+from sed_cli.data.cache.packs import ENDING, Pack, StoredArray
+from sed_cli.errors import DataError, SedtfError, UserError
+from sed_cli.schema import FeatureConfig
+
+log = logging.getLogger(__name__)
+
+_FEATURE_VERSION = 2  # raise it when the numbers of a feature change
+_ATTEMPTS = 3
+_SHOWN_FAULTS = 10
+
+
+class Stored(NamedTuple):
+    """What the cache knows of an audio file."""
+
+    log_mel: StoredArray  # (T, M)
+    content: str  # hash of the file
+
+
+class FeatureCache:
+    """Features of audio files, computed once and memory-mapped after that.
+
+    An entry is named by the hash of the audio file's content and of the feature's settings. Runs
+    may share the cache at any time: what one of them computes appears to the others whole or not at
+    all, and what a run uses is not deleted until its features are let go of.
+
+    Args:
+        root: folder of the cache.
+        feature: settings of the features.
+        limit_gb: see :func:`.upkeep.limit_bytes`.
+    """
+
+    def __init__(self, root: Path, feature: FeatureConfig, limit_gb: float | None = None) -> None:
+        self._root = root
+        self._feature = feature
+        self._limit_gb = limit_gb
+        settings = asdict(feature)
+        self._folder = root / "features" / digest({"version": _FEATURE_VERSION, **settings})
+        self._digests = Digests(upkeep.digests_path(root))
+
+    def load(self, paths: Iterable[Path]) -> list[Stored]:
+        """Return the features of audio files, in their order.
+
+        Raises:
+            DataError: if files cannot be read as audio; up to ten are named.
+            UserError: if the cache cannot be written to.
+        """
+        files = self._digests.of(paths)
+        with _clear_errors(self._root):
+            found = self._open({file.content for file in files})
+            if any(file.content not in found for file in files):
+                found = self._complete(files)
+                upkeep.trim(self._root, self._limit_gb)
+        return [Stored(found[file.content], file.content) for file in files]
+
+    def _complete(self, files: Sequence[Hashed]) -> dict[str, StoredArray]:
+        """Compute what is missing, or wait while another run does, and take what it made."""
+        wanted = {file.content: file for file in files}
+        upkeep.sweep(self._root)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        turn = self._folder / f"{digest({'wanted': sorted(wanted)})}.lock"
+        if locks.is_taken(turn):
+            log.info("another run computes these features: waiting for it")
+        with locks.exclusive(turn):
+            for attempt in range(_ATTEMPTS):
+                found = self._open(wanted.keys())
+                missing = tuple(file for key, file in wanted.items() if key not in found)
+                if not missing:
+                    return found
+                unit = Unit(self._folder, self._feature, missing)
+                with _progress(len(missing)) as progress:
+                    _refuse_faults(compute(unit, progress, alone=attempt > 0))
+        raise SedtfError(
+            f"{self._folder}: features vanish as soon as they are computed; is something else "
+            f"deleting them? set data.cache_dir or SEDTF_CACHE to another folder"
+        )
+
+    def _open(self, wanted: Iterable[str]) -> dict[str, StoredArray]:
+        """Map the packs that hold any of the entries wanted; note that they were used."""
+        left = set(wanted)
+        found: dict[str, StoredArray] = {}
+        for path in sorted(self._folder.glob(f"*{ENDING}")):
+            if not left:
+                break
+            try:
+                pack = Pack(path)
+            except FileNotFoundError:  # deleted meanwhile
+                continue
+            except ValueError as error:
+                log.warning("%s: passed over, %s", path, error)
+                locks.remove_unused(path)
+                continue
+            here = left & pack.index.recordings.keys()
+            if here:
+                found |= {key: StoredArray(pack, *pack.index.recordings[key]) for key in here}
+                left -= here
+                with suppress(OSError):  # another user's
+                    os.utime(path)
+        return found
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    with tqdm(total=total, desc="features", unit="file", leave=False, disable=None) as bar:
+
+        def progress(n_files: int) -> None:
+            bar.update(n_files)
+
+        yield progress
+
+
+@contextmanager
+def _clear_errors(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = "no room left for the cache: make some (sedtf cache clear=all), or"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            advice = f"{error.strerror}: the cache cannot be written to;"
+        else:
+            raise
+        raise UserError(f"{root}: {advice} set data.cache_dir or SEDTF_CACHE elsewhere") from error
+
+
+def _refuse_faults(faults: Sequence[str]) -> None:
+    if len(faults) > 1:
+        more = f" and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
+        shown = "; ".join(faults[:_SHOWN_FAULTS])
+        raise DataError(f"{len(faults)} recordings cannot be used: {shown}{more}")
+    if faults:
+        raise DataError(faults[0])

@@ -1,0 +1,290 @@
+"""What the cache holds, how much it may hold, and what goes when it holds more.
+
+An item is what comes and goes as a whole: a pack of features, or a folder of generated soundscapes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from sed_cli.data.cache import locks
+from sed_cli.data.cache.packs import ENDING, UNFINISHED, read_index
+from sed_cli.data.soundscapes.writing import SETTINGS_FILE
+from sed_cli.errors import UserError
+
+log = logging.getLogger(__name__)
+
+_LIMIT_GB = 20.0
+_ABANDONED_AFTER_S = 24 * 3600.0
+_held: dict[Path, int] = {}
+_EARLIER_LAYOUT = re.compile("[0-9a-f]{2}")  # a folder of .npy files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """What comes and goes as a whole."""
+
+    kind: str  # features or soundscapes
+    path: Path
+    n_bytes: int
+    last_use: float  # seconds since 1970
+    source: str  # what it belongs to
+    n_recordings: int
+    hours: float
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a process uses it."""
+        return locks.is_taken(_guard(self.path))
+
+    def remove(self) -> bool:
+        """Delete it unless a process uses it; tell whether it is gone."""
+        if self.path.is_dir():
+            return _remove_folder(self.path)
+        return locks.remove_unused(self.path)
+
+
+def cache_root(cache_dir: str | None) -> Path:
+    """Folder of the cache: ``cache_dir``, else ``$SEDTF_CACHE``, else the user's cache folder.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    root = Path(
+        cache_dir or os.environ.get("SEDTF_CACHE") or platformdirs.user_cache_path("sedtf")
+    ).expanduser()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{root}: cannot be made for the cache ({error.strerror}); "
+            f"set data.cache_dir or SEDTF_CACHE to a folder you may write to"
+        ) from error
+    return root
+
+
+def limit_bytes(root: Path, limit_gb: float | None, n_cached: int) -> int:
+    """Return how much the cache may hold.
+
+    Args:
+        root: folder of the cache.
+        limit_gb: in 10^9 bytes; ``None``: ``$SEDTF_CACHE_LIMIT_GB``, else 20, or half of what the
+            disk has left for the cache where that is less.
+        n_cached: bytes that it holds.
+
+    Raises:
+        UserError: if the variable is no number of at least 0.
+    """
+    if limit_gb is not None:
+        return int(limit_gb * 1e9)
+    given = os.environ.get("SEDTF_CACHE_LIMIT_GB")
+    if not given:
+        return int(min(_LIMIT_GB * 1e9, (shutil.disk_usage(root).free + n_cached) / 2))
+    try:
+        limit = float(given)
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit < float("inf"):
+        raise UserError(f"SEDTF_CACHE_LIMIT_GB={given}: expected a number of gigabytes, such as 20")
+    return int(limit * 1e9)
+
+
+def items(root: Path) -> Iterator[Item]:
+    """Yield what the cache holds."""
+    for folder in _folders(root / "features"):
+        if _EARLIER_LAYOUT.fullmatch(folder.name):
+            files = list(folder.glob("*.npy"))
+            yield _folder_item("features", folder, "an earlier version", len(files), 0.0)
+            continue
+        for path in sorted(folder.glob(f"*{ENDING}")):
+            with suppress(OSError):
+                yield _pack_item(path)
+    for folder in _folders(root / "soundscapes"):
+        with suppress(OSError):
+            yield _soundscapes_item(folder)
+
+
+def trim(root: Path, limit_gb: float | None) -> list[Item]:
+    """Delete what was not used for longest, and is not in use, until the cache keeps its limit."""
+    held = sorted(items(root), key=lambda item: item.last_use)
+    total = sum(item.n_bytes for item in held)
+    limit = limit_bytes(root, limit_gb, total)
+    removed = []
+    for item in held:
+        if total <= limit:
+            break
+        if item.remove():
+            total -= item.n_bytes
+            removed.append(item)
+    if removed:
+        n_bytes = sum(item.n_bytes for item in removed)
+        log.info("cache: %.1f MB that were not used for longest deleted", n_bytes / 1e6)
+    if total > limit:
+        log.warning(
+            "%s: what is in use takes %.3g GB, more than the limit of %.3g GB "
+            "(data.cache_limit_gb or SEDTF_CACHE_LIMIT_GB)",
+            root, total / 1e9, limit / 1e9,
+        )  # fmt: skip
+    return removed
+
+
+def sweep(root: Path) -> int:
+    """Delete what interrupted runs left behind; return its size in bytes."""
+    n_bytes = 0
+    for folder in _folders(root / "features"):
+        for pattern in (f"*{UNFINISHED}", "*.lock"):
+            for path in folder.glob(pattern):
+                with suppress(OSError):
+                    size = path.stat().st_size
+                    n_bytes += size if locks.remove_unused(path) else 0
+    for folder in (root / "soundscapes").glob(".*.partial"):
+        size, newest = _measure(folder)
+        if time.time() - newest > _ABANDONED_AFTER_S:
+            shutil.rmtree(folder, ignore_errors=True)
+            n_bytes += size
+    return n_bytes
+
+
+def digests_path(root: Path) -> Path:
+    """Return where the hashes of audio files are remembered."""
+    return root / "digests.sqlite"
+
+
+def forget_digests(root: Path) -> int:
+    """Delete the memory of the hashes of audio files; return its size in bytes."""
+    path = digests_path(root)
+    try:
+        size = path.stat().st_size
+        path.unlink()
+    except OSError:
+        return 0
+    return size
+
+
+def hold(folder: Path) -> bool:
+    """Keep a folder of soundscapes from being deleted while this process runs; note its use.
+
+    Returns:
+        Whether it is there.
+    """
+    guard = _guard(folder)
+    try:
+        with guard.open("rb") as file:
+            locks.share(file)
+            if not locks.is_at(file, guard):
+                return False
+            release(folder)
+            _held[folder] = os.dup(file.fileno())  # the lock lives as long as any handle to it
+    except FileNotFoundError:
+        return False
+    with suppress(OSError):  # another user's
+        os.utime(guard)
+    return True
+
+
+def release(folder: Path) -> None:
+    """Let go of a folder that :func:`hold` has kept."""
+    if folder in _held:
+        os.close(_held.pop(folder))
+
+
+def _guard(path: Path) -> Path:
+    """Return the file that stands for an item where it is locked and its use noted."""
+    return path / SETTINGS_FILE if path.is_dir() else path
+
+
+def _folders(parent: Path) -> list[Path]:
+    """Folders of a folder, the hidden ones left out."""
+    try:
+        return sorted(p for p in parent.iterdir() if p.is_dir() and p.name[0] != ".")
+    except FileNotFoundError:
+        return []
+
+
+def _pack_item(path: Path) -> Item:
+    status = path.stat()
+    common: dict[str, Any] = {
+        "kind": "features",
+        "path": path,
+        "n_bytes": status.st_size,
+        "last_use": status.st_mtime,
+    }
+    try:
+        index = read_index(path)
+    except ValueError:
+        return Item(source="damaged", n_recordings=0, hours=0.0, **common)
+    return Item(
+        source=index.source,
+        n_recordings=len(index.recordings),
+        hours=index.n_rows * index.hop_s / 3600,
+        **common,
+    )
+
+
+def _soundscapes_item(folder: Path) -> Item:
+    n_recordings = sum(1 for path in folder.glob("audio/*/*") if path.is_file())
+    source, hours = folder.name, 0.0
+    try:
+        settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))["settings"]
+        source = f"{folder.name} ({settings['duration_s']:g} s each, seed {settings['seed']})"
+        hours = n_recordings * settings["duration_s"] / 3600
+    except (OSError, ValueError, KeyError, TypeError):  # of another version
+        pass
+    return _folder_item("soundscapes", folder, source, n_recordings, hours)
+
+
+def _folder_item(kind: str, folder: Path, source: str, n_recordings: int, hours: float) -> Item:
+    size, newest = _measure(folder)
+    return Item(
+        kind=kind,
+        path=folder,
+        n_bytes=size,
+        last_use=newest,
+        source=source,
+        n_recordings=n_recordings,
+        hours=hours,
+    )
+
+
+def _measure(folder: Path) -> tuple[int, float]:
+    """Size of all files of a folder, and the time of the newest."""
+    size, newest = 0, 0.0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            status = path.stat()
+            size += status.st_size if path.is_file() else 0
+            newest = max(newest, status.st_mtime)
+    return size, newest
+
+
+def _remove_folder(folder: Path) -> bool:
+    """Delete a folder unless a process uses it: renamed first, so that no half of it is taken."""
+    gone = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
+    guard = _guard(folder)
+    try:
+        if guard.exists():
+            with guard.open("rb+") as file:
+                if not locks.claim(file):
+                    return False
+                folder.rename(gone)
+        else:
+            folder.rename(gone)
+    except FileNotFoundError:
+        return True
+    except PermissionError:  # another user's
+        return False
+    shutil.rmtree(gone, ignore_errors=True)
+    return True

@@ -1,0 +1,93 @@
+"""Work dealt out to processes that start without the caller's memory and never outlive it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.synchronize import Event
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_stop: Event | None = None  # of this process, where it is a worker
+
+
+def n_cores() -> int:
+    """Number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def is_stopping() -> bool:
+    """Tell a task, in a worker, that nobody waits for its result any more."""
+    return _stop is not None and _stop.is_set()
+
+
+def run_in_processes(
+    function: Callable[[T], R], tasks: Sequence[T], n_workers: int
+) -> Generator[R, None, None]:
+    """Yield ``function(task)`` of each task, in the order of completion.
+
+    Workers are spawned, not forked: the calling process may hold the threads of a numeric library.
+    Closing the generator, as Ctrl-C does, drops what has not begun, tells the rest to stop (see
+    :func:`is_stopping`) and waits for it. Workers whose parent is killed end by themselves.
+
+    Args:
+        function: of a module, as workers import it; what it raises ends the iteration.
+        tasks: that survive pickling.
+        n_workers: processes. A script that asks for them needs an ``if __name__ == "__main__"``
+            guard.
+
+    Raises:
+        BrokenProcessPool: if a worker ended abruptly, or could not start for lack of that guard.
+    """
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(
+        n_workers, mp_context=context, initializer=_start_worker, initargs=(stop,)
+    )
+    finished = False
+    try:
+        with _without_interrupts():
+            futures = [pool.submit(function, task) for task in tasks]
+        for future in as_completed(futures):
+            yield future.result()
+        finished = True
+    finally:
+        if not finished:
+            stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker(stop: Event) -> None:
+    global _stop
+    _stop = stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End a worker whose parent was killed: its queue would never tell it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back while workers start: they inherit the mask, so that it reaches only us."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
