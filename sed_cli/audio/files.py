@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 Channels = Literal["mix", "first", "each"]
 
-_BLOCK = 2**15  # samples (of every channel) decoded at once
+_BLOCK = 2**17  # samples (of every channel) decoded at once
 _SALVAGED = 2**10  # ... where a block cannot be decoded as a whole
 _MISSING_S = 0.1  # a header may be wrong about the length by this much: some formats estimate it
 
@@ -67,11 +67,13 @@ class AudioReader:
         """Length in seconds of what has been read so far."""
         return self._n_read / self.sample_rate
 
-    def blocks(self, sample_rate: int, channels: Channels = "mix") -> Iterator[NDArray[np.float32]]:
-        """Yield the waveform at ``sample_rate``, resampled by soxr at high quality where needed.
+    def blocks(
+        self, sample_rate: int | None = None, channels: Channels = "mix"
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the waveform, resampled by soxr at high quality where needed.
 
         Args:
-            sample_rate: in Hz.
+            sample_rate: in Hz; ``None``: that of the file.
             channels: ``mix``: their average, ``first``: that one alone, ``each``: all of them.
 
         Yields:
@@ -82,7 +84,8 @@ class AudioReader:
                 that are not finite.
         """
         n_channels = self.n_channels if channels == "each" else 1
-        resamplers = [Resampler(self.sample_rate, sample_rate) for _ in range(n_channels)]
+        rates = self.sample_rate, sample_rate or self.sample_rate
+        resamplers = [Resampler(*rates) for _ in range(n_channels)]
         n_samples = 0
         for columns in self._columns(channels):
             resampled = [r.push(x) for r, x in zip(resamplers, columns, strict=True)]
