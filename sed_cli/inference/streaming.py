@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 
 from sed_cli.audio import LogMelStream, Resampler
 from sed_cli.errors import DataError
-from sed_cli.inference.chunks import LogitStream
+from sed_cli.inference.chunks import BLOCK_FRAMES, LogitStream
 from sed_cli.inference.tracking import EventTracker, StreamEvent
 
 if TYPE_CHECKING:
@@ -120,7 +121,10 @@ class DetectorStream:
 
 
 def _probabilities(logits: torch.Tensor) -> NDArray[np.float32]:
-    probabilities: NDArray[np.float32] = torch.sigmoid(logits).cpu().numpy()
+    # Padded: torch rounds otherwise where numbers are left over from a round of vectors, and a
+    # frame must not depend on how many came with it.
+    padded = F.pad(logits, (0, 0, 0, -len(logits) % BLOCK_FRAMES))
+    probabilities: NDArray[np.float32] = torch.sigmoid(padded)[: len(logits)].cpu().numpy()
     return probabilities
 
 
