@@ -117,6 +117,35 @@ Examples:
 """
 
 
+PREDICT = """Find events in recordings of your own, of any rate, channel count, format and length.
+
+Events of one recording go to standard output; those of a folder go beside its audio, a file a
+recording (`NAME.events.tsv`), or into `output_dir=`. A recording that cannot be read does not stop
+the others: it is named, and the exit code is 1.
+
+Examples:
+
+- `sedtf predict checkpoint=RUN input=recording.wav`
+- `sedtf predict checkpoint=RUN input=recordings output_dir=found timeline=true`
+- `sedtf predict checkpoint=RUN input=dawn.flac format=audacity > dawn.txt`
+- `sedtf predict checkpoint=RUN input=stereo.wav channels=each probabilities=true`
+- `curl -s https://example.org/a.flac | sedtf predict checkpoint=RUN input=- format=jsonl`
+"""
+
+LISTEN = """Find events in audio while it comes in: raw PCM on standard input, JSON lines out.
+
+A line is printed when an event starts and when it ends. How late that is at most is said on
+standard error at the start: about a quarter of a second with the default model.
+
+Examples:
+
+- `arecord -q -t raw -f S16_LE -r 16000 | sedtf listen checkpoint=RUN sample_rate=16000`
+- `ffmpeg -v error -i URL -f f32le -ac 2 -ar 48000 - | sedtf listen checkpoint=RUN dtype=f32
+  channels=2 sample_rate=48000`
+- `sox -q -d -t raw -e signed -b 16 -c 1 -r 44100 - | sedtf listen checkpoint=RUN sample_rate=44100`
+"""
+
+
 class _RichHelp(TyperCommand):
     """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
 
@@ -223,6 +252,8 @@ def _add_verb(name: str, text: str) -> None:
 _VERBS = {
     "train": TRAIN,
     "eval": EVAL,
+    "predict": PREDICT,
+    "listen": LISTEN,
     "export": EXPORT,
     "simulate": SIMULATE,
     "data": DATA,

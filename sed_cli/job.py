@@ -12,6 +12,7 @@ import copy
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -76,6 +77,7 @@ class Verb:
     check: Callable[[Any, frozenset[str]], list[str]]
     function: str  # "module:function", imported when it is called: it pulls in torch
     leaves_run: bool = True  # with a run folder, a log and Hydra's records; else it runs at once
+    paths: tuple[str, ...] = ()  # keys whose values are taken as they are, whatever they hold
 
 
 VERBS = {
@@ -85,6 +87,20 @@ VERBS = {
         Verb("eval", schema.check_eval, "sed_cli.evaluation:evaluate_checkpoint"),
         Verb("export", schema.check_export, "sed_cli.inference.export:export_checkpoint"),
         Verb("simulate", schema.check_simulate, "sed_cli.reports.simulate:simulate_config"),
+        Verb(
+            "predict",
+            schema.check_predict,
+            "sed_cli.inference.predict:predict",
+            leaves_run=False,
+            paths=("checkpoint", "input", "output_dir"),
+        ),
+        Verb(
+            "listen",
+            schema.check_listen,
+            "sed_cli.inference.listen:listen",
+            leaves_run=False,
+            paths=("checkpoint",),
+        ),
         Verb("data", schema.check_data_verb, "sed_cli.inspection:inspect_data"),
         Verb("cache", schema.check_cache, "sed_cli.data.cache.report:manage_cache", False),
     )
@@ -151,6 +167,7 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     if flags.multirun and not verb.leaves_run:
         raise UserError(f"sedtf {verb.name} is no experiment to be swept over: drop -m")
     overrides = _with_resumed_settings(overrides)
+    overrides = [_literal(override, verb.paths) for override in overrides]
     hydra = _start_hydra(verb.name, flags)
     if flags.hydra_help:
         args_parser = get_args_parser()
@@ -176,7 +193,8 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         named = frozenset(override.key_or_group for override in parsed)
         config = _check_values(verb, hydra, config_name, overrides, named)
         if not verb.leaves_run:
-            _function(verb)(config)
+            with _log_to_stderr():
+                _function(verb)(config)
             return DONE
         _check_folder(verb, config)
     if flags.multirun:
@@ -294,8 +312,20 @@ def _with_resumed_settings(overrides: list[str]) -> list[str]:
     return [*kept, *place, *overrides]
 
 
+def _literal(override: str, keys: Sequence[str]) -> str:
+    """Quote the value of a path, so that any file name is taken as it stands."""
+    key, equals, value = override.partition("=")
+    plain = key in keys and equals and value not in ("", "null") and value[0] not in "'\""
+    return f"{key}={_quoted(Path(value))}" if plain else override
+
+
 def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """Quote a path for Hydra: any character stands for itself."""
+    text = str(path).replace("${", r"\${")
+    # Within quotes a backslash is special before a quote only, the last one included.
+    text = re.sub(r"(\\*)'", lambda match: 2 * match[1] + r"\'", text)
+    text = re.sub(r"(\\+)$", lambda match: 2 * match[1], text)
+    return f"'{text}'"
 
 
 def _value_of(key: str, overrides: Sequence[str]) -> str | None:
@@ -463,6 +493,20 @@ def _check_values(
 
 
 # ---------------------------------------------------------------------------------- speaking
+
+
+@contextmanager
+def _log_to_stderr() -> Iterator[None]:
+    """Show what is logged while a verb without a log of its own is at work."""
+    handler = logging.StreamHandler(sys.stderr)
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
 
 
 @contextmanager

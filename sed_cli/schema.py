@@ -289,6 +289,33 @@ class CacheConfig:
     cache_dir: str | None = None
 
 
+@dataclass
+class PredictConfig:
+    """``sedtf predict``: ``input`` is a file, a folder, or - for standard input."""
+
+    checkpoint: str = MISSING
+    input: str = MISSING
+    format: str = "desed"
+    channels: str = "mix"
+    probabilities: bool = False
+    timeline: bool = False
+    output_dir: str | None = None
+    device: str = "auto"
+    threads: int | None = 1
+
+
+@dataclass
+class ListenConfig:
+    """``sedtf listen``: raw PCM on standard input; ``channels`` are interleaved in it."""
+
+    checkpoint: str = MISSING
+    sample_rate: int | None = None
+    dtype: str = "s16"
+    channels: int = 1
+    device: str = "cpu"
+    threads: int | None = 1
+
+
 SAMPLERS: dict[str, type[SamplerConfig]] = {
     "scheduled": ScheduledConfig,
     "linear": LinearConfig,
@@ -303,6 +330,8 @@ DATA_SETS: dict[str, type[DataConfig]] = {
 ROOTS: dict[str, type] = {
     "train": TrainConfig,
     "eval": EvalConfig,
+    "predict": PredictConfig,
+    "listen": ListenConfig,
     "export": ExportConfig,
     "simulate": SimulateConfig,
     "data": DataVerbConfig,
@@ -318,6 +347,8 @@ GROUPS: dict[str, dict[str, type]] = {
 }
 
 SPLITS = ("train", "validation", "test")
+EVENT_FORMATS = ("desed", "audacity", "raven", "jams", "rttm", "csv", "tut", "jsonl")
+PCM_DTYPES = ("s16", "s32", "f32")
 
 # ----------------------------------------------------------------- from plain mappings
 
@@ -688,4 +719,22 @@ def check_cache(config: CacheConfig, named: frozenset[str] = frozenset()) -> lis
         config.clear is not None or config.older_than_days is None,
         f"older_than_days={config.older_than_days}, but nothing is cleared: add clear=all",
     )
+    return faults
+
+
+def check_predict(config: PredictConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of a prediction's configuration."""
+    faults = _Faults(_check_root(config))
+    faults.one_of("", config, "format", EVENT_FORMATS)
+    faults.one_of("", config, "channels", ("mix", "first", "each"))
+    faults.at_least("", config, 1, "threads")
+    return faults
+
+
+def check_listen(config: ListenConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of a listener's configuration."""
+    faults = _Faults(_check_root(config))
+    faults.at_least("", config, 1, "channels", "threads")
+    faults.at_least("", config, 1000, "sample_rate")
+    faults.one_of("", config, "dtype", PCM_DTYPES)
     return faults

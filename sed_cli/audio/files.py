@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,9 +23,10 @@ log = logging.getLogger(__name__)
 
 Channels = Literal["mix", "first", "each"]
 
-_BLOCK = 2**15  # samples (of every channel) decoded at once
-_SALVAGED = 2**10  # ... where a block cannot be decoded as a whole
+_BLOCK = 2**17  # samples (of every channel) decoded at once
 _MISSING_S = 0.1  # a header may be wrong about the length by this much: some formats estimate it
+
+_UNKNOWN = 2**62  # samples, or more: libsndfile's word for a length that the header leaves open
 
 _FAULTS = (soundfile.SoundFileError, RuntimeError, TypeError)
 
@@ -45,16 +47,20 @@ class AudioReader:
     Args:
         path: a file that libsndfile reads: wav, flac, ogg, mp3, ... Of a pipe all is read first,
             into a temporary file.
+        pipe: what to read instead, such as standard input; ``path`` is what it is called then.
         salvage: whether to use what can be decoded of a damaged recording, with a warning.
 
     Raises:
         DataError: if the file is missing or cannot be decoded.
     """
 
-    def __init__(self, path: Path, *, salvage: bool = False) -> None:
+    def __init__(self, path: Path, *, pipe: IO[bytes] | None = None, salvage: bool = False) -> None:
         self.path = path
         self._salvages = salvage
-        self._copy = _spool(path) if path.is_fifo() else None
+        try:
+            self._copy = _spooled(path, pipe)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
         self._file = _open(path, self._copy)
         self._n_read = 0
 
@@ -74,20 +80,23 @@ class AudioReader:
         return f"{self._file.format} {self._file.subtype}"
 
     @property
-    def header_s(self) -> float:
-        """Length in seconds by the file's header."""
-        return float(self._file.frames / self._file.samplerate)
+    def header_s(self) -> float | None:
+        """Length in seconds by the file's header; ``None`` where that leaves it open."""
+        known = self._file.frames < _UNKNOWN
+        return float(self._file.frames / self._file.samplerate) if known else None
 
     @property
     def duration_s(self) -> float:
         """Length in seconds of what has been read so far."""
         return self._n_read / self.sample_rate
 
-    def blocks(self, sample_rate: int, channels: Channels = "mix") -> Iterator[NDArray[np.float32]]:
-        """Yield the waveform at ``sample_rate``, resampled by soxr at high quality where needed.
+    def blocks(
+        self, sample_rate: int | None = None, channels: Channels = "mix"
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the waveform, resampled by soxr at high quality where needed.
 
         Args:
-            sample_rate: in Hz.
+            sample_rate: in Hz; ``None``: that of the file.
             channels: ``mix``: their average, ``first``: that one alone, ``each``: all of them.
 
         Yields:
@@ -98,7 +107,8 @@ class AudioReader:
                 that are not finite.
         """
         n_channels = self.n_channels if channels == "each" else 1
-        resamplers = [Resampler(self.sample_rate, sample_rate) for _ in range(n_channels)]
+        rates = self.sample_rate, sample_rate or self.sample_rate
+        resamplers = [Resampler(*rates) for _ in range(n_channels)]
         n_samples = 0
         for columns in self._columns(channels):
             resampled = [r.push(x) for r, x in zip(resamplers, columns, strict=True)]
@@ -135,31 +145,23 @@ class AudioReader:
             if not len(block):
                 break
             yield block
-        if fault is not None or self.header_s - self.duration_s > _MISSING_S:
+        header_s = self.header_s or 0.0
+        if fault is not None or header_s - self.duration_s > _MISSING_S:
             log.warning(
-                "%s: breaks off after %.2f of %.2f s%s; what was decoded is used",
+                "%s: breaks off after %.2f s of %s%s; what was decoded is used",
                 self.path,
                 self.duration_s,
-                self.header_s,
+                f"{header_s:.2f} s" if header_s else "unknown length",
                 "" if fault is None else f" ({_reason(fault)})",
             )
 
     def _decode(self) -> tuple[NDArray[np.float32], BaseException | None]:
-        start = self._file.tell()
+        block = np.full((_BLOCK, self.n_channels), np.nan, dtype=np.float32)
         try:
-            return self._file.read(_BLOCK, dtype="float32", always_2d=True), None
+            return self._file.read(out=block), None
         except _FAULTS as error:
-            return self._salvage(start), error
-
-    def _salvage(self, start: int) -> NDArray[np.float32]:
-        """Read again, in smaller pieces, what comes before the fault."""
-        pieces = [np.empty((0, self.n_channels), np.float32)]
-        try:
-            self._file.seek(start)
-            while True:
-                pieces.append(self._file.read(_SALVAGED, dtype="float32", always_2d=True))
-        except _FAULTS:
-            return np.concatenate(pieces)
+            n_decoded = int(np.isnan(block[:, 0]).argmax())  # the rest was not written to
+            return block[:n_decoded], error
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +208,7 @@ def read_audio(path: Path, sample_rate: int) -> NDArray[np.float32]:
 
 
 def duration_s(path: Path) -> float:
-    """Length of a recording in seconds, from its header.
+    """Length of a recording in seconds, from its header; decoded where that leaves it open.
 
     Raises:
         DataError: if the file is missing or cannot be decoded.
@@ -221,20 +223,36 @@ def read_header(path: Path) -> AudioHeader:
         DataError: if the file is missing or cannot be decoded.
     """
     with AudioReader(path) as reader:
+        if reader.header_s is None:
+            for _ in reader.blocks():
+                pass
         return AudioHeader(
-            duration_s=reader.header_s,
+            duration_s=reader.duration_s if reader.header_s is None else reader.header_s,
             sample_rate=reader.sample_rate,
             n_channels=reader.n_channels,
             format=reader.format,
         )
 
 
-def _open(path: Path, copy: IO[bytes] | None) -> soundfile.SoundFile:
+class _ReadThrough(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read from its start to its end.
+
+    Of one that can seek, soundfile sets the position after each read. A flac file that was written
+    into a pipe leaves its length open, and cannot be positioned at its end.
+    """
+
+    def seekable(self) -> bool:
+        """Say that it cannot."""
+        return False
+
+
+def _open(path: Path, copy: IO[bytes] | None) -> _ReadThrough:
     if copy is None:
         _refuse_unopenable(path)
     try:
-        # A temporary file has no name: libsndfile takes its descriptor.
-        return soundfile.SoundFile(path if copy is None else copy.fileno(), closefd=False)
+        # A temporary file has no name: libsndfile takes its descriptor. A name may be no text.
+        name = os.fsencode(path) if os.name == "posix" else path
+        return _ReadThrough(name if copy is None else copy.fileno(), closefd=False)
     except _FAULTS as error:
         if copy is not None:
             copy.close()
@@ -252,11 +270,15 @@ def _refuse_unopenable(path: Path) -> None:
         raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
 
 
-def _spool(path: Path) -> IO[bytes]:
-    """Copy a pipe to a temporary file: decoders seek."""
+def _spooled(path: Path, pipe: IO[bytes] | None) -> IO[bytes] | None:
+    """Copy a pipe to a temporary file, for decoders seek; ``None`` for a file that is none."""
+    if pipe is None:
+        if not path.is_fifo():
+            return None
+        with path.open("rb") as fifo:
+            return _spooled(path, fifo)
     copy = tempfile.TemporaryFile()  # noqa: SIM115
-    with path.open("rb") as pipe:
-        shutil.copyfileobj(pipe, copy, length=2**20)
+    shutil.copyfileobj(pipe, copy, length=2**20)
     copy.seek(0)
     return copy
 

@@ -171,11 +171,23 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
 def _run(detector: Detector, recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Tensor]]:
     """Yield each recording with its logits (T, C) on the CPU; long ones first."""
     for group in _group_by_length(recordings):
+        if group[0].n_frames > _FRAMES_AT_ONCE:  # too long to share its group
+            yield group[0], _logits_of_long(detector, group[0])
+            continue
         sequences = Sequences(group)
         batch = collate([sequences[index] for index in range(len(sequences))])
         logits = detector.logits(batch.log_mel, batch.lengths).cpu()
         for recording, of_one in zip(group, logits, strict=True):
             yield recording, of_one[: recording.n_frames]
+
+
+def _logits_of_long(detector: Detector, recording: Recording) -> Tensor:
+    """Run over a recording piece by piece: (T, C) on the CPU."""
+    pieces = (
+        torch.from_numpy(recording.log_mel[first : first + _FRAMES_AT_ONCE])
+        for first in range(0, recording.n_frames, _FRAMES_AT_ONCE)
+    )
+    return torch.cat([logits.cpu() for logits in detector.logits_of_blocks(pieces)])
 
 
 def _group_by_length(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from sed_cli.audio import LogMel, duration_s, read_audio, resample
+from sed_cli.audio import AudioReader, LogMel
 from sed_cli.data.annotations import Event
 from sed_cli.errors import DataError
+from sed_cli.inference.chunks import LogitStream, evaluating
 from sed_cli.inference.postprocessing import PostProcessing
+from sed_cli.inference.streaming import DetectorStream, FrameStream, checked_mono
 from sed_cli.models import CRNN
 from sed_cli.models.recurrence import Feedback
+
+_BLOCK = 2**17  # samples of a waveform taken at once
+_LONG_FRAMES = 32_768  # more of them in one sequence are too many for the convolutions' memory
 
 
 class Detector:
@@ -58,19 +64,44 @@ class Detector:
         """Run the model freely on features (B, T, M), padded after ``lengths`` (B,).
 
         Returns:
-            Logits (B, T, C) on the detector's device; of no meaning in the padding.
+            Logits (B, T, C) on the detector's device; of no meaning in the padding. Those of long
+            sequences are computed piece by piece, in memory for their features and little more.
         """
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            logits: Tensor = self.model(
+        if log_mel.shape[1] > _LONG_FRAMES:
+            logits = log_mel.new_zeros(*log_mel.shape[:2], len(self.classes), device=self.device)
+            rows = log_mel if lengths is None else map(_first_frames, log_mel, lengths)
+            for row, of_row in zip(logits, rows, strict=True):
+                row[: len(of_row)] = torch.cat(list(self.logits_of_blocks([of_row])))
+            return logits
+        with evaluating(self.model):
+            of_batch: Tensor = self.model(
                 log_mel.to(self.device),
                 lengths=None if lengths is None else lengths.to(self.device),
                 feedback=self.feedback,
             )
-        finally:
-            self.model.train(was_training)
-        return logits
+        return of_batch
+
+    def logits_of_blocks(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Run the model freely on one recording of any length, in bounded memory.
+
+        Args:
+            blocks: its features (t, M), one after the other.
+
+        Yields:
+            Logits (t', C) on the detector's device; joined, those of the whole recording.
+        """
+        stream = LogitStream(self.model, feedback=self.feedback, device=self.device)
+        for block in blocks:
+            yield stream.push(block)
+        yield stream.finish()
+
+    def stream(self, sample_rate: int | None = None) -> DetectorStream:
+        """Detect events in audio that is still coming in.
+
+        Args:
+            sample_rate: of the audio, in Hz; ``None``: that of the detector.
+        """
+        return DetectorStream(self, sample_rate or self.log_mel.sample_rate)
 
     def probabilities(
         self, audio: str | Path | ArrayLike, sample_rate: int | None = None
@@ -78,7 +109,7 @@ class Detector:
         """Probability of each class at each frame of a recording.
 
         Args:
-            audio: a file of any rate and channel count, or a waveform: (n_samples,) or
+            audio: a file of any rate, channel count and length, or a waveform: (n_samples,) or
                 (n_samples, n_channels), full scale at -1 and 1.
             sample_rate: of the waveform, in Hz; ``None``: that of the detector.
 
@@ -86,43 +117,49 @@ class Detector:
             Float32 (T, C).
 
         Raises:
-            DataError: if the file cannot be read, or the waveform has no samples, another shape,
-                integers, or values that are not finite.
+            DataError: if the file cannot be read (what can be decoded of a damaged one is used,
+                with a warning), or the waveform has no samples, another shape, integers, or
+                values that are not finite.
         """
-        waveform = torch.from_numpy(self._waveform(audio, sample_rate))
-        logits = self.logits(self.log_mel(waveform[None])[:, 0])
-        probabilities: NDArray[np.float32] = torch.sigmoid(logits[0]).cpu().numpy()
-        return probabilities
+        rate, blocks = self._blocks(audio, sample_rate)
+        stream = FrameStream(self, rate)
+        frames = [*(stream.push(block) for block in blocks), stream.finish()]
+        return np.concatenate([block.probabilities for block in frames])
 
     def predict(self, audio: str | Path | ArrayLike, sample_rate: int | None = None) -> list[Event]:
         """Events in a recording, in order of onset; arguments as for :meth:`probabilities`.
 
         They are those that ``sedtf eval`` finds in the same file; none ends after the recording.
         """
-        return self.postprocessing.events(
-            self.probabilities(audio, sample_rate),
-            self.classes,
-            self.hop_s,
-            self._duration_s(audio, sample_rate),
-        )
+        rate, blocks = self._blocks(audio, sample_rate)
+        stream = self.stream(rate)
+        reports = [report for block in blocks for report in stream.push(block)] + stream.finish()
+        return sorted(report.event for report in reports if report.event is not None)
 
-    def _duration_s(self, audio: str | Path | ArrayLike, sample_rate: int | None) -> float:
-        if isinstance(audio, str | Path):
-            return duration_s(Path(audio))
-        return len(np.asarray(audio)) / (sample_rate or self.log_mel.sample_rate)
-
-    def _waveform(
+    def _blocks(
         self, audio: str | Path | ArrayLike, sample_rate: int | None
-    ) -> NDArray[np.float32]:
-        own_rate = self.log_mel.sample_rate
+    ) -> tuple[int, Iterator[NDArray[np.float32]]]:
+        """Return the rate and the mono samples of a file or a waveform, block by block."""
         if isinstance(audio, str | Path):
-            return read_audio(Path(audio), own_rate)
+            reader = AudioReader(Path(audio), salvage=True)
+            return reader.sample_rate, _blocks_of(reader)
         samples = _checked_samples(audio)
-        mono = samples if samples.ndim == 1 else samples.mean(axis=1)
-        return resample(mono, sample_rate or own_rate, own_rate)
+        rate = sample_rate or self.log_mel.sample_rate
+        firsts = range(0, len(samples), _BLOCK)
+        return rate, (checked_mono(samples[first : first + _BLOCK]) for first in firsts)
 
 
-def _checked_samples(audio: ArrayLike) -> NDArray[np.float32]:
+def _first_frames(log_mel: Tensor, length: Tensor) -> Tensor:
+    return log_mel[: int(length)]
+
+
+def _blocks_of(reader: AudioReader) -> Iterator[NDArray[np.float32]]:
+    with reader:
+        yield from reader.blocks()
+
+
+def _checked_samples(audio: ArrayLike) -> NDArray[Any]:
+    """Refuse what is no whole waveform; the rest is for :func:`checked_mono` to say."""
     samples = np.asarray(audio)
     if samples.ndim not in (1, 2) or not samples.size:
         raise DataError(
@@ -133,11 +170,4 @@ def _checked_samples(audio: ArrayLike) -> NDArray[np.float32]:
             f"a waveform of shape {samples.shape} has more channels than samples: "
             f"expected (n_samples, n_channels), so transpose it"
         )
-    if samples.dtype.kind != "f":
-        raise DataError(
-            f"a waveform of {samples.dtype}: expected floats with full scale at -1 and 1, "
-            f"so divide 16-bit integers by 32768"
-        )
-    if not np.isfinite(samples).all():
-        raise DataError("a waveform with values that are not finite: expected numbers in [-1, 1]")
-    return samples.astype(np.float32)
+    return samples

@@ -27,7 +27,7 @@ from sed_cli.reports.files import replacing
 POSTPROCESSING = "postprocessing.json"
 PLAIN_THRESHOLD = 0.5
 
-_SLACK_S = 1e-9  # a run of frames lasts a least duration that it equals but for rounding
+SLACK_S = 1e-9  # a run of frames lasts a least duration that it equals but for rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,11 +184,11 @@ def mend_runs(
     end_s = math.inf if duration_s is None else duration_s
     for column in mended.T:
         first, last = runs(column)
-        short = (first[1:] - last[:-1]) * hop_s < min_gap_s - _SLACK_S
+        short = (first[1:] - last[:-1]) * hop_s < min_gap_s - SLACK_S
         for start, stop in zip(last[:-1][short], first[1:][short], strict=True):
             column[start:stop] = True
         first, last = runs(column)
-        short = np.minimum(last * hop_s, end_s) - first * hop_s < min_duration_s - _SLACK_S
+        short = np.minimum(last * hop_s, end_s) - first * hop_s < min_duration_s - SLACK_S
         for start, stop in zip(first[short], last[short], strict=True):
             column[start:stop] = False
     return mended

@@ -117,8 +117,14 @@ class CRNN(nn.Module):
         features = self.encode(log_mel, lengths)  # (B, T, F)
         return self.decode(features, targets, teacher_mask, feedback=feedback, noise=noise)[0]
 
-    def encode(self, log_mel: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Run the convolutions: (B, T, M) or (B, 1, T, M) -> features (B, T, F)."""
+    def encode(
+        self, log_mel: Tensor, lengths: Tensor | None = None, *, starts: Tensor | None = None
+    ) -> Tensor:
+        """Run the convolutions: (B, T, M) or (B, 1, T, M) -> features (B, T, F).
+
+        Frames before ``starts`` and from ``lengths`` on, both (B,), are padding: what stands there
+        changes nothing elsewhere, just as if the sequence began and ended there.
+        """
         if log_mel.ndim == 3:
             log_mel = log_mel.unsqueeze(1)  # (B, T, M) -> (B, 1, T, M)
         if log_mel.ndim != 4 or log_mel.shape[1] != 1 or log_mel.shape[3] != self.n_mels:
@@ -126,7 +132,7 @@ class CRNN(nn.Module):
                 f"log_mel of shape {tuple(log_mel.shape)}: expected (B, T, {self.n_mels}) "
                 f"or (B, 1, T, {self.n_mels})"
             )
-        valid = _valid_frames(log_mel, lengths)  # (B, 1, T, 1) or None
+        valid = _valid_frames(log_mel, lengths, starts)  # (B, 1, T, 1) or None
         x = self.normalisation(log_mel)
         if valid is not None:
             x = torch.where(valid, x, 0.0)
@@ -185,10 +191,13 @@ class Normalisation(nn.Module):
         return normalised
 
 
-def _valid_frames(log_mel: Tensor, lengths: Tensor | None) -> Tensor | None:
-    if lengths is None:
+def _valid_frames(log_mel: Tensor, lengths: Tensor | None, starts: Tensor | None) -> Tensor | None:
+    if lengths is None and starts is None:
         return None
-    n_frames = log_mel.shape[2]
-    lengths = lengths.to(log_mel.device)
-    valid = torch.arange(n_frames, device=log_mel.device) < lengths[:, None]  # (B, T)
+    frames = torch.arange(log_mel.shape[2], device=log_mel.device)
+    valid = frames.new_ones(len(log_mel), len(frames), dtype=torch.bool)  # (B, T)
+    if lengths is not None:
+        valid = frames < lengths.to(log_mel.device)[:, None]
+    if starts is not None:
+        valid = valid & (frames >= starts.to(log_mel.device)[:, None])
     return valid[:, None, :, None]

@@ -294,7 +294,7 @@ def _draw_item(
     if window[1] - window[0] < item.duration_s:
         title += f"  ({window[0]:.0f} to {window[1]:.0f} s of {item.duration_s:.0f} s)"
     mel.set_title(title)
-    _draw_log_mel(mel, item, window)
+    draw_log_mel(mel, item, window)
     _draw_lanes(roll, item, window, labels)
     for axes in (mel, roll):
         axes.set_xlim(*window)
@@ -302,7 +302,8 @@ def _draw_item(
     roll.set_xlabel("time (s)")
 
 
-def _draw_log_mel(axes: Axes, item: RollItem, window: tuple[float, float]) -> None:
+def draw_log_mel(axes: Axes, item: RollItem, window: tuple[float, float]) -> None:
+    """Draw the log-mel of a recording between two times in seconds."""
     first = math.floor(window[0] / item.hop_s)
     last = min(len(item.log_mel), math.ceil(window[1] / item.hop_s))
     picture = np.asarray(item.log_mel[first:last], dtype=np.float64).T  # (M, T)

@@ -161,7 +161,7 @@ def test_what_can_be_decoded_of_a_damaged_recording_is_used_where_that_is_asked_
     np.testing.assert_allclose(decoded, samples[: len(decoded)], atol=1 / 32767)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith(
-        f"{path}: breaks off after {reader.duration_s:.2f} of 10.00"
+        f"{path}: breaks off after {reader.duration_s:.2f} s of 10.00 s"
     )
 
 
@@ -203,3 +203,38 @@ def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
 
         np.testing.assert_array_equal(read_audio(pipe, RATE), read_audio(path, RATE))
         writer.join()
+
+
+def test_a_flac_file_that_leaves_its_length_open_is_read_to_its_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As ffmpeg and flac write into a pipe."""
+    path, opened = tmp_path / "known.flac", tmp_path / "open.flac"
+    soundfile.write(path, sine(440, RATE, 12.5), RATE)
+    header = bytearray(path.read_bytes())
+    header[21] &= 0xF0  # the number of samples: 36 bits of the first block of metadata
+    header[22:26] = bytes(4)
+    opened.write_bytes(header)
+
+    np.testing.assert_array_equal(read_audio(opened, RATE), read_audio(path, RATE))
+    assert duration_s(opened) == 12.5
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFF000, 0])
+def test_a_wav_file_that_was_written_into_a_pipe_is_read_to_its_end(
+    length: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, piped = tmp_path / "known.wav", tmp_path / "piped.wav"
+    soundfile.write(path, sine(440, RATE), RATE)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"data") + 4
+    content[start : start + 4] = length.to_bytes(4, "little")
+    piped.write_bytes(content)
+
+    if length:
+        np.testing.assert_array_equal(read_audio(piped, RATE), read_audio(path, RATE))
+    else:  # says that there is nothing, and is believed
+        with pytest.raises(DataError, match="no samples"):
+            read_audio(piped, RATE)
+    assert caplog.messages == []

@@ -14,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sed_cli.audio import LogMel, LogMelStream, Resampler, feature_blocks, read_audio, resample
+from sed_cli.audio import (
+    LogMel,
+    LogMelStream,
+    Resampler,
+    feature_blocks,
+    files,
+    read_audio,
+    resample,
+)
 from sed_cli.errors import DataError
 
 # By construction the same numbers to the last bit. Where a machine's library sums in another order
@@ -141,8 +149,9 @@ def test_resampling_does_not_depend_on_the_pieces(
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 @pytest.mark.parametrize("n_channels", [1, 3])
 def test_the_features_of_a_file_in_blocks_are_those_of_the_file(
-    rate: int, n_channels: int, tmp_path: Path
+    rate: int, n_channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(files, "_BLOCK", 10_007)
     path = tmp_path / "sound.wav"
     samples = sound(3 * rate + 1)
     soundfile.write(path, np.stack([samples] * n_channels, axis=1), rate, subtype="FLOAT")

@@ -13,30 +13,8 @@ import torch
 from sed_cli.audio import read_audio
 from sed_cli.data.annotations import read_annotations
 from sed_cli.errors import DataError
-from sed_cli.inference import Detector, load, read_config, save_detector
+from sed_cli.inference import Detector
 from tests.conftest import Sedtf
-
-
-@pytest.fixture(scope="session")
-def lively(trained_run: Path, recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a checkpoint that finds many events: the trained one, made louder and balanced."""
-    detector = load(trained_run)
-    readout = detector.model.readout
-    paths = sorted((recordings / "audio").glob("test_*"))
-    with torch.no_grad():
-        readout.weight.mul_(100)
-        for _ in range(3):  # the feedback moves the logits, so once is not enough
-            frames = np.concatenate([detector.probabilities(path) for path in paths])
-            logits = torch.from_numpy(frames).double().clamp(1e-9, 1 - 1e-9).logit()
-            readout.bias -= logits.median(dim=0).values.float()
-    folder = tmp_path_factory.mktemp("lively") / "checkpoint"
-    save_detector(folder, detector.model, read_config(trained_run), detector.classes)
-    return folder
-
-
-@pytest.fixture
-def detector(lively: Path) -> Detector:
-    return load(lively)
 
 
 def sound(n_samples: int = 48_000) -> np.ndarray:

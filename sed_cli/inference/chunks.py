@@ -1,0 +1,102 @@
+"""A model over frames that come bit by bit, in memory that the number of frames leaves be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from sed_cli.models import CRNN
+from sed_cli.models.recurrence import Feedback, RecurrentState
+
+BLOCK_FRAMES = 64
+"""Frames that are run at once, always so many and from the same first frame on."""
+
+
+class LogitStream:
+    """Run a model freely on frames as they come; the logits are those of the whole recording.
+
+    The convolutions see ``model.context`` frames to each side, so that the logits of a frame come
+    with the frame that is so many later. The state of the recurrence, with what it was fed last,
+    is carried on.
+
+    The logits do not depend on how the frames were pushed, to the last bit: a frame is always
+    computed at the same place of a block of the same size. That matters beyond rounding, since
+    ``hard`` feedback decides by a threshold: where a probability is within rounding of 0.5, other
+    sizes may decide otherwise, and the sequence goes on from there.
+
+    Args:
+        model: put into evaluation mode while it runs.
+        feedback: what is made of its own output.
+        device: where it is.
+
+    Attributes:
+        n_frames: pushed so far.
+        n_logits: frames whose logits were returned so far.
+    """
+
+    def __init__(
+        self, model: CRNN, *, feedback: Feedback = "hard", device: torch.device | str = "cpu"
+    ) -> None:
+        self.n_frames = 0
+        self.n_logits = 0
+        self._model = model
+        self._feedback: Feedback = feedback
+        self._held = torch.zeros(model.context, model.n_mels, device=device)  # before the first
+        self._state: RecurrentState | None = None  # before the current block
+
+    def push(self, log_mel: Tensor) -> Tensor:
+        """Take frames (t, M) and return the logits that they complete (t', C), on the device."""
+        self._held = torch.cat([self._held, log_mel.to(self._held)])
+        self.n_frames += len(log_mel)
+        return self._up_to(self.n_frames - self._model.context)
+
+    def finish(self) -> Tensor:
+        """Return the logits of the last frames (t, C): nothing comes after those pushed."""
+        return self._up_to(self.n_frames)
+
+    @torch.no_grad()
+    def _up_to(self, n_logits: int) -> Tensor:
+        logits = [self._held.new_empty(0, self._model.n_classes)]
+        with evaluating(self._model):
+            while self.n_logits < n_logits:
+                first = self.n_logits - self.n_logits % BLOCK_FRAMES
+                stop = min(n_logits, first + BLOCK_FRAMES)
+                block, state = self._run(first)
+                logits.append(block[self.n_logits - first : stop - first])
+                self.n_logits = stop
+                if stop == first + BLOCK_FRAMES:
+                    self._state = state
+                    self._held = self._held[BLOCK_FRAMES:]
+        self._held = self._held.clone()  # what was cut off is let go
+        return torch.cat(logits)
+
+    def _run(self, first: int) -> tuple[Tensor, RecurrentState]:
+        """Run the block whose first frame is ``first``, as far as its frames are there: (64, C)."""
+        context = self._model.context
+        n_window = BLOCK_FRAMES + 2 * context
+        known = self._held[:n_window]  # from the frame ``first - context`` on
+        window = known.new_zeros(1, n_window, self._model.n_mels)
+        window[0, : len(known)] = known
+        features = self._model.encode(
+            window,
+            lengths=torch.tensor([len(known)]),
+            starts=torch.tensor([max(0, context - first)]),
+        )[:, context : context + BLOCK_FRAMES]
+        logits, state = self._model.decode(
+            features, feedback=self._feedback, initial_state=self._state
+        )
+        return logits[0], state
+
+
+@contextmanager
+def evaluating(model: CRNN) -> Iterator[None]:
+    """Put a model into evaluation mode within the block."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,231 @@
+"""``sedtf predict``: events in one's own recordings, a file or folders of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath
+from typing import cast
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from sed_cli.audio import AudioReader, Channels
+from sed_cli.data.annotations import FORMATS
+from sed_cli.data.listing import AUDIO_ENDINGS
+from sed_cli.errors import DataError, SedtfError, UserError
+from sed_cli.inference.checkpoint import load
+from sed_cli.inference.detector import Detector
+from sed_cli.inference.recording import Found, Outputs, dump_events, find_events
+from sed_cli.provenance import choose_device, set_threads
+from sed_cli.reports.files import replacing
+from sed_cli.schema import PredictConfig
+
+log = logging.getLogger(__name__)
+
+# Audio that libsndfile does not read: better named as a failure than passed over.
+_UNREADABLE = {".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".ape", ".wv"}
+_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A recording to go through, and what the files that are written of it are called."""
+
+    path: Path
+    base: Path  # without the ending
+    pipe_is_stdin: bool = False
+
+    @property
+    def name(self) -> str:
+        """As it stands in tables."""
+        return "stdin" if self.pipe_is_stdin else self.path.name
+
+    def open(self) -> AudioReader:
+        """Open it; what can be decoded of a damaged recording is used, with a warning."""
+        pipe = sys.stdin.buffer if self.pipe_is_stdin else None
+        return AudioReader(self.path, pipe=pipe, salvage=True)
+
+    def written(self, ending: str, channel: str | None = None) -> Path:
+        """Path of a file that is written of it, or of a channel of it."""
+        suffix = PurePath(channel or self.name).stem.removeprefix(PurePath(self.name).stem)
+        return self.base.with_name(f"{self.base.name}{suffix}{ending}")
+
+
+def predict(config: PredictConfig) -> None:
+    """Do the work of ``sedtf predict``.
+
+    Raises:
+        UserError: if there is nothing to go through, the checkpoint cannot be used, the one
+            recording cannot be read, or a result cannot be written.
+        SedtfError: if any recording of a folder could not be read: all that could be are done.
+    """
+    output_dir = None if config.output_dir is None else Path(config.output_dir).expanduser()
+    source = Path(config.input).expanduser()
+    with set_threads(config.threads), logging_redirect_tqdm():
+        if config.input != "-" and source.is_dir():
+            items, unsearched = find_items(source, output_dir)
+            detector = load(config.checkpoint, choose_device(config.device))
+            _predict_all(detector, items, unsearched, config)
+            return
+        item = _single(config.input, source, output_dir)
+        detector = load(config.checkpoint, choose_device(config.device))
+        found = _predict_one(detector, item, config)
+        if output_dir is None:
+            sys.stdout.write(dump_events(found, config.format))
+        else:
+            _write_events(item, found, config.format)
+
+
+def _single(given: str, source: Path, output_dir: Path | None) -> Item:
+    if given == "-":
+        if sys.stdin.isatty():
+            raise UserError("input=-: standard input is a terminal; pipe a recording into sedtf")
+        base = (output_dir or Path()) / "stdin"
+        return Item(path=Path("standard input"), base=base, pipe_is_stdin=True)
+    if not source.exists():
+        raise DataError(f"input={given}: no such file or folder")
+    return Item(path=source, base=(output_dir or source.parent) / source.stem)
+
+
+def find_items(folder: Path, output_dir: Path | None) -> tuple[list[Item], list[Path]]:
+    """List the recordings in a folder and the folders in it, by their endings.
+
+    Hidden files and folders are passed over, and links to folders are not followed.
+
+    Args:
+        folder: that is searched.
+        output_dir: where the same tree is written to; ``None``: beside the audio.
+
+    Returns:
+        The recordings, in order, and the folders that could not be searched.
+
+    Raises:
+        DataError: if there is no audio.
+    """
+    items: list[Item] = []
+    unsearched: list[Path] = []
+
+    def note(error: OSError) -> None:
+        log.warning("%s: cannot be searched (%s)", error.filename, error.strerror)
+        unsearched.append(Path(error.filename))
+
+    passed_over: Counter[str] = Counter()
+    for root, folders, files in os.walk(folder, onerror=note):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        here = Path(root)
+        target = here if output_dir is None else output_dir / here.relative_to(folder)
+        visible = [here / name for name in sorted(files) if not name.startswith(".")]
+        audio = [path for path in visible if _is_audio(path)]
+        passed_over.update(path.suffix for path in visible if not _is_audio(path))
+        stems = Counter(path.stem.lower() for path in audio)
+        for path in audio:
+            shares_stem = stems[path.stem.lower()] > 1
+            items.append(Item(path=path, base=target / (path.name if shares_stem else path.stem)))
+    if not items:
+        seen = ", ".join(sorted(filter(None, passed_over))[:_SHOWN])
+        what = f"only files that end in {seen}" if seen else "no files"
+        raise DataError(
+            f"input={folder}: {what}, "
+            f"expected audio such as {', '.join(sorted(AUDIO_ENDINGS)[-4:])}"
+        )
+    return items, unsearched
+
+
+def _is_audio(path: Path) -> bool:
+    """Whether it is to be tried: pipes and the like in a folder would be waited for."""
+    if path.suffix.lower() not in AUDIO_ENDINGS | _UNREADABLE:
+        return False
+    try:
+        return path.is_file() or not path.exists()
+    except OSError:  # not to be looked at: it will be named
+        return True
+
+
+def _predict_all(
+    detector: Detector, items: list[Item], unsearched: list[Path], config: PredictConfig
+) -> None:
+    n_done = n_events = 0
+    failed = [str(path) for path in unsearched]
+    for item in tqdm(items, desc="predict", unit="file", disable=None):
+        try:
+            found = _predict_one(detector, item, config)
+            _write_events(item, found, config.format)
+        except DataError as error:
+            log.warning("%s", error)
+            failed.append(str(item.path))
+            continue
+        n_done += 1
+        n_events += sum(map(len, found.values()))
+    log.info("%d of %d recordings done, %d events", n_done, len(items), n_events)
+    if failed:
+        more = len(failed) - _SHOWN
+        raise SedtfError(
+            f"{len(failed)} could not be read, for the reasons above: {', '.join(failed[:_SHOWN])}"
+            + (f" and {more} more" if more > 0 else "")
+        )
+
+
+def _predict_one(detector: Detector, item: Item, config: PredictConfig) -> Found:
+    outputs = Outputs(
+        scores=partial(item.written, ".scores.tsv") if config.probabilities else None,
+        timeline=partial(item.written, ".timeline.png") if config.timeline else None,
+    )
+    with item.open() as reader, _progress(item, reader) as progress, _writing(item):
+        return find_events(
+            detector,
+            reader,
+            name=item.name,
+            channels=cast(Channels, config.channels),
+            outputs=outputs,
+            progress=progress,
+        )
+
+
+def _write_events(item: Item, found: Found, format: str) -> None:
+    """Write one file, or one a channel where the format holds one recording only."""
+    known = FORMATS.get(format)
+    ending = f".events{'.jsonl' if known is None else known.ending}"
+    parts = {item.written(ending): found}
+    if known is not None and not known.names_files and len(found) > 1:
+        parts = {item.written(ending, name): {name: one} for name, one in found.items()}
+    for path, part in parts.items():
+        text = dump_events(part, format)
+        with _writing(item), replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def _writing(item: Item) -> Iterator[None]:
+    """Say where results could not be written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{item.base.parent}: cannot be written to ({error.strerror}); "
+            f"name another folder with output_dir="
+        ) from error
+
+
+@contextmanager
+def _progress(item: Item, reader: AudioReader) -> Iterator[Callable[[float], None]]:
+    """Show how much of a long recording is done."""
+    with tqdm(
+        total=None if reader.header_s is None else round(reader.header_s),
+        desc=item.name,
+        unit="s",
+        leave=False,
+        delay=2,  # a short one needs no bar
+        disable=None,
+    ) as bar:
+
+        def show(done_s: float) -> None:
+            bar.update(round(done_s) - bar.n)
+
+        yield show
