@@ -52,10 +52,11 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
         set_threads(config.trainer.threads),
     ):
         device = choose_device(config.device)
-        seed_everything(config.seed)
         data = load_data(config.data, config.feature)
         if not data.splits["train"]:
             raise SedtfError("the training split holds no recording")
+        # Only now: computing features draws numbers (torchlibrosa's weights), reading them does not.
+        seed_everything(config.seed)
         record.update(device=str(device), data_fingerprint=data.fingerprint)
         trainer = make_trainer(config, data, device)
         _log_sizes(config, data, trainer)
