@@ -22,6 +22,7 @@ from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import DataError
+from sed_cli.evaluation.curves import Curves, Scored, threshold_free, write_curves
 from sed_cli.evaluation.metrics import (
     CONFIDENCE,
     SED_EVAL_KINDS,
@@ -62,6 +63,7 @@ class Evaluation:
     metrics: dict[str, Any]  # as in metrics.json
     events: dict[str, list[Event]]  # detected, by file
     recordings: list[Recording]
+    curves: Curves | None = None  # over all thresholds, where they were asked for
 
 
 def validate(detector: Detector, recordings: Sequence[Recording]) -> Validation:
@@ -115,6 +117,7 @@ def evaluate_split(
     tallies = [_Tally(detector.postprocessing, data)]
     if detector.postprocessing != plain:
         tallies.append(_Tally(plain, data))
+    scored: list[Scored] = []
     for recording, logits in tqdm(
         _run(detector, recordings),
         total=len(recordings),
@@ -122,12 +125,17 @@ def evaluate_split(
         leave=False,
         disable=None,
     ):
+        probabilities = _probabilities(logits)
         for tally in tallies:
-            tally.add(recording, _probabilities(logits))
+            tally.add(recording, probabilities)
+        if settings.psds:
+            filtered = detector.postprocessing.filtered(probabilities)
+            of_file = (recording.name, recording.duration_s, recording.events, filtered)
+            scored.append(Scored(*of_file))
     counts = tallies[0].counts(recordings, SED_EVAL_KINDS)
     bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
     described = {kind: describe(counts[kind], data.classes, bootstrap) for kind in counts}
-    metrics = {
+    metrics: dict[str, Any] = {
         "split": split,
         "n_files": len(recordings),
         **{kind: overall for kind, (overall, _) in described.items()},
@@ -139,7 +147,10 @@ def evaluate_split(
         **detector.postprocessing.as_json(data.classes),
         "plain": _plain_figures(tallies[-1], recordings) if len(tallies) > 1 else None,
     }
-    return Evaluation(metrics, tallies[0].events(recordings), list(recordings))
+    curves = threshold_free(scored, data.classes, data.hop_s) if settings.psds else None
+    if curves is not None:
+        metrics["psds"] = curves.figures
+    return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves)
 
 
 class _Tally:
@@ -189,12 +200,14 @@ def _plain_figures(tally: _Tally, recordings: Sequence[Recording]) -> dict[str, 
 def write_evaluation(
     evaluation: Evaluation, detector: Detector, data: DataSet, run_dir: Path
 ) -> None:
-    """Write ``metrics.json``, ``events.tsv`` and the piano rolls of a few recordings."""
+    """Write ``metrics.json``, ``events.tsv``, curves, and the piano rolls of a few recordings."""
     with replacing(run_dir / "events.tsv") as path:
         write_annotations(path, evaluation.events)
     with replacing(run_dir / "metrics.json") as path:
         text = json.dumps(evaluation.metrics, indent=2, ensure_ascii=False)
         path.write_text(text + "\n", encoding="utf-8")
+    if evaluation.curves is not None:
+        write_curves(run_dir, evaluation.curves)
     step = max(1, len(evaluation.recordings) // _PICTURED)
     rolls = [
         RollItem(

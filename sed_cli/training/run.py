@@ -55,7 +55,7 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
         data = load_data(config.data, config.feature)
         if not data.splits["train"]:
             raise SedtfError("the training split holds no recording")
-        # Only now: computing features draws numbers (torchlibrosa's weights), reading them does not.
+        # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
         seed_everything(config.seed)
         record.update(device=str(device), data_fingerprint=data.fingerprint)
         trainer = make_trainer(config, data, device)
