@@ -82,12 +82,30 @@ Config groups:
 - `experiment`: tutorial_curves
 """
 
+COMPARE = """Join runs or a sweep into one table with the spread over seeds, and figures.
+
+Words without `=` are folders: runs of `train` or `eval`, or anything that such runs lie below.
+Runs that failed or did not finish are listed, and take no part.
+
+Examples:
+
+- `sedtf compare outputs/train/2026-01-31/12-00-00-000000`
+- `sedtf compare SWEEP OTHER_SWEEP baseline=free_running`
+- `sedtf compare SWEEP metric=event 'baseline=sampler=free_running model.rnn_hidden=32'`
+- `sedtf compare RUN_1 RUN_2 RUN_3 output_dir=table`
+
+Folds (runs that differ in `data.fold` alone) are joined by summing their counts. Keys: `metric`
+(frame, segment, segment_100ms, event, event_onset), `baseline`, `output_dir`.
+"""
+
 
 class _RichHelp(TyperCommand):
     """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "rich_markup_mode": "markdown"})
+        if self.name == "compare":  # the one verb that takes words without =
+            self.params[0].metavar = "RUN... [KEY=VALUE]..."
 
 
 app = typer.Typer(
@@ -188,6 +206,7 @@ def _add_verb(name: str, text: str) -> None:
 
 for _name, _text in (("train", TRAIN), ("eval", EVAL), ("export", EXPORT), ("simulate", SIMULATE)):
     _add_verb(_name, _text)
+_add_verb("compare", COMPARE)
 
 
 def main() -> NoReturn:

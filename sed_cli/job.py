@@ -75,6 +75,8 @@ class Verb:
     name: str
     check: Callable[[Any, frozenset[str]], list[str]]
     function: str  # "module:function", imported when it is called: it pulls in torch
+    words: str | None = None  # the key that takes words without "="
+    text: tuple[str, ...] = ()  # keys whose value is taken as it stands, equals signs and all
 
 
 VERBS = {
@@ -84,6 +86,13 @@ VERBS = {
         Verb("eval", schema.check_eval, "sed_cli.evaluation:evaluate_checkpoint"),
         Verb("export", schema.check_export, "sed_cli.inference.export:export_checkpoint"),
         Verb("simulate", schema.check_simulate, "sed_cli.reports.simulate:simulate_config"),
+        Verb(
+            "compare",
+            schema.check_compare,
+            "sed_cli.evaluation.compare:compare_runs",
+            words="runs",
+            text=("baseline",),
+        ),
     )
 }
 
@@ -122,9 +131,28 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
 
 def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]:
     """Config groups, their options and keys that continue ``incomplete``, for the shell."""
+    verb = VERBS[verb_name]
+    folders: list[str] = []
+    if verb.words is not None and "=" not in incomplete:
+        words = [word for word in words if "=" in word]
+        folders = _folders(incomplete)
     hydra = _start_hydra(verb_name, Flags())
     line = " ".join([*words, incomplete])
-    return sorted(set(BashCompletion(hydra.config_loader)._query(verb_name, line)))
+    return sorted({*BashCompletion(hydra.config_loader)._query(verb_name, line), *folders})
+
+
+def _folders(incomplete: str) -> list[str]:
+    """Folders that continue a path, written as it was begun."""
+    parent, slash, start = incomplete.rpartition("/")
+    try:
+        inside = list(Path(parent + slash or ".").expanduser().iterdir())
+    except OSError:
+        return []
+    return [
+        f"{parent}{slash}{path.name}/"
+        for path in inside
+        if path.name.startswith(start) and path.is_dir()
+    ]
 
 
 def conf_dir() -> Path:
@@ -145,7 +173,7 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         raise UserError("--package and --resolve say how --cfg shows the settings: add --cfg job")
     # What is null unless chosen can be left out; Hydra takes no null on the command line.
     overrides = [o for o in overrides if o not in _LEFT_OUT.get(verb.name, ())]
-    overrides = _with_resumed_settings(overrides)
+    overrides = _with_words(verb, _with_text(verb, _with_resumed_settings(overrides)))
     hydra = _start_hydra(verb.name, flags)
     if flags.hydra_help:
         args_parser = get_args_parser()
@@ -280,8 +308,30 @@ def _with_resumed_settings(overrides: list[str]) -> list[str]:
     return [*kept, *place, *overrides]
 
 
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _with_words(verb: Verb, overrides: list[str]) -> list[str]:
+    """Gather words that are no KEY=VALUE under the key that takes them, such as folders of runs."""
+    if verb.words is None:
+        return overrides
+    # A sweep may name its folders by their settings, such as gamma=0.1.
+    words = [o for o in overrides if "=" not in o or Path(o).expanduser().exists()]
+    if not words:
+        return overrides
+    listed = ",".join(_quoted(Path(word)) for word in words)
+    return [f"{verb.words}=[{listed}]", *(o for o in overrides if o not in words)]
+
+
+def _with_text(verb: Verb, overrides: list[str]) -> list[str]:
+    """Quote the values of keys that take text, which Hydra would read as lists or refuse."""
+    quoted = []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        is_bare = equals and value != "null" and not value.startswith(("'", '"'))
+        quoted.append(f"{key}={_quoted(value)}" if key in verb.text and is_bare else override)
+    return quoted
+
+
+def _quoted(value: Path | str) -> str:
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _value_of(key: str, overrides: Sequence[str]) -> str | None:

@@ -268,6 +268,16 @@ class SimulateConfig:
     animate: bool = True
 
 
+@dataclass
+class CompareConfig:
+    """``sedtf compare``: words of the command line without ``=`` are ``runs``."""
+
+    runs: list[str] = field(default_factory=list)
+    metric: str = "frame"
+    baseline: str | None = None
+    output_dir: str = MISSING
+
+
 SAMPLERS: dict[str, type[SamplerConfig]] = {
     "scheduled": ScheduledConfig,
     "linear": LinearConfig,
@@ -284,6 +294,7 @@ ROOTS: dict[str, type] = {
     "eval": EvalConfig,
     "export": ExportConfig,
     "simulate": SimulateConfig,
+    "compare": CompareConfig,
 }
 GROUPS: dict[str, dict[str, type]] = {
     "feature": {"base": FeatureConfig},
@@ -652,4 +663,14 @@ def check_simulate(config: SimulateConfig, named: frozenset[str] = frozenset()) 
             faults += check_sampler(vary_sampler(config.sampler, changes), f"samplers.{name}.")
         except Exception as error:
             faults.append(f"samplers.{name}: {str(error).splitlines()[0]}")
+    return faults
+
+
+def check_compare(config: CompareConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of a comparison's configuration."""
+    faults = _Faults()
+    faults.require(
+        bool(config.runs), "no run is named: sedtf compare RUN..., or the folder of a sweep"
+    )
+    faults.one_of("", config, "metric", METRICS)
     return faults
