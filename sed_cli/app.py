@@ -35,6 +35,8 @@ Config groups:
   inverse_sigmoid
 - `data`: soundscapes, annotated
 - `trainer`: default, smoke, paper
+- `evaluation`: default (`evaluation.metric=event` tunes thresholds for events,
+  `evaluation.tune=false` keeps 0.5)
 - `experiment`: tutorial, paper, baseline, smoke, birdsong
 
 All keys with their values: `sedtf train --cfg job`
@@ -42,15 +44,20 @@ All keys with their values: `sedtf train --cfg job`
 
 EVAL = """Evaluate a checkpoint on a split: frame, segment and event based F1 and error rate.
 
+Thresholds and filters are those of the checkpoint, unless `evaluation.metric` asks for others.
+
 Examples:
 
 - `sedtf eval checkpoint=outputs/train/2026-01-31/12-00-00-000000`
 - `sedtf eval checkpoint=RUN/checkpoints/last split=validation`
 - `sedtf eval checkpoint=RUN data=annotated data.root=other_recordings`
+- `sedtf eval checkpoint=RUN evaluation.metric=event evaluation.min_gap_s=0.1`
+- `sedtf eval checkpoint=RUN evaluation.tune=false evaluation.psds=true`
 
 Config groups:
 
 - `data`: soundscapes, annotated (without it, the data of the training run)
+- `evaluation`: default
 """
 
 EXPORT = """Export a checkpoint as ONNX graphs, checked against PyTorch, with a model card.
