@@ -36,6 +36,8 @@ Config groups:
 - `data`: soundscapes, annotated
 - `augment`: none, specaugment, mixup, acoustic, full
 - `trainer`: default, smoke, paper
+- `evaluation`: default (`evaluation.metric=event` tunes thresholds for events,
+  `evaluation.tune=false` keeps 0.5)
 - `experiment`: tutorial, paper, baseline, smoke, birdsong
 
 All keys with their values: `sedtf train --cfg job`
@@ -43,15 +45,20 @@ All keys with their values: `sedtf train --cfg job`
 
 EVAL = """Evaluate a checkpoint on a split: frame, segment and event based F1 and error rate.
 
+Thresholds and filters are those of the checkpoint, unless `evaluation.metric` asks for others.
+
 Examples:
 
 - `sedtf eval checkpoint=outputs/train/2026-01-31/12-00-00-000000`
 - `sedtf eval checkpoint=RUN/checkpoints/last split=validation`
 - `sedtf eval checkpoint=RUN data=annotated data.root=other_recordings`
+- `sedtf eval checkpoint=RUN evaluation.metric=event evaluation.min_gap_s=0.1`
+- `sedtf eval checkpoint=RUN evaluation.tune=false evaluation.psds=true`
 
 Config groups:
 
 - `data`: soundscapes, annotated (without it, the data of the training run)
+- `evaluation`: default
 """
 
 EXPORT = """Export a checkpoint as ONNX graphs, checked against PyTorch, with a model card.
@@ -146,11 +153,30 @@ Examples:
 """
 
 
+COMPARE = """Join runs or a sweep into one table with the spread over seeds, and figures.
+
+Words without `=` are folders: runs of `train` or `eval`, or anything that such runs lie below.
+Runs that failed or did not finish are listed, and take no part.
+
+Examples:
+
+- `sedtf compare outputs/train/2026-01-31/12-00-00-000000`
+- `sedtf compare SWEEP OTHER_SWEEP baseline=free_running`
+- `sedtf compare SWEEP metric=event 'baseline=sampler=free_running model.rnn_hidden=32'`
+- `sedtf compare RUN_1 RUN_2 RUN_3 output_dir=table`
+
+Folds (runs that differ in `data.fold` alone) are joined by summing their counts. Keys: `metric`
+(frame, segment, segment_100ms, event, event_onset), `baseline`, `output_dir`.
+"""
+
+
 class _RichHelp(TyperCommand):
     """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "rich_markup_mode": "markdown"})
+        if self.name == "compare":  # the one verb that takes words without =
+            self.params[0].metavar = "RUN... [KEY=VALUE]..."
 
 
 app = typer.Typer(
@@ -257,6 +283,7 @@ _VERBS = {
     "export": EXPORT,
     "simulate": SIMULATE,
     "data": DATA,
+    "compare": COMPARE,
     "cache": CACHE,
 }
 for _name, _text in _VERBS.items():

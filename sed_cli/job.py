@@ -77,7 +77,8 @@ class Verb:
     check: Callable[[Any, frozenset[str]], list[str]]
     function: str  # "module:function", imported when it is called: it pulls in torch
     leaves_run: bool = True  # with a run folder, a log and Hydra's records; else it runs at once
-    paths: tuple[str, ...] = ()  # keys whose values are taken as they are, whatever they hold
+    words: str | None = None  # the key that takes words without "="
+    text: tuple[str, ...] = ()  # keys whose value is taken as it stands, equals signs and all
 
 
 VERBS = {
@@ -92,17 +93,29 @@ VERBS = {
             schema.check_predict,
             "sed_cli.inference.predict:predict",
             leaves_run=False,
-            paths=("checkpoint", "input", "output_dir"),
+            text=("checkpoint", "input", "output_dir"),
         ),
         Verb(
             "listen",
             schema.check_listen,
             "sed_cli.inference.listen:listen",
             leaves_run=False,
-            paths=("checkpoint",),
+            text=("checkpoint",),
+        ),
+        Verb(
+            "compare",
+            schema.check_compare,
+            "sed_cli.evaluation.compare:compare_runs",
+            words="runs",
+            text=("baseline",),
         ),
         Verb("data", schema.check_data_verb, "sed_cli.inspection:inspect_data"),
-        Verb("cache", schema.check_cache, "sed_cli.data.cache.report:manage_cache", False),
+        Verb(
+            "cache",
+            schema.check_cache,
+            "sed_cli.data.cache.report:manage_cache",
+            leaves_run=False,
+        ),
     )
 }
 
@@ -141,9 +154,28 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
 
 def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]:
     """Config groups, their options and keys that continue ``incomplete``, for the shell."""
+    verb = VERBS[verb_name]
+    folders: list[str] = []
+    if verb.words is not None and "=" not in incomplete:
+        words = [word for word in words if "=" in word]
+        folders = _folders(incomplete)
     hydra = _start_hydra(verb_name, Flags())
     line = " ".join([*words, incomplete])
-    return sorted(set(BashCompletion(hydra.config_loader)._query(verb_name, line)))
+    return sorted({*BashCompletion(hydra.config_loader)._query(verb_name, line), *folders})
+
+
+def _folders(incomplete: str) -> list[str]:
+    """Folders that continue a path, written as it was begun."""
+    parent, slash, start = incomplete.rpartition("/")
+    try:
+        inside = list(Path(parent + slash or ".").expanduser().iterdir())
+    except OSError:
+        return []
+    return [
+        f"{parent}{slash}{path.name}/"
+        for path in inside
+        if path.name.startswith(start) and path.is_dir()
+    ]
 
 
 def conf_dir() -> Path:
@@ -167,7 +199,7 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     if flags.multirun and not verb.leaves_run:
         raise UserError(f"sedtf {verb.name} is no experiment to be swept over: drop -m")
     overrides = _with_resumed_settings(overrides)
-    overrides = [_literal(override, verb.paths) for override in overrides]
+    overrides = _with_words(verb, [_literal(override, verb.text) for override in overrides])
     hydra = _start_hydra(verb.name, flags)
     if flags.hydra_help:
         args_parser = get_args_parser()
@@ -312,16 +344,28 @@ def _with_resumed_settings(overrides: list[str]) -> list[str]:
     return [*kept, *place, *overrides]
 
 
+def _with_words(verb: Verb, overrides: list[str]) -> list[str]:
+    """Gather words that are no KEY=VALUE under the key that takes them, such as folders of runs."""
+    if verb.words is None:
+        return overrides
+    # A sweep may name its folders by their settings, such as gamma=0.1.
+    words = [o for o in overrides if "=" not in o or Path(o).expanduser().exists()]
+    if not words:
+        return overrides
+    listed = ",".join(_quoted(word) for word in words)
+    return [f"{verb.words}=[{listed}]", *(o for o in overrides if o not in words)]
+
+
 def _literal(override: str, keys: Sequence[str]) -> str:
-    """Quote the value of a path, so that any file name is taken as it stands."""
+    """Quote the value of a path or text, so that it is taken as it stands."""
     key, equals, value = override.partition("=")
     plain = key in keys and equals and value not in ("", "null") and value[0] not in "'\""
-    return f"{key}={_quoted(Path(value))}" if plain else override
+    return f"{key}={_quoted(value)}" if plain else override
 
 
-def _quoted(path: Path) -> str:
-    """Quote a path for Hydra: any character stands for itself."""
-    text = str(path).replace("${", r"\${")
+def _quoted(value: Path | str) -> str:
+    """Quote a path or text for Hydra: any character stands for itself."""
+    text = str(value).replace("${", r"\${")
     # Within quotes a backslash is special before a quote only, the last one included.
     text = re.sub(r"(\\*)'", lambda match: 2 * match[1] + r"\'", text)
     text = re.sub(r"(\\+)$", lambda match: 2 * match[1], text)

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that the user must give
@@ -211,6 +212,19 @@ class TrainerConfig:
     max_updates: int | None = None
 
 
+@dataclass
+class EvaluationConfig:
+    """From probabilities to events, and what is reported of them."""
+
+    metric: str | None = "frame"
+    tune: bool = True
+    min_gap_s: float | None = 0.0
+    min_duration_s: float | None = 0.0
+    bootstrap: int = 1000
+    bootstrap_seed: int = 0
+    psds: bool = False
+
+
 # ----------------------------------------------------------------------------------- roots
 
 
@@ -229,11 +243,15 @@ class TrainConfig:
     data: DataConfig = MISSING
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     trainer: TrainerConfig = MISSING
+    evaluation: EvaluationConfig = MISSING
 
 
 @dataclass
 class EvalConfig:
-    """``sedtf eval``; the data are those of the checkpoint unless others are named."""
+    """``sedtf eval``; data and post-processing are those of the checkpoint unless others are named.
+
+    With ``evaluation.metric`` the thresholds are tuned anew, on the validation split of the run.
+    """
 
     checkpoint: str = MISSING
     split: str = "test"
@@ -241,6 +259,7 @@ class EvalConfig:
     output_dir: str = MISSING
     threads: int | None = None
     data: DataConfig | None = None
+    evaluation: EvaluationConfig = MISSING
 
 
 @dataclass
@@ -316,6 +335,16 @@ class ListenConfig:
     threads: int | None = 1
 
 
+@dataclass
+class CompareConfig:
+    """``sedtf compare``: words of the command line without ``=`` are ``runs``."""
+
+    runs: list[str] = field(default_factory=list)
+    metric: str = "frame"
+    baseline: str | None = None
+    output_dir: str = MISSING
+
+
 SAMPLERS: dict[str, type[SamplerConfig]] = {
     "scheduled": ScheduledConfig,
     "linear": LinearConfig,
@@ -336,6 +365,7 @@ ROOTS: dict[str, type] = {
     "simulate": SimulateConfig,
     "data": DataVerbConfig,
     "cache": CacheConfig,
+    "compare": CompareConfig,
 }
 GROUPS: dict[str, dict[str, type]] = {
     "feature": {"base": FeatureConfig},
@@ -344,11 +374,13 @@ GROUPS: dict[str, dict[str, type]] = {
     "data": dict(DATA_SETS),
     "augment": {"base": AugmentConfig},
     "trainer": {"base": TrainerConfig},
+    "evaluation": {"base": EvaluationConfig},
 }
 
 SPLITS = ("train", "validation", "test")
 EVENT_FORMATS = ("desed", "audacity", "raven", "jams", "rttm", "csv", "tut", "jsonl")
 PCM_DTYPES = ("s16", "s32", "f32")
+METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
 
 # ----------------------------------------------------------------- from plain mappings
 
@@ -616,6 +648,21 @@ def check_trainer(trainer: TrainerConfig) -> list[str]:
     return faults
 
 
+def check_evaluation(evaluation: EvaluationConfig) -> list[str]:
+    """Faults within the evaluation group."""
+    faults = _Faults()
+    if evaluation.metric is not None:
+        faults.one_of("evaluation.", evaluation, "metric", METRICS)
+    faults.at_least("evaluation.", evaluation, 0, "min_gap_s", "min_duration_s")
+    faults.at_least("evaluation.", evaluation, 0, "bootstrap", "bootstrap_seed")
+    if evaluation.psds and find_spec("sed_scores_eval") is None:
+        faults.append(
+            "evaluation.psds=true needs sed-scores-eval-np2: pip install 'sedtf[psds]' "
+            "(it is compiled on installation, which takes a C compiler)"
+        )
+    return faults
+
+
 def _check_root(config: Any) -> list[str]:
     faults = _Faults()
     if hasattr(config, "device"):
@@ -637,6 +684,13 @@ def check_train(config: TrainConfig, named: frozenset[str] = frozenset()) -> lis
     faults += check_data(config.data)
     faults += check_augment(config.augment, config.feature.n_mels)
     faults += check_trainer(config.trainer)
+    faults += check_evaluation(config.evaluation)
+    for key in ("metric", "min_gap_s", "min_duration_s"):
+        faults.require(
+            getattr(config.evaluation, key) is not None,
+            f"evaluation.{key}=null: that stands for what a checkpoint holds, and there is none "
+            f"yet; drop it, or give a value",
+        )
     if isinstance(config.data, AnnotatedConfig) and config.data.train is None:
         faults.append("data.train=null: a model cannot be trained without that split")
     meaningless = sorted(key for key in named if key.split(".")[0] == "sampler")
@@ -677,6 +731,12 @@ def check_eval(config: EvalConfig, named: frozenset[str] = frozenset()) -> list[
     faults = _Faults(_check_root(config))
     faults.one_of("", config, "split", SPLITS)
     faults.at_least("", config, 1, "threads")
+    faults += check_evaluation(config.evaluation)
+    faults.require(
+        config.evaluation.tune or config.evaluation.metric is None,
+        f"evaluation.metric={config.evaluation.metric} asks for tuning and evaluation.tune=false "
+        f"for none: drop one of the two",
+    )
     if config.data is not None:
         faults += check_data(config.data)
     return faults
@@ -737,4 +797,14 @@ def check_listen(config: ListenConfig, named: frozenset[str] = frozenset()) -> l
     faults.at_least("", config, 1, "channels", "threads")
     faults.at_least("", config, 1000, "sample_rate")
     faults.one_of("", config, "dtype", PCM_DTYPES)
+    return faults
+
+
+def check_compare(config: CompareConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of a comparison's configuration."""
+    faults = _Faults()
+    faults.require(
+        bool(config.runs), "no run is named: sedtf compare RUN..., or the folder of a sweep"
+    )
+    faults.one_of("", config, "metric", METRICS)
     return faults

@@ -14,7 +14,7 @@ from sed_cli.schema import build_train_config
 from tests.conftest import Sedtf
 
 CONF = job.conf_dir()
-GROUPS = ("feature", "model", "sampler", "data", "augment", "trainer")
+GROUPS = ("feature", "model", "sampler", "data", "augment", "trainer", "evaluation")
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 OPTIONS = [(g, path.stem) for g in GROUPS for path in sorted((CONF / g).glob("*.yaml"))]
 
@@ -95,6 +95,7 @@ def test_group_schemas_and_yaml_name_the_same_keys() -> None:
         ("model", "crnn", schema.ModelConfig),
         ("augment", "none", schema.AugmentConfig),
         ("trainer", "default", schema.TrainerConfig),
+        ("evaluation", "default", schema.EvaluationConfig),
         ("data", "soundscapes", schema.SoundscapesConfig),
         ("data", "annotated", schema.AnnotatedConfig),
         ("sampler", "scheduled", schema.ScheduledConfig),

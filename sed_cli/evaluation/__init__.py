@@ -9,14 +9,14 @@ from sed_cli.evaluation.evaluate import (
     evaluate_split,
     validate,
 )
-from sed_cli.evaluation.metrics import FrameCounts, sed_eval_scores
+from sed_cli.evaluation.metrics import describe, sed_eval_counts
 
 __all__ = [
     "Evaluation",
-    "FrameCounts",
     "Validation",
+    "describe",
     "evaluate_checkpoint",
     "evaluate_split",
-    "sed_eval_scores",
+    "sed_eval_counts",
     "validate",
 ]

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,14 +22,25 @@ from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import DataError
-from sed_cli.evaluation.metrics import FrameCounts, sed_eval_scores
-from sed_cli.inference import Detector, load, read_config
+from sed_cli.evaluation.curves import Curves, Scored, threshold_free, write_curves
+from sed_cli.evaluation.metrics import (
+    CONFIDENCE,
+    SED_EVAL_KINDS,
+    Bootstrap,
+    Counts,
+    count_frames,
+    describe,
+    figures,
+    sed_eval_counts,
+)
+from sed_cli.evaluation.tuning import tune
+from sed_cli.inference import Detector, PostProcessing, load, read_config
 from sed_cli.inference.postprocessing import PLAIN_THRESHOLD
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import print_metrics
-from sed_cli.schema import EvalConfig
+from sed_cli.schema import EvalConfig, EvaluationConfig, TrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -52,38 +63,62 @@ class Evaluation:
     metrics: dict[str, Any]  # as in metrics.json
     events: dict[str, list[Event]]  # detected, by file
     recordings: list[Recording]
+    curves: Curves | None = None  # over all thresholds, where they were asked for
 
 
 def validate(detector: Detector, recordings: Sequence[Recording]) -> Validation:
-    """Frame-wise loss, F1 and ER over whole recordings, free running."""
-    counts = FrameCounts.zeros(len(detector.classes))
+    """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5."""
+    counts = np.zeros((1 + len(detector.classes), 4), dtype=np.int64)
     loss_sum, n_values = 0.0, 0
     for recording, logits in _run(detector, recordings):
         activities = recording.activities[:]
         targets = torch.from_numpy(activities).float()
         loss_sum += float(F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"))
         n_values += targets.numel()
-        counts.add(activities, _activities(logits))
-    score = counts.overall()
-    nothing = math.nan
-    return Validation(
-        loss_sum / n_values if n_values else nothing,
-        nothing if score["f1"] is None else score["f1"],
-        nothing if score["er"] is None else score["er"],
+        counts += count_frames(activities, _probabilities(logits) > PLAIN_THRESHOLD)
+    values = figures(counts[0])
+    loss = loss_sum / n_values if n_values else math.nan
+    return Validation(loss, float(values["f1"]), float(values["er"]))
+
+
+def tuned_postprocessing(
+    detector: Detector, validation: Sequence[Recording], evaluation: EvaluationConfig
+) -> PostProcessing:
+    """Find thresholds and filters for ``evaluation.metric`` on recordings of validation."""
+    assert evaluation.metric is not None
+    return tune(
+        ((recording, _probabilities(logits)) for recording, logits in _run(detector, validation)),
+        detector.classes,
+        detector.hop_s,
+        evaluation.metric,
+        min_gap_s=evaluation.min_gap_s or 0.0,
+        min_duration_s=evaluation.min_duration_s or 0.0,
     )
 
 
-def evaluate_split(detector: Detector, data: DataSet, split: str) -> Evaluation:
-    """Score a detector on a split: frame, segment and event based, micro and per class.
+def evaluate_split(
+    detector: Detector, data: DataSet, split: str, evaluation: EvaluationConfig | None = None
+) -> Evaluation:
+    """Score a detector on a split: frame, segment and event based, micro, macro and per class.
+
+    Args:
+        detector: its post-processing makes the events.
+        data: the set.
+        split: one of its splits.
+        evaluation: what is reported; ``None``: the defaults.
 
     Raises:
         DataError: if the set has no such split.
     """
+    settings = evaluation or EvaluationConfig()
     recordings = data.splits.get(split)
     if not recordings:
         raise DataError(f"split={split}: the data set has none; there are {', '.join(data.splits)}")
-    counts = FrameCounts.zeros(len(data.classes))
-    found: dict[str, list[Event]] = {}
+    plain = PostProcessing.plain(len(data.classes))
+    tallies = [_Tally(detector.postprocessing, data)]
+    if detector.postprocessing != plain:
+        tallies.append(_Tally(plain, data))
+    scored: list[Scored] = []
     for recording, logits in tqdm(
         _run(detector, recordings),
         total=len(recordings),
@@ -91,44 +126,89 @@ def evaluate_split(detector: Detector, data: DataSet, split: str) -> Evaluation:
         leave=False,
         disable=None,
     ):
-        probabilities = torch.sigmoid(logits).numpy()
-        active = detector.postprocessing.activities(probabilities, data.hop_s, recording.duration_s)
-        counts.add(recording.activities[:], active)
-        found[recording.name] = activities_to_events(
-            active, data.classes, data.hop_s, recording.duration_s
-        )
-    found = {recording.name: found[recording.name] for recording in recordings}
-    scores = sed_eval_scores(
-        {recording.name: recording.events for recording in recordings},
-        found,
-        {recording.name: recording.duration_s for recording in recordings},
-        data.classes,
-    )
-    of_frames = counts.per_class(data.classes)
-    metrics = {
+        probabilities = _probabilities(logits)
+        for tally in tallies:
+            tally.add(recording, probabilities)
+        if settings.psds:
+            filtered = detector.postprocessing.filtered(probabilities)
+            of_file = (recording.name, recording.duration_s, recording.events, filtered)
+            scored.append(Scored(*of_file))
+    counts = tallies[0].counts(recordings, SED_EVAL_KINDS)
+    bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
+    described = {kind: describe(counts[kind], data.classes, bootstrap) for kind in counts}
+    metrics: dict[str, Any] = {
         "split": split,
         "n_files": len(recordings),
-        "frame": counts.overall(),
-        "segment": scores["segment"],
-        "event": scores["event"],
+        **{kind: overall for kind, (overall, _) in described.items()},
         "per_class": {
-            label: {"frame": of_frames[label], **scores["per_class"][label]}
+            label: {kind: of_classes[label] for kind, (_, of_classes) in described.items()}
             for label in data.classes
         },
+        "bootstrap": {"samples": bootstrap.n_samples, "seed": bootstrap.seed, "level": CONFIDENCE},
         **detector.postprocessing.as_json(data.classes),
+        "plain": _plain_figures(tallies[-1], recordings) if len(tallies) > 1 else None,
     }
-    return Evaluation(metrics, found, list(recordings))
+    curves = threshold_free(scored, data.classes, data.hop_s) if settings.psds else None
+    if curves is not None:
+        metrics["psds"] = curves.figures
+    return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves)
+
+
+class _Tally:
+    """Events and frames that a post-processing finds, recording by recording."""
+
+    def __init__(self, postprocessing: PostProcessing, data: DataSet) -> None:
+        self.postprocessing, self.data = postprocessing, data
+        self._events: dict[str, list[Event]] = {}
+        self._frames: dict[str, Counts] = {}
+
+    def add(self, recording: Recording, probabilities: NDArray[np.float32]) -> None:
+        hop_s, end_s = self.data.hop_s, recording.duration_s
+        active = self.postprocessing.activities(probabilities, hop_s, end_s)
+        events = activities_to_events(active, self.data.classes, hop_s, end_s)
+        self._frames[recording.name] = count_frames(recording.activities[:], active)
+        self._events[recording.name] = [_as_written(event) for event in events]
+
+    def events(self, recordings: Sequence[Recording]) -> dict[str, list[Event]]:
+        return {recording.name: self._events[recording.name] for recording in recordings}
+
+    def counts(self, recordings: Sequence[Recording], kinds: Sequence[str]) -> dict[str, Counts]:
+        """Counts (n_files, 1 + C, 4) of frames and of ``kinds``."""
+        of_sed_eval = sed_eval_counts(
+            {recording.name: recording.events for recording in recordings},
+            self._events,
+            {recording.name: recording.duration_s for recording in recordings},
+            self.data.classes,
+            kinds,
+        )
+        frames = np.stack([self._frames[recording.name] for recording in recordings])
+        return {"frame": frames, **of_sed_eval}
+
+
+def _as_written(event: Event) -> Event:
+    """Keep microseconds, as ``events.tsv`` does: who scores that file gets the same figures."""
+    onset_s, offset_s = round(event.onset_s, 6), round(event.offset_s, 6)
+    return Event(onset_s, max(offset_s, onset_s + 1e-6), event.label)
+
+
+def _plain_figures(tally: _Tally, recordings: Sequence[Recording]) -> dict[str, Any]:
+    """F1 and ER at 0.5 without any filter: what tuning changed, and what older runs report."""
+    counts = tally.counts(recordings, ("segment", "event"))
+    described = {kind: describe(of_kind, tally.data.classes)[0] for kind, of_kind in counts.items()}
+    return {kind: {name: of[name] for name in ("f1", "er")} for kind, of in described.items()}
 
 
 def write_evaluation(
     evaluation: Evaluation, detector: Detector, data: DataSet, run_dir: Path
 ) -> None:
-    """Write ``metrics.json``, ``events.tsv`` and the piano rolls of a few recordings."""
+    """Write ``metrics.json``, ``events.tsv``, curves, and the piano rolls of a few recordings."""
     with replacing(run_dir / "events.tsv") as path:
         write_annotations(path, evaluation.events)
     with replacing(run_dir / "metrics.json") as path:
         text = json.dumps(evaluation.metrics, indent=2, ensure_ascii=False)
         path.write_text(text + "\n", encoding="utf-8")
+    if evaluation.curves is not None:
+        write_curves(run_dir, evaluation.curves)
     step = max(1, len(evaluation.recordings) // _PICTURED)
     rolls = [
         RollItem(
@@ -154,6 +234,7 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
     ):
         device = choose_device(config.device)
         detector = load(config.checkpoint, device)
+        detector.postprocessing = _postprocessing(config, trained, detector)
         data = load_data(
             config.data or trained.data,
             trained.feature,
@@ -161,11 +242,35 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
             classes=detector.classes,
         )
         record.update(device=str(device), data_fingerprint=data.fingerprint)
-        evaluation = evaluate_split(detector, data, config.split)
+        evaluation = evaluate_split(detector, data, config.split, config.evaluation)
         write_evaluation(evaluation, detector, data, run_dir)
         print_metrics(evaluation.metrics, run_dir)
     f1: float | None = evaluation.metrics["frame"]["f1"]
     return f1
+
+
+def _postprocessing(config: EvalConfig, trained: TrainConfig, detector: Detector) -> PostProcessing:
+    """That of the checkpoint, unless the settings ask for another."""
+    asked = config.evaluation
+    chosen = detector.postprocessing
+    if not asked.tune:
+        chosen = PostProcessing.plain(len(detector.classes))
+    elif asked.metric is not None:
+        validation = load_data(
+            trained.data, trained.feature, splits=["validation"], classes=detector.classes
+        ).splits.get("validation")
+        if not validation:
+            raise DataError(
+                f"evaluation.metric={asked.metric} tunes thresholds on the validation split of "
+                f"the run, which has none: drop it to use those of the checkpoint"
+            )
+        chosen = tuned_postprocessing(detector, validation, asked)
+    gap_s, duration_s = asked.min_gap_s, asked.min_duration_s
+    return replace(
+        chosen,
+        min_gap_s=chosen.min_gap_s if gap_s is None else gap_s,
+        min_duration_s=chosen.min_duration_s if duration_s is None else duration_s,
+    )
 
 
 def _run(detector: Detector, recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Tensor]]:
@@ -201,7 +306,7 @@ def _group_by_length(recordings: Sequence[Recording]) -> Iterator[list[Recording
         yield group
 
 
-def _activities(logits: Tensor) -> NDArray[np.bool_]:
-    """Threshold probabilities, not logits, at 0.5 (T, C)."""
-    active: NDArray[np.bool_] = (torch.sigmoid(logits) > PLAIN_THRESHOLD).numpy()
-    return active
+def _probabilities(logits: Tensor) -> NDArray[np.float32]:
+    """Turn logits into probabilities, which is what thresholds are of (T, C)."""
+    probabilities: NDArray[np.float32] = torch.sigmoid(logits).numpy()
+    return probabilities

@@ -1,13 +1,20 @@
-"""Metrics: frame-wise counts, and sed_eval's segment-based and event-based figures.
+"""Metrics: counts of each file, and the figures that follow from their sum.
 
-All are micro averages over files: counts are added up over the whole split, never averaged per
-file. F1 and ER of frames are never to be compared with those of segments.
+Counts of segments and events are sed_eval's own; those of frames are taken here. All figures are
+arithmetic on counts that were added up over files, never averages over files, so that folds can be
+joined and files drawn anew by adding counts. F1 and ER of frames are never to be compared with
+those of segments.
+
+Conventions: a figure without a base is ``None`` (nothing annotated, nothing found); where something
+is annotated and nothing found, F1 and precision are 0, as with sed_eval's
+``empty_system_output_handling="zero_score"``. Macro averages are over the classes that occur in the
+references.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,119 +23,138 @@ from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Event
 
-SEGMENT_S = 1.0
+SEGMENTS_S = {"segment": 1.0, "segment_100ms": 0.1}  # sed_eval's time resolution
+EVENTS = {"event": True, "event_onset": False}  # whether the offset must fit too
+SED_EVAL_KINDS = (*SEGMENTS_S, *EVENTS)
+KINDS = ("frame", *SED_EVAL_KINDS)
+"""What is counted, as named in ``metrics.json``."""
+
 COLLAR_S = 0.2 + 1e-7  # sed_eval compares raw floats: a tie at exactly the collar counts as within
 OFFSET_SHARE = 0.5  # of the event's length, where that is more than the collar
+CONFIDENCE = 0.95
 
-Score = dict[str, float | None]
+Counts = NDArray[np.int64]
+"""(..., 1 + C, 4): of all classes together, then of each; the last axis is TP, N_REF, N_SYS, SUBS.
+
+Everything else follows: false positives and negatives are what is left of N_SYS and N_REF,
+insertions and deletions what substitutions leave of those.
+"""
+
+TP, N_REF, N_SYS, SUBS = range(4)
+
+_BLOCK = 100  # events that sed_eval matches at once; it compares each with each
+_DRAWN_AT_ONCE = 1_000_000  # numbers of files that are drawn together
 
 
-@dataclass
-class FrameCounts:
-    """True positives, false positives, false negatives and substitutions, by class and in all.
+# --------------------------------------------------------------------------------- counting
+
+
+def count_frames(reference: NDArray[np.uint8], estimate: NDArray[np.bool_]) -> Counts:
+    """Count the frames of a recording: activities (T, C), both 0 or 1, to (1 + C, 4).
 
     Source: Mesaros et al. 2016, "Metrics for polyphonic sound event detection", with a frame as
     the segment, as in Drossos et al. 2019.
     """
-
-    true_positives: NDArray[np.int64]  # (C,)
-    false_positives: NDArray[np.int64]
-    false_negatives: NDArray[np.int64]
-    substitutions: int = 0
-
-    @classmethod
-    def zeros(cls, n_classes: int) -> FrameCounts:
-        """Start with nothing counted."""
-        zeros = np.zeros((3, n_classes), dtype=np.int64)
-        return cls(zeros[0], zeros[1], zeros[2])
-
-    def add(self, reference: NDArray[np.uint8], estimate: NDArray[np.bool_]) -> None:
-        """Count the frames of a recording: activities (T, C), both 0 or 1."""
-        truth = reference.astype(bool)
-        missed, inserted = truth & ~estimate, estimate & ~truth
-        self.true_positives += (truth & estimate).sum(axis=0)
-        self.false_positives += inserted.sum(axis=0)
-        self.false_negatives += missed.sum(axis=0)
-        self.substitutions += int(np.minimum(missed.sum(axis=1), inserted.sum(axis=1)).sum())
-
-    def overall(self) -> Score:
-        """Micro-averaged F1 and error rate; ``None`` where nothing is there to be found."""
-        tp, fp, fn = (
-            int(counts.sum())
-            for counts in (self.true_positives, self.false_positives, self.false_negatives)
-        )
-        n_reference = tp + fn
-        # substitutions + deletions + insertions, where a substitution is one miss and one insertion
-        errors = fn + fp - self.substitutions
-        return {"f1": _f1(tp, fp, fn), "er": errors / n_reference if n_reference else None}
-
-    def per_class(self, classes: Sequence[str]) -> dict[str, Score]:
-        """F1 and error rate (deletions and insertions alone) of each class."""
-        scores = {}
-        for index, label in enumerate(classes):
-            tp = int(self.true_positives[index])
-            fp = int(self.false_positives[index])
-            fn = int(self.false_negatives[index])
-            er = (fn + fp) / (tp + fn) if tp + fn else None
-            scores[label] = {"f1": _f1(tp, fp, fn), "er": er}
-        return scores
+    truth, found = reference.astype(bool), estimate.astype(bool)
+    counts = np.zeros((1 + truth.shape[1], 4), dtype=np.int64)
+    counts[1:, TP] = (truth & found).sum(axis=0)
+    counts[1:, N_REF] = truth.sum(axis=0)
+    counts[1:, N_SYS] = found.sum(axis=0)
+    counts[0] = counts[1:].sum(axis=0)
+    # a substitution is one miss and one insertion in the same frame
+    missed, inserted = (truth & ~found).sum(axis=1), (found & ~truth).sum(axis=1)
+    counts[0, SUBS] = np.minimum(missed, inserted).sum()
+    return counts
 
 
-def _f1(tp: int, fp: int, fn: int) -> float | None:
-    return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None
-
-
-def sed_eval_scores(
+def sed_eval_counts(
     reference: Mapping[str, Sequence[Event]],
     estimate: Mapping[str, Sequence[Event]],
     durations_s: Mapping[str, float],
     classes: Sequence[str],
-) -> dict[str, Any]:
-    """Segment-based (1 s) and event-based (200 ms collar) F1 and ER through sed_eval.
+    kinds: Iterable[str] = SED_EVAL_KINDS,
+) -> dict[str, Counts]:
+    """Count segments and events of each file with sed_eval.
 
     Args:
         reference: annotated events of each file.
         estimate: detected events of the same files.
         durations_s: length of each file in seconds.
         classes: labels that may occur.
+        kinds: those of :data:`SED_EVAL_KINDS` that are wanted.
 
     Returns:
-        ``{"segment": {"f1", "er"}, "event": {...}, "per_class": {label: {"segment": ..., ...}}}``.
+        Counts (n_files, 1 + C, 4) of each kind, files in the order of ``reference``.
 
     Raises:
         ValueError: if an event has a label outside ``classes``, which sed_eval would miscount.
     """
-    sed_eval = _import_sed_eval()
     for of_file in (*reference.values(), *estimate.values()):
         for event in of_file:
             if event.label not in classes:
                 raise ValueError(f"label {event.label!r}: expected one of {', '.join(classes)}")
     # sed_eval takes a label "none" for a missing one, and strips spaces: it never sees labels.
     stand_ins = {label: f"class {index}" for index, label in enumerate(classes)}
-    metrics = {
-        "segment": sed_eval.sound_event.SegmentBasedMetrics(
-            event_label_list=list(stand_ins.values()), time_resolution=SEGMENT_S
-        ),
-        "event": sed_eval.sound_event.EventBasedMetrics(
-            event_label_list=list(stand_ins.values()),
-            t_collar=COLLAR_S,
-            percentage_of_length=OFFSET_SHARE,
-            evaluate_onset=True,
-            evaluate_offset=True,
-        ),
-    }
-    for name, events in reference.items():
-        truth, found = _event_list(events, stand_ins), _event_list(estimate[name], stand_ins)
-        metrics["segment"].evaluate(
-            truth, found, evaluated_length_seconds=max(durations_s[name], SEGMENT_S / 100)
+    counted = {kind: np.zeros((len(reference), 1 + len(classes), 4), np.int64) for kind in kinds}
+    for kind, counts in counted.items():
+        metric = _sed_eval_metric(kind, list(stand_ins.values()))
+        for index, (name, events) in enumerate(reference.items()):
+            metric.reset()
+            if kind in SEGMENTS_S:
+                lists = (_event_list(each, stand_ins) for each in (events, estimate[name]))
+                length_s = max(durations_s[name], SEGMENTS_S[kind] / 100)
+                metric.evaluate(*lists, evaluated_length_seconds=length_s)
+            else:
+                for block in _blocks(events, estimate[name]):
+                    metric.evaluate(*(_event_list(each, stand_ins) for each in block))
+            counts[index] = _counts_of(metric, stand_ins.values())
+    return counted
+
+
+def _sed_eval_metric(kind: str, labels: list[str]) -> Any:
+    sound_event = _import_sed_eval().sound_event
+    if kind in SEGMENTS_S:
+        return sound_event.SegmentBasedMetrics(labels, time_resolution=SEGMENTS_S[kind])
+    return sound_event.EventBasedMetrics(
+        labels,
+        t_collar=COLLAR_S,
+        percentage_of_length=OFFSET_SHARE,
+        evaluate_onset=True,
+        evaluate_offset=EVENTS[kind],
+    )
+
+
+def _counts_of(metric: Any, labels: Iterable[str]) -> Counts:
+    overall = metric.overall
+    subs = overall["S"] if "S" in overall else overall["Nsubs"]
+    rows = [[overall["Ntp"], overall["Nref"], overall["Nsys"], subs]]
+    for of_class in (metric.class_wise[label] for label in labels):
+        rows.append([of_class["Ntp"], of_class["Nref"], of_class["Nsys"], 0])
+    return np.array(rows, dtype=np.int64)
+
+
+def _blocks(
+    reference: Sequence[Event], estimate: Sequence[Event]
+) -> Iterator[tuple[list[Event], list[Event]]]:
+    """Part the events of a file where no onset lies within the collar of one on the other side.
+
+    Events in different blocks can neither match nor be a substitution, so the counts are the same;
+    but sed_eval compares each event with each, which takes minutes for an hour of birdsong.
+    """
+    onsets = np.sort([event.onset_s for event in (*reference, *estimate)])
+    if len(onsets) <= _BLOCK:
+        yield list(reference), list(estimate)
+        return
+    edges = onsets[1:][np.diff(onsets) > 2 * COLLAR_S]  # twice, so that no rounding decides
+    starts = [-np.inf]
+    for edge, n_before in zip(edges, np.searchsorted(onsets, edges), strict=True):
+        if n_before - np.searchsorted(onsets, starts[-1]) >= _BLOCK:
+            starts.append(edge)
+    for start, end in zip(starts, [*starts[1:], np.inf], strict=True):
+        yield tuple(  # type: ignore[misc]
+            [event for event in events if start <= event.onset_s < end]
+            for events in (reference, estimate)
         )
-        metrics["event"].evaluate(truth, found)
-    scores: dict[str, Any] = {name: _overall(metric) for name, metric in metrics.items()}
-    scores["per_class"] = {
-        label: {name: _of_class(metric, stand_in) for name, metric in metrics.items()}
-        for label, stand_in in stand_ins.items()
-    }
-    return scores
 
 
 def _event_list(events: Sequence[Event], stand_ins: Mapping[str, str]) -> Any:
@@ -142,29 +168,122 @@ def _event_list(events: Sequence[Event], stand_ins: Mapping[str, str]) -> Any:
     )
 
 
-def _overall(metric: Any) -> Score:
-    f1 = metric.overall_f_measure()["f_measure"]
-    er = metric.overall_error_rate()["error_rate"]
-    return _score(f1, er, metric.overall["Nref"], metric.overall["Nsys"])
-
-
-def _of_class(metric: Any, label: str) -> Score:
-    f1 = metric.class_wise_f_measure(label)["f_measure"]
-    er = metric.class_wise_error_rate(label)["error_rate"]
-    counts = metric.class_wise[label]
-    return _score(f1, er, counts["Nref"], counts["Nsys"])
-
-
-def _score(f1: float, er: float, n_reference: float, n_estimate: float) -> Score:
-    """Leave out what has no base, where sed_eval gives NaN or divides by its epsilon."""
-    if n_reference:
-        # Nothing found where something is: sed_eval's precision, and so its F1, is NaN.
-        return {"f1": float(f1) if np.isfinite(f1) else 0.0, "er": float(er)}
-    return {"f1": 0.0 if n_estimate else None, "er": None}
-
-
 def _import_sed_eval() -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*pkg_resources.*")
         import sed_eval
     return sed_eval
+
+
+# ---------------------------------------------------------------------------------- figures
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How often files are drawn anew, with replacement, for confidence intervals; and the seed."""
+
+    n_samples: int
+    seed: int = 0
+
+
+def figures(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """F1, precision, recall, ER and its parts of counts (..., 4); NaN where there is no base."""
+    tp, n_ref, n_sys, subs = (counts[..., column].astype(np.float64) for column in range(4))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        f1 = 2 * tp / (n_ref + n_sys)
+        precision = np.where((n_sys == 0) & (n_ref > 0), 0.0, tp / n_sys)
+        rates = {
+            "substitution_rate": subs / n_ref,
+            "deletion_rate": (n_ref - tp - subs) / n_ref,
+            # with nothing annotated any insertion would be infinitely many
+            "insertion_rate": np.where(n_ref > 0, (n_sys - tp - subs) / n_ref, np.nan),
+        }
+        recall = tp / n_ref
+    er = sum(rates.values())
+    return {"f1": f1, "precision": precision, "recall": recall, "er": np.asarray(er), **rates}
+
+
+def macro_figures(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Means over the classes that are annotated, of counts (..., 1 + C, 4)."""
+    of_classes = counts[..., 1:, :]
+    annotated = of_classes[..., N_REF] > 0
+    n_annotated = annotated.sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            name: np.where(annotated, values, 0.0).sum(axis=-1) / n_annotated
+            for name, values in figures(of_classes).items()
+            if name in ("f1", "precision", "recall", "er")
+        }
+
+
+def describe(
+    counts: Counts, classes: Sequence[str], bootstrap: Bootstrap | None = None
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Turn the counts of files into what ``metrics.json`` holds of them.
+
+    Args:
+        counts: (n_files, 1 + C, 4).
+        classes: labels, in the order of the counts.
+        bootstrap: for confidence intervals, which take two files at least; ``None``: none.
+
+    Returns:
+        Micro averages with ``macro``, ``counts`` and ``interval``; and the same of each class.
+    """
+    total = counts.sum(axis=0)  # (1 + C, 4)
+    blocks = [_block(row) for row in total]
+    blocks[0]["macro"] = {name: _number(value) for name, value in macro_figures(total).items()}
+    if bootstrap is not None and bootstrap.n_samples and len(counts) > 1:
+        of_rows, of_macro = _intervals(counts, bootstrap)
+        for index, block in enumerate(blocks):
+            block["interval"] = {
+                name: [_number(bound) for bound in bounds[:, index]]
+                for name, bounds in of_rows.items()
+            }
+        blocks[0]["macro"]["interval"] = {
+            name: [_number(bound) for bound in bounds] for name, bounds in of_macro.items()
+        }
+    return blocks[0], dict(zip(classes, blocks[1:], strict=True))
+
+
+def _block(row: NDArray[np.int64]) -> dict[str, Any]:
+    tp, n_ref, n_sys, subs = (int(count) for count in row)
+    counts = {"tp": tp, "fp": n_sys - tp, "fn": n_ref - tp, "n_ref": n_ref, "n_sys": n_sys}
+    counts |= {"subs": subs, "dels": n_ref - tp - subs, "ins": n_sys - tp - subs}
+    values = {name: _number(value) for name, value in figures(row).items()}
+    return {**values, "counts": counts}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+_BOUNDED = ("f1", "er")
+
+
+def _intervals(
+    counts: Counts, bootstrap: Bootstrap
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Lower and upper bounds over files drawn anew: (2, 1 + C) of each figure, (2,) of macro."""
+    random = np.random.default_rng(bootstrap.seed)
+    n_files = len(counts)
+    flat = counts.reshape(n_files, -1).astype(np.float64)  # whole numbers, exact in products
+    drawn = []
+    at_once = max(1, _DRAWN_AT_ONCE // n_files)
+    for first in range(0, bootstrap.n_samples, at_once):
+        size = min(at_once, bootstrap.n_samples - first)
+        times = random.multinomial(n_files, np.full(n_files, 1 / n_files), size=size)
+        drawn.append(times.astype(np.float64) @ flat)
+    totals = np.concatenate(drawn).reshape(-1, *counts.shape[1:])  # (n_samples, 1 + C, 4)
+    of_rows, of_macro = figures(totals), macro_figures(totals)
+    return (
+        {name: _bounds(of_rows[name]) for name in _BOUNDED},
+        {name: _bounds(of_macro[name]) for name in _BOUNDED},
+    )
+
+
+def _bounds(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    tail = (1 - CONFIDENCE) / 2
+    with warnings.catch_warnings():  # a class that no file holds has no base in any sample
+        warnings.filterwarnings("ignore", message="All-NaN slice", category=RuntimeWarning)
+        bounds: NDArray[np.float64] = np.nanquantile(values, [tail, 1 - tail], axis=0)
+    return bounds

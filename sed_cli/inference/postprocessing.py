@@ -74,6 +74,11 @@ class PostProcessing:
             min_duration_s=min_duration_s,
         )
 
+    def filtered(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Median-filter probabilities (T, C), each class by its own length."""
+        columns = zip(probabilities.T, self.filter_frames, strict=True)
+        return np.stack([smoothed(column, length) for column, length in columns], axis=1)
+
     def activities(
         self, probabilities: NDArray[np.floating], hop_s: float, duration_s: float | None = None
     ) -> NDArray[np.bool_]:
@@ -92,13 +97,8 @@ class PostProcessing:
                 f"probabilities of shape {probabilities.shape}: "
                 f"expected (T, {len(self.thresholds)})"
             )
-        active = np.empty(probabilities.shape, dtype=np.bool_)
-        for index, (threshold, length) in enumerate(
-            zip(self.thresholds, self.filter_frames, strict=True)
-        ):
-            active[:, index] = smoothed(probabilities[:, index], length) > threshold
         return mend_runs(
-            active,
+            self.filtered(probabilities) > np.array(self.thresholds),  # as doubles, as in tuning
             hop_s,
             duration_s,
             min_gap_s=self.min_gap_s,

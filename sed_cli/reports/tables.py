@@ -11,15 +11,45 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-_KINDS = {"frame": "frame", "segment": "segment", "event": "event"}
-_NOTE = "segments of 1 s, events with a collar of 200 ms; frames and segments never compare"
+_KINDS = {"frame": "frame", "segment": "segment", "event": "event"}  # of the table of classes
+_ALL_KINDS = {
+    "frame": "frame",
+    "segment": "segment\n1 s",
+    "segment_100ms": "segment\n100 ms",
+    "event": "event\n200 ms",
+    "event_onset": "event\nonset",
+}
+_FIGURES = {
+    "precision": "precision",
+    "recall": "recall",
+    "er": "ER",
+    "substitution_rate": "  substitutions",
+    "deletion_rate": "  deletions",
+    "insertion_rate": "  insertions",
+}
+_NOTE = "frames and segments never compare; - has no base"
 _WIDTH = 100  # where standard output is no terminal
 
 
 def print_metrics(metrics: Mapping[str, Any], run_dir: Path) -> None:
-    """Print F1 and ER, micro and per class, as fractions; a dash where a figure has no base."""
-    title = f"{metrics['split']}: {metrics['n_files']} files, free running"
-    table = Table(title=title, caption=_NOTE)
+    """Print F1 and ER of each class, then all micro figures, as fractions."""
+    title = f"{metrics['split']}: {metrics['n_files']} files, free running, {_made(metrics)}"
+    console = results_console()
+    console.print(title, style="bold", highlight=False)
+    console.print(_of_classes(metrics))
+    console.print(_of_kinds(metrics))
+    if psds := metrics.get("psds"):
+        console.print(_of_psds(psds), highlight=False)
+    console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)
+
+
+def _made(metrics: Mapping[str, Any]) -> str:
+    tuned_for = metrics["tuned_for"]
+    return f"tuned for {tuned_for} F1" if tuned_for else "threshold 0.5"
+
+
+def _of_classes(metrics: Mapping[str, Any]) -> Table:
+    table = Table()
     table.add_column("class", no_wrap=True)
     for kind in _KINDS.values():
         table.add_column(f"{kind}\nF1", justify="right", no_wrap=True)
@@ -28,9 +58,34 @@ def print_metrics(metrics: Mapping[str, Any], run_dir: Path) -> None:
         table.add_row(label, *_cells(scores))
     table.add_section()
     table.add_row("all (micro)", *_cells(metrics), style="bold")
-    console = results_console()
-    console.print(table)
-    console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)
+    return table
+
+
+def _of_kinds(metrics: Mapping[str, Any]) -> Table:
+    """Give a column to each kind of figures, so that all of them fit into 80 characters."""
+    table = Table(caption=_NOTE)
+    table.add_column("all classes", no_wrap=True)
+    blocks = [metrics[kind] for kind in _ALL_KINDS]
+    for heading in _ALL_KINDS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row("F1", *(_cell(block["f1"]) for block in blocks), style="bold")
+    if "interval" in blocks[0]:
+        for index, name in enumerate(("  95 % from", "  to")):
+            table.add_row(name, *(_cell(block["interval"]["f1"][index]) for block in blocks))
+    for key, name in _FIGURES.items():
+        style = "bold" if key == "er" else None
+        table.add_row(name, *(_cell(block[key]) for block in blocks), style=style)
+    table.add_row("macro F1", *(_cell(block["macro"]["f1"]) for block in blocks))
+    if plain := metrics["plain"]:
+        cells = (_cell(plain[kind]["f1"]) if kind in plain else "" for kind in _ALL_KINDS)
+        table.add_row("F1 untuned", *cells)
+    return table
+
+
+def _of_psds(psds: Mapping[str, Any]) -> str:
+    ap = psds["segment_average_precision"]["mean"]
+    scores = [f"{name.upper()} {_cell(psds[name]['psds'])}" for name in ("psds1", "psds2")]
+    return ", ".join([*scores, f"average precision of segments {_cell(ap)}"])
 
 
 def results_console() -> Console:
@@ -55,5 +110,8 @@ def discard_standard_output() -> None:
 
 
 def _cells(scores: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    values = [scores[kind][name] for kind in _KINDS for name in ("f1", "er")]
-    return ["-" if value is None else f"{value:.3f}" for value in values]
+    return [_cell(scores[kind][name]) for kind in _KINDS for name in ("f1", "er")]
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,24 +14,26 @@ import torch
 
 from sed_cli.audio import LogMel
 from sed_cli.data.augment import Augmenter
-from sed_cli.data.sets import DataSet, load_data
+from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import CheckpointError, SedtfError
-from sed_cli.evaluation.evaluate import evaluate_split, write_evaluation
-from sed_cli.inference import Detector, load, read_config, save_detector
+from sed_cli.evaluation.evaluate import evaluate_split, tuned_postprocessing, write_evaluation
+from sed_cli.inference import Detector, PostProcessing, load, read_config, save_detector
 from sed_cli.inference.checkpoint import load_weights, make_model, read_classes, resolve_checkpoint
+from sed_cli.inference.postprocessing import save_postprocessing
 from sed_cli.models.recurrence import Feedback
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling import make_coins
-from sed_cli.schema import AnnotatedConfig, TrainConfig
+from sed_cli.schema import AnnotatedConfig, EvaluationConfig, TrainConfig
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
 from sed_cli.training.state import load_state, save_state, seed_everything
 
 log = logging.getLogger(__name__)
 
-# What may differ when a run is resumed: how long it goes on and where, never what is learnt.
+# What may differ when a run is resumed: how long it goes on and where, never what is learnt; and
+# evaluation.*, which acts after the last epoch.
 _MAY_CHANGE = {
     "output_dir", "resume", "device", "trainer.epochs", "trainer.patience", "trainer.threads",
     "data.cache_dir", "data.cache_limit_gb", "data.root",
@@ -50,10 +53,11 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
         set_threads(config.trainer.threads),
     ):
         device = choose_device(config.device)
-        seed_everything(config.seed)
         data = load_data(config.data, config.feature)
         if not data.splits["train"]:
             raise SedtfError("the training split holds no recording")
+        # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
+        seed_everything(config.seed)
         record.update(device=str(device), data_fingerprint=data.fingerprint)
         trainer = make_trainer(config, data, device)
         _log_sizes(config, data, trainer)
@@ -62,7 +66,7 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
         except KeyboardInterrupt:
             log.warning("interrupted; go on with: sedtf train resume=%s", run_dir)
             raise
-        return _evaluate_best(trainer, data, run_dir)
+        return _evaluate_best(config.evaluation, trainer, data, run_dir)
 
 
 def make_trainer(config: TrainConfig, data: DataSet, device: torch.device) -> Trainer:
@@ -190,22 +194,48 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return [
         f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if key not in _MAY_CHANGE and before.get(key) != now.get(key)
+        if key not in _MAY_CHANGE
+        and not key.startswith("evaluation.")
+        and before.get(key) != now.get(key)
     ]
 
 
-def _evaluate_best(trainer: Trainer, data: DataSet, run_dir: Path) -> float | None:
+def _evaluate_best(
+    evaluation: EvaluationConfig, trainer: Trainer, data: DataSet, run_dir: Path
+) -> float | None:
     """Score the best epoch on the test split, as ``sedtf eval`` does it: from the checkpoint."""
     progress = trainer.progress
     log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
+    detector = load(run_dir, trainer.detector.device)
+    validation = data.splits.get("validation")
+    _postprocess(evaluation, detector, validation or [], run_dir)
     if data.splits.get("test"):
-        detector = load(run_dir, trainer.detector.device)
-        evaluation = evaluate_split(detector, data, "test")
-        write_evaluation(evaluation, detector, data, run_dir)
-        print_metrics(evaluation.metrics, run_dir)
+        evaluated = evaluate_split(detector, data, "test", evaluation)
+        write_evaluation(evaluated, detector, data, run_dir)
+        print_metrics(evaluated.metrics, run_dir)
     else:
         log.warning("no test split: nothing to evaluate on")
-    return progress.best_score if data.splits.get("validation") else None
+    return progress.best_score if validation else None
+
+
+def _postprocess(
+    evaluation: EvaluationConfig,
+    detector: Detector,
+    validation: Sequence[Recording],
+    run_dir: Path,
+) -> None:
+    """Give the best epoch its thresholds and filters, before the test split is touched."""
+    if evaluation.tune and validation:
+        detector.postprocessing = tuned_postprocessing(detector, validation, evaluation)
+    else:
+        if evaluation.tune:
+            log.warning("no validation split: thresholds stay at 0.5")
+        detector.postprocessing = PostProcessing.plain(
+            len(detector.classes),
+            min_gap_s=evaluation.min_gap_s or 0.0,
+            min_duration_s=evaluation.min_duration_s or 0.0,
+        )
+    save_postprocessing(run_dir / "checkpoints" / "best", detector.postprocessing, detector.classes)
 
 
 def _log_sizes(config: TrainConfig, data: DataSet, trainer: Trainer) -> None:

@@ -124,6 +124,17 @@ def test_the_same_seed_repeats_exactly(
     assert not same_weights(trained_run, tmp_path / "other")
 
 
+def test_a_run_is_the_same_whether_its_features_were_cached_or_not(
+    sedtf: Sedtf, tmp_path: Path, recordings: Path
+) -> None:
+    own = ("feature.backend=torchlibrosa", f"data.cache_dir={tmp_path / 'cold'}")
+    for name in ("first", "second"):
+        code = sedtf("train", *on(recordings), *own, "trainer.max_updates=2", f"output_dir={name}")
+        assert code == 0
+
+    assert same_weights(tmp_path / "first", tmp_path / "second")
+
+
 @pytest.mark.parametrize(
     ("sampler", "feedback", "augment"),
     [("scheduled", "hard", "none"), ("linear", "sampled", "full")],

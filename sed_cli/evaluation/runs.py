@@ -1,0 +1,333 @@
+"""Run folders read back: what they were set to, how they ended, and what they scored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from omegaconf.errors import OmegaConfBaseException
+
+from sed_cli.errors import CheckpointError, UserError
+from sed_cli.evaluation.metrics import KINDS
+from sed_cli.inference import read_config, resolve_checkpoint
+from sed_cli.schema import build_train_config
+
+SEED, FOLD = "seed", "data.fold"
+_SHOWN = 8  # characters of a fingerprint
+MISSING = "-"  # shown for a key that a configuration does not have
+
+# Where and how fast a run was computed does not make it another configuration.
+_NO_SETTINGS = {
+    *("output_dir", "resume", "device", "threads", "checkpoint"),
+    *("trainer.threads", "data.cache_dir", "data.root"),
+}
+
+Row = NDArray[np.int64]
+"""Counts (4,): true positives, what is there, what was found, substitutions."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What ``metrics.json`` holds of one kind: counts of all classes together, and of each."""
+
+    overall: Row
+    per_class: dict[str, Row]
+
+    def __add__(self, other: Scores) -> Scores:
+        labels = [*self.per_class, *(x for x in other.per_class if x not in self.per_class)]
+        nothing = np.zeros(4, dtype=np.int64)
+        return Scores(
+            self.overall + other.overall,
+            {
+                label: self.per_class.get(label, nothing) + other.per_class.get(label, nothing)
+                for label in labels
+            },
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run folder.
+
+    Args:
+        folder: where it is.
+        name: how it is listed: relative to what the user named.
+        trouble: why it takes no part; ``None``: it completed and can be read.
+        settings: all keys and values that make it the experiment that it is, without its seed and
+            its fold; empty where they could not be read.
+        choices: the option that was chosen of each config group.
+        given: keys and groups that the command line named.
+        scores: by kind.
+        started: when, as ISO 8601 text.
+    """
+
+    folder: Path
+    name: str
+    trouble: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
+    seed: int = 0
+    fold: str | None = None
+    scores: dict[str, Scores] = field(default_factory=dict)
+    started: str = ""
+
+
+def find_runs(places: Sequence[str | Path]) -> list[Run]:
+    """Read all runs of ``train`` and ``eval`` that are, or lie below, the given folders.
+
+    Raises:
+        UserError: if a place is no folder, or there is no run in any of them.
+    """
+    folders: dict[Path, str] = {}
+    for place in map(Path, places):
+        if not place.expanduser().is_dir():
+            raise UserError(f"{place}: no such folder; expected run folders or a sweep")
+        for folder in _run_folders(place.expanduser()):
+            folders.setdefault(folder.resolve(), str(folder))
+    runs = [_read(Path(name), name) for name in folders.values()]
+    found = [run for run in runs if run is not None]
+    if not found:
+        raise UserError(
+            f"{', '.join(map(str, places))}: no run of sedtf train or eval is there or below; "
+            f"name run folders, or the folder of a sweep"
+        )
+    return found
+
+
+def _run_folders(place: Path) -> Iterator[Path]:
+    """Folders with a ``run.json``, or with Hydra's records of a run that never got so far."""
+    marks = {path.parent for path in place.rglob("run.json")}
+    marks |= {path.parent.parent for path in place.rglob(".hydra/config.yaml")}
+    yield from sorted(marks, key=_in_order)
+
+
+def _in_order(folder: Path) -> list[tuple[int, int, str]]:
+    """Sort ``10`` after ``9``: jobs of a sweep are numbered."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in folder.parts]
+
+
+def _read(folder: Path, name: str) -> Run | None:
+    """Read a run; ``None`` if it is one of another verb."""
+    try:
+        record = _record(folder)
+        if record["verb"] not in ("train", "eval"):
+            return None
+        settings, seed, fold = _settings(folder, record)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, CheckpointError) as error:
+        return Run(folder=folder, name=name, trouble=f"cannot be read ({_one_line(error)})")
+    run = Run(
+        folder=folder,
+        name=name,
+        settings=settings,
+        choices=_choices(folder, record),
+        given=_given(folder),
+        seed=seed,
+        fold=fold,
+        started=str(record.get("started", "")),
+    )
+    status = record["status"]
+    if status != "completed":
+        reason = f": {record['error']}" if record.get("error") else ""
+        return replace(run, trouble=f"{status}{reason}")
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        return replace(run, scores=_scores(metrics))
+    except FileNotFoundError:
+        return replace(run, trouble="no metrics.json: it had no test split")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return replace(run, trouble=f"metrics.json: no counts of every kind ({_one_line(error)})")
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    path = folder / "run.json"
+    if not path.is_file():  # it ended before its work began
+        job = _yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("job", {})
+        return {"verb": job.get("name", "train"), "status": "never started"}
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+# --------------------------------------------------------------------------------- settings
+
+
+def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], int, str | None]:
+    """All keys and values but seed and fold, and these two."""
+    values = _yaml(folder / ".hydra" / "config.yaml")
+    content = record.get("data_fingerprint")
+    if record["verb"] == "eval":
+        flat = _of_evaluation(values)
+        if not values.get("data"):  # its fingerprint is that of one split alone
+            content = _record(_trained_folder(folder)).get("data_fingerprint")
+    elif values:
+        flat = {**_flat(_with_defaults(values)), "split": "test"}
+    else:
+        flat = {**_flat(asdict(read_config(folder))), "split": "test"}
+    seed, fold = flat.pop(SEED, 0), flat.pop(FOLD, None)
+    settings = {key: value for key, value in flat.items() if key not in _NO_SETTINGS}
+    if flat.get("data.root") is not None:
+        # The same recordings in another folder are the same; others are not. Folds always differ.
+        known = str(content or flat["data.root"])[:_SHOWN]
+        settings["data.fingerprint"] = None if fold is not None else known
+    return settings, int(seed), None if fold is None else str(fold)
+
+
+def _trained_folder(evaluation: Path) -> Path:
+    """Run folder of the training whose checkpoint was evaluated."""
+    checkpoint = _yaml(evaluation / ".hydra" / "config.yaml")["checkpoint"]
+    return resolve_checkpoint(checkpoint).parent.parent
+
+
+def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """Fill in keys that came after the run, so that runs of different ages can be compared."""
+    try:
+        return asdict(build_train_config(values))
+    except (OmegaConfBaseException, KeyError, TypeError, ValueError):
+        return values  # keys that this version does not know
+
+
+def _of_evaluation(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the training with those of the evaluation laid over them."""
+    trained = asdict(read_config(values["checkpoint"]))
+    own = {key: value for key, value in values.get("evaluation", {}).items() if value is not None}
+    trained["evaluation"] |= own
+    if values.get("data"):
+        trained["data"] = values["data"]
+    return {**_flat(trained), "split": values["split"]}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
+    """Options of config groups; of an evaluation, those of its training too."""
+    trained = {}
+    if record["verb"] == "eval":
+        trained = _choices(_trained_folder(folder), {"verb": "train"})
+    runtime = _yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("runtime", {})
+    return trained | {
+        group: str(option)
+        for group, option in runtime.get("choices", {}).items()
+        if option is not None and not group.startswith(("schema/", "hydra/"))
+    }
+
+
+def _given(folder: Path) -> frozenset[str]:
+    overrides = _yaml(folder / ".hydra" / "overrides.yaml")
+    words = overrides if isinstance(overrides, list) else []
+    return frozenset(str(word).split("=")[0].lstrip("+~") for word in words)
+
+
+def _yaml(path: Path) -> Any:
+    """What a YAML file of Hydra's holds; nothing where it is missing or cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError):
+        return {}
+
+
+# ----------------------------------------------------------------------------------- scores
+
+
+def _scores(metrics: Mapping[str, Any]) -> dict[str, Scores]:
+    return {
+        kind: Scores(
+            _row(metrics[kind]["counts"]),
+            {label: _row(of[kind]["counts"]) for label, of in metrics["per_class"].items()},
+        )
+        for kind in KINDS
+    }
+
+
+def _row(counts: Mapping[str, int]) -> Row:
+    return np.array([counts[key] for key in ("tp", "n_ref", "n_sys", "subs")], dtype=np.int64)
+
+
+# --------------------------------------------------------------------- what tells them apart
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Runs that differ in seed and fold alone."""
+
+    settings: dict[str, Any]
+    runs: tuple[Run, ...]
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """Options of config groups that all of its runs were started with."""
+        first = self.runs[0].choices
+        return {
+            group: option
+            for group, option in first.items()
+            if all(run.choices.get(group) == option for run in self.runs)
+        }
+
+
+def group_runs(runs: Iterable[Run]) -> list[Configuration]:
+    """Put the runs of each configuration together, in the order in which they were found."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        key = json.dumps(run.settings, sort_keys=True, default=str)
+        groups.setdefault(key, []).append(run)
+    return [Configuration(group[0].settings, tuple(group)) for group in groups.values()]
+
+
+def differing(configurations: Sequence[Configuration]) -> list[str]:
+    """All keys in which configurations differ."""
+    keys = dict.fromkeys(key for each in configurations for key in each.settings)
+    return [key for key in keys if len({_text(c.settings, key) for c in configurations}) > 1]
+
+
+def columns(configurations: Sequence[Configuration]) -> dict[str, list[str]]:
+    """What tells configurations apart, in few words: values by key or config group.
+
+    The choice of a group's option, such as ``sampler=free_running``, stands for the keys that
+    come with it; not for those that the command line gave as well.
+    """
+    given = {name for each in configurations for run in each.runs for name in run.given}
+    groups = dict.fromkeys(group for each in configurations for group in each.choices)
+    chosen: dict[str, list[str]] = {}
+    for group in sorted(groups, key=lambda name: name != "experiment"):  # it chooses others
+        options = [each.choices.get(group, MISSING) for each in configurations]
+        is_new = group in given or not any(_decides(chosen[g], options) for g in chosen)
+        if len(set(options)) > 1 and is_new:
+            chosen[group] = options
+    shown = dict(chosen)
+    for key in differing(configurations):
+        values = [_text(each.settings, key) for each in configurations]
+        stands_for_it = any(
+            (group == "experiment" or key.startswith(f"{group}.") or key == group)
+            and _decides(options, values)
+            for group, options in chosen.items()
+        )
+        if key in given or not stands_for_it:
+            shown[key] = values
+    return shown
+
+
+def _decides(options: Sequence[str], values: Sequence[str]) -> bool:
+    """Whether who knows the option knows the value."""
+    return len(set(zip(options, values, strict=True))) == len(set(options))
+
+
+def _text(settings: Mapping[str, Any], key: str) -> str:
+    value = settings.get(key, MISSING)
+    return "null" if value is None else str(value)

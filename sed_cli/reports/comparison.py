@@ -1,0 +1,242 @@
+"""The table of ``sedtf compare``: on the terminal, and as CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from sed_cli.reports.files import replacing
+from sed_cli.reports.tables import results_console
+
+_KINDS = {
+    "frame": "frame",
+    "segment": "segment",
+    "segment_100ms": "segment 100 ms",
+    "event": "event",
+    "event_onset": "event onset",
+}
+_SHOWN_LEFT_OUT = 10
+
+Comparison = Mapping[str, Any]
+"""What ``comparison.json`` holds."""
+
+
+# ---------------------------------------------------------------------------- the terminal
+
+
+def print_comparison(comparison: Comparison, run_dir: Path) -> None:
+    """Print a row a configuration, then what was left out and why, then what to bear in mind."""
+    console = results_console()
+    table = _fitting_table(comparison, console)
+    if table is not None:
+        console.print(table)
+    else:
+        _print_numbered(comparison, console)
+    left_out = comparison["left_out"]
+    if left_out:
+        _say(console, f"{len(left_out)} of {comparison['n_runs']} runs left out:")
+        for run in left_out[:_SHOWN_LEFT_OUT]:
+            _say(console, f"  {run['folder']}: {run['reason']}")
+        if len(left_out) > _SHOWN_LEFT_OUT:
+            more = len(left_out) - _SHOWN_LEFT_OUT
+            _say(console, f"  and {more} more, listed in comparison.json")
+    for note in comparison["notes"]:
+        _say(console, f"note: {note}")
+    _say(console, f"run folder: {run_dir}")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)
+
+
+def _print_numbered(comparison: Comparison, console: Console) -> None:
+    """Number the rows and tell beneath what they are: too much differs for a column each."""
+    rows = [
+        {**row, "columns": {"row": str(number)}}
+        for number, row in enumerate(comparison["rows"], start=1)
+    ]
+    numbered = {**comparison, "columns": ["row"], "rows": rows}
+    names = {row["name"]: number for number, row in enumerate(comparison["rows"], start=1)}
+    if comparison["baseline"] is not None:
+        numbered["baseline"] = f"row {names[comparison['baseline']]}"
+    console.print(_fitting_table(numbered, console) or _table(numbered, []))
+    for name, number in names.items():
+        _say(console, f"{number}: {name}")
+
+
+def _fitting_table(comparison: Comparison, console: Console) -> Table | None:
+    """Show as many figures as the width allows, F1 of the kind that was asked for at least."""
+    metric, unbounded = comparison["metric"], console.options.update_width(10_000)
+    others = [(kind, "f1") for kind in ("frame", "segment", "event") if kind != metric]
+    shown = [(metric, "f1"), (metric, "er"), *others]
+    for n_shown in range(len(shown), 0, -1):
+        table = _table(comparison, shown[:n_shown])
+        if Measurement.get(console, unbounded, table).maximum <= console.width:
+            return table
+    return None
+
+
+def _table(comparison: Comparison, shown: Sequence[tuple[str, str]]) -> Table:
+    metric, has_base = comparison["metric"], comparison["baseline"] is not None
+    table = Table(caption=_caption(comparison), caption_justify="left")
+    for name in comparison["columns"] or ["configuration"]:
+        table.add_column(name.replace(".", "\n"), no_wrap=True)
+    table.add_column("seeds", justify="right", no_wrap=True)
+    for kind, figure in shown:
+        table.add_column(f"{_KINDS[kind]}\n{figure.upper()}", justify="right", no_wrap=True)
+    if has_base:
+        table.add_column("F1 against\nbaseline", justify="right", no_wrap=True)
+        table.add_column("p", justify="right", no_wrap=True)
+    for row in comparison["rows"]:
+        cells = [*row["columns"].values()] or [row["name"]]
+        cells.append(str(len(row["seeds"])))
+        cells += [_spread(row["scores"][kind][figure]) for kind, figure in shown]
+        cells += _against(row, metric) if has_base else []
+        table.add_row(*cells, style="bold" if row["is_baseline"] else None)
+    return table
+
+
+def _caption(comparison: Comparison) -> str:
+    said = ["mean ± half of the 95 % t interval over seeds"]
+    if comparison["folds"]:
+        said.append(f"counts summed over {len(comparison['folds'])} folds")
+    if comparison["baseline"]:
+        said.append(f"baseline: {comparison['baseline']}; p of a paired t test, uncorrected")
+    return "; ".join(said)
+
+
+def _against(row: Mapping[str, Any], metric: str) -> list[str]:
+    if row["differences"] is None:
+        return ["baseline", ""]
+    difference = row["differences"][metric]["f1"]
+    p = difference["p"]
+    return [_spread(difference, signed=True), "-" if p is None else _p_text(p)]
+
+
+def _p_text(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _spread(summary: Mapping[str, Any], *, signed: bool = False) -> str:
+    mean, low = summary["mean"], summary["low"]
+    if mean is None:
+        return "-"
+    text = f"{mean:+.3f}" if signed else f"{mean:.3f}"
+    return text if low is None else f"{text} ± {mean - low:.3f}"
+
+
+# -------------------------------------------------------------------------------- in files
+
+
+def write_tables(comparison: Comparison, folder: Path) -> None:
+    """Write ``comparison.{csv,md,tex}`` with all kinds, and ``seeds.csv`` with a row a seed."""
+    _write_csv(folder / "comparison.csv", _csv_rows(comparison))
+    _write_csv(folder / "seeds.csv", _seed_rows(comparison))
+    header, *rows = _text_rows(comparison)
+    for name, text in (
+        ("comparison.md", _markdown(header, rows)),
+        ("comparison.tex", _latex(header, rows, len(comparison["columns"]) or 1)),
+    ):
+        with replacing(folder / name) as path:
+            path.write_text(text, encoding="utf-8")
+
+
+def _write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+
+def _csv_rows(comparison: Comparison) -> Iterable[list[Any]]:
+    """Give every figure of every kind in full precision."""
+    names = [(kind, name) for kind in _KINDS for name in comparison["rows"][0]["scores"][kind]]
+    parts: dict[str, tuple[str, ...]] = {"scores": ("mean", "low", "high")}
+    if comparison["baseline"] is not None:
+        parts["differences"] = ("mean", "low", "high", "p")
+    header = ["configuration", *comparison["columns"], "n_seeds", "n_runs"]
+    for part, keys in parts.items():
+        prefix = "" if part == "scores" else "difference_"
+        header += [f"{kind}_{name}_{prefix}{key}" for kind, name in names for key in keys]
+    yield header
+    for row in comparison["rows"]:
+        cells = [row["name"], *row["columns"].values(), len(row["seeds"]), len(row["runs"])]
+        for part, keys in parts.items():
+            of_part = row[part]
+            cells += [
+                of_part[kind][name][key] if of_part else None
+                for kind, name in names
+                for key in keys
+            ]
+        yield cells
+
+
+def _seed_rows(comparison: Comparison) -> Iterable[list[Any]]:
+    names = [(kind, name) for kind in _KINDS for name in ("f1", "er", "macro_f1")]
+    yield [
+        "configuration", *comparison["columns"], "seed", *(f"{kind}_{name}" for kind, name in names)
+    ]  # fmt: skip
+    for row in comparison["rows"]:
+        for seed in row["seeds"]:
+            values = [row["scores"][kind][name]["by_seed"][seed] for kind, name in names]
+            yield [row["name"], *row["columns"].values(), seed, *values]
+
+
+def _text_rows(comparison: Comparison) -> list[list[str]]:
+    """Give the table for a paper: F1 and ER of frames, segments and events, and the difference."""
+    metric, has_base = comparison["metric"], comparison["baseline"] is not None
+    kinds = [kind for kind in ("frame", "segment", "event") if kind != metric]
+    header = [*(comparison["columns"] or ["configuration"]), "seeds"]
+    header += [f"{_KINDS[kind]} {name}" for kind in (metric, *kinds) for name in ("F1", "ER")]
+    if has_base:
+        header += [f"{_KINDS[metric]} F1 against baseline", "p"]
+    rows = [header]
+    for row in comparison["rows"]:
+        cells = [*(row["columns"].values() or [row["name"]]), str(len(row["seeds"]))]
+        for kind in (metric, *kinds):
+            cells += [_spread(row["scores"][kind][name]) for name in ("f1", "er")]
+        rows.append(cells + (_against(row, metric) if has_base else []))
+    return rows
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+    return line(header) + line("---" for _ in header) + "".join(line(row) for row in rows)
+
+
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "<": "$<$",
+        ">": "$>$",
+    }
+)
+
+
+def _latex(header: Sequence[str], rows: Sequence[Sequence[str]], n_names: int) -> str:
+    """Write a tabular for the package booktabs; pandas would need jinja2 for it."""
+
+    def line(cells: Iterable[str]) -> str:
+        return " & ".join(cell.translate(_LATEX) for cell in cells) + r" \\"
+
+    columns = "l" * n_names + "r" * (len(header) - n_names)
+    body = [line(row) for row in rows]
+    return "\n".join(
+        [
+            "% \\usepackage{booktabs}",
+            f"\\begin{{tabular}}{{{columns}}}",
+            *("\\toprule", line(header), "\\midrule", *body, "\\bottomrule"),
+            "\\end{tabular}",
+            "",
+        ]
+    )
