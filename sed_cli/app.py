@@ -33,7 +33,8 @@ Config groups:
 - `model`: crnn, crnn_paper, crnn_baseline
 - `sampler`: scheduled, tutorial, teacher_forcing, free_running, linear, exponential,
   inverse_sigmoid
-- `data`: soundscapes, annotated
+- `data`: soundscapes, annotated, tut2016_home, tut2016_residential, tut2017, tut_synthetic_2016,
+  urban_sed, desed_strong, maestro_real
 - `augment`: none, specaugment, mixup, acoustic, full
 - `trainer`: default, smoke, paper
 - `experiment`: tutorial, paper, baseline, smoke, birdsong
@@ -51,7 +52,7 @@ Examples:
 
 Config groups:
 
-- `data`: soundscapes, annotated (without it, the data of the training run)
+- `data`: soundscapes, annotated, ... (without it, the data of the training run)
 """
 
 EXPORT = """Export a checkpoint as ONNX graphs, checked against PyTorch, with a model card.
