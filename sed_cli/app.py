@@ -52,7 +52,8 @@ Examples:
 
 Config groups:
 
-- `data`: soundscapes, annotated, ... (without it, the data of the training run)
+- `data`: soundscapes, annotated, tut2016_home, tut2016_residential, tut2017, tut_synthetic_2016,
+  urban_sed, desed_strong, maestro_real (without it, the data of the training run)
 """
 
 EXPORT = """Export a checkpoint as ONNX graphs, checked against PyTorch, with a model card.
