@@ -101,7 +101,8 @@ Examples:
 
 Config groups:
 
-- `data`: soundscapes, annotated
+- `data`: soundscapes, annotated, tut2016_home, tut2016_residential, tut2017, tut_synthetic_2016,
+  urban_sed, desed_strong, maestro_real
 """
 
 
