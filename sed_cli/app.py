@@ -33,7 +33,8 @@ Config groups:
 - `model`: crnn, crnn_paper, crnn_baseline
 - `sampler`: scheduled, tutorial, teacher_forcing, free_running, linear, exponential,
   inverse_sigmoid
-- `data`: soundscapes, annotated
+- `data`: soundscapes, annotated, tut2016_home, tut2016_residential, tut2017, tut_synthetic_2016,
+  urban_sed, desed_strong, maestro_real
 - `augment`: none, specaugment, mixup, acoustic, full
 - `trainer`: default, smoke, paper
 - `evaluation`: default (`evaluation.metric=event` tunes thresholds for events,
@@ -57,7 +58,8 @@ Examples:
 
 Config groups:
 
-- `data`: soundscapes, annotated (without it, the data of the training run)
+- `data`: soundscapes, annotated, tut2016_home, tut2016_residential, tut2017, tut_synthetic_2016,
+  urban_sed, desed_strong, maestro_real (without it, the data of the training run)
 - `evaluation`: default
 """
 
@@ -106,7 +108,8 @@ Examples:
 
 Config groups:
 
-- `data`: soundscapes, annotated
+- `data`: soundscapes, annotated, tut2016_home, tut2016_residential, tut2017, tut_synthetic_2016,
+  urban_sed, desed_strong, maestro_real
 """
 
 

@@ -155,27 +155,43 @@ class SplitConfig:
 
 
 @dataclass
-class AnnotatedConfig(DataConfig):
+class RecordedConfig(DataConfig):
+    """What sets of recordings on disk share."""
+
+    root: str = MISSING
+    classes: list[str] | None = None
+    fold: int | None = None
+    split_seed: int = 0
+    soft_threshold: float = 0.5
+    strict: bool = True
+    leak_check: str = "all"
+
+
+@dataclass
+class AnnotatedConfig(RecordedConfig):
     """Real recordings with annotations."""
 
     kind: str = "annotated"
-    root: str = MISSING
     train: SplitConfig | None = field(default_factory=lambda: SplitConfig("train.tsv"))
     validation: SplitConfig | None = field(default_factory=lambda: SplitConfig("validation.tsv"))
     test: SplitConfig | None = field(default_factory=lambda: SplitConfig("test.tsv"))
     annotations: str | None = None
     audio: str = "."
     split: list[float] = field(default_factory=lambda: [0.7, 0.15, 0.15])
-    split_seed: int = 0
     group: str | None = None
     folds: int | None = None
-    fold: int | None = None
     whole_clips: bool = False
-    classes: list[str] | None = None
     columns: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(COLUMNS))
     event_duration_s: float | None = None
-    soft_threshold: float = 0.5
-    strict: bool = True
+
+
+@dataclass
+class PublishedConfig(RecordedConfig):
+    """A published set as it unzips, with its splits and folds."""
+
+    kind: str = "published"
+    name: str = MISSING
+    validation_share: float = 0.2
 
 
 @dataclass
@@ -355,6 +371,7 @@ SAMPLERS: dict[str, type[SamplerConfig]] = {
 DATA_SETS: dict[str, type[DataConfig]] = {
     "soundscapes": SoundscapesConfig,
     "annotated": AnnotatedConfig,
+    "published": PublishedConfig,
 }
 ROOTS: dict[str, type] = {
     "train": TrainConfig,
@@ -381,6 +398,17 @@ SPLITS = ("train", "validation", "test")
 EVENT_FORMATS = ("desed", "audacity", "raven", "jams", "rttm", "csv", "tut", "jsonl")
 PCM_DTYPES = ("s16", "s32", "f32")
 METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
+
+PUBLISHED = {
+    "tut2016_home": 4,
+    "tut2016_residential": 4,
+    "tut2017": 4,
+    "tut_synthetic_2016": 0,
+    "urban_sed": 0,
+    "desed_strong": 0,
+    "maestro_real": 5,
+}
+"""Published sets, and how many folds each was published with."""
 
 # ----------------------------------------------------------------- from plain mappings
 
@@ -552,14 +580,33 @@ def check_data(data: DataConfig) -> list[str]:
         faults.at_least("data.", data, 8000, "sample_rate")
         faults.ranges("data.", data, "snr_db", "gap_s", "noise_slope")
         faults.shares("data.", data, "syntax_strength", "empty_fraction")
-    if isinstance(data, AnnotatedConfig):
+    if isinstance(data, RecordedConfig):
         faults.require(data.root != MISSING, "data.root is not set: name the folder of the set")
         faults.require(
             data.classes is None or (len(data.classes) == len(set(data.classes)) > 0),
             f"data.classes={data.classes}: expected distinct labels, or null",
         )
+        faults.require(
+            0 <= data.soft_threshold < 1,
+            f"data.soft_threshold={data.soft_threshold}: expected at least 0 and less than 1",
+        )
+        faults.at_least("data.", data, 0, "split_seed")
+        faults.one_of("data.", data, "leak_check", ("all", "copies", "none"))
+    if isinstance(data, AnnotatedConfig):
         faults += _check_annotations(data)
         faults += _check_division(data)
+    if isinstance(data, PublishedConfig):
+        faults.one_of("data.", data, "name", PUBLISHED)
+        folds = PUBLISHED.get(data.name, 0)
+        faults.require(
+            data.fold is None or 1 <= data.fold <= folds,
+            f"data.fold={data.fold}: {data.name} has {f'folds 1 to {folds}' if folds else 'none'}; "
+            f"expected one of them, or null",
+        )
+        faults.require(
+            0 <= data.validation_share < 1,
+            f"data.validation_share={data.validation_share}: expected at least 0 and less than 1",
+        )
     return faults
 
 
@@ -576,7 +623,6 @@ def _check_division(data: AnnotatedConfig) -> list[str]:
         f"[0.7,0.15,0.15], in all at most 1",
     )
     faults.at_least("data.", data, 2, "folds")
-    faults.at_least("data.", data, 0, "split_seed")
     faults.require(
         (data.folds is None) == (data.fold is None),
         f"data.folds={data.folds} and data.fold={data.fold}: set both, such as data.folds=5 "
@@ -614,10 +660,6 @@ def _check_annotations(data: AnnotatedConfig) -> list[str]:
         f"name of its column in the tables, such as data.columns.event_label=species",
     )
     faults.above_zero("data.", data, "event_duration_s")
-    faults.require(
-        0 <= data.soft_threshold < 1,
-        f"data.soft_threshold={data.soft_threshold}: expected at least 0 and less than 1",
-    )
     return faults
 
 

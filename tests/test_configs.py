@@ -38,7 +38,8 @@ SMALL_SOUNDSCAPES = (
 def test_every_option_composes_and_is_typed(
     group: str, option: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    extra = ["data.root=somewhere"] if option == "annotated" else []
+    is_read = group == "data" and option != "soundscapes"
+    extra = ["data.root=somewhere"] if is_read else []
     assert sedtf("train", f"{group}={option}", *extra, cfg="job") == 0
     shown = yaml.safe_load(capfd.readouterr().out)
     assert build_train_config(shown).task == "sed"
@@ -98,6 +99,7 @@ def test_group_schemas_and_yaml_name_the_same_keys() -> None:
         ("evaluation", "default", schema.EvaluationConfig),
         ("data", "soundscapes", schema.SoundscapesConfig),
         ("data", "annotated", schema.AnnotatedConfig),
+        *(("data", name, schema.PublishedConfig) for name in schema.PUBLISHED),
         ("sampler", "scheduled", schema.ScheduledConfig),
         ("sampler", "linear", schema.LinearConfig),
     ]:

@@ -6,7 +6,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,19 @@ from sed_cli.data.annotations import Event, Fault, check_faults
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.discovery import discover
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
+from sed_cli.data.published import list_published
 from sed_cli.data.soundscapes import SoundscapeSettings, write_soundscapes
 from sed_cli.data.splits import by_lists, divide, fold_of
 from sed_cli.errors import DataError, UserError
-from sed_cli.schema import SPLITS, AnnotatedConfig, DataConfig, SoundscapesConfig, SplitConfig
+from sed_cli.schema import (
+    SPLITS,
+    AnnotatedConfig,
+    DataConfig,
+    PublishedConfig,
+    RecordedConfig,
+    SoundscapesConfig,
+    SplitConfig,
+)
 
 log = logging.getLogger(__name__)
 
@@ -126,9 +135,9 @@ def survey(
         DataError: where there is nothing to tell: no such folder, or no split that can be read.
     """
     described = _generate(data) if isinstance(data, SoundscapesConfig) else data
-    assert isinstance(described, AnnotatedConfig)
+    assert isinstance(described, RecordedConfig)
     alone = classes is None and described.classes is None and "train" not in splits
-    listing = _list_annotated(described, [*splits, "train"] if alone else splits)
+    listing = _list(described, [*splits, "train"] if alone else splits)
     chosen = classes or described.classes or listing.classes
     labels = tuple(chosen or _labels_to_learn(listing))
     wanted = {name: listed for name, listed in listing.splits.items() if name in splits}
@@ -175,10 +184,19 @@ def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
     )
 
 
-def _list_annotated(data: AnnotatedConfig, splits: Sequence[str]) -> Listing:
+def _list(data: RecordedConfig, splits: Sequence[str]) -> Listing:
     folder = Path(data.root).expanduser()
     if not folder.is_dir():
         raise DataError(f"data.root={data.root}: no such folder")
+    if isinstance(data, PublishedConfig):
+        listing = list_published(data, folder)
+        wanted = {name: listing.splits[name] for name in splits if name in listing.splits}
+        return replace(listing, splits=wanted)
+    assert isinstance(data, AnnotatedConfig)
+    return _list_annotated(data, folder, splits)
+
+
+def _list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -> Listing:
     data = discover(data, folder)
     reading = Reading(
         columns=data.columns,

@@ -31,6 +31,7 @@ class Recording:
     log_mel: NDArray[np.float32] | StoredArray  # (T, M)
     activities: NDArray[np.uint8] | Activities  # (T, C)
     events: tuple[Event, ...]
+    content: str = ""  # hash of its file; empty where it came from none
 
     @property
     def n_frames(self) -> int:
@@ -113,6 +114,7 @@ def load_data(
                 log_mel=log_mel,
                 activities=Activities(entry.events, catalogue.classes, len(log_mel), feature.hop_s),
                 events=entry.events,
+                content=key,
             )
         )
         content.update(repr((split, entry.name, key, entry.events)).encode())

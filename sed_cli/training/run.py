@@ -14,6 +14,7 @@ import torch
 
 from sed_cli.audio import LogMel
 from sed_cli.data.augment import Augmenter
+from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import CheckpointError, SedtfError
 from sed_cli.evaluation.evaluate import evaluate_split, tuned_postprocessing, write_evaluation
@@ -25,7 +26,7 @@ from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling import make_coins
-from sed_cli.schema import AnnotatedConfig, EvaluationConfig, TrainConfig
+from sed_cli.schema import EvaluationConfig, RecordedConfig, TrainConfig
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
 from sed_cli.training.state import load_state, save_state, seed_everything
@@ -56,6 +57,8 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
         data = load_data(config.data, config.feature)
         if not data.splits["train"]:
             raise SedtfError("the training split holds no recording")
+        if isinstance(config.data, RecordedConfig):
+            check_leaks(data.splits, config.feature, config.data.leak_check)
         # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
         seed_everything(config.seed)
         record.update(device=str(device), data_fingerprint=data.fingerprint)
@@ -140,13 +143,13 @@ def _fit(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) ->
 
 def _with_absolute_root(config: TrainConfig) -> TrainConfig:
     """Note the folder of the recordings so that it is found from any working folder."""
-    if not isinstance(config.data, AnnotatedConfig):
+    if not isinstance(config.data, RecordedConfig):
         return config
     root = Path(config.data.root).expanduser()
     if config.resume and not root.is_dir():
         last = Path(config.resume) / "checkpoints" / "last"
         earlier = read_config(last).data if last.is_dir() else config.data
-        root = Path(earlier.root) if isinstance(earlier, AnnotatedConfig) else root
+        root = Path(earlier.root) if isinstance(earlier, RecordedConfig) else root
     return replace(config, data=replace(config.data, root=str(root.absolute())))
 
 

@@ -24,7 +24,7 @@ CAT = [Event(0.2, 0.4, "cat")]
 def write_audio(*paths: Path, rate: int = 8000) -> None:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(len(path.name)).normal(0, 0.1, rate // 2)
+        noise = np.random.default_rng(list(path.name.encode())).normal(0, 0.1, rate // 2)
         soundfile.write(path, noise, rate)
 
 

@@ -18,7 +18,13 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from sed_cli.data.annotations.events import Annotations, Event
-from sed_cli.data.annotations.rows import ReadOptions, RowCollector, join_touching, times_of
+from sed_cli.data.annotations.rows import (
+    SOFT_MAX,
+    ReadOptions,
+    RowCollector,
+    join_touching,
+    times_of,
+)
 from sed_cli.data.annotations.text import Text, decimal_comma, is_number, split_lines
 from sed_cli.data.endings import AUDIO_ENDINGS
 from sed_cli.errors import DataError
@@ -142,7 +148,7 @@ def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
             filename = 0 if onset else None
             if delimiter is None:
                 return Layout(None, label + 1, filename, onset, onset + 1, label)
-            has_soft_label = n_fields == label + 2 and times[-1] and float(fields[-1]) <= 1
+            has_soft_label = n_fields == label + 2 and times[-1] and float(fields[-1]) <= SOFT_MAX
             soft_label = label + 1 if has_soft_label else None
             return Layout(delimiter, n_fields, filename, onset, onset + 1, label, soft_label)
     if delimiter is None:

@@ -10,6 +10,7 @@ from sed_cli.data.annotations.events import Annotations, Event, Fault, Row
 from sed_cli.data.annotations.text import Text
 
 _DROPPED = "the row is dropped"
+SOFT_MAX = 1 + 1e-6  # MAESTRO has sums of weights that pass 1 by rounding
 _TOUCHING_S = 1e-6  # soft segments nearer than this follow one another
 END_DIGITS = 9  # of a sum of onset and duration: what is finer is floating point's
 
@@ -109,9 +110,9 @@ class RowCollector:
             value = self.seconds(soft_label)
         except ValueError:
             value = math.nan
-        if value > self._options.soft_threshold and value <= 1:
+        if value > self._options.soft_threshold and value <= SOFT_MAX:
             return True
-        if not 0 <= value <= 1:
+        if not 0 <= value <= SOFT_MAX:
             self.fault(line, f"soft label {soft_label!r}: expected a number from 0 to 1")
         elif filename not in self._seen:
             self._seen[filename] = set()

@@ -1,0 +1,41 @@
+"""Published data sets as they unzip: their folders, splits and folds.
+
+A module a publisher; each says which documents its layout is taken from. ``data.root`` may be the
+folder that a set's archives were unpacked in, or the one that they unpack to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from sed_cli.data.listing import Listing, Reading
+from sed_cli.data.published.desed import list_desed
+from sed_cli.data.published.maestro import list_maestro
+from sed_cli.data.published.synthetic import list_tut_synthetic, list_urban_sed
+from sed_cli.data.published.tut import list_tut
+from sed_cli.schema import PublishedConfig
+
+_SETS: dict[str, Callable[[PublishedConfig, Path, Reading], Listing]] = {
+    "tut2016_home": partial(list_tut, scene="home"),
+    "tut2016_residential": partial(list_tut, scene="residential_area"),
+    "tut2017": partial(list_tut, scene="street"),
+    "tut_synthetic_2016": list_tut_synthetic,
+    "urban_sed": list_urban_sed,
+    "desed_strong": list_desed,
+    "maestro_real": list_maestro,
+}
+
+
+def list_published(data: PublishedConfig, folder: Path) -> Listing:
+    """List the recordings of a published set by split.
+
+    Args:
+        data: the set.
+        folder: ``data.root``.
+
+    Raises:
+        DataError: if the folder does not hold the set; it says what was looked for.
+    """
+    return _SETS[data.name](data, folder, Reading(soft_threshold=data.soft_threshold))

@@ -1,0 +1,123 @@
+"""DESED, the parts with strong labels.
+
+Layout: README of github.com/turpaultn/DESED, and ``confs/*.yaml`` of the baselines for DCASE 2021
+to 2024 (github.com/DCASE-REPO/DESED_task). Parts come from several archives and may lie together
+or apart, as ``dataset/`` and ``dataset/dcase_synth/``; any folder with ``metadata`` and ``audio``
+is one::
+
+    metadata/train/synthetic21_train/soundscapes.tsv   audio/train/synthetic21_train/soundscapes/
+    metadata/train/audioset_strong.tsv                 audio/train/strong_label_real/
+    metadata/validation/synthetic21_validation/...     audio/validation/synthetic21_validation/...
+    metadata/validation/validation.tsv                 audio/validation/validation/
+    metadata/eval/public.tsv                           audio/eval/public/
+
+Folders ending in ``_16k``, which the baselines make, serve where the original ones are missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from sed_cli.data.annotations import Fault
+from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
+from sed_cli.data.published.parts import folders, labels_of, log, with_validation
+from sed_cli.errors import DataError
+from sed_cli.schema import PublishedConfig
+
+_WITHOUT_TIMES = ("weak", "unlabel", "duration")
+_DCASE2018 = ("eval_dcase2018", "test_dcase2018")  # parts of validation.tsv
+
+
+def list_desed(data: PublishedConfig, root: Path, reading: Reading) -> Listing:
+    """List DESED: trained on all strong training labels, tested on the public evaluation part.
+
+    Where that part is missing the real validation part is tested on, as the baselines do, and the
+    synthetic validation part, or a share of training, is validated on.
+    """
+    tables = _tables(root)
+    faults: list[Fault] = []
+
+    def listed(kind: str) -> list[Listed]:
+        found: list[Listed] = []
+        for table, audio in tables.get(kind, []):
+            of_table, more = list_recordings(table, audio, reading)
+            prefix = audio.relative_to(root).as_posix()
+            found += [replace(one, name=f"{prefix}/{_base(one.name)}") for one in of_table]
+            faults.extend(more)
+        return found
+
+    train, validation, test = listed("train"), listed("validation"), listed("test")
+    if not train or not (validation or test):
+        raise DataError(
+            f"data.root={root}: holds no desed_strong: expected strong labels to train on and real "
+            f"ones to test on, such as metadata/train/synthetic21_train/soundscapes.tsv and "
+            f"metadata/validation/validation.tsv with audio/ beside metadata/ (docs/data_sets.md)"
+        )
+    if not test:
+        test, validation = validation, listed("synthetic_validation")
+    train = _without(train, [*validation, *test])
+    classes = labels_of(train, validation, test)
+    if not validation:
+        splits = with_validation(data, train, test)
+    else:
+        splits = {"train": train, "validation": validation, "test": test}
+    return Listing(splits=splits, faults=tuple(faults), classes=classes)
+
+
+def _tables(root: Path) -> dict[str, list[tuple[Path, Path]]]:
+    """Tables of strong labels with their folders of recordings, by what they are for."""
+    found: dict[str, list[tuple[Path, Path]]] = {}
+    for base in folders(root):
+        metadata = base / "metadata"
+        if not metadata.is_dir() or not (base / "audio").is_dir():
+            continue
+        for table in sorted(metadata.rglob("*.tsv")):
+            kind = _kind(table.relative_to(metadata))
+            audio = None if kind is None else _audio(table, base)
+            if kind is not None and audio is not None:
+                found.setdefault(kind, []).append((table, audio))
+    return found
+
+
+def _kind(table: Path) -> str | None:
+    """What a table is for, by its path below ``metadata``."""
+    stem = table.stem.lower()
+    if stem in _DCASE2018 or any(word in stem for word in _WITHOUT_TIMES):
+        return None
+    if table.parts[0] == "train":
+        return "train"
+    if table.parts[0] == "validation":
+        return "validation" if stem == "validation" else "synthetic_validation"
+    return "test" if table.parts[0] == "eval" and stem == "public" else None
+
+
+def _audio(table: Path, base: Path) -> Path | None:
+    """The folder of a table's recordings; ``None`` where these were not downloaded."""
+    below = table.relative_to(base / "metadata").with_suffix("")
+    if table.stem == "audioset_strong":
+        below = below.with_name("strong_label_real")
+    # An archive of the synthetic part spells its folder of tables so.
+    below = Path(below.as_posix().replace("synhtetic", "synthetic"))
+    for name in (below, below.with_name(f"{below.name}_16k"), below.parent):
+        audio = base / "audio" / name
+        has_files = audio.is_dir() and any(path.is_file() for path in audio.iterdir())
+        if has_files:
+            return audio
+    log.warning("%s: passed over, no recordings in %s", table, base / "audio" / below)
+    return None
+
+
+def _base(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
+
+
+def _without(train: list[Listed], others: list[Listed]) -> list[Listed]:
+    """Leave out what is validated or tested on as well: 35 clips of AudioSet's strong labels."""
+    known = {_base(one.name) for one in others}
+    kept = [
+        one for one in train if "strong_label_real" not in one.name or _base(one.name) not in known
+    ]
+    if n_left_out := len(train) - len(kept):
+        log.info("%d training clips left out: validated or tested on as well", n_left_out)
+    return kept

@@ -1,0 +1,130 @@
+"""What the published sets share: finding their folders, matching files, lists of names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sed_cli.data.annotations import Fault
+from sed_cli.data.listing import AudioFolder, Listed, Reading, stem_of
+from sed_cli.data.splits import hold_out
+from sed_cli.errors import DataError
+from sed_cli.schema import PublishedConfig
+
+log = logging.getLogger(__name__)
+
+_DEPTH = 3  # folders that archives may be unpacked below the root in
+
+
+def folders(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
+    """Yield ``root`` and the folders below it, the upper ones first."""
+    level = [root]
+    for _ in range(depth + 1):
+        yield from level
+        level = [
+            path
+            for folder in level
+            for path in sorted(folder.iterdir())
+            if path.is_dir() and not path.name.startswith(".")
+        ]
+
+
+def find_part(root: Path, holds: Callable[[Path], bool]) -> Path | None:
+    """The uppermost folder, ``root`` or below it, that a part of a set was unpacked to."""
+    return next((folder for folder in folders(root) if holds(folder)), None)
+
+
+def need_part(data: PublishedConfig, root: Path, holds: Callable[[Path], bool], what: str) -> Path:
+    """As :func:`find_part`.
+
+    Raises:
+        DataError: if there is none, with what it should hold.
+    """
+    if (part := find_part(root, holds)) is None:
+        raise DataError(
+            f"data.root={root}: holds no {data.name}: expected a folder with {what}; "
+            f"unpack all its archives there (docs/data_sets.md shows how it then looks)"
+        )
+    return part
+
+
+def first_folder(*candidates: Path) -> Path:
+    """The first that exists; else the first, for errors to name."""
+    return next((path for path in candidates if path.is_dir()), candidates[0])
+
+
+def key_of(name: str) -> str:
+    """A recording's name without folders and ending, in lower case."""
+    return stem_of(name.replace("\\", "/").rsplit("/", 1)[-1]).lower()
+
+
+def list_files(
+    paths: Iterable[Path], audio: Path, reading: Reading
+) -> tuple[list[Listed], list[Fault]]:
+    """List the recordings of files of annotations, one a recording, matched by name."""
+    folder = AudioFolder(audio)
+    listed: list[Listed] = []
+    faults: list[Fault] = []
+    for path in paths:
+        read = reading.read(path)
+        faults += read.faults
+        match = folder.find_annotated(path)
+        found = Listed(
+            name=folder.relative(match.path),
+            audio=match.path,
+            annotations=path,
+            rows=read.rows,
+            problem=match.problem,
+        )
+        listed.append(found)
+    return listed, faults
+
+
+def read_names(path: Path) -> list[str]:
+    """Keys of the recordings that a list names first in each line, in order and once each."""
+    names: dict[str, None] = {}
+    for line in path.read_text(encoding="utf-8-sig").splitlines():
+        name = line.replace(",", "\t").split("\t")[0].strip()
+        if name and name.lower() != "filename":
+            names.setdefault(key_of(name))
+    return list(names)
+
+
+def choose(
+    listed: Sequence[Listed], names: Iterable[str], path: Path
+) -> tuple[list[Listed], list[Fault]]:
+    """Return the recordings that a list names, and a fault for each that there is none of."""
+    index = {key_of(one.name): one for one in listed}
+    chosen, faults = [], []
+    for name in names:
+        if name in index:
+            chosen.append(index[name])
+        else:
+            faults.append(
+                Fault(path, None, f"{name} is listed, but nothing annotates it", "it is left out")
+            )
+    return chosen, faults
+
+
+def with_validation(
+    data: PublishedConfig, train: Sequence[Listed], test: Sequence[Listed]
+) -> dict[str, list[Listed]]:
+    """Splits of a set that was published without validation: a share of training is held out.
+
+    Early stopping must not see what is tested on.
+    """
+    kept, held = hold_out(train, data.validation_share, seed=data.split_seed)
+    splits = {"train": kept, "validation": held, "test": list(test)}
+    return {name: listed for name, listed in splits.items() if listed}
+
+
+def labels_of(*parts: Iterable[Listed]) -> tuple[str, ...]:
+    """All labels, sorted: the classes are the same in each fold."""
+    return tuple(sorted({label for part in parts for one in part for label in one.labels}))
+
+
+def renamed(listed: Iterable[Listed], prefix: str) -> list[Listed]:
+    """Put a folder before the names."""
+    return [replace(one, name=f"{prefix}/{one.name}") for one in listed]
