@@ -312,6 +312,7 @@ class DataVerbConfig:
     output_dir: str = MISSING
     sequence_gap_s: float | None = None
     n_faults: int = 20
+    near_copies: bool = False
     data: DataConfig = MISSING
 
 

@@ -14,7 +14,7 @@ from sed_cli.data.annotations import Event
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.data.cache.packs import StoredArray
 from sed_cli.data.cache.upkeep import cache_root
-from sed_cli.data.catalogue import make_catalogue
+from sed_cli.data.catalogue import Catalogue, make_catalogue
 from sed_cli.data.frames import Activities
 from sed_cli.schema import SPLITS, DataConfig, FeatureConfig
 
@@ -99,7 +99,15 @@ def load_data(
     Raises:
         DataError: for missing audio, faults in annotations, or labels that no class stands for.
     """
-    catalogue = make_catalogue(data, splits=splits, classes=classes)
+    return load_features(make_catalogue(data, splits=splits, classes=classes), data, feature)
+
+
+def load_features(catalogue: Catalogue, data: DataConfig, feature: FeatureConfig) -> DataSet:
+    """Compute or map the features of the recordings of a catalogue, made of ``data``.
+
+    Raises:
+        DataError: for audio that cannot be read to its end.
+    """
     listed = [(split, entry) for split, entries in catalogue.splits.items() for entry in entries]
     cache = FeatureCache(cache_root(data.cache_dir), feature, data.cache_limit_gb)
     all_stored = cache.load([entry.path for _, entry in listed])

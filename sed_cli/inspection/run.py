@@ -23,12 +23,13 @@ from sed_cli.inspection.tables import (
     print_audio,
     print_copies,
     print_faults,
+    print_near_copies,
     print_set,
 )
 from sed_cli.provenance import RunRecord
 from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import results_console
-from sed_cli.schema import DataConfig, DataVerbConfig
+from sed_cli.schema import DataConfig, DataVerbConfig, FeatureConfig
 
 Headers = Mapping[str, Sequence[AudioHeader]]
 
@@ -69,9 +70,21 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         print_set(console, title, statistics)
         print_audio(console, kinds)
         print_copies(console, copies)
+        if config.near_copies:
+            print_near_copies(console, _near_copies(catalogue, config.data))
         print_faults(console, faults, n_shown=config.n_faults)
         console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)
         _refuse(found)
+
+
+def _near_copies(catalogue: Catalogue, data: DataConfig) -> list[str]:
+    """Find the same sound in two splits, by the default features, and say where it stands."""
+    from sed_cli.data.leaks import find_leaks  # these take torch, which the rest does without
+    from sed_cli.data.sets import load_features
+
+    feature = FeatureConfig()
+    leaks = find_leaks(load_features(catalogue, data, feature).splits, feature)
+    return [str(leak) for leak in leaks if leak.kind == "near"]
 
 
 def _refuse(found: Survey) -> None:

@@ -76,6 +76,20 @@ def print_copies(console: Console, copies: Sequence[Sequence[Place]]) -> None:
     console.print()
 
 
+def print_near_copies(console: Console, found: Sequence[str]) -> None:
+    """Print where the same sound stands in two splits, or that it does not."""
+    if not found:
+        console.print("no sound stands in two splits", highlight=False)
+    else:
+        heading = f"{counted(len(found), 'sound')} in two splits: results on these will be too good"
+        console.print(Text(heading, style="bold red"))
+    for line in found[:_COPIES]:
+        console.print(f"- {line}", highlight=False, soft_wrap=True)
+    if len(found) > _COPIES:
+        console.print(f"and {len(found) - _COPIES:,} more", highlight=False)
+    console.print()
+
+
 def print_faults(console: Console, faults: Sequence[Fault], *, n_shown: int) -> None:
     """Print faults by file and line, each with what is done instead of refusing it."""
     if not faults:

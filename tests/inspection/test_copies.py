@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.catalogue import Catalogue, Entry
 from sed_cli.inspection.copies import find_copies
+from tests.conftest import Sedtf
 
 
 def test_only_equal_files_in_different_splits_are_copies(tmp_path: Path) -> None:
@@ -30,3 +37,27 @@ def test_only_equal_files_in_different_splits_are_copies(tmp_path: Path) -> None
     (group,) = find_copies(Catalogue(classes=(), splits=splits))
 
     assert [place.name for place in group] == ["train_a", "train_d", "test_a"]
+
+
+def test_the_same_sound_at_another_rate_and_gain_is_shown_on_request(
+    tmp_path: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(0)
+    root = tmp_path / "set"
+    (root / "audio").mkdir(parents=True)
+    sounds = {name: random.normal(0, 0.1, 6 * 16000) for name in ("a", "b", "c")}
+    for name, sound in sounds.items():
+        soundfile.write(root / "audio" / f"{name}.wav", sound, 16000)
+    copied = 0.4 * soxr.resample(sounds["a"], 16000, 22050)
+    soundfile.write(root / "audio" / "copy.flac", copied, 22050)
+    event = [Event(0.5, 1.0, "noise")]
+    for split, names in (("train", "ab"), ("validation", "c"), ("test", ["copy"])):
+        table = {f"{n}.flac" if n == "copy" else f"{n}.wav": event for n in names}
+        write_annotations(root / f"{split}.tsv", table)
+
+    assert sedtf("data", "data=annotated", f"data.root={root}", "near_copies=true") == 0
+
+    shown = capfd.readouterr().out
+    assert "1 sound in two splits" in shown
+    assert "a.wav (train)" in shown
+    assert "copy.flac (test)" in shown
