@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -52,7 +53,7 @@ class Unit(NamedTuple):
 
 
 class _StoppedError(Exception):
-    """In the middle of a file: nobody waits for it any more."""
+    """In the middle of a file, which others will do, or nobody waits for any more."""
 
 
 @dataclass
@@ -78,15 +79,21 @@ def compute(unit: Unit, progress: Callable[[int], None], *, alone: bool = False)
         A line for each file that cannot be read. After a warning that workers ended abruptly, some
         of the files may not have been computed.
     """
+    _log_mel(*asdict(unit.feature).items())  # its imports are not part of what is timed
     started = time.perf_counter()
-    here = _compute_here(unit, progress, until=lambda: time.perf_counter() - started > _TRIED_S)
+    # The smallest first, so that it is soon known how long a byte takes.
+    unit = unit._replace(files=tuple(sorted(unit.files, key=lambda file: file.signature.size)))
+    many = len(unit.files) > 1 and not alone
+    here = _compute_here(unit, progress, lambda: many and time.perf_counter() - started > _TRIED_S)
     faults = list(here.faults)
     rest = unit._replace(files=unit.files[here.n_files :])
-    per_byte = (time.perf_counter() - started) / max(1, here.n_bytes)
-    n_workers = min(pool.n_cores(), _MOST_WORKERS, int(rest.n_bytes * per_byte / _WORTH_A_WORKER_S))
     if not rest.files:
         return faults
-    if alone or n_workers < 2:
+    seconds = time.perf_counter() - started
+    left_s = math.inf if not here.n_bytes else rest.n_bytes * seconds / here.n_bytes
+    most = min(pool.n_cores(), len(rest.files), _MOST_WORKERS)
+    n_workers = int(min(most, left_s / _WORTH_A_WORKER_S))
+    if n_workers < 2:
         return faults + list(_compute_here(rest, progress).faults)
     try:
         with closing(
@@ -127,7 +134,7 @@ def _compute_here(
             if until():
                 break
             try:
-                writer.append(file.content, _blocks(file, log_mel))
+                writer.append(file.content, _blocks(file, log_mel, until))
             except _StoppedError:
                 break
             except DataError as error:
@@ -138,10 +145,12 @@ def _compute_here(
     return done
 
 
-def _blocks(file: Hashed, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
+def _blocks(
+    file: Hashed, log_mel: LogMel, until: Callable[[], bool]
+) -> Iterator[NDArray[np.float32]]:
     """Features (t, M) of a file, after which it must still be the one that was hashed."""
     for block in feature_blocks(file.path, log_mel):
-        if pool.is_stopping():
+        if until():
             raise _StoppedError
         yield block
     if signature(file.path) != file.signature:

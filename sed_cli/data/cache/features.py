@@ -86,7 +86,7 @@ class FeatureCache:
                     return found
                 unit = Unit(self._folder, self._feature, missing)
                 with _progress(len(missing)) as progress:
-                    _refuse_faults(compute(unit, progress, alone=attempt > 0))
+                    _refuse_faults(sorted(compute(unit, progress, alone=attempt > 0)))
         raise SedtfError(
             f"{self._folder}: features vanish as soon as they are computed; is something else "
             f"deleting them? set data.cache_dir or SEDTF_CACHE to another folder"

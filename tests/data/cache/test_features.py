@@ -164,8 +164,8 @@ def test_an_interrupted_write_keeps_what_is_whole_and_nothing_else(
     paths = [write_audio(tmp_path / f"{seed}.wav", seed) for seed in range(3)]
     blocks = compute._blocks
 
-    def interrupted(file: Hashed, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
-        for block in blocks(file, log_mel):
+    def interrupted(file: Hashed, *rest: Any) -> Iterator[NDArray[np.float32]]:
+        for block in blocks(file, *rest):
             yield block[:9]
             if file.path == paths[1]:
                 raise error("in the middle")
@@ -208,7 +208,7 @@ def test_cached_features_cannot_be_changed_by_accident(audio: Path, tmp_path: Pa
 def test_every_file_that_cannot_be_read_is_named_and_the_others_are_kept(
     audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = [tmp_path / f"text{n}.wav" for n in range(12)]
+    broken = [tmp_path / f"text{n:02d}.wav" for n in range(12)]
     for n, path in enumerate(broken):
         path.write_text(f"no audio {n}")
 
@@ -307,6 +307,34 @@ def test_short_work_starts_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(FeatureCache(tmp_path, FEATURE).load(paths)) == 300
 
 
+def test_a_long_file_is_left_to_workers_unless_it_is_the_only_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given up in the middle, as soon as it is known that there is much to do."""
+    dealt: list[int] = []
+
+    def here(function: Any, units: list[compute.Unit], n_workers: int) -> Iterator[Any]:
+        dealt.append(sum(len(unit.files) for unit in units))
+        yield from map(function, units)
+
+    monkeypatch.setattr(pool, "run_in_processes", here)
+    monkeypatch.setattr(pool, "n_cores", lambda: 2)
+    monkeypatch.setattr(compute, "_TRIED_S", 0.02)
+    long = tmp_path / "long.wav"
+    soundfile.write(long, np.random.default_rng(0).uniform(-0.5, 0.5, 8000 * 600), 8000)
+    other = tmp_path / "longer.wav"
+    soundfile.write(other, np.random.default_rng(1).uniform(-0.5, 0.5, 8000 * 601), 8000)
+
+    ((alone, _),) = FeatureCache(tmp_path / "one", FEATURE).load([long])
+    assert dealt == []
+    (first, _), (second, _) = FeatureCache(tmp_path / "two", FEATURE).load([long, other])
+
+    assert dealt == [2]
+    np.testing.assert_array_equal(alone, expected(long))
+    np.testing.assert_array_equal(first, alone)
+    np.testing.assert_array_equal(second, expected(other))
+
+
 def test_runs_at_the_same_time_compute_once(tmp_path: Path) -> None:
     """Two processes that want the same: one computes, the other waits and takes it."""
     paths = [write_audio(tmp_path / f"{seed}.wav", seed) for seed in range(4)]
@@ -317,9 +345,9 @@ from sed_cli.data.cache import compute, features
 from sed_cli.schema import FeatureConfig
 
 blocks = compute._blocks
-def counted(file, log_mel):
+def counted(file, *rest):
     print(file.path.name)
-    yield from blocks(file, log_mel)
+    yield from blocks(file, *rest)
 compute._blocks = counted
 paths = [Path(p) for p in {[str(path) for path in paths]}]
 sys.stdin.readline()
