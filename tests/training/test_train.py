@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -212,7 +213,7 @@ def test_audio_is_read_once_for_all_epochs_and_runs(
 
     def noted(self: soundfile.SoundFile, *args: object, **kwargs: object) -> object:
         if self.tell() == 0:
-            decoded.append(Path(self.name).name)
+            decoded.append(Path(os.fsdecode(self.name)).name)
         return read(self, *args, **kwargs)
 
     def hash_again(path: Path) -> str:
