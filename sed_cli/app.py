@@ -25,6 +25,7 @@ Examples:
 - `sedtf train model=crnn sampler.gamma=0.08 trainer.epochs=50`
 - `sedtf train -m sampler=scheduled,free_running seed=0,1,2`
 - `sedtf train data=annotated data.root=recordings data.sequence_length=500`
+- `sedtf train data.bank=esc10 data.n_train=600`
 - `sedtf train resume=outputs/train/2026-01-31/12-00-00-000000 trainer.epochs=80`
 
 Config groups:
@@ -114,6 +115,28 @@ Examples:
 - `sedtf cache clear=all older_than_days=30`
 - `sedtf cache clear=features`
 - `sedtf cache cache_dir=/scratch/cache clear=soundscapes`
+"""
+
+
+SYNTH = """Write soundscapes with annotations: from a bank of isolated clips, or synthetic events.
+
+A bank is a folder of class folders. Silence is trimmed off its clips; no source clip is heard in
+two splits, by the bank's own splits or folds where it has them. The recipe beside the set gives the
+same bytes again.
+
+Examples:
+
+- `sedtf synth`
+- `sedtf synth data.bank=esc10 output_dir=scenes`
+- `sedtf synth data.bank=esc10 data.n_train=600 data.polyphony=4 'data.snr_db=[0,20]'`
+- `sedtf synth data.bank=clips 'data.classes=[dog,cat]' 'data.event_duration_s=[0.2,3]'`
+- `sedtf synth data.bank=clips data.bank_splits=splits.tsv data.transition=syntax.csv format=csv`
+- `sedtf synth recipe=scenes/recipe.json data.bank=moved/esc10`
+- `sedtf train data.bank=esc10` trains on such a set at once
+
+Config groups:
+
+- `data`: soundscapes (all keys: `sedtf synth --cfg job`)
 """
 
 
@@ -225,6 +248,7 @@ _VERBS = {
     "eval": EVAL,
     "export": EXPORT,
     "simulate": SIMULATE,
+    "synth": SYNTH,
     "data": DATA,
     "cache": CACHE,
 }
