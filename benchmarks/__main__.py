@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import export, inference, inspection, recurrence, training_step
+from benchmarks import export, inference, inspection, recurrence, synthesis, training_step
 from benchmarks.measure import options
 
 if __name__ == "__main__":
@@ -12,3 +12,4 @@ if __name__ == "__main__":
     inference.main(arguments)
     export.main(arguments)
     inspection.main(arguments)
+    synthesis.main(arguments)

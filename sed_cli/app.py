@@ -25,6 +25,7 @@ Examples:
 - `sedtf train model=crnn sampler.gamma=0.08 trainer.epochs=50`
 - `sedtf train -m sampler=scheduled,free_running seed=0,1,2`
 - `sedtf train data=annotated data.root=recordings data.sequence_length=500`
+- `sedtf train data.bank=esc10 data.n_train=600`
 - `sedtf train resume=outputs/train/2026-01-31/12-00-00-000000 trainer.epochs=80`
 
 Config groups:
@@ -173,6 +174,28 @@ Folds (runs that differ in `data.fold` alone) are joined by summing their counts
 """
 
 
+SYNTH = """Write soundscapes with annotations: from a bank of isolated clips, or synthetic events.
+
+A bank is a folder of class folders. Silence is trimmed off its clips; no source clip is heard in
+two splits, by the bank's own splits or folds where it has them. The recipe beside the set gives the
+same bytes again.
+
+Examples:
+
+- `sedtf synth`
+- `sedtf synth data.bank=esc10 output_dir=scenes`
+- `sedtf synth data.bank=esc10 data.n_train=600 data.polyphony=4 'data.snr_db=[0,20]'`
+- `sedtf synth data.bank=clips 'data.classes=[dog,cat]' 'data.event_duration_s=[0.2,3]'`
+- `sedtf synth data.bank=clips data.bank_splits=splits.tsv data.transition=syntax.csv format=csv`
+- `sedtf synth recipe=scenes/recipe.json data.bank=moved/esc10`
+- `sedtf train data.bank=esc10` trains on such a set at once
+
+Config groups:
+
+- `data`: soundscapes (all keys: `sedtf synth --cfg job`)
+"""
+
+
 class _RichHelp(TyperCommand):
     """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
 
@@ -285,6 +308,7 @@ _VERBS = {
     "listen": LISTEN,
     "export": EXPORT,
     "simulate": SIMULATE,
+    "synth": SYNTH,
     "data": DATA,
     "compare": COMPARE,
     "cache": CACHE,

@@ -88,6 +88,7 @@ VERBS = {
         Verb("eval", schema.check_eval, "sed_cli.evaluation:evaluate_checkpoint"),
         Verb("export", schema.check_export, "sed_cli.inference.export:export_checkpoint"),
         Verb("simulate", schema.check_simulate, "sed_cli.reports.simulate:simulate_config"),
+        Verb("synth", schema.check_synth, "sed_cli.synth:synthesise"),
         Verb(
             "predict",
             schema.check_predict,
@@ -245,16 +246,15 @@ def _function(verb: Verb) -> Callable[..., Any]:
 
 
 def _check_folder(verb: Verb, config: Any) -> None:
-    """Keep one run folder to one training: files of two would be taken for one."""
-    if verb.name != "train":
+    """Keep one run folder to one training or one set: files of two would be taken for one."""
+    if verb.name not in ("train", "synth"):
         return
     folder = Path(config.output_dir)
-    resumed = config.resume is not None and Path(config.resume).resolve() == folder.resolve()
+    resume = getattr(config, "resume", None)
+    resumed = resume is not None and Path(resume).resolve() == folder.resolve()
     if (folder / "run.json").exists() and not resumed:
-        raise UserError(
-            f"output_dir={folder} holds a run already: name another folder, "
-            f"or go on with it by resume={folder}"
-        )
+        go_on = f", or go on with it by resume={folder}" if verb.name == "train" else ""
+        raise UserError(f"output_dir={folder} holds a run already: name another folder{go_on}")
 
 
 class _Task:

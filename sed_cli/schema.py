@@ -139,10 +139,19 @@ class SoundscapesConfig(DataConfig):
     polyphony: int = 2
     snr_db: list[float] = field(default_factory=lambda: [-3.0, 15.0])
     syntax_strength: float = 0.85
+    transition: Any = None
     gap_s: list[float] = field(default_factory=lambda: [0.2, 1.0])
+    event_duration_s: list[float] | None = None
     empty_fraction: float = 0.04
     noise_slope: list[float] = field(default_factory=lambda: [0.0, 2.0])
     seed: int = 0
+    bank: str | None = None
+    bank_pause_s: float = 0.5
+    bank_splits: str | None = None
+    split: list[float] = field(default_factory=lambda: [0.7, 0.15, 0.15])
+    split_seed: int = 0
+    group: str | None = None
+    strict: bool = True
 
 
 @dataclass
@@ -306,6 +315,18 @@ class SimulateConfig:
 
 
 @dataclass
+class SynthConfig:
+    """``sedtf synth``: soundscapes of ``data``, or of the recipe of a set that was written."""
+
+    output_dir: str = MISSING
+    recipe: str | None = None
+    format: str = "desed"
+    workers: int | None = None
+    figure: bool = True
+    data: DataConfig = MISSING
+
+
+@dataclass
 class DataVerbConfig:
     """``sedtf data``."""
 
@@ -381,6 +402,7 @@ ROOTS: dict[str, type] = {
     "listen": ListenConfig,
     "export": ExportConfig,
     "simulate": SimulateConfig,
+    "synth": SynthConfig,
     "data": DataVerbConfig,
     "cache": CacheConfig,
     "compare": CompareConfig,
@@ -410,6 +432,11 @@ PUBLISHED = {
     "maestro_real": 5,
 }
 """Published sets, and how many folds each was published with."""
+# What can be synthesised; data.soundscapes.voices says how each one sounds.
+EVENT_CLASSES = (
+    *("bell", "call", "clicks", "falling_chirp", "hiss", "knock", "rattle"),
+    *("rising_chirp", "siren", "warble"),
+)
 
 # ----------------------------------------------------------------- from plain mappings
 
@@ -576,11 +603,7 @@ def check_data(data: DataConfig) -> list[str]:
     faults.at_least("data.", data, 1, "sequence_length")
     faults.at_least("data.", data, 0, "cache_limit_gb")
     if isinstance(data, SoundscapesConfig):
-        faults.at_least("data.", data, 1, "n_train", "n_validation", "n_test", "polyphony")
-        faults.above_zero("data.", data, "duration_s")
-        faults.at_least("data.", data, 8000, "sample_rate")
-        faults.ranges("data.", data, "snr_db", "gap_s", "noise_slope")
-        faults.shares("data.", data, "syntax_strength", "empty_fraction")
+        faults += check_soundscapes(data, "data.", fewest=1)
     if isinstance(data, RecordedConfig):
         faults.require(data.root != MISSING, "data.root is not set: name the folder of the set")
         faults.require(
@@ -591,12 +614,12 @@ def check_data(data: DataConfig) -> list[str]:
             0 <= data.soft_threshold < 1,
             f"data.soft_threshold={data.soft_threshold}: expected at least 0 and less than 1",
         )
-        faults.at_least("data.", data, 0, "split_seed")
         faults.one_of("data.", data, "leak_check", ("all", "copies", "none"))
     if isinstance(data, AnnotatedConfig):
         faults += _check_annotations(data)
         faults += _check_division(data)
     if isinstance(data, PublishedConfig):
+        faults.at_least("data.", data, 0, "split_seed")
         faults.one_of("data.", data, "name", PUBLISHED)
         folds = PUBLISHED.get(data.name, 0)
         faults.require(
@@ -611,8 +634,8 @@ def check_data(data: DataConfig) -> list[str]:
     return faults
 
 
-def _check_division(data: AnnotatedConfig) -> list[str]:
-    """Faults of how a set without splits is divided."""
+def _check_shares(data: AnnotatedConfig | SoundscapesConfig) -> list[str]:
+    """Faults of how what has no splits is divided."""
     faults = _Faults()
     faults.require(
         len(data.split) == len(SPLITS)
@@ -623,6 +646,17 @@ def _check_division(data: AnnotatedConfig) -> list[str]:
         f"data.split={data.split}: expected the shares of training, validation and test, such as "
         f"[0.7,0.15,0.15], in all at most 1",
     )
+    faults.at_least("data.", data, 0, "split_seed")
+    try:
+        re.compile(data.group or "")
+    except re.error as error:
+        faults.append(f"data.group={data.group}: no regular expression ({error})")
+    return faults
+
+
+def _check_division(data: AnnotatedConfig) -> list[str]:
+    """Faults of how a set without splits is divided."""
+    faults = _Faults(_check_shares(data))
     faults.at_least("data.", data, 2, "folds")
     faults.require(
         (data.folds is None) == (data.fold is None),
@@ -634,10 +668,6 @@ def _check_division(data: AnnotatedConfig) -> list[str]:
             1 <= data.fold <= data.folds,
             f"data.fold={data.fold}: expected a number from 1 to data.folds={data.folds}",
         )
-    try:
-        re.compile(data.group or "")
-    except re.error as error:
-        faults.append(f"data.group={data.group}: no regular expression ({error})")
     lists = [name for name in SPLITS if getattr(data, name) and getattr(data, name).files]
     faults.require(
         not lists or data.annotations is not None,
@@ -649,6 +679,70 @@ def _check_division(data: AnnotatedConfig) -> list[str]:
         f"data.folds={data.folds}, but data.{lists[0] if lists else ''}.files lists the "
         f"recordings of a split: drop one of the two",
     )
+    return faults
+
+
+def check_soundscapes(values: Any, prefix: str, *, fewest: int = 0) -> list[str]:
+    """Faults of what soundscapes are made of: the one place that knows these ranges.
+
+    Args:
+        values: a :class:`SoundscapesConfig`, or the settings of a set, which have its keys but
+            those that say where a bank comes from.
+        prefix: of the keys in the messages.
+        fewest: recordings that each split needs.
+    """
+    faults = _Faults()
+    faults.at_least(prefix, values, fewest, "n_train", "n_validation", "n_test")
+    faults.at_least(prefix, values, 1, "duration_s", "polyphony")
+    faults.at_least(prefix, values, 8000, "sample_rate")
+    faults.at_least(prefix, values, 0, "seed", "bank_pause_s")
+    for key in ("syntax_strength", "empty_fraction"):
+        value = getattr(values, key)
+        faults.require(0 <= value <= 1, f"{prefix}{key}={value}: expected a number from 0 to 1")
+    for key, (low, high) in _RANGES.items():
+        pair = getattr(values, key)
+        faults.require(
+            pair is None or (len(pair) == 2 and low <= pair[0] <= pair[1] <= high),
+            f"{prefix}{key}={None if pair is None else list(pair)}: expected two numbers, "
+            f"the lower one first, from {low:g} to {high:g}",
+        )
+    faults += _check_classes(values, prefix)
+    if isinstance(values, SoundscapesConfig):
+        faults += _check_bank(values)
+    return faults
+
+
+_RANGES = {
+    "snr_db": (-60.0, 60.0),
+    "gap_s": (0.0, 60.0),
+    "noise_slope": (0.0, 4.0),
+    "event_duration_s": (0.05, 3600.0),
+}
+
+
+def _check_classes(values: Any, prefix: str) -> list[str]:
+    faults = _Faults()
+    classes = values.classes
+    if classes is None:
+        return faults
+    named = f"{prefix}classes={list(classes)}"
+    faults.require(len(classes) > 0, f"{named}: expected at least one class")
+    faults.require(len(set(classes)) == len(classes), f"{named} repeats a class: name each once")
+    if values.bank is None and (unknown := sorted(set(classes) - set(EVENT_CLASSES))):
+        faults.append(
+            f"{named}: {', '.join(unknown)} cannot be synthesised: choose from "
+            f"{', '.join(EVENT_CLASSES)}, or name a bank with data.bank"
+        )
+    return faults
+
+
+def _check_bank(data: SoundscapesConfig) -> list[str]:
+    faults = _Faults(_check_shares(data))
+    for key in ("bank_splits", "group"):
+        faults.require(
+            data.bank is not None or getattr(data, key) is None,
+            f"data.{key} is set, but there is no bank: name its folder with data.bank",
+        )
     return faults
 
 
@@ -789,6 +883,29 @@ def check_export(config: ExportConfig, named: frozenset[str] = frozenset()) -> l
     """All faults of an export's configuration."""
     faults = _Faults(_check_root(config))
     faults.above_zero("", config, "tolerance")
+    return faults
+
+
+def check_synth(config: SynthConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of a synthesis; ``named`` holds the keys that the user gave."""
+    faults = _Faults()
+    faults.at_least("", config, 1, "workers")
+    if not isinstance(config.data, SoundscapesConfig):
+        faults.append("data: soundscapes are what synth writes; choose data=soundscapes, or none")
+        return faults
+    if config.recipe is not None:
+        # What a recipe does not fix: where its bank lies now.
+        fixed = [k for k in sorted(named - {"data.bank"}) if k.split(".")[0] in ("format", "data")]
+        faults.require(
+            not fixed,
+            f"{', '.join(fixed)} set, but recipe={config.recipe} fixes that: drop one of the two",
+        )
+        return faults
+    faults += check_soundscapes(config.data, "data.")
+    counts = [config.data.n_train, config.data.n_validation, config.data.n_test]
+    faults.require(
+        any(counts), "data.n_train, data.n_validation and data.n_test are all 0: nothing to write"
+    )
     return faults
 
 

@@ -22,6 +22,7 @@ ORDER = {
     "reports": 3,
     "inference": 4,
     "inspection": 4,
+    "synth": 4,
     "evaluation": 5,
     "training": 6,
     "job": 7,

@@ -6,11 +6,9 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from sed_cli.audio import duration_s
 from sed_cli.data.annotations import Event, Fault, check_faults
@@ -18,7 +16,7 @@ from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.discovery import discover
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
 from sed_cli.data.published import list_published
-from sed_cli.data.soundscapes import SoundscapeSettings, write_soundscapes
+from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
 from sed_cli.data.splits import by_lists, divide, fold_of
 from sed_cli.errors import DataError, UserError
 from sed_cli.schema import (
@@ -156,23 +154,13 @@ def survey(
 
 def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
     """Write the soundscapes unless they are there, and describe them as an annotated set."""
-    names = {field.name for field in fields(SoundscapeSettings)}
-    values = {key: value for key, value in asdict(data).items() if key in names}
-    if data.classes is None:
-        del values["classes"]  # all there are
-    settings = SoundscapeSettings(**values)
+    recipe = plan_soundscapes(data)
+    settings = recipe.settings
     folder = cache_root(data.cache_dir) / "soundscapes" / settings.fingerprint()
-    if not folder.is_dir():
-        total = data.n_train + data.n_validation + data.n_test
-        log.info("generating %d soundscapes of %g s in %s", total, data.duration_s, folder)
-        with tqdm(total=total, desc="soundscapes", unit="file", leave=False, disable=None) as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.update(done - bar.n)
-
-            write_soundscapes(folder, settings, progress=progress)
-    if not hold(folder):  # another process has deleted it since
-        return _generate(data)
+    if not hold(folder):
+        generate_soundscapes(folder, recipe, strict=data.strict)
+        if not hold(folder):  # another process has deleted it since
+            return _generate(data)
     return AnnotatedConfig(
         sequence_length=data.sequence_length,
         cache_dir=data.cache_dir,

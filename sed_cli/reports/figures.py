@@ -156,7 +156,7 @@ class RollItem:
         log_mel: (T, M); non-finite values are drawn as the quietest.
         hop_s: seconds from frame to frame, above 0.
         reference: annotated events.
-        predicted: detected events.
+        predicted: detected events; None where nothing was detected with.
         classes: labels in the order of the lanes; a label not among them gets a lane of its own
             below.
         centres_hz: (M,) centre frequencies of the mel bands, or None to number the bands.
@@ -166,7 +166,7 @@ class RollItem:
     log_mel: NDArray[np.floating]
     hop_s: float
     reference: Sequence[EventRow]
-    predicted: Sequence[EventRow]
+    predicted: Sequence[EventRow] | None
     classes: Sequence[str]
     centres_hz: NDArray[np.floating] | None = None
 
@@ -186,8 +186,9 @@ def piano_rolls(path: Path, items: Sequence[RollItem]) -> None:
     """Draw recordings one above the other: log-mel, and beneath it a lane for each class.
 
     In a lane the reference is the filled upper bar and the prediction the hatched lower one, so
-    that the two are told apart without colour. Of a recording longer than :data:`MAX_WINDOW_S`
-    the stretch with most events is shown, and the title says which.
+    that the two are told apart without colour; without predictions the bar fills the lane. Of a
+    recording longer than :data:`MAX_WINDOW_S` the stretch with most events is shown, and the title
+    says which.
 
     Args:
         path: of the PNG.
@@ -210,12 +211,14 @@ def piano_rolls(path: Path, items: Sequence[RollItem]) -> None:
         for labels in lanes
     ]
     with style.applied():
-        page = _Page(height=_KEY_ROOM + sum(heights), left=_label_room(lanes))
-        top = _KEY_ROOM
+        has_key = any(item.predicted is not None for item in items)
+        top = _KEY_ROOM if has_key else 0.0
+        page = _Page(height=top + sum(heights), left=_label_room(lanes))
         for item, window, labels, height in zip(items, windows, lanes, heights, strict=True):
             _draw_item(page, top, item, window, labels)
             top += height
-        page.add_key()
+        if has_key:
+            page.add_key()
         style.save_png(page.figure, path)
 
 
@@ -258,7 +261,7 @@ def _window(item: RollItem) -> tuple[float, float]:
     """Seconds (start, end) to show: all, or the first stretch that holds most of the events."""
     if item.duration_s <= MAX_WINDOW_S:
         return 0.0, item.duration_s
-    spans = np.array([e[:2] for e in (*item.reference, *item.predicted)]).reshape(-1, 2)
+    spans = np.array([e[:2] for e in (*item.reference, *(item.predicted or ()))]).reshape(-1, 2)
     latest = item.duration_s - MAX_WINDOW_S
     starts = np.append(np.arange(0.0, latest, 1.0), latest)[:, None]  # (n_starts, 1)
     inside = np.minimum(spans[:, 1], starts + MAX_WINDOW_S) - np.maximum(spans[:, 0], starts)
@@ -269,7 +272,7 @@ def _window(item: RollItem) -> tuple[float, float]:
 def _lanes(item: RollItem, window: tuple[float, float]) -> list[str]:
     sounding = {
         label
-        for onset, offset, label in (*item.reference, *item.predicted)
+        for onset, offset, label in (*item.reference, *(item.predicted or ()))
         if onset < window[1] and offset > window[0]
     }
     lanes = [*item.classes, *sorted(sounding - set(item.classes))]
@@ -347,14 +350,15 @@ def _draw_lanes(
     axes: Axes, item: RollItem, window: tuple[float, float], labels: Sequence[str]
 ) -> None:
     lane_of = {label: lane for lane, label in enumerate(labels)}
-    rows = ((item.reference, _REFERENCE, -0.42), (item.predicted, _PREDICTED, 0.03))
+    height = 0.39 if item.predicted is not None else 0.84
+    rows = ((item.reference, _REFERENCE, -0.42), (item.predicted or (), _PREDICTED, 0.03))
     for lane in range(0, len(labels), 2):  # a tint on every second lane leads the eye
         axes.axhspan(lane - 0.5, lane + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
     for events, look, offset_in_lane in rows:
         for label, lane in lane_of.items():
             spans = [(on, off - on) for on, off, name in events if name == label]
             if spans:
-                axes.broken_barh(spans, (lane + offset_in_lane, 0.39), zorder=2, **look)
+                axes.broken_barh(spans, (lane + offset_in_lane, height), zorder=2, **look)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_yticks(range(len(labels)))
     axes.set_yticklabels([style.shortened(label, _LABEL_LENGTH) for label in labels])

@@ -37,8 +37,10 @@ log = logging.getLogger(__name__)
 # evaluation.*, which acts after the last epoch.
 _MAY_CHANGE = {
     "output_dir", "resume", "device", "trainer.epochs", "trainer.patience", "trainer.threads",
-    "data.cache_dir", "data.cache_limit_gb", "data.root",
+    "data.cache_dir", "data.cache_limit_gb", "data.root", "data.bank", "data.bank_splits",
+    "data.transition",
 }  # fmt: skip
+_PATHS = ("root", "bank", "bank_splits", "transition")  # of the data, where they are files
 
 
 def train(config: TrainConfig, run_dir: Path) -> float | None:
@@ -48,7 +50,7 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
         UserError: if data, device or the run to resume cannot be used.
         SedtfError: if training diverges.
     """
-    config = _with_absolute_root(config)
+    config = _with_absolute_paths(config)
     with (
         RunRecord(run_dir, "train", config, seed=config.seed) as record,
         set_threads(config.trainer.threads),
@@ -141,16 +143,20 @@ def _fit(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) ->
                 )
 
 
-def _with_absolute_root(config: TrainConfig) -> TrainConfig:
-    """Note the folder of the recordings so that it is found from any working folder."""
-    if not isinstance(config.data, RecordedConfig):
-        return config
-    root = Path(config.data.root).expanduser()
-    if config.resume and not root.is_dir():
-        last = Path(config.resume) / "checkpoints" / "last"
-        earlier = read_config(last).data if last.is_dir() else config.data
-        root = Path(earlier.root) if isinstance(earlier, RecordedConfig) else root
-    return replace(config, data=replace(config.data, root=str(root.absolute())))
+def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """Note where the data lie so that they are found from any working folder."""
+    data = replace(config.data)
+    for key in _PATHS:
+        value = getattr(data, key, None)
+        if not isinstance(value, str):
+            continue
+        path = Path(value).expanduser()
+        if config.resume and not path.exists():
+            last = Path(config.resume) / "checkpoints" / "last"
+            earlier = read_config(last).data if last.is_dir() else config.data
+            path = Path(getattr(earlier, key, None) or path)
+        setattr(data, key, str(path.absolute()))
+    return replace(config, data=data)
 
 
 def _resume(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) -> None:

@@ -22,7 +22,7 @@ import platformdirs
 
 from sed_cli.data.cache import locks
 from sed_cli.data.cache.packs import ENDING, UNFINISHED, read_index
-from sed_cli.data.soundscapes.writing import SETTINGS_FILE
+from sed_cli.data.soundscapes.recipe import RECIPE_FILE
 from sed_cli.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -203,7 +203,13 @@ def release(folder: Path) -> None:
 
 def _guard(path: Path) -> Path:
     """Return the file that stands for an item where it is locked and its use noted."""
-    return path / SETTINGS_FILE if path.is_dir() else path
+    return _recipe(path) if path.is_dir() else path
+
+
+def _recipe(folder: Path) -> Path:
+    """Return the file that says what a folder of soundscapes holds."""
+    older = folder / "settings.json"  # of sets that were generated before there were recipes
+    return older if older.is_file() else folder / RECIPE_FILE
 
 
 def _folders(parent: Path) -> list[Path]:
@@ -238,7 +244,7 @@ def _soundscapes_item(folder: Path) -> Item:
     n_recordings = sum(1 for path in folder.glob("audio/*/*") if path.is_file())
     source, hours = folder.name, 0.0
     try:
-        settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))["settings"]
+        settings = json.loads(_recipe(folder).read_text(encoding="utf-8"))["settings"]
         source = f"{folder.name} ({settings['duration_s']:g} s each, seed {settings['seed']})"
         hours = n_recordings * settings["duration_s"] / 3600
     except (OSError, ValueError, KeyError, TypeError):  # of another version

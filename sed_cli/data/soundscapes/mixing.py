@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.data.soundscapes.scenes import Scene
-from sed_cli.data.soundscapes.voices import Waveform, shaped_noise
+from sed_cli.data.soundscapes.trimming import Waveform
+from sed_cli.data.soundscapes.voices import shaped_noise
 
 PEAK_DBFS = (-12.0, -1.0)
 """Range of a recording's peak, in dB relative to full scale: recordings differ in gain."""

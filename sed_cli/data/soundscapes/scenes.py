@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.data.soundscapes.sources import EventSource, SourceEvent
-from sed_cli.data.soundscapes.voices import audible_span, fade_edges
+from sed_cli.data.soundscapes.trimming import audible_span, fade_edges
 
 FIRST_SUCCESSOR_SHARE = 0.75
 """Of the part of a row that the syntax rules, what goes to the first of the two successors."""
@@ -139,6 +139,7 @@ def compose_scene(
     snr_db: tuple[float, float],
     empty_fraction: float,
     stream: np.random.SeedSequence,
+    shortest_s: float = 0.0,
 ) -> Scene:
     """Compose one recording of one to ``polyphony`` independent chains, or of none.
 
@@ -152,13 +153,21 @@ def compose_scene(
         snr_db: range of the events' signal-to-noise ratios, drawn uniformly in dB.
         empty_fraction: probability of a recording without events.
         stream: origin of all that is random here; every chain and event has its own branch.
+        shortest_s: an event that the recording's end would cut shorter is left out.
     """
     rng = _branch(stream)
     n_chains = 0 if rng.random() < empty_fraction else int(rng.integers(1, polyphony + 1))
     placed: list[PlacedEvent] = []
     for chain in range(n_chains):
         composer = _ChainComposer(
-            source, syntax, split, n_samples, sample_rate, snr_db, _child(stream, chain)
+            source,
+            syntax,
+            split,
+            n_samples,
+            sample_rate,
+            snr_db,
+            shortest_s,
+            _child(stream, chain),
         )
         placed += composer.compose(chain, placed)
     events = tuple(sorted(placed, key=lambda event: (event.onset, event.chain)))
@@ -175,6 +184,7 @@ class _ChainComposer:
     n_samples: int
     sample_rate: int
     snr_db: tuple[float, float]
+    shortest_s: float
     stream: np.random.SeedSequence
 
     def compose(self, chain: int, others: list[PlacedEvent]) -> list[PlacedEvent]:
@@ -208,7 +218,8 @@ class _ChainComposer:
         return events
 
     def _has_room(self, onset: int) -> bool:
-        return onset + round(SHORTEST_REMAINDER_S * self.sample_rate) <= self.n_samples
+        needed_s = max(SHORTEST_REMAINDER_S, self.shortest_s)
+        return onset + round(needed_s * self.sample_rate) <= self.n_samples
 
     def _first_free(self, onset: int, drawn: SourceEvent, others: list[PlacedEvent]) -> int:
         """Return the first onset at which no event of the same class in ``others`` is too near."""
@@ -227,6 +238,7 @@ class _ChainComposer:
         if len(drawn.waveform) <= room:
             return drawn
         _, stop = audible_span(drawn.waveform[:room], self.sample_rate)
+        stop = max(stop, round(self.shortest_s * self.sample_rate))
         waveform = fade_edges(drawn.waveform[:stop], self.sample_rate)
         return SourceEvent(label=drawn.label, waveform=waveform, source_id=drawn.source_id)
 

@@ -10,7 +10,12 @@ from typing import Protocol
 
 import numpy as np
 
-from sed_cli.data.soundscapes.voices import Waveform, synthesise
+from sed_cli.data.soundscapes.trimming import Waveform, choose_stretch, fade_edges
+from sed_cli.data.soundscapes.voices import synthesise
+from sed_cli.errors import DataError
+
+ATTEMPTS = 100
+"""How often an event is made anew until it is long enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +61,36 @@ class ProceduralEvents:
     Args:
         classes: keys of :data:`.VOICES`.
         sample_rate: in Hz.
+        event_duration_s: shortest and longest event: an event is made anew until it is long
+            enough, and of one that is too long a stretch is taken.
     """
 
     classes: tuple[str, ...]
     sample_rate: int
+    event_duration_s: tuple[float, float] | None = None
 
     def draw(self, label: str, split: str, stream: np.random.SeedSequence) -> SourceEvent:
-        """Return an event of ``label``; see :meth:`EventSource.draw`."""
-        waveform = synthesise(label, np.random.default_rng(stream), self.sample_rate)
+        """Return an event of ``label``; see :meth:`EventSource.draw`.
+
+        Raises:
+            DataError: if a class has no event that is long enough.
+        """
+        waveform = self._synthesise(label, np.random.default_rng(stream))
         key = ".".join(str(part) for part in stream.spawn_key)
         return SourceEvent(label=label, waveform=waveform, source_id=f"{label}:{split}:{key}")
+
+    def _synthesise(self, label: str, rng: np.random.Generator) -> Waveform:
+        if self.event_duration_s is None:
+            return synthesise(label, rng, self.sample_rate)
+        longest = 0
+        for _ in range(ATTEMPTS):
+            event = synthesise(label, rng, self.sample_rate)
+            if len(event) >= self.event_duration_s[0] * self.sample_rate:
+                start, stop = choose_stretch(event, self.sample_rate, self.event_duration_s, rng)
+                return fade_edges(event[start:stop], self.sample_rate)
+            longest = max(longest, len(event))
+        raise DataError(
+            f"data.event_duration_s={list(self.event_duration_s)}: of {ATTEMPTS} events of {label} "
+            f"the longest lasted {longest / self.sample_rate:.2f} s; ask for shorter ones, or "
+            f"leave the class out of data.classes"
+        )

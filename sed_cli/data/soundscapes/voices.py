@@ -13,15 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Waveform = NDArray[np.float64]
+from sed_cli.data.soundscapes.trimming import Waveform, audible_span, fade_edges
+
 Voice = Callable[[np.random.Generator, int], Waveform]
-
-AUDIBLE_DB = -30.0
-"""An event is audible where its short-time level is above this, relative to its loudest moment."""
-
-ENVELOPE_WINDOW_S = 0.010
-FADE_IN_S = 0.003
-FADE_OUT_S = 0.020
 
 # Leaves room below half the sample rate, where resamplers and FLAC players roll off.
 HIGHEST_FREQUENCY = 0.45
@@ -40,55 +34,13 @@ def synthesise(label: str, rng: np.random.Generator, sample_rate: int) -> Wavefo
         sample_rate: in Hz.
 
     Returns:
-        Waveform ``(n_samples,)`` in [-1, 1]; it starts and ends audibly (:data:`AUDIBLE_DB`).
+        Waveform ``(n_samples,)`` in [-1, 1]; it starts and ends audibly (:func:`.audible_span`).
     """
     waveform = VOICES[label](rng, sample_rate)
     start, stop = audible_span(waveform, sample_rate)
     event = fade_edges(waveform[start:stop], sample_rate)
     scaled: Waveform = event / np.abs(event).max()
     return scaled
-
-
-def audible_span(waveform: Waveform, sample_rate: int) -> tuple[int, int]:
-    """Return the first audible sample and the one after the last.
-
-    Audible is where the power in a centred window of 10 ms lies above :data:`AUDIBLE_DB` of its
-    maximum; quieter moments in between, as between clicks, belong to the event.
-
-    Raises:
-        ValueError: if the waveform is silent.
-    """
-    half = max(1, round(ENVELOPE_WINDOW_S * sample_rate / 2))
-    energy = np.concatenate([[0.0], np.cumsum(waveform**2)])
-    n_samples = len(waveform)
-    index = np.arange(n_samples)
-    # Windows reach over the edges as if silence lay there: the divisor stays the same.
-    power = energy[np.minimum(index + half, n_samples)] - energy[np.maximum(index - half, 0)]
-    if not power.max() > 0.0:
-        raise ValueError("the waveform is silent: expected an event with energy")
-    audible = np.flatnonzero(power >= power.max() * 10 ** (AUDIBLE_DB / 10))
-    return int(audible[0]), int(audible[-1]) + 1
-
-
-def fade_edges(waveform: Waveform, sample_rate: int) -> Waveform:
-    """Return a copy with short raised-cosine fades, so that cutting it out adds no click.
-
-    The fade in is over before a stroke's energy arrives, half an envelope window after the cut;
-    the fade out is longer, for what is cut there may still ring.
-    """
-    faded = waveform.copy()
-    n_in = min(round(FADE_IN_S * sample_rate), len(waveform) // 2)
-    n_out = min(round(FADE_OUT_S * sample_rate), len(waveform) // 2)
-    faded[:n_in] *= _ramp(n_in)
-    faded[len(faded) - n_out :] *= _ramp(n_out)[::-1]
-    return faded
-
-
-def _ramp(n_samples: int) -> NDArray[np.float64]:
-    """Raised-cosine rise from 0 to 1, ``(n_samples,)``."""
-    position = (np.arange(n_samples, dtype=np.float64) + 0.5) / max(n_samples, 1)
-    ramp: NDArray[np.float64] = 0.5 - 0.5 * np.cos(np.pi * position)
-    return ramp
 
 
 def shaped_noise(

@@ -1,60 +1,76 @@
-"""Soundscapes on disk: every recording from its own seed, in parallel, all or nothing."""
+"""Soundscapes on disk: audio, annotations and their recipe, in parallel, all or nothing."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import csv
+import hashlib
+import io
 import math
-import multiprocessing
-import os
 import shutil
-import signal
 import uuid
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 
-from sed_cli.data.soundscapes.mixing import Mixture, mix_scene
-from sed_cli.data.soundscapes.scenes import Scene, Syntax, compose_scene, draw_syntax
-from sed_cli.data.soundscapes.settings import GENERATOR_VERSION, SPLITS, SoundscapeSettings
-from sed_cli.data.soundscapes.sources import ProceduralEvents
-from sed_cli.errors import DataError, SedtfError, UserError
+from sed_cli.data.annotations import FORMATS, Event, dump_annotations
+from sed_cli.data.soundscapes.bank_events import BankEvents
+from sed_cli.data.soundscapes.composing import compose_recording, synthesised_events
+from sed_cli.data.soundscapes.recipe import RECIPE_FILE, Recipe, read_recipe
+from sed_cli.data.soundscapes.scenes import Scene
+from sed_cli.data.soundscapes.settings import SoundscapeSettings
+from sed_cli.data.soundscapes.sources import EventSource
+from sed_cli.data.soundscapes.workers import Progress, run_tasks
+from sed_cli.errors import DataError
+from sed_cli.schema import SPLITS
 
-HEADER = "filename\tonset\toffset\tevent_label"
-SETTINGS_FILE = "settings.json"
+SOURCES_FILE = "sources.tsv"
+_SOURCES_HEADER = (
+    *("split", "filename", "onset", "offset", "event_label"),
+    *("source", "snr_db", "chain"),
+)
 
-RECORDINGS_PER_WORKER = 10
-"""Fewer than this a worker, and starting it takes longer than it saves."""
+_Task = tuple[str, int]  # split and number
 
-# First numbers of the spawn keys. Splits have streams of their own, so they share no event, and
-# a larger split begins with the recordings of a smaller one.
-_SYNTAX_KEY = 0
-_SPLIT_KEYS = {split: 1 + number for number, split in enumerate(SPLITS)}
-_SCENE_KEY, _MIX_KEY = 0, 1
 
-Progress = Callable[[int, int], None]
-_Rows = list[str]
+class Placed(NamedTuple):
+    """An event of a recording: its row, and where it comes from."""
+
+    event: Event
+    source: str
+    snr_db: float
+    chain: int
+
+
+class Recording(NamedTuple):
+    """A recording that was written: its file, the hash of that, and its events by onset."""
+
+    name: str
+    sha256: str
+    events: tuple[Placed, ...]
 
 
 def write_soundscapes(
     folder: Path,
     settings: SoundscapeSettings,
     *,
+    bank: BankEvents | None = None,
+    format: str = "desed",
     n_workers: int | None = None,
     progress: Progress | None = None,
-) -> None:
+) -> dict[tuple[str, int], Recording]:
     """Write a set of soundscapes, unless it is already there.
 
-    Writes ``audio/SPLIT/SPLIT_0000.flac`` (one channel, 16 bit), ``SPLIT.tsv`` (filename, relative
-    to ``audio/SPLIT``, onset and offset in seconds, event_label; a file without events is a row
-    with empty fields) for train, validation and test, and ``settings.json`` (settings, generator
-    version and the syntax that was drawn). The same settings give the same bytes, whatever
+    Writes ``audio/SPLIT/SPLIT_0000.flac`` (one channel, 16 bit) for train, validation and test, as
+    far as they have recordings; annotations, as ``SPLIT.tsv`` (filename relative to
+    ``audio/SPLIT``, onset and offset in seconds, event_label; a file without events is a row with
+    empty fields) or what the format's ending is, or where a file of the format holds one recording
+    as ``annotations/SPLIT/SPLIT_0000.txt``; for events of a bank ``sources.tsv``, which clip each
+    event is from; and ``recipe.json``. The same settings give the same bytes, whatever
     ``n_workers``.
 
     The folder appears complete or not at all: it is written under another name beside it and then
@@ -63,71 +79,36 @@ def write_soundscapes(
     Args:
         folder: where to; its parents are made.
         settings: what to write.
+        bank: the events, where ``settings.bank`` names one.
+        format: one of :data:`.FORMATS`.
         n_workers: processes; 1 stays in this one, ``None`` takes one for each available core. A
             script that asks for several needs an ``if __name__ == "__main__"`` guard.
         progress: called with (recordings done, recordings in all) after each one.
 
+    Returns:
+        What was written, by split and number, in order; empty if it was there already.
+
     Raises:
-        DataError: if the folder holds something else, or soundscapes of other settings.
+        DataError: if the folder holds something else, or soundscapes of other settings; if the
+            format is unknown or cannot hold a class.
         UserError: if ``n_workers`` is below 1.
     """
     folder = Path(folder)
-    if n_workers is not None and n_workers < 1:
-        raise UserError(f"n_workers={n_workers}: expected at least 1, or none for every core")
-    if _is_written(folder, settings):
-        return
+    recipe = Recipe(settings=settings, bank=bank.bank if bank else None, format=format)
+    if _is_written(folder, recipe):
+        return {}
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
-        _write_all(partial, settings, n_workers, progress)
-        _publish(partial, folder, settings)
+        source = bank or synthesised_events(settings)
+        written = _write_all(partial, recipe, source, n_workers, progress)
+        _publish(partial, folder, recipe)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return written
 
 
-def compose_recording(
-    settings: SoundscapeSettings, split: str, number: int
-) -> tuple[Scene, Mixture]:
-    """Return what recording ``number`` of ``split`` consists of, without writing anything."""
-    scene = compose_scene(
-        ProceduralEvents(classes=settings.classes, sample_rate=settings.sample_rate),
-        syntax_of(settings),
-        split=split,
-        n_samples=settings.n_samples,
-        sample_rate=settings.sample_rate,
-        polyphony=settings.polyphony,
-        snr_db=settings.snr_db,
-        empty_fraction=settings.empty_fraction,
-        stream=_stream(settings, _SPLIT_KEYS[split], number, _SCENE_KEY),
-    )
-    rng = np.random.default_rng(_stream(settings, _SPLIT_KEYS[split], number, _MIX_KEY))
-    return scene, mix_scene(scene, noise_slope=settings.noise_slope, rng=rng)
-
-
-@lru_cache(maxsize=8)
-def syntax_of(settings: SoundscapeSettings) -> Syntax:
-    """Return the class syntax of a set: drawn from its seed, the same for all splits."""
-    return draw_syntax(
-        settings.classes,
-        strength=settings.syntax_strength,
-        gap_s=settings.gap_s,
-        rng=np.random.default_rng(_stream(settings, _SYNTAX_KEY)),
-    )
-
-
-def _stream(settings: SoundscapeSettings, *key: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence(settings.seed, spawn_key=key)
-
-
-def _description(settings: SoundscapeSettings) -> dict[str, Any]:
-    return {
-        "generator": GENERATOR_VERSION,
-        "settings": settings.as_json(),
-        "syntax": syntax_of(settings).as_json(),
-    }
-
-
-def _is_written(folder: Path, settings: SoundscapeSettings) -> bool:
+def _is_written(folder: Path, recipe: Recipe) -> bool:
     """Tell whether the folder holds this very set.
 
     Raises:
@@ -136,18 +117,17 @@ def _is_written(folder: Path, settings: SoundscapeSettings) -> bool:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     try:
-        found = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-        found = {"generator": found["generator"], **found["settings"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = read_recipe(folder / RECIPE_FILE)
+    except DataError as error:
         raise DataError(
             f"{folder} exists and holds no generated soundscapes: expected a new or an empty "
             "folder; name another one"
         ) from error
-    expected = {"generator": GENERATOR_VERSION, **settings.as_json()}
+    there, expected = ({"format": r.format, **r.settings.as_json()} for r in (found, recipe))
     differing = [
-        f"{name}={found.get(name)} instead of {value}"
-        for name, value in expected.items()
-        if found.get(name) != value
+        f"{name}={there.get(name)} instead of {expected.get(name)}"
+        for name in sorted(there.keys() | expected.keys())
+        if there.get(name) != expected.get(name)
     ]
     if differing:
         raise DataError(
@@ -157,106 +137,134 @@ def _is_written(folder: Path, settings: SoundscapeSettings) -> bool:
     return True
 
 
-def _publish(partial: Path, folder: Path, settings: SoundscapeSettings) -> None:
+def _publish(partial: Path, folder: Path, recipe: Recipe) -> None:
     try:
         partial.rename(folder)
     except OSError:
         # Another process was faster: fine if it wrote the same.
-        if not _is_written(folder, settings):
+        if not _is_written(folder, recipe):
             raise
 
 
 def _write_all(
-    root: Path, settings: SoundscapeSettings, n_workers: int | None, progress: Progress | None
-) -> None:
+    root: Path,
+    recipe: Recipe,
+    source: EventSource,
+    n_workers: int | None,
+    progress: Progress | None,
+) -> dict[_Task, Recording]:
     """Write the whole set under ``root``, which must not exist."""
-    for split in SPLITS:
+    settings = recipe.settings
+    splits = [split for split in SPLITS if settings.n_recordings(split)]
+    for split in splits:
         (root / "audio" / split).mkdir(parents=True)
-    tasks = [(split, number) for split in SPLITS for number in range(settings.n_recordings(split))]
-    rows: dict[tuple[str, int], _Rows] = {}
+    tasks = [(split, number) for split in splits for number in range(settings.n_recordings(split))]
+    results: dict[_Task, Recording] = {}
     # Closed before the folder is cleared: no worker may still be writing into it then.
-    with contextlib.closing(
-        _run(tasks, root, settings, _n_workers(n_workers, len(tasks)))
-    ) as written:
-        for task, its_rows in written:
-            rows[task] = its_rows
+    with contextlib.closing(run_tasks(_Writer(root, settings, source), tasks, n_workers)) as done:
+        for task, result in done:
+            results[task] = result
             if progress is not None:
-                progress(len(rows), len(tasks))
-    for split in SPLITS:
-        lines = [HEADER]
-        for number in range(settings.n_recordings(split)):
-            lines += rows[split, number]
-        _write_text(root / f"{split}.tsv", "\n".join(lines) + "\n")
-    _write_text(root / SETTINGS_FILE, json.dumps(_description(settings), indent=2) + "\n")
+                progress(len(results), len(tasks))
+    written = {task: results[task] for task in tasks}
+    texts = {
+        name: text
+        for split in splits
+        for name, text in _annotations(split, _of_split(split, written), recipe.format).items()
+    }
+    if recipe.bank is not None:
+        texts[SOURCES_FILE] = _sources(written)
+    hashes = {f"audio/{task[0]}/{one.name}": one.sha256 for task, one in written.items()}
+    for name, text in texts.items():
+        hashes[name] = hashlib.sha256(text.encode()).hexdigest()
+        _write_text(root / name, text)
+    _write_text(root / RECIPE_FILE, recipe.with_hashes(hashes).dump())
+    return written
+
+
+def _of_split(split: str, written: Mapping[_Task, Recording]) -> dict[str, list[Event]]:
+    """Return the events of each recording of a split, in order."""
+    return {
+        recording.name: [placed.event for placed in recording.events]
+        for task, recording in written.items()
+        if task[0] == split
+    }
+
+
+def _annotations(split: str, events: Mapping[str, list[Event]], format: str) -> dict[str, str]:
+    """Return the annotations of a split as texts, by where they go."""
+    known = FORMATS[format]
+    if format == "desed":
+        return {f"{split}.tsv": _table(events)}
+    if known.names_files:
+        return {f"{split}{known.ending}": dump_annotations(events, format)}
+    return {
+        f"annotations/{split}/{Path(name).stem}{known.ending}": dump_annotations(
+            {name: of_file}, format
+        )
+        for name, of_file in events.items()
+    }
+
+
+def _table(events: Mapping[str, Sequence[Event]]) -> str:
+    """DESED's table with four decimals, as the default sets have had it from the first: their
+    bytes must stay what they are, so this is not left to ``dump_annotations``."""
+    lines = ["filename\tonset\toffset\tevent_label"]
+    for name, of_file in events.items():
+        lines += [f"{name}\t{e.onset_s:.4f}\t{e.offset_s:.4f}\t{e.label}" for e in of_file]
+        if not of_file:
+            lines.append(f"{name}\t\t\t")
+    return "\n".join(lines) + "\n"
+
+
+def _sources(written: Mapping[_Task, Recording]) -> str:
+    """Table of where each event comes from: clip and samples in it, at the rate of the set."""
+    buffer = io.StringIO()
+    table = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    table.writerow(_SOURCES_HEADER)
+    for (split, _), recording in written.items():
+        for (onset_s, offset_s, label), source, snr_db, chain in recording.events:
+            times = f"{onset_s:.4f}", f"{offset_s:.4f}"
+            table.writerow((split, recording.name, *times, label, source, f"{snr_db:.2f}", chain))
+    return buffer.getvalue()
 
 
 def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     # The same bytes everywhere: no translation of line ends.
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _n_workers(asked: int | None, n_recordings: int) -> int:
-    if asked is not None:
-        return asked
-    n_cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        n_cores = len(os.sched_getaffinity(0))
-    return max(1, min(n_cores, n_recordings // RECORDINGS_PER_WORKER))
+def _name(split: str, number: int) -> str:
+    return f"{split}_{number:04d}.flac"
 
 
-def _run(
-    tasks: list[tuple[str, int]], root: Path, settings: SoundscapeSettings, n_workers: int
-) -> Generator[tuple[tuple[str, int], _Rows], None, None]:
-    """Write every recording and yield (task, its annotation rows) in the order of completion."""
-    if n_workers == 1:
-        for split, number in tasks:
-            yield (split, number), _write_recording(root, settings, split, number)
-        return
-    # Spawned, not forked: the calling process may hold the threads of a numeric library.
-    pool = ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        with _without_interrupts():
-            futures = {pool.submit(_write_recording, root, settings, *task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise SedtfError(
-            "a process that writes soundscapes ended abruptly: it ran out of memory, or the "
-            'calling script lacks an `if __name__ == "__main__"` guard; n_workers=1 needs neither'
-        ) from error
-    finally:
-        # Reached on Ctrl-C too: what has begun takes milliseconds, the rest is dropped.
-        pool.shutdown(wait=True, cancel_futures=True)
+@dataclass(frozen=True)
+class _Writer:
+    """Writes single recordings; what a worker process needs to know."""
+
+    root: Path
+    settings: SoundscapeSettings
+    source: EventSource
+
+    def __call__(self, task: _Task) -> Recording:
+        """Write one recording's audio and return its events."""
+        scene, mixture = compose_recording(self.settings, *task, self.source)
+        path = self.root / "audio" / task[0] / _name(*task)
+        samples = np.round(mixture.waveform * 32767).astype(np.int16)
+        soundfile.write(path, samples, self.settings.sample_rate, subtype="PCM_16")
+        placed = tuple(
+            Placed(
+                Event(_seconds(e.onset, scene), _seconds(e.offset, scene), e.source.label),
+                e.source.source_id,
+                e.snr_db,
+                e.chain,
+            )
+            for e in scene.events
+        )
+        return Recording(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), placed)
 
 
-@contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back while workers start: they inherit the mask, so that it reaches only us."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _write_recording(root: Path, settings: SoundscapeSettings, split: str, number: int) -> _Rows:
-    """Write one recording's audio and return its rows of the annotation table."""
-    scene, mixture = compose_recording(settings, split, number)
-    name = f"{split}_{number:04d}.flac"
-    samples = np.round(mixture.waveform * 32767).astype(np.int16)
-    soundfile.write(root / "audio" / split / name, samples, settings.sample_rate, subtype="PCM_16")
-    if not scene.events:
-        return [f"{name}\t\t\t"]
-    return [
-        f"{name}\t{_seconds(event.onset, scene)}\t{_seconds(event.offset, scene)}"
-        f"\t{event.source.label}"
-        for event in scene.events
-    ]
-
-
-def _seconds(sample: int, scene: Scene) -> str:
+def _seconds(sample: int, scene: Scene) -> float:
     # Rounded down, so that no offset lies beyond the end of the file.
-    return f"{math.floor(sample / scene.sample_rate * 10_000) / 10_000:.4f}"
+    return math.floor(sample / scene.sample_rate * 10_000) / 10_000

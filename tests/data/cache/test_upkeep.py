@@ -46,7 +46,7 @@ def add_soundscapes(root: Path, name: str, *, age_days: float = 0.0) -> Path:
     (folder / "audio" / "train").mkdir(parents=True)
     (folder / "audio" / "train" / "a.flac").write_bytes(b"x" * 40_000)
     settings = {"settings": {"duration_s": 10.0, "seed": 3}}
-    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "recipe.json").write_text(json.dumps(settings))
     for path in folder.rglob("*"):
         aged(path, age_days)
     return folder
@@ -100,7 +100,7 @@ def test_what_is_in_use_stays_and_the_limit_gives_way(
     pack = Pack(add_features(tmp_path, age_days=5))
     folder = add_soundscapes(tmp_path, "abc", age_days=6)
     assert hold(folder)
-    aged(folder / "settings.json", 6)
+    aged(folder / "recipe.json", 6)
     unused = add_features(tmp_path, age_days=1)
 
     removed = trim(tmp_path, 0)

@@ -1,0 +1,213 @@
+"""Who of a bank is in which split: by a table, by folds, or drawn; a source never in two."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from sed_cli.data.annotations import Fault
+from sed_cli.data.splits import SPLIT_WORDS
+from sed_cli.errors import DataError
+from sed_cli.schema import SPLITS
+
+_CLIP_COLUMNS = ("clip", "filename", "file", "path", "name", "slice_file_name")
+_SPLIT_COLUMNS = ("split", "subset", "set", "partition")
+
+
+def split_named(word: str) -> str | None:
+    """Return the split that a folder or a table calls ``word``; ``None`` if none is."""
+    return SPLIT_WORDS.get(word.casefold())
+
+
+# --------------------------------------------------------------------------------- by a table
+
+
+def read_split_table(path: Path, files: Sequence[str]) -> tuple[dict[str, str | None], list[Fault]]:
+    """Read which clip is in which split.
+
+    The table has a header with a column ``clip`` (or filename) and a column ``split``, or no header
+    and these two columns; tabs, semicolons or commas. A clip is named by its path below the bank or
+    by its file name, with or without its ending; an empty split leaves it out.
+
+    Args:
+        path: of the table.
+        files: paths of the bank's clips, below it.
+
+    Returns:
+        Split by clip, and the faults found.
+
+    Raises:
+        DataError: if the file is missing or no such table.
+    """
+    rows, clip_column, split_column = _table(path)
+    known = _by_name(files)
+    splits: dict[str, str | None] = {}
+    faults = []
+    for line, fields in rows:
+        clip, split = fields[clip_column].strip(), fields[split_column].strip()
+        matches = known.get(clip.replace("\\", "/").removeprefix("./"), [])
+        named = split_named(split)
+        fault = ""
+        if not matches:
+            near = get_close_matches(clip, list(known), n=1)
+            fault = f"the bank has no clip {clip}" + (f"; did you mean {near[0]}?" if near else "")
+        elif len(matches) > 1:
+            fault = f"{clip} may be {' or '.join(matches[:3])}: name it with its folder"
+        elif split and named is None:
+            fault = f"split {split!r}: expected {', '.join(SPLITS)}, or nothing to leave it out"
+        elif splits.setdefault(matches[0], named) != named:
+            fault = f"{clip} stands there before, with another split"
+        if fault:
+            faults.append(Fault(path, line, fault, "the row is passed over"))
+    return splits, faults
+
+
+def _table(path: Path) -> tuple[list[tuple[int, list[str]]], int, int]:
+    """Return the rows with their lines, and which column names the clip and which the split."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"data.bank_splits={path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"data.bank_splits={path}: cannot be read as text ({error})") from error
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    delimiter = next((mark for mark in "\t;," if mark in first), "\t")
+    reader = csv.reader(lines, delimiter=delimiter)
+    rows = [(reader.line_num, fields) for fields in reader if any(map(str.strip, fields))]
+    header = [name.strip().casefold() for name in rows[0][1]] if rows else []
+    clip = next((header.index(name) for name in _CLIP_COLUMNS if name in header), None)
+    split = next((header.index(name) for name in _SPLIT_COLUMNS if name in header), None)
+    if clip is not None and split is not None:
+        rows = rows[1:]
+    elif len(header) == 2 and split_named(header[1]):
+        clip, split = 0, 1
+    else:
+        raise DataError(
+            f"data.bank_splits={path}: begins with {first[:80]!r}; expected a header with the "
+            f"columns clip and split, separated by tabs or commas"
+        )
+    width = 1 + max(clip, split)
+    return [(line, fields + [""] * (width - len(fields))) for line, fields in rows], clip, split
+
+
+def _by_name(files: Iterable[str]) -> dict[str, list[str]]:
+    """Return the clips that a name may mean."""
+    known: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        names = {file, file.rsplit("/", 1)[-1]}
+        for name in names | {name.rsplit(".", 1)[0] for name in names}:
+            known[name].append(file)
+    return known
+
+
+def refuse_shared(
+    path: Path, splits: Mapping[str, str | None], names: Mapping[str, str]
+) -> list[Fault]:
+    """Return a fault for whatever stands in two splits.
+
+    Args:
+        path: what decided the splits.
+        splits: by clip.
+        names: by clip, of what may stand in one split only.
+    """
+    first: dict[str, str] = {}
+    faults = {}
+    for file, split in splits.items():
+        if split is None:
+            continue
+        other = first.setdefault(names[file], file)
+        if splits[other] != split and names[file] not in faults:
+            faults[names[file]] = Fault(
+                path,
+                None,
+                f"{names[file]} stands in {splits[other]} ({other}) and in {split} ({file}): "
+                f"what is learnt would be tested; put its clips into one split",
+            )
+    return list(faults.values())
+
+
+# ------------------------------------------------------------------------------ by folds, drawn
+
+
+def fold_splits(
+    folds: Mapping[str, int | None], groups: Mapping[str, str]
+) -> dict[str, str | None] | None:
+    """Return splits by fold: the last is for testing, the one before for validation.
+
+    Args:
+        folds: by clip; ``None`` where the name does not say.
+        groups: by clip, what must stay together.
+
+    Returns:
+        Split by clip; ``None`` if a clip has no fold, a group is in two, or there are under three.
+    """
+    there = sorted({fold for fold in folds.values() if fold is not None})
+    in_group: dict[str, set[int | None]] = defaultdict(set)
+    for file, fold in folds.items():
+        in_group[groups[file]].add(fold)
+    consistent = all(len(of_group) == 1 for of_group in in_group.values())
+    if len(there) < 3 or None in folds.values() or not consistent:
+        return None
+    held_out = {there[-2]: "validation", there[-1]: "test"}
+    return {file: held_out.get(fold, "train") for file, fold in folds.items() if fold is not None}
+
+
+def draw_splits(
+    labels: Mapping[str, str],
+    groups: Mapping[str, str],
+    shares: Sequence[float],
+    seed: int,
+) -> dict[str, str | None]:
+    """Divide groups at random, so that each class has its share of them in each split.
+
+    A class needs an event in every split, so one group goes to each before shares are kept; that,
+    and that clips may come later, sets this apart from :func:`sed_cli.data.splits.divide`.
+    Which group goes where hangs on its own name and on how many there are, not on the order of
+    files: clips that are added later leave most others where they were.
+
+    Args:
+        labels: by clip.
+        groups: by clip, what must stay together.
+        shares: of the groups of each class, for train, validation and test.
+        seed: of the draw.
+
+    Returns:
+        Split by clip.
+    """
+    of_class: dict[str, set[str]] = defaultdict(set)
+    for file, label in labels.items():
+        of_class[label].add(groups[file])
+    split_of: dict[str, str] = {}
+    # Rare classes first: they have the least choice where a group holds several classes.
+    for label in sorted(of_class, key=lambda label: (len(of_class[label]), label)):
+        wanted = _quotas(len(of_class[label]), shares)
+        for group in of_class[label] & split_of.keys():
+            wanted[split_of[group]] -= 1
+        for group in sorted(of_class[label] - split_of.keys(), key=lambda g: _chance(seed, g)):
+            split = max(SPLITS, key=lambda split: wanted[split])
+            split_of[group] = split
+            wanted[split] -= 1
+    return {file: split_of[groups[file]] for file in labels}
+
+
+def _quotas(n_groups: int, shares: Sequence[float]) -> dict[str, int]:
+    """Whole numbers that sum to ``n_groups``: each split with a share gets one first."""
+    share = {split: part for split, part in zip(SPLITS, shares, strict=True) if part > 0}
+    # Training first, then testing: with two groups there is no validation.
+    first = [split for split in ("train", "test", "validation") if split in share][:n_groups]
+    quotas = {split: int(split in first) for split in SPLITS}
+    for _ in range(n_groups - len(first)):
+        missing = {
+            s: part / sum(share.values()) * n_groups - quotas[s] for s, part in share.items()
+        }
+        quotas[max(missing, key=lambda split: missing[split])] += 1
+    return quotas
+
+
+def _chance(seed: int, group: str) -> str:
+    return hashlib.sha256(f"{seed}\t{group}".encode()).hexdigest()

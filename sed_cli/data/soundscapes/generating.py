@@ -1,0 +1,102 @@
+"""From a configuration to a set on disk, with progress bars: what the verbs call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sed_cli.data.soundscapes.bank import Bank, SplitRules, scan_bank
+from sed_cli.data.soundscapes.bank_events import listen
+from sed_cli.data.soundscapes.recipe import Recipe
+from sed_cli.data.soundscapes.settings import SoundscapeSettings
+from sed_cli.data.soundscapes.transitions import read_transition
+from sed_cli.data.soundscapes.workers import Progress
+from sed_cli.data.soundscapes.writing import Recording, write_soundscapes
+from sed_cli.schema import EVENT_CLASSES, SoundscapesConfig
+
+log = logging.getLogger(__name__)
+
+
+def plan_soundscapes(data: SoundscapesConfig, *, format: str = "desed") -> Recipe:
+    """Return the recipe of the set that a configuration describes; nothing is decoded for that.
+
+    Raises:
+        DataError: for faults of the bank or of the syntax that is given, or if the format is
+            unknown or cannot hold a class.
+    """
+    bank = _scan(data)
+    classes = tuple(data.classes or (bank.classes if bank else EVENT_CLASSES))
+    names = {field.name for field in fields(SoundscapeSettings)}
+    values = {key: value for key, value in asdict(data).items() if key in names}
+    values["classes"] = classes
+    if data.transition is not None:
+        values["transition"] = read_transition(data.transition, classes)
+    values["bank"] = bank.fingerprint() if bank else None
+    values["bank_pause_s"] = data.bank_pause_s if bank else None
+    return Recipe(settings=SoundscapeSettings(**values), bank=bank, format=format)
+
+
+def _scan(data: SoundscapesConfig) -> Bank | None:
+    if data.bank is None:
+        return None
+    train, validation, test = data.split
+    rules = SplitRules(
+        table=Path(data.bank_splits).expanduser() if data.bank_splits else None,
+        group=data.group,
+        shares=(train, validation, test),
+        seed=data.split_seed,
+    )
+    folder = Path(data.bank).expanduser()
+    return scan_bank(folder, classes=data.classes, rules=rules, strict=data.strict)
+
+
+def generate_soundscapes(
+    folder: Path, recipe: Recipe, *, strict: bool = True, n_workers: int | None = None
+) -> dict[tuple[str, int], Recording]:
+    """Listen to the bank, if there is one, and write the set.
+
+    Args:
+        folder: where to; see :func:`.write_soundscapes`.
+        recipe: of the set.
+        strict: refuse clips that are broken or silent; else leave them out and say so.
+        n_workers: processes; ``None``: one for each available core.
+
+    Returns:
+        What was written, by split and number.
+
+    Raises:
+        DataError: for faults of the bank's clips.
+    """
+    settings, events = recipe.settings, None
+    if recipe.bank is not None:
+        with _bar("clips") as progress:
+            events = listen(
+                recipe.bank, settings, strict=strict, n_workers=n_workers, progress=progress
+            )
+    total = settings.n_train + settings.n_validation + settings.n_test
+    log.info("generating %d soundscapes of %g s", total, settings.duration_s)
+    with _bar("soundscapes") as progress:
+        return write_soundscapes(
+            folder,
+            settings,
+            bank=events,
+            format=recipe.format,
+            n_workers=n_workers,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Progress]:
+    with tqdm(desc=what, unit="file", leave=False, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress

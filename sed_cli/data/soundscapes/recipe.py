@@ -1,0 +1,150 @@
+"""The recipe of a set: all that decides its bytes, in one JSON file beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from sed_cli import __version__
+from sed_cli.data.annotations import Event, Fault, check_faults, dump_annotations
+from sed_cli.data.soundscapes.bank import Bank, Clip, file_sha256
+from sed_cli.data.soundscapes.composing import syntax_of
+from sed_cli.data.soundscapes.settings import GENERATOR_VERSION, SoundscapeSettings
+from sed_cli.errors import DataError, UserError
+
+RECIPE_FILE = "recipe.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a set is made from.
+
+    Args:
+        settings: of the set.
+        bank: the clips that its events may come from; ``None``: they are synthesised.
+        format: of its annotations.
+        sha256: names the bytes of all audio and annotations; ``None``: not written yet.
+        versions: of the libraries that wrote it.
+
+    Raises:
+        DataError: if the format is unknown or cannot hold a class.
+    """
+
+    settings: SoundscapeSettings
+    bank: Bank | None = None
+    format: str = "desed"
+    sha256: str | None = None
+    versions: Mapping[str, str] = field(default_factory=lambda: _versions())
+
+    def __post_init__(self) -> None:
+        events = [Event(0.0, 1.0, label) for label in self.settings.classes]
+        dump_annotations({"recording.flac": events}, self.format)
+
+    def with_hashes(self, hashes: Mapping[str, str]) -> Recipe:
+        """Return the recipe of the files with these hashes, by name."""
+        named = "\n".join(f"{hashes[name]}  {name}" for name in sorted(hashes))
+        return replace(self, sha256=hashlib.sha256(named.encode()).hexdigest())
+
+    def dump(self) -> str:
+        """Return the text of the file."""
+        values: dict[str, Any] = {
+            "generator": GENERATOR_VERSION,
+            "sha256": self.sha256,
+            "format": self.format,
+            "settings": self.settings.as_json(),
+            "syntax": syntax_of(self.settings).as_json(),
+            "versions": dict(self.versions),
+        }
+        if self.bank is not None:
+            values["bank"] = {
+                "folder": str(self.bank.folder.absolute()),
+                "split_by": self.bank.split_by,
+                "clips": [asdict(clip) for clip in self.bank.clips],
+            }
+        return json.dumps(values, indent=2) + "\n"
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        DataError: if the file is missing, is no recipe, or was written by another generator.
+    """
+    if path.is_dir():
+        path = path / RECIPE_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        generator, versions = values["generator"], values["versions"]
+        if generator == GENERATOR_VERSION:
+            return Recipe(
+                settings=SoundscapeSettings(**values["settings"]),
+                bank=_bank(values["bank"]) if "bank" in values else None,
+                format=values["format"],
+                sha256=values["sha256"],
+                versions=versions,
+            )
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such recipe") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
+        raise DataError(
+            f"{path}: not a recipe that can be read ({type(error).__name__}: {error}); expected "
+            f"the {RECIPE_FILE} of a set that sedtf has written"
+        ) from error
+    raise DataError(
+        f"{path}: made by generator {generator} of sedtf {versions.get('sedtf')}, but this is "
+        f"generator {GENERATOR_VERSION}, which would give other bytes: install that version"
+    )
+
+
+def check_bank(recipe: Recipe) -> None:
+    """Hold the files of a recipe's bank, if it has one, against their hashes.
+
+    Raises:
+        DataError: all that are missing or have changed.
+    """
+    bank = recipe.bank
+    if bank is None:
+        return
+    if not bank.folder.is_dir():
+        raise DataError(
+            f"{bank.folder}: the recipe's bank is not there; name the folder where it lies now "
+            f"with data.bank=FOLDER"
+        )
+
+    def look_at(clip: Clip) -> Fault | None:
+        path = bank.folder / clip.file
+        try:
+            found = file_sha256(path)
+        except OSError:
+            return Fault(path, None, "is missing")
+        if found == clip.sha256:
+            return None
+        return Fault(path, None, f"has changed (sha256 {found[:12]}.., not {clip.sha256[:12]}..)")
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # hashing lets other threads run
+        faults = [fault for fault in threads.map(look_at, bank.clips) if fault is not None]
+    try:
+        check_faults(faults, strict=True)
+    except DataError as error:
+        raise DataError(
+            f"{error}; the recipe needs the bank as it was, so put that back"
+        ) from error
+
+
+def _bank(values: Mapping[str, Any]) -> Bank:
+    clips = tuple(Clip(**clip) for clip in values["clips"])
+    return Bank(folder=Path(values["folder"]), clips=clips, split_by=values["split_by"])
+
+
+def _versions() -> dict[str, str]:
+    libraries = {name: version(name) for name in ("numpy", "soundfile", "soxr")}
+    return {"sedtf": __version__, **libraries, "libsndfile": soundfile.__libsndfile_version__}
