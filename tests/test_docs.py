@@ -17,6 +17,14 @@ def test_tests_named_in_the_method_exist() -> None:
         assert not name or f"def {name}(" in source, f"{path}::{name}"
 
 
+def test_tests_named_on_other_pages_exist() -> None:
+    for page in ROOT.glob("docs/*.md"):
+        text = page.read_text(encoding="utf-8")
+        for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text):
+            source = (ROOT / path).read_text(encoding="utf-8")
+            assert not name or f"def {name}(" in source, f"{page.name}: {path}::{name}"
+
+
 def test_pictures_and_pages_that_the_readme_links_exist() -> None:
     for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):

@@ -146,6 +146,18 @@ def test_resampling_does_not_depend_on_the_pieces(
     np.testing.assert_array_equal(np.concatenate(ours), resample(samples, rate, 16_000))
 
 
+@pytest.mark.parametrize("rate", [8000, 44_100])
+def test_an_hour_of_resampling_does_not_drift(rate: int) -> None:
+    resampler = Resampler(rate, 16_000)
+    second, n_out, lags_s = np.zeros(rate, np.float32), 0, []
+    for n_seconds in range(1, 3601):
+        n_out += len(resampler.push(second))
+        lags_s.append(n_seconds - n_out / 16_000)
+
+    assert max(lags_s) <= resampler.latency_s
+    assert n_out + len(resampler.finish()) == 3600 * 16_000
+
+
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 @pytest.mark.parametrize("n_channels", [1, 3])
 def test_the_features_of_a_file_in_blocks_are_those_of_the_file(

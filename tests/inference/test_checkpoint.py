@@ -228,3 +228,7 @@ def test_labels_of_any_language_survive(checkpoint: Path) -> None:
     save_detector(checkpoint, detector.model, read_config(checkpoint), ["été 🐦", "none"])
 
     assert load(checkpoint).classes == ("été 🐦", "none")
+
+
+def test_others_may_read_a_checkpoint(checkpoint: Path) -> None:
+    assert {oct(path.stat().st_mode & 0o044) for path in checkpoint.iterdir()} == {oct(0o044)}
