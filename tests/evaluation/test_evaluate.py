@@ -18,7 +18,7 @@ from sed_cli.data.sets import DataSet, Recording
 from sed_cli.errors import DataError
 from sed_cli.evaluation import evaluate, evaluate_split, validate
 from sed_cli.evaluation.evaluate import write_evaluation
-from sed_cli.evaluation.metrics import KINDS, count_frames, figures
+from sed_cli.evaluation.metrics import KINDS, _import_sed_eval, count_frames, figures
 from sed_cli.inference import Detector
 from sed_cli.models import CRNN
 
@@ -152,3 +152,34 @@ def test_what_is_written_is_what_was_found(tmp_path: Path) -> None:
             # The table holds microseconds.
             assert written[:2] == pytest.approx(expected[:2], abs=1e-6)
     assert (tmp_path / "figures" / "events.png").stat().st_size > 1000
+
+
+def test_who_scores_the_written_events_with_sed_eval_gets_the_written_figures(
+    trained_run: Path, recordings: Path
+) -> None:
+    found = read_annotations(trained_run / "events.tsv").events
+    reference = read_annotations(recordings / "test.tsv").events
+    assert sum(len(events) for events in found.values()) > 5
+    sound_event = _import_sed_eval().sound_event
+    direct = {
+        "segment": sound_event.SegmentBasedMetrics(["high", "low"], time_resolution=1.0),
+        "segment_100ms": sound_event.SegmentBasedMetrics(["high", "low"], time_resolution=0.1),
+        "event_onset": sound_event.EventBasedMetrics(
+            ["high", "low"], t_collar=0.2 + 1e-7, evaluate_offset=False
+        ),
+    }
+    metrics = json.loads((trained_run / "metrics.json").read_text())
+
+    for kind, metric in direct.items():
+        for name, events in reference.items():
+            lists = [
+                [{"onset": e.onset_s, "offset": e.offset_s, "event_label": e.label} for e in each]
+                for each in (events, found[name])
+            ]
+            length = {"evaluated_length_seconds": 3.0} if kind.startswith("segment") else {}
+            metric.evaluate(*lists, **length)
+        overall = metric.results_overall_metrics()
+        for name in ("precision", "recall"):
+            assert metrics[kind][name] == pytest.approx(overall["f_measure"][name], abs=1e-9)
+        for name in ("substitution_rate", "deletion_rate", "insertion_rate"):
+            assert metrics[kind][name] == pytest.approx(overall["error_rate"][name], abs=1e-9)
