@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
+import shlex
 import shutil
 import uuid
 from collections import defaultdict
@@ -32,6 +35,7 @@ from sed_cli.schema import SPLITS, SoundscapesConfig, SynthConfig
 
 log = logging.getLogger(__name__)
 
+_HYDRA_WORDS = ("null", "true", "false", "nan", "inf")
 _PICTURED_OF = 20  # the busiest of so many recordings is drawn
 
 
@@ -172,7 +176,7 @@ def _caption(recipe: Recipe) -> str | None:
 
 def _train_command(run_dir: Path, recipe: Recipe, recordings: _Recordings) -> str:
     known = FORMATS[recipe.format]
-    words = ["sedtf train data=annotated", f"data.root={run_dir}"]
+    words = ["sedtf", "train", "data=annotated", f"data.root={run_dir}"]
     for split in SPLITS:
         name = f"{split}{known.ending}" if known.names_files else f"annotations/{split}"
         if not recipe.settings.n_recordings(split):
@@ -186,5 +190,11 @@ def _train_command(run_dir: Path, recipe: Recipe, recordings: _Recordings) -> st
         if split == "train"
     }
     if not learnt.issuperset(recipe.settings.classes):  # else they are those of the annotations
-        words.append(f"'data.classes=[{','.join(recipe.settings.classes)}]'")
-    return " ".join(words)
+        words.append(f"data.classes=[{','.join(map(_quoted, recipe.settings.classes))}]")
+    return shlex.join(words)
+
+
+def _quoted(label: str) -> str:
+    """Write a label so that Hydra reads it as the text that it is."""
+    is_plain = re.fullmatch(r"[A-Za-z]\w*", label) and label.casefold() not in _HYDRA_WORDS
+    return label if is_plain else json.dumps(label, ensure_ascii=False)

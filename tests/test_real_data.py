@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sed_cli.data.sets import load_data
-from sed_cli.schema import AnnotatedConfig, FeatureConfig
+from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
+from sed_cli.schema import SPLITS, AnnotatedConfig, FeatureConfig, SoundscapesConfig
 from tests.conftest import Sedtf
 
 
@@ -28,6 +29,26 @@ def test_birdsong_is_read_as_it_is_described(real_data: Path) -> None:
     )
     # one note at a time: frames of 10 ms may touch two at a boundary, no more
     assert all(recording.activities[:].sum(axis=1).max() <= 2 for recording in recordings)
+
+
+def test_a_bank_of_everyday_sounds_becomes_soundscapes(real_data: Path, tmp_path: Path) -> None:
+    config = SoundscapesConfig(
+        bank=str(real_data / "esc10"), n_train=6, n_validation=3, n_test=3, polyphony=3
+    )
+    recipe = plan_soundscapes(config)
+    assert recipe.bank is not None
+    assert recipe.bank.split_by == "folds"
+    assert len(recipe.bank.clips) == 400
+    assert len({clip.source for clip in recipe.bank.clips}) == 304
+    written = generate_soundscapes(tmp_path / "set", recipe)
+    source_of = {clip.file: clip.source for clip in recipe.bank.clips}
+    heard: dict[str, set[str]] = {split: set() for split in SPLITS}
+    for (split, _), recording in written.items():
+        heard[split] |= {source_of[placed.source.split("[")[0]] for placed in recording.events}
+    assert all(heard.values())
+    assert not heard["train"] & heard["validation"]
+    assert not heard["train"] & heard["test"]
+    assert not heard["validation"] & heard["test"]
 
 
 @pytest.mark.slow

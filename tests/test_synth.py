@@ -21,7 +21,6 @@ from sed_cli.data.annotations import read_annotations
 from sed_cli.data.catalogue import make_catalogue
 from sed_cli.inference import read_config
 from sed_cli.schema import (
-    EVENT_CLASSES,
     SPLITS,
     SoundscapesConfig,
     SynthConfig,
@@ -113,10 +112,12 @@ def test_a_folder_holds_one_set(
 
 
 def test_the_set_is_found_by_the_command_that_is_printed(
-    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+    sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    settings = ("data.n_test=0", "format=audacity", "figure=false", "output_dir=set")
-    assert sedtf("synth", *SMALL, *settings) == 0
+    labels = ("1, 2 (door)", "7", "a dog's", "null", "owl")
+    bank = fold_bank(tmp_path / "bank", classes=labels)
+    settings = ("data.n_test=0", "format=audacity", "figure=false", "output_dir=a set")
+    assert sedtf("synth", *SMALL, *settings, f"data.bank={bank}") == 0
     line = capfd.readouterr().out.splitlines()[-1]
     assert line.startswith("train on it: sedtf train ")
     words = shlex.split(line.removeprefix("train on it: sedtf train "))
@@ -127,7 +128,7 @@ def test_the_set_is_found_by_the_command_that_is_printed(
         "train": 3,
         "validation": 2,
     }
-    assert catalogue.classes == EVENT_CLASSES
+    assert catalogue.classes == labels
 
 
 def test_training_takes_a_bank_and_remembers_where_it_lies(

@@ -10,12 +10,14 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.synchronize import Event
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_stop: Event | None = None  # of this process, where it is a worker
+# Of this process, where it is a worker.
+_stop: Event | None = None
+_function: Callable[..., object] | None = None
 
 
 def n_cores() -> int:
@@ -40,7 +42,8 @@ def run_in_processes(
     :func:`is_stopping`) and waits for it. Workers whose parent is killed end by themselves.
 
     Args:
-        function: of a module, as workers import it; what it raises ends the iteration.
+        function: of a module, as workers import it, or an object with what all tasks need: it
+            reaches each worker once, by pickling. What it raises ends the iteration.
         tasks: that survive pickling.
         n_workers: processes. A script that asks for them needs an ``if __name__ == "__main__"``
             guard.
@@ -51,14 +54,14 @@ def run_in_processes(
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     pool = ProcessPoolExecutor(
-        n_workers, mp_context=context, initializer=_start_worker, initargs=(stop,)
+        n_workers, mp_context=context, initializer=_start_worker, initargs=(stop, function)
     )
     finished = False
     try:
         with _without_interrupts():
-            futures = [pool.submit(function, task) for task in tasks]
+            futures = [pool.submit(_do, task) for task in tasks]
         for future in as_completed(futures):
-            yield future.result()
+            yield cast(R, future.result())
         finished = True
     finally:
         if not finished:
@@ -66,10 +69,15 @@ def run_in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker(stop: Event) -> None:
-    global _stop
-    _stop = stop
+def _start_worker(stop: Event, function: Callable[..., object]) -> None:
+    global _stop, _function
+    _stop, _function = stop, function
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _do(task: object) -> object:
+    assert _function is not None
+    return _function(task)
 
 
 def _end_with_parent() -> None:

@@ -68,8 +68,8 @@ class Bank:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels there are, sorted."""
-        return tuple(sorted({clip.label for clip in self.clips}))
+        """The labels of what may be heard in a split, sorted."""
+        return tuple(sorted({clip.label for clip in self.clips if clip.split is not None}))
 
     def fingerprint(self) -> str:
         """Return 32 hexadecimal digits that name content and splits, wherever the bank lies."""
@@ -122,10 +122,11 @@ def scan_bank(
     scan.find(classes)
     clips, split_by = scan.divide()
     check_faults(scan.faults, strict=strict)
-    if not clips:
-        raise DataError(f"data.bank={folder}: no audio file in its class folders")
+    bank = Bank(folder=folder, clips=tuple(clips), split_by=split_by)
+    if not bank.classes:
+        raise DataError(f"data.bank={folder}: no clip in its class folders that has a split")
     log.info("%s: %d clips, splits by %s", folder, len(clips), split_by)
-    return Bank(folder=folder, clips=tuple(clips), split_by=split_by)
+    return bank
 
 
 @dataclass(frozen=True, kw_only=True)

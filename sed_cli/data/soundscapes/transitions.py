@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import math
@@ -25,8 +26,9 @@ def read_transition(given: Any, classes: Sequence[str]) -> tuple[tuple[float, ..
     Args:
         given: which class follows which, as weights, so that counts will do: a mapping of each
             class to the classes that follow it (what is not named never follows), or the path of a
-            file: JSON with such a mapping or with ``classes`` and ``transition`` (as in a recipe),
-            or a table with tabs, semicolons or commas.
+            file: JSON with such a mapping or with ``classes`` and ``transition`` (a recipe), the
+            ``data.json`` of ``sedtf data`` (what follows what in a set that is there), or a table
+            with tabs, semicolons or commas.
         classes: the classes of the soundscapes; each needs a row.
 
     Raises:
@@ -82,6 +84,9 @@ def _read_file(path: Path, name: str) -> Any:
         given = json.loads(text)
     except ValueError as error:
         raise DataError(f"{name}: no JSON that can be read ({error})") from error
+    with contextlib.suppress(KeyError, TypeError):  # else it is none of sedtf data
+        counts = given["overall"]["syntax"]["transitions"]
+        return _from_rows(given["classes"], given["classes"], counts, name)
     given = given.get("syntax", given)
     if isinstance(given, Mapping) and {"classes", "transition"} <= given.keys():
         return _from_rows(given["classes"], given["classes"], given["transition"], name)

@@ -1,16 +1,13 @@
-"""Processes that make soundscapes: started clean, told once what they all need."""
+"""Tasks of making soundscapes, done here or dealt out to processes."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from sed_cli.data.pool import n_cores, run_in_processes
 from sed_cli.errors import SedtfError, UserError
 
 TASKS_PER_WORKER = 10
@@ -21,8 +18,6 @@ Progress = Callable[[int, int], None]
 T = TypeVar("T")
 R = TypeVar("R")
 
-_work: Callable[..., object] | None = None  # what this process does, where it is a worker
-
 
 def run_tasks(
     work: Callable[[T], R], tasks: Sequence[T], n_workers: int | None = None
@@ -31,7 +26,7 @@ def run_tasks(
 
     Args:
         work: what to do; it reaches each process once, by pickling.
-        tasks: hashable.
+        tasks: what to do it with.
         n_workers: processes; 1 stays in this one, ``None`` takes one for each available core.
 
     Raises:
@@ -41,57 +36,23 @@ def run_tasks(
     if n_workers is not None and n_workers < 1:
         raise UserError(f"n_workers={n_workers}: expected at least 1, or none for every core")
     if n_workers is None:
-        n_workers = max(1, min(_n_cores(), len(tasks) // TASKS_PER_WORKER))
+        n_workers = max(1, min(n_cores(), len(tasks) // TASKS_PER_WORKER))
+    with_task = _WithTask(work)
     if n_workers == 1:
-        for task in tasks:
-            yield task, work(task)
+        yield from map(with_task, tasks)
         return
-    # Spawned, not forked: the calling process may hold the threads of a numeric library.
-    pool = ProcessPoolExecutor(
-        n_workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(work,),
-    )
     try:
-        with _without_interrupts():
-            futures = {pool.submit(_do, task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()  # type: ignore[misc]
+        yield from run_in_processes(with_task, tasks, n_workers)
     except BrokenProcessPool as error:
         raise SedtfError(
             "a process that makes soundscapes ended abruptly: it ran out of memory, or the "
             'calling script lacks an `if __name__ == "__main__"` guard; n_workers=1 needs neither'
         ) from error
-    finally:
-        # Reached on Ctrl-C too: what has begun takes milliseconds, the rest is dropped.
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker(work: Callable[..., object]) -> None:
-    global _work
-    _work = work
+@dataclass(frozen=True)
+class _WithTask(Generic[T, R]):
+    work: Callable[[T], R]
 
-
-def _do(task: object) -> object:
-    assert _work is not None
-    return _work(task)
-
-
-def _n_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back while workers start: they inherit the mask, so that it reaches only us."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    def __call__(self, task: T) -> tuple[T, R]:
+        return task, self.work(task)

@@ -76,7 +76,7 @@ def test_folders_that_are_no_bank_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: no such folder"):
         scan_bank(tmp_path / "nowhere")
     (tmp_path / "bare" / "dog").mkdir(parents=True)
-    with pytest.raises(DataError, match="bare: no audio file in its class folders"):
+    with pytest.raises(DataError, match="bare: no clip in its class folders"):
         scan_bank(tmp_path / "bare", strict=False)
     write_clip(tmp_path / "flat" / "a.wav")
     with pytest.raises(DataError, match="expected a folder a class"):
@@ -155,6 +155,9 @@ def test_a_table_says_which_clip_is_in_which_split(tmp_path: Path) -> None:
     assert splits["dog/2-2-A.ogg"] == "validation"
     assert splits["dog/3-3-A.wav"] is None
     assert splits["dog/4-4-A.flac"] is None
+    # A class that does not stand there at all is none of the set's.
+    write_clip(bank / "cat" / "a.wav")
+    assert scan_bank(bank, rules=SplitRules(table=table)).classes == ("dog",)
 
 
 @pytest.mark.parametrize("text", ["dog/1-1-A.flac\ttrain\n", "Split;File\ntrain;1-1-A.flac\n"])

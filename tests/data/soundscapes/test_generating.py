@@ -205,6 +205,16 @@ def test_training_takes_a_bank_and_generates_once(
     assert list((tmp_path / "soundscapes").iterdir()) == [folder]
 
 
+def test_sets_from_before_there_were_recipes_are_found(tmp_path: Path) -> None:
+    config = SoundscapesConfig(**{**SMALL, "cache_dir": str(tmp_path)})
+    make_catalogue(config)
+    (folder,) = (tmp_path / "soundscapes").iterdir()
+    (folder / RECIPE_FILE).rename(folder / "settings.json")
+    before = digests(folder)
+    make_catalogue(config)
+    assert digests(folder) == before
+
+
 def test_more_classes_than_polyphony_and_one_class_alone(bank: Path, tmp_path: Path) -> None:
     for name, changes in {"one": {"classes": ["owl"]}, "alone": {"polyphony": 1}}.items():
         generate_soundscapes(

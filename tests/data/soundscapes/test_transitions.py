@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sed_cli.data.annotations import read_annotations
 from sed_cli.data.soundscapes import SoundscapeSettings, compose_recording, syntax_of
 from sed_cli.data.soundscapes.transitions import read_transition
 from sed_cli.errors import DataError
+from tests.conftest import Sedtf
 
 CLASSES = ("bell", "call", "siren")
 WEIGHTS = {"bell": {"siren": 3, "bell": 1}, "siren": {"call": 2}, "call": {"bell": 1, "call": 1}}
@@ -75,6 +77,20 @@ def test_faulty_files_are_said(text: str, expected: str, tmp_path: Path) -> None
     with pytest.raises(DataError) as caught:
         read_transition(str(tmp_path / "given"), CLASSES)
     assert expected in str(caught.value)
+
+
+def test_the_syntax_of_a_set_that_is_there_can_be_followed(
+    recordings: Path, sedtf: Sedtf, tmp_path: Path
+) -> None:
+    assert sedtf("data", "data=annotated", f"data.root={recordings}", "output_dir=look") == 0
+    found = read_transition(str(tmp_path / "look" / "data.json"), ("high", "low"))
+    counts = np.zeros((2, 2))
+    for split in ("train", "validation", "test"):
+        for events in read_annotations(recordings / f"{split}.tsv").events.values():
+            for before, after in pairwise(event.label for event in events):
+                counts[int(before == "low"), int(after == "low")] += 1
+    assert counts.sum() > 10
+    np.testing.assert_allclose(found, counts / counts.sum(axis=1, keepdims=True), rtol=1e-12)
 
 
 def test_a_given_syntax_is_heard_and_the_gaps_stay_drawn() -> None:
