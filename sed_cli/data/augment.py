@@ -147,15 +147,17 @@ class Augmenter:
             return log_mel
         mask_along_axis = import_torchaudio("functional").mask_along_axis
         seed = int(_generator(_MASKS, key).integers(2**63))
-        kept = torch.ones(1, *log_mel.T.shape)  # (1, M, T)
+        n_frames, n_mels = log_mel.shape
+        frames, bands = torch.ones(1, 1, n_frames), torch.ones(1, n_mels, 1)
         # torchaudio draws from torch's generator, which belongs to the weights and to dropout.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             for _ in range(c.frequency_masks):
-                kept = mask_along_axis(kept, c.frequency_mask_bands + 1, 0.0, 1)
+                bands = mask_along_axis(bands, c.frequency_mask_bands + 1, 0.0, 1)
             for _ in range(c.time_masks):
-                kept = mask_along_axis(kept, c.time_mask_frames + 1, 0.0, 2, c.time_mask_share)
-        return torch.where(kept[0].T > 0, log_mel, self._fill)
+                frames = mask_along_axis(frames, c.time_mask_frames + 1, 0.0, 2, c.time_mask_share)
+        kept = (frames * bands)[0].T > 0  # (T, M)
+        return torch.where(kept, log_mel, self._fill)
 
     def _to_power(self, log_mel: Tensor) -> Tensor:
         """Power of the bands; where that is below what the features tell apart, none."""
