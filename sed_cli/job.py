@@ -75,7 +75,7 @@ class Verb:
     name: str
     check: Callable[[Any, frozenset[str]], list[str]]
     function: str  # "module:function", imported when it is called: it pulls in torch
-    words: str | None = None  # the key that takes words without "="
+    words: str | None = None  # the key that takes words without "="; it ends in [] if it is a list
     text: tuple[str, ...] = ()  # keys whose value is taken as it stands, equals signs and all
 
 
@@ -90,9 +90,10 @@ VERBS = {
             "compare",
             schema.check_compare,
             "sed_cli.evaluation.compare:compare_runs",
-            words="runs",
+            words="runs[]",
             text=("baseline",),
         ),
+        Verb("report", schema.check_report, "sed_cli.evaluation.report:report_run", "run"),
     )
 }
 
@@ -316,8 +317,16 @@ def _with_words(verb: Verb, overrides: list[str]) -> list[str]:
     words = [o for o in overrides if "=" not in o or Path(o).expanduser().exists()]
     if not words:
         return overrides
-    listed = ",".join(_quoted(Path(word)) for word in words)
-    return [f"{verb.words}=[{listed}]", *(o for o in overrides if o not in words)]
+    kept = [o for o in overrides if o not in words]
+    if verb.words.endswith("[]"):
+        listed = ",".join(_quoted(Path(word)) for word in words)
+        return [f"{verb.words.removesuffix('[]')}=[{listed}]", *kept]
+    if len(words) > 1:
+        raise UserError(
+            f"sedtf {verb.name} takes one folder, got {len(words)}: {' '.join(words)}; "
+            f"settings are written KEY=VALUE"
+        )
+    return [f"{verb.words}={_quoted(Path(words[0]))}", *kept]
 
 
 def _with_text(verb: Verb, overrides: list[str]) -> list[str]:

@@ -324,13 +324,13 @@ def _draw_log_mel(axes: Axes, item: RollItem, window: tuple[float, float]) -> No
     if item.centres_hz is None:
         axes.set_ylabel("mel band")
         return
-    ticks, names = _frequency_ticks(np.asarray(item.centres_hz, dtype=np.float64))
+    ticks, names = frequency_ticks(np.asarray(item.centres_hz, dtype=np.float64))
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.set_yticklabels(names)
     axes.set_ylabel("frequency (kHz)")
 
 
-def _frequency_ticks(centres_hz: NDArray[np.float64]) -> tuple[list[float], list[str]]:
+def frequency_ticks(centres_hz: NDArray[np.float64]) -> tuple[list[float], list[str]]:
     """Bands of round frequencies, at least a tenth of the axis apart."""
     ticks: list[float] = []
     names: list[str] = []
