@@ -112,7 +112,7 @@ def examine(
     kept: list[tuple[tuple[float, int], int, Examined]] = []
     for index, (recording, probabilities) in enumerate(run):
         predicted = tuple(events.get(recording.name, ()))
-        active = events_to_activities(predicted, classes, recording.n_frames, hop_s).astype(bool)
+        active = _active(predicted, recording, classes, hop_s)
         counts = count_frames(recording.activities, active)
         fates = event_outcomes(recording.events, predicted)
         examination.n_files += 1
@@ -138,6 +138,19 @@ def examine(
             heapq.heappop(kept)
     examination.files = [examined for _, _, examined in sorted(kept, reverse=True)]
     return examination
+
+
+def _active(
+    predicted: Sequence[Event], recording: Recording, classes: Sequence[str], hop_s: float
+) -> NDArray[np.bool_]:
+    """Frames in which events were found (T, C): undo what made events of them."""
+    # An event that lasts to the end was cut there, which may be in the middle of a last frame.
+    end_s = recording.duration_s - 1e-6
+    whole = [
+        event._replace(offset_s=recording.n_frames * hop_s) if event.offset_s >= end_s else event
+        for event in predicted
+    ]
+    return events_to_activities(whole, classes, recording.n_frames, hop_s).astype(bool)
 
 
 def calibration_bins(

@@ -21,6 +21,7 @@ from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import CheckpointError, DataError, UserError
 from sed_cli.evaluation.evaluate import _probabilities, _run
 from sed_cli.evaluation.examination import Examination, Examined, examine, is_error
+from sed_cli.evaluation.metrics import N_REF
 from sed_cli.evaluation.outcomes import OUTCOMES, Fate
 from sed_cli.evaluation.runs import _flat, _yaml
 from sed_cli.inference import load, read_config
@@ -72,9 +73,7 @@ def report_run(config: ReportConfig, run_dir: Path) -> None:
         else:
             content |= _of_examination(examination, content, data)
             log_mel = LogMel(**asdict(source.trained.feature))
-            explored = (
-                _explored(file, log_mel, examination.classes) for file in examination.files
-            )
+            explored = (_explored(file, log_mel, examination.classes) for file in examination.files)
         n_bytes = write_page(run_dir / PAGE, content, explored)
         log.info("%d files to listen to, %.1f MB", len(content["files"]), n_bytes / 1e6)
         print(run_dir / PAGE)  # noqa: T201
@@ -245,9 +244,7 @@ def _of_examination(
 ) -> dict[str, Any]:
     counted = content["metrics"].get("frame", {}).get("counts")
     notes = list(content["notes"])
-    if counted and [counted["tp"], counted["n_ref"], counted["n_sys"]] != (
-        examination.counts[0, :3].tolist()
-    ):
+    if counted and counted["n_ref"] != int(examination.counts[0, N_REF]):
         notes.append(
             "The annotations have changed since the run: what is counted anew here (confusions, "
             "outcomes, files) does not add up to its scores."

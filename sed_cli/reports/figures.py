@@ -42,13 +42,13 @@ _HISTORY_COLUMNS = (
 def learning_curves(
     history: pd.DataFrame | Path | str, path: Path, *, best_epoch: int | None = None
 ) -> None:
-    """Draw loss, validation scores and p_teacher over the epochs as a PNG.
+    """Draw loss, validation scores and p_teacher over the epochs, as PNG and as PDF beside it.
 
     Args:
         history: a row an epoch, or the ``history.csv`` that holds it, with the columns ``epoch``,
             ``train_loss``, ``validation_loss``, ``validation_f1``, ``validation_er`` (fractions)
             and ``p_teacher``; cells may be empty, other columns are ignored.
-        path: of the PNG.
+        path: of the PNG; the PDF has its name.
         best_epoch: the epoch to mark; by default that of the highest ``validation_f1``, or of the
             lowest ``validation_loss`` where no score is known.
 
@@ -76,7 +76,7 @@ def learning_curves(
         _mark_best(losses, (losses, scores, probability), columns, best)
         figure.align_ylabels()
         figure.set_layout_engine("constrained")
-        style.save_png(figure, path)
+        style.save_figure(figure, path)
 
 
 def _history_columns(history: pd.DataFrame | Path | str) -> dict[str, NDArray[np.float64]]:
@@ -190,7 +190,7 @@ def piano_rolls(path: Path, items: Sequence[RollItem]) -> None:
     the stretch with most events is shown, and the title says which.
 
     Args:
-        path: of the PNG.
+        path: of the PNG; the PDF has its name.
         items: at least one; a handful stays readable.
 
     Raises:
@@ -216,7 +216,7 @@ def piano_rolls(path: Path, items: Sequence[RollItem]) -> None:
             _draw_item(page, top, item, window, labels)
             top += height
         page.add_key()
-        style.save_png(page.figure, path)
+        style.save_figure(page.figure, path)
 
 
 class _Page:

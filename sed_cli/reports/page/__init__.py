@@ -95,8 +95,7 @@ def write_page(path: Path, content: dict[str, Any], explored: Iterable[Explored]
             for index, recording in enumerate(explored):
                 _write_json(file, f"recording-{index}", _payload(recording))
             file.write(_filled(tail, content))
-        n_bytes = temporary.stat().st_size
-    return n_bytes
+        return temporary.stat().st_size
 
 
 def _filled(template: str, content: dict[str, Any]) -> str:

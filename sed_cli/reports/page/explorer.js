@@ -5,7 +5,7 @@ let explorer = null;
 
 function listenTo(label) {
   if (!explorer) return;
-  explorer.chooseClass(label);
+  explorer.chooseClass(label, true);
   document.getElementById("explorer").scrollIntoView();
   document.getElementById("play-error").focus({ preventScroll: true });
 }
@@ -66,11 +66,11 @@ class Explorer {
     if (!wanted.length) this.say(`None of these recordings holds an error of ${this.classes[this.label]}.`);
   }
 
-  chooseClass(label) {
+  chooseClass(label, fromTheWorst = false) {
     this.label = label === null ? null : this.classes.indexOf(label);
     this.classSelect.value = this.label === null ? "" : this.label;
     this.listFiles();
-    if (!this.listed.includes(this.index)) this.load(this.listed[0]);
+    if (fromTheWorst || !this.listed.includes(this.index)) this.load(this.listed[0]);
     else { this.fileSelect.value = this.index; this.findErrors(); }
     this.error = -1;
     if (this.errors.length) this.step(1);
@@ -210,18 +210,18 @@ class Explorer {
     this.shown = shown;
     const [from, to] = this.range;
     const cursor = { drag: { x: true, y: false, setScale: false }, sync: { key: "explorer", setSeries: false }, points: { show: false } };
-    const hooks = (draw) => ({ draw: [draw], setSelect: [(u) => this.selected(u)], setCursor: [(u) => this.pointed(u)], ready: [(u) => this.prepare(u)] });
-    const common = (height) => ({ width, height, legend: { show: false }, cursor, scales: { x: { time: false, auto: false, range: () => this.range } } });
+    const hooks = (draw) => ({ draw: [draw, () => this.overlay()], setSelect: [(u) => this.selected(u)], setCursor: [(u) => this.pointed(u)], ready: [(u) => this.prepare(u)] });
+    const common = (height) => ({ width, height, padding: [8, 14, 0, 0], legend: { show: false }, cursor, scales: { x: { time: false, auto: false, range: () => this.range } } });
     const ends = [[from, to], [null, null]];
     const series = [{}, { points: { show: false }, paths: () => null }];
     const [ticks, names] = this.file.ticks;
     this.spectrogram = new uPlot({ ...common(width < 600 ? 150 : 190),
       scales: { ...common(0).scales, y: { auto: false, range: [-0.5, this.file.n_mels - 0.5] } }, series,
       axes: [axis(null, { show: false }), axis("frequency (kHz)", { size: labelRoom - 18, splits: () => ticks, values: () => names, grid: { show: false } })],
-      hooks: { ...hooks(() => {}), drawAxes: [], draw: [(u) => this.drawImage(u)] } }, ends, this.stage);
-    this.roll = new uPlot({ ...common(shown.length * LANE + 52),
-      scales: { ...common(0).scales, y: { auto: false, range: [shown.length - 0.5, -0.5], dir: 1 } }, series,
-      axes: [axis("time (s)"), axis(null, { label: undefined, labelSize: 0, size: labelRoom, splits: () => shown.map((_, i) => i), values: () => shown.map((i) => shortened(this.classes[i], width < 600 ? 12 : 19)), grid: { show: false }, ticks: { show: false }, space: 1, incrs: [1] })],
+      hooks: { ...hooks(() => {}), draw: [(u) => this.drawImage(u), () => this.overlay()] } }, ends, this.stage);
+    this.roll = new uPlot({ ...common(shown.length * LANE + 60),
+      scales: { ...common(0).scales, y: { auto: false, range: [-0.5, shown.length - 0.5], dir: -1 } }, series,
+      axes: [axis("time (s)", { size: 30 }), axis(null, { label: undefined, labelSize: 0, size: labelRoom, splits: () => shown.map((_, i) => i), values: () => shown.map((i) => shortened(this.classes[i], width < 600 ? 12 : 19)), grid: { show: false }, ticks: { show: false }, space: 1, incrs: [1] })],
       hooks: hooks((u) => this.drawLanes(u)) }, ends, this.stage);
     this.overlay();
     this.place();

@@ -60,8 +60,8 @@ function showSummary(content) {
   const worst = worstClass(content);
   if (worst) tile("Worst class (frame F1)", make("button", { type: "button", class: "link", onclick: () => listenTo(worst.label) }, worst.label), `F1 ${fraction(worst.f1)}${content.files.length ? ". Press its name to hear its errors." : ""}`, "worst wide");
   if (metrics) {
-    for (const kind of ["frame", "segment", "event"]) if (metrics[kind]) tile(`F1 of ${KIND_NAMES[kind][0]}`, fraction(metrics[kind].f1), interval(metrics[kind]));
-    if (metrics.segment) tile("Error rate, segments of 1 s", fraction(metrics.segment.er), "0 is best, may exceed 1");
+    for (const kind of ["frame", "segment", "event"]) if (metrics[kind]) tile({ frame: "Frame F1", segment: "Segment F1 (1 s)", event: "Event F1" }[kind], fraction(metrics[kind].f1), interval(metrics[kind]));
+    if (metrics.segment) tile("Segment error rate", fraction(metrics.segment.er), "0 is best, may exceed 1");
   }
   const best = bestEpoch(content);
   if (best !== null) tile("Best epoch", String(best), `of ${content.history.epoch.length}, by ${content.monitor.replace("_", " ")}`);
