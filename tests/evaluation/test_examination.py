@@ -18,7 +18,9 @@ HOP_S = 0.032
 CLASSES = ("low", "high")
 
 
-def recording(name: str, activities: NDArray[np.uint8], duration_s: float | None = None) -> Recording:
+def recording(
+    name: str, activities: NDArray[np.uint8], duration_s: float | None = None
+) -> Recording:
     length_s = len(activities) * HOP_S if duration_s is None else duration_s
     return Recording(
         name=name,

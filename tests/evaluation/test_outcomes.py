@@ -33,9 +33,7 @@ events = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(events, events)
-def test_hits_are_as_many_as_sed_eval_counts(
-    reference: list[Event], estimate: list[Event]
-) -> None:
+def test_hits_are_as_many_as_sed_eval_counts(reference: list[Event], estimate: list[Event]) -> None:
     of_reference, of_estimate = event_outcomes(reference, estimate)
     counts = sed_eval_counts({"a": reference}, {"a": estimate}, {"a": 4.0}, CLASSES, ["event"])
     n_hits = sum(fate.outcome == HIT for fate in of_reference)
