@@ -1,4 +1,4 @@
-"""``sedtf report`` on real run folders: what the page holds, and what it says when data are gone."""
+"""``sedtf report`` on real runs: what the page holds, and what it says when data are gone."""
 
 from __future__ import annotations
 

@@ -13,9 +13,8 @@ import pytest
 from sed_cli.data.annotations import Event, write_annotations
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), "")
 DRIVER = shutil.which("chromedriver")
 
 pytestmark = [
