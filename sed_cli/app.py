@@ -196,13 +196,32 @@ Config groups:
 """
 
 
+REPORT = """Write one HTML page of a run: scores, curves, errors, and test files to listen to.
+
+The page needs no network and no other file. Its recordings are played beside the spectrogram,
+the reference, the detected events and the probabilities. The word without `=` is the folder of a
+run of `train` or `eval`.
+
+Examples:
+
+- `sedtf report outputs/train/2026-01-31/12-00-00-000000`
+- `sedtf report RUN output_dir=page` writes `page/report.html`
+- `sedtf report RUN files=10` shows the 10 worst files, `files=null` all, `files=0` none
+- `sedtf report RUN longest_s=60` shows a minute of longer recordings: that with most errors
+
+Keys: `files`, `longest_s`, `device`, `threads`, `output_dir`.
+"""
+
+_WORDS = {"compare": "RUN...", "report": "RUN"}
+
+
 class _RichHelp(TyperCommand):
     """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "rich_markup_mode": "markdown"})
-        if self.name == "compare":  # the one verb that takes words without =
-            self.params[0].metavar = "RUN... [KEY=VALUE]..."
+        if self.name in _WORDS:  # verbs that take words without =
+            self.params[0].metavar = f"{_WORDS[self.name]} [KEY=VALUE]..."
 
 
 app = typer.Typer(
@@ -311,6 +330,7 @@ _VERBS = {
     "synth": SYNTH,
     "data": DATA,
     "compare": COMPARE,
+    "report": REPORT,
     "cache": CACHE,
 }
 for _name, _text in _VERBS.items():

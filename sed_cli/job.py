@@ -77,7 +77,7 @@ class Verb:
     check: Callable[[Any, frozenset[str]], list[str]]
     function: str  # "module:function", imported when it is called: it pulls in torch
     leaves_run: bool = True  # with a run folder, a log and Hydra's records; else it runs at once
-    words: str | None = None  # the key that takes words without "="
+    words: str | None = None  # the key that takes words without "="; it ends in [] if it is a list
     text: tuple[str, ...] = ()  # keys whose value is taken as it stands, equals signs and all
 
 
@@ -107,9 +107,10 @@ VERBS = {
             "compare",
             schema.check_compare,
             "sed_cli.evaluation.compare:compare_runs",
-            words="runs",
+            words="runs[]",
             text=("baseline",),
         ),
+        Verb("report", schema.check_report, "sed_cli.evaluation.report:report_run", words="run"),
         Verb("data", schema.check_data_verb, "sed_cli.inspection:inspect_data"),
         Verb(
             "cache",
@@ -352,8 +353,16 @@ def _with_words(verb: Verb, overrides: list[str]) -> list[str]:
     words = [o for o in overrides if "=" not in o or Path(o).expanduser().exists()]
     if not words:
         return overrides
-    listed = ",".join(_quoted(word) for word in words)
-    return [f"{verb.words}=[{listed}]", *(o for o in overrides if o not in words)]
+    kept = [o for o in overrides if o not in words]
+    if verb.words.endswith("[]"):
+        listed = ",".join(_quoted(word) for word in words)
+        return [f"{verb.words.removesuffix('[]')}=[{listed}]", *kept]
+    if len(words) > 1:
+        raise UserError(
+            f"sedtf {verb.name} takes one folder, got {len(words)}: {' '.join(words)}; "
+            f"settings are written KEY=VALUE"
+        )
+    return [f"{verb.words}={_quoted(words[0])}", *kept]
 
 
 def _literal(override: str, keys: Sequence[str]) -> str:

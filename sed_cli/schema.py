@@ -383,6 +383,18 @@ class CompareConfig:
     output_dir: str = MISSING
 
 
+@dataclass
+class ReportConfig:
+    """``sedtf report``: the word of the command line without ``=`` is ``run``."""
+
+    run: str = MISSING
+    files: int | None = 50
+    longest_s: float | None = 30.0
+    device: str = "auto"
+    threads: int | None = None
+    output_dir: str = MISSING
+
+
 SAMPLERS: dict[str, type[SamplerConfig]] = {
     "scheduled": ScheduledConfig,
     "linear": LinearConfig,
@@ -406,6 +418,7 @@ ROOTS: dict[str, type] = {
     "data": DataVerbConfig,
     "cache": CacheConfig,
     "compare": CompareConfig,
+    "report": ReportConfig,
 }
 GROUPS: dict[str, dict[str, type]] = {
     "feature": {"base": FeatureConfig},
@@ -967,4 +980,13 @@ def check_compare(config: CompareConfig, named: frozenset[str] = frozenset()) ->
         bool(config.runs), "no run is named: sedtf compare RUN..., or the folder of a sweep"
     )
     faults.one_of("", config, "metric", METRICS)
+    return faults
+
+
+def check_report(config: ReportConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of a report's configuration."""
+    faults = _Faults(_check_root(config))
+    faults.at_least("", config, 0, "files")
+    faults.at_least("", config, 1, "threads")
+    faults.above_zero("", config, "longest_s")
     return faults

@@ -98,7 +98,7 @@ class _Picture:
         self._add_lower_row()
 
     def save(self, path: Path) -> None:
-        style.save_png(self.figure, path)
+        style.save_figure(self.figure, path)
 
     def _add_axes(self, left: float, top: float, width: float, height: float) -> Axes:
         box = (

@@ -42,13 +42,13 @@ _HISTORY_COLUMNS = (
 def learning_curves(
     history: pd.DataFrame | Path | str, path: Path, *, best_epoch: int | None = None
 ) -> None:
-    """Draw loss, validation scores and p_teacher over the epochs as a PNG.
+    """Draw loss, validation scores and p_teacher over the epochs, as PNG and as PDF beside it.
 
     Args:
         history: a row an epoch, or the ``history.csv`` that holds it, with the columns ``epoch``,
             ``train_loss``, ``validation_loss``, ``validation_f1``, ``validation_er`` (fractions)
             and ``p_teacher``; cells may be empty, other columns are ignored.
-        path: of the PNG.
+        path: of the PNG; the PDF has its name.
         best_epoch: the epoch to mark; by default that of the highest ``validation_f1``, or of the
             lowest ``validation_loss`` where no score is known.
 
@@ -76,7 +76,7 @@ def learning_curves(
         _mark_best(losses, (losses, scores, probability), columns, best)
         figure.align_ylabels()
         figure.set_layout_engine("constrained")
-        style.save_png(figure, path)
+        style.save_figure(figure, path)
 
 
 def _history_columns(history: pd.DataFrame | Path | str) -> dict[str, NDArray[np.float64]]:
@@ -191,7 +191,7 @@ def piano_rolls(path: Path, items: Sequence[RollItem]) -> None:
     says which.
 
     Args:
-        path: of the PNG.
+        path: of the PNG; the PDF has its name.
         items: at least one; a handful stays readable.
 
     Raises:
@@ -219,7 +219,7 @@ def piano_rolls(path: Path, items: Sequence[RollItem]) -> None:
             top += height
         if has_key:
             page.add_key()
-        style.save_png(page.figure, path)
+        style.save_figure(page.figure, path)
 
 
 class _Page:
@@ -328,13 +328,13 @@ def draw_log_mel(axes: Axes, item: RollItem, window: tuple[float, float]) -> Non
     if item.centres_hz is None:
         axes.set_ylabel("mel band")
         return
-    ticks, names = _frequency_ticks(np.asarray(item.centres_hz, dtype=np.float64))
+    ticks, names = frequency_ticks(np.asarray(item.centres_hz, dtype=np.float64))
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.set_yticklabels(names)
     axes.set_ylabel("frequency (kHz)")
 
 
-def _frequency_ticks(centres_hz: NDArray[np.float64]) -> tuple[list[float], list[str]]:
+def frequency_ticks(centres_hz: NDArray[np.float64]) -> tuple[list[float], list[str]]:
     """Bands of round frequencies, at least a tenth of the axis apart."""
     ticks: list[float] = []
     names: list[str] = []

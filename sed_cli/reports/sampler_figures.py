@@ -131,7 +131,7 @@ def _brief(value: float) -> str:
 
 
 def sampler_curve(path: Path, curves: Sequence[Curve]) -> None:
-    """Draw the curves over one another as a PNG.
+    """Draw the curves over one another, as PNG and as PDF beside it.
 
     A curve by itself is accompanied by the share of fed steps of single batches, so that one sees
     how far the coins of a batch stray from their probability.
@@ -153,7 +153,7 @@ def sampler_curve(path: Path, curves: Sequence[Curve]) -> None:
         abscissa.dress(axes)
         _place_legend(figure, axes, len(curves))
         figure.set_layout_engine("constrained")
-        style.save_png(figure, path)
+        style.save_figure(figure, path)
 
 
 def _draw_shares(axes: Axes, curve: Curve) -> None:

@@ -98,19 +98,22 @@ def new_figure(width: float, height: float, *, dpi: float = DPI) -> Figure:
     return figure
 
 
-def save_png(figure: Figure, path: Path) -> None:
-    """Write ``figure`` as PNG, whole or not at all; the same figure gives the same bytes."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-
-
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write ``figure`` as PNG to ``path`` and as PDF beside it; the same gives the same bytes."""
-    save_png(figure, path)
+    """Write ``figure`` as PNG to ``path`` and as PDF beside it, each whole or not at all.
+
+    The same figure gives the same bytes.
+    """
     # It tells of every letter that it takes from a font.
     logging.getLogger("fontTools.subset").setLevel(logging.WARNING)
+    save_png(figure, path)
     with replacing(path.with_suffix(".pdf")) as temporary:
         figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write ``figure`` as PNG to ``path``, whole or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def dash_of(index: int) -> str:

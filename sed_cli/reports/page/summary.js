@@ -1,0 +1,119 @@
+"use strict";
+
+const KIND_NAMES = {
+  frame: ["frames", "every frame of the features by itself"],
+  segment: ["segments of 1 s", "whether a class is active within each second"],
+  segment_100ms: ["segments of 0.1 s", "whether a class is active within each tenth of a second"],
+  event: ["events", "onset within 0.2 s, offset within 0.2 s or half of the event"],
+  event_onset: ["onsets", "onset within 0.2 s, wherever the event ends"],
+};
+
+function worstClass(content) {
+  const scored = Object.entries(content.metrics?.per_class || {})
+    .map(([label, of]) => ({ label, f1: of.frame?.f1, n: of.event?.counts?.n_ref }))
+    .filter((one) => one.f1 !== null && one.f1 !== undefined && one.n !== 0);
+  return scored.sort((a, b) => a.f1 - b.f1)[0] || null;
+}
+
+// How p_teacher went, in words: from where to where, and when it was first half-way down.
+function teacherStory(content) {
+  const curve = content.history?.p_teacher;
+  if (!curve || curve[0] === null) return null;
+  if (!content.feeds_back) return { short: "no feedback", long: "The model feeds nothing back, so p_teacher has no effect." };
+  const [first, last] = [curve[0], curve[curve.length - 1]];
+  const epochs = content.history.epoch;
+  if (Math.abs(first - last) < 1e-6) return { short: `${first.toFixed(2)} throughout`, long: `p_teacher stayed at ${first.toFixed(2)}.` };
+  const half = curve.findIndex((p) => p !== null && p < 0.5);
+  const when = first >= 0.5 && half >= 0 ? `It fell below 0.5 in epoch ${epochs[half]}.` : "";
+  return {
+    short: `${first.toFixed(2)} → ${last.toFixed(2)}`,
+    when: first >= 0.5 && half >= 0 ? `below 0.5 in epoch ${epochs[half]} of ${epochs.length}` : `over ${epochs.length} epochs`,
+    long: `p_teacher went from ${first.toFixed(2)} after epoch ${epochs[0]} to ${last.toFixed(2)} after epoch ${epochs[epochs.length - 1]}. ${when}`,
+    epoch: first >= 0.5 && half >= 0 ? epochs[half] : null,
+  };
+}
+
+function bestEpoch(content) {
+  const history = content.history;
+  if (!history) return null;
+  const sign = content.monitor === "validation_loss" ? -1 : 1;
+  const values = history[content.monitor] || [];
+  let best = null;
+  values.forEach((value, i) => { if (value !== null && (best === null || sign * value > sign * values[best])) best = i; });
+  return best === null ? null : history.epoch[best];
+}
+
+function showHeader(content) {
+  const record = content.record;
+  document.getElementById("title").textContent = content.title;
+  const score = content.metrics ? `${content.metrics.n_files} ${content.metrics.split} recordings` : "not evaluated";
+  const facts = [`sedtf ${record.verb || "train"}`, record.status, `seed ${record.seed}`, (record.started || "").slice(0, 16).replace("T", " "), score];
+  document.getElementById("subtitle").textContent = facts.filter(Boolean).join(" · ");
+  for (const note of content.notes) document.getElementById("main").append(make("p", { class: "note", role: "note" }, note));
+}
+
+function showSummary(content) {
+  const metrics = content.metrics;
+  const tiles = [];
+  const tile = (name, value, below, extra) => tiles.push(make("div", { class: `tile ${extra || ""}` }, name, make("b", {}, value), below ? make("span", { class: "soft" }, below) : null));
+  const interval = (block) => (block.interval?.f1?.[0] === null || !block.interval ? "" : `95 %: ${fraction(block.interval.f1[0])} to ${fraction(block.interval.f1[1])}`);
+  const worst = worstClass(content);
+  if (worst) tile("Worst class (frame F1)", make("button", { type: "button", class: "link", onclick: () => listenTo(worst.label) }, worst.label), `F1 ${fraction(worst.f1)}${content.files.length ? ". Press its name to hear its errors." : ""}`, "worst wide");
+  if (metrics) {
+    for (const kind of ["frame", "segment", "event"]) if (metrics[kind]) tile({ frame: "Frame F1", segment: "Segment F1 (1 s)", event: "Event F1" }[kind], fraction(metrics[kind].f1), interval(metrics[kind]));
+    if (metrics.segment) tile("Segment error rate", fraction(metrics.segment.er), "0 is best, may exceed 1");
+  }
+  const best = bestEpoch(content);
+  if (best !== null) tile("Best epoch", String(best), `of ${content.history.epoch.length}, by ${content.monitor.replace("_", " ")}`);
+  const teacher = teacherStory(content);
+  if (teacher) tile("p_teacher", make("a", { href: "#learning" }, teacher.short), teacher.when);
+  const table = metrics ? showKinds(metrics) : null;
+  addPart("summary", "Summary", null, make("div", { class: "tiles" }, tiles), table);
+}
+
+function showKinds(metrics) {
+  const kinds = Object.keys(KIND_NAMES).filter((kind) => metrics[kind]);
+  const figures = [["f1", "F1"], ["precision", "precision"], ["recall", "recall"], ["er", "error rate"], ["substitution_rate", "substitutions"], ["deletion_rate", "deletions"], ["insertion_rate", "insertions"]];
+  return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All classes together" }, make("table", {},
+    make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "counted by"), figures.map(([, name]) => make("th", { scope: "col" }, name)), make("th", { scope: "col" }, "macro F1"))),
+    make("tbody", {}, kinds.map((kind) => make("tr", {}, make("th", { scope: "row", title: KIND_NAMES[kind][1] }, KIND_NAMES[kind][0]),
+      figures.map(([key]) => make("td", {}, fraction(metrics[kind][key]))), make("td", {}, fraction(metrics[kind].macro?.f1)))))));
+}
+
+function showClasses(content) {
+  const metrics = content.metrics;
+  if (!metrics) return;
+  const worst = worstClass(content);
+  const headings = [{ text: "class" }, { text: "frame F1" }, { text: "precision" }, { text: "recall" }, { text: "error rate", up: false }, { text: "segment F1" }, { text: "event F1" }, { text: "onset F1" }, { text: "events", up: false }, { text: "threshold" }, ...(content.files.length ? [{ text: "errors" }] : [])];
+  const rows = Object.entries(metrics.per_class).map(([label, of]) => {
+    const value = (kind, key) => of[kind]?.[key] ?? null;
+    const score = (kind, key) => ({ value: value(kind, key), text: fraction(value(kind, key)) });
+    const range = of.frame?.interval?.f1;
+    const n = of.event?.counts?.n_ref ?? null;
+    const threshold = metrics.thresholds?.[label] ?? null;
+    const cells = [{ text: label, value: label, title: label },
+      { ...score("frame", "f1"), share: value("frame", "f1") || 0, title: range && range[0] !== null ? `95 % interval: ${fraction(range[0])} to ${fraction(range[1])}` : null },
+      score("frame", "precision"), score("frame", "recall"), score("frame", "er"), score("segment", "f1"), score("event", "f1"), score("event_onset", "f1"),
+      { value: n, text: n === null ? "–" : String(n) }, { value: threshold, text: fraction(threshold, 2) }];
+    if (content.files.length) cells.push({ value: null, node: make("button", { type: "button", class: "link", onclick: () => listenTo(label), "aria-label": `Listen to errors of ${label}` }, "listen") });
+    return { cells, label };
+  });
+  const table = sortableTable("Scores of each class", headings, rows, 1, true, (row) => (row.label === worst?.label ? "worst" : ""));
+  addPart("classes", "Classes", "Worst first. A heading sorts by its column; the bar is the frame F1. “listen” goes to the errors of the class.", table);
+}
+
+function showSettings(content) {
+  const given = new Set(content.given.map((word) => word.split("=")[0].replace(/^[+~]+/, "")));
+  const groups = {};
+  for (const [key, value] of Object.entries(content.settings)) {
+    const [group, rest] = key.includes(".") ? [key.slice(0, key.indexOf(".")), key.slice(key.indexOf(".") + 1)] : ["general", key];
+    (groups[group] ||= []).push([key, rest, value]);
+  }
+  const sections = Object.entries(groups).map(([group, rows]) => make("section", {}, make("h3", {}, group), make("table", {}, make("tbody", {}, rows.map(([key, rest, value]) =>
+    make("tr", { class: given.has(key) || given.has(group) && key === group ? "given" : "" }, make("th", { scope: "row" }, rest), make("td", {}, typeof value === "string" ? value : JSON.stringify(value))))))));
+  const record = content.record;
+  const facts = { folder: content.folder, "config hash": record.config_hash, commit: record.commit, device: record.device, started: record.started, ended: record.ended, ...record.versions };
+  sections.push(make("section", {}, make("h3", {}, "how it was run"), make("table", {}, make("tbody", {}, Object.entries(facts).filter(([, v]) => v).map(([k, v]) => make("tr", {}, make("th", { scope: "row" }, k), make("td", {}, String(v))))))));
+  addPart("configuration", "Configuration", content.given.length ? `Given on the command line: ${content.given.join(" ")}` : "Nothing was given on the command line: these are the defaults.",
+    make("details", {}, make("summary", {}, "All settings"), make("div", { class: "settings" }, sections)));
+}
