@@ -90,9 +90,10 @@ function showClasses(content) {
     const score = (kind, key) => ({ value: value(kind, key), text: fraction(value(kind, key)) });
     const range = of.frame?.interval?.f1;
     const n = of.event?.counts?.n_ref ?? null;
+    const annotated = n !== 0; // a class that the split does not hold cannot be the worst
     const threshold = metrics.thresholds?.[label] ?? null;
     const cells = [{ text: label, value: label, title: label },
-      { ...score("frame", "f1"), share: value("frame", "f1") || 0, title: range && range[0] !== null ? `95 % interval: ${fraction(range[0])} to ${fraction(range[1])}` : null },
+      { ...(annotated ? score("frame", "f1") : { value: null, text: "–" }), share: value("frame", "f1") || 0, title: !annotated ? "Not annotated in these recordings" : range && range[0] !== null ? `95 % interval: ${fraction(range[0])} to ${fraction(range[1])}` : null },
       score("frame", "precision"), score("frame", "recall"), score("frame", "er"), score("segment", "f1"), score("event", "f1"), score("event_onset", "f1"),
       { value: n, text: n === null ? "–" : String(n) }, { value: threshold, text: fraction(threshold, 2) }];
     if (content.files.length) cells.push({ value: null, node: make("button", { type: "button", class: "link", onclick: () => listenTo(label), "aria-label": `Listen to errors of ${label}` }, "listen") });
