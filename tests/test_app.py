@@ -47,7 +47,7 @@ def test_version_is_printed() -> None:
     assert command("--version").stdout == f"sedtf {__version__}\n"
 
 
-@pytest.mark.parametrize("verb", ["train", "eval", "export", "simulate", "data"])
+@pytest.mark.parametrize("verb", ["train", "eval", "export", "simulate", "data", "cache"])
 def test_every_verb_has_worked_examples_and_its_groups(verb: str) -> None:
     text = getattr(app, verb.upper())
     assert text.count(f"sedtf {verb}") >= 3
@@ -87,6 +87,15 @@ def test_every_verb_has_worked_examples_and_its_groups(verb: str) -> None:
         (["train", "--config-dir", "nowhere"], "nowhere: no such folder of configs"),
         (["eval"], "checkpoint is not set"),
         (["eval", "checkpoint=nowhere"], "checkpoint=nowhere: no such folder"),
+        (["cache", "clear=everything"], "expected one of features, soundscapes, all"),
+        (["cache", "older_than_days=3"], "nothing is cleared: add clear=all"),
+        (["cache", "cache_dir=/proc/nope"], "/proc/nope: cannot be made for the cache"),
+        (["cache", "-m", "clear=all"], "no experiment to be swept over"),
+        (["train", "augment=mixp"], "did you mean mixup?"),
+        (["train", "augment.mixup=2"], "augment.mixup=2.0: expected a number from 0 to 1"),
+        (["train", "augment.gain_db=[6,-6]"], "expected [lowest, highest]"),
+        (["train", "augment.frequency_masks=1", "augment.frequency_mask_bands=40"], "n_mels=40"),
+        (["train", "data.cache_limit_gb=-1"], "data.cache_limit_gb=-1.0: expected at least 0"),
         (["simulate", "sampler.p_min=0.99"], "expected 0 <= p_min <= p_max <= 1"),
         (["simulate", "samplers.a.gamma=1"], "write +samplers.a.gamma=1"),
         (["simulate", "+samplers.a.gama=1"], "samplers.a: Key 'gama' not in 'ScheduledConfig'"),

@@ -8,13 +8,16 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def test_tests_named_in_the_method_exist() -> None:
-    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
-    assert len(named) > 15
-    for path, name in named:
-        source = (ROOT / path).read_text(encoding="utf-8")
-        assert not name or f"def {name}(" in source, f"{path}::{name}"
+def test_tests_named_in_the_docs_exist() -> None:
+    named = {
+        page.name: re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page.read_text(encoding="utf-8"))
+        for page in ROOT.glob("docs/*.md")
+    }
+    assert len(named["method.md"]) > 15
+    for page, tests in named.items():
+        for path, name in tests:
+            source = (ROOT / path).read_text(encoding="utf-8")
+            assert not name or f"def {name}(" in source, f"{page}: {path}::{name}"
 
 
 def test_tests_named_on_other_pages_exist() -> None:
