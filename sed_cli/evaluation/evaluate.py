@@ -70,12 +70,12 @@ def validate(detector: Detector, recordings: Sequence[Recording]) -> Validation:
     """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5."""
     counts = np.zeros((1 + len(detector.classes), 4), dtype=np.int64)
     loss_sum, n_values = 0.0, 0
-    for recording, logits in _run(detector, recordings):
+    for recording, logits in run_freely(detector, recordings):
         activities = recording.activities[:]
         targets = torch.from_numpy(activities).float()
         loss_sum += float(F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"))
         n_values += targets.numel()
-        counts += count_frames(activities, _probabilities(logits) > PLAIN_THRESHOLD)
+        counts += count_frames(activities, probabilities_of(logits) > PLAIN_THRESHOLD)
     values = figures(counts[0])
     loss = loss_sum / n_values if n_values else math.nan
     return Validation(loss, float(values["f1"]), float(values["er"]))
@@ -87,7 +87,10 @@ def tuned_postprocessing(
     """Find thresholds and filters for ``evaluation.metric`` on recordings of validation."""
     assert evaluation.metric is not None
     return tune(
-        ((recording, _probabilities(logits)) for recording, logits in _run(detector, validation)),
+        (
+            (recording, probabilities_of(logits))
+            for recording, logits in run_freely(detector, validation)
+        ),
         detector.classes,
         detector.hop_s,
         evaluation.metric,
@@ -120,13 +123,13 @@ def evaluate_split(
         tallies.append(_Tally(plain, data))
     scored: list[Scored] = []
     for recording, logits in tqdm(
-        _run(detector, recordings),
+        run_freely(detector, recordings),
         total=len(recordings),
         desc=f"evaluate {split}",
         leave=False,
         disable=None,
     ):
-        probabilities = _probabilities(logits)
+        probabilities = probabilities_of(logits)
         for tally in tallies:
             tally.add(recording, probabilities)
         if settings.psds:
@@ -273,7 +276,9 @@ def _postprocessing(config: EvalConfig, trained: TrainConfig, detector: Detector
     )
 
 
-def _run(detector: Detector, recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Tensor]]:
+def run_freely(
+    detector: Detector, recordings: Sequence[Recording]
+) -> Iterator[tuple[Recording, Tensor]]:
     """Yield each recording with its logits (T, C) on the CPU; long ones first."""
     for group in _group_by_length(recordings):
         if group[0].n_frames > _FRAMES_AT_ONCE:  # too long to share its group
@@ -306,7 +311,7 @@ def _group_by_length(recordings: Sequence[Recording]) -> Iterator[list[Recording
         yield group
 
 
-def _probabilities(logits: Tensor) -> NDArray[np.float32]:
+def probabilities_of(logits: Tensor) -> NDArray[np.float32]:
     """Turn logits into probabilities, which is what thresholds are of (T, C)."""
     probabilities: NDArray[np.float32] = torch.sigmoid(logits).numpy()
     return probabilities

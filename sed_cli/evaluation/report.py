@@ -19,11 +19,11 @@ from sed_cli.audio import LogMel, read_audio
 from sed_cli.data.annotations import Event, read_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import CheckpointError, DataError, UserError
-from sed_cli.evaluation.evaluate import _probabilities, _run
+from sed_cli.evaluation.evaluate import probabilities_of, run_freely
 from sed_cli.evaluation.examination import Examination, Examined, examine, is_error
 from sed_cli.evaluation.metrics import N_REF
 from sed_cli.evaluation.outcomes import OUTCOMES, Fate
-from sed_cli.evaluation.runs import _flat, _yaml
+from sed_cli.evaluation.runs import flattened, read_yaml
 from sed_cli.inference import load, read_config
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.page import Explored, ShownEvent, write_page
@@ -112,16 +112,16 @@ def describe_run(folder: Path) -> dict[str, Any]:
         notes.append(f"This run did not complete: {record.get('status')}.")
     if not metrics:
         notes.append("There are no scores: the run did not come to a test split.")
-    settings = _yaml(folder / ".hydra" / "config.yaml")
-    trained = _yaml(training / ".hydra" / "config.yaml") if training else {}
+    settings = read_yaml(folder / ".hydra" / "config.yaml")
+    trained = read_yaml(training / ".hydra" / "config.yaml") if training else {}
     return {
         "title": folder.resolve().name,
         "folder": str(folder.resolve()),
         "record": record,
         "metrics": metrics or None,
         "classes": list(metrics.get("per_class", {})),
-        "settings": _flat(settings),
-        "given": _yaml(folder / ".hydra" / "overrides.yaml") or [],
+        "settings": flattened(settings),
+        "given": read_yaml(folder / ".hydra" / "overrides.yaml") or [],
         "history": history,
         "monitor": trained.get("trainer", {}).get("monitor", "validation_f1"),
         "feeds_back": trained.get("model", {}).get("feedback", True),
@@ -148,7 +148,7 @@ def _training_folder(folder: Path, verb: str) -> Path | None:
     """Folder of the training that a run is, or that its checkpoint comes from."""
     if verb == "train":
         return folder
-    checkpoint = _found_from(folder, _yaml(folder / ".hydra/config.yaml")["checkpoint"])
+    checkpoint = _found_from(folder, read_yaml(folder / ".hydra/config.yaml")["checkpoint"])
     for place in (checkpoint, checkpoint.parent.parent):
         if (place / "history.csv").is_file():
             return place
@@ -158,7 +158,7 @@ def _training_folder(folder: Path, verb: str) -> Path | None:
 def _found_from(folder: Path, path: str) -> Path:
     """Find what a run called ``path``, from here or from where that run was started."""
     here = Path(path).expanduser()
-    hydra = _yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {})
+    hydra = read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {})
     there = Path(hydra.get("runtime", {}).get("cwd", "")) / here
     return there if there.exists() else here
 
@@ -192,7 +192,7 @@ def _source(folder: Path, content: dict[str, Any]) -> _Source:
     if content["record"].get("verb", "train") == "train":
         trained = read_config(folder)
         return _Source(checkpoint=folder, trained=trained, data=trained.data, split="test")
-    values = _yaml(folder / ".hydra" / "config.yaml")
+    values = read_yaml(folder / ".hydra" / "config.yaml")
     checkpoint = _found_from(folder, values["checkpoint"])
     trained = read_config(checkpoint)
     data = trained.data
@@ -216,10 +216,14 @@ def _examine(source: _Source, data: DataSet, folder: Path, config: ReportConfig)
         )
     detector = load(source.checkpoint, choose_device(config.device))
     logits = tqdm(
-        _run(detector, recordings), total=len(recordings), desc="examine", leave=False, disable=None
+        run_freely(detector, recordings),
+        total=len(recordings),
+        desc="examine",
+        leave=False,
+        disable=None,
     )
     return examine(
-        ((recording, _probabilities(of_one)) for recording, of_one in logits),
+        ((recording, probabilities_of(of_one)) for recording, of_one in logits),
         events,
         data.classes,
         data.hop_s,

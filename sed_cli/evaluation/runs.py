@@ -148,7 +148,7 @@ def _read(folder: Path, name: str) -> Run | None:
 def _record(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     if not path.is_file():  # it ended before its work began
-        job = _yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("job", {})
+        job = read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("job", {})
         return {"verb": job.get("name", "train"), "status": "never started"}
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return record
@@ -163,16 +163,16 @@ def _one_line(error: BaseException) -> str:
 
 def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], int, str | None]:
     """All keys and values but seed and fold, and these two."""
-    values = _yaml(folder / ".hydra" / "config.yaml")
+    values = read_yaml(folder / ".hydra" / "config.yaml")
     content = record.get("data_fingerprint")
     if record["verb"] == "eval":
         flat = _of_evaluation(values)
         if not values.get("data"):  # its fingerprint is that of one split alone
             content = _record(_trained_folder(folder)).get("data_fingerprint")
     elif values:
-        flat = {**_flat(_with_defaults(values)), "split": "test"}
+        flat = {**flattened(_with_defaults(values)), "split": "test"}
     else:
-        flat = {**_flat(asdict(read_config(folder))), "split": "test"}
+        flat = {**flattened(asdict(read_config(folder))), "split": "test"}
     seed, fold = flat.pop(SEED, 0), flat.pop(FOLD, None)
     settings = {key: value for key, value in flat.items() if key not in _NO_SETTINGS}
     if flat.get("data.root") is not None:
@@ -184,7 +184,7 @@ def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], 
 
 def _trained_folder(evaluation: Path) -> Path:
     """Run folder of the training whose checkpoint was evaluated."""
-    checkpoint = _yaml(evaluation / ".hydra" / "config.yaml")["checkpoint"]
+    checkpoint = read_yaml(evaluation / ".hydra" / "config.yaml")["checkpoint"]
     return resolve_checkpoint(checkpoint).parent.parent
 
 
@@ -203,14 +203,15 @@ def _of_evaluation(values: dict[str, Any]) -> dict[str, Any]:
     trained["evaluation"] |= own
     if values.get("data"):
         trained["data"] = values["data"]
-    return {**_flat(trained), "split": values["split"]}
+    return {**flattened(trained), "split": values["split"]}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Put nested keys side by side: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flattened(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
@@ -221,7 +222,7 @@ def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
     trained = {}
     if record["verb"] == "eval":
         trained = _choices(_trained_folder(folder), {"verb": "train"})
-    runtime = _yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("runtime", {})
+    runtime = read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("runtime", {})
     return trained | {
         group: str(option)
         for group, option in runtime.get("choices", {}).items()
@@ -230,12 +231,12 @@ def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _given(folder: Path) -> frozenset[str]:
-    overrides = _yaml(folder / ".hydra" / "overrides.yaml")
+    overrides = read_yaml(folder / ".hydra" / "overrides.yaml")
     words = overrides if isinstance(overrides, list) else []
     return frozenset(str(word).split("=")[0].lstrip("+~") for word in words)
 
 
-def _yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
     """What a YAML file of Hydra's holds; nothing where it is missing or cannot be read."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8")) or {}

@@ -108,8 +108,8 @@ def test_evaluation_is_free_running_and_leaves_the_model_in_its_mode() -> None:
         Recording(**{**vars(recording), "activities": 1 - recording.activities})
         for recording in recordings
     ]
-    logits = [logits for _, logits in evaluate._run(detector, recordings)]
-    other = [logits for _, logits in evaluate._run(detector, flipped)]
+    logits = [logits for _, logits in evaluate.run_freely(detector, recordings)]
+    other = [logits for _, logits in evaluate.run_freely(detector, flipped)]
     assert all(torch.equal(a, b) for a, b in zip(logits, other, strict=True))
     assert validate(detector, flipped).f1 != first.f1
 
