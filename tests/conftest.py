@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,6 +48,14 @@ def _one_thread() -> None:
     """Small models are faster on one thread, above all where tests run side by side."""
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def _no_old_log_handlers() -> None:
+    """Hydra's handlers of an earlier job would write to what stood for standard error then."""
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if type(h) is logging.StreamHandler]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ Ints = NDArray[np.int64]
 SHUFFLES = 20
 """Orders drawn by lot; that none of them reaches a gain says so with 95 % confidence."""
 
+_DIGITS = 9  # of seconds: what is finer is floating point's
 _BINS_PER_DECADE = 10
 _NOTHING_S = 1e-6  # annotations are kept to the microsecond: less is rounding
 _APART_S = 1.0  # between recordings laid on one time line, so that none touches the next
@@ -426,13 +427,14 @@ def _edges(values: Floats) -> Floats:
     low = math.floor(math.log10(values.min()) * _BINS_PER_DECADE)
     high = math.ceil(math.log10(values.max()) * _BINS_PER_DECADE)
     edges: Floats = 10.0 ** (np.arange(low, max(high, low + 1) + 1) / _BINS_PER_DECADE)
-    return edges
+    return np.round(edges, _DIGITS)
 
 
 def _histogram(values: Floats, edges_s: Floats) -> Histogram:
     if len(edges_s) < 2:
         return Histogram(edges_s=edges_s[:0], counts=np.zeros(0, np.int64))
-    inside = np.clip(values, edges_s[0], edges_s[-1])  # an edge may be off by its last bit
+    # A difference of times may be off by its last bit, and fall to either side of an edge.
+    inside = np.clip(np.round(values, _DIGITS), edges_s[0], edges_s[-1])
     return Histogram(edges_s=edges_s, counts=np.histogram(inside, edges_s)[0].astype(np.int64))
 
 

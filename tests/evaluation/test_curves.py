@@ -95,10 +95,11 @@ def test_psds_is_that_of_the_library_called_directly() -> None:
 
 
 def test_points_of_segments_are_those_of_the_library_called_directly() -> None:
+    theirs = library()
     recordings = make_recordings()
     ours = threshold_free(recordings, CLASSES, HOP_S)
 
-    ap, of_classes = library().segment_based.average_precision(
+    ap, of_classes = theirs.segment_based.average_precision(
         *as_library_takes_it(recordings), segment_length=1.0
     )
 

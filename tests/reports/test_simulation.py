@@ -281,7 +281,8 @@ def test_failure_leaves_no_half_file(tmp_path: Path, failing_stage: str) -> None
 
     with pytest.raises(RuntimeError, match="disk full"):
         simulate(tmp_path, [sampler], n_batches=3, batch_size=2, n_steps=4, progress=fail)
-    whole = {"curve": set(), "coins": {"curve.csv"}, "animation": {"curve.csv", "curve.png"}}
+    curve = {"curve.csv", "curve.png", "curve.pdf"}
+    whole = {"curve": set(), "coins": {"curve.csv"}, "animation": curve}
     assert {path.name for path in tmp_path.iterdir()} == whole[failing_stage]
     assert sampler.coins.iteration == 0
 
