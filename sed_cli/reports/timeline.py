@@ -20,7 +20,7 @@ from sed_cli.reports.figures import MAX_LANES, EventRow, RollItem, draw_log_mel
 
 _COLUMNS = 1500  # of a picture, at least, where there are as many frames
 _WIDTH, _MEL_HEIGHT, _LANE_HEIGHT = 11.0, 1.6, 0.28  # inches
-_TOP, _GAP, _BOTTOM, _RIGHT = 0.42, 0.08, 0.5, 0.2
+_TOP, _GAP, _BOTTOM, _RIGHT = 0.42, 0.08, 0.5, 0.35
 _LABEL_LENGTH, _CHARACTER = 24, 0.074
 _LEAST_WIDTH = 1 / 1200  # of the picture, so that a short event in a long recording is seen
 _CLOCK_FROM_S = 120  # what is longer has its time in hours, minutes and seconds
