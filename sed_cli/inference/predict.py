@@ -219,7 +219,7 @@ def _progress(item: Item, reader: AudioReader) -> Iterator[Callable[[float], Non
     with tqdm(
         total=None if reader.header_s is None else round(reader.header_s),
         desc=item.name,
-        unit="s",
+        unit=" s of audio",
         leave=False,
         delay=2,  # a short one needs no bar
         disable=None,
