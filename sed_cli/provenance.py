@@ -32,6 +32,7 @@ _NOT_HASHED_IN = (
     ("trainer", "threads"),
     ("data", "cache_dir"),
     ("data", "cache_limit_gb"),
+    ("data", "leak_check"),
     ("data", "root"),
 )
 

@@ -195,7 +195,16 @@ def _list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) 
     if data.annotations is None:
         return _list_splits(data, folder, reading, splits)
     listed, faults = list_recordings(folder / data.annotations, folder / data.audio, reading)
+    if not listed:
+        check_faults(faults, strict=data.strict)
+        raise DataError(f"{folder / data.annotations}: annotates no recording")
     divided = _divide(data, folder, listed)
+    log.info(
+        "%d recordings without splits are divided here: %s (data.split; to have all of them in "
+        "one split: data.train=null data.validation=null)",
+        len(listed),
+        ", ".join(f"{name} {len(part)}" for name, part in divided.splits.items()),
+    )
     return Listing(
         splits={name: divided.splits[name] for name in splits if name in divided.splits},
         faults=(*faults, *divided.faults),
@@ -247,9 +256,8 @@ def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed]) -> Listin
         return Listing(splits=divide(listed, shares, **how))
     validation = shares["validation"] if data.validation is not None else 0.0
     share = validation / (shares["train"] + validation)
-    return Listing(
-        splits=fold_of(listed, folds=data.folds, fold=data.fold, validation_share=share, **how)
-    )
+    parts = fold_of(listed, folds=data.folds, fold=data.fold, validation_share=share, **how)
+    return Listing(splits={name: parts[name] for name in wanted})
 
 
 # ------------------------------------------------------------------------------- labels

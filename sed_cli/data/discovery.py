@@ -93,7 +93,9 @@ def _annotations(
         except DataError as error:
             unread.append(str(error))
             continue
-        if read.names_files:
+        if not read.rows:
+            unread += [str(fault) for fault in read.faults[:1]]
+        elif read.names_files:
             # A name that several recordings have is one of theirs all the same.
             matches = [audio.find(name) for name in _names(read)]
             if any(match.problem or match.path.is_file() for match in matches):
@@ -193,7 +195,9 @@ def _audio_of(read: Annotations, split: str | None, folder: Path, audio: AudioFo
     """The folder below which a table's names are paths; else the whole set is searched by name."""
     names = _names(read)
     candidates = sorted({folder, *(p for path in audio.paths for p in _parents(path, folder))})
-    fitting = [c for c in candidates if all((c / name).is_file() for name in names)]
+    found = [sum((c / name).is_file() for name in names) for c in candidates]
+    # Not all of them have to be there: what is missing is to be named where it should lie.
+    fitting = [c for c, n in zip(candidates, found, strict=True) if n == max(found) > 0]
     if split is not None:
         fitting = [c for c in fitting if _split_of(c.relative_to(folder)) == split] or fitting
     return _relative(fitting[0], folder) if fitting else "."
@@ -234,7 +238,8 @@ def _say_what_there_is(
         return (
             f"{what}no annotations of them that can be read{reasons}; name these by "
             f"data.annotations=FILE (or a folder with a file a recording), or "
-            f"data.train.annotations=FILE and so on"
+            f"data.train.annotations=FILE and so on (folders of isolated clips, one a class, are a "
+            f"bank: sedtf train data.bank=FOLDER)"
         )
     shown = ", ".join(_relative(file.path, folder) for file in files[:_SHOWN])
     more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""

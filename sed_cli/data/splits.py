@@ -115,10 +115,12 @@ def by_lists(listed: Sequence[Listed], lists: Mapping[str, Path], annotations: P
     Raises:
         DataError: if a list is missing or empty.
     """
-    index: dict[str, Listed] = {}
+    index: dict[str, list[Listed]] = {}
     for one in listed:
-        for key in (_base(one.name), stem_of(_base(one.name)), one.name):
-            index[key.lower()] = one
+        base = _base(one.name)
+        for key in {one.name.lower(), base.lower(), stem_of(base).lower()}:
+            index.setdefault(key, []).append(one)
+    exact = {one.name.lower(): [one] for one in listed}
     splits: dict[str, list[Listed]] = {}
     faults: list[Fault] = []
     taken: dict[str, str] = {}
@@ -127,8 +129,12 @@ def by_lists(listed: Sequence[Listed], lists: Mapping[str, Path], annotations: P
         for line, name in _read_list(path, split):
             base = _base(name)
             keys = (name.lower(), base.lower(), stem_of(base).lower())
-            found = next((index[key] for key in keys if key in index), None)
-            if found is None:
+            ways = (exact.get(keys[0]), *(index.get(key) for key in keys))
+            found, *others = next((way for way in ways if way), [None])
+            if others:
+                message = f"{name} may be any of {len(others) + 1} recordings; list their folders"
+                faults.append(Fault(path, line, message, "it is left out"))
+            elif found is None:
                 message = f"{name} is listed, but {annotations.name} does not annotate it"
                 faults.append(Fault(path, line, message, "it is left out"))
             elif found.name in taken:

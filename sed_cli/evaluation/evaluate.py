@@ -267,6 +267,12 @@ def _postprocessing(config: EvalConfig, trained: TrainConfig, detector: Detector
                 f"evaluation.metric={asked.metric} tunes thresholds on the validation split of "
                 f"the run, which has none: drop it to use those of the checkpoint"
             )
+        if config.split == "validation":
+            log.warning(
+                "evaluation.metric=%s tunes thresholds on the very split that is scored: the "
+                "figures flatter",
+                asked.metric,
+            )
         chosen = tuned_postprocessing(detector, validation, asked)
     gap_s, duration_s = asked.min_gap_s, asked.min_duration_s
     return replace(

@@ -23,14 +23,14 @@ from sed_cli.evaluation.evaluate import probabilities_of, run_freely
 from sed_cli.evaluation.examination import Examination, Examined, examine, is_error
 from sed_cli.evaluation.metrics import N_REF
 from sed_cli.evaluation.outcomes import OUTCOMES, Fate
-from sed_cli.evaluation.runs import flattened, read_yaml
+from sed_cli.evaluation.runs import flattened, found_from, read_yaml
 from sed_cli.inference import load, read_config
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.page import Explored, ShownEvent, write_page
 from sed_cli.schema import (
     DATA_SETS,
-    AnnotatedConfig,
     DataConfig,
+    RecordedConfig,
     ReportConfig,
     TrainConfig,
     build,
@@ -148,19 +148,11 @@ def _training_folder(folder: Path, verb: str) -> Path | None:
     """Folder of the training that a run is, or that its checkpoint comes from."""
     if verb == "train":
         return folder
-    checkpoint = _found_from(folder, read_yaml(folder / ".hydra/config.yaml")["checkpoint"])
+    checkpoint = found_from(folder, read_yaml(folder / ".hydra/config.yaml")["checkpoint"])
     for place in (checkpoint, checkpoint.parent.parent):
         if (place / "history.csv").is_file():
             return place
     return None
-
-
-def _found_from(folder: Path, path: str) -> Path:
-    """Find what a run called ``path``, from here or from where that run was started."""
-    here = Path(path).expanduser()
-    hydra = read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {})
-    there = Path(hydra.get("runtime", {}).get("cwd", "")) / here
-    return there if there.exists() else here
 
 
 def _history(path: Path) -> dict[str, list[float | None]] | None:
@@ -193,13 +185,13 @@ def _source(folder: Path, content: dict[str, Any]) -> _Source:
         trained = read_config(folder)
         return _Source(checkpoint=folder, trained=trained, data=trained.data, split="test")
     values = read_yaml(folder / ".hydra" / "config.yaml")
-    checkpoint = _found_from(folder, values["checkpoint"])
+    checkpoint = found_from(folder, values["checkpoint"])
     trained = read_config(checkpoint)
     data = trained.data
     if values.get("data"):
         data = build(DATA_SETS[values["data"].pop("kind")], values["data"])
-    if isinstance(data, AnnotatedConfig):
-        data = replace(data, root=str(_found_from(folder, data.root)))
+    if isinstance(data, RecordedConfig):
+        data = replace(data, root=str(found_from(folder, data.root)))
     return _Source(checkpoint=checkpoint, trained=trained, data=data, split=values["split"])
 
 

@@ -25,7 +25,7 @@ MISSING = "-"  # shown for a key that a configuration does not have
 # Where and how fast a run was computed does not make it another configuration.
 _NO_SETTINGS = {
     *("output_dir", "resume", "device", "threads", "checkpoint"),
-    *("trainer.threads", "data.cache_dir", "data.root"),
+    *("trainer.threads", "data.cache_dir", "data.cache_limit_gb", "data.leak_check", "data.root"),
 }
 
 Row = NDArray[np.int64]
@@ -166,7 +166,7 @@ def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], 
     values = read_yaml(folder / ".hydra" / "config.yaml")
     content = record.get("data_fingerprint")
     if record["verb"] == "eval":
-        flat = _of_evaluation(values)
+        flat = _of_evaluation(folder, values)
         if not values.get("data"):  # its fingerprint is that of one split alone
             content = _record(_trained_folder(folder)).get("data_fingerprint")
     elif values:
@@ -176,16 +176,25 @@ def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], 
     seed, fold = flat.pop(SEED, 0), flat.pop(FOLD, None)
     settings = {key: value for key, value in flat.items() if key not in _NO_SETTINGS}
     if flat.get("data.root") is not None:
-        # The same recordings in another folder are the same; others are not. Folds always differ.
-        known = str(content or flat["data.root"])[:_SHOWN]
-        settings["data.fingerprint"] = None if fold is not None else known
+        # The same recordings in another folder are the same; others are not. The fingerprints of
+        # folds always differ, so that their folder has to tell the sets apart.
+        known = str(content)[:_SHOWN] if content and fold is None else str(flat["data.root"])
+        settings["data.fingerprint"] = known
     return settings, int(seed), None if fold is None else str(fold)
 
 
 def _trained_folder(evaluation: Path) -> Path:
     """Run folder of the training whose checkpoint was evaluated."""
     checkpoint = read_yaml(evaluation / ".hydra" / "config.yaml")["checkpoint"]
-    return resolve_checkpoint(checkpoint).parent.parent
+    return resolve_checkpoint(found_from(evaluation, checkpoint)).parent.parent
+
+
+def found_from(folder: Path, path: str) -> Path:
+    """Find what a run called ``path``, from where that run was started or from here."""
+    here = Path(path).expanduser()
+    hydra = read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {})
+    there = Path(hydra.get("runtime", {}).get("cwd", "")) / here
+    return there if there.exists() else here
 
 
 def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
@@ -196,9 +205,9 @@ def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
         return values  # keys that this version does not know
 
 
-def _of_evaluation(values: dict[str, Any]) -> dict[str, Any]:
+def _of_evaluation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
     """Settings of the training with those of the evaluation laid over them."""
-    trained = asdict(read_config(values["checkpoint"]))
+    trained = asdict(read_config(found_from(folder, values["checkpoint"])))
     own = {key: value for key, value in values.get("evaluation", {}).items() if value is not None}
     trained["evaluation"] |= own
     if values.get("data"):

@@ -75,6 +75,11 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         print_faults(console, faults, n_shown=config.n_faults)
         console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)
         _refuse(found)
+        if copies and getattr(config.data, "leak_check", "none") != "none":
+            raise DataError(
+                f"training would refuse this set for {counted(len(copies), 'file')} in two splits: "
+                f"take them out of one, or allow it with data.leak_check=none"
+            )
 
 
 def _near_copies(catalogue: Catalogue, data: DataConfig) -> list[str]:

@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 # evaluation.*, which acts after the last epoch.
 _MAY_CHANGE = {
     "output_dir", "resume", "device", "trainer.epochs", "trainer.patience", "trainer.threads",
-    "data.cache_dir", "data.cache_limit_gb", "data.root", "data.bank", "data.bank_splits",
-    "data.transition",
+    "data.cache_dir", "data.cache_limit_gb", "data.leak_check",
+    "data.root", "data.bank", "data.bank_splits", "data.transition",
 }  # fmt: skip
 _PATHS = ("root", "bank", "bank_splits", "transition")  # of the data, where they are files
 

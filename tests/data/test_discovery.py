@@ -116,6 +116,7 @@ def test_folds_lists_and_groups_apply_to_what_was_found(tmp_path: Path) -> None:
     ]
 
     assert sorted(tested) == sorted(table)
+    assert "test" not in names(catalogue(tmp_path, folds=4, fold=1, test=None))
 
 
 def test_a_table_of_labels_without_times_asks_whether_they_hold_for_whole_clips(
@@ -197,3 +198,23 @@ def test_a_division_that_cannot_work_is_refused_before_the_job(
 ) -> None:
     assert sedtf("train", "data=annotated", "data.root=.", *setting.split()) == 2
     assert fault in capfd.readouterr().err
+
+
+def test_onsets_alone_are_told_apart_from_nothing(tmp_path: Path) -> None:
+    write_audio(*(tmp_path / "audio" / f"{number}.wav" for number in range(6)))
+    rows = "".join(f"{number}.wav,0.1,wren\n" for number in range(6))
+    (tmp_path / "calls.csv").write_text("file,time,species\n" + rows)
+
+    for own in ({}, {"annotations": "calls.csv", "audio": "audio"}):
+        with pytest.raises(DataError, match=r"data\.event_duration_s"):
+            catalogue(tmp_path, **own)
+    found = catalogue(tmp_path, event_duration_s=0.2)
+    assert sum(len(entries) for entries in found.splits.values()) == 6
+
+
+def test_a_missing_recording_is_named_where_the_others_lie(tmp_path: Path) -> None:
+    write_audio(*(tmp_path / "audio" / f"{name}.wav" for name in "abc"))
+    write_table(tmp_path / "train.csv", {f"{name}.wav": DOG for name in "abcd"}, "csv")
+
+    with pytest.raises(DataError, match=r"audio/d\.wav"):
+        catalogue(tmp_path)

@@ -190,3 +190,14 @@ def test_names_that_are_unknown_or_listed_twice_are_faults_with_their_lines(
     assert names(listing.splits["test"]) == ["b.wav"]
     with pytest.raises(DataError, match="no such list"):
         by_lists([listed("a.wav")], {"train": tmp_path / "nowhere.txt"}, Path("table.tsv"))
+
+
+def test_a_listed_name_is_its_own_recording_before_it_is_anothers_base(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("x.wav\ny\n")
+    recordings = [listed(name) for name in ("x.wav", "sub/x.wav", "a/y.wav", "b/y.wav")]
+
+    listing = by_lists(recordings, {"train": tmp_path / "train.txt"}, Path("table.tsv"))
+
+    assert names(listing.splits["train"]) == ["x.wav"]
+    (fault,) = listing.faults
+    assert (fault.line, "any of 2 recordings" in fault.message) == (2, True)

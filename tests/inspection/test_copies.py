@@ -61,3 +61,21 @@ def test_the_same_sound_at_another_rate_and_gain_is_shown_on_request(
     assert "1 sound in two splits" in shown
     assert "a.wav (train)" in shown
     assert "copy.flac (test)" in shown
+
+
+def test_equal_files_in_two_splits_are_refused_as_training_refuses_them(
+    tmp_path: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "set"
+    root.mkdir()
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000)
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(root / name, noise, 16000)
+    for split, name in (("train", "a.wav"), ("test", "b.wav")):
+        write_annotations(root / f"{split}.tsv", {name: [Event(0.2, 0.5, "noise")]})
+    own = ("data=annotated", f"data.root={root}", "data.validation=null")
+    own += ("data.train.audio=.", "data.test.audio=.")
+
+    assert sedtf("data", *own) == 2
+    assert "1 file in two splits" in capfd.readouterr().err
+    assert sedtf("data", *own, "data.leak_check=none") == 0
