@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks import export, inference, inspection, recurrence, synthesis, training_step
+from benchmarks import (
+    augmentation,
+    export,
+    features,
+    inference,
+    inspection,
+    reading,
+    recurrence,
+    synthesis,
+    training_step,
+)
 from benchmarks.measure import options
 
 if __name__ == "__main__":
@@ -13,3 +23,6 @@ if __name__ == "__main__":
     export.main(arguments)
     inspection.main(arguments)
     synthesis.main(arguments)
+    features.main(arguments)
+    reading.main(arguments)
+    augmentation.main(arguments)
