@@ -181,6 +181,12 @@ def _resume(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path)
         raise CheckpointError(
             f"resume={run}: recordings or annotations have changed since; start a new run"
         )
+    trained = state["progress"]["epoch"]
+    if trained > config.trainer.epochs:
+        raise CheckpointError(
+            f"resume={run} has trained {trained} epochs already, but trainer.epochs="
+            f"{config.trainer.epochs}: give at least {trained}, or start a new run"
+        )
     if run.resolve() != run_dir.resolve():  # what came before belongs to the run that goes on
         shutil.copytree(run / "checkpoints", run_dir / "checkpoints")
         shutil.copy(run / "history.csv", run_dir / "history.csv")

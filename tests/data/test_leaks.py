@@ -162,6 +162,7 @@ def test_training_on_what_is_tested_is_refused_unless_allowed(
     assert sedtf("train", *settings, "data.leak_check=none", "output_dir=allowed") == 0
 
 
+@pytest.mark.slow
 def test_the_splits_of_real_song_share_nothing(real_data: Path) -> None:
     """Renditions of the same song by the same bird: as alike as different recordings get."""
     data = load_data(AnnotatedConfig(root=str(real_data / "birdsong")), FEATURE)

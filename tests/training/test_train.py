@@ -167,6 +167,13 @@ def test_resume_refuses_another_experiment(
     assert "sampler.gamma was 0.3 and is 0.5" in capfd.readouterr().err
 
 
+def test_resume_refuses_fewer_epochs_than_are_trained(
+    trained_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sedtf("train", f"resume={trained_run}", "trainer.epochs=1", "output_dir=x") == 2
+    assert "has trained 2 epochs already" in capfd.readouterr().err
+
+
 def test_augmentation_acts_on_training_and_on_nothing_else(recordings: Path) -> None:
     plain, trainer = small_trainer(recordings), small_trainer(recordings, augment="full")
     trainer.model.load_state_dict(plain.model.state_dict())

@@ -44,7 +44,13 @@ def test_every_published_set_has_a_world_and_a_config() -> None:
     assert set(PUBLISHED) <= {path.stem for path in (job.conf_dir() / "data").glob("*.yaml")}
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        n if n in ("tut2017", "desed_strong") else pytest.param(n, marks=pytest.mark.slow)
+        for n in PUBLISHED
+    ],
+)
 def test_each_set_is_trained_on_by_its_config(
     name: str, worlds: dict[str, Path], sedtf: Sedtf, tmp_path: Path
 ) -> None:
