@@ -372,14 +372,21 @@ features.FeatureCache(Path({str(tmp_path)!r}), FeatureConfig(**{asdict(FEATURE)!
     assert [path.suffix for path in entries(tmp_path)] == [".pack"]
 
 
-def test_a_full_disk_is_said_in_one_line(
-    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, r"no room left for the cache.*sedtf cache clear"),
+        (errno.EROFS, r"the cache cannot be written to; set data\.cache_dir or SEDTF_CACHE"),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_said_in_one_line(
+    number: int, said: str, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def refuse(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(packs.os, "fsync", full)
-    with pytest.raises(UserError, match=r"no room left for the cache.*sedtf cache clear"):
+    monkeypatch.setattr(packs.os, "fsync", refuse)
+    with pytest.raises(UserError, match=said):
         load(tmp_path, FEATURE, audio)
     assert entries(tmp_path) == []
 
