@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 _TRIED_S = 1.0
 """So long features are computed here before it is known how long all of them will take."""
 
-_WORTH_A_WORKER_S = 4.0
-"""With less work than this for each, workers take longer to start (2 s) than they save."""
+_WORTH_A_WORKER_S = 6.0
+"""With less work than this for each, workers take longer to start (1 to 4 s) than they save."""
 
 _MOST_WORKERS = 8  # each of them holds torch: 0.3 GB
 _UNITS_PER_WORKER = 8
