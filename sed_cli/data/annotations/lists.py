@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from sed_cli.data.annotations.events import Annotations, Event
 from sed_cli.data.annotations.rows import (
@@ -169,7 +168,7 @@ def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
 
 
 def _is_audio(name: str) -> bool:
-    return PurePath(name).suffix.lower() in AUDIO_ENDINGS
+    return name.lower().endswith(tuple(AUDIO_ENDINGS))  # also of a name that is nothing else
 
 
 def _is_comment(fields: list[str]) -> bool:

@@ -208,3 +208,8 @@ def test_the_page_on_annotations_knows_every_format() -> None:
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert cells[2] == ("yes" if known.names_files else "no")
         assert cells[4] == f"`{known.ending}`"
+
+
+def test_a_recording_whose_name_is_an_ending_alone_is_one(tmp_path: Path) -> None:
+    write_annotations(tmp_path / "x.ann", {"/.wav": []}, "tut")
+    assert read_annotations(tmp_path / "x.ann").events == {"/.wav": []}
