@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,23 @@ def sedtf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sedtf:
         return job.run(verb, overrides, job.Flags(**flags))  # type: ignore[arg-type]
 
     return run
+
+
+def what_it_imports(arguments: Sequence[str], packages: set[str]) -> set[str]:
+    """Run the command in a process of its own; return which of the packages it has imported."""
+    script = f"""
+import sys
+from sed_cli.app import main
+sys.argv = ["sedtf", *{list(arguments)!r}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+sys.stderr.write("imported: " + " ".join({packages!r} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.rsplit("imported: ", 1)[1].split())
 
 
 def tone(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -122,41 +122,54 @@ def _split_tables(
     tables: Sequence[_Found], folder: Path, audio: AudioFolder
 ) -> dict[str, str] | None:
     """One table a split, told by its name or its folder's: train.csv, meta/validation.tsv."""
-    of_split: dict[str, list[_Found]] = {}
-    for table in tables:
-        split = _split_of(table.path.relative_to(folder))
-        if split is not None:
-            of_split.setdefault(split, []).append(table)
+    of_split = _by_split(tables, lambda table: table.path.relative_to(folder))
     if "train" not in of_split or any(len(found) > 1 for found in of_split.values()):
         return None
-    settings: dict[str, str] = {}
-    for split in SPLITS:
-        if split not in of_split:
-            settings[f"data.{split}"] = "null"
-            continue
-        (table,) = of_split[split]
-        settings[f"data.{split}.annotations"] = _relative(table.path, folder)
-        settings[f"data.{split}.audio"] = _audio_of(table.read, split, folder, audio)
-    return settings
+    return _settings(
+        {
+            split: (_relative(table.path, folder), _audio_of(table.read, split, folder, audio))
+            for split, (table,) in of_split.items()
+        }
+    )
 
 
 def _split_folders(files: Sequence[_Found], folder: Path) -> dict[str, str] | None:
     """A file a recording, in folders by split: annotations/train/x.txt, audio/train/x.wav."""
-    of_split: dict[str, list[_Found]] = {}
-    for file in files:
-        split = _split_of(file.path.parent.relative_to(folder))
-        if split is not None:
-            of_split.setdefault(split, []).append(file)
+    of_split = _by_split(files, lambda file: file.path.parent.relative_to(folder))
     if "train" not in of_split or len(of_split) < 2:
         return None
+    return _settings(
+        {
+            split: (
+                _common(folder, (file.path for file in found)),
+                _common(folder, (file.audio for file in found if file.audio)),
+            )
+            for split, found in of_split.items()
+        }
+    )
+
+
+def _by_split(
+    files: Sequence[_Found], path_of: Callable[[_Found], Path]
+) -> dict[str, list[_Found]]:
+    of_split: dict[str, list[_Found]] = {}
+    for file in files:
+        split = _split_of(path_of(file))
+        if split is not None:
+            of_split.setdefault(split, []).append(file)
+    return of_split
+
+
+def _settings(found: dict[str, tuple[str, str]]) -> dict[str, str]:
+    """Settings of splits from their annotations and audio; null for those that there are not."""
     settings: dict[str, str] = {}
     for split in SPLITS:
-        if split not in of_split:
+        if split in found:
+            annotations, audio = found[split]
+            settings[f"data.{split}.annotations"] = annotations
+            settings[f"data.{split}.audio"] = audio
+        else:
             settings[f"data.{split}"] = "null"
-            continue
-        found = of_split[split]
-        settings[f"data.{split}.annotations"] = _common(folder, (f.path for f in found))
-        settings[f"data.{split}.audio"] = _common(folder, (f.audio for f in found if f.audio))
     return settings
 
 

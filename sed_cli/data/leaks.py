@@ -31,6 +31,7 @@ import soxr
 from numpy.typing import NDArray
 
 from sed_cli.audio.features import FLOOR
+from sed_cli.data.copies import find_copies
 from sed_cli.errors import DataError
 from sed_cli.schema import FeatureConfig
 
@@ -112,19 +113,16 @@ def find_leaks(
         Equal files first, then near copies, the surest first; one a pair of recordings. The work
         is bounded: in sets of more than some hours it may miss short excerpts.
     """
-    return (*find_copies(splits), *_near_copies(splits, feature))
+    return (*_copies(splits), *find_near_copies(splits, feature))
 
 
-def find_copies(splits: Mapping[str, Sequence[Recording]]) -> tuple[Leak, ...]:
-    """Find equal files in different splits."""
-    first: dict[str, Place] = {}
-    leaks = []
-    for split, recordings in splits.items():
-        for recording in filter(lambda recording: recording.content, recordings):
-            place = Place(split, recording.name, 0.0)
-            if first.setdefault(recording.content, place).split != split:
-                leaks.append(Leak(kind="copy", first=first[recording.content], second=place))
-    return tuple(leaks)
+def _copies(splits: Mapping[str, Sequence[Recording]]) -> Iterator[Leak]:
+    hashed = {split: [r for r in found if r.content] for split, found in splits.items()}
+    for (first_split, first), *others in find_copies(hashed, lambda recording: recording.content):
+        for split, other in others:
+            if split != first_split:
+                place = Place(first_split, first.name, 0.0)
+                yield Leak(kind="copy", first=place, second=Place(split, other.name, 0.0))
 
 
 def check_leaks(
@@ -142,12 +140,12 @@ def check_leaks(
     """
     if leak_check == "none":
         return
-    if copies := find_copies(splits):
+    if copies := tuple(_copies(splits)):
         raise DataError(
             f"{_first(copies)}: what is trained on would be tested on; take them out of one "
             f"split, or allow it with data.leak_check=none"
         )
-    if leak_check == "all" and (near := tuple(_near_copies(splits, feature))):
+    if leak_check == "all" and (near := find_near_copies(splits, feature)):
         log.warning(
             "%s: results on these will be too good; take them out of one split, keep sources "
             "together with data.group, or silence this with data.leak_check=copies",
@@ -160,12 +158,13 @@ def _first(leaks: Sequence[Leak]) -> str:
     return "; ".join(map(str, leaks[:_SHOWN])) + more
 
 
-def _near_copies(
+def find_near_copies(
     splits: Mapping[str, Sequence[Recording]], feature: FeatureConfig
-) -> Iterator[Leak]:
+) -> tuple[Leak, ...]:
+    """Find the same sound in different splits; arguments and limits as of :func:`find_leaks`."""
     maker = _Fingerprinter(feature)
     if sum(map(bool, splits.values())) < 2 or not maker.is_able:
-        return
+        return ()
     items = [
         maker.fingerprint(split, recording)
         for split, recordings in splits.items()
@@ -190,7 +189,7 @@ def _near_copies(
                     similarity=similarity,
                 )
             )
-    yield from sorted(leaks, key=lambda leak: -leak.similarity)
+    return tuple(sorted(leaks, key=lambda leak: -leak.similarity))
 
 
 # ------------------------------------------------------------------------- fingerprints

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from sed_cli.audio import AudioHeader, read_header
 from sed_cli.data.annotations import Fault
 from sed_cli.data.catalogue import Catalogue, Survey, survey
+from sed_cli.data.copies import BY_FILE, find_copies
 from sed_cli.data.statistics import SetStatistics, Spread, describe, describe_recordings
 from sed_cli.errors import DataError
 from sed_cli.inspection.audio import audio_kinds
-from sed_cli.inspection.copies import find_copies
 from sed_cli.inspection.figure import draw_set
 from sed_cli.inspection.tables import (
     counted,
@@ -30,6 +32,11 @@ from sed_cli.provenance import RunRecord
 from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import results_console
 from sed_cli.schema import DataConfig, DataVerbConfig, FeatureConfig
+
+if TYPE_CHECKING:
+    from sed_cli.data.leaks import Leak
+
+log = logging.getLogger(__name__)
 
 Headers = Mapping[str, Sequence[AudioHeader]]
 
@@ -50,14 +57,16 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         statistics = describe(catalogue, sequence_gap_s=config.sequence_gap_s)
         kinds = audio_kinds(one for split in headers.values() for one in split)
         title = _title(config.data)
-        copies = find_copies(catalogue)
+        copies = find_copies(catalogue.splits, *BY_FILE)
+        near = _near_copies(catalogue, config.data) if config.near_copies else None
         description = {
             "data": title,
             **statistics.as_json(),
             "audio": [asdict(kind) for kind in kinds],
             "copies": [
-                [{"split": place.split, "name": place.name} for place in group] for group in copies
+                [{"split": split, "name": entry.name} for split, entry in group] for group in copies
             ],
+            "near_copies": None if near is None else [asdict(leak) for leak in near],
             "faults": [dict(zip(_FAULT, _fault(fault), strict=True)) for fault in faults],
         }
         with replacing(run_dir / "data.json") as path:
@@ -70,8 +79,8 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         print_set(console, title, statistics)
         print_audio(console, kinds)
         print_copies(console, copies)
-        if config.near_copies:
-            print_near_copies(console, _near_copies(catalogue, config.data))
+        if near is not None:
+            print_near_copies(console, [str(leak) for leak in near])
         print_faults(console, faults, n_shown=config.n_faults)
         console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)
         _refuse(found)
@@ -82,14 +91,19 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
             )
 
 
-def _near_copies(catalogue: Catalogue, data: DataConfig) -> list[str]:
-    """Find the same sound in two splits, by the default features, and say where it stands."""
-    from sed_cli.data.leaks import find_leaks  # these take torch, which the rest does without
+def _near_copies(catalogue: Catalogue, data: DataConfig) -> tuple[Leak, ...] | None:
+    """Find the same sound in two splits, by the default features; None where audio is broken."""
+    # These take torch, which the rest does without.
+    from sed_cli.data.leaks import find_near_copies
     from sed_cli.data.sets import load_features
 
     feature = FeatureConfig()
-    leaks = find_leaks(load_features(catalogue, data, feature).splits, feature)
-    return [str(leak) for leak in leaks if leak.kind == "near"]
+    try:
+        splits = load_features(catalogue, data, feature).splits
+    except DataError as error:  # the rest of the set is to be shown all the same
+        log.warning("near copies cannot be looked for: %s", error)
+        return None
+    return find_near_copies(splits, feature)
 
 
 def _refuse(found: Survey) -> None:

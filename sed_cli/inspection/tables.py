@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sed_cli.data.annotations import Fault
+from sed_cli.data.catalogue import Entry
+from sed_cli.data.copies import Placed
 from sed_cli.data.statistics import ClassStatistics, SetStatistics, SplitStatistics, Spread
 from sed_cli.inspection.audio import AudioKind
-from sed_cli.inspection.copies import Place
 from sed_cli.reports.style import shortened
 
 _LABEL = 18  # characters of a class before its middle is left out
@@ -62,14 +63,14 @@ def print_audio(console: Console, kinds: Sequence[AudioKind]) -> None:
     _print(console, "audio files", [table])
 
 
-def print_copies(console: Console, copies: Sequence[Sequence[Place]]) -> None:
+def print_copies(console: Console, copies: Sequence[Sequence[Placed[Entry]]]) -> None:
     """Print files that stand in more than one split, some of them where there are many."""
     if not copies:
         return
     heading = f"{counted(len(copies), 'file')} in two splits: what is trained on would be tested on"
     console.print(Text(heading, style="bold red"))
     for group in copies[:_COPIES]:
-        places = ", ".join(f"{place.name} ({place.split})" for place in group)
+        places = ", ".join(f"{entry.name} ({split})" for split, entry in group)
         console.print(f"- {places}", highlight=False, soft_wrap=True)
     if len(copies) > _COPIES:
         console.print(f"and {len(copies) - _COPIES:,} more in data.json", highlight=False)

@@ -18,6 +18,7 @@ from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import CheckpointError, SedtfError
 from sed_cli.evaluation.evaluate import evaluate_split, tuned_postprocessing, write_evaluation
+from sed_cli.evaluation.runs import flattened
 from sed_cli.inference import Detector, PostProcessing, load, read_config, save_detector
 from sed_cli.inference.checkpoint import load_weights, make_model, read_classes, resolve_checkpoint
 from sed_cli.inference.postprocessing import save_postprocessing
@@ -168,7 +169,7 @@ def _resume(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path)
     except CheckpointError:
         log.warning("%s has no checkpoint yet: training starts from the beginning", run)
         return
-    changed = _differences(_flatten(asdict(read_config(folder))), _flatten(asdict(config)))
+    changed = _differences(flattened(asdict(read_config(folder))), flattened(asdict(config)))
     if changed:
         raise CheckpointError(
             f"resume={run} continues a run exactly, but {'; '.join(changed)}: "
@@ -193,16 +194,6 @@ def _resume(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path)
     load_weights(trainer.model, folder)
     trainer.load_state_dict(state)
     log.info("resumed after epoch %d, update %d", trainer.progress.epoch, trainer.progress.update)
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -10,8 +10,8 @@ import soundfile
 import soxr
 
 from sed_cli.data.annotations import Event, write_annotations
-from sed_cli.data.catalogue import Catalogue, Entry
-from sed_cli.inspection.copies import find_copies
+from sed_cli.data.catalogue import Entry
+from sed_cli.data.copies import BY_FILE, find_copies
 from tests.conftest import Sedtf
 
 
@@ -34,9 +34,9 @@ def test_only_equal_files_in_different_splits_are_copies(tmp_path: Path) -> None
         entry = Entry(name=name, path=tmp_path / name, duration_s=1.0, events=())
         splits[name.split("_")[0]].append(entry)
 
-    (group,) = find_copies(Catalogue(classes=(), splits=splits))
+    (group,) = find_copies(splits, *BY_FILE)
 
-    assert [place.name for place in group] == ["train_a", "train_d", "test_a"]
+    assert [entry.name for _, entry in group] == ["train_a", "train_d", "test_a"]
 
 
 def test_the_same_sound_at_another_rate_and_gain_is_shown_on_request(

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from sed_cli.data.annotations import Fault
+from sed_cli.data.soundscapes.text import read_setting
 from sed_cli.data.splits import SPLIT_WORDS
 from sed_cli.errors import DataError
 from sed_cli.schema import SPLITS
@@ -68,13 +69,7 @@ def read_split_table(path: Path, files: Sequence[str]) -> tuple[dict[str, str | 
 
 def _table(path: Path) -> tuple[list[tuple[int, list[str]]], int, int]:
     """Return the rows with their lines, and which column names the clip and which the split."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"data.bank_splits={path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"data.bank_splits={path}: cannot be read as text ({error})") from error
-    lines = text.splitlines()
+    lines = read_setting(path, f"data.bank_splits={path}").splitlines()
     first = next((line for line in lines if line.strip()), "")
     delimiter = next((mark for mark in "\t;," if mark in first), "\t")
     reader = csv.reader(lines, delimiter=delimiter)

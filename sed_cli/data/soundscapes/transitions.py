@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sed_cli.data.soundscapes.text import read_setting
 from sed_cli.errors import DataError
 
 _EXPECTED = (
@@ -72,12 +73,7 @@ def _is_weight(value: Any) -> bool:
 
 
 def _read_file(path: Path, name: str) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{name}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{name}: cannot be read as text ({error})") from error
+    text = read_setting(path, name)
     if not text.lstrip().startswith("{"):
         return _from_table(text, name)
     try:

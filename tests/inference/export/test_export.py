@@ -53,22 +53,12 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.fixture(scope="module")
-def lively_run(
-    trained_run: Path, recordings: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Return a run folder whose best epoch finds many events: made louder and balanced."""
+def lively_run(trained_run: Path, lively: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run folder whose best epoch finds many events."""
     run = tmp_path_factory.mktemp("lively") / "run"
     shutil.copytree(trained_run, run)
-    detector = load(run)
-    readout = detector.model.readout
-    paths = sorted((recordings / "audio").glob("test_*"))
-    with torch.no_grad():
-        readout.weight.mul_(100)
-        for _ in range(3):  # the feedback moves the logits, so once is not enough
-            frames = np.concatenate([detector.probabilities(path) for path in paths])
-            logits = torch.from_numpy(frames).double().clamp(1e-9, 1 - 1e-9).logit()
-            readout.bias -= logits.median(dim=0).values.float()
-    save_detector(run / "checkpoints" / "best", detector.model, read_config(run), detector.classes)
+    shutil.rmtree(run / "checkpoints" / "best")
+    shutil.copytree(lively, run / "checkpoints" / "best")
     return run
 
 

@@ -1,0 +1,57 @@
+"""Equal files in two splits: what is trained on would be tested on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import TypeVar
+
+from sed_cli.data.catalogue import Entry
+
+T = TypeVar("T")
+Placed = tuple[str, T]
+"""A split, and a recording in it."""
+
+_BLOCK = 2**16  # bytes from the middle of a file, which few different recordings share
+
+
+def find_copies(
+    splits: Mapping[str, Iterable[T]], *keys: Callable[[T], Hashable]
+) -> list[list[Placed[T]]]:
+    """Return groups of recordings that all keys are equal of, and that stand in different splits.
+
+    Args:
+        splits: of a set.
+        keys: asked one after the other, the cheap ones first, and only where the one before leaves
+            recordings of different splits together. :data:`BY_FILE` for files as they lie.
+    """
+    groups = [[(split, one) for split, recordings in splits.items() for one in recordings]]
+    for key in keys:
+        groups = [part for group in groups for part in _parted(group, key)]
+    return groups
+
+
+def _parted(group: Iterable[Placed[T]], key: Callable[[T], Hashable]) -> list[list[Placed[T]]]:
+    parts: dict[Hashable, list[Placed[T]]] = {}
+    for split, one in group:
+        parts.setdefault(key(one), []).append((split, one))
+    return [part for part in parts.values() if len({split for split, _ in part}) > 1]
+
+
+def _size(entry: Entry) -> int:
+    return entry.path.stat().st_size
+
+
+def _middle(entry: Entry) -> bytes:
+    with entry.path.open("rb") as file:
+        file.seek(max(0, (_size(entry) - _BLOCK) // 2))
+        return hashlib.blake2b(file.read(_BLOCK), digest_size=16).digest()
+
+
+def _digest(entry: Entry) -> bytes:
+    with entry.path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+
+
+BY_FILE = (_size, _middle, _digest)
+"""Keys of files whose content has no hash yet: few of them are read as a whole."""
