@@ -412,12 +412,15 @@ def _check_names(hydra: Hydra, config_name: str, overrides: list[str], flags: Fl
     groups = {g: options for g, options in groups.items() if not g.startswith("schema")}
     faults: list[str] = []
     good_groups: list[str] = []
+    bad_groups: set[str] = set()
     for override in parsed:
         name = override.key_or_group
         if name in groups:
             fault = _group_fault(override, groups[name], flags)
-            faults += [fault] if fault else []
-            if not fault:
+            if fault:
+                faults.append(fault)
+                bad_groups.add(name)
+            else:
                 good_groups.append(_first_choice(override))
     try:
         composed = _compose(hydra, config_name, good_groups, RunMode.RUN)
@@ -426,11 +429,30 @@ def _check_names(hydra: Hydra, config_name: str, overrides: list[str], flags: Fl
     keys = set(_keys(composed)) | set(groups)
     for override in parsed:
         name = override.key_or_group
-        if name in groups or override.is_delete() or name.split(".")[0] == "hydra":
+        group = name.split(".")[0]
+        if name in groups or override.is_delete() or group == "hydra":
             continue
-        faults += _key_faults(override, keys, composed)
+        if group in bad_groups:  # which keys it has is not known
+            continue
+        found = _key_faults(override, keys, composed)
+        owner = _option_with(hydra, config_name, name, groups.get(group, [])) if found else None
+        belongs = f"{override.input_line}: there is no key {name}; it belongs to {owner}"
+        faults += [belongs] if owner else found
     if faults:
         raise ConfigError(faults)
+
+
+def _option_with(hydra: Hydra, config_name: str, key: str, options: Sequence[str]) -> str | None:
+    """Name the first option of the key's group that has the key."""
+    group = key.split(".")[0]
+    for option in options:
+        choice = f"{group}={option}"
+        try:
+            if key in set(_keys(_compose(hydra, config_name, [choice], RunMode.RUN))):
+                return choice
+        except ConfigError:
+            continue
+    return None
 
 
 def _options(hydra: Hydra, group: str) -> list[str]:
@@ -463,7 +485,7 @@ def _group_fault(override: Override, options: list[str], flags: Flags) -> str | 
     for option in ("null" if choice is None else str(choice) for choice in chosen):
         if option not in options:
             near = _nearest(option, options)
-            return f"{group}={option}: no such option{near}; there are {', '.join(options)}"
+            return f"{group}={option}: no such option; there are {', '.join(options)}{near}"
     return None
 
 

@@ -67,6 +67,7 @@ def test_every_verb_has_worked_examples_and_its_groups(verb: str) -> None:
         (["train", "data=annotated"], "data.root is not set"),
         (["train", "data=annotated", "data.root=nowhere"], "nowhere: no such folder"),
         (["train", "sampler=null"], "sampler=null: no such option"),
+        (["train", "data.root=x"], "there is no key data.root; it belongs to data=annotated"),
         (["train", "~sampler"], "sampler is always there"),
         (["train", "seed=99999999999999999999"], "expected a number from 0 to 2**32 - 1"),
         (["train", "--package", "sampler"], "add --cfg job"),
@@ -239,3 +240,12 @@ def test_interruption_leaves_a_run_that_can_be_resumed(tmp_path: Path, sent: int
     assert resumed.returncode == 0, resumed.stderr
     epochs = [int(line.split(",")[0]) for line in history.read_text().splitlines()[1:]]
     assert epochs == list(range(1, epochs[-1] + 1))
+
+
+def test_a_mistyped_option_is_not_answered_with_guesses_about_its_keys(
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sedtf("train", "data=anotated", "data.root=x") == 2
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].endswith("did you mean annotated?")

@@ -15,6 +15,7 @@ from sed_cli.audio.files import (
     audio_blocks,
     duration_s,
     read_audio,
+    read_excerpt,
     read_header,
 )
 from sed_cli.audio.resampling import Resampler, resample
@@ -34,6 +35,7 @@ __all__ = [
     "duration_s",
     "feature_blocks",
     "read_audio",
+    "read_excerpt",
     "read_header",
     "resample",
 ]

@@ -207,6 +207,28 @@ def read_audio(path: Path, sample_rate: int) -> NDArray[np.float32]:
     return np.concatenate(list(audio_blocks(path, sample_rate)))
 
 
+def read_excerpt(path: Path, sample_rate: int, start_s: float, end_s: float) -> NDArray[np.float32]:
+    """Read what :func:`read_audio` gives from one time to another, holding no more than that.
+
+    Args:
+        path: of the recording.
+        sample_rate: in Hz.
+        start_s: seconds from its start.
+        end_s: the same; what lies after the recording is left out.
+
+    Raises:
+        DataError: as :func:`read_audio`.
+    """
+    first, last = round(start_s * sample_rate), round(end_s * sample_rate)
+    kept, at = [np.zeros(0, np.float32)], 0
+    for block in audio_blocks(path, sample_rate):
+        kept.append(block[max(0, first - at) : max(0, last - at)].copy())
+        at += len(block)
+        if at >= last:
+            break
+    return np.concatenate(kept)
+
+
 def duration_s(path: Path) -> float:
     """Length of a recording in seconds, from its header; decoded where that leaves it open.
 

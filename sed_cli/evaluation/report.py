@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sed_cli.audio import LogMel, read_audio
+from sed_cli.audio import LogMel, read_excerpt
 from sed_cli.data.annotations import Event, read_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import CheckpointError, DataError, UserError
@@ -281,7 +281,6 @@ def _wrong_labels(file: Examined, classes: Sequence[str]) -> set[int]:
 def _explored(file: Examined, log_mel: LogMel, classes: Sequence[str]) -> Explored:
     """Cut out of a recording what the page shows of it."""
     rate, (start_s, end_s) = log_mel.sample_rate, file.window_s
-    waveform = read_audio(file.recording.path, rate)
     last = file.first_frame + len(file.probabilities)
     sides = (file.recording.events, file.predicted)
     reference, predicted = (
@@ -292,7 +291,7 @@ def _explored(file: Examined, log_mel: LogMel, classes: Sequence[str]) -> Explor
         name=file.recording.name,
         duration_s=file.recording.duration_s,
         window_s=file.window_s,
-        waveform=waveform[round(start_s * rate) : round(end_s * rate)],
+        waveform=read_excerpt(file.recording.path, rate, start_s, end_s),
         sample_rate=rate,
         log_mel=_rows(file.recording, file.first_frame, last),
         centres_hz=log_mel.centres_hz,

@@ -27,7 +27,7 @@ _FIGURES = {
     "deletion_rate": "  deletions",
     "insertion_rate": "  insertions",
 }
-_NOTE = "frames and segments never compare; - has no base"
+_NOTE = "scores of frames are not comparable with those of segments; -: nothing to score"
 _WIDTH = 100  # where standard output is no terminal
 
 

@@ -126,6 +126,13 @@ class Trainer:
                 "  (best so far)" if is_best else "",
             )
             on_epoch(row, is_best)
+        waited = self.progress.epoch - self.progress.best_epoch
+        if waited >= self.config.patience and self.progress.epoch < self.config.epochs:
+            log.info(
+                "stopped early: no better epoch in the last %d (trainer.patience=%d)",
+                waited,
+                self.config.patience,
+            )
 
     def step(self, batch: SequenceBatch) -> Tensor:
         """Make one update; return the loss, averaged over valid frames and classes, detached."""

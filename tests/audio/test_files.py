@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from sed_cli.audio import AudioReader, audio_blocks, duration_s, read_audio
+from sed_cli.audio import AudioReader, audio_blocks, duration_s, read_audio, read_excerpt
 from sed_cli.errors import DataError
 
 RATE = 16_000
@@ -238,3 +238,14 @@ def test_a_wav_file_that_was_written_into_a_pipe_is_read_to_its_end(
         with pytest.raises(DataError, match="no samples"):
             read_audio(piped, RATE)
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(("start_s", "end_s"), [(0.0, 0.5), (0.7, 1.9), (2.9, 9.0), (5.0, 6.0)])
+def test_an_excerpt_is_that_part_of_the_whole(start_s: float, end_s: float, tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, (3 * 22050, 2)), 22050)
+    whole = read_audio(path, 16000)
+
+    excerpt = read_excerpt(path, 16000, start_s, end_s)
+
+    np.testing.assert_array_equal(excerpt, whole[round(start_s * 16000) : round(end_s * 16000)])

@@ -449,3 +449,9 @@ def test_history_keeps_only_the_epochs_of_the_checkpoint(tmp_path: Path) -> None
     assert [e.epoch for e in resumed.epochs] == [1, 2]
     resumed.append(make_epoch(3))
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 4
+
+
+def test_stopping_early_is_said(recordings: Path, sedtf: Sedtf) -> None:
+    settings = ("trainer.epochs=9", "trainer.patience=1", "trainer.lr=1e-9", "output_dir=run")
+    assert sedtf("train", *on(recordings), *settings) == 0
+    assert "stopped early: no better epoch in the last 1" in Path("run/train.log").read_text()
