@@ -19,15 +19,23 @@ import torch
 from sed_cli.audio import LogMel
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import activities_to_events, events_to_activities
-from sed_cli.data.sequences import Sequences
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.evaluation import describe, evaluate_split, sed_eval_counts, validate
 from sed_cli.evaluation.metrics import Counts, count_frames, figures
 from sed_cli.inference import Detector, load
 from sed_cli.models import CRNN
 from sed_cli.sampling import ConstantSchedule, ScheduledSampler, TeacherCoins
-from sed_cli.schema import TrainerConfig
+from sed_cli.schema import (
+    ConstantConfig,
+    DataConfig,
+    EvaluationConfig,
+    FeatureConfig,
+    ModelConfig,
+    TrainConfig,
+    TrainerConfig,
+)
 from sed_cli.training import Trainer
+from sed_cli.training.detection import Detection
 from tests.conftest import TINY, Sedtf
 
 HOP_S = 512 / 16000
@@ -58,15 +66,20 @@ def make_recordings(*sizes: int) -> list[Recording]:
     return recordings
 
 
-def make_trainer(batch_size: int = 4) -> Trainer:
-    return Trainer(
-        make_detector(),
-        coins=TeacherCoins(schedule=ConstantSchedule(p=0.5)),
-        config=TrainerConfig(batch_size=batch_size),
-        feedback="hard",
-        sequence_length=10,
-        seed=0,
+def make_task(*sizes: int) -> Detection:
+    """Small batches of sequences of 10 frames of recordings of these lengths."""
+    recordings = make_recordings(*sizes)
+    config = TrainConfig(
+        feature=FeatureConfig(n_mels=4, window_length=512, n_fft=512),
+        model=ModelConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3),
+        sampler=ConstantConfig(p=0.5),
+        data=DataConfig(sequence_length=10),
+        trainer=TrainerConfig(batch_size=4),
+        evaluation=EvaluationConfig(),
     )
+    splits = {"train": recordings, "validation": recordings}
+    data = DataSet(classes=("cat", "dog"), hop_s=HOP_S, splits=splits, fingerprint="")
+    return Detection(config, data, torch.device("cpu"))
 
 
 # --------------------------------------------------------------------------------- hazard 1
@@ -176,16 +189,15 @@ def test_hazard_4_training_never_looks_at_the_test_split(
 
 
 def test_hazard_4_every_frame_is_trained_on_in_every_epoch() -> None:
-    trainer = make_trainer(batch_size=4)
-    sequences = Sequences(make_recordings(33, 10, 7), 10)  # 4 + 1 + 1 sequences: 4 and 2
-    assert len(sequences) == 6
+    task = make_task(33, 10, 7)  # 4 + 1 + 1 sequences: 4 and 2
+    assert (len(task.sequences), task.n_batches) == (6, 2)
 
     for epoch in (1, 2):
-        batches = list(trainer._batches(sequences, epoch))
+        batches = list(task.batches(epoch))
 
         assert [len(batch.lengths) for batch in batches] == [4, 2]
         seen = torch.cat([batch.log_mel[batch.valid] for batch in batches])
-        every = torch.cat([sequences[index][0] for index in range(6)])
+        every = torch.cat([task.sequences[index][0] for index in range(6)])
         assert sorted(seen.tolist()) == sorted(every.tolist())
 
 
@@ -212,17 +224,16 @@ def test_hazard_4_every_frame_is_validated_and_tested(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("unit", ["update", "time_step"])
 def test_hazard_4_the_counter_stands_still_in_evaluation(unit: str) -> None:
-    trainer = make_trainer()
-    trainer.coins = TeacherCoins(schedule=ConstantSchedule(p=0.5), unit=unit)  # type: ignore[arg-type]
-    recordings = make_recordings(33, 10)
-    sequences = Sequences(recordings, 10)
-    for batch in trainer._batches(sequences, 1):
+    task = make_task(33, 10)
+    coins = TeacherCoins(schedule=ConstantSchedule(p=0.5), unit=unit)  # type: ignore[arg-type]
+    trainer = Trainer(task, coins=coins, config=TrainerConfig(batch_size=4))
+    for batch in task.batches(1):
         trainer.step(batch)
     before = trainer.coins.state_dict()
     assert before["iteration"] == {"update": 2, "time_step": 20}[unit]
 
-    trainer._validate(recordings)
-    trainer.detector.probabilities(np.ones(6000, np.float32))
+    assert task.validate() is not None
+    task.detector.probabilities(np.ones(6000, np.float32))
 
     after = trainer.coins.state_dict()
     assert after["iteration"] == before["iteration"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sed_cli.inference.checkpoint import load, read_config, resolve_checkpoint, save_detector
+from sed_cli.inference.checkpoint import load, read_config, resolve_checkpoint, save_checkpoint
 from sed_cli.inference.detector import Detector
 from sed_cli.inference.postprocessing import PostProcessing
 from sed_cli.inference.streaming import DetectorStream
@@ -16,5 +16,5 @@ __all__ = [
     "load",
     "read_config",
     "resolve_checkpoint",
-    "save_detector",
+    "save_checkpoint",
 ]

@@ -20,6 +20,7 @@ import yaml
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from sed_cli.audio import LogMel
 from sed_cli.errors import CheckpointError
@@ -42,9 +43,9 @@ def make_model(config: ModelConfig, *, n_mels: int, n_classes: int) -> CRNN:
     return CRNN(n_mels=n_mels, n_classes=n_classes, **asdict(config))
 
 
-def save_detector(
+def save_checkpoint(
     folder: Path,
-    model: CRNN,
+    model: nn.Module,
     config: TrainConfig,
     classes: Sequence[str],
     extra: Callable[[Path], None] | None = None,
@@ -178,7 +179,7 @@ def read_classes(folder: Path) -> list[str]:
     return labels
 
 
-def load_weights(model: CRNN, folder: Path) -> None:
+def load_weights(model: nn.Module, folder: Path) -> None:
     """Fill ``model`` with the weights of a checkpoint folder."""
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))

@@ -1,110 +1,81 @@
-"""The training loop: teacher coins, binary cross-entropy, validation in free-running mode."""
+"""The training loop: updates, validation in free-running mode, early stopping; for any task."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Generic
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from sed_cli.data.augment import AugmentedSequences, Augmenter
-from sed_cli.data.sequences import SequenceBatch, Sequences, collate
-from sed_cli.data.sets import Recording
 from sed_cli.errors import SedtfError
-from sed_cli.evaluation import Validation, validate
-from sed_cli.inference import Detector
-from sed_cli.models import CRNN
-from sed_cli.models.recurrence import Feedback
+from sed_cli.evaluation import Validation
 from sed_cli.sampling import TeacherCoins
 from sed_cli.schema import TrainerConfig
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.state import Progress
+from sed_cli.training.task import BatchT, Task
 
 log = logging.getLogger(__name__)
 
+_NOT_VALIDATED = Validation(math.nan, math.nan, math.nan)
 
-class Trainer:
-    """Trains a detector's model.
+
+class Trainer(Generic[BatchT]):
+    """Trains the model of a task.
 
     Args:
-        detector: what is trained; validation uses it as it will be used.
+        task: what is trained, on what and how it is scored.
         coins: decide when the truth is fed.
         config: of the optimisation.
-        feedback: what is made of the model's own output in training.
-        sequence_length: frames a training sequence.
-        seed: of the order of the batches; each epoch has its own order.
-        augmenter: what is done to training sequences; None: nothing.
     """
 
-    def __init__(
-        self,
-        detector: Detector,
-        *,
-        coins: TeacherCoins,
-        config: TrainerConfig,
-        feedback: Feedback,
-        sequence_length: int,
-        seed: int,
-        augmenter: Augmenter | None = None,
-    ) -> None:
-        self.detector = detector
-        self.model: CRNN = detector.model
+    def __init__(self, task: Task[BatchT], *, coins: TeacherCoins, config: TrainerConfig) -> None:
+        self.task = task
         self.coins = coins
         self.config = config
-        self.feedback: Feedback = feedback
-        self.sequence_length = sequence_length
-        self.seed = seed
-        self.augmenter = augmenter
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr)
+        self.optimizer = torch.optim.Adam(task.model.parameters(), lr=config.lr)
         self.progress = Progress()
 
-    def fit(
-        self,
-        train: Sequence[Recording],
-        validation: Sequence[Recording],
-        history: History,
-        on_epoch: Callable[[Epoch, bool], None],
-    ) -> None:
+    def fit(self, history: History, on_epoch: Callable[[Epoch, bool], None]) -> None:
         """Train until the epochs, the updates or the patience run out.
 
         Args:
-            train: recordings of the training split.
-            validation: of the validation split; empty: every epoch counts as the best so far.
             history: gets a row an epoch.
             on_epoch: called after each epoch with its row and whether it is the best so far.
 
         Raises:
             SedtfError: if the loss is no longer finite.
         """
-        sequences = Sequences(train, self.sequence_length)
         while not self._is_finished():
             started = time.perf_counter()
             epoch = self.progress.epoch + 1
-            n_batches = -(-len(sequences) // self.config.batch_size)
             with (
                 logging_redirect_tqdm(),
                 tqdm(
-                    total=n_batches, desc=f"epoch {epoch}", unit="batch", leave=False, disable=None
+                    total=self.task.n_batches,
+                    desc=f"epoch {epoch}",
+                    unit="batch",
+                    leave=False,
+                    disable=None,
                 ) as bar,
             ):
-                loss = self._train_epoch(self._batches(sequences, epoch), bar)
-            result = self._validate(validation)
-            if validation and not math.isfinite(result.loss):
+                loss = self._train_epoch(self.task.batches(epoch), bar)
+            result = self.task.validate()
+            if result is None:
+                result = _NOT_VALIDATED
+            elif not math.isfinite(result.loss):
                 raise self._diverged(result.loss, "validation loss")
             self.progress.epoch = epoch
             row = Epoch(
                 epoch=epoch,
                 update=self.progress.update,
-                p_teacher=self.coins.p_teacher if self.model.has_feedback else 0.0,
+                p_teacher=self.coins.p_teacher if self.task.is_sampled else 0.0,
                 train_loss=loss,
                 validation_loss=result.loss,
                 validation_f1=result.f1,
@@ -134,29 +105,15 @@ class Trainer:
                 self.config.patience,
             )
 
-    def step(self, batch: SequenceBatch) -> Tensor:
-        """Make one update; return the loss, averaged over valid frames and classes, detached."""
-        self.model.train()
-        device = self.detector.device
-        targets = batch.targets.to(device)
-        valid = batch.valid.to(device)[..., None]  # (B, T, 1)
-        padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
-        with self._autocast():
-            logits = self.model(
-                batch.log_mel.to(device),
-                targets,
-                self.coins.draw(*targets.shape) if self.model.has_feedback else None,
-                lengths=batch.lengths.to(device) if padded else None,
-                feedback=self.feedback,
-                noise=self._noise(targets),
-            )
-        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        # A product, not a selection: a GPU would be waited for to know how much is selected.
-        loss = (losses * valid).sum() / (valid.sum() * targets.shape[2])
+    def step(self, batch: BatchT) -> Tensor:
+        """Make one update; return the loss, averaged over all that is predicted, detached."""
+        self.task.model.train()
+        total, count = self.task.losses(batch, self.coins)
+        loss = total / count
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.config.grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_norm)
+            torch.nn.utils.clip_grad_norm_(self.task.model.parameters(), self.config.grad_norm)
         self.optimizer.step()
         self.progress.update += 1
         return loss.detach()
@@ -183,7 +140,7 @@ class Trainer:
             or (limit is not None and at.update >= limit)
         )
 
-    def _train_epoch(self, batches: Iterator[SequenceBatch], bar: tqdm[Any]) -> float:
+    def _train_epoch(self, batches: Iterator[BatchT], bar: tqdm[Any]) -> float:
         losses: list[Tensor] = []
         for batch in batches:
             losses.append(self.step(batch))
@@ -211,36 +168,6 @@ class Trainer:
         best = self.progress.best_score
         is_f1 = self.config.monitor == "validation_f1" and math.isfinite(self.progress.best_loss)
         return text + (f", best F1 {best:.3f}" if is_f1 else "")
-
-    def _batches(self, sequences: Sequences, epoch: int) -> Iterator[SequenceBatch]:
-        """All sequences in an order that depends on the seed and the epoch alone."""
-        order = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        heard: Dataset[tuple[Tensor, Tensor]] = sequences
-        if self.augmenter is not None:
-            heard = AugmentedSequences(sequences, self.augmenter, epoch)
-        yield from DataLoader(
-            heard,
-            batch_size=self.config.batch_size,
-            shuffle=True,
-            generator=order,
-            collate_fn=collate,
-        )
-
-    def _noise(self, targets: Tensor) -> Tensor | None:
-        if not self.model.has_feedback or self.feedback != "sampled":
-            return None
-        return self.coins.noise(*targets.shape).to(targets.device)
-
-    @contextmanager
-    def _autocast(self) -> Iterator[None]:
-        enabled = self.config.precision == "bf16"
-        with torch.autocast(self.detector.device.type, dtype=torch.bfloat16, enabled=enabled):
-            yield
-
-    def _validate(self, validation: Sequence[Recording]) -> Validation:
-        if not validation:
-            return Validation(math.nan, math.nan, math.nan)
-        return validate(self.detector, validation)
 
     def _note_best(self, row: Epoch) -> bool:
         monitored = {

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
-
-from sed_cli.audio import LogMel
-from sed_cli.data.augment import Augmenter
-from sed_cli.data.leaks import check_leaks
-from sed_cli.data.sets import DataSet, Recording, load_data
-from sed_cli.errors import CheckpointError, SedtfError
-from sed_cli.evaluation.evaluate import evaluate_split, tuned_postprocessing, write_evaluation
+from sed_cli.errors import CheckpointError
 from sed_cli.evaluation.runs import flattened
-from sed_cli.inference import Detector, PostProcessing, load, read_config, save_detector
-from sed_cli.inference.checkpoint import load_weights, make_model, read_classes, resolve_checkpoint
-from sed_cli.inference.postprocessing import save_postprocessing
-from sed_cli.models.recurrence import Feedback
+from sed_cli.inference import read_config, save_checkpoint
+from sed_cli.inference.checkpoint import load_weights, read_classes, resolve_checkpoint
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.figures import learning_curves
-from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling import make_coins
-from sed_cli.schema import EvaluationConfig, RecordedConfig, TrainConfig
+from sed_cli.schema import TrainConfig
+from sed_cli.training.detection import Detection, load_recordings
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
 from sed_cli.training.state import load_state, save_state, seed_everything
+from sed_cli.training.task import BatchT, Task
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +37,7 @@ _PATHS = ("root", "bank", "bank_splits", "transition")  # of the data, where the
 
 
 def train(config: TrainConfig, run_dir: Path) -> float | None:
-    """Train a detector; return the best epoch's score: validation F1, or minus the loss.
+    """Train a model; return the best epoch's score: validation F1, or minus the loss.
 
     Raises:
         UserError: if data, device or the run to resume cannot be used.
@@ -57,63 +49,35 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
         set_threads(config.trainer.threads),
     ):
         device = choose_device(config.device)
-        data = load_data(config.data, config.feature)
-        if not data.splits["train"]:
-            raise SedtfError("the training split holds no recording")
-        if isinstance(config.data, RecordedConfig):
-            check_leaks(data.splits, config.feature, config.data.leak_check)
+        data = load_recordings(config)
         # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
         seed_everything(config.seed)
         record.update(device=str(device), data_fingerprint=data.fingerprint)
-        trainer = make_trainer(config, data, device)
-        _log_sizes(config, data, trainer)
+        trainer = make_trainer(config, Detection(config, data, device))
+        _log_sizes(trainer)
         try:
-            _fit(config, trainer, data, run_dir)
+            _fit(config, trainer, run_dir)
         except KeyboardInterrupt:
             log.warning("interrupted; go on with: sedtf train resume=%s", run_dir)
             raise
-        return _evaluate_best(config.evaluation, trainer, data, run_dir)
+        progress = trainer.progress
+        log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
+        trainer.task.evaluate_best(run_dir)
+        return progress.best_score if math.isfinite(progress.best_loss) else None
 
 
-def make_trainer(config: TrainConfig, data: DataSet, device: torch.device) -> Trainer:
-    """Build model, coins and trainer; nothing is drawn from the coins' generator yet."""
-    model = make_model(config.model, n_mels=config.feature.n_mels, n_classes=len(data.classes))
-    mean, std = data.statistics("train")
-    model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
-    augmenter = Augmenter(
-        config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
-    )
-    length = config.data.sequence_length
-    n_sequences = sum(-(-recording.n_frames // length) for recording in data.splits["train"])
-    coins = make_coins(
-        config.sampler,
-        batches_per_epoch=-(-n_sequences // config.trainer.batch_size),
-        seed=config.seed,
-    )
-    detector = Detector(
-        model,
-        log_mel=LogMel(**asdict(config.feature)),
-        classes=data.classes,
-        feedback=config.sampler.feedback,
-        device=device,
-    )
-    return Trainer(
-        detector,
-        coins=coins,
-        config=config.trainer,
-        feedback=cast(Feedback, config.sampler.feedback),
-        sequence_length=length,
-        seed=config.seed,
-        augmenter=augmenter if augmenter.is_active else None,
-    )
+def make_trainer(config: TrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
+    """Build coins and trainer; nothing is drawn from the coins' generator yet."""
+    coins = make_coins(config.sampler, batches_per_epoch=task.n_batches, seed=config.seed)
+    return Trainer(task, coins=coins, config=config.trainer)
 
 
-def _fit(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) -> None:
+def _fit(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
-    checkpoints = run_dir / "checkpoints"
+    checkpoints, task = run_dir / "checkpoints", trainer.task
     if config.resume:
-        _resume(config, trainer, data, run_dir)
+        _resume(config, trainer, run_dir)
     history = History(run_dir / "history.csv", trainer.progress.epoch)
     saved_config = replace(config, resume=None)
     next_epoch = trainer.progress.epoch + 1
@@ -122,19 +86,17 @@ def _fit(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) ->
         def on_epoch(row: Epoch, is_best: bool) -> None:
             for name, value in asdict(row).items():
                 board.add_scalar(name, value, row.epoch)
-            arguments = (trainer.model, saved_config, data.classes)
+            arguments = (task.model, saved_config, task.labels)
             if is_best:
-                save_detector(checkpoints / "best", *arguments)
-            save_detector(
-                checkpoints / "last",
-                *arguments,
-                extra=lambda folder: save_state(
-                    folder, {**trainer.state_dict(), "data": data.fingerprint}
-                ),
-            )
+                save_checkpoint(checkpoints / "best", *arguments, extra=task.save_extras)
+            save_checkpoint(checkpoints / "last", *arguments, extra=save_extras)
+
+        def save_extras(folder: Path) -> None:
+            task.save_extras(folder)
+            save_state(folder, {**trainer.state_dict(), "data": task.fingerprint})
 
         try:
-            trainer.fit(data.splits["train"], data.splits.get("validation", []), history, on_epoch)
+            trainer.fit(history, on_epoch)
         finally:
             if history.epochs:
                 learning_curves(
@@ -160,7 +122,7 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return replace(config, data=data)
 
 
-def _resume(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path) -> None:
+def _resume(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
     """Go on where ``config.resume`` stopped, after a check that it is the same experiment."""
     run = Path(str(config.resume))
     last = run / "checkpoints" / "last"
@@ -175,10 +137,10 @@ def _resume(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path)
             f"resume={run} continues a run exactly, but {'; '.join(changed)}: "
             f"drop that, or start a new run"
         )
-    if tuple(read_classes(folder)) != data.classes:
+    if read_classes(folder) != list(trainer.task.labels):
         raise CheckpointError(f"resume={run}: the classes of the data have changed since")
     state = load_state(folder)
-    if state.pop("data") != data.fingerprint:
+    if state.pop("data") != trainer.task.fingerprint:
         raise CheckpointError(
             f"resume={run}: recordings or annotations have changed since; start a new run"
         )
@@ -191,7 +153,7 @@ def _resume(config: TrainConfig, trainer: Trainer, data: DataSet, run_dir: Path)
     if run.resolve() != run_dir.resolve():  # what came before belongs to the run that goes on
         shutil.copytree(run / "checkpoints", run_dir / "checkpoints")
         shutil.copy(run / "history.csv", run_dir / "history.csv")
-    load_weights(trainer.model, folder)
+    load_weights(trainer.task.model, folder)
     trainer.load_state_dict(state)
     log.info("resumed after epoch %d, update %d", trainer.progress.epoch, trainer.progress.update)
 
@@ -206,53 +168,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
 
 
-def _evaluate_best(
-    evaluation: EvaluationConfig, trainer: Trainer, data: DataSet, run_dir: Path
-) -> float | None:
-    """Score the best epoch on the test split, as ``sedtf eval`` does it: from the checkpoint."""
-    progress = trainer.progress
-    log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
-    detector = load(run_dir, trainer.detector.device)
-    validation = data.splits.get("validation")
-    _postprocess(evaluation, detector, validation or [], run_dir)
-    if data.splits.get("test"):
-        evaluated = evaluate_split(detector, data, "test", evaluation)
-        write_evaluation(evaluated, detector, data, run_dir)
-        print_metrics(evaluated.metrics, run_dir)
-    else:
-        log.warning("no test split: nothing to evaluate on")
-    return progress.best_score if validation else None
-
-
-def _postprocess(
-    evaluation: EvaluationConfig,
-    detector: Detector,
-    validation: Sequence[Recording],
-    run_dir: Path,
-) -> None:
-    """Give the best epoch its thresholds and filters, before the test split is touched."""
-    if evaluation.tune and validation:
-        detector.postprocessing = tuned_postprocessing(detector, validation, evaluation)
-    else:
-        if evaluation.tune:
-            log.warning("no validation split: thresholds stay at 0.5")
-        detector.postprocessing = PostProcessing.plain(
-            len(detector.classes),
-            min_gap_s=evaluation.min_gap_s or 0.0,
-            min_duration_s=evaluation.min_duration_s or 0.0,
-        )
-    save_postprocessing(run_dir / "checkpoints" / "best", detector.postprocessing, detector.classes)
-
-
-def _log_sizes(config: TrainConfig, data: DataSet, trainer: Trainer) -> None:
-    hours = {
-        name: sum(recording.duration_s for recording in recordings) / 3600
-        for name, recordings in data.splits.items()
-    }
-    sizes = ", ".join(
-        f"{name} {len(data.splits[name])} files {length * 60:.1f} min"
-        for name, length in hours.items()
-    )
-    n_weights = sum(parameter.numel() for parameter in trainer.model.parameters())
-    log.info("data: %s; %d classes: %s", sizes, len(data.classes), ", ".join(data.classes))
-    log.info("model: %d weights on %s", n_weights, trainer.detector.device)
+def _log_sizes(trainer: Trainer[BatchT]) -> None:
+    n_weights = sum(parameter.numel() for parameter in trainer.task.model.parameters())
+    log.info("data: %s", trainer.task.sizes)
+    log.info("model: %d weights on %s", n_weights, trainer.task.device)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sed_cli.inference import Detector, load, read_config, save_detector
+from sed_cli.inference import Detector, load, read_config, save_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def lively(trained_run: Path, recordings: Path, tmp_path_factory: pytest.TempPat
             logits = torch.from_numpy(frames).double().clamp(1e-9, 1 - 1e-9).logit()
             readout.bias -= logits.median(dim=0).values.float()
     folder = tmp_path_factory.mktemp("lively") / "checkpoint"
-    save_detector(folder, detector.model, read_config(trained_run), detector.classes)
+    save_checkpoint(folder, detector.model, read_config(trained_run), detector.classes)
     return folder
 
 

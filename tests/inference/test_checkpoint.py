@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from sed_cli.errors import CheckpointError
-from sed_cli.inference import load, read_config, resolve_checkpoint, save_detector
+from sed_cli.inference import load, read_config, resolve_checkpoint, save_checkpoint
 
 FILES = {"model.safetensors", "config.yaml", "classes.json"}
 
@@ -35,7 +35,7 @@ def save_again(source: Path, folder: Path, shift: float = 0.0) -> None:
     detector = load(source)
     with torch.no_grad():
         detector.model.readout.bias += shift
-    save_detector(folder, detector.model, read_config(source), detector.classes)
+    save_checkpoint(folder, detector.model, read_config(source), detector.classes)
 
 
 def fault_of(checkpoint: Path) -> str:
@@ -216,7 +216,7 @@ def test_a_fault_while_writing_leaves_the_old_checkpoint_alone(checkpoint: Path)
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        save_detector(checkpoint, detector.model, read_config(checkpoint), ["x", "y"], extra=fail)
+        save_checkpoint(checkpoint, detector.model, read_config(checkpoint), ["x", "y"], extra=fail)
 
     assert load(checkpoint).classes == ("high", "low")
     assert [path.name for path in checkpoint.parent.iterdir()] == ["best"]
@@ -225,7 +225,7 @@ def test_a_fault_while_writing_leaves_the_old_checkpoint_alone(checkpoint: Path)
 def test_labels_of_any_language_survive(checkpoint: Path) -> None:
     detector = load(checkpoint)
 
-    save_detector(checkpoint, detector.model, read_config(checkpoint), ["été 🐦", "none"])
+    save_checkpoint(checkpoint, detector.model, read_config(checkpoint), ["été 🐦", "none"])
 
     assert load(checkpoint).classes == ("été 🐦", "none")
 

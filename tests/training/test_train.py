@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from sed_cli import job
 from sed_cli.data.annotations import read_annotations
 from sed_cli.data.cache import digests
-from sed_cli.data.sequences import SequenceBatch, Sequences
+from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import load_data
 from sed_cli.inference import read_config
 from sed_cli.provenance import choose_device, config_hash
@@ -31,6 +31,7 @@ from sed_cli.schema import (
     TrainConfig,
     build_train_config,
 )
+from sed_cli.training.detection import Detection, load_recordings
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
 from sed_cli.training.run import make_trainer
@@ -175,17 +176,17 @@ def test_resume_refuses_fewer_epochs_than_are_trained(
 
 
 def test_augmentation_acts_on_training_and_on_nothing_else(recordings: Path) -> None:
-    plain, trainer = small_trainer(recordings), small_trainer(recordings, augment="full")
-    trainer.model.load_state_dict(plain.model.state_dict())
-    data = load_data(AnnotatedConfig(root=str(recordings)), FeatureConfig())
-    sequences = Sequences(data.splits["train"], 50)
+    plain, augmented = (
+        small_trainer(recordings, augment=augment, data__sequence_length=50).task
+        for augment in ("none", "full")
+    )
+    augmented.model.load_state_dict(plain.model.state_dict())
 
-    heard = [list(t._batches(sequences, 1)) for t in (plain, trainer)]
+    heard = [list(task.batches(1)) for task in (plain, augmented)]
 
     assert [b.lengths.tolist() for b in heard[0]] == [b.lengths.tolist() for b in heard[1]]
     assert not any(torch.equal(a.log_mel, b.log_mel) for a, b in zip(*heard, strict=True))
-    validation = data.splits["validation"]
-    assert plain._validate(validation) == trainer._validate(validation)
+    assert plain.validate() == augmented.validate() is not None
 
 
 def test_augmentation_makes_another_experiment_and_the_cache_does_not(recordings: Path) -> None:
@@ -356,15 +357,14 @@ def make_epoch(n: int, *, validation_f1: float = math.nan, validation_loss: floa
     )
 
 
-def small_trainer(recordings: Path, **settings: object) -> Trainer:
+def small_trainer(recordings: Path, **settings: object) -> Trainer[SequenceBatch]:
     overrides = [*on(recordings), *(f"{k.replace('__', '.')}={v}" for k, v in settings.items())]
     hydra = job._start_hydra("train", job.Flags())
     values = OmegaConf.to_container(job._compose(hydra, "train", overrides, job.RunMode.RUN))
     assert isinstance(values, dict)
     plain = {str(k): v for k, v in values.items() if k != "hydra"} | {"output_dir": ""}
     config = build_train_config(plain)
-    data = load_data(config.data, config.feature)
-    return make_trainer(config, data, choose_device("cpu"))
+    return make_trainer(config, Detection(config, load_recordings(config), choose_device("cpu")))
 
 
 def test_padding_does_not_enter_the_loss(recordings: Path) -> None:

@@ -26,7 +26,7 @@ import yaml
 from sed_cli import job
 from sed_cli.audio import LogMel
 from sed_cli.data.annotations import Event
-from sed_cli.inference import PostProcessing, load, read_config, save_detector
+from sed_cli.inference import PostProcessing, load, read_config, save_checkpoint
 from sed_cli.inference.checkpoint import make_model
 from sed_cli.inference.export import export_checkpoint
 from sed_cli.inference.export.metadata import describe_features
@@ -167,7 +167,7 @@ def test_every_kind_of_feedback_is_exported(
     config.model.feedback = model_feedback
     torch.manual_seed(0)
     model = make_model(config.model, n_mels=40, n_classes=2)
-    save_detector(tmp_path / "best", model, config, ["high", "low"])
+    save_checkpoint(tmp_path / "best", model, config, ["high", "low"])
 
     out = export(tmp_path / "best", tmp_path / "out", waveform=False)
 

@@ -1,0 +1,189 @@
+"""``task=sed``: a detector trained on cut recordings with binary cross-entropy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sed_cli.audio import LogMel
+from sed_cli.data.augment import AugmentedSequences, Augmenter
+from sed_cli.data.leaks import check_leaks
+from sed_cli.data.sequences import SequenceBatch, Sequences, collate
+from sed_cli.data.sets import DataSet, load_data
+from sed_cli.errors import SedtfError
+from sed_cli.evaluation import Validation, validate
+from sed_cli.evaluation.evaluate import evaluate_split, tuned_postprocessing, write_evaluation
+from sed_cli.inference import Detector, PostProcessing, load
+from sed_cli.inference.checkpoint import make_model
+from sed_cli.inference.postprocessing import save_postprocessing
+from sed_cli.models import CRNN
+from sed_cli.models.recurrence import Feedback
+from sed_cli.reports.tables import print_metrics
+from sed_cli.sampling import TeacherCoins
+from sed_cli.schema import EvaluationConfig, RecordedConfig, TrainConfig
+
+log = logging.getLogger(__name__)
+
+
+def load_recordings(config: TrainConfig) -> DataSet:
+    """Read what a detector is trained on, with its features, and look for leaks between splits.
+
+    Raises:
+        UserError: if the data cannot be used.
+        SedtfError: if nothing is there to train on.
+    """
+    data = load_data(config.data, config.feature)
+    if not data.splits["train"]:
+        raise SedtfError("the training split holds no recording")
+    if isinstance(config.data, RecordedConfig):
+        check_leaks(data.splits, config.feature, config.data.leak_check)
+    return data
+
+
+class Detection:
+    """The detector of a configuration and its data: what :class:`.task.Task` asks for.
+
+    Args:
+        config: of the run.
+        data: with the splits that training needs.
+        device: where the detector is trained.
+    """
+
+    def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
+        self._config, self._data = config, data
+        mean, std = data.statistics("train")
+        model = make_model(config.model, n_mels=config.feature.n_mels, n_classes=len(data.classes))
+        model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
+        augmenter = Augmenter(
+            config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
+        )
+        self.augmenter = augmenter if augmenter.is_active else None
+        self.detector = Detector(
+            model,
+            log_mel=LogMel(**asdict(config.feature)),
+            classes=data.classes,
+            feedback=config.sampler.feedback,
+            device=device,
+        )
+        self.sequences = Sequences(data.splits["train"], config.data.sequence_length)
+
+    @property
+    def model(self) -> CRNN:
+        """The detector's model."""
+        return self.detector.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.detector.device
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the model feeds activities back."""
+        return self.model.has_feedback
+
+    @property
+    def n_batches(self) -> int:
+        """Batches an epoch; the last may be smaller."""
+        return -(-len(self.sequences) // self._config.trainer.batch_size)
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The classes."""
+        return self._data.classes
+
+    @property
+    def fingerprint(self) -> str:
+        """Of recordings, annotations and features."""
+        return self._data.fingerprint
+
+    @property
+    def sizes(self) -> str:
+        """Files and minutes a split, and the classes."""
+        splits = ", ".join(
+            f"{name} {len(recordings)} files {sum(r.duration_s for r in recordings) / 60:.1f} min"
+            for name, recordings in self._data.splits.items()
+        )
+        return f"{splits}; {len(self.labels)} classes: {', '.join(self.labels)}"
+
+    def batches(self, epoch: int) -> Iterator[SequenceBatch]:
+        """All sequences in an order that depends on the seed and the epoch alone."""
+        order = torch.Generator().manual_seed(self._config.seed * 1_000_003 + epoch)
+        heard: Dataset[tuple[Tensor, Tensor]] = self.sequences
+        if self.augmenter is not None:
+            heard = AugmentedSequences(self.sequences, self.augmenter, epoch)
+        yield from DataLoader(
+            heard,
+            batch_size=self._config.trainer.batch_size,
+            shuffle=True,
+            generator=order,
+            collate_fn=collate,
+        )
+
+    def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
+        """Binary cross-entropy over valid frames and classes."""
+        targets = batch.targets.to(self.device)
+        valid = batch.valid.to(self.device)[..., None]  # (B, T, 1)
+        padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
+        half = self._config.trainer.precision == "bf16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            logits = self.model(
+                batch.log_mel.to(self.device),
+                targets,
+                coins.draw(*targets.shape) if self.is_sampled else None,
+                lengths=batch.lengths.to(self.device) if padded else None,
+                feedback=cast(Feedback, self._config.sampler.feedback),
+                noise=self._noise(targets, coins),
+            )
+        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        # A product, not a selection: a GPU would be waited for to know how much is selected.
+        return (losses * valid).sum(), valid.sum() * targets.shape[2]
+
+    def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
+        if not self.is_sampled or self._config.sampler.feedback != "sampled":
+            return None
+        return coins.noise(*targets.shape).to(targets.device)
+
+    def validate(self) -> Validation | None:
+        """Frame-wise figures of the validation split."""
+        recordings = self._data.splits.get("validation")
+        return validate(self.detector, recordings) if recordings else None
+
+    def save_extras(self, folder: Path) -> None:
+        """Nothing: post-processing comes once training has ended."""
+
+    def evaluate_best(self, run_dir: Path) -> None:
+        """Score the best epoch on the test split, as ``sedtf eval`` does it."""
+        detector = load(run_dir, self.device)
+        evaluation = self._config.evaluation
+        self._postprocess(detector, evaluation, run_dir)
+        if self._data.splits.get("test"):
+            evaluated = evaluate_split(detector, self._data, "test", evaluation)
+            write_evaluation(evaluated, detector, self._data, run_dir)
+            print_metrics(evaluated.metrics, run_dir)
+        else:
+            log.warning("no test split: nothing to evaluate on")
+
+    def _postprocess(self, detector: Detector, evaluation: EvaluationConfig, run_dir: Path) -> None:
+        """Give the best epoch its thresholds and filters, before the test split is touched."""
+        validation = self._data.splits.get("validation") or []
+        if evaluation.tune and validation:
+            detector.postprocessing = tuned_postprocessing(detector, validation, evaluation)
+        else:
+            if evaluation.tune:
+                log.warning("no validation split: thresholds stay at 0.5")
+            detector.postprocessing = PostProcessing.plain(
+                len(detector.classes),
+                min_gap_s=evaluation.min_gap_s or 0.0,
+                min_duration_s=evaluation.min_duration_s or 0.0,
+            )
+        best = run_dir / "checkpoints" / "best"
+        save_postprocessing(best, detector.postprocessing, detector.classes)

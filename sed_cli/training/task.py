@@ -1,0 +1,65 @@
+"""What the training loop asks of a task: whatever is learnt, it is trained in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from sed_cli.evaluation import Validation
+from sed_cli.sampling import TeacherCoins
+
+BatchT = TypeVar("BatchT")
+
+
+class Task(Protocol[BatchT]):
+    """A model, its data, its loss and its scores; the loop, its state and its files are not here.
+
+    Nothing is drawn from torch's global generator but by the model in training (dropout).
+    """
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the model feeds anything back, so that a sampler acts on it."""
+
+    @property
+    def n_batches(self) -> int:
+        """Batches an epoch."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """What the outputs stand for, in their order."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the data: another one is another experiment."""
+
+    @property
+    def sizes(self) -> str:
+        """The data in a line, for the log."""
+
+    def batches(self, epoch: int) -> Iterator[BatchT]:
+        """All of the training split in an order that depends on the seed and the epoch alone."""
+
+    def losses(self, batch: BatchT, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
+        """Run the model on a batch: the sum of all losses, and how many it sums; both scalars."""
+
+    def validate(self) -> Validation | None:
+        """Score the model on the validation split, free running; None if there is none."""
+
+    def save_extras(self, folder: Path) -> None:
+        """Write into a checkpoint folder what the task keeps there beside weights and labels."""
+
+    def evaluate_best(self, run_dir: Path) -> None:
+        """Score the best epoch of a run on the test split, from its checkpoint; write and print."""
