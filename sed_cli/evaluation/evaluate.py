@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,11 +50,12 @@ _PICTURED = 4
 
 
 class Validation(NamedTuple):
-    """Free-running figures of a split, all frame-wise; NaN where nothing is annotated."""
+    """Free-running figures of a split, those of a detector frame-wise; NaN without annotations."""
 
     loss: float
     f1: float
     er: float
+    more: Mapping[str, float] = MappingProxyType({})  # of the task's own, by column of the history
 
 
 @dataclass(frozen=True)

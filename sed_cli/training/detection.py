@@ -26,6 +26,7 @@ from sed_cli.inference.checkpoint import make_model
 from sed_cli.inference.postprocessing import save_postprocessing
 from sed_cli.models import CRNN
 from sed_cli.models.recurrence import Feedback
+from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling import TeacherCoins
 from sed_cli.schema import EvaluationConfig, RecordedConfig, TrainConfig
@@ -156,6 +157,15 @@ class Detection:
         """Frame-wise figures of the validation split."""
         recordings = self._data.splits.get("validation")
         return validate(self.detector, recordings) if recordings else None
+
+    def describe(self, validation: Validation) -> str:
+        """Loss, F1 and ER."""
+        loss, f1, er, _ = validation
+        return f"validation loss {loss:.4f}  F1 {f1:.3f}  ER {er:.3f}"
+
+    def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
+        """Draw the learning curves."""
+        learning_curves(history, path, best_epoch=best_epoch)
 
     def save_extras(self, folder: Path) -> None:
         """Nothing: post-processing comes once training has ended."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What is known after an epoch; validation figures are frame-wise and free running."""
+    """What is known after an epoch; validation figures are free running, of a detector by frame."""
 
     epoch: int  # from 1
     update: int  # optimiser steps so far
@@ -20,6 +21,15 @@ class Epoch:
     validation_er: float
     learning_rate: float
     seconds: float
+    more: Mapping[str, float] = field(default_factory=dict)  # columns of the task's own
+
+    @property
+    def row(self) -> dict[str, float]:
+        """All columns of ``history.csv``."""
+        return {name: getattr(self, name) for name in _COLUMNS} | dict(self.more)
+
+
+_COLUMNS = [each.name for each in fields(Epoch) if each.name != "more"]
 
 
 class History:
@@ -44,12 +54,14 @@ class History:
         self.epochs.append(epoch)
         temporary = self.path.with_suffix(".part")
         with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
+            writer = csv.DictWriter(file, list(epoch.row))
             writer.writeheader()
-            writer.writerows(asdict(e) for e in self.epochs)
+            writer.writerows(e.row for e in self.epochs)
         temporary.replace(self.path)
 
 
 def _parse(row: dict[str, str]) -> Epoch:
     counts = {"epoch", "update"}
-    return Epoch(**{k: int(v) if k in counts else float(v) for k, v in row.items()})  # type: ignore[arg-type]
+    values = {k: int(v) if k in counts else float(v) for k, v in row.items()}
+    own = {name: values.pop(name) for name in _COLUMNS}
+    return Epoch(**own, more=values)  # type: ignore[arg-type]

@@ -82,18 +82,17 @@ class Trainer(Generic[BatchT]):
                 validation_er=result.er,
                 learning_rate=self.optimizer.param_groups[0]["lr"],
                 seconds=round(time.perf_counter() - started, 3),
+                more=result.more,
             )
             is_best = self._note_best(row)
             history.append(row)
             log.info(
-                "epoch %d/%d  loss %.4f  p_teacher %.3f  validation loss %.4f  F1 %.3f  ER %.3f%s",
+                "epoch %d/%d  loss %.4f  p_teacher %.3f  %s%s",
                 epoch,
                 self.config.epochs,
                 row.train_loss,
                 row.p_teacher,
-                row.validation_loss,
-                row.validation_f1,
-                row.validation_er,
+                "not validated" if result is _NOT_VALIDATED else self.task.describe(result),
                 "  (best so far)" if is_best else "",
             )
             on_epoch(row, is_best)
@@ -173,6 +172,7 @@ class Trainer(Generic[BatchT]):
         monitored = {
             "validation_f1": row.validation_f1,
             "validation_loss": -row.validation_loss,
+            "validation_perplexity": -row.more.get("validation_perplexity", math.nan),
         }[self.config.monitor]
         if math.isnan(row.validation_loss):  # no validation split: the last epoch is kept
             score = float(row.epoch)

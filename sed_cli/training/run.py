@@ -15,7 +15,6 @@ from sed_cli.evaluation.runs import flattened
 from sed_cli.inference import read_config, save_checkpoint
 from sed_cli.inference.checkpoint import load_weights, read_classes, resolve_checkpoint
 from sed_cli.provenance import RunRecord, choose_device, set_threads
-from sed_cli.reports.figures import learning_curves
 from sed_cli.sampling import make_coins
 from sed_cli.schema import TrainConfig
 from sed_cli.training.detection import Detection, load_recordings
@@ -84,7 +83,7 @@ def _fit(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
     with closing(SummaryWriter(str(run_dir / "tensorboard"), purge_step=next_epoch)) as board:
 
         def on_epoch(row: Epoch, is_best: bool) -> None:
-            for name, value in asdict(row).items():
+            for name, value in row.row.items():
                 board.add_scalar(name, value, row.epoch)
             arguments = (task.model, saved_config, task.labels)
             if is_best:
@@ -99,11 +98,8 @@ def _fit(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
             trainer.fit(history, on_epoch)
         finally:
             if history.epochs:
-                learning_curves(
-                    history.path,
-                    run_dir / "figures" / "learning_curves.png",
-                    best_epoch=trainer.progress.best_epoch,
-                )
+                picture = run_dir / "figures" / "learning_curves.png"
+                task.draw_history(history.path, picture, trainer.progress.best_epoch)
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:

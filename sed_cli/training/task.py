@@ -58,6 +58,12 @@ class Task(Protocol[BatchT]):
     def validate(self) -> Validation | None:
         """Score the model on the validation split, free running; None if there is none."""
 
+    def describe(self, validation: Validation) -> str:
+        """What the log says of an epoch's validation."""
+
+    def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
+        """Draw the learning curves of a ``history.csv`` that has a row at least."""
+
     def save_extras(self, folder: Path) -> None:
         """Write into a checkpoint folder what the task keeps there beside weights and labels."""
 
