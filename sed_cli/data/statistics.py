@@ -285,6 +285,22 @@ def describe_recordings(
     ]
 
 
+def label_sequences(
+    entries: Sequence[Entry], classes: Sequence[str], *, sequence_gap_s: float | None = None
+) -> list[Ints]:
+    """Return the sequences of a split, as numbers of their classes: (n,) each, n >= 1.
+
+    Args:
+        entries: recordings with their events.
+        classes: labels of all of the events.
+        sequence_gap_s: as of :func:`describe`.
+    """
+    table = _Table.of(entries, classes)
+    if not len(table.label):
+        return []
+    return np.split(table.label, np.flatnonzero(~table.joined(sequence_gap_s)) + 1)
+
+
 # ------------------------------------------------------------------------------ the table
 
 
@@ -369,6 +385,12 @@ class _Table:
         reached: Floats = np.maximum.accumulate(self.ends)
         return self.begins[1:] - reached[:-1]
 
+    def joined(self, sequence_gap_s: float | None) -> NDArray[np.bool_]:
+        """(N - 1,) whether event n + 1 goes on with the sequence of event n."""
+        if sequence_gap_s is None:
+            return self.follows
+        return self.follows & (self.silences_s <= sequence_gap_s + _NOTHING_S)
+
     @property
     def gaps_s(self) -> Floats:
         """Silences between events of a recording: more than none, more than rounding."""
@@ -442,9 +464,7 @@ def _histogram(values: Floats, edges_s: Floats) -> Histogram:
 
 
 def _syntax(table: _Table, sequence_gap_s: float | None) -> Syntax:
-    silences_s, joined = table.silences_s, table.follows
-    if sequence_gap_s is not None:
-        joined = joined & (silences_s <= sequence_gap_s + _NOTHING_S)
+    silences_s, joined = table.silences_s, table.joined(sequence_gap_s)
     current, following = table.label[:-1][joined], table.label[1:][joined]
     counts = _count(current, following, table.n_classes)
     next_bits, conditional_bits = _entropies_bits(counts, _corrected_nats)
