@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import regex
 
+_JOINS = regex.compile(r"\P{Grapheme_Cluster_Break=Other}")  # what may be more than one code point
+
 
 def split_text(text: str, unit: str) -> list[str]:
     """Cut one sequence into its symbols.
@@ -22,7 +24,9 @@ def split_text(text: str, unit: str) -> list[str]:
     """
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
-        return text.split() if unit == "word" else regex.findall(r"\X", text)
+        if unit == "char" and _JOINS.search(text):
+            characters: list[str] = regex.findall(r"\X", text)
+            return characters
     return text.split() if unit == "word" else list(text)
 
 
