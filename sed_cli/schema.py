@@ -870,6 +870,10 @@ def check_tokens(data: TokenSetConfig) -> list[str]:
         faults.one_of("data.", data, "generate", PAIR_TASKS)
         faults.at_least("data.", data, 1, "longest")
         faults.require(
+            data.generate != "digits" or data.longest <= 18,
+            f"data.longest={data.longest}, but numbers have names up to 18 digits: lower it",
+        )
+        faults.require(
             data.source_column != data.target_column,
             f"data.source_column={data.source_column} is data.target_column too: name two columns",
         )

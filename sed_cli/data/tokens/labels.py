@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from sed_cli.data.annotations import Annotations, Fault, Row, check_faults
+from sed_cli.data.annotations import Row, check_faults
 from sed_cli.data.catalogue import Entry
-from sed_cli.data.listing import Listed, Reading, annotation_files
+from sed_cli.data.listing import Listed, Reading, list_recordings
 from sed_cli.data.splits import divide
 from sed_cli.data.statistics import label_sequences
 from sed_cli.data.tokens.files import Texts
@@ -100,34 +100,11 @@ def _list(data: LabelsConfig, path: str) -> list[Listed]:
         soft_threshold=data.soft_threshold,
     )
     place = Path(path).expanduser()
-    files = annotation_files(place) if place.is_dir() else [place]
-    listed: dict[str, Listed] = {}
-    faults: list[Fault] = []
-    for read in map(reading.read, files):
-        faults += read.faults
-        for name, rows in _by_recording(read, place).items():
-            if name in listed:
-                message = f"{name} is annotated in {listed[name].annotations.name} already"
-                faults.append(Fault(read.path, None, message, "the file is passed over"))
-                continue
-            listed[name] = Listed(
-                name=name, audio=Path(name), annotations=read.path, rows=tuple(rows)
-            )
+    listed, faults = list_recordings(place, None, reading)
     check_faults(faults, strict=data.strict)
     if not listed:
         raise DataError(f"{place}: annotates no recording")
-    return list(listed.values())
-
-
-def _by_recording(read: Annotations, place: Path) -> dict[str, list[Row]]:
-    """Rows by recording; a file that names none stands for one that is called as it is."""
-    rows: dict[str, list[Row]] = {}
-    for row in read.rows:
-        rows.setdefault(row.filename, []).append(row)
-    if read.names_files or not place.is_dir():
-        return rows
-    name = read.path.relative_to(place).with_suffix("").as_posix()
-    return {name: [row for of_file in rows.values() for row in of_file]}
+    return listed
 
 
 def _entry(name: str, rows: Sequence[Row]) -> Entry:
