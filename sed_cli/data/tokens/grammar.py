@@ -4,11 +4,13 @@ A sentence is a subject and a verb. Nouns are of one of two kinds, in the singul
 verb belongs to one of the two kinds, and agrees in number. Between the two there may be a relative
 clause with nouns and verbs of its own, and within that another:
 
-    the fox that these small cars that every owl watches pass sleeps
+    this fox that these small cars that every owl watches pass sleeps
 
-So the fourth word from the end depends on the first but one: who gets a noun wrong, or lost what it
-was, gets its verb wrong too. Each sentence is made in one way only, so that its probability is the
-product of the choices that made it, and the entropy of all sentences follows from the rules alone.
+The last word goes with the second, the last but one with the sixth: who gets a noun wrong, or lost
+what it was, gets its verb wrong too.
+
+Each sentence is made in one way only, so that its probability is the product of the choices that
+made it, and the entropy of all sentences follows from the rules alone.
 """
 
 from __future__ import annotations
