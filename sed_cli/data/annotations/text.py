@@ -71,7 +71,7 @@ def read_text(path: Path, what: str = "annotation") -> Text:
     if "\0" in content:
         raise DataError(
             f"{path}: holds zero bytes: binary data, or UTF-16 without its byte order mark; "
-            f"expected {what}s as text in UTF-8"
+            f"expected text in UTF-8"
         )
     return Text(path, content, faults)
 

@@ -99,9 +99,12 @@ def _say_skipped(path: Path, n_skipped: int, what: str) -> None:
 def _find_columns(text: Text, source: str, target: str) -> tuple[str, int, int]:
     """Return what separates the columns, and the places of the two."""
     headers = [next(split_lines(text.lines, one, quotes=True), (0, [""]))[1] for one in _DELIMITERS]
-    for delimiter, names in zip(_DELIMITERS, headers, strict=True):
-        if source in names and target in names:
-            return delimiter, names.index(source), names.index(target)
+    # As they are written, else in any case.
+    for fold in (str, str.casefold):
+        for delimiter, names in zip(_DELIMITERS, headers, strict=True):
+            folded = [fold(name) for name in names]
+            if fold(source) in folded and fold(target) in folded:
+                return delimiter, folded.index(fold(source)), folded.index(fold(target))
     names = max(headers, key=len)
     shown = ", ".join(name[:40] for name in names[:8])
     raise DataError(

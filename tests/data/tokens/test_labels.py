@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sed_cli.data.annotations import Event, write_annotations
+from sed_cli.data.annotations import FORMATS, Event, write_annotations
 from sed_cli.data.tokens import load_tokens
 from sed_cli.data.tokens.labels import read_label_sequences
 from sed_cli.errors import DataError, UserError
@@ -49,11 +49,15 @@ def test_a_longer_silence_or_the_end_of_a_recording_ends_a_sequence(
     assert texts_of(table, gap=gap) == {"train": sequences}
 
 
-def test_a_folder_of_files_that_name_no_recording_is_read_without_audio(tmp_path: Path) -> None:
-    for name, label in (("x", "car"), ("y", "bell")):
-        write_annotations(tmp_path / f"{name}.txt", {name: [Event(0.0, 1.0, label)]}, "audacity")
+@pytest.mark.parametrize("format", FORMATS)
+def test_sequences_are_the_same_in_every_format_without_audio(tmp_path: Path, format: str) -> None:
+    for name, labels in (("x", ("car", "bell")), ("y", ("bell",))):
+        events = [Event(2.0 * at, 2.0 * at + 1, label) for at, label in enumerate(labels)]
+        path = tmp_path / f"{name}{FORMATS[format].ending}"
+        write_annotations(path, {f"{name}.wav": events}, format)
 
-    assert texts_of(tmp_path) == {"train": ["car", "bell"]}
+    assert texts_of(tmp_path) == {"train": ["car bell", "bell"]}
+    assert texts_of(tmp_path, gap=0.9) == {"train": ["car", "bell", "bell"]}
 
 
 def recordings(n: int) -> Iterator[tuple[str, list[Event]]]:

@@ -223,7 +223,7 @@ def test_generated_pairs_share_no_source(generate: str, unit: str) -> None:
 
 @pytest.mark.parametrize("delimiter", ["\t", ",", ";"])
 def test_pairs_are_two_columns_of_a_table(tmp_path: Path, delimiter: str) -> None:
-    rows = [("nr", "en", "de"), *((str(n), f"a{n} b", f"c{n}") for n in range(9)), ("9", "", "x")]
+    rows = [("nr", "En", "de"), *((str(n), f"a{n} b", f"c{n}") for n in range(9)), ("9", "", "x")]
     path = tmp_path / "pairs.csv"
     path.write_text("\ufeff" + "".join(delimiter.join(row) + "\r\n" for row in rows))
     columns = {"source_column": "en", "target_column": "de"}
