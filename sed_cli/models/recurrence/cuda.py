@@ -14,7 +14,14 @@ from sed_cli.models.recurrence import fused
 from sed_cli.models.recurrence.buffers import Scan, Weights
 from sed_cli.models.recurrence.plain import PlainScan
 from sed_cli.models.recurrence.problem import Problem, RecurrentState
-from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
+from sed_cli.models.recurrence.rules import (
+    Expected,
+    FeedbackRule,
+    Sampled,
+    Soft,
+    Thresholded,
+    TokenRule,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +48,7 @@ def run(problem: Problem) -> tuple[Tensor, RecurrentState]:
     return fused.run(problem, scan)
 
 
-def scan(weights: Weights, rule: FeedbackRule) -> Scan:
+def scan(weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> Scan:
     """Choose Triton's scan where it serves, else the plain one."""
     reason = _reason_against_triton(weights, rule)
     if reason is None:
@@ -57,9 +64,13 @@ def interprets() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def _reason_against_triton(weights: Weights, rule: FeedbackRule) -> str | None:
+def _reason_against_triton(
+    weights: Weights, rule: FeedbackRule | TokenRule | Expected
+) -> str | None:
     if not _has_triton():
         return "Triton is not installed"
+    if weights.table is not None:
+        return "its kernels feed activities, not tokens"
     if not isinstance(rule, Thresholded | Sampled | Soft):
         return f"{type(rule).__name__} is a rule of the caller's own"
     if weights.w_ih.dtype != torch.float32:

@@ -16,7 +16,14 @@ import triton.language as tl
 from torch import Tensor
 
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
-from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
+from sed_cli.models.recurrence.rules import (
+    Expected,
+    FeedbackRule,
+    Sampled,
+    Soft,
+    Thresholded,
+    TokenRule,
+)
 
 HARD = tl.constexpr(0)
 SAMPLED = tl.constexpr(1)
@@ -258,7 +265,7 @@ class TritonScan:
     bfloat16 operands with float32 sums.
     """
 
-    def __init__(self, weights: Weights, rule: FeedbackRule) -> None:
+    def __init__(self, weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> None:
         self._weights = weights
         self._rule = {Thresholded: HARD, Sampled: SAMPLED, Soft: SOFT}[type(rule)].value
         self._w_hidden = torch.cat([weights.w_hh, weights.w_out])
