@@ -71,7 +71,7 @@ class Case:
         self.cell = nn.GRUCell(n_features + size, n_hidden, dtype=dtype)
         self.readout = nn.Linear(n_hidden, n_tokens, dtype=dtype)
         with torch.no_grad():
-            scale = 2.0 / n_hidden**0.5
+            scale = n_hidden**-0.5  # larger ones would magnify rounding from step to step
             for parameter in [*self.cell.parameters(), *self.readout.parameters()]:
                 parameter.copy_(scale * normal(*parameter.shape))
         self.state = RecurrentState(
@@ -128,11 +128,12 @@ def by_hand(case: Case, feedback: Feedback, mask: Tensor | None) -> Tensor:
             hidden = (1 - z) * n + z * hidden
             logits = case.readout.weight @ hidden + case.readout.bias
             row.append(logits)
-            probabilities = logits.detach().exp() / logits.detach().exp().sum()
+            values = logits.detach()
+            probabilities = values.exp() / values.exp().sum()
             if mask is not None and mask[i, t]:
                 fed = case.table[case.targets[i, t]]
             elif feedback == "hard":
-                fed = case.table[max(range(len(logits)), key=lambda c: float(logits[c]))]
+                fed = case.table[max(range(len(logits)), key=values.__getitem__)]
             elif feedback == "sampled":
                 left, token = float(case.noise[i, t]), 0
                 while left >= probabilities[token]:
@@ -162,16 +163,14 @@ def test_tokens_and_gradients_are_those_of_the_equations(
     torch.testing.assert_close(got, want, **EXACT)
     grads = [torch.autograd.grad((x * case.weight).sum(), case.leaves) for x in (got, want)]
     assert_near(list(grads[0]), list(grads[1]))
-    assert (
-        torch.count_nonzero(grads[0][1]) > 0
-    )  # the table's: so that the comparison says something
+    assert torch.count_nonzero(grads[0][1]) > 0  # the table's, or the comparison says nothing
 
 
 @pytest.mark.parametrize("feedback", FEEDBACKS)
 @pytest.mark.parametrize("way", ["compiled", "plain"])
 @pytest.mark.parametrize(
     ("n_sequences", "n_features", "n_hidden", "n_tokens"),
-    [(16, 0, 48, 30), (7, 5, 33, 9), (1, 0, 130, 200)],  # the last: too many tokens to prepare
+    [(16, 0, 48, 30), (7, 5, 33, 9), (1, 0, 130, 100)],  # the last: too many tokens to prepare
 )
 def test_float32_agrees_with_the_reference(
     way: str,
@@ -352,15 +351,35 @@ def test_drawn_tokens_have_the_models_probabilities(backend: Any) -> None:
 
 
 @pytest.mark.parametrize("feedback", FEEDBACKS)
-def test_a_large_vocabulary_needs_no_one_hots(backend: Any, feedback: Feedback) -> None:
-    """20,000 tokens: the largest tensor made is that of the logits, and agrees."""
-    case = Case(2, 3, 0, 8, 20_000, 4, torch.float32)
-    for got, want in zip(
-        case.values(backend, feedback=feedback),
-        case.values("reference", feedback=feedback),
-        strict=True,
-    ):
-        assert float((got - want).norm()) <= SINGLE_PRECISION * float(want.norm())
+def test_a_large_vocabulary_agrees_too(backend: Any, feedback: Feedback) -> None:
+    case = Case(2, 3, 0, 8, 20_000, 4)
+    pairs = [case.values(name, feedback=feedback) for name in (backend, "reference")]
+    assert_near(*pairs)
+
+
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+@pytest.mark.parametrize("way", ["compiled", "plain"])
+def test_saved_memory_does_not_grow_with_the_vocabulary(
+    way: str, feedback: Feedback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """5H + F + D numbers per step and the token's id; only soft feedback keeps the logits."""
+    backend = choose(way, monkeypatch)
+    n_sequences, n_features, n_hidden, n_tokens, size = 4, 3, 32, 500, 6
+    sizes = []
+    for n_steps in (50, 150):
+        case = Case(n_sequences, n_steps, n_features, n_hidden, n_tokens, size, dtype=torch.float32)
+        seen: dict[int, int] = {}
+
+        def note(tensor: Tensor, seen: dict[int, int] = seen) -> Tensor:
+            seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            case.run(backend, feedback=feedback)
+        sizes.append(sum(seen.values()))
+    per_frame = (sizes[1] - sizes[0]) / (100 * n_sequences) / 4  # an id is as long as two numbers
+    logits = n_tokens if feedback == "soft" else 0
+    assert per_frame == 5 * n_hidden + n_features + size + 2 + logits
 
 
 def test_teacher_forcing_reads_out_once_after_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
