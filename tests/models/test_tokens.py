@@ -382,8 +382,10 @@ def test_saved_memory_does_not_grow_with_the_vocabulary(
     assert per_frame == 5 * n_hidden + n_features + size + 2 + logits
 
 
-def test_teacher_forcing_reads_out_once_after_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    case = Case()
+def test_forced_tokens_of_a_large_vocabulary_are_read_out_after_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = Case(n_hidden=6, n_tokens=19)
     calls = []
     whole = library.known_inputs_gru
     monkeypatch.setattr(library, "known_inputs_gru", lambda *args: calls.append(1) or whole(*args))

@@ -14,8 +14,8 @@ The back ends compute the same numbers:
 ``auto``
     the fastest that serves. Where the truth is fed throughout (teacher forcing), everything fed is
     known beforehand and the library's GRU runs in one call (:mod:`.library`), unless the compiled
-    scan of ``fused`` is at hand and feeds activities, which is faster still; with tokens, the
-    library's call leaves the readout of a large vocabulary out of the loop.
+    scan of ``fused`` is at hand, which is faster still; but for a readout larger than the GRU, of a
+    large vocabulary, which is better left out of the loop.
 
 "The same numbers" means up to the order of sums, about 1e-6 relative in float32. One caveat lies in
 the method itself: ``hard`` and ``sampled`` feedback decide, so that where logits are that close to
@@ -222,7 +222,8 @@ def _run(problem: Problem, backend: Backend) -> tuple[Tensor, RecurrentState]:
 
 def _run_fastest(problem: Problem) -> tuple[Tensor, RecurrentState]:
     on_cpu = problem.features.device.type == "cpu"
-    compiled = on_cpu and problem.table is None and fused.is_compiled(problem)
-    if problem.is_forced and not compiled:
+    reads_out_much = problem.readout.out_features > 3 * problem.cell.hidden_size
+    in_loop = on_cpu and fused.is_compiled(problem) and not reads_out_much
+    if problem.is_forced and not in_loop:
         return run_forced(problem)
     return cuda.run(problem) if problem.features.device.type == "cuda" else fused.run(problem)
