@@ -144,7 +144,7 @@ def test_training_takes_a_bank_and_remembers_where_it_lies(
     assert make_catalogue(config.data).classes == ("cat", "dog", "owl")
 
 
-def test_a_sweep_writes_a_set_a_job(bank: Path, sedtf: Sedtf, tmp_path: Path) -> None:
+def test_a_sweep_writes_a_set_a_job(bank: Path, sedtf: Sedtf, tmp_path: Path, drawn: None) -> None:
     settings = (*SMALL, f"data.bank={bank}", "data.seed=0,1", "figure=false", "output_dir=sets")
     assert sedtf("synth", *settings, multirun=True) == 0
     one, other = (tmp_path / "sets" / number / "train.tsv" for number in "01")
