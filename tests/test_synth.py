@@ -208,12 +208,15 @@ def test_interruption_leaves_no_half_a_set(tmp_path: Path) -> None:
         command, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         deadline = time.monotonic() + 100
-        while not any((tmp_path / "set").glob(".*.partial/audio/train/*.flac")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        try:
+            while not any((tmp_path / "set").glob(".*.partial/audio/train/*.flac")):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()  # a test that has failed would wait for it for ever
     assert process.returncode == 130
     assert error.splitlines()[-1] == "sedtf: interrupted"
     assert "Traceback" not in error
