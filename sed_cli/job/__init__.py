@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +34,7 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -302,8 +304,9 @@ class Task:
         return Outcome(FAILED, str(run_dir), error=f"{name}{one_line(error)}{hint}")
 
 
+@cache
 def register_schemas() -> None:
-    """Make the dataclasses of :mod:`sed_cli.schema` known to Hydra."""
+    """Make the dataclasses of :mod:`sed_cli.schema` known to Hydra, once for a process."""
     store = ConfigStore.instance()
     for name, node in schema.ROOTS.items():
         store.store(group="schema", name=name, node=node, package="_global_")
@@ -435,8 +438,7 @@ def parse(hydra: Hydra, overrides: Sequence[str]) -> list[Override]:
 def _check_names(hydra: Hydra, config_name: str, overrides: list[str], flags: Flags) -> None:
     """Find mistyped groups, options and keys, and overrides that would be ignored silently."""
     parsed = parse(hydra, overrides)
-    groups = {g: _options(hydra, g) for g in hydra.list_all_config_groups()}
-    groups = {g: options for g, options in groups.items() if not g.startswith("schema")}
+    groups = _options_of_groups(hydra)
     faults: list[str] = []
     good_groups: list[str] = []
     bad_groups: set[str] = set()
@@ -482,8 +484,21 @@ def _option_with(hydra: Hydra, config_name: str, key: str, options: Sequence[str
     return None
 
 
-def _options(hydra: Hydra, group: str) -> list[str]:
-    return sorted(hydra.config_loader.get_group_options(group))
+def _options_of_groups(hydra: Hydra, parent: str = "") -> dict[str, list[str]]:
+    """Return the options of every group below ``parent``, but for those of the schema.
+
+    Asks the repository: the loader copies all that is registered for each question.
+    """
+    repository = cast(ConfigLoaderImpl, hydra.config_loader).repository
+    found: dict[str, list[str]] = {}
+    for name in repository.get_group_options(parent, ObjectType.GROUP):
+        group = f"{parent}/{name}" if parent else name
+        if group == "schema":
+            continue
+        options = repository.get_group_options(group, ObjectType.CONFIG)
+        found |= {group: options} if options else {}
+        found |= _options_of_groups(hydra, group)
+    return found
 
 
 def _first_choice(override: Override) -> str:
