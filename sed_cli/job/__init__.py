@@ -77,6 +77,7 @@ class Flags:
     package: str | None = None
     info: str | None = None
     hydra_help: bool = False
+    dry_run: bool = False
     config_dir: str | None = None
     config_path: str | None = None
     config_name: str | None = None
@@ -130,6 +131,13 @@ VERBS = {
             schema.check_cache,
             "sed_cli.data.cache.report:manage_cache",
             leaves_run=False,
+        ),
+        Verb(
+            "status",
+            schema.check_status,
+            "sed_cli.status:show_status",
+            leaves_run=False,
+            words="dir",
         ),
     )
 }

@@ -213,9 +213,11 @@ class _Progress:
             self.total,
             "done" if outcome.status == job.DONE else "FAILED",
             value,
-            " ".join(o for o in overrides if not o.startswith(("hydra.", "resume="))),
+            " ".join(o for o in overrides if not o.startswith(("hydra.", "output_dir="))),
             f"; about {left / 60:.0f} min left" if left >= 60 else "",
         )
+        if outcome.error:
+            log.info("  %s", outcome.error)
 
 
 # ------------------------------------------------------------------------- in the processes

@@ -106,6 +106,12 @@ class Sweep:
         is_done = all(outcome.status == job.DONE for outcome in self.outcomes.values())
         return job.DONE if is_done else job.FAILED
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a job was cut short, or never began."""
+        cut = (job.INTERRUPTED, job.WAITING)
+        return any(outcome.status in cut for outcome in self.outcomes.values())
+
     def end(self, status: str) -> None:
         """Write down that this process is done with the sweep."""
         self.plan.status, self.plan.process = status, None
@@ -189,7 +195,7 @@ def run_sweep(
         getattr(launcher, "close", lambda: None)()
         sweep.end(ended)
     callbacks.on_multirun_end(config=master, config_name=config_name)
-    if code != job.DONE:
+    if code != job.DONE and (search is None or sweep.is_open):
         job.say(f"run what is not done with the same command and resume_sweep={folder}")
     return code
 
@@ -296,17 +302,24 @@ def _root(config: Any) -> str | None:
 def _earlier(folder: Path, *, by_root: bool) -> dict[tuple[str, str | None], list[str]]:
     """Names of the jobs that a folder of a sweep holds, by what makes them the same experiment."""
     found: dict[tuple[str, str | None], list[str]] = {}
-    for run in run_folders(folder) if folder.is_dir() else []:
+
+    def note(name: str, config_hash: str, root: object) -> None:
+        where = str(Path(str(root)).expanduser().absolute()) if by_root and root else None
+        names = found.setdefault((config_hash, where), [])
+        if name not in names:
+            names.append(name)
+
+    plan = Plan.read(folder)
+    for planned in plan.jobs if plan else []:
+        note(planned.folder, planned.config_hash, job.value_of("data.root", planned.overrides))
+    for run in run_folders(folder) if folder.is_dir() else []:  # of a sweep without a plan
         with suppress(ValueError):
-            record = read_record(run) or {}
-            if record.get("config_hash"):
-                root = None
-                if by_root:
-                    recorded_config = OmegaConf.load(run / ".hydra" / "config.yaml")
-                    value = OmegaConf.select(recorded_config, "data.root")
-                    root = None if value is None else str(Path(value).expanduser().absolute())
-                name = run.relative_to(folder).as_posix()
-                found.setdefault((record["config_hash"], root), []).append(name)
+            config_hash = (read_record(run) or {}).get("config_hash")
+            if config_hash:
+                path = run / ".hydra" / "config.yaml"
+                config = OmegaConf.load(path) if by_root else OmegaConf.create()
+                root = OmegaConf.select(config, "data.root")
+                note(run.relative_to(folder).as_posix(), config_hash, root)
     return found
 
 
