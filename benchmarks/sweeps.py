@@ -3,8 +3,8 @@
     python -m benchmarks.sweeps --jobs 24 --output DIR
 
 An undisturbed sweep of small runs first: its efficiency is the seconds that the jobs took, one by
-one, over the seconds of all cores while the command ran. Then the same sweep is killed (SIGKILL, the
-command or one of its processes) at random moments and resumed until it is done; every
+one, over the seconds of all cores while the command ran. Then the same sweep is killed (SIGKILL,
+the command or one of its processes) at random moments and resumed until it is done; every
 configuration must be there once, with the same scores to the last digit.
 """
 

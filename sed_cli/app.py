@@ -218,10 +218,10 @@ Keys: `files`, `longest_s`, `device`, `threads`, `output_dir`.
 
 STATUS = """Show how far runs are: those of a sweep, or all below a folder, while they run or after.
 
-Each run's status (running, completed, failed with its reason, interrupted, waiting), its epochs, its
-best value and the time that it takes yet. It works on another machine too, over a shared folder: a
-run there counts as interrupted once it gave no sign of life for two minutes. The word without `=`
-is the folder.
+Each run's status (running, completed, failed with its reason, interrupted, waiting), its epochs,
+its best value and the time that it takes yet. It works on another machine too, over a shared
+folder: a run there counts as interrupted once it gave no sign of life for two minutes. The word
+without `=` is the folder.
 
 Examples:
 

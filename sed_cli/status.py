@@ -21,6 +21,7 @@ from sed_cli.records import (
     SWEEP,
     Plan,
     Planned,
+    duration,
     history_rows,
     is_alive,
     read_record,
@@ -109,8 +110,10 @@ def _row(folder: Path, place: Path, planned: Planned | None = None) -> Row:
         record = read_record(folder)
     except (OSError, ValueError) as error:
         return Row(name=name, status="failed", reason=f"{RUN} cannot be read ({error})")
-    if record is None:
+    if record is None and planned is not None:
         return Row(name=name, status="waiting", total=total)
+    if record is None:
+        return Row(name=name, status="interrupted", reason="it never began")
     trainer = _settings(folder).get("trainer") or {}
     history = history_rows(folder / "history.csv")
     seconds = [float(row["seconds"]) for row in history]
@@ -167,10 +170,11 @@ def _sum_of_sweep(folder: Path, plan: Plan, rows: Sequence[Row], unknown: int) -
     words = _counts(rows)
     if unknown:
         words += f", {unknown} yet to be chosen"
+    if not unknown and all(row.status == "completed" for row in rows):
+        return words
     process = plan.process
     if not process or not is_alive(process, folder / SWEEP):
-        undone = unknown or any(row.status != "completed" for row in rows)
-        return f"{words}; nobody is at work on it{f' (resume_sweep={folder})' if undone else ''}"
+        return f"{words}; nobody is at work on it: go on by resume_sweep={folder}"
     usual_s = _median_epoch_s(rows)
     left = [_left_s(row, usual_s) for row in rows]
     known = [seconds for seconds in left if seconds is not None]
@@ -181,7 +185,7 @@ def _sum_of_sweep(folder: Path, plan: Plan, rows: Sequence[Row], unknown: int) -
     )
     work_s = sum(known) + unknown * per_job
     parallel = min(plan.parallel or len(rows), max(len(rows) + unknown, 1))
-    return f"{words}; {_time(max(work_s / parallel, *known))} left at most, if none stops early"
+    return f"{words}; {duration(max(work_s / parallel, *known))} left at most, if none stops early"
 
 
 def _counts(rows: Sequence[Row]) -> str:
@@ -189,14 +193,6 @@ def _counts(rows: Sequence[Row]) -> str:
     known = [status for status in _ORDER if counts[status]]
     others = sorted(counts.keys() - set(_ORDER))
     return f"{len(rows)} runs: " + ", ".join(f"{counts[key]} {key}" for key in [*known, *others])
-
-
-def _time(seconds: float) -> str:
-    """Write a duration as a person would: ``40 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 # -------------------------------------------------------------------------------- the table
@@ -220,5 +216,5 @@ def _table(rows: Sequence[Row]) -> list[str]:
 def _cells(row: Row, usual_s: float | None) -> tuple[str, ...]:
     epochs = "" if row.total is None else f"{row.done}/{row.total}"
     left_s = _left_s(row, usual_s)
-    left = _time(left_s) if left_s and row.status == "running" else ""
+    left = duration(left_s) if left_s and row.status == "running" else ""
     return (row.status, epochs, row.best, left, row.name)

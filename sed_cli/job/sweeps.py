@@ -172,6 +172,9 @@ def run_sweep(
     search = _search_of(master)
     if search is None:
         plan.jobs = plan_jobs(check, master, overrides, folder)
+    if flags.dry_run:
+        _tell_cost(plan, check, launcher, folder)
+        return job.DONE
     callbacks.on_multirun_start(config=master, config_name=config_name)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(master, folder / "multirun.yaml")
@@ -198,6 +201,25 @@ def run_sweep(
     if code != job.DONE and (search is None or sweep.is_open):
         job.say(f"run what is not done with the same command and resume_sweep={folder}")
     return code
+
+
+def _tell_cost(plan: Plan, check: job.Checker, launcher: Launcher, folder: Path) -> None:
+    from sed_cli.training.cost import tell_cost
+
+    if not plan.jobs:
+        raise UserError("--dry-run: what optuna will choose is not known; ask for a grid of it")
+    left = [j for j in plan.jobs if recorded(folder / j.folder).status != job.DONE]
+    if not left:
+        raise UserError(f"{folder}: all {len(plan.jobs)} runs are done already")
+    threads = launcher.threads_each if isinstance(launcher, LocalLauncher) else None
+    with job.log_to_stderr():
+        tell_cost(
+            [check(planned.overrides) for planned in left],
+            [planned.folder for planned in left],
+            parallel=plan.parallel,
+            threads=threads,
+            n_done=len(plan.jobs) - len(left),
+        )
 
 
 def _run_grid(sweep: Sweep) -> None:
