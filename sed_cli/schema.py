@@ -407,6 +407,14 @@ class DataVerbConfig:
 
 
 @dataclass
+class StatusConfig:
+    """How far runs are."""
+
+    dir: str = MISSING
+    watch: float | None = None
+
+
+@dataclass
 class CacheConfig:
     """``sedtf cache``."""
 
@@ -491,6 +499,7 @@ ROOTS: dict[str, type] = {
     "synth": SynthConfig,
     "data": DataVerbConfig,
     "cache": CacheConfig,
+    "status": StatusConfig,
     "compare": CompareConfig,
     "report": ReportConfig,
 }
@@ -1099,6 +1108,13 @@ def check_cache(config: CacheConfig, named: frozenset[str] = frozenset()) -> lis
         config.clear is not None or config.older_than_days is None,
         f"older_than_days={config.older_than_days}, but nothing is cleared: add clear=all",
     )
+    return faults
+
+
+def check_status(config: StatusConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of a question after a status."""
+    faults = _Faults()
+    faults.above_zero("", config, "watch")
     return faults
 
 

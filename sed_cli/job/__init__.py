@@ -77,6 +77,7 @@ class Flags:
     package: str | None = None
     info: str | None = None
     hydra_help: bool = False
+    dry_run: bool = False
     config_dir: str | None = None
     config_path: str | None = None
     config_name: str | None = None
@@ -130,6 +131,13 @@ VERBS = {
             schema.check_cache,
             "sed_cli.data.cache.report:manage_cache",
             leaves_run=False,
+        ),
+        Verb(
+            "status",
+            schema.check_status,
+            "sed_cli.status:show_status",
+            leaves_run=False,
+            words="dir",
         ),
     )
 }
@@ -211,6 +219,8 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         raise UserError("--package and --resolve say how --cfg shows the settings: add --cfg job")
     # What is null unless chosen can be left out; Hydra takes no null on the command line.
     overrides = [o for o in overrides if o not in _LEFT_OUT.get(verb.name, ())]
+    if flags.dry_run and verb.name != "train":
+        raise UserError(f"--dry-run tells what training takes, not sedtf {verb.name}: drop it")
     if flags.multirun and not verb.leaves_run:
         raise UserError(f"sedtf {verb.name} is no experiment to be swept over: drop -m")
     if flags.multirun and value_of("resume", overrides) not in (None, "null", ""):
@@ -243,8 +253,14 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     named = frozenset(override.key_or_group for override in parse(hydra, overrides))
     config = Checker(verb, hydra, config_name)(overrides, named)
     if not verb.leaves_run:
-        with _log_to_stderr():
+        with log_to_stderr():
             _function(verb)(config)
+        return DONE
+    if flags.dry_run:
+        from sed_cli.training.cost import tell_cost
+
+        with log_to_stderr():
+            tell_cost([config], ["this run"], parallel=1)
         return DONE
     _check_folder(verb, config)
     outcome = hydra.run(config_name, Task(verb.name, flags), overrides).return_value
@@ -651,7 +667,7 @@ class Checker:
 
 
 @contextmanager
-def _log_to_stderr() -> Iterator[None]:
+def log_to_stderr() -> Iterator[None]:
     """Show what is logged while a verb without a log of its own is at work."""
     handler = logging.StreamHandler(sys.stderr)
     root, level = logging.getLogger(), logging.getLogger().level
