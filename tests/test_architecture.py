@@ -14,6 +14,7 @@ PACKAGE = Path(sed_cli.__file__).parent
 ORDER = {
     "errors": 0,
     "schema": 1,
+    "distributed": 1,
     "provenance": 2,
     "audio": 2,
     "sampling": 2,
