@@ -7,7 +7,6 @@ and everything here is what it does alone. (SyncBatchNorm of torch takes no tens
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -18,20 +17,7 @@ from torch import Tensor
 
 T = TypeVar("T")
 
-_ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _counts = True  # whether this rank adds anything to the sums
-
-
-def n_launched() -> int:
-    """Ranks that ``torchrun`` has started this program as, this one included."""
-    if all(os.environ.get(name) for name in _ENVIRONMENT):
-        return int(os.environ["WORLD_SIZE"])
-    return 1
-
-
-def launched_rank() -> int:
-    """Which of them this one is."""
-    return int(os.environ["RANK"]) if n_launched() > 1 else 0
 
 
 def n_ranks() -> int:

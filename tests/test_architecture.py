@@ -15,6 +15,7 @@ ORDER = {
     "errors": 0,
     "schema": 1,
     "distributed": 1,
+    "torchrun": 1,
     "provenance": 2,
     "audio": 2,
     "sampling": 2,

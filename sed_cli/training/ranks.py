@@ -21,7 +21,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from tqdm import tqdm
 
+from sed_cli import torchrun
 from sed_cli.data.pool import n_cores
 from sed_cli.distributed import rank
 from sed_cli.errors import SedtfError, UserError
@@ -33,7 +36,7 @@ log = logging.getLogger(__name__)
 # What the others see when one is gone.
 _LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 _STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
-_ELASTIC = "torch.distributed"
+_TALKATIVE = ("torch.distributed", "torch.multiprocessing")
 
 
 @contextlib.contextmanager
@@ -49,7 +52,12 @@ def joined(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
+            store=PrefixStore("sedtf/group", torchrun.store()),
+            rank=torchrun.rank(),
+            world_size=torchrun.n_ranks(),
+        )
         yield
     except Exception as error:
         if _is_loss(error):
@@ -195,6 +203,8 @@ def _run_rank(call: _Call) -> Any:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, _interrupt)
     call.log.apply(own)
+    # Its usual lock is one between processes, which a rank that is killed would leave behind.
+    tqdm.set_lock(threading.RLock())
     try:
         result = call.function(*call.arguments)
     except BaseException as error:
@@ -282,7 +292,7 @@ def _quiet_launcher() -> Iterator[None]:
     loggers = [
         logger
         for name, logger in logging.root.manager.loggerDict.items()
-        if isinstance(logger, logging.Logger) and name.startswith(_ELASTIC)
+        if isinstance(logger, logging.Logger) and name.startswith(_TALKATIVE)
     ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from sed_cli import torchrun
 from sed_cli.data.sets import DataSet
-from sed_cli.distributed import launched_rank, n_launched, rank
+from sed_cli.distributed import rank
 from sed_cli.errors import CheckpointError, UserError
 from sed_cli.evaluation.runs import flattened
 from sed_cli.inference import read_config, save_checkpoint
@@ -49,7 +50,7 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
         SedtfError: if training diverges.
     """
     config = _with_absolute_paths(config)
-    if n_launched() > 1:
+    if torchrun.n_ranks() > 1:
         return _train_as_rank(config, run_dir)
     n_devices = config.trainer.devices or 1
     with (
@@ -115,7 +116,7 @@ def _learn_together(
     with set_threads(own_threads(config.trainer.threads)):
         data = load_recordings(config, look_for_leaks=record is not None)
         if record is not None:
-            facts = {"device": device.type, "devices": n_launched()}
+            facts = {"device": device.type, "devices": torchrun.n_ranks()}
             record.update(**facts, data_fingerprint=data.fingerprint)
         with joined(device):
             _, progress = _learn(config, data, device, run_dir)
@@ -124,12 +125,12 @@ def _learn_together(
 
 def _train_as_rank(config: TrainConfig, run_dir: Path) -> float | None:
     """Train as one of the ranks of ``torchrun``; rank 0 keeps the records and evaluates."""
-    if config.trainer.batch_size < n_launched():
+    if config.trainer.batch_size < torchrun.n_ranks():
         raise UserError(
             f"trainer.batch_size={config.trainer.batch_size} sequences are to be shared by "
-            f"{n_launched()} processes: give at least as many"
+            f"{torchrun.n_ranks()} processes: give at least as many"
         )
-    if launched_rank():
+    if torchrun.rank():
         _learn_together(config, run_dir)
         return None
     with RunRecord(run_dir, "train", config, seed=config.seed) as record:
