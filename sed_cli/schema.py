@@ -303,6 +303,7 @@ class TrainerConfig:
     precision: str = "float32"
     threads: int | None = None
     max_updates: int | None = None
+    devices: int | None = None
 
 
 @dataclass
@@ -946,8 +947,14 @@ def check_augment(augment: AugmentConfig, n_mels: int) -> list[str]:
 def check_trainer(trainer: TrainerConfig) -> list[str]:
     """Faults within the trainer group."""
     faults = _Faults()
-    counts = ("epochs", "batch_size", "patience", "threads", "max_updates")
+    counts = ("epochs", "batch_size", "patience", "threads", "max_updates", "devices")
     faults.at_least("trainer.", trainer, 1, *counts)
+    faults.require(
+        (trainer.devices or 1) <= trainer.batch_size,
+        f"trainer.devices={trainer.devices}, but a batch of trainer.batch_size="
+        f"{trainer.batch_size} sequences, which they share, gives some of them nothing to do: "
+        f"lower the first or raise the second",
+    )
     faults.above_zero("trainer.", trainer, "lr", "grad_norm")
     faults.one_of("trainer.", trainer, "monitor", ("validation_f1", "validation_loss"))
     faults.one_of("trainer.", trainer, "precision", ("float32", "bf16"))

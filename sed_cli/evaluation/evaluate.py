@@ -22,6 +22,7 @@ from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import DataSet, Recording, load_data
+from sed_cli.distributed import share_of, summed
 from sed_cli.errors import DataError
 from sed_cli.evaluation.curves import Curves, Scored, threshold_free, write_curves
 from sed_cli.evaluation.metrics import (
@@ -69,15 +70,20 @@ class Evaluation:
 
 
 def validate(detector: Detector, recordings: Sequence[Recording]) -> Validation:
-    """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5."""
+    """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5.
+
+    Where several processes train together, each runs over its share of the recordings.
+    """
     counts = np.zeros((1 + len(detector.classes), 4), dtype=np.int64)
     loss_sum, n_values = 0.0, 0
-    for recording, logits in run_freely(detector, recordings):
+    for recording, logits in run_freely(detector, share_of(recordings)):
         activities = recording.activities[:]
         targets = torch.from_numpy(activities).float()
         loss_sum += float(F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"))
         n_values += targets.numel()
         counts += count_frames(activities, probabilities_of(logits) > PLAIN_THRESHOLD)
+    counts = summed(torch.from_numpy(counts)).numpy()
+    loss_sum, n_values = summed(torch.tensor([loss_sum, n_values], dtype=torch.float64)).tolist()
     values = figures(counts[0])
     loss = loss_sum / n_values if n_values else math.nan
     return Validation(loss, float(values["f1"]), float(values["er"]))

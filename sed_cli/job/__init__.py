@@ -43,8 +43,9 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sed_cli import schema
+from sed_cli import schema, torchrun
 from sed_cli.errors import ConfigError, SedtfError, UserError
+from sed_cli.provenance import config_hash
 from sed_cli.records import RUN
 
 log = logging.getLogger(__name__)
@@ -165,13 +166,15 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
             sys.stdout.flush()
             return code
     except KeyboardInterrupt:
-        say("interrupted")
+        if not torchrun.rank():
+            say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except (SedtfError, HydraException, OmegaConfBaseException, OSError, YAMLError) as error:
-        _report(error)
+        if not (torchrun.local_rank() and isinstance(error, UserError)):  # said by another one
+            _report(error)
         return error.exit_code if isinstance(error, SedtfError) else USER_ERROR
 
 
@@ -249,6 +252,8 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     if flags.multirun:
         from sed_cli.job.sweeps import run_sweep
 
+        if torchrun.n_ranks() > 1:
+            raise UserError("torchrun starts one training: drop -m, or use trainer.devices=N")
         return run_sweep(hydra, verb, config_name, overrides, flags)
     named = frozenset(override.key_or_group for override in parse(hydra, overrides))
     config = Checker(verb, hydra, config_name)(overrides, named)
@@ -262,7 +267,14 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         with log_to_stderr():
             tell_cost([config], ["this run"], parallel=1)
         return DONE
-    _check_folder(verb, config)
+    if verb.name == "train" and torchrun.n_ranks() > 1:
+        folder = _agreed_folder(verb, config)
+        if torchrun.rank():
+            return _run_beside(verb, config, folder)
+        kept = [o for o in overrides if o.split("=")[0] != "output_dir"]
+        overrides = [*kept, f"output_dir={quoted(str(folder))}"]
+    else:
+        _check_folder(verb, config)
     outcome = hydra.run(config_name, Task(verb.name, flags), overrides).return_value
     if outcome.error:
         say(outcome.error)
@@ -285,6 +297,34 @@ def _check_folder(verb: Verb, config: Any) -> None:
     if (folder / "run.json").exists() and not resumed:
         go_on = f", or go on with it by resume={folder}" if verb.name == "train" else ""
         raise UserError(f"output_dir={folder} holds a run already: name another folder{go_on}")
+
+
+def _agreed_folder(verb: Verb, config: Any) -> Path | None:
+    """Take the run folder of rank 0 in all ranks of ``torchrun``; ``None``: it has refused."""
+    if config.trainer.devices not in (None, torchrun.n_ranks()):
+        raise UserError(
+            f"trainer.devices={config.trainer.devices}, but torchrun has started "
+            f"{torchrun.n_ranks()} processes: drop trainer.devices"
+        )
+    if torchrun.rank():
+        return torchrun.announced_folder(config_hash(config))
+    folder = None
+    try:
+        _check_folder(verb, config)
+        folder = Path(config.output_dir).absolute()
+    finally:
+        torchrun.announce(folder, config_hash(config))
+    return folder
+
+
+def _run_beside(verb: Verb, config: Any, folder: Path | None) -> int:
+    """Do the work of a rank above 0 of ``torchrun``: rank 0 has the folder, the log and the say."""
+    if folder is None:
+        return USER_ERROR
+    logging.getLogger().setLevel(logging.ERROR)
+    config.output_dir = str(folder)
+    _function(verb)(config, folder)
+    return DONE
 
 
 class Task:

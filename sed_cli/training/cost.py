@@ -107,18 +107,18 @@ def measure(config: TrainConfig) -> Speed:
     seed_everything(config.seed)
     task = Detection(config, data, device)
     trainer = make_trainer(config, task)
-    batches = itertools.islice(itertools.cycle(task.batches(1)), 1 + _UPDATES)
-    trainer.step(next(batches))
+    batches = itertools.islice(itertools.cycle(trainer.batches(1)), 1 + _UPDATES)
+    trainer.step(*next(batches))
     started, n_updates = _now(device), 0
-    for batch in batches:
-        trainer.step(batch)
+    for batch, part in batches:
+        trainer.step(batch, part)
         n_updates += 1
         if _now(device) - started > _LONGEST_S:
             break
     update_s = (_now(device) - started) / n_updates
     started = _now(device)
     task.validate()
-    return Speed(update_s, _now(device) - started, task.n_batches)
+    return Speed(update_s, _now(device) - started, trainer.n_batches)
 
 
 def span(seconds: Sequence[float], at_once: int) -> float:

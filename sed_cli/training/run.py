@@ -10,7 +10,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from sed_cli.errors import CheckpointError
+import torch
+
+from sed_cli import torchrun
+from sed_cli.data.sets import DataSet
+from sed_cli.distributed import rank
+from sed_cli.errors import CheckpointError, UserError
 from sed_cli.evaluation.runs import flattened
 from sed_cli.inference import read_config, save_checkpoint
 from sed_cli.inference.checkpoint import load_weights, read_classes, resolve_checkpoint
@@ -20,7 +25,8 @@ from sed_cli.schema import TrainConfig
 from sed_cli.training.detection import Detection, load_recordings
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
-from sed_cli.training.state import load_state, save_state, seed_everything
+from sed_cli.training.ranks import check_devices, joined, launch, own_device, own_threads
+from sed_cli.training.state import Progress, load_state, save_state, seed_everything
 from sed_cli.training.task import BatchT, Task
 
 log = logging.getLogger(__name__)
@@ -29,7 +35,7 @@ log = logging.getLogger(__name__)
 # evaluation.*, which acts after the last epoch.
 _MAY_CHANGE = {
     "output_dir", "resume", "resume_sweep", "device",
-    "trainer.epochs", "trainer.patience", "trainer.threads",
+    "trainer.epochs", "trainer.patience", "trainer.threads", "trainer.devices",
     "data.cache_dir", "data.cache_limit_gb", "data.leak_check",
     "data.root", "data.bank", "data.bank_splits", "data.transition",
 }  # fmt: skip
@@ -44,34 +50,106 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
         SedtfError: if training diverges.
     """
     config = _with_absolute_paths(config)
+    if torchrun.n_ranks() > 1:
+        return _train_as_rank(config, run_dir)
+    n_devices = config.trainer.devices or 1
     with (
         RunRecord(run_dir, "train", config, seed=config.seed) as record,
         set_threads(config.trainer.threads),
     ):
         device = choose_device(config.device)
+        check_devices(device, n_devices)
         data = load_recordings(config)
-        # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
-        seed_everything(config.seed)
-        record.update(device=str(device), data_fingerprint=data.fingerprint)
-        trainer = make_trainer(config, Detection(config, data, device))
-        _log_sizes(trainer)
-        try:
-            _fit(config, trainer, run_dir)
-        except KeyboardInterrupt:
-            log.warning("interrupted; go on with: sedtf train resume=%s", run_dir)
-            raise
-        progress = trainer.progress
-        log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
-        trainer.task.evaluate_best(run_dir)
-        objective = progress.best_score if math.isfinite(progress.best_loss) else None
-        record.update(objective=objective)
-        return objective
+        record.update(device=str(device), devices=n_devices, data_fingerprint=data.fingerprint)
+        if n_devices == 1:
+            task, progress = _learn(config, data, device, run_dir)
+        else:
+            progress = _launch(config, run_dir, n_devices)
+            task = Detection(config, data, device)
+        return _conclude(task, progress, run_dir, record)
+
+
+def _learn(
+    config: TrainConfig, data: DataSet, device: torch.device, run_dir: Path
+) -> tuple[Task[Any], Progress]:
+    """Train in this process, alone or as one of several."""
+    # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
+    seed_everything(config.seed)
+    trainer = make_trainer(config, Detection(config, data, device))
+    _log_sizes(trainer)
+    try:
+        _fit(config, trainer, run_dir)
+    except KeyboardInterrupt:
+        log.warning("interrupted; go on with: %s", _how_to_go_on(run_dir))
+        raise
+    return trainer.task, trainer.progress
+
+
+def _conclude(
+    task: Task[BatchT], progress: Progress, run_dir: Path, record: RunRecord
+) -> float | None:
+    """Score the best epoch; return, and write down, by how much it was the best."""
+    log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
+    task.evaluate_best(run_dir)
+    objective = progress.best_score if math.isfinite(progress.best_loss) else None
+    record.update(objective=objective)
+    return objective
+
+
+def _how_to_go_on(run_dir: Path) -> str:
+    return f"sedtf train resume={run_dir}"
+
+
+def _launch(config: TrainConfig, run_dir: Path, n_devices: int) -> Progress:
+    """Train in several processes on this machine; the data are in the cache by now."""
+    go_on = f"go on with: {_how_to_go_on(run_dir)}"
+    return launch(_learn_as_rank, config, run_dir, n_ranks=n_devices, go_on=go_on)
+
+
+def _learn_as_rank(config: TrainConfig, run_dir: Path) -> Progress:
+    return _learn_together(config, run_dir)[2]
+
+
+def _learn_together(
+    config: TrainConfig, run_dir: Path, record: RunRecord | None = None
+) -> tuple[DataSet, torch.device, Progress]:
+    """Train as one of several ranks, each of which loads the data: from the cache but one.
+
+    What takes time and tells the same in all of them is left to the one that keeps the record.
+    """
+    device = own_device(choose_device(config.device))
+    with set_threads(own_threads(config.trainer.threads)):
+        data = load_recordings(config, look_for_leaks=record is not None)
+        if record is not None:
+            facts = {"device": device.type, "devices": torchrun.n_ranks()}
+            record.update(**facts, data_fingerprint=data.fingerprint)
+        with joined(device):
+            _, progress = _learn(config, data, device, run_dir)
+    return data, device, progress
+
+
+def _train_as_rank(config: TrainConfig, run_dir: Path) -> float | None:
+    """Train as one of the ranks of ``torchrun``; rank 0 keeps the records and evaluates."""
+    if config.trainer.batch_size < torchrun.n_ranks():
+        raise UserError(
+            f"trainer.batch_size={config.trainer.batch_size} sequences are to be shared by "
+            f"{torchrun.n_ranks()} processes: give at least as many"
+        )
+    if torchrun.rank():
+        _learn_together(config, run_dir)
+        return None
+    with RunRecord(run_dir, "train", config, seed=config.seed) as record:
+        data, device, progress = _learn_together(config, run_dir, record)
+        with set_threads(config.trainer.threads):
+            task = Detection(config, data, device)
+            return _conclude(task, progress, run_dir, record)
 
 
 def make_trainer(config: TrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
     """Build coins and trainer; nothing is drawn from the coins' generator yet."""
-    coins = make_coins(config.sampler, batches_per_epoch=task.n_batches, seed=config.seed)
-    return Trainer(task, coins=coins, config=config.trainer)
+    n_batches = -(-len(task.lengths) // config.trainer.batch_size)
+    coins = make_coins(config.sampler, batches_per_epoch=n_batches, seed=config.seed)
+    return Trainer(task, coins=coins, config=config.trainer, seed=config.seed)
 
 
 def _fit(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
@@ -80,12 +158,16 @@ def _fit(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
     checkpoints, task = run_dir / "checkpoints", trainer.task
     if config.resume:
         _resume(config, trainer, run_dir)
+    if rank():  # 0 writes for all
+        trainer.fit(lambda row, is_best: None)
+        return
     history = History(run_dir / "history.csv", trainer.progress.epoch)
     saved_config = replace(config, resume=None)
     next_epoch = trainer.progress.epoch + 1
     with closing(SummaryWriter(str(run_dir / "tensorboard"), purge_step=next_epoch)) as board:
 
         def on_epoch(row: Epoch, is_best: bool) -> None:
+            history.append(row)
             for name, value in row.row.items():
                 board.add_scalar(name, value, row.epoch)
             arguments = (task.model, saved_config, task.labels)
@@ -98,7 +180,7 @@ def _fit(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
             save_state(folder, {**trainer.state_dict(), "data": task.fingerprint})
 
         try:
-            trainer.fit(history, on_epoch)
+            trainer.fit(on_epoch)
         finally:
             if history.epochs:
                 picture = run_dir / "figures" / "learning_curves.png"
@@ -149,7 +231,8 @@ def _resume(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
             f"resume={run} has trained {trained} epochs already, but trainer.epochs="
             f"{config.trainer.epochs}: give at least {trained}, or start a new run"
         )
-    if run.resolve() != run_dir.resolve():  # what came before belongs to the run that goes on
+    # What came before belongs to the run that goes on.
+    if run.resolve() != run_dir.resolve() and not rank():
         shutil.copytree(run / "checkpoints", run_dir / "checkpoints")
         shutil.copy(run / "history.csv", run_dir / "history.csv")
     load_weights(trainer.task.model, folder)
