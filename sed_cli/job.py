@@ -40,7 +40,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sed_cli import schema
+from sed_cli import schema, slurm
 from sed_cli.errors import ConfigError, SedtfError, UserError
 
 log = logging.getLogger(__name__)
@@ -269,6 +269,15 @@ class _Task:
         register_schemas()
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         raw.output_dir = str(run_dir)
+        try:
+            with slurm.ends_as_interrupted():
+                return self._outcome(raw, run_dir)
+        except slurm.TimeIsUpError as error:
+            return Outcome(INTERRUPTED, str(run_dir), error=_one_line(error))
+
+    def _outcome(self, raw: DictConfig, run_dir: Path) -> Outcome:
+        if self.verb_name == "train" and slurm.restarted() and (run_dir / "run.json").exists():
+            raw.resume = str(run_dir)
         try:
             config = OmegaConf.to_object(raw)
             work = _function(VERBS[self.verb_name])

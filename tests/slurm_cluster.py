@@ -26,6 +26,7 @@ _STOPS_WITHIN_S = 20.0
 
 # Key by key, see `man slurm.conf`. Ended jobs stay in the controller's memory for MinJobAge, where
 # `scontrol show job` finds them; sacct has nothing to tell, since accounting needs a database.
+# What is put back into the queue is held until credentials expire (two minutes by default).
 _SLURM_CONF = """\
 ClusterName=sedtf
 SlurmctldHost={host}(127.0.0.1)
@@ -35,7 +36,7 @@ CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 MpiDefault=none
 StateSaveLocation={folder}/state
@@ -87,7 +88,9 @@ def one_node_cluster(*, n_gpus: int = 0) -> Iterator[dict[str, str]]:
         with ExitStack() as running:
             daemons = []
             for name, flags in _daemons(folder).items():
-                daemons.append(_start([commands[name], *flags], folder / f"{name}.out", environment))
+                daemons.append(
+                    _start([commands[name], *flags], folder / f"{name}.out", environment)
+                )
                 running.callback(_stop, daemons[-1])
             _wait_until_idle(folder, environment, daemons)
             yield environment
@@ -229,7 +232,9 @@ def main() -> int:
     try:
         with one_node_cluster() as environment:
             sys.stderr.write(f"SLURM is up: SLURM_CONF={environment['SLURM_CONF']}\n")
-            return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+            return subprocess.run(
+                command, env={**os.environ, **environment}, check=False
+            ).returncode
     except ClusterError as error:
         sys.stderr.write(f"{error}\n")
         return 2

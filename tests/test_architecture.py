@@ -17,6 +17,7 @@ ORDER = {
     "provenance": 2,
     "audio": 2,
     "sampling": 2,
+    "slurm": 2,
     "models": 2,
     "data": 3,
     "reports": 3,
