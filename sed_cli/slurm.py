@@ -7,7 +7,6 @@ without end. So ``squeue`` is asked here, which every cluster answers.
 
 from __future__ import annotations
 
-import getpass
 import logging
 import math
 import os
@@ -48,10 +47,8 @@ def queue() -> dict[str, str] | None:
     What a job waits for stands behind its state: ``PENDING (Resources)``. Jobs that ended stay for
     some minutes (``MinJobAge``), with how they ended.
     """
-    command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T (%r)"]
-    done = subprocess.run(
-        [*command, "--user", getpass.getuser()], capture_output=True, text=True, check=False
-    )
+    command = ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i %T (%r)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         log.debug("squeue: %s", done.stderr.strip())
         return None

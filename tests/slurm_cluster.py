@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 _COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "sinfo")
+_DEVICES = ("/dev/null", "/dev/zero")  # stand for GPUs
 _STARTS_WITHIN_S = 60.0
 _STOPS_WITHIN_S = 20.0
 
@@ -73,7 +74,7 @@ def one_node_cluster(*, n_gpus: int = 0) -> Iterator[dict[str, str]]:
     """Start a cluster; yield the variables that lead SLURM's commands to it; stop it.
 
     Args:
-        n_gpus: so many GPUs are promised to the scheduler; none need be there.
+        n_gpus: so many GPUs, at most 2, are promised to the scheduler; none need be there.
 
     Raises:
         ClusterError: if SLURM is not installed or does not come up.
@@ -135,7 +136,8 @@ def _configure(folder: Path, slurmd: str, n_gpus: int) -> None:
     version = subprocess.run([slurmd, "-V"], capture_output=True, text=True, check=True).stdout
     plugin = "disabled" if _release(version) >= (23, 2) else "cgroup/v1"
     (folder / "cgroup.conf").write_text(f"CgroupPlugin={plugin}\n", encoding="utf-8")
-    gres = f"Name=gpu Count={n_gpus}\n" if n_gpus else ""
+    # A card is a character device to SLURM, whichever; it is numbered in the order of this file.
+    gres = "".join(f"Name=gpu File={device}\n" for device in _DEVICES[:n_gpus])
     (folder / "gres.conf").write_text(gres, encoding="utf-8")
 
 
