@@ -79,18 +79,20 @@ def one_node_cluster(*, n_gpus: int = 0) -> Iterator[dict[str, str]]:
     Raises:
         ClusterError: if SLURM is not installed or does not come up.
     """
-    commands = _find_commands()
+    missing = missing_commands()
+    if missing:
+        raise ClusterError(f"no {', '.join(missing)} here: apt-get install slurm-wlm munge")
     # Short, for a socket's path has 107 characters at most; open to read, as munge asks for.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
     try:
-        _configure(folder, commands["slurmd"], n_gpus)
+        _configure(folder, n_gpus)
         environment = {"SLURM_CONF": str(folder / "slurm.conf")}
         with ExitStack() as running:
             daemons = []
             for name, flags in _daemons(folder).items():
                 daemons.append(
-                    _start([commands[name], *flags], folder / f"{name}.out", environment)
+                    _start([str(_path(name)), *flags], folder / f"{name}.out", environment)
                 )
                 running.callback(_stop, daemons[-1])
             _wait_until_idle(folder, environment, daemons)
@@ -100,18 +102,20 @@ def one_node_cluster(*, n_gpus: int = 0) -> Iterator[dict[str, str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _find_commands() -> dict[str, str]:
-    """Paths of SLURM's commands; the daemons' folders are not on every user's PATH."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-    found = {name: shutil.which(name, path=path) for name in _COMMANDS}
-    missing = [name for name, command in found.items() if command is None]
-    if missing:
-        raise ClusterError(f"no {', '.join(missing)}: apt-get install slurm-wlm munge")
-    return {name: str(command) for name, command in found.items()}
+def missing_commands() -> list[str]:
+    """SLURM's and munge's commands that are not installed."""
+    return [name for name in _COMMANDS if _path(name) is None]
 
 
-def _configure(folder: Path, slurmd: str, n_gpus: int) -> None:
+def _path(command: str) -> str | None:
+    """Where a command is; the daemons' folders are not on every user's PATH."""
+    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]
+    return shutil.which(command, path=os.pathsep.join(places))
+
+
+def _configure(folder: Path, n_gpus: int) -> None:
     """Write munge's key and SLURM's configuration, with the cores and memory that are there."""
+    slurmd = str(_path("slurmd"))
     for name in ("state", "spool"):
         (folder / name).mkdir()
     key = folder / "munge.key"
