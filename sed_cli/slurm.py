@@ -101,7 +101,9 @@ def _note_states(states: dict[str, str], waiting: Iterable[str], over: dict[str,
     if answer is None:
         return
     for job in waiting:
-        states[job] = answer.get(job, states[job] if job in over else "GONE")
+        # What never ran of an array and never will is listed under the number of the array alone.
+        known = answer.get(job) or answer.get(job.split("_")[0])
+        states[job] = known or (states[job] if job in over else "GONE")
         if _is_alive(states[job]):
             over.pop(job, None)
         else:
