@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sed_cli import __version__
 from sed_cli.errors import UserError
+from sed_cli.records import RUN, beating, this_process, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _PACKAGES = ("torch", "torchaudio", "torchlibrosa", "numpy", "hydra-core", "sed_eval")
 # Where a run was written and how fast it was computed do not make it another experiment.
-_NOT_HASHED = ("output_dir", "resume", "device", "threads")
+_NOT_HASHED = ("output_dir", "resume", "resume_sweep", "device", "threads")
 _NOT_HASHED_IN = (
     ("trainer", "threads"),
     ("data", "cache_dir"),
@@ -36,6 +37,8 @@ _NOT_HASHED_IN = (
     ("data", "root"),
 )
 
+_PATHS = ("bank", "bank_splits", "transition")  # of the data, where they are files
+
 
 def config_hash(config: Any) -> str:
     """Hash of a resolved configuration; two runs with the same hash are the same experiment."""
@@ -43,6 +46,9 @@ def config_hash(config: Any) -> str:
     for group, key in _NOT_HASHED_IN:
         if isinstance(values.get(group), dict):
             values[group].pop(key, None)
+    for key in _PATHS:  # the same from whichever folder it was started
+        if isinstance(values.get("data"), dict) and isinstance(values["data"].get(key), str):
+            values["data"][key] = str(Path(values["data"][key]).expanduser().absolute())
     text = json.dumps(values, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -61,7 +67,7 @@ class RunRecord:
     """
 
     def __init__(self, run_dir: Path, verb: str, config: Any, *, seed: int | None) -> None:
-        self._path = run_dir / "run.json"
+        self._path = run_dir / RUN
         self._values: dict[str, Any] = {
             "status": "running",
             "verb": verb,
@@ -71,17 +77,18 @@ class RunRecord:
             "versions": _versions(),
             "started": _now(),
             "ended": None,
+            "process": this_process(),
         }
+        self._life = beating(self._path)
 
     def update(self, **values: Any) -> None:
         """Add facts and write the file."""
         self._values.update(values)
-        temporary = self._path.with_suffix(".part")
-        temporary.write_text(json.dumps(self._values, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self._path)
+        write_json(self._path, self._values)
 
     def __enter__(self) -> Self:
         self.update()
+        self._life.__enter__()
         return self
 
     def __exit__(
@@ -90,6 +97,7 @@ class RunRecord:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._life.__exit__(None, None, None)
         if error is None:
             self.update(status="completed", ended=_now())
         elif isinstance(error, KeyboardInterrupt):

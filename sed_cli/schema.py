@@ -262,6 +262,7 @@ class TrainConfig:
     device: str = "auto"
     output_dir: str = MISSING
     resume: str | None = None
+    resume_sweep: str | None = None
     feature: FeatureConfig = MISSING
     model: ModelConfig = MISSING
     sampler: SamplerConfig = MISSING

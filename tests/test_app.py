@@ -40,7 +40,7 @@ def test_version_is_printed() -> None:
 def test_every_verb_has_worked_examples_and_its_groups(verb: str) -> None:
     text = getattr(app, verb.upper())
     assert text.count(f"sedtf {verb}") >= 3
-    hydra = job._start_hydra(verb, job.Flags())
+    hydra = job.start_hydra(verb, job.Flags())
     for line in text.replace(",\n  ", ", ").splitlines():
         if line.startswith("- `") and "`: " in line:
             group, options = line[3:].split("`: ")
@@ -200,7 +200,8 @@ def test_sweep_runs_every_combination_and_survives_a_failing_job(
     lines = capfd.readouterr().out.splitlines()[-2:]
     assert code == 1
     assert [line.split("\t")[0] for line in lines] == ["failed", "done"]
-    status = [json.loads((tmp_path / f"sweep/{n}/run.json").read_text())["status"] for n in "01"]
+    folders = [tmp_path / "sweep" / f"trainer.lr={lr}" for lr in ("1e+30", "0.001")]
+    status = [json.loads((folder / "run.json").read_text())["status"] for folder in folders]
     assert status == ["failed", "completed"]
 
 

@@ -77,7 +77,7 @@ def test_experiments_hold_deltas_only(experiment: str) -> None:
         for group, option in default.items()
     ]
     verb = "simulate" if experiment == "tutorial_curves" else "train"
-    hydra = job._start_hydra(verb, job.Flags())
+    hydra = job.start_hydra(verb, job.Flags())
     without = job._compose(hydra, verb, overridden, job.RunMode.RUN)
     same = [
         f"{group}.{key}"

@@ -147,9 +147,9 @@ def test_training_takes_a_bank_and_remembers_where_it_lies(
 def test_a_sweep_writes_a_set_a_job(bank: Path, sedtf: Sedtf, tmp_path: Path) -> None:
     settings = (*SMALL, f"data.bank={bank}", "data.seed=0,1", "figure=false", "output_dir=sets")
     assert sedtf("synth", *settings, multirun=True) == 0
-    one, other = (tmp_path / "sets" / number / "train.tsv" for number in "01")
+    one, other = (tmp_path / "sets" / f"data.seed={n}" / "train.tsv" for n in "01")
     assert one.read_bytes() != other.read_bytes()
-    assert not (tmp_path / "sets" / "0" / "figures").exists()
+    assert not (tmp_path / "sets" / "data.seed=0" / "figures").exists()
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def run_in_processes(
     )
     finished = False
     try:
-        with _without_interrupts():
+        with without_interrupts():
             futures = [pool.submit(_do, task) for task in tasks]
         for future in as_completed(futures):
             yield cast(R, future.result())
@@ -72,7 +72,7 @@ def run_in_processes(
 def _start_worker(stop: Event, function: Callable[..., object]) -> None:
     global _stop, _function
     _stop, _function = stop, function
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _do(task: object) -> object:
@@ -80,7 +80,7 @@ def _do(task: object) -> object:
     return _function(task)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End a worker whose parent was killed: its queue would never tell it."""
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -89,7 +89,7 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
+def without_interrupts() -> Iterator[None]:
     """Hold Ctrl-C back while workers start: they inherit the mask, so that it reaches only us."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sed_cli.errors import CheckpointError, UserError
 from sed_cli.evaluation.metrics import KINDS
 from sed_cli.inference import read_config, resolve_checkpoint
+from sed_cli.records import RUN, names_of, read_record, run_folders, state
 from sed_cli.schema import build_train_config
 
 SEED, FOLD = "seed", "data.fold"
@@ -89,7 +90,7 @@ def find_runs(places: Sequence[str | Path]) -> list[Run]:
     for place in map(Path, places):
         if not place.expanduser().is_dir():
             raise UserError(f"{place}: no such folder; expected run folders or a sweep")
-        for folder in _run_folders(place.expanduser()):
+        for folder in run_folders(place.expanduser()):
             folders.setdefault(folder.resolve(), str(folder))
     runs = [_read(Path(name), name) for name in folders.values()]
     found = [run for run in runs if run is not None]
@@ -99,18 +100,6 @@ def find_runs(places: Sequence[str | Path]) -> list[Run]:
             f"name run folders, or the folder of a sweep"
         )
     return found
-
-
-def _run_folders(place: Path) -> Iterator[Path]:
-    """Folders with a ``run.json``, or with Hydra's records of a run that never got so far."""
-    marks = {path.parent for path in place.rglob("run.json")}
-    marks |= {path.parent.parent for path in place.rglob(".hydra/config.yaml")}
-    yield from sorted(marks, key=_in_order)
-
-
-def _in_order(folder: Path) -> list[tuple[int, int, str]]:
-    """Sort ``10`` after ``9``: jobs of a sweep are numbered."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in folder.parts]
 
 
 def _read(folder: Path, name: str) -> Run | None:
@@ -146,12 +135,11 @@ def _read(folder: Path, name: str) -> Run | None:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    if not path.is_file():  # it ended before its work began
+    record = read_record(folder)
+    if record is None:  # it ended before its work began
         job = read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("job", {})
         return {"verb": job.get("name", "train"), "status": "never started"}
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    return {**record, "status": state(folder / RUN, record)}
 
 
 def _one_line(error: BaseException) -> str:
@@ -242,7 +230,7 @@ def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
 def _given(folder: Path) -> frozenset[str]:
     overrides = read_yaml(folder / ".hydra" / "overrides.yaml")
     words = overrides if isinstance(overrides, list) else []
-    return frozenset(str(word).split("=")[0].lstrip("+~") for word in words)
+    return frozenset(names_of([str(word) for word in words]))
 
 
 def read_yaml(path: Path) -> Any:

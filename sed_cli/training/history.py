@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from sed_cli.records import history_rows
+
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
@@ -43,11 +45,7 @@ class History:
 
     def __init__(self, path: Path, n_epochs: int = 0) -> None:
         self.path = path
-        self.epochs: list[Epoch] = []
-        if n_epochs and path.is_file():
-            with path.open(newline="") as file:
-                rows = list(csv.DictReader(file))[:n_epochs]
-            self.epochs = [_parse(row) for row in rows]
+        self.epochs = [_parse(row) for row in history_rows(path)[:n_epochs]] if n_epochs else []
 
     def append(self, epoch: Epoch) -> None:
         """Add an epoch and rewrite the file."""

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 # What may differ when a run is resumed: how long it goes on and where, never what is learnt; and
 # evaluation.*, which acts after the last epoch.
 _MAY_CHANGE = {
-    "output_dir", "resume", "device", "trainer.epochs", "trainer.patience", "trainer.threads",
+    "output_dir", "resume", "resume_sweep", "device",
+    "trainer.epochs", "trainer.patience", "trainer.threads",
     "data.cache_dir", "data.cache_limit_gb", "data.leak_check",
     "data.root", "data.bank", "data.bank_splits", "data.transition",
 }  # fmt: skip
@@ -62,7 +63,9 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
         progress = trainer.progress
         log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
         trainer.task.evaluate_best(run_dir)
-        return progress.best_score if math.isfinite(progress.best_loss) else None
+        objective = progress.best_score if math.isfinite(progress.best_loss) else None
+        record.update(objective=objective)
+        return objective
 
 
 def make_trainer(config: TrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:

@@ -213,7 +213,8 @@ def test_sweep_describes_each_set(
     assert [line.split("\t")[0] for line in capfd.readouterr().out.splitlines()[-2:]] == [
         "done"
     ] * 2
-    alone, mixed = (read_json(tmp_path / "sweep" / n / "data.json")["overall"] for n in "01")
+    folders = [tmp_path / "sweep" / f"data.polyphony={n}" for n in "12"]
+    alone, mixed = (read_json(folder / "data.json")["overall"] for folder in folders)
     assert len(alone["polyphony"]) == 2
     assert mixed["syntax"]["n_overlapping"] > alone["syntax"]["n_overlapping"] == 0
 

@@ -359,7 +359,7 @@ def make_epoch(n: int, *, validation_f1: float = math.nan, validation_loss: floa
 
 def small_trainer(recordings: Path, **settings: object) -> Trainer[SequenceBatch]:
     overrides = [*on(recordings), *(f"{k.replace('__', '.')}={v}" for k, v in settings.items())]
-    hydra = job._start_hydra("train", job.Flags())
+    hydra = job.start_hydra("train", job.Flags())
     values = OmegaConf.to_container(job._compose(hydra, "train", overrides, job.RunMode.RUN))
     assert isinstance(values, dict)
     plain = {str(k): v for k, v in values.items() if k != "hydra"} | {"output_dir": ""}

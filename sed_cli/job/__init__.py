@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.bash_completion import BashCompletion
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_store import ConfigStore
@@ -33,7 +35,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -42,6 +43,7 @@ from yaml import YAMLError
 
 from sed_cli import schema, slurm
 from sed_cli.errors import ConfigError, SedtfError, UserError
+from sed_cli.records import RUN
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,16 @@ _LEFT_OUT = {
     "simulate": ("experiment=null",),
 }
 
+# Options of groups that take an extra: its name, and the package that it brings.
+_EXTRAS = {
+    ("hydra/launcher", "slurm"): ("slurm", "submitit"),
+    ("hydra/launcher", "slurm_gpu"): ("slurm", "submitit"),
+    ("hydra/launcher", "ray"): ("ray", "ray"),
+    ("hydra/sweeper", "optuna"): ("optuna", "optuna"),
+}
+
 DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+WAITING = -1  # of a job of a sweep that never began
 
 
 @dataclass(frozen=True)
@@ -139,12 +150,12 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
     """Run a verb, or show its configuration; return the exit code, whatever the user gave."""
     verb = VERBS[verb_name]
     try:
-        with _terminate_as_interrupt():
+        with terminate_as_interrupt():
             code = _run(verb, list(overrides), flags)
             sys.stdout.flush()
             return code
     except KeyboardInterrupt:
-        _say("interrupted")
+        say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -161,7 +172,7 @@ def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]
     if verb.words is not None and "=" not in incomplete:
         words = [word for word in words if "=" in word]
         folders = _folders(incomplete)
-    hydra = _start_hydra(verb_name, Flags())
+    hydra = start_hydra(verb_name, Flags())
     line = " ".join([*words, incomplete])
     return sorted({*BashCompletion(hydra.config_loader)._query(verb_name, line), *folders})
 
@@ -182,7 +193,7 @@ def _folders(incomplete: str) -> list[str]:
 
 def conf_dir() -> Path:
     """Folder of the configs: inside an installed wheel, else beside the package."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / "train.yaml").is_file():
             return folder
@@ -200,9 +211,14 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     overrides = [o for o in overrides if o not in _LEFT_OUT.get(verb.name, ())]
     if flags.multirun and not verb.leaves_run:
         raise UserError(f"sedtf {verb.name} is no experiment to be swept over: drop -m")
+    if flags.multirun and value_of("resume", overrides) not in (None, "null", ""):
+        raise UserError("resume= goes on with one run: drop -m, or name a sweep by resume_sweep=")
+    if not flags.multirun and value_of("resume_sweep", overrides) not in (None, "null", ""):
+        raise UserError("resume_sweep= goes on with a sweep: give -m and all of its settings again")
     overrides = _with_resumed_settings(overrides)
-    overrides = _with_words(verb, [_literal(override, verb.text) for override in overrides])
-    hydra = _start_hydra(verb.name, flags)
+    overrides = [_path(_literal(override, verb.text)) for override in overrides]
+    overrides = _with_words(verb, overrides)
+    hydra = start_hydra(verb.name, flags)
     if flags.hydra_help:
         args_parser = get_args_parser()
         hydra.hydra_help(config_name, args_parser, args_parser.parse_args([]))
@@ -218,25 +234,20 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         except SystemExit:  # Hydra has said that there is no such package
             return USER_ERROR
         return DONE
-    parsed = _parse(hydra, overrides)
-    jobs = BasicSweeper.split_arguments(parsed, None)[0] if flags.multirun else []
-    for job_overrides in jobs:
-        # A grid may hold keys that some of its jobs have no use for.
-        _check_values(verb, hydra, config_name, job_overrides, frozenset())
-    if not flags.multirun:
-        named = frozenset(override.key_or_group for override in parsed)
-        config = _check_values(verb, hydra, config_name, overrides, named)
-        if not verb.leaves_run:
-            with _log_to_stderr():
-                _function(verb)(config)
-            return DONE
-        _check_folder(verb, config)
     if flags.multirun:
-        returns = hydra.multirun(config_name, _Task(verb.name, flags), overrides)
-        return _summarise([cast(JobReturn, ret) for batch in returns for ret in batch])
-    outcome = hydra.run(config_name, _Task(verb.name, flags), overrides).return_value
+        from sed_cli.job.sweeps import run_sweep
+
+        return run_sweep(hydra, verb, config_name, overrides, flags)
+    named = frozenset(override.key_or_group for override in parse(hydra, overrides))
+    config = Checker(verb, hydra, config_name)(overrides, named)
+    if not verb.leaves_run:
+        with _log_to_stderr():
+            _function(verb)(config)
+        return DONE
+    _check_folder(verb, config)
+    outcome = hydra.run(config_name, Task(verb.name, flags), overrides).return_value
     if outcome.error:
-        _say(outcome.error)
+        say(outcome.error)
     return int(outcome.status)
 
 
@@ -258,17 +269,19 @@ def _check_folder(verb: Verb, config: Any) -> None:
         raise UserError(f"output_dir={folder} holds a run already: name another folder{go_on}")
 
 
-class _Task:
+class Task:
     """The function that Hydra calls for each job; picklable, so that launchers can send it on."""
 
     def __init__(self, verb_name: str, flags: Flags) -> None:
-        self.verb_name = verb_name
-        self.multirun = flags.multirun
+        self.verb_name, self.flags = verb_name, flags
 
     def __call__(self, raw: DictConfig) -> Outcome:
+        """Do the work of the verb; whatever goes wrong is told in the outcome."""
         register_schemas()
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         raw.output_dir = str(run_dir)
+        if self.flags.multirun and "resume" in raw and (run_dir / RUN).exists():
+            raw.resume = str(run_dir)  # of a sweep that is resumed: no two jobs share a folder
         try:
             with slurm.ends_as_interrupted():
                 return self._outcome(raw, run_dir)
@@ -292,23 +305,10 @@ class _Task:
         if os.environ.get("SEDTF_DEBUG"):
             sys.stderr.write(text)
         if isinstance(error, UserError):
-            return Outcome(USER_ERROR, str(run_dir), error=_one_line(error))
+            return Outcome(USER_ERROR, str(run_dir), error=one_line(error))
         hint = f"; the whole story is in {run_dir / self.verb_name}.log"
         name = "" if isinstance(error, SedtfError) else f"{type(error).__name__}: "
-        return Outcome(FAILED, str(run_dir), error=f"{name}{_one_line(error)}{hint}")
-
-
-def _summarise(returns: Sequence[JobReturn]) -> int:
-    """Print a line a job on standard output; 1 if any failed."""
-    outcomes = [cast(Outcome, ret.return_value) for ret in returns]
-    for ret, outcome in zip(returns, outcomes, strict=True):
-        status = "done" if outcome.status == DONE else "failed"
-        objective = "" if outcome.objective is None else f"{outcome.objective:.4f}"
-        settings = " ".join(ret.overrides or [])
-        print("\t".join((status, objective, outcome.folder, settings)))  # noqa: T201
-        if outcome.error:
-            _say(f"job {settings}: {outcome.error}")
-    return FAILED if any(outcome.status != DONE for outcome in outcomes) else DONE
+        return Outcome(FAILED, str(run_dir), error=f"{name}{one_line(error)}{hint}")
 
 
 def register_schemas() -> None:
@@ -321,7 +321,17 @@ def register_schemas() -> None:
             store.store(group=f"schema/{group}", name=name, node=node)
 
 
-def _start_hydra(task_name: str, flags: Flags) -> Hydra:
+def make_callbacks(config: DictConfig) -> Callbacks:
+    """Callbacks of Hydra's that a configuration names."""
+    return Callbacks(config)
+
+
+def start_hydra(task_name: str, flags: Flags) -> Hydra:
+    """Start Hydra with the folders of configs that the flags name.
+
+    Raises:
+        UserError: if there is no such folder.
+    """
     register_schemas()
     main_dir = Path(flags.config_path).absolute() if flags.config_path else conf_dir()
     for folder in (flags.config_path, flags.config_dir):
@@ -337,7 +347,7 @@ def _start_hydra(task_name: str, flags: Flags) -> Hydra:
 
 def _with_resumed_settings(overrides: list[str]) -> list[str]:
     """Put the settings of the run named by ``resume=`` before those given now."""
-    resume = _value_of("resume", overrides)
+    resume = value_of("resume", overrides)
     if resume in (None, "null", ""):
         return overrides
     folder = Path(str(resume))
@@ -350,7 +360,7 @@ def _with_resumed_settings(overrides: list[str]) -> list[str]:
     earlier = cast(list[str], OmegaConf.to_object(OmegaConf.load(recorded)) or [])
     kept = [o for o in earlier if o.split("=")[0] not in ("resume", "output_dir")]
     # In place, unless told otherwise: the continued run is the same run.
-    place = [] if _value_of("output_dir", overrides) else [f"output_dir={_quoted(folder)}"]
+    place = [] if value_of("output_dir", overrides) else [f"output_dir={quoted(folder)}"]
     return [*kept, *place, *overrides]
 
 
@@ -364,24 +374,35 @@ def _with_words(verb: Verb, overrides: list[str]) -> list[str]:
         return overrides
     kept = [o for o in overrides if o not in words]
     if verb.words.endswith("[]"):
-        listed = ",".join(_quoted(word) for word in words)
+        listed = ",".join(quoted(word) for word in words)
         return [f"{verb.words.removesuffix('[]')}=[{listed}]", *kept]
     if len(words) > 1:
         raise UserError(
             f"sedtf {verb.name} takes one folder, got {len(words)}: {' '.join(words)}; "
             f"settings are written KEY=VALUE"
         )
-    return [f"{verb.words}={_quoted(words[0])}", *kept]
+    return [f"{verb.words}={quoted(words[0])}", *kept]
 
 
 def _literal(override: str, keys: Sequence[str]) -> str:
     """Quote the value of a path or text, so that it is taken as it stands."""
     key, equals, value = override.partition("=")
     plain = key in keys and equals and value not in ("", "null") and value[0] not in "'\""
-    return f"{key}={_quoted(value)}" if plain else override
+    return f"{key}={quoted(value)}" if plain else override
 
 
-def _quoted(value: Path | str) -> str:
+def _path(override: str) -> str:
+    """Quote what names a file or folder, such as a run of a sweep: ``seed=0,model=crnn``."""
+    key, _, value = override.partition("=")
+    if not re.search(r"[=,]", value) or value[0] in "'\"[{":
+        return override
+    try:
+        return f"{key}={quoted(value)}" if Path(value).expanduser().exists() else override
+    except (OSError, RuntimeError):  # too long for a name, or of no such user
+        return override
+
+
+def quoted(value: Path | str) -> str:
     """Quote a path or text for Hydra: any character stands for itself."""
     text = str(value).replace("${", r"\${")
     # Within quotes a backslash is special before a quote only, the last one included.
@@ -390,7 +411,8 @@ def _quoted(value: Path | str) -> str:
     return f"'{text}'"
 
 
-def _value_of(key: str, overrides: Sequence[str]) -> str | None:
+def value_of(key: str, overrides: Sequence[str]) -> str | None:
+    """The last value that overrides give a key, without quotes."""
     values = [o.split("=", 1)[1] for o in overrides if o.split("=", 1)[0] == key and "=" in o]
     return values[-1].strip("'\"") if values else None
 
@@ -398,7 +420,12 @@ def _value_of(key: str, overrides: Sequence[str]) -> str | None:
 # -------------------------------------------------------------------------------- the checks
 
 
-def _parse(hydra: Hydra, overrides: Sequence[str]) -> list[Override]:
+def parse(hydra: Hydra, overrides: Sequence[str]) -> list[Override]:
+    """Parse overrides.
+
+    Raises:
+        ConfigError: naming all that cannot be read.
+    """
     parser = OverridesParser.create(hydra.config_loader)
     faults, parsed = [], []
     for override in overrides:
@@ -416,7 +443,7 @@ def _parse(hydra: Hydra, overrides: Sequence[str]) -> list[Override]:
 
 def _check_names(hydra: Hydra, config_name: str, overrides: list[str], flags: Flags) -> None:
     """Find mistyped groups, options and keys, and overrides that would be ignored silently."""
-    parsed = _parse(hydra, overrides)
+    parsed = parse(hydra, overrides)
     groups = {g: _options(hydra, g) for g in hydra.list_all_config_groups()}
     groups = {g: options for g, options in groups.items() if not g.startswith("schema")}
     faults: list[str] = []
@@ -492,6 +519,9 @@ def _group_fault(override: Override, options: list[str], flags: Flags) -> str | 
         value = override.value()
         chosen = iter(value if isinstance(value, list) else [value])
     for option in ("null" if choice is None else str(choice) for choice in chosen):
+        extra, package = _EXTRAS.get((group, option), ("", "sys"))
+        if find_spec(package) is None:
+            return f"{group}={option} needs {package}: pip install 'sedtf[{extra}]'"
         if option not in options:
             near = _nearest(option, options)
             return f"{group}={option}: no such option; there are {', '.join(options)}{near}"
@@ -551,29 +581,64 @@ def _explain(error: BaseException) -> str:
         cause = cause.__cause__
     inner = next((e for e in reversed(reasons) if isinstance(e, OmegaConfBaseException)), None)
     if inner is None:
-        return _one_line(error)
+        return one_line(error)
     full_key = getattr(inner, "full_key", None)
-    message = _one_line(Exception(str(inner).split("\n")[0]))
+    message = one_line(Exception(str(inner).split("\n")[0]))
     return f"{full_key}: {message}" if full_key else message
 
 
-def _check_values(
-    verb: Verb, hydra: Hydra, config_name: str, overrides: list[str], named: frozenset[str]
-) -> Any:
-    """Compose one job in full, hold it against the schema's checks, and return its config."""
-    composed = _compose(hydra, config_name, overrides, RunMode.RUN)
-    raw = copy.deepcopy(composed)
-    with flag_override(raw, ["struct", "readonly"], [False, False]):
-        del raw["hydra"]
-    missing = sorted(OmegaConf.missing_keys(raw))
-    if missing:
-        raise ConfigError([f"{key} is not set: give {key}=..." for key in missing])
-    HydraConfig.instance().set_config(composed)
-    config = OmegaConf.to_object(raw)
-    faults = verb.check(config, named)
-    if faults:
-        raise ConfigError(faults)
-    return config
+class Checker:
+    """Composes jobs of a verb in full and holds them against the checks of the schema.
+
+    Composing takes Hydra a good part of a second; jobs that choose the same options of groups are
+    composed once, and their values laid over copies.
+    """
+
+    def __init__(self, verb: Verb, hydra: Hydra, config_name: str) -> None:
+        self.verb, self.hydra, self.config_name = verb, hydra, config_name
+        self._groups = frozenset(hydra.list_all_config_groups())
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def __call__(self, overrides: Sequence[str], named: frozenset[str] = frozenset()) -> Any:
+        """Return the typed configuration of a job.
+
+        Args:
+            overrides: of the job.
+            named: keys that the user gave for this job; a grid may hold keys that some of its jobs
+                have no use for.
+
+        Raises:
+            ConfigError: with all that is wrong with it.
+        """
+        composed = self._compose(overrides)
+        raw = copy.deepcopy(composed)
+        with flag_override(raw, ["struct", "readonly"], [False, False]):
+            del raw["hydra"]
+        missing = sorted(OmegaConf.missing_keys(raw))
+        if missing:
+            raise ConfigError([f"{key} is not set: give {key}=..." for key in missing])
+        HydraConfig.instance().set_config(composed)
+        config = OmegaConf.to_object(raw)
+        faults = self.verb.check(config, named)
+        if faults:
+            raise ConfigError(faults)
+        return config
+
+    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        parsed = parse(self.hydra, overrides)
+        is_group = [override.key_or_group in self._groups for override in parsed]
+        choices = [o for o, chosen in zip(overrides, is_group, strict=True) if chosen]
+        values = [o for o, chosen in zip(parsed, is_group, strict=True) if not chosen]
+        base = self._composed.get(tuple(choices))
+        if base is None:
+            base = _compose(self.hydra, self.config_name, choices, RunMode.RUN)
+            self._composed[tuple(choices)] = base
+        composed = copy.deepcopy(base)
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config(values, composed)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError([_explain(error)]) from error
+        return composed
 
 
 # ---------------------------------------------------------------------------------- speaking
@@ -594,7 +659,7 @@ def _log_to_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
+def terminate_as_interrupt() -> Iterator[None]:
     """Let a polite kill (SIGTERM) end a job the way Ctrl-C does: records written, nothing lost."""
 
     def interrupt(signum: int, frame: object) -> None:
@@ -614,14 +679,16 @@ def _terminate_as_interrupt() -> Iterator[None]:
 def _report(error: BaseException) -> None:
     if os.environ.get("SEDTF_DEBUG"):
         traceback.print_exception(error)
-    faults = error.faults if isinstance(error, ConfigError) else [_one_line(error)]
+    faults = error.faults if isinstance(error, ConfigError) else [one_line(error)]
     for fault in faults:
-        _say(fault)
+        say(fault)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What an error says, in a line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tell the user, on standard error."""
     sys.stderr.write(f"sedtf: {line}\n")

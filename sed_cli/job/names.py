@@ -1,0 +1,57 @@
+"""Names of the jobs of a sweep: what was overridden, as a file system takes it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Container, Iterable, Sequence
+
+_LONGEST = 120  # bytes; file systems take 255 of a name, and a path has to hold more than one
+_UNSAFE = re.compile(r"[^\w.,=+-]+")  # spaces, slashes, quotes, and what shells and Windows mind
+_NO_NAMES = {"resume", "resume_sweep", "output_dir"}
+
+
+def name_job(overrides: Sequence[str], keys: Container[str], taken: Iterable[str]) -> str:
+    """Name a job by its overrides, such as ``sampler.gamma=0.08,seed=1``.
+
+    Args:
+        overrides: all of the job, ``KEY=VALUE``.
+        keys: those that vary in the sweep. Without any, all overrides name the job.
+        taken: names that are given already; file systems may not tell upper from lower case.
+
+    Returns:
+        A name that is in no place taken: what was too long ends in a hash, what was there already
+        in a number.
+    """
+    named = [o for o in overrides if _key(o) in keys]
+    named = named or [o for o in overrides if _key(o) not in _NO_NAMES]
+    name = _safe(",".join(_short(override) for override in named)) or "defaults"
+    lower = {other.casefold() for other in taken}
+    candidate, count = name, 1
+    while candidate.casefold() in lower:
+        count += 1
+        candidate = f"{name}-{count}"
+    return candidate
+
+
+def _key(override: str) -> str:
+    return override.split("=", 1)[0].lstrip("+~")
+
+
+def _short(override: str) -> str:
+    """Write an override without quotes, and a number without digits that only a search gives it."""
+    key, equals, value = override.partition("=")
+    value = value.replace("'", "").replace('"', "")
+    if re.fullmatch(r"[-+]?\d*\.\d{6,}(e[-+]?\d+)?", value, re.IGNORECASE):
+        value = f"{float(value):.6g}"
+    return f"{key.lstrip('+~')}{equals}{value}"
+
+
+def _safe(text: str) -> str:
+    name = _UNSAFE.sub("_", unicodedata.normalize("NFC", text)).strip("_. ")
+    encoded = name.encode()
+    if len(encoded) <= _LONGEST:
+        return name
+    mark = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return f"{encoded[:_LONGEST].decode(errors='ignore')}-{mark}"

@@ -1,0 +1,219 @@
+"""What runs and sweeps write down about themselves, and what became of them.
+
+Light to import, and readable from another machine over a shared folder while the work goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+RUN, SWEEP = "run.json", "sweep.json"
+
+BEAT_S = 10.0
+"""So often a running process touches the file that stands for it."""
+
+_SILENT_S = 120.0
+"""A process elsewhere that did not touch its file for so long is gone; servers lag a minute."""
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a file that is whole at any moment."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def run_folders(place: Path) -> Iterator[Path]:
+    """Folders with a ``run.json``, or with Hydra's records of a run that never got so far."""
+    marks = {path.parent for path in place.rglob(RUN)}
+    marks |= {path.parent.parent for path in place.rglob(".hydra/config.yaml")}
+    yield from sorted(marks, key=_in_order)
+
+
+def _in_order(folder: Path) -> list[tuple[int, int, str]]:
+    """Sort ``10`` after ``9``: jobs of a sweep may be numbered."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in folder.parts]
+
+
+def history_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a ``history.csv``; none where there is no such file yet."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+
+
+# ------------------------------------------------------------------------ who is still at work
+
+
+def this_process() -> dict[str, Any]:
+    """What tells this process from all others, for :func:`is_alive`."""
+    return {
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "pid": os.getpid(),
+        "since": _started(os.getpid()),
+    }
+
+
+def is_alive(process: Mapping[str, Any], path: Path) -> bool:
+    """Tell whether the process that keeps ``path`` up to date is still at work.
+
+    Args:
+        process: what :func:`this_process` gave there. On the same machine it is looked for; of
+            another one nothing is known but that it touches the file.
+        path: the file.
+    """
+    if process.get("machine") != _machine():
+        try:
+            return time.time() - path.stat().st_mtime < _SILENT_S
+        except OSError:
+            return False
+    pid = int(process["pid"])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return _started(pid) == process.get("since")  # else the number has gone to another process
+
+
+def state(path: Path, values: Mapping[str, Any]) -> str:
+    """Status of a record as it is now: what died while it was ``running`` was interrupted."""
+    status = str(values.get("status", ""))
+    if status == "running" and not is_alive(values.get("process", {"machine": None}), path):
+        return "interrupted"
+    return status
+
+
+@contextmanager
+def beating(path: Path) -> Iterator[None]:
+    """Touch a file now and then within the block, as a sign of life to other machines."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(BEAT_S):
+            with suppress(OSError):
+                os.utime(path)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@cache
+def _machine() -> str:
+    """This boot of this machine, or this container: where process numbers mean the same."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks; ``None`` where there is no ``/proc``."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()  # a name may hold anything, brackets too
+    # A killed process that nobody has waited for is still listed.
+    return None if fields[0] in "ZX" else fields[19]
+
+
+# ---------------------------------------------------------------------------------- sweeps
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job of a sweep, before anything is known of how it goes."""
+
+    folder: str  # below that of the sweep
+    overrides: list[str]
+    config_hash: str
+    epochs: int | None = None  # at most; None where a job has none
+
+
+@dataclass
+class Plan:
+    """What ``sweep.json`` holds: all jobs of a sweep, those that wait too."""
+
+    verb: str
+    command: list[str]  # the overrides that were given
+    jobs: list[Planned]
+    parallel: int | None = 1  # jobs at a time; None: as many as there are
+    total: int | None = None  # jobs that there will be, where they are chosen one after the other
+    status: str = "running"
+    started: float = 0.0  # seconds since 1970
+    process: dict[str, Any] | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write ``sweep.json``."""
+        write_json(folder / SWEEP, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Plan | None:
+        """Read the plan of a sweep; ``None`` where there is none, or none that can be read."""
+        try:
+            values = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
+            jobs = [Planned(**job) for job in values.pop("jobs")]
+            return cls(jobs=jobs, **values)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What ``run.json`` of a run folder holds; ``None`` where there is none.
+
+    Raises:
+        ValueError: if it is no record.
+    """
+    try:
+        values = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if not isinstance(values, dict):
+        raise ValueError(f"{folder / RUN}: no record of a run")
+    return values
+
+
+def note_end(folder: Path, status: str, error: str, **more: Any) -> None:
+    """Write down how a run ended that could not do so itself.
+
+    Args:
+        folder: of the run.
+        status: such as ``interrupted``; one that the run has written itself stays.
+        error: the reason.
+        more: what else to write if the run did not come so far as to write anything.
+    """
+    try:
+        record = read_record(folder)
+    except ValueError:
+        record = None
+    if record is not None and record.get("status") != "running":
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RUN, {**(record or more), "status": status, "error": error})
+
+
+def names_of(overrides: Sequence[str]) -> list[str]:
+    """Keys of overrides such as ``sampler.gamma=0.1`` or ``+new=1``."""
+    return [override.split("=", 1)[0].lstrip("+~") for override in overrides]
