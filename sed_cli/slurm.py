@@ -55,7 +55,7 @@ def queue() -> dict[str, str] | None:
     # A job that runs again is listed once with its present state; the last word counts.
     states = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip())
     return {
-        job: state if state.startswith("PENDING") else state.split()[0]
+        job: state if state.startswith("PENDING") and "(None)" not in state else state.split()[0]
         for job, state in states.items()
     }
 
@@ -147,11 +147,6 @@ def check_not_queued(folder: Path) -> None:
             f"{', ...' if len(alive) > 4 else ''}): wait for them, or scancel "
             f"{' '.join(sorted({job.split('_')[0] for job in alive}))} first"
         )
-
-
-def restarted() -> bool:
-    """Whether this process is a SLURM job that has run before and was put back into the queue."""
-    return in_job() and int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
 
 
 def in_job() -> bool:

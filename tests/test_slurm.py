@@ -159,6 +159,9 @@ def test_one_failing_job_of_six_leaves_the_others_whole(submit: Submit, tmp_path
 
     failed = [run for run in runs.values() if status(run) == "failed"]
     assert [learning_rate(run) for run in failed] == [1e30]
+    rows = [line.split("\t") for line in sweep.results.splitlines()]
+    assert [row[0] for row in rows] == ["done"] * 5 + ["failed"]
+    assert [Path(row[2]) for row in rows] == sorted(runs.values())
     (line,) = [line for line in sweep.said.splitlines() if "lower trainer.lr" in line]
     assert failed[0].name in line
 
@@ -234,22 +237,35 @@ def test_ctrl_c_takes_the_jobs_out_of_the_queue(submit: Submit, tmp_path: Path) 
     assert waiting.items() >= dict.fromkeys([f"{array}_1", f"{array}_2"], _LIMIT).items()
     assert sweep.interrupt() == 130
     assert f"cancelled SLURM job {array} (1 running, 2 pending)" in sweep.said
-    # What never ran of an array, SLURM lists under the number of the array alone.
-    assert states(array) == {first: "CANCELLED", array: "CANCELLED"}
+    assert set(states(array).values()) == {"CANCELLED"}
     assert {job: status(run) for job, run in sweep.runs().items()} == {first: "interrupted"}
+    assert [line.split("\t")[0] for line in sweep.results.splitlines()] == [
+        "interrupted",
+        "waiting",
+        "waiting",
+    ]
 
 
 @pytest.mark.slow
-def test_a_sweep_whose_jobs_still_run_is_not_submitted_again(
-    submit: Submit, tmp_path: Path
-) -> None:
-    sweep = submit(*_LONG, "seed=0,1,2")
-    array = min(sweep.wait_for_epochs(1, n_runs=1)).split("_")[0]
-    sweep.kill()  # the terminal is gone; the jobs run on
-    again = submit(*_LONG, "seed=0,1,2", f"resume_sweep={sweep.folder}")
+def test_a_sweep_that_still_waits_in_the_queue_is_not_submitted_again(submit: Submit) -> None:
+    held = ("seed=0,1", "+hydra.launcher.additional_parameters.hold=true")
+    sweep = submit(*held)
+    deadline = time.monotonic() + _JOB_STARTS_WITHIN_S
+    while "PENDING (JobHeldUser)" not in (slurm.queue() or {}).values():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    sweep.kill()  # the terminal is gone; the jobs are not
+    again = submit(*held, f"resume_sweep={sweep.folder}")
     assert again.end() == 2
-    assert f"scancel {array} first" in again.said
-    subprocess.run(["scancel", array], check=True)
+    assert "2 jobs of this sweep are still in SLURM's queue" in again.said
+
+
+@pytest.mark.slow
+def test_what_slurm_does_not_take_is_told_in_one_line(submit: Submit) -> None:
+    sweep = submit("seed=0,1", "hydra.launcher.partition=nowhere")
+    assert sweep.end() == 2
+    (line,) = [line for line in sweep.said.splitlines() if line.startswith("sedtf: SLURM")]
+    assert "invalid partition specified: nowhere" in line
 
 
 @pytest.mark.slow

@@ -41,9 +41,10 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sed_cli import schema, slurm
+from sed_cli import schema
 from sed_cli.errors import ConfigError, SedtfError, UserError
 from sed_cli.records import RUN
+from sed_cli.slurm import TimeIsUpError, ends_as_interrupted
 
 log = logging.getLogger(__name__)
 
@@ -281,16 +282,14 @@ class Task:
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         raw.output_dir = str(run_dir)
         if self.flags.multirun and "resume" in raw and (run_dir / RUN).exists():
-            raw.resume = str(run_dir)  # of a sweep that is resumed: no two jobs share a folder
+            raw.resume = str(run_dir)  # of a sweep that is resumed, or put back into a queue
         try:
-            with slurm.ends_as_interrupted():
+            with ends_as_interrupted():
                 return self._outcome(raw, run_dir)
-        except slurm.TimeIsUpError as error:
-            return Outcome(INTERRUPTED, str(run_dir), error=_one_line(error))
+        except TimeIsUpError as error:
+            return Outcome(INTERRUPTED, str(run_dir), error=one_line(error))
 
     def _outcome(self, raw: DictConfig, run_dir: Path) -> Outcome:
-        if self.verb_name == "train" and slurm.restarted() and (run_dir / "run.json").exists():
-            raw.resume = str(run_dir)
         try:
             config = OmegaConf.to_object(raw)
             work = _function(VERBS[self.verb_name])
