@@ -189,21 +189,22 @@ def test_compare_reads_a_sweep_of_the_cluster(
 
 
 @pytest.mark.slow
-def test_a_preempted_job_goes_on_as_if_nothing_had_been(
+def test_a_job_that_is_put_back_goes_on_as_if_nothing_had_been(
     submit: Submit, tmp_path: Path, sedtf: Sedtf
 ) -> None:
     sweep = submit(*_LONG, "seed=0,1", "hydra.launcher.max_num_timeout=1")
-    runs = sweep.wait_for_epochs(5, n_runs=1)
-    preempted = min(runs)
-    subprocess.run(["scancel", "--signal=USR2", preempted], check=True)  # as SLURM warns a job
+    warned, requeued = sorted(sweep.wait_for_epochs(5, n_runs=2))
+    subprocess.run(["scancel", "--signal=USR2", warned], check=True)  # its time is nearly up
+    subprocess.run(["scontrol", "requeue", requeued], check=True)  # as on preemption
     assert sweep.end() == 0, sweep.said
-    said = subprocess.check_output(["scontrol", "show", "job", preempted], text=True)
-    assert "Restarts=1 " in said
-
-    assert sedtf("train", *TINY, *TINY_SOUNDSCAPES, *_LONG, "seed=0", "output_dir=undisturbed") == 0
-    run = sweep.runs()[preempted]
-    assert status(run) == "completed"
-    assert learnt(run) == learnt(tmp_path / "undisturbed")
+    for seed, job in enumerate((warned, requeued)):
+        said = subprocess.check_output(["scontrol", "show", "job", job], text=True)
+        assert "Restarts=1 " in said
+        run, undisturbed = sweep.runs()[job], f"undisturbed{seed}"
+        settings = (*TINY, *TINY_SOUNDSCAPES, *_LONG, f"seed={seed}")
+        assert sedtf("train", *settings, f"output_dir={undisturbed}") == 0
+        assert status(run) == "completed"
+        assert learnt(run) == learnt(tmp_path / undisturbed)
 
 
 @pytest.mark.slow
@@ -278,6 +279,8 @@ def test_each_job_gets_a_gpu_of_its_own(submit: Submit, tmp_path: Path) -> None:
         said = subprocess.check_output(["scontrol", "--details", "show", "job", job], text=True)
         cards += re.findall(r"GRES=gpu\S*\(IDX:(\d+)\)", said)
     assert sorted(cards) == ["0", "1"]
+    (script,) = sweep.folder.glob(".submitit/*/*_submission.sh")
+    assert "#SBATCH --gpus-per-node=1\n" in script.read_text(encoding="utf-8")
     assert sweep.end() == 0, sweep.said
 
 
