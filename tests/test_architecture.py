@@ -21,6 +21,7 @@ ORDER = {
     "status": 2,
     "audio": 2,
     "sampling": 2,
+    "slurm": 2,
     "models": 2,
     "data": 3,
     "reports": 3,

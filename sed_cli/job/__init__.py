@@ -47,6 +47,7 @@ from sed_cli import schema, torchrun
 from sed_cli.errors import ConfigError, SedtfError, UserError
 from sed_cli.provenance import config_hash
 from sed_cli.records import RUN
+from sed_cli.slurm import TimeIsUpError, ends_as_interrupted
 
 log = logging.getLogger(__name__)
 
@@ -339,7 +340,14 @@ class Task:
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         raw.output_dir = str(run_dir)
         if self.flags.multirun and "resume" in raw and (run_dir / RUN).exists():
-            raw.resume = str(run_dir)  # of a sweep that is resumed: no two jobs share a folder
+            raw.resume = str(run_dir)  # of a sweep that is resumed, or put back into a queue
+        try:
+            with ends_as_interrupted():
+                return self._outcome(raw, run_dir)
+        except TimeIsUpError as error:
+            return Outcome(INTERRUPTED, str(run_dir), error=one_line(error))
+
+    def _outcome(self, raw: DictConfig, run_dir: Path) -> Outcome:
         try:
             config = OmegaConf.to_object(raw)
             work = _function(VERBS[self.verb_name])

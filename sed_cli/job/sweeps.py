@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 import time
@@ -20,7 +21,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sed_cli import job
-from sed_cli.errors import UserError
+from sed_cli.errors import SedtfError, UserError
 from sed_cli.job.local import LocalLauncher
 from sed_cli.job.names import name_job
 from sed_cli.provenance import config_hash
@@ -41,7 +42,7 @@ from sed_cli.records import (
 log = logging.getLogger(__name__)
 
 _GIVES_WAY_S = 10.0  # the processes of a sweep that was killed end by themselves, but not at once
-_LAUNCHERS = {"sed_cli.job.local.LocalLauncher": LocalLauncher}
+_LAUNCHERS = ("sed_cli.job.local.LocalLauncher", "sed_cli.job.slurm.SlurmLauncher")
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Sweep:
         first = self.plan.jobs.index(jobs[0])
         try:
             returns = self.launcher.launch(given, initial_job_idx=first)
-        except KeyboardInterrupt:
+        except SedtfError:
             raise
         except Exception as error:  # the launcher gave up: what its jobs wrote down is left
             log.warning("the launcher failed: %s", job.one_line(error))
@@ -254,12 +255,13 @@ def _search_of(master: DictConfig) -> Any:
 def make_launcher(config: DictConfig, context: HydraContext, task: job.Task) -> Launcher:
     """Make the launcher that the configuration names: ours, or one of Hydra's plugins."""
     settings = dict(config.hydra.launcher)
-    own = _LAUNCHERS.get(str(settings.pop("_target_")))
-    if own is None:
+    target = str(settings.pop("_target_"))
+    if target not in _LAUNCHERS:
         return Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=task, config=config
         )
-    launcher = own(**settings)
+    module, _, name = target.rpartition(".")
+    launcher: Launcher = getattr(importlib.import_module(module), name)(**settings)
     launcher.setup(hydra_context=context, task_function=task, config=config)
     return launcher
 
