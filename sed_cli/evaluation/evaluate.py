@@ -23,7 +23,7 @@ from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.distributed import share_of, summed
-from sed_cli.errors import DataError
+from sed_cli.errors import DataError, UserError
 from sed_cli.evaluation.curves import Curves, Scored, threshold_free, write_curves
 from sed_cli.evaluation.metrics import (
     CONFIDENCE,
@@ -42,7 +42,7 @@ from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import print_metrics
-from sed_cli.schema import EvalConfig, EvaluationConfig, TrainConfig
+from sed_cli.schema import DataConfig, EvalConfig, EvaluationConfig, TrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -239,6 +239,9 @@ def write_evaluation(
 def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
     """Do the work of ``sedtf eval``; return the frame-wise F1."""
     trained = read_config(config.checkpoint)
+    own = config.data
+    if own is not None and not isinstance(own, DataConfig):
+        raise UserError(f"data={own.kind}: {config.checkpoint} is a detector, and needs recordings")
     with (
         RunRecord(run_dir, "eval", config, seed=trained.seed) as record,
         set_threads(config.threads),
@@ -247,7 +250,7 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         detector = load(config.checkpoint, device)
         detector.postprocessing = _postprocessing(config, trained, detector)
         data = load_data(
-            config.data or trained.data,
+            own or trained.data,
             trained.feature,
             splits=[config.split],
             classes=detector.classes,

@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
@@ -101,7 +101,7 @@ VERBS = {
     verb.name: verb
     for verb in (
         Verb("train", schema.check_train, "sed_cli.training:train"),
-        Verb("eval", schema.check_eval, "sed_cli.evaluation:evaluate_checkpoint"),
+        Verb("eval", schema.check_eval, "sed_cli.evaluation.run:evaluate"),
         Verb("export", schema.check_export, "sed_cli.inference.export:export_checkpoint"),
         Verb("simulate", schema.check_simulate, "sed_cli.reports.simulate:simulate_config"),
         Verb("synth", schema.check_synth, "sed_cli.synth:synthesise"),
@@ -250,6 +250,8 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         except SystemExit:  # Hydra has said that there is no such package
             return USER_ERROR
         return DONE
+    if not flags.multirun and verb.leaves_run and _asks_for_sweep(hydra, config_name, overrides):
+        flags = replace(flags, multirun=True)
     if flags.multirun:
         from sed_cli.job.sweeps import run_sweep
 
@@ -280,6 +282,13 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     if outcome.error:
         say(outcome.error)
     return int(outcome.status)
+
+
+def _asks_for_sweep(hydra: Hydra, config_name: str, overrides: list[str]) -> bool:
+    """Whether a configuration is that of a sweep by itself (``hydra.mode: MULTIRUN``)."""
+    single = [o.input_line for o in parse(hydra, overrides) if not o.is_sweep_override()]
+    config = _compose(hydra, config_name, cast(list[str], single), RunMode.RUN)
+    return bool(config.hydra.mode == RunMode.MULTIRUN)
 
 
 def _function(verb: Verb) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import shutil
@@ -14,20 +15,26 @@ import torch
 
 from sed_cli import torchrun
 from sed_cli.data.sets import DataSet
+from sed_cli.data.tokens import TokenData
 from sed_cli.distributed import rank
 from sed_cli.errors import CheckpointError, UserError
 from sed_cli.evaluation.runs import flattened
-from sed_cli.inference import read_config, save_checkpoint
-from sed_cli.inference.checkpoint import load_weights, read_classes, resolve_checkpoint
+from sed_cli.inference import save_checkpoint
+from sed_cli.inference.checkpoint import (
+    load_weights,
+    read_any_config,
+    read_classes,
+    resolve_checkpoint,
+)
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.sampling import make_coins
-from sed_cli.schema import TrainConfig
-from sed_cli.training.detection import Detection, load_recordings
+from sed_cli.schema import AnyTrainConfig, paths_of
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
 from sed_cli.training.ranks import check_devices, joined, launch, own_device, own_threads
 from sed_cli.training.state import Progress, load_state, save_state, seed_everything
 from sed_cli.training.task import BatchT, Task
+from sed_cli.training.tasks import load_data_for, make_task
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +44,10 @@ _MAY_CHANGE = {
     "output_dir", "resume", "resume_sweep", "device",
     "trainer.epochs", "trainer.patience", "trainer.threads", "trainer.devices",
     "data.cache_dir", "data.cache_limit_gb", "data.leak_check",
-    "data.root", "data.bank", "data.bank_splits", "data.transition",
 }  # fmt: skip
-_PATHS = ("root", "bank", "bank_splits", "transition")  # of the data, where they are files
 
 
-def train(config: TrainConfig, run_dir: Path) -> float | None:
+def train(config: AnyTrainConfig, run_dir: Path) -> float | None:
     """Train a model; return the best epoch's score: validation F1, or minus the loss.
 
     Raises:
@@ -59,23 +64,23 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
     ):
         device = choose_device(config.device)
         check_devices(device, n_devices)
-        data = load_recordings(config)
+        data = load_data_for(config)
         record.update(device=str(device), devices=n_devices, data_fingerprint=data.fingerprint)
         if n_devices == 1:
             task, progress = _learn(config, data, device, run_dir)
         else:
             progress = _launch(config, run_dir, n_devices)
-            task = Detection(config, data, device)
+            task = make_task(config, data, device)
         return _conclude(task, progress, run_dir, record)
 
 
 def _learn(
-    config: TrainConfig, data: DataSet, device: torch.device, run_dir: Path
+    config: AnyTrainConfig, data: DataSet | TokenData, device: torch.device, run_dir: Path
 ) -> tuple[Task[Any], Progress]:
     """Train in this process, alone or as one of several."""
     # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
     seed_everything(config.seed)
-    trainer = make_trainer(config, Detection(config, data, device))
+    trainer = make_trainer(config, make_task(config, data, device))
     _log_sizes(trainer)
     try:
         _fit(config, trainer, run_dir)
@@ -100,26 +105,26 @@ def _how_to_go_on(run_dir: Path) -> str:
     return f"sedtf train resume={run_dir}"
 
 
-def _launch(config: TrainConfig, run_dir: Path, n_devices: int) -> Progress:
+def _launch(config: AnyTrainConfig, run_dir: Path, n_devices: int) -> Progress:
     """Train in several processes on this machine; the data are in the cache by now."""
     go_on = f"go on with: {_how_to_go_on(run_dir)}"
     return launch(_learn_as_rank, config, run_dir, n_ranks=n_devices, go_on=go_on)
 
 
-def _learn_as_rank(config: TrainConfig, run_dir: Path) -> Progress:
+def _learn_as_rank(config: AnyTrainConfig, run_dir: Path) -> Progress:
     return _learn_together(config, run_dir)[2]
 
 
 def _learn_together(
-    config: TrainConfig, run_dir: Path, record: RunRecord | None = None
-) -> tuple[DataSet, torch.device, Progress]:
+    config: AnyTrainConfig, run_dir: Path, record: RunRecord | None = None
+) -> tuple[DataSet | TokenData, torch.device, Progress]:
     """Train as one of several ranks, each of which loads the data: from the cache but one.
 
     What takes time and tells the same in all of them is left to the one that keeps the record.
     """
     device = own_device(choose_device(config.device))
     with set_threads(own_threads(config.trainer.threads)):
-        data = load_recordings(config, look_for_leaks=record is not None)
+        data = load_data_for(config, look_for_leaks=record is not None)
         if record is not None:
             facts = {"device": device.type, "devices": torchrun.n_ranks()}
             record.update(**facts, data_fingerprint=data.fingerprint)
@@ -128,7 +133,7 @@ def _learn_together(
     return data, device, progress
 
 
-def _train_as_rank(config: TrainConfig, run_dir: Path) -> float | None:
+def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
     """Train as one of the ranks of ``torchrun``; rank 0 keeps the records and evaluates."""
     if config.trainer.batch_size < torchrun.n_ranks():
         raise UserError(
@@ -141,18 +146,18 @@ def _train_as_rank(config: TrainConfig, run_dir: Path) -> float | None:
     with RunRecord(run_dir, "train", config, seed=config.seed) as record:
         data, device, progress = _learn_together(config, run_dir, record)
         with set_threads(config.trainer.threads):
-            task = Detection(config, data, device)
+            task = make_task(config, data, device)
             return _conclude(task, progress, run_dir, record)
 
 
-def make_trainer(config: TrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
+def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
     """Build coins and trainer; nothing is drawn from the coins' generator yet."""
     n_batches = -(-len(task.lengths) // config.trainer.batch_size)
     coins = make_coins(config.sampler, batches_per_epoch=n_batches, seed=config.seed)
     return Trainer(task, coins=coins, config=config.trainer, seed=config.seed)
 
 
-def _fit(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
+def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     checkpoints, task = run_dir / "checkpoints", trainer.task
@@ -187,23 +192,24 @@ def _fit(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
                 task.draw_history(history.path, picture, trainer.progress.best_epoch)
 
 
-def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
+def _with_absolute_paths(config: AnyTrainConfig) -> AnyTrainConfig:
     """Note where the data lie so that they are found from any working folder."""
-    data = replace(config.data)
-    for key in _PATHS:
-        value = getattr(data, key, None)
+    config = copy.deepcopy(config)
+    data = config.data
+    for key in paths_of(data):
+        value = getattr(data, key)
         if not isinstance(value, str):
             continue
         path = Path(value).expanduser()
         if config.resume and not path.exists():
             last = Path(config.resume) / "checkpoints" / "last"
-            earlier = read_config(last).data if last.is_dir() else config.data
+            earlier = read_any_config(last).data if last.is_dir() else config.data
             path = Path(getattr(earlier, key, None) or path)
         setattr(data, key, str(path.absolute()))
-    return replace(config, data=data)
+    return config
 
 
-def _resume(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
+def _resume(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
     """Go on where ``config.resume`` stopped, after a check that it is the same experiment."""
     run = Path(str(config.resume))
     last = run / "checkpoints" / "last"
@@ -212,7 +218,9 @@ def _resume(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
     except CheckpointError:
         log.warning("%s has no checkpoint yet: training starts from the beginning", run)
         return
-    changed = _differences(flattened(asdict(read_config(folder))), flattened(asdict(config)))
+    may_change = _MAY_CHANGE | {f"data.{key}" for key in paths_of(config.data)}
+    before, now = (flattened(asdict(each)) for each in (read_any_config(folder), config))
+    changed = _differences(before, now, may_change)
     if changed:
         raise CheckpointError(
             f"resume={run} continues a run exactly, but {'; '.join(changed)}: "
@@ -240,11 +248,11 @@ def _resume(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
     log.info("resumed after epoch %d, update %d", trainer.progress.epoch, trainer.progress.update)
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _differences(before: dict[str, Any], now: dict[str, Any], may_change: set[str]) -> list[str]:
     return [
         f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if key not in _MAY_CHANGE
+        if key not in may_change
         and not key.startswith("evaluation.")
         and before.get(key) != now.get(key)
     ]
