@@ -101,17 +101,21 @@ def test_an_interrupted_sweep_says_how_to_go_on(
     assert worked() == [(1, "seed=1"), (2, None)]
 
 
-def test_what_died_while_it_ran_is_resumed(
+def test_what_died_while_it_ran_is_resumed_in_folders_of_old_too(
     sedtf: Sedtf, tmp_path: Path, worked: Callable[[], list[tuple[int, str | None]]]
 ) -> None:
+    """Before sweeps had a plan, the folders of their jobs were numbered."""
+    sweep = tmp_path / "sweep"
     assert sedtf("train", "seed=0,1", "output_dir=sweep", multirun=True) == 0
-    record = json.loads((tmp_path / "sweep" / "seed=1" / "run.json").read_text())
+    for seed in "01":
+        (sweep / f"seed={seed}").rename(sweep / seed)
+    (sweep / "sweep.json").unlink()
+    record = json.loads((sweep / "1" / "run.json").read_text())
     dead = {**this_process(), "pid": 2**22 + 1}  # above what a kernel gives
-    record |= {"status": "running", "process": dead}
-    write_json(tmp_path / "sweep" / "seed=1" / "run.json", record)
+    write_json(sweep / "1" / "run.json", record | {"status": "running", "process": dead})
     worked()
-    assert sedtf("train", "seed=0,1", "resume_sweep=sweep", multirun=True) == 0
-    assert worked() == [(1, "seed=1")]
+    assert sedtf("train", "seed=0,1,2", "resume_sweep=sweep", multirun=True) == 0
+    assert worked() == [(1, "1"), (2, None)]
 
 
 def test_a_sweep_of_other_settings_gets_folders_of_its_own(
@@ -124,19 +128,6 @@ def test_a_sweep_of_other_settings_gets_folders_of_its_own(
     assert len(worked()) == 2
     folders = sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir())
     assert folders == ["seed=0", "seed=0-2", "seed=0-3", "seed=1"]
-
-
-def test_a_sweep_of_numbered_folders_is_resumed(
-    sedtf: Sedtf, tmp_path: Path, worked: Callable[[], list[tuple[int, str | None]]]
-) -> None:
-    """As they were before sweeps had a plan."""
-    assert sedtf("train", "seed=0,1", "output_dir=sweep", multirun=True) == 0
-    for seed in "01":
-        (tmp_path / "sweep" / f"seed={seed}").rename(tmp_path / "sweep" / seed)
-    (tmp_path / "sweep" / "sweep.json").unlink()
-    worked()
-    assert sedtf("train", "seed=0,1,2", "resume_sweep=sweep", multirun=True) == 0
-    assert worked() == [(2, None)]
 
 
 def test_two_sweeps_never_share_a_folder(
