@@ -45,6 +45,7 @@ from yaml import YAMLError
 
 from sed_cli import schema, torchrun
 from sed_cli.errors import ConfigError, SedtfError, UserError
+from sed_cli.job.loader import Loader
 from sed_cli.provenance import config_hash
 from sed_cli.records import RUN
 from sed_cli.slurm import TimeIsUpError, ends_as_interrupted
@@ -409,7 +410,9 @@ def start_hydra(task_name: str, flags: Flags) -> Hydra:
         # Before the main folder, so that a user's own option of the same name wins.
         search_path.prepend("command-line", f"file://{Path(flags.config_dir).absolute()}", "main")
     GlobalHydra.instance().clear()
-    return Hydra.create_main_hydra2(task_name, search_path)
+    hydra = Hydra.create_main_hydra2(task_name, search_path)
+    hydra.config_loader = Loader(search_path)
+    return hydra
 
 
 def _with_resumed_settings(overrides: list[str]) -> list[str]:
@@ -667,16 +670,10 @@ def _explain(error: BaseException) -> str:
 
 
 class Checker:
-    """Composes jobs of a verb in full and holds them against the checks of the schema.
-
-    Composing takes Hydra a good part of a second; jobs that choose the same options of groups are
-    composed once, and their values laid over copies.
-    """
+    """Composes jobs of a verb in full and holds them against the checks of the schema."""
 
     def __init__(self, verb: Verb, hydra: Hydra, config_name: str) -> None:
         self.verb, self.hydra, self.config_name = verb, hydra, config_name
-        self._groups = frozenset(hydra.list_all_config_groups())
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, overrides: Sequence[str], named: frozenset[str] = frozenset()) -> Any:
         """Return the typed configuration of a job.
@@ -689,7 +686,7 @@ class Checker:
         Raises:
             ConfigError: with all that is wrong with it.
         """
-        composed = self._compose(overrides)
+        composed = _compose(self.hydra, self.config_name, list(overrides), RunMode.RUN)
         raw = copy.deepcopy(composed)
         with flag_override(raw, ["struct", "readonly"], [False, False]):
             del raw["hydra"]
@@ -702,22 +699,6 @@ class Checker:
         if faults:
             raise ConfigError(faults)
         return config
-
-    def _compose(self, overrides: Sequence[str]) -> DictConfig:
-        parsed = parse(self.hydra, overrides)
-        is_group = [override.key_or_group in self._groups for override in parsed]
-        choices = [o for o, chosen in zip(overrides, is_group, strict=True) if chosen]
-        values = [o for o, chosen in zip(parsed, is_group, strict=True) if not chosen]
-        base = self._composed.get(tuple(choices))
-        if base is None:
-            base = _compose(self.hydra, self.config_name, choices, RunMode.RUN)
-            self._composed[tuple(choices)] = base
-        composed = copy.deepcopy(base)
-        try:
-            ConfigLoaderImpl._apply_overrides_to_config(values, composed)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError([_explain(error)]) from error
-        return composed
 
 
 # ---------------------------------------------------------------------------------- speaking
