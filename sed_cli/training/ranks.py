@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import pickle
 import signal
@@ -16,6 +15,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from tqdm import tqdm
 
 from sed_cli import torchrun
-from sed_cli.data.pool import n_cores
+from sed_cli.data.pool import end_with_parent
 from sed_cli.distributed import rank
 from sed_cli.errors import SedtfError, UserError
 
@@ -95,10 +95,10 @@ def check_devices(device: torch.device, n_wanted: int) -> None:
         )
 
 
-def own_threads(threads: int | None) -> int:
-    """Threads of this rank: those asked for, else its share of the machine's cores."""
-    share = n_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return threads or max(1, min(torch.get_num_threads(), share))
+def own_threads(threads: int | None, of_all: int) -> int:
+    """Threads of this rank: those asked for, else its share of those that all ranks here have."""
+    n_local = int(os.environ["LOCAL_WORLD_SIZE"])
+    return threads or max(1, min(torch.get_num_threads(), of_all // n_local))
 
 
 def launch(function: Callable[..., R], *arguments: object, n_ranks: int, go_on: str) -> R:
@@ -200,8 +200,10 @@ class _Failure:
 def _run_rank(call: _Call) -> Any:
     """Run in a rank what it was started for."""
     own = int(os.environ["RANK"])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    _on_stop(_interrupt)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     call.log.apply(own)
     # Its usual lock is one between processes, which a rank that is killed would leave behind.
     tqdm.set_lock(threading.RLock())
@@ -210,18 +212,20 @@ def _run_rank(call: _Call) -> Any:
     except BaseException as error:
         _leave_word(call.folder / str(own), error)
         raise
+    finally:
+        _on_stop(signal.SIG_DFL)  # from here on there is nothing to be lost
     return None if own else result
 
 
+def _on_stop(handler: Any) -> None:
+    for name in _STOPS:
+        signal.signal(getattr(signal, name), handler)
+
+
 def _interrupt(signum: int, frame: object) -> None:
+    """Interrupt once: what is written then, a second signal would leave half done."""
+    _on_stop(signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _leave_word(path: Path, error: BaseException) -> None:
@@ -243,24 +247,31 @@ def _is_loss(error: BaseException) -> bool:
 def _reason(folder: Path, n_ranks: int, go_on: str) -> BaseException:
     """Find what ended the ranks first: an error of one of them, or that one was killed."""
     failures = {int(path.name): pickle.loads(path.read_bytes()) for path in folder.iterdir()}
-    own = [failure for failure in failures.values() if not failure.is_loss]
-    raised = [failure for failure in own if not isinstance(failure.error, KeyboardInterrupt)]
+    own = {number: failure for number, failure in failures.items() if not failure.is_loss}
+    raised = [each for each in own.values() if not isinstance(each.error, KeyboardInterrupt)]
     if raised:
         first = min(raised, key=lambda failure: failure.time_s)
         error: BaseException = first.error
         error.add_note(f"in a rank:\n{first.story}")
         return error
     killed = sorted(set(range(n_ranks)) - failures.keys())
-    names = " and ".join(map(str, killed)) or "one"
+    if killed:
+        what = (
+            f"rank {' and '.join(map(str, killed))}",
+            "was killed, by the system if memory ran out",
+        )
+    elif own:
+        what = f"rank {min(own, key=lambda number: own[number].time_s)}", "was told to end"
+    else:
+        what = "one", "is gone"
     return SedtfError(
-        f"rank {names} of the {n_ranks} processes of this training (from 0) was killed, by the "
-        f"system if memory ran out: {go_on}"
+        f"{what[0]} of the {n_ranks} processes of this training (from 0) {what[1]}: {go_on}"
     )
 
 
 @contextlib.contextmanager
 def _interrupts_kept_from_ranks() -> Iterator[None]:
-    """Let Ctrl-C reach this process alone, which then ends its ranks in good order.
+    """Let no Ctrl-C reach ranks that are still starting, which they would tell of at length.
 
     They inherit the mask of the thread that starts them. While it is blocked there, a thread of its
     own takes the signal, and Python handles it in the main thread all the same. The launcher
@@ -275,6 +286,7 @@ def _interrupts_kept_from_ranks() -> Iterator[None]:
     done = threading.Event()
     taker = threading.Thread(target=done.wait, daemon=True)
     taker.start()
+    resource_tracker.ensure_running()  # where it is only now started, that unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

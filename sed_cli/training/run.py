@@ -6,7 +6,8 @@ import copy
 import logging
 import math
 import shutil
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 
 from sed_cli import torchrun
+from sed_cli.data.pool import n_cores
 from sed_cli.data.sets import DataSet
 from sed_cli.data.tokens import TokenData
 from sed_cli.distributed import rank
@@ -66,11 +68,12 @@ def train(config: AnyTrainConfig, run_dir: Path) -> float | None:
         check_devices(device, n_devices)
         data = load_data_for(config)
         record.update(device=str(device), devices=n_devices, data_fingerprint=data.fingerprint)
-        if n_devices == 1:
-            task, progress = _learn(config, data, device, run_dir)
-        else:
-            progress = _launch(config, run_dir, n_devices)
-            task = make_task(config, data, device)
+        with _resumable(run_dir):
+            if n_devices == 1:
+                task, progress = _learn(config, data, device, run_dir)
+            else:
+                progress = _launch(config, run_dir, n_devices)
+                task = make_task(config, data, device)
         return _conclude(task, progress, run_dir, record)
 
 
@@ -82,11 +85,7 @@ def _learn(
     seed_everything(config.seed)
     trainer = make_trainer(config, make_task(config, data, device))
     _log_sizes(trainer)
-    try:
-        _fit(config, trainer, run_dir)
-    except KeyboardInterrupt:
-        log.warning("interrupted; go on with: %s", _how_to_go_on(run_dir))
-        raise
+    _fit(config, trainer, run_dir)
     return trainer.task, trainer.progress
 
 
@@ -101,6 +100,15 @@ def _conclude(
     return objective
 
 
+@contextmanager
+def _resumable(run_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.warning("interrupted; go on with: %s", _how_to_go_on(run_dir))
+        raise
+
+
 def _how_to_go_on(run_dir: Path) -> str:
     return f"sedtf train resume={run_dir}"
 
@@ -108,22 +116,23 @@ def _how_to_go_on(run_dir: Path) -> str:
 def _launch(config: AnyTrainConfig, run_dir: Path, n_devices: int) -> Progress:
     """Train in several processes on this machine; the data are in the cache by now."""
     go_on = f"go on with: {_how_to_go_on(run_dir)}"
-    return launch(_learn_as_rank, config, run_dir, n_ranks=n_devices, go_on=go_on)
+    arguments = (config, run_dir, torch.get_num_threads())
+    return launch(_learn_as_rank, *arguments, n_ranks=n_devices, go_on=go_on)
 
 
-def _learn_as_rank(config: AnyTrainConfig, run_dir: Path) -> Progress:
-    return _learn_together(config, run_dir)[2]
+def _learn_as_rank(config: AnyTrainConfig, run_dir: Path, n_threads: int) -> Progress:
+    return _learn_together(config, run_dir, n_threads)[2]
 
 
 def _learn_together(
-    config: AnyTrainConfig, run_dir: Path, record: RunRecord | None = None
+    config: AnyTrainConfig, run_dir: Path, n_threads: int, record: RunRecord | None = None
 ) -> tuple[DataSet | TokenData, torch.device, Progress]:
     """Train as one of several ranks, each of which loads the data: from the cache but one.
 
     What takes time and tells the same in all of them is left to the one that keeps the record.
     """
     device = own_device(choose_device(config.device))
-    with set_threads(own_threads(config.trainer.threads)):
+    with set_threads(own_threads(config.trainer.threads, n_threads)):
         data = load_data_for(config, look_for_leaks=record is not None)
         if record is not None:
             facts = {"device": device.type, "devices": torchrun.n_ranks()}
@@ -141,10 +150,11 @@ def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
             f"{torchrun.n_ranks()} processes: give at least as many"
         )
     if torchrun.rank():
-        _learn_together(config, run_dir)
+        _learn_together(config, run_dir, n_cores())
         return None
     with RunRecord(run_dir, "train", config, seed=config.seed) as record:
-        data, device, progress = _learn_together(config, run_dir, record)
+        with _resumable(run_dir):
+            data, device, progress = _learn_together(config, run_dir, n_cores(), record)
         with set_threads(config.trainer.threads):
             task = make_task(config, data, device)
             return _conclude(task, progress, run_dir, record)

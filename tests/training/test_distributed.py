@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +20,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor
 
 from sed_cli.data.frames import activities_to_events
@@ -40,6 +48,7 @@ from sed_cli.training.batches import index_batches, part_of
 from sed_cli.training.detection import Detection
 from sed_cli.training.run import make_trainer
 from sed_cli.training.state import seed_everything
+from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
 HOP_S = 0.02
 
@@ -257,6 +266,13 @@ def test_a_killed_rank_is_named(tmp_path: Path) -> None:
     assert str(error).endswith("go on with: X")
 
 
+def test_a_rank_that_was_told_to_end_is_named(tmp_path: Path) -> None:
+    error = reason_for(tmp_path, LOST, LOST, KeyboardInterrupt())
+    assert str(error) == (
+        "rank 2 of the 3 processes of this training (from 0) was told to end: go on with: X"
+    )
+
+
 class UnpicklableError(UserError):
     def __init__(self, one: str, other: str) -> None:
         super().__init__(one + other)
@@ -268,3 +284,198 @@ def test_an_error_that_cannot_travel_is_told_all_the_same(tmp_path: Path) -> Non
     error = reason_for(tmp_path, UnpicklableError("no ", "data"), LOST)
     assert isinstance(error, UserError)
     assert str(error) == "no data"
+
+
+# ------------------------------------------------------------------------- as a user starts them
+
+QUICK = (*TINY, *TINY_SOUNDSCAPES, "model.dropout=0", "trainer.batch_size=4")
+TOGETHER = "trainer.devices=2"
+
+
+def sedtf_command(*settings: str, torchrun: bool = False) -> list[str]:
+    starter = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return [sys.executable, *(starter * torchrun), "-m", "sed_cli.app", "train", *settings]
+
+
+def start(folder: Path, *settings: str, torchrun: bool = False) -> subprocess.Popen[str]:
+    """Start a training that does not end by itself, in a session of its own."""
+    process = subprocess.Popen(
+        sedtf_command(
+            *QUICK, "trainer.epochs=5000", "trainer.patience=5000", "output_dir=run", *settings,
+            torchrun=torchrun,
+        ),
+        cwd=folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    history = folder / "run" / "history.csv"
+    while not (history.exists() and len(history.read_text().splitlines()) > 2):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.1)
+    return process
+
+
+def ranks_of(process: subprocess.Popen[str]) -> list[int]:
+    """Process ids of the ranks, in their order."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            status = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(status[1]) == process.pid and b"resource_tracker" not in command:
+            found.append(int(folder.name))
+    return sorted(found)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and standard error; no process of the session is left."""
+    error = process.communicate(timeout=120)[1]
+    session = subprocess.run(
+        ["ps", "-o", "stat=", "-s", str(process.pid)], capture_output=True, text=True
+    )
+    assert [state for state in session.stdout.split() if not state.startswith("Z")] == []
+    return process.returncode, error
+
+
+def record(run: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((run / "run.json").read_text())
+    return values
+
+
+def assert_same_history(one: Path, other: Path) -> None:
+    """Equal to rounding in float32, which an untrained model's decisions may magnify a little."""
+    rows = [list(csv.DictReader((run / "history.csv").open())) for run in (one, other)]
+    assert len(rows[0]) == len(rows[1])
+    for row, same in zip(*rows, strict=True):
+        assert row["update"] == same["update"]
+        assert row["p_teacher"] == same["p_teacher"]
+        assert float(row["train_loss"]) == pytest.approx(float(same["train_loss"]), rel=1e-4)
+        assert float(row["validation_loss"]) == pytest.approx(
+            float(same["validation_loss"]), rel=1e-3
+        )
+
+
+@pytest.mark.slow
+def test_every_way_of_starting_gives_the_same_run(sedtf: Sedtf, tmp_path: Path) -> None:
+    assert sedtf("train", *QUICK, "output_dir=one") == 0
+    assert sedtf("train", *QUICK, TOGETHER, "output_dir=two") == 0
+    command = sedtf_command(*QUICK, "output_dir=launched", torchrun=True)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("epoch 1/2") == 1
+
+    for name in ("two", "launched"):
+        run = tmp_path / name
+        assert record(run)["status"] == "completed"
+        assert record(run)["devices"] == 2
+        assert record(run)["config_hash"] == record(tmp_path / "one")["config_hash"]
+        assert_same_history(tmp_path / "one", run)
+        assert (run / "metrics.json").exists()
+        assert (run / "train.log").read_text().count("epoch 1/2") == 1
+        assert len(list((run / "tensorboard").iterdir())) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["launched", "one", "two"]
+
+
+@pytest.mark.slow
+def test_a_run_is_resumed_with_another_number_of_devices(sedtf: Sedtf, tmp_path: Path) -> None:
+    longer = ("trainer.epochs=4", "trainer.patience=9")
+    assert sedtf("train", *QUICK, *longer, "output_dir=whole") == 0
+    assert sedtf("train", *QUICK, TOGETHER, "output_dir=parts") == 0
+    assert sedtf("train", "resume=parts", "trainer.devices=1", *longer[1:], "trainer.epochs=3") == 0
+    assert sedtf("train", "resume=parts", TOGETHER, *longer) == 0
+    assert_same_history(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.slow
+def test_a_run_with_dropout_resumes_exactly(sedtf: Sedtf, tmp_path: Path) -> None:
+    settings = (*QUICK, TOGETHER, "model.dropout=0.5", "trainer.patience=9")
+    assert sedtf("train", *settings, "trainer.epochs=3", "output_dir=whole") == 0
+    assert sedtf("train", *settings, "trainer.epochs=2", "output_dir=parts") == 0
+    assert sedtf("train", "resume=parts", "trainer.epochs=3") == 0
+    whole, parts = (
+        load_file(tmp_path / name / "checkpoints" / "last" / "model.safetensors")
+        for name in ("whole", "parts")
+    )
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+@pytest.mark.slow
+def test_a_sweep_of_trainings_of_several_processes(sedtf: Sedtf, tmp_path: Path) -> None:
+    grid = ("seed=0,1", "output_dir=sweep")
+    assert sedtf("train", *QUICK, TOGETHER, *grid, multirun=True) == 0
+    records = [record(path.parent) for path in (tmp_path / "sweep").rglob("run.json")]
+    assert [each["status"] for each in records] == ["completed"] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lost_rank_ends_the_run_and_it_goes_on(
+    lost: int, sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process = start(tmp_path, TOGETHER)
+    os.kill(ranks_of(process)[lost], signal.SIGKILL)
+    code, error = ended(process)
+
+    assert code == 1
+    lines = [line for line in error.splitlines() if not line.startswith(("epoch", "data", "model"))]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"sedtf: rank {lost} of the 2 processes of this training")
+    assert record(tmp_path / "run")["status"] == "failed"
+    assert f"rank {lost}" in record(tmp_path / "run")["error"]
+    epochs = len((tmp_path / "run" / "history.csv").read_text().splitlines())
+    assert sedtf("train", "resume=run", f"trainer.epochs={epochs + 1}", TOGETHER) == 0
+    assert record(tmp_path / "run")["status"] == "completed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_ends_in_good_order(number: int, tmp_path: Path) -> None:
+    process = start(tmp_path, TOGETHER)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+    code, error = ended(process)
+
+    assert code == 130
+    assert error.splitlines()[-2:] == [
+        "interrupted; go on with: sedtf train resume=" + str(tmp_path / "run"),
+        "sedtf: interrupted",
+    ]
+    assert "Traceback" not in error
+    assert record(tmp_path / "run")["status"] == "interrupted"
+    assert (tmp_path / "run" / "figures" / "learning_curves.png").exists()
+
+
+@pytest.mark.slow
+def test_no_rank_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
+    process = start(tmp_path, TOGETHER)
+    process.kill()
+    process.wait()
+    time.sleep(2)
+    ended(process)
+
+
+@pytest.mark.slow
+def test_a_fault_of_the_user_is_told_once_by_the_ranks(tmp_path: Path) -> None:
+    settings = (*QUICK, "trainer.batch_size=1", "output_dir=run")
+    for torchrun, fault in ((True, "trainer.batch_size=1"), (False, "trainer.devices=2")):
+        own = () if torchrun else (TOGETHER,)
+        command = sedtf_command(*settings, *own, torchrun=torchrun)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == (1 if torchrun else 2)  # torchrun has one code for all
+        assert [line for line in done.stderr.splitlines() if line.startswith(f"sedtf: {fault}")]
+
+
+@pytest.mark.slow
+def test_an_error_in_the_ranks_is_that_of_the_run(
+    sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = ("trainer.lr=1e30", "trainer.grad_norm=null", "trainer.epochs=5")
+    assert sedtf("train", *QUICK, TOGETHER, *settings, "output_dir=run") == 1
+    error = capfd.readouterr().err
+    assert "became" in error
+    assert "Traceback" not in error
+    assert record(tmp_path / "run")["status"] == "failed"
+    assert "in a rank" in (tmp_path / "run" / "train.log").read_text()
