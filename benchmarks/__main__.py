@@ -8,6 +8,7 @@ from benchmarks import (
     features,
     inference,
     inspection,
+    language,
     reading,
     recurrence,
     synthesis,
@@ -18,6 +19,7 @@ from benchmarks.measure import options
 if __name__ == "__main__":
     arguments = options(__doc__ or "")
     recurrence.main(arguments)
+    language.main(arguments)
     training_step.main(arguments)
     inference.main(arguments)
     export.main(arguments)

@@ -23,7 +23,9 @@ Examples:
 
 - `sedtf train`
 - `sedtf train model=crnn sampler.gamma=0.08 trainer.epochs=50`
-- `sedtf train -m sampler=scheduled,free_running seed=0,1,2`
+- `sedtf train -m sampler=scheduled,free_running seed=0,1,2 hydra/launcher=local`
+- `sedtf train -m seed=0,1,2 resume_sweep=SWEEP` runs what is not done there
+- `sedtf train -m seed=0,1,2 --dry-run` tells how long that takes
 - `sedtf train data=annotated data.root=recordings data.sequence_length=500`
 - `sedtf train data.bank=esc10 data.n_train=600`
 - `sedtf train resume=outputs/train/2026-01-31/12-00-00-000000 trainer.epochs=80`
@@ -41,6 +43,8 @@ Config groups:
 - `evaluation`: default (`evaluation.metric=event` tunes thresholds for events,
   `evaluation.tune=false` keeps 0.5)
 - `experiment`: tutorial, paper, baseline, smoke, birdsong
+- `hydra/launcher`: basic, local (side by side on this machine)
+- `hydra/sweeper`: basic, optuna (searches; needs `sedtf[optuna]`)
 
 All keys with their values: `sedtf train --cfg job`
 """
@@ -212,7 +216,21 @@ Examples:
 Keys: `files`, `longest_s`, `device`, `threads`, `output_dir`.
 """
 
-_WORDS = {"compare": "RUN...", "report": "RUN"}
+STATUS = """Show how far runs are: those of a sweep, or all below a folder, while they run or after.
+
+Each run's status (running, completed, failed with its reason, interrupted, waiting), its epochs,
+its best value and the time that it takes yet. It works on another machine too, over a shared
+folder: a run there counts as interrupted once it gave no sign of life for two minutes. The word
+without `=` is the folder.
+
+Examples:
+
+- `sedtf status outputs/train/2026-01-31/12-00-00-000000`
+- `sedtf status SWEEP watch=10` shows it again every 10 seconds
+- `sedtf status outputs` lists all there is
+"""
+
+_WORDS = {"compare": "RUN...", "report": "RUN", "status": "DIR"}
 
 
 class _RichHelp(TyperCommand):
@@ -291,6 +309,10 @@ def _add_verb(name: str, text: str) -> None:
         hydra_help: Annotated[
             bool, typer.Option("--hydra-help", help="Show Hydra's own help.")
         ] = False,
+        dry_run: Annotated[
+            bool,
+            typer.Option("--dry-run", help="Of train: measure a few updates, tell what it takes."),
+        ] = False,
         config_dir: Annotated[
             str | None,
             typer.Option("--config-dir", help="Folder of your own configs, searched first."),
@@ -313,6 +335,7 @@ def _add_verb(name: str, text: str) -> None:
             package=package,
             info=info,
             hydra_help=hydra_help,
+            dry_run=dry_run,
             config_dir=config_dir,
             config_path=config_path,
             config_name=config_name,
@@ -332,6 +355,7 @@ _VERBS = {
     "compare": COMPARE,
     "report": REPORT,
     "cache": CACHE,
+    "status": STATUS,
 }
 for _name, _text in _VERBS.items():
     _add_verb(_name, _text)

@@ -55,6 +55,14 @@ def history_rows(path: Path) -> list[dict[str, str]]:
         return []
 
 
+def duration(seconds: float) -> str:
+    """Write a duration as a person would: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 # ------------------------------------------------------------------------ who is still at work
 
 

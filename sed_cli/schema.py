@@ -204,6 +204,74 @@ class PublishedConfig(RecordedConfig):
 
 
 @dataclass
+class TokenSetConfig:
+    """What the data of ``task=sequence`` share: sequences of symbols, and which are known.
+
+    They are no :class:`DataConfig`: they have neither frames nor features to cache.
+    """
+
+    kind: str = MISSING
+    split: list[float] = field(default_factory=lambda: [0.7, 0.15, 0.15])
+    split_seed: int = 0
+    max_vocabulary: int | None = None
+    min_count: int = 1
+
+
+@dataclass
+class TokensConfig(TokenSetConfig):
+    """Lines of a text or symbol file, or sentences of a generated grammar."""
+
+    kind: str = "tokens"
+    path: str | None = None
+    validation_path: str | None = None
+    test_path: str | None = None
+    unit: str = "word"
+    n_train: int = 3000
+    n_validation: int = 500
+    n_test: int = 1000
+    relative_clauses: float = 0.5
+    depth: int = 2
+    seed: int = 0
+
+
+@dataclass
+class PairsConfig(TokenSetConfig):
+    """Sources with their targets, from a table or made by a rule."""
+
+    kind: str = "pairs"
+    path: str | None = None
+    validation_path: str | None = None
+    test_path: str | None = None
+    source_column: str = "source"
+    target_column: str = "target"
+    source_unit: str | None = None
+    unit: str | None = None
+    generate: str = "reverse"
+    n_train: int = 3000
+    n_validation: int = 500
+    n_test: int = 1000
+    longest: int = 8
+    seed: int = 0
+
+
+@dataclass
+class LabelsConfig(TokenSetConfig):
+    """Labels of the events of annotated recordings, in the order of their onsets."""
+
+    kind: str = "labels"
+    annotations: str | None = None
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    gap: float | None = None
+    group: str | None = None
+    columns: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(COLUMNS))
+    event_duration_s: float | None = None
+    soft_threshold: float = 0.5
+    strict: bool = True
+
+
+@dataclass
 class AugmentConfig:
     """What is done to training sequences, anew in each epoch; lengths in frames and bands."""
 
@@ -339,6 +407,14 @@ class DataVerbConfig:
 
 
 @dataclass
+class StatusConfig:
+    """How far runs are."""
+
+    dir: str = MISSING
+    watch: float | None = None
+
+
+@dataclass
 class CacheConfig:
     """``sedtf cache``."""
 
@@ -408,6 +484,11 @@ DATA_SETS: dict[str, type[DataConfig]] = {
     "annotated": AnnotatedConfig,
     "published": PublishedConfig,
 }
+TOKEN_SETS: dict[str, type[TokenSetConfig]] = {
+    "tokens": TokensConfig,
+    "pairs": PairsConfig,
+    "labels": LabelsConfig,
+}
 ROOTS: dict[str, type] = {
     "train": TrainConfig,
     "eval": EvalConfig,
@@ -418,6 +499,7 @@ ROOTS: dict[str, type] = {
     "synth": SynthConfig,
     "data": DataVerbConfig,
     "cache": CacheConfig,
+    "status": StatusConfig,
     "compare": CompareConfig,
     "report": ReportConfig,
 }
@@ -425,7 +507,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "feature": {"base": FeatureConfig},
     "model": {"base": ModelConfig},
     "sampler": dict(SAMPLERS),
-    "data": dict(DATA_SETS),
+    "data": {**DATA_SETS, **TOKEN_SETS},
     "augment": {"base": AugmentConfig},
     "trainer": {"base": TrainerConfig},
     "evaluation": {"base": EvaluationConfig},
@@ -434,6 +516,8 @@ GROUPS: dict[str, dict[str, type]] = {
 SPLITS = ("train", "validation", "test")
 EVENT_FORMATS = ("desed", "audacity", "raven", "jams", "rttm", "csv", "tut", "jsonl")
 PCM_DTYPES = ("s16", "s32", "f32")
+TOKEN_UNITS = ("word", "char")
+PAIR_TASKS = ("reverse", "digits")
 METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
 
 PUBLISHED = {
@@ -650,6 +734,10 @@ def check_data(data: DataConfig) -> list[str]:
 
 def _check_shares(data: AnnotatedConfig | SoundscapesConfig) -> list[str]:
     """Faults of how what has no splits is divided."""
+    return [*_check_split(data), *_check_group(data)]
+
+
+def _check_split(data: AnnotatedConfig | SoundscapesConfig | TokenSetConfig) -> list[str]:
     faults = _Faults()
     faults.require(
         len(data.split) == len(SPLITS)
@@ -661,11 +749,15 @@ def _check_shares(data: AnnotatedConfig | SoundscapesConfig) -> list[str]:
         f"[0.7,0.15,0.15], in all at most 1",
     )
     faults.at_least("data.", data, 0, "split_seed")
+    return faults
+
+
+def _check_group(data: AnnotatedConfig | SoundscapesConfig | LabelsConfig) -> list[str]:
     try:
         re.compile(data.group or "")
     except re.error as error:
-        faults.append(f"data.group={data.group}: no regular expression ({error})")
-    return faults
+        return [f"data.group={data.group}: no regular expression ({error})"]
+    return []
 
 
 def _check_division(data: AnnotatedConfig) -> list[str]:
@@ -760,7 +852,7 @@ def _check_bank(data: SoundscapesConfig) -> list[str]:
     return faults
 
 
-def _check_annotations(data: AnnotatedConfig) -> list[str]:
+def _check_annotations(data: AnnotatedConfig | LabelsConfig) -> list[str]:
     faults = _Faults()
     unknown = [ours for ours in data.columns if ours not in COLUMNS]
     faults.require(
@@ -769,6 +861,69 @@ def _check_annotations(data: AnnotatedConfig) -> list[str]:
         f"name of its column in the tables, such as data.columns.event_label=species",
     )
     faults.above_zero("data.", data, "event_duration_s")
+    return faults
+
+
+def check_tokens(data: TokenSetConfig) -> list[str]:
+    """Faults within the data group of ``task=sequence``."""
+    faults = _Faults(_check_split(data))
+    faults.at_least("data.", data, 1, "max_vocabulary", "min_count")
+    if isinstance(data, TokensConfig):
+        faults.one_of("data.", data, "unit", TOKEN_UNITS)
+        faults.shares("data.", data, "relative_clauses")
+        faults.at_least("data.", data, 0, "depth")
+        faults += _check_generated(data, "a generated grammar")
+    if isinstance(data, PairsConfig):
+        for key in ("unit", "source_unit"):
+            if getattr(data, key) is not None:
+                faults.one_of("data.", data, key, TOKEN_UNITS)
+        faults.one_of("data.", data, "generate", PAIR_TASKS)
+        faults.at_least("data.", data, 1, "longest")
+        faults.require(
+            data.generate != "digits" or data.longest <= 18,
+            f"data.longest={data.longest}, but numbers have names up to 18 digits: lower it",
+        )
+        faults.require(
+            data.source_column != data.target_column,
+            f"data.source_column={data.source_column} is data.target_column too: name two columns",
+        )
+        faults += _check_generated(data, "generated pairs")
+    if isinstance(data, LabelsConfig):
+        faults += _check_labels(data)
+    return faults
+
+
+def _check_generated(data: TokensConfig | PairsConfig, what: str) -> list[str]:
+    """Faults of the files, or of the sizes of what is generated where there are none."""
+    faults = _Faults()
+    faults.at_least("data.", data, 1, "n_train")
+    faults.at_least("data.", data, 0, "n_validation", "n_test", "seed")
+    for key in ("validation_path", "test_path"):
+        faults.require(
+            data.path is not None or getattr(data, key) is None,
+            f"data.{key} is set, but data.path=null asks for {what}: name the training file "
+            f"with data.path",
+        )
+    return faults
+
+
+def _check_labels(data: LabelsConfig) -> list[str]:
+    faults = _Faults([*_check_annotations(data), *_check_group(data)])
+    faults.at_least("data.", data, 0, "gap")
+    faults.require(
+        0 <= data.soft_threshold < 1,
+        f"data.soft_threshold={data.soft_threshold}: expected at least 0 and less than 1",
+    )
+    own = [f"data.{name}" for name in SPLITS if getattr(data, name) is not None]
+    faults.require(
+        data.annotations is not None or data.train is not None,
+        "data.annotations is not set: name a file or folder of annotations, which data.split "
+        "divides, or data.train, data.validation and data.test of a set with splits",
+    )
+    faults.require(
+        data.annotations is None or not own,
+        f"data.annotations and {' and '.join(own)} are set: name the whole set, or its splits",
+    )
     return faults
 
 
@@ -953,6 +1108,13 @@ def check_cache(config: CacheConfig, named: frozenset[str] = frozenset()) -> lis
         config.clear is not None or config.older_than_days is None,
         f"older_than_days={config.older_than_days}, but nothing is cleared: add clear=all",
     )
+    return faults
+
+
+def check_status(config: StatusConfig, named: frozenset[str] = frozenset()) -> list[str]:
+    """All faults of a question after a status."""
+    faults = _Faults()
+    faults.above_zero("", config, "watch")
     return faults
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sed_cli import job
 from sed_cli.data.annotations import Event, write_annotations
+from sed_cli.reports import style
 
 Sedtf = Callable[..., int]
 
@@ -58,6 +59,22 @@ def _no_old_log_handlers() -> None:
     root = logging.getLogger()
     for handler in [h for h in root.handlers if type(h) is logging.StreamHandler]:
         root.removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def _figures_are_not_drawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make figures, but draw none: drawing takes more than half the time of a small training.
+
+    A test that looks at the files asks for the fixture ``drawn``. Fixtures of a module or of the
+    session, and processes of their own, draw as ever.
+    """
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(style, "save_figure", lambda figure, path: None)
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Have figures written as a user gets them."""
 
 
 @pytest.fixture

@@ -92,15 +92,21 @@ def test_every_verb_has_worked_examples_and_its_groups(verb: str) -> None:
     ],
 )
 def test_bad_input_gets_one_line_and_exit_code_2(
-    arguments: list[str], expected: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+    arguments: list[str],
+    expected: str,
+    sedtf: Sedtf,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     verb, *rest = arguments
     if verb in job.VERBS and not any(word.startswith("-") for word in rest):
-        code = sedtf(verb, *rest)  # in this process, to be quick
-        out, err = capfd.readouterr()
-    else:
-        done = command(*arguments)
-        code, out, err = done.returncode, done.stdout, done.stderr
+        code: object = sedtf(verb, *rest)
+    else:  # through Typer, in this process as well, to be quick
+        monkeypatch.setattr(sys, "argv", ["sedtf", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        code = ended.value.code
+    out, err = capfd.readouterr()
     assert code == 2
     assert out == ""
     complaints = [line for line in err.splitlines() if line.startswith("sedtf: ")]
@@ -150,24 +156,25 @@ def test_bare_command_shows_its_help() -> None:
     assert "Commands:" in done.stdout
 
 
-def test_config_dir_adds_and_replaces_options(tmp_path: Path, sedtf: Sedtf) -> None:
+def test_config_dir_adds_and_replaces_options(
+    tmp_path: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "mine" / "model").mkdir(parents=True)
     (tmp_path / "mine" / "model" / "wide.yaml").write_text("defaults: [crnn]\nrnn_hidden: 321\n")
-    done = command(
-        *("train", "--config-dir", str(tmp_path / "mine"), "model=wide"),
-        *("--cfg", "job", "--package", "model"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert "rnn_hidden: 321" in done.stdout
+    flags = {"config_dir": str(tmp_path / "mine"), "cfg": "job", "package": "model"}
+    assert sedtf("train", "model=wide", **flags) == 0
+    assert "rnn_hidden: 321" in capfd.readouterr().out
 
 
-def test_a_fault_in_a_users_own_config_names_the_key(tmp_path: Path) -> None:
+def test_a_fault_in_a_users_own_config_names_the_key(
+    tmp_path: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text("defaults: [crnn]\nrnn_hiden: 3\n")
-    done = command("train", "--config-dir", str(tmp_path), "model=mine")
-    assert done.returncode == 2
-    assert "rnn_hiden" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert sedtf("train", "model=mine", config_dir=str(tmp_path)) == 2
+    error = capfd.readouterr().err
+    assert "rnn_hiden" in error
+    assert len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -214,7 +221,9 @@ def test_a_fault_in_one_job_of_a_sweep_stops_it_before_any_work(
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_interruption_leaves_a_run_that_can_be_resumed(tmp_path: Path, sent: int) -> None:
+def test_interruption_leaves_a_run_that_can_be_resumed(
+    tmp_path: Path, sent: int, sedtf: Sedtf
+) -> None:
     run_dir = tmp_path / "run"
     settings = (*TINY, *TINY_SOUNDSCAPES, "trainer.epochs=10000", "trainer.patience=10000")
     with subprocess.Popen(
@@ -225,20 +234,22 @@ def test_interruption_leaves_a_run_that_can_be_resumed(tmp_path: Path, sent: int
     ) as process:
         history = run_dir / "history.csv"
         deadline = time.monotonic() + 100
-        while not (history.is_file() and len(history.read_text().splitlines()) > 3):
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        os.kill(process.pid, sent)
-        _, error = process.communicate(timeout=60)
+        try:
+            while not (history.is_file() and len(history.read_text().splitlines()) > 3):
+                assert process.poll() is None, process.stderr and process.stderr.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            os.kill(process.pid, sent)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()  # a test that has failed would wait for it for ever
     assert process.returncode == 130
     assert error.splitlines()[-1] == "sedtf: interrupted"
     assert f"resume={run_dir}" in error
     assert "Traceback" not in error
     assert json.loads((run_dir / "run.json").read_text())["status"] == "interrupted"
     n_epochs = len(history.read_text().splitlines()) - 1
-    resumed = command("train", f"resume={run_dir}", f"trainer.epochs={n_epochs + 1}")
-    assert resumed.returncode == 0, resumed.stderr
+    assert sedtf("train", f"resume={run_dir}", f"trainer.epochs={n_epochs + 1}") == 0
     epochs = [int(line.split(",")[0]) for line in history.read_text().splitlines()[1:]]
     assert epochs == list(range(1, epochs[-1] + 1))
 

@@ -16,6 +16,7 @@ ORDER = {
     "records": 1,
     "schema": 1,
     "provenance": 2,
+    "status": 2,
     "audio": 2,
     "sampling": 2,
     "slurm": 2,

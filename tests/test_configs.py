@@ -16,7 +16,15 @@ from tests.conftest import Sedtf
 CONF = job.conf_dir()
 GROUPS = ("feature", "model", "sampler", "data", "augment", "trainer", "evaluation")
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-OPTIONS = [(g, path.stem) for g in GROUPS for path in sorted((CONF / g).glob("*.yaml"))]
+# task=sequence is not part of train yet, and its data compose with it alone. Whoever wires the task
+# deletes this set and its two uses below, and names the three in the comments of conf/train.yaml.
+UNWIRED = {"tokens", "pairs", "labels"}
+OPTIONS = [
+    (g, path.stem)
+    for g in GROUPS
+    for path in sorted((CONF / g).glob("*.yaml"))
+    if not (g == "data" and path.stem in UNWIRED)
+]
 
 # What makes any experiment small; it must win over the experiment's own sizes.
 SMALL = (
@@ -100,6 +108,7 @@ def test_group_schemas_and_yaml_name_the_same_keys() -> None:
         ("data", "soundscapes", schema.SoundscapesConfig),
         ("data", "annotated", schema.AnnotatedConfig),
         *(("data", name, schema.PublishedConfig) for name in schema.PUBLISHED),
+        *(("data", name, node) for name, node in schema.TOKEN_SETS.items()),
         ("sampler", "scheduled", schema.ScheduledConfig),
         ("sampler", "linear", schema.LinearConfig),
     ]:
@@ -117,4 +126,5 @@ def test_root_comments_name_every_option(root: str, groups: tuple[str, ...]) -> 
         line = next(line for line in lines if line.strip().startswith(f"- {group}:"))
         named = {word.strip(",:") for word in line.split("#")[1].split()}
         options = {p.stem for p in (CONF / group).glob("*.yaml")} - {"tutorial_curves"}
+        options -= UNWIRED
         assert options <= named, (group, options - named)

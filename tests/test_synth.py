@@ -144,7 +144,7 @@ def test_training_takes_a_bank_and_remembers_where_it_lies(
     assert make_catalogue(config.data).classes == ("cat", "dog", "owl")
 
 
-def test_a_sweep_writes_a_set_a_job(bank: Path, sedtf: Sedtf, tmp_path: Path) -> None:
+def test_a_sweep_writes_a_set_a_job(bank: Path, sedtf: Sedtf, tmp_path: Path, drawn: None) -> None:
     settings = (*SMALL, f"data.bank={bank}", "data.seed=0,1", "figure=false", "output_dir=sets")
     assert sedtf("synth", *settings, multirun=True) == 0
     one, other = (tmp_path / "sets" / f"data.seed={n}" / "train.tsv" for n in "01")
@@ -208,12 +208,15 @@ def test_interruption_leaves_no_half_a_set(tmp_path: Path) -> None:
         command, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         deadline = time.monotonic() + 100
-        while not any((tmp_path / "set").glob(".*.partial/audio/train/*.flac")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        try:
+            while not any((tmp_path / "set").glob(".*.partial/audio/train/*.flac")):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()  # a test that has failed would wait for it for ever
     assert process.returncode == 130
     assert error.splitlines()[-1] == "sedtf: interrupted"
     assert "Traceback" not in error

@@ -162,14 +162,15 @@ class AudioFolder:
 
 
 def list_recordings(
-    annotations: Path, audio: Path, reading: Reading
+    annotations: Path, audio: Path | None, reading: Reading
 ) -> tuple[list[Listed], list[Fault]]:
     """List the recordings of a split, or of a set without splits.
 
     Args:
         annotations: a file, or a folder of files: one a recording, matched by name, or tables that
             name their files.
-        audio: folder of the recordings.
+        audio: folder of the recordings; None: none is looked for, and annotations that do not name
+            theirs stand for one that is called as they are.
         reading: how the annotations are read.
 
     Returns:
@@ -178,16 +179,16 @@ def list_recordings(
     Raises:
         DataError: if a path is missing, or a folder holds no annotations.
     """
-    folder = AudioFolder(audio)
+    match = _match_in(AudioFolder(audio)) if audio is not None else _match_nothing(annotations)
     if not annotations.is_dir():
         read = reading.read(annotations)
-        return list(_list_file(read, folder)), list(read.faults)
+        return list(_list_file(read, match)), list(read.faults)
     listed: dict[str, Listed] = {}
     faults: list[Fault] = []
     for path in annotation_files(annotations):
         read = reading.read(path)
         faults += read.faults
-        for one in _list_file(read, folder):
+        for one in _list_file(read, match):
             if (other := listed.get(one.name)) is not None:
                 faults.append(
                     Fault(
@@ -229,23 +230,37 @@ def annotation_files(folder: Path) -> list[Path]:
 _NO_ANNOTATIONS = {"readme", "license", "licence", "changelog", "credits", "about", "requirements"}
 
 
-def _list_file(read: Annotations, folder: AudioFolder) -> Iterator[Listed]:
+_Matching = Callable[[Annotations, str | None], tuple[str, Match]]
+"""From annotations, and what they call a recording, to its name and where it lies."""
+
+
+def _match_in(folder: AudioFolder) -> _Matching:
+    def match(read: Annotations, name: str | None) -> tuple[str, Match]:
+        if name is not None:
+            return name, folder.find(name)
+        found = folder.find_annotated(read.path)
+        return folder.relative(found.path), found
+
+    return match
+
+
+def _match_nothing(annotations: Path) -> _Matching:
+    base = annotations if annotations.is_dir() else annotations.parent
+
+    def match(read: Annotations, name: str | None) -> tuple[str, Match]:
+        name = name or read.path.relative_to(base).with_suffix("").as_posix()
+        return name, Match(Path(name))
+
+    return match
+
+
+def _list_file(read: Annotations, match: _Matching) -> Iterator[Listed]:
     """Match what one file annotates with recordings."""
-    if not read.names_files:
-        path, problem = folder.find_annotated(read.path)
-        yield Listed(
-            name=folder.relative(path),
-            audio=path,
-            annotations=read.path,
-            rows=read.rows,
-            problem=problem,
-        )
-        return
-    rows: dict[str, list[Row]] = {}
-    for row in read.rows:
+    rows: dict[str | None, list[Row]] = {} if read.names_files else {None: list(read.rows)}
+    for row in read.rows if read.names_files else ():
         rows.setdefault(row.filename, []).append(row)
-    for name, of_file in rows.items():
-        path, problem = folder.find(name)
+    for given, of_file in rows.items():
+        name, (path, problem) = match(read, given)
         yield Listed(
             name=name, audio=path, annotations=read.path, rows=tuple(of_file), problem=problem
         )

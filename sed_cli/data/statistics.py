@@ -38,6 +38,7 @@ SHUFFLES = 20
 _DIGITS = 9  # of seconds: what is finer is floating point's
 _BINS_PER_DECADE = 10
 _NOTHING_S = 1e-6  # annotations are kept to the microsecond: less is rounding
+_MOST_COUNTERS = 10**6  # of pairs; where there may be more only those that are there are counted
 _APART_S = 1.0  # between recordings laid on one time line, so that none touches the next
 
 
@@ -199,7 +200,7 @@ class SplitStatistics:
         counts = np.array([one.n_events for one in self.classes])
         if len(counts) < 2 or not counts.any():
             return None
-        return float(_plugin_nats(counts)) / math.log(len(counts))
+        return _nats(counts, _log) / math.log(len(counts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +284,33 @@ def describe_recordings(
         RecordingStatistics(n_events=int(n), n_classes=int(c), active_s=float(s))
         for n, c, s in zip(n_events, n_classes, active_s, strict=True)
     ]
+
+
+def label_sequences(
+    entries: Sequence[Entry], classes: Sequence[str], *, sequence_gap_s: float | None = None
+) -> list[Ints]:
+    """Return the sequences of a split, as numbers of their classes: (n,) each, n >= 1.
+
+    Args:
+        entries: recordings with their events.
+        classes: labels of all of the events.
+        sequence_gap_s: as of :func:`describe`.
+    """
+    table = _Table.of(entries, classes)
+    if not len(table.label):
+        return []
+    return np.split(table.label, np.flatnonzero(~table.joined(sequence_gap_s)) + 1)
+
+
+def successor_bits(sequences: Sequence[Ints], n_classes: int) -> tuple[float, float]:
+    """Return H(next) and H(next | current) of sequences (n,) of classes, in bits, as of a set."""
+    if not sequences:
+        return 0.0, 0.0
+    flat = np.concatenate(sequences)
+    joined = np.ones(len(flat), bool)
+    joined[np.cumsum([len(one) for one in sequences]) - 1] = False  # the last has no successor
+    at = np.flatnonzero(joined)
+    return _entropies_bits(flat[at], flat[at + 1], n_classes, _corrected_log)
 
 
 # ------------------------------------------------------------------------------ the table
@@ -369,6 +397,12 @@ class _Table:
         reached: Floats = np.maximum.accumulate(self.ends)
         return self.begins[1:] - reached[:-1]
 
+    def joined(self, sequence_gap_s: float | None) -> NDArray[np.bool_]:
+        """(N - 1,) whether event n + 1 goes on with the sequence of event n."""
+        if sequence_gap_s is None:
+            return self.follows
+        return self.follows & (self.silences_s <= sequence_gap_s + _NOTHING_S)
+
     @property
     def gaps_s(self) -> Floats:
         """Silences between events of a recording: more than none, more than rounding."""
@@ -442,13 +476,15 @@ def _histogram(values: Floats, edges_s: Floats) -> Histogram:
 
 
 def _syntax(table: _Table, sequence_gap_s: float | None) -> Syntax:
-    silences_s, joined = table.silences_s, table.follows
-    if sequence_gap_s is not None:
-        joined = joined & (silences_s <= sequence_gap_s + _NOTHING_S)
+    silences_s, joined = table.silences_s, table.joined(sequence_gap_s)
     current, following = table.label[:-1][joined], table.label[1:][joined]
     counts = _count(current, following, table.n_classes)
-    next_bits, conditional_bits = _entropies_bits(counts, _corrected_nats)
-    next_plugin_bits, conditional_plugin_bits = _entropies_bits(counts, _plugin_nats)
+    next_bits, conditional_bits = _entropies_bits(
+        current, following, table.n_classes, _corrected_log
+    )
+    next_plugin_bits, conditional_plugin_bits = _entropies_bits(
+        current, following, table.n_classes, _log
+    )
     return Syntax(
         counts=counts,
         n_sequences=len(table.file) - int(joined.sum()),
@@ -473,40 +509,51 @@ def _chance_bits(current: Ints, following: Ints, n_classes: int) -> float:
     random = np.random.default_rng(0)
     gains = [0.0]
     for _ in range(SHUFFLES if len(current) else 0):
-        drawn = _count(current, random.permutation(following), n_classes)
-        next_bits, conditional_bits = _entropies_bits(drawn, _corrected_nats)
+        drawn = random.permutation(following)
+        next_bits, conditional_bits = _entropies_bits(current, drawn, n_classes, _corrected_log)
         gains.append(next_bits - conditional_bits)
     return max(gains)
 
 
-def _entropies_bits(counts: Ints, estimate: Callable[[Ints], Floats]) -> tuple[float, float]:
-    """H(next) and H(next | current) of (C, C) counts: each within 0 and log2 C, the first above."""
-    of_rows = counts.sum(axis=1)
-    total = int(of_rows.sum())
-    if not total:
+def _entropies_bits(
+    current: Ints, following: Ints, n_classes: int, logarithm: Callable[[Ints], Floats]
+) -> tuple[float, float]:
+    """H(next) and H(next | current) of N transitions: each within 0 and log2 C, the first above."""
+    if not len(current):
         return 0.0, 0.0
-    ceiling = math.log(len(counts))
-    following = min(ceiling, max(0.0, float(estimate(counts.sum(axis=0)))))
-    conditional = float(estimate(counts) @ of_rows) / total
-    return following / math.log(2), min(following, max(0.0, conditional)) / math.log(2)
+    pairs = current * n_classes + following
+    if n_classes**2 <= _MOST_COUNTERS:
+        pairs = np.bincount(pairs)
+    else:
+        pairs = np.unique(pairs, return_counts=True)[1]
+    of_following = _nats(np.bincount(following), logarithm)
+    of_pairs = _nats(pairs, logarithm)
+    next_nats = min(math.log(n_classes), max(0.0, of_following))
+    conditional_nats = min(next_nats, max(0.0, of_pairs - _nats(np.bincount(current), _log)))
+    return next_nats / math.log(2), conditional_nats / math.log(2)
 
 
-def _plugin_nats(counts: Ints) -> Floats:
-    """Entropy of the relative frequencies of counts (..., K), in nats; 0 where there are none."""
-    total = np.maximum(counts.sum(axis=-1), 1)
-    logarithms = np.log(np.maximum(counts, 1))
-    entropy: Floats = np.log(total) - (counts * logarithms).sum(axis=-1) / total
-    return entropy
+def _nats(counts: Ints, logarithm: Callable[[Ints], Floats]) -> float:
+    """Entropy of the relative frequencies of counts (K,), in nats; 0 where there are none.
+
+    With :func:`_log` it is that of the counts as they are, with :func:`_corrected_log` an estimate
+    of that behind them.
+    """
+    total = max(1, int(counts.sum()))
+    return math.log(total) - float((counts * logarithm(counts)).sum()) / total
 
 
-def _corrected_nats(counts: Ints) -> Floats:
-    """Entropy behind counts (..., K), in nats, by Grassberger 2003, eq. 28 to 30."""
-    total = np.maximum(counts.sum(axis=-1), 1)
-    # G(2k) = G(2k + 1) = -gamma - ln 2 + 2 (1 + 1/3 + ... + 1/(2k - 1)) stands for the logarithm.
+def _log(counts: Ints) -> Floats:
+    return np.log(np.maximum(counts, 1))
+
+
+def _corrected_log(counts: Ints) -> Floats:
+    """Return what stands for the logarithm of counts in Grassberger 2003, eq. 28 to 30."""
+    # G(2k) = G(2k + 1) = -gamma - ln 2 + 2 (1 + 1/3 + ... + 1/(2k - 1)).
     odd = 1.0 / np.arange(1, int(counts.max(initial=0)) + 1, 2)
     table = np.append(0.0, 2.0 * np.cumsum(odd)) - np.euler_gamma - math.log(2)
-    entropy: Floats = np.log(total) - (counts * table[counts // 2]).sum(axis=-1) / total
-    return entropy
+    found: Floats = table[counts // 2]
+    return found
 
 
 # --------------------------------------------------------------------------- plain values

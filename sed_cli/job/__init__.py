@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +34,7 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -76,6 +78,7 @@ class Flags:
     package: str | None = None
     info: str | None = None
     hydra_help: bool = False
+    dry_run: bool = False
     config_dir: str | None = None
     config_path: str | None = None
     config_name: str | None = None
@@ -129,6 +132,13 @@ VERBS = {
             schema.check_cache,
             "sed_cli.data.cache.report:manage_cache",
             leaves_run=False,
+        ),
+        Verb(
+            "status",
+            schema.check_status,
+            "sed_cli.status:show_status",
+            leaves_run=False,
+            words="dir",
         ),
     )
 }
@@ -210,6 +220,8 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         raise UserError("--package and --resolve say how --cfg shows the settings: add --cfg job")
     # What is null unless chosen can be left out; Hydra takes no null on the command line.
     overrides = [o for o in overrides if o not in _LEFT_OUT.get(verb.name, ())]
+    if flags.dry_run and verb.name != "train":
+        raise UserError(f"--dry-run tells what training takes, not sedtf {verb.name}: drop it")
     if flags.multirun and not verb.leaves_run:
         raise UserError(f"sedtf {verb.name} is no experiment to be swept over: drop -m")
     if flags.multirun and value_of("resume", overrides) not in (None, "null", ""):
@@ -242,8 +254,14 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     named = frozenset(override.key_or_group for override in parse(hydra, overrides))
     config = Checker(verb, hydra, config_name)(overrides, named)
     if not verb.leaves_run:
-        with _log_to_stderr():
+        with log_to_stderr():
             _function(verb)(config)
+        return DONE
+    if flags.dry_run:
+        from sed_cli.training.cost import tell_cost
+
+        with log_to_stderr():
+            tell_cost([config], ["this run"], parallel=1)
         return DONE
     _check_folder(verb, config)
     outcome = hydra.run(config_name, Task(verb.name, flags), overrides).return_value
@@ -310,8 +328,9 @@ class Task:
         return Outcome(FAILED, str(run_dir), error=f"{name}{one_line(error)}{hint}")
 
 
+@cache
 def register_schemas() -> None:
-    """Make the dataclasses of :mod:`sed_cli.schema` known to Hydra."""
+    """Make the dataclasses of :mod:`sed_cli.schema` known to Hydra, once for a process."""
     store = ConfigStore.instance()
     for name, node in schema.ROOTS.items():
         store.store(group="schema", name=name, node=node, package="_global_")
@@ -443,8 +462,7 @@ def parse(hydra: Hydra, overrides: Sequence[str]) -> list[Override]:
 def _check_names(hydra: Hydra, config_name: str, overrides: list[str], flags: Flags) -> None:
     """Find mistyped groups, options and keys, and overrides that would be ignored silently."""
     parsed = parse(hydra, overrides)
-    groups = {g: _options(hydra, g) for g in hydra.list_all_config_groups()}
-    groups = {g: options for g, options in groups.items() if not g.startswith("schema")}
+    groups = _options_of_groups(hydra)
     faults: list[str] = []
     good_groups: list[str] = []
     bad_groups: set[str] = set()
@@ -490,8 +508,21 @@ def _option_with(hydra: Hydra, config_name: str, key: str, options: Sequence[str
     return None
 
 
-def _options(hydra: Hydra, group: str) -> list[str]:
-    return sorted(hydra.config_loader.get_group_options(group))
+def _options_of_groups(hydra: Hydra, parent: str = "") -> dict[str, list[str]]:
+    """Return the options of every group below ``parent``, but for those of the schema.
+
+    Asks the repository: the loader copies all that is registered for each question.
+    """
+    repository = cast(ConfigLoaderImpl, hydra.config_loader).repository
+    found: dict[str, list[str]] = {}
+    for name in repository.get_group_options(parent, ObjectType.GROUP):
+        group = f"{parent}/{name}" if parent else name
+        if group == "schema":
+            continue
+        options = repository.get_group_options(group, ObjectType.CONFIG)
+        found |= {group: options} if options else {}
+        found |= _options_of_groups(hydra, group)
+    return found
 
 
 def _first_choice(override: Override) -> str:
@@ -644,7 +675,7 @@ class Checker:
 
 
 @contextmanager
-def _log_to_stderr() -> Iterator[None]:
+def log_to_stderr() -> Iterator[None]:
     """Show what is logged while a verb without a log of its own is at work."""
     handler = logging.StreamHandler(sys.stderr)
     root, level = logging.getLogger(), logging.getLogger().level

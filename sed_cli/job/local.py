@@ -63,6 +63,11 @@ class LocalLauncher(Launcher):
         """Jobs at a time."""
         return self.workers or len(self.gpus) or n_cores()
 
+    @property
+    def threads_each(self) -> int:
+        """CPU threads of a process."""
+        return self.threads or max(1, n_cores() // self.parallel)
+
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
@@ -127,8 +132,7 @@ class LocalLauncher(Launcher):
 
     def _start(self, place: int) -> _Worker:
         self._said.mkdir(parents=True, exist_ok=True)
-        threads = self.threads or max(1, n_cores() // self.parallel)
-        environment = dict.fromkeys(_THREADS, str(threads))
+        environment = dict.fromkeys(_THREADS, str(self.threads_each))
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[place % len(self.gpus)]
         context = multiprocessing.get_context("spawn")
@@ -213,9 +217,11 @@ class _Progress:
             self.total,
             "done" if outcome.status == job.DONE else "FAILED",
             value,
-            " ".join(o for o in overrides if not o.startswith(("hydra.", "resume="))),
+            " ".join(o for o in overrides if not o.startswith(("hydra.", "output_dir="))),
             f"; about {left / 60:.0f} min left" if left >= 60 else "",
         )
+        if outcome.error:
+            log.info("  %s", outcome.error)
 
 
 # ------------------------------------------------------------------------- in the processes

@@ -43,7 +43,7 @@ def _short(override: str) -> str:
     """Write an override without quotes, and a number without digits that only a search gives it."""
     key, equals, value = override.partition("=")
     value = value.replace("'", "").replace('"', "")
-    if re.fullmatch(r"[-+]?\d*\.\d{6,}(e[-+]?\d+)?", value, re.IGNORECASE):
+    if len(value) > 10 and re.fullmatch(r"[-+]?\d*\.\d*(e[-+]?\d+)?", value, re.IGNORECASE):
         value = f"{float(value):.6g}"
     return f"{key.lstrip('+~')}{equals}{value}"
 

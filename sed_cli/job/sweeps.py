@@ -107,6 +107,12 @@ class Sweep:
         is_done = all(outcome.status == job.DONE for outcome in self.outcomes.values())
         return job.DONE if is_done else job.FAILED
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a job was cut short, or never began."""
+        cut = (job.INTERRUPTED, job.WAITING)
+        return any(outcome.status in cut for outcome in self.outcomes.values())
+
     def end(self, status: str) -> None:
         """Write down that this process is done with the sweep."""
         self.plan.status, self.plan.process = status, None
@@ -167,6 +173,9 @@ def run_sweep(
     search = _search_of(master)
     if search is None:
         plan.jobs = plan_jobs(check, master, overrides, folder)
+    if flags.dry_run:
+        _tell_cost(plan, check, launcher, folder)
+        return job.DONE
     callbacks.on_multirun_start(config=master, config_name=config_name)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(master, folder / "multirun.yaml")
@@ -190,9 +199,28 @@ def run_sweep(
         getattr(launcher, "close", lambda: None)()
         sweep.end(ended)
     callbacks.on_multirun_end(config=master, config_name=config_name)
-    if code != job.DONE:
+    if code != job.DONE and (search is None or sweep.is_open):
         job.say(f"run what is not done with the same command and resume_sweep={folder}")
     return code
+
+
+def _tell_cost(plan: Plan, check: job.Checker, launcher: Launcher, folder: Path) -> None:
+    from sed_cli.training.cost import tell_cost
+
+    if not plan.jobs:
+        raise UserError("--dry-run: what optuna will choose is not known; ask for a grid of it")
+    left = [j for j in plan.jobs if recorded(folder / j.folder).status != job.DONE]
+    if not left:
+        raise UserError(f"{folder}: all {len(plan.jobs)} runs are done already")
+    threads = launcher.threads_each if isinstance(launcher, LocalLauncher) else None
+    with job.log_to_stderr():
+        tell_cost(
+            [check(planned.overrides) for planned in left],
+            [planned.folder for planned in left],
+            parallel=plan.parallel,
+            threads=threads,
+            n_done=len(plan.jobs) - len(left),
+        )
 
 
 def _run_grid(sweep: Sweep) -> None:
@@ -298,17 +326,24 @@ def _root(config: Any) -> str | None:
 def _earlier(folder: Path, *, by_root: bool) -> dict[tuple[str, str | None], list[str]]:
     """Names of the jobs that a folder of a sweep holds, by what makes them the same experiment."""
     found: dict[tuple[str, str | None], list[str]] = {}
-    for run in run_folders(folder) if folder.is_dir() else []:
+
+    def note(name: str, config_hash: str, root: object) -> None:
+        where = str(Path(str(root)).expanduser().absolute()) if by_root and root else None
+        names = found.setdefault((config_hash, where), [])
+        if name not in names:
+            names.append(name)
+
+    plan = Plan.read(folder)
+    for planned in plan.jobs if plan else []:
+        note(planned.folder, planned.config_hash, job.value_of("data.root", planned.overrides))
+    for run in run_folders(folder) if folder.is_dir() else []:  # of a sweep without a plan
         with suppress(ValueError):
-            record = read_record(run) or {}
-            if record.get("config_hash"):
-                root = None
-                if by_root:
-                    recorded_config = OmegaConf.load(run / ".hydra" / "config.yaml")
-                    value = OmegaConf.select(recorded_config, "data.root")
-                    root = None if value is None else str(Path(value).expanduser().absolute())
-                name = run.relative_to(folder).as_posix()
-                found.setdefault((record["config_hash"], root), []).append(name)
+            config_hash = (read_record(run) or {}).get("config_hash")
+            if config_hash:
+                path = run / ".hydra" / "config.yaml"
+                config = OmegaConf.load(path) if by_root else OmegaConf.create()
+                root = OmegaConf.select(config, "data.root")
+                note(run.relative_to(folder).as_posix(), config_hash, root)
     return found
 
 

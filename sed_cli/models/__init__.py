@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from sed_cli.models.crnn import CRNN
+from sed_cli.models.language import LanguageModel
 
-__all__ = ["CRNN"]
+__all__ = ["CRNN", "LanguageModel"]

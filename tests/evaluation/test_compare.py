@@ -206,7 +206,7 @@ def test_words_for_no_row_or_several_are_refused(words: str, said: str, tmp_path
 
 
 def test_a_sweep_of_24_runs_with_two_failed_ones(
-    sedtf: Sedtf, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, drawn: None
 ) -> None:
     sweep = Path("sweep")
     write_sweep(sweep, gammas=(0.1, 0.2, 0.3, 0.5, 0.9), seeds=4)

@@ -169,7 +169,7 @@ def test_nothing_annotated_has_no_curves(tmp_path: Path) -> None:
 
 
 def test_eval_writes_tables_and_figures(
-    trained_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+    trained_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str], drawn: None
 ) -> None:
     library()
     folder = Path("eval")

@@ -131,7 +131,7 @@ def test_a_missing_split_is_refused_with_those_there_are() -> None:
         evaluate_split(make_detector(), make_data(), "train")
 
 
-def test_what_is_written_is_what_was_found(tmp_path: Path) -> None:
+def test_what_is_written_is_what_was_found(tmp_path: Path, drawn: None) -> None:
     detector, data = make_detector(), make_data()
     evaluation = evaluate_split(detector, data, "test")
 

@@ -25,7 +25,7 @@ def axes_of(catalogue: Catalogue) -> dict[str, Axes]:
 
 @pytest.mark.parametrize("n_classes", [1, 9, 75])
 def test_sets_of_any_number_of_classes_are_drawn(
-    n_classes: int, make_set: MakeSet, tmp_path: Path
+    n_classes: int, make_set: MakeSet, tmp_path: Path, drawn: None
 ) -> None:
     draw_set(tmp_path / "set.png", "a $et 音", describe(make_set(n_classes)))
     with Image.open(tmp_path / "set.png") as image:
@@ -34,7 +34,7 @@ def test_sets_of_any_number_of_classes_are_drawn(
     assert 500 < height < 3200
 
 
-def test_sets_without_events_classes_or_time_are_drawn(tmp_path: Path) -> None:
+def test_sets_without_events_classes_or_time_are_drawn(tmp_path: Path, drawn: None) -> None:
     silent = Entry(name="x", path=Path("x"), duration_s=1.0, events=())
     for classes in ((), ("a",)):
         for entries in ([], [silent]):

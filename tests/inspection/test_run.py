@@ -45,7 +45,7 @@ def faulty(recordings: Path, tmp_path: Path) -> Path:
 
 
 def test_default_data_are_described(
-    sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str], drawn: None
 ) -> None:
     assert sedtf("data", *TINY_SOUNDSCAPES, "output_dir=run") == 0
     out = capfd.readouterr().out
@@ -91,7 +91,7 @@ def test_files_and_classes_are_those_of_the_tables(
 
 
 def test_a_faulty_set_is_described_and_then_refused(
-    sedtf: Sedtf, faulty: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    sedtf: Sedtf, faulty: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], drawn: None
 ) -> None:
     set_of = ("data=annotated", f"data.root={faulty}")
     assert sedtf("data", *set_of, "n_faults=4", "output_dir=run") == 2

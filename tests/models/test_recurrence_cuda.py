@@ -20,14 +20,17 @@ from sed_cli.models.recurrence import (
     FEEDBACKS,
     Feedback,
     FeedbackRule,
+    Likeliest,
     RecurrentState,
     Thresholded,
     cuda,
     feedback_gru,
     feedback_gru_with_state,
+    token_gru,
 )
 from sed_cli.models.recurrence.buffers import Weights
 from sed_cli.models.recurrence.plain import PlainScan
+from tests.models.test_tokens import Case
 
 # Float32 sums in another order differ by up to 1e-6 of their norm; the smallest case here has
 # gradients of a single number, the difference of larger ones, which loses a little more.
@@ -101,6 +104,44 @@ def test_kernels_agree_with_the_reference(
 
 
 @needs_interpreter
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+@pytest.mark.parametrize("forced", [False, True])
+@pytest.mark.parametrize(
+    ("n_sequences", "n_steps", "n_features", "n_hidden", "n_tokens", "size"),
+    [(1, 3, 0, 5, 1, 1), (3, 4, 2, 20, 9, 5), (18, 2, 0, 70, 33, 17)],
+)
+def test_kernels_agree_with_the_reference_on_tokens(
+    feedback: Feedback,
+    forced: bool,
+    n_sequences: int,
+    n_steps: int,
+    n_features: int,
+    n_hidden: int,
+    n_tokens: int,
+    size: int,
+) -> None:
+    case = Case(n_sequences, n_steps, n_features, n_hidden, n_tokens, size, torch.float32)
+    mask = case.mask if forced else None
+    pairs = [case.values(name, mask, feedback=feedback) for name in ("cuda", "reference")]
+    for got, want in zip(*pairs, strict=True):
+        assert relative_error(got, want) < SINGLE_PRECISION
+
+
+@needs_interpreter
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+def test_kernels_choose_a_token_among_nan(feedback: Feedback) -> None:
+    case = Case(2, 5, 1, 4, 3, 2, torch.float32)
+    with torch.no_grad():
+        case.features[1, 2, 0] = float("nan")
+    logits = case.run("cuda", None, feedback=feedback)
+    assert torch.isnan(logits[1, 2:]).all()
+    assert torch.isfinite(logits[0]).all()
+    for empty in (case.features[:0], case.features[:, :0]):
+        logits, _ = token_gru(empty, None, None, case.cell, case.readout, case.table, "cuda")
+        assert logits.shape == (*empty.shape[:2], 3)
+
+
+@needs_interpreter
 def test_kernels_let_nan_surface_and_take_empty_batches() -> None:
     cell, readout = nn.GRUCell(9, 12), nn.Linear(12, 3)
     features = torch.randn(2, 5, 6)
@@ -142,18 +183,27 @@ def test_kernels_compile_for_the_gpu_without_one(precision: str) -> None:
 
     from sed_cli.models.recurrence import triton_kernels
 
-    sizes = {"n_steps": "i32", "n_sequences": "i32", "n_hidden": "i32", "n_classes": "i32"}
+    names = ["n_steps", "n_sequences", "n_hidden", "n_classes", "n_fed"]
+    sizes = dict.fromkeys(names, "i32")
     constants = {"BLOCK_B": 16, "BLOCK_N": 64, "BLOCK_K": 64, "PRECISION": precision}
-    forward = {**constants, "BLOCK_C": 16, "HAS_TRUTH": True}
+    forward = {**constants, "HAS_TRUTH": True}
+    kinds: list[dict[str, Any]] = [{"TOKENS": False, "BLOCK_C": 16, "BLOCK_D": 16}]
+    if precision == "tf32x3":  # tokens add one product, of a kind that is there already
+        kinds.append({"TOKENS": True, "BLOCK_C": 128, "BLOCK_D": 128})
     jobs: list[tuple[Any, dict[str, Any]]] = [(triton_kernels._backward_kernel, constants)]
-    jobs += [(triton_kernels._forward_kernel, {**forward, "RULE": rule}) for rule in range(3)]
+    jobs += [
+        (triton_kernels._forward_kernel, {**forward, **kind, "RULE": rule})
+        for rule in range(3)
+        for kind in kinds
+    ]
     for kernel, values in jobs:
         types = {
             name: "constexpr" if name in values else sizes.get(name, "*fp32")
             for name in kernel.arg_names
         }
         if "mask" in types:
-            types["mask"] = "*u8"
+            types |= {"mask": "*u8", "tokens": "*i64"}
+            types |= {"targets": "*i64"} if values["TOKENS"] else {}
         places = {(kernel.arg_names.index(name),): value for name, value in values.items()}
         source = ASTSource(kernel, signature=types, constexprs=places)
         built = compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 8})
@@ -197,6 +247,13 @@ def test_what_triton_does_not_serve_runs_plain_for_a_logged_reason(
         for _ in range(2):
             assert isinstance(cuda.scan(weights, rule), PlainScan)
     assert [reason in record.getMessage() for record in caplog.records] == [True]  # said once
+
+
+def test_long_embeddings_run_plain_for_a_logged_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "_has_triton", lambda: True)
+    weights = Weights(torch.zeros(3, 129), *[torch.zeros(3, 1)] * 5, table=torch.zeros(3, 129))
+    reason = cuda._reason_against_triton(weights, Likeliest())
+    assert reason == "embeddings of 129 values are more than 128"
 
 
 def test_a_missing_triton_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:

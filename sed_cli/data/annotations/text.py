@@ -42,16 +42,20 @@ class Text:
         object.__setattr__(self, "lines", content.split("\n"))
 
 
-def read_text(path: Path) -> Text:
+def read_text(path: Path, what: str = "annotation") -> Text:
     """Read a file as text: UTF-8 with or without its mark, UTF-16 and UTF-32 by their marks.
 
     Anything else is a fault, repaired by taking it for Windows' Western encoding.
+
+    Args:
+        path: of the file.
+        what: kind of file, for what is said if it cannot be read.
 
     Raises:
         DataError: if the file is missing, or no text.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such annotation file")
+        raise DataError(f"{path}: no such {what} file")
     data = path.read_bytes()
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     data = data.removeprefix(codecs.BOM_UTF8)
@@ -67,7 +71,7 @@ def read_text(path: Path) -> Text:
     if "\0" in content:
         raise DataError(
             f"{path}: holds zero bytes: binary data, or UTF-16 without its byte order mark; "
-            f"expected annotations as text in UTF-8"
+            f"expected text in UTF-8"
         )
     return Text(path, content, faults)
 

@@ -1,7 +1,9 @@
-"""The one hot loop: a GRU that is fed, at every step, the activities of the step before.
+"""The one hot loop: a GRU that is fed, at every step, the output of the step before.
 
-What is fed is the truth where the teacher mask is set and the model's own output elsewhere, and it
-never carries a gradient. The back ends compute the same numbers:
+That output is the activities of C classes (:func:`feedback_gru`), or one token of C by its
+embedding (:func:`token_gru`): two kinds of :mod:`.rules` of one loop. What is fed is the truth
+where the teacher mask is set and the model's own output elsewhere, which never carries a gradient.
+The back ends compute the same numbers:
 
 ``reference``
     a plain loop over time (:mod:`.reference`), on any device and dtype: the truth.
@@ -12,11 +14,12 @@ never carries a gradient. The back ends compute the same numbers:
 ``auto``
     the fastest that serves. Where the truth is fed throughout (teacher forcing), everything fed is
     known beforehand and the library's GRU runs in one call (:mod:`.library`), unless the compiled
-    scan of ``fused`` is at hand, which is faster still.
+    scan of ``fused`` is at hand, which is faster still; but for a readout larger than the GRU, of a
+    large vocabulary, which is better left out of the loop.
 
 "The same numbers" means up to the order of sums, about 1e-6 relative in float32. One caveat lies in
-the method itself: ``hard`` and ``sampled`` feedback decide by a threshold, so that where a logit is
-that close to it, two back ends (or two batch sizes of one) may decide differently and the sequence
+the method itself: ``hard`` and ``sampled`` feedback decide, so that where logits are that close to
+another decision, two back ends (or two batch sizes of one) may decide differently and the sequence
 goes on differently from there, each as right as the other.
 """
 
@@ -29,14 +32,24 @@ from torch import Tensor, nn
 
 from sed_cli.models.recurrence import cuda, fused, reference
 from sed_cli.models.recurrence.library import plain_gru, plain_gru_with_state, run_forced
-from sed_cli.models.recurrence.problem import Problem, RecurrentState, make_problem
+from sed_cli.models.recurrence.problem import (
+    Problem,
+    RecurrentState,
+    check_tokens,
+    make_problem,
+    make_token_problem,
+)
 from sed_cli.models.recurrence.rules import (
     FEEDBACKS,
+    Drawn,
+    Expected,
     Feedback,
     FeedbackRule,
+    Likeliest,
     Sampled,
     Soft,
     Thresholded,
+    TokenRule,
 )
 
 Backend = Literal["auto", "reference", "fused", "cuda"]
@@ -47,16 +60,22 @@ __all__ = [
     "BACKENDS",
     "FEEDBACKS",
     "Backend",
+    "Drawn",
+    "Expected",
     "Feedback",
     "FeedbackRule",
+    "Likeliest",
     "RecurrentState",
     "Sampled",
     "Soft",
     "Thresholded",
+    "TokenRule",
+    "check_tokens",
     "feedback_gru",
     "feedback_gru_with_state",
     "plain_gru",
     "plain_gru_with_state",
+    "token_gru",
 ]
 
 
@@ -131,14 +150,67 @@ def feedback_gru_with_state(
 
     Passing that state as ``initial_state`` with the next chunk continues the stream exactly.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"backend={backend!r}: expected one of {', '.join(BACKENDS)}")
+    _check_backend(backend)
     # The weights decide the precision: under autocast a recurrence would round at every step.
     with torch.autocast(features.device.type, enabled=False):
         problem = make_problem(
             features, targets, teacher_mask, cell, readout, feedback, noise, initial_state
         )
         return _run(problem, backend)
+
+
+def token_gru(
+    features: Tensor,
+    targets: Tensor | None,
+    teacher_mask: Tensor | None,
+    cell: nn.GRUCell,
+    readout: nn.Linear,
+    table: Tensor,
+    backend: Backend = "auto",
+    *,
+    feedback: Feedback | TokenRule | Expected = "hard",
+    noise: Tensor | None = None,
+    initial_state: RecurrentState | None = None,
+) -> tuple[Tensor, RecurrentState]:
+    """Run a GRU whose input is the step's features joined with the embedding of a token fed back.
+
+    As :func:`feedback_gru_with_state`, but one of C tokens is the output of a step. Gradients also
+    reach the table, through every row that was fed, the model's own choices among them; never
+    through the choice.
+
+    Args:
+        features: (B, T, F); F may be 0, as in a language model.
+        targets: ids of the tokens, int64 (B, T); None if the truth is never fed.
+        teacher_mask: bool (B, T); None: the truth is never fed (free running).
+        cell: ``nn.GRUCell(F + D, H)``.
+        readout: ``nn.Linear(H, C)``.
+        table: embeddings of the tokens, (C, D).
+        backend: one of ``BACKENDS``.
+        feedback: ``hard``: the likeliest token; ``sampled``: one drawn with the model's
+            probabilities; ``soft``: all of them, weighted with these. Or a :class:`TokenRule`.
+        noise: uniforms in [0, 1), (B, T, 1), for ``sampled``; not used otherwise.
+        initial_state: of the stream so far; zeros if None, which is no token's embedding.
+
+    Returns:
+        Logits (B, T, C), in the weights' dtype whatever autocast says, and the state after them.
+
+    Raises:
+        ValueError: if shapes do not fit together, an id is not in [0, C), an option is unknown, the
+            mask feeds the truth without targets, or ``sampled`` comes without noise.
+
+    Source: Bengio et al. 2015.
+    """
+    _check_backend(backend)
+    with torch.autocast(features.device.type, enabled=False):
+        problem = make_token_problem(
+            features, targets, teacher_mask, cell, readout, table, feedback, noise, initial_state
+        )
+        return _run(problem, backend)
+
+
+def _check_backend(backend: str) -> None:
+    if backend not in BACKENDS:
+        raise ValueError(f"backend={backend!r}: expected one of {', '.join(BACKENDS)}")
 
 
 def _run(problem: Problem, backend: Backend) -> tuple[Tensor, RecurrentState]:
@@ -150,6 +222,8 @@ def _run(problem: Problem, backend: Backend) -> tuple[Tensor, RecurrentState]:
 
 def _run_fastest(problem: Problem) -> tuple[Tensor, RecurrentState]:
     on_cpu = problem.features.device.type == "cpu"
-    if problem.is_forced and not (on_cpu and fused.is_compiled(problem)):
+    reads_out_much = problem.readout.out_features > 3 * problem.cell.hidden_size
+    in_loop = on_cpu and fused.is_compiled(problem) and not reads_out_much
+    if problem.is_forced and not in_loop:
         return run_forced(problem)
     return cuda.run(problem) if problem.features.device.type == "cuda" else fused.run(problem)

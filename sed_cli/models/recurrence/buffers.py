@@ -3,29 +3,38 @@
 All buffers put time first, so that a step is one block of memory:
 
 =============  ==================  =========================================================
-inputs         (T, B, F + C)       features, and beside them what is fed
+inputs         (T, B, F + D)       features, and beside them what is fed
 gates          (T, B, 3H)          projected inputs; the scan turns them into r, z, n
 candidate      (T, B, H)           what reaches n from the hidden state, before r scales it
 hidden         (T + 1, B, H)       entry t is the hidden state before step t
-fed            (T + 1, B, C)       entry t is what is fed at step t
+fed            (T + 1, B, D)       entry t is what is fed at step t
+tokens         (T + 1, B)          entry t is the token fed at step t, -1 where none was chosen
 logits         (T, B, C)
 grads          (T + 1, B, 4H + C)  backward only: of n, r and z before their nonlinearities, of
                                    candidate, and (one step late) of the logits
 =============  ==================  =========================================================
 
-In ``grads`` the columns of the first three stand side by side as the gradient of what came from the
-input, the last three and the logits as that of what came from the hidden state before the step.
+Activities are fed as they are, so that D is C; there are no tokens then. In ``grads`` the columns
+of the first three stand side by side as the gradient of what came from the input, the last three
+and the logits as that of what came from the hidden state before the step.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from sed_cli.models.recurrence.problem import Problem
-from sed_cli.models.recurrence.rules import FeedbackRule, Sampled
+from sed_cli.models.recurrence.rules import (
+    Drawn,
+    Expected,
+    FeedbackRule,
+    Sampled,
+    TokenRule,
+)
 
 
 @dataclass(frozen=True)
@@ -33,12 +42,13 @@ class Weights:
     """Detached weights; names without comment are those of the modules.
 
     Attributes:
-        w_ih: (3H, F + C).
+        w_ih: (3H, F + D).
         w_hh: (3H, H).
         w_out: (C, H), the readout's.
         b_ih: (3H,).
         b_hh: (3H,).
         b_out: (C,), the readout's.
+        table: (C, D), embeddings of the tokens; None where activities are fed.
     """
 
     w_ih: Tensor
@@ -47,6 +57,7 @@ class Weights:
     b_hh: Tensor
     w_out: Tensor
     b_out: Tensor
+    table: Tensor | None = None
 
     @property
     def n_hidden(self) -> int:
@@ -61,7 +72,12 @@ class Weights:
     @property
     def n_features(self) -> int:
         """F."""
-        return self.w_ih.shape[1] - self.n_classes
+        return self.w_ih.shape[1] - self.n_fed
+
+    @property
+    def n_fed(self) -> int:
+        """D."""
+        return self.n_classes if self.table is None else self.table.shape[1]
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,7 @@ class Buffers:
     candidate: Tensor
     hidden: Tensor
     fed: Tensor
+    tokens: Tensor
     logits: Tensor
 
     @staticmethod
@@ -81,13 +98,15 @@ class Buffers:
         def new(steps: int, width: int) -> Tensor:
             return weights.w_ih.new_empty(steps, n_sequences, width)
 
-        n_hidden, n_classes = weights.n_hidden, weights.n_classes
+        n_hidden = weights.n_hidden
+        n_chosen = 0 if weights.table is None else n_sequences
         return Buffers(
             gates=new(n_steps, 3 * n_hidden),
             candidate=new(n_steps, n_hidden),
             hidden=new(n_steps + 1, n_hidden),
-            fed=new(n_steps + 1, n_classes),
-            logits=new(n_steps, n_classes),
+            fed=new(n_steps + 1, weights.n_fed),
+            tokens=weights.w_ih.new_full((n_steps + 1, n_chosen), -1, dtype=torch.int64),
+            logits=new(n_steps, weights.n_classes),
         )
 
 
@@ -96,22 +115,22 @@ class Feeding:
     """What is fed after each step: the truth, time first, where the mask is set, else the rule's.
 
     Attributes:
-        targets: (T, B, C), or None where the truth is never fed.
-        mask: bool (T, B, C), likewise.
+        targets: (T, B, C), or tokens (T, B); None where the truth is never fed.
+        mask: bool, of that shape, likewise.
         rule: what is fed elsewhere.
     """
 
     targets: Tensor | None
     mask: Tensor | None
-    rule: FeedbackRule
+    rule: FeedbackRule | TokenRule | Expected
 
     @staticmethod
     def of(problem: Problem, frames: slice) -> Feeding:
         """Take the given frames of the problem."""
         rule = problem.rule
-        if isinstance(rule, Sampled):
-            rule = Sampled(rule.noise[:, frames])
-        elif frames.start:
+        if isinstance(rule, Sampled | Drawn):
+            rule = replace(rule, noise=rule.noise[:, frames])
+        elif frames.start and not isinstance(rule, Expected):
             rule = _Later(rule, frames.start)
         if problem.mask is None or problem.targets is None:
             return Feeding(None, None, rule)
@@ -127,7 +146,7 @@ class Feeding:
 class _Later:
     """A rule whose steps are counted from ``start``."""
 
-    rule: FeedbackRule
+    rule: FeedbackRule | TokenRule | Expected
     start: int
 
     def __call__(self, logits: Tensor, step: int) -> Tensor:
@@ -141,7 +160,7 @@ class Scan(Protocol):
         """Run all steps.
 
         ``gates`` hold the projected features with ``b_ih``, and with ``b_hh`` for r and z; of
-        ``hidden`` and ``fed`` the first entries are given. All the rest is written.
+        ``hidden``, ``fed`` and ``tokens`` the first entries are given. All the rest is written.
         """
         ...
 

@@ -18,15 +18,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
-from sed_cli.models.recurrence.compiled_math import sigmoid, tanh
-from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
-from sed_cli.models.recurrence.threads import deal_out, n_threads
+from sed_cli.models.recurrence.compiled_math import exponential, sigmoid, tanh
+from sed_cli.models.recurrence.rules import (
+    BELOW_ONE,
+    Drawn,
+    Expected,
+    FeedbackRule,
+    Likeliest,
+    Sampled,
+    Soft,
+    Thresholded,
+    TokenRule,
+)
+from sed_cli.models.recurrence.threads import deal_out, n_threads, product
 from sed_cli.models.recurrence.tile import pack, tile_of_1, tile_of_2, tile_of_4, tile_of_8
 
 Array = NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 HARD, SAMPLED, SOFT = 0, 1, 2
+RULES = {Thresholded: HARD, Sampled: SAMPLED, Soft: SOFT}
+RULES |= {Likeliest: HARD, Drawn: SAMPLED, Expected: SOFT}
 
 SMALLEST_SHARE = 4
 """Sequences worth a thread: with fewer, the weights stream by for too little work."""
@@ -81,14 +93,85 @@ def _own_feedback(rule: int, logit: Any, uniform: Any) -> Any:
 
 
 @_compiled
-def _add_rows(gates: Array, fed: Array, rows: Array) -> None:
-    """Add to ``gates`` (3H,) the rows (C, 3H) that are fed; NaN is not 0 and so is added too."""
-    for c in range(rows.shape[0]):
-        value = fed[c]
+def _likeliest(logits: Array) -> Any:
+    """Return the place of the first of the greatest; NaN is greater than all, as to torch."""
+    best = 0
+    for c in range(1, logits.shape[0]):
+        if logits[c] > logits[best] or (np.isnan(logits[c]) and not np.isnan(logits[best])):
+            best = c
+    return best
+
+
+@_compiled
+def _exponentials(logits: Array, out: Array) -> Any:
+    """Store what the probabilities are proportional to, the greatest as 1, and return its sum."""
+    largest = logits[_likeliest(logits)]
+    for c in range(logits.shape[0]):
+        out[c] = exponential(logits[c] - largest)
+    total = 0.0  # float64: float32 loses the unlikely of 100,000 tokens
+    for c in range(logits.shape[0]):
+        total += np.float64(out[c])
+    return total
+
+
+@_compiled
+def _drawn(logits: Array, uniform: Any, scratch: Array) -> Any:
+    """Return the first place up to which the probabilities add up to more than ``uniform``."""
+    wanted = _exponentials(logits, scratch) * min(np.float64(uniform), BELOW_ONE)
+    total = 0.0
+    for c in range(logits.shape[0]):
+        total += np.float64(scratch[c])
+        if total > wanted:
+            return c
+    return logits.shape[0] - 1  # NaN has no place among the sums
+
+
+@_compiled
+def _own_token(rule: int, logits: Array, uniform: Any, scratch: Array) -> Any:
+    """Return the token chosen; -1 for none, the probabilities are then in ``scratch`` (C,)."""
+    if rule == HARD:
+        return _likeliest(logits)
+    if rule == SAMPLED:
+        return _drawn(logits, uniform, scratch)
+    total = _exponentials(logits, scratch)
+    for c in range(logits.shape[0]):
+        scratch[c] /= total
+    return -1
+
+
+@_compiled
+def _add_rows(out: Array, weights: Array, rows: Array) -> None:
+    """Add to ``out`` (N,) the rows (K, N) by weight (K,); NaN is not 0 and so is added too."""
+    for k in range(rows.shape[0]):
+        value = weights[k]
         if value != 0:
-            row = rows[c]
-            for j in range(gates.shape[0]):
-                gates[j] += value * row[j]
+            row = rows[k]
+            for j in range(out.shape[0]):
+                out[j] += value * row[j]
+
+
+@_compiled
+def _add_fed(
+    gates: Array, fed: Array, token: int, weights: Array, fed_rows: Array, token_rows: Array
+) -> None:
+    """Add to ``gates`` (3H,) what is fed, by the rows of its tokens where these are at hand.
+
+    Args:
+        gates: (3H,).
+        fed: (D,).
+        token: the one fed; -1: all of them by ``weights`` (C,), or none if that is empty.
+        weights: see ``token``.
+        fed_rows: (D, 3H).
+        token_rows: (C, 3H), or (0, 3H).
+    """
+    if token_rows.shape[0] == 0 or (token < 0 and weights.shape[0] == 0):
+        _add_rows(gates, fed, fed_rows)
+    elif token < 0:
+        _add_rows(gates, weights, token_rows)
+    else:
+        row = token_rows[token]
+        for j in range(gates.shape[0]):
+            gates[j] += row[j]
 
 
 @_compiled
@@ -127,6 +210,10 @@ def scan_forward(
     mask: Array,
     noise: Array,
     rule: int,
+    tokens: Array,
+    true_tokens: Array,
+    table: Array,
+    token_rows: Array,
     low: int,
     high: int,
 ) -> None:
@@ -136,16 +223,20 @@ def scan_forward(
         gates: (T, B, 3H), the projected features; becomes r, z, n.
         candidate: (T, B, H), becomes what reaches n from the hidden state.
         hidden: (T + 1, B, H); the first is read, the others are written.
-        fed: (T + 1, B, C), likewise: entry t is fed at step t.
+        fed: (T + 1, B, D), likewise: entry t is fed at step t.
         logits: (T, B, C), written.
         panels: ``concat(weight_hh, readout.weight).T`` packed.
         bias_candidate: (H,).
         bias_readout: (C,).
-        fed_rows: (C, 3H), the fed part of ``weight_ih.T``.
+        fed_rows: (D, 3H), the fed part of ``weight_ih.T``.
         targets: (T, B, C), with ``mask``; no steps where the truth is never fed.
         mask: bool (T, B, C).
-        noise: (T, B, C) for sampled feedback, else no steps.
+        noise: (T, B, C), or (T, B, 1) for tokens, for sampled feedback, else no steps.
         rule: HARD, SAMPLED or SOFT.
+        tokens: (T + 1, B), like ``fed`` where tokens are fed; -1 where none was chosen.
+        true_tokens: (T, B), -1 where the model's own is fed.
+        table: (C, D), embeddings of the tokens; (0, D) where activities are fed.
+        token_rows: ``table @ fed_rows``, or (0, 3H) where that is too much to prepare.
         low: first sequence.
         high: end of the sequences.
     """
@@ -153,6 +244,8 @@ def scan_forward(
     n_classes = logits.shape[2]
     width, ld = panels.shape[2], hidden.shape[2]
     product = np.empty((high - low, panels.shape[0] * width), hidden.dtype)
+    scratch = np.empty((high - low, table.shape[0]), hidden.dtype)
+    nothing = np.empty(0, hidden.dtype)
     last_gate_panel = (3 * n_hidden + width - 1) // width
     for step in range(n_steps + 1):
         # The logits of the step before come out of the same product as this step's gates: only
@@ -163,7 +256,21 @@ def scan_forward(
         _product(hidden, at, ld, high - low, panels, first, last, product)
         for b in range(low, high):
             row = product[b - low]
-            if step > 0:
+            if step > 0 and table.shape[0] > 0:
+                now = logits[step - 1, b]
+                for c in range(n_classes):
+                    now[c] = row[3 * n_hidden + c] + bias_readout[c]
+                token = true_tokens[step - 1, b] if true_tokens.shape[0] > 0 else -1
+                if token < 0:
+                    uniform = noise[step - 1, b, 0] if rule == SAMPLED else now[0]
+                    token = _own_token(rule, now, uniform, scratch[b - low])
+                tokens[step, b] = token
+                if token < 0:
+                    fed[step, b] = 0
+                    _add_rows(fed[step, b], scratch[b - low], table)
+                else:
+                    fed[step, b] = table[token]
+            elif step > 0:
                 for c in range(n_classes):
                     logit = row[3 * n_hidden + c] + bias_readout[c]
                     logits[step - 1, b, c] = logit
@@ -173,7 +280,13 @@ def scan_forward(
                         uniform = noise[step - 1, b, c] if rule == SAMPLED else logit
                         fed[step, b, c] = _own_feedback(rule, logit, uniform)
             if step < n_steps:
-                _add_rows(gates[step, b], fed[step, b], fed_rows)
+                if table.shape[0] > 0:
+                    weights = scratch[b - low] if step > 0 else nothing
+                    _add_fed(
+                        gates[step, b], fed[step, b], tokens[step, b], weights, fed_rows, token_rows
+                    )
+                else:
+                    _add_rows(gates[step, b], fed[step, b], fed_rows)
                 _cell(
                     gates[step, b],
                     row,
@@ -257,10 +370,9 @@ def scan_backward(
 class CompiledScan:
     """See :class:`~sed_cli.models.recurrence.buffers.Scan`."""
 
-    def __init__(self, weights: Weights, rule: FeedbackRule) -> None:
+    def __init__(self, weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> None:
         self._weights = weights
-        self._rule = {Thresholded: HARD, Sampled: SAMPLED, Soft: SOFT}[type(rule)]
-        self._noise = rule.noise if isinstance(rule, Sampled) else None
+        self._rule = RULES[type(rule)]
 
     @cached_property
     def _forward_weights(self) -> tuple[Array, Array, Array, Array]:
@@ -275,14 +387,38 @@ class CompiledScan:
             _view(fed_rows.contiguous()),
         )
 
+    @cached_property
+    def _token_rows(self) -> Array:
+        """What each token brings to the gates: (C, 3H)."""
+        w = self._weights
+        return _view(product(cast(Tensor, w.table), w.w_ih[:, w.n_features :].t()))
+
+    def _token_arguments(
+        self, feeding: Feeding, buffers: Buffers
+    ) -> tuple[Array, Array, Array, Array]:
+        """Tokens, true tokens, table and rows of the tokens: empty where activities are fed."""
+        dtype, table = buffers.hidden.dtype, self._weights.table
+        no_rows = torch.empty(0, buffers.gates.shape[2], dtype=dtype)
+        true_tokens = torch.empty(0, 0, dtype=torch.int64)
+        if table is None:
+            no_table = torch.empty(0, buffers.fed.shape[2], dtype=dtype)
+            return _view(buffers.tokens), _view(true_tokens), _view(no_table), _view(no_rows)
+        if feeding.targets is not None and feeding.mask is not None:
+            true_tokens = torch.where(feeding.mask, feeding.targets, -1)
+        # Once for each token, or once for each time that one is fed: whichever is fewer.
+        rows = _view(no_rows)
+        if len(table) <= buffers.candidate.shape[0] * buffers.candidate.shape[1]:
+            rows = self._token_rows
+        return _view(buffers.tokens), _view(true_tokens), _view(table.contiguous()), rows
+
     def forward(self, feeding: Feeding, buffers: Buffers) -> None:
         """Run all steps."""
         dtype = buffers.hidden.dtype
-        nothing = torch.empty(0, 0, 0, dtype=dtype)
-        targets = nothing if feeding.targets is None else feeding.targets
-        mask = nothing.bool() if feeding.mask is None else feeding.mask
-        noise = nothing
-        if isinstance(feeding.rule, Sampled):
+        targets = noise = nothing = torch.empty(0, 0, 0, dtype=dtype)
+        mask = nothing.bool()
+        if self._weights.table is None and feeding.targets is not None:
+            targets, mask = feeding.targets, cast(Tensor, feeding.mask)
+        if isinstance(feeding.rule, Sampled | Drawn):
             noise = feeding.rule.noise.transpose(0, 1).contiguous()
         scan = partial(
             scan_forward,
@@ -296,6 +432,7 @@ class CompiledScan:
             _view(mask),
             _view(noise),
             self._rule,
+            *self._token_arguments(feeding, buffers),
         )
         _in_shares(buffers.hidden, scan)
 

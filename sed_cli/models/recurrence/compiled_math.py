@@ -1,4 +1,4 @@
-"""Sigmoid and tanh for numba, in a form that its loops vectorise.
+"""Exponential, sigmoid and tanh for numba, in a form that its loops vectorise.
 
 float32 uses polynomials, within 2 units in the last place; float64 the library's functions, for
 there only ``gradcheck`` looks. NaN stays NaN, for a NaN must surface.
@@ -56,6 +56,10 @@ def _exp32(x: Any) -> Any:
 _exp32_compiled: Any = register_jitable(_exp32)
 
 
+def _exp64(x: Any) -> Any:
+    return math.exp(x)
+
+
 def _sigmoid32(x: Any) -> Any:
     return _ONE / (_ONE + _exp32_compiled(-x))
 
@@ -78,6 +82,11 @@ def _tanh64(x: Any) -> Any:
     return math.tanh(x)
 
 
+def exponential(x: Any) -> Any:
+    """exp(x), in float32 of x within 87 of 0; for use in compiled functions only."""
+    raise NotImplementedError
+
+
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x)), for use in compiled functions only."""
     raise NotImplementedError
@@ -95,5 +104,6 @@ def _by_precision(single: Callable[[Any], Any], double: Callable[[Any], Any]) ->
     return choose
 
 
+overload(exponential)(_by_precision(_exp32, _exp64))
 overload(sigmoid)(_by_precision(_sigmoid32, _sigmoid64))
 overload(tanh)(_by_precision(_tanh32, _tanh64))

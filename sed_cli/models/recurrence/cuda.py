@@ -14,12 +14,21 @@ from sed_cli.models.recurrence import fused
 from sed_cli.models.recurrence.buffers import Scan, Weights
 from sed_cli.models.recurrence.plain import PlainScan
 from sed_cli.models.recurrence.problem import Problem, RecurrentState
-from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
+from sed_cli.models.recurrence.rules import (
+    Drawn,
+    Expected,
+    FeedbackRule,
+    Likeliest,
+    Sampled,
+    Soft,
+    Thresholded,
+    TokenRule,
+)
 
 log = logging.getLogger(__name__)
 
 MOST_CLASSES = 128
-"""Classes up to which a kernel holds the feedback of its sequences in registers."""
+"""Classes, and values of what is fed, up to which a kernel holds its sequences' in registers."""
 MOST_HIDDEN = 1024
 """Hidden units up to which one program's product of a step beats launching it on all processors."""
 
@@ -41,7 +50,7 @@ def run(problem: Problem) -> tuple[Tensor, RecurrentState]:
     return fused.run(problem, scan)
 
 
-def scan(weights: Weights, rule: FeedbackRule) -> Scan:
+def scan(weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> Scan:
     """Choose Triton's scan where it serves, else the plain one."""
     reason = _reason_against_triton(weights, rule)
     if reason is None:
@@ -57,15 +66,19 @@ def interprets() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def _reason_against_triton(weights: Weights, rule: FeedbackRule) -> str | None:
+def _reason_against_triton(
+    weights: Weights, rule: FeedbackRule | TokenRule | Expected
+) -> str | None:
     if not _has_triton():
         return "Triton is not installed"
-    if not isinstance(rule, Thresholded | Sampled | Soft):
+    if not isinstance(rule, Thresholded | Sampled | Soft | Likeliest | Drawn | Expected):
         return f"{type(rule).__name__} is a rule of the caller's own"
     if weights.w_ih.dtype != torch.float32:
         return f"the weights are {weights.w_ih.dtype}, its kernels take torch.float32"
     if weights.n_classes > MOST_CLASSES:
         return f"{weights.n_classes} classes are more than {MOST_CLASSES}"
+    if weights.n_fed > MOST_CLASSES:
+        return f"embeddings of {weights.n_fed} values are more than {MOST_CLASSES}"
     if weights.n_hidden > MOST_HIDDEN:
         return f"{weights.n_hidden} hidden units are more than {MOST_HIDDEN}"
     return None

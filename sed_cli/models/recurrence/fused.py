@@ -8,7 +8,8 @@ state with the recurrent and the readout weights side by side: the logits of a s
 together with the gates of the next) and one backward.
 
 Training keeps 5H + F + C numbers per frame of a sequence and needs 4H + 2F + 4C more at the peak of
-the way back; inference keeps none: it works through the frames in blocks.
+the way back; inference keeps none: it works through the frames in blocks. (Where tokens are fed, D
+numbers stand for the C that are kept, beside the token's id; soft feedback keeps the logits.)
 
 The scan over time is exchangeable: on a CPU compiled by numba (:mod:`.compiled`) where that is
 installed and serves, else in torch's operations (:mod:`.plain`); on a GPU Triton's (:mod:`.cuda`).
@@ -28,8 +29,18 @@ from torch.autograd.function import once_differentiable
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Scan, Weights
 from sed_cli.models.recurrence.plain import PlainScan
 from sed_cli.models.recurrence.problem import Problem, RecurrentState
-from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
+from sed_cli.models.recurrence.rules import (
+    Drawn,
+    Expected,
+    FeedbackRule,
+    Likeliest,
+    Sampled,
+    Soft,
+    Thresholded,
+    TokenRule,
+)
 from sed_cli.models.recurrence.threads import one_thread, product
+from sed_cli.models.recurrence.tokens import table_gradient
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +48,7 @@ INFERENCE_BLOCK = 64
 """Frames projected at a time where nothing is kept: enough for a product, and it stays in cache."""
 
 
-MakeScan = Callable[[Weights, FeedbackRule], Scan]
+MakeScan = Callable[[Weights, FeedbackRule | TokenRule | Expected], Scan]
 
 
 def run(problem: Problem, make_scan: MakeScan | None = None) -> tuple[Tensor, RecurrentState]:
@@ -58,7 +69,7 @@ def _run(problem: Problem, make_scan: MakeScan) -> tuple[Tensor, Tensor, Tensor]
         apply = cast("Callable[..., tuple[Tensor, Tensor, Tensor]]", _Recurrence.apply)
         return apply(problem, make_scan, *tensors)
     with torch.no_grad():
-        return _infer(problem, make_scan, _detached(tensors))
+        return _infer(problem, make_scan, _detached(*tensors[3:]))
 
 
 def _tensors(problem: Problem) -> tuple[Tensor | None, ...]:
@@ -67,7 +78,7 @@ def _tensors(problem: Problem) -> tuple[Tensor | None, ...]:
     zeros = cell.weight_hh.new_zeros(3 * cell.hidden_size)
     return (
         problem.features,
-        problem.targets if problem.mask is not None else None,
+        problem.targets if problem.mask is not None and problem.table is None else None,
         problem.state.hidden,
         cell.weight_ih,
         cell.weight_hh,
@@ -75,12 +86,14 @@ def _tensors(problem: Problem) -> tuple[Tensor | None, ...]:
         cell.bias_hh if cell.bias else zeros,
         readout.weight,
         readout.weight.new_zeros(readout.out_features) if readout.bias is None else readout.bias,
+        problem.table,
     )
 
 
-def _detached(tensors: tuple[Tensor | None, ...]) -> Weights:
-    """Take the weights from what ``_tensors`` returned; threads at work on them must not record."""
-    return Weights(*(tensor.detach() for tensor in cast("tuple[Tensor, ...]", tensors[3:])))
+def _detached(*tensors: Tensor | None) -> Weights:
+    """Take the last ones of what ``_tensors`` returned; threads at work on them must not record."""
+    detached = (None if tensor is None else tensor.detach() for tensor in tensors)
+    return Weights(*cast("tuple[Tensor, ...]", tuple(detached)))
 
 
 def _infer(
@@ -108,7 +121,7 @@ def _project(features: Tensor, weights: Weights, gates: Tensor) -> None:
     n_hidden = weights.n_hidden
     bias = weights.b_ih.clone()
     bias[: 2 * n_hidden] += weights.b_hh[: 2 * n_hidden]
-    rows = features.reshape(-1, weights.n_features)
+    rows = features.flatten(0, 1)
     columns = weights.w_ih[:, : weights.n_features].t()
     product(rows, columns, bias=bias, out=gates.view(-1, 3 * n_hidden))
 
@@ -121,31 +134,32 @@ class _Recurrence(torch.autograd.Function):
         ctx: Any, problem: Problem, make_scan: MakeScan, *tensors: Tensor | None
     ) -> tuple[Tensor, ...]:
         features = problem.features.detach()  # (B, T, F)
-        weights = _detached(tensors)
+        weights = _detached(*tensors[3:])
         n_sequences, n_steps, n_features = features.shape
         buffers = Buffers.empty(n_steps, n_sequences, weights)
         buffers.hidden[0], buffers.fed[0] = problem.state
-        inputs = features.new_empty(n_steps, n_sequences, n_features + weights.n_classes)
+        inputs = features.new_empty(n_steps, n_sequences, n_features + weights.n_fed)
         inputs[:, :, :n_features] = features.transpose(0, 1)
         _project(inputs[:, :, :n_features], weights, buffers.gates)
         scan = make_scan(weights, problem.rule)
         scan.forward(Feeding.of(problem, slice(0, n_steps)), buffers)
         inputs[:, :, n_features:] = buffers.fed[:-1]
+        logits = buffers.logits.transpose(0, 1).contiguous()
         ctx.rule, ctx.mask, ctx.make_scan = problem.rule, problem.mask, make_scan
-        ctx.save_for_backward(
-            inputs, buffers.gates, buffers.candidate, buffers.hidden, *tensors[3:]
-        )
+        kept = [inputs, buffers.gates, buffers.candidate, buffers.hidden, buffers.tokens]
+        kept.append(logits if isinstance(problem.rule, Expected) else logits.new_empty(0))
+        ctx.save_for_backward(*kept, *tensors[3:])
         feedback = buffers.fed[-1].clone()
         ctx.mark_non_differentiable(feedback)
-        return buffers.logits.transpose(0, 1).contiguous(), buffers.hidden[-1].clone(), feedback
+        return logits, buffers.hidden[-1].clone(), feedback
 
     @staticmethod
     @once_differentiable
     @one_thread()
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         grad_logits, grad_last = outer[:2]  # (B, T, C), (B, H)
-        inputs, gates, candidate, hidden, *rest = ctx.saved_tensors
-        weights = Weights(*(tensor.detach() for tensor in rest))
+        inputs, gates, candidate, hidden, tokens, logits, *rest = ctx.saved_tensors
+        weights = _detached(*rest)
         n_hidden, n_classes = weights.n_hidden, weights.n_classes
         nothing = hidden.new_empty(0)
         grads = hidden.new_empty(*hidden.shape[:2], 4 * n_hidden + n_classes)
@@ -154,43 +168,60 @@ class _Recurrence(torch.autograd.Function):
         grads[1:, :, 4 * n_hidden :] = grad_logits.transpose(0, 1)
         grad_hidden = grad_last.clone()
         scan = ctx.make_scan(weights, ctx.rule)
-        buffers = Buffers(gates, candidate, hidden, fed=nothing, logits=nothing)
+        buffers = Buffers(gates, candidate, hidden, fed=nothing, tokens=tokens, logits=nothing)
         scan.backward(grads, grad_hidden, buffers)
         needed = ctx.needs_input_grad[2:]
+        features, fed = _input_gradients(grads, weights, needed)
+        targets = table = None
+        if fed is not None and weights.table is None:
+            targets = _target_gradient(fed, ctx.mask)
+        elif fed is not None:
+            soft = logits if isinstance(ctx.rule, Expected) else None
+            table = table_gradient(fed, tokens, n_classes, soft)
         return (
             None,
             None,
-            *_input_gradients(grads, weights, ctx.mask, needed),
+            features,
+            targets,
             grad_hidden if needed[2] else None,
             *_weight_gradients(grads, inputs, hidden, needed),
+            table,
         )
 
 
 def _input_gradients(
-    grads: Tensor, weights: Weights, mask: Tensor | None, needed: tuple[bool, ...]
+    grads: Tensor, weights: Weights, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Return the gradients of features (B, T, F) and targets (B, T, C), where needed."""
+    """Return the gradients of the features (B, T, F) and of what was fed (T, B, D), where needed.
+
+    The latter are the targets' or the table's business, second and last of ``needed``.
+    """
     n_hidden, n_features = weights.n_hidden, weights.n_features
     frames = (grads.shape[0] - 1, grads.shape[1])  # T, B
     to_inputs = grads[:-1].flatten(0, 1)[:, : 3 * n_hidden]  # (T B, 3H): n, r, z
-    rows = _candidate_first(weights.w_ih, n_hidden)  # (3H, F + C)
-    features = targets = None
+    rows = _candidate_first(weights.w_ih, n_hidden)  # (3H, F + D)
+    features = fed = None
     if needed[0]:
         features = product(to_inputs, rows[:, :n_features])
         features = features.view(*frames, n_features).transpose(0, 1)
-    if needed[1] and mask is not None:
-        fed = product(to_inputs, rows[:, n_features:])
-        fed = fed.view(*frames, weights.n_classes).transpose(0, 1)  # (B, T, C)
-        targets = torch.zeros_like(fed)
-        targets[:, :-1] = torch.where(mask[:, :-1], fed[:, 1:], 0.0)
-    return features, targets
+    if needed[1] or needed[-1]:
+        fed = product(to_inputs, rows[:, n_features:]).view(*frames, weights.n_fed)
+    return features, fed
+
+
+def _target_gradient(fed: Tensor, mask: Tensor) -> Tensor:
+    """Return the gradient of the targets (B, T, C): (T, B, C) where they were fed, else 0."""
+    fed = fed.transpose(0, 1)
+    targets = torch.zeros_like(fed)
+    targets[:, :-1] = torch.where(mask[:, :-1], fed[:, 1:], 0.0)
+    return targets
 
 
 def _weight_gradients(
     grads: Tensor, inputs: Tensor, hidden: Tensor, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of w_ih, w_hh, b_ih, b_hh, w_out and b_out: two products over T x B."""
-    if not any(needed[3:]):
+    if not any(needed[3:9]):
         return (None,) * 6
     n_hidden = hidden.shape[2]
     flat = grads.flatten(0, 1)  # ((T + 1) B, 4H + C)
@@ -225,12 +256,12 @@ def is_compiled(problem: Problem) -> bool:
     return _compiles(problem.cell.weight_ih.dtype, problem.rule)
 
 
-def _compiles(dtype: torch.dtype, rule: FeedbackRule) -> bool:
-    named = isinstance(rule, Thresholded | Sampled | Soft)
+def _compiles(dtype: torch.dtype, rule: FeedbackRule | TokenRule | Expected) -> bool:
+    named = isinstance(rule, Thresholded | Sampled | Soft | Likeliest | Drawn | Expected)
     return named and dtype in (torch.float32, torch.float64) and _has_numba()
 
 
-def cpu_scan(weights: Weights, rule: FeedbackRule) -> Scan:
+def cpu_scan(weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> Scan:
     """Choose the compiled scan where it serves, else the plain one."""
     if _compiles(weights.w_ih.dtype, rule):
         from sed_cli.models.recurrence.compiled import CompiledScan

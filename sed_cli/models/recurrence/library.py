@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sed_cli.models.recurrence.problem import Problem, RecurrentState, check_readout
+from sed_cli.models.recurrence.tokens import embedded
 
 
 def plain_gru(
@@ -62,8 +63,10 @@ def run_forced(problem: Problem) -> tuple[Tensor, RecurrentState]:
     targets = problem.targets
     if targets is None:
         raise ValueError("teacher forcing needs targets")
-    known = torch.cat([problem.state.feedback[:, None], targets], dim=1)  # (B, 1 + T, C)
-    inputs = torch.cat([problem.features, known[:, :-1]], dim=2)  # (B, T, F + C)
+    if problem.table is not None:
+        targets = embedded(targets, problem.table)
+    known = torch.cat([problem.state.feedback[:, None], targets], dim=1)  # (B, 1 + T, C or D)
+    inputs = torch.cat([problem.features, known[:, :-1]], dim=2)  # (B, T, F + C or D)
     hidden_all, hidden = known_inputs_gru(inputs, problem.cell, problem.state.hidden)
     return problem.readout(hidden_all), RecurrentState(hidden, known[:, -1].detach())
 

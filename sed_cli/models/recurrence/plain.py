@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
+from sed_cli.models.recurrence.tokens import embedded
 
 BACKWARD_BLOCK = 32
 """Steps whose factors are prepared together: few calls, and all of it still in cache."""
@@ -22,7 +23,7 @@ class PlainScan:
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
         self._hidden_rows = torch.cat([weights.w_hh, weights.w_out])  # (3H + C, H)
-        self._fed_rows = weights.w_ih[:, weights.n_features :].t().contiguous()  # (C, 3H)
+        self._fed_rows = weights.w_ih[:, weights.n_features :].t().contiguous()  # (D, 3H)
 
     def forward(self, feeding: Feeding, buffers: Buffers) -> None:
         """Run all steps."""
@@ -60,17 +61,31 @@ class PlainScan:
     ) -> Callable[[int], None]:
         """Return what takes a step's logits from the product and decides what is fed after it."""
         all_logits, fed = buffers.logits.unbind(0), buffers.fed.unbind(0)
+        tokens, table = buffers.tokens.unbind(0), self._weights.table
         truth = None
         if feeding.targets is not None and feeding.mask is not None:
             truth = list(zip(feeding.mask.unbind(0), feeding.targets.unbind(0), strict=True))
 
+        def decide(own: Tensor, step: int, out: Tensor) -> None:
+            if truth is None:
+                out.copy_(own)
+            else:
+                torch.where(*truth[step], own, out=out)
+
         def feed(step: int) -> None:
             logits = torch.add(from_readout, self._weights.b_out, out=all_logits[step])
             own = feeding.rule(logits, step)
-            if truth is None:
-                fed[step + 1].copy_(own)
+            if table is None:
+                decide(own, step, fed[step + 1])
+            elif own.is_floating_point():  # the probabilities of all tokens
+                mean = embedded(own, table)
+                decide(tokens[step + 1], step, tokens[step + 1])  # -1 where none is the truth
+                known = tokens[step + 1][:, None]
+                given = embedded(tokens[step + 1].clamp(min=0), table)
+                torch.where(known >= 0, given, mean, out=fed[step + 1])
             else:
-                torch.where(*truth[step], own, out=fed[step + 1])
+                decide(own, step, tokens[step + 1])
+                fed[step + 1].copy_(embedded(tokens[step + 1], table))
 
         return feed
 

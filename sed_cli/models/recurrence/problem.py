@@ -8,7 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sed_cli.models.recurrence.rules import Feedback, FeedbackRule, make_rule
+from sed_cli.models.recurrence.rules import (
+    Expected,
+    Feedback,
+    FeedbackRule,
+    TokenRule,
+    make_rule,
+    make_token_rule,
+)
+from sed_cli.models.recurrence.tokens import embedded
 
 
 class RecurrentState(NamedTuple):
@@ -16,7 +24,8 @@ class RecurrentState(NamedTuple):
 
     Attributes:
         hidden: hidden state after the last frame, (B, H).
-        feedback: activities that the next frame is fed, (B, C); without gradient.
+        feedback: what the next frame is fed, without gradient: activities (B, C), or the embedding
+            of a token (B, D).
     """
 
     hidden: Tensor
@@ -28,30 +37,41 @@ class Problem:
     """Checked arguments: one dtype (the weights') and one device throughout.
 
     Attributes:
-        features: (B, T, F).
-        targets: (B, T, C), or None where the truth is never fed.
-        mask: bool (B, T, 1) or (B, T, C): True where the target is fed to the next step; None where
-            it never is.
+        features: (B, T, F); F may be 0.
+        targets: activities (B, T, C), or the ids of tokens (B, T), int64; None where the truth is
+            never fed.
+        mask: bool, True where the target is fed to the next step: (B, T, 1) or (B, T, C) for
+            activities, (B, T) for tokens; None where it never is.
         is_forced: the mask is known to be all True without asking the device.
         rule: what is fed elsewhere.
         state: before the first frame.
+        table: embeddings of the tokens (C, D); None where activities are fed.
     """
 
     features: Tensor
     targets: Tensor | None
     mask: Tensor | None
     is_forced: bool
-    rule: FeedbackRule
+    rule: FeedbackRule | TokenRule | Expected
     cell: nn.GRUCell
     readout: nn.Linear
     state: RecurrentState
+    table: Tensor | None = None
 
     def next_feedback(self, logits: Tensor, step: int) -> Tensor:
-        """Return what is fed after ``step``: (B, C) logits -> (B, C), the model's own detached."""
+        """Return what is fed after ``step``: (B, C) logits -> (B, C) or (B, D).
+
+        What the rule makes of the logits is without gradient; the embeddings of it are not.
+        """
         own = self.rule(logits.detach(), step)
+        if self.table is not None:
+            own = embedded(own, self.table)
         if self.targets is None or self.mask is None:
             return own
-        return torch.where(self.mask[:, step], self.targets[:, step], own)
+        mask, truth = self.mask[:, step], self.targets[:, step]
+        if self.table is not None:
+            mask, truth = mask[:, None], embedded(truth, self.table)
+        return torch.where(mask, truth, own)
 
 
 def make_problem(
@@ -69,7 +89,7 @@ def make_problem(
     _check_shape("features", features, ("B", "T", "F"), (None, None, None))
     n_sequences, n_steps, n_features = features.shape
     n_classes = readout.out_features
-    _check_modules(cell, readout, n_features)
+    _check_modules(cell, readout, n_features, n_classes, "activities", "C")
     per_class = (n_sequences, n_steps, n_classes)
     if targets is not None:
         _check_shape("targets", targets, ("B", "T", "C"), per_class)
@@ -90,12 +110,86 @@ def make_problem(
     )
 
 
-def _check_modules(cell: nn.GRUCell, readout: nn.Linear, n_features: int) -> None:
-    n_classes = readout.out_features
-    if cell.input_size != n_features + n_classes:
+def make_token_problem(
+    features: Tensor,
+    targets: Tensor | None,
+    teacher_mask: Tensor | None,
+    cell: nn.GRUCell,
+    readout: nn.Linear,
+    table: Tensor,
+    feedback: Feedback | TokenRule | Expected,
+    noise: Tensor | None,
+    initial_state: RecurrentState | None,
+) -> Problem:
+    """Check the arguments of ``token_gru`` (documented there) and bring them to one form."""
+    weight = cell.weight_ih
+    _check_shape("features", features, ("B", "T", "F"), (None, None, None))
+    n_sequences, n_steps, n_features = features.shape
+    _check_shape("table", table, ("C", "D"), (readout.out_features, None))
+    _check_modules(cell, readout, n_features, table.shape[1], "values of an embedding", "D")
+    frames = (n_sequences, n_steps)
+    if isinstance(feedback, str) and feedback == "sampled" and noise is not None:
+        _check_shape("noise", noise, ("B", "T", "1"), (*frames, 1))
+        noise = noise.to(weight)
+    mask, is_forced = _checked_token_mask(teacher_mask, targets, frames)
+    if mask is None:
+        targets = None
+    else:
+        targets = check_tokens("targets", targets, frames, readout.out_features).to(weight.device)
+    return Problem(
+        features=features.to(weight),
+        targets=targets,
+        mask=None if mask is None else mask.to(weight.device, non_blocking=True),
+        is_forced=is_forced,
+        rule=make_token_rule(feedback, noise),
+        cell=cell,
+        readout=readout,
+        state=_checked_state(
+            initial_state, weight, n_sequences, cell.hidden_size, table.shape[1], "D"
+        ),
+        table=table.to(weight),
+    )
+
+
+def _checked_token_mask(
+    mask: Tensor | None, targets: Tensor | None, frames: tuple[int, int]
+) -> tuple[Tensor | None, bool]:
+    """Return the mask (B, T), and whether it is known to be all True."""
+    if mask is not None and mask.ndim != 2:
         raise ValueError(
-            f"cell takes {cell.input_size} inputs, but {n_features} features and {n_classes} fed "
-            f"activities make {n_features + n_classes}: use nn.GRUCell(F + C, H)"
+            f"teacher_mask has shape {tuple(mask.shape)}: expected (B, T) = {frames}, for a token "
+            "is fed as a whole"
+        )
+    checked, is_forced = _checked_mask(mask, targets, (*frames, 1))
+    return (None if checked is None else checked[:, :, 0]), is_forced
+
+
+def check_tokens(
+    name: str, tokens: Tensor | None, sizes: tuple[int | None, ...], n_tokens: int
+) -> Tensor:
+    """Return the ids, int64; raise ValueError unless each is in [0, n_tokens).
+
+    On a GPU too: an id from elsewhere would read memory that is not the table's.
+    """
+    if tokens is None:
+        raise ValueError(f"{name} is None: expected the ids of tokens")
+    _check_shape(name, tokens, ("B", "T")[: len(sizes)], sizes)
+    if tokens.is_floating_point() or tokens.dtype == torch.bool:
+        raise ValueError(f"{name} has dtype {tokens.dtype}: expected ids, torch.int64")
+    if tokens.numel():
+        low, high = (int(x) for x in torch.stack([*tokens.aminmax()]).tolist())
+        if low < 0 or high >= n_tokens:
+            raise ValueError(f"{name} holds ids from {low} to {high}: expected 0 to {n_tokens - 1}")
+    return tokens.long()
+
+
+def _check_modules(
+    cell: nn.GRUCell, readout: nn.Linear, n_features: int, n_fed: int, what: str, letter: str
+) -> None:
+    if cell.input_size != n_features + n_fed:
+        raise ValueError(
+            f"cell takes {cell.input_size} inputs, but {n_features} features and {n_fed} fed "
+            f"{what} make {n_features + n_fed}: use nn.GRUCell(F + {letter}, H)"
         )
     check_readout(cell, readout)
 
@@ -135,15 +229,20 @@ def _checked_mask(
 
 
 def _checked_state(
-    state: RecurrentState | None, weight: Tensor, n_sequences: int, n_hidden: int, n_classes: int
+    state: RecurrentState | None,
+    weight: Tensor,
+    n_sequences: int,
+    n_hidden: int,
+    n_fed: int,
+    letter: str = "C",
 ) -> RecurrentState:
     if state is None:
         return RecurrentState(
-            weight.new_zeros(n_sequences, n_hidden), weight.new_zeros(n_sequences, n_classes)
+            weight.new_zeros(n_sequences, n_hidden), weight.new_zeros(n_sequences, n_fed)
         )
     hidden, feedback = state
     _check_shape("initial_state.hidden", hidden, ("B", "H"), (n_sequences, n_hidden))
-    _check_shape("initial_state.feedback", feedback, ("B", "C"), (n_sequences, n_classes))
+    _check_shape("initial_state.feedback", feedback, ("B", letter), (n_sequences, n_fed))
     return RecurrentState(hidden.to(weight), feedback.detach().to(weight))
 
 

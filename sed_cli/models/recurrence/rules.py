@@ -1,8 +1,9 @@
 """Feedback rules: what a model feeds back to itself where the truth is not fed.
 
-A rule maps the logits of one step to the activities fed to the next. Every back end runs the same
-rules, and no gradient ever passes through one. A new kind of feedback (tokens instead of
-activities, say) is a new rule, never a new loop.
+A rule maps the logits of one step to what is fed to the next, and every back end runs the same
+rules. There are two kinds. *Activities* of C classes are fed as they are; a *token* is one choice
+out of C and fed as its embedding, a row of a table (C, D). No gradient ever passes through a rule;
+the table does receive that of every row that was fed.
 """
 
 from __future__ import annotations
@@ -59,6 +60,76 @@ class Soft:
 
     def __call__(self, logits: Tensor, step: int) -> Tensor:  # noqa: D102
         return torch.sigmoid(logits)
+
+
+class TokenRule(Protocol):
+    """Maps the logits (B, C) of time step ``step`` to the tokens (B,) chosen, int64."""
+
+    def __call__(self, logits: Tensor, step: int) -> Tensor:
+        """Return the ids, each in [0, C)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Likeliest:
+    """The token with the highest logit, the first of several. Amplifies rounding as a threshold."""
+
+    def __call__(self, logits: Tensor, step: int) -> Tensor:  # noqa: D102
+        return logits.argmax(1)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A token drawn with the model's own probabilities, the softmax of the logits.
+
+    The first token up to which the probabilities add up to more than ``noise[:, step]``.
+
+    Args:
+        noise: uniforms in [0, 1), (B, T, 1); drawn by the caller, so that a run repeats exactly.
+    """
+
+    noise: Tensor
+
+    def __call__(self, logits: Tensor, step: int) -> Tensor:  # noqa: D102
+        weights = torch.exp(logits - logits.amax(1, keepdim=True))
+        sums = weights.double().cumsum(1)  # (B, C); float32 loses the unlikely of 100,000 tokens
+        wanted = sums[:, -1:] * self.noise[:, step].double().clamp(max=BELOW_ONE)
+        chosen = torch.searchsorted(sums, wanted, right=True).squeeze(1)
+        return chosen.clamp(max=logits.shape[1] - 1)  # NaN has no place among the sums
+
+
+@dataclass(frozen=True)
+class Expected:
+    """No choice at all: every token's embedding, weighted with the token's probability."""
+
+    def __call__(self, logits: Tensor, step: int) -> Tensor:
+        """Return the probabilities (B, C)."""
+        return torch.softmax(logits, dim=1)
+
+
+BELOW_ONE = 1 - 2.0**-24
+"""The largest uniform: one that was rounded up to 1 would stand for no token."""
+
+
+def make_token_rule(
+    feedback: Feedback | TokenRule | Expected, noise: Tensor | None
+) -> TokenRule | Expected:
+    """Return the token rule named ``feedback``, or ``feedback`` itself if it is a rule already.
+
+    Raises:
+        ValueError: if the name is unknown, or ``sampled`` comes without noise.
+    """
+    if not isinstance(feedback, str):
+        return feedback
+    if feedback == "hard":
+        return Likeliest()
+    if feedback == "soft":
+        return Expected()
+    if feedback == "sampled":
+        if noise is None:
+            raise ValueError("feedback='sampled' needs noise: uniforms in [0, 1) of (B, T, 1)")
+        return Drawn(noise)
+    raise ValueError(f"feedback={feedback!r}: expected one of {', '.join(FEEDBACKS)}, or a rule")
 
 
 def make_rule(feedback: Feedback | FeedbackRule, noise: Tensor | None) -> FeedbackRule:

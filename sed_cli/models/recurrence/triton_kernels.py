@@ -16,15 +16,28 @@ import triton.language as tl
 from torch import Tensor
 
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
-from sed_cli.models.recurrence.rules import FeedbackRule, Sampled, Soft, Thresholded
+from sed_cli.models.recurrence.rules import (
+    BELOW_ONE,
+    Drawn,
+    Expected,
+    FeedbackRule,
+    Likeliest,
+    Sampled,
+    Soft,
+    Thresholded,
+    TokenRule,
+)
 
 HARD = tl.constexpr(0)
 SAMPLED = tl.constexpr(1)
 SOFT = tl.constexpr(2)
+RULES = {Thresholded: HARD, Sampled: SAMPLED, Soft: SOFT}
+RULES |= {Likeliest: HARD, Drawn: SAMPLED, Expected: SOFT}
+LARGEST_UNIFORM = tl.constexpr(BELOW_ONE)
 
 BLOCK_SEQUENCES = 16
 """Sequences of a program: the fewest rows that a tensor core multiplies."""
-SIZES = ["n_steps", "n_sequences", "n_classes"]
+SIZES = ["n_steps", "n_sequences", "n_classes", "n_fed"]
 """Not worth a kernel of their own; and a size of 1 would turn into a constant without a type."""
 
 
@@ -57,6 +70,31 @@ def _dot(a, b, accumulator, PRECISION: tl.constexpr):  # type: ignore[no-untyped
 
 
 @_kernel
+def _own_token(  # type: ignore[no-untyped-def]
+    value,
+    has_c,
+    uniform,
+    n_classes,
+    RULE: tl.constexpr,  # noqa: N803
+):
+    """Return the token (B,) chosen, and the probabilities (B, C) where none is."""
+    # What is beyond the last class is never chosen; NaN compares with nothing, hence the clamps.
+    masked = tl.where(has_c[None, :], value, float("-inf"))
+    weights = tl.where(has_c[None, :], tl.exp(value - tl.max(masked, 1)[:, None]), 0.0)
+    if RULE == HARD:
+        token = tl.argmax(masked, 1).to(tl.int64)
+    elif RULE == SOFT:
+        weights = weights / tl.sum(weights, 1)[:, None]
+        token = tl.argmax(masked, 1).to(tl.int64) * 0 - 1
+    else:
+        sums = tl.cumsum(weights, 1)
+        wanted = tl.minimum(uniform, LARGEST_UNIFORM) * tl.max(sums, 1)
+        passed = (sums <= wanted[:, None]) & has_c[None, :]
+        token = tl.sum(passed.to(tl.int32), 1).to(tl.int64)
+    return tl.minimum(token, n_classes - 1), weights
+
+
+@_kernel
 def _forward_kernel(  # type: ignore[no-untyped-def]
     gates,
     candidate,
@@ -64,22 +102,27 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
     fed,
     logits,
     w_hidden,  # (3H + C, H): weight_hh above the readout's
-    w_fed,  # (3H, C)
+    w_fed,  # (3H, D)
     bias_candidate,
     bias_readout,
     targets,
     mask,
     noise,
+    tokens,
+    table,
     n_steps,
     n_sequences,
     n_hidden,
     n_classes,
+    n_fed,
     RULE: tl.constexpr,  # noqa: N803
     HAS_TRUTH: tl.constexpr,  # noqa: N803
+    TOKENS: tl.constexpr,  # noqa: N803
     BLOCK_B: tl.constexpr,  # noqa: N803
     BLOCK_N: tl.constexpr,  # noqa: N803
     BLOCK_K: tl.constexpr,  # noqa: N803
     BLOCK_C: tl.constexpr,  # noqa: N803
+    BLOCK_D: tl.constexpr,  # noqa: N803
     PRECISION: tl.constexpr,  # noqa: N803
 ):
     row = tl.program_id(0) * BLOCK_B + tl.arange(0, BLOCK_B)
@@ -88,6 +131,10 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
     has_c = c < n_classes
     at_class = row[:, None] * n_classes + c[None, :]
     has_class = has_row[:, None] & has_c[None, :]
+    d = tl.arange(0, BLOCK_D)
+    has_d = d < n_fed
+    at_fed = row[:, None] * n_fed + d[None, :]
+    has_fed = has_row[:, None] & has_d[None, :]
     b_out = tl.load(bias_readout + c, mask=has_c, other=0.0).to(tl.float32)
     # 64-bit from here on: T x B x 3H passes 2**31 within the sizes of this project.
     stride = n_sequences.to(tl.int64)
@@ -96,8 +143,8 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
         gates_now = gates + step * stride * 3 * n_hidden
         candidate_now = candidate + step * stride * n_hidden
         logits_now = logits + step * stride * n_classes
-        fed_now = fed + step * stride * n_classes
-        fed_tile = tl.load(fed_now + at_class, mask=has_class, other=0.0)
+        fed_now = fed + step * stride * n_fed
+        fed_tile = tl.load(fed_now + at_fed, mask=has_fed, other=0.0)
         for first in range(0, n_hidden, BLOCK_N):
             n = first + tl.arange(0, BLOCK_N)
             has_n = n < n_hidden
@@ -122,9 +169,9 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
                 sum_z = _dot(h, w, sum_z, PRECISION)
                 w = tl.load(at + 2 * gate, mask=has_w, other=0.0, eviction_policy="evict_last")
                 sum_n = _dot(h, w, sum_n, PRECISION)
-            at = w_fed + n[None, :] * n_classes + c[:, None]
-            has_w = has_c[:, None] & has_n[None, :]
-            gate = n_hidden * n_classes
+            at = w_fed + n[None, :] * n_fed + d[:, None]
+            has_w = has_d[:, None] & has_n[None, :]
+            gate = n_hidden * n_fed
             fed_n = tl.zeros((BLOCK_B, BLOCK_N), tl.float32)
             w = tl.load(at, mask=has_w, other=0.0, eviction_policy="evict_last")
             sum_r = _dot(fed_tile, w, sum_r, PRECISION)
@@ -165,19 +212,39 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
             sum_c = _dot(h, w, sum_c, PRECISION)
         value = sum_c + b_out[None, :]
         tl.store(logits_now + at_class, value, mask=has_class)
-        if RULE == HARD:
-            own = tl.where(value > 0, 1.0, 0.0)
-        elif RULE == SOFT:
-            own = _sigmoid(value)
+        if TOKENS:
+            uniform = b_out  # of no meaning
+            if RULE == SAMPLED:
+                uniform = tl.load(noise + step * stride + row, mask=has_row, other=0.0)
+            token, weights = _own_token(value, has_c, uniform, n_classes, RULE)
+            if HAS_TRUTH:
+                truth_at = step * stride + row
+                truth = tl.load(targets + truth_at, mask=has_row, other=0)
+                is_truth = tl.load(mask + truth_at, mask=has_row, other=0) != 0
+                token = tl.where(is_truth, truth, token)
+            tl.store(tokens + (step + 1) * stride + row, token, mask=has_row)
+            place = tl.maximum(token, 0)[:, None] * n_fed + d[None, :]
+            own = tl.load(table + place, mask=has_fed, other=0.0)
+            if RULE == SOFT:
+                at = table + c[:, None] * n_fed + d[None, :]
+                rows = tl.load(at, mask=has_c[:, None] & has_d[None, :], other=0.0)
+                mean = _dot(weights, rows, tl.zeros((BLOCK_B, BLOCK_D), tl.float32), PRECISION)
+                own = tl.where(token[:, None] >= 0, own, mean)
         else:
-            noise_now = noise + step * stride * n_classes
-            uniform = tl.load(noise_now + at_class, mask=has_class, other=1.0)
-            own = tl.where(uniform < _sigmoid(value), 1.0, 0.0)
-        if HAS_TRUTH:
-            truth_at = step * stride * n_classes + at_class
-            truth = tl.load(targets + truth_at, mask=has_class, other=0.0).to(tl.float32)
-            own = tl.where(tl.load(mask + truth_at, mask=has_class, other=0) != 0, truth, own)
-        tl.store(fed_now + stride * n_classes + at_class, own, mask=has_class)
+            if RULE == HARD:
+                own = tl.where(value > 0, 1.0, 0.0)
+            elif RULE == SOFT:
+                own = _sigmoid(value)
+            else:
+                noise_now = noise + step * stride * n_classes
+                uniform = tl.load(noise_now + at_class, mask=has_class, other=1.0)
+                own = tl.where(uniform < _sigmoid(value), 1.0, 0.0)
+            if HAS_TRUTH:
+                truth_at = step * stride * n_classes + at_class
+                truth = tl.load(targets + truth_at, mask=has_class, other=0.0).to(tl.float32)
+                is_truth = tl.load(mask + truth_at, mask=has_class, other=0) != 0
+                own = tl.where(is_truth, truth, own)
+        tl.store(fed_now + stride * n_fed + at_fed, own, mask=has_fed)
         tl.debug_barrier()  # the next step reads what other threads have fed
 
 
@@ -258,9 +325,9 @@ class TritonScan:
     bfloat16 operands with float32 sums.
     """
 
-    def __init__(self, weights: Weights, rule: FeedbackRule) -> None:
+    def __init__(self, weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> None:
         self._weights = weights
-        self._rule = {Thresholded: HARD, Sampled: SAMPLED, Soft: SOFT}[type(rule)].value
+        self._rule = RULES[type(rule)].value
         self._w_hidden = torch.cat([weights.w_hh, weights.w_out])
         asked = torch.get_float32_matmul_precision()
         self._precision = {"highest": "tf32x3", "high": "tf32", "medium": "bf16"}[asked]
@@ -274,7 +341,7 @@ class TritonScan:
         unused = buffers.logits
         has_truth = feeding.targets is not None and feeding.mask is not None
         noise = unused
-        if isinstance(feeding.rule, Sampled):
+        if isinstance(feeding.rule, Sampled | Drawn):
             noise = feeding.rule.noise.transpose(0, 1).contiguous()
         self._launch(_forward_kernel, n_sequences)(
             buffers.gates,
@@ -289,13 +356,18 @@ class TritonScan:
             feeding.targets if has_truth else unused,
             cast(Tensor, feeding.mask).view(torch.uint8) if has_truth else unused,
             noise,
+            buffers.tokens,
+            unused if w.table is None else w.table.contiguous(),
             n_steps,
             n_sequences,
             n_hidden,
             w.n_classes,
+            w.n_fed,
             RULE=self._rule,
             HAS_TRUTH=has_truth,
+            TOKENS=w.table is not None,
             BLOCK_C=max(16, triton.next_power_of_2(w.n_classes)),
+            BLOCK_D=max(16, triton.next_power_of_2(w.n_fed)),
             **self._blocks(),
         )
 

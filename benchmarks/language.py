@@ -1,0 +1,138 @@
+"""What does the recurrence cost where tokens are fed, forward and backward?
+
+Beside the fused loop, in the same run: the reference's loop over time, and ``torch.gru`` over the
+known tokens (teacher forcing, which does less: nothing is chosen). Small and large vocabularies.
+Writes ``language.{csv,md}``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding
+
+from benchmarks.measure import machine, medians, options, write_table
+from sed_cli.models.recurrence import fused, token_gru
+from sed_cli.models.recurrence.plain import PlainScan
+from sed_cli.models.recurrence.problem import make_token_problem
+
+Forward = Callable[["World"], Tensor]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of one problem."""
+
+    n_sequences: int
+    n_steps: int
+    n_hidden: int
+    size: int
+    n_tokens: int
+
+    def __str__(self) -> str:
+        letters = zip("BTHDC", vars(self).values(), strict=True)
+        return " ".join(f"{letter}{size}" for letter, size in letters)
+
+
+LABELS = Shape(16, 100, 64, 16, 9)
+WORDS = Shape(32, 40, 256, 128, 1000)
+LARGE = Shape(16, 20, 256, 128, 20_000)
+
+
+class World:
+    """Seeded tokens and weights of one shape; half of the tokens are fed by the truth."""
+
+    def __init__(self, shape: Shape, device: str) -> None:
+        torch.manual_seed(0)
+        frames = (shape.n_sequences, shape.n_steps)
+        self.features = torch.empty(*frames, 0, device=device)
+        self.targets = torch.randint(shape.n_tokens, frames, device=device)
+        self.mask = torch.rand(*frames) < 0.5
+        self.noise = torch.rand(*frames, 1, device=device)
+        self.table = torch.randn(shape.n_tokens, shape.size, device=device).requires_grad_()
+        self.cell = nn.GRUCell(shape.size, shape.n_hidden).to(device)
+        self.readout = nn.Linear(shape.n_hidden, shape.n_tokens).to(device)
+        self.gru = nn.GRU(shape.size, shape.n_hidden, batch_first=True).to(device)
+
+    def forward_and_backward(self, forward: Forward) -> None:
+        """Run once with the cross-entropy, collecting the gradients of all weights."""
+        modules = (self.cell, self.readout, self.gru)
+        for tensor in [self.table, *(p for module in modules for p in module.parameters())]:
+            tensor.grad = None
+        logits = forward(self).flatten(0, 1)
+        nn.functional.cross_entropy(logits, self.targets.flatten()).backward()  # type: ignore[no-untyped-call]
+
+    def arguments(self, mask: Tensor | None) -> tuple[Any, ...]:
+        """Return what the recurrence takes first."""
+        return self.features, self.targets, mask, self.cell, self.readout, self.table
+
+
+def _sedtf(world: World, backend: Any = "auto", feedback: Any = "hard") -> Tensor:
+    arguments = world.arguments(world.mask)
+    return token_gru(*arguments, backend, feedback=feedback, noise=world.noise)[0]
+
+
+def _uncompiled(world: World) -> Tensor:
+    problem = make_token_problem(*world.arguments(world.mask), "hard", None, None)
+    return fused.run(problem, lambda weights, rule: PlainScan(weights))[0]
+
+
+def _forced(world: World, backend: Any = "auto") -> Tensor:
+    return token_gru(*world.arguments(torch.ones_like(world.mask)), backend)[0]
+
+
+def _library(world: World) -> Tensor:
+    known = embedding(world.targets[:, :-1], world.table)  # (B, T - 1, D)
+    inputs = torch.cat([torch.zeros_like(known[:, :1]), known], dim=1)
+    logits: Tensor = world.readout(world.gru(inputs)[0])
+    return logits
+
+
+FORWARDS: dict[str, Forward] = {
+    "reference": lambda world: _sedtf(world, "reference"),
+    "uncompiled": _uncompiled,
+    "sedtf hard": _sedtf,
+    "sedtf sampled": lambda world: _sedtf(world, feedback="sampled"),
+    "sedtf soft": lambda world: _sedtf(world, feedback="soft"),
+    "torch.gru, all teacher": _library,
+    "sedtf, all teacher": _forced,
+    "sedtf, all teacher, in the loop": lambda world: _forced(world, "fused"),
+}
+
+
+def measure(shape: Shape, arguments: argparse.Namespace) -> dict[str, object]:
+    """Time all ways for one shape."""
+    world = World(shape, arguments.device)
+    seconds = medians(
+        {name: partial(world.forward_and_backward, way) for name, way in FORWARDS.items()},
+        repeats=arguments.repeats,
+        budget=arguments.budget,
+        clock=arguments.clock,
+    )
+    row: dict[str, object] = {"shape": str(shape)}
+    row.update({f"{name} ms": 1e3 * value for name, value in seconds.items()})
+    row["times faster than the reference"] = seconds["reference"] / seconds["sedtf hard"]
+    row["of torch.gru"] = seconds["sedtf hard"] / seconds["torch.gru, all teacher"]
+    return row
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Measure and write the table."""
+    for forward in FORWARDS.values():  # compile what is compiled before anything is timed
+        World(Shape(2, 2, 4, 3, 5), arguments.device).forward_and_backward(forward)
+    print(machine())
+    shapes = [LABELS] if arguments.quick else [LABELS, WORDS, LARGE]
+    rows = [measure(shape, arguments) for shape in shapes]
+    conditions = f"{arguments.threads} thread(s), {arguments.clock} time"
+    title = f"Token recurrence, forward and backward, float32, {conditions}"
+    print(write_table(arguments.output / "language", title, rows))
+
+
+if __name__ == "__main__":
+    main(options(__doc__ or ""))

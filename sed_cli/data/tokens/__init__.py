@@ -1,0 +1,20 @@
+"""The data of ``task=sequence``: files, tables, labels or a grammar to sequences of tokens."""
+
+from sed_cli.data.tokens.loading import load_tokens
+from sed_cli.data.tokens.sentences import Ragged, Sentence, Sentences, TokenData
+from sed_cli.data.tokens.units import join_symbols, split_text
+from sed_cli.data.tokens.vocabulary import END, SPECIAL, UNKNOWN, Vocabulary
+
+__all__ = [
+    "END",
+    "SPECIAL",
+    "UNKNOWN",
+    "Ragged",
+    "Sentence",
+    "Sentences",
+    "TokenData",
+    "Vocabulary",
+    "join_symbols",
+    "load_tokens",
+    "split_text",
+]
