@@ -140,7 +140,12 @@ def check_not_queued(folder: Path) -> None:
         UserError: if there are any.
         SedtfError: if SLURM does not answer.
     """
-    jobs = [p.name for p in folder.glob("*") if re.fullmatch(r"\d+(_\d+)?", p.name)]
+    jobs = [
+        path.name
+        for path in folder.glob("*")
+        # One that has left its result is about to end.
+        if re.fullmatch(r"\d+(_\d+)?", path.name) and not any(path.glob("*_result.pkl"))
+    ]
     if not jobs:
         return
     if queue() is None:
