@@ -23,7 +23,7 @@ from tests.slurm_cluster import missing_commands, one_node_cluster
 
 _LONG = ("trainer.epochs=60", "trainer.patience=1000")  # some 10 s: time to be interrupted in
 _LIMIT = "PENDING (JobArrayTaskLimit)"
-_JOB_STARTS_WITHIN_S = 90.0
+_JOB_STARTS_WITHIN_S = 180.0  # the machine may be busy
 
 Submit = Callable[..., "Sweep"]
 
