@@ -17,7 +17,8 @@ from sed_cli import __version__
 
 TRAIN = """Train a detector, keep its best epoch by validation, evaluate that on the test split.
 
-Without any setting it trains on generated soundscapes.
+Without any setting it trains on generated soundscapes. With `task=sequence` it trains a model of
+the next token, by the same recurrence and the same samplers.
 
 Examples:
 
@@ -29,8 +30,13 @@ Examples:
 - `sedtf train data=annotated data.root=recordings data.sequence_length=500`
 - `sedtf train data.bank=esc10 data.n_train=600`
 - `sedtf train resume=outputs/train/2026-01-31/12-00-00-000000 trainer.epochs=80`
+- `sedtf train task=sequence data=tokens data.path=poems.txt data.unit=char`
+- `sedtf train task=sequence data=labels data.annotations=annotations sampler=teacher_forcing`
+- `sedtf train experiment=teacher_forcing_demo`
 
 Config groups:
+
+- `task`: sed, sequence
 
 - `feature`: logmel, mel, logmel_torchlibrosa
 - `model`: crnn, crnn_paper, crnn_baseline
@@ -42,8 +48,18 @@ Config groups:
 - `trainer`: default, smoke, paper
 - `evaluation`: default (`evaluation.metric=event` tunes thresholds for events,
   `evaluation.tune=false` keeps 0.5)
-- `experiment`: tutorial, paper, baseline, smoke, birdsong
-- `hydra/launcher`: basic, local (side by side on this machine)
+- `experiment`: tutorial, paper, baseline, smoke, birdsong, birdsong_syntax, teacher_forcing_demo
+
+With `task=sequence` there are instead:
+
+- `model`: language
+- `data`: tokens, pairs, labels
+- `trainer`: sequence
+- `evaluation`: sequence
+
+Sweeps (`-m`) can be told how to run:
+
+- `hydra/launcher`: basic, local (side by side on this machine), slurm, slurm_gpu (a cluster)
 - `hydra/sweeper`: basic, optuna (searches; needs `sedtf[optuna]`)
 
 All keys with their values: `sedtf train --cfg job`
@@ -60,6 +76,7 @@ Examples:
 - `sedtf eval checkpoint=RUN data=annotated data.root=other_recordings`
 - `sedtf eval checkpoint=RUN evaluation.metric=event evaluation.min_gap_s=0.1`
 - `sedtf eval checkpoint=RUN evaluation.tune=false evaluation.psds=true`
+- `sedtf eval checkpoint=RUN data=tokens data.path=other.txt data.split=[1,0,0] split=train`
 
 Config groups:
 
@@ -132,7 +149,9 @@ Examples:
 """
 
 
-PREDICT = """Find events in recordings of your own, of any rate, channel count, format and length.
+PREDICT = """Find events in recordings of your own; with a model of sequences, continue lines.
+
+Recordings may be of any rate, channel count, format and length.
 
 Events of one recording go to standard output; those of a folder go beside its audio, a file a
 recording (`NAME.events.tsv`), or into `output_dir=`. A recording that cannot be read does not stop
@@ -145,6 +164,14 @@ Examples:
 - `sedtf predict checkpoint=RUN input=dawn.flac format=audacity > dawn.txt`
 - `sedtf predict checkpoint=RUN input=stereo.wav channels=each probabilities=true`
 - `curl -s https://example.org/a.flac | sedtf predict checkpoint=RUN input=- format=jsonl`
+
+A model of sequences (`task=sequence`) reads a prefix a line, or what is to be translated, and
+writes a tab-separated table of what it puts after it:
+
+- `echo 'this old fox' | sedtf predict checkpoint=RUN input=-`
+- `sedtf predict checkpoint=RUN input=prefixes.txt decoding.method=beam decoding.n_best=3`
+- `yes '' | head -20 | sedtf predict checkpoint=RUN input=- decoding.method=sample
+  decoding.temperature=0.8`
 """
 
 LISTEN = """Find events in audio while it comes in: raw PCM on standard input, JSON lines out.
@@ -173,7 +200,9 @@ Examples:
 - `sedtf compare SWEEP metric=event 'baseline=sampler=free_running model.rnn_hidden=32'`
 - `sedtf compare RUN_1 RUN_2 RUN_3 output_dir=table`
 
-Folds (runs that differ in `data.fold` alone) are joined by summing their counts. Keys: `metric`
+Folds (runs that differ in `data.fold` alone) are joined by summing their counts. Models of
+sequences are sorted by perplexity, with the gap between running on the truth and running free, and
+a picture of what they learn over the updates. Keys: `metric`
 (frame, segment, segment_100ms, event, event_onset), `baseline`, `output_dir`.
 """
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sed_cli import __version__
 from sed_cli.errors import UserError
 from sed_cli.records import RUN, beating, this_process, write_json
+from sed_cli.schema import paths_of
 
 if TYPE_CHECKING:
     import torch
@@ -31,13 +32,12 @@ _PACKAGES = ("torch", "torchaudio", "torchlibrosa", "numpy", "hydra-core", "sed_
 _NOT_HASHED = ("output_dir", "resume", "resume_sweep", "device", "threads")
 _NOT_HASHED_IN = (
     ("trainer", "threads"),
+    ("trainer", "devices"),
     ("data", "cache_dir"),
     ("data", "cache_limit_gb"),
     ("data", "leak_check"),
     ("data", "root"),
 )
-
-_PATHS = ("bank", "bank_splits", "transition")  # of the data, where they are files
 
 
 def config_hash(config: Any) -> str:
@@ -46,8 +46,9 @@ def config_hash(config: Any) -> str:
     for group, key in _NOT_HASHED_IN:
         if isinstance(values.get(group), dict):
             values[group].pop(key, None)
-    for key in _PATHS:  # the same from whichever folder it was started
-        if isinstance(values.get("data"), dict) and isinstance(values["data"].get(key), str):
+    data = getattr(config, "data", None)
+    for key in () if data is None else paths_of(data):
+        if isinstance(values["data"].get(key), str):  # the same from wherever it was started
             values["data"][key] = str(Path(values["data"][key]).expanduser().absolute())
     text = json.dumps(values, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -11,6 +11,8 @@ teacher mask with a random generator of their own, so that drawing them disturbs
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast, overload
 
@@ -207,11 +209,27 @@ class TeacherCoins:
         self.coin: Coin = coin
         self.iteration = 0
         self._generator = torch.Generator().manual_seed(seed)
+        self._part: tuple[int, int, int] | None = None
 
     @property
     def p_teacher(self) -> float:
         """Probability that holds for the next coin."""
         return self.schedule.probability(self.iteration)
+
+    @contextmanager
+    def part_of(self, n_sequences: int, n_steps: int, first: int) -> Iterator[None]:
+        """Draw in the block for some sequences of a batch what they get in the whole of it.
+
+        Args:
+            n_sequences: of the whole batch.
+            n_steps: of its longest sequence.
+            first: place in it of the first sequence that is drawn for.
+        """
+        self._part = (n_sequences, n_steps, first)
+        try:
+            yield
+        finally:
+            self._part = None
 
     def draw(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
         """Toss the coins of one batch and advance the iteration.
@@ -219,6 +237,12 @@ class TeacherCoins:
         Returns:
             Teacher mask, bool on the CPU: (B, T), or (B, T, C) for ``coin="class"``.
         """
+        if self._part is not None:
+            whole, longest, first = self._part
+            return self._draw(whole, longest, n_classes)[first : first + n_sequences, :n_steps]
+        return self._draw(n_sequences, n_steps, n_classes)
+
+    def _draw(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
         p = self.probabilities(n_steps)  # (T,)
         if self.coin == "sequence":
             tosses = self._uniform(n_sequences, 1)  # (B, 1)
@@ -238,6 +262,10 @@ class TeacherCoins:
 
     def noise(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
         """Draw uniforms in [0, 1) for sampled feedback, float32 (B, T, C), from the same source."""
+        if self._part is not None:
+            whole, longest, first = self._part
+            noise = self._uniform(whole, longest, n_classes)[first : first + n_sequences, :n_steps]
+            return noise.float()
         return self._uniform(n_sequences, n_steps, n_classes).float()
 
     def _uniform(self, *shape: int) -> Tensor:

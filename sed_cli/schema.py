@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
@@ -57,6 +57,15 @@ class ModelConfig:
     rnn_hidden: int = 64
     dropout: float = 0.25
     feedback: bool = True
+
+
+@dataclass
+class LanguageConfig:
+    """The model of ``task=sequence``: embedding of the previous token, recurrence, softmax."""
+
+    embedding_size: int = 64
+    rnn_hidden: int = 128
+    dropout: float = 0.0
 
 
 @dataclass
@@ -116,10 +125,16 @@ class ConstantConfig(SamplerConfig):
 
 
 @dataclass
-class DataConfig:
-    """What all data sets share."""
+class AnyDataConfig:
+    """The data of any task."""
 
     kind: str = MISSING
+
+
+@dataclass
+class DataConfig(AnyDataConfig):
+    """What all sets of recordings share."""
+
     sequence_length: int = 313
     cache_dir: str | None = None
     cache_limit_gb: float | None = None
@@ -204,13 +219,12 @@ class PublishedConfig(RecordedConfig):
 
 
 @dataclass
-class TokenSetConfig:
+class TokenSetConfig(AnyDataConfig):
     """What the data of ``task=sequence`` share: sequences of symbols, and which are known.
 
     They are no :class:`DataConfig`: they have neither frames nor features to cache.
     """
 
-    kind: str = MISSING
     split: list[float] = field(default_factory=lambda: [0.7, 0.15, 0.15])
     split_seed: int = 0
     max_vocabulary: int | None = None
@@ -303,6 +317,7 @@ class TrainerConfig:
     precision: str = "float32"
     threads: int | None = None
     max_updates: int | None = None
+    devices: int | None = None
 
 
 @dataclass
@@ -318,26 +333,64 @@ class EvaluationConfig:
     psds: bool = False
 
 
+@dataclass
+class SequenceEvaluationConfig:
+    """What is reported of a model of sequences beside its own figures."""
+
+    ngrams: list[int] = field(default_factory=lambda: [1, 2, 3])
+    beam_width: int = 5
+
+
+@dataclass
+class DecodingConfig:
+    """How a model of sequences goes on after a prefix."""
+
+    method: str = "greedy"
+    temperature: float = 1.0
+    beam_width: int = 5
+    n_best: int = 1
+    max_length: int = 100
+    seed: int = 0
+
+
 # ----------------------------------------------------------------------------------- roots
 
 
 @dataclass
-class TrainConfig:
-    """``sedtf train``."""
+class AnyTrainConfig:
+    """``sedtf train`` of any task."""
 
-    task: str = "sed"
+    task: str = MISSING
     seed: int = 0
     device: str = "auto"
     output_dir: str = MISSING
     resume: str | None = None
     resume_sweep: str | None = None
+    sampler: SamplerConfig = MISSING
+    data: AnyDataConfig = MISSING
+    trainer: TrainerConfig = MISSING
+
+
+@dataclass
+class TrainConfig(AnyTrainConfig):
+    """``sedtf train``: a detector."""
+
+    task: str = "sed"
     feature: FeatureConfig = MISSING
     model: ModelConfig = MISSING
-    sampler: SamplerConfig = MISSING
     data: DataConfig = MISSING
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    trainer: TrainerConfig = MISSING
     evaluation: EvaluationConfig = MISSING
+
+
+@dataclass
+class SequenceTrainConfig(AnyTrainConfig):
+    """``sedtf train task=sequence``: a model of the next token."""
+
+    task: str = "sequence"
+    model: LanguageConfig = MISSING
+    data: TokenSetConfig = MISSING
+    evaluation: SequenceEvaluationConfig = MISSING
 
 
 @dataclass
@@ -352,7 +405,7 @@ class EvalConfig:
     device: str = "auto"
     output_dir: str = MISSING
     threads: int | None = None
-    data: DataConfig | None = None
+    data: AnyDataConfig | None = None
     evaluation: EvaluationConfig = MISSING
 
 
@@ -425,7 +478,10 @@ class CacheConfig:
 
 @dataclass
 class PredictConfig:
-    """``sedtf predict``: ``input`` is a file, a folder, or - for standard input."""
+    """``sedtf predict``: ``input`` is a file, a folder, or - for standard input.
+
+    ``decoding`` is for a model of sequences; what stands before it for a detector.
+    """
 
     checkpoint: str = MISSING
     input: str = MISSING
@@ -433,6 +489,7 @@ class PredictConfig:
     channels: str = "mix"
     probabilities: bool = False
     timeline: bool = False
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
     output_dir: str | None = None
     device: str = "auto"
     threads: int | None = 1
@@ -491,6 +548,7 @@ TOKEN_SETS: dict[str, type[TokenSetConfig]] = {
 }
 ROOTS: dict[str, type] = {
     "train": TrainConfig,
+    "train_sequence": SequenceTrainConfig,
     "eval": EvalConfig,
     "predict": PredictConfig,
     "listen": ListenConfig,
@@ -505,20 +563,36 @@ ROOTS: dict[str, type] = {
 }
 GROUPS: dict[str, dict[str, type]] = {
     "feature": {"base": FeatureConfig},
-    "model": {"base": ModelConfig},
+    "model": {"base": ModelConfig, "language": LanguageConfig},
     "sampler": dict(SAMPLERS),
     "data": {**DATA_SETS, **TOKEN_SETS},
     "augment": {"base": AugmentConfig},
     "trainer": {"base": TrainerConfig},
-    "evaluation": {"base": EvaluationConfig},
+    "evaluation": {"base": EvaluationConfig, "sequence": SequenceEvaluationConfig},
 }
 
+MONITORS = ("validation_f1", "validation_loss")
+MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
 SPLITS = ("train", "validation", "test")
 EVENT_FORMATS = ("desed", "audacity", "raven", "jams", "rttm", "csv", "tut", "jsonl")
 PCM_DTYPES = ("s16", "s32", "f32")
 TOKEN_UNITS = ("word", "char")
 PAIR_TASKS = ("reverse", "digits")
 METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
+
+_PATHS: dict[type[AnyDataConfig], tuple[str, ...]] = {
+    SoundscapesConfig: ("bank", "bank_splits", "transition"),
+    RecordedConfig: ("root",),
+    TokensConfig: ("path", "validation_path", "test_path"),
+    PairsConfig: ("path", "validation_path", "test_path"),
+    LabelsConfig: ("annotations", "train", "validation", "test"),
+}
+
+
+def paths_of(data: AnyDataConfig) -> tuple[str, ...]:
+    """Return the keys of data whose values, if texts, are paths from the working folder."""
+    return tuple(key for kind, keys in _PATHS.items() if isinstance(data, kind) for key in keys)
+
 
 PUBLISHED = {
     "tut2016_home": 4,
@@ -550,17 +624,29 @@ def build(schema: type[T], values: Mapping[str, Any]) -> T:
     return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), dict(values))))
 
 
-def build_train_config(values: Mapping[str, Any]) -> TrainConfig:
+def build_any_train_config(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
     """Turn what a checkpoint's ``config.yaml`` holds into a typed configuration."""
+    if values.get("task") == "sequence":
+        return _build_typed(SequenceTrainConfig, values, TOKEN_SETS)
+    return build_train_config(values)
+
+
+def build_train_config(values: Mapping[str, Any]) -> TrainConfig:
+    """Turn what a detector's ``config.yaml`` holds into a typed configuration."""
+    return _build_typed(TrainConfig, values, DATA_SETS)
+
+
+def _build_typed(root: type[T], values: Mapping[str, Any], data_sets: Mapping[str, type]) -> T:
     from omegaconf import OmegaConf
 
-    schema = OmegaConf.structured(TrainConfig)
-    for group, kinds, key in (("sampler", SAMPLERS, "schedule"), ("data", DATA_SETS, "kind")):
+    schema = OmegaConf.structured(root)
+    for group, kinds, key in (("sampler", SAMPLERS, "schedule"), ("data", data_sets, "kind")):
         schema[group] = OmegaConf.structured(kinds[values[group][key]])
-    for group, options in GROUPS.items():
-        if "base" in options:
-            schema[group] = OmegaConf.structured(options["base"])
-    return cast(TrainConfig, OmegaConf.to_object(OmegaConf.merge(schema, dict(values))))
+    for name in schema:
+        kind = OmegaConf.get_type(schema, name)
+        if OmegaConf.is_missing(schema, name) and is_dataclass(kind):
+            schema[name] = OmegaConf.structured(kind)
+    return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, dict(values))))
 
 
 def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConfig:
@@ -653,9 +739,7 @@ def check_model(model: ModelConfig, n_mels: int) -> list[str]:
         model.kernel_size % 2 == 1,
         f"model.kernel_size={model.kernel_size}: expected an odd number, so that frames stay put",
     )
-    faults.require(
-        0.0 <= model.dropout < 1.0, f"model.dropout={model.dropout}: expected 0 <= dropout < 1"
-    )
+    faults += _check_dropout(model)
     faults.require(
         bool(model.pooling) and all(p >= 1 for p in model.pooling),
         f"model.pooling={model.pooling}: expected a list of factors of at least 1, one a block",
@@ -669,6 +753,12 @@ def check_model(model: ModelConfig, n_mels: int) -> list[str]:
         f"or a fitting model.pooling",
     )
     return faults
+
+
+def _check_dropout(model: ModelConfig | LanguageConfig) -> list[str]:
+    if 0.0 <= model.dropout < 1.0:
+        return []
+    return [f"model.dropout={model.dropout}: expected 0 <= dropout < 1"]
 
 
 def check_sampler(sampler: SamplerConfig, prefix: str = "sampler.") -> list[str]:
@@ -943,13 +1033,19 @@ def check_augment(augment: AugmentConfig, n_mels: int) -> list[str]:
     return faults
 
 
-def check_trainer(trainer: TrainerConfig) -> list[str]:
-    """Faults within the trainer group."""
+def check_trainer(trainer: TrainerConfig, monitors: Iterable[str] = MONITORS) -> list[str]:
+    """Faults within the trainer group; ``monitors`` may choose the best epoch."""
     faults = _Faults()
-    counts = ("epochs", "batch_size", "patience", "threads", "max_updates")
+    counts = ("epochs", "batch_size", "patience", "threads", "max_updates", "devices")
     faults.at_least("trainer.", trainer, 1, *counts)
+    faults.require(
+        (trainer.devices or 1) <= trainer.batch_size,
+        f"trainer.devices={trainer.devices}, but a batch of trainer.batch_size="
+        f"{trainer.batch_size} sequences, which they share, gives some of them nothing to do: "
+        f"lower the first or raise the second",
+    )
     faults.above_zero("trainer.", trainer, "lr", "grad_norm")
-    faults.one_of("trainer.", trainer, "monitor", ("validation_f1", "validation_loss"))
+    faults.one_of("trainer.", trainer, "monitor", tuple(monitors))
     faults.one_of("trainer.", trainer, "precision", ("float32", "bf16"))
     return faults
 
@@ -980,8 +1076,45 @@ def _check_root(config: Any) -> list[str]:
     return faults
 
 
-def check_train(config: TrainConfig, named: frozenset[str] = frozenset()) -> list[str]:
+def check_train(
+    config: TrainConfig | SequenceTrainConfig, named: frozenset[str] = frozenset()
+) -> list[str]:
     """All faults of a training configuration; ``named`` holds the keys that the user gave."""
+    if isinstance(config, SequenceTrainConfig):
+        return _check_sequence_train(config)
+    return _check_detector_train(config, named)
+
+
+def _check_sequence_train(config: SequenceTrainConfig) -> list[str]:
+    """Faults of the training of a model of sequences."""
+    faults = _Faults(_check_root(config))
+    faults.one_of("", config, "task", ("sequence",))
+    faults.at_least("model.", config.model, 1, "embedding_size", "rnn_hidden")
+    faults += _check_dropout(config.model)
+    faults += check_sampler(config.sampler)
+    faults.require(
+        config.sampler.coin != "class",
+        "sampler.coin=class tosses a coin for each class, but of tokens there is one a step: "
+        "expected step or sequence",
+    )
+    faults += check_tokens(config.data)
+    faults += check_trainer(config.trainer, MONITORS_OF_SEQUENCES)
+    faults.require(
+        config.trainer.precision == "float32",
+        f"trainer.precision={config.trainer.precision}: task=sequence has no convolutions that "
+        f"would gain by it; expected float32",
+    )
+    faults.at_least("evaluation.", config.evaluation, 1, "beam_width")
+    orders = config.evaluation.ngrams
+    faults.require(
+        len(set(orders)) == len(orders) and all(1 <= order <= 3 for order in orders),
+        f"evaluation.ngrams={orders}: expected some of [1,2,3], or []",
+    )
+    return faults
+
+
+def _check_detector_train(config: TrainConfig, named: frozenset[str]) -> list[str]:
+    """Faults of the training of a detector."""
     faults = _Faults(_check_root(config))
     faults.one_of("", config, "task", ("sed",))
     faults += check_feature(config.feature)
@@ -1043,8 +1176,10 @@ def check_eval(config: EvalConfig, named: frozenset[str] = frozenset()) -> list[
         f"evaluation.metric={config.evaluation.metric} asks for tuning and evaluation.tune=false "
         f"for none: drop one of the two",
     )
-    if config.data is not None:
+    if isinstance(config.data, DataConfig):
         faults += check_data(config.data)
+    elif isinstance(config.data, TokenSetConfig):
+        faults += check_tokens(config.data)
     return faults
 
 
@@ -1124,6 +1259,22 @@ def check_predict(config: PredictConfig, named: frozenset[str] = frozenset()) ->
     faults.one_of("", config, "format", EVENT_FORMATS)
     faults.one_of("", config, "channels", ("mix", "first", "each"))
     faults.at_least("", config, 1, "threads")
+    faults += _check_decoding(config.decoding)
+    return faults
+
+
+def _check_decoding(decoding: DecodingConfig) -> list[str]:
+    faults = _Faults()
+    faults.one_of("decoding.", decoding, "method", ("greedy", "sample", "beam"))
+    faults.above_zero("decoding.", decoding, "temperature")
+    faults.at_least("decoding.", decoding, 1, "beam_width", "n_best", "max_length")
+    faults.at_least("decoding.", decoding, 0, "seed")
+    most = {"greedy": 1, "beam": decoding.beam_width}.get(decoding.method, decoding.n_best)
+    faults.require(
+        decoding.n_best <= most,
+        f"decoding.n_best={decoding.n_best}, but decoding.method={decoding.method} finds {most}: "
+        f"choose sample or beam, or raise decoding.beam_width",
+    )
     return faults
 
 

@@ -15,6 +15,8 @@ ORDER = {
     "errors": 0,
     "records": 1,
     "schema": 1,
+    "distributed": 1,
+    "torchrun": 1,
     "provenance": 2,
     "status": 2,
     "audio": 2,

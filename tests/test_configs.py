@@ -10,21 +10,21 @@ import yaml
 from omegaconf import OmegaConf
 
 from sed_cli import job, schema
-from sed_cli.schema import build_train_config
+from sed_cli.schema import build_any_train_config
 from tests.conftest import Sedtf
 
 CONF = job.conf_dir()
 GROUPS = ("feature", "model", "sampler", "data", "augment", "trainer", "evaluation")
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-# task=sequence is not part of train yet, and its data compose with it alone. Whoever wires the task
-# deletes this set and its two uses below, and names the three in the comments of conf/train.yaml.
-UNWIRED = {"tokens", "pairs", "labels"}
-OPTIONS = [
-    (g, path.stem)
-    for g in GROUPS
-    for path in sorted((CONF / g).glob("*.yaml"))
-    if not (g == "data" and path.stem in UNWIRED)
-]
+# Options that go with task=sequence, by group; all others go with task=sed.
+OF_SEQUENCES = {
+    "model": {"language"},
+    "data": {"tokens", "pairs", "labels"},
+    "trainer": {"sequence"},
+    "evaluation": {"sequence"},
+}
+SEQUENCE_EXPERIMENTS = {"birdsong_syntax", "teacher_forcing_demo"}
+OPTIONS = [(g, path.stem) for g in GROUPS for path in sorted((CONF / g).glob("*.yaml"))]
 
 # What makes any experiment small; it must win over the experiment's own sizes.
 SMALL = (
@@ -46,14 +46,17 @@ SMALL_SOUNDSCAPES = (
 def test_every_option_composes_and_is_typed(
     group: str, option: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    is_read = group == "data" and option != "soundscapes"
+    task = "sequence" if option in OF_SEQUENCES.get(group, ()) else "sed"
+    is_read = group == "data" and task == "sed" and option != "soundscapes"
     extra = ["data.root=somewhere"] if is_read else []
-    assert sedtf("train", f"{group}={option}", *extra, cfg="job") == 0
+    assert sedtf("train", f"task={task}", f"{group}={option}", *extra, cfg="job") == 0
     shown = yaml.safe_load(capfd.readouterr().out)
-    assert build_train_config(shown).task == "sed"
+    assert build_any_train_config(shown).task == task
 
 
-@pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS if e != "tutorial_curves"])
+@pytest.mark.parametrize(
+    "experiment", [e for e in EXPERIMENTS if e not in {"tutorial_curves", *SEQUENCE_EXPERIMENTS}]
+)
 def test_every_training_experiment_runs(
     experiment: str, sedtf: Sedtf, tmp_path: Path, recordings: Path
 ) -> None:
@@ -65,6 +68,13 @@ def test_every_training_experiment_runs(
     assert sedtf("train", f"experiment={experiment}", *SMALL, *own, "output_dir=run") == 0
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["status"] == "completed"
+
+
+def test_the_syntax_of_annotations_is_learnt(sedtf: Sedtf, recordings: Path) -> None:
+    tables = [f"data.{split}={recordings / split}.tsv" for split in schema.SPLITS]
+    own = ("experiment=birdsong_syntax", "trainer.max_updates=2", "model.rnn_hidden=3")
+    assert sedtf("train", *own, *tables, "output_dir=run") == 0
+    assert json.loads(Path("run/metrics.json").read_text())["n_sequences"] == 2
 
 
 def test_tutorial_curves_run(sedtf: Sedtf, tmp_path: Path) -> None:
@@ -90,7 +100,7 @@ def test_experiments_hold_deltas_only(experiment: str) -> None:
     same = [
         f"{group}.{key}"
         for group, settings in values.items()
-        if group != "defaults" and group != "samplers"
+        if group not in ("defaults", "samplers", "hydra")
         for key, value in settings.items()
         if OmegaConf.select(without, f"{group}.{key}") == value
     ]
@@ -109,6 +119,8 @@ def test_group_schemas_and_yaml_name_the_same_keys() -> None:
         ("data", "annotated", schema.AnnotatedConfig),
         *(("data", name, schema.PublishedConfig) for name in schema.PUBLISHED),
         *(("data", name, node) for name, node in schema.TOKEN_SETS.items()),
+        ("model", "language", schema.LanguageConfig),
+        ("evaluation", "sequence", schema.SequenceEvaluationConfig),
         ("sampler", "scheduled", schema.ScheduledConfig),
         ("sampler", "linear", schema.LinearConfig),
     ]:
@@ -117,14 +129,14 @@ def test_group_schemas_and_yaml_name_the_same_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("root", "groups"), [("train", (*GROUPS, "experiment")), ("data", ("data",))]
+    ("root", "groups"), [("train", (*GROUPS, "task", "experiment")), ("data", ("data",))]
 )
 def test_root_comments_name_every_option(root: str, groups: tuple[str, ...]) -> None:
     """The table of contents in a root file is what a user reads first: it must be complete."""
     lines = (CONF / f"{root}.yaml").read_text().splitlines()
     for group in groups:
         line = next(line for line in lines if line.strip().startswith(f"- {group}:"))
-        named = {word.strip(",:") for word in line.split("#")[1].split()}
+        named = {word.strip(",:;") for word in line.split("#")[1].split()}
         options = {p.stem for p in (CONF / group).glob("*.yaml")} - {"tutorial_curves"}
-        options -= UNWIRED
+        options -= OF_SEQUENCES["data"] if root == "data" and group == "data" else set()
         assert options <= named, (group, options - named)

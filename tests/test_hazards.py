@@ -19,6 +19,7 @@ import torch
 from sed_cli.audio import LogMel
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import activities_to_events, events_to_activities
+from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.evaluation import describe, evaluate_split, sed_eval_counts, validate
 from sed_cli.evaluation.metrics import Counts, count_frames, figures
@@ -80,6 +81,11 @@ def make_task(*sizes: int) -> Detection:
     splits = {"train": recordings, "validation": recordings}
     data = DataSet(classes=("cat", "dog"), hop_s=HOP_S, splits=splits, fingerprint="")
     return Detection(config, data, torch.device("cpu"))
+
+
+def make_trainer(task: Detection, unit: str = "update") -> Trainer[SequenceBatch]:
+    coins = TeacherCoins(schedule=ConstantSchedule(p=0.5), unit=unit)  # type: ignore[arg-type]
+    return Trainer(task, coins=coins, config=TrainerConfig(batch_size=4))
 
 
 # --------------------------------------------------------------------------------- hazard 1
@@ -190,10 +196,11 @@ def test_hazard_4_training_never_looks_at_the_test_split(
 
 def test_hazard_4_every_frame_is_trained_on_in_every_epoch() -> None:
     task = make_task(33, 10, 7)  # 4 + 1 + 1 sequences: 4 and 2
-    assert (len(task.sequences), task.n_batches) == (6, 2)
+    trainer = make_trainer(task)
+    assert (len(task.sequences), trainer.n_batches) == (6, 2)
 
     for epoch in (1, 2):
-        batches = list(task.batches(epoch))
+        batches = [batch for batch, _ in trainer.batches(epoch)]
 
         assert [len(batch.lengths) for batch in batches] == [4, 2]
         seen = torch.cat([batch.log_mel[batch.valid] for batch in batches])
@@ -225,10 +232,9 @@ def test_hazard_4_every_frame_is_validated_and_tested(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("unit", ["update", "time_step"])
 def test_hazard_4_the_counter_stands_still_in_evaluation(unit: str) -> None:
     task = make_task(33, 10)
-    coins = TeacherCoins(schedule=ConstantSchedule(p=0.5), unit=unit)  # type: ignore[arg-type]
-    trainer = Trainer(task, coins=coins, config=TrainerConfig(batch_size=4))
-    for batch in task.batches(1):
-        trainer.step(batch)
+    trainer = make_trainer(task, unit)
+    for batch, part in trainer.batches(1):
+        trainer.step(batch, part)
     before = trainer.coins.state_dict()
     assert before["iteration"] == {"update": 2, "time_step": 20}[unit]
 

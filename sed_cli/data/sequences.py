@@ -45,6 +45,11 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self._pieces)
 
+    @property
+    def lengths(self) -> list[int]:
+        """Frames of each piece."""
+        return [last - first for _, first, last in self._pieces]
+
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
         """Return features (T, M) and activities (T, C) of a piece, both float32."""
         index, first, last = self._pieces[item]

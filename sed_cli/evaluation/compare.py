@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sed_cli.errors import UserError
-from sed_cli.evaluation.metrics import CONFIDENCE, KINDS, N_REF, figures, macro_figures
+from sed_cli.evaluation.convergence import convergence
+from sed_cli.evaluation.metrics import CONFIDENCE, KINDS
 from sed_cli.evaluation.runs import (
     MISSING,
     Configuration,
     Run,
-    Scores,
     columns,
     differing,
     find_runs,
@@ -75,16 +74,25 @@ def make_comparison(
         UserError: if no run completed, or the baseline names no row or several.
     """
     notes: list[str] = []
+    tasks = {run.task for run in runs if run.trouble is None}
+    if len(tasks) > 1:
+        raise UserError("detectors and models of sequences cannot be compared: name runs of one")
     entries = _entries(runs, notes)
     if not entries:
         reasons = "; ".join(f"{run.name}: {run.trouble}" for run in runs[:3])
         raise UserError(f"none of {len(runs)} runs can be compared: {reasons}")
     base = None if baseline is None else _find_baseline(baseline, entries)
+    layout = _layout(tasks.pop(), metric)
     rows = [_row(entry, base) for entry in entries]
-    rows.sort(key=lambda row: -_or(row["scores"][metric]["f1"]["mean"], -1.0))
+    rows.sort(key=layout.rank)
+    curves = convergence(rows) if layout.first.kind == "sequence" else None
     all_folds = {run.fold for entry in entries for run in entry.runs}
     return {
-        "metric": metric,
+        "metric": layout.first.kind,
+        "principal": asdict(layout.first),
+        "shown": [asdict(each) for each in layout.shown],
+        "reported": [asdict(each) for each in layout.reported],
+        "learning_curves": layout.curves,
         "baseline": base.name if base else None,
         "level": CONFIDENCE,
         "columns": list(entries[0].columns),
@@ -92,6 +100,7 @@ def make_comparison(
         "folds": sorted(fold for fold in all_folds if fold is not None),
         "n_runs": len(runs),
         "rows": rows,
+        "convergence": curves,
         "left_out": [
             {"folder": run.name, "reason": run.trouble} for run in runs if run.trouble is not None
         ],
@@ -99,8 +108,91 @@ def make_comparison(
     }
 
 
-def _or(value: float | None, other: float) -> float:
-    return other if value is None else value
+@dataclass(frozen=True)
+class Shown:
+    """A figure that is shown of each row.
+
+    Args:
+        kind: of what is counted.
+        name: of the figure.
+        title: of its column.
+        lower_is_better: as of a perplexity.
+        is_fraction: whether it lies from 0 to 1.
+    """
+
+    kind: str
+    name: str
+    title: str
+    lower_is_better: bool = False
+    is_fraction: bool = True
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a comparison shows of a task.
+
+    Args:
+        shown: on the terminal, as far as they find room; rows are sorted by the first.
+        reported: in the tables for a paper.
+        curves: columns of ``history.csv`` with their titles.
+    """
+
+    shown: tuple[Shown, ...]
+    reported: tuple[Shown, ...]
+    curves: dict[str, str]
+
+    @property
+    def first(self) -> Shown:
+        """The figure that decides."""
+        return self.shown[0]
+
+    def rank(self, row: Mapping[str, Any]) -> float:
+        """Sort the best row first, one without a figure last."""
+        mean = row["scores"][self.first.kind][self.first.name]["mean"]
+        if mean is None:
+            return math.inf
+        return float(mean) if self.first.lower_is_better else -float(mean)
+
+
+_TITLES = {
+    "frame": "frame",
+    "segment": "segment",
+    "segment_100ms": "segment 100 ms",
+    "event": "event",
+    "event_onset": "event onset",
+}
+_SEQUENCES = (
+    Shown("sequence", "perplexity", "perplexity", lower_is_better=True, is_fraction=False),
+    Shown("sequence", "forced_accuracy", "accuracy forced"),
+    Shown("sequence", "accuracy", "accuracy free"),
+    Shown("sequence", "gap", "gap", lower_is_better=True),
+    Shown("sequence", "exact_match", "whole sequences"),
+)
+
+
+def _layout(task: str, metric: str) -> Layout:
+    if task == "sequence":
+        curves = {
+            "validation_perplexity": "validation perplexity",
+            "validation_forced_accuracy": "accuracy, teacher forced",
+            "validation_f1": "accuracy, free running",
+            "p_teacher": "p_teacher",
+        }
+        return Layout(_SEQUENCES, _SEQUENCES, curves)
+    others = [kind for kind in ("frame", "segment", "event") if kind != metric]
+    f1, er = (
+        {kind: Shown(kind, name, f"{_TITLES[kind]} {name.upper()}", name == "er") for kind in KINDS}
+        for name in ("f1", "er")
+    )
+    return Layout(
+        (f1[metric], er[metric], *(f1[kind] for kind in others)),
+        tuple(figure for kind in (metric, *others) for figure in (f1[kind], er[kind])),
+        {
+            "validation_loss": "validation loss",
+            "validation_f1": "validation F1, frame-wise",
+            "p_teacher": "p_teacher",
+        },
+    )
 
 
 # ------------------------------------------------------------------------- runs to entries
@@ -124,10 +216,15 @@ def _entries(runs: Sequence[Run], notes: list[str]) -> list[Entry]:
                 columns=values,
                 runs=counted,
                 by_seed={seed: _join(list(by_fold.values())) for seed, by_fold in by_seed.items()},
-                n_references={run.fold: int(run.scores["event"].overall[N_REF]) for run in counted},
+                n_references={
+                    run.fold: run.scores[_COUNTED[run.task]].n_references for run in counted
+                },
             )
         )
     return entries
+
+
+_COUNTED = {"sed": "event", "sequence": "sequence"}  # the kind by which data are told apart
 
 
 def _name(values: Mapping[str, str]) -> str:
@@ -168,30 +265,24 @@ def _by_seed(
 def _join(runs: Sequence[Run]) -> Figures:
     """Figures of counts summed over folds; never means of the folds' figures."""
     values: Figures = {}
-    for kind in KINDS:
+    for kind in runs[0].scores:
         first, *others = (run.scores[kind] for run in runs)
-        values[kind] = _figures_of(sum(others, start=first))
+        values[kind] = sum(others, start=first).figures()
     return values
 
 
-def _figures_of(scores: Scores) -> dict[str, float | None]:
-    counts = np.stack([scores.overall, *scores.per_class.values()])
-    values = {
-        **{name: float(value) for name, value in figures(counts[0]).items()},
-        **{f"macro_{name}": float(value) for name, value in macro_figures(counts).items()},
-    }
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
-
-
 def _unlike(entries: Sequence[Entry]) -> list[str]:
-    """Say so if rows were scored on different recordings."""
+    """Say so if rows were scored on different data."""
+    is_detection = entries[0].runs[0].task == "sed"
+    what = "annotated events" if is_detection else "targets"
+    data = "recordings" if is_detection else "sequences"
     for fold in {fold for entry in entries for fold in entry.n_references}:
         counts = {entry.n_references[fold] for entry in entries if fold in entry.n_references}
         if len(counts) > 1:
             where = "" if fold is None else f" in fold {fold}"
             return [
-                f"rows were scored on different recordings: they hold "
-                f"{' or '.join(map(str, sorted(counts)))} annotated events{where}"
+                f"rows were scored on different {data}: they hold "
+                f"{' or '.join(map(str, sorted(counts)))} {what}{where}"
             ]
     return []
 
@@ -228,10 +319,10 @@ def _row(entry: Entry, base: Entry | None) -> dict[str, Any]:
     def by_seed(of: Entry, kind: str, name: str) -> dict[int, float | None]:
         return {seed: values[kind][name] for seed, values in of.by_seed.items()}
 
-    names = list(next(iter(entry.by_seed.values()))[KINDS[0]])
+    found = next(iter(entry.by_seed.values()))
     scores: dict[str, Any] = {}
     differences: dict[str, Any] = {}
-    for kind in KINDS:
+    for kind, names in found.items():
         scores[kind], differences[kind] = {}, {}
         for name in names:
             own = by_seed(entry, kind, name)

@@ -22,7 +22,8 @@ from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import DataSet, Recording, load_data
-from sed_cli.errors import DataError
+from sed_cli.distributed import share_of, summed
+from sed_cli.errors import DataError, UserError
 from sed_cli.evaluation.curves import Curves, Scored, threshold_free, write_curves
 from sed_cli.evaluation.metrics import (
     CONFIDENCE,
@@ -41,7 +42,7 @@ from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import print_metrics
-from sed_cli.schema import EvalConfig, EvaluationConfig, TrainConfig
+from sed_cli.schema import DataConfig, EvalConfig, EvaluationConfig, TrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -69,15 +70,20 @@ class Evaluation:
 
 
 def validate(detector: Detector, recordings: Sequence[Recording]) -> Validation:
-    """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5."""
+    """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5.
+
+    Where several processes train together, each runs over its share of the recordings.
+    """
     counts = np.zeros((1 + len(detector.classes), 4), dtype=np.int64)
     loss_sum, n_values = 0.0, 0
-    for recording, logits in run_freely(detector, recordings):
+    for recording, logits in run_freely(detector, share_of(recordings)):
         activities = recording.activities[:]
         targets = torch.from_numpy(activities).float()
         loss_sum += float(F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"))
         n_values += targets.numel()
         counts += count_frames(activities, probabilities_of(logits) > PLAIN_THRESHOLD)
+    counts = summed(torch.from_numpy(counts)).numpy()
+    loss_sum, n_values = summed(torch.tensor([loss_sum, n_values], dtype=torch.float64)).tolist()
     values = figures(counts[0])
     loss = loss_sum / n_values if n_values else math.nan
     return Validation(loss, float(values["f1"]), float(values["er"]))
@@ -233,6 +239,9 @@ def write_evaluation(
 def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
     """Do the work of ``sedtf eval``; return the frame-wise F1."""
     trained = read_config(config.checkpoint)
+    own = config.data
+    if own is not None and not isinstance(own, DataConfig):
+        raise UserError(f"data={own.kind}: {config.checkpoint} is a detector, and needs recordings")
     with (
         RunRecord(run_dir, "eval", config, seed=trained.seed) as record,
         set_threads(config.threads),
@@ -241,7 +250,7 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         detector = load(config.checkpoint, device)
         detector.postprocessing = _postprocessing(config, trained, detector)
         data = load_data(
-            config.data or trained.data,
+            own or trained.data,
             trained.feature,
             splits=[config.split],
             classes=detector.classes,

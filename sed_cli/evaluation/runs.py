@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 import yaml
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from omegaconf.errors import OmegaConfBaseException
 
 from sed_cli.errors import CheckpointError, UserError
-from sed_cli.evaluation.metrics import KINDS
-from sed_cli.inference import read_config, resolve_checkpoint
+from sed_cli.evaluation.metrics import KINDS, N_REF, figures, macro_figures
+from sed_cli.inference import resolve_checkpoint
+from sed_cli.inference.checkpoint import read_any_config
 from sed_cli.records import RUN, names_of, read_record, run_folders, state
-from sed_cli.schema import build_train_config
+from sed_cli.schema import build_any_train_config
 
 SEED, FOLD = "seed", "data.fold"
 _SHOWN = 8  # characters of a fingerprint
@@ -26,30 +28,94 @@ MISSING = "-"  # shown for a key that a configuration does not have
 # Where and how fast a run was computed does not make it another configuration.
 _NO_SETTINGS = {
     *("output_dir", "resume", "device", "threads", "checkpoint"),
-    *("trainer.threads", "data.cache_dir", "data.cache_limit_gb", "data.leak_check", "data.root"),
+    *("trainer.threads", "trainer.devices"),
+    *("data.cache_dir", "data.cache_limit_gb", "data.leak_check", "data.root"),
 }
 
 Row = NDArray[np.int64]
 """Counts (4,): true positives, what is there, what was found, substitutions."""
 
 
+class Scores(Protocol):
+    """What ``metrics.json`` holds of one kind, as counts: those of folds can be added up."""
+
+    def __add__(self, other: Any) -> Self:
+        """Join the counts of two folds."""
+
+    def figures(self) -> dict[str, float | None]:
+        """What the counts come to; None where there is no base."""
+
+    @property
+    def n_references(self) -> int:
+        """What was to be found: other numbers mean other data."""
+
+
 @dataclass(frozen=True)
-class Scores:
-    """What ``metrics.json`` holds of one kind: counts of all classes together, and of each."""
+class DetectionScores:
+    """Counts of all classes together, and of each."""
 
     overall: Row
     per_class: dict[str, Row]
 
-    def __add__(self, other: Scores) -> Scores:
+    def __add__(self, other: DetectionScores) -> DetectionScores:
         labels = [*self.per_class, *(x for x in other.per_class if x not in self.per_class)]
         nothing = np.zeros(4, dtype=np.int64)
-        return Scores(
+        return DetectionScores(
             self.overall + other.overall,
             {
                 label: self.per_class.get(label, nothing) + other.per_class.get(label, nothing)
                 for label in labels
             },
         )
+
+    def figures(self) -> dict[str, float | None]:
+        """Micro and macro F1, error rate and their parts."""
+        counts = np.stack([self.overall, *self.per_class.values()])
+        values = {
+            **{name: float(value) for name, value in figures(counts[0]).items()},
+            **{f"macro_{name}": float(value) for name, value in macro_figures(counts).items()},
+        }
+        return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+    @property
+    def n_references(self) -> int:
+        """Annotated events, or active frames or segments."""
+        return int(self.overall[N_REF])
+
+
+@dataclass(frozen=True)
+class SequenceScores:
+    """Counts of a model of sequences, teacher forced and free running."""
+
+    forced: dict[str, float]
+    free: dict[str, float]
+
+    def __add__(self, other: SequenceScores) -> SequenceScores:
+        pairs = (self.forced, other.forced), (self.free, other.free)
+        return SequenceScores(*({key: a[key] + b[key] for key in a} for a, b in pairs))
+
+    def figures(self) -> dict[str, float | None]:
+        """Perplexity, accuracy both ways and the gap between them, whole sequences right."""
+        n_targets, n_sequences = self.forced["n_targets"], self.forced["n_sequences"]
+        if not n_targets:
+            return dict.fromkeys(SEQUENCE_FIGURES)
+        forced, free = (of["n_correct"] / n_targets for of in (self.forced, self.free))
+        values = (
+            math.exp(min(self.forced["loss_sum"] / n_targets, 700.0)),
+            forced,
+            free,
+            forced - free,
+            self.free["n_exact"] / n_sequences,
+        )
+        return dict(zip(SEQUENCE_FIGURES, values, strict=True))
+
+    @property
+    def n_references(self) -> int:
+        """Targets."""
+        return int(self.forced["n_targets"])
+
+
+SEQUENCE_FIGURES = ("perplexity", "forced_accuracy", "accuracy", "gap", "exact_match")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +130,7 @@ class Run:
             its fold; empty where they could not be read.
         choices: the option that was chosen of each config group.
         given: keys and groups that the command line named.
+        task: ``sed`` or ``sequence``.
         scores: by kind.
         started: when, as ISO 8601 text.
     """
@@ -76,6 +143,7 @@ class Run:
     given: frozenset[str] = frozenset()
     seed: int = 0
     fold: str | None = None
+    task: str = "sed"
     scores: dict[str, Scores] = field(default_factory=dict)
     started: str = ""
 
@@ -119,6 +187,7 @@ def _read(folder: Path, name: str) -> Run | None:
         given=_given(folder),
         seed=seed,
         fold=fold,
+        task=str(settings.get("task", "sed")),
         started=str(record.get("started", "")),
     )
     status = record["status"]
@@ -160,7 +229,7 @@ def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], 
     elif values:
         flat = {**flattened(_with_defaults(values)), "split": "test"}
     else:
-        flat = {**flattened(asdict(read_config(folder))), "split": "test"}
+        flat = {**flattened(asdict(read_any_config(folder))), "split": "test"}
     seed, fold = flat.pop(SEED, 0), flat.pop(FOLD, None)
     settings = {key: value for key, value in flat.items() if key not in _NO_SETTINGS}
     if flat.get("data.root") is not None:
@@ -188,14 +257,14 @@ def found_from(folder: Path, path: str) -> Path:
 def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     """Fill in keys that came after the run, so that runs of different ages can be compared."""
     try:
-        return asdict(build_train_config(values))
+        return asdict(build_any_train_config(values))
     except (OmegaConfBaseException, KeyError, TypeError, ValueError):
         return values  # keys that this version does not know
 
 
 def _of_evaluation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
     """Settings of the training with those of the evaluation laid over them."""
-    trained = asdict(read_config(found_from(folder, values["checkpoint"])))
+    trained = asdict(read_any_config(found_from(folder, values["checkpoint"])))
     own = {key: value for key, value in values.get("evaluation", {}).items() if value is not None}
     trained["evaluation"] |= own
     if values.get("data"):
@@ -245,8 +314,11 @@ def read_yaml(path: Path) -> Any:
 
 
 def _scores(metrics: Mapping[str, Any]) -> dict[str, Scores]:
+    if metrics.get("task") == "sequence":
+        forced, free = (metrics[way]["counts"] for way in ("teacher_forced", "free_running"))
+        return {"sequence": SequenceScores(forced, free)}
     return {
-        kind: Scores(
+        kind: DetectionScores(
             _row(metrics[kind]["counts"]),
             {label: _row(of[kind]["counts"]) for label, of in metrics["per_class"].items()},
         )

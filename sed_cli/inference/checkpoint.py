@@ -23,19 +23,23 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sed_cli.audio import LogMel
-from sed_cli.errors import CheckpointError
+from sed_cli.data.tokens.vocabulary import Vocabulary
+from sed_cli.errors import CheckpointError, DataError
 from sed_cli.inference.detector import Detector
 from sed_cli.inference.postprocessing import read_postprocessing
 from sed_cli.models import CRNN
 from sed_cli.schema import (
+    AnyTrainConfig,
     ModelConfig,
+    SequenceTrainConfig,
     TrainConfig,
-    build_train_config,
+    build_any_train_config,
     check_feature,
     check_model,
 )
 
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
+SOURCE_CLASSES = "source_classes.json"  # of a model of sequences that is given some
 
 
 def make_model(config: ModelConfig, *, n_mels: int, n_classes: int) -> CRNN:
@@ -46,7 +50,7 @@ def make_model(config: ModelConfig, *, n_mels: int, n_classes: int) -> CRNN:
 def save_checkpoint(
     folder: Path,
     model: nn.Module,
-    config: TrainConfig,
+    config: AnyTrainConfig,
     classes: Sequence[str],
     extra: Callable[[Path], None] | None = None,
 ) -> None:
@@ -110,7 +114,34 @@ def resolve_checkpoint(path: str | Path) -> Path:
 
 
 def read_config(checkpoint: str | Path) -> TrainConfig:
-    """Read the configuration of the run that a checkpoint comes from.
+    """Read the configuration of the detector's training that a checkpoint comes from.
+
+    Raises:
+        CheckpointError: if it is missing, cannot be understood or is no detector's.
+    """
+    config = read_any_config(checkpoint)
+    if not isinstance(config, TrainConfig):
+        raise CheckpointError(
+            f"{checkpoint}: a model of sequences (task=sequence), where a detector is needed; "
+            f"sedtf eval and predict take it"
+        )
+    return config
+
+
+def read_sequence_config(checkpoint: str | Path) -> SequenceTrainConfig:
+    """Read the configuration of the run that a model of sequences comes from.
+
+    Raises:
+        CheckpointError: if it is missing, cannot be understood or is a detector's.
+    """
+    config = read_any_config(checkpoint)
+    if not isinstance(config, SequenceTrainConfig):
+        raise CheckpointError(f"{checkpoint}: a detector, where a model of sequences is needed")
+    return config
+
+
+def read_any_config(checkpoint: str | Path) -> TrainConfig | SequenceTrainConfig:
+    """Read the configuration of the run that a checkpoint comes from, whatever was learnt.
 
     Raises:
         CheckpointError: if it is missing or cannot be understood.
@@ -118,7 +149,7 @@ def read_config(checkpoint: str | Path) -> TrainConfig:
     path = resolve_checkpoint(checkpoint) / CONFIG
     try:
         values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return build_train_config(values)
+        return build_any_train_config(values)
     except (
         OSError,
         yaml.YAMLError,
@@ -163,13 +194,13 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
     )
 
 
-def read_classes(folder: Path) -> list[str]:
+def read_classes(folder: Path, name: str = CLASSES) -> list[str]:
     """Read the labels of a checkpoint folder.
 
     Raises:
         CheckpointError: if they cannot be read.
     """
-    path = folder / CLASSES
+    path = folder / name
     try:
         labels = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -177,6 +208,28 @@ def read_classes(folder: Path) -> list[str]:
     if not (isinstance(labels, list) and labels and all(isinstance(x, str) for x in labels)):
         raise CheckpointError(f"{path}: expected a list of labels")
     return labels
+
+
+def save_source_vocabulary(folder: Path, vocabulary: Vocabulary | None) -> None:
+    """Write the symbols of the sources beside those of the targets, which are the classes."""
+    if vocabulary is not None:
+        text = json.dumps(vocabulary.as_json(), ensure_ascii=False)
+        (folder / SOURCE_CLASSES).write_text(text, encoding="utf-8")
+
+
+def read_vocabularies(folder: Path) -> tuple[Vocabulary, Vocabulary | None]:
+    """Read the symbols of targets and of sources; None for a model without sources.
+
+    Raises:
+        CheckpointError: if they cannot be read.
+    """
+    try:
+        target = Vocabulary(tuple(read_classes(folder)))
+        if not (folder / SOURCE_CLASSES).is_file():
+            return target, None
+        return target, Vocabulary(tuple(read_classes(folder, SOURCE_CLASSES)))
+    except DataError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:

@@ -6,9 +6,9 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from pathlib import Path, PurePath
 from typing import cast
@@ -20,12 +20,13 @@ from sed_cli.audio import AudioReader, Channels
 from sed_cli.data.annotations import FORMATS
 from sed_cli.data.listing import AUDIO_ENDINGS
 from sed_cli.errors import DataError, SedtfError, UserError
-from sed_cli.inference.checkpoint import load
+from sed_cli.inference.checkpoint import load, read_any_config
+from sed_cli.inference.continuations import continue_lines
 from sed_cli.inference.detector import Detector
 from sed_cli.inference.recording import Found, Outputs, dump_events, find_events
 from sed_cli.provenance import choose_device, set_threads
 from sed_cli.reports.files import replacing
-from sed_cli.schema import PredictConfig
+from sed_cli.schema import PredictConfig, SequenceTrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,11 @@ def predict(config: PredictConfig) -> None:
             recording cannot be read, or a result cannot be written.
         SedtfError: if any recording of a folder could not be read: all that could be are done.
     """
+    if isinstance(read_any_config(config.checkpoint), SequenceTrainConfig):
+        _refuse(config, ("format", "channels", "probabilities", "timeline"), "a detector")
+        continue_lines(config)
+        return
+    _refuse(config, ("decoding",), "a model of sequences")
     output_dir = None if config.output_dir is None else Path(config.output_dir).expanduser()
     source = Path(config.input).expanduser()
     with set_threads(config.threads), logging_redirect_tqdm():
@@ -81,6 +87,16 @@ def predict(config: PredictConfig) -> None:
             sys.stdout.write(dump_events(found, config.format))
         else:
             _write_events(item, found, config.format)
+
+
+def _refuse(config: PredictConfig, keys: Sequence[str], whose: str) -> None:
+    """Refuse settings that would be without effect."""
+    usual = {each.name: each for each in fields(PredictConfig)}
+    for key in keys:
+        factory = usual[key].default_factory
+        default = usual[key].default if factory is MISSING else factory()
+        if getattr(config, key) != default:
+            raise UserError(f"{key} is a setting for {whose}, which {config.checkpoint} is not")
 
 
 def _single(given: str, source: Path, output_dir: Path | None) -> Item:

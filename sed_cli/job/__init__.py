@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
@@ -43,8 +43,10 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sed_cli import schema
+from sed_cli import schema, torchrun
 from sed_cli.errors import ConfigError, SedtfError, UserError
+from sed_cli.job.loader import Loader
+from sed_cli.provenance import config_hash
 from sed_cli.records import RUN
 from sed_cli.slurm import TimeIsUpError, ends_as_interrupted
 
@@ -100,7 +102,7 @@ VERBS = {
     verb.name: verb
     for verb in (
         Verb("train", schema.check_train, "sed_cli.training:train"),
-        Verb("eval", schema.check_eval, "sed_cli.evaluation:evaluate_checkpoint"),
+        Verb("eval", schema.check_eval, "sed_cli.evaluation.run:evaluate"),
         Verb("export", schema.check_export, "sed_cli.inference.export:export_checkpoint"),
         Verb("simulate", schema.check_simulate, "sed_cli.reports.simulate:simulate_config"),
         Verb("synth", schema.check_synth, "sed_cli.synth:synthesise"),
@@ -166,13 +168,15 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
             sys.stdout.flush()
             return code
     except KeyboardInterrupt:
-        say("interrupted")
+        if not torchrun.rank():
+            say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except (SedtfError, HydraException, OmegaConfBaseException, OSError, YAMLError) as error:
-        _report(error)
+        if not (torchrun.local_rank() and isinstance(error, UserError)):  # said by another one
+            _report(error)
         return error.exit_code if isinstance(error, SedtfError) else USER_ERROR
 
 
@@ -247,9 +251,13 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         except SystemExit:  # Hydra has said that there is no such package
             return USER_ERROR
         return DONE
+    if not flags.multirun and verb.leaves_run and _asks_for_sweep(hydra, config_name, overrides):
+        flags = replace(flags, multirun=True)
     if flags.multirun:
         from sed_cli.job.sweeps import run_sweep
 
+        if torchrun.n_ranks() > 1:
+            raise UserError("torchrun starts one training: drop -m, or use trainer.devices=N")
         return run_sweep(hydra, verb, config_name, overrides, flags)
     named = frozenset(override.key_or_group for override in parse(hydra, overrides))
     config = Checker(verb, hydra, config_name)(overrides, named)
@@ -263,11 +271,25 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         with log_to_stderr():
             tell_cost([config], ["this run"], parallel=1)
         return DONE
-    _check_folder(verb, config)
+    if verb.name == "train" and torchrun.n_ranks() > 1:
+        folder = _agreed_folder(verb, config)
+        if torchrun.rank():
+            return _run_beside(verb, config, folder)
+        kept = [o for o in overrides if o.split("=")[0] != "output_dir"]
+        overrides = [*kept, f"output_dir={quoted(str(folder))}"]
+    else:
+        _check_folder(verb, config)
     outcome = hydra.run(config_name, Task(verb.name, flags), overrides).return_value
     if outcome.error:
         say(outcome.error)
     return int(outcome.status)
+
+
+def _asks_for_sweep(hydra: Hydra, config_name: str, overrides: list[str]) -> bool:
+    """Whether a configuration is that of a sweep by itself (``hydra.mode: MULTIRUN``)."""
+    single = [o.input_line for o in parse(hydra, overrides) if not o.is_sweep_override()]
+    config = _compose(hydra, config_name, cast(list[str], single), RunMode.RUN)
+    return bool(config.hydra.mode == RunMode.MULTIRUN)
 
 
 def _function(verb: Verb) -> Callable[..., Any]:
@@ -286,6 +308,34 @@ def _check_folder(verb: Verb, config: Any) -> None:
     if (folder / "run.json").exists() and not resumed:
         go_on = f", or go on with it by resume={folder}" if verb.name == "train" else ""
         raise UserError(f"output_dir={folder} holds a run already: name another folder{go_on}")
+
+
+def _agreed_folder(verb: Verb, config: Any) -> Path | None:
+    """Take the run folder of rank 0 in all ranks of ``torchrun``; ``None``: it has refused."""
+    if config.trainer.devices not in (None, torchrun.n_ranks()):
+        raise UserError(
+            f"trainer.devices={config.trainer.devices}, but torchrun has started "
+            f"{torchrun.n_ranks()} processes: drop trainer.devices"
+        )
+    if torchrun.rank():
+        return torchrun.announced_folder(config_hash(config))
+    folder = None
+    try:
+        _check_folder(verb, config)
+        folder = Path(config.output_dir).absolute()
+    finally:
+        torchrun.announce(folder, config_hash(config))
+    return folder
+
+
+def _run_beside(verb: Verb, config: Any, folder: Path | None) -> int:
+    """Do the work of a rank above 0 of ``torchrun``: rank 0 has the folder, the log and the say."""
+    if folder is None:
+        return USER_ERROR
+    logging.getLogger().setLevel(logging.ERROR)
+    config.output_dir = str(folder)
+    _function(verb)(config, folder)
+    return DONE
 
 
 class Task:
@@ -360,7 +410,9 @@ def start_hydra(task_name: str, flags: Flags) -> Hydra:
         # Before the main folder, so that a user's own option of the same name wins.
         search_path.prepend("command-line", f"file://{Path(flags.config_dir).absolute()}", "main")
     GlobalHydra.instance().clear()
-    return Hydra.create_main_hydra2(task_name, search_path)
+    hydra = Hydra.create_main_hydra2(task_name, search_path)
+    hydra.config_loader = Loader(search_path)
+    return hydra
 
 
 def _with_resumed_settings(overrides: list[str]) -> list[str]:
@@ -618,16 +670,10 @@ def _explain(error: BaseException) -> str:
 
 
 class Checker:
-    """Composes jobs of a verb in full and holds them against the checks of the schema.
-
-    Composing takes Hydra a good part of a second; jobs that choose the same options of groups are
-    composed once, and their values laid over copies.
-    """
+    """Composes jobs of a verb in full and holds them against the checks of the schema."""
 
     def __init__(self, verb: Verb, hydra: Hydra, config_name: str) -> None:
         self.verb, self.hydra, self.config_name = verb, hydra, config_name
-        self._groups = frozenset(hydra.list_all_config_groups())
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, overrides: Sequence[str], named: frozenset[str] = frozenset()) -> Any:
         """Return the typed configuration of a job.
@@ -640,7 +686,7 @@ class Checker:
         Raises:
             ConfigError: with all that is wrong with it.
         """
-        composed = self._compose(overrides)
+        composed = _compose(self.hydra, self.config_name, list(overrides), RunMode.RUN)
         raw = copy.deepcopy(composed)
         with flag_override(raw, ["struct", "readonly"], [False, False]):
             del raw["hydra"]
@@ -653,22 +699,6 @@ class Checker:
         if faults:
             raise ConfigError(faults)
         return config
-
-    def _compose(self, overrides: Sequence[str]) -> DictConfig:
-        parsed = parse(self.hydra, overrides)
-        is_group = [override.key_or_group in self._groups for override in parsed]
-        choices = [o for o, chosen in zip(overrides, is_group, strict=True) if chosen]
-        values = [o for o, chosen in zip(parsed, is_group, strict=True) if not chosen]
-        base = self._composed.get(tuple(choices))
-        if base is None:
-            base = _compose(self.hydra, self.config_name, choices, RunMode.RUN)
-            self._composed[tuple(choices)] = base
-        composed = copy.deepcopy(base)
-        try:
-            ConfigLoaderImpl._apply_overrides_to_config(values, composed)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError([_explain(error)]) from error
-        return composed
 
 
 # ---------------------------------------------------------------------------------- speaking

@@ -40,9 +40,9 @@ def _key(override: str) -> str:
 
 
 def _short(override: str) -> str:
-    """Write an override without quotes, and a number without digits that only a search gives it."""
+    """Write an override without quotes and brackets, and the numbers of a search shorter."""
     key, equals, value = override.partition("=")
-    value = value.replace("'", "").replace('"', "")
+    value = re.sub(r"['\"\[\](){}]|(?<=,) ", "", value)
     if len(value) > 10 and re.fullmatch(r"[-+]?\d*\.\d*(e[-+]?\d+)?", value, re.IGNORECASE):
         value = f"{float(value):.6g}"
     return f"{key.lstrip('+~')}{equals}{value}"

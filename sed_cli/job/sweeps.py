@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -102,7 +103,7 @@ class Sweep:
             status = words.get(outcome.status, "failed")
             settings = " ".join(planned.overrides)
             sys.stdout.write("\t".join((status, objective, str(folder), settings)) + "\n")
-            if outcome.error:
+            if outcome.error and outcome.status != job.WAITING:
                 job.say(f"job {settings}: {outcome.error}")
         is_done = all(outcome.status == job.DONE for outcome in self.outcomes.values())
         return job.DONE if is_done else job.FAILED
@@ -193,15 +194,28 @@ def run_sweep(
     except KeyboardInterrupt:
         with suppress(KeyboardInterrupt):
             sweep.summarise()
-        job.say(f"go on with the same command and resume_sweep={folder}")
+        job.say(f"go on with: {_again(verb, command, folder, flags)}")
         raise
     finally:
         getattr(launcher, "close", lambda: None)()
         sweep.end(ended)
     callbacks.on_multirun_end(config=master, config_name=config_name)
     if code != job.DONE and (search is None or sweep.is_open):
-        job.say(f"run what is not done with the same command and resume_sweep={folder}")
+        job.say(f"run what is not done with: {_again(verb, command, folder, flags)}")
     return code
+
+
+def _again(verb: job.Verb, command: Sequence[str], folder: Path, flags: job.Flags) -> str:
+    """The command that runs what a sweep has left undone."""
+    options = {
+        "--config-dir": flags.config_dir,
+        "--config-path": flags.config_path,
+        "--config-name": flags.config_name,
+    }
+    given = [word for item in options.items() if item[1] for word in item]
+    kept = [o for o in command if o.split("=", 1)[0] not in ("output_dir", "resume_sweep")]
+    words = ["sedtf", verb.name, "-m", *map(str, given), *kept, f"resume_sweep={folder}"]
+    return shlex.join(words)
 
 
 def _tell_cost(plan: Plan, check: job.Checker, launcher: Launcher, folder: Path) -> None:
@@ -301,6 +315,9 @@ def plan_jobs(
         name = found.pop(0) if found else name_job(row, swept, taken)
         taken.add(name)
         jobs.append(planned_job(name, row, config))
+    others = sum(map(len, earlier.values()))
+    if others:
+        log.warning("%s holds %d runs of other settings: they are left alone", folder, others)
     return jobs
 
 

@@ -8,6 +8,8 @@ torch's modules (docs/performance.md has what each brings):
 - Pooling comes before ReLU: the larger of two numbers stays the larger.
 - Batch norm becomes part of the kernel wherever its statistics are known before the convolution: in
   evaluation, and in training for a single input channel, from the covariance of its patches.
+
+Where several processes train together, the statistics are those of the batch of all of them.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sed_cli.distributed import n_ranks, pooled_moments, summed
 
 
 class ConvBlock(nn.Module):
@@ -95,6 +99,7 @@ class ConvBlock(nn.Module):
             values = sequence.double()  # (bands, T, K)
             counted = values if valid is None else values * valid[index, 0, :, :, None]
             moments = moments + counted.flatten(0, 1).t() @ values.flatten(0, 1)
+        moments = summed(moments)
         count = moments[-1, -1]  # a patch ends with a one
         centre = moments[-1] / count  # (K,)
         covariance = moments / count - torch.outer(centre, centre)
@@ -111,9 +116,11 @@ class ConvBlock(nn.Module):
 
     def _norm(self, x: Tensor, valid: Tensor | None) -> Tensor:
         """Batch norm of (B, channels, bands, T) with the statistics of the valid frames alone."""
-        if valid is None or not self.training:
+        if not self.training or (valid is None and n_ranks() == 1):
             normed: Tensor = self.norm(x)
             return normed
+        if valid is None:
+            valid = x.new_ones(len(x), 1, 1, x.shape[3], dtype=torch.bool)
         dtype = x.dtype
         x = x.float() if dtype == torch.bfloat16 else x  # sums lose too much in half precision
         count = valid.sum() * x.shape[2]
@@ -123,6 +130,10 @@ class ConvBlock(nn.Module):
             mean = weights @ rows  # (channels,)
             centred = rows - mean
             var = weights @ centred.square()
+        if n_ranks() > 1:
+            own_mean = mean
+            mean, var, count = pooled_moments(mean, var, count)
+            centred = centred + (own_mean - mean)
         self._note_statistics(mean, var, count)
         scale = self.norm.weight * torch.rsqrt(var + self.norm.eps)
         normed = torch.addcmul(self.norm.bias, centred, scale).to(dtype)

@@ -14,14 +14,11 @@ from rich.table import Table
 from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import results_console
 
-_KINDS = {
-    "frame": "frame",
-    "segment": "segment",
-    "segment_100ms": "segment 100 ms",
-    "event": "event",
-    "event_onset": "event onset",
-}
 _SHOWN_LEFT_OUT = 10
+_BY_SEED = {  # what seeds.csv holds
+    *("f1", "er", "macro_f1"),
+    *("perplexity", "forced_accuracy", "accuracy", "gap", "exact_match"),
+}
 
 Comparison = Mapping[str, Any]
 """What ``comparison.json`` holds."""
@@ -71,10 +68,8 @@ def _print_numbered(comparison: Comparison, console: Console) -> None:
 
 
 def _fitting_table(comparison: Comparison, console: Console) -> Table | None:
-    """Show as many figures as the width allows, F1 of the kind that was asked for at least."""
-    metric, unbounded = comparison["metric"], console.options.update_width(10_000)
-    others = [(kind, "f1") for kind in ("frame", "segment", "event") if kind != metric]
-    shown = [(metric, "f1"), (metric, "er"), *others]
+    """Show as many figures as the width allows, the one that was asked for at least."""
+    unbounded, shown = console.options.update_width(10_000), comparison["shown"]
     for n_shown in range(len(shown), 0, -1):
         table = _table(comparison, shown[:n_shown])
         if Measurement.get(console, unbounded, table).maximum <= console.width:
@@ -82,24 +77,35 @@ def _fitting_table(comparison: Comparison, console: Console) -> Table | None:
     return None
 
 
-def _table(comparison: Comparison, shown: Sequence[tuple[str, str]]) -> Table:
-    metric, has_base = comparison["metric"], comparison["baseline"] is not None
+def _table(comparison: Comparison, shown: Sequence[Mapping[str, Any]]) -> Table:
+    principal, has_base = comparison["principal"], comparison["baseline"] is not None
     table = Table(caption=_caption(comparison), caption_justify="left")
     for name in comparison["columns"] or ["configuration"]:
         table.add_column(name.replace(".", "\n"), no_wrap=True)
     table.add_column("seeds", justify="right", no_wrap=True)
-    for kind, figure in shown:
-        table.add_column(f"{_KINDS[kind]}\n{figure.upper()}", justify="right", no_wrap=True)
+    for figure in shown:
+        title = "\n".join(figure["title"].rsplit(" ", 1))
+        table.add_column(title, justify="right", no_wrap=True)
     if has_base:
-        table.add_column("F1 against\nbaseline", justify="right", no_wrap=True)
+        name = _last_word(principal)
+        table.add_column(f"{name} against\nbaseline", justify="right", no_wrap=True)
         table.add_column("p", justify="right", no_wrap=True)
     for row in comparison["rows"]:
         cells = [*row["columns"].values()] or [row["name"]]
         cells.append(str(len(row["seeds"])))
-        cells += [_spread(row["scores"][kind][figure]) for kind, figure in shown]
-        cells += _against(row, metric) if has_base else []
+        cells += [_spread(_score(row, figure)) for figure in shown]
+        cells += _against(row, principal) if has_base else []
         table.add_row(*cells, style="bold" if row["is_baseline"] else None)
     return table
+
+
+def _score(row: Mapping[str, Any], figure: Mapping[str, Any]) -> Mapping[str, Any]:
+    score: Mapping[str, Any] = row["scores"][figure["kind"]][figure["name"]]
+    return score
+
+
+def _last_word(figure: Mapping[str, Any]) -> str:
+    return str(figure["title"].rsplit(" ", 1)[-1])
 
 
 def _caption(comparison: Comparison) -> str:
@@ -111,10 +117,10 @@ def _caption(comparison: Comparison) -> str:
     return "; ".join(said)
 
 
-def _against(row: Mapping[str, Any], metric: str) -> list[str]:
+def _against(row: Mapping[str, Any], figure: Mapping[str, Any]) -> list[str]:
     if row["differences"] is None:
         return ["baseline", ""]
-    difference = row["differences"][metric]["f1"]
+    difference = row["differences"][figure["kind"]][figure["name"]]
     p = difference["p"]
     return [_spread(difference, signed=True), "-" if p is None else _p_text(p)]
 
@@ -154,7 +160,8 @@ def _write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
 
 def _csv_rows(comparison: Comparison) -> Iterable[list[Any]]:
     """Give every figure of every kind in full precision."""
-    names = [(kind, name) for kind in _KINDS for name in comparison["rows"][0]["scores"][kind]]
+    scores = comparison["rows"][0]["scores"]
+    names = [(kind, name) for kind, of_kind in scores.items() for name in of_kind]
     parts: dict[str, tuple[str, ...]] = {"scores": ("mean", "low", "high")}
     if comparison["baseline"] is not None:
         parts["differences"] = ("mean", "low", "high", "p")
@@ -176,7 +183,8 @@ def _csv_rows(comparison: Comparison) -> Iterable[list[Any]]:
 
 
 def _seed_rows(comparison: Comparison) -> Iterable[list[Any]]:
-    names = [(kind, name) for kind in _KINDS for name in ("f1", "er", "macro_f1")]
+    scores = comparison["rows"][0]["scores"]
+    names = [(kind, name) for kind, of in scores.items() for name in of if name in _BY_SEED]
     yield [
         "configuration", *comparison["columns"], "seed", *(f"{kind}_{name}" for kind, name in names)
     ]  # fmt: skip
@@ -187,19 +195,17 @@ def _seed_rows(comparison: Comparison) -> Iterable[list[Any]]:
 
 
 def _text_rows(comparison: Comparison) -> list[list[str]]:
-    """Give the table for a paper: F1 and ER of frames, segments and events, and the difference."""
-    metric, has_base = comparison["metric"], comparison["baseline"] is not None
-    kinds = [kind for kind in ("frame", "segment", "event") if kind != metric]
+    """Give the table for a paper: all that is reported, and the difference of the first."""
+    principal, has_base = comparison["principal"], comparison["baseline"] is not None
     header = [*(comparison["columns"] or ["configuration"]), "seeds"]
-    header += [f"{_KINDS[kind]} {name}" for kind in (metric, *kinds) for name in ("F1", "ER")]
+    header += [figure["title"] for figure in comparison["reported"]]
     if has_base:
-        header += [f"{_KINDS[metric]} F1 against baseline", "p"]
+        header += [f"{principal['title']} against baseline", "p"]
     rows = [header]
     for row in comparison["rows"]:
         cells = [*(row["columns"].values() or [row["name"]]), str(len(row["seeds"]))]
-        for kind in (metric, *kinds):
-            cells += [_spread(row["scores"][kind][name]) for name in ("f1", "er")]
-        rows.append(cells + (_against(row, metric) if has_base else []))
+        cells += [_spread(_score(row, figure)) for figure in comparison["reported"]]
+        rows.append(cells + (_against(row, principal) if has_base else []))
     return rows
 
 

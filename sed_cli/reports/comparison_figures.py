@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from sed_cli.reports import style
+from sed_cli.reports.sequences import draw_convergence
 
 Comparison = Mapping[str, Any]
 """What ``comparison.json`` holds."""
@@ -20,11 +21,6 @@ Comparison = Mapping[str, Any]
 MAX_NAMED = 8
 """Rows that get a colour and a name in learning curves; of more, the rest is drawn in grey."""
 
-_CURVES = {
-    "validation_loss": "validation loss",
-    "validation_f1": "validation F1, frame-wise",
-    "p_teacher": "p_teacher",
-}
 _NAME_LENGTH = 56
 _LOG_FROM = 8.0  # ratio of the largest to the smallest value of a key from which its axis is log
 
@@ -35,15 +31,23 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
     histories = {
         name: found
         for name, row in zip(names, comparison["rows"], strict=True)
-        if (found := _histories(row["runs"]))
+        if (found := _histories(row["runs"], comparison["learning_curves"]))
     }
     with style.applied():
         _draw_scores(comparison, names, folder / "scores.png")
         if histories:
-            _draw_learning_curves(histories, folder / "learning_curves.png")
+            curves = comparison["learning_curves"]
+            _draw_learning_curves(histories, curves, folder / "learning_curves.png")
+        if comparison["convergence"]:
+            draw_convergence(comparison, folder / "convergence.png")
         for key in comparison["columns"]:
             if lines := _swept(comparison, key):
-                _draw_swept(comparison, key, lines, folder / f"f1_over_{key}.png")
+                _draw_swept(
+                    comparison,
+                    key,
+                    lines,
+                    folder / f"{comparison['principal']['name']}_over_{key}.png",
+                )
 
 
 def _labels(names: Sequence[str]) -> list[str]:
@@ -56,7 +60,9 @@ def _labels(names: Sequence[str]) -> list[str]:
 # --------------------------------------------------------------------------- learning curves
 
 
-def _histories(runs: Sequence[str]) -> list[dict[str, NDArray[np.float64]]]:
+def _histories(
+    runs: Sequence[str], curves: Mapping[str, str]
+) -> list[dict[str, NDArray[np.float64]]]:
     import pandas as pd
 
     found = []
@@ -64,24 +70,28 @@ def _histories(runs: Sequence[str]) -> list[dict[str, NDArray[np.float64]]]:
         path = Path(run) / "history.csv"
         if path.is_file():  # runs of `sedtf eval` have none
             table = pd.read_csv(path)
-            columns = ("epoch", *_CURVES)
+            columns = ("epoch", *curves)
             found.append({name: table[name].to_numpy(dtype=np.float64) for name in columns})
     return found
 
 
 def _draw_learning_curves(
-    histories: Mapping[str, Sequence[Mapping[str, NDArray[np.float64]]]], path: Path
+    histories: Mapping[str, Sequence[Mapping[str, NDArray[np.float64]]]],
+    curves: Mapping[str, str],
+    path: Path,
 ) -> None:
     """Draw the mean over the runs of a row as a line, the lowest to the highest as a band."""
-    figure = style.new_figure(11.0, 3.4 + 0.18 * min(len(histories), MAX_NAMED + 1))
-    panels = figure.subplots(1, len(_CURVES))
-    for axes, (column, title) in zip(panels, _CURVES.items(), strict=True):
+    figure = style.new_figure(
+        2.0 + 3.0 * len(curves), 3.4 + 0.18 * min(len(histories), MAX_NAMED + 1)
+    )
+    panels = figure.subplots(1, len(curves))
+    for axes, (column, title) in zip(panels, curves.items(), strict=True):
         for index, runs in enumerate(histories.values()):
             _draw_band(axes, runs, column, index)
         axes.set_title(title)
         axes.set_xlabel("epoch")
         style.count_ticks(axes, n_ticks=6)
-        if column != "validation_loss":
+        if column not in ("validation_loss", "validation_perplexity"):
             axes.set_ylim(bottom=0.0)
     panels[-1].set_ylim(-0.03, 1.03)
     handles, _ = panels[0].get_legend_handles_labels()
@@ -144,11 +154,11 @@ def _aligned(
 
 def _draw_scores(comparison: Comparison, names: Sequence[str], path: Path) -> None:
     """Draw a line a row: mean, interval, and each seed."""
-    metric, rows = comparison["metric"], comparison["rows"]
+    principal, rows = comparison["principal"], comparison["rows"]
     figure = style.new_figure(4.8 + 0.07 * max(map(len, names)), 1.1 + 0.3 * len(rows))
     axes = figure.subplots()
     for at, row in enumerate(rows):
-        score = row["scores"][metric]["f1"]
+        score = row["scores"][principal["kind"]][principal["name"]]
         colour = style.VERMILION if row["is_baseline"] else style.BLUE
         seeds = [value for value in score["by_seed"].values() if value is not None]
         axes.plot(seeds, [at + 0.24] * len(seeds), "o", color=colour, markersize=3.2, mfc="none")
@@ -163,20 +173,12 @@ def _draw_scores(comparison: Comparison, names: Sequence[str], path: Path) -> No
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(False, axis="y")
-    _within_fractions(axes, comparison)
-    axes.set_xlabel(f"{_kind(metric)} F1: mean, 95 % t interval, single seeds")
+    if principal["is_fraction"]:  # the interval of two seeds may reach where no score can be
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(low, -0.02), min(high, 1.02))
+    axes.set_xlabel(f"{principal['title']}: mean, 95 % t interval, single seeds")
     figure.set_layout_engine("constrained")
     style.save_figure(figure, path)
-
-
-def _within_fractions(axes: Axes, comparison: Comparison) -> None:
-    """Cut the axis where no score can be: the interval of two seeds may reach far beyond."""
-    low, high = axes.get_xlim()
-    axes.set_xlim(max(low, -0.02), min(high, 1.02))
-
-
-def _kind(metric: str) -> str:
-    return {"segment_100ms": "segment 100 ms", "event_onset": "event onset"}.get(metric, metric)
 
 
 # -------------------------------------------------------------------------------- swept keys
@@ -206,7 +208,8 @@ def _swept(comparison: Comparison, key: str) -> dict[str, list[_Point]]:
 
 
 def _point(comparison: Comparison, row: Mapping[str, Any]) -> _Point | None:
-    score = row["scores"][comparison["metric"]]["f1"]
+    principal = comparison["principal"]
+    score = row["scores"][principal["kind"]][principal["name"]]
     if score["mean"] is None:
         return None
     seeds = [value for value in score["by_seed"].values() if value is not None]
@@ -241,10 +244,11 @@ def _draw_swept(
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(values, [f"{value:g}" for value in values])
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, -0.02), min(high, 1.02))
+    if comparison["principal"]["is_fraction"]:
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, -0.02), min(high, 1.02))
     axes.set_xlabel(key)
-    axes.set_ylabel(f"{_kind(comparison['metric'])} F1")
+    axes.set_ylabel(comparison["principal"]["title"])
     axes.set_title("mean with 95 % t interval; dots: seeds")
     if len(lines) + n_levels > 1:
         figure.legend(loc="outside lower left", frameon=False, handlelength=3.4)

@@ -17,10 +17,10 @@ import torch
 from sed_cli.evaluation.runs import flattened
 from sed_cli.provenance import choose_device, set_threads
 from sed_cli.records import duration
-from sed_cli.schema import TrainConfig
-from sed_cli.training.detection import Detection, load_recordings
+from sed_cli.schema import AnyTrainConfig
 from sed_cli.training.run import make_trainer
 from sed_cli.training.state import seed_everything
+from sed_cli.training.tasks import load_data_for, make_task
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Speed:
     validation_s: float
     n_batches: int  # an epoch
 
-    def of(self, config: TrainConfig) -> tuple[int, float]:
+    def of(self, config: AnyTrainConfig) -> tuple[int, float]:
         """Updates and seconds of a run that does not stop early."""
         updates, epochs = self.n_batches * config.trainer.epochs, config.trainer.epochs
         if config.trainer.max_updates is not None:
@@ -52,7 +52,7 @@ class Speed:
 
 
 def tell_cost(
-    configs: Sequence[TrainConfig],
+    configs: Sequence[AnyTrainConfig],
     names: Sequence[str],
     *,
     parallel: int | None,
@@ -100,25 +100,25 @@ def tell_cost(
         _say("Each was measured alone: runs side by side may slow one another down.")
 
 
-def measure(config: TrainConfig) -> Speed:
+def measure(config: AnyTrainConfig) -> Speed:
     """Time updates and a validation of an untrained model; nothing is written but the cache."""
     device = choose_device(config.device)
-    data = load_recordings(config)
+    data = load_data_for(config)
     seed_everything(config.seed)
-    task = Detection(config, data, device)
+    task = make_task(config, data, device)
     trainer = make_trainer(config, task)
-    batches = itertools.islice(itertools.cycle(task.batches(1)), 1 + _UPDATES)
-    trainer.step(next(batches))
+    batches = itertools.islice(itertools.cycle(trainer.batches(1)), 1 + _UPDATES)
+    trainer.step(*next(batches))
     started, n_updates = _now(device), 0
-    for batch in batches:
-        trainer.step(batch)
+    for batch, part in batches:
+        trainer.step(batch, part)
         n_updates += 1
         if _now(device) - started > _LONGEST_S:
             break
     update_s = (_now(device) - started) / n_updates
     started = _now(device)
     task.validate()
-    return Speed(update_s, _now(device) - started, task.n_batches)
+    return Speed(update_s, _now(device) - started, trainer.n_batches)
 
 
 def span(seconds: Sequence[float], at_once: int) -> float:
@@ -135,7 +135,7 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _alike(config: TrainConfig) -> str:
+def _alike(config: AnyTrainConfig) -> str:
     """The same for configurations whose updates take as long."""
     values: dict[str, Any] = {
         key: value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import cast
@@ -11,7 +11,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from sed_cli.audio import LogMel
 from sed_cli.data.augment import AugmentedSequences, Augmenter
@@ -34,7 +34,7 @@ from sed_cli.schema import EvaluationConfig, RecordedConfig, TrainConfig
 log = logging.getLogger(__name__)
 
 
-def load_recordings(config: TrainConfig) -> DataSet:
+def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> DataSet:
     """Read what a detector is trained on, with its features, and look for leaks between splits.
 
     Raises:
@@ -44,7 +44,7 @@ def load_recordings(config: TrainConfig) -> DataSet:
     data = load_data(config.data, config.feature)
     if not data.splits["train"]:
         raise SedtfError("the training split holds no recording")
-    if isinstance(config.data, RecordedConfig):
+    if look_for_leaks and isinstance(config.data, RecordedConfig):
         check_leaks(data.splits, config.feature, config.data.leak_check)
     return data
 
@@ -92,9 +92,9 @@ class Detection:
         return self.model.has_feedback
 
     @property
-    def n_batches(self) -> int:
-        """Batches an epoch; the last may be smaller."""
-        return -(-len(self.sequences) // self._config.trainer.batch_size)
+    def lengths(self) -> Sequence[int]:
+        """Frames of each training sequence."""
+        return self.sequences.lengths
 
     @property
     def labels(self) -> Sequence[str]:
@@ -115,19 +115,12 @@ class Detection:
         )
         return f"{splits}; {len(self.labels)} classes: {', '.join(self.labels)}"
 
-    def batches(self, epoch: int) -> Iterator[SequenceBatch]:
-        """All sequences in an order that depends on the seed and the epoch alone."""
-        order = torch.Generator().manual_seed(self._config.seed * 1_000_003 + epoch)
+    def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
+        """Join sequences, augmented where that is asked for."""
         heard: Dataset[tuple[Tensor, Tensor]] = self.sequences
         if self.augmenter is not None:
             heard = AugmentedSequences(self.sequences, self.augmenter, epoch)
-        yield from DataLoader(
-            heard,
-            batch_size=self._config.trainer.batch_size,
-            shuffle=True,
-            generator=order,
-            collate_fn=collate,
-        )
+        return collate([heard[index] for index in indices])
 
     def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
         """Binary cross-entropy over valid frames and classes."""

@@ -6,18 +6,22 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, Generic
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from sed_cli.distributed import agreed, counted_as_nothing, n_ranks, rank, summed
 from sed_cli.errors import SedtfError
 from sed_cli.evaluation import Validation
 from sed_cli.sampling import TeacherCoins
 from sed_cli.schema import TrainerConfig
-from sed_cli.training.history import Epoch, History
+from sed_cli.training.batches import Part, index_batches, part_of
+from sed_cli.training.history import Epoch
 from sed_cli.training.state import Progress
 from sed_cli.training.task import BatchT, Task
 
@@ -33,20 +37,40 @@ class Trainer(Generic[BatchT]):
         task: what is trained, on what and how it is scored.
         coins: decide when the truth is fed.
         config: of the optimisation.
+        seed: of the order of the sequences, and of the dropout of ranks above 0.
+
+    Several ranks (:mod:`sed_cli.distributed`) compute what one would: a batch is cut among them,
+    with the coins, the loss and the statistics that it has as a whole, and each of them makes the
+    same update. Dropout alone is drawn by each rank for itself.
     """
 
-    def __init__(self, task: Task[BatchT], *, coins: TeacherCoins, config: TrainerConfig) -> None:
+    def __init__(
+        self, task: Task[BatchT], *, coins: TeacherCoins, config: TrainerConfig, seed: int = 0
+    ) -> None:
         self.task = task
         self.coins = coins
         self.config = config
+        self._seed = seed
+        self._losses: nn.Module | None = None
         self.optimizer = torch.optim.Adam(task.model.parameters(), lr=config.lr)
         self.progress = Progress()
 
-    def fit(self, history: History, on_epoch: Callable[[Epoch, bool], None]) -> None:
+    @property
+    def n_batches(self) -> int:
+        """Batches an epoch; the last may be smaller."""
+        return -(-len(self.task.lengths) // self.config.batch_size)
+
+    def batches(self, epoch: int) -> Iterator[tuple[BatchT, Part]]:
+        """What this rank computes of each batch of an epoch; with one rank, all of it."""
+        lengths = self.task.lengths
+        for indices in index_batches(len(lengths), self.config.batch_size, self._seed, epoch):
+            part = part_of(indices, lengths, rank(), n_ranks())
+            yield self.task.batch(part.indices, epoch), part
+
+    def fit(self, on_epoch: Callable[[Epoch, bool], None]) -> None:
         """Train until the epochs, the updates or the patience run out.
 
         Args:
-            history: gets a row an epoch.
             on_epoch: called after each epoch with its row and whether it is the best so far.
 
         Raises:
@@ -58,15 +82,17 @@ class Trainer(Generic[BatchT]):
             with (
                 logging_redirect_tqdm(),
                 tqdm(
-                    total=self.task.n_batches,
+                    total=self.n_batches,
                     desc=f"epoch {epoch}",
                     unit="batch",
                     leave=False,
-                    disable=None,
+                    disable=True if rank() else None,
                 ) as bar,
             ):
-                loss = self._train_epoch(self.task.batches(epoch), bar)
-            result = self.task.validate()
+                if rank():  # 0 goes on with the numbers that a checkpoint keeps
+                    torch.manual_seed((self._seed * 1_000_003 + epoch) * 1_009 + rank())
+                loss = self._train_epoch(self.batches(epoch), bar)
+            result = self._validate()
             if result is None:
                 result = _NOT_VALIDATED
             elif not math.isfinite(result.loss):
@@ -85,7 +111,6 @@ class Trainer(Generic[BatchT]):
                 more=result.more,
             )
             is_best = self._note_best(row)
-            history.append(row)
             log.info(
                 "epoch %d/%d  loss %.4f  p_teacher %.3f  %s%s",
                 epoch,
@@ -104,18 +129,44 @@ class Trainer(Generic[BatchT]):
                 self.config.patience,
             )
 
-    def step(self, batch: BatchT) -> Tensor:
-        """Make one update; return the loss, averaged over all that is predicted, detached."""
+    def step(self, batch: BatchT, part: Part | None = None) -> Tensor:
+        """Make one update; return the loss, averaged over all that is predicted, detached.
+
+        Args:
+            batch: what this rank computes.
+            part: which part of a whole batch that is; None: all of it, there is one rank.
+        """
         self.task.model.train()
-        total, count = self.task.losses(batch, self.coins)
-        loss = total / count
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._backward(batch) if part is None else self._backward_part(batch, part)
         if self.config.grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.task.model.parameters(), self.config.grad_norm)
         self.optimizer.step()
         self.progress.update += 1
+        return loss
+
+    def _backward(self, batch: BatchT) -> Tensor:
+        total, count = self.task.losses(batch, self.coins)
+        loss = total / count
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
+
+    def _backward_part(self, batch: BatchT, part: Part) -> Tensor:
+        """Compute the gradients of the whole batch's loss, which is a mean over all its ranks."""
+        if n_ranks() == 1:
+            return self._backward(batch)
+        if self._losses is None:
+            self._losses = DistributedDataParallel(_Losses(self.task))
+        with ExitStack() as stack:
+            stack.enter_context(self.coins.part_of(part.n_sequences, part.n_steps, part.first))
+            if not part.counts:
+                stack.enter_context(counted_as_nothing())
+            total, count = self._losses(batch, self.coins)
+            sums = summed(torch.stack([total.detach().double(), count.double()]))
+            # Gradients are averaged over the ranks, where those of a sum are to be added up.
+            scale = n_ranks() / sums[1] if part.counts else 0.0
+            (total * scale).backward()
+        return (sums[0] / sums[1]).float()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the weights that :meth:`load_state_dict` needs to go on exactly."""
@@ -131,6 +182,12 @@ class Trainer(Generic[BatchT]):
         self.optimizer.load_state_dict(state["optimizer"])
         self.coins.load_state_dict(state["coins"])
 
+    def _validate(self) -> Validation | None:
+        """Score the model; what rank 0 finds holds for all, which have to decide the same."""
+        own = self.task.validate()
+        found = agreed(None if own is None else (*own[:3], dict(own.more)))
+        return None if found is None else Validation(*found)
+
     def _is_finished(self) -> bool:
         at, limit = self.progress, self.config.max_updates
         return (
@@ -139,10 +196,10 @@ class Trainer(Generic[BatchT]):
             or (limit is not None and at.update >= limit)
         )
 
-    def _train_epoch(self, batches: Iterator[BatchT], bar: tqdm[Any]) -> float:
+    def _train_epoch(self, batches: Iterator[tuple[BatchT, Part]], bar: tqdm[Any]) -> float:
         losses: list[Tensor] = []
-        for batch in batches:
-            losses.append(self.step(batch))
+        for batch, part in batches:
+            losses.append(self.step(batch, part))
             if bar.update():  # it is drawn now and then; only then is a GPU waited for
                 bar.set_postfix_str(self._describe(losses[-1]), refresh=False)
             limit = self.config.max_updates
@@ -191,3 +248,18 @@ class Trainer(Generic[BatchT]):
         self.progress.best_score, self.progress.best_loss = score, row.validation_loss
         self.progress.best_epoch = row.epoch
         return True
+
+
+class _Losses(nn.Module):
+    """The losses of a task as a module, which is what torch's data-parallel training takes.
+
+    It has the weights of the model and none of its buffers: they are the same in all ranks.
+    """
+
+    def __init__(self, task: Task[BatchT]) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(task.model.parameters())
+        self._compute = task.losses
+
+    def forward(self, batch: Any, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
+        return self._compute(batch, coins)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import shutil
@@ -10,18 +11,30 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from sed_cli.errors import CheckpointError
+import torch
+
+from sed_cli import torchrun
+from sed_cli.data.sets import DataSet
+from sed_cli.data.tokens import TokenData
+from sed_cli.distributed import rank
+from sed_cli.errors import CheckpointError, UserError
 from sed_cli.evaluation.runs import flattened
-from sed_cli.inference import read_config, save_checkpoint
-from sed_cli.inference.checkpoint import load_weights, read_classes, resolve_checkpoint
+from sed_cli.inference import save_checkpoint
+from sed_cli.inference.checkpoint import (
+    load_weights,
+    read_any_config,
+    read_classes,
+    resolve_checkpoint,
+)
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.sampling import make_coins
-from sed_cli.schema import TrainConfig
-from sed_cli.training.detection import Detection, load_recordings
+from sed_cli.schema import AnyTrainConfig, paths_of
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
-from sed_cli.training.state import load_state, save_state, seed_everything
+from sed_cli.training.ranks import check_devices, joined, launch, own_device, own_threads
+from sed_cli.training.state import Progress, load_state, save_state, seed_everything
 from sed_cli.training.task import BatchT, Task
+from sed_cli.training.tasks import load_data_for, make_task
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +42,12 @@ log = logging.getLogger(__name__)
 # evaluation.*, which acts after the last epoch.
 _MAY_CHANGE = {
     "output_dir", "resume", "resume_sweep", "device",
-    "trainer.epochs", "trainer.patience", "trainer.threads",
+    "trainer.epochs", "trainer.patience", "trainer.threads", "trainer.devices",
     "data.cache_dir", "data.cache_limit_gb", "data.leak_check",
-    "data.root", "data.bank", "data.bank_splits", "data.transition",
 }  # fmt: skip
-_PATHS = ("root", "bank", "bank_splits", "transition")  # of the data, where they are files
 
 
-def train(config: TrainConfig, run_dir: Path) -> float | None:
+def train(config: AnyTrainConfig, run_dir: Path) -> float | None:
     """Train a model; return the best epoch's score: validation F1, or minus the loss.
 
     Raises:
@@ -44,48 +55,124 @@ def train(config: TrainConfig, run_dir: Path) -> float | None:
         SedtfError: if training diverges.
     """
     config = _with_absolute_paths(config)
+    if torchrun.n_ranks() > 1:
+        return _train_as_rank(config, run_dir)
+    n_devices = config.trainer.devices or 1
     with (
         RunRecord(run_dir, "train", config, seed=config.seed) as record,
         set_threads(config.trainer.threads),
     ):
         device = choose_device(config.device)
-        data = load_recordings(config)
-        # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
-        seed_everything(config.seed)
-        record.update(device=str(device), data_fingerprint=data.fingerprint)
-        trainer = make_trainer(config, Detection(config, data, device))
-        _log_sizes(trainer)
-        try:
-            _fit(config, trainer, run_dir)
-        except KeyboardInterrupt:
-            log.warning("interrupted; go on with: sedtf train resume=%s", run_dir)
-            raise
-        progress = trainer.progress
-        log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
-        trainer.task.evaluate_best(run_dir)
-        objective = progress.best_score if math.isfinite(progress.best_loss) else None
-        record.update(objective=objective)
-        return objective
+        check_devices(device, n_devices)
+        data = load_data_for(config)
+        record.update(device=str(device), devices=n_devices, data_fingerprint=data.fingerprint)
+        if n_devices == 1:
+            task, progress = _learn(config, data, device, run_dir)
+        else:
+            progress = _launch(config, run_dir, n_devices)
+            task = make_task(config, data, device)
+        return _conclude(task, progress, run_dir, record)
 
 
-def make_trainer(config: TrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
+def _learn(
+    config: AnyTrainConfig, data: DataSet | TokenData, device: torch.device, run_dir: Path
+) -> tuple[Task[Any], Progress]:
+    """Train in this process, alone or as one of several."""
+    # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
+    seed_everything(config.seed)
+    trainer = make_trainer(config, make_task(config, data, device))
+    _log_sizes(trainer)
+    try:
+        _fit(config, trainer, run_dir)
+    except KeyboardInterrupt:
+        log.warning("interrupted; go on with: %s", _how_to_go_on(run_dir))
+        raise
+    return trainer.task, trainer.progress
+
+
+def _conclude(
+    task: Task[BatchT], progress: Progress, run_dir: Path, record: RunRecord
+) -> float | None:
+    """Score the best epoch; return, and write down, by how much it was the best."""
+    log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
+    task.evaluate_best(run_dir)
+    objective = progress.best_score if math.isfinite(progress.best_loss) else None
+    record.update(objective=objective)
+    return objective
+
+
+def _how_to_go_on(run_dir: Path) -> str:
+    return f"sedtf train resume={run_dir}"
+
+
+def _launch(config: AnyTrainConfig, run_dir: Path, n_devices: int) -> Progress:
+    """Train in several processes on this machine; the data are in the cache by now."""
+    go_on = f"go on with: {_how_to_go_on(run_dir)}"
+    return launch(_learn_as_rank, config, run_dir, n_ranks=n_devices, go_on=go_on)
+
+
+def _learn_as_rank(config: AnyTrainConfig, run_dir: Path) -> Progress:
+    return _learn_together(config, run_dir)[2]
+
+
+def _learn_together(
+    config: AnyTrainConfig, run_dir: Path, record: RunRecord | None = None
+) -> tuple[DataSet | TokenData, torch.device, Progress]:
+    """Train as one of several ranks, each of which loads the data: from the cache but one.
+
+    What takes time and tells the same in all of them is left to the one that keeps the record.
+    """
+    device = own_device(choose_device(config.device))
+    with set_threads(own_threads(config.trainer.threads)):
+        data = load_data_for(config, look_for_leaks=record is not None)
+        if record is not None:
+            facts = {"device": device.type, "devices": torchrun.n_ranks()}
+            record.update(**facts, data_fingerprint=data.fingerprint)
+        with joined(device):
+            _, progress = _learn(config, data, device, run_dir)
+    return data, device, progress
+
+
+def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
+    """Train as one of the ranks of ``torchrun``; rank 0 keeps the records and evaluates."""
+    if config.trainer.batch_size < torchrun.n_ranks():
+        raise UserError(
+            f"trainer.batch_size={config.trainer.batch_size} sequences are to be shared by "
+            f"{torchrun.n_ranks()} processes: give at least as many"
+        )
+    if torchrun.rank():
+        _learn_together(config, run_dir)
+        return None
+    with RunRecord(run_dir, "train", config, seed=config.seed) as record:
+        data, device, progress = _learn_together(config, run_dir, record)
+        with set_threads(config.trainer.threads):
+            task = make_task(config, data, device)
+            return _conclude(task, progress, run_dir, record)
+
+
+def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
     """Build coins and trainer; nothing is drawn from the coins' generator yet."""
-    coins = make_coins(config.sampler, batches_per_epoch=task.n_batches, seed=config.seed)
-    return Trainer(task, coins=coins, config=config.trainer)
+    n_batches = -(-len(task.lengths) // config.trainer.batch_size)
+    coins = make_coins(config.sampler, batches_per_epoch=n_batches, seed=config.seed)
+    return Trainer(task, coins=coins, config=config.trainer, seed=config.seed)
 
 
-def _fit(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
+def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     checkpoints, task = run_dir / "checkpoints", trainer.task
     if config.resume:
         _resume(config, trainer, run_dir)
+    if rank():  # 0 writes for all
+        trainer.fit(lambda row, is_best: None)
+        return
     history = History(run_dir / "history.csv", trainer.progress.epoch)
     saved_config = replace(config, resume=None)
     next_epoch = trainer.progress.epoch + 1
     with closing(SummaryWriter(str(run_dir / "tensorboard"), purge_step=next_epoch)) as board:
 
         def on_epoch(row: Epoch, is_best: bool) -> None:
+            history.append(row)
             for name, value in row.row.items():
                 board.add_scalar(name, value, row.epoch)
             arguments = (task.model, saved_config, task.labels)
@@ -98,30 +185,31 @@ def _fit(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
             save_state(folder, {**trainer.state_dict(), "data": task.fingerprint})
 
         try:
-            trainer.fit(history, on_epoch)
+            trainer.fit(on_epoch)
         finally:
             if history.epochs:
                 picture = run_dir / "figures" / "learning_curves.png"
                 task.draw_history(history.path, picture, trainer.progress.best_epoch)
 
 
-def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
+def _with_absolute_paths(config: AnyTrainConfig) -> AnyTrainConfig:
     """Note where the data lie so that they are found from any working folder."""
-    data = replace(config.data)
-    for key in _PATHS:
-        value = getattr(data, key, None)
+    config = copy.deepcopy(config)
+    data = config.data
+    for key in paths_of(data):
+        value = getattr(data, key)
         if not isinstance(value, str):
             continue
         path = Path(value).expanduser()
         if config.resume and not path.exists():
             last = Path(config.resume) / "checkpoints" / "last"
-            earlier = read_config(last).data if last.is_dir() else config.data
+            earlier = read_any_config(last).data if last.is_dir() else config.data
             path = Path(getattr(earlier, key, None) or path)
         setattr(data, key, str(path.absolute()))
-    return replace(config, data=data)
+    return config
 
 
-def _resume(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
+def _resume(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
     """Go on where ``config.resume`` stopped, after a check that it is the same experiment."""
     run = Path(str(config.resume))
     last = run / "checkpoints" / "last"
@@ -130,7 +218,9 @@ def _resume(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
     except CheckpointError:
         log.warning("%s has no checkpoint yet: training starts from the beginning", run)
         return
-    changed = _differences(flattened(asdict(read_config(folder))), flattened(asdict(config)))
+    may_change = _MAY_CHANGE | {f"data.{key}" for key in paths_of(config.data)}
+    before, now = (flattened(asdict(each)) for each in (read_any_config(folder), config))
+    changed = _differences(before, now, may_change)
     if changed:
         raise CheckpointError(
             f"resume={run} continues a run exactly, but {'; '.join(changed)}: "
@@ -149,7 +239,8 @@ def _resume(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
             f"resume={run} has trained {trained} epochs already, but trainer.epochs="
             f"{config.trainer.epochs}: give at least {trained}, or start a new run"
         )
-    if run.resolve() != run_dir.resolve():  # what came before belongs to the run that goes on
+    # What came before belongs to the run that goes on.
+    if run.resolve() != run_dir.resolve() and not rank():
         shutil.copytree(run / "checkpoints", run_dir / "checkpoints")
         shutil.copy(run / "history.csv", run_dir / "history.csv")
     load_weights(trainer.task.model, folder)
@@ -157,11 +248,11 @@ def _resume(config: TrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
     log.info("resumed after epoch %d, update %d", trainer.progress.epoch, trainer.progress.update)
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _differences(before: dict[str, Any], now: dict[str, Any], may_change: set[str]) -> list[str]:
     return [
         f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if key not in _MAY_CHANGE
+        if key not in may_change
         and not key.startswith("evaluation.")
         and before.get(key) != now.get(key)
     ]

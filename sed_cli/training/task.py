@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -18,7 +18,9 @@ BatchT = TypeVar("BatchT")
 class Task(Protocol[BatchT]):
     """A model, its data, its loss and its scores; the loop, its state and its files are not here.
 
-    Nothing is drawn from torch's global generator but by the model in training (dropout).
+    Nothing is drawn from torch's global generator but by the model in training (dropout). Where
+    several processes train together, each has a task of its own, of the same data; then every
+    weight has to take part in the losses of any batch.
     """
 
     @property
@@ -34,8 +36,8 @@ class Task(Protocol[BatchT]):
         """Whether the model feeds anything back, so that a sampler acts on it."""
 
     @property
-    def n_batches(self) -> int:
-        """Batches an epoch."""
+    def lengths(self) -> Sequence[int]:
+        """Steps of each training sequence, as a batch counts them."""
 
     @property
     def labels(self) -> Sequence[str]:
@@ -49,14 +51,18 @@ class Task(Protocol[BatchT]):
     def sizes(self) -> str:
         """The data in a line, for the log."""
 
-    def batches(self, epoch: int) -> Iterator[BatchT]:
-        """All of the training split in an order that depends on the seed and the epoch alone."""
+    def batch(self, indices: Sequence[int], epoch: int) -> BatchT:
+        """Join some training sequences, as an epoch hears them; one or more are asked for."""
 
     def losses(self, batch: BatchT, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
         """Run the model on a batch: the sum of all losses, and how many it sums; both scalars."""
 
     def validate(self) -> Validation | None:
-        """Score the model on the validation split, free running; None if there is none."""
+        """Score the model on the validation split, free running; None if there is none.
+
+        All ranks call it, and what rank 0 returns holds: they may share the work (see
+        :func:`sed_cli.distributed.share_of` and :func:`sed_cli.distributed.summed`).
+        """
 
     def describe(self, validation: Validation) -> str:
         """What the log says of an epoch's validation."""

@@ -430,7 +430,7 @@ def test_arguments_that_do_not_fit_are_refused_by_name(
 
 
 def test_a_rule_of_ones_own_is_fed_back(backend: Any) -> None:
-    """What a token model needs: one-hot of the likeliest class, as another rule of the loop."""
+    """One-hot of the likeliest class, say (but tokens have rules that need no one-hots)."""
 
     class Argmax:
         def __call__(self, logits: Tensor, step: int) -> Tensor:

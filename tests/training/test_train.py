@@ -177,16 +177,16 @@ def test_resume_refuses_fewer_epochs_than_are_trained(
 
 def test_augmentation_acts_on_training_and_on_nothing_else(recordings: Path) -> None:
     plain, augmented = (
-        small_trainer(recordings, augment=augment, data__sequence_length=50).task
+        small_trainer(recordings, augment=augment, data__sequence_length=50)
         for augment in ("none", "full")
     )
-    augmented.model.load_state_dict(plain.model.state_dict())
+    augmented.task.model.load_state_dict(plain.task.model.state_dict())
 
-    heard = [list(task.batches(1)) for task in (plain, augmented)]
+    heard = [[batch for batch, _ in trainer.batches(1)] for trainer in (plain, augmented)]
 
     assert [b.lengths.tolist() for b in heard[0]] == [b.lengths.tolist() for b in heard[1]]
     assert not any(torch.equal(a.log_mel, b.log_mel) for a, b in zip(*heard, strict=True))
-    assert plain.validate() == augmented.validate() is not None
+    assert plain.task.validate() == augmented.task.validate() is not None
 
 
 def test_augmentation_makes_another_experiment_and_the_cache_does_not(recordings: Path) -> None:

@@ -1,6 +1,6 @@
 """The data of ``task=sequence``: files, tables, labels or a grammar to sequences of tokens."""
 
-from sed_cli.data.tokens.loading import load_tokens
+from sed_cli.data.tokens.loading import Vocabularies, load_tokens, units_of
 from sed_cli.data.tokens.sentences import Ragged, Sentence, Sentences, TokenData
 from sed_cli.data.tokens.units import join_symbols, split_text
 from sed_cli.data.tokens.vocabulary import END, SPECIAL, UNKNOWN, Vocabulary
@@ -13,8 +13,10 @@ __all__ = [
     "Sentence",
     "Sentences",
     "TokenData",
+    "Vocabularies",
     "Vocabulary",
     "join_symbols",
     "load_tokens",
     "split_text",
+    "units_of",
 ]

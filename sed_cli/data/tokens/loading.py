@@ -20,7 +20,7 @@ from sed_cli.data.tokens.grammar import agreement_grammar
 from sed_cli.data.tokens.labels import read_label_sequences
 from sed_cli.data.tokens.sentences import Ragged, Sentences, TokenData
 from sed_cli.data.tokens.units import split_text
-from sed_cli.data.tokens.vocabulary import SPECIAL, UNKNOWN, Vocabulary
+from sed_cli.data.tokens.vocabulary import UNKNOWN, Vocabulary
 from sed_cli.errors import DataError
 from sed_cli.schema import SPLITS, LabelsConfig, PairsConfig, TokensConfig, TokenSetConfig
 
@@ -29,7 +29,11 @@ log = logging.getLogger(__name__)
 _SHOWN = 5
 
 
-def load_tokens(config: TokenSetConfig) -> TokenData:
+Vocabularies = tuple[Vocabulary, Vocabulary | None]
+"""Of the targets, and of the sources where there are any."""
+
+
+def load_tokens(config: TokenSetConfig, known: Vocabularies | None = None) -> TokenData:
     """Load the data of ``task=sequence``.
 
     Files of their own are the splits that they are given as. What has none is taken from the
@@ -44,27 +48,25 @@ def load_tokens(config: TokenSetConfig) -> TokenData:
 
     Args:
         config: one of :data:`sed_cli.schema.TOKEN_SETS`, without faults.
+        known: the vocabularies of a trained model, to be kept to; None: those of the data.
 
     Raises:
         DataError: for files that are missing or cannot be used.
         UserError: if there is too little to divide.
     """
     entropies = None
-    units: tuple[str | None, str] = (None, "word")
     if isinstance(config, LabelsConfig):
         texts = read_label_sequences(config)
     elif isinstance(config, PairsConfig):
-        units = _units(config)
         texts = _make_pairs(config) if config.path is None else _read_files(config, config.path)
     elif isinstance(config, TokensConfig):
         if config.path is None:
             texts, entropies = _draw_sentences(config)
         else:
-            units = (None, config.unit)
             texts = _read_files(config, config.path)
     else:
         raise TypeError(f"{type(config).__name__}: expected the data of task=sequence")
-    return _assemble(config, units, texts, entropies)
+    return _assemble(config, texts, entropies, known)
 
 
 # --------------------------------------------------------------------------------- texts
@@ -96,8 +98,12 @@ def _make_pairs(config: PairsConfig) -> dict[str, Texts]:
     return texts
 
 
-def _units(config: PairsConfig) -> tuple[str, str]:
-    """Return the units of sources and targets."""
+def units_of(config: TokenSetConfig) -> tuple[str | None, str]:
+    """Return the units of sources and targets; of sources None where there are none."""
+    if isinstance(config, TokensConfig):
+        return None, config.unit if config.path is not None else "word"
+    if not isinstance(config, PairsConfig):
+        return None, "word"
     made = UNITS[config.generate] if config.path is None else ("word", "word")
     unit = config.unit or made[1]
     if config.source_unit is not None:
@@ -144,17 +150,25 @@ class _Side:
         rows = [_number(one, unit, numbers) for one in texts]
         return cls(what, list(numbers), rows)
 
-    def finish(self, parts: _Parts, config: TokenSetConfig) -> tuple[Vocabulary, dict[str, Ragged]]:
-        """Choose the vocabulary by the training split; return the tokens of each split."""
+    def finish(
+        self, parts: _Parts, config: TokenSetConfig, known: Vocabulary | None
+    ) -> tuple[Vocabulary, dict[str, Ragged]]:
+        """Choose the vocabulary by the training split, or keep to a known one.
+
+        Returns:
+            It, and the tokens of each split.
+        """
         rows = {
             name: self.rows[text] if chosen is None else self.rows[text].take(chosen)
             for name, (text, chosen) in parts.items()
         }
-        kept = self._keep(rows["train"], config)
-        tokens = np.full(len(self.symbols), UNKNOWN, np.int32)
-        tokens[kept] = np.arange(len(SPECIAL), len(SPECIAL) + len(kept))
+        if known is None:
+            kept = self._keep(rows["train"], config)
+            vocabulary = Vocabulary.of(self.symbols[number] for number in kept)
+        else:
+            vocabulary = known
+        tokens = vocabulary.encode(self.symbols).astype(np.int32)
         self._say_unknown(rows, tokens)
-        vocabulary = Vocabulary.of(self.symbols[number] for number in kept)
         return vocabulary, {
             name: Ragged(tokens[one.flat], one.offsets) for name, one in rows.items()
         }
@@ -243,19 +257,22 @@ def _warn_of_equal(names: Sequence[str], keys: Sequence[Sequence[bytes]]) -> Non
 
 def _assemble(
     config: TokenSetConfig,
-    units: tuple[str | None, str],
     texts: Mapping[str, Texts],
     entropies: dict[str, float] | None,
+    known: Vocabularies | None,
 ) -> TokenData:
-    source_unit, unit = units
+    source_unit, unit = units_of(config)
+    known_targets, known_sources = known or (None, None)
     read = list(texts.values())
     targets = _Side.of("target", [one.targets for one in read], unit)
     sources = None
     if source_unit is not None:
         sources = _Side.of("source", [one.sources or () for one in read], source_unit)
     parts = _divide(config, list(texts), sources or targets)
-    vocabulary, target_rows = targets.finish(parts, config)
-    source_vocabulary, source_rows = sources.finish(parts, config) if sources else (None, {})
+    vocabulary, target_rows = targets.finish(parts, config, known_targets)
+    source_vocabulary, source_rows = (
+        sources.finish(parts, config, known_sources) if sources else (None, {})
+    )
     splits = {}
     for name, (text, rows) in parts.items():
         own = read[text] if rows is None else read[text].take(rows)

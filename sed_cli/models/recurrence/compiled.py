@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
@@ -127,19 +127,6 @@ def _drawn(logits: Array, uniform: Any, scratch: Array) -> Any:
 
 
 @_compiled
-def _own_token(rule: int, logits: Array, uniform: Any, scratch: Array) -> Any:
-    """Return the token chosen; -1 for none, the probabilities are then in ``scratch`` (C,)."""
-    if rule == HARD:
-        return _likeliest(logits)
-    if rule == SAMPLED:
-        return _drawn(logits, uniform, scratch)
-    total = _exponentials(logits, scratch)
-    for c in range(logits.shape[0]):
-        scratch[c] /= total
-    return -1
-
-
-@_compiled
 def _add_rows(out: Array, weights: Array, rows: Array) -> None:
     """Add to ``out`` (N,) the rows (K, N) by weight (K,); NaN is not 0 and so is added too."""
     for k in range(rows.shape[0]):
@@ -150,26 +137,58 @@ def _add_rows(out: Array, weights: Array, rows: Array) -> None:
                 out[j] += value * row[j]
 
 
-@_compiled
-def _add_fed(
-    gates: Array, fed: Array, token: int, weights: Array, fed_rows: Array, token_rows: Array
-) -> None:
-    """Add to ``gates`` (3H,) what is fed, by the rows of its tokens where these are at hand.
+class Tokens(NamedTuple):
+    """What the scan needs where tokens are fed.
 
-    Args:
-        gates: (3H,).
-        fed: (D,).
-        token: the one fed; -1: all of them by ``weights`` (C,), or none if that is empty.
-        weights: see ``token``.
-        fed_rows: (D, 3H).
-        token_rows: (C, 3H), or (0, 3H).
+    Attributes:
+        fed: (T + 1, B), the first is read, the others are written: -1 where none was chosen.
+        true: (T, B), -1 where the model's own is fed; no steps where the truth never is.
+        table: (C, D), the embeddings.
+        rows: (C, 3H), what each brings to the gates; or (0, 3H) where that is too much to prepare.
+        weights: (B, C), scratch: the probabilities where no token was chosen.
     """
-    if token_rows.shape[0] == 0 or (token < 0 and weights.shape[0] == 0):
+
+    fed: Array
+    true: Array
+    table: Array
+    rows: Array
+    weights: Array
+
+
+@_compiled
+def _feed_token(
+    tokens: Tokens, rule: int, logits: Array, noise: Array, fed: Array, step: int, b: int
+) -> None:
+    """Decide what is fed at ``step``: by logits (C,) of the step before, to ``fed`` (D,)."""
+    weights = tokens.weights[b]
+    token = tokens.true[step - 1, b] if tokens.true.shape[0] > 0 else -1
+    if token < 0 and rule == HARD:
+        token = _likeliest(logits)
+    elif token < 0 and rule == SAMPLED:
+        token = _drawn(logits, noise[step - 1, b, 0], weights)
+    tokens.fed[step, b] = token
+    if token >= 0:
+        fed[:] = tokens.table[token]
+    else:
+        total = _exponentials(logits, weights)
+        for c in range(logits.shape[0]):
+            weights[c] /= total
+        fed[:] = 0
+        _add_rows(fed, weights, tokens.table)
+
+
+@_compiled
+def _add_token(
+    gates: Array, fed: Array, fed_rows: Array, tokens: Tokens, step: int, b: int
+) -> None:
+    """Add to ``gates`` (3H,) what is fed, by the rows of its tokens where these are at hand."""
+    token = tokens.fed[step, b]
+    if tokens.rows.shape[0] == 0 or step == 0:  # at first, what no token gave may be fed
         _add_rows(gates, fed, fed_rows)
     elif token < 0:
-        _add_rows(gates, weights, token_rows)
+        _add_rows(gates, tokens.weights[b], tokens.rows)
     else:
-        row = token_rows[token]
+        row = tokens.rows[token]
         for j in range(gates.shape[0]):
             gates[j] += row[j]
 
@@ -210,10 +229,7 @@ def scan_forward(
     mask: Array,
     noise: Array,
     rule: int,
-    tokens: Array,
-    true_tokens: Array,
-    table: Array,
-    token_rows: Array,
+    tokens: Tokens | None,
     low: int,
     high: int,
 ) -> None:
@@ -233,10 +249,7 @@ def scan_forward(
         mask: bool (T, B, C).
         noise: (T, B, C), or (T, B, 1) for tokens, for sampled feedback, else no steps.
         rule: HARD, SAMPLED or SOFT.
-        tokens: (T + 1, B), like ``fed`` where tokens are fed; -1 where none was chosen.
-        true_tokens: (T, B), -1 where the model's own is fed.
-        table: (C, D), embeddings of the tokens; (0, D) where activities are fed.
-        token_rows: ``table @ fed_rows``, or (0, 3H) where that is too much to prepare.
+        tokens: None where activities are fed: numba then leaves out what is for tokens alone.
         low: first sequence.
         high: end of the sequences.
     """
@@ -244,8 +257,6 @@ def scan_forward(
     n_classes = logits.shape[2]
     width, ld = panels.shape[2], hidden.shape[2]
     product = np.empty((high - low, panels.shape[0] * width), hidden.dtype)
-    scratch = np.empty((high - low, table.shape[0]), hidden.dtype)
-    nothing = np.empty(0, hidden.dtype)
     last_gate_panel = (3 * n_hidden + width - 1) // width
     for step in range(n_steps + 1):
         # The logits of the step before come out of the same product as this step's gates: only
@@ -256,37 +267,23 @@ def scan_forward(
         _product(hidden, at, ld, high - low, panels, first, last, product)
         for b in range(low, high):
             row = product[b - low]
-            if step > 0 and table.shape[0] > 0:
-                now = logits[step - 1, b]
-                for c in range(n_classes):
-                    now[c] = row[3 * n_hidden + c] + bias_readout[c]
-                token = true_tokens[step - 1, b] if true_tokens.shape[0] > 0 else -1
-                if token < 0:
-                    uniform = noise[step - 1, b, 0] if rule == SAMPLED else now[0]
-                    token = _own_token(rule, now, uniform, scratch[b - low])
-                tokens[step, b] = token
-                if token < 0:
-                    fed[step, b] = 0
-                    _add_rows(fed[step, b], scratch[b - low], table)
-                else:
-                    fed[step, b] = table[token]
-            elif step > 0:
+            if step > 0:
                 for c in range(n_classes):
                     logit = row[3 * n_hidden + c] + bias_readout[c]
                     logits[step - 1, b, c] = logit
-                    if mask.shape[0] > 0 and mask[step - 1, b, c]:
-                        fed[step, b, c] = targets[step - 1, b, c]
-                    else:
-                        uniform = noise[step - 1, b, c] if rule == SAMPLED else logit
-                        fed[step, b, c] = _own_feedback(rule, logit, uniform)
+                    if tokens is None:
+                        if mask.shape[0] > 0 and mask[step - 1, b, c]:
+                            fed[step, b, c] = targets[step - 1, b, c]
+                        else:
+                            uniform = noise[step - 1, b, c] if rule == SAMPLED else logit
+                            fed[step, b, c] = _own_feedback(rule, logit, uniform)
+                if tokens is not None:
+                    _feed_token(tokens, rule, logits[step - 1, b], noise, fed[step, b], step, b)
             if step < n_steps:
-                if table.shape[0] > 0:
-                    weights = scratch[b - low] if step > 0 else nothing
-                    _add_fed(
-                        gates[step, b], fed[step, b], tokens[step, b], weights, fed_rows, token_rows
-                    )
-                else:
+                if tokens is None:
                     _add_rows(gates[step, b], fed[step, b], fed_rows)
+                else:
+                    _add_token(gates[step, b], fed[step, b], fed_rows, tokens, step, b)
                 _cell(
                     gates[step, b],
                     row,
@@ -393,23 +390,23 @@ class CompiledScan:
         w = self._weights
         return _view(product(cast(Tensor, w.table), w.w_ih[:, w.n_features :].t()))
 
-    def _token_arguments(
-        self, feeding: Feeding, buffers: Buffers
-    ) -> tuple[Array, Array, Array, Array]:
-        """Tokens, true tokens, table and rows of the tokens: empty where activities are fed."""
-        dtype, table = buffers.hidden.dtype, self._weights.table
-        no_rows = torch.empty(0, buffers.gates.shape[2], dtype=dtype)
-        true_tokens = torch.empty(0, 0, dtype=torch.int64)
+    def _tokens(self, feeding: Feeding, buffers: Buffers) -> Tokens | None:
+        table = self._weights.table
         if table is None:
-            no_table = torch.empty(0, buffers.fed.shape[2], dtype=dtype)
-            return _view(buffers.tokens), _view(true_tokens), _view(no_table), _view(no_rows)
+            return None
+        n_steps, n_sequences = buffers.candidate.shape[:2]
+        true = buffers.tokens[:0]
         if feeding.targets is not None and feeding.mask is not None:
-            true_tokens = torch.where(feeding.mask, feeding.targets, -1)
+            true = torch.where(feeding.mask, feeding.targets, -1)
         # Once for each token, or once for each time that one is fed: whichever is fewer.
-        rows = _view(no_rows)
-        if len(table) <= buffers.candidate.shape[0] * buffers.candidate.shape[1]:
-            rows = self._token_rows
-        return _view(buffers.tokens), _view(true_tokens), _view(table.contiguous()), rows
+        few = len(table) <= n_steps * n_sequences
+        return Tokens(
+            fed=_view(buffers.tokens),
+            true=_view(true),
+            table=_view(table.contiguous()),
+            rows=self._token_rows if few else _view(table.new_empty(0, buffers.gates.shape[2])),
+            weights=_view(table.new_empty(n_sequences, len(table))),
+        )
 
     def forward(self, feeding: Feeding, buffers: Buffers) -> None:
         """Run all steps."""
@@ -432,7 +429,7 @@ class CompiledScan:
             _view(mask),
             _view(noise),
             self._rule,
-            *self._token_arguments(feeding, buffers),
+            self._tokens(feeding, buffers),
         )
         _in_shares(buffers.hidden, scan)
 

@@ -155,7 +155,7 @@ def _checked_token_mask(
     mask: Tensor | None, targets: Tensor | None, frames: tuple[int, int]
 ) -> tuple[Tensor | None, bool]:
     """Return the mask (B, T), and whether it is known to be all True."""
-    if mask is not None and mask.ndim != 2:
+    if mask is not None and tuple(mask.shape) != frames:
         raise ValueError(
             f"teacher_mask has shape {tuple(mask.shape)}: expected (B, T) = {frames}, for a token "
             "is fed as a whole"
@@ -177,7 +177,7 @@ def check_tokens(
     if tokens.is_floating_point() or tokens.dtype == torch.bool:
         raise ValueError(f"{name} has dtype {tokens.dtype}: expected ids, torch.int64")
     if tokens.numel():
-        low, high = (int(x) for x in torch.stack([*tokens.aminmax()]).tolist())
+        low, high = torch.stack([*tokens.aminmax()]).tolist()  # one look, where that waits
         if low < 0 or high >= n_tokens:
             raise ValueError(f"{name} holds ids from {low} to {high}: expected 0 to {n_tokens - 1}")
     return tokens.long()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 
 import numpy as np
@@ -274,15 +273,13 @@ def test_rows_and_columns_that_are_missing_are_said(
 # ------------------------------------------------------------------------------------ sizes
 
 
-def test_100_000_words_and_lines_load_in_seconds(tmp_path: Path) -> None:
-    """Measured: half a second; a million lines take four, and 310 MB."""
+def test_100_000_words_and_lines_load(tmp_path: Path) -> None:
+    """It takes about a second; a million lines take four, and 310 MB."""
     random = np.random.default_rng(0)
     numbers = np.concatenate([random.permutation(100_000), random.integers(100_000, size=400_000)])
     lines = "\n".join(" ".join(map(str, line)) for line in numbers.reshape(-1, 5).tolist())
 
-    begin = time.process_time()
     data = load_text(tmp_path, lines, **ALL)
-    assert time.process_time() - begin < 5.0
 
     assert len(data.vocabulary) == 100_002
     assert len(data.splits["train"]) == 100_000

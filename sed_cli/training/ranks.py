@@ -1,0 +1,304 @@
+"""Ranks started and ended: on one machine by torch's elastic launcher, on more by ``torchrun``."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from tqdm import tqdm
+
+from sed_cli import torchrun
+from sed_cli.data.pool import n_cores
+from sed_cli.distributed import rank
+from sed_cli.errors import SedtfError, UserError
+
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+# What the others see when one is gone.
+_LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
+_STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+_TALKATIVE = ("torch.distributed", "torch.multiprocessing")
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Train together, inside the block, with all processes that were started with this one.
+
+    Args:
+        device: this rank's own.
+
+    Raises:
+        SedtfError: if another rank is gone.
+    """
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    try:
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
+            store=PrefixStore("sedtf/group", torchrun.store()),
+            rank=torchrun.rank(),
+            world_size=torchrun.n_ranks(),
+        )
+        yield
+    except Exception as error:
+        if _is_loss(error):
+            raise SedtfError(
+                f"another process of this training is gone, as rank {rank()} found: "
+                f"{' '.join(str(error).split())}"
+            ) from error
+        raise
+    dist.destroy_process_group()
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Return the GPU of this rank, where ``device`` is one.
+
+    Raises:
+        UserError: if this machine has fewer GPUs than ranks.
+    """
+    if device.type != "cuda":
+        return device
+    local, n_local = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    check_devices(device, n_local)
+    return torch.device("cuda", local)
+
+
+def check_devices(device: torch.device, n_wanted: int) -> None:
+    """Refuse more ranks than there are GPUs, where they are to run on GPUs.
+
+    Raises:
+        UserError: if there are more.
+    """
+    if device.type == "cuda" and torch.cuda.device_count() < n_wanted:
+        raise UserError(
+            f"trainer.devices={n_wanted}, but this machine has {torch.cuda.device_count()} CUDA "
+            f"device(s): give at most so many, or device=cpu"
+        )
+
+
+def own_threads(threads: int | None) -> int:
+    """Threads of this rank: those asked for, else its share of the machine's cores."""
+    share = n_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return threads or max(1, min(torch.get_num_threads(), share))
+
+
+def launch(function: Callable[..., R], *arguments: object, n_ranks: int, go_on: str) -> R:
+    """Call a function in so many processes, as ranks of one group; return what it gives rank 0.
+
+    The processes log as this one does (those above rank 0 only errors), they end when it ends, and
+    none is left when this returns or raises.
+
+    Args:
+        function: of a module.
+        arguments: that survive pickling.
+        n_ranks: processes.
+        go_on: what to do where one of them is lost.
+
+    Raises:
+        SedtfError: what a rank raised, or that one was lost.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    with (
+        tempfile.TemporaryDirectory(prefix="sedtf-ranks-") as folder,
+        _interrupts_kept_from_ranks(),
+        _quiet_launcher(),
+    ):
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=n_ranks,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="localhost",
+            max_restarts=0,
+            start_method="spawn",
+        )
+        call = _Call(function, arguments, Path(folder), _Log.of_root())
+        try:
+            results: dict[int, R] = elastic_launch(config, _run_rank)(call)
+        except SignalException as error:
+            raise KeyboardInterrupt from error
+        except ChildFailedError as error:
+            raise _reason(Path(folder), n_ranks, go_on) from error
+        return results[0]
+
+
+@dataclass(frozen=True)
+class _Log:
+    """How the root logger logs, in a form that reaches another process."""
+
+    level: int
+    handlers: tuple[tuple[str | None, logging.Formatter | None], ...]  # file, if it is one
+
+    @classmethod
+    def of_root(cls) -> _Log:
+        root = logging.getLogger()
+        return cls(
+            root.level,
+            tuple(
+                (getattr(handler, "baseFilename", None), handler.formatter)
+                for handler in root.handlers
+                if type(handler) in (logging.StreamHandler, logging.FileHandler)
+            ),
+        )
+
+    def apply(self, rank: int) -> None:
+        root = logging.getLogger()
+        root.setLevel(logging.ERROR if rank else self.level)
+        for file, formatter in self.handlers:
+            handler = (
+                logging.FileHandler(file, encoding="utf-8")
+                if file is not None
+                else logging.StreamHandler(sys.stderr)
+            )
+            handler.setFormatter(formatter)
+            root.addHandler(handler)
+
+
+@dataclass(frozen=True)
+class _Call:
+    function: Callable[..., Any]
+    arguments: tuple[object, ...]
+    folder: Path  # where ranks leave word of why they failed
+    log: _Log
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What a rank leaves behind when it fails."""
+
+    time_s: float
+    is_loss: bool  # it only saw that another one was gone
+    error: BaseException
+    story: str
+
+
+def _run_rank(call: _Call) -> Any:
+    """Run in a rank what it was started for."""
+    own = int(os.environ["RANK"])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, _interrupt)
+    call.log.apply(own)
+    # Its usual lock is one between processes, which a rank that is killed would leave behind.
+    tqdm.set_lock(threading.RLock())
+    try:
+        result = call.function(*call.arguments)
+    except BaseException as error:
+        _leave_word(call.folder / str(own), error)
+        raise
+    return None if own else result
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _leave_word(path: Path, error: BaseException) -> None:
+    story = "".join(traceback.format_exception(error))
+    failure = _Failure(time.time(), _is_loss(error.__cause__ or error), error, story)
+    try:
+        word = pickle.dumps(failure)
+        pickle.loads(word)  # the parent has to be able to
+    except Exception:  # an exception that does not survive
+        kept = UserError(str(error)) if isinstance(error, UserError) else RuntimeError(str(error))
+        word = pickle.dumps(_Failure(failure.time_s, failure.is_loss, kept, story))
+    path.write_bytes(word)
+
+
+def _is_loss(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST)
+
+
+def _reason(folder: Path, n_ranks: int, go_on: str) -> BaseException:
+    """Find what ended the ranks first: an error of one of them, or that one was killed."""
+    failures = {int(path.name): pickle.loads(path.read_bytes()) for path in folder.iterdir()}
+    own = [failure for failure in failures.values() if not failure.is_loss]
+    raised = [failure for failure in own if not isinstance(failure.error, KeyboardInterrupt)]
+    if raised:
+        first = min(raised, key=lambda failure: failure.time_s)
+        error: BaseException = first.error
+        error.add_note(f"in a rank:\n{first.story}")
+        return error
+    killed = sorted(set(range(n_ranks)) - failures.keys())
+    names = " and ".join(map(str, killed)) or "one"
+    return SedtfError(
+        f"rank {names} of the {n_ranks} processes of this training (from 0) was killed, by the "
+        f"system if memory ran out: {go_on}"
+    )
+
+
+@contextlib.contextmanager
+def _interrupts_kept_from_ranks() -> Iterator[None]:
+    """Let Ctrl-C reach this process alone, which then ends its ranks in good order.
+
+    They inherit the mask of the thread that starts them. While it is blocked there, a thread of its
+    own takes the signal, and Python handles it in the main thread all the same. The launcher
+    changes what signals do and leaves it so: it is put back.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    numbers = [getattr(signal, name) for name in _STOPS]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    done = threading.Event()
+    taker = threading.Thread(target=done.wait, daemon=True)
+    taker.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        done.set()
+        taker.join()
+
+
+@contextlib.contextmanager
+def _quiet_launcher() -> Iterator[None]:
+    """Keep the launcher from telling at length what is said here in a line."""
+    loggers = [
+        logger
+        for name, logger in logging.root.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger) and name.startswith(_TALKATIVE)
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,93 @@
+"""What is told of runs while they run, and of those that ended, however they did."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sed_cli.errors import UserError
+from sed_cli.records import Plan, Planned, duration, state, this_process, write_json
+from sed_cli.status import describe
+from tests.conftest import Sedtf
+
+ELSEWHERE = {"host": "node7", "machine": "another", "pid": 1, "since": "1"}
+
+
+def run(folder: Path, status: str, f1: tuple[float, ...] = (), **record: Any) -> None:
+    folder.mkdir(parents=True)
+    write_json(folder / "run.json", {"status": status, "verb": "train", **record})
+    rows = [f"{epoch},{value},2.0" for epoch, value in enumerate(f1, start=1)]
+    (folder / "history.csv").write_text("\n".join(["epoch,validation_f1,seconds", *rows]))
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "config.yaml").write_text("trainer: {epochs: 10, monitor: validation_f1}")
+
+
+def test_a_sweep_is_listed_with_what_waits(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    run(sweep / "a", "completed", (0.1, 0.5, 0.4))
+    run(sweep / "b", "running", (0.2,), process=this_process())
+    run(sweep / "c", "failed", error="ValueError: no luck")
+    jobs = [Planned(name, [], "", epochs=10) for name in "abcd"]
+    Plan("train", [], jobs, parallel=2, process=this_process()).write(sweep)
+    lines = describe(sweep)
+    assert [line.split() for line in lines[1:3]] == [
+        ["completed", "3/10", "F1", "0.500", "a"],
+        ["running", "1/10", "F1", "0.200", "18", "s", "b"],
+    ]
+    assert lines[4].strip() == "ValueError: no luck"
+    assert lines[5].split() == ["waiting", "0/10", "d"]
+    # 9 epochs of b and 10 of d, of 2 s each, side by side: d takes longest
+    assert lines[-1] == (
+        "4 runs: 1 running, 1 completed, 1 failed, 1 waiting; "
+        "20 s left at most, if none stops early"
+    )
+
+
+def test_who_is_at_work_is_found_out_here_and_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    write_json(path, {})
+    here = this_process()
+    assert state(path, {"status": "running", "process": here}) == "running"
+    assert state(path, {"status": "running", "process": {**here, "pid": 2**22 + 1}}) == (
+        "interrupted"
+    )
+    # the number of a process that ended may be that of another one now
+    assert state(path, {"status": "running", "process": {**here, "since": "1"}}) == "interrupted"
+    assert state(path, {"status": "running", "process": ELSEWHERE}) == "running"
+    os.utime(path, times=(time.time() - 600,) * 2)  # no sign of life for ten minutes
+    assert state(path, {"status": "running", "process": ELSEWHERE}) == "interrupted"
+    assert state(path, {"status": "completed", "process": ELSEWHERE}) == "completed"
+
+
+def test_a_sweep_that_nobody_works_on_says_how_to_go_on(tmp_path: Path) -> None:
+    Plan("train", [], [Planned("a", [], "")]).write(tmp_path)
+    assert describe(tmp_path)[-1].endswith(f"go on by resume_sweep={tmp_path}")
+    (tmp_path / "sweep.json").write_text("{")
+    run(tmp_path / "other", "completed")
+    assert describe(tmp_path)[-1] == "1 runs: 1 completed"
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run and no sweep"):
+        describe(tmp_path)
+    with pytest.raises(UserError, match="no such folder"):
+        describe(tmp_path / "nowhere")
+
+
+def test_the_verb_takes_its_folder_as_a_word(
+    sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "runs" / "sampler.gamma=0.1,seed=1", "completed", (0.25,))
+    assert sedtf("status", "runs/sampler.gamma=0.1,seed=1") == 0
+    assert "F1 0.250" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.84, "0.8 s"), (40.0, "40 s"), (700.0, "12 min"), (12000, "3 h 20 min")]
+)
+def test_durations_are_written_as_a_person_would(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,270 @@
+"""Several processes that train as one: what they compute, and how they end."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sed_cli.data.frames import activities_to_events
+from sed_cli.data.sequences import SequenceBatch
+from sed_cli.data.sets import DataSet, Recording
+from sed_cli.distributed import rank, summed
+from sed_cli.errors import SedtfError, UserError
+from sed_cli.provenance import config_hash
+from sed_cli.sampling import ConstantSchedule, LinearSchedule, TeacherCoins
+from sed_cli.schema import (
+    AugmentConfig,
+    ConstantConfig,
+    DataConfig,
+    EvaluationConfig,
+    FeatureConfig,
+    LinearConfig,
+    ModelConfig,
+    SamplerConfig,
+    TrainConfig,
+    TrainerConfig,
+    check_trainer,
+)
+from sed_cli.training import ranks
+from sed_cli.training.batches import index_batches, part_of
+from sed_cli.training.detection import Detection
+from sed_cli.training.run import make_trainer
+from sed_cli.training.state import seed_everything
+
+HOP_S = 0.02
+
+
+class Exact(Detection):
+    """In float64, where rounding is far below anything that could be a mistake."""
+
+    def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
+        batch = super().batch(indices, epoch)
+        return batch._replace(log_mel=batch.log_mel.double(), targets=batch.targets.double())
+
+
+def make_config(sampler: SamplerConfig, **trainer: Any) -> TrainConfig:
+    return TrainConfig(
+        seed=3,
+        feature=FeatureConfig(n_mels=4, window_length=512, n_fft=512),
+        model=ModelConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3, dropout=0.0),
+        sampler=sampler,
+        data=DataConfig(sequence_length=10),
+        augment=AugmentConfig(),
+        trainer=TrainerConfig(**{"batch_size": 5, "lr": 0.01, **trainer}),
+        evaluation=EvaluationConfig(),
+    )
+
+
+# Six sequences, of which three are shorter: batches of five and one, so that a rank has nothing to
+# do in the second; and of three and three, where nothing is left over.
+CASES = {
+    "plain": make_config(ConstantConfig(p=0.5)),
+    "equal parts of batches, no clipping": make_config(
+        ConstantConfig(p=0.5, coin="sequence"), batch_size=2, grad_norm=None
+    ),
+    "sampled": make_config(
+        LinearConfig(c=0.01, unit="time_step", coin="class", feedback="sampled")
+    ),
+    "augmented": replace(
+        make_config(ConstantConfig(p=0.0)),
+        augment=AugmentConfig(mixup=0.5, time_masks=1, time_mask_frames=3),
+    ),
+    "without feedback": replace(
+        make_config(ConstantConfig(p=0.5)),
+        model=ModelConfig(
+            conv_channels=2, pooling=[2, 2], rnn_hidden=3, dropout=0.0, feedback=False
+        ),
+    ),
+}
+
+
+def make_data() -> DataSet:
+    random = np.random.default_rng(5)
+    recordings = []
+    for number, n_frames in enumerate((33, 9, 7)):
+        activities = (random.random((n_frames, 2)) < 0.4).astype(np.uint8)
+        events = activities_to_events(activities, ("cat", "dog"), HOP_S)
+        recordings.append(
+            Recording(
+                name=f"{number}.wav",
+                path=Path(f"{number}.wav"),
+                duration_s=n_frames * HOP_S,
+                log_mel=random.normal(size=(n_frames, 4)).astype(np.float32),
+                activities=activities,
+                events=tuple(events),
+            )
+        )
+    splits = {"train": recordings, "validation": recordings}
+    return DataSet(classes=("cat", "dog"), hop_s=HOP_S, splits=splits, fingerprint="")
+
+
+def learn(config: TrainConfig) -> dict[str, Any]:
+    """Train two epochs; what came of it, as plain numbers."""
+    seed_everything(config.seed)
+    task = Exact(config, make_data(), torch.device("cpu"))
+    task.model.double()
+    trainer = make_trainer(config, task)
+    losses = [
+        float(trainer.step(batch, part))
+        for epoch in (1, 2)
+        for batch, part in trainer.batches(epoch)
+    ]
+    state = task.model.state_dict()
+    own = torch.cat([value.double().flatten() for value in state.values()])
+    apart = summed(own if rank() == 0 else -own).abs().max()
+    return {
+        "losses": losses,
+        "update": trainer.progress.update,
+        "coins": trainer.coins.state_dict()["iteration"],
+        "next coins": trainer.coins.draw(3, 4, 2).tolist(),
+        "validation": trainer._validate(),
+        "state": {name: value.numpy() for name, value in state.items()},
+        "apart": float(apart) if ranks.torchrun.n_ranks() > 1 else 0.0,
+    }
+
+
+def learn_all_together() -> dict[str, dict[str, Any]]:
+    torch.set_num_threads(1)
+    with ranks.joined(torch.device("cpu")):
+        return {name: learn(config) for name, config in CASES.items()}
+
+
+def test_two_processes_learn_what_one_does() -> None:
+    together = ranks.launch(learn_all_together, n_ranks=2, go_on="")
+
+    for name, config in CASES.items():
+        one, two = learn(config), together[name]
+        assert two["apart"] == 0, name  # to the last bit
+        # the loss is told in float32
+        np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-6, err_msg=name)
+        for key in ("update", "coins", "next coins"):
+            assert two[key] == one[key], (name, key)
+        for key, value in one["state"].items():
+            # float64, but for sums of the validation none is large
+            np.testing.assert_allclose(two["state"][key], value, atol=1e-8, err_msg=f"{name} {key}")
+        assert two["validation"][:3] == pytest.approx(one["validation"][:3], rel=1e-6)
+    assert len(together["plain"]["losses"]) == 4
+
+
+# --------------------------------------------------------------------------- without processes
+
+
+@given(
+    n_sequences=st.integers(1, 40),
+    batch_size=st.integers(1, 12),
+    n_ranks=st.integers(1, 7),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=50, deadline=None)
+def test_parts_make_up_each_batch(
+    n_sequences: int, batch_size: int, n_ranks: int, seed: int
+) -> None:
+    lengths = [10 + index for index in range(n_sequences)]
+    seen = []
+    for indices in index_batches(n_sequences, batch_size, seed, epoch=1):
+        parts = [part_of(indices, lengths, rank, n_ranks) for rank in range(n_ranks)]
+        counted = [part for part in parts if part.counts]
+        assert [index for part in counted for index in part.indices] == indices
+        assert max(len(p.indices) for p in parts) - min(len(p.indices) for p in counted) <= 1
+        for part in parts:
+            assert part.indices == indices[part.first : part.first + len(part.indices)] != []
+            assert (part.n_sequences, part.n_steps) == (
+                len(indices),
+                max(lengths[index] for index in indices),
+            )
+        seen += indices
+    assert sorted(seen) == list(range(n_sequences))
+
+
+@pytest.mark.parametrize("coin", ["step", "sequence", "class"])
+@pytest.mark.parametrize("unit", ["update", "time_step"])
+def test_coins_of_a_part_are_those_of_the_whole(coin: Any, unit: Any) -> None:
+    def draw(first: int, end: int, n_steps: int) -> tuple[Tensor, Tensor, dict[str, Any]]:
+        coins = TeacherCoins(schedule=LinearSchedule(c=0.05), unit=unit, coin=coin, seed=4)
+        with coins.part_of(5, 9, first):
+            mask = coins.draw(end - first, n_steps, 3)
+            noise = coins.noise(end - first, n_steps, 3)
+        return mask, noise, coins.state_dict()
+
+    mask, noise, state = draw(0, 5, 9)
+    for first, end, n_steps in ((0, 2, 9), (2, 5, 6), (4, 5, 1)):
+        of_part = draw(first, end, n_steps)
+        assert torch.equal(of_part[0], mask[first:end, :n_steps])
+        assert torch.equal(of_part[1], noise[first:end, :n_steps])
+        assert of_part[2]["iteration"] == state["iteration"]
+        assert torch.equal(of_part[2]["generator"], state["generator"])
+
+
+def test_coins_are_drawn_as_always_after_a_part() -> None:
+    coins = TeacherCoins(schedule=ConstantSchedule(p=0.5))
+    with coins.part_of(5, 9, 1):
+        coins.draw(2, 3, 1)
+    assert coins.draw(4, 7, 1).shape == (4, 7)
+
+
+def test_more_devices_than_sequences_in_a_batch_are_refused() -> None:
+    assert check_trainer(TrainerConfig(devices=8, batch_size=8)) == []
+    (fault,) = check_trainer(TrainerConfig(devices=9, batch_size=8))
+    assert fault.startswith("trainer.devices=9, but a batch of trainer.batch_size=8")
+
+
+def test_more_devices_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    ranks.check_devices(torch.device("cuda"), 2)
+    ranks.check_devices(torch.device("cpu"), 3)
+    with pytest.raises(UserError, match=r"trainer.devices=3, but this machine has 2 CUDA"):
+        ranks.check_devices(torch.device("cuda"), 3)
+
+
+def test_the_number_of_devices_is_no_other_experiment() -> None:
+    config = make_config(ConstantConfig(p=0.5))
+    other = replace(config, trainer=replace(config.trainer, devices=4))
+    assert config_hash(config) == config_hash(other)
+
+
+def reason_for(folder: Path, *errors: BaseException | None) -> BaseException:
+    """What is told of ranks that left such errors behind, in the order of time."""
+    for number, error in enumerate(errors):
+        if error is not None:
+            ranks._leave_word(folder / str(number), error)
+    return ranks._reason(folder, len(errors), "go on with: X")
+
+
+LOST = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1")
+
+
+def test_what_a_rank_raised_is_told_and_not_what_it_led_to(tmp_path: Path) -> None:
+    error = reason_for(tmp_path, LOST, SedtfError("the loss became nan"), KeyboardInterrupt())
+    assert isinstance(error, SedtfError)
+    assert str(error) == "the loss became nan"
+    assert "in a rank" in error.__notes__[0]
+
+
+def test_a_killed_rank_is_named(tmp_path: Path) -> None:
+    error = reason_for(tmp_path, LOST, None, KeyboardInterrupt())
+    assert isinstance(error, SedtfError)
+    assert str(error).startswith("rank 1 of the 3 processes")
+    assert str(error).endswith("go on with: X")
+
+
+class UnpicklableError(UserError):
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one + other)
+
+
+def test_an_error_that_cannot_travel_is_told_all_the_same(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        pickle.loads(pickle.dumps(UnpicklableError("a", "b")))
+    error = reason_for(tmp_path, UnpicklableError("no ", "data"), LOST)
+    assert isinstance(error, UserError)
+    assert str(error) == "no data"
