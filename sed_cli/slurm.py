@@ -74,11 +74,15 @@ def watch(results: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
     waiting, states, told = dict(results), dict.fromkeys(results, "PENDING"), ""
     over: dict[str, float] = {}  # when a job without a result was first seen to have ended
     asked = -math.inf
+    answers = True
     while waiting:
         now = time.monotonic()
         if now - asked >= _ASK_EVERY_S:
             asked = now
-            _note_states(states, waiting, over)
+            answered = _note_states(states, waiting, over)
+            if answers and not answered:
+                log.warning("SLURM does not answer (squeue); waiting for it, and for results")
+            answers = answered
         for job, path in list(waiting.items()):
             if _exists(path):
                 states[job] = "ENDED"  # well or not: that is in the result
@@ -95,11 +99,11 @@ def watch(results: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
         time.sleep(0.5)
 
 
-def _note_states(states: dict[str, str], waiting: Iterable[str], over: dict[str, float]) -> None:
-    """Ask how the jobs stand, and note when those that do not live any more were found dead."""
+def _note_states(states: dict[str, str], waiting: Iterable[str], over: dict[str, float]) -> bool:
+    """Ask how the jobs stand, note when the dead were found; return whether there was an answer."""
     answer = queue()
     if answer is None:
-        return
+        return False
     for job in waiting:
         # What never ran of an array and never will is listed under the number of the array alone.
         known = answer.get(job) or answer.get(job.split("_")[0])
@@ -108,6 +112,7 @@ def _note_states(states: dict[str, str], waiting: Iterable[str], over: dict[str,
             over.pop(job, None)
         else:
             over.setdefault(job, time.monotonic())
+    return True
 
 
 def cancel(jobs: Sequence[str]) -> dict[str, int]:
@@ -135,7 +140,12 @@ def check_not_queued(folder: Path) -> None:
         UserError: if there are any.
         SedtfError: if SLURM does not answer.
     """
-    jobs = [p.name for p in folder.glob("*") if re.fullmatch(r"\d+(_\d+)?", p.name)]
+    jobs = [
+        path.name
+        for path in folder.glob("*")
+        # One that has left its result is about to end.
+        if re.fullmatch(r"\d+(_\d+)?", path.name) and not any(path.glob("*_result.pkl"))
+    ]
     if not jobs:
         return
     if queue() is None:

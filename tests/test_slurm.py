@@ -23,7 +23,7 @@ from tests.slurm_cluster import missing_commands, one_node_cluster
 
 _LONG = ("trainer.epochs=60", "trainer.patience=1000")  # some 10 s: time to be interrupted in
 _LIMIT = "PENDING (JobArrayTaskLimit)"
-_JOB_STARTS_WITHIN_S = 90.0
+_JOB_STARTS_WITHIN_S = 180.0  # the machine may be busy
 
 Submit = Callable[..., "Sweep"]
 
@@ -148,7 +148,9 @@ def learning_rate(run: Path) -> float:
 
 
 @pytest.mark.slow
-def test_one_failing_job_of_six_leaves_the_others_whole(submit: Submit, tmp_path: Path) -> None:
+def test_one_failing_job_of_six_leaves_the_others_whole(
+    submit: Submit, tmp_path: Path, sedtf: Sedtf
+) -> None:
     sweep = submit("trainer.lr=0.001,0.002,0.003,0.004,0.005,1e30")
     assert sweep.end() == 1, sweep.said
 
@@ -176,16 +178,10 @@ def test_one_failing_job_of_six_leaves_the_others_whole(submit: Submit, tmp_path
     for job in runs:
         assert (sweep.folder / ".submitit" / job / f"{job}_0_log.err").is_file()
 
-
-@pytest.mark.slow
-def test_compare_reads_a_sweep_of_the_cluster(
-    submit: Submit, tmp_path: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
-) -> None:
-    sweep = submit("trainer.lr=0.001,0.002", "seed=0,1")
-    assert sweep.end() == 0, sweep.said
     assert sedtf("compare", str(sweep.folder), "output_dir=table") == 0
     table = json.loads((tmp_path / "table" / "comparison.json").read_text(encoding="utf-8"))
-    assert len(table["conditions"]) == 2
+    assert len(table["rows"]) == 5
+    assert [Path(left["folder"]) for left in table["left_out"]] == failed
 
 
 @pytest.mark.slow
@@ -212,7 +208,7 @@ def test_a_cancelled_job_is_told_and_resumed_with_its_sweep(
     submit: Submit, tmp_path: Path, sedtf: Sedtf
 ) -> None:
     sweep = submit(*_LONG, "seed=0,1")
-    cancelled = min(sweep.wait_for_epochs(5, n_runs=1))
+    cancelled = min(sweep.wait_for_epochs(5, n_runs=2))
     subprocess.run(["scancel", cancelled], check=True)
     assert sweep.end() == 1
     assert f"SLURM job {cancelled} ended as CANCELLED" in sweep.said

@@ -49,7 +49,8 @@ class SlurmLauncher(HydraLauncher):  # type: ignore[misc]  # Hydra's has no type
             ]
         )
         array = jobs[0].job_id.split("_")[0]
-        log.info("%d jobs as SLURM job %s; what they say: %s", len(jobs), array, said)
+        count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+        log.info("%s as SLURM job %s; what is said there: %s", count, array, said)
         places = {each.job_id: place for place, each in enumerate(jobs)}
         outcomes: dict[int, job.Outcome] = {}
         try:
