@@ -12,6 +12,7 @@ from typing import Any
 
 from sed_cli.audio import duration_s
 from sed_cli.data.annotations import Event, Fault, check_faults
+from sed_cli.data.cache import locks
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.discovery import discover
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
@@ -158,7 +159,13 @@ def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
     settings = recipe.settings
     folder = cache_root(data.cache_dir) / "soundscapes" / settings.fingerprint()
     if not hold(folder):
-        generate_soundscapes(folder, recipe, strict=data.strict)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        turn = folder.with_name(f"{folder.name}.lock")
+        if locks.is_taken(turn):
+            log.info("another run generates these soundscapes: waiting for it")
+        with locks.exclusive(turn):
+            if not hold(folder):
+                generate_soundscapes(folder, recipe, strict=data.strict)
         if not hold(folder):  # another process has deleted it since
             return _generate(data)
     return AnnotatedConfig(

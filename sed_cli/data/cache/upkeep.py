@@ -150,6 +150,8 @@ def sweep(root: Path) -> int:
                 with suppress(OSError):
                     size = path.stat().st_size
                     n_bytes += size if locks.remove_unused(path) else 0
+    for path in (root / "soundscapes").glob("*.lock"):
+        locks.remove_unused(path)
     for folder in (root / "soundscapes").glob(".*.partial"):
         size, newest = _measure(folder)
         if time.time() - newest > _ABANDONED_AFTER_S:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,16 @@ def test_more_classes_than_polyphony_and_one_class_alone(bank: Path, tmp_path: P
         )
         path = next((tmp_path / name / "audio" / "train").iterdir())
         assert soundfile.info(path).frames == 16000
+
+
+def test_runs_that_start_together_generate_a_set_once(
+    bank: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = config_of(bank, cache_dir=str(tmp_path / "cache"))
+    # Locks are held by open files, so that threads wait for one another as processes do.
+    with caplog.at_level("INFO"), ThreadPoolExecutor(3) as pool:
+        made = list(pool.map(lambda _: make_catalogue(config), range(3)))
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("generating 8 soundscapes" in line for line in said) == 1
+    assert made[0] == made[1] == made[2]
+    assert not list((tmp_path / "cache" / "soundscapes").glob("*.lock"))
