@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks import (
     augmentation,
+    distributed,
     export,
     features,
     inference,
@@ -21,6 +22,7 @@ if __name__ == "__main__":
     recurrence.main(arguments)
     language.main(arguments)
     training_step.main(arguments)
+    distributed.main(arguments)
     inference.main(arguments)
     export.main(arguments)
     inspection.main(arguments)

@@ -29,6 +29,7 @@ Examples:
 - `sedtf train -m seed=0,1,2 --dry-run` tells how long that takes
 - `sedtf train data=annotated data.root=recordings data.sequence_length=500`
 - `sedtf train data.bank=esc10 data.n_train=600`
+- `sedtf train trainer.devices=4 device=cuda trainer.batch_size=64` (docs/distributed.md)
 - `sedtf train resume=outputs/train/2026-01-31/12-00-00-000000 trainer.epochs=80`
 - `sedtf train task=sequence data=tokens data.path=poems.txt data.unit=char`
 - `sedtf train task=sequence data=labels data.annotations=annotations sampler=teacher_forcing`

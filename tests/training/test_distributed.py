@@ -344,16 +344,20 @@ def record(run: Path) -> dict[str, Any]:
 
 
 def assert_same_history(one: Path, other: Path) -> None:
-    """Equal to rounding in float32, which an untrained model's decisions may magnify a little."""
-    rows = [list(csv.DictReader((run / "history.csv").open())) for run in (one, other)]
+    """Equal to rounding in float32.
+
+    It is much the larger in validation: Adam magnifies the rounding of gradients that are 0 but for
+    it, of the biases before batch norm, which the statistics of evaluation follow belatedly.
+    """
+    rows = [
+        list(csv.DictReader((run / "history.csv").read_text().splitlines())) for run in (one, other)
+    ]
     assert len(rows[0]) == len(rows[1])
     for row, same in zip(*rows, strict=True):
         assert row["update"] == same["update"]
         assert row["p_teacher"] == same["p_teacher"]
-        assert float(row["train_loss"]) == pytest.approx(float(same["train_loss"]), rel=1e-4)
-        assert float(row["validation_loss"]) == pytest.approx(
-            float(same["validation_loss"]), rel=1e-3
-        )
+        for key, tolerance in (("train_loss", 1e-5), ("validation_loss", 1e-2)):
+            assert float(row[key]) == pytest.approx(float(same[key]), rel=tolerance)
 
 
 @pytest.mark.slow

@@ -1,0 +1,130 @@
+"""What do two processes (gloo, on the CPU) bring that share a batch, against one with one thread?
+
+The default model on sequences of the default size, for batches of several sizes; an update is
+forward, backward, sums over the ranks, clipped gradients, Adam. One process and two are measured in
+turn, ``--repeats`` times, each after updates that do not count. Wall time says what a user waits,
+and on a machine that is busy with other work it says that machine's business as well; time of
+processors, of all ranks together, says what the sums and the waiting for one another cost.
+Writes ``distributed.{csv,md}``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.measure import options, write_table
+from sed_cli.data.sets import DataSet, Recording
+from sed_cli.distributed import summed
+from sed_cli.schema import (
+    AugmentConfig,
+    EvaluationConfig,
+    FeatureConfig,
+    ModelConfig,
+    ScheduledConfig,
+    SoundscapesConfig,
+    TrainConfig,
+    TrainerConfig,
+)
+from sed_cli.training import ranks
+from sed_cli.training.detection import Detection
+from sed_cli.training.run import make_trainer
+from sed_cli.training.state import seed_everything
+
+N_RANKS, N_FRAMES, N_CLASSES = 2, 313, 10
+_WARM_UP, _UPDATES = 3, 12
+
+
+def _data(n_sequences: int) -> DataSet:
+    random = np.random.default_rng(0)
+    recordings = [
+        Recording(
+            name=f"{number}.wav",
+            path=Path(f"{number}.wav"),
+            duration_s=10.0,
+            log_mel=random.normal(size=(N_FRAMES, 40)).astype(np.float32),
+            activities=(random.random((N_FRAMES, N_CLASSES)) < 0.1).astype(np.uint8),
+            events=(),
+        )
+        for number in range(n_sequences)
+    ]
+    classes = tuple(map(str, range(N_CLASSES)))
+    return DataSet(classes=classes, hop_s=0.032, splits={"train": recordings}, fingerprint="")
+
+
+def seconds_per_update(batch_size: int, n_updates: int) -> tuple[float, float]:
+    """Wall seconds of an update, and seconds of processor of all ranks together."""
+    torch.set_num_threads(1)
+    seed_everything(0)
+    config = TrainConfig(
+        feature=FeatureConfig(),
+        model=ModelConfig(),
+        sampler=ScheduledConfig(),
+        data=SoundscapesConfig(),
+        augment=AugmentConfig(),
+        trainer=TrainerConfig(batch_size=batch_size),
+        evaluation=EvaluationConfig(),
+    )
+    data = _data(batch_size * (_WARM_UP + n_updates))
+    trainer = make_trainer(config, Detection(config, data, torch.device("cpu")))
+    wall = used = 0.0
+    for number, (batch, part) in enumerate(trainer.batches(1)):
+        if number == _WARM_UP:
+            summed(torch.zeros(1))  # all begin together
+            wall, used = time.perf_counter(), time.process_time()
+        trainer.step(batch, part)
+    own = torch.tensor([time.process_time() - used], dtype=torch.float64)
+    return (time.perf_counter() - wall) / n_updates, float(summed(own)) / n_updates
+
+
+def together(batch_sizes: list[int], n_updates: int) -> dict[int, tuple[float, float]]:
+    """Measure all batch sizes as one rank of several."""
+    with ranks.joined(torch.device("cpu")):
+        return {size: seconds_per_update(size, n_updates) for size in batch_sizes}
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Measure and write the table."""
+    sizes = [8, 32] if arguments.quick else [8, 16, 32, 64]
+    n_updates = 4 if arguments.quick else _UPDATES
+    found: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
+    loads = [os.getloadavg()[0]]
+    for _ in range(min(arguments.repeats, 5)):
+        for size in sizes:
+            found[1, size].append(seconds_per_update(size, n_updates))
+        for size, seconds in ranks.launch(
+            together, sizes, n_updates, n_ranks=N_RANKS, go_on="run it again"
+        ).items():
+            found[N_RANKS, size].append(seconds)
+        loads.append(os.getloadavg()[0])
+    rows: list[dict[str, object]] = []
+    for size in sizes:
+        one, two = (
+            [1e3 * statistics.median(values) for values in zip(*found[n, size], strict=True)]
+            for n in (1, N_RANKS)
+        )
+        rows.append(
+            {
+                "sequences a batch": size,
+                "one: wall ms": one[0],
+                "two: wall ms": two[0],
+                "times faster": one[0] / two[0],
+                "one: cpu ms": one[1],
+                "two: cpu ms, both": two[1],
+                "work, times": two[1] / one[1],
+            }
+        )
+    load = f"load {min(loads):.1f} to {max(loads):.1f}"
+    title = f"An update by one process and by two ({load}, one thread each)"
+    print(write_table(arguments.output / "distributed", title, rows))
+
+
+if __name__ == "__main__":
+    main(options(__doc__ or ""))
