@@ -41,8 +41,8 @@ Config groups:
 
 - `feature`: logmel, mel, logmel_torchlibrosa
 - `model`: crnn, crnn_paper, crnn_baseline
-- `sampler`: scheduled, tutorial, teacher_forcing, free_running, linear, exponential,
-  inverse_sigmoid
+- `sampler`: scheduled, scheduled_slow, tutorial, teacher_forcing, free_running, linear,
+  exponential, inverse_sigmoid
 - `data`: soundscapes, annotated, tut2016_home, tut2016_residential, tut2017, tut_synthetic_2016,
   urban_sed, desed_strong, maestro_real
 - `augment`: none, specaugment, mixup, acoustic, full
@@ -110,8 +110,8 @@ Examples:
 
 Config groups:
 
-- `sampler`: tutorial, scheduled, teacher_forcing, free_running, linear, exponential,
-  inverse_sigmoid
+- `sampler`: tutorial, scheduled, scheduled_slow, teacher_forcing, free_running, linear,
+  exponential, inverse_sigmoid
 - `experiment`: tutorial_curves
 """
 
