@@ -62,7 +62,6 @@ _LEFT_OUT = {
 _EXTRAS = {
     ("hydra/launcher", "slurm"): ("slurm", "submitit"),
     ("hydra/launcher", "slurm_gpu"): ("slurm", "submitit"),
-    ("hydra/launcher", "ray"): ("ray", "ray"),
     ("hydra/sweeper", "optuna"): ("optuna", "optuna"),
 }
 
