@@ -79,7 +79,7 @@ def disturbed(arguments: list[str], folder: Path, expected_s: float, seed: int =
         process = subprocess.Popen(
             [*arguments, where], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + draw.uniform(0.2, 0.6) * expected_s
+        deadline = time.monotonic() + draw.uniform(0.1, 0.35) * expected_s
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
         if process.poll() is None and draw.random() < 0.5:

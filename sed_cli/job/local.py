@@ -25,7 +25,7 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sed_cli import job
 from sed_cli.data.pool import end_with_parent, n_cores, without_interrupts
@@ -43,7 +43,8 @@ class LocalLauncher(Launcher):
     """Runs jobs in processes of their own, each process one job after the other.
 
     Args:
-        workers: processes; None: one a core, or one a GPU where jobs use them.
+        workers: processes; None: one a core, or one a GPU where jobs use them, or one for
+            ``trainer.devices`` of them.
         threads: CPU threads of each; None: the cores shared out evenly.
     """
 
@@ -57,16 +58,26 @@ class LocalLauncher(Launcher):
         """Take what Hydra knows of the sweep."""
         self.task, self.config = task_function, config
         self.gpus = [] if config.get("device") == "cpu" else _gpus()
+        self.devices = OmegaConf.select(config, "trainer.devices") or 1
 
     @property
     def parallel(self) -> int:
         """Jobs at a time."""
-        return self.workers or len(self.gpus) or n_cores()
+        return self.workers or max((len(self.gpus) or n_cores()) // self.devices, 1)
 
     @property
     def threads_each(self) -> int:
         """CPU threads of a process."""
-        return self.threads or max(1, n_cores() // self.parallel)
+        return self.threads or max(1, n_cores() // (self.parallel * self.devices))
+
+    def environment(self, place: int) -> dict[str, str]:
+        """Variables of one of the processes: its threads, and its GPUs where there are any."""
+        values = dict.fromkeys(_THREADS, str(self.threads_each))
+        if self.gpus:
+            first = place * self.devices
+            own = [self.gpus[(first + i) % len(self.gpus)] for i in range(self.devices)]
+            values["CUDA_VISIBLE_DEVICES"] = ",".join(dict.fromkeys(own))
+        return values
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -132,15 +143,12 @@ class LocalLauncher(Launcher):
 
     def _start(self, place: int) -> _Worker:
         self._said.mkdir(parents=True, exist_ok=True)
-        environment = dict.fromkeys(_THREADS, str(self.threads_each))
-        if self.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[place % len(self.gpus)]
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         process = context.Process(
             target=_work, args=(there, self._said / f"{place}.txt", self.task, self.config)
         )
-        with without_interrupts(), _environment(environment):
+        with without_interrupts(), _environment(self.environment(place)):
             process.start()
         there.close()
         return _Worker(place, process, here)

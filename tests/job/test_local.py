@@ -13,6 +13,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from sed_cli import job
+from sed_cli.job import local
 from sed_cli.job.local import LocalLauncher
 
 
@@ -28,6 +29,33 @@ class Doing(job.Task):
         if raw.seed == 2:
             os._exit(3)
         return job.Outcome(job.DONE, folder, float(os.environ["OMP_NUM_THREADS"]))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "devices", "expected"),
+    [
+        ([], 1, [("3", None), ("3", None)]),
+        (["4", "5"], 1, [("6", "4"), ("6", "5"), ("6", "4")]),
+        (["0", "1", "2", "3"], 2, [("3", "0,1"), ("3", "2,3")]),
+    ],
+)
+def test_cores_and_gpus_are_shared_out(
+    gpus: list[str],
+    devices: int,
+    expected: list[tuple[str, str | None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local, "n_cores", lambda: 12)
+    monkeypatch.setattr(local, "_gpus", lambda: gpus)
+    launcher = LocalLauncher(workers=None if gpus else 4)
+    launcher.setup(
+        hydra_context=None,  # type: ignore[arg-type]
+        task_function=None,  # type: ignore[arg-type]
+        config=DictConfig({"device": "auto", "trainer": {"devices": devices}}),
+    )
+    found = [launcher.environment(place) for place in range(len(expected))]
+    assert [(f["OMP_NUM_THREADS"], f.get("CUDA_VISIBLE_DEVICES")) for f in found] == expected
+    assert launcher.parallel == (len(gpus) // devices or 4)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
