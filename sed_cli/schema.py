@@ -240,6 +240,7 @@ class TokensConfig(TokenSetConfig):
     validation_path: str | None = None
     test_path: str | None = None
     unit: str = "word"
+    longest_sequence: int | None = 1000
     n_train: int = 3000
     n_validation: int = 500
     n_test: int = 1000
@@ -278,6 +279,7 @@ class LabelsConfig(TokenSetConfig):
     validation: str | None = None
     test: str | None = None
     gap: float | None = None
+    longest_sequence: int | None = 1000
     group: str | None = None
     columns: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(COLUMNS))
     event_duration_s: float | None = None
@@ -958,6 +960,8 @@ def check_tokens(data: TokenSetConfig) -> list[str]:
     """Faults within the data group of ``task=sequence``."""
     faults = _Faults(_check_split(data))
     faults.at_least("data.", data, 1, "max_vocabulary", "min_count")
+    if isinstance(data, TokensConfig | LabelsConfig):
+        faults.at_least("data.", data, 1, "longest_sequence")
     if isinstance(data, TokensConfig):
         faults.one_of("data.", data, "unit", TOKEN_UNITS)
         faults.shares("data.", data, "relative_clauses")

@@ -68,6 +68,17 @@ def test_every_verb_has_worked_examples_and_its_groups(verb: str) -> None:
         (["train", "data=annotated", "data.root=nowhere"], "nowhere: no such folder"),
         (["train", "sampler=null"], "sampler=null: no such option"),
         (["train", "data.root=x"], "there is no key data.root; it belongs to data=annotated"),
+        (
+            ["train", "task=sequence", "model=crnn"],
+            "model=crnn goes with task=sed, not with task=sequence, which has model=language",
+        ),
+        (["train", "task=sequence", "feature=mel"], "not with task=sequence, which has no feature"),
+        (["train", "model.embedding_size=3"], "it belongs to task=sequence"),
+        (["data", "task=sequence"], "sedtf data has no group task; there are data"),
+        (
+            ["data", "data=tokens"],
+            "data=tokens is nothing for sedtf data; there are data=annotated",
+        ),
         (["train", "~sampler"], "sampler is always there"),
         (["train", "seed=99999999999999999999"], "expected a number from 0 to 2**32 - 1"),
         (["train", "--package", "sampler"], "add --cfg job"),

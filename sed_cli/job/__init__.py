@@ -16,7 +16,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -59,6 +59,8 @@ _LEFT_OUT = {
 }
 
 # Options of groups that take an extra: its name, and the package that it brings.
+_TASK = "task"  # the group that says which options the others have
+
 _EXTRAS = {
     ("hydra/launcher", "slurm"): ("slurm", "submitit"),
     ("hydra/launcher", "slurm_gpu"): ("slurm", "submitit"),
@@ -526,10 +528,7 @@ def _check_names(hydra: Hydra, config_name: str, overrides: list[str], flags: Fl
                 bad_groups.add(name)
             else:
                 good_groups.append(_first_choice(override))
-    try:
-        composed = _compose(hydra, config_name, good_groups, RunMode.RUN)
-    except HydraException:
-        composed = _compose(hydra, config_name, [], RunMode.RUN)
+    composed = _compose(hydra, config_name, good_groups, RunMode.RUN)
     keys = set(_keys(composed)) | set(groups)
     for override in parsed:
         name = override.key_or_group
@@ -539,24 +538,124 @@ def _check_names(hydra: Hydra, config_name: str, overrides: list[str], flags: Fl
         if group in bad_groups:  # which keys it has is not known
             continue
         found = _key_faults(override, keys, composed)
-        owner = _option_with(hydra, config_name, name, groups.get(group, [])) if found else None
+        owner = _option_with(hydra, config_name, name, good_groups, groups) if found else None
         belongs = f"{override.input_line}: there is no key {name}; it belongs to {owner}"
         faults += [belongs] if owner else found
     if faults:
         raise ConfigError(faults)
 
 
-def _option_with(hydra: Hydra, config_name: str, key: str, options: Sequence[str]) -> str | None:
-    """Name the first option of the key's group that has the key."""
+def _option_with(
+    hydra: Hydra,
+    config_name: str,
+    key: str,
+    chosen: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+) -> str | None:
+    """Name the option of the key's group that has the key, or the task and option that have it."""
     group = key.split(".")[0]
-    for option in options:
+    unsuited = []
+    for option in groups.get(group, ()):
         choice = f"{group}={option}"
-        try:
-            if key in set(_keys(_compose(hydra, config_name, [choice], RunMode.RUN))):
-                return choice
-        except ConfigError:
-            continue
+        composed = _composed_or_none(hydra, config_name, [*chosen, choice])
+        if composed is None:
+            unsuited.append(choice)
+        elif key in set(_keys(composed)):
+            return choice
+    for task in _other_tasks(hydra, config_name, chosen, groups):
+        for choice in ("", *unsuited):
+            choices = [task, choice] if choice else [task]
+            composed = _composed_or_none(hydra, config_name, choices)
+            if composed is not None and key in set(_keys(composed)):
+                return " ".join(choices)
     return None
+
+
+def _unsuited(
+    hydra: Hydra,
+    config_name: str,
+    groups: Mapping[str, Sequence[str]],
+    choices: Sequence[str],
+) -> list[str]:
+    """Say which of some options of groups go with another task: with one they compose with.
+
+    Verbs without tasks have groups, and options of them, that others do not.
+    """
+    plain = _composed_or_none(hydra, config_name, [])
+    if plain is None:
+        return []
+    if _TASK not in plain:
+        return _unknown_to_verb(hydra, config_name, plain, groups, choices)
+    # An experiment may name its task, and may be what does not go with the task that is given.
+    for named in (f"{_TASK}=", "experiment="), (f"{_TASK}=",):
+        base = [choice for choice in choices if choice.startswith(named)]
+        others = _other_tasks(hydra, config_name, base, groups)
+        if others:
+            break
+    else:
+        return []
+    (task,) = {f"{_TASK}={one}" for one in groups[_TASK]} - set(others)
+    faults = []
+    for choice in choices:
+        if choice in base or _goes(hydra, config_name, task, choice):
+            continue
+        if fitting := [one for one in others if _goes(hydra, config_name, one, choice)]:
+            group = choice.split("=")[0]
+            options = [
+                one for one in groups[group] if _goes(hydra, config_name, task, f"{group}={one}")
+            ]
+            there = f"{group}={', '.join(options)}" if options else f"no {group}"
+            faults.append(
+                f"{choice} goes with {' or '.join(fitting)}, not with {task}, which has {there}"
+            )
+    return faults
+
+
+def _unknown_to_verb(
+    hydra: Hydra,
+    config_name: str,
+    plain: DictConfig,
+    groups: Mapping[str, Sequence[str]],
+    choices: Sequence[str],
+) -> list[str]:
+    """Say which groups, or options of them, a verb without tasks does not have."""
+    known = [str(name) for name in plain.hydra.runtime.choices if "/" not in str(name)]
+    faults = []
+    for choice in choices:
+        group = choice.split("=")[0]
+        if group not in known:
+            there = f"there are {', '.join(known)}" if known else "there are no groups"
+            faults.append(f"{choice}: sedtf {config_name} has no group {group}; {there}")
+        elif _composed_or_none(hydra, config_name, [choice]) is None:
+            options = [f"{group}={one}" for one in groups[group]]
+            fitting = [o for o in options if _composed_or_none(hydra, config_name, [o]) is not None]
+            faults.append(
+                f"{choice} is nothing for sedtf {config_name}; there are {', '.join(fitting)}"
+            )
+    return faults
+
+
+def _other_tasks(
+    hydra: Hydra, config_name: str, choices: Sequence[str], groups: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Return the tasks that some choices are not of; none where they do not go together."""
+    composed = _composed_or_none(hydra, config_name, choices)
+    if composed is None or _TASK not in composed:
+        return []
+    return [f"{_TASK}={one}" for one in groups[_TASK] if one != composed[_TASK]]
+
+
+def _goes(hydra: Hydra, config_name: str, task: str, choice: str) -> bool:
+    return _composed_or_none(hydra, config_name, [task, choice]) is not None
+
+
+def _composed_or_none(hydra: Hydra, config_name: str, choices: Sequence[str]) -> DictConfig | None:
+    try:
+        return hydra.compose_config(
+            config_name, list(choices), RunMode.RUN, with_log_configuration=False
+        )
+    except (HydraException, OmegaConfBaseException):
+        return None
 
 
 def _options_of_groups(hydra: Hydra, parent: str = "") -> dict[str, list[str]]:
@@ -650,7 +749,10 @@ def _compose(hydra: Hydra, config_name: str, overrides: list[str], mode: RunMode
     try:
         return hydra.compose_config(config_name, overrides, mode, with_log_configuration=False)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError([_explain(error)]) from error
+        groups = _options_of_groups(hydra)
+        choices = [_first_choice(o) for o in parse(hydra, overrides) if o.key_or_group in groups]
+        faults = _unsuited(hydra, config_name, groups, choices)
+        raise ConfigError(faults or [_explain(error)]) from error
 
 
 def _explain(error: BaseException) -> str:

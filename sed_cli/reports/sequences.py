@@ -14,7 +14,7 @@ from sed_cli.reports import style
 from sed_cli.reports.tables import results_console
 
 WAYS = {"teacher_forced": "teacher forced", "free_running": "free running"}
-_RARE = 0.01  # share of the sequences from which a step is drawn: of fewer, the mean is noise
+_RARE = 10, 0.01  # sequences, and share of them, from which a step is drawn: fewer are noise
 _N_NGRAM_NAMES = {"1": "unigram", "2": "bigram", "3": "trigram"}
 
 Metrics = Mapping[str, Any]
@@ -24,7 +24,9 @@ Metrics = Mapping[str, Any]
 def print_sequence_metrics(metrics: Metrics, run_dir: Path) -> None:
     """Print perplexity and accuracy both ways, what counts of n-grams reach, and decoding."""
     console = results_console()
-    title = f"{metrics['split']}: {metrics['n_sequences']} sequences, {metrics['n_targets']} tokens"
+    title = (
+        f"{metrics['split']}: {metrics['n_sequences']} sequences, {metrics['n_targets']} targets"
+    )
     unknown = metrics["n_unknown"]
     console.print(title + (f", {unknown} unknown" if unknown else ""), style="bold")
     console.print(_both_ways(metrics))
@@ -36,7 +38,7 @@ def print_sequence_metrics(metrics: Metrics, run_dir: Path) -> None:
 
 
 def _both_ways(metrics: Metrics) -> Table:
-    table = Table(caption="a sequence's end is a token too", caption_justify="left")
+    table = Table(caption="a sequence's end is a target too", caption_justify="left")
     table.add_column("")
     for name in ("perplexity", "accuracy", "whole sequences right"):
         table.add_column(name, justify="right")
@@ -87,7 +89,9 @@ def number(value: float) -> str:
 def draw_by_step(metrics: Metrics, path: Path) -> None:
     """Draw partial losses and accuracy at each step, both ways: how errors accumulate."""
     n = np.asarray(metrics["by_step"]["n"], dtype=np.float64)
-    drawn = n >= max(1.0, _RARE * n[0])
+    least = max(min(_RARE[0], n[0]), _RARE[1] * n[0])
+    drawn = n >= least
+    rest = "" if drawn.all() else f" (as far as {np.ceil(least):.0f} sequences go)"
     steps = np.arange(1, len(n) + 1)[drawn]
     with style.applied():
         figure = style.new_figure(8.6, 3.4)
@@ -107,7 +111,7 @@ def draw_by_step(metrics: Metrics, path: Path) -> None:
                     label=label,
                 )
             axes.set_title(title)
-            axes.set_xlabel("step")
+            axes.set_xlabel(f"step{rest}")
             style.count_ticks(axes, n_ticks=8)
         panels[0].set_ylim(bottom=0.0)
         panels[1].set_ylim(-0.02, 1.02)
@@ -137,20 +141,22 @@ def sequence_learning_curves(history: Path, path: Path, *, best_epoch: int) -> N
                 "validation_f1": "free running",
             },
         ),
-        ("validation perplexity", {"validation_perplexity": "teacher forced"}),
+        ("perplexity, forced", {"validation_perplexity": "teacher forced"}),
         ("p_teacher", {"p_teacher": "p_teacher"}),
     ]
+    # Without a validation split there are no columns of its figures.
+    panels = [one for one in panels if _known(columns, one[1])]
+    heights = [3 if len(series) > 1 else 2 for _, series in panels]
     with style.applied():
-        figure = style.new_figure(7.5, 8.4)
-        all_axes = figure.subplots(len(panels), 1, sharex=True, height_ratios=(3, 3, 2, 2))
+        figure = style.new_figure(7.5, 0.84 * sum(heights))
+        all_axes = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights)
         for axes, (title, series) in zip(all_axes, panels, strict=True):
-            _draw_series(axes, columns, series)
+            _draw_series(axes, columns, _known(columns, series))
             axes.set_ylabel(title)
-        for axes in (all_axes[1], all_axes[3]):
-            axes.set_ylim(-0.03, 1.03)
-        if np.nanmax(columns["validation_perplexity"], initial=1.0) > 100:
-            all_axes[2].set_yscale("log")
-        for axes in all_axes:
+            if "accuracy" in title or title == "p_teacher":
+                axes.set_ylim(-0.03, 1.03)
+            if "perplexity" in title and np.nanmax(columns["validation_perplexity"]) > 100:
+                axes.set_yscale("log")
             axes.axvline(
                 columns["update"][best_epoch - 1], color=style.GREY, linewidth=1.0, zorder=1
             )
@@ -161,22 +167,30 @@ def sequence_learning_curves(history: Path, path: Path, *, best_epoch: int) -> N
         style.save_figure(figure, path)
 
 
+def _known(columns: Mapping[str, NDArray[np.float64]], series: Mapping[str, str]) -> dict[str, str]:
+    """Those series of a panel that have a value."""
+    return {
+        name: label
+        for name, label in series.items()
+        if name in columns and np.isfinite(columns[name]).any()
+    }
+
+
 def _draw_series(
     axes: Any, columns: Mapping[str, NDArray[np.float64]], series: Mapping[str, str]
 ) -> None:
     for index, (name, label) in enumerate(series.items()):
         values = columns[name]
         known = np.isfinite(values)
-        if known.any():
-            axes.plot(
-                columns["update"][known],
-                values[known],
-                color=style.colour_of(index),
-                linestyle=style.dash_of(index),
-                marker="o" if known.sum() == 1 else None,
-                label=label,
-            )
-    if len(series) > 1 and axes.lines:
+        axes.plot(
+            columns["update"][known],
+            values[known],
+            color=style.colour_of(index),
+            linestyle=style.dash_of(index),
+            marker="o" if known.sum() == 1 else None,
+            label=label,
+        )
+    if len(series) > 1:
         axes.legend()
 
 

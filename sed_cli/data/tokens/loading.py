@@ -19,7 +19,7 @@ from sed_cli.data.tokens.generated import UNITS, generate_pairs
 from sed_cli.data.tokens.grammar import agreement_grammar
 from sed_cli.data.tokens.labels import read_label_sequences
 from sed_cli.data.tokens.sentences import Ragged, Sentences, TokenData
-from sed_cli.data.tokens.units import split_text
+from sed_cli.data.tokens.units import join_symbols, split_text
 from sed_cli.data.tokens.vocabulary import UNKNOWN, Vocabulary
 from sed_cli.errors import DataError
 from sed_cli.schema import SPLITS, LabelsConfig, PairsConfig, TokensConfig, TokenSetConfig
@@ -42,6 +42,9 @@ def load_tokens(config: TokenSetConfig, known: Vocabularies | None = None) -> To
     two splits: that they recur is what is to be measured. Generated sentences are drawn
     independently of one another, since only then their entropy is known; generated pairs never
     share a source.
+
+    What is longer than ``data.longest_sequence`` is cut once it is divided, so that the pieces of a
+    line are in one split.
 
     The vocabulary is that of the training split, by how often a symbol is there, equals in order
     of their text; other symbols become <unk>, which is said.
@@ -279,6 +282,8 @@ def _assemble(
         splits[name] = Sentences(
             target_rows[name], own.targets, source_rows.get(name), own.sources or ()
         )
+        if isinstance(config, TokensConfig | LabelsConfig) and config.longest_sequence is not None:
+            splits[name] = _cut(splits[name], name, unit, config.longest_sequence)
     return TokenData(
         vocabulary=vocabulary,
         source_vocabulary=source_vocabulary,
@@ -288,6 +293,31 @@ def _assemble(
         fingerprint=_fingerprint(vocabulary, source_vocabulary, splits),
         entropies=entropies,
     )
+
+
+def _cut(sentences: Sentences, name: str, unit: str, longest: int) -> Sentences:
+    """Cut sequences that are too long into pieces, each with an end of its own."""
+    n_long = int((sentences.lengths > longest).sum())
+    if not n_long:
+        return sentences
+    texts: list[str] = []
+    for text, length in zip(sentences.texts, sentences.lengths.tolist(), strict=True):
+        if length <= longest:
+            texts.append(text)
+            continue
+        symbols = split_text(text, unit)
+        pieces = (symbols[first : first + longest] for first in range(0, length, longest))
+        texts += [join_symbols(piece, unit) for piece in pieces]
+    log.warning(
+        "%s: %d of %d sequences are longer than data.longest_sequence=%d tokens and are cut: %d "
+        "sequences, each with an end of its own",
+        name,
+        n_long,
+        len(sentences),
+        longest,
+        len(texts),
+    )
+    return Sentences(sentences.targets.cut(longest), texts)
 
 
 def _fingerprint(

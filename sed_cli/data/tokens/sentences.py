@@ -71,6 +71,13 @@ class Ragged:
             self.flat[np.repeat(chosen, lengths)], np.append(0, np.cumsum(lengths[chosen]))
         )
 
+    def cut(self, longest: int) -> Ragged:
+        """Return the same entries in rows of ``longest`` at most."""
+        starts = [
+            np.arange(begin, max(end, begin + 1), longest) for begin, end in pairwise(self.offsets)
+        ]
+        return Ragged(self.flat, np.append(np.concatenate(starts), self.offsets[-1]))
+
 
 @dataclass(frozen=True, eq=False)
 class Sentences(Sequence[Sentence]):

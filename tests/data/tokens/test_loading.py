@@ -316,3 +316,38 @@ def test_what_cannot_work_is_said_before_any_work(config: TokensConfig, message:
 def test_defaults_can_work() -> None:
     for config in (TokensConfig(), PairsConfig(), LabelsConfig(annotations="x")):
         assert check_tokens(config) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=9), min_size=1, max_size=6),
+    st.integers(1, 10),
+)
+def test_long_lines_are_cut_and_nothing_of_them_is_lost(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[list[str]], longest: int
+) -> None:
+    folder = tmp_path_factory.mktemp("long")
+    content = "\n".join(map(" ".join, lines))
+    cut = load_text(folder, content, longest_sequence=longest, **ALL)
+    whole = load_text(folder, content, longest_sequence=None, **ALL)
+
+    pieces = [piece for line in lines for piece in pieces_of(line, longest)]
+    assert texts(cut.splits["train"]) == [" ".join(piece) for piece in pieces]
+    assert [decoded(cut, one) for one in cut.splits["train"]] == texts(cut.splits["train"])
+    assert cut.vocabulary.symbols == whole.vocabulary.symbols
+
+
+def pieces_of(line: list[str], longest: int) -> list[list[str]]:
+    return [line[first : first + longest] for first in range(0, len(line), longest)]
+
+
+def test_the_pieces_of_a_line_stay_in_one_split_and_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [" ".join(f"{name}{place}" for place in range(5)) for name in "abcdefgh"]
+    data = load_text(tmp_path, "\n".join(lines), longest_sequence=2)
+
+    for sentences in data.splits.values():
+        assert len(sentences) % 3 == 0
+        assert {text[0] for text in texts(sentences)[::3]} == {t[0] for t in texts(sentences)}
+    assert "longer than data.longest_sequence=2 tokens and are cut: " in caplog.text
