@@ -244,6 +244,8 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     if flags.info:
         hydra.show_info(flags.info, config_name, overrides, RunMode.RUN)
         return DONE
+    if not flags.multirun and _asks_for_sweep(hydra, config_name, overrides, flags):
+        flags = replace(flags, multirun=True)
     _check_names(hydra, config_name, overrides, flags)
     if flags.cfg:
         _compose(hydra, config_name, overrides, RunMode.RUN)
@@ -252,8 +254,6 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         except SystemExit:  # Hydra has said that there is no such package
             return USER_ERROR
         return DONE
-    if not flags.multirun and verb.leaves_run and _asks_for_sweep(hydra, config_name, overrides):
-        flags = replace(flags, multirun=True)
     if flags.multirun:
         from sed_cli.job.sweeps import run_sweep
 
@@ -286,11 +286,13 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     return int(outcome.status)
 
 
-def _asks_for_sweep(hydra: Hydra, config_name: str, overrides: list[str]) -> bool:
+def _asks_for_sweep(hydra: Hydra, config_name: str, overrides: list[str], flags: Flags) -> bool:
     """Whether a configuration is that of a sweep by itself (``hydra.mode: MULTIRUN``)."""
-    single = [o.input_line for o in parse(hydra, overrides) if not o.is_sweep_override()]
-    config = _compose(hydra, config_name, cast(list[str], single), RunMode.RUN)
-    return bool(config.hydra.mode == RunMode.MULTIRUN)
+    chosen = [o for o in overrides if o.startswith(("experiment=", "hydra.mode="))]
+    if not chosen and flags.config_name is None:  # none of ours is
+        return False
+    config = _composed_or_none(hydra, config_name, chosen)  # what is wrong is told later
+    return config is not None and config.hydra.mode == RunMode.MULTIRUN
 
 
 def _function(verb: Verb) -> Callable[..., Any]:
