@@ -93,7 +93,12 @@ def describe(place: Path) -> list[str]:
         listed |= {(folder / job.folder).resolve() for job in plan.jobs}
         unknown = max((plan.total or 0) - len(rows), 0)
         lines += [*_table(rows), _sum_of_sweep(folder, plan, rows, unknown), ""]
-    others = [folder for folder in run_folders(place) if folder.resolve() not in listed]
+    sweeps = {folder.parent for folder in listed}  # a comparison in one is none of its jobs
+    others = [
+        folder
+        for folder in run_folders(place)
+        if folder.resolve() not in listed and folder.resolve().parent not in sweeps
+    ]
     if others:
         rows = [_row(folder, place) for folder in others]
         lines += [*_table(rows), _counts(rows), ""]
@@ -144,7 +149,10 @@ def _best(history: Sequence[dict[str, str]], monitor: str) -> str:
     if not values:
         return ""
     name = monitor.removeprefix("validation_")
-    return f"F1 {max(values):.3f}" if name == "f1" else f"{name} {min(values):.4g}"
+    if name == "f1":  # of a model of sequences it is the accuracy
+        name = "accuracy" if "validation_perplexity" in history[0] else "F1"
+        return f"{name} {max(values):.3f}"
+    return f"{name} {min(values):.4g}"
 
 
 # ------------------------------------------------------------------------------- time left
