@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.util import find_spec
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that the user must give
 # What a table of annotations may hold; data.columns says how a table calls them.
@@ -644,8 +644,7 @@ def _build_typed(root: type[T], values: Mapping[str, Any], data_sets: Mapping[st
     schema = OmegaConf.structured(root)
     for group, kinds, key in (("sampler", SAMPLERS, "schedule"), ("data", data_sets, "kind")):
         schema[group] = OmegaConf.structured(kinds[values[group][key]])
-    for name in schema:
-        kind = OmegaConf.get_type(schema, name)
+    for name, kind in get_type_hints(root).items():
         if OmegaConf.is_missing(schema, name) and is_dataclass(kind):
             schema[name] = OmegaConf.structured(kind)
     return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, dict(values))))

@@ -245,10 +245,10 @@ def test_an_experiment_stands_for_all_that_it_sets(tmp_path: Path) -> None:
 
 
 def test_labels_of_folds_are_joined_by_name() -> None:
-    from sed_cli.evaluation.runs import Scores
+    from sed_cli.evaluation.runs import DetectionScores
 
-    one = Scores(np.array([1, 2, 3, 0]), {"cat": np.array([1, 2, 3, 0])})
-    two = Scores(np.array([4, 4, 4, 0]), {"dog": np.array([1, 1, 1, 0]),
+    one = DetectionScores(np.array([1, 2, 3, 0]), {"cat": np.array([1, 2, 3, 0])})
+    two = DetectionScores(np.array([4, 4, 4, 0]), {"dog": np.array([1, 1, 1, 0]),
                                           "cat": np.array([3, 3, 3, 0])})  # fmt: skip
 
     both = one + two
