@@ -148,6 +148,13 @@ def test_what_does_not_fit_is_refused_in_a_line(
     assert not any(line.startswith("Traceback") for line in lines)
 
 
+def test_a_page_is_refused_in_a_line(
+    sentences_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sedtf("report", str(sentences_run)) == 2
+    assert "a run of task=sequence, of which there is no page" in capfd.readouterr().err
+
+
 @pytest.mark.usefixtures("drawn")
 def test_runs_are_compared(
     sentences_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
