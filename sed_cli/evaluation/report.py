@@ -100,6 +100,12 @@ def describe_run(folder: Path) -> dict[str, Any]:
             f"{folder}: not the folder of a run of sedtf train or eval (its run.json says so)"
         )
     metrics = _json(folder / "metrics.json")
+    settings = read_yaml(folder / ".hydra" / "config.yaml")
+    if "sequence" in (metrics.get("task"), settings.get("task")):
+        raise UserError(
+            f"{folder}: a run of task=sequence, of which there is no page; its figures are in "
+            f"{folder / 'figures'}, and sedtf compare holds it against others"
+        )
     training = _training_folder(folder, verb)
     history = _history(training / "history.csv") if training else None
     if not metrics and not history:
@@ -112,7 +118,6 @@ def describe_run(folder: Path) -> dict[str, Any]:
         notes.append(f"This run did not complete: {record.get('status')}.")
     if not metrics:
         notes.append("There are no scores: the run did not come to a test split.")
-    settings = read_yaml(folder / ".hydra" / "config.yaml")
     trained = read_yaml(training / ".hydra" / "config.yaml") if training else {}
     return {
         "title": folder.resolve().name,

@@ -240,6 +240,8 @@ def _drawn(
 def _choose(logits: Tensor, decoding: Decoding, generator: torch.Generator) -> Tensor:
     if decoding.method == "greedy":
         return logits.argmax(1)
+    # From the highest, and with room: no temperature above 0 is too low to be divided by.
+    logits = (logits - logits.amax(1, keepdim=True)).double()
     probabilities = (logits / decoding.temperature).softmax(1).cpu()
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(logits.device)
 

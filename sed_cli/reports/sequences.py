@@ -204,18 +204,17 @@ def draw_convergence(comparison: Mapping[str, Any], path: Path) -> None:
     rows = comparison["rows"][:_MOST_ROWS]
     curves = comparison["convergence"]["rows"]
     names = [style.shortened(row["name"], 48) for row in rows]
+    highest = max(max(curves[row["name"]][way]["mean"]) for row in rows for way in _SIDES)
+    top = min(1.0, 1.5 * highest) or 1.0  # bands may be cut, what they are of may not be flat
     with style.applied():
         figure = style.new_figure(11.5, 4.2)
         forced, free, gap = figure.subplots(1, 3, width_ratios=(3, 3, 2))
-        for axes, way, title in (
-            (forced, "forced", "fed the truth"),
-            (free, "free", "fed its own output"),
-        ):
+        for axes, (way, title) in zip((forced, free), _SIDES.items(), strict=True):
             for index, (row, name) in enumerate(zip(rows, names, strict=True)):
                 _draw_curve(axes, curves[row["name"]], way, index, name)
             level = comparison["convergence"]["levels"][way]
             axes.axhline(level, color=style.GREY, linewidth=1.0, linestyle=(0, (1, 2)), zorder=1)
-            axes.set_ylim(-0.02, 1.02)
+            axes.set_ylim(-0.02 * top, 1.02 * top)
             axes.set_title(title)
             axes.set_xlabel("updates; diamonds: dotted level reached")
             style.count_ticks(axes, n_ticks=6)
@@ -236,6 +235,7 @@ def draw_convergence(comparison: Mapping[str, Any], path: Path) -> None:
 
 
 _MOST_ROWS = 6
+_SIDES = {"forced": "fed the truth", "free": "fed its own output"}
 
 
 def _draw_curve(axes: Any, curve: Mapping[str, Any], way: str, index: int, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -21,6 +22,10 @@ from sed_cli.models.recurrence import Feedback
 from sed_cli.reports.sequences import sequence_learning_curves
 from sed_cli.sampling import TeacherCoins
 from sed_cli.schema import SequenceTrainConfig
+
+log = logging.getLogger(__name__)
+
+_MUCH = 2**32  # bytes of a batch's logits, which training holds three or four times
 
 
 class NextToken:
@@ -44,6 +49,7 @@ class NextToken:
             feedback=config.sampler.feedback,
             device=device,
         )
+        self._warn_of_memory()
 
     @property
     def model(self) -> LanguageModel:
@@ -137,3 +143,19 @@ class NextToken:
         """Score the best epoch on the test split, as ``sedtf eval`` does it."""
         predictor = load_predictor(run_dir, self.device)
         evaluate_sequences(predictor, self._data, "test", self._config.evaluation, run_dir)
+
+    def _warn_of_memory(self) -> None:
+        """Say what a batch of the longest sequences takes, where that is much."""
+        n = min(self._config.trainer.batch_size, len(self.sentences))
+        n_steps, n_tokens = max(self.lengths), len(self._data.vocabulary)
+        n_bytes = 4 * n * n_steps * n_tokens
+        if n_bytes > _MUCH:
+            log.warning(
+                "%d sequences of %d targets, with %d symbols, are %.1f GB of logits, several times "
+                "over: lower trainer.batch_size, data.max_vocabulary or data.longest_sequence, or "
+                "raise data.min_count",
+                n,
+                n_steps,
+                n_tokens,
+                n_bytes / 1e9,
+            )

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
 from sed_cli import job
+from sed_cli.data.tokens import load_tokens
+from sed_cli.schema import (
+    LanguageConfig,
+    ScheduledConfig,
+    SequenceTrainConfig,
+    TokensConfig,
+    TrainerConfig,
+)
+from sed_cli.training.sequence import NextToken
 from tests.conftest import Sedtf
 
 TINY = (
@@ -148,6 +159,13 @@ def test_what_does_not_fit_is_refused_in_a_line(
     assert not any(line.startswith("Traceback") for line in lines)
 
 
+def test_a_page_is_refused_in_a_line(
+    sentences_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sedtf("report", str(sentences_run)) == 2
+    assert "a run of task=sequence, of which there is no page" in capfd.readouterr().err
+
+
 @pytest.mark.usefixtures("drawn")
 def test_runs_are_compared(
     sentences_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
@@ -174,3 +192,20 @@ def test_training_lowers_the_perplexity(sedtf: Sedtf) -> None:
     assert metrics["perplexity"] < metrics["ngrams"]["1"] / 1.5  # type: ignore[index, operator]
     config = yaml.safe_load((Path("run") / "checkpoints" / "best" / "config.yaml").read_text())
     assert config["data"]["path"] == str(Path("ab.txt").absolute())
+
+
+def test_a_batch_that_takes_much_memory_is_announced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sed_cli.training.sequence._MUCH", 4 * 3 * 6 * 7 - 1)
+    (tmp_path / "text.txt").write_text("a b c d e\na b\nb a\n")
+    config = SequenceTrainConfig(
+        data=TokensConfig(path=str(tmp_path / "text.txt"), split=[1.0, 0.0, 0.0]),
+        model=LanguageConfig(),
+        sampler=ScheduledConfig(),
+        trainer=TrainerConfig(),
+    )
+    with caplog.at_level(logging.WARNING):
+        NextToken(config, load_tokens(config.data), torch.device("cpu"))
+
+    assert "3 sequences of 6 targets, with 7 symbols, are 0.0 GB of logits" in caplog.text

@@ -54,6 +54,8 @@ def read_text(path: Path, what: str = "annotation") -> Text:
     Raises:
         DataError: if the file is missing, or no text.
     """
+    if path.is_dir():
+        raise DataError(f"{path}: a folder, and no {what} file")
     if not path.is_file():
         raise DataError(f"{path}: no such {what} file")
     data = path.read_bytes()
