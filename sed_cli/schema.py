@@ -628,7 +628,7 @@ def build(schema: type[T], values: Mapping[str, Any]) -> T:
 
 def build_any_train_config(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
     """Turn what a checkpoint's ``config.yaml`` holds into a typed configuration."""
-    if values.get("task") == "sequence":
+    if dict(values).get("task") == "sequence":
         return _build_typed(SequenceTrainConfig, values, TOKEN_SETS)
     return build_train_config(values)
 

@@ -350,8 +350,9 @@ def test_a_real_sweep_with_a_failing_configuration_is_compared(
 
     comparison = json.loads(Path("out/comparison.json").read_text())
     (row,) = comparison["rows"]
-    assert row["runs"] == ["sweep/0", "sweep/2"]
-    assert [run["folder"] for run in comparison["left_out"]] == ["sweep/1", "sweep/3"]
+    assert row["runs"] == [f"sweep/seed={seed},trainer.lr=0.002" for seed in (0, 1)]
+    left_out = [run["folder"] for run in comparison["left_out"]]
+    assert left_out == [f"sweep/seed={seed},trainer.lr=1e+30" for seed in (0, 1)]
     assert all("became" in run["reason"] for run in comparison["left_out"])
     for seed, run in zip(("0", "1"), row["runs"], strict=True):
         metrics = json.loads((Path(run) / "metrics.json").read_text())

@@ -61,7 +61,7 @@ def test_a_swept_key_has_a_line_for_each_setting_of_the_others() -> None:
             ("c", "2", 0.5), ("c", "4.5", 0.6), ("d", "-", 0.4),
         ]
     ]  # fmt: skip
-    comparison = {"metric": "frame", "rows": rows}
+    comparison = {"principal": {"kind": "frame", "name": "f1"}, "rows": rows}
 
     lines = _swept(comparison, "gamma")
 
