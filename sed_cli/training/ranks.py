@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 # What the others see when one is gone.
 _LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
+_INTERRUPTED = 130
 _STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 _TALKATIVE = ("torch.distributed", "torch.multiprocessing")
 
@@ -211,6 +212,9 @@ def _run_rank(call: _Call) -> Any:
         result = call.function(*call.arguments)
     except BaseException as error:
         _leave_word(call.folder / str(own), error)
+        if isinstance(error, KeyboardInterrupt):
+            # That would count as an end without a result, and the launcher wait for one for ever.
+            raise SystemExit(_INTERRUPTED) from None
         raise
     finally:
         _on_stop(signal.SIG_DFL)  # from here on there is nothing to be lost
