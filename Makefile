@@ -34,7 +34,7 @@ test: $(VENV)/.psds ## run the tests (a few minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 test-all: $(VENV)/.psds ## run the slow tests too: on a SLURM of one node if there is one, CUDA kernels in Triton's interpreter
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,slurm,triton]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray,slurm,triton]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" $(ARGS)
 
 lint: $(STAMP) ## check style and types

@@ -60,7 +60,8 @@ With `task=sequence` there are instead:
 
 Sweeps (`-m`) can be told how to run:
 
-- `hydra/launcher`: basic, local (side by side on this machine), slurm, slurm_gpu (a cluster)
+- `hydra/launcher`: basic, local (side by side on this machine), slurm, slurm_gpu
+  (a cluster), ray
 - `hydra/sweeper`: basic, optuna (searches; needs `sedtf[optuna]`)
 
 All keys with their values: `sedtf train --cfg job`

@@ -64,6 +64,7 @@ _TASK = "task"  # the group that says which options the others have
 _EXTRAS = {
     ("hydra/launcher", "slurm"): ("slurm", "submitit"),
     ("hydra/launcher", "slurm_gpu"): ("slurm", "submitit"),
+    ("hydra/launcher", "ray"): ("ray", "ray"),
     ("hydra/sweeper", "optuna"): ("optuna", "optuna"),
 }
 

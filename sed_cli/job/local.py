@@ -87,7 +87,7 @@ class LocalLauncher(Launcher):
         n_workers = min(self.parallel, len(job_overrides))
         waiting = list(reversed(list(enumerate(job_overrides))))
         returns: dict[int, JobReturn] = {}
-        progress = _Progress(len(job_overrides), n_workers)
+        progress = Progress(len(job_overrides), n_workers)
         log.info(
             "%d jobs on %d processes; what they say: %s",
             len(job_overrides),
@@ -206,7 +206,7 @@ class _Worker:
         self.connection.close()
 
 
-class _Progress:
+class Progress:
     """A line a job on standard error."""
 
     def __init__(self, total: int, parallel: int) -> None:
@@ -214,6 +214,7 @@ class _Progress:
         self.n_done, self.started = 0, time.monotonic()
 
     def note(self, outcome: job.Outcome, overrides: Sequence[str]) -> None:
+        """Tell how a job ended."""
         self.n_done += 1
         passed_s = time.monotonic() - self.started
         left = passed_s / self.n_done * (self.total - self.n_done)
@@ -238,16 +239,25 @@ class _Progress:
 def _work(connection: Connection, said: Path, task: job.Task, config: DictConfig) -> None:
     """Run one job after the other, until there is none or the sweep is gone."""
     threading.Thread(target=end_with_parent, daemon=True).start()
-    _redirect(said)
-    hydra = job.start_hydra(task.verb_name, task.flags)
-    setup_globals()
-    context = HydraContext(config_loader=hydra.config_loader, callbacks=job.make_callbacks(config))
+    redirect(said)
+    context = _context(task, config)
     try:
         with job.terminate_as_interrupt():
             while (given := connection.recv()) is not None:
                 connection.send(_run(context, task, config, *given))
     except (KeyboardInterrupt, EOFError, OSError):
         pass
+
+
+def run_here(task: job.Task, config: DictConfig, number: int, overrides: list[str]) -> job.Outcome:
+    """Run one job of a sweep in this process, which has not run any."""
+    return _run(_context(task, config), task, config, number, overrides)
+
+
+def _context(task: job.Task, config: DictConfig) -> HydraContext:
+    hydra = job.start_hydra(task.verb_name, task.flags)
+    setup_globals()
+    return HydraContext(config_loader=hydra.config_loader, callbacks=job.make_callbacks(config))
 
 
 def _run(
@@ -271,7 +281,7 @@ def _run(
         return job.Outcome(job.FAILED, "", error=f"{type(error).__name__}: {job.one_line(error)}")
 
 
-def _redirect(said: Path) -> None:
+def redirect(said: Path) -> None:
     """Send what this process says into a file, what it says when it crashes too."""
     file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):

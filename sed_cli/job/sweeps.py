@@ -43,7 +43,11 @@ from sed_cli.records import (
 log = logging.getLogger(__name__)
 
 _GIVES_WAY_S = 10.0  # the processes of a sweep that was killed end by themselves, but not at once
-_LAUNCHERS = ("sed_cli.job.local.LocalLauncher", "sed_cli.job.slurm.SlurmLauncher")
+_LAUNCHERS = (
+    "sed_cli.job.local.LocalLauncher",
+    "sed_cli.job.slurm.SlurmLauncher",
+    "sed_cli.job.ray.RayLauncher",
+)
 
 
 @dataclass
