@@ -32,7 +32,13 @@ from sed_cli.inference.sequences import Decoding, Predictor, load_predictor
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.files import replacing
 from sed_cli.reports.sequences import draw_by_step, print_sequence_metrics
-from sed_cli.schema import TOKEN_SETS, EvalConfig, SequenceEvaluationConfig, TokenSetConfig
+from sed_cli.schema import (
+    TOKEN_SETS,
+    EvalConfig,
+    PairsConfig,
+    SequenceEvaluationConfig,
+    TokenSetConfig,
+)
 
 log = logging.getLogger(__name__)
 
@@ -274,6 +280,13 @@ def evaluate_sequence_checkpoint(config: EvalConfig, run_dir: Path) -> float | N
     ):
         device = choose_device(config.device)
         predictor = load_predictor(config.checkpoint, device)
+        if own is not None and isinstance(own, PairsConfig) != isinstance(
+            trained.data, PairsConfig
+        ):
+            raise UserError(
+                f"data={own.kind}: {config.checkpoint} was trained on data={trained.data.kind}, "
+                f"and only a model that was trained on pairs is given sources"
+            )
         data = load_tokens(own or trained.data, known=predictor.vocabularies)
         record.update(device=str(device), data_fingerprint=data.fingerprint)
         if not data.splits.get(config.split):

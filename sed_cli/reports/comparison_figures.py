@@ -69,8 +69,9 @@ def _histories(
     for run in runs:
         path = Path(run) / "history.csv"
         if path.is_file():  # runs of `sedtf eval` have none
-            table = pd.read_csv(path)
-            columns = ("epoch", *curves)
+            columns = ["epoch", *curves]
+            # Without a validation split a history may lack columns.
+            table = pd.read_csv(path).reindex(columns=columns)
             found.append({name: table[name].to_numpy(dtype=np.float64) for name in columns})
     return found
 
@@ -94,7 +95,7 @@ def _draw_learning_curves(
         if column not in ("validation_loss", "validation_perplexity"):
             axes.set_ylim(bottom=0.0)
     panels[-1].set_ylim(-0.03, 1.03)
-    handles, _ = panels[0].get_legend_handles_labels()
+    handles, _ = panels[-1].get_legend_handles_labels()  # p_teacher, which every history has
     names = list(histories)[:MAX_NAMED]
     if len(histories) > MAX_NAMED:
         names.append(f"{len(histories) - MAX_NAMED} others")

@@ -142,6 +142,7 @@ def test_pairs_are_translated(pairs_run: Path, sedtf: Sedtf, tmp_path: Path) -> 
         ("predict", ["input=-", "decoding.temperature=0"], "decoding.temperature=0"),
         ("predict", ["input=-", "decoding.n_best=3"], "decoding.n_best=3"),
         ("eval", ["data=soundscapes"], "expected data=tokens or pairs or labels"),
+        ("eval", ["data=pairs"], "only a model that was trained on pairs is given sources"),
         ("export", [], "where a detector is needed"),
     ],
 )
@@ -181,6 +182,15 @@ def test_runs_are_compared(
     assert Path("table/figures/convergence.png").is_file()
     rows = comparison["convergence"]["rows"]
     assert all(len(curve["updates"]) == 2 for curve in rows.values())
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_run_without_validation_is_trained_and_compared(
+    sentences_run: Path, sedtf: Sedtf
+) -> None:
+    assert sedtf("train", *TINY, "data.n_validation=0", "output_dir=alone") == 0
+    assert sedtf("compare", str(sentences_run), "alone", "output_dir=table") == 0
+    assert Path("table/figures/learning_curves.png").is_file()
 
 
 def test_training_lowers_the_perplexity(sedtf: Sedtf) -> None:
