@@ -1,0 +1,63 @@
+"""From plain mappings, such as the ``config.yaml`` of a checkpoint, to typed configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any, TypeVar, cast, get_type_hints
+
+from sed_cli.schema.groups import SamplerConfig
+from sed_cli.schema.roots import SequenceTrainConfig, TrainConfig
+from sed_cli.schema.tables import DATA_SETS, SAMPLERS, TOKEN_SETS
+
+T = TypeVar("T")
+
+
+def build(schema: type[T], values: Mapping[str, Any]) -> T:
+    """Turn a plain mapping into its dataclass, with the same type checks as the command line.
+
+    Raises:
+        omegaconf.errors.OmegaConfBaseException: for an unknown key or a wrong type.
+    """
+    from omegaconf import OmegaConf
+
+    return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), dict(values))))
+
+
+def build_any_train_config(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
+    """Turn what a checkpoint's ``config.yaml`` holds into a typed configuration."""
+    if dict(values).get("task") == "sequence":
+        return _build_typed(SequenceTrainConfig, values, TOKEN_SETS)
+    return build_train_config(values)
+
+
+def build_train_config(values: Mapping[str, Any]) -> TrainConfig:
+    """Turn what a detector's ``config.yaml`` holds into a typed configuration."""
+    return _build_typed(TrainConfig, values, DATA_SETS)
+
+
+def _build_typed(root: type[T], values: Mapping[str, Any], data_sets: Mapping[str, type]) -> T:
+    from omegaconf import OmegaConf
+
+    schema = OmegaConf.structured(root)
+    for group, kinds, key in (("sampler", SAMPLERS, "schedule"), ("data", data_sets, "kind")):
+        schema[group] = OmegaConf.structured(kinds[values[group][key]])
+    for name, kind in get_type_hints(root).items():
+        if OmegaConf.is_missing(schema, name) and is_dataclass(kind):
+            schema[name] = OmegaConf.structured(kind)
+    return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, dict(values))))
+
+
+def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConfig:
+    """Apply ``changes`` to a sampler.
+
+    One of another schedule keeps what the coins count and decide; its curve starts from its
+    schedule's defaults.
+    """
+    schedule = changes.get("schedule", base.schedule)
+    if schedule not in SAMPLERS:
+        raise ValueError(f"schedule={schedule!r}: expected one of {', '.join(SAMPLERS)}")
+    start = asdict(base)
+    if schedule != base.schedule:
+        start = {key: start[key] for key in ("unit", "coin", "feedback")}
+    return build(SAMPLERS[schedule], {**start, **changes})
