@@ -77,8 +77,8 @@ def test_what_is_no_text_is_refused_with_its_place(
 
 
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(DataError, match="no such text file"):
+    for path, said in ((tmp_path, "a folder, and no"), (tmp_path / "nowhere", "no such")):
+        with pytest.raises(DataError, match=f"{said} text file"):
             load_tokens(TokensConfig(path=str(path)))
 
 
