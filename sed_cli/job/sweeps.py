@@ -308,13 +308,16 @@ def plan_jobs(
     swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
     rows = BasicSweeper.split_arguments(parsed, None)[0]
     configs = [check(row) for row in rows]
+    earlier = _earlier(folder)
+    # Where data lie makes no other experiment, unless that is what is, or was, swept over.
     roots = {_root(config) for config in configs}
-    earlier = _earlier(folder, by_root=len(roots) > 1)
+    by_root = len(roots) > 1 or len({root for _, root in earlier} - {None}) > 1
+    if not by_root:
+        earlier = _whatever_root(earlier)
     taken = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     jobs = []
     for row, config in zip(rows, configs, strict=True):
-        # Where data lie makes no other experiment, unless that is what is swept over.
-        key = (config_hash(config), _root(config) if len(roots) > 1 else None)
+        key = (config_hash(config), _root(config) if by_root else None)
         found = earlier.get(key)
         name = found.pop(0) if found else name_job(row, swept, taken)
         taken.add(name)
@@ -336,7 +339,7 @@ def parse_task(check: job.Checker, master: DictConfig, overrides: Sequence[str])
 def planned_job(folder: str, overrides: Sequence[str], config: Any) -> Planned:
     """Note what is known of a job before it begins."""
     epochs = getattr(getattr(config, "trainer", None), "epochs", None)
-    return Planned(folder, list(overrides), config_hash(config), epochs)
+    return Planned(folder, list(overrides), config_hash(config), epochs, _root(config))
 
 
 def _root(config: Any) -> str | None:
@@ -344,28 +347,40 @@ def _root(config: Any) -> str | None:
     return None if root is None else str(Path(root).expanduser().absolute())
 
 
-def _earlier(folder: Path, *, by_root: bool) -> dict[tuple[str, str | None], list[str]]:
-    """Names of the jobs that a folder of a sweep holds, by what makes them the same experiment."""
-    found: dict[tuple[str, str | None], list[str]] = {}
+_Earlier = dict[tuple[str, str | None], list[str]]
+
+
+def _earlier(folder: Path) -> _Earlier:
+    """Names of the jobs that a folder of a sweep holds, by config hash and root of the data."""
+    found: _Earlier = {}
+    named: set[str] = set()
 
     def note(name: str, config_hash: str, root: object) -> None:
-        where = str(Path(str(root)).expanduser().absolute()) if by_root and root else None
-        names = found.setdefault((config_hash, where), [])
-        if name not in names:
-            names.append(name)
+        if name not in named:
+            named.add(name)
+            where = str(Path(str(root)).expanduser().absolute()) if root else None
+            found.setdefault((config_hash, where), []).append(name)
 
     plan = Plan.read(folder)
     for planned in plan.jobs if plan else []:
-        note(planned.folder, planned.config_hash, job.value_of("data.root", planned.overrides))
-    for run in run_folders(folder) if folder.is_dir() else []:  # of a sweep without a plan
-        with suppress(ValueError):
+        note(planned.folder, planned.config_hash, planned.root)
+    for run in run_folders(folder) if folder.is_dir() else []:  # of no plan, or of an earlier one
+        name = run.relative_to(folder).as_posix()
+        if name in named:
+            continue
+        with suppress(ValueError, OSError):
             config_hash = (read_record(run) or {}).get("config_hash")
             if config_hash:
-                path = run / ".hydra" / "config.yaml"
-                config = OmegaConf.load(path) if by_root else OmegaConf.create()
-                root = OmegaConf.select(config, "data.root")
-                note(run.relative_to(folder).as_posix(), config_hash, root)
+                config = OmegaConf.load(run / ".hydra" / "config.yaml")
+                note(name, config_hash, OmegaConf.select(config, "data.root"))
     return found
+
+
+def _whatever_root(earlier: _Earlier) -> _Earlier:
+    merged: _Earlier = {}
+    for (config_hash, _), names in earlier.items():
+        merged.setdefault((config_hash, None), []).extend(names)
+    return merged
 
 
 def _check_free(folder: Path, *, is_resumed: bool) -> None:

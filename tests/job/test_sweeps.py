@@ -130,6 +130,26 @@ def test_a_sweep_of_other_settings_gets_folders_of_its_own(
     assert folders == ["seed=0", "seed=0-2", "seed=0-3", "seed=1"]
 
 
+def test_a_sweep_over_places_of_data_knows_them_apart_whatever_is_resumed(
+    sedtf: Sedtf, tmp_path: Path, worked: Callable[[], list[tuple[int, str | None]]]
+) -> None:
+    """The config hash leaves out where data lie: moved data make no other experiment."""
+    here = ("data=annotated", "output_dir=sweep", "data.root=a,b")
+    FAILING[0] = ValueError("no luck")
+    assert sedtf("train", *here, multirun=True) == 1
+    FAILING.clear()
+    worked()
+    assert sedtf("train", "data=annotated", "data.root=b", "resume_sweep=sweep", multirun=True) == 0
+    assert worked() == [(0, "data.root=b")]
+    assert sedtf("train", *here[::2], "resume_sweep=sweep", multirun=True) == 0
+    assert worked() == [(0, "data.root=a")]
+    moved = ("data=annotated", "seed=1", "resume_sweep=moved")
+    assert sedtf("train", *moved[:2], "data.root=a", "output_dir=moved", multirun=True) == 0
+    worked()
+    assert sedtf("train", *moved, "data.root=c", multirun=True) == 0
+    assert worked() == []
+
+
 def test_two_sweeps_never_share_a_folder(
     sedtf: Sedtf,
     tmp_path: Path,
