@@ -378,8 +378,8 @@ def _earlier(folder: Path) -> _Earlier:
 
 def _whatever_root(earlier: _Earlier) -> _Earlier:
     merged: _Earlier = {}
-    for (config_hash, _), names in earlier.items():
-        merged.setdefault((config_hash, None), []).extend(names)
+    for (experiment, _), names in earlier.items():
+        merged.setdefault((experiment, None), []).extend(names)
     return merged
 
 
