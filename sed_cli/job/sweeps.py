@@ -22,6 +22,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sed_cli import job
+from sed_cli.data.cache.locks import exclusive
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.job.local import LocalLauncher
 from sed_cli.job.names import name_job
@@ -43,6 +44,7 @@ from sed_cli.records import (
 log = logging.getLogger(__name__)
 
 _GIVES_WAY_S = 10.0  # the processes of a sweep that was killed end by themselves, but not at once
+_STARTING = ".starting"  # there while a command takes the folder of a sweep for itself
 _LAUNCHERS = (
     "sed_cli.job.local.LocalLauncher",
     "sed_cli.job.slurm.SlurmLauncher",
@@ -181,11 +183,13 @@ def run_sweep(
     if flags.dry_run:
         _tell_cost(plan, check, launcher, folder)
         return job.DONE
-    callbacks.on_multirun_start(config=master, config_name=config_name)
     folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder / _STARTING):
+        _check_free(folder, is_resumed=resumed is not None)  # another may have come meanwhile
+        plan.process = this_process()
+        plan.write(folder)
+    callbacks.on_multirun_start(config=master, config_name=config_name)
     OmegaConf.save(master, folder / "multirun.yaml")
-    plan.process = this_process()
-    plan.write(folder)
     ended = "interrupted"
     try:
         with beating(folder / SWEEP):

@@ -7,13 +7,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import sweeps as benchmark
 from sed_cli import job
+from sed_cli.job import sweeps
 from sed_cli.provenance import RunRecord
-from sed_cli.records import Plan, this_process, write_json
+from sed_cli.records import Plan, Planned, this_process, write_json
 from sed_cli.schema import TrainConfig
 from tests.conftest import Sedtf
 
@@ -167,6 +169,28 @@ def test_two_sweeps_never_share_a_folder(
     monkeypatch.setattr("sed_cli.job.sweeps._GIVES_WAY_S", 0.3)
     assert sedtf("train", "seed=0,1", "resume_sweep=sweep", multirun=True) == 2
     assert f"process {os.getpid()}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["resume_sweep=sweep", "output_dir=sweep"])
+def test_of_two_commands_at_the_same_time_one_is_refused(
+    place: str,
+    sedtf: Sedtf,
+    tmp_path: Path,
+    worked: Callable[[], list[tuple[int, str | None]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other one takes the folder while this one composes its jobs."""
+    (tmp_path / "sweep").mkdir()
+    plan_jobs = sweeps.plan_jobs
+
+    def while_another_comes(*arguments: Any) -> list[Planned]:
+        Plan("train", [], [], process=this_process()).write(tmp_path / "sweep")
+        return plan_jobs(*arguments)
+
+    monkeypatch.setattr(sweeps, "plan_jobs", while_another_comes)
+    monkeypatch.setattr(sweeps, "_GIVES_WAY_S", 0.1)
+    assert sedtf("train", "seed=0,1", place, multirun=True) == 2
+    assert worked() == []
 
 
 @pytest.mark.parametrize(
