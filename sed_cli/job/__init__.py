@@ -468,7 +468,7 @@ def _literal(override: str, keys: Sequence[str]) -> str:
 def _path(override: str) -> str:
     """Quote what names a file or folder, such as a run of a sweep: ``seed=0,model=crnn``."""
     key, _, value = override.partition("=")
-    if not re.search(r"[=,]", value) or value[0] in "'\"[{":
+    if not re.search(r"[^\w./+-]", value) or value[0] in "'\"[{":
         return override
     try:
         return f"{key}={quoted(value)}" if Path(value).expanduser().exists() else override
@@ -488,7 +488,11 @@ def quoted(value: Path | str) -> str:
 def value_of(key: str, overrides: Sequence[str]) -> str | None:
     """The last value that overrides give a key, without quotes."""
     values = [o.split("=", 1)[1] for o in overrides if o.split("=", 1)[0] == key and "=" in o]
-    return values[-1].strip("'\"") if values else None
+    if not values:
+        return None
+    value = values[-1]
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return value[1:-1].replace(f"\\{value[0]}", value[0]) if is_quoted else value
 
 
 # -------------------------------------------------------------------------------- the checks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,28 @@ def test_an_interrupted_sweep_says_how_to_go_on(
     worked()
     assert sedtf("train", "seed=0,1,2", "resume_sweep=sweep", multirun=True) == 0
     assert worked() == [(1, "seed=1"), (2, None)]
+
+
+def test_what_is_said_of_how_to_go_on_works_as_it_stands(
+    sedtf: Sedtf,
+    tmp_path: Path,
+    worked: Callable[[], list[tuple[int, str | None]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Also below a folder whose name a shell, and Hydra, take for something else."""
+    place = tmp_path / "it's (mine) [1], x=2; ünicode"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    FAILING[1] = ValueError("no luck")
+    assert sedtf("train", "seed=0,1", "output_dir=sweep", multirun=True) == 1
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "run what is" in line]
+    words = shlex.split(line.partition("with: ")[2])
+    assert words[:3] == ["sedtf", "train", "-m"]
+    FAILING.clear()
+    worked()
+    assert sedtf("train", *words[3:], multirun=True) == 0
+    assert worked() == [(1, "seed=1")]
 
 
 def test_what_died_while_it_ran_is_resumed_in_folders_of_old_too(
