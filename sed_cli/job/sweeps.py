@@ -33,6 +33,7 @@ from sed_cli.records import (
     Plan,
     Planned,
     beating,
+    history_rows,
     is_alive,
     note_end,
     read_record,
@@ -242,6 +243,7 @@ def _tell_cost(plan: Plan, check: job.Checker, launcher: Launcher, folder: Path)
             parallel=plan.parallel,
             threads=threads,
             n_done=len(plan.jobs) - len(left),
+            trained=[len(history_rows(folder / each.folder / "history.csv")) for each in left],
         )
 
 

@@ -23,6 +23,13 @@ def test_a_grid_is_measured_once_a_model_and_nothing_is_trained(
     assert not (tmp_path / "sweep").exists()
 
 
+def test_a_run_in_several_processes_is_said_to_be_measured_in_one(
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sedtf("train", *TINY, *TINY_SOUNDSCAPES, "trainer.devices=2", dry_run=True) == 0
+    assert "measured in one process" in capfd.readouterr().out
+
+
 def test_only_training_has_a_dry_run(sedtf: Sedtf, capfd: pytest.CaptureFixture[str]) -> None:
     assert sedtf("simulate", dry_run=True) == 2
     assert "--dry-run" in capfd.readouterr().err
@@ -38,6 +45,8 @@ def test_updates_end_where_the_settings_say(sedtf: Sedtf) -> None:
     speed = Speed(update_s=2.0, validation_s=10.0, n_batches=4)
     assert speed.of(Config(epochs=3)) == (12, 12 * 2.0 + 3 * 10.0)
     assert speed.of(Config(epochs=3, max_updates=5)) == (5, 5 * 2.0 + 2 * 10.0)
+    assert speed.of(Config(epochs=3), trained=2) == (4, 4 * 2.0 + 10.0)
+    assert speed.of(Config(epochs=3, max_updates=5), trained=2) == (0, 0.0)
 
 
 @pytest.mark.parametrize(
