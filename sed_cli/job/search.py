@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 STUDY = "study.log"
 """Optuna's journal in the folder of a sweep: what was tried, and what came of it."""
 
-_FOLDER, _OVERRIDES = "folder", "overrides"  # of a trial, beside its parameters
+_FOLDER, _OVERRIDES = "folder", "overrides"  # of a trial, beside its parameters; and of a study
 
 
 def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
@@ -60,6 +60,7 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
         if not o.is_sweep_override()
     ]
     study = _study(sweep.folder, settings)
+    _check_own(study, sweep.folder, settings)
     sweep.plan.total = settings.n_trials
     n_jobs = settings.n_jobs or sweep.plan.parallel or 1
     _go_on(sweep, study, check)
@@ -163,6 +164,22 @@ def _study(folder: Path, settings: Any) -> Study:
             else optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         )
     return study
+
+
+def _check_own(study: Study, folder: Path, settings: Any) -> None:
+    """Refuse a study of a database whose trials lie in the folder of another sweep.
+
+    Raises:
+        UserError: if that one is there.
+    """
+    owner = study.user_attrs.get(_FOLDER)
+    if settings.storage is not None and owner not in (None, str(folder)) and Path(owner).is_dir():
+        raise UserError(
+            f"hydra.sweeper.storage={settings.storage} holds the study {study.study_name} of "
+            f"{owner} already: go on with it by resume_sweep={owner}, or give another "
+            f"hydra.sweeper.study_name"
+        )
+    study.set_user_attr(_FOLDER, str(folder))
 
 
 def _distribution(override: Override) -> BaseDistribution:
