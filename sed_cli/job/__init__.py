@@ -17,7 +17,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
@@ -47,7 +47,7 @@ from sed_cli import schema, torchrun
 from sed_cli.errors import ConfigError, SedtfError, UserError
 from sed_cli.job.loader import Loader
 from sed_cli.provenance import config_hash
-from sed_cli.records import RUN
+from sed_cli.records import RUN, read_record, state
 from sed_cli.slurm import TimeIsUpError, ends_as_interrupted
 
 log = logging.getLogger(__name__)
@@ -312,6 +312,9 @@ def _check_folder(verb: Verb, config: Any) -> None:
     if (folder / "run.json").exists() and not resumed:
         go_on = f", or go on with it by resume={folder}" if verb.name == "train" else ""
         raise UserError(f"output_dir={folder} holds a run already: name another folder{go_on}")
+    with suppress(ValueError):  # of a record that cannot be read nothing is known
+        if resumed and state(folder / RUN, read_record(folder) or {}) == "running":
+            raise UserError(f"resume={resume}: the run is still at work: wait for it, or end it")
 
 
 def _agreed_folder(verb: Verb, config: Any) -> Path | None:

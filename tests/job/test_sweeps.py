@@ -194,6 +194,24 @@ def test_two_sweeps_never_share_a_folder(
     assert f"process {os.getpid()}" in capfd.readouterr().err
 
 
+def test_a_job_that_is_at_work_is_not_resumed_beside_it(
+    sedtf: Sedtf,
+    tmp_path: Path,
+    worked: Callable[[], list[tuple[int, str | None]]],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert sedtf("train", "seed=0,1", "output_dir=sweep", multirun=True) == 0
+    path = tmp_path / "sweep" / "seed=1" / "run.json"
+    record = json.loads(path.read_text()) | {"status": "running"}
+    write_json(path, record | {"process": this_process()})
+    worked()
+    assert sedtf("train", "resume=sweep/seed=1") == 2
+    assert "still at work" in capfd.readouterr().err
+    write_json(path, record | {"process": {**this_process(), "pid": 2**22 + 1}})
+    assert sedtf("train", "resume=sweep/seed=1") == 0
+    assert worked() == [(1, "seed=1")]
+
+
 @pytest.mark.parametrize("place", ["resume_sweep=sweep", "output_dir=sweep"])
 def test_of_two_commands_at_the_same_time_one_is_refused(
     place: str,
