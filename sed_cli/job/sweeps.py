@@ -93,6 +93,9 @@ class Sweep:
     def note(self, planned: Planned, outcome: job.Outcome) -> None:
         """Take down how a job ended, in its folder too where it could not do so itself."""
         folder = self.folder / planned.folder
+        if outcome.status == job.INTERRUPTED:
+            written = recorded(folder)  # a process may be lost when its work is done
+            outcome = written if written.status == job.DONE else outcome
         if outcome.status != job.DONE:
             status = "interrupted" if outcome.status == job.INTERRUPTED else "failed"
             facts = {"verb": self.plan.verb, "config_hash": planned.config_hash}

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from benchmarks import sweeps as benchmark
 from sed_cli import job
 from sed_cli.job import sweeps
+from sed_cli.job.local import LocalLauncher
 from sed_cli.provenance import RunRecord
 from sed_cli.records import Plan, Planned, this_process, write_json
 from sed_cli.schema import TrainConfig
@@ -192,6 +194,17 @@ def test_two_sweeps_never_share_a_folder(
     monkeypatch.setattr("sed_cli.job.sweeps._GIVES_WAY_S", 0.3)
     assert sedtf("train", "seed=0,1", "resume_sweep=sweep", multirun=True) == 2
     assert f"process {os.getpid()}" in capfd.readouterr().err
+
+
+def test_a_process_that_is_lost_after_its_job_is_done_leaves_it_done(tmp_path: Path) -> None:
+    planned = [Planned("a", [], ""), Planned("b", [], "")]
+    sweep = sweeps.Sweep(tmp_path, OmegaConf.create(), LocalLauncher(), Plan("train", [], planned))
+    (tmp_path / "a").mkdir()
+    write_json(tmp_path / "a" / "run.json", {"status": "completed", "objective": 0.5})
+    for each in planned:
+        sweep.note(each, job.Outcome(job.INTERRUPTED, "", error="its process ended by SIGKILL"))
+    assert sweep.outcomes["a"] == job.Outcome(job.DONE, str(tmp_path / "a"), objective=0.5)
+    assert sweep.outcomes["b"].status == job.INTERRUPTED
 
 
 def test_a_job_that_is_at_work_is_not_resumed_beside_it(
