@@ -178,9 +178,11 @@ def run_sweep(
     context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
     task = job.Task(verb.name, flags)
     launcher = make_launcher(master, context, task)
+    check = job.Checker(verb, hydra, config_name)
+    if isinstance(launcher, LocalLauncher):
+        launcher.devices = max(launcher.devices, _most_devices(check, master, overrides))
     plan = Plan(verb.name, command, [], parallel_of(master, launcher), started=time.time())
     sweep = Sweep(folder, master, launcher, plan)
-    check = job.Checker(verb, hydra, config_name)
     search = _search_of(master)
     if search is None:
         plan.jobs = plan_jobs(check, master, overrides, folder)
@@ -343,6 +345,17 @@ def parse_task(check: job.Checker, master: DictConfig, overrides: Sequence[str])
     given = [*(f"{key}={value}" for key, value in params.items()), *overrides]
     parsed = [o for o in job.parse(check.hydra, given) if not o.is_hydra_override()]
     return list({o.get_key_element(): o for o in parsed if o.key_or_group != "output_dir"}.values())
+
+
+def _most_devices(check: job.Checker, master: DictConfig, overrides: Sequence[str]) -> int:
+    """The most that ``trainer.devices`` comes to where it is swept over, which no master tells."""
+    swept = [
+        value
+        for override in parse_task(check, master, overrides)
+        if override.key_or_group == "trainer.devices" and override.is_discrete_sweep()
+        for value in override.sweep_string_iterator()
+    ]
+    return max((int(value) for value in swept if value.isdigit()), default=1)
 
 
 def planned_job(folder: str, overrides: Sequence[str], config: Any) -> Planned:

@@ -23,11 +23,15 @@ def test_a_grid_is_measured_once_a_model_and_nothing_is_trained(
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_run_in_several_processes_is_said_to_be_measured_in_one(
-    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+def test_runs_in_several_processes_are_measured_in_one_and_have_the_room_of_several(
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert sedtf("train", *TINY, *TINY_SOUNDSCAPES, "trainer.devices=2", dry_run=True) == 0
-    assert "measured in one process" in capfd.readouterr().out
+    monkeypatch.setattr("sed_cli.job.local.n_cores", lambda: 2)
+    settings = (*TINY, *TINY_SOUNDSCAPES, "trainer.devices=1,2", "hydra/launcher=local")
+    assert sedtf("train", *settings, multirun=True, dry_run=True) == 0
+    out = capfd.readouterr().out
+    assert "measured in one process" in out
+    assert "2 runs: training takes" in out  # one at a time
 
 
 def test_only_training_has_a_dry_run(sedtf: Sedtf, capfd: pytest.CaptureFixture[str]) -> None:
