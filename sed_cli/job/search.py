@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,7 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
     ]
     study = _study(sweep.folder, settings)
     _check_own(study, sweep.folder, settings)
+    _warn_of_others(study, set(fixed), space)
     sweep.plan.total = settings.n_trials
     n_jobs = settings.n_jobs or sweep.plan.parallel or 1
     _go_on(sweep, study, check)
@@ -78,6 +79,20 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
             batch.append((trial.number, name, row))
         _run(sweep, study, check, batch)
     _write_best(sweep, study)
+
+
+def _warn_of_others(study: Study, fixed: set[str], space: Container[str]) -> None:
+    """Say so if trials that the study knows were run with other settings than the next ones."""
+    others = set[str]()
+    for trial in study.trials:
+        row = trial.user_attrs.get(_OVERRIDES, fixed)
+        others |= fixed ^ {each for each in row if each.split("=", 1)[0] not in space}
+    if others:
+        log.warning(
+            "trials of this study were run with other settings (%s) and are compared all the same: "
+            "for a study of its own, name another folder",
+            " ".join(sorted(others)),
+        )
 
 
 def _go_on(sweep: Sweep, study: Study, check: job.Checker) -> None:

@@ -76,7 +76,12 @@ def test_a_study_in_a_database_belongs_to_one_sweep(
     assert f"go on with it by resume_sweep={tmp_path}/sweep" in capfd.readouterr().err
     other = ("hydra.sweeper.study_name=other", "output_dir=another")
     assert sedtf("train", *stored, two, *other, multirun=True) == 0
+    capfd.readouterr()
     assert sedtf("train", *stored, two, "resume_sweep=sweep", multirun=True) == 0
+    assert "other settings" not in capfd.readouterr().err
+    longer = (*stored, two, "trainer.epochs=7", "resume_sweep=sweep")
+    assert sedtf("train", *longer, multirun=True) == 0
+    assert "other settings (trainer.epochs=7)" in capfd.readouterr().err
     assert len(list((tmp_path / "sweep").rglob("run.json"))) == 2
 
 
