@@ -158,6 +158,7 @@ class Planned:
     overrides: list[str]
     config_hash: str
     epochs: int | None = None  # at most; None where a job has none
+    root: str | None = None  # of its data, which is no part of the hash
 
 
 @dataclass

@@ -8,7 +8,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,19 +85,20 @@ def describe(place: Path) -> list[str]:
         raise UserError(f"{place}: no such folder; name that of a sweep, or one with runs below")
     lines: list[str] = []
     listed: set[Path] = set()
+    verbs: dict[Path, str] = {}
     for folder in sorted(path.parent for path in place.rglob(SWEEP)):
         plan = Plan.read(folder)
         if plan is None:
             continue
         rows = [_row(folder / job.folder, place, job) for job in plan.jobs]
         listed |= {(folder / job.folder).resolve() for job in plan.jobs}
+        verbs[folder.resolve()] = plan.verb
         unknown = max((plan.total or 0) - len(rows), 0)
         lines += [*_table(rows), _sum_of_sweep(folder, plan, rows, unknown), ""]
-    sweeps = {folder.parent for folder in listed}  # a comparison in one is none of its jobs
     others = [
         folder
         for folder in run_folders(place)
-        if folder.resolve() not in listed and folder.resolve().parent not in sweeps
+        if folder.resolve() not in listed and not _is_beside(folder, verbs)
     ]
     if others:
         rows = [_row(folder, place) for folder in others]
@@ -105,6 +106,20 @@ def describe(place: Path) -> list[str]:
     if not lines:
         raise UserError(f"{place}: no run and no sweep is there or below")
     return lines[:-1]
+
+
+def _is_beside(folder: Path, verbs: Mapping[Path, str]) -> bool:
+    """Whether a folder in that of a sweep is none of its jobs, such as a comparison of them.
+
+    Jobs that the command which went on with the sweep did not name any more are.
+    """
+    verb = verbs.get(folder.resolve().parent)
+    if verb is None:
+        return False
+    try:
+        return (read_record(folder) or {}).get("verb") != verb
+    except (OSError, ValueError):
+        return False
 
 
 def _row(folder: Path, place: Path, planned: Planned | None = None) -> Row:
@@ -188,10 +203,12 @@ def _sum_of_sweep(folder: Path, plan: Plan, rows: Sequence[Row], unknown: int) -
     known = [seconds for seconds in left if seconds is not None]
     if len(known) < len(left) or not known:
         return f"{words}; time left is known once an epoch has ended"
-    per_job = statistics.fmean(
-        row.total * usual_s for row in rows if row.total is not None and usual_s is not None
-    )
-    work_s = sum(known) + unknown * per_job
+    work_s = sum(known)
+    if unknown:
+        totals = [row.total for row in rows if row.total is not None]
+        if usual_s is None or not totals:  # all failed in their first epoch
+            return f"{words}; time left is known once an epoch has ended"
+        work_s += unknown * statistics.fmean(totals) * usual_s
     parallel = min(plan.parallel or len(rows), max(len(rows) + unknown, 1))
     return f"{words}; {duration(max(work_s / parallel, *known))} left at most, if none stops early"
 

@@ -19,7 +19,7 @@ ELSEWHERE = {"host": "node7", "machine": "another", "pid": 1, "since": "1"}
 
 def run(folder: Path, status: str, f1: tuple[float, ...] = (), **record: Any) -> None:
     folder.mkdir(parents=True)
-    write_json(folder / "run.json", {"status": status, "verb": "train", **record})
+    write_json(folder / "run.json", {"status": status, "verb": "train"} | record)
     rows = [f"{epoch},{value},2.0" for epoch, value in enumerate(f1, start=1)]
     (folder / "history.csv").write_text("\n".join(["epoch,validation_f1,seconds", *rows]))
     (folder / ".hydra").mkdir()
@@ -69,6 +69,28 @@ def test_a_sweep_that_nobody_works_on_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text("{")
     run(tmp_path / "other", "completed")
     assert describe(tmp_path)[-1] == "1 runs: 1 completed"
+
+
+def test_a_search_whose_trials_all_failed_at_once_is_told_without_a_time(tmp_path: Path) -> None:
+    run(tmp_path / "a", "failed", error="ValueError: no luck")
+    jobs = [Planned("a", [], "", epochs=10)]
+    plan = Plan("train", [], jobs, total=1, process=this_process())
+    plan.write(tmp_path)
+    assert describe(tmp_path)[-1].startswith("1 runs: 1 failed")
+    plan.total = 3
+    plan.write(tmp_path)
+    assert describe(tmp_path)[-1].endswith("time left is known once an epoch has ended")
+
+
+def test_jobs_that_a_resumed_sweep_did_not_name_are_listed_and_comparisons_are_not(
+    tmp_path: Path,
+) -> None:
+    for name in ("seed=0", "seed=1"):
+        run(tmp_path / name, "completed", (0.5,))
+    run(tmp_path / "comparison", "completed", verb="compare")
+    Plan("train", [], [Planned("seed=1", [], "")]).write(tmp_path)
+    named = [line.split()[-1] for line in describe(tmp_path) if line.startswith("completed")]
+    assert named == ["seed=1", "seed=0"]
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:

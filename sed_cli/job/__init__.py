@@ -17,7 +17,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
@@ -47,7 +47,7 @@ from sed_cli import schema, torchrun
 from sed_cli.errors import ConfigError, SedtfError, UserError
 from sed_cli.job.loader import Loader
 from sed_cli.provenance import config_hash
-from sed_cli.records import RUN
+from sed_cli.records import RUN, read_record, state
 from sed_cli.slurm import TimeIsUpError, ends_as_interrupted
 
 log = logging.getLogger(__name__)
@@ -312,6 +312,9 @@ def _check_folder(verb: Verb, config: Any) -> None:
     if (folder / "run.json").exists() and not resumed:
         go_on = f", or go on with it by resume={folder}" if verb.name == "train" else ""
         raise UserError(f"output_dir={folder} holds a run already: name another folder{go_on}")
+    with suppress(ValueError):  # of a record that cannot be read nothing is known
+        if resumed and state(folder / RUN, read_record(folder) or {}) == "running":
+            raise UserError(f"resume={resume}: the run is still at work: wait for it, or end it")
 
 
 def _agreed_folder(verb: Verb, config: Any) -> Path | None:
@@ -468,7 +471,7 @@ def _literal(override: str, keys: Sequence[str]) -> str:
 def _path(override: str) -> str:
     """Quote what names a file or folder, such as a run of a sweep: ``seed=0,model=crnn``."""
     key, _, value = override.partition("=")
-    if not re.search(r"[=,]", value) or value[0] in "'\"[{":
+    if not re.search(r"[^\w./+-]", value) or value[0] in "'\"[{":
         return override
     try:
         return f"{key}={quoted(value)}" if Path(value).expanduser().exists() else override
@@ -488,7 +491,11 @@ def quoted(value: Path | str) -> str:
 def value_of(key: str, overrides: Sequence[str]) -> str | None:
     """The last value that overrides give a key, without quotes."""
     values = [o.split("=", 1)[1] for o in overrides if o.split("=", 1)[0] == key and "=" in o]
-    return values[-1].strip("'\"") if values else None
+    if not values:
+        return None
+    value = values[-1]
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return value[1:-1].replace(f"\\{value[0]}", value[0]) if is_quoted else value
 
 
 # -------------------------------------------------------------------------------- the checks

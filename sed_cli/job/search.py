@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 STUDY = "study.log"
 """Optuna's journal in the folder of a sweep: what was tried, and what came of it."""
 
-_FOLDER, _OVERRIDES = "folder", "overrides"  # of a trial, beside its parameters
+_FOLDER, _OVERRIDES = "folder", "overrides"  # of a trial, beside its parameters; and of a study
 
 
 def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
@@ -60,6 +60,8 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
         if not o.is_sweep_override()
     ]
     study = _study(sweep.folder, settings)
+    _check_own(study, sweep.folder, settings)
+    _warn_of_others(study, set(fixed), space)
     sweep.plan.total = settings.n_trials
     n_jobs = settings.n_jobs or sweep.plan.parallel or 1
     _go_on(sweep, study, check)
@@ -77,6 +79,20 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
             batch.append((trial.number, name, row))
         _run(sweep, study, check, batch)
     _write_best(sweep, study)
+
+
+def _warn_of_others(study: Study, fixed: set[str], space: Container[str]) -> None:
+    """Say so if trials that the study knows were run with other settings than the next ones."""
+    others = set[str]()
+    for trial in study.trials:
+        row = trial.user_attrs.get(_OVERRIDES, fixed)
+        others |= fixed ^ {each for each in row if each.split("=", 1)[0] not in space}
+    if others:
+        log.warning(
+            "trials of this study were run with other settings (%s) and are compared all the same: "
+            "for a study of its own, name another folder",
+            " ".join(sorted(others)),
+        )
 
 
 def _go_on(sweep: Sweep, study: Study, check: job.Checker) -> None:
@@ -163,6 +179,22 @@ def _study(folder: Path, settings: Any) -> Study:
             else optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         )
     return study
+
+
+def _check_own(study: Study, folder: Path, settings: Any) -> None:
+    """Refuse a study of a database whose trials lie in the folder of another sweep.
+
+    Raises:
+        UserError: if that one is there.
+    """
+    owner = study.user_attrs.get(_FOLDER)
+    if settings.storage is not None and owner not in (None, str(folder)) and Path(owner).is_dir():
+        raise UserError(
+            f"hydra.sweeper.storage={settings.storage} holds the study {study.study_name} of "
+            f"{owner} already: go on with it by resume_sweep={owner}, or give another "
+            f"hydra.sweeper.study_name"
+        )
+    study.set_user_attr(_FOLDER, str(folder))
 
 
 def _distribution(override: Override) -> BaseDistribution:

@@ -22,6 +22,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sed_cli import job
+from sed_cli.data.cache.locks import exclusive
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.job.local import LocalLauncher
 from sed_cli.job.names import name_job
@@ -32,6 +33,7 @@ from sed_cli.records import (
     Plan,
     Planned,
     beating,
+    history_rows,
     is_alive,
     note_end,
     read_record,
@@ -43,6 +45,7 @@ from sed_cli.records import (
 log = logging.getLogger(__name__)
 
 _GIVES_WAY_S = 10.0  # the processes of a sweep that was killed end by themselves, but not at once
+_STARTING = ".starting"  # there while a command takes the folder of a sweep for itself
 _LAUNCHERS = (
     "sed_cli.job.local.LocalLauncher",
     "sed_cli.job.slurm.SlurmLauncher",
@@ -90,6 +93,9 @@ class Sweep:
     def note(self, planned: Planned, outcome: job.Outcome) -> None:
         """Take down how a job ended, in its folder too where it could not do so itself."""
         folder = self.folder / planned.folder
+        if outcome.status == job.INTERRUPTED:
+            written = recorded(folder)  # a process may be lost when its work is done
+            outcome = written if written.status == job.DONE else outcome
         if outcome.status != job.DONE:
             status = "interrupted" if outcome.status == job.INTERRUPTED else "failed"
             facts = {"verb": self.plan.verb, "config_hash": planned.config_hash}
@@ -172,20 +178,24 @@ def run_sweep(
     context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
     task = job.Task(verb.name, flags)
     launcher = make_launcher(master, context, task)
+    check = job.Checker(verb, hydra, config_name)
+    if isinstance(launcher, LocalLauncher):
+        launcher.devices = max(launcher.devices, _most_devices(check, master, overrides))
     plan = Plan(verb.name, command, [], parallel_of(master, launcher), started=time.time())
     sweep = Sweep(folder, master, launcher, plan)
-    check = job.Checker(verb, hydra, config_name)
     search = _search_of(master)
     if search is None:
         plan.jobs = plan_jobs(check, master, overrides, folder)
     if flags.dry_run:
         _tell_cost(plan, check, launcher, folder)
         return job.DONE
-    callbacks.on_multirun_start(config=master, config_name=config_name)
     folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder / _STARTING):
+        _check_free(folder, is_resumed=resumed is not None)  # another may have come meanwhile
+        plan.process = this_process()
+        plan.write(folder)
+    callbacks.on_multirun_start(config=master, config_name=config_name)
     OmegaConf.save(master, folder / "multirun.yaml")
-    plan.process = this_process()
-    plan.write(folder)
     ended = "interrupted"
     try:
         with beating(folder / SWEEP):
@@ -238,6 +248,7 @@ def _tell_cost(plan: Plan, check: job.Checker, launcher: Launcher, folder: Path)
             parallel=plan.parallel,
             threads=threads,
             n_done=len(plan.jobs) - len(left),
+            trained=[len(history_rows(folder / each.folder / "history.csv")) for each in left],
         )
 
 
@@ -308,13 +319,16 @@ def plan_jobs(
     swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
     rows = BasicSweeper.split_arguments(parsed, None)[0]
     configs = [check(row) for row in rows]
+    earlier = _earlier(folder)
+    # Where data lie makes no other experiment, unless that is what is, or was, swept over.
     roots = {_root(config) for config in configs}
-    earlier = _earlier(folder, by_root=len(roots) > 1)
+    by_root = len(roots) > 1 or len({root for _, root in earlier} - {None}) > 1
+    if not by_root:
+        earlier = _whatever_root(earlier)
     taken = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     jobs = []
     for row, config in zip(rows, configs, strict=True):
-        # Where data lie makes no other experiment, unless that is what is swept over.
-        key = (config_hash(config), _root(config) if len(roots) > 1 else None)
+        key = (config_hash(config), _root(config) if by_root else None)
         found = earlier.get(key)
         name = found.pop(0) if found else name_job(row, swept, taken)
         taken.add(name)
@@ -333,10 +347,21 @@ def parse_task(check: job.Checker, master: DictConfig, overrides: Sequence[str])
     return list({o.get_key_element(): o for o in parsed if o.key_or_group != "output_dir"}.values())
 
 
+def _most_devices(check: job.Checker, master: DictConfig, overrides: Sequence[str]) -> int:
+    """The most that ``trainer.devices`` comes to where it is swept over, which no master tells."""
+    swept = [
+        value
+        for override in parse_task(check, master, overrides)
+        if override.key_or_group == "trainer.devices" and override.is_discrete_sweep()
+        for value in override.sweep_string_iterator()
+    ]
+    return max((int(value) for value in swept if value.isdigit()), default=1)
+
+
 def planned_job(folder: str, overrides: Sequence[str], config: Any) -> Planned:
     """Note what is known of a job before it begins."""
     epochs = getattr(getattr(config, "trainer", None), "epochs", None)
-    return Planned(folder, list(overrides), config_hash(config), epochs)
+    return Planned(folder, list(overrides), config_hash(config), epochs, _root(config))
 
 
 def _root(config: Any) -> str | None:
@@ -344,28 +369,40 @@ def _root(config: Any) -> str | None:
     return None if root is None else str(Path(root).expanduser().absolute())
 
 
-def _earlier(folder: Path, *, by_root: bool) -> dict[tuple[str, str | None], list[str]]:
-    """Names of the jobs that a folder of a sweep holds, by what makes them the same experiment."""
-    found: dict[tuple[str, str | None], list[str]] = {}
+_Earlier = dict[tuple[str, str | None], list[str]]
+
+
+def _earlier(folder: Path) -> _Earlier:
+    """Names of the jobs that a folder of a sweep holds, by config hash and root of the data."""
+    found: _Earlier = {}
+    named: set[str] = set()
 
     def note(name: str, config_hash: str, root: object) -> None:
-        where = str(Path(str(root)).expanduser().absolute()) if by_root and root else None
-        names = found.setdefault((config_hash, where), [])
-        if name not in names:
-            names.append(name)
+        if name not in named:
+            named.add(name)
+            where = str(Path(str(root)).expanduser().absolute()) if root else None
+            found.setdefault((config_hash, where), []).append(name)
 
     plan = Plan.read(folder)
     for planned in plan.jobs if plan else []:
-        note(planned.folder, planned.config_hash, job.value_of("data.root", planned.overrides))
-    for run in run_folders(folder) if folder.is_dir() else []:  # of a sweep without a plan
-        with suppress(ValueError):
+        note(planned.folder, planned.config_hash, planned.root)
+    for run in run_folders(folder) if folder.is_dir() else []:  # of no plan, or of an earlier one
+        name = run.relative_to(folder).as_posix()
+        if name in named:
+            continue
+        with suppress(ValueError, OSError):
             config_hash = (read_record(run) or {}).get("config_hash")
             if config_hash:
-                path = run / ".hydra" / "config.yaml"
-                config = OmegaConf.load(path) if by_root else OmegaConf.create()
-                root = OmegaConf.select(config, "data.root")
-                note(run.relative_to(folder).as_posix(), config_hash, root)
+                config = OmegaConf.load(run / ".hydra" / "config.yaml")
+                note(name, config_hash, OmegaConf.select(config, "data.root"))
     return found
+
+
+def _whatever_root(earlier: _Earlier) -> _Earlier:
+    merged: _Earlier = {}
+    for (experiment, _), names in earlier.items():
+        merged.setdefault((experiment, None), []).extend(names)
+    return merged
 
 
 def _check_free(folder: Path, *, is_resumed: bool) -> None:

@@ -42,12 +42,14 @@ class Speed:
     validation_s: float
     n_batches: int  # an epoch
 
-    def of(self, config: AnyTrainConfig) -> tuple[int, float]:
-        """Updates and seconds of a run that does not stop early."""
+    def of(self, config: AnyTrainConfig, trained: int = 0) -> tuple[int, float]:
+        """Updates and seconds of a run that does not stop early, after ``trained`` epochs of it."""
         updates, epochs = self.n_batches * config.trainer.epochs, config.trainer.epochs
         if config.trainer.max_updates is not None:
             updates = min(updates, config.trainer.max_updates)
             epochs = -(-updates // self.n_batches)
+        updates = max(updates - self.n_batches * trained, 0)
+        epochs = max(epochs - trained, 0)
         return updates, updates * self.update_s + epochs * self.validation_s
 
 
@@ -58,6 +60,7 @@ def tell_cost(
     parallel: int | None,
     threads: int | None = None,
     n_done: int = 0,
+    trained: Sequence[int] = (),
 ) -> None:
     """Measure each distinct model on its data, and print what all runs will take.
 
@@ -67,6 +70,7 @@ def tell_cost(
         parallel: runs at a time; None: as many as there are.
         threads: CPU threads of each where its configuration does not say; None: torch's choice.
         n_done: runs that are done already, to be mentioned.
+        trained: epochs that each has behind it; none if empty.
 
     Raises:
         UserError: if data or device of a run cannot be used.
@@ -75,14 +79,15 @@ def tell_cost(
     for index, config in enumerate(configs):
         groups.setdefault(_alike(config), []).append(index)
     seconds = [0.0] * len(configs)
+    behind = list(trained) or [0] * len(configs)
     _say("runs  updates  s/update  s/validation  time each   first of them")
     for members in groups.values():
         first = configs[members[0]]
         with set_threads(first.trainer.threads or threads):
             speed = measure(first)
         for index in members:
-            seconds[index] = speed.of(configs[index])[1]
-        updates, longest_s = max(speed.of(configs[index]) for index in members)
+            seconds[index] = speed.of(configs[index], behind[index])[1]
+        updates, longest_s = max(speed.of(configs[index], behind[index]) for index in members)
         _say(
             f"{len(members):4}  {updates:7}  {speed.update_s:8.3g}  {speed.validation_s:12.3g}  "
             f"{duration(longest_s):10}  {names[members[0]]}"
@@ -96,6 +101,8 @@ def tell_cost(
         f"({duration(sum(seconds))} of work){done}"
     )
     _say("On top come starting up, features that are not cached, and the evaluation at the end.")
+    if any((config.trainer.devices or 1) > 1 for config in configs):
+        _say("Each was measured in one process; those of trainer.devices share its work.")
     if at_once > 1:
         _say("Each was measured alone: runs side by side may slow one another down.")
 

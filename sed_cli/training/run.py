@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -110,7 +111,7 @@ def _resumable(run_dir: Path) -> Iterator[None]:
 
 
 def _how_to_go_on(run_dir: Path) -> str:
-    return f"sedtf train resume={run_dir}"
+    return shlex.join(["sedtf", "train", f"resume={run_dir}"])
 
 
 def _launch(config: AnyTrainConfig, run_dir: Path, n_devices: int) -> Progress:

@@ -9,6 +9,7 @@ import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,10 @@ def work_until_stopped(folder: str) -> str:
 
 def end_abruptly(number: int) -> None:
     os._exit(1)
+
+
+def signals_held_back(connection: Connection) -> None:
+    connection.send([int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])])
 
 
 def test_every_task_is_done_once() -> None:
@@ -92,3 +97,23 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
+def test_the_first_worker_of_all_is_kept_from_ctrl_c_too() -> None:
+    """Python starts a process of its own beside it, and lets the signal through again after."""
+    script = """
+import multiprocessing, signal
+from sed_cli.data.pool import without_interrupts
+from tests.data.test_pool import signals_held_back
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=signals_held_back, args=(there,))
+    with without_interrupts():
+        process.start()
+    print(here.recv())
+    process.join()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == f"[{signal.SIGINT.value}]\n", done.stderr

@@ -58,6 +58,33 @@ def test_a_study_survives_failures_and_interruption(
     assert (len(plan.jobs), plan.total) == (5, 5)
 
 
+def test_a_study_in_a_database_belongs_to_one_sweep(
+    sedtf: Sedtf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def work(config: TrainConfig, run_dir: Path) -> float:
+        with RunRecord(run_dir, "train", config, seed=config.seed):
+            return 0.5
+
+    monkeypatch.setattr(job, "_function", lambda verb: work)
+    stored = (*SEARCH, f"hydra.sweeper.storage=sqlite:///{tmp_path}/study.db")
+    one, two = "hydra.sweeper.n_trials=1", "hydra.sweeper.n_trials=2"
+    assert sedtf("train", *stored, one, "output_dir=sweep", multirun=True) == 0
+    assert sedtf("train", *stored, two, "output_dir=other", multirun=True) == 2
+    assert f"go on with it by resume_sweep={tmp_path}/sweep" in capfd.readouterr().err
+    other = ("hydra.sweeper.study_name=other", "output_dir=another")
+    assert sedtf("train", *stored, two, *other, multirun=True) == 0
+    capfd.readouterr()
+    assert sedtf("train", *stored, two, "resume_sweep=sweep", multirun=True) == 0
+    assert "other settings" not in capfd.readouterr().err
+    longer = (*stored, two, "trainer.epochs=7", "resume_sweep=sweep")
+    assert sedtf("train", *longer, multirun=True) == 0
+    assert "other settings (trainer.epochs=7)" in capfd.readouterr().err
+    assert len(list((tmp_path / "sweep").rglob("run.json"))) == 2
+
+
 def test_a_search_over_nothing_is_refused(sedtf: Sedtf, capfd: pytest.CaptureFixture[str]) -> None:
     assert sedtf("train", "hydra/sweeper=optuna", "seed=1", multirun=True) == 2
     assert "nothing to search over" in capfd.readouterr().err

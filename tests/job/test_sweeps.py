@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from benchmarks import sweeps as benchmark
 from sed_cli import job
+from sed_cli.job import sweeps
+from sed_cli.job.local import LocalLauncher
 from sed_cli.provenance import RunRecord
-from sed_cli.records import Plan, this_process, write_json
+from sed_cli.records import Plan, Planned, this_process, write_json
 from sed_cli.schema import TrainConfig
 from tests.conftest import Sedtf
 
@@ -101,6 +106,28 @@ def test_an_interrupted_sweep_says_how_to_go_on(
     assert worked() == [(1, "seed=1"), (2, None)]
 
 
+def test_what_is_said_of_how_to_go_on_works_as_it_stands(
+    sedtf: Sedtf,
+    tmp_path: Path,
+    worked: Callable[[], list[tuple[int, str | None]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Also below a folder whose name a shell, and Hydra, take for something else."""
+    place = tmp_path / "it's (mine) [1], x=2; ünicode"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    FAILING[1] = ValueError("no luck")
+    assert sedtf("train", "seed=0,1", "output_dir=sweep", multirun=True) == 1
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "run what is" in line]
+    words = shlex.split(line.partition("with: ")[2])
+    assert words[:3] == ["sedtf", "train", "-m"]
+    FAILING.clear()
+    worked()
+    assert sedtf("train", *words[3:], multirun=True) == 0
+    assert worked() == [(1, "seed=1")]
+
+
 def test_what_died_while_it_ran_is_resumed_in_folders_of_old_too(
     sedtf: Sedtf, tmp_path: Path, worked: Callable[[], list[tuple[int, str | None]]]
 ) -> None:
@@ -130,6 +157,26 @@ def test_a_sweep_of_other_settings_gets_folders_of_its_own(
     assert folders == ["seed=0", "seed=0-2", "seed=0-3", "seed=1"]
 
 
+def test_a_sweep_over_places_of_data_knows_them_apart_whatever_is_resumed(
+    sedtf: Sedtf, tmp_path: Path, worked: Callable[[], list[tuple[int, str | None]]]
+) -> None:
+    """The config hash leaves out where data lie: moved data make no other experiment."""
+    here = ("data=annotated", "output_dir=sweep", "data.root=a,b")
+    FAILING[0] = ValueError("no luck")
+    assert sedtf("train", *here, multirun=True) == 1
+    FAILING.clear()
+    worked()
+    assert sedtf("train", "data=annotated", "data.root=b", "resume_sweep=sweep", multirun=True) == 0
+    assert worked() == [(0, "data.root=b")]
+    assert sedtf("train", *here[::2], "resume_sweep=sweep", multirun=True) == 0
+    assert worked() == [(0, "data.root=a")]
+    moved = ("data=annotated", "seed=1", "resume_sweep=moved")
+    assert sedtf("train", *moved[:2], "data.root=a", "output_dir=moved", multirun=True) == 0
+    worked()
+    assert sedtf("train", *moved, "data.root=c", multirun=True) == 0
+    assert worked() == []
+
+
 def test_two_sweeps_never_share_a_folder(
     sedtf: Sedtf,
     tmp_path: Path,
@@ -147,6 +194,57 @@ def test_two_sweeps_never_share_a_folder(
     monkeypatch.setattr("sed_cli.job.sweeps._GIVES_WAY_S", 0.3)
     assert sedtf("train", "seed=0,1", "resume_sweep=sweep", multirun=True) == 2
     assert f"process {os.getpid()}" in capfd.readouterr().err
+
+
+def test_a_process_that_is_lost_after_its_job_is_done_leaves_it_done(tmp_path: Path) -> None:
+    planned = [Planned("a", [], ""), Planned("b", [], "")]
+    sweep = sweeps.Sweep(tmp_path, OmegaConf.create(), LocalLauncher(), Plan("train", [], planned))
+    (tmp_path / "a").mkdir()
+    write_json(tmp_path / "a" / "run.json", {"status": "completed", "objective": 0.5})
+    for each in planned:
+        sweep.note(each, job.Outcome(job.INTERRUPTED, "", error="its process ended by SIGKILL"))
+    assert sweep.outcomes["a"] == job.Outcome(job.DONE, str(tmp_path / "a"), objective=0.5)
+    assert sweep.outcomes["b"].status == job.INTERRUPTED
+
+
+def test_a_job_that_is_at_work_is_not_resumed_beside_it(
+    sedtf: Sedtf,
+    tmp_path: Path,
+    worked: Callable[[], list[tuple[int, str | None]]],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert sedtf("train", "seed=0,1", "output_dir=sweep", multirun=True) == 0
+    path = tmp_path / "sweep" / "seed=1" / "run.json"
+    record = json.loads(path.read_text()) | {"status": "running"}
+    write_json(path, record | {"process": this_process()})
+    worked()
+    assert sedtf("train", "resume=sweep/seed=1") == 2
+    assert "still at work" in capfd.readouterr().err
+    write_json(path, record | {"process": {**this_process(), "pid": 2**22 + 1}})
+    assert sedtf("train", "resume=sweep/seed=1") == 0
+    assert worked() == [(1, "seed=1")]
+
+
+@pytest.mark.parametrize("place", ["resume_sweep=sweep", "output_dir=sweep"])
+def test_of_two_commands_at_the_same_time_one_is_refused(
+    place: str,
+    sedtf: Sedtf,
+    tmp_path: Path,
+    worked: Callable[[], list[tuple[int, str | None]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other one takes the folder while this one composes its jobs."""
+    (tmp_path / "sweep").mkdir()
+    plan_jobs = sweeps.plan_jobs
+
+    def while_another_comes(*arguments: Any) -> list[Planned]:
+        Plan("train", [], [], process=this_process()).write(tmp_path / "sweep")
+        return plan_jobs(*arguments)
+
+    monkeypatch.setattr(sweeps, "plan_jobs", while_another_comes)
+    monkeypatch.setattr(sweeps, "_GIVES_WAY_S", 0.1)
+    assert sedtf("train", "seed=0,1", place, multirun=True) == 2
+    assert worked() == []
 
 
 @pytest.mark.parametrize(

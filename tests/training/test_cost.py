@@ -23,6 +23,17 @@ def test_a_grid_is_measured_once_a_model_and_nothing_is_trained(
     assert not (tmp_path / "sweep").exists()
 
 
+def test_runs_in_several_processes_are_measured_in_one_and_have_the_room_of_several(
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sed_cli.job.local.n_cores", lambda: 2)
+    settings = (*TINY, *TINY_SOUNDSCAPES, "trainer.devices=1,2", "hydra/launcher=local")
+    assert sedtf("train", *settings, multirun=True, dry_run=True) == 0
+    out = capfd.readouterr().out
+    assert "measured in one process" in out
+    assert "2 runs: training takes" in out  # one at a time
+
+
 def test_only_training_has_a_dry_run(sedtf: Sedtf, capfd: pytest.CaptureFixture[str]) -> None:
     assert sedtf("simulate", dry_run=True) == 2
     assert "--dry-run" in capfd.readouterr().err
@@ -38,6 +49,8 @@ def test_updates_end_where_the_settings_say(sedtf: Sedtf) -> None:
     speed = Speed(update_s=2.0, validation_s=10.0, n_batches=4)
     assert speed.of(Config(epochs=3)) == (12, 12 * 2.0 + 3 * 10.0)
     assert speed.of(Config(epochs=3, max_updates=5)) == (5, 5 * 2.0 + 2 * 10.0)
+    assert speed.of(Config(epochs=3), trained=2) == (4, 4 * 2.0 + 10.0)
+    assert speed.of(Config(epochs=3, max_updates=5), trained=2) == (0, 0.0)
 
 
 @pytest.mark.parametrize(
