@@ -47,11 +47,11 @@ def _in_order(folder: Path) -> list[tuple[int, int, str]]:
 
 
 def history_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a ``history.csv``; none where there is no such file yet."""
+    """Rows of a ``history.csv``; none where there is no such file yet, or it cannot be opened."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
-    except FileNotFoundError:
+    except OSError:
         return []
 
 

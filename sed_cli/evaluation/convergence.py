@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.evaluation.statistics import summarise
+from sed_cli.records import history_rows
 
 SHARE = 0.9
 """Of the highest accuracy that any row reaches on average: what is waited for."""
@@ -53,11 +53,7 @@ def convergence(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _read(run: Path) -> dict[str, NDArray[np.float64]] | None:
-    path = run / "history.csv"
-    if not path.is_file():
-        return None
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = history_rows(run / "history.csv")
     if not rows or not set(_COLUMNS.values()) <= set(rows[0]):
         return None
     names = ("update", *_COLUMNS.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import math
@@ -26,6 +25,7 @@ from sed_cli.evaluation.outcomes import OUTCOMES, Fate
 from sed_cli.evaluation.runs import flattened, found_from, read_yaml
 from sed_cli.inference import load, read_config
 from sed_cli.provenance import RunRecord, choose_device, set_threads
+from sed_cli.records import history_rows
 from sed_cli.reports.page import Explored, ShownEvent, write_page
 from sed_cli.schema import (
     DATA_SETS,
@@ -162,11 +162,7 @@ def _training_folder(folder: Path, verb: str) -> Path | None:
 
 def _history(path: Path) -> dict[str, list[float | None]] | None:
     """Columns of ``history.csv``; ``None`` for a cell without a number."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError:
-        return None
+    rows = history_rows(path)
     if not rows:
         return None
     return {name: [_number(row[name]) for row in rows] for name in rows[0]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from sed_cli.records import history_rows
 from sed_cli.schema import ExportConfig, TrainConfig
 
 _NOT_STATED = "not stated"
@@ -157,7 +157,7 @@ def _run_rows(trained: TrainConfig, run: Path | None) -> list[tuple[str, str]]:
         ("source", f"commit `{record.get('commit')}`"),
         ("versions", ", ".join(f"{k} {v}" for k, v in record.get("versions", {}).items())),
     ]
-    epochs = _history(run)
+    epochs = history_rows(run / "history.csv")
     if epochs:
         rows.insert(0, ("epochs", f"{len(epochs)}, {epochs[-1].get('update')} updates"))
     return rows
@@ -253,11 +253,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _history(run: Path) -> list[dict[str, str]]:
-    try:
-        with (run / "history.csv").open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except OSError:
-        return []
