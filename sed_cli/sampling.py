@@ -11,6 +11,7 @@ teacher mask with a random generator of their own, so that drawing them disturbs
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ COINS: tuple[Coin, ...] = ("step", "sequence", "class")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Schedule(ABC):
     """What every schedule shares: the bounds and the two ways of asking for a probability.
 
     Args:
@@ -80,9 +81,9 @@ class Schedule:
         p = self._decay(iterations).clamp(self.p_min, self.p_max)
         return p if isinstance(i, Tensor) else float(p)
 
+    @abstractmethod
     def _decay(self, iterations: Tensor) -> Tensor:
         """Unbounded probability for float64 ``iterations``; bounds are applied by the caller."""
-        raise NotImplementedError
 
 
 def _require_positive(**values: float) -> None:

@@ -83,18 +83,18 @@ def _tanh64(x: Any) -> Any:
 
 
 def exponential(x: Any) -> Any:
-    """exp(x), in float32 of x within 87 of 0; for use in compiled functions only."""
-    raise NotImplementedError
+    """exp(x); compiled, in float32, of x within 87 of 0."""
+    return math.exp(x)
 
 
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + exp(-x)), for use in compiled functions only."""
-    raise NotImplementedError
+    """1 / (1 + exp(-x))."""
+    return 1.0 / (1.0 + math.exp(-x))
 
 
 def tanh(x: Any) -> Any:
-    """tanh(x), for use in compiled functions only."""
-    raise NotImplementedError
+    """tanh(x)."""
+    return math.tanh(x)
 
 
 def _by_precision(single: Callable[[Any], Any], double: Callable[[Any], Any]) -> Any:
