@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from sed_cli.training.memory import keep_freed_memory
+
 Task = Callable[[], object]
 
 
@@ -40,6 +42,7 @@ def options(description: str) -> argparse.Namespace:
         arguments.repeats = min(arguments.repeats, 3)
         arguments.budget = min(arguments.budget, 3.0)
     arguments.output.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()  # as a training does
     torch.set_num_threads(arguments.threads)
     return arguments
 

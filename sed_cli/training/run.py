@@ -34,6 +34,7 @@ from sed_cli.sampling import make_coins
 from sed_cli.schema import AnyTrainConfig, paths_of
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
+from sed_cli.training.memory import keep_freed_memory
 from sed_cli.training.ranks import check_devices, joined, launch, own_device, own_threads
 from sed_cli.training.state import Progress, load_state, save_state, seed_everything
 from sed_cli.training.task import BatchT, Task
@@ -163,6 +164,7 @@ def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
 
 def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
     """Build coins and trainer; nothing is drawn from the coins' generator yet."""
+    keep_freed_memory()
     n_batches = -(-len(task.lengths) // config.trainer.batch_size)
     coins = make_coins(config.sampler, batches_per_epoch=n_batches, seed=config.seed)
     return Trainer(task, coins=coins, config=config.trainer, seed=config.seed)
