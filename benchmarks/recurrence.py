@@ -26,7 +26,7 @@ from benchmarks.measure import Task, machine, medians, options, peak_memory, wri
 from benchmarks.published import per_sample_loop
 from sed_cli.models.recurrence import feedback_gru, fused
 from sed_cli.models.recurrence.plain import PlainScan
-from sed_cli.models.recurrence.problem import make_problem
+from sed_cli.models.recurrence.problem import Problem, make_problem
 
 Forward = Callable[["World"], Tensor]
 Row = dict[str, object]
@@ -100,11 +100,20 @@ def _sedtf(world: World, backend: Any = "auto", mask: Tensor | None = None) -> T
     return feedback_gru(world.features, world.targets, mask, world.cell, world.readout, backend)
 
 
-def _uncompiled(world: World) -> Tensor:
-    problem = make_problem(
+def _problem(world: World) -> Problem:
+    return make_problem(
         world.features, world.targets, world.mask, world.cell, world.readout, "hard", None, None
     )
-    return fused.run(problem, lambda weights, rule: PlainScan(weights))[0]
+
+
+def _uncompiled(world: World) -> Tensor:
+    return fused.run(_problem(world), lambda weights, rule: PlainScan(weights))[0]
+
+
+def _one_program_a_tile(world: World) -> Tensor:
+    from sed_cli.models.recurrence.kernels.tiles import TilesScan
+
+    return fused.run(_problem(world), TilesScan)[0]
 
 
 def _forced(world: World) -> Tensor:
@@ -121,6 +130,9 @@ FORWARDS: dict[str, Forward] = {
 }
 
 
+ON_A_GPU: dict[str, Forward] = {"one program a tile": _one_program_a_tile}
+
+
 def make_tasks(name: str, shape: Shape) -> tuple[Task, Task]:
     """Return two tasks that run one way forward and backward: two steps, and the whole shape."""
     small, whole = World(replace(shape, n_steps=2), "cpu"), World(shape, "cpu")
@@ -133,8 +145,9 @@ def make_tasks(name: str, shape: Shape) -> tuple[Task, Task]:
 def measure(shape: Shape, peaks: tuple[float, float], arguments: argparse.Namespace) -> Row:
     """Time all ways for one shape, and set the limits on paper beside them."""
     world = World(shape, arguments.device)
+    ways = FORWARDS | (ON_A_GPU if arguments.device == "cuda" else {})
     seconds = medians(
-        {name: partial(world.forward_and_backward, way) for name, way in FORWARDS.items()},
+        {name: partial(world.forward_and_backward, way) for name, way in ways.items()},
         repeats=arguments.repeats,
         budget=arguments.budget,
         clock=arguments.clock,
@@ -166,11 +179,12 @@ def measure_memory(shape: Shape) -> Row:
     """Peak memory of each way, over what is there before; and what the documentation says."""
     n_hidden, n_classes = shape.n_hidden, shape.n_classes
     frames = shape.n_sequences * shape.n_steps
-    said = 4.0 * frames * (9 * n_hidden + 3 * n_hidden + 5 * n_classes)
+    of_block = fused.BLOCK_NUMBERS  # gradients
+    said = 4.0 * (frames * (5 * n_hidden + n_hidden + 5 * n_classes) + of_block)
     row: Row = {"shape": str(shape)}
     for name in ("published", "torch.gru", "uncompiled", "sedtf"):
         row[f"{name} MB"] = peak_memory(make_tasks, name, shape) / 1e6
-    row["9H + 3F + 5C numbers a frame, MB"] = said / 1e6
+    row["5H + F + 5C numbers a frame and a block, MB"] = said / 1e6
     return row
 
 
@@ -221,6 +235,8 @@ def draw(path: Path, over_steps: list[Row], over_sequences: list[Row]) -> None:
 def main(arguments: argparse.Namespace) -> None:
     """Measure and write the tables and the picture."""
     judged, over_steps, over_sequences = shapes(arguments.quick)
+    if arguments.device == "cuda":
+        judged += [replace(shape, n_sequences=64) for shape in judged[-1:]]
     peaks = peak_rates(arguments.device, arguments.clock)
     for forward in FORWARDS.values():  # compile what is compiled before anything is timed
         World(replace(TUTORIAL, n_steps=2), arguments.device).forward_and_backward(forward)

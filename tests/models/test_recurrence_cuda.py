@@ -42,6 +42,17 @@ needs_interpreter = pytest.mark.skipif(
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
+@pytest.fixture(params=["units", "tiles"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Use the one kind of kernels or the other."""
+    pytest.importorskip("triton")
+    if request.param == "tiles":
+        from sed_cli.models.recurrence.kernels import units
+
+        monkeypatch.setattr(units, "serves", lambda weights: False)
+    return str(request.param)
+
+
 def relative_error(got: Tensor, want: Tensor) -> float:
     return float((got - want).norm() / want.norm().clamp_min(1e-30))  # 0 against 0 agrees
 
@@ -96,7 +107,13 @@ def run_both(
     [(1, 3, 5, 1), (3, 4, 20, 3), (18, 2, 70, 17)],
 )
 def test_kernels_agree_with_the_reference(
-    feedback: Feedback, coin: str, n_sequences: int, n_steps: int, n_hidden: int, n_classes: int
+    kernels: str,
+    feedback: Feedback,
+    coin: str,
+    n_sequences: int,
+    n_steps: int,
+    n_hidden: int,
+    n_classes: int,
 ) -> None:
     pairs = run_both("cpu", n_sequences, n_steps, n_hidden, n_classes, feedback, coin)
     for got, want in pairs:
@@ -111,6 +128,7 @@ def test_kernels_agree_with_the_reference(
     [(1, 3, 0, 5, 1, 1), (3, 4, 2, 20, 9, 5), (18, 2, 0, 70, 33, 17)],
 )
 def test_kernels_agree_with_the_reference_on_tokens(
+    kernels: str,
     feedback: Feedback,
     forced: bool,
     n_sequences: int,
@@ -129,7 +147,7 @@ def test_kernels_agree_with_the_reference_on_tokens(
 
 @needs_interpreter
 @pytest.mark.parametrize("feedback", FEEDBACKS)
-def test_kernels_choose_a_token_among_nan(feedback: Feedback) -> None:
+def test_kernels_choose_a_token_among_nan(kernels: str, feedback: Feedback) -> None:
     case = Case(2, 5, 1, 4, 3, 2, torch.float32)
     with torch.no_grad():
         case.features[1, 2, 0] = float("nan")
@@ -142,7 +160,7 @@ def test_kernels_choose_a_token_among_nan(feedback: Feedback) -> None:
 
 
 @needs_interpreter
-def test_kernels_let_nan_surface_and_take_empty_batches() -> None:
+def test_kernels_let_nan_surface_and_take_empty_batches(kernels: str) -> None:
     cell, readout = nn.GRUCell(9, 12), nn.Linear(12, 3)
     features = torch.randn(2, 5, 6)
     features[1, 2, 0] = float("nan")
@@ -153,6 +171,19 @@ def test_kernels_let_nan_surface_and_take_empty_batches() -> None:
         logits = feedback_gru(empty, None, None, cell, readout, "cuda")
         assert logits.shape == (*empty.shape[:2], 3)
         logits.sum().backward()
+
+
+@needs_interpreter
+def test_kernels_run_more_tiles_than_there_are_processors_in_groups(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sed_cli.models.recurrence.kernels import units
+
+    few = {"max_shared_mem": 227 * 1024, "multiprocessor_count": 3}
+    monkeypatch.setattr(units, "_properties", lambda device: few)
+    assert units._Division.of(20, 40, 3) == units._Division(n_parts=2, n_tiles=1, block_b=32)
+    for got, want in run_both("cpu", 40, 2, 20, 3, "sampled", "step"):
+        assert relative_error(got, want) < SINGLE_PRECISION
 
 
 @pytest.mark.skipif(cuda.interprets(), reason="is in the interpreter's process already")
@@ -172,42 +203,93 @@ def test_the_interpreter_passes_its_tests() -> None:
     assert "passed" in done.stdout
 
 
-@pytest.mark.skipif(cuda.interprets(), reason="the interpreter does not compile")
-@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION:UserWarning")
-@pytest.mark.parametrize("precision", ["tf32x3", "tf32", "bf16"])
-def test_kernels_compile_for_the_gpu_without_one(precision: str) -> None:
-    """The interpreter takes much that the compiler refuses."""
-    pytest.importorskip("triton")
+def shared_memory(kernel: Any, values: dict[str, Any], n_warps: int) -> int:
+    """Compile for compute capability 9.0 and return the bytes that a program needs."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    from sed_cli.models.recurrence import triton_kernels
+    from sed_cli.models.recurrence.kernels.steps import SIZES
 
-    names = ["n_steps", "n_sequences", "n_hidden", "n_classes", "n_fed"]
-    sizes = dict.fromkeys(names, "i32")
+    types = dict.fromkeys(kernel.arg_names, "*fp32")
+    types |= {name: "i32" for name in [*SIZES, "n_hidden"] if name in types}
+    types |= {"arrived": "*i32"} if "arrived" in types else {}
+    if "mask" in types:
+        types |= {"mask": "*u8", "tokens": "*i64"}
+        types |= {"targets": "*i64"} if values["TOKENS"] else {}
+    types |= dict.fromkeys(values, "constexpr")
+    places = {(kernel.arg_names.index(name),): value for name, value in values.items()}
+    source = ASTSource(kernel, signature=types, constexprs=places)
+    options = {"num_warps": n_warps, "launch_cooperative_grid": "WAITS" in values}
+    built = compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    return int(built.metadata.shared)
+
+
+compiles = pytest.mark.skipif(cuda.interprets(), reason="the interpreter does not compile")
+ON_HOPPER = 227 * 1024  # bytes of shared memory that a program may have there
+# Tokens add one product, of a kind that is there already; and what is fed does not change others.
+KINDS = [("tf32x3", rule, tokens) for rule in range(3) for tokens in (False, True)]
+KINDS += [("tf32", 0, False), ("bf16", 0, False)]
+
+
+@compiles
+@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION:UserWarning")
+@pytest.mark.parametrize(("precision", "rule", "tokens"), KINDS)
+def test_kernels_for_tiles_compile_for_the_gpu_without_one(
+    precision: str, rule: int, tokens: bool
+) -> None:
+    """The interpreter takes much that the compiler refuses."""
+    pytest.importorskip("triton")
+    from sed_cli.models.recurrence.kernels import tiles
+
     constants = {"BLOCK_B": 16, "BLOCK_N": 64, "BLOCK_K": 64, "PRECISION": precision}
-    forward = {**constants, "HAS_TRUTH": True}
-    kinds: list[dict[str, Any]] = [{"TOKENS": False, "BLOCK_C": 16, "BLOCK_D": 16}]
-    if precision == "tf32x3":  # tokens add one product, of a kind that is there already
-        kinds.append({"TOKENS": True, "BLOCK_C": 128, "BLOCK_D": 128})
-    jobs: list[tuple[Any, dict[str, Any]]] = [(triton_kernels._backward_kernel, constants)]
-    jobs += [
-        (triton_kernels._forward_kernel, {**forward, **kind, "RULE": rule})
-        for rule in range(3)
-        for kind in kinds
-    ]
-    for kernel, values in jobs:
-        types = {
-            name: "constexpr" if name in values else sizes.get(name, "*fp32")
-            for name in kernel.arg_names
-        }
-        if "mask" in types:
-            types |= {"mask": "*u8", "tokens": "*i64"}
-            types |= {"targets": "*i64"} if values["TOKENS"] else {}
-        places = {(kernel.arg_names.index(name),): value for name, value in values.items()}
-        source = ASTSource(kernel, signature=types, constexprs=places)
-        built = compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 8})
-        assert built.metadata.shared <= 227 * 1024  # what a program may have on Hopper
+    size = 128 if tokens else 16
+    forward = {"HAS_TRUTH": True, "RULE": rule, "TOKENS": tokens}
+    forward |= {"BLOCK_C": size, "BLOCK_D": size}
+    assert shared_memory(tiles._forward_kernel, constants | forward, 8) <= ON_HOPPER
+    assert shared_memory(tiles._backward_kernel, constants, 8) <= ON_HOPPER
+
+
+@compiles
+@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION:UserWarning")
+@pytest.mark.parametrize(("precision", "rule", "tokens"), KINDS)
+@pytest.mark.parametrize("n_hidden", [128, 256])
+def test_kernels_for_units_keep_their_weights_on_chip(
+    precision: str, rule: int, tokens: bool, n_hidden: int
+) -> None:
+    pytest.importorskip("triton")
+    from sed_cli.models.recurrence.kernels import units
+
+    for block_b in units.TILES:
+        constants = {"BLOCK_B": block_b, "BLOCK_C": 16, "PRECISION": precision, "WAITS": True}
+        forward = {"HAS_TRUTH": True, "RULE": rule, "TOKENS": tokens, "BLOCK_D": 16}
+        forward |= constants | units.blocks(n_hidden, units.FORWARD_K)
+        n_warps = forward.pop("num_warps")
+        assert shared_memory(units._forward_kernel, forward, n_warps) <= ON_HOPPER
+        backward = constants | units.blocks(n_hidden, units.BACKWARD_K)
+        del backward["num_warps"]
+        assert shared_memory(units._backward_kernel, backward, n_warps) <= ON_HOPPER
+
+
+def test_a_kernel_without_room_gives_way_to_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("triton")
+    from triton.runtime.errors import OutOfResources
+
+    class TooLarge:
+        def forward(self, *arguments: object) -> None:
+            raise OutOfResources(300_000, 232_448, "shared memory")
+
+    ran = []
+
+    class Fits:
+        def forward(self, *arguments: object) -> None:
+            ran.append(arguments)
+
+    scan = cuda._FirstThatFits([TooLarge, Fits])  # type: ignore[list-item]
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            scan.forward(1, 2)  # type: ignore[arg-type]
+    assert ran == [(1, 2)] * 2
+    assert ["TooLarge does not fit this GPU" in r.getMessage() for r in caplog.records] == [True]
 
 
 class _Own:
@@ -273,16 +355,14 @@ def test_tensors_on_the_cpu_are_refused() -> None:
 @pytest.mark.parametrize("coin", ["none", "step", "class"])
 @pytest.mark.parametrize(("n_sequences", "n_hidden"), [(1, 16), (8, 256), (40, 130)])
 def test_a_gpu_agrees_with_the_reference(
-    feedback: Feedback, coin: str, n_sequences: int, n_hidden: int
+    kernels: str, feedback: Feedback, coin: str, n_sequences: int, n_hidden: int
 ) -> None:
-    pytest.importorskip("triton")
     for got, want in run_both("cuda", n_sequences, 30, n_hidden, 5, feedback, coin):
         assert relative_error(got, want) < SINGLE_PRECISION
 
 
 @needs_gpu
-def test_bfloat16_products_on_request_stay_near() -> None:
-    pytest.importorskip("triton")
+def test_bfloat16_products_on_request_stay_near(kernels: str) -> None:
     torch.set_float32_matmul_precision("medium")
     try:
         pairs = run_both("cuda", 3, 4, 20, 3, "soft", "step")

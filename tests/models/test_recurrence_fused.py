@@ -102,8 +102,22 @@ def test_float64_agrees_with_the_reference(scan: str, feedback: Feedback) -> Non
         torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-11)
 
 
-def test_inference_equals_training_across_its_blocks(scan: str) -> None:
-    case = Case(3, 2 * fused.INFERENCE_BLOCK + 7, 4, 10, 3, torch.float64)
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+def test_blocks_of_steps_change_neither_values_nor_gradients(
+    scan: str, feedback: Feedback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(3, 47, 4, 10, 3, torch.float64)
+    whole = case.values("fused", feedback)
+    monkeypatch.setattr(fused, "BLOCK_NUMBERS", 1)
+    for got, want in zip(case.values("fused", feedback), whole, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)
+
+
+def test_inference_equals_training_across_its_blocks(
+    scan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "BLOCK_NUMBERS", 1)
+    case = Case(3, 47, 4, 10, 3, torch.float64)
     for feedback in FEEDBACKS:
         kept = case.run("fused", feedback)
         with torch.no_grad():

@@ -10,7 +10,7 @@ The back ends compute the same numbers:
 ``fused``
     one autograd function with a hand-written backward pass (:mod:`.fused`), made for a CPU.
 ``cuda``
-    the same around Triton kernels that run all steps in one launch (:mod:`.cuda`).
+    the same around Triton kernels that run all steps of a launch's sequences (:mod:`.cuda`).
 ``auto``
     the fastest that serves. Where the truth is fed throughout (teacher forcing), everything fed is
     known beforehand and the library's GRU runs in one call (:mod:`.library`), unless the compiled

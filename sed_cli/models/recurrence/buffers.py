@@ -3,7 +3,6 @@
 All buffers put time first, so that a step is one block of memory:
 
 =============  ==================  =========================================================
-inputs         (T, B, F + D)       features, and beside them what is fed
 gates          (T, B, 3H)          projected inputs; the scan turns them into r, z, n
 candidate      (T, B, H)           what reaches n from the hidden state, before r scales it
 hidden         (T + 1, B, H)       entry t is the hidden state before step t
@@ -70,6 +69,14 @@ class Weights:
         return self.w_out.shape[0]
 
     @property
+    def b_gates(self) -> Tensor:
+        """Biases of what reaches r, z, n and, from the hidden state, n before r: (4H,)."""
+        n_hidden = self.n_hidden
+        bias = torch.cat([self.b_ih, self.b_hh[2 * n_hidden :]])
+        bias[: 2 * n_hidden] += self.b_hh[: 2 * n_hidden]
+        return bias
+
+    @property
     def n_features(self) -> int:
         """F."""
         return self.w_ih.shape[1] - self.n_fed
@@ -109,6 +116,18 @@ class Buffers:
             logits=new(n_steps, weights.n_classes),
         )
 
+    def block(self, frames: slice) -> Buffers:
+        """Take the given frames of all of them, as views."""
+        after = slice(frames.start, frames.stop + 1)
+        return Buffers(
+            gates=self.gates[frames],
+            candidate=self.candidate[frames],
+            hidden=self.hidden[after],
+            fed=self.fed[after],
+            tokens=self.tokens[after],
+            logits=self.logits[frames],
+        )
+
 
 @dataclass(frozen=True)
 class Feeding:
@@ -118,27 +137,31 @@ class Feeding:
         targets: (T, B, C), or tokens (T, B); None where the truth is never fed.
         mask: bool, of that shape, likewise.
         rule: what is fed elsewhere.
+        n_frames: T x B of the whole run, of which these may be a part.
     """
 
     targets: Tensor | None
     mask: Tensor | None
     rule: FeedbackRule | TokenRule | Expected
+    n_frames: int
 
     @staticmethod
     def of(problem: Problem, frames: slice) -> Feeding:
         """Take the given frames of the problem."""
         rule = problem.rule
+        n_frames = problem.features.shape[0] * problem.features.shape[1]
         if isinstance(rule, Sampled | Drawn):
             rule = replace(rule, noise=rule.noise[:, frames])
         elif frames.start and not isinstance(rule, Expected):
             rule = _Later(rule, frames.start)
         if problem.mask is None or problem.targets is None:
-            return Feeding(None, None, rule)
+            return Feeding(None, None, rule, n_frames)
         mask, targets = problem.mask[:, frames], problem.targets.detach()[:, frames]
         return Feeding(
             targets.transpose(0, 1).contiguous(),
             mask.expand_as(targets).transpose(0, 1).contiguous(),
             rule,
+            n_frames,
         )
 
 
@@ -159,15 +182,16 @@ class Scan(Protocol):
     def forward(self, feeding: Feeding, buffers: Buffers) -> None:
         """Run all steps.
 
-        ``gates`` hold the projected features with ``b_ih``, and with ``b_hh`` for r and z; of
-        ``hidden``, ``fed`` and ``tokens`` the first entries are given. All the rest is written.
+        ``gates`` hold the projected features, without biases; of ``hidden``, ``fed`` and ``tokens``
+        the first entries are given. All the rest is written.
         """
         ...
 
-    def backward(self, grads: Tensor, grad_hidden: Tensor, buffers: Buffers) -> None:
+    def backward(self, grads: Tensor, carry: Tensor, buffers: Buffers) -> None:
         """Go back through all steps.
 
         Of ``grads`` the last C columns are given, and in the last step all; the rest is written.
-        ``grad_hidden`` (B, H) is that of the last hidden state, and becomes that of the first.
+        ``carry`` (B, H) is the gradient of the last hidden state, but for what the last step of
+        ``grads`` brings it, and becomes that of the first, likewise.
         """
         ...

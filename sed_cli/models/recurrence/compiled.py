@@ -31,14 +31,25 @@ from sed_cli.models.recurrence.rules import (
     TokenRule,
 )
 from sed_cli.models.recurrence.threads import deal_out, n_threads, product
-from sed_cli.models.recurrence.tile import pack, tile_of_1, tile_of_2, tile_of_4, tile_of_8
+from sed_cli.models.recurrence.tile import (
+    TILE_VECTORS,
+    pack,
+    strip_of_1,
+    strip_of_2,
+    strip_of_3,
+)
 
 Array = NDArray[Any]
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 HARD, SAMPLED, SOFT = 0, 1, 2
 RULES = {Thresholded: HARD, Sampled: SAMPLED, Soft: SOFT}
 RULES |= {Likeliest: HARD, Drawn: SAMPLED, Expected: SOFT}
+
+# numba looks at this file alone to see whether what it has stored is still right: a change of
+# tile.py or compiled_math.py must change something here, as this number.
+EDITION = 2
 
 SMALLEST_SHARE = 4
 """Sequences worth a thread: with fewer, the weights stream by for too little work."""
@@ -59,27 +70,20 @@ def _compiled(function: Function) -> Function:
 def _product(
     a: Array, a_at: int, a_ld: int, n_rows: int, panels: Array, first: int, last: int, out: Array
 ) -> None:
-    """Store ``a[:n_rows] @ panels[first:last]`` in the columns of ``out`` that these stand for."""
+    """Store ``a[:n_rows] @ b`` in ``out``: at least its vectors of columns ``first`` to ``last``.
+
+    The last panel is computed no further than that: a vector it holds beyond is work for nothing.
+    """
     depth, width = panels.shape[1], panels.shape[2]
     o_ld = out.shape[1]
-    for panel in range(first, last):
-        p_at = panel * depth * width
-        row = 0
-        while row + 8 <= n_rows:
-            at, to = a_at + row * a_ld, row * o_ld + panel * width
-            tile_of_8(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
-            row += 8
-        if row + 4 <= n_rows:
-            at, to = a_at + row * a_ld, row * o_ld + panel * width
-            tile_of_4(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
-            row += 4
-        if row + 2 <= n_rows:
-            at, to = a_at + row * a_ld, row * o_ld + panel * width
-            tile_of_2(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
-            row += 2
-        if row < n_rows:
-            at, to = a_at + row * a_ld, row * o_ld + panel * width
-            tile_of_1(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
+    for panel in range(first // TILE_VECTORS, panels.shape[0]):
+        at, to, n_vectors = panel * depth * width, panel * width, last - panel * TILE_VECTORS
+        if n_vectors >= TILE_VECTORS:
+            strip_of_3(a, a_at, a_ld, n_rows, panels, at, depth, out, to, o_ld)
+        elif n_vectors == 2:
+            strip_of_2(a, a_at, a_ld, n_rows, panels, at, depth, out, to, o_ld)
+        elif n_vectors == 1:
+            strip_of_1(a, a_at, a_ld, n_rows, panels, at, depth, out, to, o_ld)
 
 
 @_compiled
@@ -127,14 +131,35 @@ def _drawn(logits: Array, uniform: Any, scratch: Array) -> Any:
 
 
 @_compiled
+def _add_row(out: Array, weight: Any, row: Array) -> None:
+    for j in range(out.shape[0]):
+        out[j] += weight * row[j]
+
+
+@_compiled
 def _add_rows(out: Array, weights: Array, rows: Array) -> None:
-    """Add to ``out`` (N,) the rows (K, N) by weight (K,); NaN is not 0 and so is added too."""
+    """Add to ``out`` (N,) the rows (K, N) by weight (K,); NaN is not 0 and so is added too.
+
+    Three at a time, so that the sum is fetched and stored a third as often.
+    """
+    n_waiting, one, two = 0, 0, 0
     for k in range(rows.shape[0]):
-        value = weights[k]
-        if value != 0:
-            row = rows[k]
+        if weights[k] == 0:
+            continue
+        if n_waiting == 0:
+            n_waiting, one = 1, k
+        elif n_waiting == 1:
+            n_waiting, two = 2, k
+        else:
+            n_waiting = 0
+            w_1, w_2, w_3 = weights[one], weights[two], weights[k]
+            row_1, row_2, row_3 = rows[one], rows[two], rows[k]
             for j in range(out.shape[0]):
-                out[j] += value * row[j]
+                out[j] += w_1 * row_1[j] + w_2 * row_2[j] + w_3 * row_3[j]
+    if n_waiting > 0:
+        _add_row(out, weights[one], rows[one])
+    if n_waiting > 1:
+        _add_row(out, weights[two], rows[two])
 
 
 class Tokens(NamedTuple):
@@ -200,15 +225,17 @@ def _cell(
     """Finish one step of one sequence.
 
     ``gates`` (3H,) holds all that reaches the gates from the input and becomes r, z, n;
-    ``candidate`` (H,) becomes what reaches n from the hidden state, before r scales it.
+    ``candidate`` (H,) becomes what reaches n from the hidden state, before r scales it; ``bias``
+    (4H,) is of all four.
     """
     n_hidden = before.shape[0]
     for j in range(2 * n_hidden):
-        gates[j] = sigmoid(gates[j] + product[j])
+        gates[j] = sigmoid(gates[j] + product[j] + bias[j])
     for j in range(n_hidden):
-        recurrent = product[2 * n_hidden + j] + bias[j]
+        recurrent = product[2 * n_hidden + j] + bias[3 * n_hidden + j]
         candidate[j] = recurrent
-        gates[2 * n_hidden + j] = tanh(gates[2 * n_hidden + j] + gates[j] * recurrent)
+        given = gates[2 * n_hidden + j] + bias[2 * n_hidden + j]
+        gates[2 * n_hidden + j] = tanh(given + gates[j] * recurrent)
     for j in range(n_hidden):
         n = gates[2 * n_hidden + j]
         after[j] = n + gates[n_hidden + j] * (before[j] - n)
@@ -222,7 +249,7 @@ def scan_forward(
     fed: Array,
     logits: Array,
     panels: Array,
-    bias_candidate: Array,
+    bias_gates: Array,
     bias_readout: Array,
     fed_rows: Array,
     targets: Array,
@@ -242,7 +269,7 @@ def scan_forward(
         fed: (T + 1, B, D), likewise: entry t is fed at step t.
         logits: (T, B, C), written.
         panels: ``concat(weight_hh, readout.weight).T`` packed.
-        bias_candidate: (H,).
+        bias_gates: (4H,), of r, z, n and candidate.
         bias_readout: (C,).
         fed_rows: (D, 3H), the fed part of ``weight_ih.T``.
         targets: (T, B, C), with ``mask``; no steps where the truth is never fed.
@@ -255,14 +282,14 @@ def scan_forward(
     """
     n_steps, _, n_hidden = candidate.shape
     n_classes = logits.shape[2]
-    width, ld = panels.shape[2], hidden.shape[2]
-    product = np.empty((high - low, panels.shape[0] * width), hidden.dtype)
-    last_gate_panel = (3 * n_hidden + width - 1) // width
+    lanes, ld = panels.shape[2] // TILE_VECTORS, hidden.shape[2]
+    product = np.empty((high - low, panels.shape[0] * panels.shape[2]), hidden.dtype)
+    n_vectors = (3 * n_hidden + n_classes + lanes - 1) // lanes
     for step in range(n_steps + 1):
         # The logits of the step before come out of the same product as this step's gates: only
         # before the first step there are none, and after the last one nothing else is wanted.
-        first = 3 * n_hidden // width if step == n_steps else 0
-        last = last_gate_panel if step == 0 else panels.shape[0]
+        first = 3 * n_hidden // lanes if step == n_steps else 0
+        last = (3 * n_hidden + lanes - 1) // lanes if step == 0 else n_vectors
         at = (step * hidden.shape[1] + low) * ld
         _product(hidden, at, ld, high - low, panels, first, last, product)
         for b in range(low, high):
@@ -287,7 +314,7 @@ def scan_forward(
                 _cell(
                     gates[step, b],
                     row,
-                    bias_candidate,
+                    bias_gates,
                     hidden[step, b],
                     candidate[step, b],
                     hidden[step + 1, b],
@@ -321,7 +348,7 @@ def _cell_backward(
 @_compiled
 def scan_backward(
     grads: Array,
-    grad_hidden: Array,
+    carry: Array,
     gates: Array,
     candidate: Array,
     hidden: Array,
@@ -332,9 +359,10 @@ def scan_backward(
     """Go back through the steps for the sequences ``low`` to ``high``.
 
     Args:
-        grads: (T + 1, B, 4H + C); its last columns hold the logits' gradients, one step late, the
-            last step's other columns zeros; the rest is written, see ``_cell_backward``.
-        grad_hidden: (B, H), of the hidden state after the end; becomes that before the start.
+        grads: (T + 1, B, 4H + C); its last columns hold the logits' gradients, one step late, and
+            its last step is given; the rest is written, see ``_cell_backward``.
+        carry: (B, H), what reaches the hidden state after the end, but for what ``grads`` bring it;
+            becomes that before the start.
         gates: (T, B, 3H), as ``scan_forward`` left it.
         candidate: (T, B, H), likewise.
         hidden: (T + 1, B, H), likewise.
@@ -344,24 +372,20 @@ def scan_backward(
     """
     n_steps, n_sequences, n_hidden = candidate.shape
     ld = grads.shape[2]
+    lanes = panels.shape[2] // TILE_VECTORS
     product = np.empty((high - low, panels.shape[0] * panels.shape[2]), hidden.dtype)
-    for step in range(n_steps, -1, -1):
-        at = (step * n_sequences + low) * ld + n_hidden
-        _product(grads, at, ld, high - low, panels, 0, panels.shape[0], product)
+    for step in range(n_steps - 1, -1, -1):
+        at = ((step + 1) * n_sequences + low) * ld + n_hidden
+        _product(grads, at, ld, high - low, panels, 0, (n_hidden + lanes - 1) // lanes, product)
         for b in range(low, high):
-            row = product[b - low]
-            if step > 0:
-                _cell_backward(
-                    grads[step - 1, b],
-                    grad_hidden[b],
-                    row,
-                    gates[step - 1, b],
-                    candidate[step - 1, b],
-                    hidden[step - 1, b],
-                )
-            else:
-                for j in range(n_hidden):
-                    grad_hidden[b, j] += row[j]
+            _cell_backward(
+                grads[step, b],
+                carry[b],
+                product[b - low],
+                gates[step, b],
+                candidate[step, b],
+                hidden[step, b],
+            )
 
 
 class CompiledScan:
@@ -373,13 +397,12 @@ class CompiledScan:
 
     @cached_property
     def _forward_weights(self) -> tuple[Array, Array, Array, Array]:
-        """Panels, bias of the candidate, bias of the readout, rows of what is fed."""
+        """Panels, biases of the gates and of the readout, rows of what is fed."""
         w = self._weights
-        n_hidden = w.n_hidden
         fed_rows = w.w_ih[:, w.n_features :].t()
         return (
             pack(_view(torch.cat([w.w_hh, w.w_out]).t())),
-            _view(w.b_hh[2 * n_hidden :]),
+            _view(w.b_gates),
             _view(w.b_out),
             _view(fed_rows.contiguous()),
         )
@@ -394,12 +417,12 @@ class CompiledScan:
         table = self._weights.table
         if table is None:
             return None
-        n_steps, n_sequences = buffers.candidate.shape[:2]
+        n_sequences = buffers.candidate.shape[1]
         true = buffers.tokens[:0]
         if feeding.targets is not None and feeding.mask is not None:
             true = torch.where(feeding.mask, feeding.targets, -1)
         # Once for each token, or once for each time that one is fed: whichever is fewer.
-        few = len(table) <= n_steps * n_sequences
+        few = len(table) <= feeding.n_frames
         return Tokens(
             fed=_view(buffers.tokens),
             true=_view(true),
@@ -433,17 +456,20 @@ class CompiledScan:
         )
         _in_shares(buffers.hidden, scan)
 
-    def backward(self, grads: Tensor, grad_hidden: Tensor, buffers: Buffers) -> None:
+    @cached_property
+    def _backward_weights(self) -> Array:
+        return pack(_view(torch.cat([self._weights.w_hh, self._weights.w_out])))
+
+    def backward(self, grads: Tensor, carry: Tensor, buffers: Buffers) -> None:
         """Go back through all steps."""
-        panels = pack(_view(torch.cat([self._weights.w_hh, self._weights.w_out])))
         scan = partial(
             scan_backward,
             _view(grads),
-            _view(grad_hidden),
+            _view(carry),
             _view(buffers.gates),
             _view(buffers.candidate),
             _view(buffers.hidden),
-            panels,
+            self._backward_weights,
         )
         _in_shares(buffers.hidden, scan)
 

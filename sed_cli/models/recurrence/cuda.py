@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 
 import torch
 from torch import Tensor
 
 from sed_cli.models.recurrence import fused
-from sed_cli.models.recurrence.buffers import Scan, Weights
+from sed_cli.models.recurrence.buffers import Buffers, Feeding, Scan, Weights
+from sed_cli.models.recurrence.kernels import interprets
 from sed_cli.models.recurrence.plain import PlainScan
 from sed_cli.models.recurrence.problem import Problem, RecurrentState
 from sed_cli.models.recurrence.rules import (
@@ -47,23 +49,48 @@ def run(problem: Problem) -> tuple[Tensor, RecurrentState]:
         raise ValueError(
             f"backend='cuda' got tensors on {device}: move them to a GPU, or use backend='auto'"
         )
-    return fused.run(problem, scan)
+    # Triton launches on the current device, whichever its arguments are on.
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        return fused.run(problem, scan)
 
 
 def scan(weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> Scan:
-    """Choose Triton's scan where it serves, else the plain one."""
+    """Choose Triton's scans where they serve, else the plain one."""
     reason = _reason_against_triton(weights, rule)
-    if reason is None:
-        from sed_cli.models.recurrence.triton_kernels import TritonScan
+    if reason is not None:
+        _log_once(reason)
+        return PlainScan(weights)
 
-        return TritonScan(weights, rule)
-    _log_once(reason)
-    return PlainScan(weights)
+    from sed_cli.models.recurrence.kernels import tiles, units
+
+    kinds: list[Callable[[], Scan]] = [lambda: tiles.TilesScan(weights, rule)]
+    if units.serves(weights):
+        kinds.insert(0, lambda: units.UnitsScan(weights, rule))
+    return _FirstThatFits([*kinds, lambda: PlainScan(weights)])
 
 
-def interprets() -> bool:
-    """Whether Triton runs its kernels without a GPU, for tests."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+class _FirstThatFits:
+    """The first of several scans whose kernels have room on this GPU, which their launch tells."""
+
+    def __init__(self, kinds: list[Callable[[], Scan]]) -> None:
+        self._others = iter(kinds[1:])
+        self._scan = kinds[0]()
+
+    def forward(self, feeding: Feeding, buffers: Buffers) -> None:
+        self._run(lambda scan: scan.forward(feeding, buffers))
+
+    def backward(self, grads: Tensor, carry: Tensor, buffers: Buffers) -> None:
+        self._run(lambda scan: scan.backward(grads, carry, buffers))
+
+    def _run(self, launch: Callable[[Scan], None]) -> None:
+        from triton.runtime.errors import OutOfResources
+
+        while True:
+            try:
+                return launch(self._scan)
+            except OutOfResources as error:  # nothing has run yet
+                _log_misfit_once(type(self._scan).__name__, str(error))
+                self._scan = next(self._others)()
 
 
 def _reason_against_triton(
@@ -92,3 +119,8 @@ def _has_triton() -> bool:
 @cache
 def _log_once(reason: str) -> None:
     log.warning("the recurrence runs step by step in torch's operations on the GPU: %s", reason)
+
+
+@cache
+def _log_misfit_once(scan: str, error: str) -> None:
+    log.info("%s does not fit this GPU: %s", scan, error)

@@ -3,13 +3,16 @@
 The model's own feedback carries no gradient. So once the forward pass has fixed what is fed, the
 backward pass is that of an ordinary GRU over known inputs, and all that does not depend on the step
 before leaves the loop: the features are projected in one product before it, the gradients of the
-weights come from two products after it. Within remain, per step, one product forward (of the hidden
+weights come from products after it. Within remain, per step, one product forward (of the hidden
 state with the recurrent and the readout weights side by side: the logits of a step come out
 together with the gates of the next) and one backward.
 
-Training keeps 5H + F + C numbers per frame of a sequence and needs 4H + 2F + 4C more at the peak of
-the way back; inference keeps none: it works through the frames in blocks. (Where tokens are fed, D
-numbers stand for the C that are kept, beside the token's id; soft feedback keeps the logits.)
+On a CPU all of that is done for one block of steps after the other, so that products find in the
+cache what the loop has left there, and no gradient of a whole run's gates is ever in memory.
+Training keeps 5H + C numbers per frame of a sequence beside the features, and needs F + C more on
+the way back; inference keeps none. (Where tokens are fed, D numbers stand for the C that are kept,
+beside the token's id; soft feedback keeps the logits.) On a GPU the steps of a run are one block,
+and the way back needs 4H + F more.
 
 The scan over time is exchangeable: on a CPU compiled by numba (:mod:`.compiled`) where that is
 installed and serves, else in torch's operations (:mod:`.plain`); on a GPU Triton's (:mod:`.cuda`).
@@ -39,14 +42,20 @@ from sed_cli.models.recurrence.rules import (
     Thresholded,
     TokenRule,
 )
-from sed_cli.models.recurrence.threads import one_thread, product
+from sed_cli.models.recurrence.threads import n_threads, one_thread, product
 from sed_cli.models.recurrence.tokens import table_gradient
 
 log = logging.getLogger(__name__)
 
-INFERENCE_BLOCK = 64
-"""Frames projected at a time where nothing is kept: enough for a product, and it stays in cache."""
+BLOCK_NUMBERS = 2**20
+"""Gradients of a block, 4H + C a frame, for each thread: enough for a product, and near a cache."""
+LEAST_STEPS = 16
+"""Steps of a block at least, as each block has work of its own."""
+GPU_STEPS = 1024
+"""Steps of a block at most where nothing is kept, on a GPU: memory does not grow beyond them."""
 
+
+COMPILED_TYPES = (torch.float32, torch.float64)
 
 MakeScan = Callable[[Weights, FeedbackRule | TokenRule | Expected], Scan]
 
@@ -104,26 +113,44 @@ def _infer(
     logits = problem.features.new_empty(n_sequences, n_steps, weights.n_classes)
     hidden, feedback = problem.state
     scan = make_scan(weights, problem.rule)
-    for start in range(0, n_steps, INFERENCE_BLOCK):
-        frames = slice(start, min(start + INFERENCE_BLOCK, n_steps))
-        buffers = Buffers.empty(frames.stop - start, n_sequences, weights)
+    on_gpu = logits.device.type == "cuda"
+    for frames in _blocks(n_steps, GPU_STEPS if on_gpu else _steps_in_cache(n_sequences, weights)):
+        buffers = Buffers.empty(frames.stop - frames.start, n_sequences, weights)
         buffers.hidden[0], buffers.fed[0] = hidden, feedback
-        features = problem.features.detach()[:, frames].transpose(0, 1)
-        _project(features, weights, buffers.gates)
-        scan.forward(Feeding.of(problem, frames), buffers)
+        _advance(problem, frames, scan, weights, buffers)
         logits[:, frames] = buffers.logits.transpose(0, 1)
         hidden, feedback = buffers.hidden[-1], buffers.fed[-1]
     return logits, hidden.clone(), feedback.clone()
 
 
-def _project(features: Tensor, weights: Weights, gates: Tensor) -> None:
-    """Store in ``gates`` what the features (T, B, F), and the biases, bring to them."""
-    n_hidden = weights.n_hidden
-    bias = weights.b_ih.clone()
-    bias[: 2 * n_hidden] += weights.b_hh[: 2 * n_hidden]
-    rows = features.flatten(0, 1)
+def _advance(
+    problem: Problem, frames: slice, scan: Scan, weights: Weights, buffers: Buffers
+) -> None:
+    """Run the steps of a block."""
     columns = weights.w_ih[:, : weights.n_features].t()
-    product(rows, columns, bias=bias, out=gates.view(-1, 3 * n_hidden))
+    product(_rows(problem.features, frames), columns, out=buffers.gates.flatten(0, 1))
+    scan.forward(Feeding.of(problem, frames), buffers)
+
+
+def _rows(features: Tensor, frames: slice) -> Tensor:
+    """Return features (B, T, F) of a block of frames as rows, time first: (T B, F)."""
+    return features.detach()[:, frames].transpose(0, 1).flatten(0, 1).contiguous()
+
+
+def _steps_in_cache(n_sequences: int, weights: Weights) -> int:
+    numbers = max(n_sequences, 1) * (4 * weights.n_hidden + weights.n_classes)
+    return max(BLOCK_NUMBERS * n_threads() // numbers, LEAST_STEPS)
+
+
+def _training_steps(features: Tensor, weights: Weights) -> int:
+    n_sequences, n_steps = features.shape[:2]
+    if features.device.type == "cuda":
+        return max(n_steps, 1)
+    return _steps_in_cache(n_sequences, weights)
+
+
+def _blocks(n_steps: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, n_steps)) for start in range(0, n_steps, size)]
 
 
 class _Recurrence(torch.autograd.Function):
@@ -133,22 +160,18 @@ class _Recurrence(torch.autograd.Function):
     def forward(
         ctx: Any, problem: Problem, make_scan: MakeScan, *tensors: Tensor | None
     ) -> tuple[Tensor, ...]:
-        features = problem.features.detach()  # (B, T, F)
         weights = _detached(*tensors[3:])
-        n_sequences, n_steps, n_features = features.shape
+        n_sequences, n_steps = problem.features.shape[:2]
         buffers = Buffers.empty(n_steps, n_sequences, weights)
         buffers.hidden[0], buffers.fed[0] = problem.state
-        inputs = features.new_empty(n_steps, n_sequences, n_features + weights.n_fed)
-        inputs[:, :, :n_features] = features.transpose(0, 1)
-        _project(inputs[:, :, :n_features], weights, buffers.gates)
         scan = make_scan(weights, problem.rule)
-        scan.forward(Feeding.of(problem, slice(0, n_steps)), buffers)
-        inputs[:, :, n_features:] = buffers.fed[:-1]
-        logits = buffers.logits.transpose(0, 1).contiguous()
+        for frames in _blocks(n_steps, _training_steps(problem.features, weights)):
+            _advance(problem, frames, scan, weights, buffers.block(frames))
+        logits = buffers.logits.transpose(0, 1).clone(memory_format=torch.contiguous_format)
         ctx.rule, ctx.mask, ctx.make_scan = problem.rule, problem.mask, make_scan
-        kept = [inputs, buffers.gates, buffers.candidate, buffers.hidden, buffers.tokens]
+        kept = [buffers.gates, buffers.candidate, buffers.hidden, buffers.fed, buffers.tokens]
         kept.append(logits if isinstance(problem.rule, Expected) else logits.new_empty(0))
-        ctx.save_for_backward(*kept, *tensors[3:])
+        ctx.save_for_backward(*kept, tensors[0], *tensors[3:])
         feedback = buffers.fed[-1].clone()
         ctx.mark_non_differentiable(feedback)
         return logits, buffers.hidden[-1].clone(), feedback
@@ -158,55 +181,118 @@ class _Recurrence(torch.autograd.Function):
     @one_thread()
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         grad_logits, grad_last = outer[:2]  # (B, T, C), (B, H)
-        inputs, gates, candidate, hidden, tokens, logits, *rest = ctx.saved_tensors
+        gates, candidate, hidden, fed, tokens, logits, features, *rest = ctx.saved_tensors
         weights = _detached(*rest)
-        n_hidden, n_classes = weights.n_hidden, weights.n_classes
-        nothing = hidden.new_empty(0)
-        grads = hidden.new_empty(*hidden.shape[:2], 4 * n_hidden + n_classes)
-        grads[-1].zero_()
-        grads[0, :, 4 * n_hidden :].zero_()
-        grads[1:, :, 4 * n_hidden :] = grad_logits.transpose(0, 1)
-        grad_hidden = grad_last.clone()
-        scan = ctx.make_scan(weights, ctx.rule)
-        buffers = Buffers(gates, candidate, hidden, fed=nothing, tokens=tokens, logits=nothing)
-        scan.backward(grads, grad_hidden, buffers)
         needed = ctx.needs_input_grad[2:]
-        features, fed = _input_gradients(grads, weights, needed)
+        buffers = Buffers(gates, candidate, hidden, fed, tokens, logits=gates[:, :, :0])
+        scan = ctx.make_scan(weights, ctx.rule)
+        way = _WayBack(weights, features, buffers, needed)
+        way.run(scan, grad_logits, grad_last)
         targets = table = None
-        if fed is not None and weights.table is None:
-            targets = _target_gradient(fed, ctx.mask)
-        elif fed is not None:
+        if way.fed is not None and weights.table is None:
+            targets = _target_gradient(way.fed, ctx.mask)
+        elif way.fed is not None:
             soft = logits if isinstance(ctx.rule, Expected) else None
-            table = table_gradient(fed, tokens, n_classes, soft)
+            table = table_gradient(way.fed, tokens, weights.n_classes, soft)
         return (
             None,
             None,
-            features,
+            None if way.features is None else way.features.transpose(0, 1),
             targets,
-            grad_hidden if needed[2] else None,
-            *_weight_gradients(grads, inputs, hidden, needed),
+            way.hidden if needed[2] else None,
+            *way.weights(),
             table,
         )
 
 
-def _input_gradients(
-    grads: Tensor, weights: Weights, needed: tuple[bool, ...]
-) -> tuple[Tensor | None, Tensor | None]:
-    """Return the gradients of the features (B, T, F) and of what was fed (T, B, D), where needed.
+class _WayBack:
+    """The backward pass: block by block from the end, adding up the gradients of the weights.
 
-    The latter are the targets' or the table's business, second and last of ``needed``.
+    Attributes:
+        features: gradients of the features, (T, B, F); None where not needed.
+        fed: of what was fed, (T, B, D), for the targets or the table; None where not needed.
+        hidden: of the initial hidden state, (B, H); of no meaning where not needed.
     """
-    n_hidden, n_features = weights.n_hidden, weights.n_features
-    frames = (grads.shape[0] - 1, grads.shape[1])  # T, B
-    to_inputs = grads[:-1].flatten(0, 1)[:, : 3 * n_hidden]  # (T B, 3H): n, r, z
-    rows = _candidate_first(weights.w_ih, n_hidden)  # (3H, F + D)
-    features = fed = None
-    if needed[0]:
-        features = product(to_inputs, rows[:, :n_features])
-        features = features.view(*frames, n_features).transpose(0, 1)
-    if needed[1] or needed[-1]:
-        fed = product(to_inputs, rows[:, n_features:]).view(*frames, weights.n_fed)
-    return features, fed
+
+    def __init__(
+        self, weights: Weights, features: Tensor, buffers: Buffers, needed: tuple[bool, ...]
+    ) -> None:
+        self._weights = weights
+        # Rows of the weights as the columns of grads stand: n, r, z.
+        self._w_ih = weights.w_ih.roll(weights.n_hidden, dims=0)  # (3H, F + D)
+        self._inputs = features
+        self._buffers = buffers
+        n_hidden, n_classes, n_features = weights.n_hidden, weights.n_classes, weights.n_features
+        new, frames = buffers.hidden.new_empty, buffers.candidate.shape[:2]
+        self.features = new(*frames, n_features) if needed[0] else None
+        self.fed = new(*frames, weights.n_fed) if needed[1] or needed[-1] else None
+        self._is_hidden_needed = needed[2]
+        self._are_weights_needed = any(needed[3:9])
+        zeros = buffers.hidden.new_zeros
+        self._w_input = zeros(n_features + weights.n_fed, 3 * n_hidden)  # columns n, r, z
+        self._w_hidden = zeros(n_hidden, 3 * n_hidden + n_classes)
+        self._bias = zeros(4 * n_hidden + n_classes)
+
+    def run(self, scan: Scan, grad_logits: Tensor, grad_last: Tensor) -> None:
+        """Go back through all steps; gradients of the logits (B, T, C), the last state (B, H)."""
+        n_steps, n_sequences, n_hidden = self._buffers.candidate.shape
+        size = max(min(_training_steps(self._inputs, self._weights), n_steps), 1)
+        grads = grad_last.new_empty(size + 1, n_sequences, 4 * n_hidden + self._weights.n_classes)
+        of_logits = grads[:, :, 4 * n_hidden :]
+        carry = grad_last.clone(memory_format=torch.contiguous_format)
+        for frames in reversed(_blocks(n_steps, size)):
+            n = frames.stop - frames.start
+            if frames.stop == n_steps:
+                grads[n].zero_()
+                of_logits[n] = grad_logits[:, n_steps - 1]
+            else:
+                grads[n] = grads[0]  # of the block after, which ended here
+            of_logits[1:n] = grad_logits[:, frames.start : frames.stop - 1].transpose(0, 1)
+            of_logits[0] = grad_logits[:, frames.start - 1] if frames.start else 0
+            scan.backward(grads[: n + 1], carry, self._buffers.block(frames))
+            self._multiply(grads[: n + 1], frames)
+        if n_steps and self._is_hidden_needed:
+            w_hidden = torch.cat([self._weights.w_hh, self._weights.w_out])
+            carry.addmm_(grads[0, :, n_hidden:], w_hidden)
+        self.hidden = carry
+
+    def _multiply(self, grads: Tensor, frames: slice) -> None:
+        """Run a block's products: gradients of features and of what was fed, shares of weights'."""
+        n, n_hidden = frames.stop - frames.start, self._weights.n_hidden
+        n_features = self._weights.n_features
+        rows = grads.flatten(0, 1)  # ((T + 1) B, 4H + C)
+        to_inputs = rows[: n * grads.shape[1], : 3 * n_hidden]
+        if self.features is not None:
+            features = self.features[frames].flatten(0, 1)
+            product(to_inputs, self._w_ih[:, :n_features], out=features)
+        if self.fed is not None:
+            fed = self.fed[frames].flatten(0, 1)
+            product(to_inputs, self._w_ih[:, n_features:], out=fed)
+        if not self._are_weights_needed:
+            return
+        features, fed = _rows(self._inputs, frames), self._buffers.fed[frames].flatten(0, 1)
+        product(features.t(), to_inputs, out=self._w_input[:n_features], adds=True)
+        product(fed.t(), to_inputs, out=self._w_input[n_features:], adds=True)
+        if frames.stop < len(self._buffers.candidate):  # its last step belongs to the block after
+            grads, rows = grads[:n], rows[: n * grads.shape[1]]
+        hidden = self._buffers.hidden[frames.start : frames.start + len(grads)]
+        product(hidden.flatten(0, 1).t(), rows[:, n_hidden:], out=self._w_hidden, adds=True)
+        self._bias += rows.sum(0)
+
+    def weights(self) -> tuple[Tensor | None, ...]:
+        """Return the gradients of w_ih, w_hh, b_ih, b_hh, w_out and b_out."""
+        if not self._are_weights_needed:
+            return (None,) * 6
+        n_hidden = self._weights.n_hidden
+        w_hidden, b_hidden = self._w_hidden.t(), self._bias[n_hidden:]
+        return (
+            _candidate_last(self._w_input.t(), n_hidden),
+            w_hidden[: 3 * n_hidden].contiguous(),
+            _candidate_last(self._bias[: 3 * n_hidden], n_hidden),
+            b_hidden[: 3 * n_hidden],
+            w_hidden[3 * n_hidden :].contiguous(),
+            b_hidden[3 * n_hidden :],
+        )
 
 
 def _target_gradient(fed: Tensor, mask: Tensor) -> Tensor:
@@ -215,35 +301,6 @@ def _target_gradient(fed: Tensor, mask: Tensor) -> Tensor:
     targets = torch.zeros_like(fed)
     targets[:, :-1] = torch.where(mask[:, :-1], fed[:, 1:], 0.0)
     return targets
-
-
-def _weight_gradients(
-    grads: Tensor, inputs: Tensor, hidden: Tensor, needed: tuple[bool, ...]
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients of w_ih, w_hh, b_ih, b_hh, w_out and b_out: two products over T x B."""
-    if not any(needed[3:9]):
-        return (None,) * 6
-    n_hidden = hidden.shape[2]
-    flat = grads.flatten(0, 1)  # ((T + 1) B, 4H + C)
-    to_inputs = flat[: inputs.shape[0] * inputs.shape[1], : 3 * n_hidden]
-    # Transposed afterwards: with the long factor on the left the library is a fifth faster.
-    w_ih = _candidate_last(product(inputs.flatten(0, 1).t(), to_inputs).t(), n_hidden)
-    w_hidden = product(hidden.flatten(0, 1).t(), flat[:, n_hidden:]).t()  # (3H + C, H)
-    sums = flat.sum(0)  # (4H + C,)
-    b_hidden = sums[n_hidden:]
-    return (
-        w_ih,
-        w_hidden[: 3 * n_hidden].contiguous(),
-        _candidate_last(sums[: 3 * n_hidden], n_hidden),
-        b_hidden[: 3 * n_hidden],
-        w_hidden[3 * n_hidden :].contiguous(),
-        b_hidden[3 * n_hidden :],
-    )
-
-
-def _candidate_first(rows: Tensor, n_hidden: int) -> Tensor:
-    """Reorder rows r, z, n to n, r, z."""
-    return rows.roll(n_hidden, dims=0)
 
 
 def _candidate_last(rows: Tensor, n_hidden: int) -> Tensor:
@@ -258,7 +315,7 @@ def is_compiled(problem: Problem) -> bool:
 
 def _compiles(dtype: torch.dtype, rule: FeedbackRule | TokenRule | Expected) -> bool:
     named = isinstance(rule, Thresholded | Sampled | Soft | Likeliest | Drawn | Expected)
-    return named and dtype in (torch.float32, torch.float64) and _has_numba()
+    return named and dtype in COMPILED_TYPES and _has_numba()
 
 
 def cpu_scan(weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> Scan:

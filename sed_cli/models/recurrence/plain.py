@@ -28,7 +28,8 @@ class PlainScan:
     def forward(self, feeding: Feeding, buffers: Buffers) -> None:
         """Run all steps."""
         n_hidden = self._weights.n_hidden
-        bias = self._weights.b_hh[2 * n_hidden :]
+        bias_gates, bias = self._weights.b_gates.split_with_sizes([3 * n_hidden, n_hidden])
+        buffers.gates.add_(bias_gates)
         hidden_columns = self._hidden_rows.t().contiguous()  # (H, 3H + C)
         hidden, fed = buffers.hidden.unbind(0), buffers.fed.unbind(0)
         product = hidden[0].new_empty(hidden[0].shape[0], hidden_columns.shape[1])
@@ -89,11 +90,11 @@ class PlainScan:
 
         return feed
 
-    def backward(self, grads: Tensor, grad_hidden: Tensor, buffers: Buffers) -> None:
+    def backward(self, grads: Tensor, carry: Tensor, buffers: Buffers) -> None:
         """Go back through all steps."""
         n_hidden, n_classes = self._weights.n_hidden, self._weights.n_classes
         n_steps = buffers.gates.shape[0]
-        carry = grad_hidden.clone()  # what reaches the hidden state after a step directly
+        grad_hidden = torch.empty_like(carry)
         to_hidden = grads[:, :, n_hidden:].unbind(0)
         by_gate = grads[:-1].split_with_sizes([n_hidden] * 4 + [n_classes], dim=2)[:4]
         steps = list(
@@ -109,7 +110,6 @@ class PlainScan:
             grad_r.mul_(grad_n)
             torch.mul(grad_n, r, out=grad_candidate)
             torch.mul(grad_hidden, z, out=carry)
-        torch.addmm(carry, to_hidden[0], self._hidden_rows, out=grad_hidden)
 
     def _prepare(self, grads: Tensor, buffers: Buffers, start: int, stop: int) -> None:
         """Fill ``grads`` with the factors that do not depend on later steps."""

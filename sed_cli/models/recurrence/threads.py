@@ -63,22 +63,25 @@ def deal_out(n_items: int, n_shares: int, work: Callable[[int, int], object]) ->
             other.result()
 
 
-def product(
-    a: Tensor, b: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None
-) -> Tensor:
-    """Return ``a @ b``, plus ``bias``: (N, K), (K, M), (M,) -> (N, M), as any device does it best.
+def product(a: Tensor, b: Tensor, *, out: Tensor | None = None, adds: bool = False) -> Tensor:
+    """Return ``a @ b``, as any device does it best: (N, K), (K, M) -> (N, M), without gradient.
 
-    All without gradient.
+    Args:
+        a: left.
+        b: right.
+        out: where to store it; a new tensor if None.
+        adds: whether to add to what is in ``out``.
     """
     if out is None:
         out = a.new_empty(a.shape[0], b.shape[1])
     whole = out
 
     def work(low: int, high: int) -> None:
-        if bias is None:
-            torch.mm(a[low:high], b, out=whole[low:high])
+        rows = whole[low:high]
+        if adds:
+            torch.addmm(rows, a[low:high], b, out=rows)
         else:
-            torch.addmm(bias, a[low:high], b, out=whole[low:high])
+            torch.mm(a[low:high], b, out=rows)
 
     small = a.shape[0] * a.shape[1] * b.shape[1] < SMALLEST_PRODUCT
     deal_out(a.shape[0], 1 if small or a.device.type != "cpu" else n_threads(), work)

@@ -13,7 +13,7 @@ import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
 
@@ -34,25 +34,30 @@ def _vector_bytes() -> int:
 VECTOR_BYTES = _vector_bytes()
 
 
-def panel_width(dtype: np.dtype[Any]) -> int:
-    """Return how many columns a panel holds."""
-    return TILE_VECTORS * VECTOR_BYTES // dtype.itemsize
-
-
 def pack(matrix: Array) -> Array:
     """Pack (K, N) into panels (ceil(N / W), K, W), padded with zeros."""
-    depth, width = matrix.shape[0], panel_width(matrix.dtype)
+    depth, width = matrix.shape[0], TILE_VECTORS * VECTOR_BYTES // matrix.itemsize
     n_panels = -(-matrix.shape[1] // width)
     padded = np.zeros((depth, n_panels * width), matrix.dtype)
     padded[:, : matrix.shape[1]] = matrix
-    return np.ascontiguousarray(padded.reshape(depth, n_panels, width).transpose(1, 0, 2))
+    panels = _aligned((n_panels, depth, width), matrix.dtype)
+    panels[:] = padded.reshape(depth, n_panels, width).transpose(1, 0, 2)
+    return panels
 
 
-def _make_tile(n_rows: int) -> Any:
-    """Make ``tile(a, a_at, a_ld, panels, p_at, depth, out, o_at, o_ld)`` for ``n_rows`` rows.
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array that begins where a vector does: vectors elsewhere take two reads each."""
+    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    room = np.empty(n_bytes + VECTOR_BYTES, np.uint8)
+    start = -room.ctypes.data % VECTOR_BYTES
+    return room[start : start + n_bytes].view(dtype).reshape(shape)
 
-    It stores ``a[rows, :depth] @ panel`` in ``out``; ``*_at`` is the offset of the first element
-    and ``*_ld`` the way from row to row, in elements.
+
+def _make_tile(n_rows: int, n_vectors: int) -> Any:
+    """Make ``tile(a, a_at, a_ld, panels, p_at, depth, out, o_at, o_ld)``.
+
+    It stores ``a[:n_rows, :depth] @ panel`` in the first ``n_vectors`` vectors of rows of ``out``;
+    ``*_at`` is the offset of the first element and ``*_ld`` the way from row to row, in elements.
     """
 
     def tile(
@@ -76,7 +81,9 @@ def _make_tile(n_rows: int) -> Any:
                 view = make_array(signature.args[array])(context, builder, values[array])
                 return builder.gep(view.data, [values[offset]])
 
-            emitter = _TileEmitter(builder, context.get_data_type(a.dtype), n_rows, lanes)
+            emitter = _TileEmitter(
+                builder, context.get_data_type(a.dtype), n_rows, n_vectors, lanes
+            )
             emitter.emit(
                 pointer(0, 1), values[2], pointer(3, 4), values[5], pointer(6, 7), values[8]
             )
@@ -90,9 +97,10 @@ def _make_tile(n_rows: int) -> Any:
 class _TileEmitter:
     """Emits the loop over the depth: load a row of the panel, multiply and add into every sum."""
 
-    def __init__(self, builder: Any, element: Any, n_rows: int, lanes: int) -> None:
+    def __init__(self, builder: Any, element: Any, n_rows: int, n_vectors: int, lanes: int) -> None:
         self.builder = builder
         self.n_rows = n_rows
+        self.n_vectors = n_vectors
         self.lanes = lanes
         self.align = 4 if isinstance(element, ir.FloatType) else 8
         self.vector = ir.VectorType(element, lanes)
@@ -107,9 +115,9 @@ class _TileEmitter:
         b.position_at_end(loop)
         step = b.phi(int64)
         step.add_incoming(int64(0), before)
-        sums = [[b.phi(self.vector) for _ in range(TILE_VECTORS)] for _ in rows]
+        sums = [[b.phi(self.vector) for _ in range(self.n_vectors)] for _ in rows]
         line = b.gep(panel, [b.mul(step, int64(TILE_VECTORS * self.lanes))])
-        weights = [self._load(line, column) for column in range(TILE_VECTORS)]
+        weights = [self._load(line, column) for column in range(self.n_vectors)]
         results = []
         for row, row_sums in zip(rows, sums, strict=True):
             value = self._splat(b.load(b.gep(row, [step])))
@@ -151,7 +159,45 @@ class _TileEmitter:
         return self.builder.shuffle_vector(first, undefined, nowhere)
 
 
-tile_of_8 = _make_tile(8)
-tile_of_4 = _make_tile(4)
-tile_of_2 = _make_tile(2)
-tile_of_1 = _make_tile(1)
+def _make_strip(n_vectors: int) -> Any:
+    """Make ``strip(a, a_at, a_ld, n_rows, panels, p_at, depth, out, o_at, o_ld)``.
+
+    It does what a tile does, for any number of rows.
+    """
+    tile_of_8, tile_of_4, tile_of_2, tile_of_1 = (
+        _make_tile(n_rows, n_vectors) for n_rows in (8, 4, 2, 1)
+    )
+
+    def strip(
+        a: Any,
+        a_at: int,
+        a_ld: int,
+        n_rows: int,
+        panels: Any,
+        p_at: int,
+        depth: int,
+        out: Any,
+        o_at: int,
+        o_ld: int,
+    ) -> None:
+        row = 0
+        while row + 8 <= n_rows:
+            at, to = a_at + row * a_ld, o_at + row * o_ld
+            tile_of_8(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
+            row += 8
+        if row + 4 <= n_rows:
+            at, to = a_at + row * a_ld, o_at + row * o_ld
+            tile_of_4(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
+            row += 4
+        if row + 2 <= n_rows:
+            at, to = a_at + row * a_ld, o_at + row * o_ld
+            tile_of_2(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
+            row += 2
+        if row < n_rows:
+            at, to = a_at + row * a_ld, o_at + row * o_ld
+            tile_of_1(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
+
+    return register_jitable(strip)
+
+
+strip_of_1, strip_of_2, strip_of_3 = (_make_strip(n_vectors) for n_vectors in (1, 2, 3))
