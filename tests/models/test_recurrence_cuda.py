@@ -284,6 +284,7 @@ def test_a_kernel_without_room_gives_way_to_the_next(caplog: pytest.LogCaptureFi
         def forward(self, *arguments: object) -> None:
             ran.append(arguments)
 
+    cuda._log_once.cache_clear()
     scan = cuda._FirstThatFits([TooLarge, Fits])  # type: ignore[list-item]
     with caplog.at_level(logging.INFO):
         for _ in range(2):

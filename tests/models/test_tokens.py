@@ -18,7 +18,7 @@ from sed_cli.models.recurrence import (
     Likeliest,
     RecurrentState,
     fused,
-    library,
+    known_inputs,
     token_gru,
 )
 
@@ -401,8 +401,10 @@ def test_forced_tokens_of_a_large_vocabulary_are_read_out_after_the_loop(
 ) -> None:
     case = Case(n_hidden=6, n_tokens=19)
     calls = []
-    whole = library.known_inputs_gru
-    monkeypatch.setattr(library, "known_inputs_gru", lambda *args: calls.append(1) or whole(*args))
+    whole = known_inputs.known_inputs_gru
+    monkeypatch.setattr(
+        known_inputs, "known_inputs_gru", lambda *args: calls.append(1) or whole(*args)
+    )
     forced = case.run("auto", torch.ones_like(case.mask))
     assert calls == [1]
     torch.testing.assert_close(forced, case.run("reference", torch.ones_like(case.mask)), **EXACT)

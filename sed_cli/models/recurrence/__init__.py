@@ -13,7 +13,7 @@ The back ends compute the same numbers:
     the same around Triton kernels that run all steps of a launch's sequences (:mod:`.cuda`).
 ``auto``
     the fastest that serves. Where the truth is fed throughout (teacher forcing), everything fed is
-    known beforehand and the library's GRU runs in one call (:mod:`.library`), unless the compiled
+    known beforehand and torch's GRU runs in one call (:mod:`.known_inputs`), unless the compiled
     scan of ``fused`` is at hand, which is faster still; but for a readout larger than the GRU, of a
     large vocabulary, which is better left out of the loop.
 
@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from sed_cli.models.recurrence import cuda, fused, reference
-from sed_cli.models.recurrence.library import plain_gru, plain_gru_with_state, run_forced
+from sed_cli.models.recurrence.known_inputs import plain_gru, plain_gru_with_state, run_forced
 from sed_cli.models.recurrence.problem import (
     Problem,
     RecurrentState,

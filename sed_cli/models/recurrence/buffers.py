@@ -27,13 +27,7 @@ import torch
 from torch import Tensor
 
 from sed_cli.models.recurrence.problem import Problem
-from sed_cli.models.recurrence.rules import (
-    Drawn,
-    Expected,
-    FeedbackRule,
-    Sampled,
-    TokenRule,
-)
+from sed_cli.models.recurrence.rules import Drawn, Expected, Rule, Sampled
 
 
 @dataclass(frozen=True)
@@ -142,7 +136,7 @@ class Feeding:
 
     targets: Tensor | None
     mask: Tensor | None
-    rule: FeedbackRule | TokenRule | Expected
+    rule: Rule
     n_frames: int
 
     @staticmethod
@@ -169,7 +163,7 @@ class Feeding:
 class _Later:
     """A rule whose steps are counted from ``start``."""
 
-    rule: FeedbackRule | TokenRule | Expected
+    rule: Rule
     start: int
 
     def __call__(self, logits: Tensor, step: int) -> Tensor:

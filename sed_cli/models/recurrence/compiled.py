@@ -21,14 +21,13 @@ from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
 from sed_cli.models.recurrence.compiled_math import exponential, sigmoid, tanh
 from sed_cli.models.recurrence.rules import (
     BELOW_ONE,
+    HARD,
+    KINDS,
+    SAMPLED,
+    SOFT,
     Drawn,
-    Expected,
-    FeedbackRule,
-    Likeliest,
+    Rule,
     Sampled,
-    Soft,
-    Thresholded,
-    TokenRule,
 )
 from sed_cli.models.recurrence.threads import deal_out, n_threads, product
 from sed_cli.models.recurrence.tile import (
@@ -42,10 +41,6 @@ from sed_cli.models.recurrence.tile import (
 Array = NDArray[Any]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-HARD, SAMPLED, SOFT = 0, 1, 2
-RULES = {Thresholded: HARD, Sampled: SAMPLED, Soft: SOFT}
-RULES |= {Likeliest: HARD, Drawn: SAMPLED, Expected: SOFT}
 
 # numba looks at this file alone to see whether what it has stored is still right: a change of
 # tile.py or compiled_math.py must change something here, as this number.
@@ -391,9 +386,9 @@ def scan_backward(
 class CompiledScan:
     """See :class:`~sed_cli.models.recurrence.buffers.Scan`."""
 
-    def __init__(self, weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> None:
+    def __init__(self, weights: Weights, rule: Rule) -> None:
         self._weights = weights
-        self._rule = RULES[type(rule)]
+        self._rule = KINDS[type(rule)]
 
     @cached_property
     def _forward_weights(self) -> tuple[Array, Array, Array, Array]:

@@ -16,16 +16,7 @@ from sed_cli.models.recurrence.buffers import Buffers, Feeding, Scan, Weights
 from sed_cli.models.recurrence.kernels import interprets
 from sed_cli.models.recurrence.plain import PlainScan
 from sed_cli.models.recurrence.problem import Problem, RecurrentState
-from sed_cli.models.recurrence.rules import (
-    Drawn,
-    Expected,
-    FeedbackRule,
-    Likeliest,
-    Sampled,
-    Soft,
-    Thresholded,
-    TokenRule,
-)
+from sed_cli.models.recurrence.rules import Rule, is_named
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +45,12 @@ def run(problem: Problem) -> tuple[Tensor, RecurrentState]:
         return fused.run(problem, scan)
 
 
-def scan(weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> Scan:
+def scan(weights: Weights, rule: Rule) -> Scan:
     """Choose Triton's scans where they serve, else the plain one."""
     reason = _reason_against_triton(weights, rule)
     if reason is not None:
-        _log_once(reason)
+        slow = "the recurrence runs step by step in torch's operations on the GPU"
+        _log_once(logging.WARNING, f"{slow}: {reason}")
         return PlainScan(weights)
 
     from sed_cli.models.recurrence.kernels import tiles, units
@@ -89,16 +81,16 @@ class _FirstThatFits:
             try:
                 return launch(self._scan)
             except OutOfResources as error:  # nothing has run yet
-                _log_misfit_once(type(self._scan).__name__, str(error))
+                _log_once(
+                    logging.INFO, f"{type(self._scan).__name__} does not fit this GPU: {error}"
+                )
                 self._scan = next(self._others)()
 
 
-def _reason_against_triton(
-    weights: Weights, rule: FeedbackRule | TokenRule | Expected
-) -> str | None:
+def _reason_against_triton(weights: Weights, rule: Rule) -> str | None:
     if not _has_triton():
         return "Triton is not installed"
-    if not isinstance(rule, Thresholded | Sampled | Soft | Likeliest | Drawn | Expected):
+    if not is_named(rule):
         return f"{type(rule).__name__} is a rule of the caller's own"
     if weights.w_ih.dtype != torch.float32:
         return f"the weights are {weights.w_ih.dtype}, its kernels take torch.float32"
@@ -117,10 +109,5 @@ def _has_triton() -> bool:
 
 
 @cache
-def _log_once(reason: str) -> None:
-    log.warning("the recurrence runs step by step in torch's operations on the GPU: %s", reason)
-
-
-@cache
-def _log_misfit_once(scan: str, error: str) -> None:
-    log.info("%s does not fit this GPU: %s", scan, error)
+def _log_once(level: int, message: str) -> None:
+    log.log(level, message)

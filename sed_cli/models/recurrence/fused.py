@@ -32,16 +32,7 @@ from torch.autograd.function import once_differentiable
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Scan, Weights
 from sed_cli.models.recurrence.plain import PlainScan
 from sed_cli.models.recurrence.problem import Problem, RecurrentState
-from sed_cli.models.recurrence.rules import (
-    Drawn,
-    Expected,
-    FeedbackRule,
-    Likeliest,
-    Sampled,
-    Soft,
-    Thresholded,
-    TokenRule,
-)
+from sed_cli.models.recurrence.rules import Expected, Rule, is_named
 from sed_cli.models.recurrence.threads import n_threads, one_thread, product
 from sed_cli.models.recurrence.tokens import table_gradient
 
@@ -57,7 +48,7 @@ GPU_STEPS = 1024
 
 COMPILED_TYPES = (torch.float32, torch.float64)
 
-MakeScan = Callable[[Weights, FeedbackRule | TokenRule | Expected], Scan]
+MakeScan = Callable[[Weights, Rule], Scan]
 
 
 def run(problem: Problem, make_scan: MakeScan | None = None) -> tuple[Tensor, RecurrentState]:
@@ -313,12 +304,11 @@ def is_compiled(problem: Problem) -> bool:
     return _compiles(problem.cell.weight_ih.dtype, problem.rule)
 
 
-def _compiles(dtype: torch.dtype, rule: FeedbackRule | TokenRule | Expected) -> bool:
-    named = isinstance(rule, Thresholded | Sampled | Soft | Likeliest | Drawn | Expected)
-    return named and dtype in COMPILED_TYPES and _has_numba()
+def _compiles(dtype: torch.dtype, rule: Rule) -> bool:
+    return is_named(rule) and dtype in COMPILED_TYPES and _has_numba()
 
 
-def cpu_scan(weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> Scan:
+def cpu_scan(weights: Weights, rule: Rule) -> Scan:
     """Choose the compiled scan where it serves, else the plain one."""
     if _compiles(weights.w_ih.dtype, rule):
         from sed_cli.models.recurrence.compiled import CompiledScan

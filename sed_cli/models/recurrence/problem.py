@@ -12,6 +12,7 @@ from sed_cli.models.recurrence.rules import (
     Expected,
     Feedback,
     FeedbackRule,
+    Rule,
     TokenRule,
     make_rule,
     make_token_rule,
@@ -52,7 +53,7 @@ class Problem:
     targets: Tensor | None
     mask: Tensor | None
     is_forced: bool
-    rule: FeedbackRule | TokenRule | Expected
+    rule: Rule
     cell: nn.GRUCell
     readout: nn.Linear
     state: RecurrentState

@@ -111,6 +111,21 @@ BELOW_ONE = 1 - 2.0**-24
 """The largest uniform: one that was rounded up to 1 would stand for no token."""
 
 
+Rule = FeedbackRule | TokenRule | Expected
+
+HARD, SAMPLED, SOFT = 0, 1, 2
+KINDS: dict[type, int] = {
+    Thresholded: HARD, Sampled: SAMPLED, Soft: SOFT,
+    Likeliest: HARD, Drawn: SAMPLED, Expected: SOFT,
+}  # fmt: skip
+"""What compiled scans know the named rules by."""
+
+
+def is_named(rule: Rule) -> bool:
+    """Whether compiled scans know the rule; others are the caller's own."""
+    return type(rule) in KINDS
+
+
 def make_token_rule(
     feedback: Feedback | TokenRule | Expected, noise: Tensor | None
 ) -> TokenRule | Expected:

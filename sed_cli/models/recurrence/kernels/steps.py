@@ -9,24 +9,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sed_cli.models.recurrence import rules
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
-from sed_cli.models.recurrence.rules import (
-    BELOW_ONE,
-    Drawn,
-    Expected,
-    FeedbackRule,
-    Likeliest,
-    Sampled,
-    Soft,
-    Thresholded,
-    TokenRule,
-)
+from sed_cli.models.recurrence.rules import BELOW_ONE, KINDS, Drawn, Rule, Sampled
 
-HARD = tl.constexpr(0)
-SAMPLED = tl.constexpr(1)
-SOFT = tl.constexpr(2)
-RULES = {Thresholded: HARD, Sampled: SAMPLED, Soft: SOFT}
-RULES |= {Likeliest: HARD, Drawn: SAMPLED, Expected: SOFT}
+HARD = tl.constexpr(rules.HARD)
+SAMPLED = tl.constexpr(rules.SAMPLED)
+SOFT = tl.constexpr(rules.SOFT)
 LARGEST_UNIFORM = tl.constexpr(BELOW_ONE)
 
 SIZES = ["first", "last", "first_row", "n_steps", "n_sequences", "n_classes", "n_fed"]
@@ -186,10 +175,10 @@ class Operands(NamedTuple):
 class Kernels:
     """What the scans of both kinds of kernels share."""
 
-    def __init__(self, weights: Weights, rule: FeedbackRule | TokenRule | Expected) -> None:
+    def __init__(self, weights: Weights, rule: Rule) -> None:
         self.weights = weights
         self.w_hidden = torch.cat([weights.w_hh, weights.w_out])
-        self._rule = RULES[type(rule)].value
+        self._rule = KINDS[type(rule)]
         self.precision = precision()
 
     def operands(self, feeding: Feeding, buffers: Buffers) -> Operands:

@@ -1,4 +1,4 @@
-"""The library's GRU in one call, where every input is known before the first step."""
+"""torch's GRU in one call, where every input is known before the first step."""
 
 from __future__ import annotations
 
