@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch.utils.data import Dataset
 
 from benchmarks.measure import Task, medians, options, write_table
+from sed_cli.config.training import AugmentConfig, FeatureConfig
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import Recording
 from sed_cli.models import CRNN
-from sed_cli.schema import AugmentConfig, FeatureConfig
 
 BATCH, N_FRAMES, N_CLASSES = 8, 313, 10
 MASKS = {"time_masks": 2, "frequency_masks": 2}

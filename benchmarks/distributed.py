@@ -21,18 +21,13 @@ import numpy as np
 import torch
 
 from benchmarks.measure import options, write_table
+from sed_cli.config.data import SoundscapesConfig
+from sed_cli.config.training import AugmentConfig, EvaluationConfig, FeatureConfig, TrainerConfig
+from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.distributed import summed
-from sed_cli.schema import (
-    AugmentConfig,
-    EvaluationConfig,
-    FeatureConfig,
-    ModelConfig,
-    ScheduledConfig,
-    SoundscapesConfig,
-    TrainConfig,
-    TrainerConfig,
-)
+from sed_cli.models.kinds.crnn import CRNNConfig
+from sed_cli.sampling.schedules.scheduled import ScheduledSampler
 from sed_cli.training import ranks
 from sed_cli.training.detection import Detection
 from sed_cli.training.run import make_trainer
@@ -65,8 +60,8 @@ def seconds_per_update(batch_size: int, n_updates: int) -> tuple[float, float]:
     seed_everything(0)
     config = TrainConfig(
         feature=FeatureConfig(),
-        model=ModelConfig(),
-        sampler=ScheduledConfig(),
+        model=CRNNConfig(),
+        sampler=ScheduledSampler(),
         data=SoundscapesConfig(),
         augment=AugmentConfig(),
         trainer=TrainerConfig(batch_size=batch_size),

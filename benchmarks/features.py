@@ -21,9 +21,9 @@ import numpy as np
 import soundfile
 
 from benchmarks.measure import options, write_table
+from sed_cli.config.training import FeatureConfig
 from sed_cli.data.cache import compute
 from sed_cli.data.cache.features import FeatureCache
-from sed_cli.schema import FeatureConfig
 
 RATE, FILE_S = 44_100, 10
 

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from benchmarks.measure import Task, medians, options, write_table
+from sed_cli.config.training import FeatureConfig
 from sed_cli.data.cache.digests import Digests, file_digest
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import Recording
-from sed_cli.schema import FeatureConfig
 
 RATE = 16_000
 

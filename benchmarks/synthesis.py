@@ -19,9 +19,9 @@ import numpy as np
 import soundfile
 
 from benchmarks.measure import options, write_table
+from sed_cli.config.data import SoundscapesConfig
 from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
 from sed_cli.data.soundscapes.voices import VOICES, synthesise
-from sed_cli.schema import SoundscapesConfig
 
 N_CLASSES, N_CLIPS, RATE, CLIP_S = 16, 40, 44_100, 5.0
 

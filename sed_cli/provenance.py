@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import platform
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,9 +15,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from sed_cli import __version__
+from sed_cli.config.identity import config_hash
 from sed_cli.errors import UserError
 from sed_cli.records import RUN, beating, this_process, write_json
-from sed_cli.schema import paths_of
 
 if TYPE_CHECKING:
     import torch
@@ -28,30 +25,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PACKAGES = ("torch", "torchaudio", "torchlibrosa", "numpy", "hydra-core", "sed_eval")
-# Where a run was written and how fast it was computed do not make it another experiment.
-_NOT_HASHED = ("output_dir", "resume", "resume_sweep", "device", "threads")
-_NOT_HASHED_IN = (
-    ("trainer", "threads"),
-    ("trainer", "devices"),
-    ("data", "cache_dir"),
-    ("data", "cache_limit_gb"),
-    ("data", "leak_check"),
-    ("data", "root"),
-)
-
-
-def config_hash(config: Any) -> str:
-    """Hash of a resolved configuration; two runs with the same hash are the same experiment."""
-    values = {key: value for key, value in asdict(config).items() if key not in _NOT_HASHED}
-    for group, key in _NOT_HASHED_IN:
-        if isinstance(values.get(group), dict):
-            values[group].pop(key, None)
-    data = getattr(config, "data", None)
-    for key in () if data is None else paths_of(data):
-        if isinstance(values["data"].get(key), str):  # the same from wherever it was started
-            values["data"][key] = str(Path(values["data"][key]).expanduser().absolute())
-    text = json.dumps(values, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class RunRecord:

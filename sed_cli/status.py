@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from sed_cli.config.verbs import StatusConfig
 from sed_cli.errors import UserError
 from sed_cli.records import (
     RUN,
@@ -28,7 +29,6 @@ from sed_cli.records import (
     run_folders,
     state,
 )
-from sed_cli.schema import StatusConfig
 
 _HEADER = ("status", "epochs", "best", "left", "run")
 _ORDER = ("running", "completed", "failed", "interrupted", "waiting")

@@ -17,6 +17,8 @@ import torch
 from rich.table import Table
 
 from sed_cli.audio import LogMel, read_audio
+from sed_cli.config.data import SPLITS, SoundscapesConfig
+from sed_cli.config.verbs import SynthConfig
 from sed_cli.data.annotations import FORMATS
 from sed_cli.data.soundscapes import (
     RECIPE_FILE,
@@ -31,7 +33,6 @@ from sed_cli.errors import SedtfError
 from sed_cli.provenance import RunRecord
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import results_console
-from sed_cli.schema import SPLITS, SoundscapesConfig, SynthConfig
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from sed_cli import job, schema
-from sed_cli.schema import build_any_train_config
+from sed_cli.config.plain import build_any_train_config
 from tests.conftest import Sedtf
 
 CONF = job.conf_dir()

@@ -17,6 +17,9 @@ import pytest
 import torch
 
 from sed_cli.audio import LogMel
+from sed_cli.config.data import DataConfig
+from sed_cli.config.training import EvaluationConfig, FeatureConfig, TrainerConfig
+from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import activities_to_events, events_to_activities
 from sed_cli.data.sequences import SequenceBatch
@@ -25,18 +28,12 @@ from sed_cli.evaluation import describe, evaluate_split, sed_eval_counts, valida
 from sed_cli.evaluation.metrics import Counts, count_frames, figures
 from sed_cli.inference import Detector, load
 from sed_cli.models import CRNN
-from sed_cli.sampling import ConstantSchedule, ScheduledSampler, TeacherCoins
-from sed_cli.schema import (
-    ConstantConfig,
-    DataConfig,
-    EvaluationConfig,
-    FeatureConfig,
-    ModelConfig,
-    TrainConfig,
-    TrainerConfig,
-)
-from sed_cli.training import Trainer
+from sed_cli.models.kinds.crnn import CRNNConfig
+from sed_cli.sampling.schedules.constant import ConstantSchedule
+from sed_cli.sampling.schedules.scheduled import ScheduledSampler
+from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.training.detection import Detection
+from sed_cli.training.loop import Trainer
 from tests.conftest import TINY, Sedtf
 
 HOP_S = 512 / 16000
@@ -72,8 +69,8 @@ def make_task(*sizes: int) -> Detection:
     recordings = make_recordings(*sizes)
     config = TrainConfig(
         feature=FeatureConfig(n_mels=4, window_length=512, n_fft=512),
-        model=ModelConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3),
-        sampler=ConstantConfig(p=0.5),
+        model=CRNNConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3),
+        sampler=ConstantSchedule(p=0.5),
         data=DataConfig(sequence_length=10),
         trainer=TrainerConfig(batch_size=4),
         evaluation=EvaluationConfig(),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from sed_cli.config.data import SPLITS, AnnotatedConfig, SoundscapesConfig
+from sed_cli.config.training import FeatureConfig
 from sed_cli.data.sets import load_data
 from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
-from sed_cli.schema import SPLITS, AnnotatedConfig, FeatureConfig, SoundscapesConfig
 from tests.conftest import Sedtf
 
 

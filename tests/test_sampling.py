@@ -8,17 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sed_cli.sampling import (
-    ConstantSchedule,
-    ExponentialSchedule,
-    InverseSigmoidSchedule,
-    LinearSchedule,
-    Schedule,
-    ScheduledSampler,
-    TeacherCoins,
-    make_coins,
-)
-from sed_cli.schema import ConstantConfig, ScheduledConfig
+from sed_cli.sampling.schedule import Schedule
+from sed_cli.sampling.schedules.constant import ConstantSchedule
+from sed_cli.sampling.schedules.exponential import ExponentialSchedule
+from sed_cli.sampling.schedules.inverse_sigmoid import InverseSigmoidSchedule
+from sed_cli.sampling.schedules.linear import LinearSchedule
+from sed_cli.sampling.schedules.scheduled import ScheduledSampler
+from sed_cli.sampling.teacher_mask import TeacherCoins, make_coins
 
 bounds = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)
 
@@ -172,7 +168,7 @@ def test_time_step_coins_follow_the_curve_within_a_batch() -> None:
 @pytest.mark.parametrize("unit", ["update", "time_step"])
 def test_restored_coins_go_on_exactly(unit: str) -> None:
     def make() -> TeacherCoins:
-        config = ScheduledConfig(gamma=0.5, unit=unit)
+        config = ScheduledSampler(gamma=0.5, unit=unit)
         return make_coins(config, batches_per_epoch=3, seed=11)
 
     coins = make()
@@ -189,15 +185,15 @@ def test_drawing_coins_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    coins = make_coins(ConstantConfig(p=0.5), batches_per_epoch=1, seed=5)
+    coins = make_coins(ConstantSchedule(p=0.5), batches_per_epoch=1, seed=5)
     coins.draw(8, 8, 8)
     coins.noise(8, 8, 8)
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_batches_per_epoch_of_the_loader_fills_an_open_setting() -> None:
-    given_one = make_coins(ScheduledConfig(batches_per_epoch=7), batches_per_epoch=99, seed=0)
-    open_one = make_coins(ScheduledConfig(), batches_per_epoch=99, seed=0)
+    given_one = make_coins(ScheduledSampler(batches_per_epoch=7), batches_per_epoch=99, seed=0)
+    open_one = make_coins(ScheduledSampler(), batches_per_epoch=99, seed=0)
     assert isinstance(given_one.schedule, ScheduledSampler)
     assert isinstance(open_one.schedule, ScheduledSampler)
     assert given_one.schedule.batches_per_epoch == 7

@@ -28,8 +28,8 @@ from torch.utils.data import Dataset
 from sed_cli.audio import LogMel
 from sed_cli.audio.features import FLOOR
 from sed_cli.audio.torchaudio_import import import_torchaudio
+from sed_cli.config.training import AugmentConfig, FeatureConfig
 from sed_cli.data.sequences import Sequences
-from sed_cli.schema import AugmentConfig, FeatureConfig
 
 _NOISE_S = 30.0
 """Length of the noise of which stretches are drawn; at 16 kHz it takes a tenth of a second."""

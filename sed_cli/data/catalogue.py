@@ -11,6 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from sed_cli.audio import duration_s
+from sed_cli.config.data import (
+    SPLITS,
+    AnnotatedConfig,
+    DataConfig,
+    PublishedConfig,
+    RecordedConfig,
+    SoundscapesConfig,
+    SplitConfig,
+)
 from sed_cli.data.annotations import Event, Fault, check_faults
 from sed_cli.data.cache import locks
 from sed_cli.data.cache.upkeep import cache_root, hold
@@ -20,15 +29,6 @@ from sed_cli.data.published import list_published
 from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
 from sed_cli.data.splits import by_lists, divide, fold_of
 from sed_cli.errors import DataError, UserError
-from sed_cli.schema import (
-    SPLITS,
-    AnnotatedConfig,
-    DataConfig,
-    PublishedConfig,
-    RecordedConfig,
-    SoundscapesConfig,
-    SplitConfig,
-)
 
 log = logging.getLogger(__name__)
 

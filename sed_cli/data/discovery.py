@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sed_cli.config.data import SPLITS, AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import Annotations
 from sed_cli.data.listing import AudioFolder, Reading, annotation_files
 from sed_cli.data.splits import SPLIT_WORDS
 from sed_cli.errors import DataError
-from sed_cli.schema import SPLITS, AnnotatedConfig, SplitConfig
 
 log = logging.getLogger(__name__)
 

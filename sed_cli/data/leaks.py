@@ -31,9 +31,9 @@ import soxr
 from numpy.typing import NDArray
 
 from sed_cli.audio.features import FLOOR
+from sed_cli.config.training import FeatureConfig
 from sed_cli.data.copies import find_copies
 from sed_cli.errors import DataError
-from sed_cli.schema import FeatureConfig
 
 if TYPE_CHECKING:
     from sed_cli.data.sets import Recording

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.config.data import SPLITS, DataConfig
+from sed_cli.config.training import FeatureConfig
 from sed_cli.data.annotations import Event
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.data.cache.packs import StoredArray
 from sed_cli.data.cache.upkeep import cache_root
 from sed_cli.data.catalogue import Catalogue, make_catalogue
 from sed_cli.data.frames import Activities
-from sed_cli.schema import SPLITS, DataConfig, FeatureConfig
 
 _BLOCK_FRAMES = 16_384  # read at once for the statistics
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sed_cli.config.verbs import CompareConfig
 from sed_cli.errors import UserError
 from sed_cli.evaluation.convergence import convergence
 from sed_cli.evaluation.metrics import CONFIDENCE, KINDS
@@ -28,7 +29,6 @@ from sed_cli.provenance import RunRecord
 from sed_cli.reports.comparison import print_comparison, write_tables
 from sed_cli.reports.comparison_figures import draw_comparison
 from sed_cli.reports.files import replacing
-from sed_cli.schema import CompareConfig
 
 log = logging.getLogger(__name__)
 

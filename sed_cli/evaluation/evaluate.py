@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from sed_cli.config.data import DataConfig
+from sed_cli.config.training import EvaluationConfig
+from sed_cli.config.verbs import EvalConfig, TrainConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sequences import Sequences, collate
@@ -42,7 +45,6 @@ from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import print_metrics
-from sed_cli.schema import DataConfig, EvalConfig, EvaluationConfig, TrainConfig
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sed_cli.audio import LogMel, read_excerpt
+from sed_cli.config.data import DataConfig, RecordedConfig
+from sed_cli.config.groups import DATA_SETS
+from sed_cli.config.identity import flattened
+from sed_cli.config.plain import build
+from sed_cli.config.verbs import ReportConfig, TrainConfig
 from sed_cli.data.annotations import Event, read_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import CheckpointError, DataError, UserError
@@ -22,19 +27,11 @@ from sed_cli.evaluation.evaluate import probabilities_of, run_freely
 from sed_cli.evaluation.examination import Examination, Examined, examine, is_error
 from sed_cli.evaluation.metrics import N_REF
 from sed_cli.evaluation.outcomes import OUTCOMES, Fate
-from sed_cli.evaluation.runs import flattened, found_from, read_yaml
+from sed_cli.evaluation.runs import found_from, read_yaml
 from sed_cli.inference import load, read_config
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.records import history_rows
 from sed_cli.reports.page import Explored, ShownEvent, write_page
-from sed_cli.schema import (
-    DATA_SETS,
-    DataConfig,
-    RecordedConfig,
-    ReportConfig,
-    TrainConfig,
-    build,
-)
 
 log = logging.getLogger(__name__)
 

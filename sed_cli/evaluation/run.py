@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed_cli.config.verbs import EvalConfig, TrainConfig
 from sed_cli.evaluation.evaluate import evaluate_checkpoint
 from sed_cli.evaluation.sequences import evaluate_sequence_checkpoint
 from sed_cli.inference.checkpoint import read_any_config
-from sed_cli.schema import EvalConfig, TrainConfig
 
 
 def evaluate(config: EvalConfig, run_dir: Path) -> float | None:

@@ -14,23 +14,18 @@ import yaml
 from numpy.typing import NDArray
 from omegaconf.errors import OmegaConfBaseException
 
+from sed_cli.config.identity import flattened, keys_with
+from sed_cli.config.plain import build_any_train_config
+from sed_cli.config.settings import Role
 from sed_cli.errors import CheckpointError, UserError
 from sed_cli.evaluation.metrics import KINDS, N_REF, figures, macro_figures
 from sed_cli.inference import resolve_checkpoint
 from sed_cli.inference.checkpoint import read_any_config
 from sed_cli.records import RUN, names_of, read_record, run_folders, state
-from sed_cli.schema import build_any_train_config
 
 SEED, FOLD = "seed", "data.fold"
 _SHOWN = 8  # characters of a fingerprint
 MISSING = "-"  # shown for a key that a configuration does not have
-
-# Where and how fast a run was computed does not make it another configuration.
-_NO_SETTINGS = {
-    *("output_dir", "resume", "resume_sweep", "device", "threads", "checkpoint"),
-    *("trainer.threads", "trainer.devices"),
-    *("data.cache_dir", "data.cache_limit_gb", "data.leak_check", "data.root"),
-}
 
 Row = NDArray[np.int64]
 """Counts (4,): true positives, what is there, what was found, substitutions."""
@@ -231,7 +226,8 @@ def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], 
     else:
         flat = {**flattened(asdict(read_any_config(folder))), "split": "test"}
     seed, fold = flat.pop(SEED, 0), flat.pop(FOLD, None)
-    settings = {key: value for key, value in flat.items() if key not in _NO_SETTINGS}
+    hidden = keys_with(Role.PLACE | Role.SOURCE)
+    settings = {key: value for key, value in flat.items() if key not in hidden}
     if flat.get("data.root") is not None:
         # The same recordings in another folder are the same; others are not. The fingerprints of
         # folds always differ, so that their folder has to tell the sets apart.
@@ -270,17 +266,6 @@ def _of_evaluation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
     if values.get("data"):
         trained["data"] = values["data"]
     return {**flattened(trained), "split": values["split"]}
-
-
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Put nested keys side by side: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:

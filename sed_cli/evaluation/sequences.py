@@ -21,6 +21,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sed_cli.config.data import PairsConfig, TokenSetConfig
+from sed_cli.config.groups import TOKEN_SETS
+from sed_cli.config.training import SequenceEvaluationConfig
+from sed_cli.config.verbs import EvalConfig
 from sed_cli.data.tokens import UNKNOWN, Sentence, TokenData, load_tokens
 from sed_cli.data.tokens.batches import TokenBatch
 from sed_cli.distributed import share_of, summed
@@ -32,13 +36,6 @@ from sed_cli.inference.sequences import Decoding, Predictor, load_predictor
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.files import replacing
 from sed_cli.reports.sequences import draw_by_step, print_sequence_metrics
-from sed_cli.schema import (
-    TOKEN_SETS,
-    EvalConfig,
-    PairsConfig,
-    SequenceEvaluationConfig,
-    TokenSetConfig,
-)
 
 log = logging.getLogger(__name__)
 

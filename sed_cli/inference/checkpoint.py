@@ -23,28 +23,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sed_cli.audio import LogMel
+from sed_cli.config.plain import build_any_train_config
+from sed_cli.config.verbs import AnyTrainConfig, SequenceTrainConfig, TrainConfig
 from sed_cli.data.tokens.vocabulary import Vocabulary
-from sed_cli.errors import CheckpointError, DataError
+from sed_cli.errors import CheckpointError, ConfigError, DataError
 from sed_cli.inference.detector import Detector
 from sed_cli.inference.postprocessing import read_postprocessing
-from sed_cli.models import CRNN
-from sed_cli.schema import (
-    AnyTrainConfig,
-    ModelConfig,
-    SequenceTrainConfig,
-    TrainConfig,
-    build_any_train_config,
-    check_feature,
-    check_model,
-)
 
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
 SOURCE_CLASSES = "source_classes.json"  # of a model of sequences that is given some
-
-
-def make_model(config: ModelConfig, *, n_mels: int, n_classes: int) -> CRNN:
-    """Build the model that a configuration describes."""
-    return CRNN(n_mels=n_mels, n_classes=n_classes, **asdict(config))
 
 
 def save_checkpoint(
@@ -147,9 +134,12 @@ def read_any_config(checkpoint: str | Path) -> TrainConfig | SequenceTrainConfig
         CheckpointError: if it is missing or cannot be understood.
     """
     path = resolve_checkpoint(checkpoint) / CONFIG
+    values: dict[str, Any] = {}
     try:
-        values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
         return build_any_train_config(values)
+    except ConfigError as error:  # a component that is unknown here
+        raise CheckpointError(f"{path}: {error}{_needed(values)}") from error
     except (
         OSError,
         yaml.YAMLError,
@@ -161,6 +151,12 @@ def read_any_config(checkpoint: str | Path) -> TrainConfig | SequenceTrainConfig
         raise CheckpointError(
             f"{path}: cannot be understood ({' '.join(str(error).split())})"
         ) from error
+
+
+def _needed(values: dict[str, Any]) -> str:
+    """The plugins that a run was trained with; they are named, and never read from it."""
+    names = ", ".join(Path(str(name)).name for name in values.get("plugins") or [])
+    return f": the run was trained with plugins=[{names}]" if names else ""
 
 
 def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector:
@@ -179,10 +175,10 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
     folder = resolve_checkpoint(checkpoint)
     config = read_config(folder)
     classes = read_classes(folder)
-    faults = check_feature(config.feature) + check_model(config.model, config.feature.n_mels)
+    faults = config.feature.faults() + config.model.faults_with(config.feature.n_mels)
     if faults:
         raise CheckpointError(f"{folder / CONFIG}: {'; '.join(faults)}")
-    model = make_model(config.model, n_mels=config.feature.n_mels, n_classes=len(classes))
+    model = config.model.build(n_mels=config.feature.n_mels, n_classes=len(classes))
     load_weights(model, folder)
     return Detector(
         model,

@@ -15,13 +15,13 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.config.verbs import PredictConfig
 from sed_cli.data.tokens import split_text
 from sed_cli.data.tokens.vocabulary import UNKNOWN
 from sed_cli.errors import DataError, UserError
 from sed_cli.inference.sequences import Decoding, Predictor, load_predictor
 from sed_cli.provenance import choose_device, set_threads
 from sed_cli.reports.files import replacing
-from sed_cli.schema import PredictConfig
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.config.verbs import ListenConfig
 from sed_cli.errors import UserError
 from sed_cli.inference.checkpoint import load
 from sed_cli.inference.tracking import StreamEvent
 from sed_cli.provenance import choose_device, set_threads
-from sed_cli.schema import ListenConfig
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sed_cli.audio import AudioReader, Channels
+from sed_cli.config.verbs import PredictConfig, SequenceTrainConfig
 from sed_cli.data.annotations import FORMATS
 from sed_cli.data.listing import AUDIO_ENDINGS
 from sed_cli.errors import DataError, SedtfError, UserError
@@ -26,7 +27,6 @@ from sed_cli.inference.detector import Detector
 from sed_cli.inference.recording import Found, Outputs, dump_events, find_events
 from sed_cli.provenance import choose_device, set_threads
 from sed_cli.reports.files import replacing
-from sed_cli.schema import PredictConfig, SequenceTrainConfig
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sed_cli.config.training import SequenceModelConfig
 from sed_cli.data.tokens import Sentence, Vocabulary, join_symbols, units_of
 from sed_cli.data.tokens.batches import TokenBatch, in_order_of_length
 from sed_cli.data.tokens.vocabulary import END, UNKNOWN
@@ -23,20 +24,18 @@ from sed_cli.inference.checkpoint import (
 )
 from sed_cli.models import LanguageModel
 from sed_cli.models.recurrence import Feedback
-from sed_cli.schema import LanguageConfig
 
 _LOGITS_AT_ONCE = 2**24  # numbers of a batch's logits, 64 MiB: more is not faster
 _SENTENCES_AT_ONCE = 256  # decoded side by side
 
 
 def make_language_model(
-    config: LanguageConfig, vocabulary: Vocabulary, source_vocabulary: Vocabulary | None
+    config: SequenceModelConfig, vocabulary: Vocabulary, source_vocabulary: Vocabulary | None
 ) -> LanguageModel:
     """Build the model that a configuration describes, with an encoder where there are sources."""
-    return LanguageModel(
+    return config.build(
         n_tokens=len(vocabulary),
         n_source_tokens=None if source_vocabulary is None else len(source_vocabulary),
-        **asdict(config),
     )
 
 

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from sed_cli.audio import AudioHeader, read_header
+from sed_cli.config.data import DataConfig
+from sed_cli.config.training import FeatureConfig
+from sed_cli.config.verbs import DataVerbConfig
 from sed_cli.data.annotations import Fault
 from sed_cli.data.catalogue import Catalogue, Survey, survey
 from sed_cli.data.copies import BY_FILE, find_copies
@@ -31,7 +34,6 @@ from sed_cli.inspection.tables import (
 from sed_cli.provenance import RunRecord
 from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import results_console
-from sed_cli.schema import DataConfig, DataVerbConfig, FeatureConfig
 
 if TYPE_CHECKING:
     from sed_cli.data.leaks import Leak

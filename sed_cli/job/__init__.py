@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cache
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -43,10 +43,13 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sed_cli import schema, torchrun
+from sed_cli import torchrun
+from sed_cli.config import groups, plugins
+from sed_cli.config.identity import config_hash
+from sed_cli.config.registry import KINDS
 from sed_cli.errors import ConfigError, SedtfError, UserError
+from sed_cli.job.choices import with_choices, without_plugins
 from sed_cli.job.loader import Loader
-from sed_cli.provenance import config_hash
 from sed_cli.records import RUN, read_record, state
 from sed_cli.slurm import TimeIsUpError, ends_as_interrupted
 
@@ -90,10 +93,9 @@ class Flags:
 
 @dataclass(frozen=True)
 class Verb:
-    """What a verb needs: its check of the configuration, and where its work is done."""
+    """A verb, and where its work is done; its settings are checked by their class."""
 
     name: str
-    check: Callable[[Any, frozenset[str]], list[str]]
     function: str  # "module:function", imported when it is called: it pulls in torch
     leaves_run: bool = True  # with a run folder, a log and Hydra's records; else it runs at once
     words: str | None = None  # the key that takes words without "="; it ends in [] if it is a list
@@ -103,43 +105,38 @@ class Verb:
 VERBS = {
     verb.name: verb
     for verb in (
-        Verb("train", schema.check_train, "sed_cli.training:train"),
-        Verb("eval", schema.check_eval, "sed_cli.evaluation.run:evaluate"),
-        Verb("export", schema.check_export, "sed_cli.inference.export:export_checkpoint"),
-        Verb("simulate", schema.check_simulate, "sed_cli.reports.simulate:simulate_config"),
-        Verb("synth", schema.check_synth, "sed_cli.synth:synthesise"),
+        Verb("train", "sed_cli.training.run:train"),
+        Verb("eval", "sed_cli.evaluation.run:evaluate"),
+        Verb("export", "sed_cli.inference.export:export_checkpoint"),
+        Verb("simulate", "sed_cli.reports.simulate:simulate_config"),
+        Verb("synth", "sed_cli.synth:synthesise"),
         Verb(
             "predict",
-            schema.check_predict,
             "sed_cli.inference.predict:predict",
             leaves_run=False,
             text=("checkpoint", "input", "output_dir"),
         ),
         Verb(
             "listen",
-            schema.check_listen,
             "sed_cli.inference.listen:listen",
             leaves_run=False,
             text=("checkpoint",),
         ),
         Verb(
             "compare",
-            schema.check_compare,
             "sed_cli.evaluation.compare:compare_runs",
             words="runs[]",
             text=("baseline",),
         ),
-        Verb("report", schema.check_report, "sed_cli.evaluation.report:report_run", words="run"),
-        Verb("data", schema.check_data_verb, "sed_cli.inspection:inspect_data"),
+        Verb("report", "sed_cli.evaluation.report:report_run", words="run"),
+        Verb("data", "sed_cli.inspection:inspect_data"),
         Verb(
             "cache",
-            schema.check_cache,
             "sed_cli.data.cache.report:manage_cache",
             leaves_run=False,
         ),
         Verb(
             "status",
-            schema.check_status,
             "sed_cli.status:show_status",
             leaves_run=False,
             words="dir",
@@ -234,9 +231,13 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         raise UserError("resume= goes on with one run: drop -m, or name a sweep by resume_sweep=")
     if not flags.multirun and value_of("resume_sweep", overrides) not in (None, "null", ""):
         raise UserError("resume_sweep= goes on with a sweep: give -m and all of its settings again")
-    overrides = _with_resumed_settings(overrides)
+    overrides, files = without_plugins(overrides)
+    files = [str(file) for file in plugins.use(files)]
+    overrides = with_choices(_with_resumed_settings(overrides))
     overrides = [_path(_literal(override, verb.text)) for override in overrides]
     overrides = _with_words(verb, overrides)
+    if files:
+        overrides.append(f"plugins=[{','.join(quoted(file) for file in files)}]")
     hydra = start_hydra(verb.name, flags)
     if flags.hydra_help:
         args_parser = get_args_parser()
@@ -353,6 +354,7 @@ class Task:
 
     def __call__(self, raw: DictConfig) -> Outcome:
         """Do the work of the verb; whatever goes wrong is told in the outcome."""
+        plugins.use(list(raw.get("plugins", [])))
         register_schemas()
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         raw.output_dir = str(run_dir)
@@ -366,7 +368,8 @@ class Task:
 
     def _outcome(self, raw: DictConfig, run_dir: Path) -> Outcome:
         try:
-            config = OmegaConf.to_object(raw)
+            config: Any = OmegaConf.to_object(raw)
+            plugins.keep_sources(config.plugins, run_dir)
             work = _function(VERBS[self.verb_name])
             return Outcome(DONE, str(run_dir), objective=work(config, run_dir))
         except (Exception, SystemExit) as error:
@@ -385,15 +388,22 @@ class Task:
         return Outcome(FAILED, str(run_dir), error=f"{name}{one_line(error)}{hint}")
 
 
-@cache
 def register_schemas() -> None:
-    """Make the dataclasses of :mod:`sed_cli.schema` known to Hydra, once for a process."""
+    """Make the classes of :mod:`sed_cli.config` known to Hydra, with those of plugins in use."""
+    _register(tuple(plugins.load()))
+
+
+@lru_cache(maxsize=1)
+def _register(files: tuple[Path, ...]) -> None:
     store = ConfigStore.instance()
-    for name, node in schema.ROOTS.items():
+    for kind in KINDS.values():  # those of plugins that are no longer in use
+        store.repo.pop(kind.group, None)
+    for name, node in groups.ROOTS.items():
         store.store(group="schema", name=name, node=node, package="_global_")
-    for group, options in schema.GROUPS.items():
-        for name, node in options.items():
-            store.store(group=f"schema/{group}", name=name, node=node)
+    for group, classes in [*groups.options().items(), *groups.bases().items()]:
+        if group != "schema":
+            for name, node in classes.items():
+                store.store(group=group, name=name, node=node)
 
 
 def make_callbacks(config: DictConfig) -> Callbacks:
@@ -435,6 +445,7 @@ def _with_resumed_settings(overrides: list[str]) -> list[str]:
             f"outputs/train/DATE/TIME"
         )
     earlier = cast(list[str], OmegaConf.to_object(OmegaConf.load(recorded)) or [])
+    earlier, _ = without_plugins(earlier)  # a plugin is code: whoever resumes names it again
     kept = [o for o in earlier if o.split("=")[0] not in ("resume", "output_dir")]
     # In place, unless told otherwise: the continued run is the same run.
     place = [] if value_of("output_dir", overrides) else [f"output_dir={quoted(folder)}"]
@@ -714,8 +725,13 @@ def _group_fault(override: Override, options: list[str], flags: Flags) -> str | 
             return f"{group}={option} needs {package}: pip install 'sedtf[{extra}]'"
         if option not in options:
             near = _nearest(option, options)
-            return f"{group}={option}: no such option; there are {', '.join(options)}{near}"
+            own = "; one of your own comes with plugins=[FILE.py]" if _is_component(group) else ""
+            return f"{group}={option}: no such option; there are {', '.join(options)}{near}{own}"
     return None
+
+
+def _is_component(group: str) -> bool:
+    return any(kind.group == group for kind in KINDS.values())
 
 
 def _key_faults(override: Override, keys: set[str], composed: DictConfig) -> list[str]:
@@ -805,8 +821,8 @@ class Checker:
         if missing:
             raise ConfigError([f"{key} is not set: give {key}=..." for key in missing])
         HydraConfig.instance().set_config(composed)
-        config = OmegaConf.to_object(raw)
-        faults = self.verb.check(config, named)
+        config: Any = OmegaConf.to_object(raw)
+        faults = config.faults(named)
         if faults:
             raise ConfigError(faults)
         return config

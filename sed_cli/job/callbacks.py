@@ -17,8 +17,8 @@ class CompareAtEnd(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write and print the table, with its figures."""
+        from sed_cli.config.verbs import CompareConfig
         from sed_cli.evaluation.compare import compare_runs
-        from sed_cli.schema import CompareConfig
 
         sweep = Path(str(config.hydra.sweep.dir))
         folder = sweep / "comparison"

@@ -6,10 +6,13 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Container, Iterable, Sequence
+from functools import cache
+
+from sed_cli.config.identity import keys_with
+from sed_cli.config.settings import Role
 
 _LONGEST = 120  # bytes; file systems take 255 of a name, and a path has to hold more than one
 _UNSAFE = re.compile(r"[^\w.,=+-]+")  # spaces, slashes, quotes, and what shells and Windows mind
-_NO_NAMES = {"resume", "resume_sweep", "output_dir"}
 
 
 def name_job(overrides: Sequence[str], keys: Container[str], taken: Iterable[str]) -> str:
@@ -25,7 +28,7 @@ def name_job(overrides: Sequence[str], keys: Container[str], taken: Iterable[str
         in a number.
     """
     named = [o for o in overrides if _key(o) in keys]
-    named = named or [o for o in overrides if _key(o) not in _NO_NAMES]
+    named = named or [o for o in overrides if _key(o) not in _no_names()]
     name = _safe(",".join(_short(override) for override in named)) or "defaults"
     lower = {other.casefold() for other in taken}
     candidate, count = name, 1
@@ -33,6 +36,12 @@ def name_job(overrides: Sequence[str], keys: Container[str], taken: Iterable[str
         count += 1
         candidate = f"{name}-{count}"
     return candidate
+
+
+@cache
+def _no_names() -> frozenset[str]:
+    """Keys that say where a run is, and nothing of what it is."""
+    return keys_with(Role.PLACE) & keys_with(Role.FREE)
 
 
 def _key(override: str) -> str:

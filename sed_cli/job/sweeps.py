@@ -22,11 +22,11 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sed_cli import job
+from sed_cli.config.identity import config_hash
 from sed_cli.data.cache.locks import exclusive
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.job.local import LocalLauncher
 from sed_cli.job.names import name_job
-from sed_cli.provenance import config_hash
 from sed_cli.records import (
     RUN,
     SWEEP,

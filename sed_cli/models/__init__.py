@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from sed_cli.models.crnn import CRNN
-from sed_cli.models.language import LanguageModel
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sed_cli.models.crnn import CRNN
+    from sed_cli.models.language import LanguageModel
 
 __all__ = ["CRNN", "LanguageModel"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a model when it is asked for: their settings are read without torch."""
+    if name == "CRNN":
+        from sed_cli.models.crnn import CRNN
+
+        return CRNN
+    if name == "LanguageModel":
+        from sed_cli.models.language import LanguageModel
+
+        return LanguageModel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,11 +9,13 @@ from typing import Any
 from rich.table import Table
 from tqdm import tqdm
 
+from sed_cli.config.plain import vary_sampler
+from sed_cli.config.training import SamplerConfig
+from sed_cli.config.verbs import SimulateConfig
 from sed_cli.provenance import RunRecord
 from sed_cli.reports.simulation import NamedCoins, simulate
 from sed_cli.reports.tables import results_console
-from sed_cli.sampling import make_coins
-from sed_cli.schema import SamplerConfig, SimulateConfig, vary_sampler
+from sed_cli.sampling.teacher_mask import make_coins
 
 
 def simulate_config(config: SimulateConfig, run_dir: Path) -> None:

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from sed_cli.errors import UserError
 from sed_cli.reports.files import replacing
-from sed_cli.sampling import Schedule, TeacherCoins
+from sed_cli.sampling.schedule import Schedule
+from sed_cli.sampling.teacher_mask import TeacherCoins
 
 CHUNK = 16_384
 CURVE_POINTS = 2_000

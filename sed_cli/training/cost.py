@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
-from sed_cli.evaluation.runs import flattened
+from sed_cli.config.identity import flattened, keys_with
+from sed_cli.config.settings import Role
+from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.provenance import choose_device, set_threads
 from sed_cli.records import duration
-from sed_cli.schema import AnyTrainConfig
 from sed_cli.training.run import make_trainer
 from sed_cli.training.state import seed_everything
 from sed_cli.training.tasks import load_data_for, make_task
@@ -26,12 +27,6 @@ log = logging.getLogger(__name__)
 
 _UPDATES = 5  # measured, after one that does not count: it compiles and allocates
 _LONGEST_S = 20.0  # for that
-
-# What makes no difference to how long an update or a validation takes.
-_FREE = {"seed", "output_dir", "resume", "resume_sweep", "data.seed", "data.leak_check"}
-_FREE |= {f"trainer.{key}" for key in ("epochs", "lr", "patience", "monitor", "max_updates")}
-_FREE_GROUPS = ("evaluation.", "sampler.")
-_NOT_FREE = {"sampler.feedback", "sampler.coin"}
 
 
 @dataclass(frozen=True)
@@ -144,10 +139,9 @@ def _now(device: torch.device) -> float:
 
 def _alike(config: AnyTrainConfig) -> str:
     """The same for configurations whose updates take as long."""
+    free = keys_with(Role.FREE)
     values: dict[str, Any] = {
-        key: value
-        for key, value in flattened(asdict(config)).items()
-        if key in _NOT_FREE or not (key in _FREE or key.startswith(_FREE_GROUPS))
+        key: value for key, value in flattened(asdict(config)).items() if key not in free
     }
     return json.dumps(values, sort_keys=True)
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from sed_cli.audio import LogMel
+from sed_cli.config.data import RecordedConfig
+from sed_cli.config.training import EvaluationConfig
+from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
@@ -22,14 +24,12 @@ from sed_cli.errors import SedtfError
 from sed_cli.evaluation import Validation, validate
 from sed_cli.evaluation.evaluate import evaluate_split, tuned_postprocessing, write_evaluation
 from sed_cli.inference import Detector, PostProcessing, load
-from sed_cli.inference.checkpoint import make_model
 from sed_cli.inference.postprocessing import save_postprocessing
 from sed_cli.models import CRNN
 from sed_cli.models.recurrence import Feedback
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
-from sed_cli.sampling import TeacherCoins
-from sed_cli.schema import EvaluationConfig, RecordedConfig, TrainConfig
+from sed_cli.sampling.teacher_mask import TeacherCoins
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Detection:
     def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
         self._config, self._data = config, data
         mean, std = data.statistics("train")
-        model = make_model(config.model, n_mels=config.feature.n_mels, n_classes=len(data.classes))
+        model = config.model.build(n_mels=config.feature.n_mels, n_classes=len(data.classes))
         model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
         augmenter = Augmenter(
             config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
@@ -137,7 +137,7 @@ class Detection:
                 feedback=cast(Feedback, self._config.sampler.feedback),
                 noise=self._noise(targets, coins),
             )
-        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        losses = self._config.trainer.loss.per_output(logits, targets)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
         return (losses * valid).sum(), valid.sum() * targets.shape[2]
 

@@ -15,11 +15,11 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from sed_cli.config.training import TrainerConfig
 from sed_cli.distributed import agreed, counted_as_nothing, n_ranks, rank, summed
 from sed_cli.errors import SedtfError
 from sed_cli.evaluation import Validation
-from sed_cli.sampling import TeacherCoins
-from sed_cli.schema import TrainerConfig
+from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.training.batches import Part, index_batches, part_of
 from sed_cli.training.history import Epoch
 from sed_cli.training.state import Progress
@@ -52,7 +52,7 @@ class Trainer(Generic[BatchT]):
         self.config = config
         self._seed = seed
         self._losses: nn.Module | None = None
-        self.optimizer = torch.optim.Adam(task.model.parameters(), lr=config.lr)
+        self.optimizer = config.optimizer.build(task.model.parameters(), config.lr)
         self.progress = Progress()
 
     @property

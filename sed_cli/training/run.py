@@ -7,7 +7,7 @@ import logging
 import math
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,12 +16,14 @@ from typing import Any
 import torch
 
 from sed_cli import torchrun
+from sed_cli.config.identity import flattened, keys_with, paths_of
+from sed_cli.config.settings import Role
+from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.data.pool import n_cores
 from sed_cli.data.sets import DataSet
 from sed_cli.data.tokens import TokenData
 from sed_cli.distributed import rank
 from sed_cli.errors import CheckpointError, UserError
-from sed_cli.evaluation.runs import flattened
 from sed_cli.inference import save_checkpoint
 from sed_cli.inference.checkpoint import (
     load_weights,
@@ -30,8 +32,7 @@ from sed_cli.inference.checkpoint import (
     resolve_checkpoint,
 )
 from sed_cli.provenance import RunRecord, choose_device, set_threads
-from sed_cli.sampling import make_coins
-from sed_cli.schema import AnyTrainConfig, paths_of
+from sed_cli.sampling.teacher_mask import make_coins
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
 from sed_cli.training.memory import keep_freed_memory
@@ -42,13 +43,8 @@ from sed_cli.training.tasks import load_data_for, make_task
 
 log = logging.getLogger(__name__)
 
-# What may differ when a run is resumed: how long it goes on and where, never what is learnt; and
-# evaluation.*, which acts after the last epoch.
-_MAY_CHANGE = {
-    "output_dir", "resume", "resume_sweep", "device",
-    "trainer.epochs", "trainer.patience", "trainer.threads", "trainer.devices",
-    "data.cache_dir", "data.cache_limit_gb", "data.leak_check",
-}  # fmt: skip
+# `resume` continues what was learnt: how long and where may differ.
+_MAY_CHANGE = Role.PLACE | Role.PATH | Role.RESUMABLE
 
 
 def train(config: AnyTrainConfig, run_dir: Path) -> float | None:
@@ -231,9 +227,8 @@ def _resume(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> 
     except CheckpointError:
         log.warning("%s has no checkpoint yet: training starts from the beginning", run)
         return
-    may_change = _MAY_CHANGE | {f"data.{key}" for key in paths_of(config.data)}
     before, now = (flattened(asdict(each)) for each in (read_any_config(folder), config))
-    changed = _differences(before, now, may_change)
+    changed = _differences(before, now, keys_with(_MAY_CHANGE))
     if changed:
         raise CheckpointError(
             f"resume={run} continues a run exactly, but {'; '.join(changed)}: "
@@ -261,13 +256,13 @@ def _resume(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> 
     log.info("resumed after epoch %d, update %d", trainer.progress.epoch, trainer.progress.update)
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any], may_change: set[str]) -> list[str]:
+def _differences(
+    before: dict[str, Any], now: dict[str, Any], may_change: Container[str]
+) -> list[str]:
     return [
         f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if key not in may_change
-        and not key.startswith("evaluation.")
-        and before.get(key) != now.get(key)
+        if key not in may_change and before.get(key) != now.get(key)
     ]
 
 

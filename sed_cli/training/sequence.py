@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.data.tokens import TokenData
 from sed_cli.data.tokens.batches import TokenBatch, join
 from sed_cli.evaluation import Validation
@@ -20,8 +20,7 @@ from sed_cli.inference.sequences import Predictor, load_predictor, make_language
 from sed_cli.models import LanguageModel
 from sed_cli.models.recurrence import Feedback
 from sed_cli.reports.sequences import sequence_learning_curves
-from sed_cli.sampling import TeacherCoins
-from sed_cli.schema import SequenceTrainConfig
+from sed_cli.sampling.teacher_mask import TeacherCoins
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +113,7 @@ class NextToken:
             feedback=cast(Feedback, feedback),
             noise=noise,
         )
-        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        losses = self._config.trainer.loss.per_output(logits.flatten(0, 1), targets.flatten())
         valid = batch.valid.to(self.device)
         return (losses.view(targets.shape) * valid).sum(), valid.sum()
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sed_cli.evaluation import Validation
-from sed_cli.sampling import TeacherCoins
+from sed_cli.sampling.teacher_mask import TeacherCoins
 
 BatchT = TypeVar("BatchT")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from sed_cli.config.verbs import AnyTrainConfig, SequenceTrainConfig, TrainConfig
 from sed_cli.data.sets import DataSet
 from sed_cli.data.tokens import TokenData, load_tokens
-from sed_cli.schema import AnyTrainConfig, SequenceTrainConfig, TrainConfig
 from sed_cli.training.detection import Detection, load_recordings
 from sed_cli.training.sequence import NextToken
 from sed_cli.training.task import Task

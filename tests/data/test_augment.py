@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sed_cli.audio import LogMel
+from sed_cli.config.plain import build
+from sed_cli.config.training import AugmentConfig, FeatureConfig
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import Recording
-from sed_cli.schema import AugmentConfig, FeatureConfig, build
 
 FEATURE = FeatureConfig(n_mels=20)
 POWER = replace(FEATURE, is_log=False)

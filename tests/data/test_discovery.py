@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.catalogue import Catalogue, make_catalogue
 from sed_cli.errors import DataError, UserError
-from sed_cli.schema import AnnotatedConfig, SplitConfig
 from tests.conftest import TINY, Sedtf
 
 DOG = [Event(0.1, 0.3, "dog")]

@@ -11,11 +11,12 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.training import FeatureConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.leaks import Leak, check_leaks, find_leaks
 from sed_cli.data.sets import load_data
 from sed_cli.errors import DataError
-from sed_cli.schema import AnnotatedConfig, FeatureConfig
 from tests.conftest import TINY, Sedtf
 
 RATE = 16000

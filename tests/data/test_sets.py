@@ -13,13 +13,14 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sed_cli.config.data import AnnotatedConfig, SplitConfig
+from sed_cli.config.training import FeatureConfig
 from sed_cli.data import sets
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import events_to_activities
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import DataError
 from sed_cli.inference import load
-from sed_cli.schema import AnnotatedConfig, FeatureConfig, SplitConfig
 
 FEATURE = FeatureConfig(backend="torchaudio")
 Tables = Mapping[str, Mapping[str, list[Event]]]

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from sed_cli.config.data import LabelsConfig, TokensConfig
 from sed_cli.data.tokens import load_tokens
 from sed_cli.evaluation.ngrams import NGramModel, _discounts, ngram_perplexities
-from sed_cli.schema import LabelsConfig, TokensConfig
 
 N_TOKENS = 5
 Ints = NDArray[np.int64]

@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from sed_cli.config.verbs import ListenConfig
 from sed_cli.inference import Detector, StreamEvent
 from sed_cli.inference.listen import listen, pcm_blocks
-from sed_cli.schema import ListenConfig
 from tests.conftest import Sedtf
 
 RATE = 16_000

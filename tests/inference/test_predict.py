@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sed_cli import job, schema
+from sed_cli.config.verbs import PredictConfig
 from sed_cli.data.annotations import FORMATS, read_annotations
 from sed_cli.inference import Detector
 from sed_cli.inference.predict import predict
-from sed_cli.schema import PredictConfig
 from tests.conftest import Sedtf
 
 RATE = 16_000

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 from PIL import Image
 
+from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import write_annotations
 from sed_cli.data.catalogue import make_catalogue
 from sed_cli.errors import DataError
-from sed_cli.schema import AnnotatedConfig
 from tests.conftest import TINY_SOUNDSCAPES, Sedtf, what_it_imports
 
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from sed_cli import job
+from sed_cli.config.verbs import TrainConfig
 from sed_cli.errors import SedtfError
 from sed_cli.provenance import RunRecord
 from sed_cli.records import Plan
-from sed_cli.schema import TrainConfig
 from tests.conftest import Sedtf
 
 optuna = pytest.importorskip("optuna")

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from sed_cli.models.language import LanguageModel
 from sed_cli.models.recurrence import FEEDBACKS, Feedback
-from sed_cli.sampling import ConstantSchedule, TeacherCoins
+from sed_cli.sampling.schedules.constant import ConstantSchedule
+from sed_cli.sampling.teacher_mask import TeacherCoins
 
 EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-11}
 

@@ -17,15 +17,11 @@ from sed_cli.errors import UserError
 from sed_cli.reports import sampler_figures, simulation, style
 from sed_cli.reports.sampler_figures import tile_grids
 from sed_cli.reports.simulation import NamedCoins, simulate
-from sed_cli.sampling import (
-    Coin,
-    ConstantSchedule,
-    LinearSchedule,
-    Schedule,
-    ScheduledSampler,
-    TeacherCoins,
-    Unit,
-)
+from sed_cli.sampling.schedule import Schedule
+from sed_cli.sampling.schedules.constant import ConstantSchedule
+from sed_cli.sampling.schedules.linear import LinearSchedule
+from sed_cli.sampling.schedules.scheduled import ScheduledSampler
+from sed_cli.sampling.teacher_mask import Coin, TeacherCoins, Unit
 
 COLOURS = (style.BLUE, style.NEUTRAL)  # of a tile where the truth is fed, and where it is not
 TUTORIAL = [(0.01, 0.05, 0.95), (0.02, 0.05, 0.9), (0.08, 0.025, 0.8), (0.1, 0.01, 0.7)]

@@ -40,7 +40,8 @@ def test_only_training_has_a_dry_run(sedtf: Sedtf, capfd: pytest.CaptureFixture[
 
 
 def test_updates_end_where_the_settings_say(sedtf: Sedtf) -> None:
-    from sed_cli.schema import TrainConfig, TrainerConfig
+    from sed_cli.config.training import TrainerConfig
+    from sed_cli.config.verbs import TrainConfig
 
     class Config(TrainConfig):
         def __init__(self, **values: int) -> None:

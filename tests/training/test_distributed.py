@@ -21,28 +21,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from sed_cli.schema import check_trainer
 from torch import Tensor
 
+from sed_cli.config.data import DataConfig
+from sed_cli.config.identity import config_hash
+from sed_cli.config.training import (
+    AugmentConfig,
+    EvaluationConfig,
+    FeatureConfig,
+    SamplerConfig,
+    TrainerConfig,
+)
+from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.distributed import rank, summed
 from sed_cli.errors import SedtfError, UserError
-from sed_cli.provenance import config_hash
-from sed_cli.sampling import ConstantSchedule, LinearSchedule, TeacherCoins
-from sed_cli.schema import (
-    AugmentConfig,
-    ConstantConfig,
-    DataConfig,
-    EvaluationConfig,
-    FeatureConfig,
-    LinearConfig,
-    ModelConfig,
-    SamplerConfig,
-    TrainConfig,
-    TrainerConfig,
-    check_trainer,
-)
+from sed_cli.models.kinds.crnn import CRNNConfig
+from sed_cli.sampling.schedules.constant import ConstantSchedule
+from sed_cli.sampling.schedules.linear import LinearSchedule
+from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.training import ranks
 from sed_cli.training.batches import index_batches, part_of
 from sed_cli.training.detection import Detection
@@ -65,7 +65,7 @@ def make_config(sampler: SamplerConfig, **trainer: Any) -> TrainConfig:
     return TrainConfig(
         seed=3,
         feature=FeatureConfig(n_mels=4, window_length=512, n_fft=512),
-        model=ModelConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3, dropout=0.0),
+        model=CRNNConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3, dropout=0.0),
         sampler=sampler,
         data=DataConfig(sequence_length=10),
         augment=AugmentConfig(),
@@ -77,20 +77,20 @@ def make_config(sampler: SamplerConfig, **trainer: Any) -> TrainConfig:
 # Six sequences, of which three are shorter: batches of five and one, so that a rank has nothing to
 # do in the second; and of three and three, where nothing is left over.
 CASES = {
-    "plain": make_config(ConstantConfig(p=0.5)),
+    "plain": make_config(ConstantSchedule(p=0.5)),
     "equal parts of batches, no clipping": make_config(
-        ConstantConfig(p=0.5, coin="sequence"), batch_size=2, grad_norm=None
+        ConstantSchedule(p=0.5, coin="sequence"), batch_size=2, grad_norm=None
     ),
     "sampled": make_config(
-        LinearConfig(c=0.01, unit="time_step", coin="class", feedback="sampled")
+        LinearSchedule(c=0.01, unit="time_step", coin="class", feedback="sampled")
     ),
     "augmented": replace(
-        make_config(ConstantConfig(p=0.0)),
+        make_config(ConstantSchedule(p=0.0)),
         augment=AugmentConfig(mixup=0.5, time_masks=1, time_mask_frames=3),
     ),
     "without feedback": replace(
-        make_config(ConstantConfig(p=0.5)),
-        model=ModelConfig(
+        make_config(ConstantSchedule(p=0.5)),
+        model=CRNNConfig(
             conv_channels=2, pooling=[2, 2], rnn_hidden=3, dropout=0.0, feedback=False
         ),
     ),
@@ -236,7 +236,7 @@ def test_more_devices_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_number_of_devices_is_no_other_experiment() -> None:
-    config = make_config(ConstantConfig(p=0.5))
+    config = make_config(ConstantSchedule(p=0.5))
     other = replace(config, trainer=replace(config.trainer, devices=4))
     assert config_hash(config) == config_hash(other)
 

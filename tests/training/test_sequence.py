@@ -14,14 +14,12 @@ import yaml
 from safetensors.torch import load_file
 
 from sed_cli import job
+from sed_cli.config.data import TokensConfig
+from sed_cli.config.training import TrainerConfig
+from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.data.tokens import load_tokens
-from sed_cli.schema import (
-    LanguageConfig,
-    ScheduledConfig,
-    SequenceTrainConfig,
-    TokensConfig,
-    TrainerConfig,
-)
+from sed_cli.models.kinds.language import LanguageConfig
+from sed_cli.sampling.schedules.scheduled import ScheduledSampler
 from sed_cli.training.sequence import NextToken
 from tests.conftest import Sedtf
 
@@ -212,7 +210,7 @@ def test_a_batch_that_takes_much_memory_is_announced(
     config = SequenceTrainConfig(
         data=TokensConfig(path=str(tmp_path / "text.txt"), split=[1.0, 0.0, 0.0]),
         model=LanguageConfig(),
-        sampler=ScheduledConfig(),
+        sampler=ScheduledSampler(),
         trainer=TrainerConfig(),
     )
     with caplog.at_level(logging.WARNING):

@@ -18,19 +18,17 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from sed_cli import job
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.identity import config_hash
+from sed_cli.config.plain import build_train_config
+from sed_cli.config.training import AugmentConfig, FeatureConfig
+from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import read_annotations
 from sed_cli.data.cache import digests
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import load_data
 from sed_cli.inference import read_config
-from sed_cli.provenance import choose_device, config_hash
-from sed_cli.schema import (
-    AnnotatedConfig,
-    AugmentConfig,
-    FeatureConfig,
-    TrainConfig,
-    build_train_config,
-)
+from sed_cli.provenance import choose_device
 from sed_cli.training.detection import Detection, load_recordings
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer

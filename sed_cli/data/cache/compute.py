@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.audio import LogMel, feature_blocks
+from sed_cli.config.training import FeatureConfig
 from sed_cli.data import pool
 from sed_cli.data.cache.digests import Hashed, signature
 from sed_cli.data.cache.packs import PackWriter
 from sed_cli.errors import DataError
 from sed_cli.provenance import set_threads
-from sed_cli.schema import FeatureConfig
 
 log = logging.getLogger(__name__)
 

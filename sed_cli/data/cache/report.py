@@ -10,9 +10,9 @@ from operator import attrgetter
 
 from rich.filesize import decimal
 
+from sed_cli.config.verbs import CacheConfig
 from sed_cli.data.cache import upkeep
 from sed_cli.data.cache.upkeep import Item
-from sed_cli.schema import CacheConfig
 
 _HEADER = ("kind", "recordings", "hours", "size", "last use", "in use", "of")
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from sed_cli.config.data import PublishedConfig
 from sed_cli.data.listing import Listing, Reading
 from sed_cli.data.published.desed import list_desed
 from sed_cli.data.published.maestro import list_maestro
 from sed_cli.data.published.synthetic import list_tut_synthetic, list_urban_sed
 from sed_cli.data.published.tut import list_tut
-from sed_cli.schema import PublishedConfig
 
 _SETS: dict[str, Callable[[PublishedConfig, Path, Reading], Listing]] = {
     "tut2016_home": partial(list_tut, scene="home"),

@@ -19,11 +19,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from sed_cli.config.data import PublishedConfig
 from sed_cli.data.annotations import Fault
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
 from sed_cli.data.published.parts import folders, labels_of, log, with_validation
 from sed_cli.errors import DataError
-from sed_cli.schema import PublishedConfig
 
 _WITHOUT_TIMES = ("weak", "unlabel", "duration")
 _DCASE2018 = ("eval_dcase2018", "test_dcase2018")  # parts of validation.tsv

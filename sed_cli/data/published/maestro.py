@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed_cli.config.data import PublishedConfig
 from sed_cli.data.annotations import Fault
 from sed_cli.data.listing import Listed, Listing, Reading
 from sed_cli.data.published.parts import (
@@ -31,7 +32,6 @@ from sed_cli.data.published.parts import (
     with_validation,
 )
 from sed_cli.errors import DataError
-from sed_cli.schema import PublishedConfig
 
 _SCENES = ("cafe_restaurant", "city_center", "grocery_store", "metro_station", "residential_area")
 

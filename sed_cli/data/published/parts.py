@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sed_cli.config.data import PublishedConfig
 from sed_cli.data.annotations import Fault
 from sed_cli.data.listing import AudioFolder, Listed, Reading, stem_of
 from sed_cli.data.splits import hold_out
 from sed_cli.errors import DataError
-from sed_cli.schema import PublishedConfig
 
 log = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from sed_cli.config.data import SPLITS, PublishedConfig
 from sed_cli.data.annotations import Fault
 from sed_cli.data.listing import AUDIO_ENDINGS, Listed, Listing, Reading
 from sed_cli.data.published.parts import labels_of, list_files, need_part, read_names
 from sed_cli.errors import DataError
-from sed_cli.schema import SPLITS, PublishedConfig
 
 # Where the set comes without its lists: mixtures by number, as its users divide them.
 _NUMBERS = {"train": range(40, 100), "validation": range(20, 40), "test": range(20)}

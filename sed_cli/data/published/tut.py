@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed_cli.config.data import PublishedConfig
 from sed_cli.data.annotations import Fault
 from sed_cli.data.listing import AudioFolder, Listed, Listing, Reading, list_recordings
 from sed_cli.data.published.parts import (
@@ -33,7 +34,6 @@ from sed_cli.data.published.parts import (
     with_validation,
 )
 from sed_cli.errors import DataError
-from sed_cli.schema import PublishedConfig
 
 
 def list_tut(data: PublishedConfig, root: Path, reading: Reading, *, scene: str) -> Listing:

@@ -11,6 +11,7 @@ Nothing here imports torch, so that worker processes start fast.
 
 from __future__ import annotations
 
+from sed_cli.config.data import EVENT_CLASSES, SPLITS
 from sed_cli.data.soundscapes.bank import Bank, Clip, SplitRules, scan_bank
 from sed_cli.data.soundscapes.bank_events import BankEvents, listen
 from sed_cli.data.soundscapes.composing import compose_recording, syntax_of
@@ -27,7 +28,6 @@ from sed_cli.data.soundscapes.scenes import (
 from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.sources import EventSource, ProceduralEvents, SourceEvent
 from sed_cli.data.soundscapes.writing import SOURCES_FILE, Recording, write_soundscapes
-from sed_cli.schema import EVENT_CLASSES, SPLITS
 
 __all__ = [
     "EVENT_CLASSES",

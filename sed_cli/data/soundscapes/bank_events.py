@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.audio import duration_s, read_audio
+from sed_cli.config.data import SPLITS
 from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.soundscapes.bank import Bank, Clip
 from sed_cli.data.soundscapes.settings import SoundscapeSettings
@@ -19,7 +20,6 @@ from sed_cli.data.soundscapes.sources import SourceEvent
 from sed_cli.data.soundscapes.trimming import audible_spans, choose_stretch, fade_edges
 from sed_cli.data.soundscapes.workers import Progress, run_tasks
 from sed_cli.errors import DataError
-from sed_cli.schema import SPLITS
 
 SILENT_DBFS = -70.0
 """A clip that peaks below this is silent: amplified, its dither would be the event."""

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from sed_cli.config.data import SPLITS
 from sed_cli.data.annotations import Fault
 from sed_cli.data.soundscapes.text import read_setting
 from sed_cli.data.splits import SPLIT_WORDS
 from sed_cli.errors import DataError
-from sed_cli.schema import SPLITS
 
 _CLIP_COLUMNS = ("clip", "filename", "file", "path", "name", "slice_file_name")
 _SPLIT_COLUMNS = ("split", "subset", "set", "partition")

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from sed_cli.config.data import SPLITS
 from sed_cli.data.soundscapes.mixing import Mixture, mix_scene
 from sed_cli.data.soundscapes.scenes import Scene, Syntax, compose_scene, draw_syntax
 from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.sources import EventSource, ProceduralEvents
-from sed_cli.schema import SPLITS
 
 # First numbers of the spawn keys. Splits have streams of their own, so they share no event, and
 # a larger split begins with the recordings of a smaller one.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sed_cli.config.data import EVENT_CLASSES, SoundscapesConfig
 from sed_cli.data.soundscapes.bank import Bank, SplitRules, scan_bank
 from sed_cli.data.soundscapes.bank_events import listen
 from sed_cli.data.soundscapes.recipe import Recipe
@@ -17,7 +18,6 @@ from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.transitions import read_transition
 from sed_cli.data.soundscapes.workers import Progress
 from sed_cli.data.soundscapes.writing import Recording, write_soundscapes
-from sed_cli.schema import EVENT_CLASSES, SoundscapesConfig
 
 log = logging.getLogger(__name__)
 

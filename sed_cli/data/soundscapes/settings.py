@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sed_cli.config.data import EVENT_CLASSES, SoundscapesConfig, soundscape_faults
 from sed_cli.errors import ConfigError
-from sed_cli.schema import EVENT_CLASSES, check_soundscapes
 
 GENERATOR_VERSION = 1
 """Raised whenever the same settings would give other bytes, so that cached sets are not mixed."""
+
+
+_DEFAULT = SoundscapesConfig()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,21 +52,21 @@ class SoundscapeSettings:
         ConfigError: if a value cannot work; the message lists every fault.
     """
 
-    n_train: int = 180
-    n_validation: int = 40
-    n_test: int = 60
-    duration_s: float = 10.0
-    sample_rate: int = 16000
+    n_train: int = _DEFAULT.n_train
+    n_validation: int = _DEFAULT.n_validation
+    n_test: int = _DEFAULT.n_test
+    duration_s: float = _DEFAULT.duration_s
+    sample_rate: int = _DEFAULT.sample_rate
     classes: tuple[str, ...] = EVENT_CLASSES
-    polyphony: int = 2
-    snr_db: tuple[float, float] = (-3.0, 15.0)
-    syntax_strength: float = 0.85
+    polyphony: int = _DEFAULT.polyphony
+    snr_db: tuple[float, float] = (_DEFAULT.snr_db[0], _DEFAULT.snr_db[1])
+    syntax_strength: float = _DEFAULT.syntax_strength
     transition: tuple[tuple[float, ...], ...] | None = None
-    gap_s: tuple[float, float] = (0.2, 1.0)
+    gap_s: tuple[float, float] = (_DEFAULT.gap_s[0], _DEFAULT.gap_s[1])
     event_duration_s: tuple[float, float] | None = None
-    empty_fraction: float = 0.04
-    noise_slope: tuple[float, float] = (0.0, 2.0)
-    seed: int = 0
+    empty_fraction: float = _DEFAULT.empty_fraction
+    noise_slope: tuple[float, float] = (_DEFAULT.noise_slope[0], _DEFAULT.noise_slope[1])
+    seed: int = _DEFAULT.seed
     bank: str | None = None
     bank_pause_s: float | None = None
 
@@ -79,7 +82,7 @@ class SoundscapeSettings:
         for name in ("duration_s", "syntax_strength", "empty_fraction", "bank_pause_s"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, float(value))
-        if faults := check_soundscapes(self, ""):
+        if faults := soundscape_faults(self, ""):
             raise ConfigError(faults)
 
     @property

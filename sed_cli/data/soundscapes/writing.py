@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from sed_cli.config.data import SPLITS
 from sed_cli.data.annotations import FORMATS, Event, dump_annotations
 from sed_cli.data.soundscapes.bank_events import BankEvents
 from sed_cli.data.soundscapes.composing import compose_recording, synthesised_events
@@ -26,7 +27,6 @@ from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.sources import EventSource
 from sed_cli.data.soundscapes.workers import Progress, run_tasks
 from sed_cli.errors import DataError
-from sed_cli.schema import SPLITS
 
 SOURCES_FILE = "sources.tsv"
 _SOURCES_HEADER = (

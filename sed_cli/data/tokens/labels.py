@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from sed_cli.config.data import SPLITS, LabelsConfig
 from sed_cli.data.annotations import Row, check_faults
 from sed_cli.data.catalogue import Entry
 from sed_cli.data.listing import Listed, Reading, list_recordings
@@ -13,7 +14,6 @@ from sed_cli.data.splits import divide
 from sed_cli.data.statistics import label_sequences
 from sed_cli.data.tokens.files import Texts
 from sed_cli.errors import DataError
-from sed_cli.schema import SPLITS, LabelsConfig
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.config.data import SPLITS, LabelsConfig, PairsConfig, TokensConfig, TokenSetConfig
 from sed_cli.data.tokens.dividing import divide_equal
 from sed_cli.data.tokens.files import Texts, read_lines, read_pairs
 from sed_cli.data.tokens.generated import UNITS, generate_pairs
@@ -22,7 +23,6 @@ from sed_cli.data.tokens.sentences import Ragged, Sentences, TokenData
 from sed_cli.data.tokens.units import join_symbols, split_text
 from sed_cli.data.tokens.vocabulary import UNKNOWN, Vocabulary
 from sed_cli.errors import DataError
-from sed_cli.schema import SPLITS, LabelsConfig, PairsConfig, TokensConfig, TokenSetConfig
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
+from sed_cli.config.settings import described
+from sed_cli.config.verbs import ExportConfig, TrainConfig
 from sed_cli.records import history_rows
-from sed_cli.schema import ExportConfig, TrainConfig
 
 _NOT_STATED = "not stated"
 
@@ -132,13 +133,12 @@ def _training(trained: TrainConfig, run: Path | None, n_weights: int) -> str:
     feedback = f"`{sampler.schedule}` schedule, `{sampler.feedback}` feedback"
     rows = [
         ("weights", f"{n_weights:,}"),
-        ("blocks", f"{len(model.pooling)} of {model.conv_channels} channels, kernel "
-                   f"{model.kernel_size}, pooling {model.pooling}, dropout {model.dropout}"),
-        ("recurrent layer", f"GRU of {model.rnn_hidden} units"),
-        ("teacher forcing", feedback if model.feedback else "none: nothing is fed back"),
-        ("optimiser", f"Adam, learning rate {trainer.lr:g}, batches of {trainer.batch_size} "
-                      f"sequences of {trained.data.sequence_length} frames, {trainer.precision}"),
-        ("loss", "binary cross-entropy"),
+        ("model", described(model)),
+        ("teacher forcing", feedback if model.has_feedback else "none: nothing is fed back"),
+        ("optimiser", described(trainer.optimizer)),
+        ("updates", f"learning rate {trainer.lr:g}, batches of {trainer.batch_size} "
+                    f"sequences of {trained.data.sequence_length} frames, {trainer.precision}"),
+        ("loss", described(trainer.loss)),
         ("seed", str(trained.seed)),
         *_run_rows(trained, run),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sed_cli import __version__
+from sed_cli.config.verbs import ExportConfig, TrainConfig
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.inference.checkpoint import load, read_config, resolve_checkpoint
 from sed_cli.inference.detector import Detector
@@ -17,7 +18,6 @@ from sed_cli.inference.export.card import model_card
 from sed_cli.provenance import RunRecord
 from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import results_console
-from sed_cli.schema import ExportConfig, TrainConfig
 
 if TYPE_CHECKING:
     import onnx

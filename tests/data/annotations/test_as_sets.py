@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sed_cli.schema import check_data
 
+from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import FORMATS, Event, read_annotations, write_annotations
 from sed_cli.data.catalogue import Catalogue, make_catalogue
 from sed_cli.errors import DataError
-from sed_cli.schema import AnnotatedConfig, SplitConfig, check_data
 from tests.conftest import Sedtf
 
 

@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from sed_cli.audio import LogMel, feature_blocks, read_audio
+from sed_cli.config.training import FeatureConfig
 from sed_cli.data import pool
 from sed_cli.data.cache import compute, digests, features, packs
 from sed_cli.data.cache.digests import Hashed, file_digest
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.errors import DataError, SedtfError, UserError
-from sed_cli.schema import FeatureConfig
 
 FEATURE = FeatureConfig(
     backend="torchaudio",

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from sed_cli import job
+from sed_cli.config.data import PUBLISHED, PublishedConfig
 from sed_cli.data.catalogue import Catalogue, make_catalogue
 from sed_cli.errors import DataError
-from sed_cli.schema import PUBLISHED, PublishedConfig
 from tests.conftest import TINY, Sedtf
 from tests.data.published.worlds import MAKERS, write
 

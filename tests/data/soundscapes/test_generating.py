@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import soundfile
 
+from sed_cli.config.data import SoundscapesConfig
 from sed_cli.data.annotations import FORMATS, read_annotations
 from sed_cli.data.catalogue import make_catalogue
 from sed_cli.data.soundscapes import (
@@ -24,7 +25,6 @@ from sed_cli.data.soundscapes import (
     read_recipe,
 )
 from sed_cli.errors import DataError
-from sed_cli.schema import SoundscapesConfig
 from tests.data.soundscapes.banks import fold_bank, write_clip
 from tests.data.soundscapes.test_writing import digests
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from sed_cli.config.data import LabelsConfig
 from sed_cli.data.annotations import FORMATS, Event, write_annotations
 from sed_cli.data.tokens import load_tokens
 from sed_cli.data.tokens.labels import read_label_sequences
 from sed_cli.errors import DataError, UserError
-from sed_cli.schema import LabelsConfig
 
 EVENTS = [
     Event(0.0, 1.0, "dog bark"),

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sed_cli.schema import check_tokens
 
+from sed_cli.config.data import LabelsConfig, PairsConfig, TokensConfig
 from sed_cli.data.tokens import (
     UNKNOWN,
     Sentence,
@@ -20,7 +22,6 @@ from sed_cli.data.tokens import (
     split_text,
 )
 from sed_cli.errors import DataError, UserError
-from sed_cli.schema import LabelsConfig, PairsConfig, TokensConfig, check_tokens
 
 ALL = {"split": [1.0, 0.0, 0.0]}
 

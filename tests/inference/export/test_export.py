@@ -25,13 +25,14 @@ import yaml
 
 from sed_cli import job
 from sed_cli.audio import LogMel
+from sed_cli.config.training import FeatureConfig
+from sed_cli.config.verbs import ExportConfig
 from sed_cli.data.annotations import Event
 from sed_cli.inference import PostProcessing, load, read_config, save_checkpoint
 from sed_cli.inference.checkpoint import make_model
 from sed_cli.inference.export import export_checkpoint
 from sed_cli.inference.export.metadata import describe_features
 from sed_cli.inference.postprocessing import save_postprocessing
-from sed_cli.schema import ExportConfig, FeatureConfig
 from tests.conftest import Sedtf
 
 FILES = {

@@ -15,32 +15,12 @@ class Faults(list[str]):
         if not holds:
             self.append(fault)
 
-    def at_least(self, group: str, config: Any, low: float, *keys: str) -> None:
-        """Note values that are there and below ``low``, or not finite."""
-        for key in keys:
-            value = getattr(config, key)
-            if value is not None and not (value >= low and math.isfinite(value)):
-                self.append(f"{group}{key}={value}: expected at least {low}")
-
-    def above_zero(self, group: str, config: Any, *keys: str) -> None:
-        """Note values that are there and not above 0."""
-        for key in keys:
-            value = getattr(config, key)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                self.append(f"{group}{key}={value}: expected a number above 0")
-
     def ranges(self, group: str, config: Any, *keys: str) -> None:
         """Note pairs that are not the lower and the higher of two numbers."""
         for key in keys:
             pair = getattr(config, key)
             if not (len(pair) == 2 and -math.inf < pair[0] <= pair[1] < math.inf):
                 self.append(f"{group}{key}={pair}: expected [lowest, highest]")
-
-    def shares(self, group: str, config: Any, *keys: str) -> None:
-        """Note values that are not from 0 to 1."""
-        for key in keys:
-            if not 0 <= getattr(config, key) <= 1:
-                self.append(f"{group}{key}={getattr(config, key)}: expected a number from 0 to 1")
 
     def one_of(self, group: str, config: Any, key: str, choices: Iterable[str]) -> None:
         """Note a value that is none of the choices."""

@@ -1,0 +1,84 @@
+"""Config groups whose options are classes: what there is beside the files in ``conf/``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sed_cli.config.data import (
+    AnnotatedConfig,
+    DataConfig,
+    LabelsConfig,
+    PairsConfig,
+    PublishedConfig,
+    SoundscapesConfig,
+    TokensConfig,
+    TokenSetConfig,
+)
+from sed_cli.config.registry import KINDS, components
+from sed_cli.config.training import (
+    AugmentConfig,
+    EvaluationConfig,
+    FeatureConfig,
+    SequenceEvaluationConfig,
+    TrainerConfig,
+)
+from sed_cli.config.verbs import (
+    CacheConfig,
+    CompareConfig,
+    DataVerbConfig,
+    EvalConfig,
+    ExportConfig,
+    ListenConfig,
+    PredictConfig,
+    ReportConfig,
+    SequenceTrainConfig,
+    SimulateConfig,
+    StatusConfig,
+    SynthConfig,
+    TrainConfig,
+)
+
+DATA_SETS: dict[str, type[DataConfig]] = {
+    "soundscapes": SoundscapesConfig,
+    "annotated": AnnotatedConfig,
+    "published": PublishedConfig,
+}
+TOKEN_SETS: dict[str, type[TokenSetConfig]] = {
+    "tokens": TokensConfig,
+    "pairs": PairsConfig,
+    "labels": LabelsConfig,
+}
+ROOTS: dict[str, type[Any]] = {
+    "train": TrainConfig,
+    "train_sequence": SequenceTrainConfig,
+    "eval": EvalConfig,
+    "predict": PredictConfig,
+    "listen": ListenConfig,
+    "export": ExportConfig,
+    "simulate": SimulateConfig,
+    "synth": SynthConfig,
+    "data": DataVerbConfig,
+    "cache": CacheConfig,
+    "status": StatusConfig,
+    "compare": CompareConfig,
+    "report": ReportConfig,
+}
+
+
+def options() -> dict[str, dict[str, type[Any]]]:
+    """Classes by config group and option."""
+    fixed: dict[str, dict[str, type[Any]]] = {
+        "feature": {"logmel": FeatureConfig},
+        "augment": {"none": AugmentConfig},
+        "trainer": {"default": TrainerConfig},
+        "evaluation": {"default": EvaluationConfig, "sequence": SequenceEvaluationConfig},
+        "data": {name: cls for name, cls in DATA_SETS.items() if name != "published"},
+    }
+    fixed["data"] |= TOKEN_SETS
+    chosen = {kind.group: components(name) for name, kind in KINDS.items() if kind.group}
+    return fixed | chosen
+
+
+def bases() -> dict[str, dict[str, type[Any]]]:
+    """Classes that files in ``conf/`` fill: options of no group by themselves."""
+    return {"schema": ROOTS, "schema/data": {"published": PublishedConfig}}

@@ -1,0 +1,65 @@
+"""Which experiment a configuration is, derived from the roles of its settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sed_cli.config.groups import ROOTS, bases, options
+from sed_cli.config.registry import is_settings
+from sed_cli.config.settings import NOTHING, Role, role_of
+
+
+def config_hash(config: Any) -> str:
+    """Hash of a resolved configuration; two runs with the same hash are the same experiment."""
+    text = json.dumps(_identity(config), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _identity(config: Any) -> dict[str, Any]:
+    values = {}
+    for each in fields(config):
+        value, before = getattr(config, each.name), each.metadata.get("before", NOTHING)
+        if Role.PLACE in role_of(each) or value == before:
+            continue
+        if is_settings(value):
+            value = _identity(value)
+            if before is not NOTHING and value in ({}, before):  # as it was without a choice
+                continue
+        elif Role.PATH in role_of(each) and isinstance(value, str):
+            value = str(Path(value).expanduser().absolute())  # the same from wherever it is run
+        values[each.name] = value
+    return values
+
+
+def keys_with(role: Role) -> frozenset[str]:
+    """Dotted keys of all settings there are that have one of the given roles."""
+    groups = [("", ROOTS), *options().items(), *bases().items()]
+    return frozenset(
+        f"{prefix}.{each.name}".lstrip(".")
+        for group, classes in groups
+        for prefix in [group.removeprefix("schema").replace("/", ".").strip(".")]
+        for cls in classes.values()
+        for each in fields(cls)
+        if role_of(each) & role
+    )
+
+
+def paths_of(data: Any) -> list[str]:
+    """Keys of data whose values, if texts, are paths from the working folder."""
+    return [each.name for each in fields(data) if Role.PATH in role_of(each)]
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Put nested keys side by side: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

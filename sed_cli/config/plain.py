@@ -1,0 +1,105 @@
+"""From plain mappings, such as the ``config.yaml`` of a checkpoint, to typed configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, TypeVar, cast, get_type_hints
+
+from sed_cli.config.groups import DATA_SETS, TOKEN_SETS
+from sed_cli.config.registry import KINDS, component_named, kind_of
+from sed_cli.config.training import SamplerConfig
+from sed_cli.config.verbs import SequenceTrainConfig, TrainConfig
+
+T = TypeVar("T")
+
+
+def build(schema: type[T], values: Mapping[str, Any]) -> T:
+    """Turn a plain mapping into its dataclass, with the same type checks as the command line.
+
+    Raises:
+        omegaconf.errors.OmegaConfBaseException: for an unknown key or a wrong type.
+    """
+    from omegaconf import OmegaConf
+
+    return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), dict(values))))
+
+
+def build_any_train_config(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
+    """Turn what a checkpoint's ``config.yaml`` holds into a typed configuration.
+
+    What a run was written without, since it did not exist then, takes the value that stands for it.
+
+    Raises:
+        ConfigError: for a component that is unknown, such as that of a plugin which is not named.
+    """
+    if dict(values).get("task") == "sequence":
+        names = {"model": "language", "loss": "cross_entropy"}
+        return _build_typed(SequenceTrainConfig, values, TOKEN_SETS, names)
+    return build_train_config(values)
+
+
+def build_train_config(values: Mapping[str, Any]) -> TrainConfig:
+    """Turn what a detector's ``config.yaml`` holds into a typed configuration."""
+    return _build_typed(TrainConfig, values, DATA_SETS, {"model": "crnn", "loss": "bce"})
+
+
+def _build_typed(
+    root: type[T],
+    values: Mapping[str, Any],
+    data_sets: Mapping[str, type[Any]],
+    names: Mapping[str, str],
+) -> T:
+    """Build a root; ``names`` are those of components that came to be chosen after version 0.1."""
+    from omegaconf import OmegaConf
+
+    filled = {
+        **values,
+        "model": {"kind": names["model"], **values["model"]},
+        "trainer": {
+            "loss": {"name": names["loss"]},
+            "optimizer": {"name": "adam"},
+            **values["trainer"],
+        },
+    }
+    schema = OmegaConf.structured(root)
+    schema["data"] = OmegaConf.structured(data_sets[values["data"]["kind"]])
+    _choose_components(schema, root, filled)
+    return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, filled)))
+
+
+def _choose_components(schema: Any, owner: type[Any], values: Mapping[str, Any]) -> None:
+    """Put the classes that values name by their keys in the place of their bases."""
+    from omegaconf import OmegaConf
+
+    hints = get_type_hints(owner)
+    for each in fields(owner):
+        hint = hints[each.name]
+        if not (isinstance(hint, type) and is_dataclass(hint)) or each.name == "data":
+            continue
+        given = values.get(each.name) or {}
+        kind = kind_of(hint)
+        if kind is not None:
+            key = KINDS[kind].key
+            hint = component_named(kind, given[key])
+            schema[each.name] = OmegaConf.structured(hint)
+        elif OmegaConf.is_missing(schema, each.name):
+            schema[each.name] = OmegaConf.structured(hint)
+        _choose_components(schema[each.name], hint, given)
+
+
+def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConfig:
+    """Apply ``changes`` to a sampler.
+
+    One of another schedule keeps what the draws count and decide; its curve starts from its
+    schedule's defaults.
+
+    Raises:
+        ConfigError: if there is no such schedule.
+    """
+    schedule = changes.get("schedule", base.schedule)
+    chosen = component_named("schedule", schedule)
+    start = asdict(base)
+    if schedule != base.schedule:
+        start = {key: start[key] for key in ("unit", "coin", "feedback")}
+    return cast(SamplerConfig, build(chosen, {**start, **changes}))

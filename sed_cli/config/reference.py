@@ -1,0 +1,92 @@
+"""Tables of all settings, made from their classes: ``python -m sed_cli.config.reference``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import Field, fields
+from typing import Any, get_type_hints
+
+from sed_cli.config.groups import ROOTS, bases, options
+from sed_cli.config.registry import is_settings
+from sed_cli.config.settings import MISSING, default_of
+
+_HEAD = """# Settings
+Every key, by config group and by verb. This page is made from the classes that define the settings:
+`python -m sed_cli.config.reference > docs/settings.md`.
+
+`sedtf VERB --cfg job` shows the values that a command would use. Options that are files, such as
+`sampler=tutorial`, lie in `conf/` and change some of these values.
+"""
+
+
+def reference() -> str:
+    """All settings in Markdown."""
+    parts = [_HEAD, "## Config groups"]
+    for group, classes in options().items():
+        parts += [f"### `{group}`"]
+        parts += [_table(group, name, cls) for name, cls in classes.items()]
+    published = bases()["schema/data"]["published"]
+    parts += [_table("data", "a published data set", published), "## Verbs"]
+    parts += [_table("", name, cls) for name, cls in ROOTS.items()]
+    return "\n".join(parts)
+
+
+def _table(group: str, name: str, cls: type[Any]) -> str:
+    prefix = f"{group.replace('/', '.')}." if group else ""
+    title = f"`{group}={name}`" if group and " " not in name else name
+    title = title if group else f"`sedtf {name.replace('train_sequence', 'train task=sequence')}`"
+    lines = [f"#### {title}", _summary(cls), ""]
+    rows = [_row(prefix, each, get_type_hints(cls)[each.name]) for each in _shown(cls)]
+    if rows:
+        lines += ["| key | default | unit | range | meaning |", "| --- | --- | --- | --- | --- |"]
+        lines += rows
+    return "\n".join([*lines, ""])
+
+
+def _summary(cls: type[Any]) -> str:
+    return (cls.__doc__ or "").strip().splitlines()[0]
+
+
+def _shown(cls: type[Any]) -> Iterator[Field[Any]]:
+    """Fields with values of their own; groups have tables of theirs."""
+    for each in fields(cls):
+        if each.metadata.get("help"):
+            yield each
+
+
+def _row(prefix: str, each: Field[Any], hint: Any) -> str:
+    rule, default = each.metadata, default_of(each)
+    if default == MISSING:
+        shown = "(required)"
+    elif is_settings(default):
+        shown = ", ".join(f"{f.name}: {_value(getattr(default, f.name))}" for f in fields(default))
+    else:
+        shown = f"`{_value(default)}`"
+    cells = (f"`{prefix}{each.name}`", shown, rule["unit"], _range(rule), rule["help"])
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_value(part)}" for key, part in value.items()) + "}"
+    return str(value)
+
+
+def _range(rule: Any) -> str:
+    if rule["choices"]:
+        return ", ".join(rule["choices"])
+    signs = {"at_least": "≥", "above": ">", "at_most": "≤", "below": "<"}
+    return ", ".join(
+        f"{sign} {rule[key]:g}" for key, sign in signs.items() if rule[key] is not None
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

@@ -1,0 +1,146 @@
+"""Components: classes that a configuration chooses by name, each defined in one place.
+
+A component is a settings class (:mod:`sed_cli.config.settings`) with a name. Its module lies in the
+package of its kind and is found there: adding one takes a file, and no list names it. Components of
+a user's own come from plugins (:mod:`sed_cli.config.plugins`) and are treated alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar, dataclass_transform
+
+from sed_cli.config.settings import NOTHING, setting
+from sed_cli.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of component.
+
+    Args:
+        group: the config group that chooses one, such as ``trainer/loss``; "" where a key does.
+        key: the field that holds the name of the one that is chosen.
+        package: where ours are: each of its modules is imported.
+    """
+
+    group: str
+    key: str
+    package: str
+    found: dict[str, type[Any]] = field(default_factory=dict, compare=False)
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "schedule": Kind("sampler", "schedule", "sed_cli.sampling.schedules"),
+        "model": Kind("model", "kind", "sed_cli.models.kinds"),
+        "loss": Kind("trainer/loss", "name", "sed_cli.training.losses"),
+        "optimizer": Kind("trainer/optimizer", "name", "sed_cli.training.optimizers"),
+    }
+)
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(setting,))
+def component(kind: str, name: str, *, original: bool = False) -> Callable[[type[T]], type[T]]:
+    """Make a class a component: a dataclass, known to configurations by its name.
+
+    Args:
+        kind: one of :data:`KINDS`, such as ``schedule``.
+        name: which configurations choose it by.
+        original: what runs used before its kind could be chosen: they keep their config hash.
+
+    Raises:
+        ConfigError: if another component of the kind has the name.
+    """
+    if kind not in KINDS:
+        raise ConfigError([f"component kind {kind!r}: expected one of {', '.join(KINDS)}"])
+    known = KINDS[kind]
+
+    def declare(cls: type[T]) -> type[T]:
+        before = name if original else NOTHING
+        cls.__annotations__ = {known.key: "str", **inspect.get_annotations(cls)}
+        setattr(cls, known.key, setting(name, f"name of the {kind}", before=before))
+        made = dataclass(kw_only=True)(cls)
+        other = known.found.get(name)
+        if other is not None and _place(other) != _place(made):
+            raise ConfigError(
+                [f"{_place(made)} and {_place(other)} both define the {kind} {name}: rename one"]
+            )
+        known.found[name] = made
+        return made
+
+    return declare
+
+
+def components(kind: str) -> dict[str, type[Any]]:
+    """Return all components of a kind by name: ours, sorted, then those of plugins."""
+    known = KINDS[kind]
+    package = importlib.import_module(known.package)
+    for module in pkgutil.iter_modules(package.__path__, f"{known.package}."):
+        importlib.import_module(module.name)
+    return dict(sorted(known.found.items(), key=lambda item: (not _is_ours(item[1]), item[0])))
+
+
+def component_named(kind: str, name: str) -> type[Any]:
+    """Return a component.
+
+    Raises:
+        ConfigError: if there is none of the name; it lists those there are.
+    """
+    known = components(kind)
+    if name not in known:
+        raise ConfigError(
+            [
+                f"{kind} {name!r} is unknown: there are {', '.join(known)}; one of your own comes "
+                f"with plugins=[FILE.py]"
+            ]
+        )
+    return known[name]
+
+
+def plugin_components() -> list[tuple[str, str, type[Any]]]:
+    """Kind, name and class of every component that is not ours."""
+    return [
+        (kind, name, cls)
+        for kind, known in KINDS.items()
+        for name, cls in known.found.items()
+        if not _is_ours(cls)
+    ]
+
+
+def forget(module: str) -> None:
+    """Drop the components that a module has defined."""
+    for known in KINDS.values():
+        for name, cls in list(known.found.items()):
+            if cls.__module__ == module:
+                del known.found[name]
+
+
+def kind_of(config: type[Any]) -> str | None:
+    """The kind whose base or component a class is, told by its key."""
+    for base in config.__mro__:
+        kind = base.__dict__.get("KIND")
+        if kind is not None:
+            return str(kind)
+    return None
+
+
+def _is_ours(cls: type[Any]) -> bool:
+    return cls.__module__.split(".")[0] == "sed_cli"
+
+
+def _place(cls: type[Any]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def is_settings(value: Any) -> bool:
+    """Whether a value is an object of a settings class."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)

@@ -1,0 +1,155 @@
+"""Settings: dataclasses whose fields carry their default, unit, range and help, once.
+
+What is derived from a field: its type check, its range check, the tables in ``docs/settings.md``,
+completion and help, and what it means for a run (see :class:`Role`). Nothing else may repeat it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import Field, field, fields, is_dataclass
+from enum import Flag, auto
+from typing import Any
+
+from sed_cli.config.faults import Faults
+
+MISSING: Any = "???"  # OmegaConf's mark for a value that the user must give
+NOTHING: Any = object()
+
+
+class Role(Flag):
+    """What a setting means for a run, beyond its value."""
+
+    NONE = 0
+    # Where or how fast the run is computed: no part of the experiment. It is not hashed, `resume`
+    # lets it differ, `compare` hides it.
+    PLACE = auto()
+    # A path from the working folder; hashed as an absolute one, and `resume` lets it differ.
+    PATH = auto()
+    # `resume` lets it differ: how long the run continues, or what acts after its last epoch.
+    RESUMABLE = auto()
+    # No influence on the time that an update or a validation takes: `--dry-run` ignores it.
+    FREE = auto()
+    # Names another run: `compare` shows the settings of that one instead.
+    SOURCE = auto()
+
+
+def setting(
+    default: Any = MISSING,
+    help: str = "",
+    *,
+    unit: str = "",
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    choices: Collection[str] = (),
+    role: Role = Role.NONE,
+    before: Any = NOTHING,
+) -> Any:
+    """Declare a field of a settings class.
+
+    Args:
+        default: a list or dict is copied for each object; without one the user must give a value.
+        help: one line; lower case, no full stop.
+        unit: such as ``s``, ``Hz``, ``frames``.
+        at_least: lowest value. ``None`` is always allowed where the type is optional.
+        above: a number that the value must exceed.
+        at_most: highest value.
+        below: a number that the value must not reach.
+        choices: the values there are.
+        role: what the setting means for a run.
+        before: the value that stands for how it was before the setting existed: with it, runs keep
+            the config hash that they had then.
+    """
+    metadata = {
+        "help": help,
+        "unit": unit,
+        "at_least": at_least,
+        "above": above,
+        "at_most": at_most,
+        "below": below,
+        "choices": tuple(choices),
+        "role": role,
+        "before": before,
+    }
+    if isinstance(default, list | dict) or is_dataclass(default):
+        return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+class Settings:
+    """What settings classes inherit: range checks that are derived from their fields."""
+
+    def faults(self, prefix: str = "") -> list[str]:
+        """All that is wrong with the values, alone and against each other.
+
+        Args:
+            prefix: of the keys in the messages, such as ``trainer.``.
+        """
+        return range_faults(self, prefix)
+
+
+def default_of(each: Field[Any]) -> Any:
+    """The default of a field; :data:`MISSING` where the user must give a value."""
+    if each.default is not NO_DEFAULT:
+        return each.default
+    return MISSING if each.default_factory is NO_DEFAULT else each.default_factory()
+
+
+def described(config: Any) -> str:
+    """A component in words: what its class says of it, and its values."""
+    values = [f"{f.name} {getattr(config, f.name)}" for f in fields(config)[1:]]
+    text = (type(config).__doc__ or type(config).__name__).splitlines()[0].rstrip(".")
+    return f"{text}: {', '.join(values)}" if values else text
+
+
+def role_of(each: Field[Any]) -> Role:
+    """What a field means for a run."""
+    role = each.metadata.get("role", Role.NONE)
+    assert isinstance(role, Role)
+    return role
+
+
+def range_faults(config: Any, prefix: str, declared: type[Any] | None = None) -> Faults:
+    """Faults of values, each checked against what the declaration of its field allows.
+
+    Args:
+        config: a settings object, or one with some of the fields of ``declared``.
+        prefix: of the keys in the messages.
+        declared: the class that declares the fields; ``None``: that of ``config``.
+    """
+    faults = Faults()
+    for each in fields(declared or config):
+        value, rule = getattr(config, each.name, None), each.metadata
+        key = f"{prefix}{each.name}"
+        if value is None or not rule:
+            continue
+        if rule["choices"] and value not in rule["choices"]:
+            faults.append(f"{key}={value}: expected one of {', '.join(rule['choices'])}")
+        limits = list(_limits(rule))
+        numbers = value if isinstance(value, list) else [value]
+        if limits and not all(_within(number, limits) for number in numbers):
+            expected = " and ".join(f"{words} {limit:g}" for words, limit, _ in limits)
+            faults.append(f"{key}={value}: expected {expected}")
+    return faults
+
+
+def _limits(rule: Any) -> Iterator[tuple[str, float, Any]]:
+    words = {
+        "at_least": ("at least", lambda value, limit: value >= limit),
+        "above": ("a number above", lambda value, limit: value > limit),
+        "at_most": ("at most", lambda value, limit: value <= limit),
+        "below": ("less than", lambda value, limit: value < limit),
+    }
+    for name, (text, holds) in words.items():
+        if rule[name] is not None:
+            yield text, rule[name], holds
+
+
+def _within(number: Any, limits: list[tuple[str, float, Any]]) -> bool:
+    # Written so that not-a-number counts as a fault.
+    return math.isfinite(number) and all(holds(number, limit) for _, limit, holds in limits)

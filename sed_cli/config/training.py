@@ -1,0 +1,417 @@
+"""Settings of a training: features, model, sampler, augmentation, optimisation, evaluation."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, ClassVar
+
+from sed_cli.config.faults import Faults
+from sed_cli.config.settings import MISSING, Role, Settings, range_faults, setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+    from sed_cli.models.crnn import CRNN
+    from sed_cli.models.language import LanguageModel
+
+MONITORS = ("validation_f1", "validation_loss")
+MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
+METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
+
+
+@dataclass
+class FeatureConfig(Settings):
+    """Log-mel spectrogram in dB."""
+
+    backend: str = setting(
+        "torchaudio",
+        "which library computes it: the same numbers, torchaudio is faster",
+        choices=("torchaudio", "torchlibrosa"),
+    )
+    sample_rate: int = setting(
+        16000, "recordings at other rates are resampled", unit="Hz", at_least=1
+    )
+    window_length: int = setting(1024, "of the Hann window", unit="samples", at_least=1)
+    hop_length: int = setting(512, "from one frame to the next", unit="samples", at_least=1)
+    n_fft: int = setting(2048, "length of the transform", unit="samples", at_least=1)
+    n_mels: int = setting(40, "mel bands", at_least=1)
+    f_min: float = setting(0.0, "lower edge of the lowest band", unit="Hz")
+    f_max: float | None = setting(
+        None, "upper edge of the highest band; null: half the sample rate", unit="Hz"
+    )
+    is_log: bool = setting(True, "10 log10 of the power, floor 1e-10; false: the power itself")
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.hop_length / self.sample_rate
+
+    def faults(self, prefix: str = "feature.") -> list[str]:
+        """Faults of ranges, and of window, hop and band edges against each other."""
+        faults = range_faults(self, prefix)
+        faults.require(
+            self.window_length <= self.n_fft,
+            f"{prefix}window_length={self.window_length} exceeds {prefix}n_fft={self.n_fft}: "
+            f"the window must fit into the transform; raise n_fft or shorten the window",
+        )
+        faults.require(
+            self.n_fft % 2 == 0,
+            f"{prefix}n_fft={self.n_fft}: expected an even number; with an odd one the mel bands "
+            f"of torchaudio and torchlibrosa differ",
+        )
+        faults.require(
+            self.hop_length <= self.window_length,
+            f"{prefix}hop_length={self.hop_length} exceeds {prefix}window_length="
+            f"{self.window_length}: samples between the windows would be lost; shorten the hop",
+        )
+        top = self.sample_rate / 2 if self.f_max is None else self.f_max
+        faults.require(
+            0 <= self.f_min < top <= self.sample_rate / 2,
+            f"{prefix}f_min={self.f_min} and f_max={top}: expected 0 <= f_min < f_max <= "
+            f"sample_rate / 2 = {self.sample_rate / 2:g} Hz",
+        )
+        return faults
+
+
+@dataclass
+class DetectorModelConfig(Settings, ABC):
+    """A model from spectrograms to logits; which one, its ``kind`` says."""
+
+    KIND: ClassVar[str] = "model"
+
+    kind: str = setting()
+
+    @property
+    def has_feedback(self) -> bool:
+        """Whether the model is fed the previous step, so that a sampler acts."""
+        return True
+
+    def faults_with(self, n_mels: int) -> list[str]:
+        """All that is wrong with the values, against the number of mel bands too."""
+        return self.faults("model.")
+
+    @abstractmethod
+    def build(self, *, n_mels: int, n_classes: int) -> CRNN:
+        """Build the model with random weights."""
+
+
+@dataclass
+class SequenceModelConfig(Settings, ABC):
+    """A model of the next token; which one, its ``kind`` says."""
+
+    KIND: ClassVar[str] = "model"
+
+    kind: str = setting()
+
+    @abstractmethod
+    def build(self, *, n_tokens: int, n_source_tokens: int | None) -> LanguageModel:
+        """Build the model with random weights; without ``n_source_tokens`` it has no encoder."""
+
+
+@dataclass
+class SamplerConfig(Settings):
+    """What all samplers share: bounds, what an iteration is, what a draw decides, what is fed."""
+
+    KIND: ClassVar[str] = "schedule"
+
+    schedule: str = setting(MISSING, "how p_teacher changes with the iteration", role=Role.FREE)
+    p_min: float = setting(0.0, "lowest p_teacher", at_least=0, at_most=1, role=Role.FREE)
+    p_max: float = setting(1.0, "highest p_teacher", at_least=0, at_most=1, role=Role.FREE)
+    unit: str = setting(
+        "update",
+        "what an iteration is: update (the paper), time_step (the tutorial)",
+        choices=("update", "time_step"),
+        role=Role.FREE,
+    )
+    coin: str = setting(
+        "step",
+        "a draw for each step, for each sequence, or for each class and step",
+        choices=("step", "sequence", "class"),
+    )
+    feedback: str = setting(
+        "hard",
+        "of the model's own output: hard (above 0.5), sampled, soft",
+        choices=("hard", "sampled", "soft"),
+    )
+
+    def faults(self, prefix: str = "sampler.") -> list[str]:
+        """Faults of ranges, and of the bounds against each other."""
+        faults = range_faults(self, prefix)
+        faults.require(
+            self.p_min <= self.p_max,
+            f"{prefix}p_min={self.p_min} and p_max={self.p_max}: expected p_min <= p_max",
+        )
+        return faults
+
+
+@dataclass
+class AugmentConfig(Settings):
+    """Variations of training sequences, drawn anew in each epoch and applied in this order."""
+
+    roll: float = setting(
+        0.0, "probability that a sequence begins elsewhere; the rest follows", at_least=0, at_most=1
+    )
+    mixup: float = setting(
+        0.0, "probability that another sequence is mixed in; both count", at_least=0, at_most=1
+    )
+    mixup_alpha: float = setting(
+        10.0, "its share is drawn from Beta(alpha, alpha): the larger, the nearer 0.5", above=0
+    )
+    noise: float = setting(0.0, "probability of added noise", at_least=0, at_most=1)
+    noise_snr_db: list[float] = setting(
+        [6.0, 30.0], "range of the sequence's power over that of the noise", unit="dB"
+    )
+    noise_slope: list[float] = setting(
+        [0.0, 2.0], "range of the slope of its spectrum: 0 white, 1 pink, 2 brown"
+    )
+    gain_db: list[float] = setting([0.0, 0.0], "range of a change of level", unit="dB")
+    filter_db: float = setting(
+        0.0, "by how much bands are raised or lowered at most", unit="dB", at_least=0
+    )
+    time_masks: int = setting(0, "masked stretches of time", at_least=0)
+    time_mask_frames: int = setting(16, "the longest of them", unit="frames", at_least=1)
+    time_mask_share: float = setting(
+        0.2, "the longest of them, as a share of the sequence", at_least=0, at_most=1
+    )
+    frequency_masks: int = setting(0, "masked ranges of bands", at_least=0)
+    frequency_mask_bands: int = setting(6, "the widest of them", unit="bands", at_least=1)
+
+    def faults(self, prefix: str = "augment.") -> list[str]:
+        """Faults of ranges and pairs."""
+        faults = range_faults(self, prefix)
+        faults.ranges(prefix, self, "noise_snr_db", "noise_slope", "gain_db")
+        return faults
+
+    def faults_with(self, n_mels: int, prefix: str = "augment.") -> list[str]:
+        """Faults against the number of mel bands too."""
+        faults = Faults(self.faults(prefix))
+        faults.require(
+            not self.frequency_masks or self.frequency_mask_bands < n_mels,
+            f"{prefix}frequency_mask_bands={self.frequency_mask_bands}, but there are "
+            f"feature.n_mels={n_mels} bands: expected fewer, or nothing would be heard",
+        )
+        return faults
+
+
+@dataclass
+class LossConfig(Settings, ABC):
+    """A loss of each output; which one, its ``name`` says."""
+
+    KIND: ClassVar[str] = "loss"
+    TASK: ClassVar[str] = "sed"  # whose outputs it is a loss of
+
+    name: str = setting()
+
+    @abstractmethod
+    def per_output(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each output, without reduction.
+
+        Args:
+            logits: (B, T, C), or (N, C) of tokens.
+            targets: activities in [0, 1], (B, T, C); of tokens their ids, int64 (N,).
+
+        Returns:
+            Losses of the shape of ``targets``.
+        """
+
+
+@dataclass
+class OptimizerConfig(Settings, ABC):
+    """An optimiser; which one, its ``name`` says."""
+
+    KIND: ClassVar[str] = "optimizer"
+
+    name: str = setting()
+
+    @abstractmethod
+    def build(self, parameters: Iterable[Parameter], lr: float) -> Optimizer:
+        """Build the optimiser of some parameters, with learning rate ``lr``."""
+
+
+@dataclass
+class TrainerConfig(Settings):
+    """The optimisation, and early stopping on validation."""
+
+    epochs: int = setting(
+        25, "passes over the training split", at_least=1, role=Role.RESUMABLE | Role.FREE
+    )
+    batch_size: int = setting(8, "sequences, of all devices together", at_least=1)
+    lr: float = setting(2e-3, "learning rate", above=0, role=Role.FREE)
+    patience: int = setting(
+        10,
+        "epochs without a better validation before stopping",
+        at_least=1,
+        role=Role.RESUMABLE | Role.FREE,
+    )
+    monitor: str = setting(
+        "validation_f1",
+        "what the best epoch is chosen by, free running: validation_f1, validation_loss; of "
+        "task=sequence also validation_perplexity (teacher-forced)",
+        role=Role.FREE,
+    )
+    grad_norm: float | None = setting(1.0, "clip the norm of the gradient; null: never", above=0)
+    precision: str = setting(
+        "float32", "of the convolutions: float32, bf16", choices=("float32", "bf16")
+    )
+    threads: int | None = setting(
+        None,
+        "CPU threads of a process; null: torch's choice, and for several processes an equal share",
+        at_least=1,
+        role=Role.PLACE,
+    )
+    max_updates: int | None = setting(
+        None, "stop after so many updates", at_least=1, role=Role.FREE
+    )
+    devices: int | None = setting(
+        None,
+        "GPUs, or processes on the CPU, that share each batch; null: one",
+        at_least=1,
+        role=Role.PLACE,
+    )
+    loss: LossConfig = setting(MISSING, "what is minimised", before={})
+    optimizer: OptimizerConfig = setting(
+        MISSING, "how weights follow the gradient", before={"name": "adam"}
+    )
+
+    def faults(self, prefix: str = "trainer.") -> list[str]:
+        """Faults of ranges, of the loss and the optimiser, and of devices against the batch."""
+        faults = range_faults(self, prefix)
+        faults.require(
+            (self.devices or 1) <= self.batch_size,
+            f"{prefix}devices={self.devices}, but a batch of {prefix}batch_size="
+            f"{self.batch_size} sequences, which they share, gives some of them nothing to do: "
+            f"lower the first or raise the second",
+        )
+        faults += self.loss.faults(f"{prefix}loss.")
+        faults += self.optimizer.faults(f"{prefix}optimizer.")
+        return faults
+
+
+AFTER_TRAINING = Role.RESUMABLE | Role.FREE
+
+
+@dataclass
+class EvaluationConfig(Settings):
+    """From probabilities to events, and what is reported of them."""
+
+    metric: str | None = setting(
+        "frame",
+        "what thresholds and median filters are tuned for, on validation",
+        choices=METRICS,
+        role=AFTER_TRAINING,
+    )
+    tune: bool = setting(
+        True, "false: a fixed threshold of 0.5 for all classes, no filter", role=AFTER_TRAINING
+    )
+    min_gap_s: float | None = setting(
+        0.0,
+        "shorter silences within a class are filled",
+        unit="s",
+        at_least=0,
+        role=AFTER_TRAINING,
+    )
+    min_duration_s: float | None = setting(
+        0.0,
+        "shorter events are dropped, once gaps are filled",
+        unit="s",
+        at_least=0,
+        role=AFTER_TRAINING,
+    )
+    bootstrap: int = setting(
+        1000,
+        "times the files are drawn anew for 95 % intervals; 0: no intervals",
+        at_least=0,
+        role=AFTER_TRAINING,
+    )
+    bootstrap_seed: int = setting(0, "of that draw", at_least=0, role=AFTER_TRAINING)
+    psds: bool = setting(
+        False, "PSDS and threshold-free curves too (needs sedtf[psds])", role=AFTER_TRAINING
+    )
+
+    def faults(self, prefix: str = "evaluation.") -> list[str]:
+        """Faults of ranges, and of a metric whose library is missing."""
+        faults = range_faults(self, prefix)
+        if self.psds and find_spec("sed_scores_eval") is None:
+            faults.append(
+                f"{prefix}psds=true needs sed-scores-eval-np2: pip install 'sedtf[psds]' "
+                f"(it is compiled on installation, which takes a C compiler)"
+            )
+        return faults
+
+
+@dataclass
+class SequenceEvaluationConfig(Settings):
+    """What is reported of a sequence model beside its own figures."""
+
+    ngrams: list[int] = setting(
+        [1, 2, 3], "orders of the n-gram models beside it; []: none", role=AFTER_TRAINING
+    )
+    beam_width: int = setting(
+        5,
+        "of the beam search where sources are translated; 1: greedy alone",
+        at_least=1,
+        role=AFTER_TRAINING,
+    )
+
+    def faults(self, prefix: str = "evaluation.") -> list[str]:
+        """Faults of ranges and of the orders."""
+        faults = range_faults(self, prefix)
+        orders = self.ngrams
+        faults.require(
+            len(set(orders)) == len(orders) and all(1 <= order <= 3 for order in orders),
+            f"{prefix}ngrams={orders}: expected some of [1,2,3], or []",
+        )
+        return faults
+
+
+@dataclass
+class DecodingConfig(Settings):
+    """How a sequence model continues a prefix."""
+
+    method: str = setting(
+        "greedy",
+        "greedy (the likeliest token each time), sample, beam",
+        choices=("greedy", "sample", "beam"),
+    )
+    temperature: float = setting(
+        1.0, "of sample: below 1 keeps to the likely, above 1 strays", above=0
+    )
+    beam_width: int = setting(5, "of beam", at_least=1)
+    n_best: int = setting(1, "continuations a line, of sample and beam", at_least=1)
+    max_length: int = setting(100, "tokens after which a continuation is cut", at_least=1)
+    seed: int = setting(0, "of sample", at_least=0)
+
+    def faults(self, prefix: str = "decoding.") -> list[str]:
+        """Faults of ranges, and of more continuations than the method finds."""
+        faults = range_faults(self, prefix)
+        most = {"greedy": 1, "beam": self.beam_width}.get(self.method, self.n_best)
+        faults.require(
+            self.n_best <= most,
+            f"{prefix}n_best={self.n_best}, but {prefix}method={self.method} finds {most}: "
+            f"choose sample or beam, or raise {prefix}beam_width",
+        )
+        return faults
+
+
+def check_pooling(pooling: list[int], n_mels: int, prefix: str = "model.") -> list[str]:
+    """Faults of pooling factors, alone and against the number of mel bands."""
+    faults = Faults()
+    faults.require(
+        bool(pooling) and all(p >= 1 for p in pooling),
+        f"{prefix}pooling={pooling}: expected a list of factors of at least 1, one a block",
+    )
+    product = max(1, math.prod(pooling))
+    fitting = max(1, n_mels // product) * product
+    faults.require(
+        n_mels % product == 0,
+        f"feature.n_mels={n_mels} is no multiple of {product}, the product of {prefix}pooling="
+        f"{pooling}: bands would be dropped; set feature.n_mels={fitting} "
+        f"or a fitting {prefix}pooling",
+    )
+    return faults

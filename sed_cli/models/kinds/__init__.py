@@ -1,0 +1,1 @@
+"""The models that a configuration can choose, a settings class in a file each."""

@@ -1,0 +1,64 @@
+"""What every schedule shares.
+
+A *schedule* maps an iteration to ``p_teacher``, the probability that the ground truth of step t-1
+is fed back at step t: 1 is teacher forcing, 0 is free running. Each is a class in a file of
+:mod:`sed_cli.sampling.schedules`, which a configuration chooses by its name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, overload
+
+from sed_cli.config.training import SamplerConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(kw_only=True)
+class Schedule(SamplerConfig, ABC):
+    """Bounds, and the two ways of asking for a probability; a subclass gives its curve.
+
+    Raises:
+        ValueError: for settings out of their range, all in one message.
+    """
+
+    def __post_init__(self) -> None:
+        if faults := self.faults(""):
+            raise ValueError("; ".join(faults))
+
+    def for_batches(self, batches_per_epoch: int) -> Self:
+        """Return the schedule of a loader of so many batches; most do not depend on it."""
+        return self
+
+    @overload
+    def probability(self, i: int) -> float: ...
+    @overload
+    def probability(self, i: Tensor) -> Tensor: ...
+
+    def probability(self, i: int | Tensor) -> float | Tensor:
+        """Return p_teacher at iteration ``i``.
+
+        Args:
+            i: iteration, at least 0; an int, or a tensor of iterations of any shape.
+
+        Returns:
+            A float for an int; for a tensor a float64 tensor of its shape and device. All values
+            lie in [p_min, p_max].
+
+        Raises:
+            ValueError: if an iteration is negative.
+        """
+        import torch
+
+        iterations = torch.as_tensor(i, dtype=torch.float64)
+        if iterations.numel() and bool((iterations < 0).any()):
+            raise ValueError(f"i={i}: an iteration is at least 0")
+        p = self.curve(iterations).clamp(self.p_min, self.p_max)
+        return p if isinstance(i, torch.Tensor) else float(p)
+
+    @abstractmethod
+    def curve(self, iterations: Tensor) -> Tensor:
+        """Unbounded probability for float64 ``iterations``; the caller applies the bounds."""

@@ -1,0 +1,139 @@
+"""The teacher mask: Bernoulli draws with the probability of a schedule.
+
+They come from a random generator of their own, so that drawing them disturbs nothing else. What is
+fed back is decided here; how it is fed is the recurrence's business
+(:mod:`sed_cli.models.recurrence`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor
+
+from sed_cli.config.training import SamplerConfig
+from sed_cli.sampling.schedule import Schedule
+
+Unit = Literal["update", "time_step"]
+Coin = Literal["step", "sequence", "class"]
+
+UNITS: tuple[Unit, ...] = ("update", "time_step")
+COINS: tuple[Coin, ...] = ("step", "sequence", "class")
+
+
+class TeacherCoins:
+    """Draws teacher masks, counting iterations as it goes.
+
+    Args:
+        schedule: maps the iteration to p_teacher.
+        unit: ``update``: the iteration advances once a call of :meth:`draw` (the paper);
+            ``time_step``: it advances at every time step (the tutorial and the published code).
+        coin: ``step``: a coin per sample and step; ``sequence``: one per sample, tossed at its
+            first step; ``class``: one per sample, step and class.
+        seed: of the coins' own generator.
+
+    Raises:
+        ValueError: if ``unit`` or ``coin`` is unknown.
+    """
+
+    def __init__(
+        self, *, schedule: Schedule, unit: Unit = "update", coin: Coin = "step", seed: int = 0
+    ) -> None:
+        if unit not in UNITS:
+            raise ValueError(f"unit={unit!r}: expected one of {', '.join(UNITS)}")
+        if coin not in COINS:
+            raise ValueError(f"coin={coin!r}: expected one of {', '.join(COINS)}")
+        self.schedule = schedule
+        self.unit: Unit = unit
+        self.coin: Coin = coin
+        self.iteration = 0
+        self._generator = torch.Generator().manual_seed(seed)
+        self._part: tuple[int, int, int] | None = None
+
+    @property
+    def p_teacher(self) -> float:
+        """Probability that holds for the next coin."""
+        return self.schedule.probability(self.iteration)
+
+    @contextmanager
+    def part_of(self, n_sequences: int, n_steps: int, first: int) -> Iterator[None]:
+        """Draw in the block for some sequences of a batch what they get in the whole of it.
+
+        Args:
+            n_sequences: of the whole batch.
+            n_steps: of its longest sequence.
+            first: place in it of the first sequence that is drawn for.
+        """
+        self._part = (n_sequences, n_steps, first)
+        try:
+            yield
+        finally:
+            self._part = None
+
+    def draw(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
+        """Toss the coins of one batch and advance the iteration.
+
+        Returns:
+            Teacher mask, bool on the CPU: (B, T), or (B, T, C) for ``coin="class"``.
+        """
+        if self._part is not None:
+            whole, longest, first = self._part
+            return self._draw(whole, longest, n_classes)[first : first + n_sequences, :n_steps]
+        return self._draw(n_sequences, n_steps, n_classes)
+
+    def _draw(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
+        p = self.probabilities(n_steps)  # (T,)
+        if self.coin == "sequence":
+            tosses = self._uniform(n_sequences, 1)  # (B, 1)
+            mask = (tosses < p[:1]).expand(n_sequences, n_steps).clone()  # (B, T)
+        elif self.coin == "class":
+            mask = self._uniform(n_sequences, n_steps, n_classes) < p[:, None]  # (B, T, C)
+        else:
+            mask = self._uniform(n_sequences, n_steps) < p  # (B, T)
+        self.iteration += n_steps if self.unit == "time_step" else 1
+        return mask
+
+    def probabilities(self, n_steps: int) -> Tensor:
+        """p_teacher of the next ``n_steps`` time steps, float64 (T,)."""
+        counted = torch.arange(n_steps)
+        steps = counted if self.unit == "time_step" else torch.zeros_like(counted)
+        return self.schedule.probability(self.iteration + steps)
+
+    def noise(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
+        """Draw uniforms in [0, 1) for sampled feedback, float32 (B, T, C), from the same source."""
+        if self._part is not None:
+            whole, longest, first = self._part
+            noise = self._uniform(whole, longest, n_classes)[first : first + n_sequences, :n_steps]
+            return noise.float()
+        return self._uniform(n_sequences, n_steps, n_classes).float()
+
+    def _uniform(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self._generator, dtype=torch.float64)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that :meth:`load_state_dict` needs to go on with the very same coins."""
+        return {"iteration": self.iteration, "generator": self._generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        self.iteration = int(state["iteration"])
+        self._generator.set_state(state["generator"])
+
+
+def make_coins(config: SamplerConfig, *, batches_per_epoch: int, seed: int) -> TeacherCoins:
+    """Build the draws that a configuration describes; they have a generator of their own.
+
+    Args:
+        config: of the sampler, a schedule among them.
+        batches_per_epoch: N_b where the configuration leaves it open.
+        seed: of the generator.
+    """
+    return TeacherCoins(
+        schedule=cast(Schedule, config).for_batches(batches_per_epoch),
+        unit=cast(Unit, config.unit),
+        coin=cast(Coin, config.coin),
+        seed=seed,
+    )
