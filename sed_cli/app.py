@@ -35,28 +35,7 @@ Examples:
 - `sedtf train task=sequence data=labels data.annotations=annotations sampler=teacher_forcing`
 - `sedtf train experiment=teacher_forcing_demo`
 
-Config groups:
-
-- `task`: sed, sequence
-
-- `feature`: logmel, mel, logmel_torchlibrosa
-- `model`: crnn, crnn_paper, crnn_baseline
-- `sampler`: scheduled, scheduled_slow, tutorial, teacher_forcing, free_running, linear,
-  exponential, inverse_sigmoid
-- `data`: soundscapes, annotated, tut2016_home, tut2016_residential, tut2017, tut_synthetic_2016,
-  urban_sed, desed_strong, maestro_real
-- `augment`: none, specaugment, mixup, acoustic, full
-- `trainer`: default, smoke, paper
-- `evaluation`: default (`evaluation.metric=event` tunes thresholds for events,
-  `evaluation.tune=false` keeps 0.5)
-- `experiment`: tutorial, paper, baseline, smoke, birdsong, birdsong_syntax, teacher_forcing_demo
-
-With `task=sequence` there are instead:
-
-- `model`: language
-- `data`: tokens, pairs, labels
-- `trainer`: sequence
-- `evaluation`: sequence
+{groups}
 
 Sweeps (`-m`) can be told how to run:
 
@@ -80,11 +59,7 @@ Examples:
 - `sedtf eval checkpoint=RUN evaluation.tune=false evaluation.psds=true`
 - `sedtf eval checkpoint=RUN data=tokens data.path=other.txt data.split=[1,0,0] split=train`
 
-Config groups:
-
-- `data`: soundscapes, annotated, tut2016_home, tut2016_residential, tut2017, tut_synthetic_2016,
-  urban_sed, desed_strong, maestro_real (without it, the data of the training run)
-- `evaluation`: default
+{groups}
 """
 
 EXPORT = """Export a checkpoint as ONNX graphs, checked against PyTorch, with a model card.
@@ -109,11 +84,7 @@ Examples:
 - `sedtf simulate sampler=linear n_batches=1000 animate=false`
 - `sedtf simulate '+samplers.slow.gamma=0.02' '+samplers.fast.gamma=0.1'`
 
-Config groups:
-
-- `sampler`: tutorial, scheduled, scheduled_slow, teacher_forcing, free_running, linear,
-  exponential, inverse_sigmoid
-- `experiment`: tutorial_curves
+{groups}
 """
 
 DATA = """Show what is in a set: recordings, events, classes, overlaps, times, syntax and faults.
@@ -130,10 +101,7 @@ Examples:
 - `sedtf data data=annotated data.root=birdsong sequence_gap_s=0.5`
 - `sedtf data -m data.syntax_strength=0,0.5,1`
 
-Config groups:
-
-- `data`: soundscapes, annotated, tut2016_home, tut2016_residential, tut2017, tut_synthetic_2016,
-  urban_sed, desed_strong, maestro_real
+{groups}
 """
 
 
@@ -225,9 +193,7 @@ Examples:
 - `sedtf synth recipe=scenes/recipe.json data.bank=moved/esc10`
 - `sedtf train data.bank=esc10` trains on such a set at once
 
-Config groups:
-
-- `data`: soundscapes (all keys: `sedtf synth --cfg job`)
+{groups}
 """
 
 
@@ -266,6 +232,13 @@ _WORDS = {"compare": "RUN...", "report": "RUN", "status": "DIR"}
 
 class _RichHelp(TyperCommand):
     """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Fill in the config groups; what they hold is looked up when somebody asks."""
+        from sed_cli.config.help import group_help
+
+        self.help = (self.help or "").replace("{groups}", group_help(str(self.name)))
+        super().format_help(ctx, formatter)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "rich_markup_mode": "markdown"})

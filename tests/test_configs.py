@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from sed_cli import job, schema
+from sed_cli import job
+from sed_cli.config import groups
+from sed_cli.config.data import SPLITS
+from sed_cli.config.files import conf_dir
 from sed_cli.config.plain import build_any_train_config
+from sed_cli.config.reference import reference
+from sed_cli.config.settings import MISSING, default_of
 from tests.conftest import Sedtf
 
-CONF = job.conf_dir()
+CONF = conf_dir()
 GROUPS = ("feature", "model", "sampler", "data", "augment", "trainer", "evaluation")
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 # Options that go with task=sequence, by group; all others go with task=sed.
@@ -24,7 +30,13 @@ OF_SEQUENCES = {
     "evaluation": {"sequence"},
 }
 SEQUENCE_EXPERIMENTS = {"birdsong_syntax", "teacher_forcing_demo"}
-OPTIONS = [(g, path.stem) for g in GROUPS for path in sorted((CONF / g).glob("*.yaml"))]
+OPTIONS = [
+    (group, option)
+    for group in GROUPS
+    for option in sorted(
+        {path.stem for path in (CONF / group).glob("*.yaml")} | set(groups.options()[group])
+    )
+]
 
 # What makes any experiment small; it must win over the experiment's own sizes.
 SMALL = (
@@ -71,7 +83,7 @@ def test_every_training_experiment_runs(
 
 
 def test_the_syntax_of_annotations_is_learnt(sedtf: Sedtf, recordings: Path) -> None:
-    tables = [f"data.{split}={recordings / split}.tsv" for split in schema.SPLITS]
+    tables = [f"data.{split}={recordings / split}.tsv" for split in SPLITS]
     own = ("experiment=birdsong_syntax", "trainer.max_updates=2", "model.rnn_hidden=3")
     assert sedtf("train", *own, *tables, "output_dir=run") == 0
     assert json.loads(Path("run/metrics.json").read_text())["n_sequences"] == 2
@@ -107,36 +119,49 @@ def test_experiments_hold_deltas_only(experiment: str) -> None:
     assert same == []
 
 
-def test_group_schemas_and_yaml_name_the_same_keys() -> None:
-    """A key with a default in code alone would be invisible to a reader of conf/."""
-    for group, file, node in [
-        ("feature", "logmel", schema.FeatureConfig),
-        ("model", "crnn", schema.ModelConfig),
-        ("augment", "none", schema.AugmentConfig),
-        ("trainer", "default", schema.TrainerConfig),
-        ("evaluation", "default", schema.EvaluationConfig),
-        ("data", "soundscapes", schema.SoundscapesConfig),
-        ("data", "annotated", schema.AnnotatedConfig),
-        *(("data", name, schema.PublishedConfig) for name in schema.PUBLISHED),
-        *(("data", name, node) for name, node in schema.TOKEN_SETS.items()),
-        ("model", "language", schema.LanguageConfig),
-        ("evaluation", "sequence", schema.SequenceEvaluationConfig),
-        ("sampler", "scheduled", schema.ScheduledConfig),
-        ("sampler", "linear", schema.LinearConfig),
-    ]:
-        keys = set(yaml.safe_load((CONF / group / f"{file}.yaml").read_text())) - {"defaults"}
-        assert keys == set(node.__dataclass_fields__) - {"kind", "schedule"}, (group, file)
+CLASSES = [
+    pytest.param(cls, id=f"{group}-{name}")
+    for group, classes in [*groups.options().items(), *groups.bases().items()]
+    for name, cls in classes.items()
+]
 
 
-@pytest.mark.parametrize(
-    ("root", "groups"), [("train", (*GROUPS, "task", "experiment")), ("data", ("data",))]
-)
-def test_root_comments_name_every_option(root: str, groups: tuple[str, ...]) -> None:
-    """The table of contents in a root file is what a user reads first: it must be complete."""
-    lines = (CONF / f"{root}.yaml").read_text().splitlines()
-    for group in groups:
-        line = next(line for line in lines if line.strip().startswith(f"- {group}:"))
-        named = {word.strip(",:;") for word in line.split("#")[1].split()}
-        options = {p.stem for p in (CONF / group).glob("*.yaml")} - {"tutorial_curves"}
-        options -= OF_SEQUENCES["data"] if root == "data" and group == "data" else set()
-        assert options <= named, (group, options - named)
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_setting_says_what_it_means(cls: type) -> None:
+    """Groups within groups have tables of their own; the key of a component is its name."""
+    owners = {"schedule", "kind", "name"}
+    silent = [
+        each.name
+        for each in fields(cls)
+        if not each.metadata.get("help")
+        and each.name not in owners
+        and default_of(each) not in (MISSING, None)
+    ]
+    assert silent == []
+
+
+def test_no_option_repeats_a_default() -> None:
+    """What a file of an option sets differs from what would hold without it."""
+    hydra = job.start_hydra("train", job.Flags())
+    repeated = []
+    for group in GROUPS:
+        for path in sorted((CONF / group).glob("*.yaml")):
+            values = yaml.safe_load(path.read_text())
+            base = str(values.pop("defaults")[0])
+            if "schema" in str(base):
+                continue  # of a class that is no option by itself
+            task = "sequence" if path.stem in OF_SEQUENCES.get(group, ()) else "sed"
+            chosen = [f"task={task}", f"{group}={base}"]
+            without = job._compose(hydra, "train", chosen, job.RunMode.RUN)
+            repeated += [
+                f"{group}={path.stem}: {key}"
+                for key, value in values.items()
+                if OmegaConf.select(without, f"{group}.{key}") == value
+            ]
+    assert repeated == []
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    """If this fails: python -m sed_cli.config.reference > docs/settings.md."""
+    page = CONF.parent / "docs" / "settings.md"
+    assert page.read_text(encoding="utf-8") == reference()

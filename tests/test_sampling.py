@@ -120,7 +120,7 @@ def test_bengio_schedules_by_hand(
 
 
 def test_inverse_sigmoid_does_not_overflow() -> None:
-    assert InverseSigmoidSchedule(k=2.0).probability(10**7) == 0.0
+    assert InverseSigmoidSchedule(k=2.0, p_min=0.0).probability(10**7) == 0.0
 
 
 @pytest.mark.parametrize(

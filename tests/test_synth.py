@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import yaml
 from PIL import Image
-from sed_cli.schema import check_synth
 
 from sed_cli import job
 from sed_cli.config.data import SPLITS, SoundscapesConfig
@@ -156,7 +155,7 @@ def test_a_sweep_writes_a_set_a_job(bank: Path, sedtf: Sedtf, tmp_path: Path, dr
         (["data.bank=nowhere"], "data.bank=nowhere: no such folder"),
         (["recipe=nowhere.json"], "nowhere.json: no such recipe"),
         (["recipe=x.json", "data.seed=3"], "data.seed set, but recipe=x.json fixes that"),
-        (["format=xyz"], "format 'xyz': expected one of desed"),
+        (["format=xyz"], "format=xyz: expected one of desed"),
         (["data.transition={bell: 1}"], "data.transition: expected a mapping"),
     ],
 )
@@ -188,7 +187,7 @@ def test_settings_that_cannot_work_are_found_before_any_work(
     values: dict[str, Any], expected: str
 ) -> None:
     config = SynthConfig(output_dir="x", data=SoundscapesConfig(**values))
-    (fault,) = check_synth(config)
+    (fault,) = config.faults()
     assert expected in fault
 
 

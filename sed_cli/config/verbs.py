@@ -98,7 +98,7 @@ class AnyTrainConfig(VerbConfig):
 class TrainConfig(AnyTrainConfig):
     """``sedtf train``: a detector."""
 
-    task: str = setting("sed", choices=("sed",))
+    task: str = setting("sed", "sound event detection", choices=("sed",))
     feature: FeatureConfig = setting()
     model: DetectorModelConfig = setting()
     data: DataConfig = setting()
@@ -162,7 +162,7 @@ class TrainConfig(AnyTrainConfig):
 class SequenceTrainConfig(AnyTrainConfig):
     """``sedtf train task=sequence``: a model of the next token."""
 
-    task: str = setting("sequence", choices=("sequence",))
+    task: str = setting("sequence", "the next token", choices=("sequence",))
     model: SequenceModelConfig = setting()
     data: TokenSetConfig = setting()
     evaluation: SequenceEvaluationConfig = setting()

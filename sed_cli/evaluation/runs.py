@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sed_cli.config.identity import flattened, keys_with
 from sed_cli.config.plain import build_any_train_config
 from sed_cli.config.settings import Role
-from sed_cli.errors import CheckpointError, UserError
+from sed_cli.errors import CheckpointError, ConfigError, UserError
 from sed_cli.evaluation.metrics import KINDS, N_REF, figures, macro_figures
 from sed_cli.inference import resolve_checkpoint
 from sed_cli.inference.checkpoint import read_any_config
@@ -254,8 +254,8 @@ def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     """Fill in keys that came after the run, so that runs of different ages can be compared."""
     try:
         return asdict(build_any_train_config(values))
-    except (OmegaConfBaseException, KeyError, TypeError, ValueError):
-        return values  # keys that this version does not know
+    except (ConfigError, OmegaConfBaseException, KeyError, TypeError, ValueError):
+        return values  # of keys or a plugin's components that are not known here
 
 
 def _of_evaluation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:

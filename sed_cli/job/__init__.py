@@ -45,6 +45,7 @@ from yaml import YAMLError
 
 from sed_cli import torchrun
 from sed_cli.config import groups, plugins
+from sed_cli.config.files import conf_dir
 from sed_cli.config.identity import config_hash
 from sed_cli.config.registry import KINDS
 from sed_cli.errors import ConfigError, SedtfError, UserError
@@ -203,15 +204,6 @@ def _folders(incomplete: str) -> list[str]:
         for path in inside
         if path.name.startswith(start) and path.is_dir()
     ]
-
-
-def conf_dir() -> Path:
-    """Folder of the configs: inside an installed wheel, else beside the package."""
-    package = Path(__file__).parent.parent
-    for folder in (package / "conf", package.parent / "conf"):
-        if (folder / "train.yaml").is_file():
-            return folder
-    raise UserError(f"no configs beside {package}: the installation is incomplete, install again")
 
 
 # -------------------------------------------------------------------------------- the bridge

@@ -12,7 +12,15 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from sed_cli import schema
+from sed_cli.config.data import SoundscapesConfig
+from sed_cli.config.registry import component_named
+from sed_cli.config.training import (
+    AugmentConfig,
+    EvaluationConfig,
+    FeatureConfig,
+    TrainerConfig,
+)
+from sed_cli.config.verbs import TrainConfig
 from sed_cli.evaluation.metrics import KINDS, describe
 from sed_cli.training.history import Epoch, History
 
@@ -27,12 +35,16 @@ def counts_of(tp: int, n_ref: int, n_sys: int, subs: int = 0) -> NDArray[np.int6
 
 def settings_of(changes: Mapping[str, Any], sampler: str = "scheduled") -> dict[str, Any]:
     """Make a configuration with the schema's defaults but for ``changes`` by dotted key."""
-    groups = {name: kinds["base"]() for name, kinds in schema.GROUPS.items() if "base" in kinds}
-    config = schema.TrainConfig(
+    loss, optimizer = component_named("loss", "bce"), component_named("optimizer", "adam")
+    config = TrainConfig(
         output_dir="somewhere",
-        sampler=schema.SAMPLERS[sampler](),
-        data=schema.SoundscapesConfig(),
-        **groups,
+        feature=FeatureConfig(),
+        model=component_named("model", "crnn")(),
+        sampler=component_named("schedule", sampler)(),
+        data=SoundscapesConfig(),
+        augment=AugmentConfig(),
+        trainer=TrainerConfig(loss=loss(), optimizer=optimizer()),
+        evaluation=EvaluationConfig(),
     )
     values = asdict(config)
     for key, value in changes.items():

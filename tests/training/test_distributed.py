@@ -21,7 +21,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from sed_cli.schema import check_trainer
 from torch import Tensor
 
 from sed_cli.config.data import DataConfig
@@ -46,6 +45,8 @@ from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.training import ranks
 from sed_cli.training.batches import index_batches, part_of
 from sed_cli.training.detection import Detection
+from sed_cli.training.losses.bce import BinaryCrossEntropy
+from sed_cli.training.optimizers.adam import Adam
 from sed_cli.training.run import make_trainer
 from sed_cli.training.state import seed_everything
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
@@ -214,6 +215,10 @@ def test_coins_of_a_part_are_those_of_the_whole(coin: Any, unit: Any) -> None:
         assert torch.equal(of_part[2]["generator"], state["generator"])
 
 
+def trainer(**settings: Any) -> TrainerConfig:
+    return TrainerConfig(loss=BinaryCrossEntropy(), optimizer=Adam(), **settings)
+
+
 def test_coins_are_drawn_as_always_after_a_part() -> None:
     coins = TeacherCoins(schedule=ConstantSchedule(p=0.5))
     with coins.part_of(5, 9, 1):
@@ -222,8 +227,8 @@ def test_coins_are_drawn_as_always_after_a_part() -> None:
 
 
 def test_more_devices_than_sequences_in_a_batch_are_refused() -> None:
-    assert check_trainer(TrainerConfig(devices=8, batch_size=8)) == []
-    (fault,) = check_trainer(TrainerConfig(devices=9, batch_size=8))
+    assert trainer(devices=8, batch_size=8).faults() == []
+    (fault,) = trainer(devices=9, batch_size=8).faults()
     assert fault.startswith("trainer.devices=9, but a batch of trainer.batch_size=8")
 
 

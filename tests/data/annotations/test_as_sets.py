@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sed_cli.schema import check_data
 
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import FORMATS, Event, read_annotations, write_annotations
@@ -102,9 +101,9 @@ def test_settings_of_a_set_reach_its_tables(recordings: Path, tmp_path: Path) ->
     ],
 )
 def test_settings_that_cannot_work_are_refused(setting: dict[str, Any], reason: str) -> None:
-    assert check_data(AnnotatedConfig(root="set")) == []
+    assert AnnotatedConfig(root="set").faults() == []
 
-    (fault,) = check_data(AnnotatedConfig(root="set", **setting))
+    (fault,) = AnnotatedConfig(root="set", **setting).faults()
 
     assert reason in fault
 

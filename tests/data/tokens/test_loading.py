@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sed_cli.schema import check_tokens
 
 from sed_cli.config.data import LabelsConfig, PairsConfig, TokensConfig
 from sed_cli.data.tokens import (
@@ -310,13 +309,13 @@ def test_100_000_words_and_lines_load(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_work_is_said_before_any_work(config: TokensConfig, message: str) -> None:
-    (fault,) = check_tokens(config)
+    (fault,) = config.faults()
     assert message in fault
 
 
 def test_defaults_can_work() -> None:
     for config in (TokensConfig(), PairsConfig(), LabelsConfig(annotations="x")):
-        assert check_tokens(config) == []
+        assert config.faults() == []
 
 
 @settings(max_examples=30, deadline=None)

@@ -29,7 +29,6 @@ from sed_cli.config.training import FeatureConfig
 from sed_cli.config.verbs import ExportConfig
 from sed_cli.data.annotations import Event
 from sed_cli.inference import PostProcessing, load, read_config, save_checkpoint
-from sed_cli.inference.checkpoint import make_model
 from sed_cli.inference.export import export_checkpoint
 from sed_cli.inference.export.metadata import describe_features
 from sed_cli.inference.postprocessing import save_postprocessing
@@ -167,7 +166,7 @@ def test_every_kind_of_feedback_is_exported(
     config.sampler.feedback = trained
     config.model.feedback = model_feedback
     torch.manual_seed(0)
-    model = make_model(config.model, n_mels=40, n_classes=2)
+    model = config.model.build(n_mels=40, n_classes=2)
     save_checkpoint(tmp_path / "best", model, config, ["high", "low"])
 
     out = export(tmp_path / "best", tmp_path / "out", waveform=False)
