@@ -83,9 +83,7 @@ def _range(rule: Any) -> str:
     if rule["choices"]:
         return ", ".join(rule["choices"])
     signs = {"at_least": "≥", "above": ">", "at_most": "≤", "below": "<"}
-    return ", ".join(
-        f"{sign} {rule[key]:g}" for key, sign in signs.items() if rule[key] is not None
-    )
+    return ", ".join(f"{sign} {rule[key]}" for key, sign in signs.items() if rule[key] is not None)
 
 
 if __name__ == "__main__":

@@ -133,8 +133,7 @@ def range_faults(config: Any, prefix: str, declared: type[Any] | None = None) ->
         limits = list(_limits(rule))
         numbers = value if isinstance(value, list) else [value]
         if limits and not all(_within(number, limits) for number in numbers):
-            expected = " and ".join(f"{words} {limit:g}" for words, limit, _ in limits)
-            faults.append(f"{key}={value}: expected {expected}")
+            faults.append(f"{key}={value}: expected {_in_words(rule, limits)}")
     return faults
 
 
@@ -148,6 +147,12 @@ def _limits(rule: Any) -> Iterator[tuple[str, float, Any]]:
     for name, (text, holds) in words.items():
         if rule[name] is not None:
             yield text, rule[name], holds
+
+
+def _in_words(rule: Any, limits: list[tuple[str, float, Any]]) -> str:
+    if rule["at_least"] is not None and rule["at_most"] is not None:
+        return f"a number from {rule['at_least']} to {rule['at_most']}"
+    return " and ".join(f"{words} {limit}" for words, limit, _ in limits)
 
 
 def _within(number: Any, limits: list[tuple[str, float, Any]]) -> bool:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
     from torch.optim import Optimizer
 
-    from sed_cli.models.crnn import CRNN
-    from sed_cli.models.language import LanguageModel
-
 MONITORS = ("validation_f1", "validation_loss")
 MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
 METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
@@ -97,8 +94,8 @@ class DetectorModelConfig(Settings, ABC):
         return self.faults("model.")
 
     @abstractmethod
-    def build(self, *, n_mels: int, n_classes: int) -> CRNN:
-        """Build the model with random weights."""
+    def build(self, *, n_mels: int, n_classes: int) -> Any:
+        """Build the model, a CRNN or a kind of it, with random weights."""
 
 
 @dataclass
@@ -110,7 +107,7 @@ class SequenceModelConfig(Settings, ABC):
     kind: str = setting()
 
     @abstractmethod
-    def build(self, *, n_tokens: int, n_source_tokens: int | None) -> LanguageModel:
+    def build(self, *, n_tokens: int, n_source_tokens: int | None) -> Any:
         """Build the model with random weights; without ``n_source_tokens`` it has no encoder."""
 
 
@@ -145,7 +142,7 @@ class SamplerConfig(Settings):
         faults = range_faults(self, prefix)
         faults.require(
             self.p_min <= self.p_max,
-            f"{prefix}p_min={self.p_min} and p_max={self.p_max}: expected p_min <= p_max",
+            f"{prefix}p_min={self.p_min} and p_max={self.p_max}: expected 0 <= p_min <= p_max <= 1",
         )
         return faults
 

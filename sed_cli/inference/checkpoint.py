@@ -29,6 +29,7 @@ from sed_cli.data.tokens.vocabulary import Vocabulary
 from sed_cli.errors import CheckpointError, ConfigError, DataError
 from sed_cli.inference.detector import Detector
 from sed_cli.inference.postprocessing import read_postprocessing
+from sed_cli.models import CRNN
 
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
 SOURCE_CLASSES = "source_classes.json"  # of a model of sequences that is given some
@@ -178,7 +179,7 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
     faults = config.feature.faults() + config.model.faults_with(config.feature.n_mels)
     if faults:
         raise CheckpointError(f"{folder / CONFIG}: {'; '.join(faults)}")
-    model = config.model.build(n_mels=config.feature.n_mels, n_classes=len(classes))
+    model: CRNN = config.model.build(n_mels=config.feature.n_mels, n_classes=len(classes))
     load_weights(model, folder)
     return Detector(
         model,

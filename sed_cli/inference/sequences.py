@@ -33,10 +33,11 @@ def make_language_model(
     config: SequenceModelConfig, vocabulary: Vocabulary, source_vocabulary: Vocabulary | None
 ) -> LanguageModel:
     """Build the model that a configuration describes, with an encoder where there are sources."""
-    return config.build(
+    model: LanguageModel = config.build(
         n_tokens=len(vocabulary),
         n_source_tokens=None if source_vocabulary is None else len(source_vocabulary),
     )
+    return model
 
 
 class Continuation(NamedTuple):

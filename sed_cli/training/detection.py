@@ -61,7 +61,7 @@ class Detection:
     def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
         self._config, self._data = config, data
         mean, std = data.statistics("train")
-        model = config.model.build(n_mels=config.feature.n_mels, n_classes=len(data.classes))
+        model: CRNN = config.model.build(n_mels=config.feature.n_mels, n_classes=len(data.classes))
         model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
         augmenter = Augmenter(
             config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
