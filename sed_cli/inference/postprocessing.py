@@ -22,7 +22,7 @@ from scipy.ndimage import median_filter
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import activities_to_events
 from sed_cli.errors import CheckpointError
-from sed_cli.reports.files import replacing
+from sed_cli.system.files import replacing
 
 POSTPROCESSING = "postprocessing.json"
 PLAIN_THRESHOLD = 0.5

@@ -22,7 +22,6 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sed_cli import job
-from sed_cli.data.cache.locks import exclusive
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.job.local import LocalLauncher
 from sed_cli.job.names import name_job
@@ -41,6 +40,7 @@ from sed_cli.records import (
     state,
     this_process,
 )
+from sed_cli.system.locks import exclusive
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from sed_cli.inference.checkpoint import load, read_config, resolve_checkpoint
 from sed_cli.inference.detector import Detector
 from sed_cli.inference.export.card import model_card
 from sed_cli.provenance import RunRecord
-from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import results_console
 from sed_cli.schema import ExportConfig, TrainConfig
+from sed_cli.system.files import replacing
 
 if TYPE_CHECKING:
     import onnx

@@ -1,4 +1,4 @@
-"""Who uses a file of the cache: locks that end with the process that holds them, however it ends.
+"""Who uses a file: locks that end with the process that holds them, however it ends.
 
 They are advisory locks of the operating system (``flock``), shared by those that read a file and
 exclusive to the one that writes or deletes it. Where there are none (Windows, some network file
