@@ -12,7 +12,6 @@ from typing import Any
 
 from sed_cli.audio import duration_s
 from sed_cli.data.annotations import Event, Fault, check_faults
-from sed_cli.data.cache import locks
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.discovery import discover
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
@@ -29,6 +28,7 @@ from sed_cli.schema import (
     SoundscapesConfig,
     SplitConfig,
 )
+from sed_cli.system import locks
 
 log = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ import torch
 from numpy.typing import NDArray
 
 from sed_cli.errors import UserError
-from sed_cli.reports.files import replacing
 from sed_cli.sampling import Schedule, TeacherCoins
+from sed_cli.system.files import replacing
 
 CHUNK = 16_384
 CURVE_POINTS = 2_000

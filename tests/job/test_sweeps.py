@@ -18,8 +18,9 @@ from sed_cli import job
 from sed_cli.job import sweeps
 from sed_cli.job.local import LocalLauncher
 from sed_cli.provenance import RunRecord
-from sed_cli.records import Plan, Planned, this_process, write_json
+from sed_cli.records import Plan, Planned, this_process
 from sed_cli.schema import TrainConfig
+from sed_cli.system.files import write_json
 from tests.conftest import Sedtf
 
 Failing = dict[int, BaseException]

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from sed_cli.data.cache import locks, upkeep
+from sed_cli.data.cache import upkeep
 from sed_cli.data.cache.compute import Unit, compute
 from sed_cli.data.cache.digests import Digests, Hashed, digest
 from sed_cli.data.cache.packs import ENDING, Pack, StoredArray
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.schema import FeatureConfig
+from sed_cli.system import locks
 
 log = logging.getLogger(__name__)
 
