@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,12 +19,14 @@ from sed_cli import __version__
 from sed_cli.config.identity import config_hash
 from sed_cli.errors import UserError
 from sed_cli.records import RUN, beating, this_process, write_json
+from sed_cli.system.files import flush_tree, remove_leftovers, write_json
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
 
+_CLOCKS_DIFFER_S = 3600.0  # of a file server and of this machine, with much to spare
 _PACKAGES = ("torch", "torchaudio", "torchlibrosa", "numpy", "hydra-core", "sed_eval")
 
 
@@ -31,7 +34,8 @@ class RunRecord:
     """Keeps ``run.json`` of a run folder, from ``running`` to how the run ended.
 
     Used as a context manager: leaving it writes ``completed``, ``interrupted`` (Ctrl-C or SIGTERM)
-    or ``failed`` with the reason.
+    or ``failed`` with the reason. ``completed`` is written when all that the run wrote is on the
+    disk. On entering it, what a killed process left half-written in the folder is removed.
 
     Args:
         run_dir: the run folder, which exists.
@@ -42,6 +46,7 @@ class RunRecord:
 
     def __init__(self, run_dir: Path, verb: str, config: Any, *, seed: int | None) -> None:
         self._path = run_dir / RUN
+        self._since = time.time()
         self._values: dict[str, Any] = {
             "status": "running",
             "verb": verb,
@@ -61,6 +66,13 @@ class RunRecord:
         write_json(self._path, self._values)
 
     def __enter__(self) -> Self:
+        run_dir = self._path.parent
+        remove_leftovers(run_dir, ["checkpoints"])
+        remove_leftovers(run_dir / "checkpoints", ["best", "last"])
+        for folder in ("checkpoints/best", "checkpoints/last", "figures"):
+            remove_leftovers(run_dir / folder)
+        if (run_dir / ".hydra").is_dir():
+            flush_tree(run_dir / ".hydra")  # what resume= goes by
         self.update()
         self._life.__enter__()
         return self
@@ -73,11 +85,26 @@ class RunRecord:
     ) -> None:
         self._life.__exit__(None, None, None)
         if error is None:
-            self.update(status="completed", ended=_now())
+            self._complete()
         elif isinstance(error, KeyboardInterrupt):
             self.update(status="interrupted", ended=_now())
         else:
-            self.update(status="failed", ended=_now(), error=f"{type(error).__name__}: {error}")
+            self._fail(error)
+
+    def _complete(self) -> None:
+        try:
+            flush_tree(self._path.parent, since=self._since - _CLOCKS_DIFFER_S)
+        except OSError as error:
+            self._fail(error)
+            raise
+        self.update(status="completed", ended=_now())
+
+    def _fail(self, error: BaseException) -> None:
+        try:
+            reason = f"{type(error).__name__}: {error}"
+            self.update(status="failed", ended=_now(), error=reason)
+        except OSError as fault:  # what ended the run is to be told, not this
+            log.warning("%s: how the run ended cannot be written (%s)", self._path, fault)
 
 
 def choose_device(name: str) -> torch.device:

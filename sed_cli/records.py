@@ -16,22 +16,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from sed_cli.errors import UserError
+from sed_cli.system.files import write_json
+from sed_cli.system.locks import is_at, take
 
 RUN, SWEEP = "run.json", "sweep.json"
 
 BEAT_S = 10.0
 """So often a running process touches the file that stands for it."""
 
+_CLAIM = ".at_work"
+_GIVES_WAY_S = 10.0
+
 _SILENT_S = 120.0
 """A process elsewhere that did not touch its file for so long is gone; servers lag a minute."""
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a file that is whole at any moment."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def run_folders(place: Path) -> Iterator[Path]:
@@ -147,6 +147,67 @@ def _started(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
+# ------------------------------------------------------------------------- a folder for oneself
+
+
+class InUseError(UserError):
+    """Another process is at work in a folder."""
+
+    def __init__(self, owner: Mapping[str, Any]) -> None:
+        known = "pid" in owner and "host" in owner
+        self.who = f"process {owner['pid']} on {owner['host']}" if known else "another process"
+        super().__init__(f"{self.who} is at work there")
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """Keep a folder, which is made if need be, to this process within the block.
+
+    A hidden file there is locked and says who has it. The lock ends with the process, however it
+    ends; where a file system has no locks, the file counts while the process that it names lives.
+
+    Raises:
+        InUseError: if another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _CLAIM
+    deadline = time.monotonic() + _GIVES_WAY_S
+    while (file := _claim(path)) is None:
+        owner = _owner(path)
+        # What a killed process has started ends by itself, but not at once.
+        if (owner and is_alive(owner, path)) or time.monotonic() > deadline:
+            raise InUseError(owner)
+        time.sleep(0.05)
+    with file:
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _claim(path: Path) -> BinaryIO | None:
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+    taken = take(file)
+    if taken is None:
+        owner = _owner(path)
+        taken = not owner or owner == this_process() or not is_alive(owner, path)
+    if taken and is_at(file, path):  # the one before may have deleted it meanwhile
+        file.truncate()
+        file.write(json.dumps(this_process()).encode())
+        return file
+    file.close()
+    return None
+
+
+def _owner(path: Path) -> dict[str, Any]:
+    try:
+        owner = json.loads(path.read_bytes())
+        return owner if isinstance(owner, dict) and isinstance(owner.get("pid"), int) else {}
+    except (OSError, ValueError):
+        return {}
+
+
 # ---------------------------------------------------------------------------------- sweeps
 
 
@@ -219,6 +280,9 @@ def note_end(folder: Path, status: str, error: str, **more: Any) -> None:
         record = None
     if record is not None and record.get("status") != "running":
         return
+    owner = (record or {}).get("process")
+    if owner and owner != this_process() and is_alive(owner, folder / RUN):
+        return  # another command has gone on with it
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RUN, {**(record or more), "status": status, "error": error})
 

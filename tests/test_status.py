@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from sed_cli.errors import UserError
-from sed_cli.records import Plan, Planned, duration, state, this_process, write_json
+from sed_cli.records import Plan, Planned, duration, state, this_process
 from sed_cli.status import describe
+from sed_cli.system.files import write_json
 from tests.conftest import Sedtf
 
 ELSEWHERE = {"host": "node7", "machine": "another", "pid": 1, "since": "1"}

@@ -21,7 +21,6 @@ from sed_cli.config.data import (
     SplitConfig,
 )
 from sed_cli.data.annotations import Event, Fault, check_faults
-from sed_cli.data.cache import locks
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.discovery import discover
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
@@ -29,6 +28,7 @@ from sed_cli.data.published import list_published
 from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
 from sed_cli.data.splits import by_lists, divide, fold_of
 from sed_cli.errors import DataError, UserError
+from sed_cli.system import locks
 
 log = logging.getLogger(__name__)
 

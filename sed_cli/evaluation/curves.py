@@ -24,7 +24,7 @@ from sed_cli.data.annotations import Event
 from sed_cli.errors import UserError
 from sed_cli.evaluation.metrics import OFFSET_SHARE
 from sed_cli.reports.curve_figures import Line, Panel, class_curves
-from sed_cli.reports.files import replacing
+from sed_cli.system.files import replacing
 
 # The two scenarios of DCASE 2021 to 2024, task 4: fast reaction, and few confusions.
 SCENARIOS: dict[str, dict[str, Any]] = {

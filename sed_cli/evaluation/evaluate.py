@@ -43,8 +43,8 @@ from sed_cli.inference import Detector, PostProcessing, load, read_config
 from sed_cli.inference.postprocessing import PLAIN_THRESHOLD
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.reports.figures import RollItem, piano_rolls
-from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import print_metrics
+from sed_cli.system.files import replacing
 
 log = logging.getLogger(__name__)
 

@@ -34,8 +34,8 @@ from sed_cli.evaluation.ngrams import ngram_perplexities
 from sed_cli.inference.checkpoint import read_sequence_config
 from sed_cli.inference.sequences import Decoding, Predictor, load_predictor
 from sed_cli.provenance import RunRecord, choose_device, set_threads
-from sed_cli.reports.files import replacing
 from sed_cli.reports.sequences import draw_by_step, print_sequence_metrics
+from sed_cli.system.files import replacing
 
 log = logging.getLogger(__name__)
 

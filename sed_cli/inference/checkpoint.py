@@ -8,8 +8,6 @@ configuration of the run, ``classes.json`` the labels in the order of the output
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +28,7 @@ from sed_cli.errors import CheckpointError, ConfigError, DataError
 from sed_cli.inference.detector import Detector
 from sed_cli.inference.postprocessing import read_postprocessing
 from sed_cli.models import CRNN
+from sed_cli.system.files import replacing_folder, standing
 
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
 SOURCE_CLASSES = "source_classes.json"  # of a model of sequences that is given some
@@ -44,6 +43,8 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint folder; a reader sees the old one or the new one, whole.
 
+    That holds after a power cut too: the old one is deleted once the new one is on the disk.
+
     Args:
         folder: to be made or replaced.
         model: its weights and normalisation are written.
@@ -51,9 +52,7 @@ def save_checkpoint(
         classes: labels in the order of the outputs.
         extra: writes what else belongs into the folder that it is given.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-new-"))
-    try:
+    with replacing_folder(folder) as new:
         weights = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
         save_file(weights, new / WEIGHTS)
         (new / WEIGHTS).chmod(0o644)  # as the other files: a run may be shared
@@ -61,25 +60,6 @@ def save_checkpoint(
         (new / CLASSES).write_text(json.dumps(list(classes), ensure_ascii=False), encoding="utf-8")
         if extra is not None:
             extra(new)
-        new.chmod(0o755)
-        _replace_folder(folder, new)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-
-
-def _replace_folder(folder: Path, new: Path) -> None:
-    """Put ``new`` in the place of ``folder``; between the two renames the old one is at hand."""
-    old = _replaced(folder)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _replaced(folder: Path) -> Path:
-    return folder.parent / f".{folder.name}-old"  # with_name refuses a folder given as "."
 
 
 def resolve_checkpoint(path: str | Path) -> Path:
@@ -90,9 +70,8 @@ def resolve_checkpoint(path: str | Path) -> Path:
     """
     given = Path(path).expanduser()
     for folder in (given, given / "checkpoints" / "best"):
-        for candidate in (folder, _replaced(folder)):
-            if (candidate / WEIGHTS).is_file():
-                return candidate
+        if (standing(folder) / WEIGHTS).is_file():
+            return standing(folder)
     if not given.exists():
         raise CheckpointError(f"checkpoint={path}: no such folder")
     raise CheckpointError(

@@ -22,7 +22,7 @@ from scipy.ndimage import median_filter
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import activities_to_events
 from sed_cli.errors import CheckpointError
-from sed_cli.reports.files import replacing
+from sed_cli.system.files import write_text
 
 POSTPROCESSING = "postprocessing.json"
 PLAIN_THRESHOLD = 0.5
@@ -205,8 +205,7 @@ def save_postprocessing(
 ) -> None:
     """Write ``postprocessing.json`` into a checkpoint folder, whole or not at all."""
     text = json.dumps(postprocessing.as_json(classes), indent=2, ensure_ascii=False)
-    with replacing(folder / POSTPROCESSING) as path:
-        path.write_text(text + "\n", encoding="utf-8")
+    write_text(folder / POSTPROCESSING, text + "\n", durable=True)
 
 
 def read_postprocessing(folder: Path, classes: Sequence[str]) -> PostProcessing:

@@ -16,8 +16,8 @@ from sed_cli.data.annotations import Event, dump_annotations
 from sed_cli.inference.detector import Detector
 from sed_cli.inference.streaming import Frames, FrameStream
 from sed_cli.inference.tracking import EventTracker, StreamEvent
-from sed_cli.reports.files import replacing
 from sed_cli.reports.timeline import Overview, Timeline, draw_timeline
+from sed_cli.system.files import replacing
 
 Found = dict[str, list[StreamEvent]]
 """Ends of events by the name of what they were found in: a recording, or a channel of one."""

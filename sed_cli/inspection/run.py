@@ -32,8 +32,8 @@ from sed_cli.inspection.tables import (
     print_set,
 )
 from sed_cli.provenance import RunRecord
-from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import results_console
+from sed_cli.system.files import replacing
 
 if TYPE_CHECKING:
     from sed_cli.data.leaks import Leak

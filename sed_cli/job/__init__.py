@@ -17,7 +17,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
@@ -51,8 +51,9 @@ from sed_cli.config.registry import KINDS
 from sed_cli.errors import ConfigError, SedtfError, UserError
 from sed_cli.job.choices import with_choices, without_plugins
 from sed_cli.job.loader import Loader
-from sed_cli.records import RUN, read_record, state
+from sed_cli.records import RUN, InUseError, at_work, read_record, state
 from sed_cli.slurm import TimeIsUpError, ends_as_interrupted
+from sed_cli.system.files import full_disk
 
 log = logging.getLogger(__name__)
 
@@ -266,15 +267,16 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         with log_to_stderr():
             tell_cost([config], ["this run"], parallel=1)
         return DONE
-    if verb.name == "train" and torchrun.n_ranks() > 1:
-        folder = _agreed_folder(verb, config)
-        if torchrun.rank():
-            return _run_beside(verb, config, folder)
-        kept = [o for o in overrides if o.split("=")[0] != "output_dir"]
-        overrides = [*kept, f"output_dir={quoted(str(folder))}"]
-    else:
-        _check_folder(verb, config)
-    outcome = hydra.run(config_name, Task(verb.name, flags), overrides).return_value
+    with ExitStack() as held:
+        if verb.name == "train" and torchrun.n_ranks() > 1:
+            folder = _agreed_folder(verb, config, held)
+            if torchrun.rank():
+                return _run_beside(verb, config, folder)
+            kept = [o for o in overrides if o.split("=")[0] != "output_dir"]
+            overrides = [*kept, f"output_dir={quoted(str(folder))}"]
+        else:
+            held.enter_context(_own_folder(verb, config))
+        outcome = hydra.run(config_name, Task(verb.name, flags), overrides).return_value
     if outcome.error:
         say(outcome.error)
     return int(outcome.status)
@@ -295,6 +297,31 @@ def _function(verb: Verb) -> Callable[..., Any]:
     return cast(Callable[..., Any], getattr(importlib.import_module(module), function))
 
 
+@contextmanager
+def _own_folder(verb: Verb, config: Any) -> Iterator[None]:
+    """Keep the run folder to this command, before anything is written there."""
+    _check_folder(verb, config)
+    with taken_folder(Path(config.output_dir), "name another folder, or wait for it"):
+        _check_folder(verb, config)  # another may have come and gone meanwhile
+        yield
+
+
+@contextmanager
+def taken_folder(folder: Path, remedy: str) -> Iterator[None]:
+    """Keep a folder to this command; say so where another has it, or nothing can be written."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(at_work(folder))
+        except InUseError as error:
+            raise UserError(f"output_dir={folder}: {error}: {remedy}") from error
+        except OSError as error:
+            raise UserError(
+                f"output_dir={folder}: nothing can be written there ({error.strerror}): "
+                f"name another folder"
+            ) from error
+        yield
+
+
 def _check_folder(verb: Verb, config: Any) -> None:
     """Keep one run folder to one training or one set: files of two would be taken for one."""
     if verb.name not in ("train", "synth"):
@@ -310,7 +337,7 @@ def _check_folder(verb: Verb, config: Any) -> None:
             raise UserError(f"resume={resume}: the run is still at work: wait for it, or end it")
 
 
-def _agreed_folder(verb: Verb, config: Any) -> Path | None:
+def _agreed_folder(verb: Verb, config: Any, held: ExitStack) -> Path | None:
     """Take the run folder of rank 0 in all ranks of ``torchrun``; ``None``: it has refused."""
     if config.trainer.devices not in (None, torchrun.n_ranks()):
         raise UserError(
@@ -321,7 +348,7 @@ def _agreed_folder(verb: Verb, config: Any) -> Path | None:
         return torchrun.announced_folder(config_hash(config))
     folder = None
     try:
-        _check_folder(verb, config)
+        held.enter_context(_own_folder(verb, config))
         folder = Path(config.output_dir).absolute()
     finally:
         torchrun.announce(folder, config_hash(config))
@@ -353,10 +380,16 @@ class Task:
         if self.flags.multirun and "resume" in raw and (run_dir / RUN).exists():
             raw.resume = str(run_dir)  # of a sweep that is resumed, or put back into a queue
         try:
-            with ends_as_interrupted():
+            with ends_as_interrupted(), self._own(run_dir):
                 return self._outcome(raw, run_dir)
+        except InUseError as error:
+            return Outcome(USER_ERROR, str(run_dir), error=f"{run_dir}: {error}")
         except TimeIsUpError as error:
             return Outcome(INTERRUPTED, str(run_dir), error=one_line(error))
+
+    def _own(self, run_dir: Path) -> AbstractContextManager[None]:
+        """Keep the folder of a job of a sweep to it; that of a run is kept before Hydra writes."""
+        return at_work(run_dir) if self.flags.multirun else nullcontext()
 
     def _outcome(self, raw: DictConfig, run_dir: Path) -> Outcome:
         try:
@@ -369,13 +402,23 @@ class Task:
 
     def _failed(self, error: BaseException, run_dir: Path) -> Outcome:
         text = "".join(traceback.format_exception(error))
-        with (run_dir / f"{self.verb_name}.log").open("a", encoding="utf-8") as file:
+        story = run_dir / f"{self.verb_name}.log"
+        with suppress(OSError), story.open("a", encoding="utf-8") as file:
             file.write(text)
         if os.environ.get("SEDTF_DEBUG"):
             sys.stderr.write(text)
         if isinstance(error, UserError):
             return Outcome(USER_ERROR, str(run_dir), error=one_line(error))
-        hint = f"; the whole story is in {run_dir / self.verb_name}.log"
+        full = full_disk(error)
+        if full is not None:
+            place = full if full.parts else run_dir
+            go_on = f", then: sedtf train resume={run_dir}" if self.verb_name == "train" else ""
+            return Outcome(
+                USER_ERROR,
+                str(run_dir),
+                error=f"no room left on the disk of {place}, or within its quota: make some{go_on}",
+            )
+        hint = f"; the whole story is in {story}"
         name = "" if isinstance(error, SedtfError) else f"{type(error).__name__}: "
         return Outcome(FAILED, str(run_dir), error=f"{name}{one_line(error)}{hint}")
 

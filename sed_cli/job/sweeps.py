@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.types import Override
@@ -23,7 +24,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from sed_cli import job
 from sed_cli.config.identity import config_hash
-from sed_cli.data.cache.locks import exclusive
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.job.local import LocalLauncher
 from sed_cli.job.names import name_job
@@ -45,7 +45,6 @@ from sed_cli.records import (
 log = logging.getLogger(__name__)
 
 _GIVES_WAY_S = 10.0  # the processes of a sweep that was killed end by themselves, but not at once
-_STARTING = ".starting"  # there while a command takes the folder of a sweep for itself
 _LAUNCHERS = (
     "sed_cli.job.local.LocalLauncher",
     "sed_cli.job.slurm.SlurmLauncher",
@@ -189,12 +188,29 @@ def run_sweep(
     if flags.dry_run:
         _tell_cost(plan, check, launcher, folder)
         return job.DONE
-    folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder / _STARTING):
+    again = _again(verb, command, folder, flags)
+    remedy = "wait for it, or end it" if resumed else "name another folder, or wait for it"
+    with job.taken_folder(folder, remedy):
         _check_free(folder, is_resumed=resumed is not None)  # another may have come meanwhile
-        plan.process = this_process()
-        plan.write(folder)
-    callbacks.on_multirun_start(config=master, config_name=config_name)
+        code = _work(sweep, search, check, overrides, callbacks, again)
+    if code != job.DONE and (search is None or sweep.is_open):
+        job.say(f"run what is not done with: {again}")
+    return code
+
+
+def _work(
+    sweep: Sweep,
+    search: Any,
+    check: job.Checker,
+    overrides: Sequence[str],
+    callbacks: Callbacks,
+    again: str,
+) -> int:
+    """Run what is left of a sweep whose folder is this command's own; return the exit code."""
+    master, folder = sweep.config, sweep.folder
+    sweep.plan.process = this_process()
+    sweep.plan.write(folder)
+    callbacks.on_multirun_start(config=master, config_name=check.config_name)
     OmegaConf.save(master, folder / "multirun.yaml")
     ended = "interrupted"
     try:
@@ -208,14 +224,12 @@ def run_sweep(
     except KeyboardInterrupt:
         with suppress(KeyboardInterrupt):
             sweep.summarise()
-        job.say(f"go on with: {_again(verb, command, folder, flags)}")
+        job.say(f"go on with: {again}")
         raise
     finally:
-        getattr(launcher, "close", lambda: None)()
+        getattr(sweep.launcher, "close", lambda: None)()
         sweep.end(ended)
-    callbacks.on_multirun_end(config=master, config_name=config_name)
-    if code != job.DONE and (search is None or sweep.is_open):
-        job.say(f"run what is not done with: {_again(verb, command, folder, flags)}")
+    callbacks.on_multirun_end(config=master, config_name=check.config_name)
     return code
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import results_console
+from sed_cli.system.files import replacing
 
 _SHOWN_LEFT_OUT = 10
 _BY_SEED = {  # what seeds.csv holds

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sed_cli.reports import style
-from sed_cli.reports.files import replacing
+from sed_cli.system.files import replacing
 
 MAX_PANELS = 4
 """Tile maps in one animation; of more samplers the first are shown."""

@@ -29,6 +29,7 @@ from sed_cli.errors import UserError
 from sed_cli.reports.files import replacing
 from sed_cli.sampling.schedule import Schedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.system.files import replacing
 
 CHUNK = 16_384
 CURVE_POINTS = 2_000

@@ -22,7 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from sed_cli.reports.files import replacing
+from sed_cli.system.files import replacing
 
 DPI = 150
 

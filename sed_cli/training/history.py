@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-from sed_cli.records import history_rows
+from sed_cli.system.files import replacing
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,7 @@ class Epoch:
         return {name: getattr(self, name) for name in _COLUMNS} | dict(self.more)
 
 
+_COUNTS = ("epoch", "update")
 _COLUMNS = [each.name for each in fields(Epoch) if each.name != "more"]
 
 
@@ -38,28 +43,80 @@ class History:
     """All epochs of a run, kept in a file that is whole at any moment.
 
     Args:
-        path: of the file; what it holds already is read.
-        n_epochs: keep no more than so many epochs of what is there (those of the checkpoint that
-            is resumed).
+        path: of the file.
+        n_epochs: of the checkpoint that is resumed; what the file holds beyond them is dropped.
+        rows: those epochs, as the checkpoint keeps them; None: of a checkpoint that does not, for
+            which the file is read.
     """
 
-    def __init__(self, path: Path, n_epochs: int = 0) -> None:
+    def __init__(
+        self, path: Path, n_epochs: int = 0, rows: Sequence[Mapping[str, float]] | None = None
+    ) -> None:
         self.path = path
-        self.epochs = [_parse(row) for row in history_rows(path)[:n_epochs]] if n_epochs else []
+        self.epochs = []
+        if n_epochs and rows is not None:
+            self.epochs = [_epoch(row) for row in rows]
+        elif n_epochs:
+            self.epochs = _read(path, n_epochs)
+        if self.epochs:
+            self.write()
 
     def append(self, epoch: Epoch) -> None:
         """Add an epoch and rewrite the file."""
         self.epochs.append(epoch)
-        temporary = self.path.with_suffix(".part")
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(epoch.row))
+        self.write()
+
+    def write(self) -> None:
+        """Write the file anew; what must outlive a power cut is in the training state too."""
+        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(self.epochs[-1].row))
             writer.writeheader()
-            writer.writerows(e.row for e in self.epochs)
-        temporary.replace(self.path)
+            writer.writerows(self.rows)
+
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """All columns of all epochs."""
+        return [epoch.row for epoch in self.epochs]
 
 
-def _parse(row: dict[str, str]) -> Epoch:
-    counts = {"epoch", "update"}
-    values = {k: int(v) if k in counts else float(v) for k, v in row.items()}
+def _read(path: Path, n_epochs: int) -> list[Epoch]:
+    """Read the first epochs; where any is missing, keep the damaged file aside and say so."""
+    epochs: list[Epoch] = []
+    fault = f"it ends before epoch {n_epochs}"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file, strict=True):
+                epoch = _parse(row)
+                if epoch.epoch != len(epochs) + 1:
+                    fault = f"epoch {epoch.epoch} follows upon epoch {len(epochs)}"
+                    break
+                epochs.append(epoch)
+                if len(epochs) == n_epochs:
+                    return epochs
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        fault = str(error) or type(error).__name__
+    kept = path.with_name(f"{path.name}.damaged")
+    if path.exists():
+        path.replace(kept)
+    log.warning(
+        "%s is damaged (%s): of %d epochs the rows of %d are lost, and the learning curves begin "
+        "without them; the weights are not affected%s",
+        path,
+        fault,
+        n_epochs,
+        n_epochs - len(epochs),
+        f"; what it held is in {kept}" if kept.exists() else "",
+    )
+    return epochs
+
+
+def _parse(row: Mapping[str | Any, Any]) -> Epoch:
+    if None in row or None in row.values():
+        raise ValueError(f"a row of {len(row)} columns that does not fit the header")
+    return _epoch({k: int(v) if k in _COUNTS else float(v) for k, v in row.items()})
+
+
+def _epoch(row: Mapping[str, float]) -> Epoch:
+    values = dict(row)
     own = {name: values.pop(name) for name in _COLUMNS}
     return Epoch(**own, more=values)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import math
 import shlex
 import shutil
 from collections.abc import Container, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from sed_cli.inference.checkpoint import (
 )
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.sampling.teacher_mask import make_coins
+from sed_cli.system.files import replacing, replacing_folder, standing
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
 from sed_cli.training.memory import keep_freed_memory
@@ -170,12 +171,13 @@ def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
     from torch.utils.tensorboard import SummaryWriter
 
     checkpoints, task = run_dir / "checkpoints", trainer.task
+    rows = None
     if config.resume:
-        _resume(config, trainer, run_dir)
+        rows = _resume(config, trainer, run_dir)
     if rank():  # 0 writes for all
         trainer.fit(lambda row, is_best: None)
         return
-    history = History(run_dir / "history.csv", trainer.progress.epoch)
+    history = History(run_dir / "history.csv", trainer.progress.epoch, rows)
     saved_config = replace(config, resume=None)
     next_epoch = trainer.progress.epoch + 1
     with closing(SummaryWriter(str(run_dir / "tensorboard"), purge_step=next_epoch)) as board:
@@ -191,14 +193,21 @@ def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
 
         def save_extras(folder: Path) -> None:
             task.save_extras(folder)
-            save_state(folder, {**trainer.state_dict(), "data": task.fingerprint})
+            own = {"data": task.fingerprint, "history": history.rows}
+            save_state(folder, {**trainer.state_dict(), **own})
 
-        try:
-            trainer.fit(on_epoch)
-        finally:
+        def draw() -> None:
             if history.epochs:
                 picture = run_dir / "figures" / "learning_curves.png"
                 task.draw_history(history.path, picture, trainer.progress.best_epoch)
+
+        try:
+            trainer.fit(on_epoch)
+        except BaseException:
+            with suppress(Exception):  # what ended the training is to be told, not this
+                draw()
+            raise
+        draw()
 
 
 def _with_absolute_paths(config: AnyTrainConfig) -> AnyTrainConfig:
@@ -212,21 +221,27 @@ def _with_absolute_paths(config: AnyTrainConfig) -> AnyTrainConfig:
         path = Path(value).expanduser()
         if config.resume and not path.exists():
             last = Path(config.resume) / "checkpoints" / "last"
-            earlier = read_any_config(last).data if last.is_dir() else config.data
+            earlier = read_any_config(last).data if standing(last).is_dir() else config.data
             path = Path(getattr(earlier, key, None) or path)
         setattr(data, key, str(path.absolute()))
     return config
 
 
-def _resume(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
-    """Go on where ``config.resume`` stopped, after a check that it is the same experiment."""
+def _resume(
+    config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path
+) -> list[dict[str, float]] | None:
+    """Go on where ``config.resume`` stopped, after a check that it is the same experiment.
+
+    Returns:
+        The rows of the history so far; None where the checkpoint, an older one, does not keep them.
+    """
     run = Path(str(config.resume))
     last = run / "checkpoints" / "last"
     try:
         folder = resolve_checkpoint(last)
     except CheckpointError:
         log.warning("%s has no checkpoint yet: training starts from the beginning", run)
-        return
+        return None
     before, now = (flattened(asdict(each)) for each in (read_any_config(folder), config))
     changed = _differences(before, now, keys_with(_MAY_CHANGE))
     if changed:
@@ -237,6 +252,7 @@ def _resume(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> 
     if read_classes(folder) != list(trainer.task.labels):
         raise CheckpointError(f"resume={run}: the classes of the data have changed since")
     state = load_state(folder)
+    rows: list[dict[str, float]] | None = state.pop("history", None)
     if state.pop("data") != trainer.task.fingerprint:
         raise CheckpointError(
             f"resume={run}: recordings or annotations have changed since; start a new run"
@@ -249,11 +265,21 @@ def _resume(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> 
         )
     # What came before belongs to the run that goes on.
     if run.resolve() != run_dir.resolve() and not rank():
-        shutil.copytree(run / "checkpoints", run_dir / "checkpoints")
-        shutil.copy(run / "history.csv", run_dir / "history.csv")
+        _copy_past(run, run_dir)
     load_weights(trainer.task.model, folder)
     trainer.load_state_dict(state)
     log.info("resumed after epoch %d, update %d", trainer.progress.epoch, trainer.progress.update)
+    return rows
+
+
+def _copy_past(run: Path, run_dir: Path) -> None:
+    """Copy what came before, whole or not at all."""
+    if (run / "history.csv").is_file():
+        with replacing(run_dir / "history.csv") as path:
+            shutil.copy(run / "history.csv", path)
+    with replacing_folder(run_dir / "checkpoints") as checkpoints:
+        for name in ("best", "last"):
+            shutil.copytree(standing(run / "checkpoints" / name), checkpoints / name)
 
 
 def _differences(

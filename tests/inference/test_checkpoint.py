@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,6 +210,76 @@ def test_a_crash_between_the_renames_leaves_a_checkpoint(
     save_again(checkpoint, checkpoint, shift=1.0)
     assert load(checkpoint).probabilities(noise()).mean() > expected.mean()
     assert resolve_checkpoint(checkpoint) == checkpoint
+
+
+_STEPS = {name: getattr(os, name) for name in ("rename", "replace", "unlink", "rmdir", "mkdir")}
+
+
+class PowerCuts:
+    """Keeps what a power cut would leave of a folder, before every step that changes it.
+
+    As journalling file systems do, it keeps every name that was given, and of what files hold
+    nothing but what was flushed.
+    """
+
+    def __init__(self, folder: Path, images: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder, self.images, self.n_images = folder, images, 0
+        self.flushed = {path.stat().st_ino: _content(path.stat()) for path in folder.rglob("*")}
+        fsync = os.fsync
+
+        def flush(number: int) -> None:
+            self.cut()
+            fsync(number)
+            self.flushed[os.fstat(number).st_ino] = _content(os.fstat(number))
+
+        patch.setattr(os, "fsync", flush)
+        for name, function in _STEPS.items():
+            patch.setattr(os, name, self._cutting(function))
+
+    def _cutting(self, function: Callable[..., None]) -> Callable[..., None]:
+        def step(*arguments: Any, **options: Any) -> None:
+            self.cut()
+            function(*arguments, **options)
+
+        return step
+
+    def cut(self) -> None:
+        image = self.images / str(self.n_images)
+        self.n_images += 1
+        with pytest.MonkeyPatch.context() as patch:
+            for name, function in _STEPS.items():
+                patch.setattr(os, name, function)
+            shutil.copytree(self.folder, image, copy_function=self._copy)
+
+    def _copy(self, source: str, target: str) -> None:
+        facts = Path(source).stat()
+        is_there = self.flushed.get(facts.st_ino) == _content(facts)
+        Path(target).write_bytes(Path(source).read_bytes() if is_there else b"")
+
+
+def _content(facts: os.stat_result) -> tuple[int, int]:
+    return facts.st_size, facts.st_mtime_ns
+
+
+def test_a_power_cut_at_any_moment_leaves_a_checkpoint(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    biases = [load(checkpoint).model.readout.bias]
+    images = tmp_path / "images"
+    images.mkdir()
+    with monkeypatch.context() as patch:
+        cuts = PowerCuts(checkpoint.parent, images, patch)
+        save_again(checkpoint, checkpoint, shift=1.0)
+        cuts.cut()
+    biases.append(load(checkpoint).model.readout.bias)
+
+    found = []
+    for number in range(cuts.n_images):
+        bias = load(images / str(number) / checkpoint.name).model.readout.bias
+        found.append(next(i for i, each in enumerate(biases) if torch.equal(bias, each)))
+    assert len(found) > 10
+    assert found == sorted(found)
+    assert found[-1] == 1  # what has returned stays
 
 
 def test_a_fault_while_writing_leaves_the_old_checkpoint_alone(checkpoint: Path) -> None:

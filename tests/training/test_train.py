@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +31,8 @@ from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import load_data
 from sed_cli.inference import read_config
 from sed_cli.provenance import choose_device
+from sed_cli.records import at_work
+from sed_cli.training import run as run_module
 from sed_cli.training.detection import Detection, load_recordings
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
@@ -447,6 +451,110 @@ def test_history_keeps_only_the_epochs_of_the_checkpoint(tmp_path: Path) -> None
     assert [e.epoch for e in resumed.epochs] == [1, 2]
     resumed.append(make_epoch(3))
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"\0" * 200, b"epoch,update\n1,x\n", b"\xff\xfe", None],
+    ids=["empty", "nul", "columns", "no text", "gone"],
+)
+def test_a_damaged_history_is_written_anew_from_the_checkpoint(
+    damage: bytes | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "history.csv"
+    before = History(path)
+    for n in (1, 2, 3):
+        before.append(make_epoch(n))
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage)
+    resumed = History(path, n_epochs=3, rows=before.rows)
+    assert str(resumed.rows) == str(before.rows)
+    assert str(History(path, n_epochs=3).rows) == str(before.rows)
+
+
+@pytest.mark.parametrize(
+    ("damage", "kept"),
+    [
+        (lambda text: "", 0),
+        (lambda text: "\0" * len(text), 0),
+        (lambda text: text[: len(text) - 9], 2),  # the last line is cut
+        (lambda text: text.replace("update", "more", 1), 0),
+        (lambda text: text.replace("\n2,", "\n\0,"), 1),
+        (lambda text: "".join(text.splitlines(keepends=True)[::3]), 0),
+    ],
+    ids=["empty", "nul", "cut", "column", "cell", "gap"],
+)
+def test_a_damaged_history_of_an_older_checkpoint_is_told_and_kept_aside(
+    damage: Callable[[str], str], kept: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "history.csv"
+    before = History(path)
+    for n in (1, 2, 3):
+        before.append(make_epoch(n))
+    damaged = damage(path.read_text())
+    path.write_text(damaged)
+    resumed = History(path, n_epochs=3)
+    assert str(resumed.rows) == str(before.rows[:kept])
+    assert f"of 3 epochs the rows of {3 - kept} are lost" in caplog.text
+    assert (tmp_path / "history.csv.damaged").read_text() == damaged
+
+
+def test_resuming_brings_back_a_history_that_was_lost(
+    sedtf: Sedtf, tmp_path: Path, trained_run: Path
+) -> None:
+    shutil.copytree(trained_run, tmp_path / "run")
+    before = rows(tmp_path / "run")
+    (tmp_path / "run" / "history.csv").write_bytes(b"\0" * 300)
+    assert sedtf("train", "resume=run", "trainer.epochs=3") == 0
+    assert rows(tmp_path / "run")[:2] == before
+    assert [row["epoch"] for row in rows(tmp_path / "run")] == ["1", "2", "3"]
+
+
+def test_two_commands_do_not_share_a_run_folder(
+    sedtf: Sedtf, tmp_path: Path, trained_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained_run, tmp_path / "run")
+    (tmp_path / "new").mkdir()
+    for folder, command in (("new", "output_dir=./new/"), ("run", "resume=run")):
+        with at_work(tmp_path / folder):
+            before = {p: p.stat().st_mtime_ns for p in (tmp_path / folder).rglob("*")}
+            assert sedtf("train", *TINY, command) == 2
+            assert {p: p.stat().st_mtime_ns for p in (tmp_path / folder).rglob("*")} == before
+        assert f"process {os.getpid()} on " in capsys.readouterr().err
+
+
+def test_what_a_kill_left_is_removed_by_the_next_run_of_the_folder(
+    sedtf: Sedtf, tmp_path: Path, trained_run: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    (run / "checkpoints" / "last").rename(run / "checkpoints" / ".last-old")
+    (run / "checkpoints" / ".best-new-1a2b3c4d").mkdir()
+    (run / "figures" / ".learning_curves-1a2b3c4d.part.png").write_text("half")
+    (run / ".at_work").write_text("{}")
+    assert sedtf("train", "resume=run", "trainer.epochs=3") == 0
+    assert [row["epoch"] for row in rows(run)] == ["1", "2", "3"]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best", "last"]
+    assert not [path for path in run.rglob(".*") if path.name != ".hydra"]
+
+
+def test_a_full_disk_is_told_in_a_line_with_the_remedy(
+    sedtf: Sedtf,
+    recordings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run_module, "save_state", full)
+    assert sedtf("train", *on(recordings), "output_dir=run") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("sedtf: no room left on the disk of ")
+    assert said.endswith(f"then: sedtf train resume={Path('run').absolute()}")
+    assert json.loads(Path("run/run.json").read_text())["status"] == "failed"
 
 
 def test_stopping_early_is_said(recordings: Path, sedtf: Sedtf) -> None:

@@ -19,6 +19,7 @@ from sed_cli.data.cache.compute import Unit, compute
 from sed_cli.data.cache.digests import Digests, Hashed, digest
 from sed_cli.data.cache.packs import ENDING, Pack, StoredArray
 from sed_cli.errors import DataError, SedtfError, UserError
+from sed_cli.system import locks
 
 log = logging.getLogger(__name__)
 

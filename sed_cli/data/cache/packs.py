@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.data.cache import locks
+from sed_cli.system import locks
 
 ENDING = ".pack"
 UNFINISHED = ".part"

@@ -20,10 +20,10 @@ from typing import Any
 
 import platformdirs
 
-from sed_cli.data.cache import locks
 from sed_cli.data.cache.packs import ENDING, UNFINISHED, read_index
 from sed_cli.data.soundscapes.recipe import RECIPE_FILE
 from sed_cli.errors import UserError
+from sed_cli.system import locks
 
 log = logging.getLogger(__name__)
 

@@ -27,6 +27,7 @@ from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.sources import EventSource
 from sed_cli.data.soundscapes.workers import Progress, run_tasks
 from sed_cli.errors import DataError
+from sed_cli.system.files import write_bytes
 
 SOURCES_FILE = "sources.tsv"
 _SOURCES_HEADER = (
@@ -252,7 +253,15 @@ class _Writer:
         scene, mixture = compose_recording(self.settings, *task, self.source)
         path = self.root / "audio" / task[0] / _name(*task)
         samples = np.round(mixture.waveform * 32767).astype(np.int16)
-        soundfile.write(path, samples, self.settings.sample_rate, subtype="PCM_16")
+        content = io.BytesIO()  # libsndfile does not say what kept it from writing
+        soundfile.write(
+            content,
+            samples,
+            self.settings.sample_rate,
+            format=path.suffix[1:].upper(),
+            subtype="PCM_16",
+        )
+        write_bytes(path, content.getvalue())
         placed = tuple(
             Placed(
                 Event(_seconds(e.onset, scene), _seconds(e.offset, scene), e.source.label),

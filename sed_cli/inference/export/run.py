@@ -16,8 +16,8 @@ from sed_cli.inference.checkpoint import load, read_config, resolve_checkpoint
 from sed_cli.inference.detector import Detector
 from sed_cli.inference.export.card import model_card
 from sed_cli.provenance import RunRecord
-from sed_cli.reports.files import replacing
 from sed_cli.reports.tables import results_console
+from sed_cli.system.files import flush, replacing, write_text
 
 if TYPE_CHECKING:
     import onnx
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 # differ by, with room to spare; a wrong window or scale is off by whole decibels.
 _FEATURE_TOLERANCE = 1e-3
 
-_CARD = "MODEL_CARD.md"
+_CARD, _DESCRIPTION = "MODEL_CARD.md", "model.json"
 _PURPOSES = {
     "stream.onnx": "a chunk of a stream: log-mel and state in, probabilities and new state out",
     "recording.onnx": "a whole recording: log-mel in, probabilities out",
     "waveform.onnx": "a whole recording: samples in, probabilities out",
-    "model.json": "features, classes, thresholds, state: all that it takes to run the graphs",
+    _DESCRIPTION: "features, classes, thresholds, state: all that it takes to run the graphs",
     "detect.py": "an example that does so, without PyTorch",
     _CARD: "what it is for, how it was trained, what it reaches",
 }
@@ -65,18 +65,30 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
         differences = {name: graph.difference for name, graph in graphs.items()}
         description["checked"] = {name: vars(diff) for name, diff in differences.items()}
         record.update(device="cpu", checked=description["checked"])
-        for name, graph in graphs.items():
-            with replacing(run_dir / name) as path:
-                path.write_bytes(graph.content)
         texts = {
-            "model.json": json.dumps(description, indent=2, ensure_ascii=False) + "\n",
             "detect.py": _example().read_text(encoding="utf-8"),
             _CARD: _card(config, trained, detector, description, checkpoint, differences),
+            _DESCRIPTION: json.dumps(description, indent=2, ensure_ascii=False) + "\n",
         }
-        for name, text in texts.items():
-            with replacing(run_dir / name) as path:
-                path.write_text(text, encoding="utf-8")
+        _write(run_dir, {name: graph.content for name, graph in graphs.items()}, texts)
         _print(run_dir, differences)
+
+
+def _write(run_dir: Path, graphs: Mapping[str, bytes], texts: Mapping[str, str]) -> None:
+    """Take away what an earlier export left, then write this one.
+
+    The description goes first and comes last: where it is, all is there, and of one export.
+    """
+    earlier = [_DESCRIPTION, *(name for name in _PURPOSES if name != _DESCRIPTION)]
+    for name in earlier:
+        if (run_dir / name).is_file():
+            (run_dir / name).unlink()
+            flush(run_dir)
+    for name, content in graphs.items():
+        with replacing(run_dir / name, durable=True) as path:
+            path.write_bytes(content)
+    for name, text in texts.items():
+        write_text(run_dir / name, text, durable=True)
 
 
 def _require(*packages: str) -> None:

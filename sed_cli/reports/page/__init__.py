@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.reports.figures import frequency_ticks
-from sed_cli.reports.files import replacing
 from sed_cli.reports.page.media import MAX_TILE, encode_audio, encode_spectrogram, loudness_range
+from sed_cli.system.files import replacing
 
 _SCRIPTS = ("uPlot.iife.min.js", "tools.js", "summary.js", "charts.js", "explorer.js", "main.js")
 _STYLES = ("uPlot.min.css", "page.css")

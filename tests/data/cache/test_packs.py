@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sed_cli.data.cache import locks, packs
+from sed_cli.data.cache import packs
 from sed_cli.data.cache.packs import Pack, PackWriter, StoredArray, read_index
+from sed_cli.system import locks
 
 
 def rows(n_rows: int, seed: int = 0, n_mels: int = 3) -> NDArray[np.float32]:
@@ -150,7 +151,7 @@ def test_a_pack_in_use_is_not_deleted_by_another_process(tmp_path: Path) -> None
     path = write_pack(tmp_path, rows(3))
     script = f"""
 from pathlib import Path
-from sed_cli.data.cache.locks import remove_unused
+from sed_cli.system.locks import remove_unused
 print(remove_unused(Path({str(path)!r})))
 """
 

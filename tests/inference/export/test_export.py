@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -30,6 +32,7 @@ from sed_cli.config.verbs import ExportConfig
 from sed_cli.data.annotations import Event
 from sed_cli.inference import PostProcessing, load, read_config, save_checkpoint
 from sed_cli.inference.export import export_checkpoint
+from sed_cli.inference.export import run as export_run
 from sed_cli.inference.export.metadata import describe_features
 from sed_cli.inference.postprocessing import save_postprocessing
 from tests.conftest import Sedtf
@@ -375,3 +378,37 @@ def test_a_damaged_run_folder_is_no_hindrance(lively_run: Path, tmp_path: Path) 
     out = export(tmp_path / "run", tmp_path / "out", waveform=False)
 
     assert "None were found" in (out / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_an_export_that_is_cut_short_leaves_no_description_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where ``model.json`` is, all that it describes is there, and nothing of an older export."""
+    graphs = {"stream.onnx": b"new", "recording.onnx": b"new"}
+    texts = {"detect.py": "new", "MODEL_CARD.md": "new", "model.json": "new"}
+
+    class Killed(BaseException):
+        pass
+
+    replace, n_whole = os.replace, 0
+    for fatal in range(1, 7):
+        folder = tmp_path / str(fatal)
+        folder.mkdir()
+        for name in FILES:
+            (folder / name).write_text("old")
+        calls = 0
+
+        def dying(source: Path, target: Path) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == fatal:  # noqa: B023
+                raise Killed
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", dying)
+        with contextlib.suppress(Killed):
+            export_run._write(folder, graphs, texts)
+        held = {path.name: path.read_text() for path in folder.iterdir()}
+        n_whole += "model.json" in held
+        assert "model.json" not in held or held == dict.fromkeys([*graphs, *texts], "new")
+    assert n_whole == 1

@@ -1,4 +1,4 @@
-"""Who uses a file of the cache: locks that end with the process that holds them, however it ends.
+"""Who uses a file: locks that end with the process that holds them, however it ends.
 
 They are advisory locks of the operating system (``flock``), shared by those that read a file and
 exclusive to the one that writes or deletes it. Where there are none (Windows, some network file
@@ -33,16 +33,23 @@ def share(file: BinaryIO) -> None:
 
 def claim(file: BinaryIO) -> bool:
     """Lock a file for oneself; tell whether nobody else uses it."""
-    if _HAS_LOCKS:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # no locks in this file system
-            pass
-        else:
-            return True
-    return time.time() - os.fstat(file.fileno()).st_mtime > _UNUSED_AFTER_S
+    taken = take(file)
+    if taken is None:
+        return time.time() - os.fstat(file.fileno()).st_mtime > _UNUSED_AFTER_S
+    return taken
+
+
+def take(file: BinaryIO) -> bool | None:
+    """Lock a file for oneself until it is closed; tell whether it is, None: there are no locks."""
+    if not _HAS_LOCKS:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # none in this file system
+        return None
+    return True
 
 
 def remove_unused(path: Path) -> bool:

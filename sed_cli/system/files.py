@@ -1,0 +1,204 @@
+"""Files and folders that are whole or absent: written beside their place, then moved there.
+
+A rename alone holds against a process that is killed. Against a power cut it does not: the disk may
+have the new name, and not yet what the file holds. What must not be lost is written *durably*: it
+is flushed to the disk before it takes the place of what was there, and that is deleted only once
+the disk has the new name.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PART = ".part"  # in names of files that are not whole yet
+
+# What some file systems say of a folder, or of a read-only file: that it cannot be flushed.
+_CANNOT_BE_FLUSHED = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM}
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give a path to write to; what stands there afterwards takes the place of ``path``.
+
+    The folder of ``path`` is made where it is missing. If the block raises, ``path`` is left as it
+    was and the half-written file is removed.
+
+    Args:
+        path: to be made or replaced.
+        durable: whether it has to outlive a power cut once the block has been left.
+    """
+    make_folder(path.parent)
+    # The ending stays last, since image writers go by it.
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{_PART}{path.suffix}")
+    try:
+        yield temporary
+        if durable:
+            flush(temporary)
+        # os.replace, since it overwrites on every platform.
+        os.replace(temporary, path)  # noqa: PTH105
+        if durable:
+            flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write a text in UTF-8, its line ends as they are."""
+    with replacing(path, durable=durable) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that nobody looks for yet; a fault of the disk names it."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def full_disk(error: BaseException | None) -> Path | None:
+    """Tell where there was no room left, if that is at the bottom of an error.
+
+    Returns:
+        The folder, as far down as it is there; the empty path where the error names none, as of
+        libraries that tell of it in words of their own; None for any other error.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            file = Path(str(error.filename or ""))
+            return next((folder for folder in file.parents if folder.is_dir()), Path())
+        if "No space left on device" in str(error):
+            return Path()
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a record, durably; where the disk has no room for a second file, into the old one.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    text = json.dumps(values, indent=2) + "\n"
+    try:
+        write_text(path, text, durable=True)
+    except OSError as error:
+        if error.errno not in _FULL or not path.is_file():
+            raise
+        with path.open("r+b") as file:
+            file.write(text.encode())
+            file.truncate()
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give a new, empty folder to write to; afterwards it takes the place of ``folder``, durably.
+
+    No system call puts a folder in the place of one that is not empty, so for a moment the older
+    one has another name: who reads asks :func:`standing` for the one that is there. If the block
+    raises, ``folder`` is left as it was.
+    """
+    make_folder(folder.parent)
+    new = folder.parent / f".{folder.name}-new-{secrets.token_hex(4)}"
+    new.mkdir()
+    try:
+        yield new
+        flush_tree(new)
+        older = _older(folder)
+        if folder.exists():
+            flush(folder.parent)  # where `older` is left of a killed process, it is needed till now
+            shutil.rmtree(older, ignore_errors=True)
+            folder.rename(older)
+        new.rename(folder)
+        flush(folder.parent)
+        shutil.rmtree(older, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def standing(folder: Path) -> Path:
+    """The folder, or the one before it where :func:`replacing_folder` was cut short."""
+    older = _older(folder)
+    return older if older.is_dir() and not folder.exists() else folder
+
+
+def _older(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}-old"  # with_name refuses a folder given as "."
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it where they are missing, durably."""
+    if folder.is_dir():
+        return
+    missing = [folder, *(parent for parent in folder.parents if not parent.exists())]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in dict.fromkeys(missing):
+        flush(made.parent)
+
+
+def flush(path: Path) -> None:
+    """Wait until the disk has what a file holds, or which names a folder has.
+
+    Raises:
+        OSError: if it cannot be written there, as on a full disk.
+    """
+    if os.name == "nt" and path.is_dir():  # Windows opens no folders
+        return
+    try:
+        number = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    except PermissionError:  # a folder that may be written and not be read
+        return
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in _CANNOT_BE_FLUSHED:
+            raise
+    finally:
+        os.close(number)
+
+
+def flush_tree(folder: Path, *, since: float | None = None) -> None:
+    """Flush what lies in a folder and below, links not followed, and the folder at last.
+
+    Args:
+        folder: where to look.
+        since: pass over files that were last written before that (seconds since 1970).
+    """
+    for parent, _, names in os.walk(folder, topdown=False):
+        for path in (*(Path(parent, name) for name in names), Path(parent)):
+            with suppress(FileNotFoundError):  # somebody's that came and went
+                facts = path.lstat()
+                is_old = since is not None and facts.st_mtime < since
+                if stat.S_ISDIR(facts.st_mode) or (stat.S_ISREG(facts.st_mode) and not is_old):
+                    flush(path)
+
+
+def remove_leftovers(folder: Path, replaced: Sequence[str] = ()) -> None:
+    """Remove what killed processes left half-written in a folder that nobody else writes to now.
+
+    Args:
+        folder: need not exist.
+        replaced: names of those in it that :func:`replacing_folder` replaces.
+    """
+    for path in list(folder.iterdir()) if folder.is_dir() else []:
+        if re.fullmatch(rf"\..+-[0-9a-f]{{8}}{_PART}(\.[^.]+)?", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+    for name in replaced:
+        for path in folder.glob(f".{glob.escape(name)}-new-*"):
+            shutil.rmtree(path, ignore_errors=True)
+        if (folder / name).is_dir() and _older(folder / name).is_dir():
+            flush(folder)
+            shutil.rmtree(_older(folder / name), ignore_errors=True)
