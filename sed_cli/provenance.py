@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sed_cli import __version__
 from sed_cli.config.identity import config_hash
 from sed_cli.errors import UserError
-from sed_cli.records import RUN, beating, this_process, write_json
+from sed_cli.records import RUN, beating, this_process
 from sed_cli.system.files import flush_tree, remove_leftovers, write_json
 
 if TYPE_CHECKING:

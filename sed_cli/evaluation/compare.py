@@ -28,7 +28,6 @@ from sed_cli.evaluation.statistics import compare, summarise
 from sed_cli.provenance import RunRecord
 from sed_cli.reports.comparison import print_comparison, write_tables
 from sed_cli.reports.comparison_figures import draw_comparison
-from sed_cli.reports.files import replacing
 from sed_cli.system.files import replacing
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,6 @@ from sed_cli.data.tokens.vocabulary import UNKNOWN
 from sed_cli.errors import DataError, UserError
 from sed_cli.inference.sequences import Decoding, Predictor, load_predictor
 from sed_cli.provenance import choose_device, set_threads
-from sed_cli.reports.files import replacing
 from sed_cli.system.files import replacing
 
 log = logging.getLogger(__name__)

@@ -26,7 +26,6 @@ from sed_cli.inference.continuations import continue_lines
 from sed_cli.inference.detector import Detector
 from sed_cli.inference.recording import Found, Outputs, dump_events, find_events
 from sed_cli.provenance import choose_device, set_threads
-from sed_cli.reports.files import replacing
 from sed_cli.system.files import replacing
 
 log = logging.getLogger(__name__)

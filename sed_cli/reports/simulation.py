@@ -26,7 +26,6 @@ import torch
 from numpy.typing import NDArray
 
 from sed_cli.errors import UserError
-from sed_cli.reports.files import replacing
 from sed_cli.sampling.schedule import Schedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.system.files import replacing

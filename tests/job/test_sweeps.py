@@ -19,7 +19,7 @@ from sed_cli.config.verbs import TrainConfig
 from sed_cli.job import sweeps
 from sed_cli.job.local import LocalLauncher
 from sed_cli.provenance import RunRecord
-from sed_cli.records import Plan, Planned, this_process, write_json
+from sed_cli.records import Plan, Planned, this_process
 from sed_cli.system.files import write_json
 from tests.conftest import Sedtf
 
