@@ -1,6 +1,6 @@
 """Annotations of events: readers and writers of the formats that recordings come with."""
 
-from sed_cli.data.annotations.events import Annotations, Event, Fault, Row, check_faults
+from sed_cli.data.annotations.events import Annotations, Event, Fault, Row, Taken, check_faults
 from sed_cli.data.annotations.formats import (
     FORMATS,
     AnnotationFormat,
@@ -16,6 +16,7 @@ __all__ = [
     "Event",
     "Fault",
     "Row",
+    "Taken",
     "check_faults",
     "dump_annotations",
     "read_annotations",
