@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sed_cli.audio import duration_s
-from sed_cli.data.annotations import Event, Fault, check_faults
+from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.cache import locks
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.discovery import discover
+from sed_cli.data.lengths import Entry as Entry
+from sed_cli.data.lengths import Lengths, present
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
+from sed_cli.data.notes import Notes
 from sed_cli.data.published import list_published
 from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
 from sed_cli.data.splits import by_lists, divide, fold_of
@@ -31,26 +32,6 @@ from sed_cli.schema import (
 )
 
 log = logging.getLogger(__name__)
-
-_SHOWN = 10
-_SLACK_S = 0.1  # annotations may pass the end of a recording by rounding, not by more
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A recording of a split, with its events of the classes in question.
-
-    Args:
-        name: as the set writes it.
-        path: of the audio.
-        duration_s: its length in seconds.
-        events: in order of onset; none begins or ends after the recording.
-    """
-
-    name: str
-    path: Path
-    duration_s: float
-    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +74,25 @@ class Survey:
         check_faults(self.faults, strict=self.strict)
         if "train" in self.catalogue.splits:
             _refuse_nothing_to_learn(self.listing.splits["train"], self.catalogue.classes)
+        self.check_events()
+
+    def check_events(self) -> None:
+        """Refuse a training split, or a set, that has lost all of its events to repairs.
+
+        Raises:
+            DataError: if it has.
+        """
+        lost = []
+        for name, entries in self.catalogue.splits.items():
+            listed = self.listing.splits[name]
+            had = any(one.labels & set(self.catalogue.classes) for one in listed)
+            if had and not any(entry.events for entry in entries):
+                lost.append(name)
+        if "train" in lost or (lost and not any(map(_has_events, self.catalogue.splits.values()))):
+            raise DataError(
+                f"every event of the {' and '.join(lost)} split was dropped, by the repairs above: "
+                f"mend the annotations"
+            )
 
 
 def make_catalogue(
@@ -112,12 +112,15 @@ def make_catalogue(
             repaired are, and said as warnings.
     """
     found = survey(data, splits=splits, classes=classes)
+    for line in found.listing.notes.lines():
+        log.info("%s", line)
     if classes is None:
         found.check()
         if not found.chosen and "train" not in found.listing.splits:
             raise DataError("the set has no training split: name its labels with data.classes")
     else:
         check_faults(found.faults, strict=found.strict)
+        found.check_events()
         _compare_labels(found.listing.splits, classes)
     return found.catalogue
 
@@ -143,14 +146,19 @@ def survey(
     faults = list(listing.faults)
     if not chosen:
         faults += _unknown_labels(wanted, labels)
-    entries = {name: _look_at(name, listed, labels, faults) for name, listed in wanted.items()}
+    lengths = Lengths(labels)
+    entries = {name: lengths.look_at(name, listed) for name, listed in wanted.items()}
     return Survey(
         catalogue=Catalogue(classes=labels, splits=entries),
-        faults=tuple(faults),
+        faults=(*faults, *lengths.faults()),
         listing=listing,
         chosen=bool(chosen),
         strict=described.strict,
     )
+
+
+def _has_events(entries: Sequence[Entry]) -> bool:
+    return any(entry.events for entry in entries)
 
 
 def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
@@ -192,20 +200,25 @@ def _list(data: RecordedConfig, splits: Sequence[str]) -> Listing:
 
 
 def _list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -> Listing:
-    data = discover(data, folder)
     reading = Reading(
         columns=data.columns,
         event_duration_s=data.event_duration_s,
         soft_threshold=data.soft_threshold,
         whole_clips=data.whole_clips,
     )
+    data = discover(data, folder, reading)
     if data.annotations is None:
         return _list_splits(data, folder, reading, splits)
     listed, faults = list_recordings(folder / data.annotations, folder / data.audio, reading)
     if not listed:
         check_faults(faults, strict=data.strict)
         raise DataError(f"{folder / data.annotations}: annotates no recording")
-    divided = _divide(data, folder, listed)
+    if not any(getattr(data, name) and getattr(data, name).files for name in SPLITS):
+        listed, gone = present(listed)
+        faults += gone
+        if not listed:
+            check_faults(faults, strict=True)
+    divided = _divide(data, folder, listed, reading.notes)
     log.info(
         "%d recordings without splits are divided here: %s (data.split; to have all of them in "
         "one split: data.train=null data.validation=null)",
@@ -215,6 +228,7 @@ def _list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) 
     return Listing(
         splits={name: divided.splits[name] for name in splits if name in divided.splits},
         faults=(*faults, *divided.faults),
+        notes=reading.notes,
     )
 
 
@@ -231,6 +245,7 @@ def _list_splits(
         )
     listed: dict[str, list[Listed]] = {}
     faults: list[Fault] = []
+    reading.notes.is_whole = all(name in splits for name in SPLITS)
     for name in splits:
         split: SplitConfig | None = getattr(data, name)
         if split is None:
@@ -245,17 +260,17 @@ def _list_splits(
     if not listed:
         check_faults(faults, strict=True)
         raise DataError("the set has no split: set data.train, data.validation or data.test")
-    return Listing(splits=listed, faults=tuple(faults))
+    return Listing(splits=listed, faults=tuple(faults), notes=reading.notes)
 
 
-def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed]) -> Listing:
+def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed], notes: Notes) -> Listing:
     """Divide a set without splits as the configuration says: by lists, folds, or shares."""
     wanted = [name for name in SPLITS if getattr(data, name) is not None]
     lists = {
         name: folder / getattr(data, name).files for name in wanted if getattr(data, name).files
     }
     if lists:
-        return by_lists(listed, lists, folder / str(data.annotations))
+        return by_lists(listed, lists, folder / str(data.annotations), notes)
     shares = dict(zip(SPLITS, data.split, strict=True))
     how: dict[str, Any] = {"group": data.group, "seed": data.split_seed}
     if data.folds is None or data.fold is None:
@@ -327,75 +342,3 @@ def _compare_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> 
             )
         if unknown := sorted(found - set(classes)):
             log.warning("%s: passed over, unknown to the detector: %s", split, ", ".join(unknown))
-
-
-# -------------------------------------------------------------------------------- audio
-
-
-def _look_at(
-    split: str, listed: Sequence[Listed], classes: Sequence[str], faults: list[Fault]
-) -> list[Entry]:
-    """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
-    missing = [one for one in listed if one.problem or not one.audio.is_file()]
-    faults += _missing_audio(split, missing, len(listed))
-    left_out = {id(one) for one in missing}
-    entries = []
-    for one in listed:
-        if id(one) in left_out:
-            continue
-        try:
-            length_s = duration_s(one.audio)
-        except DataError as error:
-            line = one.rows[0].line if one.rows else None
-            faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
-            continue
-        events = _within(one, length_s, faults)
-        entries.append(
-            Entry(
-                name=one.name,
-                path=one.audio,
-                duration_s=length_s,
-                events=tuple(sorted(event for event in events if event.label in classes)),
-            )
-        )
-    return entries
-
-
-def _missing_audio(split: str, missing: Sequence[Listed], n_listed: int) -> list[Fault]:
-    if not missing:
-        return []
-    shown = [one.problem or str(one.audio) for one in missing[:_SHOWN]]
-    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-    return [
-        Fault(
-            missing[0].annotations,
-            missing[0].rows[0].line if missing[0].rows else None,
-            f"{len(missing)} of {n_listed} annotated recordings of the {split} split are missing: "
-            f"{', '.join(shown)}{more}; check data.{split}.audio",
-            None if len(missing) == n_listed else "they are left out",
-        )
-    ]
-
-
-def _within(one: Listed, length_s: float, faults: list[Fault]) -> list[Event]:
-    """Cut a recording's events at its end; more than rounding beyond it is a fault."""
-    events = []
-    for row in one.rows:
-        event = row.event
-        if event is None:
-            continue
-        beyond_s = (event.onset_s if event.onset_s >= length_s else event.offset_s) - length_s
-        if _SLACK_S <= beyond_s < math.inf:  # to infinity: a label of the whole recording
-            outside = event.onset_s >= length_s
-            faults.append(
-                Fault(
-                    one.annotations,
-                    row.line,
-                    f"{one.name} lasts {length_s:.3f} s, but {event.label} is annotated "
-                    f"{f'at {event.onset_s:.3f}' if outside else f'to {event.offset_s:.3f}'} s",
-                    "the event is dropped" if outside else "it is cut there",
-                )
-            )
-        if event.onset_s < length_s:
-            events.append(event._replace(offset_s=min(event.offset_s, length_s)))
-    return events

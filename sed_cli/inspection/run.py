@@ -26,6 +26,7 @@ from sed_cli.inspection.tables import (
     print_copies,
     print_faults,
     print_near_copies,
+    print_notes,
     print_set,
 )
 from sed_cli.provenance import RunRecord
@@ -62,6 +63,8 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         description = {
             "data": title,
             **statistics.as_json(),
+            "annotations": found.listing.notes.sources(),
+            "notes": found.listing.notes.lines(),
             "audio": [asdict(kind) for kind in kinds],
             "copies": [
                 [{"split": split, "name": entry.name} for split, entry in group] for group in copies
@@ -77,6 +80,7 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         draw_set(run_dir / "figures" / "data.png", title, statistics)
         console = results_console()
         print_set(console, title, statistics)
+        print_notes(console, "annotations and what was guessed", found.listing.notes.lines())
         print_audio(console, kinds)
         print_copies(console, copies)
         if near is not None:

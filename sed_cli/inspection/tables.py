@@ -63,6 +63,16 @@ def print_audio(console: Console, kinds: Sequence[AudioKind]) -> None:
     _print(console, "audio files", [table])
 
 
+def print_notes(console: Console, heading: str, lines: Sequence[str]) -> None:
+    """Print what was read, guessed or passed over, a line each."""
+    if not lines:
+        return
+    console.print(Text(heading, style="bold"))
+    for line in lines:
+        console.print(Text(f"- {line}"), soft_wrap=True)
+    console.print()
+
+
 def print_copies(console: Console, copies: Sequence[Sequence[Placed[Entry]]]) -> None:
     """Print files that stand in more than one split, some of them where there are many."""
     if not copies:
