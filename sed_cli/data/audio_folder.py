@@ -69,7 +69,8 @@ class AudioFolder:
         for index, key, guess in ways:
             found = self._nearest(index.get(key, []), folders, name, annotations)
             if len(found) == 1:
-                return Match(found[0], guess=guess or self._elsewhere(found[0], folders))
+                is_there = shared_folders(folders, found[0]) == len(folders)
+                return Match(found[0], guess=guess or ("" if is_there else ELSEWHERE))
             if found:
                 places = ", ".join(self.relative(path) for path in found[:3])
                 return Match(exact, f"{name} may be any of {places}")
@@ -130,7 +131,7 @@ class AudioFolder:
         if len(paths) < 2:
             return list(paths)
         found = list({identity(path): path for path in reversed(paths)}.values())[::-1]
-        found = _best(found, lambda path: self._n_shared(path, folders))
+        found = _best(found, lambda path: shared_folders(folders, path))
         if annotations is not None:
             near = set(annotations.parent.parts)
             found = _best(found, lambda path: path.parent == annotations.parent)
@@ -138,20 +139,16 @@ class AudioFolder:
         base = name.replace("\\", "/").rsplit("/", 1)[-1]
         return _best(found, lambda path: (path.name == base) + (path.stem == base))
 
-    def _n_shared(self, path: Path, folders: Sequence[str]) -> int:
-        """Count the folders, from the lowest up, that a file lies in as it is named."""
-        there = parts_of(self.relative(path))[:-1]
-        n_shared = 0
-        for named, own in zip(reversed(folders), reversed(there), strict=False):
-            if named != own:
-                break
-            n_shared += 1
-        return n_shared
 
-    def _elsewhere(self, path: Path, folders: Sequence[str]) -> str:
-        n_there = len(parts_of(self.relative(path))) - 1
-        fits = self._n_shared(path, folders) == min(len(folders), n_there)
-        return "" if fits else ELSEWHERE
+def shared_folders(folders: Sequence[str], path: Path) -> int:
+    """Count the folders, from the lowest up, that a file lies in as it is named."""
+    there = parts_of(path.absolute().as_posix())[:-1]
+    n_shared = 0
+    for named, own in zip(reversed(folders), reversed(there), strict=False):
+        if named != own:
+            break
+        n_shared += 1
+    return n_shared
 
 
 def _is_file(path: Path) -> bool:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sed_cli.data.annotations import Fault, check_faults
+from sed_cli.audio import duration_s
+from sed_cli.data.annotations import Event, Fault, check_faults
 from sed_cli.data.cache import locks
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.discovery import discover
-from sed_cli.data.lengths import Entry as Entry
-from sed_cli.data.lengths import Lengths, present
+from sed_cli.data.labels import (
+    compare_labels,
+    labels_to_learn,
+    refuse_nothing_to_learn,
+    unknown_labels,
+)
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
 from sed_cli.data.notes import Notes
 from sed_cli.data.published import list_published
@@ -32,6 +37,26 @@ from sed_cli.schema import (
 )
 
 log = logging.getLogger(__name__)
+
+_SHOWN = 10
+_SLACK_S = 0.1  # annotations may pass the end of a recording by rounding, not by more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A recording of a split, with its events of the classes in question.
+
+    Args:
+        name: as the set writes it.
+        path: of the audio.
+        duration_s: its length in seconds.
+        events: in order of onset; none begins or ends after the recording.
+    """
+
+    name: str
+    path: Path
+    duration_s: float
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +98,7 @@ class Survey:
         """
         check_faults(self.faults, strict=self.strict)
         if "train" in self.catalogue.splits:
-            _refuse_nothing_to_learn(self.listing.splits["train"], self.catalogue.classes)
+            refuse_nothing_to_learn(self.listing.splits["train"], self.catalogue.classes)
         self.check_events()
 
     def check_events(self) -> None:
@@ -90,8 +115,8 @@ class Survey:
                 lost.append(name)
         if "train" in lost or (lost and not any(map(_has_events, self.catalogue.splits.values()))):
             raise DataError(
-                f"every event of the {' and '.join(lost)} split was dropped, by the repairs above: "
-                f"mend the annotations"
+                f"no event is left in {', '.join(lost)}: all were dropped as faults; mend the "
+                f"annotations (sedtf data shows them)"
             )
 
 
@@ -121,7 +146,7 @@ def make_catalogue(
     else:
         check_faults(found.faults, strict=found.strict)
         found.check_events()
-        _compare_labels(found.listing.splits, classes)
+        compare_labels(found.listing.splits, classes)
     return found.catalogue
 
 
@@ -141,16 +166,15 @@ def survey(
     alone = classes is None and described.classes is None and "train" not in splits
     listing = _list(described, [*splits, "train"] if alone else splits)
     chosen = classes or described.classes or listing.classes
-    labels = tuple(chosen or _labels_to_learn(listing))
+    labels = tuple(chosen or labels_to_learn(listing))
     wanted = {name: listed for name, listed in listing.splits.items() if name in splits}
     faults = list(listing.faults)
     if not chosen:
-        faults += _unknown_labels(wanted, labels)
-    lengths = Lengths(labels)
-    entries = {name: lengths.look_at(name, listed) for name, listed in wanted.items()}
+        faults += unknown_labels(wanted, labels)
+    entries = {name: _look_at(name, listed, labels, faults) for name, listed in wanted.items()}
     return Survey(
         catalogue=Catalogue(classes=labels, splits=entries),
-        faults=(*faults, *lengths.faults()),
+        faults=tuple(faults),
         listing=listing,
         chosen=bool(chosen),
         strict=described.strict,
@@ -214,7 +238,7 @@ def _list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) 
         check_faults(faults, strict=data.strict)
         raise DataError(f"{folder / data.annotations}: annotates no recording")
     if not any(getattr(data, name) and getattr(data, name).files for name in SPLITS):
-        listed, gone = present(listed)
+        listed, gone = _present(listed)
         faults += gone
         if not listed:
             check_faults(faults, strict=True)
@@ -282,63 +306,95 @@ def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed], notes: No
     return Listing(splits={name: parts[name] for name in wanted})
 
 
-# ------------------------------------------------------------------------------- labels
+# -------------------------------------------------------------------------------- audio
 
 
-def _labels_to_learn(listing: Listing) -> list[str]:
-    """Return the labels of the training split, sorted; without one, those of all splits."""
-    splits = listing.splits
-    chosen = [splits["train"]] if "train" in splits else list(splits.values())
-    return sorted({label for listed in chosen for label in _labels_of(listed)})
+def _look_at(
+    split: str, listed: Sequence[Listed], classes: Sequence[str], faults: list[Fault]
+) -> list[Entry]:
+    """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
+    missing = [one for one in listed if one.problem or not one.audio.is_file()]
+    faults += _missing_audio(split, missing, len(listed))
+    left_out = {id(one) for one in missing}
+    entries = []
+    for one in listed:
+        if id(one) in left_out:
+            continue
+        try:
+            length_s = duration_s(one.audio)
+        except DataError as error:
+            line = one.rows[0].line if one.rows else None
+            faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
+            continue
+        events = _within(one, length_s, faults)
+        entries.append(
+            Entry(
+                name=one.name,
+                path=one.audio,
+                duration_s=length_s,
+                events=tuple(sorted(event for event in events if event.label in classes)),
+            )
+        )
+    return entries
 
 
-def _labels_of(listed: Iterable[Listed]) -> set[str]:
-    return {label for one in listed for label in one.labels}
+def _present(listed: Sequence[Listed]) -> tuple[list[Listed], list[Fault]]:
+    """Leave out what is missing or unreadable, before a set is divided.
+
+    Splits drawn of recordings that are not there would be smaller than asked for.
+    """
+    missing = [one for one in listed if one.problem or not one.audio.is_file()]
+    faults = _missing_audio(None, missing, len(listed))
+    left_out = {id(one) for one in missing}
+    there = []
+    for one in listed:
+        if id(one) not in left_out:
+            try:
+                duration_s(one.audio)
+            except DataError as error:
+                line = one.rows[0].line if one.rows else None
+                faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
+            else:
+                there.append(one)
+    return there, faults
 
 
-def _unknown_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> list[Fault]:
-    """Name labels that the training annotations do not have, each where it stands first."""
-    faults = []
-    for split, listed in splits.items():
-        seen: Counter[str] = Counter()
-        first: dict[str, tuple[Path, int | None]] = {}
-        for one in listed:
-            for row in one.rows:
-                if row.event is not None and row.event.label not in classes:
-                    seen[row.event.label] += 1
-                    first.setdefault(row.event.label, (one.annotations, row.line))
-        for label in sorted(seen):
-            often = f" ({seen[label]} times)" if seen[label] > 1 else ""
+def _missing_audio(split: str | None, missing: Sequence[Listed], n_listed: int) -> list[Fault]:
+    if not missing:
+        return []
+    shown = [one.problem or str(one.audio) for one in missing[:_SHOWN]]
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    of_split, key = (f" of the {split} split", f"{split}.audio") if split else ("", "audio")
+    return [
+        Fault(
+            missing[0].annotations,
+            missing[0].rows[0].line if missing[0].rows else None,
+            f"{len(missing)} of {n_listed} annotated recordings{of_split} are missing: "
+            f"{', '.join(shown)}{more}; check data.{key}",
+            None if len(missing) == n_listed else "they are left out",
+        )
+    ]
+
+
+def _within(one: Listed, length_s: float, faults: list[Fault]) -> list[Event]:
+    """Cut a recording's events at its end; more than rounding beyond it is a fault."""
+    events = []
+    for row in one.rows:
+        event = row.event
+        if event is None:
+            continue
+        beyond_s = (event.onset_s if event.onset_s >= length_s else event.offset_s) - length_s
+        if _SLACK_S <= beyond_s < math.inf:  # to infinity: a label of the whole recording
+            outside = event.onset_s >= length_s
             faults.append(
                 Fault(
-                    *first[label],
-                    f"the {split} annotations hold {label}{often}, which the training annotations "
-                    f"do not; choose with data.classes=[...]",
-                    "the label is passed over",
+                    one.annotations,
+                    row.line,
+                    f"{one.name} lasts {length_s:.3f} s, but {event.label} is annotated "
+                    f"{f'at {event.onset_s:.3f}' if outside else f'to {event.offset_s:.3f}'} s",
+                    "the event is dropped" if outside else "it is cut there",
                 )
             )
-    return faults
-
-
-def _refuse_nothing_to_learn(listed: Sequence[Listed], classes: Sequence[str]) -> None:
-    found = _labels_of(listed)
-    if not found:
-        raise DataError("the training annotations hold no event: there is nothing to learn")
-    if not found & set(classes):
-        raise DataError(
-            f"data.classes={list(classes)}: the training annotations hold none of these, "
-            f"but {', '.join(sorted(found))}"
-        )
-
-
-def _compare_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> None:
-    """Say which labels a trained detector does not know; refuse a set that it knows none of."""
-    for split, listed in splits.items():
-        found = _labels_of(listed)
-        if found and not found & set(classes):
-            raise DataError(
-                f"the {split} annotations hold {', '.join(sorted(found))}, but the detector knows "
-                f"{', '.join(classes)} only: nothing could be compared"
-            )
-        if unknown := sorted(found - set(classes)):
-            log.warning("%s: passed over, unknown to the detector: %s", split, ", ".join(unknown))
+        if event.onset_s < length_s:
+            events.append(event._replace(offset_s=min(event.offset_s, length_s)))
+    return events

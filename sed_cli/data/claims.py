@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sed_cli.data.annotations import Annotations, Row
-from sed_cli.data.audio_folder import ELSEWHERE, SUFFIX, AudioFolder, Match
-from sed_cli.data.names import parts_of
+from sed_cli.data.audio_folder import SUFFIX, AudioFolder, Match, shared_folders
+from sed_cli.data.names import parts_of, path_of
 from sed_cli.data.notes import Notes
 from sed_cli.data.walking import identity
 
@@ -81,24 +81,31 @@ def settle(claims: Sequence[Claim], audio: AudioFolder, notes: Notes) -> list[Cl
 
 
 def _refuse_other_folders(claims: Sequence[Claim], audio: AudioFolder) -> list[Claim]:
-    """Hold to the folders that names have where they are those of any of the recordings."""
+    """Hold to the folders that names have, as far as those of any recording are the same.
 
-    def fits(claim: Claim) -> bool:
-        return (
-            claim.is_matched
-            and claim.match.guess != ELSEWHERE
-            and claim.given is not None
-            and len(parts_of(claim.given)) > 1
-        )
-
-    if not any(map(fits, claims)):
+    Paths of another machine begin with folders that are not here, all of them with the same ones:
+    a name that begins otherwise is that of a recording which is not here.
+    """
+    prefixes = [_prefix(claim) for claim in claims]
+    often = Counter(prefix for prefix, n_shared in prefixes if n_shared)
+    if not often:
         return list(claims)
+    ((usual, _),) = often.most_common(1)
     return [
         _refused(claim, audio, "lies in another folder")
-        if claim.match.guess == ELSEWHERE and claim.is_matched
+        if claim.is_matched and not claim.is_bare and prefix != usual
         else claim
-        for claim in claims
+        for claim, (prefix, _) in zip(claims, prefixes, strict=True)
     ]
+
+
+def _prefix(claim: Claim) -> tuple[tuple[str, ...], int]:
+    """The folders of a name that its recording does not lie in, and how many it does lie in."""
+    if claim.is_bare or not claim.is_matched or claim.given is None:
+        return (), 0
+    folders = parts_of(claim.given)[:-1]
+    n_shared = shared_folders(folders, claim.match.path)
+    return folders[: len(folders) - n_shared], n_shared
 
 
 def _refuse_other_sites(claims: Sequence[Claim], audio: AudioFolder) -> list[Claim]:
@@ -137,10 +144,11 @@ def _refuse_second_guesses(claims: Sequence[Claim], audio: AudioFolder) -> list[
     settled = []
     for claim in claims:
         others = by_file[identity(claim.match.path)] if claim.is_matched else [claim]
-        guessed = claim.match.guess not in ("", SUFFIX)
-        if guessed and any(not one.match.guess for one in others):
+        # Of a name that shares a folder with its recording the others have been settled above.
+        guessed = claim.match.guess not in ("", SUFFIX) and not _prefix(claim)[1]
+        if guessed and any(one.match.guess in ("", SUFFIX) for one in others):
             claim = _refused(claim, audio, "is annotated under its own name")
-        elif guessed and len({parts_of(one.spelt) for one in others}) > 1:
+        elif guessed and len({path_of(one.spelt) for one in others}) > 1:
             claim = _refused(claim, audio, "is as near to other names")
         elif others_nearer := [one for one in others if _is_nearer(one, claim)]:
             claim = _refused(claim, audio, f"is annotated by {others_nearer[0].read.path}")

@@ -13,7 +13,7 @@ from sed_cli.data.audio_folder import AudioFolder as AudioFolder
 from sed_cli.data.claims import Claim, make_claims, settle
 from sed_cli.data.endings import AUDIO_ENDINGS as AUDIO_ENDINGS
 from sed_cli.data.endings import SCORES_ENDING
-from sed_cli.data.names import key_of, parts_of, predicted_name
+from sed_cli.data.names import key_of, path_of, predicted_name
 from sed_cli.data.names import stem_of as stem_of
 from sed_cli.data.notes import Notes
 from sed_cli.data.walking import identity, walk
@@ -33,7 +33,6 @@ class Listed:
         annotations: the file that its events stand in: what faults name.
         rows: of that file.
         problem: why it is not known where it lies; empty where it is.
-        duration_s: of the audio, where it has been looked at.
     """
 
     name: str
@@ -41,7 +40,6 @@ class Listed:
     annotations: Path
     rows: tuple[Row, ...]
     problem: str = ""
-    duration_s: float | None = None
 
     @property
     def labels(self) -> set[str]:
@@ -136,8 +134,6 @@ def list_files(
 ) -> tuple[list[Listed], list[Fault]]:
     """List the recordings of files of annotations, found in a folder, each once."""
     read = list(read)
-    for one in read:
-        reading.notes.took(one)
     faults = [fault for one in read for fault in one.faults]
     claims = [claim for one in read for claim in make_claims(one, folder)]
     taken: dict[object, Claim] = {}
@@ -151,6 +147,7 @@ def list_files(
             faults.append(_annotated_twice(claim, other))
         else:
             kept.append(claim)
+            reading.notes.took(claim.read)
     reading.notes.looked_for(folder, [one.match.path for one in kept if one.is_matched])
     names = [_name(claim, folder) for claim in kept]
     often = Counter(names)
@@ -195,15 +192,16 @@ def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Liste
     base = annotations if annotations.is_dir() else annotations.parent
     listed: dict[tuple[str, ...], Listed] = {}
     faults: list[Fault] = []
-    for path in paths:
-        read = reading.read(path)
+    own_files, predicted = told_apart(map(reading.read, paths))
+    for read in of_one_ending(own_files or predicted):
+        path = read.path
         faults += read.faults
         own = path.relative_to(base).with_suffix("").as_posix()
-        rows: dict[tuple[str, ...], list[Row]] = {} if read.names_files else {parts_of(own): []}
+        rows: dict[tuple[str, ...], list[Row]] = {} if read.names_files else {path_of(own): []}
         names: dict[tuple[str, ...], str] = {}
         for row in read.rows:
             name = row.filename if read.names_files else own
-            key = (*parts_of(name)[:-1], key_of(name))
+            key = path_of(name)
             names.setdefault(key, name)
             rows.setdefault(key, []).append(row)
         for key, of_name in rows.items():
@@ -255,11 +253,11 @@ def read_folder(
     own, predicted = told_apart(read)
     if any(claim.is_matched for one in own for claim in make_claims(one, audio)):
         for one in predicted:
-            reading.notes.add("predictions of sedtf that are passed over", one.path.name)
+            reading.notes.add("predictions of sedtf that are passed over", str(one.path))
         read = own
     elif predicted:
         for one in predicted:
-            reading.notes.add("predictions of sedtf that are taken for labels", one.path.name)
+            reading.notes.add("predictions of sedtf that are taken for labels", str(one.path))
         read = predicted
     read = of_one_ending(read, reading.notes)
     return _without_stray_tables(read, audio, reading), unread

@@ -47,6 +47,11 @@ def key_of(name: str) -> str:
     return stem_of(parts[-1]) if parts else ""
 
 
+def path_of(name: str) -> tuple[str, ...]:
+    """Return folders and name of a recording without its ending, alike for all spellings."""
+    return (*parts_of(name)[:-1], key_of(name))
+
+
 def stem_of(name: str) -> str:
     """Return a recording's name without the ending of an audio file."""
     return Path(name).stem if Path(name).suffix.lower() in AUDIO_ENDINGS else name

@@ -18,7 +18,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sed_cli.audio import AudioReader, Channels
 from sed_cli.data.annotations import FORMATS
-from sed_cli.data.listing import AUDIO_ENDINGS
+from sed_cli.data.endings import AUDIO_ENDINGS, SCORES_ENDING
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.inference.checkpoint import load, read_any_config
 from sed_cli.inference.continuations import continue_lines
@@ -190,7 +190,7 @@ def _predict_all(
 
 def _predict_one(detector: Detector, item: Item, config: PredictConfig) -> Found:
     outputs = Outputs(
-        scores=partial(item.written, ".scores.tsv") if config.probabilities else None,
+        scores=partial(item.written, SCORES_ENDING) if config.probabilities else None,
         timeline=partial(item.written, ".timeline.png") if config.timeline else None,
     )
     with item.open() as reader, _progress(item, reader) as progress, _writing(item):
