@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sed_cli.audio import duration_s
-from sed_cli.data.annotations import Event, Fault, check_faults
+from sed_cli.audio import read_header
+from sed_cli.data.annotations import Event, Fault, check_faults, likely_unit
 from sed_cli.data.cache import locks
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.discovery import discover
@@ -143,7 +143,10 @@ def survey(
     faults = list(listing.faults)
     if not chosen:
         faults += _unknown_labels(wanted, labels)
-    entries = {name: _look_at(name, listed, labels, faults) for name, listed in wanted.items()}
+    unit = described.time_unit if isinstance(described, AnnotatedConfig) else "s"
+    entries = {
+        name: _look_at(name, listed, labels, unit, faults) for name, listed in wanted.items()
+    }
     return Survey(
         catalogue=Catalogue(classes=labels, splits=entries),
         faults=tuple(faults),
@@ -193,12 +196,7 @@ def _list(data: RecordedConfig, splits: Sequence[str]) -> Listing:
 
 def _list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -> Listing:
     data = discover(data, folder)
-    reading = Reading(
-        columns=data.columns,
-        event_duration_s=data.event_duration_s,
-        soft_threshold=data.soft_threshold,
-        whole_clips=data.whole_clips,
-    )
+    reading = Reading.of(data)
     if data.annotations is None:
         return _list_splits(data, folder, reading, splits)
     listed, faults = list_recordings(folder / data.annotations, folder / data.audio, reading)
@@ -333,23 +331,28 @@ def _compare_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> 
 
 
 def _look_at(
-    split: str, listed: Sequence[Listed], classes: Sequence[str], faults: list[Fault]
+    split: str, listed: Sequence[Listed], classes: Sequence[str], unit: str, faults: list[Fault]
 ) -> list[Entry]:
     """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
     missing = [one for one in listed if one.problem or not one.audio.is_file()]
     faults += _missing_audio(split, missing, len(listed))
     left_out = {id(one) for one in missing}
     entries = []
+    late: list[Fault] = []
+    lengths: list[tuple[list[Event], float, float]] = []
     for one in listed:
         if id(one) in left_out:
             continue
         try:
-            length_s = duration_s(one.audio)
+            header = read_header(one.audio)
         except DataError as error:
             line = one.rows[0].line if one.rows else None
             faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
             continue
-        events = _within(one, length_s, faults)
+        length_s = header.duration_s
+        one = _in_seconds(one, header.sample_rate) if unit == "samples" else one
+        lengths.append(([row.event for row in one.rows if row.event], length_s, header.sample_rate))
+        events = _within(one, length_s, late)
         entries.append(
             Entry(
                 name=one.name,
@@ -358,7 +361,26 @@ def _look_at(
                 events=tuple(sorted(event for event in events if event.label in classes)),
             )
         )
+    remedy = likely_unit(*zip(*lengths, strict=True)) if unit == "auto" and lengths else None
+    faults += (
+        [Fault(listed[0].annotations, None, f"the {split} split: {remedy}")] if remedy else late
+    )
     return entries
+
+
+def _in_seconds(one: Listed, rate: float) -> Listed:
+    """A recording whose times are samples, with times in seconds."""
+    rows = (
+        row._replace(
+            event=row.event
+            and row.event._replace(
+                onset_s=round(row.event.onset_s / rate, 9),
+                offset_s=round(row.event.offset_s / rate, 9),
+            )
+        )
+        for row in one.rows
+    )
+    return replace(one, rows=tuple(rows))
 
 
 def _missing_audio(split: str, missing: Sequence[Listed], n_listed: int) -> list[Fault]:

@@ -80,12 +80,7 @@ def _annotations(
     data: AnnotatedConfig, folder: Path, audio: AudioFolder
 ) -> tuple[list[_Found], list[str]]:
     """Read what may be annotations; keep what is, and why the rest cannot be read."""
-    reading = Reading(
-        columns=data.columns,
-        event_duration_s=data.event_duration_s,
-        soft_threshold=data.soft_threshold,
-        whole_clips=data.whole_clips,
-    )
+    reading = Reading.of(data)
     found, unread = [], []
     for path in annotation_files(folder):
         try:

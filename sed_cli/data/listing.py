@@ -13,6 +13,7 @@ from typing import NamedTuple
 from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row, read_annotations
 from sed_cli.data.endings import AUDIO_ENDINGS as AUDIO_ENDINGS
 from sed_cli.errors import DataError
+from sed_cli.schema import AnnotatedConfig, LabelsConfig
 
 ANNOTATION_ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
 ANNOTATION_ENDINGS |= {known.ending for known in FORMATS.values()}
@@ -65,6 +66,22 @@ class Reading:
     event_duration_s: float | None = None
     soft_threshold: float = 0.5
     whole_clips: bool = False
+    time_unit: str = "auto"
+    decimal_mark: str = "auto"
+    soft_labels: bool | None = None
+
+    @classmethod
+    def of(cls, data: AnnotatedConfig | LabelsConfig) -> Reading:
+        """What a configuration says."""
+        return cls(
+            columns=data.columns,
+            event_duration_s=data.event_duration_s,
+            soft_threshold=data.soft_threshold,
+            whole_clips=isinstance(data, AnnotatedConfig) and data.whole_clips,
+            time_unit=data.time_unit,
+            decimal_mark=data.decimal_mark,
+            soft_labels=data.soft_labels,
+        )
 
     def read(self, path: Path) -> Annotations:
         """Read one file."""
@@ -74,6 +91,9 @@ class Reading:
             event_duration_s=self.event_duration_s,
             soft_threshold=self.soft_threshold,
             whole_clips=self.whole_clips,
+            time_unit=self.time_unit,
+            decimal_mark=self.decimal_mark,
+            soft_labels=self.soft_labels,
         )
 
 
