@@ -7,25 +7,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from sed_cli.audio import duration_s
-from sed_cli.data.annotations import Event, Fault, check_faults
+from sed_cli.audio import read_header
+from sed_cli.data.annotated import list_annotated, missing_audio
+from sed_cli.data.annotations import Event, Fault, check_faults, likely_unit
 from sed_cli.data.cache import locks
 from sed_cli.data.cache.upkeep import cache_root, hold
-from sed_cli.data.discovery import discover
 from sed_cli.data.labels import (
     compare_labels,
     labels_to_learn,
     refuse_nothing_to_learn,
     unknown_labels,
 )
-from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
-from sed_cli.data.notes import Notes
+from sed_cli.data.listing import Listed, Listing
 from sed_cli.data.published import list_published
 from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
-from sed_cli.data.splits import by_lists, divide, fold_of
-from sed_cli.errors import DataError, UserError
+from sed_cli.errors import DataError
 from sed_cli.schema import (
     SPLITS,
     AnnotatedConfig,
@@ -171,7 +168,10 @@ def survey(
     faults = list(listing.faults)
     if not chosen:
         faults += unknown_labels(wanted, labels)
-    entries = {name: _look_at(name, listed, labels, faults) for name, listed in wanted.items()}
+    unit = described.time_unit if isinstance(described, AnnotatedConfig) else "s"
+    entries = {
+        name: _look_at(name, listed, labels, unit, faults) for name, listed in wanted.items()
+    }
     return Survey(
         catalogue=Catalogue(classes=labels, splits=entries),
         faults=tuple(faults),
@@ -220,113 +220,35 @@ def _list(data: RecordedConfig, splits: Sequence[str]) -> Listing:
         wanted = {name: listing.splits[name] for name in splits if name in listing.splits}
         return replace(listing, splits=wanted)
     assert isinstance(data, AnnotatedConfig)
-    return _list_annotated(data, folder, splits)
-
-
-def _list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -> Listing:
-    reading = Reading(
-        columns=data.columns,
-        event_duration_s=data.event_duration_s,
-        soft_threshold=data.soft_threshold,
-        whole_clips=data.whole_clips,
-    )
-    data = discover(data, folder, reading)
-    if data.annotations is None:
-        return _list_splits(data, folder, reading, splits)
-    listed, faults = list_recordings(folder / data.annotations, folder / data.audio, reading)
-    if not listed:
-        check_faults(faults, strict=data.strict)
-        raise DataError(f"{folder / data.annotations}: annotates no recording")
-    if not any(getattr(data, name) and getattr(data, name).files for name in SPLITS):
-        listed, gone = _present(listed)
-        faults += gone
-        if not listed:
-            check_faults(faults, strict=True)
-    divided = _divide(data, folder, listed, reading.notes)
-    log.info(
-        "%d recordings without splits are divided here: %s (data.split; to have all of them in "
-        "one split: data.train=null data.validation=null)",
-        len(listed),
-        ", ".join(f"{name} {len(part)}" for name, part in divided.splits.items()),
-    )
-    return Listing(
-        splits={name: divided.splits[name] for name in splits if name in divided.splits},
-        faults=(*faults, *divided.faults),
-        notes=reading.notes,
-    )
-
-
-def _list_splits(
-    data: AnnotatedConfig, folder: Path, reading: Reading, splits: Sequence[str]
-) -> Listing:
-    """List the splits of a set whose splits have annotations of their own."""
-    if data.folds is not None or data.group is not None:
-        key = "folds" if data.folds is not None else "group"
-        raise UserError(
-            f"data.{key}={getattr(data, key)} divides a set without splits, but this one has a "
-            f"training split in {data.train.annotations if data.train else None}: "
-            f"drop it, or name the annotations of the whole set with data.annotations"
-        )
-    listed: dict[str, list[Listed]] = {}
-    faults: list[Fault] = []
-    reading.notes.is_whole = all(name in splits for name in SPLITS)
-    for name in splits:
-        split: SplitConfig | None = getattr(data, name)
-        if split is None:
-            continue
-        annotations = folder / split.annotations
-        try:
-            listed[name], found = list_recordings(annotations, folder / split.audio, reading)
-            faults += found
-        except DataError as error:
-            message = str(error).removeprefix(f"{annotations}: ")
-            faults.append(Fault(annotations, None, f"{message} (the {name} split)"))
-    if not listed:
-        check_faults(faults, strict=True)
-        raise DataError("the set has no split: set data.train, data.validation or data.test")
-    return Listing(splits=listed, faults=tuple(faults), notes=reading.notes)
-
-
-def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed], notes: Notes) -> Listing:
-    """Divide a set without splits as the configuration says: by lists, folds, or shares."""
-    wanted = [name for name in SPLITS if getattr(data, name) is not None]
-    lists = {
-        name: folder / getattr(data, name).files for name in wanted if getattr(data, name).files
-    }
-    if lists:
-        return by_lists(listed, lists, folder / str(data.annotations), notes)
-    shares = dict(zip(SPLITS, data.split, strict=True))
-    how: dict[str, Any] = {"group": data.group, "seed": data.split_seed}
-    if data.folds is None or data.fold is None:
-        shares = {name: share for name, share in shares.items() if name in wanted}
-        return Listing(splits=divide(listed, shares, **how))
-    validation = shares["validation"] if data.validation is not None else 0.0
-    share = validation / (shares["train"] + validation)
-    parts = fold_of(listed, folds=data.folds, fold=data.fold, validation_share=share, **how)
-    return Listing(splits={name: parts[name] for name in wanted})
+    return list_annotated(data, folder, splits)
 
 
 # -------------------------------------------------------------------------------- audio
 
 
 def _look_at(
-    split: str, listed: Sequence[Listed], classes: Sequence[str], faults: list[Fault]
+    split: str, listed: Sequence[Listed], classes: Sequence[str], unit: str, faults: list[Fault]
 ) -> list[Entry]:
     """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
     missing = [one for one in listed if one.problem or not one.audio.is_file()]
-    faults += _missing_audio(split, missing, len(listed))
+    faults += missing_audio(split, missing, len(listed))
     left_out = {id(one) for one in missing}
     entries = []
+    late: list[Fault] = []
+    lengths: list[tuple[list[Event], float, float]] = []
     for one in listed:
         if id(one) in left_out:
             continue
         try:
-            length_s = duration_s(one.audio)
+            header = read_header(one.audio)
         except DataError as error:
             line = one.rows[0].line if one.rows else None
             faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
             continue
-        events = _within(one, length_s, faults)
+        length_s = header.duration_s
+        one = _in_seconds(one, header.sample_rate) if unit == "samples" else one
+        lengths.append(([row.event for row in one.rows if row.event], length_s, header.sample_rate))
+        events = _within(one, length_s, late)
         entries.append(
             Entry(
                 name=one.name,
@@ -335,45 +257,26 @@ def _look_at(
                 events=tuple(sorted(event for event in events if event.label in classes)),
             )
         )
+    remedy = likely_unit(*zip(*lengths, strict=True)) if unit == "auto" and lengths else None
+    faults += (
+        [Fault(listed[0].annotations, None, f"the {split} split: {remedy}")] if remedy else late
+    )
     return entries
 
 
-def _present(listed: Sequence[Listed]) -> tuple[list[Listed], list[Fault]]:
-    """Leave out what is missing or unreadable, before a set is divided.
-
-    Splits drawn of recordings that are not there would be smaller than asked for.
-    """
-    missing = [one for one in listed if one.problem or not one.audio.is_file()]
-    faults = _missing_audio(None, missing, len(listed))
-    left_out = {id(one) for one in missing}
-    there = []
-    for one in listed:
-        if id(one) not in left_out:
-            try:
-                duration_s(one.audio)
-            except DataError as error:
-                line = one.rows[0].line if one.rows else None
-                faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
-            else:
-                there.append(one)
-    return there, faults
-
-
-def _missing_audio(split: str | None, missing: Sequence[Listed], n_listed: int) -> list[Fault]:
-    if not missing:
-        return []
-    shown = [one.problem or str(one.audio) for one in missing[:_SHOWN]]
-    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-    of_split, key = (f" of the {split} split", f"{split}.audio") if split else ("", "audio")
-    return [
-        Fault(
-            missing[0].annotations,
-            missing[0].rows[0].line if missing[0].rows else None,
-            f"{len(missing)} of {n_listed} annotated recordings{of_split} are missing: "
-            f"{', '.join(shown)}{more}; check data.{key}",
-            None if len(missing) == n_listed else "they are left out",
+def _in_seconds(one: Listed, rate: float) -> Listed:
+    """A recording whose times are samples, with times in seconds."""
+    rows = (
+        row._replace(
+            event=row.event
+            and row.event._replace(
+                onset_s=round(row.event.onset_s / rate, 9),
+                offset_s=round(row.event.offset_s / rate, 9),
+            )
         )
-    ]
+        for row in one.rows
+    )
+    return replace(one, rows=tuple(rows))
 
 
 def _within(one: Listed, length_s: float, faults: list[Fault]) -> list[Event]:

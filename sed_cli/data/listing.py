@@ -18,6 +18,7 @@ from sed_cli.data.names import stem_of as stem_of
 from sed_cli.data.notes import Notes
 from sed_cli.data.walking import identity, walk
 from sed_cli.errors import DataError
+from sed_cli.schema import AnnotatedConfig, LabelsConfig
 
 ANNOTATION_ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
 ANNOTATION_ENDINGS |= {known.ending for known in FORMATS.values()}
@@ -75,8 +76,24 @@ class Reading:
     event_duration_s: float | None = None
     soft_threshold: float = 0.5
     whole_clips: bool = False
+    time_unit: str = "auto"
+    decimal_mark: str = "auto"
+    soft_labels: bool | None = None
     notes: Notes = field(default_factory=Notes)
     _read: dict[Path, Annotations] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(cls, data: AnnotatedConfig | LabelsConfig) -> Reading:
+        """What a configuration says."""
+        return cls(
+            columns=data.columns,
+            event_duration_s=data.event_duration_s,
+            soft_threshold=data.soft_threshold,
+            whole_clips=isinstance(data, AnnotatedConfig) and data.whole_clips,
+            time_unit=data.time_unit,
+            decimal_mark=data.decimal_mark,
+            soft_labels=data.soft_labels,
+        )
 
     def read(self, path: Path) -> Annotations:
         """Read one file, once."""
@@ -91,6 +108,9 @@ class Reading:
             event_duration_s=self.event_duration_s,
             soft_threshold=self.soft_threshold,
             whole_clips=self.whole_clips,
+            time_unit=self.time_unit,
+            decimal_mark=self.decimal_mark,
+            soft_labels=self.soft_labels,
         )
 
 

@@ -8,6 +8,7 @@ from sed_cli.data.annotations.formats import (
     read_annotations,
     write_annotations,
 )
+from sed_cli.data.annotations.units import likely_unit
 
 __all__ = [
     "FORMATS",
@@ -19,6 +20,7 @@ __all__ = [
     "Taken",
     "check_faults",
     "dump_annotations",
+    "likely_unit",
     "read_annotations",
     "write_annotations",
 ]
