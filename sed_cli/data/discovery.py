@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,14 +14,13 @@ from sed_cli.data.listing import (
     Reading,
     annotation_files,
     of_one_ending,
+    own_recording,
     told_apart,
 )
 from sed_cli.data.splits import SPLIT_WORDS
 from sed_cli.data.walking import identity
 from sed_cli.errors import DataError
 from sed_cli.schema import SPLITS, AnnotatedConfig, SplitConfig
-
-log = logging.getLogger(__name__)
 
 _SHOWN = 6
 _SHOWN_REASONS = 2
@@ -32,7 +30,7 @@ _UNSPLIT = AnnotatedConfig()
 
 @dataclass(frozen=True)
 class _Found:
-    """A file of annotations; ``audio``: the recording of one that names none."""
+    """A file of annotations; ``audio``: the recording of one that holds and is called as one."""
 
     path: Path
     read: Annotations
@@ -43,7 +41,7 @@ def discover(data: AnnotatedConfig, folder: Path, reading: Reading) -> Annotated
     """Say where the annotations and recordings of a set lie, if its configuration does not.
 
     That is the case where it names nothing and none of the default tables is there. What is found
-    is logged, with the settings that say the same.
+    is noted, with the settings that say the same.
 
     Args:
         data: the configuration.
@@ -60,7 +58,7 @@ def discover(data: AnnotatedConfig, folder: Path, reading: Reading) -> Annotated
     if not audio.paths:
         raise DataError(f"{folder}: holds no recordings; name the folder of the set by data.root")
     files, unread = _annotations(folder, audio, reading)
-    tables = [file for file in files if file.read.names_files]
+    tables = [file for file in files if file.audio is None]
     settings = (
         _split_tables(tables, folder, audio)
         or _split_folders([file for file in files if file.audio is not None], folder)
@@ -70,8 +68,7 @@ def discover(data: AnnotatedConfig, folder: Path, reading: Reading) -> Annotated
         raise DataError(_say_what_there_is(folder, files, audio, unread))
     found = _apply(data, settings)
     said = " ".join(f"{key}={value}" for key, value in settings.items())
-    log.info("%s: taking %s", folder, said)
-    reading.notes.add(f"found in {folder}, which says nothing itself: {said}")
+    reading.notes.add(f"{folder}: taking {said}")
     return found
 
 
@@ -112,13 +109,14 @@ def _found(read: Iterable[Annotations], audio: AudioFolder) -> Iterator[_Found]:
     for one in of_one_ending(read):
         if not one.rows:
             continue
-        if one.names_files:
+        own = own_recording(one, audio)
+        if own is None and one.names_files:
             # A name that several recordings have is one of theirs all the same.
             matches = [audio.find(name, one.path) for name in _names(one)]
             if any(match.problem or match.path.is_file() for match in matches):
                 yield _Found(one.path, one)
-        elif not (match := audio.find_annotated(one.path)).problem:
-            yield _Found(one.path, one, match.path)
+        elif own is not None:
+            yield _Found(one.path, one, own)
 
 
 def _say_predictions(folder: Path, found: Sequence[_Found], audio: AudioFolder) -> str:
@@ -330,7 +328,7 @@ def _say_what_there_is(
         )
     folders = _folders_of_files(files, folder)
     ways = [f"{place} ({len(of_place)} files)" for place, of_place in folders.items()]
-    ways += [_relative(file.path, folder) for file in files if file.read.names_files]
+    ways += [_relative(file.path, folder) for file in files if file.audio is None]
     more = f" and {len(ways) - _SHOWN} more" if len(ways) > _SHOWN else ""
     return (
         f"{what}several files of annotations ({', '.join(ways[:_SHOWN])}{more}): say which are "

@@ -310,16 +310,26 @@ def of_one_ending(read: Iterable[Annotations], notes: Notes | None = None) -> li
     return sorted(kept.values(), key=lambda one: one.path)
 
 
+def own_recording(read: Annotations, audio: AudioFolder) -> Path | None:
+    """Return the one recording that a file annotates and is named after, if it does so."""
+    match = audio.find_annotated(read.path)
+    if match.problem:
+        return None
+    names = {row.filename for row in read.rows} if read.names_files else ()
+    found = {identity(audio.find(name, read.path).path) for name in names}
+    return match.path if found <= {identity(match.path)} else None
+
+
 def _without_stray_tables(
     read: Sequence[Annotations], audio: AudioFolder, reading: Reading
 ) -> list[Annotations]:
     """Leave tables out where each recording has a file of its own."""
-    single = [one for one in read if not one.names_files]
-    tables = [one for one in read if one.names_files]
+    owned = [(one, own_recording(one, audio)) for one in read]
+    single = [one for one, recording in owned if recording is not None or not one.names_files]
+    tables = [one for one, recording in owned if recording is None and one.names_files]
     if not single or not tables:
         return list(read)
-    matches = [audio.find_annotated(one.path) for one in single]
-    annotated = {identity(match.path) for match in matches if not match.problem}
+    annotated = {identity(recording) for _, recording in owned if recording is not None}
     if not {identity(path) for path in audio.paths} <= annotated:
         return list(read)
     for one in tables:
