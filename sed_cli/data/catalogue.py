@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sed_cli.audio import duration_s
+from sed_cli.audio import AudioFacts, inspect_audio
 from sed_cli.data.annotations import Event, Fault, check_faults
 from sed_cli.data.cache import locks
+from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.discovery import discover
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
@@ -45,12 +46,14 @@ class Entry:
         path: of the audio.
         duration_s: its length in seconds.
         events: in order of onset; none begins or ends after the recording.
+        facts: what the file holds; ``None`` where nobody has looked.
     """
 
     name: str
     path: Path
     duration_s: float
     events: tuple[Event, ...]
+    facts: AudioFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,17 @@ class Survey:
         """Those of the faults that stand in the way of training."""
         return [fault for fault in self.faults if self.strict or fault.repair is None]
 
+    @property
+    def audio_notes(self) -> tuple[str, ...]:
+        """What was taken otherwise than headers of audio files say, a line a file."""
+        entries = [entry for split in self.catalogue.splits.values() for entry in split]
+        return tuple(
+            f"{entry.path}: {note}"
+            for entry in entries
+            if entry.facts is not None
+            for note in entry.facts.notes
+        )
+
     def check(self) -> None:
         """Refuse faults, and a training split that a model can learn nothing from.
 
@@ -112,6 +126,7 @@ def make_catalogue(
             repaired are, and said as warnings.
     """
     found = survey(data, splits=splits, classes=classes)
+    _warn_of_audio(found.audio_notes)
     if classes is None:
         found.check()
         if not found.chosen and "train" not in found.listing.splits:
@@ -143,6 +158,7 @@ def survey(
     faults = list(listing.faults)
     if not chosen:
         faults += _unknown_labels(wanted, labels)
+    inspect_all(_present(wanted.values()), data.cache_dir)
     entries = {name: _look_at(name, listed, labels, faults) for name, listed in wanted.items()}
     return Survey(
         catalogue=Catalogue(classes=labels, splits=entries),
@@ -343,12 +359,16 @@ def _look_at(
     for one in listed:
         if id(one) in left_out:
             continue
+        line = one.rows[0].line if one.rows else None
         try:
-            length_s = duration_s(one.audio)
+            facts = inspect_audio(one.audio)
         except DataError as error:
-            line = one.rows[0].line if one.rows else None
             faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
             continue
+        if facts.loss is not None:
+            message = f"{one.audio}: {facts.loss}; copy or convert it again, or leave it out"
+            faults.append(Fault(one.annotations, line, message, "what is there is used"))
+        length_s = facts.duration_s
         events = _within(one, length_s, faults)
         entries.append(
             Entry(
@@ -356,9 +376,21 @@ def _look_at(
                 path=one.audio,
                 duration_s=length_s,
                 events=tuple(sorted(event for event in events if event.label in classes)),
+                facts=facts,
             )
         )
     return entries
+
+
+def _present(splits: Iterable[Sequence[Listed]]) -> list[Path]:
+    return [one.audio for listed in splits for one in listed if not one.problem]
+
+
+def _warn_of_audio(notes: Sequence[str]) -> None:
+    for note in notes[:_SHOWN]:
+        log.warning("%s", note)
+    if len(notes) > _SHOWN:
+        log.warning("%d more such recordings: see sedtf data", len(notes) - _SHOWN)
 
 
 def _missing_audio(split: str, missing: Sequence[Listed], n_listed: int) -> list[Fault]:

@@ -227,7 +227,7 @@ def test_the_cache_is_listed_and_nothing_is_written(
     assert header.split("  ")[0] == "kind"
     day, minute = time.strftime("%Y-%m-%d %H:%M", time.localtime(before[pack.path])).split()
     assert features.split() == [
-        *("features", "2", "0.0", "80.2", "kB", day, minute, "yes", "/music")
+        *("features", "2", "0.0", "80.3", "kB", day, minute, "yes", "/music")
     ]
     assert soundscapes.split()[0] == "soundscapes"
     assert soundscapes.endswith("abc (10 s each, seed 3)")
