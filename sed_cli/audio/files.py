@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.audio.containers import Part
-from sed_cli.audio.limits import MOST_CHANNELS, fault_of_rate, fault_of_samples
+from sed_cli.audio.limits import MOST_CHANNELS, fault_of_rate, fault_of_samples, first_fault
 from sed_cli.audio.opening import (
     FAULTS,
     UNKNOWN_LENGTH,
@@ -73,7 +73,7 @@ class AudioReader:
         self._contents = contents_of(path, self._copy)
         self.notes = self._contents.notes
         self._parts: Sequence[Part | None] = self._contents.parts or (None,)
-        self._n_read = 0
+        self._n_read = self._n_of_part = 0
         self._n_said: int | None = 0  # samples, by the headers of the parts opened so far
         self._file = open_audio(path, self._copy, self._parts[0])
         self._count_part()
@@ -117,8 +117,9 @@ class AudioReader:
         """Return how many samples of a channel there are; ``None`` if only decoding them tells."""
         if self._contents.loss is not None or not can_reach_its_end(self._file):
             return None
-        if not all(self._open_next(part) is None for part in self._parts[1:]):
-            return None
+        for part in self._parts[1:]:
+            if self._open_next(part) is not None or not can_reach_its_end(self._file):
+                return None
         return self._n_said
 
     def decode_all(self) -> int:
@@ -162,8 +163,9 @@ class AudioReader:
             self._tell(note)
         for block in self._decoded():
             if fault := fault_of_samples(block):
+                at_s = self.duration_s - (len(block) - first_fault(block)) / self.sample_rate
                 raise DataError(
-                    f"{self.path}: holds {fault}, before {self.duration_s:.1f} s; "
+                    f"{self.path}: holds {fault}, from {at_s:.2f} s on; "
                     f"write it again, or leave it out"
                 )
             if channels == "each":
@@ -184,6 +186,7 @@ class AudioReader:
             while fault is None:
                 block, fault = self._decode()
                 self._n_read += len(block)
+                self._n_of_part += len(block)
                 if fault is not None and not self._n_read:
                     raise unreadable(self.path, fault)
                 if not len(block):
@@ -217,6 +220,8 @@ class AudioReader:
 
     def _decode(self) -> tuple[NDArray[np.float32], BaseException | None]:
         n_samples = min(_BLOCK, _BLOCK_OF_ALL // self.n_channels, _BLOCK_S * self.sample_rate)
+        # Behind the last of them there may be tags, which are no samples to the decoder.
+        n_samples = min(n_samples, self._file.frames - self._n_of_part)
         block = np.full((n_samples, self.n_channels), np.nan, dtype=np.float32)
         try:
             return self._file.read(out=block), None
@@ -236,6 +241,7 @@ class AudioReader:
             return f"what follows has {kind[0]} Hz and {kind[1]} channels"
         self._file.close()
         self._file = file
+        self._n_of_part = 0
         self._count_part()
         return None
 

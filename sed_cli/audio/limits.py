@@ -34,4 +34,9 @@ def fault_of_samples(samples: NDArray[Any]) -> str | None:
     if not (np.isfinite(low) and np.isfinite(high)):
         return "samples that are not finite"
     most = max(abs(float(low)), abs(float(high)))
-    return f"samples of up to {most:.3g}, where full scale is 1 (at most {LOUDEST:.0e} is taken)"
+    return f"samples of up to {most:.3g}, where full scale is 1 and {LOUDEST:,.0f} the most taken"
+
+
+def first_fault(samples: NDArray[Any]) -> int:
+    """Index of the first of samples (n, n_channels) that :func:`fault_of_samples` objects to."""
+    return int(np.argmin((np.abs(samples) <= LOUDEST).all(axis=1)))

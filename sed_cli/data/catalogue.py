@@ -367,7 +367,8 @@ def _look_at(
             continue
         if facts.loss is not None:
             message = f"{one.audio}: {facts.loss}; copy or convert it again, or leave it out"
-            faults.append(Fault(one.annotations, line, message, "what is there is used"))
+            repair = f"the first {facts.duration_s:.2f} s are used"
+            faults.append(Fault(one.annotations, line, message, repair))
         length_s = facts.duration_s
         events = _within(one, length_s, faults)
         entries.append(

@@ -156,10 +156,9 @@ def _riff(data: mmap.mmap, start: int) -> _Sound | None:
         if large_at:
             sizes = struct.pack("<QQQ", len(made) + n_bytes - 8, n_bytes, n_bytes // align)
             made[large_at - start : large_at - start + 24] = sizes
-        shown = _UNKNOWN if large_at else min(n_bytes, _UNKNOWN)
         made[4:8] = struct.pack(f"{order}I", _UNKNOWN if large_at else min(n_bytes + at, _UNKNOWN))
-        made[-4:] = struct.pack(f"{order}I", shown)
-        return bytes(made)
+        made[-4:] = struct.pack(f"{order}I", _UNKNOWN if large_at else min(n_bytes, _UNKNOWN))
+        return bytes(made) if large_at or n_bytes < _UNKNOWN else _large(made, n_bytes, align)
 
     # Of codes other than PCM, floats, and logarithms a block is more than one sample.
     is_plain = tag in (1, 3, 6, 7, 0xFFFE) and align == n_channels * ((n_bits + 7) // 8) > 0
@@ -173,6 +172,13 @@ def _riff(data: mmap.mmap, start: int) -> _Sound | None:
         kind=kind[:8] + kind[12:],
         is_refused=large_at > 0,
     )
+
+
+def _large(head: bytearray, n_bytes: int, align: int) -> bytes:
+    """Make the header of a wav file that of an RF64 file, which may be larger than 4 GiB."""
+    sizes = (len(head) + 36 + n_bytes - 8, n_bytes, n_bytes // align)
+    chunk = struct.pack("<4sIQQQI", b"ds64", 28, *sizes, 0)
+    return b"RF64" + struct.pack("<I", _UNKNOWN) + b"WAVE" + chunk + bytes(head[12:])
 
 
 def _aiff(data: mmap.mmap, start: int) -> _Sound | None:

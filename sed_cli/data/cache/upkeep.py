@@ -110,6 +110,9 @@ def items(root: Path) -> Iterator[Item]:
             yield _folder_item("features", folder, "an earlier version", len(files), 0.0)
             continue
         for path in sorted(folder.glob(f"*{ENDING}")):
+            if path.is_dir():
+                yield _folder_item("features", path, "damaged", 0, 0.0)
+                continue
             with suppress(OSError):
                 yield _pack_item(path)
     for folder in _folders(root / "soundscapes"):
@@ -285,7 +288,7 @@ def _remove_folder(folder: Path) -> bool:
     gone = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     guard = _guard(folder)
     try:
-        if guard.exists():
+        if guard.is_file():
             with guard.open("rb+") as file:
                 if not locks.claim(file):
                     return False

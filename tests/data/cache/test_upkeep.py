@@ -232,7 +232,7 @@ def test_the_cache_is_listed_and_nothing_is_written(
     assert soundscapes.split()[0] == "soundscapes"
     assert soundscapes.endswith("abc (10 s each, seed 3)")
     assert "yes" not in soundscapes
-    assert total.startswith("120.2 kB of at most ")
+    assert total.startswith("120.3 kB of at most ")
     assert err == ""
     assert {path: path.stat().st_mtime for path in tmp_path.rglob("*")} == before
     assert pack.index.n_rows == 100
