@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sed_cli.audio import duration_s
+from sed_cli.audio import inspect_audio
 from sed_cli.data.annotations import Fault, check_faults
+from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.discovery import discover
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
 from sed_cli.data.notes import Notes
@@ -41,7 +42,7 @@ def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -
         check_faults(faults, strict=data.strict)
         raise DataError(f"{folder / data.annotations}: annotates no recording")
     if not any(getattr(data, name) and getattr(data, name).files for name in SPLITS):
-        listed, gone = _present(listed)
+        listed, gone = _present(listed, data.cache_dir)
         faults += gone
         if not listed:
             check_faults(faults, strict=True)
@@ -109,7 +110,7 @@ def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed], notes: No
     return Listing(splits={name: parts[name] for name in wanted})
 
 
-def _present(listed: Sequence[Listed]) -> tuple[list[Listed], list[Fault]]:
+def _present(listed: Sequence[Listed], cache_dir: str | None) -> tuple[list[Listed], list[Fault]]:
     """Leave out what is missing or unreadable, before a set is divided.
 
     Splits drawn of recordings that are not there would be smaller than asked for.
@@ -117,11 +118,12 @@ def _present(listed: Sequence[Listed]) -> tuple[list[Listed], list[Fault]]:
     missing = [one for one in listed if one.problem or not one.audio.is_file()]
     faults = missing_audio(None, missing, len(listed))
     left_out = {id(one) for one in missing}
+    inspect_all([one.audio for one in listed if id(one) not in left_out], cache_dir)
     there = []
     for one in listed:
         if id(one) not in left_out:
             try:
-                duration_s(one.audio)
+                inspect_audio(one.audio)
             except DataError as error:
                 line = one.rows[0].line if one.rows else None
                 faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sed_cli.audio import read_header
+from sed_cli.audio import AudioFacts, inspect_audio
 from sed_cli.data.annotated import list_annotated, missing_audio
 from sed_cli.data.annotations import Event, Fault, check_faults, likely_unit
 from sed_cli.data.cache import locks
+from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.labels import (
     compare_labels,
@@ -48,12 +49,14 @@ class Entry:
         path: of the audio.
         duration_s: its length in seconds.
         events: in order of onset; none begins or ends after the recording.
+        facts: what the file holds; ``None`` where nobody has looked.
     """
 
     name: str
     path: Path
     duration_s: float
     events: tuple[Event, ...]
+    facts: AudioFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,17 @@ class Survey:
     def refused(self) -> list[Fault]:
         """Those of the faults that stand in the way of training."""
         return [fault for fault in self.faults if self.strict or fault.repair is None]
+
+    @property
+    def audio_notes(self) -> tuple[str, ...]:
+        """What was taken otherwise than headers of audio files say, a line a file."""
+        entries = [entry for split in self.catalogue.splits.values() for entry in split]
+        return tuple(
+            f"{entry.path}: {note}"
+            for entry in entries
+            if entry.facts is not None
+            for note in entry.facts.notes
+        )
 
     def check(self) -> None:
         """Refuse faults, and a training split that a model can learn nothing from.
@@ -136,6 +150,7 @@ def make_catalogue(
     found = survey(data, splits=splits, classes=classes)
     for line in found.listing.notes.lines():
         log.info("%s", line)
+    _warn_of_audio(found.audio_notes)
     if classes is None:
         found.check()
         if not found.chosen and "train" not in found.listing.splits:
@@ -168,6 +183,7 @@ def survey(
     faults = list(listing.faults)
     if not chosen:
         faults += unknown_labels(wanted, labels)
+    inspect_all(_present(wanted.values()), data.cache_dir)
     unit = described.time_unit if isinstance(described, AnnotatedConfig) else "s"
     entries = {
         name: _look_at(name, listed, labels, unit, faults) for name, listed in wanted.items()
@@ -239,15 +255,19 @@ def _look_at(
     for one in listed:
         if id(one) in left_out:
             continue
+        line = one.rows[0].line if one.rows else None
         try:
-            header = read_header(one.audio)
+            facts = inspect_audio(one.audio)
         except DataError as error:
-            line = one.rows[0].line if one.rows else None
             faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
             continue
-        length_s = header.duration_s
-        one = _in_seconds(one, header.sample_rate) if unit == "samples" else one
-        lengths.append(([row.event for row in one.rows if row.event], length_s, header.sample_rate))
+        if facts.loss is not None:
+            message = f"{one.audio}: {facts.loss}; copy or convert it again, or leave it out"
+            repair = f"the first {facts.duration_s:.2f} s are used"
+            faults.append(Fault(one.annotations, line, message, repair))
+        length_s = facts.duration_s
+        one = _in_seconds(one, facts.sample_rate) if unit == "samples" else one
+        lengths.append(([row.event for row in one.rows if row.event], length_s, facts.sample_rate))
         events = _within(one, length_s, late)
         entries.append(
             Entry(
@@ -255,6 +275,7 @@ def _look_at(
                 path=one.audio,
                 duration_s=length_s,
                 events=tuple(sorted(event for event in events if event.label in classes)),
+                facts=facts,
             )
         )
     remedy = likely_unit(*zip(*lengths, strict=True)) if unit == "auto" and lengths else None
@@ -262,6 +283,17 @@ def _look_at(
         [Fault(listed[0].annotations, None, f"the {split} split: {remedy}")] if remedy else late
     )
     return entries
+
+
+def _present(splits: Iterable[Sequence[Listed]]) -> list[Path]:
+    return [one.audio for listed in splits for one in listed if not one.problem]
+
+
+def _warn_of_audio(notes: Sequence[str]) -> None:
+    for note in notes[:_SHOWN]:
+        log.warning("%s", note)
+    if len(notes) > _SHOWN:
+        log.warning("%d more such recordings: see sedtf data", len(notes) - _SHOWN)
 
 
 def _in_seconds(one: Listed, rate: float) -> Listed:
