@@ -56,7 +56,11 @@ def discover(data: AnnotatedConfig, folder: Path, reading: Reading) -> Annotated
         return data
     audio = AudioFolder(folder)
     if not audio.paths:
-        raise DataError(f"{folder}: holds no recordings; name the folder of the set by data.root")
+        runs = [str(run) for run in audio.walked.runs]
+        passed_over = f" (what holds a run.json is not searched: {runs[0]})" if runs else ""
+        raise DataError(
+            f"{folder}: holds no recordings{passed_over}; name the folder of the set by data.root"
+        )
     files, unread = _annotations(folder, audio, reading)
     tables = [file for file in files if file.audio is None]
     settings = (

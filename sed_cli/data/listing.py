@@ -278,7 +278,6 @@ def read_folder(
     elif predicted:
         for one in predicted:
             reading.notes.add("predictions of sedtf that are taken for labels", str(one.path))
-        read = predicted
     read = of_one_ending(read, reading.notes)
     return _without_stray_tables(read, audio, reading), unread
 

@@ -352,3 +352,13 @@ def test_what_cannot_be_read_is_a_fault_only_where_a_recording_loses_its_labels(
         ("y.txt", "the file is passed over")
     ]
     assert "settings.json" in "\n".join(reading.notes.lines())
+
+
+def test_labels_of_a_lost_recording_are_not_lost_among_predictions(tmp_path: Path) -> None:
+    write_audio(tmp_path / "x.wav")
+    write_annotations(tmp_path / "x.events.tsv", {"x.wav": DOG})
+    write_annotations(tmp_path / "lost.txt", {"x": DOG}, "audacity")
+
+    listed, _ = list_recordings(tmp_path, tmp_path, Reading())
+
+    assert {one.problem for one in listed} == {"", "no recording is called lost"}
