@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +43,13 @@ class AudioFolder:
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder of recordings")
         self.folder = folder
+        self._identities: dict[Path, Hashable] = {}
+
+    def identity(self, path: Path) -> Hashable:
+        """As :func:`.identity`, asked once a path."""
+        if path not in self._identities:
+            self._identities[path] = identity(path)
+        return self._identities[path]
 
     def find(self, name: str, annotations: Path | None = None) -> Match:
         """Return where ``name`` lies; a path that does not exist where it lies nowhere.
@@ -130,7 +137,7 @@ class AudioFolder:
         """Those of files of one name that are meant: one, or as many as cannot be told apart."""
         if len(paths) < 2:
             return list(paths)
-        found = list({identity(path): path for path in reversed(paths)}.values())[::-1]
+        found = list({self.identity(path): path for path in reversed(paths)}.values())[::-1]
         found = _best(found, lambda path: shared_folders(folders, path))
         if annotations is not None:
             near = set(annotations.parent.parts)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from sed_cli.data.annotations import Annotations, Row
 from sed_cli.data.audio_folder import SUFFIX, AudioFolder, Match, shared_folders
 from sed_cli.data.names import parts_of, path_of
 from sed_cli.data.notes import Notes
-from sed_cli.data.walking import identity
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Claim:
     rows: tuple[Row, ...]
     match: Match
 
-    @property
+    @cached_property
     def is_matched(self) -> bool:
         """Whether there is such a recording."""
         return not self.match.problem and self.match.path.is_file()
@@ -140,10 +140,10 @@ def _refuse_other_sites(claims: Sequence[Claim], audio: AudioFolder) -> list[Cla
 
 def _refuse_second_guesses(claims: Sequence[Claim], audio: AudioFolder) -> list[Claim]:
     """Refuse a guess where another name is that of the recording, or another guess is as good."""
-    by_file = _grouped(claims, lambda claim: identity(claim.match.path))
+    by_file = _grouped(claims, lambda claim: audio.identity(claim.match.path))
     settled = []
     for claim in claims:
-        others = by_file[identity(claim.match.path)] if claim.is_matched else [claim]
+        others = by_file[audio.identity(claim.match.path)] if claim.is_matched else [claim]
         # Of a name that shares a folder with its recording the others have been settled above.
         guessed = claim.match.guess not in ("", SUFFIX) and not _prefix(claim)[1]
         if guessed and any(one.match.guess in ("", SUFFIX) for one in others):
@@ -176,7 +176,7 @@ def _join(claims: Sequence[Claim], audio: AudioFolder, notes: Notes) -> list[Cla
     by_file = _grouped(
         claims,
         lambda claim: (
-            (claim.read.path, identity(claim.match.path))
+            (claim.read.path, audio.identity(claim.match.path))
             if claim.is_matched
             else (claim.read.path, claim.spelt)
         ),

@@ -16,7 +16,7 @@ from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.data.names import key_of, path_of, predicted_name
 from sed_cli.data.names import stem_of as stem_of
 from sed_cli.data.notes import Notes
-from sed_cli.data.walking import identity, walk
+from sed_cli.data.walking import walk
 from sed_cli.errors import DataError
 from sed_cli.schema import AnnotatedConfig, LabelsConfig
 
@@ -162,7 +162,7 @@ def list_files(
         if _is_empty(claim):
             reading.notes.add("empty files that belong to no recording", claim.read.path.name)
             continue
-        key = identity(claim.match.path) if claim.is_matched else claim.spelt
+        key = folder.identity(claim.match.path) if claim.is_matched else claim.spelt
         if (other := taken.setdefault(key, claim)) is not claim:
             faults.append(_annotated_twice(claim, other))
         else:
@@ -315,8 +315,8 @@ def own_recording(read: Annotations, audio: AudioFolder) -> Path | None:
     if match.problem:
         return None
     names = {row.filename for row in read.rows} if read.names_files else ()
-    found = {identity(audio.find(name, read.path).path) for name in names}
-    return match.path if found <= {identity(match.path)} else None
+    found = {audio.identity(audio.find(name, read.path).path) for name in names}
+    return match.path if found <= {audio.identity(match.path)} else None
 
 
 def _without_stray_tables(
@@ -328,8 +328,8 @@ def _without_stray_tables(
     tables = [one for one, recording in owned if recording is None and one.names_files]
     if not single or not tables:
         return list(read)
-    annotated = {identity(recording) for _, recording in owned if recording is not None}
-    if not {identity(path) for path in audio.paths} <= annotated:
+    annotated = {audio.identity(recording) for _, recording in owned if recording is not None}
+    if not {audio.identity(path) for path in audio.paths} <= annotated:
         return list(read)
     for one in tables:
         reading.notes.add(
@@ -344,12 +344,12 @@ def _say_unread(
     unread: Iterable[Unread], listed: Sequence[Listed], audio: AudioFolder, reading: Reading
 ) -> list[Fault]:
     """Name files that cannot be read: a fault where a recording has no other annotations."""
-    annotated = {identity(one.audio) for one in listed}
+    annotated = {audio.identity(one.audio) for one in listed}
     faults = []
     for path, reason in unread:
         match = audio.find_annotated(path)
         reason = reason.removeprefix(f"{path}: ")
-        if not match.problem and identity(match.path) not in annotated:
+        if not match.problem and audio.identity(match.path) not in annotated:
             faults.append(Fault(path, None, reason, "the file is passed over"))
         else:
             reading.notes.add("files passed over: no annotations", f"{path.name} ({reason[:60]})")

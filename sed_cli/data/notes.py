@@ -9,7 +9,6 @@ from pathlib import Path
 
 from sed_cli.data.annotations import Annotations
 from sed_cli.data.audio_folder import AudioFolder
-from sed_cli.data.walking import identity
 
 _SHOWN = 3
 
@@ -41,7 +40,7 @@ class Notes:
     def looked_for(self, audio: AudioFolder, found: Iterable[Path]) -> None:
         """Keep which recordings of a folder are annotated."""
         self._audio[audio.folder] = audio
-        self._annotated.update(identity(path) for path in found)
+        self._annotated.update(audio.identity(path) for path in found)
 
     def sources(self) -> list[dict[str, str]]:
         """Return the files that were taken for annotations, and how each was read."""
@@ -65,7 +64,7 @@ class Notes:
         found: dict[object, str] = {}
         for audio in self._audio.values():
             for path in audio.paths:
-                if (key := identity(path)) not in self._annotated:
+                if (key := audio.identity(path)) not in self._annotated:
                     found.setdefault(key, audio.relative(path))
         return list(found.values())
 

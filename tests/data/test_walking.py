@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from sed_cli.data.annotations import FORMATS
+from sed_cli.data.endings import SCORES_ENDING
+from sed_cli.data.names import predicted_name
 from sed_cli.data.walking import identity, walk
+from sed_cli.inference.items import Item
 
 
 def touch(path: Path) -> Path:
@@ -59,3 +63,14 @@ def test_a_file_is_the_same_through_links(tmp_path: Path) -> None:
     same = {identity(tmp_path / name) for name in ("x.txt", "soft.txt", "hard.txt")}
     assert len(same) == 1
     assert identity(other) not in same
+
+
+@pytest.mark.parametrize("ending", [*(known.ending for known in FORMATS.values()), ".jsonl"])
+@pytest.mark.parametrize("name", ["x", "x.wav", "20240501_210000"])
+def test_what_predict_writes_is_known_by_its_name(name: str, ending: str) -> None:
+    item = Item(path=Path("x.wav"), base=Path("folder") / name)
+
+    assert predicted_name(item.written(f".events{ending}")) == name
+    assert predicted_name(item.written(SCORES_ENDING)) == name
+    assert predicted_name(Path(f"{name}{ending}")) is None
+    assert predicted_name(Path(f"{name}.events_corrected{ending}")) is None
