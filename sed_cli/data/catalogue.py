@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sed_cli.audio import read_header
-from sed_cli.data.annotations import Event, Fault, check_faults, likely_unit
+from sed_cli.data.annotations import Event, Fault, check_faults
 from sed_cli.data.cache import locks
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.discovery import discover
@@ -19,6 +18,7 @@ from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
 from sed_cli.data.published import list_published
 from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
 from sed_cli.data.splits import by_lists, divide, fold_of
+from sed_cli.data.times import Times
 from sed_cli.errors import DataError, UserError
 from sed_cli.schema import (
     SPLITS,
@@ -33,7 +33,6 @@ from sed_cli.schema import (
 log = logging.getLogger(__name__)
 
 _SHOWN = 10
-_SLACK_S = 0.1  # annotations may pass the end of a recording by rounding, not by more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +143,11 @@ def survey(
     if not chosen:
         faults += _unknown_labels(wanted, labels)
     unit = described.time_unit if isinstance(described, AnnotatedConfig) else "s"
+    times = Times(unit)
     entries = {
-        name: _look_at(name, listed, labels, unit, faults) for name, listed in wanted.items()
+        name: _look_at(name, listed, labels, times, faults) for name, listed in wanted.items()
     }
+    faults += times.faults
     return Survey(
         catalogue=Catalogue(classes=labels, splits=entries),
         faults=tuple(faults),
@@ -203,6 +204,8 @@ def _list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) 
     if not listed:
         check_faults(faults, strict=data.strict)
         raise DataError(f"{folder / data.annotations}: annotates no recording")
+    if all(one.problem for one in listed):
+        raise DataError(f"{listed[0].annotations}: {listed[0].problem}")
     divided = _divide(data, folder, listed)
     log.info(
         "%d recordings without splits are divided here: %s (data.split; to have all of them in "
@@ -331,15 +334,13 @@ def _compare_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> 
 
 
 def _look_at(
-    split: str, listed: Sequence[Listed], classes: Sequence[str], unit: str, faults: list[Fault]
+    split: str, listed: Sequence[Listed], classes: Sequence[str], times: Times, faults: list[Fault]
 ) -> list[Entry]:
     """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
     missing = [one for one in listed if one.problem or not one.audio.is_file()]
     faults += _missing_audio(split, missing, len(listed))
     left_out = {id(one) for one in missing}
     entries = []
-    late: list[Fault] = []
-    lengths: list[tuple[list[Event], float, float]] = []
     for one in listed:
         if id(one) in left_out:
             continue
@@ -350,9 +351,8 @@ def _look_at(
             faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
             continue
         length_s = header.duration_s
-        one = _in_seconds(one, header.sample_rate) if unit == "samples" else one
-        lengths.append(([row.event for row in one.rows if row.event], length_s, header.sample_rate))
-        events = _within(one, length_s, late)
+        one = times.in_seconds(one, length_s, header.sample_rate)
+        events = times.within(one, length_s)
         entries.append(
             Entry(
                 name=one.name,
@@ -361,26 +361,7 @@ def _look_at(
                 events=tuple(sorted(event for event in events if event.label in classes)),
             )
         )
-    remedy = likely_unit(*zip(*lengths, strict=True)) if unit == "auto" and lengths else None
-    faults += (
-        [Fault(listed[0].annotations, None, f"the {split} split: {remedy}")] if remedy else late
-    )
     return entries
-
-
-def _in_seconds(one: Listed, rate: float) -> Listed:
-    """A recording whose times are samples, with times in seconds."""
-    rows = (
-        row._replace(
-            event=row.event
-            and row.event._replace(
-                onset_s=round(row.event.onset_s / rate, 9),
-                offset_s=round(row.event.offset_s / rate, 9),
-            )
-        )
-        for row in one.rows
-    )
-    return replace(one, rows=tuple(rows))
 
 
 def _missing_audio(split: str, missing: Sequence[Listed], n_listed: int) -> list[Fault]:
@@ -397,27 +378,3 @@ def _missing_audio(split: str, missing: Sequence[Listed], n_listed: int) -> list
             None if len(missing) == n_listed else "they are left out",
         )
     ]
-
-
-def _within(one: Listed, length_s: float, faults: list[Fault]) -> list[Event]:
-    """Cut a recording's events at its end; more than rounding beyond it is a fault."""
-    events = []
-    for row in one.rows:
-        event = row.event
-        if event is None:
-            continue
-        beyond_s = (event.onset_s if event.onset_s >= length_s else event.offset_s) - length_s
-        if _SLACK_S <= beyond_s < math.inf:  # to infinity: a label of the whole recording
-            outside = event.onset_s >= length_s
-            faults.append(
-                Fault(
-                    one.annotations,
-                    row.line,
-                    f"{one.name} lasts {length_s:.3f} s, but {event.label} is annotated "
-                    f"{f'at {event.onset_s:.3f}' if outside else f'to {event.offset_s:.3f}'} s",
-                    "the event is dropped" if outside else "it is cut there",
-                )
-            )
-        if event.onset_s < length_s:
-            events.append(event._replace(offset_s=min(event.offset_s, length_s)))
-    return events

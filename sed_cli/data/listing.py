@@ -259,6 +259,8 @@ def _match_in(folder: AudioFolder) -> _Matching:
         if name is not None:
             return name, folder.find(name)
         found = folder.find_annotated(read.path)
+        if found.problem and read.hint:
+            found = found._replace(problem=f"{found.problem}; {read.hint}")
         return folder.relative(found.path), found
 
     return match

@@ -296,7 +296,7 @@ def _ask_for_label(
         )
         raise DataError(
             f"{path}: labels may be in any of {1 + len(rivals)} columns ({shown}); say in which: "
-            f"data.columns.event_label='{header.names[first]}'"
+            f"data.columns.event_label=NAME"
         )
 
 
@@ -320,7 +320,7 @@ def _find_names(path: Path, header: Header, columns: list[list[str]]) -> None:
         raise DataError(
             f"{path}: the names of the recordings may be in any of "
             f"{', '.join(header.names[i] for i in found)}; say in which: "
-            f"data.columns.filename={header.names[found[0]]}"
+            f"data.columns.filename=NAME"
         )
     if found:
         header.index["filename"] = found[0]

@@ -103,7 +103,7 @@ class RowCollector:
             return self.fault(line, "no file name")
         if label in NOTHING and is_nothing(onset, end):
             if onset or end or label:
-                self.note(f"rows of {label or onset or end} are recordings without events")
+                self.note(f"rows of {label or onset or end}, taken for recordings without events")
             return self._keep_empty(line, filename)
         if not (onset and label):
             what = "duration" if self.lasting else "offset"
@@ -121,7 +121,7 @@ class RowCollector:
     ) -> None:
         """Take a row whose times are numbers of seconds."""
         if is_no_call(label):
-            self.note(f"rows labelled {label} are recordings without events")
+            self.note(f"rows labelled {label}, taken for recordings without events")
             return self._keep_empty(line, filename)
         if end_s is None:
             offset_s = onset_s
@@ -138,7 +138,7 @@ class RowCollector:
         if not filename:
             return self.fault(line, "no file name")
         if label in NOTHING or is_no_call(label):
-            self.note(f"rows labelled {label} are recordings without events")
+            self.note(f"rows labelled {label}, taken for recordings without events")
             return self._keep_empty(line, filename)
         return self._keep(line, filename, Event(0.0, math.inf, label))
 
@@ -156,7 +156,7 @@ class RowCollector:
             got = f"soft label {_short(soft_label)}"
             self.fault(line, f"{got}: expected a number from 0 to 1", filename=filename)
             return False
-        self.note(f"segments have soft labels of at most {threshold:g}, and are no events")
+        self.note(f"soft labels of at most {threshold:g}, which are no events")
         if filename not in self._seen:
             self._keep_empty(line, filename)
             self._seen.setdefault(filename, set())
@@ -169,6 +169,7 @@ class RowCollector:
         names_files: bool,
         may_be_empty: bool = False,
         taken: Taken | None = None,
+        hint: str = "",
     ) -> Annotations:
         """The annotations, with the faults in order of their lines."""
         self.place = ""
@@ -180,7 +181,7 @@ class RowCollector:
             elif not may_be_empty:
                 self.fault(None, "no rows", None)
         self.faults.sort(key=lambda fault: fault.line or 0)
-        notes = tuple(f"{n} {what}" for what, n in self._notes.items())
+        notes = tuple(f"{what}: {n}" for what, n in self._notes.items())
         taken = taken or Taken(time_unit=self.time_unit)
         return Annotations(
             path=self.path,
@@ -189,6 +190,7 @@ class RowCollector:
             rows=tuple(self.rows),
             faults=tuple(self.faults),
             taken=replace(taken, notes=(*taken.notes, *notes)),
+            hint=hint,
         )
 
     def _say_points(self) -> None:

@@ -62,7 +62,7 @@ def read_rttm(text: Text, options: ReadOptions, format: str) -> Annotations:
             )
         else:
             if n_words > 1:
-                collector.note("rows have blanks in the file name, whose words are joined")
+                collector.note("rows with blanks in the file name, whose fields are joined")
             name = " ".join(fields[1 : 1 + n_words])
             fields = fields[n_words - 1 :]
             # Careless writers leave blanks in labels; confidence and lookahead come last.
