@@ -278,7 +278,9 @@ def _match_nothing(annotations: Path) -> _Matching:
 
 def _list_file(read: Annotations, match: _Matching) -> Iterator[Listed]:
     """Match what one file annotates with recordings."""
-    rows: dict[str | None, list[Row]] = {} if read.names_files else {None: list(read.rows)}
+    rows: dict[str | None, list[Row]] = {}
+    if read.rows and not read.names_files:  # without rows left its events are unknown
+        rows[None] = list(read.rows)
     for row in read.rows if read.names_files else ():
         rows.setdefault(row.filename, []).append(row)
     for given, of_file in rows.items():

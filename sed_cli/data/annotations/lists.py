@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sed_cli.data.annotations.events import Annotations, Event, Taken
-from sed_cli.data.annotations.nothing import is_nothing
+from sed_cli.data.annotations.nothing import NOTHING, is_nothing
 from sed_cli.data.annotations.numbers import Numbers, find_numbers, is_number, is_time
 from sed_cli.data.annotations.rows import (
     SOFT_MAX,
@@ -188,7 +188,7 @@ def _add(
         return collector.fault(
             line, f"{both}: one file name in two fields? It needs quotation marks, or tabs"
         )
-    if is_nothing(*fields[layout.onset :]):
+    if fields[layout.onset] in NOTHING and is_nothing(*fields[layout.onset :]):
         placeholder = fields[layout.onset]
         return collector.add(line, name, placeholder, placeholder, placeholder)
     if may_be_header and fields[layout.onset] and not any(map(is_time, fields)):

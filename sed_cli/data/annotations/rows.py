@@ -120,7 +120,7 @@ class RowCollector:
         self, line: int | None, filename: str, onset_s: float, end_s: float | None, label: str
     ) -> None:
         """Take a row whose times are numbers of seconds."""
-        if is_no_call(label):
+        if label[0] in "nN" and is_no_call(label):
             self.note(f"rows labelled {label}, taken for recordings without events")
             return self._keep_empty(line, filename)
         if end_s is None:
@@ -175,7 +175,7 @@ class RowCollector:
         self.place = ""
         self._say_points()
         self._say_lost()
-        if not self.rows and not self.faults:
+        if not self.rows and not any(map(_costs_rows, self.faults)):
             if not names_files:
                 self.empty(self.path.stem)
             elif not may_be_empty:
@@ -247,6 +247,13 @@ class RowCollector:
         Raises:
             ValueError: if it is neither.
         """
+        if self._numbers.mark == "." and "_" not in text:
+            try:  # nearly all are written so
+                time = float(text)
+            except ValueError:
+                pass
+            else:
+                return time if unit_s == 1.0 else round(time * unit_s, END_DIGITS)
         if self.time_unit == SAMPLES and ":" in text:
             raise ValueError(text)
         return self._numbers.seconds(text, unit_s)
@@ -294,6 +301,10 @@ class RowCollector:
         else:
             message = f"offset {offset_s:.10g} is not after onset {onset_s:.10g}"
             self.fault(line, message, filename=filename)
+
+
+def _costs_rows(fault: Fault) -> bool:
+    return fault.repair is None or fault.repair.startswith(_DROPPED)
 
 
 def _short(field: str) -> str:

@@ -78,6 +78,8 @@ def _words_of_name(fields: list[str]) -> int | None:
     These are two numbers and twice ``<NA>`` behind the channel. ``None``: they stand nowhere, or at
     several places.
     """
+    if len(fields) <= _N_FIELDS and fields[5] == fields[6] == _NOTHING:
+        return 1
     places = [
         n_words
         for n_words in range(1, len(fields) - _LABEL + 1)

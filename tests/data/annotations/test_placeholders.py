@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sed_cli.data.annotations import Annotations, Event, read_annotations
+from sed_cli.data.listing import Reading, list_recordings
 
 HEADER = "filename,onset,offset,event_label\n"
 
@@ -39,6 +40,32 @@ def test_a_label_without_times_is_a_fault_that_names_the_lost_recording(tmp_path
         (2, "the row is dropped, and 'a.wav' with it, which has no other"),
         (3, "the row is dropped"),
     ]
+
+
+def test_a_recording_is_left_out_with_the_only_rows_of_its_file(tmp_path: Path) -> None:
+    """It would else be one without events."""
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.wav").touch()
+    (tmp_path / "a.txt").write_text("2\t1\tx\n")
+    (tmp_path / "b.txt").write_text("1\t2\tx\n")
+    (tmp_path / "c.txt").write_text("")
+
+    listed, faults = list_recordings(tmp_path, tmp_path, Reading())
+
+    assert [(one.name, len(one.labels)) for one in listed] == [("b.wav", 1), ("c.wav", 0)]
+    assert [fault.repair for fault in faults] == [
+        "the row is dropped, and 'a' with it, which has no other"
+    ]
+
+
+def test_a_fault_that_costs_no_row_leaves_a_recording_without_events(tmp_path: Path) -> None:
+    header = "Selection\tView\tBegin Time (s)\tEnd Time (s)\tAnnotation\tN\xe4he\n"
+    (tmp_path / "a.txt").write_bytes(header.encode("cp1252"))
+
+    annotations = read_annotations(tmp_path / "a.txt")
+
+    assert [fault.repair for fault in annotations.faults] == ["read as cp1252"]
+    assert annotations.events == {"a": []}
 
 
 RAVEN = (
