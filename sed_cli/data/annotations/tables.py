@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from sed_cli.data.annotations.choosing import choose_columns
 from sed_cli.data.annotations.events import Annotations, Event
 from sed_cli.data.annotations.headers import (
     SYNONYMS,
     Header,
     check_header,
-    choose_columns,
     find_header,
     rows_below,
     times_below,

@@ -75,6 +75,14 @@ def test_seconds_are_taken_where_samples_stand_beside_them(tmp_path: Path) -> No
     assert read(tmp_path, content).events == {"a.wav": [Event(0.5, 1.0, "x")]}
 
 
+def test_minutes_and_seconds_in_columns_of_their_own_are_refused(tmp_path: Path) -> None:
+    """But not the same time in two units."""
+    with pytest.raises(DataError, match=r"start_sec and start_min hold parts of a time"):
+        read(tmp_path, "file,start_min,start_sec,end,label\na.wav,1,30,95,x\n")
+    content = "file,start_min,start_sec,end,label\na.wav,1.5,90,95,x\n"
+    assert read(tmp_path, content).events == {"a.wav": [Event(90.0, 95.0, "x")]}
+
+
 # ------------------------------------------------------------------------------ times of day
 
 KALEIDOSCOPE = (

@@ -167,7 +167,7 @@ def test_open_quotation_marks_in_every_line_are_looked_at_a_bounded_number_of_ti
 def test_a_line_longer_than_any_row_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("file,onset,offset,label\na.wav,0,1,x\n" + "y" * 1_000_001)
-    with pytest.raises(DataError, match=r"a\.csv, line 3: 1000001 characters"):
+    with pytest.raises(DataError, match=r"a\.csv: line 3: 1000001 characters"):
         read_annotations(path)
 
 

@@ -56,7 +56,7 @@ def test_the_times_of_a_file_decide_together(
 def test_decimals_that_could_be_thousands_are_asked_for(
     values: tuple[str, ...], options: dict[str, bool]
 ) -> None:
-    with pytest.raises(DataError, match=r"t\.csv, line \d: '2[.,]110' may be 2110 or 2\.110") as no:
+    with pytest.raises(DataError, match=r"t\.csv: line \d: '2[.,]110' may be 2110 or 2\.110") as no:
         numbers_of(*values, **options)
     assert "set data.decimal_mark=" in str(no.value)
     assert numbers_of(*values, mark=".").read("2,110") == 2110.0
