@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sed_cli.audio import AudioFacts, inspect_audio
 from sed_cli.data.annotated import list_annotated, missing_audio
-from sed_cli.data.annotations import Event, Fault, check_faults, likely_unit
+from sed_cli.data.annotations import Event, Fault, check_faults
 from sed_cli.data.cache import locks
 from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.cache.upkeep import cache_root, hold
@@ -23,6 +22,7 @@ from sed_cli.data.labels import (
 from sed_cli.data.listing import Listed, Listing
 from sed_cli.data.published import list_published
 from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
+from sed_cli.data.times import Times
 from sed_cli.errors import DataError
 from sed_cli.schema import (
     SPLITS,
@@ -37,7 +37,6 @@ from sed_cli.schema import (
 log = logging.getLogger(__name__)
 
 _SHOWN = 10
-_SLACK_S = 0.1  # annotations may pass the end of a recording by rounding, not by more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,9 +184,11 @@ def survey(
         faults += unknown_labels(wanted, labels)
     inspect_all(_present(wanted.values()), data.cache_dir)
     unit = described.time_unit if isinstance(described, AnnotatedConfig) else "s"
+    times = Times(unit)
     entries = {
-        name: _look_at(name, listed, labels, unit, faults) for name, listed in wanted.items()
+        name: _look_at(name, listed, labels, times, faults) for name, listed in wanted.items()
     }
+    faults += times.faults
     return Survey(
         catalogue=Catalogue(classes=labels, splits=entries),
         faults=tuple(faults),
@@ -243,15 +244,13 @@ def _list(data: RecordedConfig, splits: Sequence[str]) -> Listing:
 
 
 def _look_at(
-    split: str, listed: Sequence[Listed], classes: Sequence[str], unit: str, faults: list[Fault]
+    split: str, listed: Sequence[Listed], classes: Sequence[str], times: Times, faults: list[Fault]
 ) -> list[Entry]:
     """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
     missing = [one for one in listed if one.problem or not one.audio.is_file()]
     faults += missing_audio(split, missing, len(listed))
     left_out = {id(one) for one in missing}
     entries = []
-    late: list[Fault] = []
-    lengths: list[tuple[list[Event], float, float]] = []
     for one in listed:
         if id(one) in left_out:
             continue
@@ -266,9 +265,8 @@ def _look_at(
             repair = f"the first {facts.duration_s:.2f} s are used"
             faults.append(Fault(one.annotations, line, message, repair))
         length_s = facts.duration_s
-        one = _in_seconds(one, facts.sample_rate) if unit == "samples" else one
-        lengths.append(([row.event for row in one.rows if row.event], length_s, facts.sample_rate))
-        events = _within(one, length_s, late)
+        one = times.in_seconds(one, length_s, facts.sample_rate)
+        events = times.within(one, length_s)
         entries.append(
             Entry(
                 name=one.name,
@@ -278,10 +276,6 @@ def _look_at(
                 facts=facts,
             )
         )
-    remedy = likely_unit(*zip(*lengths, strict=True)) if unit == "auto" and lengths else None
-    faults += (
-        [Fault(listed[0].annotations, None, f"the {split} split: {remedy}")] if remedy else late
-    )
     return entries
 
 
@@ -294,42 +288,3 @@ def _warn_of_audio(notes: Sequence[str]) -> None:
         log.warning("%s", note)
     if len(notes) > _SHOWN:
         log.warning("%d more such recordings: see sedtf data", len(notes) - _SHOWN)
-
-
-def _in_seconds(one: Listed, rate: float) -> Listed:
-    """A recording whose times are samples, with times in seconds."""
-    rows = (
-        row._replace(
-            event=row.event
-            and row.event._replace(
-                onset_s=round(row.event.onset_s / rate, 9),
-                offset_s=round(row.event.offset_s / rate, 9),
-            )
-        )
-        for row in one.rows
-    )
-    return replace(one, rows=tuple(rows))
-
-
-def _within(one: Listed, length_s: float, faults: list[Fault]) -> list[Event]:
-    """Cut a recording's events at its end; more than rounding beyond it is a fault."""
-    events = []
-    for row in one.rows:
-        event = row.event
-        if event is None:
-            continue
-        beyond_s = (event.onset_s if event.onset_s >= length_s else event.offset_s) - length_s
-        if _SLACK_S <= beyond_s < math.inf:  # to infinity: a label of the whole recording
-            outside = event.onset_s >= length_s
-            faults.append(
-                Fault(
-                    one.annotations,
-                    row.line,
-                    f"{one.name} lasts {length_s:.3f} s, but {event.label} is annotated "
-                    f"{f'at {event.onset_s:.3f}' if outside else f'to {event.offset_s:.3f}'} s",
-                    "the event is dropped" if outside else "it is cut there",
-                )
-            )
-        if event.onset_s < length_s:
-            events.append(event._replace(offset_s=min(event.offset_s, length_s)))
-    return events

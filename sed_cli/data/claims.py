@@ -53,7 +53,12 @@ class Claim:
 def make_claims(read: Annotations, audio: AudioFolder) -> list[Claim]:
     """Match what one file annotates with recordings, each for itself."""
     if not read.names_files:
-        return [Claim(read, None, read.rows, audio.find_annotated(read.path))]
+        if not read.rows:  # without rows left its events are unknown
+            return []
+        match = audio.find_annotated(read.path)
+        if match.problem and read.hint:
+            match = match._replace(problem=f"{match.problem}; {read.hint}")
+        return [Claim(read, None, read.rows, match)]
     rows: dict[str, list[Row]] = {}
     for row in read.rows:
         rows.setdefault(row.filename, []).append(row)

@@ -14,6 +14,7 @@ from sed_cli.errors import DataError
 log = logging.getLogger(__name__)
 
 _SHOWN_FAULTS = 10
+_SHOWN_CHARACTERS = 40
 
 
 class Event(NamedTuple):
@@ -85,12 +86,19 @@ class Taken:
         others = dict(self.others)
         parts = []
         for ours, theirs in self.columns:
-            unit = f" ({self.time_unit})" if ours == "onset" else ""
-            also = f" (or {', '.join(others[ours])})" if ours in others else ""
-            parts.append(f"{ours}={theirs}{unit}{also}")
+            unit = f" ({self.time_unit})"
+            if ours != "onset" or theirs.endswith(unit):
+                unit = ""
+            also = f" (or {', '.join(map(_cut, others[ours][:5]))})" if ours in others else ""
+            parts.append(f"{ours}={_cut(theirs)}{unit}{also}")
         if not self.columns:
             parts.append(f"times in {self.time_unit}")
         return "; ".join([", ".join(parts), *self.notes])
+
+
+def _cut(name: str) -> str:
+    """A column's name, cut where it would fill the line."""
+    return name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}..."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +108,7 @@ class Annotations:
     Where ``names_files`` is false the file belongs to one recording, which it does not name: the
     only key is then the annotation file's own stem, to be matched with audio of the same stem.
     The rows are already repaired as the faults say, and ``taken`` tells how they were read.
+    ``hint`` says what to set where that one recording is not there.
     """
 
     path: Path
@@ -108,6 +117,7 @@ class Annotations:
     rows: tuple[Row, ...]
     faults: tuple[Fault, ...]
     taken: Taken = Taken()
+    hint: str = ""
 
     @property
     def events(self) -> dict[str, list[Event]]:

@@ -48,6 +48,8 @@ def read_jams(text: Text, options: ReadOptions, format: str) -> Annotations:
         )
     stem = text.path.stem
     for index, annotation in enumerate(annotations):
+        if "namespace" not in annotation:
+            collector.fault(None, f"annotations[{index}]: no namespace", "it is passed over")
         if annotation.get("namespace") != chosen:
             continue
         for number, observation in enumerate(_observations(annotation.get("data"))):

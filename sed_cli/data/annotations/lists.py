@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sed_cli.data.annotations.events import Annotations, Event, Taken
-from sed_cli.data.annotations.nothing import is_nothing
+from sed_cli.data.annotations.nothing import NOTHING, is_nothing
 from sed_cli.data.annotations.numbers import Numbers, find_numbers, is_number, is_time
 from sed_cli.data.annotations.rows import (
     SOFT_MAX,
@@ -36,6 +36,7 @@ _SNIFFED = 1000  # lines that tell the columns
 _DELIMITERS = ("\t", ",", ";", None)
 _MOST_FIELDS = 100  # of a line that tell the columns
 _FULL = 0.95  # of the values that soft labels of all classes in all segments would be
+_MANY = 10  # segments of which not all need to have all classes
 _INACTIVE = 0.1  # soft labels of a class that is not heard are below
 
 
@@ -126,23 +127,22 @@ def _settle_values(
     ]
     is_soft = options.soft_labels
     if is_soft is None:
-        is_soft = are_soft_labels(rows)
+        is_soft = "birdnet" not in text.path.name.lower() and are_soft_labels(rows)
     if is_soft:
         return layout
     if options.soft_labels is None:
         values = [row[-1].replace(",", ".") for row in rows if is_number(row[-1])]
         n_low = sum(float(value) <= options.soft_threshold for value in values)
         collector.note(
-            f"values behind the labels are taken for confidences, and all events are kept ({n_low} "
-            f"have at most {options.soft_threshold:g}; if they are soft labels set "
-            f"data.soft_labels=true)",
+            f"values behind the labels, taken for confidences, with all events kept ({n_low} at "
+            f"most {options.soft_threshold:g}; if they are soft labels set data.soft_labels=true)",
             len(values),
         )
     return replace(layout, soft_label=None)
 
 
 def are_soft_labels(rows: Sequence[tuple[str, ...]]) -> bool:
-    """Whether values are soft labels: each segment of a gapless grid has one for each class.
+    """Whether values are soft labels: each segment of a gapless grid has several of them.
 
     Args:
         rows: of file, onset, offset, label and value, as text.
@@ -154,12 +154,13 @@ def are_soft_labels(rows: Sequence[tuple[str, ...]]) -> bool:
     if len(segments) < 2 or len(labels) < 2:
         return False
     full = len({row[:4] for row in rows}) / (len(segments) * len(labels))
+    dense = len(segments) >= _MANY and len(rows) >= 2 * len(segments)
     starts = {(file, onset) for file, onset, _ in segments}
     n_last = sum((file, offset) not in starts for file, _, offset in segments)
     gapless = n_last <= 1 + len({file for file, _, _ in segments})
     lengths = {round(_value(offset) - _value(onset), 3) for _, onset, offset in segments}
     low = min(_value(row[-1]) for row in rows)
-    return full >= _FULL and gapless and len(lengths) <= 2 and low < _INACTIVE
+    return (full >= _FULL or dense) and gapless and len(lengths) <= 2 and low < _INACTIVE
 
 
 def _value(text: str) -> float:
@@ -187,7 +188,7 @@ def _add(
         return collector.fault(
             line, f"{both}: one file name in two fields? It needs quotation marks, or tabs"
         )
-    if is_nothing(*fields[layout.onset :]):
+    if fields[layout.onset] in NOTHING and is_nothing(*fields[layout.onset :]):
         placeholder = fields[layout.onset]
         return collector.add(line, name, placeholder, placeholder, placeholder)
     if may_be_header and fields[layout.onset] and not any(map(is_time, fields)):

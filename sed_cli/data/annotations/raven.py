@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import PureWindowsPath
 
+from sed_cli.data.annotations.choosing import choose_columns
 from sed_cli.data.annotations.events import Annotations, Event
-from sed_cli.data.annotations.headers import check_header, choose_columns, find_header
+from sed_cli.data.annotations.headers import check_header, find_header
 from sed_cli.data.annotations.numbers import END_DIGITS
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector, times_of
 from sed_cli.data.annotations.tables import collector_for, recording_of, table_rows

@@ -103,7 +103,7 @@ class RowCollector:
             return self.fault(line, "no file name")
         if label in NOTHING and is_nothing(onset, end):
             if onset or end or label:
-                self.note(f"rows of {label or onset or end} are recordings without events")
+                self.note(f"rows of {label or onset or end}, taken for recordings without events")
             return self._keep_empty(line, filename)
         if not (onset and label):
             what = "duration" if self.lasting else "offset"
@@ -120,8 +120,8 @@ class RowCollector:
         self, line: int | None, filename: str, onset_s: float, end_s: float | None, label: str
     ) -> None:
         """Take a row whose times are numbers of seconds."""
-        if is_no_call(label):
-            self.note(f"rows labelled {label} are recordings without events")
+        if label[0] in "nN" and is_no_call(label):
+            self.note(f"rows labelled {label}, taken for recordings without events")
             return self._keep_empty(line, filename)
         if end_s is None:
             offset_s = onset_s
@@ -138,7 +138,7 @@ class RowCollector:
         if not filename:
             return self.fault(line, "no file name")
         if label in NOTHING or is_no_call(label):
-            self.note(f"rows labelled {label} are recordings without events")
+            self.note(f"rows labelled {label}, taken for recordings without events")
             return self._keep_empty(line, filename)
         return self._keep(line, filename, Event(0.0, math.inf, label))
 
@@ -156,7 +156,7 @@ class RowCollector:
             got = f"soft label {_short(soft_label)}"
             self.fault(line, f"{got}: expected a number from 0 to 1", filename=filename)
             return False
-        self.note(f"segments have soft labels of at most {threshold:g}, and are no events")
+        self.note(f"soft labels of at most {threshold:g}, which are no events")
         if filename not in self._seen:
             self._keep_empty(line, filename)
             self._seen.setdefault(filename, set())
@@ -169,18 +169,19 @@ class RowCollector:
         names_files: bool,
         may_be_empty: bool = False,
         taken: Taken | None = None,
+        hint: str = "",
     ) -> Annotations:
         """The annotations, with the faults in order of their lines."""
         self.place = ""
         self._say_points()
         self._say_lost()
-        if not self.rows and not self.faults:
+        if not self.rows and not any(map(_costs_rows, self.faults)):
             if not names_files:
                 self.empty(self.path.stem)
             elif not may_be_empty:
                 self.fault(None, "no rows", None)
         self.faults.sort(key=lambda fault: fault.line or 0)
-        notes = tuple(f"{n} {what}" for what, n in self._notes.items())
+        notes = tuple(f"{what}: {n}" for what, n in self._notes.items())
         taken = taken or Taken(time_unit=self.time_unit)
         return Annotations(
             path=self.path,
@@ -189,6 +190,7 @@ class RowCollector:
             rows=tuple(self.rows),
             faults=tuple(self.faults),
             taken=replace(taken, notes=(*taken.notes, *notes)),
+            hint=hint,
         )
 
     def _say_points(self) -> None:
@@ -245,6 +247,13 @@ class RowCollector:
         Raises:
             ValueError: if it is neither.
         """
+        if self._numbers.mark == "." and "_" not in text:
+            try:  # nearly all are written so
+                time = float(text)
+            except ValueError:
+                pass
+            else:
+                return time if unit_s == 1.0 else round(time * unit_s, END_DIGITS)
         if self.time_unit == SAMPLES and ":" in text:
             raise ValueError(text)
         return self._numbers.seconds(text, unit_s)
@@ -292,6 +301,10 @@ class RowCollector:
         else:
             message = f"offset {offset_s:.10g} is not after onset {onset_s:.10g}"
             self.fault(line, message, filename=filename)
+
+
+def _costs_rows(fault: Fault) -> bool:
+    return fault.repair is None or fault.repair.startswith(_DROPPED)
 
 
 def _short(field: str) -> str:

@@ -62,7 +62,7 @@ def read_rttm(text: Text, options: ReadOptions, format: str) -> Annotations:
             )
         else:
             if n_words > 1:
-                collector.note("rows have blanks in the file name, whose words are joined")
+                collector.note("rows with blanks in the file name, whose fields are joined")
             name = " ".join(fields[1 : 1 + n_words])
             fields = fields[n_words - 1 :]
             # Careless writers leave blanks in labels; confidence and lookahead come last.
@@ -78,6 +78,8 @@ def _words_of_name(fields: list[str]) -> int | None:
     These are two numbers and twice ``<NA>`` behind the channel. ``None``: they stand nowhere, or at
     several places.
     """
+    if len(fields) <= _N_FIELDS and fields[5] == fields[6] == _NOTHING:
+        return 1
     places = [
         n_words
         for n_words in range(1, len(fields) - _LABEL + 1)

@@ -6,15 +6,14 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
+from sed_cli.data.annotations.choosing import choose_columns
 from sed_cli.data.annotations.events import Annotations, Event
 from sed_cli.data.annotations.headers import (
     SYNONYMS,
     Header,
     check_header,
-    choose_columns,
     find_header,
     rows_below,
     times_below,
@@ -89,10 +88,16 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
     if names_files and not (collector.rows or collector.faults) and stem != text.path.stem:
         collector.empty(stem)  # BirdNET's of a recording without detections
         names_files = False
-    taken = header.taken(collector.time_unit)
-    if not names_files:
-        taken = replace(taken, notes=(f"all rows are of one recording, {stem}", *taken.notes))
-    return collector.finish(format, names_files=names_files, taken=taken)
+    hint = (
+        f"no column of file names was recognised among {header.shown}; if there is one, say which "
+        f"by data.columns.filename=NAME"
+    )
+    return collector.finish(
+        format,
+        names_files=names_files,
+        taken=header.taken(collector.time_unit),
+        hint="" if names_files else hint,
+    )
 
 
 def recording_of(path: Path) -> str:

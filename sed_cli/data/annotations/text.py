@@ -110,7 +110,7 @@ def check_lines(text: Text) -> None:
     for number, line in enumerate(text.lines, start=1):
         if len(line) > _LONGEST_LINE:
             raise DataError(
-                f"{text.path}, line {number}: {len(line)} characters, but lines of annotations are "
+                f"{text.path}: line {number}: {len(line)} characters, but lines of annotations are "
                 f"read up to {_LONGEST_LINE}; is this another kind of file?"
             )
 
