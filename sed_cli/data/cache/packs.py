@@ -274,7 +274,7 @@ def _read_index(file: BinaryIO) -> Index:
         raise ValueError("its index is damaged")
     try:
         index = _index_of(json.loads(text))
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError("its index is of another kind") from error
     expected = index.n_rows * index.n_mels * _DTYPE.itemsize
     if expected != size - _TAIL.size - length:
@@ -291,7 +291,7 @@ def _index_of(values: dict[str, Any]) -> Index:
     end = 0
     for kept in sorted(recordings.values(), key=lambda kept: kept[:2]):
         if kept.first != end or kept.n_rows < 0:
-            raise ValueError("its index does not fit together")
+            raise ValueError(f"row {kept.first} where {end} was expected")
         end += kept.n_rows
     return index
 
