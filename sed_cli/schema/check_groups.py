@@ -11,7 +11,9 @@ from typing import Any
 from sed_cli.schema.faults import Faults
 from sed_cli.schema.groups import (
     COLUMNS,
+    DECIMAL_MARKS,
     MISSING,
+    TIME_UNITS,
     AnnotatedConfig,
     AugmentConfig,
     ConstantConfig,
@@ -296,6 +298,19 @@ def _check_annotations(data: AnnotatedConfig | LabelsConfig) -> list[str]:
         f"name of its column in the tables, such as data.columns.event_label=species",
     )
     faults.above_zero("data.", data, "event_duration_s")
+    faults.one_of("data.", data, "decimal_mark", DECIMAL_MARKS)
+    faults.one_of("data.", data, "time_unit", TIME_UNITS)
+    in_samples = data.time_unit == "samples"
+    faults.require(
+        not (in_samples and isinstance(data, LabelsConfig)),
+        "data.time_unit=samples: data=labels reads no audio, which has the rate; convert the times "
+        "to seconds",
+    )
+    faults.require(
+        not in_samples or data.event_duration_s is None,
+        f"data.time_unit=samples and data.event_duration_s={data.event_duration_s}: onsets in "
+        f"samples need offsets or durations in samples beside them",
+    )
     return faults
 
 

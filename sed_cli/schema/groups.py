@@ -8,6 +8,8 @@ from typing import Any
 MISSING: Any = "???"  # OmegaConf's mark for a value that the user must give
 # What a table of annotations may hold; data.columns says how a table calls them.
 COLUMNS = ("filename", "onset", "offset", "duration", "event_label", "soft_label")
+TIME_UNITS = ("auto", "s", "ms", "min", "h", "samples")
+DECIMAL_MARKS = ("auto", "point", "comma")
 
 
 @dataclass
@@ -190,6 +192,9 @@ class AnnotatedConfig(RecordedConfig):
     whole_clips: bool = False
     columns: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(COLUMNS))
     event_duration_s: float | None = None
+    time_unit: str = "auto"
+    decimal_mark: str = "auto"
+    soft_labels: bool | None = None
 
 
 @dataclass
@@ -267,6 +272,9 @@ class LabelsConfig(TokenSetConfig):
     columns: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(COLUMNS))
     event_duration_s: float | None = None
     soft_threshold: float = 0.5
+    time_unit: str = "auto"
+    decimal_mark: str = "auto"
+    soft_labels: bool | None = None
     strict: bool = True
 
 

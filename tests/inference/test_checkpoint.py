@@ -305,3 +305,33 @@ def test_labels_of_any_language_survive(checkpoint: Path) -> None:
 
 def test_others_may_read_a_checkpoint(checkpoint: Path) -> None:
     assert {oct(path.stat().st_mode & 0o044) for path in checkpoint.iterdir()} == {oct(0o044)}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("key", ["readout.weight", "weight_hh", "blocks.0.norm.running_var"])
+def test_weights_that_are_not_finite_are_refused(key: str, value: float, checkpoint: Path) -> None:
+    """They predict no events, which looks like silence."""
+    weights = load_file(checkpoint / "model.safetensors")
+    (name,) = (name for name in weights if key in name)
+    weights[name].view(-1)[-1] = value
+    save_file(weights, checkpoint / "model.safetensors")
+
+    message = fault_of(checkpoint)
+
+    assert message.startswith(f"{checkpoint / 'model.safetensors'}: holds weights that are not")
+    assert name in message
+
+
+def test_outputs_that_are_not_finite_are_no_silence(checkpoint: Path) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    for value in weights.values():
+        if value.is_floating_point():
+            value.mul_(1e25)
+    save_file(weights, checkpoint / "model.safetensors")
+    detector = load(checkpoint)
+
+    for detect in (detector.predict, detector.probabilities, detector.stream(16_000).push):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors: gives outputs that are"):
+            detect(noise())
+    with pytest.raises(CheckpointError, match="not finite"):
+        detector.logits(torch.randn(2, 50, detector.log_mel.n_mels))
