@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from sed_cli.audio.files import ADVICE
-from sed_cli.data.cache import locks, upkeep
+from sed_cli.data.cache import upkeep
 from sed_cli.data.cache.compute import Unit, compute
 from sed_cli.data.cache.digests import Digests, Hashed, digest
 from sed_cli.data.cache.packs import ENDING, Pack, StoredArray

@@ -20,7 +20,6 @@ from typing import Any
 
 import platformdirs
 
-from sed_cli.data.cache import locks
 from sed_cli.data.cache.packs import ENDING, UNFINISHED, is_earlier, read_index
 from sed_cli.data.soundscapes.recipe import RECIPE_FILE
 from sed_cli.errors import UserError
