@@ -191,6 +191,7 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
         feedback=config.sampler.feedback,
         device=device,
         postprocessing=read_postprocessing(folder, classes),
+        source=folder / WEIGHTS,
     )
 
 
@@ -233,9 +234,22 @@ def read_vocabularies(folder: Path) -> tuple[Vocabulary, Vocabulary | None]:
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:
-    """Fill ``model`` with the weights of a checkpoint folder."""
+    """Fill ``model`` with the weights of a checkpoint folder.
+
+    Raises:
+        CheckpointError: if they do not fit, or are not finite: with these no class is ever active,
+            which looks like silence.
+    """
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        weights = load_file(folder / WEIGHTS)
+        damaged = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+        if damaged:
+            raise CheckpointError(
+                f"{folder / WEIGHTS}: holds weights that are not finite (the first in "
+                f"{damaged[0]}), so it is damaged or its training diverged; "
+                f"take another checkpoint"
+            )
+        model.load_state_dict(weights)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(
             f"{folder / WEIGHTS}: does not fit its config ({' '.join(str(error).split())})"

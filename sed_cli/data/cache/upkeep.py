@@ -21,7 +21,7 @@ from typing import Any
 import platformdirs
 
 from sed_cli.data.cache import locks
-from sed_cli.data.cache.packs import ENDING, UNFINISHED, read_index
+from sed_cli.data.cache.packs import ENDING, UNFINISHED, is_earlier, read_index
 from sed_cli.data.soundscapes.recipe import RECIPE_FILE
 from sed_cli.errors import UserError
 
@@ -110,6 +110,9 @@ def items(root: Path) -> Iterator[Item]:
             yield _folder_item("features", folder, "an earlier version", len(files), 0.0)
             continue
         for path in sorted(folder.glob(f"*{ENDING}")):
+            if path.is_dir():
+                yield _folder_item("features", path, "damaged", 0, 0.0)
+                continue
             with suppress(OSError):
                 yield _pack_item(path)
     for folder in _folders(root / "soundscapes"):
@@ -218,7 +221,7 @@ def _folders(parent: Path) -> list[Path]:
     """Folders of a folder, the hidden ones left out."""
     try:
         return sorted(p for p in parent.iterdir() if p.is_dir() and p.name[0] != ".")
-    except FileNotFoundError:
+    except OSError:
         return []
 
 
@@ -233,7 +236,8 @@ def _pack_item(path: Path) -> Item:
     try:
         index = read_index(path)
     except ValueError:
-        return Item(source="damaged", n_recordings=0, hours=0.0, **common)
+        source = "an earlier version" if is_earlier(path) else "damaged"
+        return Item(source=source, n_recordings=0, hours=0.0, **common)
     return Item(
         source=index.source,
         n_recordings=len(index.recordings),
@@ -247,9 +251,10 @@ def _soundscapes_item(folder: Path) -> Item:
     source, hours = folder.name, 0.0
     try:
         settings = json.loads(_recipe(folder).read_text(encoding="utf-8"))["settings"]
-        source = f"{folder.name} ({settings['duration_s']:g} s each, seed {settings['seed']})"
-        hours = n_recordings * settings["duration_s"] / 3600
-    except (OSError, ValueError, KeyError, TypeError):  # of another version
+        duration_s = float(settings["duration_s"])
+        source = f"{folder.name} ({duration_s:g} s each, seed {settings['seed']})"
+        hours = n_recordings * duration_s / 3600
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # damaged, or another's
         pass
     return _folder_item("soundscapes", folder, source, n_recordings, hours)
 
@@ -283,7 +288,7 @@ def _remove_folder(folder: Path) -> bool:
     gone = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     guard = _guard(folder)
     try:
-        if guard.exists():
+        if guard.is_file():
             with guard.open("rb+") as file:
                 if not locks.claim(file):
                     return False
@@ -292,7 +297,7 @@ def _remove_folder(folder: Path) -> bool:
             folder.rename(gone)
     except FileNotFoundError:
         return True
-    except PermissionError:  # another user's
+    except OSError:  # another user's, or odd
         return False
     shutil.rmtree(gone, ignore_errors=True)
     return True
