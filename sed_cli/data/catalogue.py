@@ -10,6 +10,7 @@ from pathlib import Path
 from sed_cli.audio import AudioFacts, inspect_audio
 from sed_cli.data.annotated import list_annotated, missing_audio
 from sed_cli.data.annotations import Event, Fault, check_faults
+from sed_cli.data.cache import locks
 from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.labels import (
@@ -183,8 +184,7 @@ def survey(
     if not chosen:
         faults += unknown_labels(wanted, labels)
     inspect_all(_present(wanted.values()), data.cache_dir)
-    unit = described.time_unit if isinstance(described, AnnotatedConfig) else "s"
-    times = Times(unit)
+    times = Times(described.time_unit if isinstance(described, AnnotatedConfig) else "s")
     entries = {
         name: _look_at(name, listed, labels, times, faults) for name, listed in wanted.items()
     }

@@ -53,7 +53,7 @@ class Claim:
 def make_claims(read: Annotations, audio: AudioFolder) -> list[Claim]:
     """Match what one file annotates with recordings, each for itself."""
     if not read.names_files:
-        if not read.rows:  # without rows left its events are unknown
+        if not read.rows:  # all were dropped: its events are unknown
             return []
         match = audio.find_annotated(read.path)
         if match.problem and read.hint:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from sed_cli.audio import inspect_audio
 from sed_cli.data.annotations import FORMATS, Event, read_annotations, write_annotations
@@ -104,7 +105,7 @@ def test_times_in_another_unit_are_told_once_and_read_with_the_setting(
     for split, entries in expected.splits.items():
         rows = ["filename,onset,offset,label"]
         for entry in entries:
-            scale = factor or inspect_audio(entry.path).sample_rate
+            scale = factor or soundfile.info(entry.path).samplerate
             rows += [
                 f"{entry.name},{event.onset_s * scale:.0f},{event.offset_s * scale:.0f},{event[2]}"
                 for event in entry.events
