@@ -121,6 +121,11 @@ class FeatureCache:
                 log.warning("%s: passed over, %s", path, error)
                 locks.remove_unused(path)
                 continue
+            except OSError as error:  # a folder, another user's, or a failing disk
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    raise
+                log.warning("%s: passed over, %s", path, error.strerror)
+                continue
             here = self._intact(pack, left & pack.index.recordings.keys())
             if here:
                 found |= {key: StoredArray(pack, key) for key in here}
