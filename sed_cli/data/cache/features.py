@@ -118,7 +118,9 @@ class FeatureCache:
             except FileNotFoundError:  # deleted meanwhile
                 continue
             except ValueError as error:
-                log.warning("%s: passed over, %s", path, error)
+                log.warning(
+                    "%s: passed over, %s", path, str(error)
+                )  # not the error: it would hold on to packs
                 locks.remove_unused(path)
                 continue
             except OSError as error:  # a folder, another user's, or a failing disk
