@@ -119,8 +119,15 @@ class FeatureCache:
             except FileNotFoundError:  # deleted meanwhile
                 continue
             except ValueError as error:
-                log.warning("%s: passed over, %s", path, error)
+                log.warning(
+                    "%s: passed over, %s", path, str(error)
+                )  # not the error: it would hold on to packs
                 locks.remove_unused(path)
+                continue
+            except OSError as error:  # a folder, another user's, or a failing disk
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    raise
+                log.warning("%s: passed over, %s", path, error.strerror)
                 continue
             here = self._intact(pack, left & pack.index.recordings.keys())
             if here:

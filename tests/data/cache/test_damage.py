@@ -118,6 +118,12 @@ def test_what_is_odd_in_the_cache_is_listed_and_cleared_with_the_rest(
     (folder / "folder.pack").mkdir()
     (folder / "earlier.pack").write_bytes(bytes(80) + b"sedtf\0p1")
     (folder / "nowhere.pack").symlink_to(tmp_path / "nowhere")
+    (folder / "circle.pack").symlink_to(folder / "circle.pack")
+    new = tmp_path / "new.wav"
+    soundfile.write(new, np.random.default_rng(9).uniform(-0.5, 0.5, 4000), 8000)
+    assert len(load(root, [*audio, new])) == 4  # a training is not stopped
+    (folder / "garbage.pack").write_bytes(b"\xff" * 100)  # what is no pack was deleted
+    (folder / "earlier.pack").write_bytes(bytes(80) + b"sedtf\0p1")
     for name, text in (("list", "[]"), ("text", '{"settings": {"duration_s": "x"}}')):
         (root / "soundscapes" / name).mkdir(parents=True)
         (root / "soundscapes" / name / "recipe.json").write_text(text)
