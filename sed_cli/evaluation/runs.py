@@ -287,8 +287,13 @@ def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
     trained = {}
     if record["verb"] == "eval":
         trained = _choices(_trained_folder(folder), {"verb": "train"})
+    return trained | choices_in(folder)
+
+
+def choices_in(folder: Path) -> dict[str, str]:
+    """Options of config groups that a run wrote down; nothing where that cannot be read."""
     choices = _of_hydra(folder, "runtime").get("choices", {})
-    return trained | {
+    return {
         str(group): str(option)
         for group, option in (choices if isinstance(choices, dict) else {}).items()
         if option is not None and not str(group).startswith(("schema/", "hydra/"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,12 +11,20 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+if TYPE_CHECKING:
+    from sed_cli.job.resuming import Resumed
+
 
 class Loader(ConfigLoaderImpl):
     """Composes what chooses the same options of groups once, and lays values over copies.
 
     Hydra takes a third of a second for each job of a sweep, once to check it and once to start it.
+
+    Of a run that goes on (``resumed``) the values are those that it wrote down, below those that
+    are given now.
     """
+
+    resumed: Resumed | None = None
 
     def _load_configuration_impl(
         self,
@@ -42,9 +50,14 @@ class Loader(ConfigLoaderImpl):
         if key not in kept:
             kept[key] = super()._load_configuration_impl(config_name, choices, **how)
         config = copy.deepcopy(kept[key])
+        earlier: list[str] = []
+        if self.resumed is not None and "trainer" in config:
+            chosen = [e.key_or_group for e in parsed if not self._is_value(e)]
+            self.resumed.lay_over(config, [name for name in chosen if name != "task"])
+            earlier = list(self.resumed.given)
         self._apply_overrides_to_config(values, config)
         task = [each for each in parsed if not each.is_hydra_override()]
-        config.hydra.overrides.task = [each.input_line for each in task]
+        config.hydra.overrides.task = [*earlier, *(each.input_line for each in task)]
         config.hydra.overrides.hydra = [e.input_line for e in parsed if e.is_hydra_override()]
         style = config.hydra.job.config.override_dirname
         config.hydra.job.override_dirname = get_overrides_dirname(

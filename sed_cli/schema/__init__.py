@@ -65,7 +65,13 @@ from sed_cli.schema.groups import (
     TokenSetConfig,
     TrainerConfig,
 )
-from sed_cli.schema.plain import build, build_any_train_config, build_train_config, vary_sampler
+from sed_cli.schema.plain import (
+    build,
+    build_any_train_config,
+    build_train_config,
+    literal,
+    vary_sampler,
+)
 from sed_cli.schema.roots import (
     AnyTrainConfig,
     CacheConfig,
@@ -183,6 +189,7 @@ __all__ = [
     "check_tokens",
     "check_train",
     "check_trainer",
+    "literal",
     "paths_of",
     "vary_sampler",
 ]
