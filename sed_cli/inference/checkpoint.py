@@ -37,6 +37,7 @@ from sed_cli.schema import (
     build_any_train_config,
     check_feature,
     check_model,
+    unknown_homes,
 )
 from sed_cli.system.structured import read_json, read_settings, why
 
@@ -169,6 +170,8 @@ def config_of(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
         omegaconf.errors.OmegaConfBaseException, KeyError, TypeError, ValueError: if they are none.
     """
     config = build_any_train_config(values)
+    if homes := list(unknown_homes(asdict(config))):
+        raise ValueError("; ".join(homes))
     if isinstance(config, SequenceTrainConfig):
         return config
     config.data.cache_dir = config.data.cache_limit_gb = None

@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
@@ -186,6 +186,9 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except RecursionError:
+        say("settings that refer to themselves, in a defaults list or by ${...}, without an end")
+        return USER_ERROR
     except (SedtfError, HydraException, OmegaConfBaseException, OSError, YAMLError) as error:
         if not (torchrun.local_rank() and isinstance(error, UserError)):  # said by another one
             _report(error)
@@ -495,7 +498,7 @@ def _with_words(verb: Verb, overrides: list[str]) -> list[str]:
     if verb.words is None:
         return overrides
     # A sweep may name its folders by their settings, such as gamma=0.1.
-    words = [o for o in overrides if "=" not in o or Path(o).expanduser().exists()]
+    words = [o for o in overrides if "=" not in o or _exists(o)]
     if not words:
         return overrides
     kept = [o for o in overrides if o not in words]
@@ -522,10 +525,14 @@ def _path(override: str) -> str:
     key, _, value = override.partition("=")
     if not re.search(r"[^\w./+-]", value) or value[0] in "'\"[{":
         return override
+    return f"{key}={quoted(value)}" if _exists(value) else override
+
+
+def _exists(path: str) -> bool:
     try:
-        return f"{key}={quoted(value)}" if Path(value).expanduser().exists() else override
-    except (OSError, RuntimeError):  # too long for a name, or of no such user
-        return override
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # too long for a name, or of no such user
+        return False
 
 
 def quoted(value: Path | str) -> str:
@@ -855,7 +862,8 @@ class Checker:
             raise ConfigError([f"{key} is not set: give {key}=..." for key in missing])
         HydraConfig.instance().set_config(composed)
         config = OmegaConf.to_object(raw)
-        faults = self.verb.check(config, named)
+        faults = list(schema.unknown_homes(asdict(cast(Any, config))))
+        faults += self.verb.check(config, named)
         if faults:
             raise ConfigError(faults)
         return config

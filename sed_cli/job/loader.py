@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig
+
+from sed_cli.system.structured import check_yaml
 
 if TYPE_CHECKING:
     from sed_cli.job.resuming import Resumed
@@ -25,6 +33,10 @@ class Loader(ConfigLoaderImpl):
     """
 
     resumed: Resumed | None = None
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.repository = _Repository(config_search_path)
 
     def _load_configuration_impl(
         self,
@@ -77,3 +89,13 @@ class Loader(ConfigLoaderImpl):
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_composed"}
+
+
+class _Repository(ConfigRepository):
+    """Looks at the files of configs, a user's own among them, before Hydra takes them in."""
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if isinstance(source, FileConfigSource):
+            check_yaml(Path(source.path) / source._normalize_file_name(config_path))
+        return super().load_config(config_path)

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from sed_cli import job
 from sed_cli.errors import ConfigError, UserError
 from sed_cli.job.names import is_plain, name_job
-from sed_cli.job.sweeps import Sweep, parse_task, planned_job, recorded
+from sed_cli.job.sweeps import Sweep, counts_of, parse_task, planned_job, recorded
 from sed_cli.records import Planned, is_inside
 from sed_cli.system.structured import why
 
@@ -51,6 +51,7 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
         ConfigError: if the first settings that are tried are at fault.
     """
     settings = sweep.config.hydra.sweeper
+    counts_of(settings, "sweeper", "n_trials", "n_jobs")
     parsed = parse_task(check, sweep.config, overrides)
     space = {o.get_key_element(): _distribution(o) for o in parsed if o.is_sweep_override()}
     if not space:

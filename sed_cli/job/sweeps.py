@@ -171,7 +171,9 @@ def run_sweep(
     resumed = None if resumed in ("null", "") else resumed
     overrides = [o for o in overrides if o.split("=", 1)[0] != "resume_sweep"]
     if resumed is not None:
-        folder = Path(resumed).expanduser()
+        with suppress(RuntimeError):  # of no such user
+            resumed = str(Path(resumed).expanduser())
+        folder = Path(resumed)
         if not folder.is_dir():
             raise UserError(f"resume_sweep={resumed}: no such folder; name that of a sweep")
         overrides = [o for o in overrides if o.split("=", 1)[0] != "output_dir"]
@@ -270,7 +272,7 @@ def _run_grid(sweep: Sweep) -> None:
         log.info(
             "%d of %d jobs are done already", len(sweep.plan.jobs) - len(left), len(sweep.plan.jobs)
         )
-    size = sweep.config.hydra.sweeper.get("max_batch_size") or max(len(left), 1)
+    size = counts_of(sweep.config.hydra.sweeper, "sweeper", "max_batch_size") or max(len(left), 1)
     for start in range(0, len(left), size):
         sweep.run(left[start : start + size])
 
@@ -287,9 +289,24 @@ def _search_of(master: DictConfig) -> Any:
     raise UserError(f"hydra/sweeper: {target} is none that sedtf can drive: choose basic or optuna")
 
 
+def counts_of(settings: DictConfig, of: str, *keys: str) -> int | None:
+    """Check counts that Hydra has no types for, and return the last; None where it is not given.
+
+    Raises:
+        UserError: for one that is no whole number above 0.
+    """
+    value = None
+    for key in keys:
+        value = settings.get(key)
+        if value is not None and (type(value) is not int or not 1 <= value < 2**31):
+            raise UserError(f"hydra.{of}.{key}={value}: expected a whole number above 0, or null")
+    return value
+
+
 def make_launcher(config: DictConfig, context: HydraContext, task: job.Task) -> Launcher:
     """Make the launcher that the configuration names: ours, or one of Hydra's plugins."""
     settings = dict(config.hydra.launcher)
+    counts_of(config.hydra.launcher, "launcher", "workers", "threads")
     target = str(settings.pop("_target_"))
     if target not in _LAUNCHERS:
         return Plugins.instance().instantiate_launcher(

@@ -70,6 +70,7 @@ from sed_cli.schema.plain import (
     build_any_train_config,
     build_train_config,
     literal,
+    unknown_homes,
     vary_sampler,
 )
 from sed_cli.schema.roots import (
@@ -191,5 +192,6 @@ __all__ = [
     "check_trainer",
     "literal",
     "paths_of",
+    "unknown_homes",
     "vary_sampler",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 from sed_cli.schema.groups import SamplerConfig
@@ -72,6 +73,26 @@ def _build_typed(root: type[T], values: Mapping[str, Any], data_sets: Mapping[st
         if OmegaConf.is_missing(schema, name) and is_dataclass(kind):
             schema[name] = OmegaConf.structured(kind)
     return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, literal(values))))
+
+
+def unknown_homes(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the paths that begin with a home folder of nobody, ``KEY=VALUE: what is wrong``."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from unknown_homes(value, f"{prefix}{key}.")
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and text.startswith("~") and key in _PATHS:
+                try:
+                    Path(text).expanduser()
+                except RuntimeError:
+                    yield f"{prefix}{key}={text}: there is no such user, so no such home folder"
+
+
+_PATHS = {
+    *("checkpoint", "input", "output_dir", "resume", "resume_sweep", "runs", "run", "dir"),
+    *("recipe", "root", "bank", "bank_splits", "transition", "cache_dir"),
+    *("path", "validation_path", "test_path", "annotations", "train", "validation", "test"),
+}
 
 
 def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConfig:
