@@ -525,7 +525,8 @@ def _path(override: str) -> str:
     key, _, value = override.partition("=")
     if not re.search(r"[^\w./+-]", value) or value[0] in "'\"[{":
         return override
-    return f"{key}={quoted(value)}" if _exists(value) else override
+    is_path = value.startswith("~") or _exists(value)
+    return f"{key}={quoted(value)}" if is_path else override
 
 
 def _exists(path: str) -> bool:
