@@ -431,7 +431,7 @@ def _whatever_root(earlier: _Earlier) -> _Earlier:
 def _check_free(folder: Path, *, is_resumed: bool) -> None:
     """Refuse to run two sweeps in one folder, at the same time or one after the other."""
     plan = _plan_in(folder, is_resumed=is_resumed)
-    if not (folder / SWEEP).exists():
+    if not is_resumed and not (folder / SWEEP).exists():
         check_unused(folder, "sweep")
     if plan is not None and not is_resumed:
         raise UserError(
