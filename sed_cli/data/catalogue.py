@@ -10,7 +10,6 @@ from pathlib import Path
 from sed_cli.audio import AudioFacts, inspect_audio
 from sed_cli.data.annotated import list_annotated, missing_audio
 from sed_cli.data.annotations import Event, Fault, check_faults
-from sed_cli.data.cache import locks
 from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.labels import (

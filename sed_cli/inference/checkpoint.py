@@ -8,15 +8,16 @@ configuration of the run, ``classes.json`` the labels in the order of the output
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
 from omegaconf.errors import OmegaConfBaseException
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -34,11 +35,17 @@ from sed_cli.schema import (
     build_any_train_config,
     check_feature,
     check_model,
+    unknown_homes,
 )
 from sed_cli.system.files import replacing_folder, standing
+from sed_cli.system.structured import read_json, read_settings, why
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
 
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
 SOURCE_CLASSES = "source_classes.json"  # of a model of sequences that is given some
+
+_MOST_WEIGHTS = 2**30  # 4 GiB
 
 
 def make_model(config: ModelConfig, *, n_mels: int, n_classes: int) -> CRNN:
@@ -122,24 +129,35 @@ def read_sequence_config(checkpoint: str | Path) -> SequenceTrainConfig:
 def read_any_config(checkpoint: str | Path) -> TrainConfig | SequenceTrainConfig:
     """Read the configuration of the run that a checkpoint comes from, whatever was learnt.
 
+    It is plain values: ``${...}`` in it is text. Where its run kept a cache is left out, as nothing
+    that is read may say where to write, or what to delete there.
+
     Raises:
         CheckpointError: if it is missing or cannot be understood.
     """
     path = resolve_checkpoint(checkpoint) / CONFIG
     try:
-        values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return build_any_train_config(values)
-    except (
-        OSError,
-        yaml.YAMLError,
-        OmegaConfBaseException,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise CheckpointError(
-            f"{path}: cannot be understood ({' '.join(str(error).split())})"
-        ) from error
+        return config_of(read_settings(path))
+    except (OSError, OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be understood ({why(error)})") from error
+
+
+def config_of(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
+    """Turn plain values that were read into the configuration of a training.
+
+    Raises:
+        omegaconf.errors.OmegaConfBaseException, KeyError, TypeError, ValueError: if they are none.
+    """
+    config = build_any_train_config(values)
+    if homes := list(unknown_homes(asdict(config))):
+        raise ValueError("; ".join(homes))
+    if isinstance(config, SequenceTrainConfig):
+        return config
+    config.data.cache_dir = config.data.cache_limit_gb = None
+    faults = check_feature(config.feature) + check_model(config.model, config.feature.n_mels)
+    if faults:
+        raise ValueError("; ".join(faults))
+    return config
 
 
 def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector:
@@ -158,11 +176,8 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
     folder = resolve_checkpoint(checkpoint)
     config = read_config(folder)
     classes = read_classes(folder)
-    faults = check_feature(config.feature) + check_model(config.model, config.feature.n_mels)
-    if faults:
-        raise CheckpointError(f"{folder / CONFIG}: {'; '.join(faults)}")
-    model = make_model(config.model, n_mels=config.feature.n_mels, n_classes=len(classes))
-    load_weights(model, folder)
+    sizes = {"n_mels": config.feature.n_mels, "n_classes": len(classes)}
+    model = load_model(folder, lambda: make_model(config.model, **sizes))
     return Detector(
         model,
         log_mel=LogMel(**asdict(config.feature)),
@@ -182,9 +197,9 @@ def read_classes(folder: Path, name: str = CLASSES) -> list[str]:
     """
     path = folder / name
     try:
-        labels = json.loads(path.read_text(encoding="utf-8"))
+        labels = read_json(path)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error})") from error
+        raise CheckpointError(f"{path}: cannot be read ({why(error)})") from error
     if not (isinstance(labels, list) and labels and all(isinstance(x, str) for x in labels)):
         raise CheckpointError(f"{path}: expected a list of labels")
     return labels
@@ -212,6 +227,41 @@ def read_vocabularies(folder: Path) -> tuple[Vocabulary, Vocabulary | None]:
         raise CheckpointError(f"{folder}: {error}") from error
 
 
+def load_model(folder: Path, make: Callable[[], ModelT]) -> ModelT:
+    """Build a model and fill it with the weights of a checkpoint folder.
+
+    Nothing is allocated before the sizes that the configuration asks for are those of the file.
+
+    Args:
+        folder: of the checkpoint.
+        make: builds the model.
+
+    Raises:
+        CheckpointError: if the weights cannot be read, or do not fit.
+    """
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, "pt") as file:
+            found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        with torch.device("meta"):  # shapes without numbers
+            expected = {key: tuple(value.shape) for key, value in make().state_dict().items()}
+    except Exception as error:  # of either library; sizes may be beyond what it can count
+        raise _does_not_fit(path, why(error)) from error
+    for key in sorted(found.keys() | expected.keys()):
+        if found.get(key) != expected.get(key):
+            there, wanted = found.get(key, "missing"), expected.get(key, "no such weights")
+            raise _does_not_fit(path, f"{key} is {there}, expected {wanted}")
+    if sum(map(math.prod, found.values())) > _MOST_WEIGHTS:
+        raise _does_not_fit(path, f"more than {_MOST_WEIGHTS} weights")
+    model = make()
+    load_weights(model, folder)
+    return model
+
+
+def _does_not_fit(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{path}: does not fit its config ({reason})")
+
+
 def load_weights(model: nn.Module, folder: Path) -> None:
     """Fill ``model`` with the weights of a checkpoint folder.
 
@@ -229,7 +279,5 @@ def load_weights(model: nn.Module, folder: Path) -> None:
                 f"take another checkpoint"
             )
         model.load_state_dict(weights)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{folder / WEIGHTS}: does not fit its config ({' '.join(str(error).split())})"
-        ) from error
+    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise _does_not_fit(folder / WEIGHTS, why(error)) from error

@@ -65,7 +65,14 @@ from sed_cli.schema.groups import (
     TokenSetConfig,
     TrainerConfig,
 )
-from sed_cli.schema.plain import build, build_any_train_config, build_train_config, vary_sampler
+from sed_cli.schema.plain import (
+    build,
+    build_any_train_config,
+    build_train_config,
+    literal,
+    unknown_homes,
+    vary_sampler,
+)
 from sed_cli.schema.roots import (
     AnyTrainConfig,
     CacheConfig,
@@ -183,6 +190,8 @@ __all__ = [
     "check_tokens",
     "check_train",
     "check_trainer",
+    "literal",
     "paths_of",
+    "unknown_homes",
     "vary_sampler",
 ]

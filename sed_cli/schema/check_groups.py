@@ -46,10 +46,27 @@ from sed_cli.schema.tables import (
     TOKEN_UNITS,
 )
 
+_HIGHEST_RATE = 10_000_000  # Hz; recorders of bats take 500 kHz
+_LONGEST_TRANSFORM = 2**20  # samples
+_MOST_WEIGHTS = 2**24  # of the mel filters: bands times frequencies, 64 MiB
+_MOST_BLOCKS = 64
+_MOST_RESAMPLES = 100_000  # of recordings; intervals of 1000 are good to two digits
+_LONGEST_S = 24 * 3600.0  # of a generated recording
+_MOST_RECORDINGS = 10_000_000
+
 
 def check_feature(feature: FeatureConfig) -> list[str]:
     """Faults within the feature group."""
     faults = Faults()
+    faults.at_most("feature.", feature, _HIGHEST_RATE, "sample_rate")
+    faults.at_most("feature.", feature, _LONGEST_TRANSFORM, "n_fft", "n_mels")
+    if not faults and feature.n_mels * (feature.n_fft // 2 + 1) > _MOST_WEIGHTS:
+        faults.append(
+            f"feature.n_mels={feature.n_mels} bands of feature.n_fft={feature.n_fft}: "
+            f"{_MOST_WEIGHTS} weights are the most; lower one of the two"
+        )
+    if faults:  # what follows computes with them
+        return faults
     faults.one_of("feature.", feature, "backend", ("torchlibrosa", "torchaudio"))
     lengths = ("sample_rate", "window_length", "hop_length", "n_fft", "n_mels")
     faults.at_least("feature.", feature, 1, *lengths)
@@ -81,6 +98,13 @@ def check_model(model: ModelConfig, n_mels: int) -> list[str]:
     """Faults of the model, alone and against the number of mel bands."""
     faults = Faults()
     faults.at_least("model.", model, 1, "conv_channels", "kernel_size", "rnn_hidden")
+    most = max(1, n_mels)
+    if len(model.pooling) > _MOST_BLOCKS or any(factor > most for factor in model.pooling):
+        faults.append(
+            f"model.pooling of {len(model.pooling)} factors: expected at most {_MOST_BLOCKS}, "
+            f"none above feature.n_mels={n_mels}"
+        )
+        return faults
     faults.require(
         model.kernel_size % 2 == 1,
         f"model.kernel_size={model.kernel_size}: expected an odd number, so that frames stay put",
@@ -238,6 +262,9 @@ def check_soundscapes(values: Any, prefix: str, *, fewest: int = 0) -> list[str]
     faults.at_least(prefix, values, fewest, "n_train", "n_validation", "n_test")
     faults.at_least(prefix, values, 1, "duration_s", "polyphony")
     faults.at_least(prefix, values, 8000, "sample_rate")
+    faults.at_most(prefix, values, _HIGHEST_RATE, "sample_rate")
+    faults.at_most(prefix, values, _LONGEST_S, "duration_s")
+    faults.at_most(prefix, values, _MOST_RECORDINGS, "n_train", "n_validation", "n_test")
     faults.at_least(prefix, values, 0, "seed", "bank_pause_s")
     for key in ("syntax_strength", "empty_fraction"):
         value = getattr(values, key)
@@ -419,6 +446,7 @@ def check_evaluation(evaluation: EvaluationConfig) -> list[str]:
         faults.one_of("evaluation.", evaluation, "metric", METRICS)
     faults.at_least("evaluation.", evaluation, 0, "min_gap_s", "min_duration_s")
     faults.at_least("evaluation.", evaluation, 0, "bootstrap", "bootstrap_seed")
+    faults.at_most("evaluation.", evaluation, _MOST_RESAMPLES, "bootstrap")
     if evaluation.psds and find_spec("sed_scores_eval") is None:
         faults.append(
             "evaluation.psds=true needs sed-scores-eval-np2: pip install 'sedtf[psds]' "

@@ -125,6 +125,9 @@ def _check_batch(config: TrainConfig) -> list[str]:
     data, batch_size = config.data, config.trainer.batch_size
     if not isinstance(data, SoundscapesConfig) or data.sequence_length < 1:
         return []
+    sizes = (data.duration_s, data.n_train, config.feature.sample_rate, config.feature.hop_length)
+    if not all(0 < size < 2**53 for size in sizes):  # that has been told
+        return []
     n_frames = 1 + int(data.duration_s * config.feature.sample_rate) // config.feature.hop_length
     n_sequences = data.n_train * -(-n_frames // data.sequence_length)
     faults = Faults()

@@ -7,6 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 
+def _is_usable(value: float) -> bool:
+    """Whether a number can be computed with: finite, and not a count beyond all counts."""
+    return abs(value) <= 2**53 if isinstance(value, int) else math.isfinite(value)
+
+
 class Faults(list[str]):
     """Lines about what is wrong; ``group`` is the prefix of the keys, such as ``trainer.``."""
 
@@ -19,14 +24,21 @@ class Faults(list[str]):
         """Note values that are there and below ``low``, or not finite."""
         for key in keys:
             value = getattr(config, key)
-            if value is not None and not (value >= low and math.isfinite(value)):
+            if value is not None and not (value >= low and _is_usable(value)):
                 self.append(f"{group}{key}={value}: expected at least {low}")
+
+    def at_most(self, group: str, config: Any, high: float, *keys: str) -> None:
+        """Note values that are there and above ``high``."""
+        for key in keys:
+            value = getattr(config, key)
+            if value is not None and not value <= high:
+                self.append(f"{group}{key}={value}: expected at most {high}")
 
     def above_zero(self, group: str, config: Any, *keys: str) -> None:
         """Note values that are there and not above 0."""
         for key in keys:
             value = getattr(config, key)
-            if value is not None and not (value > 0 and math.isfinite(value)):
+            if value is not None and not (value > 0 and _is_usable(value)):
                 self.append(f"{group}{key}={value}: expected a number above 0")
 
     def ranges(self, group: str, config: Any, *keys: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 from sed_cli.schema.groups import SamplerConfig
@@ -16,12 +18,32 @@ T = TypeVar("T")
 def build(schema: type[T], values: Mapping[str, Any]) -> T:
     """Turn a plain mapping into its dataclass, with the same type checks as the command line.
 
+    Text such as ``${oc.env:HOME}`` stays text: what was read from a file asks for nothing.
+
     Raises:
         omegaconf.errors.OmegaConfBaseException: for an unknown key or a wrong type.
     """
     from omegaconf import OmegaConf
 
-    return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), dict(values))))
+    merged = OmegaConf.merge(OmegaConf.structured(schema), literal(values))
+    return cast(T, OmegaConf.to_object(merged))
+
+
+def literal(values: Any) -> Any:
+    """Write text of plain values so that OmegaConf takes it as it stands, ``${`` included.
+
+    Raises:
+        ValueError: for a key that names an object to be made.
+    """
+    if isinstance(values, Mapping):
+        if "_target_" in values:
+            raise ValueError(f"_target_: {values['_target_']}: settings make no objects")
+        return {key: literal(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [literal(value) for value in values]
+    if isinstance(values, str):
+        return re.sub(r"(\\*)\$\{", lambda match: 2 * match[1] + r"\${", values)
+    return values
 
 
 def build_any_train_config(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
@@ -41,11 +63,36 @@ def _build_typed(root: type[T], values: Mapping[str, Any], data_sets: Mapping[st
 
     schema = OmegaConf.structured(root)
     for group, kinds, key in (("sampler", SAMPLERS, "schedule"), ("data", data_sets, "kind")):
-        schema[group] = OmegaConf.structured(kinds[values[group][key]])
+        kind = kinds.get(str(values[group][key]))
+        if kind is None:
+            raise ValueError(
+                f"{group}.{key}={values[group][key]}: expected one of {', '.join(kinds)}"
+            )
+        schema[group] = OmegaConf.structured(kind)
     for name, kind in get_type_hints(root).items():
         if OmegaConf.is_missing(schema, name) and is_dataclass(kind):
             schema[name] = OmegaConf.structured(kind)
-    return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, dict(values))))
+    return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, literal(values))))
+
+
+def unknown_homes(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the paths that begin with a home folder of nobody, ``KEY=VALUE: what is wrong``."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from unknown_homes(value, f"{prefix}{key}.")
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and text.startswith("~") and key in _PATHS:
+                try:
+                    Path(text).expanduser()
+                except RuntimeError:
+                    yield f"{prefix}{key}={text}: there is no such user, so no such home folder"
+
+
+_PATHS = {
+    *("checkpoint", "input", "output_dir", "resume", "resume_sweep", "runs", "run", "dir"),
+    *("recipe", "root", "bank", "bank_splits", "transition", "cache_dir"),
+    *("path", "validation_path", "test_path", "annotations", "train", "validation", "test"),
+}
 
 
 def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConfig:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from sed_cli.training.loop import Trainer
-from sed_cli.training.run import train
+from sed_cli.training.run import prepare_resume, train
 
-__all__ = ["Trainer", "train"]
+__all__ = ["Trainer", "prepare_resume", "train"]

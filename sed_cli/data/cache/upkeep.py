@@ -5,7 +5,6 @@ An item is what comes and goes as a whole: a pack of features, or a folder of ge
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -24,6 +23,7 @@ from sed_cli.data.cache.packs import ENDING, UNFINISHED, is_earlier, read_index
 from sed_cli.data.soundscapes.recipe import RECIPE_FILE
 from sed_cli.errors import UserError
 from sed_cli.system import locks
+from sed_cli.system.structured import read_json_object
 
 log = logging.getLogger(__name__)
 
@@ -250,11 +250,11 @@ def _soundscapes_item(folder: Path) -> Item:
     n_recordings = sum(1 for path in folder.glob("audio/*/*") if path.is_file())
     source, hours = folder.name, 0.0
     try:
-        settings = json.loads(_recipe(folder).read_text(encoding="utf-8"))["settings"]
+        settings = read_json_object(_recipe(folder))["settings"]
         duration_s = float(settings["duration_s"])
         source = f"{folder.name} ({duration_s:g} s each, seed {settings['seed']})"
         hours = n_recordings * duration_s / 3600
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # damaged, or another's
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):  # damaged, or another's
         pass
     return _folder_item("soundscapes", folder, source, n_recordings, hours)
 

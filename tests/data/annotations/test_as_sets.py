@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from sed_cli.audio import inspect_audio
 from sed_cli.data.annotations import FORMATS, Event, read_annotations, write_annotations
 from sed_cli.data.catalogue import Catalogue, make_catalogue
 from sed_cli.errors import DataError
