@@ -26,7 +26,6 @@ from sed_cli.models.recurrence.rules import (
     SAMPLED,
     SOFT,
     Drawn,
-    Rule,
     Sampled,
 )
 from sed_cli.models.recurrence.threads import deal_out, n_threads, product
@@ -386,9 +385,8 @@ def scan_backward(
 class CompiledScan:
     """See :class:`~sed_cli.models.recurrence.buffers.Scan`."""
 
-    def __init__(self, weights: Weights, rule: Rule) -> None:
+    def __init__(self, weights: Weights) -> None:
         self._weights = weights
-        self._rule = KINDS[type(rule)]
 
     @cached_property
     def _forward_weights(self) -> tuple[Array, Array, Array, Array]:
@@ -446,7 +444,7 @@ class CompiledScan:
             _view(targets),
             _view(mask),
             _view(noise),
-            self._rule,
+            KINDS[type(feeding.rule)],
             self._tokens(feeding, buffers),
         )
         _in_shares(buffers.hidden, scan)
