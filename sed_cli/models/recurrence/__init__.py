@@ -10,7 +10,7 @@ numbers:
 ``torch``, ``compiled``, ``triton``
     one autograd function with a hand-written backward pass (:mod:`.fused`) around a scan over time:
     in torch's operations, on any device and dtype (:mod:`.torch_scan`); compiled by numba for a CPU
-    (:mod:`.compiled`); or Triton's kernels, which we have never run on a GPU (:mod:`.triton_scan`).
+    (:mod:`.compiled_scan`); or by a Triton kernel, never run on a GPU by us (:mod:`.triton_scan`).
 ``auto``
     ``compiled`` where it serves, else ``torch``. With teacher forcing everything fed is known
     beforehand: torch's GRU runs in one call (:mod:`.known_inputs`), but where ``compiled`` serves,
@@ -176,7 +176,7 @@ def _run_compiled(problem: Problem) -> tuple[Tensor, RecurrentState]:
     fault = _fault_for_compiled(problem)
     if fault is not None:
         raise ValueError(f"backend='compiled': {fault}: use backend='auto'")
-    from sed_cli.models.recurrence.compiled import CompiledScan
+    from sed_cli.models.recurrence.compiled_scan import CompiledScan
 
     return fused.run(problem, CompiledScan)
 

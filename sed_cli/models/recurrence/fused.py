@@ -11,10 +11,9 @@ On a CPU all of that is done for one block of steps after the other, so that pro
 cache what the loop has left there, and no gradient of a whole run's gates is ever in memory.
 Training keeps 5H + C numbers per frame of a sequence beside the features, and needs F + C more on
 the way back; inference keeps none. (Where tokens are fed, D numbers stand for the C that are kept,
-beside the token's id; soft feedback keeps the logits.) On a GPU a block
-has a thousand steps.
+beside the token's id; soft feedback keeps the logits.) On a GPU a block has a thousand steps.
 
-The scan over time is exchangeable: compiled by numba for a CPU (:mod:`.compiled`), in torch's
+The scan over time is exchangeable: compiled by numba for a CPU (:mod:`.compiled_scan`), in torch's
 operations (:mod:`.torch_scan`), or Triton's for a GPU (:mod:`.triton_scan`).
 """
 
