@@ -35,6 +35,7 @@ _PACKAGES = ("torch", "torchaudio", "torchlibrosa", "numpy", "hydra-core", "sed_
 _NOT_HASHED = ("output_dir", "resume", "resume_sweep", "device", "threads")
 _NOT_HASHED_IN = (
     ("trainer", "threads"),
+    ("trainer", "recurrence"),
     ("trainer", "devices"),
     ("data", "cache_dir"),
     ("data", "cache_limit_gb"),

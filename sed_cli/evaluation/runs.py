@@ -31,7 +31,7 @@ MISSING = "-"  # shown for a key that a configuration does not have
 # Where and how fast a run was computed does not make it another configuration.
 _NO_SETTINGS = {
     *("output_dir", "resume", "resume_sweep", "device", "threads", "checkpoint"),
-    *("trainer.threads", "trainer.devices"),
+    *("trainer.threads", "trainer.recurrence", "trainer.devices"),
     *("data.cache_dir", "data.cache_limit_gb", "data.leak_check", "data.root"),
 }
 

@@ -436,6 +436,7 @@ def check_trainer(trainer: TrainerConfig, monitors: Iterable[str] = MONITORS) ->
     faults.above_zero("trainer.", trainer, "lr", "grad_norm")
     faults.one_of("trainer.", trainer, "monitor", tuple(monitors))
     faults.one_of("trainer.", trainer, "precision", ("float32", "bf16"))
+    faults.one_of("trainer.", trainer, "recurrence", ("auto", "plain", "triton"))
     return faults
 
 

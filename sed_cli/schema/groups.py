@@ -309,6 +309,7 @@ class TrainerConfig:
     grad_norm: float | None = 1.0
     precision: str = "float32"
     threads: int | None = None
+    recurrence: str = "auto"
     max_updates: int | None = None
     devices: int | None = None
 

@@ -22,6 +22,7 @@ from sed_cli.sampling import TeacherCoins
 from sed_cli.schema import TrainerConfig
 from sed_cli.training.batches import Part, index_batches, part_of
 from sed_cli.training.history import Epoch
+from sed_cli.training.optimisers import uncompiled
 from sed_cli.training.state import Progress
 from sed_cli.training.task import BatchT, Task
 
@@ -52,7 +53,7 @@ class Trainer(Generic[BatchT]):
         self.config = config
         self._seed = seed
         self._losses: nn.Module | None = None
-        self.optimizer = torch.optim.Adam(task.model.parameters(), lr=config.lr)
+        self.optimizer = uncompiled(torch.optim.Adam)(task.model.parameters(), lr=config.lr)
         self.progress = Progress()
 
     @property

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _MAY_CHANGE = {
     "output_dir", "resume", "resume_sweep", "device",
     "trainer.epochs", "trainer.patience", "trainer.threads", "trainer.devices",
+    "trainer.recurrence",
     "data.cache_dir", "data.cache_limit_gb", "data.leak_check",
 }  # fmt: skip
 

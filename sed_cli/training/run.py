@@ -177,6 +177,7 @@ def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
 def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
     """Build coins and trainer; nothing is drawn from the coins' generator yet."""
     keep_freed_memory()
+    task.model.backend = config.trainer.recurrence  # type: ignore[assignment]
     n_batches = -(-len(task.lengths) // config.trainer.batch_size)
     coins = make_coins(config.sampler, batches_per_epoch=n_batches, seed=config.seed)
     return Trainer(task, coins=coins, config=config.trainer, seed=config.seed)

@@ -30,6 +30,8 @@ from sed_cli.inference.predict import predict
 from sed_cli.schema import PredictConfig
 from tests.conftest import Sedtf
 
+pytestmark = pytest.mark.usefixtures("drawn")  # timelines
+
 RATE = 16_000
 
 Run = Callable[..., str]
