@@ -25,8 +25,6 @@ from torch import Tensor, nn
 from benchmarks.measure import Task, machine, medians, options, peak_memory, write_table
 from benchmarks.published import per_sample_loop
 from sed_cli.models.recurrence import feedback_gru, fused
-from sed_cli.models.recurrence.plain import PlainScan
-from sed_cli.models.recurrence.problem import Problem, make_problem
 
 Forward = Callable[["World"], Tensor]
 Row = dict[str, object]
@@ -100,22 +98,6 @@ def _sedtf(world: World, backend: Any = "auto", mask: Tensor | None = None) -> T
     return feedback_gru(world.features, world.targets, mask, world.cell, world.readout, backend)
 
 
-def _problem(world: World) -> Problem:
-    return make_problem(
-        world.features, world.targets, world.mask, world.cell, world.readout, "hard", None, None
-    )
-
-
-def _uncompiled(world: World) -> Tensor:
-    return fused.run(_problem(world), lambda weights, rule: PlainScan(weights))[0]
-
-
-def _one_program_a_tile(world: World) -> Tensor:
-    from sed_cli.models.recurrence.kernels.tiles import TilesScan
-
-    return fused.run(_problem(world), TilesScan)[0]
-
-
 def _forced(world: World) -> Tensor:
     return _sedtf(world, mask=torch.ones_like(world.mask))
 
@@ -123,14 +105,14 @@ def _forced(world: World) -> Tensor:
 FORWARDS: dict[str, Forward] = {
     "published": _published,
     "torch.gru": _without_feedback,
-    "reference": lambda world: _sedtf(world, "reference"),
-    "uncompiled": _uncompiled,
+    "plain": partial(_sedtf, backend="plain"),
+    "uncompiled": partial(_sedtf, backend="torch"),
     "sedtf": _sedtf,
     "all teacher": _forced,
 }
 
 
-ON_A_GPU: dict[str, Forward] = {"one program a tile": _one_program_a_tile}
+ON_A_GPU: dict[str, Forward] = {"triton": partial(_sedtf, backend="triton")}
 
 
 def make_tasks(name: str, shape: Shape) -> tuple[Task, Task]:

@@ -6,6 +6,7 @@ Light to import, and readable from another machine over a shared folder while th
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import socket
@@ -15,14 +16,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from sed_cli.errors import UserError
 from sed_cli.system.files import write_json
 from sed_cli.system.locks import is_at, take
+from sed_cli.system.structured import (
+    UnreadableError,
+    read_json_object,
+    read_limited,
+    read_settings,
+)
 
 RUN, SWEEP = "run.json", "sweep.json"
+_LONGEST_HISTORY = 64 * 2**20  # bytes
 
 BEAT_S = 10.0
 """So often a running process touches the file that stands for it."""
@@ -47,12 +55,43 @@ def _in_order(folder: Path) -> list[tuple[int, int, str]]:
 
 
 def history_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a ``history.csv``; none where there is no such file yet, or it cannot be opened."""
+    """Rows of a ``history.csv``; none where there is no such file yet, or it cannot be read."""
+    with suppress(OSError, ValueError, csv.Error):
+        return read_history(path)
+    return []
+
+
+def read_history(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a ``history.csv``.
+
+    Raises:
+        OSError: if it is missing or may not be read.
+        UnreadableError: if it is no table with a number in every cell that it has a name for.
+    """
+    content = read_limited(path, _LONGEST_HISTORY)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except OSError:
-        return []
+        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))
+        for row in rows:
+            int(row["epoch"]), float(row["seconds"])
+            {name: float(value or "nan") for name, value in row.items()}
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UnreadableError(path, f"no table of epochs ({error})") from error
+    return rows
+
+
+def run_settings(folder: Path) -> dict[str, Any]:
+    """What a run was set to, as Hydra wrote it down: plain values, in which ``${...}`` is text.
+
+    Groups of settings are mappings, or missing. Nothing where nothing was written, or it cannot be
+    read.
+    """
+    try:
+        values = read_settings(folder / ".hydra" / "config.yaml")
+    except (OSError, ValueError):
+        return {}
+    groups = ("feature", "model", "sampler", "data", "augment", "trainer", "evaluation")
+    spoilt = [key for key in groups if not isinstance(values.get(key) or {}, dict)]
+    return {} if spoilt else values
 
 
 def duration(seconds: float) -> str:
@@ -89,10 +128,10 @@ def is_alive(process: Mapping[str, Any], path: Path) -> bool:
             return time.time() - path.stat().st_mtime < _SILENT_S
         except OSError:
             return False
-    pid = int(process["pid"])
     try:
+        pid = int(process["pid"])
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, KeyError, TypeError, ValueError, OverflowError):
         return False
     except PermissionError:  # another user's
         pass
@@ -102,7 +141,8 @@ def is_alive(process: Mapping[str, Any], path: Path) -> bool:
 def state(path: Path, values: Mapping[str, Any]) -> str:
     """Status of a record as it is now: what died while it was ``running`` was interrupted."""
     status = str(values.get("status", ""))
-    if status == "running" and not is_alive(values.get("process", {"machine": None}), path):
+    process = values.get("process", {"machine": None})
+    if status == "running" and not (isinstance(process, dict) and is_alive(process, path)):
         return "interrupted"
     return status
 
@@ -241,13 +281,52 @@ class Plan:
 
     @classmethod
     def read(cls, folder: Path) -> Plan | None:
-        """Read the plan of a sweep; ``None`` where there is none, or none that can be read."""
+        """Read the plan of a sweep; ``None`` where there is none.
+
+        Raises:
+            OSError: if it may not be read.
+            UnreadableError: if it is no plan, or one whose jobs lie elsewhere.
+        """
+        path = folder / SWEEP
         try:
-            values = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
+            values = read_json_object(path)
             jobs = [Planned(**job) for job in values.pop("jobs")]
-            return cls(jobs=jobs, **values)
-        except (OSError, ValueError, KeyError, TypeError):
+            plan = cls(jobs=jobs, **values)
+            plan._check()
+        except FileNotFoundError:
             return None
+        except (KeyError, TypeError) as error:
+            raise UnreadableError(path, f"no plan of a sweep ({error})") from error
+        except UnreadableError:
+            raise
+        except ValueError as error:
+            raise UnreadableError(path, f"no plan of a sweep ({error})") from error
+        return plan
+
+    def _check(self) -> None:
+        """Hold what was read against its types: whoever wrote it, a job lies in the sweep."""
+        kinds = [
+            (self.verb, str), (self.status, str), (self.command, list),
+            (self.parallel, int | None), (self.total, int | None),
+            (self.process, dict | None), (self.started, int | float),
+        ]  # fmt: skip
+        for each in self.jobs:
+            kinds += [
+                (each.folder, str), (each.config_hash, str), (each.overrides, list),
+                (each.epochs, int | None), (each.root, str | None),
+            ]  # fmt: skip
+        for value, kind in kinds:
+            if not isinstance(value, kind) or (isinstance(value, int) and abs(value) > 2**53):
+                raise TypeError(f"{str(value)[:80]!r} where {kind} is expected")
+        for each in self.jobs:
+            if not is_inside(each.folder):
+                raise ValueError(f"the job {each.folder!r} is not in its folder")
+
+
+def is_inside(name: str) -> bool:
+    """Tell whether a name stands for something below the folder that it is relative to."""
+    path = PurePath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -257,12 +336,9 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         ValueError: if it is no record.
     """
     try:
-        values = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        return read_json_object(folder / RUN)
     except FileNotFoundError:
         return None
-    if not isinstance(values, dict):
-        raise ValueError(f"{folder / RUN}: no record of a run")
-    return values
 
 
 def note_end(folder: Path, status: str, error: str, **more: Any) -> None:

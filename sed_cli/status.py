@@ -11,9 +11,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from sed_cli.config.verbs import StatusConfig
 from sed_cli.errors import UserError
@@ -23,12 +20,14 @@ from sed_cli.records import (
     Plan,
     Planned,
     duration,
-    history_rows,
     is_alive,
+    read_history,
     read_record,
     run_folders,
+    run_settings,
     state,
 )
+from sed_cli.system.structured import why
 
 _HEADER = ("status", "epochs", "best", "left", "run")
 _ORDER = ("running", "completed", "failed", "interrupted", "waiting")
@@ -87,7 +86,11 @@ def describe(place: Path) -> list[str]:
     listed: set[Path] = set()
     verbs: dict[Path, str] = {}
     for folder in sorted(path.parent for path in place.rglob(SWEEP)):
-        plan = Plan.read(folder)
+        try:
+            plan = Plan.read(folder)
+        except (OSError, ValueError) as error:
+            lines += [f"{os.path.relpath(folder / SWEEP, place)} cannot be read ({why(error)})", ""]
+            continue
         if plan is None:
             continue
         rows = [_row(folder / job.folder, place, job) for job in plan.jobs]
@@ -129,32 +132,36 @@ def _row(folder: Path, place: Path, planned: Planned | None = None) -> Row:
     try:
         record = read_record(folder)
     except (OSError, ValueError) as error:
-        return Row(name=name, status="failed", reason=f"{RUN} cannot be read ({error})")
+        return Row(name=name, status="failed", reason=f"{RUN} cannot be read ({why(error)})")
     if record is None and planned is not None:
         return Row(name=name, status="waiting", total=total)
     if record is None:
         return Row(name=name, status="interrupted", reason="it never began")
-    trainer = _settings(folder).get("trainer") or {}
-    history = history_rows(folder / "history.csv")
+    trainer = run_settings(folder).get("trainer") or {}
+    history, trouble = _history(folder / "history.csv")
     seconds = [float(row["seconds"]) for row in history]
     status = state(folder / RUN, record)
+    epochs = trainer.get("epochs", total)
+    reason = "" if status in ("completed", "running") else str(record.get("error") or "")
     return Row(
         name=name,
         status=status,
         done=len(history),
-        total=trainer.get("epochs", total),
+        total=epochs if isinstance(epochs, int) else total,
         epoch_s=statistics.median(seconds) if seconds else None,
         best=_best(history, str(trainer.get("monitor", "validation_f1"))),
-        reason="" if status in ("completed", "running") else str(record.get("error") or ""),
+        reason="; ".join(filter(None, (" ".join(reason.split()), trouble))),
     )
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def _history(path: Path) -> tuple[list[dict[str, str]], str]:
+    """Rows of epochs, and why they cannot be read."""
     try:
-        values = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return {}
-    return values if isinstance(values, dict) else {}
+        return read_history(path), ""
+    except FileNotFoundError:
+        return [], ""
+    except (OSError, ValueError) as error:
+        return [], f"{path.name} cannot be read ({why(error)})"
 
 
 def _best(history: Sequence[dict[str, str]], monitor: str) -> str:

@@ -70,6 +70,7 @@ def _figures_are_not_drawn(request: pytest.FixtureRequest, monkeypatch: pytest.M
     """
     if "drawn" not in request.fixturenames:
         monkeypatch.setattr(style, "save_figure", lambda figure, path: None)
+        monkeypatch.setattr(style, "save_png", lambda figure, path: None)
 
 
 @pytest.fixture

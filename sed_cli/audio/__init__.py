@@ -8,16 +8,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sed_cli.audio.files import (
-    AudioHeader,
-    AudioReader,
-    Channels,
-    audio_blocks,
+from sed_cli.audio.facts import (
+    AudioFacts,
+    Signature,
     duration_s,
-    read_audio,
-    read_excerpt,
-    read_header,
+    inspect_audio,
+    remember_audio,
+    signature,
 )
+from sed_cli.audio.files import AudioReader, Channels, audio_blocks, read_audio, read_excerpt
+from sed_cli.audio.limits import LOUDEST, fault_of_rate, fault_of_samples
 from sed_cli.audio.resampling import Resampler, resample
 
 if TYPE_CHECKING:
@@ -25,19 +25,25 @@ if TYPE_CHECKING:
     from sed_cli.audio.stream import LogMelStream, feature_blocks
 
 __all__ = [
-    "AudioHeader",
+    "LOUDEST",
+    "AudioFacts",
     "AudioReader",
     "Channels",
     "LogMel",
     "LogMelStream",
     "Resampler",
+    "Signature",
     "audio_blocks",
     "duration_s",
+    "fault_of_rate",
+    "fault_of_samples",
     "feature_blocks",
+    "inspect_audio",
     "read_audio",
     "read_excerpt",
-    "read_header",
+    "remember_audio",
     "resample",
+    "signature",
 ]
 
 _LATER = {"LogMel": "features", "LogMelStream": "stream", "feature_blocks": "stream"}

@@ -2,67 +2,87 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, Self
+from typing import IO, Literal, Self, cast
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from sed_cli.audio.containers import Part
+from sed_cli.audio.limits import MOST_CHANNELS, fault_of_rate, fault_of_samples, first_fault
+from sed_cli.audio.opening import (
+    FAULTS,
+    UNKNOWN_LENGTH,
+    can_reach_its_end,
+    contents_of,
+    open_audio,
+    reason_of,
+    spooled,
+    unreadable,
+)
 from sed_cli.audio.resampling import Resampler
 from sed_cli.errors import DataError
 
-log = logging.getLogger(__name__)
-
 Channels = Literal["mix", "first", "each"]
 
-_BLOCK = 2**17  # samples (of every channel) decoded at once
+Tell = Callable[[str], None]
+
+_BLOCK = 2**17  # samples decoded at once, of every channel, ...
+_BLOCK_OF_ALL = 2**20  # ... of all channels together, ...
+_BLOCK_S = 20  # ... and seconds, since a low rate is brought to one that is far higher
+ADVICE = "copy or convert it again, leave it out, or use what is there with data.strict=false"
+"""What to do about a recording of which a part is missing."""
+
 _MISSING_S = 0.1  # a header may be wrong about the length by this much: some formats estimate it
-
-_UNKNOWN = 2**62  # samples, or more: libsndfile's word for a length that the header leaves open
-
-_FAULTS = (soundfile.SoundFileError, RuntimeError, TypeError)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AudioHeader:
-    """What a file says of itself: length, rate in Hz, channels, and format (``WAV PCM_16``)."""
-
-    duration_s: float
-    sample_rate: int
-    n_channels: int
-    format: str
 
 
 class AudioReader:
     """A recording that is read block by block, whatever its length. A context manager.
 
+    What the file holds is compared with what its header says: where there is more, all of it is
+    read; where there is less, or a decoder gives up, the recording is damaged.
+
     Args:
         path: a file that libsndfile reads: wav, flac, ogg, mp3, ... Of a pipe all is read first,
             into a temporary file.
         pipe: what to read instead, such as standard input; ``path`` is what it is called then.
-        salvage: whether to use what can be decoded of a damaged recording, with a warning.
+        salvage: told what is wrong with a damaged recording, of which what can be decoded is used
+            then, and where a header was not believed; ``None``: a damaged one is refused.
+
+    Attributes:
+        notes: what was taken otherwise than the header says.
+        loss: how far a damaged recording was read, once it was; ``None``: it is whole.
 
     Raises:
-        DataError: if the file is missing or cannot be decoded.
+        DataError: if the file is missing or cannot be decoded, or what its header says is out of
+            reason (see :mod:`.limits`).
     """
 
-    def __init__(self, path: Path, *, pipe: IO[bytes] | None = None, salvage: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, pipe: IO[bytes] | None = None, salvage: Tell | None = None
+    ) -> None:
         self.path = path
-        self._salvages = salvage
+        self.loss: str | None = None
+        self._salvage = salvage
         try:
-            self._copy = _spooled(path, pipe)
+            self._copy = spooled(path, pipe)
         except OSError as error:
             raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
-        self._file = _open(path, self._copy)
-        self._n_read = 0
+        self._contents = contents_of(path, self._copy)
+        self.notes = self._contents.notes
+        self._parts: Sequence[Part | None] = self._contents.parts or (None,)
+        self._n_read = self._n_of_part = 0
+        self._n_said: int | None = 0  # samples, by the headers of the parts opened so far
+        self._file = open_audio(path, self._copy, self._parts[0])
+        self._count_part()
+        if fault := self._fault_of_header():
+            self._close()
+            raise DataError(
+                f"{path}: its header says {fault}: it is damaged, or no audio; "
+                f"write it again, or leave it out"
+            )
 
     @property
     def sample_rate(self) -> int:
@@ -81,14 +101,32 @@ class AudioReader:
 
     @property
     def header_s(self) -> float | None:
-        """Length in seconds by the file's header; ``None`` where that leaves it open."""
-        known = self._file.frames < _UNKNOWN
-        return float(self._file.frames / self._file.samplerate) if known else None
+        """Length in seconds as the file says; ``None`` where that is not known beforehand."""
+        if self._contents.said_s is not None:
+            return self._contents.said_s
+        if self._n_said is None or len(self._parts) > 1:
+            return None
+        return self._n_said / self.sample_rate
 
     @property
     def duration_s(self) -> float:
         """Length in seconds of what has been read so far."""
         return self._n_read / self.sample_rate
+
+    def count(self) -> int | None:
+        """Return how many samples of a channel there are; ``None`` if only decoding them tells."""
+        if self._contents.loss is not None or not can_reach_its_end(self._file):
+            return None
+        for part in self._parts[1:]:
+            if self._open_next(part) is not None or not can_reach_its_end(self._file):
+                return None
+        return self._n_said
+
+    def decode_all(self) -> int:
+        """Decode the whole for nothing but its length: return samples of a channel."""
+        for _ in self._decoded():
+            pass
+        return self._n_read
 
     def blocks(
         self, sample_rate: int | None = None, channels: Channels = "mix"
@@ -104,7 +142,7 @@ class AudioReader:
 
         Raises:
             DataError: if the file is damaged (see ``salvage``), or holds no samples, or samples
-                that are not finite.
+                that are not finite or beyond all measure.
         """
         n_channels = self.n_channels if channels == "each" else 1
         rates = self.sample_rate, sample_rate or self.sample_rate
@@ -121,13 +159,15 @@ class AudioReader:
             yield _joined(last, channels)
 
     def _columns(self, channels: Channels) -> Iterator[list[NDArray[np.float32]]]:
+        for note in self.notes:
+            self._tell(note)
         for block in self._decoded():
-            if not np.isfinite(block).all():
+            if fault := fault_of_samples(block):
+                at_s = self.duration_s - (len(block) - first_fault(block)) / self.sample_rate
                 raise DataError(
-                    f"{self.path}: holds samples that are not finite; "
+                    f"{self.path}: holds {fault}, from {at_s:.2f} s on; "
                     f"write it again, or leave it out"
                 )
-            self._n_read += len(block)
             if channels == "each":
                 yield list(block.T)
             elif channels == "first" or block.shape[1] == 1:
@@ -137,31 +177,87 @@ class AudioReader:
 
     def _decoded(self) -> Iterator[NDArray[np.float32]]:
         """Yield (n, n_channels) as far as it can be decoded."""
-        fault = None
-        while fault is None:
-            block, fault = self._decode()
-            if fault is not None and not (self._salvages and self._n_read + len(block)):
-                raise _unreadable(self.path, fault)
-            if not len(block):
+        reason = self._contents.loss
+        for i, part in enumerate(self._parts):
+            if i and (obstacle := self._open_next(part)) is not None:
+                reason = obstacle
                 break
-            yield block
-        header_s = self.header_s or 0.0
-        if fault is not None or header_s - self.duration_s > _MISSING_S:
-            log.warning(
-                "%s: breaks off after %.2f s of %s%s; what was decoded is used",
-                self.path,
-                self.duration_s,
-                f"{header_s:.2f} s" if header_s else "unknown length",
-                "" if fault is None else f" ({_reason(fault)})",
-            )
+            fault = None
+            while fault is None:
+                block, fault = self._decode()
+                self._n_read += len(block)
+                self._n_of_part += len(block)
+                if fault is not None and not self._n_read:
+                    raise unreadable(self.path, fault)
+                if not len(block):
+                    break
+                yield block
+            if fault is not None:
+                reason = reason_of(fault)
+                break
+        said_s = self.header_s
+        if reason is None and self._n_said is not None:
+            said_s = said_s or self._n_said / self.sample_rate
+            reason = "" if said_s - self.duration_s > _MISSING_S else None
+        if reason is not None:
+            self._lose(said_s, reason)
+
+    def _lose(self, said_s: float | None, reason: str) -> None:
+        """Note how far a damaged recording was read, or refuse it."""
+        is_known = said_s is not None and said_s - self.duration_s > _MISSING_S
+        self.loss = (
+            f"breaks off after {self.duration_s:.2f} s of "
+            f"{f'{said_s:.2f} s' if is_known else 'unknown length'}"
+            f"{f' ({reason})' if reason else ''}"
+        )
+        if self._salvage is None:
+            raise DataError(f"{self.path}: {self.loss}; {ADVICE}")
+        self._tell(f"{self.loss}; what was decoded is used")
+
+    def _tell(self, what: str) -> None:
+        if self._salvage is not None:
+            self._salvage(f"{self.path}: {what}")
 
     def _decode(self) -> tuple[NDArray[np.float32], BaseException | None]:
-        block = np.full((_BLOCK, self.n_channels), np.nan, dtype=np.float32)
+        n_samples = min(_BLOCK, _BLOCK_OF_ALL // self.n_channels, _BLOCK_S * self.sample_rate)
+        # Behind the last of them there may be tags, which are no samples to the decoder.
+        n_samples = min(n_samples, self._file.frames - self._n_of_part)
+        block = np.full((n_samples, self.n_channels), np.nan, dtype=np.float32)
         try:
             return self._file.read(out=block), None
-        except _FAULTS as error:
+        except FAULTS as error:
             n_decoded = int(np.isnan(block[:, 0]).argmax())  # the rest was not written to
             return block[:n_decoded], error
+
+    def _open_next(self, part: Part | None) -> str | None:
+        """Go to the next part; tell why that cannot be."""
+        try:
+            file = open_audio(self.path, self._copy, part)
+        except DataError as error:
+            return str(error).removeprefix(f"{self.path}: ").split(";")[0]
+        kind = (file.samplerate, file.channels)
+        if kind != (self.sample_rate, self.n_channels):
+            file.close()
+            return f"what follows has {kind[0]} Hz and {kind[1]} channels"
+        self._file.close()
+        self._file = file
+        self._n_of_part = 0
+        self._count_part()
+        return None
+
+    def _count_part(self) -> None:
+        known = self._n_said is not None and self._file.frames < UNKNOWN_LENGTH
+        self._n_said = cast(int, self._n_said) + int(self._file.frames) if known else None
+
+    def _fault_of_header(self) -> str | None:
+        if self.n_channels > MOST_CHANNELS:
+            return f"{self.n_channels} channels, expected at most {MOST_CHANNELS}"
+        return fault_of_rate(self.sample_rate)
+
+    def _close(self) -> None:
+        self._file.close()
+        if self._copy is not None:
+            self._copy.close()
 
     def __enter__(self) -> Self:
         return self
@@ -172,21 +268,19 @@ class AudioReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        if self._copy is not None:
-            self._copy.close()
+        self._close()
 
 
 def audio_blocks(
-    path: Path, sample_rate: int, channels: Channels = "mix"
+    path: Path, sample_rate: int, channels: Channels = "mix", salvage: Tell | None = None
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield a recording block by block: see :meth:`AudioReader.blocks`.
+    """Yield a recording block by block: see :class:`AudioReader` and its ``blocks``.
 
     Raises:
         DataError: if the file is missing, cannot be decoded, or holds no samples or samples
-            that are not finite.
+            that are not finite or beyond all measure.
     """
-    with AudioReader(path) as reader:
+    with AudioReader(path, salvage=salvage) as reader:
         yield from reader.blocks(sample_rate, channels)
 
 
@@ -201,14 +295,15 @@ def read_audio(path: Path, sample_rate: int) -> NDArray[np.float32]:
         Waveform, float32 (n_samples,), full scale at -1 and 1.
 
     Raises:
-        DataError: if the file is missing, cannot be decoded, or holds no samples or samples
-            that are not finite.
+        DataError: as :func:`audio_blocks`.
     """
     return np.concatenate(list(audio_blocks(path, sample_rate)))
 
 
 def read_excerpt(path: Path, sample_rate: int, start_s: float, end_s: float) -> NDArray[np.float32]:
     """Read what :func:`read_audio` gives from one time to another, holding no more than that.
+
+    What can be decoded of a damaged recording is taken without a word: it has been warned of.
 
     Args:
         path: of the recording.
@@ -221,7 +316,7 @@ def read_excerpt(path: Path, sample_rate: int, start_s: float, end_s: float) -> 
     """
     first, last = round(start_s * sample_rate), round(end_s * sample_rate)
     kept, at = [np.zeros(0, np.float32)], 0
-    for block in audio_blocks(path, sample_rate):
+    for block in audio_blocks(path, sample_rate, salvage=lambda _: None):
         kept.append(block[max(0, first - at) : max(0, last - at)].copy())
         at += len(block)
         if at >= last:
@@ -229,91 +324,5 @@ def read_excerpt(path: Path, sample_rate: int, start_s: float, end_s: float) -> 
     return np.concatenate(kept)
 
 
-def duration_s(path: Path) -> float:
-    """Length of a recording in seconds, from its header; decoded where that leaves it open.
-
-    Raises:
-        DataError: if the file is missing or cannot be decoded.
-    """
-    return read_header(path).duration_s
-
-
-def read_header(path: Path) -> AudioHeader:
-    """Return what a file says of itself.
-
-    Raises:
-        DataError: if the file is missing or cannot be decoded.
-    """
-    with AudioReader(path) as reader:
-        if reader.header_s is None:
-            for _ in reader.blocks():
-                pass
-        return AudioHeader(
-            duration_s=reader.duration_s if reader.header_s is None else reader.header_s,
-            sample_rate=reader.sample_rate,
-            n_channels=reader.n_channels,
-            format=reader.format,
-        )
-
-
-class _ReadThrough(soundfile.SoundFile):  # type: ignore[misc]
-    """A file that is read from its start to its end.
-
-    Of one that can seek, soundfile sets the position after each read. A flac file that was written
-    into a pipe leaves its length open, and cannot be positioned at its end.
-    """
-
-    def seekable(self) -> bool:
-        """Say that it cannot."""
-        return False
-
-
-def _open(path: Path, copy: IO[bytes] | None) -> _ReadThrough:
-    if copy is None:
-        _refuse_unopenable(path)
-    try:
-        # A temporary file has no name: libsndfile takes its descriptor. A name may be no text.
-        name = os.fsencode(path) if os.name == "posix" else path
-        return _ReadThrough(name if copy is None else copy.fileno(), closefd=False)
-    except _FAULTS as error:
-        if copy is not None:
-            copy.close()
-        raise _unreadable(path, error) from error
-
-
-def _refuse_unopenable(path: Path) -> None:
-    """Say why a file cannot be opened, which libsndfile does not."""
-    if not path.is_file():
-        what = "a folder, expected an audio file" if path.is_dir() else "no such audio file"
-        raise DataError(f"{path}: {what}")
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
-
-
-def _spooled(path: Path, pipe: IO[bytes] | None) -> IO[bytes] | None:
-    """Copy a pipe to a temporary file, for decoders seek; ``None`` for a file that is none."""
-    if pipe is None:
-        if not path.is_fifo():
-            return None
-        with path.open("rb") as fifo:
-            return _spooled(path, fifo)
-    copy = tempfile.TemporaryFile()  # noqa: SIM115
-    shutil.copyfileobj(pipe, copy, length=2**20)
-    copy.seek(0)
-    return copy
-
-
 def _joined(columns: list[NDArray[np.float32]], channels: Channels) -> NDArray[np.float32]:
     return np.stack(columns, axis=1) if channels == "each" else columns[0]
-
-
-def _unreadable(path: Path, error: BaseException) -> DataError:
-    return DataError(
-        f"{path}: cannot be read as audio ({_reason(error)}); convert it again, or leave it out"
-    )
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "error_string", error)).strip().rstrip(".")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from sed_cli.audio.features import BLOCK_FRAMES, LogMel
-from sed_cli.audio.files import audio_blocks
+from sed_cli.audio.files import AudioReader
 
 
 class LogMelStream:
@@ -97,20 +96,20 @@ class LogMelStream:
             self._held_from = start
 
 
-def feature_blocks(path: Path, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
+def feature_blocks(reader: AudioReader, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
     """Yield the features of a recording block by block (t, M), in memory that its length leaves be.
 
     Joined they equal ``log_mel`` of :func:`read_audio`'s waveform.
 
     Args:
-        path: a file of any rate and channel count; channels are averaged.
+        reader: of a file of any rate and channel count; channels are averaged.
         log_mel: the features; samples are brought to its rate.
 
     Raises:
-        DataError: as :func:`read_audio`.
+        DataError: as the reader's ``blocks``.
     """
     stream = LogMelStream(log_mel)
-    for samples in audio_blocks(path, log_mel.sample_rate):
+    for samples in reader.blocks(log_mel.sample_rate):
         frames = stream.push(samples)
         if len(frames):
             yield frames

@@ -12,6 +12,9 @@ from sed_cli.config.settings import MISSING, Role, Settings, range_faults, setti
 SPLITS = ("train", "validation", "test")
 # What a table of annotations may hold; data.columns says how a table calls them.
 COLUMNS = ("filename", "onset", "offset", "duration", "event_label", "soft_label")
+TIME_UNITS = ("auto", "s", "ms", "min", "h", "samples")
+DECIMAL_MARKS = ("auto", "point", "comma")
+_MOST_FILES = 10_000_000
 TOKEN_UNITS = ("word", "char")
 PAIR_TASKS = ("reverse", "digits")
 PUBLISHED = {
@@ -71,11 +74,15 @@ class SoundscapesConfig(DataConfig):
     """Generated soundscapes: synthetic events with a syntax, or the events of a bank of clips."""
 
     kind: str = setting("soundscapes")
-    n_train: int = setting(200, "recordings of the training split", at_least=0)
-    n_validation: int = setting(40, "recordings of the validation split", at_least=0)
-    n_test: int = setting(60, "recordings of the test split", at_least=0)
-    duration_s: float = setting(10.0, "of a recording", unit="s", at_least=1)
-    sample_rate: int = setting(16000, "of the recordings", unit="Hz", at_least=8000)
+    n_train: int = setting(200, "recordings of the training split", at_least=0, at_most=_MOST_FILES)
+    n_validation: int = setting(
+        40, "recordings of the validation split", at_least=0, at_most=_MOST_FILES
+    )
+    n_test: int = setting(60, "recordings of the test split", at_least=0, at_most=_MOST_FILES)
+    duration_s: float = setting(10.0, "of a recording", unit="s", at_least=1, at_most=24 * 3600)
+    sample_rate: int = setting(
+        16000, "of the recordings", unit="Hz", at_least=8000, at_most=10_000_000
+    )
     classes: list[str] | None = setting(None, "null: all there are; or some, as [bell, siren]")
     polyphony: int = setting(2, "chains of events that overlap one another", at_least=1)
     snr_db: list[float] = setting(
@@ -256,11 +263,30 @@ class AnnotatedConfig(RecordedConfig):
     whole_clips: bool = setting(False, "labels without times hold for the whole recording")
     columns: dict[str, str | None] = setting(dict.fromkeys(COLUMNS), _COLUMNS)
     event_duration_s: float | None = setting(None, _DURATION, unit="s", above=0)
+    time_unit: str = setting(
+        "auto",
+        "of all times; auto: what the header says, else s",
+        choices=TIME_UNITS,
+        before="auto",
+    )
+    decimal_mark: str = setting(
+        "auto",
+        "point or comma, the other one between thousands; auto: told by all times",
+        choices=DECIMAL_MARKS,
+        before="auto",
+    )
+    soft_labels: bool | None = setting(
+        None,
+        "numbers behind the labels of a list: true: soft labels; false: confidences, which are "
+        "ignored; null: soft if they fill a grid of segments",
+        before=None,
+    )
 
     def faults(self, prefix: str = "data.") -> list[str]:
         """Faults of the annotations, and of how a data set without splits is divided."""
         faults = Faults(super().faults(prefix))
         faults += _column_faults(self.columns, prefix)
+        faults += _time_faults(self, prefix)
         faults += _split_faults(self.split, prefix)
         faults += _group_faults(self.group, prefix)
         faults.require(
@@ -448,6 +474,24 @@ class LabelsConfig(TokenSetConfig):
     )
     columns: dict[str, str | None] = setting(dict.fromkeys(COLUMNS), _COLUMNS)
     event_duration_s: float | None = setting(None, _DURATION, unit="s", above=0)
+    time_unit: str = setting(
+        "auto",
+        "of all times; auto: what the header says, else s",
+        choices=TIME_UNITS,
+        before="auto",
+    )
+    decimal_mark: str = setting(
+        "auto",
+        "point or comma, the other one between thousands; auto: told by all times",
+        choices=DECIMAL_MARKS,
+        before="auto",
+    )
+    soft_labels: bool | None = setting(
+        None,
+        "numbers behind the labels of a list: true: soft labels; false: confidences, which are "
+        "ignored; null: soft if they fill a grid of segments",
+        before=None,
+    )
     soft_threshold: float = setting(0.5, _SOFT, at_least=0, below=1)
     strict: bool = setting(True, _STRICT)
 
@@ -455,6 +499,7 @@ class LabelsConfig(TokenSetConfig):
         """Faults of the annotations too."""
         faults = Faults(super().faults(prefix))
         faults += _column_faults(self.columns, prefix)
+        faults += _time_faults(self, prefix)
         faults += _group_faults(self.group, prefix)
         own = [f"{prefix}{name}" for name in SPLITS if getattr(self, name) is not None]
         faults.require(
@@ -501,6 +546,23 @@ def _column_faults(columns: dict[str, str | None], prefix: str) -> list[str]:
         f"{prefix}columns.{' and '.join(unknown)}: expected {', '.join(COLUMNS)}, each with the "
         f"name of its column in the tables, such as data.columns.event_label=species"
     ]
+
+
+def _time_faults(data: AnnotatedConfig | LabelsConfig, prefix: str) -> list[str]:
+    """Faults of times in samples."""
+    faults = Faults()
+    in_samples = data.time_unit == "samples"
+    faults.require(
+        not (in_samples and isinstance(data, LabelsConfig)),
+        f"{prefix}time_unit=samples: data=labels reads no audio, which has the rate; convert the "
+        f"times to seconds",
+    )
+    faults.require(
+        not in_samples or data.event_duration_s is None,
+        f"{prefix}time_unit=samples and {prefix}event_duration_s={data.event_duration_s}: onsets "
+        f"in samples need offsets or durations in samples beside them",
+    )
+    return faults
 
 
 def _path_faults(data: TokensConfig | PairsConfig, generated: str, prefix: str) -> list[str]:

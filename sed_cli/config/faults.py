@@ -7,6 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 
+def is_usable(value: float) -> bool:
+    """Whether a number can be computed with: finite, and not a count beyond all counts."""
+    return abs(value) <= 2**53 if isinstance(value, int) else math.isfinite(value)
+
+
 class Faults(list[str]):
     """Lines about what is wrong; ``group`` is the prefix of the keys, such as ``trainer.``."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 from sed_cli.config.groups import DATA_SETS, TOKEN_SETS
@@ -17,12 +19,32 @@ T = TypeVar("T")
 def build(schema: type[T], values: Mapping[str, Any]) -> T:
     """Turn a plain mapping into its dataclass, with the same type checks as the command line.
 
+    Text such as ``${oc.env:HOME}`` stays text: what was read from a file asks for nothing.
+
     Raises:
         omegaconf.errors.OmegaConfBaseException: for an unknown key or a wrong type.
     """
     from omegaconf import OmegaConf
 
-    return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), dict(values))))
+    merged = OmegaConf.merge(OmegaConf.structured(schema), literal(values))
+    return cast(T, OmegaConf.to_object(merged))
+
+
+def literal(values: Any) -> Any:
+    """Write text of plain values so that OmegaConf takes it as it stands, ``${`` included.
+
+    Raises:
+        ValueError: for a key that names an object to be made.
+    """
+    if isinstance(values, Mapping):
+        if "_target_" in values:
+            raise ValueError(f"_target_: {values['_target_']}: settings make no objects")
+        return {key: literal(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [literal(value) for value in values]
+    if isinstance(values, str):
+        return re.sub(r"(\\*)\$\{", lambda match: 2 * match[1] + r"\${", values)
+    return values
 
 
 def build_any_train_config(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
@@ -63,9 +85,12 @@ def _build_typed(
         },
     }
     schema = OmegaConf.structured(root)
-    schema["data"] = OmegaConf.structured(data_sets[values["data"]["kind"]])
+    kind = data_sets.get(str(values["data"]["kind"]))
+    if kind is None:
+        raise ValueError(f"data.kind={values['data']['kind']}: expected {', '.join(data_sets)}")
+    schema["data"] = OmegaConf.structured(kind)
     _choose_components(schema, root, filled)
-    return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, filled)))
+    return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, literal(filled))))
 
 
 def _choose_components(schema: Any, owner: type[Any], values: Mapping[str, Any]) -> None:
@@ -81,11 +106,31 @@ def _choose_components(schema: Any, owner: type[Any], values: Mapping[str, Any])
         kind = kind_of(hint)
         if kind is not None:
             key = KINDS[kind].key
-            hint = component_named(kind, given[key])
+            hint = component_named(kind, str(given[key]))
             schema[each.name] = OmegaConf.structured(hint)
         elif OmegaConf.is_missing(schema, each.name):
             schema[each.name] = OmegaConf.structured(hint)
-        _choose_components(schema[each.name], hint, given)
+        _choose_components(schema[each.name], hint, dict(given))
+
+
+def unknown_homes(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the paths that begin with a home folder of nobody, ``KEY=VALUE: what is wrong``."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from unknown_homes(value, f"{prefix}{key}.")
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and text.startswith("~") and key in _PATHS:
+                try:
+                    Path(text).expanduser()
+                except RuntimeError:
+                    yield f"{prefix}{key}={text}: there is no such user, so no such home folder"
+
+
+_PATHS = {
+    *("checkpoint", "input", "output_dir", "resume", "resume_sweep", "runs", "run", "dir"),
+    *("recipe", "root", "bank", "bank_splits", "transition", "cache_dir"),
+    *("path", "validation_path", "test_path", "annotations", "train", "validation", "test"),
+}
 
 
 def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConfig:

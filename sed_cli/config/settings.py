@@ -7,14 +7,13 @@ completion and help, and what it means for a run (see :class:`Role`). Nothing el
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Collection, Iterator
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, field, fields, is_dataclass
 from enum import Flag, auto
 from typing import Any
 
-from sed_cli.config.faults import Faults
+from sed_cli.config.faults import Faults, is_usable
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that the user must give
 NOTHING: Any = object()
@@ -157,4 +156,4 @@ def _in_words(rule: Any, limits: list[tuple[str, float, Any]]) -> str:
 
 def _within(number: Any, limits: list[tuple[str, float, Any]]) -> bool:
     # Written so that not-a-number counts as a fault.
-    return math.isfinite(number) and all(holds(number, limit) for _, limit, holds in limits)
+    return is_usable(number) and all(holds(number, limit) for _, limit, holds in limits)

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
     from torch.optim import Optimizer
 
+_HIGHEST_RATE = 10_000_000  # Hz; recorders of bats take 500 kHz
+_LONGEST_TRANSFORM = 2**20  # samples
+_MOST_WEIGHTS = 2**24  # of the mel filters: bands times frequencies, 64 MiB
+_MOST_BLOCKS = 64
+
 MONITORS = ("validation_f1", "validation_loss")
 MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
 METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
@@ -32,12 +37,18 @@ class FeatureConfig(Settings):
         choices=("torchaudio", "torchlibrosa"),
     )
     sample_rate: int = setting(
-        16000, "recordings at other rates are resampled", unit="Hz", at_least=1
+        16000,
+        "recordings at other rates are resampled",
+        unit="Hz",
+        at_least=1,
+        at_most=_HIGHEST_RATE,
     )
     window_length: int = setting(1024, "of the Hann window", unit="samples", at_least=1)
     hop_length: int = setting(512, "from one frame to the next", unit="samples", at_least=1)
-    n_fft: int = setting(2048, "length of the transform", unit="samples", at_least=1)
-    n_mels: int = setting(40, "mel bands", at_least=1)
+    n_fft: int = setting(
+        2048, "length of the transform", unit="samples", at_least=1, at_most=_LONGEST_TRANSFORM
+    )
+    n_mels: int = setting(40, "mel bands", at_least=1, at_most=_LONGEST_TRANSFORM)
     f_min: float = setting(0.0, "lower edge of the lowest band", unit="Hz")
     f_max: float | None = setting(
         None, "upper edge of the highest band; null: half the sample rate", unit="Hz"
@@ -52,6 +63,13 @@ class FeatureConfig(Settings):
     def faults(self, prefix: str = "feature.") -> list[str]:
         """Faults of ranges, and of window, hop and band edges against each other."""
         faults = range_faults(self, prefix)
+        if not faults and self.n_mels * (self.n_fft // 2 + 1) > _MOST_WEIGHTS:
+            faults.append(
+                f"{prefix}n_mels={self.n_mels} bands of {prefix}n_fft={self.n_fft}: "
+                f"{_MOST_WEIGHTS} weights are the most; lower one of the two"
+            )
+        if faults:  # what follows computes with them
+            return faults
         faults.require(
             self.window_length <= self.n_fft,
             f"{prefix}window_length={self.window_length} exceeds {prefix}n_fft={self.n_fft}: "
@@ -262,6 +280,13 @@ class TrainerConfig(Settings):
         at_least=1,
         role=Role.PLACE,
     )
+    recurrence: str = setting(
+        "auto",
+        "auto; plain: a loop over time, slow, to check against; triton: one kernel on CUDA, "
+        "experimental: never run on a GPU by us",
+        choices=("auto", "plain", "triton"),
+        role=Role.PLACE,
+    )
     max_updates: int | None = setting(
         None, "stop after so many updates", at_least=1, role=Role.FREE
     )
@@ -324,6 +349,7 @@ class EvaluationConfig(Settings):
         1000,
         "times the files are drawn anew for 95 % intervals; 0: no intervals",
         at_least=0,
+        at_most=100_000,  # of which intervals are good to two digits and more
         role=AFTER_TRAINING,
     )
     bootstrap_seed: int = setting(0, "of that draw", at_least=0, role=AFTER_TRAINING)
@@ -399,6 +425,13 @@ class DecodingConfig(Settings):
 def check_pooling(pooling: list[int], n_mels: int, prefix: str = "model.") -> list[str]:
     """Faults of pooling factors, alone and against the number of mel bands."""
     faults = Faults()
+    most = max(1, n_mels)
+    if len(pooling) > _MOST_BLOCKS or any(factor > most for factor in pooling):
+        faults.append(
+            f"{prefix}pooling of {len(pooling)} factors: expected at most {_MOST_BLOCKS}, "
+            f"none above feature.n_mels={n_mels}"
+        )
+        return faults
     faults.require(
         bool(pooling) and all(p >= 1 for p in pooling),
         f"{prefix}pooling={pooling}: expected a list of factors of at least 1, one a block",

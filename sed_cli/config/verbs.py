@@ -138,7 +138,8 @@ class TrainConfig(AnyTrainConfig):
         data, batch_size = self.data, self.trainer.batch_size
         if not isinstance(data, SoundscapesConfig) or data.sequence_length < 1:
             return []
-        if self.feature.hop_length < 1:
+        sizes = (data.duration_s, data.n_train, self.feature.sample_rate, self.feature.hop_length)
+        if not all(0 < size < 2**53 for size in sizes):  # that is reported already
             return []
         n_frames = 1 + int(data.duration_s * self.feature.sample_rate) // self.feature.hop_length
         n_sequences = data.n_train * -(-n_frames // data.sequence_length)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from sed_cli.audio import duration_s
+from sed_cli.audio import AudioFacts, inspect_audio
 from sed_cli.config.data import (
     SPLITS,
     AnnotatedConfig,
@@ -20,20 +17,26 @@ from sed_cli.config.data import (
     SoundscapesConfig,
     SplitConfig,
 )
+from sed_cli.data.annotated import list_annotated, missing_audio
 from sed_cli.data.annotations import Event, Fault, check_faults
+from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.cache.upkeep import cache_root, hold
-from sed_cli.data.discovery import discover
-from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
+from sed_cli.data.labels import (
+    compare_labels,
+    labels_to_learn,
+    refuse_nothing_to_learn,
+    unknown_labels,
+)
+from sed_cli.data.listing import Listed, Listing
 from sed_cli.data.published import list_published
 from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
-from sed_cli.data.splits import by_lists, divide, fold_of
-from sed_cli.errors import DataError, UserError
+from sed_cli.data.times import Times
+from sed_cli.errors import DataError
 from sed_cli.system import locks
 
 log = logging.getLogger(__name__)
 
 _SHOWN = 10
-_SLACK_S = 0.1  # annotations may pass the end of a recording by rounding, not by more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +48,14 @@ class Entry:
         path: of the audio.
         duration_s: its length in seconds.
         events: in order of onset; none begins or ends after the recording.
+        facts: what the file holds; ``None`` where nobody has looked.
     """
 
     name: str
     path: Path
     duration_s: float
     events: tuple[Event, ...]
+    facts: AudioFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,17 @@ class Survey:
         """Those of the faults that stand in the way of training."""
         return [fault for fault in self.faults if self.strict or fault.repair is None]
 
+    @property
+    def audio_notes(self) -> tuple[str, ...]:
+        """What was taken otherwise than headers of audio files say, a line a file."""
+        entries = [entry for split in self.catalogue.splits.values() for entry in split]
+        return tuple(
+            f"{entry.path}: {note}"
+            for entry in entries
+            if entry.facts is not None
+            for note in entry.facts.notes
+        )
+
     def check(self) -> None:
         """Refuse faults, and a training split that a model can learn nothing from.
 
@@ -92,7 +108,26 @@ class Survey:
         """
         check_faults(self.faults, strict=self.strict)
         if "train" in self.catalogue.splits:
-            _refuse_nothing_to_learn(self.listing.splits["train"], self.catalogue.classes)
+            refuse_nothing_to_learn(self.listing.splits["train"], self.catalogue.classes)
+        self.check_events()
+
+    def check_events(self) -> None:
+        """Refuse a training split, or a set, that has lost all of its events to repairs.
+
+        Raises:
+            DataError: if it has.
+        """
+        lost = []
+        for name, entries in self.catalogue.splits.items():
+            listed = self.listing.splits[name]
+            had = any(one.labels & set(self.catalogue.classes) for one in listed)
+            if had and not any(entry.events for entry in entries):
+                lost.append(name)
+        if "train" in lost or (lost and not any(map(_has_events, self.catalogue.splits.values()))):
+            raise DataError(
+                f"no event is left in {', '.join(lost)}: all were dropped as faults; mend the "
+                f"annotations (sedtf data shows them)"
+            )
 
 
 def make_catalogue(
@@ -112,13 +147,17 @@ def make_catalogue(
             repaired are, and said as warnings.
     """
     found = survey(data, splits=splits, classes=classes)
+    for line in found.listing.notes.lines():
+        log.info("%s", line)
+    _warn_of_audio(found.audio_notes)
     if classes is None:
         found.check()
         if not found.chosen and "train" not in found.listing.splits:
             raise DataError("the set has no training split: name its labels with data.classes")
     else:
         check_faults(found.faults, strict=found.strict)
-        _compare_labels(found.listing.splits, classes)
+        found.check_events()
+        compare_labels(found.listing.splits, classes)
     return found.catalogue
 
 
@@ -138,12 +177,17 @@ def survey(
     alone = classes is None and described.classes is None and "train" not in splits
     listing = _list(described, [*splits, "train"] if alone else splits)
     chosen = classes or described.classes or listing.classes
-    labels = tuple(chosen or _labels_to_learn(listing))
+    labels = tuple(chosen or labels_to_learn(listing))
     wanted = {name: listed for name, listed in listing.splits.items() if name in splits}
     faults = list(listing.faults)
     if not chosen:
-        faults += _unknown_labels(wanted, labels)
-    entries = {name: _look_at(name, listed, labels, faults) for name, listed in wanted.items()}
+        faults += unknown_labels(wanted, labels)
+    inspect_all(_present(wanted.values()), data.cache_dir)
+    times = Times(described.time_unit if isinstance(described, AnnotatedConfig) else "s")
+    entries = {
+        name: _look_at(name, listed, labels, times, faults) for name, listed in wanted.items()
+    }
+    faults += times.faults
     return Survey(
         catalogue=Catalogue(classes=labels, splits=entries),
         faults=tuple(faults),
@@ -151,6 +195,10 @@ def survey(
         chosen=bool(chosen),
         strict=described.strict,
     )
+
+
+def _has_events(entries: Sequence[Entry]) -> bool:
+    return any(entry.events for entry in entries)
 
 
 def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
@@ -188,214 +236,54 @@ def _list(data: RecordedConfig, splits: Sequence[str]) -> Listing:
         wanted = {name: listing.splits[name] for name in splits if name in listing.splits}
         return replace(listing, splits=wanted)
     assert isinstance(data, AnnotatedConfig)
-    return _list_annotated(data, folder, splits)
-
-
-def _list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -> Listing:
-    data = discover(data, folder)
-    reading = Reading(
-        columns=data.columns,
-        event_duration_s=data.event_duration_s,
-        soft_threshold=data.soft_threshold,
-        whole_clips=data.whole_clips,
-    )
-    if data.annotations is None:
-        return _list_splits(data, folder, reading, splits)
-    listed, faults = list_recordings(folder / data.annotations, folder / data.audio, reading)
-    if not listed:
-        check_faults(faults, strict=data.strict)
-        raise DataError(f"{folder / data.annotations}: annotates no recording")
-    divided = _divide(data, folder, listed)
-    log.info(
-        "%d recordings without splits are divided here: %s (data.split; to have all of them in "
-        "one split: data.train=null data.validation=null)",
-        len(listed),
-        ", ".join(f"{name} {len(part)}" for name, part in divided.splits.items()),
-    )
-    return Listing(
-        splits={name: divided.splits[name] for name in splits if name in divided.splits},
-        faults=(*faults, *divided.faults),
-    )
-
-
-def _list_splits(
-    data: AnnotatedConfig, folder: Path, reading: Reading, splits: Sequence[str]
-) -> Listing:
-    """List the splits of a set whose splits have annotations of their own."""
-    if data.folds is not None or data.group is not None:
-        key = "folds" if data.folds is not None else "group"
-        raise UserError(
-            f"data.{key}={getattr(data, key)} divides a set without splits, but this one has a "
-            f"training split in {data.train.annotations if data.train else None}: "
-            f"drop it, or name the annotations of the whole set with data.annotations"
-        )
-    listed: dict[str, list[Listed]] = {}
-    faults: list[Fault] = []
-    for name in splits:
-        split: SplitConfig | None = getattr(data, name)
-        if split is None:
-            continue
-        annotations = folder / split.annotations
-        try:
-            listed[name], found = list_recordings(annotations, folder / split.audio, reading)
-            faults += found
-        except DataError as error:
-            message = str(error).removeprefix(f"{annotations}: ")
-            faults.append(Fault(annotations, None, f"{message} (the {name} split)"))
-    if not listed:
-        check_faults(faults, strict=True)
-        raise DataError("the set has no split: set data.train, data.validation or data.test")
-    return Listing(splits=listed, faults=tuple(faults))
-
-
-def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed]) -> Listing:
-    """Divide a set without splits as the configuration says: by lists, folds, or shares."""
-    wanted = [name for name in SPLITS if getattr(data, name) is not None]
-    lists = {
-        name: folder / getattr(data, name).files for name in wanted if getattr(data, name).files
-    }
-    if lists:
-        return by_lists(listed, lists, folder / str(data.annotations))
-    shares = dict(zip(SPLITS, data.split, strict=True))
-    how: dict[str, Any] = {"group": data.group, "seed": data.split_seed}
-    if data.folds is None or data.fold is None:
-        shares = {name: share for name, share in shares.items() if name in wanted}
-        return Listing(splits=divide(listed, shares, **how))
-    validation = shares["validation"] if data.validation is not None else 0.0
-    share = validation / (shares["train"] + validation)
-    parts = fold_of(listed, folds=data.folds, fold=data.fold, validation_share=share, **how)
-    return Listing(splits={name: parts[name] for name in wanted})
-
-
-# ------------------------------------------------------------------------------- labels
-
-
-def _labels_to_learn(listing: Listing) -> list[str]:
-    """Return the labels of the training split, sorted; without one, those of all splits."""
-    splits = listing.splits
-    chosen = [splits["train"]] if "train" in splits else list(splits.values())
-    return sorted({label for listed in chosen for label in _labels_of(listed)})
-
-
-def _labels_of(listed: Iterable[Listed]) -> set[str]:
-    return {label for one in listed for label in one.labels}
-
-
-def _unknown_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> list[Fault]:
-    """Name labels that the training annotations do not have, each where it stands first."""
-    faults = []
-    for split, listed in splits.items():
-        seen: Counter[str] = Counter()
-        first: dict[str, tuple[Path, int | None]] = {}
-        for one in listed:
-            for row in one.rows:
-                if row.event is not None and row.event.label not in classes:
-                    seen[row.event.label] += 1
-                    first.setdefault(row.event.label, (one.annotations, row.line))
-        for label in sorted(seen):
-            often = f" ({seen[label]} times)" if seen[label] > 1 else ""
-            faults.append(
-                Fault(
-                    *first[label],
-                    f"the {split} annotations hold {label}{often}, which the training annotations "
-                    f"do not; choose with data.classes=[...]",
-                    "the label is passed over",
-                )
-            )
-    return faults
-
-
-def _refuse_nothing_to_learn(listed: Sequence[Listed], classes: Sequence[str]) -> None:
-    found = _labels_of(listed)
-    if not found:
-        raise DataError("the training annotations hold no event: there is nothing to learn")
-    if not found & set(classes):
-        raise DataError(
-            f"data.classes={list(classes)}: the training annotations hold none of these, "
-            f"but {', '.join(sorted(found))}"
-        )
-
-
-def _compare_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> None:
-    """Say which labels a trained detector does not know; refuse a set that it knows none of."""
-    for split, listed in splits.items():
-        found = _labels_of(listed)
-        if found and not found & set(classes):
-            raise DataError(
-                f"the {split} annotations hold {', '.join(sorted(found))}, but the detector knows "
-                f"{', '.join(classes)} only: nothing could be compared"
-            )
-        if unknown := sorted(found - set(classes)):
-            log.warning("%s: passed over, unknown to the detector: %s", split, ", ".join(unknown))
+    return list_annotated(data, folder, splits)
 
 
 # -------------------------------------------------------------------------------- audio
 
 
 def _look_at(
-    split: str, listed: Sequence[Listed], classes: Sequence[str], faults: list[Fault]
+    split: str, listed: Sequence[Listed], classes: Sequence[str], times: Times, faults: list[Fault]
 ) -> list[Entry]:
     """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
     missing = [one for one in listed if one.problem or not one.audio.is_file()]
-    faults += _missing_audio(split, missing, len(listed))
+    faults += missing_audio(split, missing, len(listed))
     left_out = {id(one) for one in missing}
     entries = []
     for one in listed:
         if id(one) in left_out:
             continue
+        line = one.rows[0].line if one.rows else None
         try:
-            length_s = duration_s(one.audio)
+            facts = inspect_audio(one.audio)
         except DataError as error:
-            line = one.rows[0].line if one.rows else None
             faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
             continue
-        events = _within(one, length_s, faults)
+        if facts.loss is not None:
+            message = f"{one.audio}: {facts.loss}; copy or convert it again, or leave it out"
+            repair = f"the first {facts.duration_s:.2f} s are used"
+            faults.append(Fault(one.annotations, line, message, repair))
+        length_s = facts.duration_s
+        one = times.in_seconds(one, length_s, facts.sample_rate)
+        events = times.within(one, length_s)
         entries.append(
             Entry(
                 name=one.name,
                 path=one.audio,
                 duration_s=length_s,
                 events=tuple(sorted(event for event in events if event.label in classes)),
+                facts=facts,
             )
         )
     return entries
 
 
-def _missing_audio(split: str, missing: Sequence[Listed], n_listed: int) -> list[Fault]:
-    if not missing:
-        return []
-    shown = [one.problem or str(one.audio) for one in missing[:_SHOWN]]
-    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-    return [
-        Fault(
-            missing[0].annotations,
-            missing[0].rows[0].line if missing[0].rows else None,
-            f"{len(missing)} of {n_listed} annotated recordings of the {split} split are missing: "
-            f"{', '.join(shown)}{more}; check data.{split}.audio",
-            None if len(missing) == n_listed else "they are left out",
-        )
-    ]
+def _present(splits: Iterable[Sequence[Listed]]) -> list[Path]:
+    return [one.audio for listed in splits for one in listed if not one.problem]
 
 
-def _within(one: Listed, length_s: float, faults: list[Fault]) -> list[Event]:
-    """Cut a recording's events at its end; more than rounding beyond it is a fault."""
-    events = []
-    for row in one.rows:
-        event = row.event
-        if event is None:
-            continue
-        beyond_s = (event.onset_s if event.onset_s >= length_s else event.offset_s) - length_s
-        if _SLACK_S <= beyond_s < math.inf:  # to infinity: a label of the whole recording
-            outside = event.onset_s >= length_s
-            faults.append(
-                Fault(
-                    one.annotations,
-                    row.line,
-                    f"{one.name} lasts {length_s:.3f} s, but {event.label} is annotated "
-                    f"{f'at {event.onset_s:.3f}' if outside else f'to {event.offset_s:.3f}'} s",
-                    "the event is dropped" if outside else "it is cut there",
-                )
-            )
-        if event.onset_s < length_s:
-            events.append(event._replace(offset_s=min(event.offset_s, length_s)))
-    return events
+def _warn_of_audio(notes: Sequence[str]) -> None:
+    for note in notes[:_SHOWN]:
+        log.warning("%s", note)
+    if len(notes) > _SHOWN:
+        log.warning("%d more such recordings: see sedtf data", len(notes) - _SHOWN)

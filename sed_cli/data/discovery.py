@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sed_cli.config.data import SPLITS, AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import Annotations
-from sed_cli.data.listing import AudioFolder, Reading, annotation_files
+from sed_cli.data.listing import (
+    AudioFolder,
+    Reading,
+    annotation_files,
+    of_one_ending,
+    own_recording,
+    told_apart,
+)
 from sed_cli.data.splits import SPLIT_WORDS
+from sed_cli.data.walking import identity
 from sed_cli.errors import DataError
-
-log = logging.getLogger(__name__)
 
 _SHOWN = 6
 _SHOWN_REASONS = 2
@@ -25,22 +30,23 @@ _UNSPLIT = AnnotatedConfig()
 
 @dataclass(frozen=True)
 class _Found:
-    """A file of annotations; ``audio``: the recording of one that names none."""
+    """A file of annotations; ``audio``: the recording of one that holds and is called as one."""
 
     path: Path
     read: Annotations
     audio: Path | None = None
 
 
-def discover(data: AnnotatedConfig, folder: Path) -> AnnotatedConfig:
+def discover(data: AnnotatedConfig, folder: Path, reading: Reading) -> AnnotatedConfig:
     """Say where the annotations and recordings of a set lie, if its configuration does not.
 
     That is the case where it names nothing and none of the default tables is there. What is found
-    is logged, with the settings that say the same.
+    is noted, with the settings that say the same.
 
     Args:
         data: the configuration.
         folder: of the set.
+        reading: how annotations are read; it keeps the notes on what is passed over.
 
     Raises:
         DataError: if there are no recordings, no annotations, or several sets of them; it lists
@@ -50,18 +56,23 @@ def discover(data: AnnotatedConfig, folder: Path) -> AnnotatedConfig:
         return data
     audio = AudioFolder(folder)
     if not audio.paths:
-        raise DataError(f"{folder}: holds no recordings; name the folder of the set by data.root")
-    files, unread = _annotations(data, folder, audio)
-    tables = [file for file in files if file.read.names_files]
+        runs = [str(run) for run in audio.walked.runs]
+        passed_over = f" (what holds a run.json is not searched: {runs[0]})" if runs else ""
+        raise DataError(
+            f"{folder}: holds no recordings{passed_over}; name the folder of the set by data.root"
+        )
+    files, unread = _annotations(folder, audio, reading)
+    tables = [file for file in files if file.audio is None]
     settings = (
         _split_tables(tables, folder, audio)
         or _split_folders([file for file in files if file.audio is not None], folder)
-        or _without_splits(tables, files, folder, audio)
+        or _without_splits(tables, files, folder, audio, reading)
     )
     if settings is None:
         raise DataError(_say_what_there_is(folder, files, audio, unread))
     found = _apply(data, settings)
-    log.info("%s: taking %s", folder, " ".join(f"{key}={value}" for key, value in settings.items()))
+    said = " ".join(f"{key}={value}" for key, value in settings.items())
+    reading.notes.add(f"{folder}: taking {said}")
     return found
 
 
@@ -77,32 +88,50 @@ def _names_nothing(data: AnnotatedConfig, folder: Path) -> bool:
 
 
 def _annotations(
-    data: AnnotatedConfig, folder: Path, audio: AudioFolder
+    folder: Path, audio: AudioFolder, reading: Reading
 ) -> tuple[list[_Found], list[str]]:
-    """Read what may be annotations; keep what is, and why the rest cannot be read."""
-    reading = Reading(
-        columns=data.columns,
-        event_duration_s=data.event_duration_s,
-        soft_threshold=data.soft_threshold,
-        whole_clips=data.whole_clips,
-    )
-    found, unread = [], []
+    """Read what may be annotations; keep what is, and why the rest cannot be read.
+
+    Raises:
+        DataError: if nothing but predictions of sedtf are there.
+    """
+    read, unread = [], []
     for path in annotation_files(folder):
         try:
-            read = reading.read(path)
+            read.append(reading.read(path))
         except DataError as error:
             unread.append(str(error))
-            continue
-        if not read.rows:
-            unread += [str(fault) for fault in read.faults[:1]]
-        elif read.names_files:
-            # A name that several recordings have is one of theirs all the same.
-            matches = [audio.find(name) for name in _names(read)]
-            if any(match.problem or match.path.is_file() for match in matches):
-                found.append(_Found(path, read))
-        elif (match := audio.find_annotated(path)).path.is_file():
-            found.append(_Found(path, read, match.path))
+    own, predicted = told_apart(read)
+    unread += [str(fault) for one in own if not one.rows for fault in one.faults[:1]]
+    found = list(_found(own, audio))
+    if not found and (predictions := list(_found(predicted, audio))):
+        raise DataError(_say_predictions(folder, predictions, audio))
     return found, unread
+
+
+def _found(read: Iterable[Annotations], audio: AudioFolder) -> Iterator[_Found]:
+    for one in of_one_ending(read):
+        if not one.rows:
+            continue
+        own = own_recording(one, audio)
+        if own is None and one.names_files:
+            # A name that several recordings have is one of theirs all the same.
+            matches = [audio.find(name, one.path) for name in _names(one)]
+            if any(match.problem or match.path.is_file() for match in matches):
+                yield _Found(one.path, one)
+        elif own is not None:
+            yield _Found(one.path, one, own)
+
+
+def _say_predictions(folder: Path, found: Sequence[_Found], audio: AudioFolder) -> str:
+    paths = [_relative(one.path, folder) for one in found]
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    place = _common(folder, (one.path for one in found))
+    return (
+        f"{folder}: holds {len(audio.paths)} recordings and no annotations of them but predictions "
+        f"of sedtf ({', '.join(paths[:_SHOWN])}{more}): take these for labels with "
+        f"data.annotations={place}, or name yours by data.annotations=FILE"
+    )
 
 
 def _names(read: Annotations) -> list[str]:
@@ -174,21 +203,68 @@ def _settings(found: dict[str, tuple[str, str]]) -> dict[str, str]:
 
 
 def _without_splits(
-    tables: Sequence[_Found], files: Sequence[_Found], folder: Path, audio: AudioFolder
+    tables: Sequence[_Found],
+    files: Sequence[_Found],
+    folder: Path,
+    audio: AudioFolder,
+    reading: Reading,
 ) -> dict[str, str] | None:
-    """One table, or a file a recording, for a set that is yet to be divided."""
-    single = [file for file in files if file.audio is not None]
-    if len(tables) == 1 and not single:
+    """One table, or a file a recording, for a set that is yet to be divided.
+
+    Where there are several of these, a file for each of all recordings is taken.
+    """
+    folders = _folders_of_files(files, folder)
+    if len(tables) == 1 and not folders:
         return {
             "data.annotations": _relative(tables[0].path, folder),
             "data.audio": _audio_of(tables[0].read, None, folder, audio),
         }
-    if single and not tables and len({file.audio for file in single}) == len(single):
-        return {
-            "data.annotations": _common(folder, (file.path for file in single)),
-            "data.audio": _common(folder, (file.audio for file in single if file.audio)),
-        }
-    return None
+    if len(folders) == 1 and not tables:
+        chosen = next(iter(folders))
+    else:
+        whole = [
+            place
+            for place, of_place in folders.items()
+            if len(_audio_of_files(of_place)) == len(_identities(audio.paths))
+        ]
+        if len(whole) != 1:
+            return None
+        (chosen,) = whole
+        others = [
+            *(_relative(t.path, folder) for t in tables),
+            *(f for f in folders if f != chosen),
+        ]
+        for other in others:
+            reading.notes.add(
+                f"annotations that would fit as well as data.annotations={chosen}, which has a "
+                f"file for each recording",
+                f"data.annotations={other}",
+            )
+    return {
+        "data.annotations": chosen,
+        "data.audio": _common(folder, (file.audio for file in folders[chosen] if file.audio)),
+    }
+
+
+def _folders_of_files(files: Sequence[_Found], folder: Path) -> dict[str, list[_Found]]:
+    """Files a recording by the folder that holds them: one, unless that has a recording twice."""
+    single = [file for file in files if file.audio is not None]
+    if not single:
+        return {}
+    if len(_audio_of_files(single)) == len(single):
+        return {_common(folder, (file.path for file in single)): single}
+    found: dict[str, list[_Found]] = {}
+    for file in single:
+        found.setdefault(_relative(file.path.parent, folder), []).append(file)
+    return found
+
+
+def _audio_of_files(files: Sequence[_Found]) -> set[object]:
+    return _identities(file.audio for file in files if file.audio)
+
+
+def _identities(paths: Iterable[Path]) -> set[object]:
+    return {identity(path) for path in paths}
 
 
 # ----------------------------------------------------------------------------------- paths
@@ -254,9 +330,12 @@ def _say_what_there_is(
             f"data.train.annotations=FILE and so on (folders of isolated clips, one a class, are a "
             f"bank: sedtf train data.bank=FOLDER)"
         )
-    shown = ", ".join(_relative(file.path, folder) for file in files[:_SHOWN])
-    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    folders = _folders_of_files(files, folder)
+    ways = [f"{place} ({len(of_place)} files)" for place, of_place in folders.items()]
+    ways += [_relative(file.path, folder) for file in files if file.audio is None]
+    more = f" and {len(ways) - _SHOWN} more" if len(ways) > _SHOWN else ""
     return (
-        f"{what}several files of annotations ({shown}{more}): say which are meant, by "
-        f"data.annotations=FILE, or data.train.annotations=FILE and so on"
+        f"{what}several files of annotations ({', '.join(ways[:_SHOWN])}{more}): say which are "
+        f"meant, by data.annotations=FILE, such as data.annotations={ways[0].split(' (')[0]}, or "
+        f"data.train.annotations=FILE and so on"
     )

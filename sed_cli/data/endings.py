@@ -9,3 +9,6 @@ AUDIO_ENDINGS = frozenset(
         *(".au", ".caf", ".w64", ".rf64"),
     )
 )
+
+SCORES_ENDING = ".scores.tsv"
+"""Of the probabilities that ``sedtf predict`` writes of a recording; no annotations."""

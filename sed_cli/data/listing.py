@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from sed_cli.config.data import AnnotatedConfig, LabelsConfig
 from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row, read_annotations
+from sed_cli.data.audio_folder import AudioFolder as AudioFolder
+from sed_cli.data.claims import Claim, make_claims, settle
 from sed_cli.data.endings import AUDIO_ENDINGS as AUDIO_ENDINGS
+from sed_cli.data.endings import SCORES_ENDING
+from sed_cli.data.names import key_of, path_of, predicted_name
+from sed_cli.data.names import stem_of as stem_of
+from sed_cli.data.notes import Notes
+from sed_cli.data.walking import walk
 from sed_cli.errors import DataError
 
 ANNOTATION_ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
@@ -50,115 +56,62 @@ class Listing:
         splits: recordings by split.
         faults: of annotations; raised or repaired together with those of the audio.
         classes: labels that the set itself names, in its order; None: those of its training split.
+        notes: on what was read, guessed and passed over.
     """
 
     splits: dict[str, list[Listed]]
     faults: tuple[Fault, ...] = ()
     classes: tuple[str, ...] | None = None
+    notes: Notes = field(default_factory=Notes, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How annotations are read; see :func:`.read_annotations`."""
+    """How annotations are read; see :func:`.read_annotations`.
+
+    ``notes`` are kept of what was read and guessed on the way.
+    """
 
     columns: Mapping[str, str | None] = field(default_factory=dict)
     event_duration_s: float | None = None
     soft_threshold: float = 0.5
     whole_clips: bool = False
+    time_unit: str = "auto"
+    decimal_mark: str = "auto"
+    soft_labels: bool | None = None
+    notes: Notes = field(default_factory=Notes)
+    _read: dict[Path, Annotations] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(cls, data: AnnotatedConfig | LabelsConfig) -> Reading:
+        """What a configuration says."""
+        return cls(
+            columns=data.columns,
+            event_duration_s=data.event_duration_s,
+            soft_threshold=data.soft_threshold,
+            whole_clips=isinstance(data, AnnotatedConfig) and data.whole_clips,
+            time_unit=data.time_unit,
+            decimal_mark=data.decimal_mark,
+            soft_labels=data.soft_labels,
+        )
 
     def read(self, path: Path) -> Annotations:
-        """Read one file."""
+        """Read one file, once."""
+        if path not in self._read:
+            self._read[path] = self._read_anew(path)
+        return self._read[path]
+
+    def _read_anew(self, path: Path) -> Annotations:
         return read_annotations(
             path,
             columns=self.columns,
             event_duration_s=self.event_duration_s,
             soft_threshold=self.soft_threshold,
             whole_clips=self.whole_clips,
+            time_unit=self.time_unit,
+            decimal_mark=self.decimal_mark,
+            soft_labels=self.soft_labels,
         )
-
-
-class Match(NamedTuple):
-    """Where a recording lies, or why that is not known."""
-
-    path: Path
-    problem: str = ""
-
-
-class AudioFolder:
-    """Finds recordings by the names that annotations give them.
-
-    A name is a path below the folder; where there is none such, a file of that name anywhere below
-    it, with or without an ending: data sets unzip into folders that their tables do not know of.
-
-    Raises:
-        DataError: if there is no such folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder of recordings")
-        self.folder = folder
-
-    def find(self, name: str) -> Match:
-        """Return where ``name`` lies; a path that does not exist where it lies nowhere."""
-        exact = self.folder / name
-        if exact.is_file():
-            return Match(exact)
-        base = name.replace("\\", "/").rsplit("/", 1)[-1]
-        ways = ((self._by_name, base), (self._by_stem, base), (self._by_stem, stem_of(base)))
-        for index, key in ways:
-            found = index.get(key.lower(), [])
-            if len(found) == 1:
-                return Match(found[0])
-            if found:
-                places = ", ".join(str(path.relative_to(self.folder)) for path in found[:3])
-                return Match(exact, f"{name} may be any of {places}")
-        return Match(exact)
-
-    def find_annotated(self, annotations: Path) -> Match:
-        """Return the recording that a file of annotations without file names belongs to.
-
-        That is the one of the same name but for the ending; else the one whose name the file's
-        begins with, as in ``x.Table.1.selections.txt`` or ``x_labels.txt`` for ``x.wav``. Of
-        several, the one whose folders are called most like the file's: ``audio/train/x.wav`` for
-        ``annotations/train/x.txt``.
-        """
-        stem = annotations.stem
-        while stem:
-            found = self._by_stem.get(stem.lower(), [])
-            near = _most_alike(annotations, found)
-            if len(near) == 1:
-                return Match(near[0])
-            if found:
-                return Match(self.folder / stem, f"{annotations.name} may belong to several files")
-            cut = max(stem.rfind("."), stem.rfind("_"))
-            stem = stem[:cut] if cut > 0 else ""
-        return Match(self.folder / annotations.stem, f"no recording is called {annotations.stem}")
-
-    def relative(self, path: Path) -> str:
-        """Return the name of a recording in this folder."""
-        return path.relative_to(self.folder).as_posix()
-
-    @cached_property
-    def paths(self) -> tuple[Path, ...]:
-        """All recordings below the folder, sorted; hidden files and folders are passed over."""
-        found = []
-        for parent, folders, names in os.walk(self.folder, followlinks=True):
-            folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-            found += [
-                Path(parent) / name
-                for name in sorted(names)
-                if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_ENDINGS
-            ]
-        return tuple(found)
-
-    @cached_property
-    def _by_name(self) -> dict[str, list[Path]]:
-        return _index(self.paths, lambda path: path.name)
-
-    @cached_property
-    def _by_stem(self) -> dict[str, list[Path]]:
-        return _index(self.paths, lambda path: path.stem)
 
 
 def list_recordings(
@@ -171,114 +124,242 @@ def list_recordings(
             name their files.
         audio: folder of the recordings; None: none is looked for, and annotations that do not name
             theirs stand for one that is called as they are.
-        reading: how the annotations are read.
+        reading: how the annotations are read; it keeps the notes on what was guessed.
 
     Returns:
-        Recordings in the order of the annotations, and the faults found on the way.
+        Recordings in the order of the annotations, each file of audio once, and the faults found on
+        the way.
 
     Raises:
         DataError: if a path is missing, or a folder holds no annotations.
     """
-    match = _match_in(AudioFolder(audio)) if audio is not None else _match_nothing(annotations)
+    if audio is None:
+        return _list_without_audio(annotations, reading)
+    folder = AudioFolder(audio)
     if not annotations.is_dir():
-        read = reading.read(annotations)
-        return list(_list_file(read, match)), list(read.faults)
-    listed: dict[str, Listed] = {}
+        read = [reading.read(annotations)]
+        unread: list[Unread] = []
+    else:
+        read, unread = read_folder(annotations, folder, reading)
+    listed, faults = list_files(read, folder, reading)
+    faults += _say_unread(unread, listed, folder, reading)
+    if annotations.is_dir() and not listed and not faults:
+        endings = ", ".join(sorted(ANNOTATION_ENDINGS))
+        raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
+    return listed, faults
+
+
+def list_files(
+    read: Iterable[Annotations], folder: AudioFolder, reading: Reading
+) -> tuple[list[Listed], list[Fault]]:
+    """List the recordings of files of annotations, found in a folder, each once."""
+    read = list(read)
+    faults = [fault for one in read for fault in one.faults]
+    claims = [claim for one in read for claim in make_claims(one, folder)]
+    taken: dict[object, Claim] = {}
+    kept: list[Claim] = []
+    for claim in settle(claims, folder, reading.notes):
+        if _is_empty(claim):
+            reading.notes.add("empty files that belong to no recording", claim.read.path.name)
+            continue
+        key = folder.identity(claim.match.path) if claim.is_matched else claim.spelt
+        if (other := taken.setdefault(key, claim)) is not claim:
+            faults.append(_annotated_twice(claim, other))
+        else:
+            kept.append(claim)
+            reading.notes.took(claim.read)
+    reading.notes.looked_for(folder, [one.match.path for one in kept if one.is_matched])
+    names = [_name(claim, folder) for claim in kept]
+    often = Counter(names)
+    return [
+        Listed(
+            name=name if often[name] == 1 else _unique(claim, folder),
+            audio=claim.match.path,
+            annotations=claim.read.path,
+            rows=claim.rows,
+            problem=claim.match.problem,
+        )
+        for name, claim in zip(names, kept, strict=True)
+    ], faults
+
+
+def _is_empty(claim: Claim) -> bool:
+    is_named = claim.given is not None or claim.is_matched
+    return not is_named and not any(row.event for row in claim.rows) and not claim.read.faults
+
+
+def _annotated_twice(claim: Claim, other: Claim) -> Fault:
+    also = "" if claim.spelt == other.spelt else f" (as {other.spelt})"
+    name = claim.given or claim.match.path.name
+    message = f"{name} is annotated in {other.read.path.name} already{also}"
+    return Fault(claim.read.path, None, message, "the file is passed over")
+
+
+def _name(claim: Claim, folder: AudioFolder) -> str:
+    return claim.given if claim.given is not None else folder.relative(claim.match.path)
+
+
+def _unique(claim: Claim, folder: AudioFolder) -> str:
+    """Tell recordings apart that tables of several folders call the same."""
+    if claim.is_matched:
+        return folder.relative(claim.match.path)
+    return f"{claim.read.path.parent.name}/{claim.spelt}"
+
+
+def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Listed], list[Fault]]:
+    """List what is annotated, by its names: two spellings of one are one."""
+    paths = annotation_files(annotations) if annotations.is_dir() else [annotations]
+    base = annotations if annotations.is_dir() else annotations.parent
+    listed: dict[tuple[str, ...], Listed] = {}
     faults: list[Fault] = []
-    for path in annotation_files(annotations):
-        read = reading.read(path)
+    own_files, predicted = told_apart(map(reading.read, paths))
+    for read in of_one_ending(own_files or predicted):
+        path = read.path
         faults += read.faults
-        for one in _list_file(read, match):
-            if (other := listed.get(one.name)) is not None:
-                faults.append(
-                    Fault(
-                        path,
-                        None,
-                        f"{one.name} is annotated in {other.annotations.name} already",
-                        "the file is passed over",
-                    )
-                )
-            else:
-                listed[one.name] = one
-    if not listed and not faults:
+        own = path.relative_to(base).with_suffix("").as_posix()
+        rows: dict[tuple[str, ...], list[Row]] = {} if read.names_files else {path_of(own): []}
+        names: dict[tuple[str, ...], str] = {}
+        for row in read.rows:
+            name = row.filename if read.names_files else own
+            key = path_of(name)
+            names.setdefault(key, name)
+            rows.setdefault(key, []).append(row)
+        for key, of_name in rows.items():
+            name = names.get(key, own)
+            one = Listed(name=name, audio=Path(name), annotations=path, rows=tuple(of_name))
+            if (other := listed.setdefault(key, one)) is not one:
+                message = f"{name} is annotated in {other.annotations.name} already"
+                faults.append(Fault(path, None, message, "the file is passed over"))
+    if annotations.is_dir() and not listed and not faults:
         endings = ", ".join(sorted(ANNOTATION_ENDINGS))
         raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
     return list(listed.values()), faults
 
 
+# ------------------------------------------------------------------------------- folders
+
+
+class Unread(NamedTuple):
+    """A file that could not be read as annotations, and why."""
+
+    path: Path
+    reason: str
+
+
 def annotation_files(folder: Path) -> list[Path]:
-    """Files below ``folder`` that may hold annotations, by their ending; sorted.
+    """Files below ``folder`` that may hold annotations, by their ending; sorted."""
+    return [path for path in walk(folder).files if _may_annotate(path)]
+
+
+def read_folder(
+    folder: Path, audio: AudioFolder, reading: Reading
+) -> tuple[list[Annotations], list[Unread]]:
+    """Read the annotations in a folder.
 
     Of files that differ in their ending alone, as where a set comes as text and as JAMS, those of
-    the ending that most files have are returned.
+    the ending that most files have are returned. What ``sedtf predict`` wrote is returned only
+    where there is nothing else, and tables only where no files of their own annotate every
+    recording.
     """
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in ANNOTATION_ENDINGS
-        and path.stem.lower() not in _NO_ANNOTATIONS
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    often = Counter(path.suffix.lower() for path in found)
-    kept: dict[Path, Path] = {}
-    for path in sorted(found, key=lambda path: -often[path.suffix.lower()]):
-        kept.setdefault(path.with_suffix(""), path)
-    return sorted(kept.values())
+    walked = walk(folder)
+    read, unread = [], []
+    for path in filter(_may_annotate, walked.files):
+        try:
+            read.append(reading.read(path))
+        except DataError as error:
+            unread.append(Unread(path, str(error)))
+    for run in walked.runs:
+        reading.notes.add("folders written by sedtf that are not searched", str(run))
+    own, predicted = told_apart(read)
+    if any(claim.is_matched for one in own for claim in make_claims(one, audio)):
+        for one in predicted:
+            reading.notes.add("predictions of sedtf that are passed over", str(one.path))
+        read = own
+    elif predicted:
+        for one in predicted:
+            reading.notes.add("predictions of sedtf that are taken for labels", str(one.path))
+    read = of_one_ending(read, reading.notes)
+    return _without_stray_tables(read, audio, reading), unread
+
+
+def told_apart(read: Iterable[Annotations]) -> tuple[list[Annotations], list[Annotations]]:
+    """Divide files into those of people, and those that ``sedtf predict`` wrote, by their names."""
+    own: list[Annotations] = []
+    predicted: list[Annotations] = []
+    for one in read:
+        name = predicted_name(one.path)
+        # What names another recording than its own name does was written by somebody else.
+        is_other = name is not None and any(
+            not key_of(row.filename).startswith(key_of(name)) for row in one.rows
+        )
+        (own if name is None or (one.names_files and is_other) else predicted).append(one)
+    return own, predicted
+
+
+def of_one_ending(read: Iterable[Annotations], notes: Notes | None = None) -> list[Annotations]:
+    """Of files that differ in their ending alone, keep those of the ending that most files have."""
+    read = list(read)
+    often = Counter(one.path.suffix.lower() for one in read)
+    kept: dict[Path, Annotations] = {}
+    for one in sorted(read, key=lambda one: -often[one.path.suffix.lower()]):
+        stem = one.path.with_suffix("")
+        if kept.setdefault(stem, one) is not one and notes is not None:
+            note = f"{one.path.name} beside {kept[stem].path.name}"
+            notes.add("files passed over: the same name with another ending", note)
+    return sorted(kept.values(), key=lambda one: one.path)
+
+
+def own_recording(read: Annotations, audio: AudioFolder) -> Path | None:
+    """Return the one recording that a file annotates and is named after, if it does so."""
+    match = audio.find_annotated(read.path)
+    if match.problem:
+        return None
+    names = {row.filename for row in read.rows} if read.names_files else ()
+    found = {audio.identity(audio.find(name, read.path).path) for name in names}
+    return match.path if found <= {audio.identity(match.path)} else None
+
+
+def _without_stray_tables(
+    read: Sequence[Annotations], audio: AudioFolder, reading: Reading
+) -> list[Annotations]:
+    """Leave tables out where each recording has a file of its own."""
+    owned = [(one, own_recording(one, audio)) for one in read]
+    single = [one for one, recording in owned if recording is not None or not one.names_files]
+    tables = [one for one, recording in owned if recording is None and one.names_files]
+    if not single or not tables:
+        return list(read)
+    annotated = {audio.identity(recording) for _, recording in owned if recording is not None}
+    if not {audio.identity(path) for path in audio.paths} <= annotated:
+        return list(read)
+    for one in tables:
+        reading.notes.add(
+            "tables passed over: each recording has a file of its own (to take one: "
+            "data.annotations=FILE)",
+            one.path.name,
+        )
+    return single
+
+
+def _say_unread(
+    unread: Iterable[Unread], listed: Sequence[Listed], audio: AudioFolder, reading: Reading
+) -> list[Fault]:
+    """Name files that cannot be read: a fault where a recording has no other annotations."""
+    annotated = {audio.identity(one.audio) for one in listed}
+    faults = []
+    for path, reason in unread:
+        match = audio.find_annotated(path)
+        reason = reason.removeprefix(f"{path}: ")
+        if not match.problem and audio.identity(match.path) not in annotated:
+            faults.append(Fault(path, None, reason, "the file is passed over"))
+        else:
+            reading.notes.add("files passed over: no annotations", f"{path.name} ({reason[:60]})")
+    return faults
+
+
+def _may_annotate(path: Path) -> bool:
+    is_named = path.stem.lower() not in _NO_ANNOTATIONS
+    is_scores = path.name.lower().endswith(SCORES_ENDING)
+    return path.suffix.lower() in ANNOTATION_ENDINGS and is_named and not is_scores
 
 
 _NO_ANNOTATIONS = {"readme", "license", "licence", "changelog", "credits", "about", "requirements"}
-
-
-_Matching = Callable[[Annotations, str | None], tuple[str, Match]]
-"""From annotations, and what they call a recording, to its name and where it lies."""
-
-
-def _match_in(folder: AudioFolder) -> _Matching:
-    def match(read: Annotations, name: str | None) -> tuple[str, Match]:
-        if name is not None:
-            return name, folder.find(name)
-        found = folder.find_annotated(read.path)
-        return folder.relative(found.path), found
-
-    return match
-
-
-def _match_nothing(annotations: Path) -> _Matching:
-    base = annotations if annotations.is_dir() else annotations.parent
-
-    def match(read: Annotations, name: str | None) -> tuple[str, Match]:
-        name = name or read.path.relative_to(base).with_suffix("").as_posix()
-        return name, Match(Path(name))
-
-    return match
-
-
-def _list_file(read: Annotations, match: _Matching) -> Iterator[Listed]:
-    """Match what one file annotates with recordings."""
-    rows: dict[str | None, list[Row]] = {} if read.names_files else {None: list(read.rows)}
-    for row in read.rows if read.names_files else ():
-        rows.setdefault(row.filename, []).append(row)
-    for given, of_file in rows.items():
-        name, (path, problem) = match(read, given)
-        yield Listed(
-            name=name, audio=path, annotations=read.path, rows=tuple(of_file), problem=problem
-        )
-
-
-def _index(paths: Sequence[Path], key: Callable[[Path], str]) -> dict[str, list[Path]]:
-    index: dict[str, list[Path]] = {}
-    for path in paths:
-        index.setdefault(key(path).lower(), []).append(path)
-    return index
-
-
-def _most_alike(annotations: Path, paths: Sequence[Path]) -> list[Path]:
-    folders = set(annotations.parent.parts)
-    alike = [len(folders.intersection(path.parent.parts)) for path in paths]
-    return [path for path, n in zip(paths, alike, strict=True) if n == max(alike)]
-
-
-def stem_of(name: str) -> str:
-    """Return a recording's name without the ending of an audio file."""
-    return Path(name).stem if Path(name).suffix.lower() in AUDIO_ENDINGS else name

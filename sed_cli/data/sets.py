@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.config.data import SPLITS, DataConfig
+from sed_cli.config.data import SPLITS, DataConfig, SoundscapesConfig
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.annotations import Event
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.data.cache.packs import StoredArray
 from sed_cli.data.cache.upkeep import cache_root
-from sed_cli.data.catalogue import Catalogue, make_catalogue
+from sed_cli.data.catalogue import Catalogue, Entry, make_catalogue
 from sed_cli.data.frames import Activities
+
+log = logging.getLogger(__name__)
 
 _BLOCK_FRAMES = 16_384  # read at once for the statistics
 
@@ -111,10 +114,13 @@ def load_features(catalogue: Catalogue, data: DataConfig, feature: FeatureConfig
     """
     listed = [(split, entry) for split, entries in catalogue.splits.items() for entry in entries]
     cache = FeatureCache(cache_root(data.cache_dir), feature, data.cache_limit_gb)
-    all_stored = cache.load([entry.path for _, entry in listed])
+    # Soundscapes are ours: one that is damaged is to be made anew.
+    salvages = not getattr(data, "strict", True) and not isinstance(data, SoundscapesConfig)
+    all_stored = cache.load([entry.path for _, entry in listed], salvages=salvages)
     content = hashlib.blake2b(digest_size=16)
     loaded: dict[str, list[Recording]] = {split: [] for split in catalogue.splits}
-    for (split, entry), (log_mel, key) in zip(listed, all_stored, strict=True):
+    for (split, listed_entry), (log_mel, key) in zip(listed, all_stored, strict=True):
+        entry = _as_decoded(listed_entry, log_mel)
         loaded[split].append(
             Recording(
                 name=entry.name,
@@ -133,3 +139,20 @@ def load_features(catalogue: Catalogue, data: DataConfig, feature: FeatureConfig
         splits=loaded,
         fingerprint=content.hexdigest(),
     )
+
+
+def _as_decoded(entry: Entry, log_mel: StoredArray) -> Entry:
+    """Cut a recording, and its events, where decoding broke off: in the middle of the file.
+
+    The length by the file's structure, which events were compared with, says nothing of that.
+    """
+    length_s = log_mel.heard.duration_s
+    if log_mel.heard.loss is None or (entry.facts is not None and entry.facts.loss is not None):
+        return entry
+    log.warning("%s: %s; what was decoded is used", entry.path, log_mel.heard.loss)
+    events = [
+        event._replace(offset_s=min(event.offset_s, length_s))
+        for event in entry.events
+        if event.onset_s < length_s
+    ]
+    return replace(entry, duration_s=min(length_s, entry.duration_s), events=tuple(events))

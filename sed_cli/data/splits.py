@@ -17,7 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Fault
-from sed_cli.data.listing import Listed, Listing, stem_of
+from sed_cli.data.annotations.text import read_text
+from sed_cli.data.listing import Listed, Listing
+from sed_cli.data.names import key_of, parts_of
+from sed_cli.data.notes import Notes
 from sed_cli.errors import DataError, UserError
 
 SPLIT_WORDS: dict[str, str] = {
@@ -102,7 +105,12 @@ def fold_of(
 # ---------------------------------------------------------------------------------- lists
 
 
-def by_lists(listed: Sequence[Listed], lists: Mapping[str, Path], annotations: Path) -> Listing:
+def by_lists(
+    listed: Sequence[Listed],
+    lists: Mapping[str, Path],
+    annotations: Path,
+    notes: Notes | None = None,
+) -> Listing:
     """Divide recordings by lists of their names.
 
     Args:
@@ -111,58 +119,83 @@ def by_lists(listed: Sequence[Listed], lists: Mapping[str, Path], annotations: P
             where a line goes on (after a tab, comma or semicolon) with the name of a split, as in
             one table for all, only the lines of this split count.
         annotations: what faults of names that nothing is annotated for refer to.
+        notes: of which recordings no list names.
 
     Raises:
         DataError: if a list is missing or empty.
     """
     index: dict[str, list[Listed]] = {}
     for one in listed:
-        base = _base(one.name)
-        for key in {one.name.lower(), base.lower(), stem_of(base).lower()}:
+        names = (one.name, one.audio.as_posix())
+        for key in {key for name in names for key in (parts_of(name)[-1], key_of(name))}:
             index.setdefault(key, []).append(one)
-    exact = {one.name.lower(): [one] for one in listed}
     splits: dict[str, list[Listed]] = {}
     faults: list[Fault] = []
     taken: dict[str, str] = {}
     for split, path in lists.items():
         splits[split] = []
-        for line, name in _read_list(path, split):
-            base = _base(name)
-            keys = (name.lower(), base.lower(), stem_of(base).lower())
-            ways = (exact.get(keys[0]), *(index.get(key) for key in keys))
-            found, *others = next((way for way in ways if way), [None])
-            if others:
-                message = f"{name} may be any of {len(others) + 1} recordings; list their folders"
+        lines = _read_list(path, split, index)
+        found_by = [_named(name, index) for _, name in lines]
+        # Where the folders of any name are those of its recording they are not to be passed over.
+        has_folders = any(
+            len(parts_of(name)) > 1 and any(_lies_in(one, name) for one in found)
+            for (_, name), found in zip(lines, found_by, strict=True)
+        )
+        for (line, name), found in zip(lines, found_by, strict=True):
+            if has_folders:
+                found = [one for one in found if _lies_in(one, name)]
+            if len(found) > 1:
+                message = f"{name} may be any of {len(found)} recordings; list their folders"
                 faults.append(Fault(path, line, message, "it is left out"))
-            elif found is None:
+            elif not found:
                 message = f"{name} is listed, but {annotations.name} does not annotate it"
                 faults.append(Fault(path, line, message, "it is left out"))
-            elif found.name in taken:
-                message = f"{name} is in the {taken[found.name]} split already"
+            elif (one := found[0]).name in taken:
+                message = f"{name} is in the {taken[one.name]} split already"
                 faults.append(Fault(path, line, message, "it stays there"))
             else:
-                taken[found.name] = split
-                splits[split].append(found)
+                taken[one.name] = split
+                splits[split].append(one)
+    if notes is not None:
+        for one in listed:
+            if one.name not in taken:
+                notes.add("annotated recordings that no list of a split names", one.name)
     return Listing(splits=splits, faults=tuple(faults))
 
 
-def _read_list(path: Path, split: str) -> list[tuple[int, str]]:
+def _named(name: str, index: Mapping[str, list[Listed]]) -> list[Listed]:
+    """Return the recordings that a name of a list may mean, the best ones only."""
+    parts = parts_of(name)
+    for key in (parts[-1], key_of(name)) if parts else ():
+        if found := index.get(key, []):
+            exact = [one for one in found if one.name == name]
+            whole = [one for one in found if parts_of(one.name) == parts]
+            return exact or whole or [one for one in found if _lies_in(one, name)] or found
+    return []
+
+
+def _lies_in(one: Listed, name: str) -> bool:
+    """Whether a recording lies in the folders that a name gives."""
+    folders = parts_of(name)[:-1]
+    places = (parts_of(one.audio.as_posix())[:-1], parts_of(one.name)[:-1])
+    return any(place[len(place) - len(folders) :] == folders for place in places)
+
+
+def _read_list(path: Path, split: str, index: Mapping[str, list[Listed]]) -> list[tuple[int, str]]:
     if not path.is_file():
         raise DataError(f"{path}: no such list of recordings")
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, "list").lines, start=1):
         name, *more = (field.strip() for field in re.split(r"[\t,;]", line))
         words = {SPLIT_WORDS[word.lower()] for word in more if word.lower() in SPLIT_WORDS}
         is_header = number == 1 and name.lower() in ("filename", "file", "name", "recording")
+        if more and key_of(line.strip()) in index:  # a name that holds a comma
+            name, words = line.strip(), set()
         if name and not is_header and (not words or split in words):
             found.append((number, name))
     if not found:
         raise DataError(f"{path}: lists no recording of the {split} split")
     return found
-
-
-def _base(name: str) -> str:
-    return name.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 # -------------------------------------------------------------------------------- dealing

@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from sed_cli.data.annotations import Event
 from sed_cli.evaluation.metrics import COLLAR_S, OFFSET_SHARE
@@ -132,6 +130,9 @@ def _most_pairs(pairs: Sequence[_Pair], n_reference: int, n_estimate: int) -> It
     """Choose as many pairs as possible so that no event is in two of them."""
     if not pairs:
         return
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
     by_place = {(pair.reference, pair.estimate): pair for pair in pairs}
     rows, columns = np.array(list(by_place), dtype=np.int32).T
     fits = csr_array((np.ones(len(rows), np.int8), (rows, columns)), (n_reference, n_estimate))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from sed_cli.audio import LogMel, read_excerpt
@@ -27,11 +27,12 @@ from sed_cli.evaluation.evaluate import probabilities_of, run_freely
 from sed_cli.evaluation.examination import Examination, Examined, examine, is_error
 from sed_cli.evaluation.metrics import N_REF
 from sed_cli.evaluation.outcomes import OUTCOMES, Fate
-from sed_cli.evaluation.runs import found_from, read_yaml
+from sed_cli.evaluation.runs import found_from, given_words
 from sed_cli.inference import load, read_config
 from sed_cli.provenance import RunRecord, choose_device, set_threads
-from sed_cli.records import history_rows
+from sed_cli.records import history_rows, run_settings
 from sed_cli.reports.page import Explored, ShownEvent, write_page
+from sed_cli.system.structured import read_json_object, why
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
             f"{folder}: not the folder of a run of sedtf train or eval (its run.json says so)"
         )
     metrics = _json(folder / "metrics.json")
-    settings = read_yaml(folder / ".hydra" / "config.yaml")
+    settings = run_settings(folder)
     if "sequence" in (metrics.get("task"), settings.get("task")):
         raise UserError(
             f"{folder}: a run of task=sequence, of which there is no page; its figures are in "
@@ -115,7 +116,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
         notes.append(f"This run did not complete: {record.get('status')}.")
     if not metrics:
         notes.append("There are no scores: the run did not come to a test split.")
-    trained = read_yaml(training / ".hydra" / "config.yaml") if training else {}
+    trained = run_settings(training) if training else {}
     return {
         "title": folder.resolve().name,
         "folder": str(folder.resolve()),
@@ -123,7 +124,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "metrics": metrics or None,
         "classes": list(metrics.get("per_class", {})),
         "settings": flattened(settings),
-        "given": read_yaml(folder / ".hydra" / "overrides.yaml") or [],
+        "given": given_words(folder),
         "history": history,
         "monitor": trained.get("trainer", {}).get("monitor", "validation_f1"),
         "feeds_back": trained.get("model", {}).get("feedback", True),
@@ -136,21 +137,21 @@ def describe_run(folder: Path) -> dict[str, Any]:
 def _json(path: Path) -> dict[str, Any]:
     """Read a file of a run folder; nothing where it is missing."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return read_json_object(path)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: expected a JSON object")
-    return values
+        raise UserError(f"{path}: cannot be read ({why(error)})") from error
 
 
 def _training_folder(folder: Path, verb: str) -> Path | None:
     """Folder of the training that a run is, or that its checkpoint comes from."""
     if verb == "train":
         return folder
-    checkpoint = found_from(folder, read_yaml(folder / ".hydra/config.yaml")["checkpoint"])
+    named = run_settings(folder).get("checkpoint")
+    if not isinstance(named, str):
+        return None
+    checkpoint = found_from(folder, named)
     for place in (checkpoint, checkpoint.parent.parent):
         if (place / "history.csv").is_file():
             return place
@@ -182,15 +183,30 @@ def _source(folder: Path, content: dict[str, Any]) -> _Source:
     if content["record"].get("verb", "train") == "train":
         trained = read_config(folder)
         return _Source(checkpoint=folder, trained=trained, data=trained.data, split="test")
-    values = read_yaml(folder / ".hydra" / "config.yaml")
+    values = run_settings(folder)
+    if not isinstance(values.get("checkpoint"), str):
+        raise DataError(f"{folder / '.hydra' / 'config.yaml'} names no checkpoint")
     checkpoint = found_from(folder, values["checkpoint"])
     trained = read_config(checkpoint)
     data = trained.data
     if values.get("data"):
-        data = build(DATA_SETS[values["data"].pop("kind")], values["data"])
+        data = _data_of(values["data"], folder)
     if isinstance(data, RecordedConfig):
         data = replace(data, root=str(found_from(folder, data.root)))
-    return _Source(checkpoint=checkpoint, trained=trained, data=data, split=values["split"])
+    return _Source(
+        checkpoint=checkpoint, trained=trained, data=data, split=str(values.get("split", "test"))
+    )
+
+
+def _data_of(values: dict[str, Any], folder: Path) -> DataConfig:
+    """Data that an evaluation was given; where their cache was is nobody's business here."""
+    try:
+        data = build(DATA_SETS[values.pop("kind")], values)
+    except (OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{folder / '.hydra' / 'config.yaml'}: data cannot be understood ({why(error)})"
+        ) from error
+    return replace(data, cache_dir=None, cache_limit_gb=None)
 
 
 def _examine(source: _Source, data: DataSet, folder: Path, config: ReportConfig) -> Examination:
@@ -236,9 +252,10 @@ def _detected(path: Path, classes: Sequence[str]) -> dict[str, list[Event]]:
 def _of_examination(
     examination: Examination, content: dict[str, Any], data: DataSet
 ) -> dict[str, Any]:
-    counted = content["metrics"].get("frame", {}).get("counts")
+    frame = content["metrics"].get("frame")
+    counted = frame.get("counts") if isinstance(frame, dict) else None
     notes = list(content["notes"])
-    if counted and counted["n_ref"] != int(examination.counts[0, N_REF]):
+    if isinstance(counted, dict) and counted.get("n_ref") != int(examination.counts[0, N_REF]):
         notes.append(
             "The annotations have changed since the run: what is counted anew here (confusions, "
             "outcomes, files) does not add up to its scores."

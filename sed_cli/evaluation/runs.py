@@ -5,26 +5,29 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from omegaconf.errors import OmegaConfBaseException
 
 from sed_cli.config.identity import flattened, keys_with
-from sed_cli.config.plain import build_any_train_config
 from sed_cli.config.settings import Role
 from sed_cli.errors import CheckpointError, ConfigError, UserError
 from sed_cli.evaluation.metrics import KINDS, N_REF, figures, macro_figures
 from sed_cli.inference import resolve_checkpoint
-from sed_cli.inference.checkpoint import read_any_config
-from sed_cli.records import RUN, names_of, read_record, run_folders, state
+from sed_cli.inference.checkpoint import config_of, read_any_config
+from sed_cli.records import RUN, names_of, read_record, run_folders, run_settings, state
+from sed_cli.system.structured import read_json_object, read_settings, read_yaml, why
 
 SEED, FOLD = "seed", "data.fold"
 _SHOWN = 8  # characters of a fingerprint
+_DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, CheckpointError,
+)  # fmt: skip
 MISSING = "-"  # shown for a key that a configuration does not have
 
 Row = NDArray[np.int64]
@@ -172,42 +175,37 @@ def _read(folder: Path, name: str) -> Run | None:
         if record["verb"] not in ("train", "eval"):
             return None
         settings, seed, fold = _settings(folder, record)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, CheckpointError) as error:
-        return Run(folder=folder, name=name, trouble=f"cannot be read ({_one_line(error)})")
-    run = Run(
-        folder=folder,
-        name=name,
-        settings=settings,
-        choices=_choices(folder, record),
-        given=_given(folder),
-        seed=seed,
-        fold=fold,
-        task=str(settings.get("task", "sed")),
-        started=str(record.get("started", "")),
-    )
+        run = Run(
+            folder=folder,
+            name=name,
+            settings=settings,
+            choices=_choices(folder, record),
+            given=_given(folder),
+            seed=seed,
+            fold=fold,
+            task=str(settings.get("task", "sed")),
+            started=str(record.get("started", "")),
+        )
+    except _DAMAGED as error:
+        return Run(folder=folder, name=name, trouble=f"cannot be read ({why(error)})")
     status = record["status"]
     if status != "completed":
         reason = f": {record['error']}" if record.get("error") else ""
         return replace(run, trouble=f"{status}{reason}")
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return replace(run, scores=_scores(metrics))
+        return replace(run, scores=_scores(read_json_object(folder / "metrics.json")))
     except FileNotFoundError:
         return replace(run, trouble="no metrics.json: it had no test split")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return replace(run, trouble=f"metrics.json: no counts of every kind ({_one_line(error)})")
+    except _DAMAGED as error:
+        return replace(run, trouble=f"metrics.json: no counts of every kind ({why(error)})")
 
 
 def _record(folder: Path) -> dict[str, Any]:
     record = read_record(folder)
     if record is None:  # it ended before its work began
-        job = read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("job", {})
+        job = _of_hydra(folder, "job")
         return {"verb": job.get("name", "train"), "status": "never started"}
     return {**record, "status": state(folder / RUN, record)}
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 # --------------------------------------------------------------------------------- settings
@@ -215,7 +213,7 @@ def _one_line(error: BaseException) -> str:
 
 def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], int, str | None]:
     """All keys and values but seed and fold, and these two."""
-    values = read_yaml(folder / ".hydra" / "config.yaml")
+    values = run_settings(folder)
     content = record.get("data_fingerprint")
     if record["verb"] == "eval":
         flat = _of_evaluation(folder, values)
@@ -238,22 +236,23 @@ def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], 
 
 def _trained_folder(evaluation: Path) -> Path:
     """Run folder of the training whose checkpoint was evaluated."""
-    checkpoint = read_yaml(evaluation / ".hydra" / "config.yaml")["checkpoint"]
+    checkpoint = run_settings(evaluation)["checkpoint"]
     return resolve_checkpoint(found_from(evaluation, checkpoint)).parent.parent
 
 
 def found_from(folder: Path, path: str) -> Path:
     """Find what a run called ``path``, from where that run was started or from here."""
-    here = Path(path).expanduser()
-    hydra = read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {})
-    there = Path(hydra.get("runtime", {}).get("cwd", "")) / here
+    with suppress(RuntimeError):  # of no such user
+        path = str(Path(path).expanduser())
+    here = Path(path)
+    there = Path(str(_of_hydra(folder, "runtime").get("cwd", ""))) / here
     return there if there.exists() else here
 
 
 def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     """Fill in keys that came after the run, so that runs of different ages can be compared."""
     try:
-        return asdict(build_any_train_config(values))
+        return asdict(config_of(values))
     except (ConfigError, OmegaConfBaseException, KeyError, TypeError, ValueError):
         return values  # of keys or a plugin's components that are not known here
 
@@ -273,32 +272,52 @@ def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
     trained = {}
     if record["verb"] == "eval":
         trained = _choices(_trained_folder(folder), {"verb": "train"})
-    runtime = read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("runtime", {})
-    return trained | {
-        group: str(option)
-        for group, option in runtime.get("choices", {}).items()
-        if option is not None and not group.startswith(("schema/", "hydra/"))
+    return trained | choices_in(folder)
+
+
+def choices_in(folder: Path) -> dict[str, str]:
+    """Options of config groups that a run wrote down; nothing where that cannot be read."""
+    choices = _of_hydra(folder, "runtime").get("choices", {})
+    return {
+        str(group): str(option)
+        for group, option in (choices if isinstance(choices, dict) else {}).items()
+        if option is not None and not str(group).startswith(("schema/", "hydra/"))
     }
 
 
 def _given(folder: Path) -> frozenset[str]:
-    overrides = read_yaml(folder / ".hydra" / "overrides.yaml")
-    words = overrides if isinstance(overrides, list) else []
-    return frozenset(names_of([str(word) for word in words]))
+    return frozenset(names_of(given_words(folder)))
 
 
-def read_yaml(path: Path) -> Any:
-    """What a YAML file of Hydra's holds; nothing where it is missing or cannot be read."""
+def given_words(folder: Path) -> list[str]:
+    """What the command line of a run set, as text; nothing where that cannot be read."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError):
+        words = read_yaml(folder / ".hydra" / "overrides.yaml")
+    except (OSError, ValueError):
+        return []
+    return [str(word) for word in words] if isinstance(words, list) else []
+
+
+def _of_hydra(folder: Path, part: str) -> dict[str, Any]:
+    """A part of what Hydra wrote down of a run; nothing where that cannot be read."""
+    try:
+        found = read_settings(folder / ".hydra" / "hydra.yaml")["hydra"][part]
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 # ----------------------------------------------------------------------------------- scores
 
 
 def _scores(metrics: Mapping[str, Any]) -> dict[str, Scores]:
+    scores = _counts_in(metrics)
+    for of_kind in scores.values():
+        of_kind.figures()  # while what is wrong with them can be said of this file
+    return scores
+
+
+def _counts_in(metrics: Mapping[str, Any]) -> dict[str, Scores]:
     if metrics.get("task") == "sequence":
         forced, free = (metrics[way]["counts"] for way in ("teacher_forced", "free_running"))
         return {"sequence": SequenceScores(forced, free)}

@@ -15,8 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from sed_cli.data.annotations import Event
 from sed_cli.data.sets import Recording
@@ -199,6 +197,9 @@ def _n_matched(
         match &= np.abs(reference[:, None, 1] - estimate[None, :, 1]) <= collars
     if match.sum(axis=0).max() <= 1 and match.sum(axis=1).max() <= 1:
         return int(match.sum())  # nearly always: nothing to choose
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
     return int((maximum_bipartite_matching(csr_array(match)) >= 0).sum())
 
 

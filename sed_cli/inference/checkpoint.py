@@ -8,20 +8,21 @@ configuration of the run, ``classes.json`` the labels in the order of the output
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
 from omegaconf.errors import OmegaConfBaseException
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sed_cli.audio import LogMel
-from sed_cli.config.plain import build_any_train_config
+from sed_cli.config.plain import build_any_train_config, unknown_homes
 from sed_cli.config.verbs import AnyTrainConfig, SequenceTrainConfig, TrainConfig
 from sed_cli.data.tokens.vocabulary import Vocabulary
 from sed_cli.errors import CheckpointError, ConfigError, DataError
@@ -29,9 +30,14 @@ from sed_cli.inference.detector import Detector
 from sed_cli.inference.postprocessing import read_postprocessing
 from sed_cli.models import CRNN
 from sed_cli.system.files import replacing_folder, standing
+from sed_cli.system.structured import read_json, read_settings, why
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
 
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
 SOURCE_CLASSES = "source_classes.json"  # of a model of sequences that is given some
+
+_MOST_WEIGHTS = 2**30  # 4 GiB
 
 
 def save_checkpoint(
@@ -110,27 +116,40 @@ def read_sequence_config(checkpoint: str | Path) -> SequenceTrainConfig:
 def read_any_config(checkpoint: str | Path) -> TrainConfig | SequenceTrainConfig:
     """Read the configuration of the run that a checkpoint comes from, whatever was learnt.
 
+    It is plain values: ``${...}`` in it is text. Where its run kept a cache is left out, as nothing
+    that is read may say where to write, or what to delete there.
+
     Raises:
         CheckpointError: if it is missing or cannot be understood.
     """
     path = resolve_checkpoint(checkpoint) / CONFIG
     values: dict[str, Any] = {}
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return build_any_train_config(values)
+        values = read_settings(path)
+        return config_of(values)
     except ConfigError as error:  # a component that is unknown here
         raise CheckpointError(f"{path}: {error}{_needed(values)}") from error
-    except (
-        OSError,
-        yaml.YAMLError,
-        OmegaConfBaseException,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise CheckpointError(
-            f"{path}: cannot be understood ({' '.join(str(error).split())})"
-        ) from error
+    except (OSError, OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be understood ({why(error)})") from error
+
+
+def config_of(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
+    """Turn plain values that were read into the configuration of a training.
+
+    Raises:
+        ConfigError: for a component that is unknown here.
+        omegaconf.errors.OmegaConfBaseException, KeyError, TypeError, ValueError: if they are none.
+    """
+    config = build_any_train_config(values)
+    if homes := list(unknown_homes(asdict(config))):
+        raise ValueError("; ".join(homes))
+    if isinstance(config, SequenceTrainConfig):
+        return config
+    config.data.cache_dir = config.data.cache_limit_gb = None
+    faults = config.feature.faults() + config.model.faults_with(config.feature.n_mels)
+    if faults:
+        raise ValueError("; ".join(faults))
+    return config
 
 
 def _needed(values: dict[str, Any]) -> str:
@@ -155,11 +174,8 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
     folder = resolve_checkpoint(checkpoint)
     config = read_config(folder)
     classes = read_classes(folder)
-    faults = config.feature.faults() + config.model.faults_with(config.feature.n_mels)
-    if faults:
-        raise CheckpointError(f"{folder / CONFIG}: {'; '.join(faults)}")
-    model: CRNN = config.model.build(n_mels=config.feature.n_mels, n_classes=len(classes))
-    load_weights(model, folder)
+    sizes = {"n_mels": config.feature.n_mels, "n_classes": len(classes)}
+    model: CRNN = load_model(folder, lambda: config.model.build(**sizes))
     return Detector(
         model,
         log_mel=LogMel(**asdict(config.feature)),
@@ -167,6 +183,7 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
         feedback=config.sampler.feedback,
         device=device,
         postprocessing=read_postprocessing(folder, classes),
+        source=folder / WEIGHTS,
     )
 
 
@@ -178,9 +195,9 @@ def read_classes(folder: Path, name: str = CLASSES) -> list[str]:
     """
     path = folder / name
     try:
-        labels = json.loads(path.read_text(encoding="utf-8"))
+        labels = read_json(path)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error})") from error
+        raise CheckpointError(f"{path}: cannot be read ({why(error)})") from error
     if not (isinstance(labels, list) and labels and all(isinstance(x, str) for x in labels)):
         raise CheckpointError(f"{path}: expected a list of labels")
     return labels
@@ -208,11 +225,57 @@ def read_vocabularies(folder: Path) -> tuple[Vocabulary, Vocabulary | None]:
         raise CheckpointError(f"{folder}: {error}") from error
 
 
-def load_weights(model: nn.Module, folder: Path) -> None:
-    """Fill ``model`` with the weights of a checkpoint folder."""
+def load_model(folder: Path, make: Callable[[], ModelT]) -> ModelT:
+    """Build a model and fill it with the weights of a checkpoint folder.
+
+    Nothing is allocated before the sizes that the configuration asks for are those of the file.
+
+    Args:
+        folder: of the checkpoint.
+        make: builds the model.
+
+    Raises:
+        CheckpointError: if the weights cannot be read, or do not fit.
+    """
+    path = folder / WEIGHTS
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{folder / WEIGHTS}: does not fit its config ({' '.join(str(error).split())})"
-        ) from error
+        with safe_open(path, "pt") as file:
+            found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        with torch.device("meta"):  # shapes without numbers
+            expected = {key: tuple(value.shape) for key, value in make().state_dict().items()}
+    except Exception as error:  # of either library; sizes may be beyond what it can count
+        raise _does_not_fit(path, why(error)) from error
+    for key in sorted(found.keys() | expected.keys()):
+        if found.get(key) != expected.get(key):
+            there, wanted = found.get(key, "missing"), expected.get(key, "no such weights")
+            raise _does_not_fit(path, f"{key} is {there}, expected {wanted}")
+    if sum(map(math.prod, found.values())) > _MOST_WEIGHTS:
+        raise _does_not_fit(path, f"more than {_MOST_WEIGHTS} weights")
+    model = make()
+    load_weights(model, folder)
+    return model
+
+
+def _does_not_fit(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{path}: does not fit its config ({reason})")
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Fill ``model`` with the weights of a checkpoint folder.
+
+    Raises:
+        CheckpointError: if they do not fit, or are not finite: with these no class is ever active,
+            which looks like silence.
+    """
+    try:
+        weights = load_file(folder / WEIGHTS)
+        damaged = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+        if damaged:
+            raise CheckpointError(
+                f"{folder / WEIGHTS}: holds weights that are not finite (the first in "
+                f"{damaged[0]}), so it is damaged or its training diverged; "
+                f"take another checkpoint"
+            )
+        model.load_state_dict(weights)
+    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise _does_not_fit(folder / WEIGHTS, why(error)) from error

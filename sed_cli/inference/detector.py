@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from torch import Tensor
 
 from sed_cli.audio import AudioReader, LogMel
 from sed_cli.data.annotations import Event
-from sed_cli.errors import DataError
+from sed_cli.errors import CheckpointError, DataError
 from sed_cli.inference.chunks import LogitStream, evaluating
 from sed_cli.inference.postprocessing import PostProcessing
 from sed_cli.inference.streaming import DetectorStream, FrameStream, checked_mono
 from sed_cli.models import CRNN
 from sed_cli.models.recurrence import Feedback
+
+log = logging.getLogger(__name__)
 
 _BLOCK = 2**17  # samples of a waveform taken at once
 _LONG_FRAMES = 32_768  # more of them in one sequence are too many for the convolutions' memory
@@ -35,6 +38,7 @@ class Detector:
             ``sampled`` is run with ``hard``, so that the same audio gives the same events.
         device: where it runs.
         postprocessing: what is made of the probabilities; ``None``: plain 0.5.
+        source: file of the weights, named where they are at fault.
     """
 
     def __init__(
@@ -46,7 +50,9 @@ class Detector:
         feedback: str = "hard",
         device: torch.device | str = "cpu",
         postprocessing: PostProcessing | None = None,
+        source: Path | None = None,
     ) -> None:
+        self._source = source
         self.device = torch.device(device)
         self.model = model.to(self.device)
         self.log_mel = log_mel
@@ -72,14 +78,27 @@ class Detector:
             rows = log_mel if lengths is None else map(_first_frames, log_mel, lengths)
             for row, of_row in zip(logits, rows, strict=True):
                 row[: len(of_row)] = torch.cat(list(self.logits_of_blocks([of_row])))
-            return logits
+            return self.check_logits(logits)
         with evaluating(self.model):
             of_batch: Tensor = self.model(
                 log_mel.to(self.device),
                 lengths=None if lengths is None else lengths.to(self.device),
                 feedback=self.feedback,
             )
-        return of_batch
+        return self.check_logits(of_batch)
+
+    def check_logits(self, logits: Tensor) -> Tensor:
+        """Return logits, unless they are no numbers: below every threshold, they look like silence.
+
+        Raises:
+            CheckpointError: if any is not finite.
+        """
+        if bool(torch.isfinite(logits).all()):
+            return logits
+        raise CheckpointError(
+            f"{self._source or 'the model'}: gives outputs that are not finite, so its weights "
+            f"are damaged or its training diverged; take another checkpoint"
+        )
 
     def logits_of_blocks(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Run the model freely on one recording of any length, in bounded memory.
@@ -92,8 +111,8 @@ class Detector:
         """
         stream = LogitStream(self.model, feedback=self.feedback, device=self.device)
         for block in blocks:
-            yield stream.push(block)
-        yield stream.finish()
+            yield self.check_logits(stream.push(block))
+        yield self.check_logits(stream.finish())
 
     def stream(self, sample_rate: int | None = None) -> DetectorStream:
         """Detect events in audio that is still coming in.
@@ -141,7 +160,7 @@ class Detector:
     ) -> tuple[int, Iterator[NDArray[np.float32]]]:
         """Return the rate and the mono samples of a file or a waveform, block by block."""
         if isinstance(audio, str | Path):
-            reader = AudioReader(Path(audio), salvage=True)
+            reader = AudioReader(Path(audio), salvage=log.warning)
             return reader.sample_rate, _blocks_of(reader)
         samples = _checked_samples(audio)
         rate = sample_rate or self.log_mel.sample_rate

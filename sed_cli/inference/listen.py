@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.audio import LOUDEST
 from sed_cli.config.verbs import ListenConfig
 from sed_cli.errors import UserError
 from sed_cli.inference.checkpoint import load
@@ -23,7 +24,6 @@ from sed_cli.provenance import choose_device, set_threads
 log = logging.getLogger(__name__)
 
 _BYTES = 2**16  # read at once, at most: what is there is taken at once, however little it is
-_ABSURD = 1e6  # 120 dB above full scale
 _DTYPES = {"s16": ("<i2", 2.0**-15), "s32": ("<i4", 2.0**-31), "f32": ("<f4", 1.0)}
 
 
@@ -79,7 +79,7 @@ def pcm_blocks(source: Any, config: ListenConfig) -> Iterator[NDArray[np.float32
         samples = np.frombuffer(held[:usable], dtype).reshape(-1, config.channels)
         held = held[usable:]
         samples = samples * np.float64(scale)
-        is_audio = np.abs(samples) < _ABSURD  # no number is not
+        is_audio = np.abs(samples) <= LOUDEST  # no number is not
         if not is_audio.all():
             if not warned:
                 log.warning("samples beyond all measure are taken as silence: is dtype right?")

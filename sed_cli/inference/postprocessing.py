@@ -23,10 +23,12 @@ from sed_cli.data.annotations import Event
 from sed_cli.data.frames import activities_to_events
 from sed_cli.errors import CheckpointError
 from sed_cli.system.files import write_text
+from sed_cli.system.structured import read_json_object, why
 
 POSTPROCESSING = "postprocessing.json"
 PLAIN_THRESHOLD = 0.5
 
+_LONGEST_FILTER = 10_001  # frames: minutes, where events last seconds
 SLACK_S = 1e-9  # a run of frames lasts a least duration that it equals but for rounding
 
 
@@ -58,8 +60,11 @@ class PostProcessing:
             if not 0 <= threshold <= 1:
                 raise ValueError(f"threshold {threshold}: expected a probability")
         for length in self.filter_frames:
-            if length < 1 or length % 2 == 0:
-                raise ValueError(f"a median filter of {length} frames: expected an odd length")
+            if not 1 <= length <= _LONGEST_FILTER or length % 2 == 0:
+                raise ValueError(
+                    f"a median filter of {length} frames: expected an odd length, "
+                    f"at most {_LONGEST_FILTER}"
+                )
         for seconds in (self.min_gap_s, self.min_duration_s):
             if not (math.isfinite(seconds) and seconds >= 0):
                 raise ValueError(f"a least duration or gap of {seconds} s: expected at least 0")
@@ -218,10 +223,9 @@ def read_postprocessing(folder: Path, classes: Sequence[str]) -> PostProcessing:
     if not path.exists():
         return PostProcessing.plain(len(classes))
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return PostProcessing.from_json(values, classes)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        return PostProcessing.from_json(read_json_object(path), classes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else why(error)
         raise CheckpointError(
             f"{path}: cannot be used ({reason}); without the file 0.5 is taken for every class"
         ) from error

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import cast
 
 from tqdm import tqdm
@@ -19,44 +17,19 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from sed_cli.audio import AudioReader, Channels
 from sed_cli.config.verbs import PredictConfig, SequenceTrainConfig
 from sed_cli.data.annotations import FORMATS
-from sed_cli.data.listing import AUDIO_ENDINGS
+from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.inference.checkpoint import load, read_any_config
 from sed_cli.inference.continuations import continue_lines
 from sed_cli.inference.detector import Detector
+from sed_cli.inference.items import Item, find_items, sweep
 from sed_cli.inference.recording import Found, Outputs, dump_events, find_events
 from sed_cli.provenance import choose_device, set_threads
 from sed_cli.system.files import replacing
 
 log = logging.getLogger(__name__)
 
-# Audio that libsndfile does not read: better named as a failure than passed over.
-_UNREADABLE = {".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".ape", ".wv"}
 _SHOWN = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """A recording to go through, and what the files that are written of it are called."""
-
-    path: Path
-    base: Path  # without the ending
-    pipe_is_stdin: bool = False
-
-    @property
-    def name(self) -> str:
-        """As it stands in tables."""
-        return "stdin" if self.pipe_is_stdin else self.path.name
-
-    def open(self) -> AudioReader:
-        """Open it; what can be decoded of a damaged recording is used, with a warning."""
-        pipe = sys.stdin.buffer if self.pipe_is_stdin else None
-        return AudioReader(self.path, pipe=pipe, salvage=True)
-
-    def written(self, ending: str, channel: str | None = None) -> Path:
-        """Path of a file that is written of it, or of a channel of it."""
-        suffix = PurePath(channel or self.name).stem.removeprefix(PurePath(self.name).stem)
-        return self.base.with_name(f"{self.base.name}{suffix}{ending}")
 
 
 def predict(config: PredictConfig) -> None:
@@ -76,7 +49,8 @@ def predict(config: PredictConfig) -> None:
     source = Path(config.input).expanduser()
     with set_threads(config.threads), logging_redirect_tqdm():
         if config.input != "-" and source.is_dir():
-            items, unsearched = find_items(source, output_dir)
+            items, unsearched = find_items(source, output_dir, cast(Channels, config.channels))
+            sweep(items)
             detector = load(config.checkpoint, choose_device(config.device))
             _predict_all(detector, items, unsearched, config)
             return
@@ -110,60 +84,6 @@ def _single(given: str, source: Path, output_dir: Path | None) -> Item:
     return Item(path=source, base=(output_dir or source.parent) / source.stem)
 
 
-def find_items(folder: Path, output_dir: Path | None) -> tuple[list[Item], list[Path]]:
-    """List the recordings in a folder and the folders in it, by their endings.
-
-    Hidden files and folders are passed over, and links to folders are not followed.
-
-    Args:
-        folder: that is searched.
-        output_dir: where the same tree is written to; ``None``: beside the audio.
-
-    Returns:
-        The recordings, in order, and the folders that could not be searched.
-
-    Raises:
-        DataError: if there is no audio.
-    """
-    items: list[Item] = []
-    unsearched: list[Path] = []
-
-    def note(error: OSError) -> None:
-        log.warning("%s: cannot be searched (%s)", error.filename, error.strerror)
-        unsearched.append(Path(error.filename))
-
-    passed_over: Counter[str] = Counter()
-    for root, folders, files in os.walk(folder, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        here = Path(root)
-        target = here if output_dir is None else output_dir / here.relative_to(folder)
-        visible = [here / name for name in sorted(files) if not name.startswith(".")]
-        audio = [path for path in visible if _is_audio(path)]
-        passed_over.update(path.suffix for path in visible if not _is_audio(path))
-        stems = Counter(path.stem.lower() for path in audio)
-        for path in audio:
-            shares_stem = stems[path.stem.lower()] > 1
-            items.append(Item(path=path, base=target / (path.name if shares_stem else path.stem)))
-    if not items:
-        seen = ", ".join(sorted(filter(None, passed_over))[:_SHOWN])
-        what = f"only files that end in {seen}" if seen else "no files"
-        raise DataError(
-            f"input={folder}: {what}, "
-            f"expected audio such as {', '.join(sorted(AUDIO_ENDINGS)[-4:])}"
-        )
-    return items, unsearched
-
-
-def _is_audio(path: Path) -> bool:
-    """Whether it is to be tried: pipes and the like in a folder would be waited for."""
-    if path.suffix.lower() not in AUDIO_ENDINGS | _UNREADABLE:
-        return False
-    try:
-        return path.is_file() or not path.exists()
-    except OSError:  # not to be looked at: it will be named
-        return True
-
-
 def _predict_all(
     detector: Detector, items: list[Item], unsearched: list[Path], config: PredictConfig
 ) -> None:
@@ -190,7 +110,7 @@ def _predict_all(
 
 def _predict_one(detector: Detector, item: Item, config: PredictConfig) -> Found:
     outputs = Outputs(
-        scores=partial(item.written, ".scores.tsv") if config.probabilities else None,
+        scores=partial(item.written, SCORES_ENDING) if config.probabilities else None,
         timeline=partial(item.written, ".timeline.png") if config.timeline else None,
     )
     with item.open() as reader, _progress(item, reader) as progress, _writing(item):

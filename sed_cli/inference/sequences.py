@@ -17,7 +17,7 @@ from sed_cli.data.tokens import Sentence, Vocabulary, join_symbols, units_of
 from sed_cli.data.tokens.batches import TokenBatch, in_order_of_length
 from sed_cli.data.tokens.vocabulary import END, UNKNOWN
 from sed_cli.inference.checkpoint import (
-    load_weights,
+    load_model,
     read_sequence_config,
     read_vocabularies,
     resolve_checkpoint,
@@ -308,8 +308,9 @@ def load_predictor(checkpoint: str | Path, device: str | torch.device = "cpu") -
     folder = resolve_checkpoint(checkpoint)
     config = read_sequence_config(folder)
     vocabulary, source_vocabulary = read_vocabularies(folder)
-    model = make_language_model(config.model, vocabulary, source_vocabulary)
-    load_weights(model, folder)
+    model = load_model(
+        folder, lambda: make_language_model(config.model, vocabulary, source_vocabulary)
+    )
     source_unit, unit = units_of(config.data)
     return Predictor(
         model,

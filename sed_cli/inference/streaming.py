@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 
-from sed_cli.audio import LogMelStream, Resampler
+from sed_cli.audio import LogMelStream, Resampler, fault_of_rate, fault_of_samples
 from sed_cli.errors import DataError
 from sed_cli.inference.chunks import BLOCK_FRAMES, LogitStream
 from sed_cli.inference.tracking import EventTracker, StreamEvent
@@ -34,10 +34,16 @@ class FrameStream:
 
     Attributes:
         n_samples: pushed so far, at ``sample_rate``.
+
+    Raises:
+        DataError: for a sample rate that is out of reason.
     """
 
     def __init__(self, detector: Detector, sample_rate: int) -> None:
+        if fault := fault_of_rate(sample_rate):
+            raise DataError(fault)
         self.n_samples = 0
+        self._detector = detector
         self._sample_rate = sample_rate
         self._resampler = Resampler(sample_rate, detector.log_mel.sample_rate)
         self._log_mel = LogMelStream(detector.log_mel)
@@ -60,14 +66,18 @@ class FrameStream:
         self.n_samples += len(samples)
         log_mel = self._log_mel.push(self._resampler.push(samples))
         logits = self._logits.push(torch.from_numpy(log_mel))
-        return Frames(log_mel, _probabilities(logits))
+        return Frames(log_mel, self._probabilities(logits))
 
     def finish(self) -> Frames:
         """Return the last frames: nothing comes after the samples pushed."""
         frames = [self._log_mel.push(self._resampler.finish()), self._log_mel.finish()]
         log_mel = np.concatenate(frames)
         logits = [self._logits.push(torch.from_numpy(log_mel)), self._logits.finish()]
-        return Frames(log_mel, _probabilities(torch.cat(logits)))
+        return Frames(log_mel, self._probabilities(torch.cat(logits)))
+
+    def _probabilities(self, logits: torch.Tensor) -> NDArray[np.float32]:
+        self._detector.check_logits(logits)
+        return _probabilities(logits)
 
 
 class DetectorStream:
@@ -132,7 +142,7 @@ def checked_mono(audio: ArrayLike) -> NDArray[np.float32]:
     """Check a waveform (n,) or (n, n_channels) and average its channels.
 
     Raises:
-        DataError: for another shape, integers, or values that are not finite.
+        DataError: for another shape, integers, or values that are not finite or beyond all measure.
     """
     samples = np.asarray(audio)
     if samples.ndim not in (1, 2) or (samples.ndim == 2 and not samples.shape[1]):
@@ -144,7 +154,7 @@ def checked_mono(audio: ArrayLike) -> NDArray[np.float32]:
             f"a waveform of {samples.dtype}: expected floats with full scale at -1 and 1, "
             f"so divide 16-bit integers by 32768"
         )
-    if not np.isfinite(samples).all():
-        raise DataError("a waveform with values that are not finite: expected numbers in [-1, 1]")
+    if fault := fault_of_samples(samples):
+        raise DataError(f"a waveform with {fault}: expected numbers in [-1, 1]")
     samples = samples.astype(np.float32)
     return samples if samples.ndim == 1 else samples.mean(axis=1)

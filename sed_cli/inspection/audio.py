@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sed_cli.audio import AudioHeader
+from sed_cli.audio import AudioFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class AudioKind:
     seconds: float
 
 
-def audio_kinds(headers: Iterable[AudioHeader]) -> list[AudioKind]:
+def audio_kinds(headers: Iterable[AudioFacts]) -> list[AudioKind]:
     """Count files by kind, the most frequent first."""
     n_files: Counter[tuple[int, int, str]] = Counter()
     seconds: Counter[tuple[int, int, str]] = Counter()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from sed_cli.audio import AudioHeader, read_header
+from sed_cli.audio import AudioFacts, inspect_audio
 from sed_cli.config.data import DataConfig
 from sed_cli.config.training import FeatureConfig
 from sed_cli.config.verbs import DataVerbConfig
@@ -29,6 +29,7 @@ from sed_cli.inspection.tables import (
     print_copies,
     print_faults,
     print_near_copies,
+    print_notes,
     print_set,
 )
 from sed_cli.provenance import RunRecord
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Headers = Mapping[str, Sequence[AudioHeader]]
+Headers = Mapping[str, Sequence[AudioFacts]]
 
 
 def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
@@ -64,11 +65,14 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         description = {
             "data": title,
             **statistics.as_json(),
+            "annotations": found.listing.notes.sources(),
+            "notes": found.listing.notes.lines(),
             "audio": [asdict(kind) for kind in kinds],
             "copies": [
                 [{"split": split, "name": entry.name} for split, entry in group] for group in copies
             ],
             "near_copies": None if near is None else [asdict(leak) for leak in near],
+            "audio_notes": list(found.audio_notes),
             "faults": [dict(zip(_FAULT, _fault(fault), strict=True)) for fault in faults],
         }
         with replacing(run_dir / "data.json") as path:
@@ -79,7 +83,8 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         draw_set(run_dir / "figures" / "data.png", title, statistics)
         console = results_console()
         print_set(console, title, statistics)
-        print_audio(console, kinds)
+        print_notes(console, "annotations and what was guessed", found.listing.notes.lines())
+        print_audio(console, kinds, found.audio_notes)
         print_copies(console, copies)
         if near is not None:
             print_near_copies(console, [str(leak) for leak in near])
@@ -128,11 +133,11 @@ def _title(data: DataConfig) -> str:
 def _read_headers(catalogue: Catalogue) -> Headers:
     total = sum(map(len, catalogue.splits.values()))
     with tqdm(total=total, desc="audio files", unit="file", leave=False, disable=None) as bar:
-        headers: dict[str, list[AudioHeader]] = {}
+        headers: dict[str, list[AudioFacts]] = {}
         for name, entries in catalogue.splits.items():
             headers[name] = []
             for entry in entries:
-                headers[name].append(read_header(entry.path))
+                headers[name].append(entry.facts or inspect_audio(entry.path))
                 bar.update()
     return headers
 

@@ -46,8 +46,8 @@ def print_set(console: Console, title: str, found: SetStatistics) -> None:
     console.print()
 
 
-def print_audio(console: Console, kinds: Sequence[AudioKind]) -> None:
-    """Print which sample rates, channels and formats there are."""
+def print_audio(console: Console, kinds: Sequence[AudioKind], notes: Sequence[str] = ()) -> None:
+    """Print which sample rates, channels and formats there are, and what headers got wrong."""
     table = _table()
     for heading in ("sample rate\nHz", "channels", "files", "h:mm:ss"):
         _add_number(table, heading)
@@ -61,6 +61,18 @@ def print_audio(console: Console, kinds: Sequence[AudioKind]) -> None:
             kind.format,
         )
     _print(console, "audio files", [table])
+    for note in notes:
+        console.print(Text(f"- {note}"), soft_wrap=True)
+
+
+def print_notes(console: Console, heading: str, lines: Sequence[str]) -> None:
+    """Print what was read, guessed or passed over, a line each."""
+    if not lines:
+        return
+    console.print(Text(heading, style="bold"))
+    for line in lines:
+        console.print(Text(f"- {line}"), soft_wrap=True)
+    console.print()
 
 
 def print_copies(console: Console, copies: Sequence[Sequence[Placed[Entry]]]) -> None:

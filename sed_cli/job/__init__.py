@@ -18,12 +18,12 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -47,13 +47,18 @@ from sed_cli import torchrun
 from sed_cli.config import groups, plugins
 from sed_cli.config.files import conf_dir
 from sed_cli.config.identity import config_hash
+from sed_cli.config.plain import unknown_homes
 from sed_cli.config.registry import KINDS
 from sed_cli.errors import ConfigError, SedtfError, UserError
 from sed_cli.job.choices import with_choices, without_plugins
+from sed_cli.job.folders import check_unused
 from sed_cli.job.loader import Loader
 from sed_cli.records import RUN, InUseError, at_work, read_record, state
 from sed_cli.slurm import TimeIsUpError, ends_as_interrupted
 from sed_cli.system.files import full_disk
+
+if TYPE_CHECKING:
+    from sed_cli.job.resuming import Resumed
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +104,7 @@ class Verb:
 
     name: str
     function: str  # "module:function", imported when it is called: it pulls in torch
+    prepare: str | None = None  # the same, called before the folder of a resumed run is touched
     leaves_run: bool = True  # with a run folder, a log and Hydra's records; else it runs at once
     words: str | None = None  # the key that takes words without "="; it ends in [] if it is a list
     text: tuple[str, ...] = ()  # keys whose value is taken as it stands, equals signs and all
@@ -107,7 +113,11 @@ class Verb:
 VERBS = {
     verb.name: verb
     for verb in (
-        Verb("train", "sed_cli.training.run:train"),
+        Verb(
+            "train",
+            "sed_cli.training.run:train",
+            prepare="sed_cli.training.run:prepare_resume",
+        ),
         Verb("eval", "sed_cli.evaluation.run:evaluate"),
         Verb("export", "sed_cli.inference.export:export_checkpoint"),
         Verb("simulate", "sed_cli.reports.simulate:simulate_config"),
@@ -175,6 +185,9 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except RecursionError:
+        say("settings that refer to themselves, in a defaults list or by ${...}, without an end")
+        return USER_ERROR
     except (SedtfError, HydraException, OmegaConfBaseException, OSError, YAMLError) as error:
         if not (torchrun.local_rank() and isinstance(error, UserError)):  # said by another one
             _report(error)
@@ -226,12 +239,13 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         raise UserError("resume_sweep= goes on with a sweep: give -m and all of its settings again")
     overrides, files = without_plugins(overrides)
     files = [str(file) for file in plugins.use(files)]
-    overrides = with_choices(_with_resumed_settings(overrides))
+    resumed, overrides = _resumed(verb, with_choices(overrides))
     overrides = [_path(_literal(override, verb.text)) for override in overrides]
     overrides = _with_words(verb, overrides)
     if files:
         overrides.append(f"plugins=[{','.join(quoted(file) for file in files)}]")
     hydra = start_hydra(verb.name, flags)
+    cast(Loader, hydra.config_loader).resumed = resumed
     if flags.hydra_help:
         args_parser = get_args_parser()
         hydra.hydra_help(config_name, args_parser, args_parser.parse_args([]))
@@ -258,8 +272,9 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
     named = frozenset(override.key_or_group for override in parse(hydra, overrides))
     config = Checker(verb, hydra, config_name)(overrides, named)
     if not verb.leaves_run:
+        _check_folder(verb, config)
         with log_to_stderr():
-            _function(verb)(config)
+            _function(verb.function)(config)
         return DONE
     if flags.dry_run:
         from sed_cli.training.cost import tell_cost
@@ -276,7 +291,8 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
             overrides = [*kept, f"output_dir={quoted(str(folder))}"]
         else:
             held.enter_context(_own_folder(verb, config))
-        outcome = hydra.run(config_name, Task(verb.name, flags), overrides).return_value
+        task = Task(verb.name, flags, _prepared(verb, config))
+        outcome = hydra.run(config_name, task, overrides).return_value
     if outcome.error:
         say(outcome.error)
     return int(outcome.status)
@@ -291,9 +307,9 @@ def _asks_for_sweep(hydra: Hydra, config_name: str, overrides: list[str], flags:
     return config is not None and config.hydra.mode == RunMode.MULTIRUN
 
 
-def _function(verb: Verb) -> Callable[..., Any]:
+def _function(name: str) -> Callable[..., Any]:
     """Import what does the work of a verb."""
-    module, function = verb.function.split(":")
+    module, function = name.split(":")
     return cast(Callable[..., Any], getattr(importlib.import_module(module), function))
 
 
@@ -323,15 +339,15 @@ def taken_folder(folder: Path, remedy: str) -> Iterator[None]:
 
 
 def _check_folder(verb: Verb, config: Any) -> None:
-    """Keep one run folder to one training or one set: files of two would be taken for one."""
-    if verb.name not in ("train", "synth"):
+    """Keep one folder to one run: files of two would be taken for one."""
+    given = getattr(config, "output_dir", None)
+    if given is None:
         return
-    folder = Path(config.output_dir)
+    folder = Path(given)
     resume = getattr(config, "resume", None)
     resumed = resume is not None and Path(resume).resolve() == folder.resolve()
-    if (folder / "run.json").exists() and not resumed:
-        go_on = f", or go on with it by resume={folder}" if verb.name == "train" else ""
-        raise UserError(f"output_dir={folder} holds a run already: name another folder{go_on}")
+    if not resumed:
+        check_unused(folder, verb.name)
     with suppress(ValueError):  # of a record that cannot be read nothing is known
         if resumed and state(folder / RUN, read_record(folder) or {}) == "running":
             raise UserError(f"resume={resume}: the run is still at work: wait for it, or end it")
@@ -361,15 +377,50 @@ def _run_beside(verb: Verb, config: Any, folder: Path | None) -> int:
         return USER_ERROR
     logging.getLogger().setLevel(logging.ERROR)
     config.output_dir = str(folder)
-    _function(verb)(config, folder)
+    _function(verb.function)(config, folder)
     return DONE
+
+
+@dataclass
+class Prepared:
+    """What was done for a run before its folder was touched, and what was said meanwhile."""
+
+    values: dict[str, Any] = field(default_factory=dict)  # more arguments of the verb's function
+    records: list[logging.LogRecord] = field(default_factory=list)
+
+    def tell_files(self) -> None:
+        """Put what was said into the log of the run, where it would stand otherwise."""
+        files = [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]
+        for record in self.records:
+            for handler in files:
+                handler.handle(record)
+
+
+def _prepared(verb: Verb, config: Any) -> Prepared:
+    """Do what may end in a refusal before a run that goes on is touched.
+
+    The ranks of torchrun check it each for itself, once the folder is theirs.
+    """
+    prepared = Prepared()
+    if verb.prepare is None or not config.resume or torchrun.n_ranks() > 1:
+        return prepared
+    noting = logging.Handler()
+    noting.emit = prepared.records.append  # type: ignore[assignment,method-assign]
+    logging.getLogger().addHandler(noting)
+    try:
+        with log_to_stderr():
+            prepared.values = _function(verb.prepare)(config)
+    finally:
+        logging.getLogger().removeHandler(noting)
+    return prepared
 
 
 class Task:
     """The function that Hydra calls for each job; picklable, so that launchers can send it on."""
 
-    def __init__(self, verb_name: str, flags: Flags) -> None:
+    def __init__(self, verb_name: str, flags: Flags, prepared: Prepared | None = None) -> None:
         self.verb_name, self.flags = verb_name, flags
+        self.prepared = prepared or Prepared()
 
     def __call__(self, raw: DictConfig) -> Outcome:
         """Do the work of the verb; whatever goes wrong is told in the outcome."""
@@ -377,6 +428,10 @@ class Task:
         register_schemas()
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         raw.output_dir = str(run_dir)
+        with suppress(OmegaConfBaseException):  # what cannot be resolved is told below
+            # Hydra writes what refers to other places, which resuming must not look at.
+            if (recorded := run_dir / ".hydra" / "config.yaml").exists():
+                OmegaConf.save(raw, recorded, resolve=True)
         if self.flags.multirun and "resume" in raw and (run_dir / RUN).exists():
             raw.resume = str(run_dir)  # of a sweep that is resumed, or put back into a queue
         try:
@@ -395,8 +450,10 @@ class Task:
         try:
             config: Any = OmegaConf.to_object(raw)
             plugins.keep_sources(config.plugins, run_dir)
-            work = _function(VERBS[self.verb_name])
-            return Outcome(DONE, str(run_dir), objective=work(config, run_dir))
+            work = _function(VERBS[self.verb_name].function)
+            self.prepared.tell_files()
+            objective = work(config, run_dir, **self.prepared.values)
+            return Outcome(DONE, str(run_dir), objective=objective)
         except (Exception, SystemExit) as error:
             return self._failed(error, run_dir)
 
@@ -467,24 +524,18 @@ def start_hydra(task_name: str, flags: Flags) -> Hydra:
     return hydra
 
 
-def _with_resumed_settings(overrides: list[str]) -> list[str]:
-    """Put the settings of the run named by ``resume=`` before those given now."""
+def _resumed(verb: Verb, overrides: list[str]) -> tuple[Resumed | None, list[str]]:
+    """Read the run named by ``resume=``, and complete what is given now."""
     resume = value_of("resume", overrides)
-    if resume in (None, "null", ""):
-        return overrides
-    folder = Path(str(resume))
-    recorded = folder / ".hydra" / "overrides.yaml"
-    if not recorded.is_file():
-        raise UserError(
-            f"resume={resume}: no {recorded}; name the folder of a run, such as "
-            f"outputs/train/DATE/TIME"
-        )
-    earlier = cast(list[str], OmegaConf.to_object(OmegaConf.load(recorded)) or [])
-    earlier, _ = without_plugins(earlier)  # a plugin is code: whoever resumes names it again
-    kept = [o for o in earlier if o.split("=")[0] not in ("resume", "output_dir")]
+    if verb.name != "train" or resume in (None, "null", ""):
+        return None, overrides
+    from sed_cli.job.resuming import read_resumed
+
+    resumed = read_resumed(str(resume))
+    overrides = resumed.without_known(overrides)
     # In place, unless told otherwise: the continued run is the same run.
-    place = [] if value_of("output_dir", overrides) else [f"output_dir={quoted(folder)}"]
-    return [*kept, *place, *overrides]
+    place = [] if value_of("output_dir", overrides) else [f"output_dir={quoted(resumed.folder)}"]
+    return resumed, [f"task={resumed.config.task}", *place, *overrides]
 
 
 def _with_words(verb: Verb, overrides: list[str]) -> list[str]:
@@ -492,7 +543,7 @@ def _with_words(verb: Verb, overrides: list[str]) -> list[str]:
     if verb.words is None:
         return overrides
     # A sweep may name its folders by their settings, such as gamma=0.1.
-    words = [o for o in overrides if "=" not in o or Path(o).expanduser().exists()]
+    words = [o for o in overrides if "=" not in o or _exists(o)]
     if not words:
         return overrides
     kept = [o for o in overrides if o not in words]
@@ -519,10 +570,15 @@ def _path(override: str) -> str:
     key, _, value = override.partition("=")
     if not re.search(r"[^\w./+-]", value) or value[0] in "'\"[{":
         return override
+    is_path = value.startswith("~") or _exists(value)
+    return f"{key}={quoted(value)}" if is_path else override
+
+
+def _exists(path: str) -> bool:
     try:
-        return f"{key}={quoted(value)}" if Path(value).expanduser().exists() else override
-    except (OSError, RuntimeError):  # too long for a name, or of no such user
-        return override
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # too long for a name, or of no such user
+        return False
 
 
 def quoted(value: Path | str) -> str:
@@ -857,7 +913,7 @@ class Checker:
             raise ConfigError([f"{key} is not set: give {key}=..." for key in missing])
         HydraConfig.instance().set_config(composed)
         config: Any = OmegaConf.to_object(raw)
-        faults = config.faults(named)
+        faults = [*unknown_homes(asdict(config)), *config.faults(named)]
         if faults:
             raise ConfigError(faults)
         return config

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig
+
+from sed_cli.system.structured import check_yaml
+
+if TYPE_CHECKING:
+    from sed_cli.job.resuming import Resumed
 
 
 class Loader(ConfigLoaderImpl):
     """Composes what chooses the same options of groups once, and lays values over copies.
 
     Hydra takes a third of a second for each job of a sweep, once to check it and once to start it.
+
+    Of a run that goes on (``resumed``) the values are those that it wrote down, below those that
+    are given now.
     """
+
+    resumed: Resumed | None = None
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.repository = _Repository(config_search_path)
 
     def _load_configuration_impl(
         self,
@@ -42,9 +61,14 @@ class Loader(ConfigLoaderImpl):
         if key not in kept:
             kept[key] = super()._load_configuration_impl(config_name, choices, **how)
         config = copy.deepcopy(kept[key])
+        earlier: list[str] = []
+        if self.resumed is not None and "trainer" in config:
+            chosen = [e.key_or_group for e in parsed if not self._is_value(e)]
+            self.resumed.lay_over(config, [name for name in chosen if name != "task"])
+            earlier = list(self.resumed.given)
         self._apply_overrides_to_config(values, config)
         task = [each for each in parsed if not each.is_hydra_override()]
-        config.hydra.overrides.task = [each.input_line for each in task]
+        config.hydra.overrides.task = [*earlier, *(each.input_line for each in task)]
         config.hydra.overrides.hydra = [e.input_line for e in parsed if e.is_hydra_override()]
         style = config.hydra.job.config.override_dirname
         config.hydra.job.override_dirname = get_overrides_dirname(
@@ -64,3 +88,13 @@ class Loader(ConfigLoaderImpl):
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_composed"}
+
+
+class _Repository(ConfigRepository):
+    """Looks at the files of configs, a user's own among them, before Hydra takes them in."""
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is not None and source.scheme() == "file":
+            check_yaml(Path(source.path) / source._normalize_file_name(config_path))
+        return super().load_config(config_path)

@@ -1,4 +1,4 @@
-"""Names of the jobs of a sweep: what was overridden, as a file system takes it."""
+"""Overrides as text: the names of jobs by them, and what those that were read may set."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from sed_cli.config.settings import Role
 
 _LONGEST = 120  # bytes; file systems take 255 of a name, and a path has to hold more than one
 _UNSAFE = re.compile(r"[^\w.,=+-]+")  # spaces, slashes, quotes, and what shells and Windows mind
+_WORD = re.compile(r"(?P<key>[\w/]+(\.\w+)*)=(?P<value>.*)", re.DOTALL)
+_NOT_TAKEN = ("hydra", "output_dir", "resume", "resume_sweep", "plugins", "data.cache_limit_gb")
+_OPTION = re.compile(r"[\w.+-]*")  # of a group, not a path to some other file
 
 
 def name_job(overrides: Sequence[str], keys: Container[str], taken: Iterable[str]) -> str:
@@ -64,3 +67,18 @@ def _safe(text: str) -> str:
         return name
     mark = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
     return f"{encoded[:_LONGEST].decode(errors='ignore')}-{mark}"
+
+
+def is_plain(word: str) -> bool:
+    """Tell whether an override that was read sets a value of a run, and nothing beside.
+
+    Neither Hydra's own settings nor places to write to, nothing added or taken away, nothing that
+    is looked up elsewhere.
+    """
+    found = _WORD.fullmatch(word)
+    if found is None or any(part in word for part in ("${", "_target_", "cache_dir")):
+        return False
+    is_option = "." not in found["key"]
+    if is_option and (".." in found["value"] or not _OPTION.fullmatch(found["value"])):
+        return False
+    return not any(re.match(rf"{re.escape(key)}($|[./])", found["key"]) for key in _NOT_TAKEN)

@@ -18,9 +18,10 @@ from omegaconf import OmegaConf
 
 from sed_cli import job
 from sed_cli.errors import ConfigError, UserError
-from sed_cli.job.names import name_job
-from sed_cli.job.sweeps import Sweep, parse_task, planned_job, recorded
-from sed_cli.records import Planned
+from sed_cli.job.names import is_plain, name_job
+from sed_cli.job.sweeps import Sweep, counts_of, parse_task, planned_job, recorded
+from sed_cli.records import Planned, is_inside
+from sed_cli.system.structured import why
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -50,6 +51,7 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
         ConfigError: if the first settings that are tried are at fault.
     """
     settings = sweep.config.hydra.sweeper
+    counts_of(settings, "sweeper", "n_trials", "n_jobs")
     parsed = parse_task(check, sweep.config, overrides)
     space = {o.get_key_element(): _distribution(o) for o in parsed if o.is_sweep_override()}
     if not space:
@@ -64,7 +66,7 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
     _warn_of_others(study, set(fixed), space)
     sweep.plan.total = settings.n_trials
     n_jobs = settings.n_jobs or sweep.plan.parallel or 1
-    _go_on(sweep, study, check)
+    _go_on(sweep, study, check, fixed)
     while len(study.trials) < settings.n_trials:
         batch = []
         for _ in range(min(n_jobs, settings.n_trials - len(study.trials))):
@@ -86,6 +88,7 @@ def _warn_of_others(study: Study, fixed: set[str], space: Container[str]) -> Non
     others = set[str]()
     for trial in study.trials:
         row = trial.user_attrs.get(_OVERRIDES, fixed)
+        row = [str(each) for each in row] if isinstance(row, list) else fixed
         others |= fixed ^ {each for each in row if each.split("=", 1)[0] not in space}
     if others:
         log.warning(
@@ -95,8 +98,15 @@ def _warn_of_others(study: Study, fixed: set[str], space: Container[str]) -> Non
         )
 
 
-def _go_on(sweep: Sweep, study: Study, check: job.Checker) -> None:
-    """List what a resumed study has tried already, and finish what was begun."""
+def _go_on(sweep: Sweep, study: Study, check: job.Checker, fixed: Sequence[str]) -> None:
+    """List what a resumed study has tried already, and finish what was begun.
+
+    What the study knows of a trial was read: it sets values of the run, and nothing beside that was
+    not given now.
+
+    Raises:
+        UserError: for a trial that does more.
+    """
     from optuna.trial import TrialState
 
     begun = []
@@ -106,6 +116,7 @@ def _go_on(sweep: Sweep, study: Study, check: job.Checker) -> None:
             if not trial.state.is_finished():
                 study.tell(trial.number, state=TrialState.FAIL)
             continue
+        _check_read(trial.number, name, row, fixed)
         if trial.state.is_finished():
             sweep.plan.jobs.append(Planned(name, row, ""))
         else:
@@ -113,6 +124,18 @@ def _go_on(sweep: Sweep, study: Study, check: job.Checker) -> None:
     if begun or sweep.plan.jobs:
         log.info("%d trials are told already, %d begun", len(sweep.plan.jobs), len(begun))
     _run(sweep, study, check, begun)
+
+
+def _check_read(number: int, name: object, row: object, fixed: Sequence[str]) -> None:
+    texts = row if isinstance(row, list) and all(isinstance(each, str) for each in row) else None
+    if texts is None or not (isinstance(name, str) and is_inside(name)):
+        raise UserError(f"trial {number} of the study is none that sedtf has written")
+    foreign = [each for each in texts if each not in fixed and not is_plain(each)]
+    if foreign:
+        raise UserError(
+            f"trial {number} of the study would set {foreign[0]}, which is not given now: "
+            f"a study sets values of its runs alone; name another folder"
+        )
 
 
 def _run(
@@ -163,15 +186,24 @@ def _study(folder: Path, settings: Any) -> Study:
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    journal = folder / STUDY
+    if journal.exists() and not journal.is_file():
+        raise UserError(f"{journal}: expected a file, got a folder, a pipe or a device")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is experimental there is pinned here
-        storage = settings.storage or JournalStorage(JournalFileBackend(str(folder / STUDY)))
-        study = optuna.create_study(
-            storage=storage,
-            study_name=settings.study_name or "sweep",
-            direction="maximize",
-            load_if_exists=True,
-        )
+        try:
+            storage = settings.storage or JournalStorage(JournalFileBackend(str(journal)))
+            study = optuna.create_study(
+                storage=storage,
+                study_name=settings.study_name or "sweep",
+                direction="maximize",
+                load_if_exists=True,
+            )
+        except Exception as error:  # whatever it meets in the file
+            raise UserError(
+                f"{settings.storage or journal}: no study of optuna's that can be read "
+                f"({type(error).__name__}: {why(error)})"
+            ) from error
         seed = settings.seed + len(study.trials)  # a resumed study must not try the same again
         study.sampler = (
             optuna.samplers.RandomSampler(seed=seed)
@@ -188,7 +220,12 @@ def _check_own(study: Study, folder: Path, settings: Any) -> None:
         UserError: if that one is there.
     """
     owner = study.user_attrs.get(_FOLDER)
-    if settings.storage is not None and owner not in (None, str(folder)) and Path(owner).is_dir():
+    owner = None if owner is None else str(owner)
+    if (
+        settings.storage is not None
+        and owner not in (None, str(folder))
+        and Path(str(owner)).is_dir()
+    ):
         raise UserError(
             f"hydra.sweeper.storage={settings.storage} holds the study {study.study_name} of "
             f"{owner} already: go on with it by resume_sweep={owner}, or give another "

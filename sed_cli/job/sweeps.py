@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from sed_cli import job
 from sed_cli.config.identity import config_hash
 from sed_cli.errors import SedtfError, UserError
+from sed_cli.job.folders import check_no_links, check_unused
 from sed_cli.job.local import LocalLauncher
 from sed_cli.job.names import name_job
 from sed_cli.records import (
@@ -38,9 +39,11 @@ from sed_cli.records import (
     note_end,
     read_record,
     run_folders,
+    run_settings,
     state,
     this_process,
 )
+from sed_cli.system.structured import why
 
 log = logging.getLogger(__name__)
 
@@ -133,13 +136,15 @@ def recorded(folder: Path) -> job.Outcome:
     """How a job ended, by what it wrote down."""
     try:
         record = read_record(folder)
-    except ValueError as error:
-        return job.Outcome(job.FAILED, str(folder), error=str(error))
+    except (OSError, ValueError) as error:
+        return job.Outcome(job.FAILED, str(folder), error=f"{folder / RUN}: {why(error)}")
     if record is None:
         return job.Outcome(job.WAITING, str(folder), error="it never began")
     status = state(folder / RUN, record)
     if status == "completed":
-        return job.Outcome(job.DONE, str(folder), record.get("objective"))
+        objective = record.get("objective")
+        known = float(objective) if isinstance(objective, int | float) else None
+        return job.Outcome(job.DONE, str(folder), known)
     code = job.FAILED if status == "failed" else job.INTERRUPTED
     return job.Outcome(code, str(folder), error=str(record.get("error") or status))
 
@@ -165,10 +170,13 @@ def run_sweep(
     resumed = None if resumed in ("null", "") else resumed
     overrides = [o for o in overrides if o.split("=", 1)[0] != "resume_sweep"]
     if resumed is not None:
-        folder = Path(resumed).expanduser()
+        with suppress(RuntimeError):  # of no such user
+            resumed = str(Path(resumed).expanduser())
+        folder = Path(resumed)
         if not folder.is_dir():
             raise UserError(f"resume_sweep={resumed}: no such folder; name that of a sweep")
         overrides = [o for o in overrides if o.split("=", 1)[0] != "output_dir"]
+        check_no_links(folder, f"resume_sweep={resumed}")
         overrides.append(f"output_dir={job.quoted(folder)}")
     master = hydra.compose_config(config_name, list(overrides), RunMode.MULTIRUN)
     folder = Path(str(master.hydra.sweep.dir)).absolute()
@@ -278,7 +286,7 @@ def _run_grid(sweep: Sweep) -> None:
         log.info(
             "%d of %d jobs are done already", len(sweep.plan.jobs) - len(left), len(sweep.plan.jobs)
         )
-    size = sweep.config.hydra.sweeper.get("max_batch_size") or max(len(left), 1)
+    size = counts_of(sweep.config.hydra.sweeper, "sweeper", "max_batch_size") or max(len(left), 1)
     for start in range(0, len(left), size):
         sweep.run(left[start : start + size])
 
@@ -295,9 +303,24 @@ def _search_of(master: DictConfig) -> Any:
     raise UserError(f"hydra/sweeper: {target} is none that sedtf can drive: choose basic or optuna")
 
 
+def counts_of(settings: DictConfig, of: str, *keys: str) -> int | None:
+    """Check counts that Hydra has no types for, and return the last; None where it is not given.
+
+    Raises:
+        UserError: for one that is no whole number above 0.
+    """
+    value = None
+    for key in keys:
+        value = settings.get(key)
+        if value is not None and (type(value) is not int or not 1 <= value < 2**31):
+            raise UserError(f"hydra.{of}.{key}={value}: expected a whole number above 0, or null")
+    return value
+
+
 def make_launcher(config: DictConfig, context: HydraContext, task: job.Task) -> Launcher:
     """Make the launcher that the configuration names: ours, or one of Hydra's plugins."""
     settings = dict(config.hydra.launcher)
+    counts_of(config.hydra.launcher, "launcher", "workers", "threads")
     target = str(settings.pop("_target_"))
     if target not in _LAUNCHERS:
         return Plugins.instance().instantiate_launcher(
@@ -397,7 +420,7 @@ def _earlier(folder: Path) -> _Earlier:
             where = str(Path(str(root)).expanduser().absolute()) if root else None
             found.setdefault((config_hash, where), []).append(name)
 
-    plan = Plan.read(folder)
+    plan = _plan_in(folder, is_resumed=True)
     for planned in plan.jobs if plan else []:
         note(planned.folder, planned.config_hash, planned.root)
     for run in run_folders(folder) if folder.is_dir() else []:  # of no plan, or of an earlier one
@@ -407,8 +430,8 @@ def _earlier(folder: Path) -> _Earlier:
         with suppress(ValueError, OSError):
             config_hash = (read_record(run) or {}).get("config_hash")
             if config_hash:
-                config = OmegaConf.load(run / ".hydra" / "config.yaml")
-                note(name, config_hash, OmegaConf.select(config, "data.root"))
+                data = run_settings(run).get("data") or {}
+                note(name, str(config_hash), data.get("root"))
     return found
 
 
@@ -421,7 +444,9 @@ def _whatever_root(earlier: _Earlier) -> _Earlier:
 
 def _check_free(folder: Path, *, is_resumed: bool) -> None:
     """Refuse to run two sweeps in one folder, at the same time or one after the other."""
-    plan = Plan.read(folder)
+    plan = _plan_in(folder, is_resumed=is_resumed)
+    if not is_resumed and not (folder / SWEEP).exists():
+        check_unused(folder, "sweep")
     if plan is not None and not is_resumed:
         raise UserError(
             f"output_dir={folder} holds a sweep already: name another folder, or go on with it by "
@@ -439,12 +464,29 @@ def _check_free(folder: Path, *, is_resumed: bool) -> None:
         time.sleep(0.2)
 
 
+def _plan_in(folder: Path, *, is_resumed: bool) -> Plan | None:
+    """Read the plan of a sweep; one that is damaged stands in the way of another sweep alone."""
+    try:
+        return Plan.read(folder)
+    except (OSError, ValueError) as error:
+        if is_resumed:  # its runs are found without
+            log.warning(
+                "%s cannot be read (%s): its runs are looked for", folder / SWEEP, why(error)
+            )
+            return None
+        raise UserError(
+            f"output_dir={folder} holds a sweep.json that cannot be read ({why(error)}): "
+            f"name another folder"
+        ) from error
+
+
 def _at_work(folder: Path, plan: Plan | None) -> list[str]:
     busy = []
     if plan is not None and plan.process and is_alive(plan.process, folder / SWEEP):
-        busy.append(f"process {plan.process['pid']} on {plan.process['host']}")
+        process = plan.process
+        busy.append(f"process {process.get('pid')} on {process.get('host')}")
     for run in run_folders(folder):
-        with suppress(ValueError):
+        with suppress(OSError, ValueError):
             record = read_record(run) or {}
             if state(run / RUN, record) == "running":
                 busy.append(f"the run {run.name}")

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sed_cli.models.conv import ConvBlock
+from sed_cli.models.fast_conv import FastConvBlock
 from sed_cli.models.recurrence import (
+    Backend,
     Feedback,
     RecurrentState,
     feedback_gru_with_state,
-    plain_gru_with_state,
+    plain_gru,
 )
 
 
@@ -38,6 +39,9 @@ class CRNN(nn.Module):
         rnn_hidden: H.
         dropout: probability of dropping a value after each block, in [0, 1).
         feedback: whether the previous activities are fed; without, the model is the baseline.
+
+    Attributes:
+        backend: of the recurrence with feedback; not part of the model's state.
 
     Raises:
         ValueError: if ``n_mels`` is no multiple of the pooling, or ``kernel_size`` is even.
@@ -66,11 +70,12 @@ class CRNN(nn.Module):
         self.n_mels = n_mels
         self.n_classes = n_classes
         self.has_feedback = feedback
+        self.backend: Backend = "auto"
         self.context = len(pooling) * (kernel_size // 2)  # frames seen to each side
         self.normalisation = Normalisation(n_mels)
         channels = [1] + [conv_channels] * len(pooling)
         self.blocks = nn.ModuleList(
-            ConvBlock(
+            FastConvBlock(
                 in_channels=channels[i],
                 out_channels=channels[i + 1],
                 kernel_size=kernel_size,
@@ -155,7 +160,7 @@ class CRNN(nn.Module):
         """Run the recurrence: features (B, T, F) -> logits (B, T, C) and the state after them."""
         if not self.has_feedback:
             hidden = None if initial_state is None else initial_state.hidden
-            logits, last = plain_gru_with_state(features, self.cell, self.readout, hidden)
+            logits, last = plain_gru(features, self.cell, self.readout, hidden)
             return logits, RecurrentState(last, logits.new_zeros(len(logits), self.n_classes))
         return feedback_gru_with_state(
             features,
@@ -163,6 +168,7 @@ class CRNN(nn.Module):
             teacher_mask,
             self.cell,
             self.readout,
+            self.backend,
             feedback=feedback,
             noise=noise,
             initial_state=initial_state,

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, embedding
 
-from sed_cli.models.recurrence import Feedback, RecurrentState, check_tokens, token_gru
+from sed_cli.models.recurrence import (
+    Backend,
+    Feedback,
+    RecurrentState,
+    check_tokens,
+    feedback_gru_with_state,
+)
 
 
 class LanguageModel(nn.Module):
@@ -36,6 +42,9 @@ class LanguageModel(nn.Module):
         dropout: probability of dropping a value, in [0, 1).
         n_source_tokens: of the source; None: the model is given none.
 
+    Attributes:
+        backend: of the recurrence; not part of the model's state.
+
     Raises:
         ValueError: if ``dropout`` is not in [0, 1).
     """
@@ -55,6 +64,7 @@ class LanguageModel(nn.Module):
         self.n_tokens = n_tokens
         self.n_source_tokens = n_source_tokens
         self.dropout = dropout
+        self.backend: Backend = "auto"
         self.embedding = nn.Embedding(n_tokens, embedding_size)
         self.cell = nn.GRUCell(embedding_size, rnn_hidden)
         self.readout = nn.Linear(rnn_hidden, n_tokens)
@@ -99,13 +109,14 @@ class LanguageModel(nn.Module):
             table = dropout(table, self.dropout)
             readout = self._readout_of_some()
         hidden = self._encode(source, source_lengths, n_sequences)
-        logits, _ = token_gru(
+        logits, _ = feedback_gru_with_state(
             table.new_empty(n_sequences, n_steps, 0),
             None if teacher_mask is None else _without_padding(targets, lengths),
             teacher_mask,
             self.cell,
             readout,
-            table,
+            self.backend,
+            table=table,
             feedback=feedback,
             noise=noise,
             initial_state=RecurrentState(hidden, table.new_zeros(n_sequences, table.shape[1])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -42,13 +43,13 @@ _HISTORY_COLUMNS = (
 def learning_curves(
     history: pd.DataFrame | Path | str, path: Path, *, best_epoch: int | None = None
 ) -> None:
-    """Draw loss, validation scores and p_teacher over the epochs, as PNG and as PDF beside it.
+    """Draw loss, validation scores and p_teacher over the epochs, as PNG.
 
     Args:
         history: a row an epoch, or the ``history.csv`` that holds it, with the columns ``epoch``,
             ``train_loss``, ``validation_loss``, ``validation_f1``, ``validation_er`` (fractions)
             and ``p_teacher``; cells may be empty, other columns are ignored.
-        path: of the PNG; the PDF has its name.
+        path: of the PNG.
         best_epoch: the epoch to mark; by default that of the highest ``validation_f1``, or of the
             lowest ``validation_loss`` where no score is known.
 
@@ -76,23 +77,29 @@ def learning_curves(
         _mark_best(losses, (losses, scores, probability), columns, best)
         figure.align_ylabels()
         figure.set_layout_engine("constrained")
-        style.save_figure(figure, path)
+        style.save_png(figure, path)
 
 
 def _history_columns(history: pd.DataFrame | Path | str) -> dict[str, NDArray[np.float64]]:
-    if isinstance(history, Path | str):
-        import pandas as pd
-
-        history = pd.read_csv(history)
-    missing = [name for name in _HISTORY_COLUMNS if name not in history.columns]
+    columns: Any = read_history(Path(history)) if isinstance(history, Path | str) else history
+    missing = [name for name in _HISTORY_COLUMNS if name not in columns]
     if missing:
         raise UserError(
             f"the history has no column {', '.join(missing)}: "
             "expected those that a training run writes to history.csv"
         )
-    if not len(history):
+    if not len(columns["epoch"]):
         raise UserError("the history has no row: learning curves need at least one epoch")
-    return {name: history[name].to_numpy(dtype=np.float64) for name in _HISTORY_COLUMNS}
+    return {name: np.asarray(columns[name], dtype=np.float64) for name in _HISTORY_COLUMNS}
+
+
+def read_history(path: Path | str) -> dict[str, NDArray[np.float64]]:
+    """Read the columns of ``history.csv``; NaN where a cell is empty."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    cells = [[float(cell or "nan") for cell in row] for row in rows]
+    table = np.array(cells, dtype=np.float64).reshape(len(rows), len(header))
+    return dict(zip(header, table.T, strict=True))
 
 
 def _best_epoch(columns: dict[str, NDArray[np.float64]]) -> int | None:
@@ -191,7 +198,7 @@ def piano_rolls(path: Path, items: Sequence[RollItem]) -> None:
     says which.
 
     Args:
-        path: of the PNG; the PDF has its name.
+        path: of the PNG.
         items: at least one; a handful stays readable.
 
     Raises:
@@ -219,7 +226,7 @@ def piano_rolls(path: Path, items: Sequence[RollItem]) -> None:
             top += height
         if has_key:
             page.add_key()
-        style.save_figure(page.figure, path)
+        style.save_png(page.figure, path)
 
 
 class _Page:

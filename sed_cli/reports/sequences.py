@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from sed_cli.reports import style
+from sed_cli.reports.figures import read_history
 from sed_cli.reports.tables import results_console
 
 WAYS = {"teacher_forced": "teacher forced", "free_running": "free running"}
@@ -123,15 +124,12 @@ def draw_by_step(metrics: Metrics, path: Path) -> None:
             handlelength=3.4,
         )
         figure.set_layout_engine("constrained")
-        style.save_figure(figure, path)
+        style.save_png(figure, path)
 
 
 def sequence_learning_curves(history: Path, path: Path, *, best_epoch: int) -> None:
     """Draw losses, accuracies, perplexity and p_teacher over the updates."""
-    import pandas as pd
-
-    table = pd.read_csv(history)
-    columns = {name: table[name].to_numpy(dtype=np.float64) for name in table.columns}
+    columns = read_history(history)
     panels: list[tuple[str, dict[str, str]]] = [
         ("loss", {"train_loss": "training", "validation_loss": "validation, free running"}),
         (
@@ -164,7 +162,7 @@ def sequence_learning_curves(history: Path, path: Path, *, best_epoch: int) -> N
         style.count_ticks(all_axes[-1])
         figure.align_ylabels()
         figure.set_layout_engine("constrained")
-        style.save_figure(figure, path)
+        style.save_png(figure, path)
 
 
 def _known(columns: Mapping[str, NDArray[np.float64]], series: Mapping[str, str]) -> dict[str, str]:

@@ -101,7 +101,9 @@ def new_figure(width: float, height: float, *, dpi: float = DPI) -> Figure:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write ``figure`` as PNG to ``path`` and as PDF beside it, each whole or not at all.
 
-    The same figure gives the same bytes.
+    For figures that go into papers; those of every run are written by :func:`save_png`, since a
+    process takes about a second to load what writes its first PDF. The same figure gives the same
+    bytes.
     """
     # It tells of every letter that it takes from a font.
     logging.getLogger("fontTools.subset").setLevel(logging.WARNING)

@@ -61,7 +61,7 @@ def remove_unused(path: Path) -> bool:
             path.unlink()
     except FileNotFoundError:
         return True
-    except PermissionError:  # another user's
+    except OSError:  # another user's, or no file
         return False
     return True
 

@@ -6,50 +6,66 @@ import copy
 import logging
 import math
 import shlex
-import shutil
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sed_cli import torchrun
-from sed_cli.config.identity import flattened, keys_with, paths_of
-from sed_cli.config.settings import Role
+from sed_cli.config.identity import paths_of
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.data.pool import n_cores
 from sed_cli.data.sets import DataSet
 from sed_cli.data.tokens import TokenData
 from sed_cli.distributed import rank
-from sed_cli.errors import CheckpointError, UserError
+from sed_cli.errors import UserError
 from sed_cli.inference import save_checkpoint
-from sed_cli.inference.checkpoint import (
-    load_weights,
-    read_any_config,
-    read_classes,
-    resolve_checkpoint,
-)
+from sed_cli.inference.checkpoint import read_any_config
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.sampling.teacher_mask import make_coins
-from sed_cli.system.files import replacing, replacing_folder, standing
+from sed_cli.system.files import standing
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
 from sed_cli.training.memory import keep_freed_memory
 from sed_cli.training.ranks import check_devices, joined, launch, own_device, own_threads
-from sed_cli.training.state import Progress, load_state, save_state, seed_everything
+from sed_cli.training.resuming import check_settings, restore, resume
+from sed_cli.training.state import Progress, save_state, seed_everything
 from sed_cli.training.task import BatchT, Task
 from sed_cli.training.tasks import load_data_for, make_task
 
 log = logging.getLogger(__name__)
 
-# `resume` continues what was learnt: how long and where may differ.
-_MAY_CHANGE = Role.PLACE | Role.PATH | Role.RESUMABLE
+
+def prepare_resume(config: AnyTrainConfig) -> dict[str, Any]:
+    """Find out whether a run can go on, before anything is written into its folder.
+
+    Returns:
+        What :func:`train` then takes: the data, which have been loaded.
+
+    Raises:
+        UserError: if device or data cannot be used, or the run cannot go on with these settings.
+    """
+    config = _with_absolute_paths(config)
+    check_settings(config)
+    device = choose_device(config.device)
+    check_devices(device, config.trainer.devices or 1)
+    data = load_data_for(config)
+    restore(config, make_trainer(config, make_task(config, data, device)))
+    return {"data": data}
 
 
-def train(config: AnyTrainConfig, run_dir: Path) -> float | None:
+def train(
+    config: AnyTrainConfig, run_dir: Path, data: DataSet | TokenData | None = None
+) -> float | None:
     """Train a model; return the best epoch's score: validation F1, or minus the loss.
+
+    Args:
+        config: of the run.
+        run_dir: its folder.
+        data: if they have been loaded already.
 
     Raises:
         UserError: if data, device or the run to resume cannot be used.
@@ -65,7 +81,7 @@ def train(config: AnyTrainConfig, run_dir: Path) -> float | None:
     ):
         device = choose_device(config.device)
         check_devices(device, n_devices)
-        data = load_data_for(config)
+        data = load_data_for(config) if data is None else data
         record.update(device=str(device), devices=n_devices, data_fingerprint=data.fingerprint)
         with _resumable(run_dir):
             if n_devices == 1:
@@ -162,6 +178,7 @@ def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
 def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
     """Build coins and trainer; nothing is drawn from the coins' generator yet."""
     keep_freed_memory()
+    task.model.backend = config.trainer.recurrence  # type: ignore[assignment]
     n_batches = -(-len(task.lengths) // config.trainer.batch_size)
     coins = make_coins(config.sampler, batches_per_epoch=n_batches, seed=config.seed)
     return Trainer(task, coins=coins, config=config.trainer, seed=config.seed)
@@ -173,7 +190,7 @@ def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
     checkpoints, task = run_dir / "checkpoints", trainer.task
     rows = None
     if config.resume:
-        rows = _resume(config, trainer, run_dir)
+        rows = resume(config, trainer, run_dir)
     if rank():  # 0 writes for all
         trainer.fit(lambda row, is_best: None)
         return
@@ -225,71 +242,6 @@ def _with_absolute_paths(config: AnyTrainConfig) -> AnyTrainConfig:
             path = Path(getattr(earlier, key, None) or path)
         setattr(data, key, str(path.absolute()))
     return config
-
-
-def _resume(
-    config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path
-) -> list[dict[str, float]] | None:
-    """Go on where ``config.resume`` stopped, after a check that it is the same experiment.
-
-    Returns:
-        The rows of the history so far; None where the checkpoint, an older one, does not keep them.
-    """
-    run = Path(str(config.resume))
-    last = run / "checkpoints" / "last"
-    try:
-        folder = resolve_checkpoint(last)
-    except CheckpointError:
-        log.warning("%s has no checkpoint yet: training starts from the beginning", run)
-        return None
-    before, now = (flattened(asdict(each)) for each in (read_any_config(folder), config))
-    changed = _differences(before, now, keys_with(_MAY_CHANGE))
-    if changed:
-        raise CheckpointError(
-            f"resume={run} continues a run exactly, but {'; '.join(changed)}: "
-            f"drop that, or start a new run"
-        )
-    if read_classes(folder) != list(trainer.task.labels):
-        raise CheckpointError(f"resume={run}: the classes of the data have changed since")
-    state = load_state(folder)
-    rows: list[dict[str, float]] | None = state.pop("history", None)
-    if state.pop("data") != trainer.task.fingerprint:
-        raise CheckpointError(
-            f"resume={run}: recordings or annotations have changed since; start a new run"
-        )
-    trained = state["progress"]["epoch"]
-    if trained > config.trainer.epochs:
-        raise CheckpointError(
-            f"resume={run} has trained {trained} epochs already, but trainer.epochs="
-            f"{config.trainer.epochs}: give at least {trained}, or start a new run"
-        )
-    # What came before belongs to the run that goes on.
-    if run.resolve() != run_dir.resolve() and not rank():
-        _copy_past(run, run_dir)
-    load_weights(trainer.task.model, folder)
-    trainer.load_state_dict(state)
-    log.info("resumed after epoch %d, update %d", trainer.progress.epoch, trainer.progress.update)
-    return rows
-
-
-def _copy_past(run: Path, run_dir: Path) -> None:
-    """Copy what came before, whole or not at all."""
-    if (run / "history.csv").is_file():
-        with replacing(run_dir / "history.csv") as path:
-            shutil.copy(run / "history.csv", path)
-    with replacing_folder(run_dir / "checkpoints") as checkpoints:
-        for name in ("best", "last"):
-            shutil.copytree(standing(run / "checkpoints" / name), checkpoints / name)
-
-
-def _differences(
-    before: dict[str, Any], now: dict[str, Any], may_change: Container[str]
-) -> list[str]:
-    return [
-        f"{key} was {before.get(key)} and is {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if key not in may_change and before.get(key) != now.get(key)
-    ]
 
 
 def _log_sizes(trainer: Trainer[BatchT]) -> None:

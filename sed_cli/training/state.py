@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 import random
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,18 +41,57 @@ def load_state(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if there is none or it cannot be read.
     """
-    path = folder / STATE
-    if not path.is_file():
-        raise CheckpointError(f"{path}: not there, so this run cannot be resumed")
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    state = read_state(folder)
     generators = state.pop("generators")
     torch.set_rng_state(generators["cpu"])
     if torch.cuda.is_available() and "cuda" in generators:
         torch.cuda.set_rng_state_all(generators["cuda"])
     return state
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Read the state and change nothing; no code of the file is run.
+
+    Raises:
+        CheckpointError: if there is none or it cannot be read.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        raise CheckpointError(f"{path}: not there, so this run cannot be resumed")
+    try:
+        _check_archive(path)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        _check_parts(state)
+    except Exception as error:  # whatever torch meets; its advice is to trust the file
+        raise CheckpointError(
+            f"{path}: damaged, or no state that sedtf has written (nothing in it was run); "
+            f"this run cannot be resumed, but its weights can be used"
+        ) from error
+    return state
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse what torch does not write: it stores tensors as they are, and each has a checksum."""
+    with zipfile.ZipFile(path) as archive:
+        if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
+            raise ValueError("compressed")
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} is damaged")
+
+
+def _check_parts(state: dict[str, Any]) -> None:
+    kinds = {"generators": dict, "progress": dict, "optimizer": dict, "coins": dict, "data": str}
+    for name, kind in kinds.items():
+        if not isinstance(state[name], kind):
+            raise TypeError(f"{name}: {type(state[name])}")
+    progress = vars(Progress(**state["progress"]))
+    for name, default in vars(Progress()).items():
+        if type(progress[name]) is not type(default):
+            raise TypeError(f"{name}: {type(progress[name])}")
+    if min(progress["epoch"], progress["update"], progress["best_epoch"]) < 0:
+        raise ValueError("negative counts")
+    generator = torch.Generator()
+    generator.set_state(state["generators"]["cpu"])
 
 
 def seed_everything(seed: int) -> None:

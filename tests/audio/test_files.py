@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from pathlib import Path
@@ -146,33 +145,36 @@ def test_duration_of_what_is_no_audio_is_refused(kind: str, tmp_path: Path) -> N
 
 
 def test_what_can_be_decoded_of_a_damaged_recording_is_used_where_that_is_asked_for(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
 ) -> None:
+    told: list[str] = []
     path = tmp_path / "damaged.flac"
     samples = np.random.default_rng(0).uniform(-1, 1, 10 * RATE)
     soundfile.write(path, samples, RATE)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
-    with AudioReader(path, salvage=True) as reader, caplog.at_level(logging.WARNING):
+    with AudioReader(path, salvage=told.append) as reader:
         decoded = np.concatenate(list(reader.blocks(RATE)))
 
     # All but what is in the block that is cut.
     assert 4.5 < reader.duration_s == len(decoded) / RATE < 5.1
     np.testing.assert_allclose(decoded, samples[: len(decoded)], atol=1 / 32767)
-    assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith(
-        f"{path}: breaks off after {reader.duration_s:.2f} s of 10.00 s"
-    )
+    (warning,) = told
+    assert warning.startswith(f"{path}: breaks off after {reader.duration_s:.2f} s of 10.00 s")
 
 
 def test_a_recording_of_which_nothing_can_be_decoded_is_refused_even_so(tmp_path: Path) -> None:
-    with AudioReader(_broken("half flac", tmp_path), salvage=True) as reader:
+    told: list[str] = []
+    with AudioReader(_broken("half flac", tmp_path), salvage=told.append) as reader:
         assert len(np.concatenate(list(reader.blocks(RATE)))) > 1000
     path = tmp_path / "head.flac"
     soundfile.write(path, np.random.default_rng(0).uniform(-1, 1, 10 * RATE), RATE)
     path.write_bytes(path.read_bytes()[:2000])
 
-    with AudioReader(path, salvage=True) as reader, pytest.raises(DataError, match=r"head\.flac"):
+    with (
+        AudioReader(path, salvage=told.append) as reader,
+        pytest.raises(DataError, match=r"head\.flac"),
+    ):
         list(reader.blocks(RATE))
 
 
@@ -221,7 +223,7 @@ def test_a_flac_file_that_leaves_its_length_open_is_read_to_its_end(
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFF000, 0])
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFF000, 0x80000000])
 def test_a_wav_file_that_was_written_into_a_pipe_is_read_to_its_end(
     length: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -232,11 +234,7 @@ def test_a_wav_file_that_was_written_into_a_pipe_is_read_to_its_end(
     content[start : start + 4] = length.to_bytes(4, "little")
     piped.write_bytes(content)
 
-    if length:
-        np.testing.assert_array_equal(read_audio(piped, RATE), read_audio(path, RATE))
-    else:  # says that there is nothing, and is believed
-        with pytest.raises(DataError, match="no samples"):
-            read_audio(piped, RATE)
+    np.testing.assert_array_equal(read_audio(piped, RATE), read_audio(path, RATE))
     assert caplog.messages == []
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sed_cli.audio import (
+    AudioReader,
     LogMel,
     LogMelStream,
     Resampler,
@@ -168,7 +169,7 @@ def test_the_features_of_a_file_in_blocks_are_those_of_the_file(
     samples = sound(3 * rate + 1)
     soundfile.write(path, np.stack([samples] * n_channels, axis=1), rate, subtype="FLOAT")
 
-    blocks = list(feature_blocks(path, features(0)))
+    blocks = list(feature_blocks(AudioReader(path), features(0)))
 
     expected = whole(features(0), read_audio(path, 16_000))
     np.testing.assert_allclose(np.concatenate(blocks), expected, rtol=0, atol=TOLERANCE_DB)
@@ -181,4 +182,4 @@ def test_a_file_without_samples_is_refused(tmp_path: Path) -> None:
     soundfile.write(path, np.empty((0, 1)), 16_000)
 
     with pytest.raises(DataError, match="holds no samples"):
-        list(feature_blocks(path, features(0)))
+        list(feature_blocks(AudioReader(path), features(0)))

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
-from sed_cli.data.annotations import Event, write_annotations
+from sed_cli.data.annotations import FORMATS, Event, write_annotations
 from sed_cli.data.catalogue import Catalogue, make_catalogue
 from sed_cli.errors import DataError, UserError
 from tests.conftest import TINY, Sedtf
@@ -218,3 +218,145 @@ def test_a_missing_recording_is_named_where_the_others_lie(tmp_path: Path) -> No
 
     with pytest.raises(DataError, match=r"audio/d\.wav"):
         catalogue(tmp_path)
+
+
+# ------------------------------------------------------------- what sedtf wrote, and strays
+
+
+def write_run(folder: Path, events: Mapping[str, list[Event]]) -> None:
+    """What a training leaves in its folder."""
+    write_table(folder / "events.tsv", events)
+    (folder / "run.json").write_text('{"status": "completed"}')
+
+
+def test_detections_of_an_earlier_run_are_not_its_next_labels(tmp_path: Path) -> None:
+    table = {f"{number}.wav": DOG for number in range(6)}
+    write_audio(*(tmp_path / name for name in table))
+    write_table(tmp_path / "labels.tsv", table)
+    write_run(tmp_path / "outputs" / "train" / "2026" / "1", {"0.wav": CAT})
+
+    found = catalogue(tmp_path)
+
+    assert sum(map(len, found.splits.values())) == 6
+    assert found.classes == ("dog",)
+
+
+def test_a_second_command_in_the_folder_of_the_recordings_finds_the_same(
+    tmp_path: Path, sedtf: Sedtf
+) -> None:
+    for number in range(6):
+        write_audio(tmp_path / f"{number}.wav")
+        write_table(tmp_path / f"{number}.txt", {"x": DOG}, "audacity")
+
+    for _ in range(2):
+        assert sedtf("data", "data=annotated", "data.root=.") == 0
+    assert len(list(tmp_path.glob("outputs/data/*/*/run.json"))) == 2
+
+
+def test_predictions_beside_the_audio_do_not_stand_in_the_way(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(6):
+        write_audio(tmp_path / f"{number}.wav")
+        write_table(tmp_path / f"{number}.txt", {"x": DOG}, "audacity")
+        write_table(tmp_path / f"{number}.events.tsv", {f"{number}.wav": CAT})
+
+    with caplog.at_level(logging.INFO):
+        found = catalogue(tmp_path)
+
+    assert found.classes == ("dog",)
+    assert "6 predictions of sedtf that are passed over" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["desed", "raven", "audacity"])
+def test_predictions_alone_have_to_be_asked_for(form: str, tmp_path: Path) -> None:
+    for number in range(6):
+        write_audio(tmp_path / f"{number}.wav")
+        path = tmp_path / f"{number}.events{FORMATS[form].ending}"
+        write_table(path, {f"{number}.wav": DOG}, form)
+
+    with pytest.raises(DataError, match=r"predictions of sedtf.*data\.annotations=\."):
+        catalogue(tmp_path)
+    assert catalogue(tmp_path, annotations=".").classes == ("dog",)
+
+
+def test_a_table_a_recording_called_as_it_is_found(tmp_path: Path) -> None:
+    """As Raven saves them beside the recordings of an AudioMoth a site."""
+    for site in ("a", "b", "c"):
+        for night in ("n1", "n2"):
+            write_audio(tmp_path / site / f"{night}.WAV")
+            path = tmp_path / site / f"{night}.Table.1.selections.txt"
+            write_table(path, {f"{night}.WAV": [Event(0.1, 0.2, site)]}, "raven")
+
+    found = catalogue(tmp_path, classes=["a", "b", "c"])
+
+    labels = {e.path.parent.name: e.events[0].label for of in found.splits.values() for e in of}
+    assert labels == {"a": "a", "b": "b", "c": "c"}
+
+
+def test_a_file_for_each_recording_is_taken_before_a_stray_table(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(6):
+        write_audio(tmp_path / "sound" / f"{number}.wav")
+        write_table(tmp_path / "labels" / f"{number}.txt", {"x": DOG}, "audacity")
+    write_table(tmp_path / "features.csv", {f"{number}.wav": CAT for number in range(6)}, "csv")
+
+    with caplog.at_level(logging.INFO):
+        found = catalogue(tmp_path)
+
+    assert found.classes == ("dog",)
+    assert "data.annotations=features.csv" in caplog.text
+
+
+def test_files_for_some_of_the_recordings_and_a_table_are_both_named(tmp_path: Path) -> None:
+    for number in range(6):
+        write_audio(tmp_path / "sound" / f"{number}.wav")
+    for number in range(3):
+        write_table(tmp_path / "labels" / f"{number}.txt", {"x": DOG}, "audacity")
+    write_table(tmp_path / "all.csv", {f"{number}.wav": CAT for number in range(6)}, "csv")
+
+    with pytest.raises(DataError, match=r"labels \(3 files\), all\.csv.*data\.annotations=labels"):
+        catalogue(tmp_path)
+
+
+# ------------------------------------------------------------------ what is left of a set
+
+
+def test_splits_are_drawn_of_recordings_that_are_there(tmp_path: Path) -> None:
+    table = {f"{number:02}.wav": DOG for number in range(20)}
+    write_audio(*(tmp_path / name for name in list(table)[:10]))
+    (tmp_path / "00.wav").write_bytes(b"RIFF, but no more")
+    write_table(tmp_path / "labels.tsv", table)
+
+    with pytest.raises(DataError, match=r"10 of 20 annotated recordings are missing"):
+        catalogue(tmp_path)
+    found = catalogue(tmp_path, strict=False, split=[0.34, 0.33, 0.33])
+
+    assert {split: len(of_split) for split, of_split in found.splits.items()} == {
+        "train": 3,
+        "validation": 3,
+        "test": 3,
+    }
+
+
+def test_a_set_that_has_lost_every_event_is_refused(tmp_path: Path) -> None:
+    table = {f"{number}.wav": [Event(0.6, 0.7, "dog")] for number in range(6)}
+    write_audio(*(tmp_path / name for name in table))
+    write_table(tmp_path / "labels.tsv", table)
+
+    with pytest.raises(DataError, match="no event is left in train"):
+        catalogue(tmp_path, strict=False, columns={}, time_unit="s")
+
+
+def test_one_file_in_two_splits_under_two_spellings_is_refused(
+    tmp_path: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_audio(tmp_path / "set" / "audio" / "a.wav", tmp_path / "set" / "audio" / "b.wav")
+    write_table(tmp_path / "set" / "train.tsv", {"a.wav": DOG})
+    write_table(tmp_path / "set" / "test.tsv", {"./A": DOG, "b": DOG})
+
+    code = sedtf("data", "data=annotated", "data.root=set", "data.validation=null")
+
+    assert code == 2
+    assert "1 file in two splits" in capfd.readouterr().err

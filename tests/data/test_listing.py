@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from sed_cli.data.annotations import Event, write_annotations
+from sed_cli.data.annotations import FORMATS, Event, write_annotations
 from sed_cli.data.listing import AudioFolder, Reading, list_recordings
 from sed_cli.errors import DataError
 
@@ -99,3 +100,265 @@ def test_a_folder_without_annotations_is_refused(tmp_path: Path) -> None:
     write_audio(tmp_path / "x.wav")
     with pytest.raises(DataError, match="holds no annotations"):
         list_recordings(tmp_path, tmp_path, Reading())
+
+
+# ------------------------------------------------------------------- identity and spelling
+
+
+SPELLINGS = ("a.wav", "a", "./a.wav", "A.WAV", "sub/../a.wav", r".\a.wav", "b/../A")
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS[1:])
+def test_spellings_of_one_recording_are_one_with_all_rows(spelling: str, tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", tmp_path / "b.wav")
+    later = [Event(0.05, 0.06, "cat")]
+    write_annotations(tmp_path / "t.tsv", {"a.wav": DOG, "b.wav": [], spelling: later})
+
+    reading = Reading()
+    listed, faults = list_recordings(tmp_path / "t.tsv", tmp_path, reading)
+
+    assert faults == []
+    assert [one.audio.name for one in listed] == ["a.wav", "b.wav"]
+    assert [row.event for row in listed[0].rows] == [*DOG, *later]
+    assert f"a.wav and {spelling} for a.wav" in "\n".join(reading.notes.lines())
+
+
+def test_compositions_links_and_windows_paths_name_one_recording(tmp_path: Path) -> None:
+    name = unicodedata.normalize("NFD", "Zaunk\u00f6nig.wav")
+    write_audio(tmp_path / "site" / name)
+    (tmp_path / "site" / "alias.wav").symlink_to(tmp_path / "site" / name)
+    names = [unicodedata.normalize("NFC", name), name, rf"D:\disk\site\{name}", "alias.wav"]
+    rows = {one: [Event(0.01 * i, 0.01 * i + 0.01, "x")] for i, one in enumerate(names)}
+    write_annotations(tmp_path / "t.tsv", rows)
+
+    (one,), faults = list_recordings(tmp_path / "t.tsv", tmp_path, Reading())
+
+    assert faults == []
+    assert len(one.rows) == 4
+
+
+def test_names_that_differ_in_case_alone_are_two_where_both_are_there(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", tmp_path / "A.wav", tmp_path / "b.wav")
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("the file system knows no case")
+    write_annotations(tmp_path / "t.tsv", {"a.wav": DOG, "A": DOG, "a.WAV": DOG})
+
+    listed, _ = list_recordings(tmp_path / "t.tsv", tmp_path, Reading())
+
+    assert [one.audio.name for one in listed[:2]] == ["a.wav", "A.wav"]
+    assert "may be any of" in listed[2].problem or listed[2].audio.name == "a.wav"
+
+
+def test_an_event_under_two_spellings_counts_once(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    write_annotations(tmp_path / "t.tsv", {"a.wav": DOG, "a": DOG})
+
+    (one,), _ = list_recordings(tmp_path / "t.tsv", tmp_path, Reading())
+
+    assert [row.event for row in one.rows] == DOG
+
+
+def test_two_tables_of_one_recording_name_both_spellings(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    (tmp_path / "tables").mkdir()
+    write_annotations(tmp_path / "tables" / "one.tsv", {"a.wav": DOG})
+    write_annotations(tmp_path / "tables" / "two.tsv", {"A": DOG})
+
+    listed, faults = list_recordings(tmp_path / "tables", tmp_path, Reading())
+
+    assert len(listed) == 1
+    assert "A is annotated in one.tsv already (as a.wav)" in str(faults[0])
+
+
+# ------------------------------------------------------------------------- lost recordings
+
+
+@pytest.mark.parametrize(
+    ("audio", "annotated"),
+    [
+        ("REC.wav", "REC_002.txt"),
+        ("REC.wav", "REC-2.txt"),
+        ("REC_20240501.wav", "REC_20240501_210000.txt"),
+        ("x.wav", "x.2.txt"),
+        ("x.wav", "x_bert.txt"),
+    ],
+)
+def test_what_tells_siblings_apart_is_not_cut_off(
+    audio: str, annotated: str, tmp_path: Path
+) -> None:
+    write_audio(tmp_path / "audio" / audio)
+    (tmp_path / "labels").mkdir()
+    write_annotations(tmp_path / "labels" / annotated, {"x": DOG}, "audacity")
+
+    reading = Reading()
+    (one,), _ = list_recordings(tmp_path / "labels", tmp_path / "audio", reading)
+
+    assert one.problem == f"no recording is called {Path(annotated).stem}"
+    assert f"recordings that nothing annotates: {audio}" in reading.notes.lines()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("x.Table.1.selections.txt", "x-labels.txt", "x annotations.txt", "x_corrected.txt"),
+        *("x.BirdNET.results.txt", "x.events.txt", "x.wav_label track.txt", "X_LABELS.txt"),
+    ],
+)
+def test_usual_suffixes_are_cut_off_and_said(name: str, tmp_path: Path) -> None:
+    write_audio(tmp_path / "x.wav", tmp_path / "xy.wav")
+    write_annotations(tmp_path / name, {"x": DOG}, "audacity")
+
+    reading = Reading()
+    (one,), faults = list_recordings(tmp_path, tmp_path, reading)
+
+    assert (one.name, faults) == ("x.wav", [])
+    if ".wav" not in name:
+        assert f"{name} for x.wav" in "\n".join(reading.notes.lines())
+
+
+@pytest.mark.parametrize("form", ["audacity", "desed", "raven"])
+def test_labels_of_a_lost_recording_do_not_go_to_its_namesake_elsewhere(
+    form: str, tmp_path: Path
+) -> None:
+    ending = {"audacity": ".txt", "desed": ".tsv", "raven": ".selections.txt"}[form]
+    for site in ("a", "b"):
+        for night in ("n1", "n2"):
+            write_audio(tmp_path / site / f"{night}.wav")
+            events = {f"{night}.wav": [Event(0.1, 0.2, site)]}
+            write_annotations(tmp_path / site / f"{night}{ending}", events, form)
+    (tmp_path / "a" / "n1.wav").unlink()
+
+    listed, _ = list_recordings(tmp_path, tmp_path, Reading())
+
+    there = {one.name: one.labels for one in listed if not one.problem}
+    assert there == {"a/n2.wav": {"a"}, "b/n1.wav": {"b"}, "b/n2.wav": {"b"}}
+    assert [one.labels for one in listed if one.problem] == [{"a"}]
+
+
+def test_folders_in_names_are_held_to_where_any_of_them_is_there(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a" / "x.wav", tmp_path / "a" / "y.wav")
+    write_annotations(tmp_path / "t.tsv", {"a/y.wav": DOG, "lost/x.wav": DOG})
+
+    listed, _ = list_recordings(tmp_path / "t.tsv", tmp_path, Reading())
+
+    assert listed[0].problem == ""
+    assert "lost/x.wav has no recording: a/x.wav lies in another folder" in listed[1].problem
+
+
+def test_folders_that_are_not_there_are_passed_over_and_said(tmp_path: Path) -> None:
+    write_audio(tmp_path / "x.wav", tmp_path / "deep" / "y.wav")
+    write_annotations(tmp_path / "t.tsv", {r"C:\me\x.wav": DOG, r"C:\me\y.wav": DOG})
+
+    reading = Reading()
+    listed, _ = list_recordings(tmp_path / "t.tsv", tmp_path, reading)
+
+    assert [one.audio.name for one in listed] == ["x.wav", "y.wav"]
+    assert r"C:\me\y.wav for deep/y.wav" in "\n".join(reading.notes.lines())
+
+
+def test_tables_beside_recordings_of_one_name_mean_their_own(tmp_path: Path) -> None:
+    for site in ("a", "b", "."):
+        write_audio(tmp_path / site / "x.wav")
+        write_annotations(tmp_path / site / "t.tsv", {"x.wav": [Event(0.1, 0.2, site)]})
+
+    listed, faults = list_recordings(tmp_path, tmp_path, Reading())
+
+    assert faults == []
+    assert {one.name: one.labels for one in listed} == {
+        "x.wav": {"."},
+        "a/x.wav": {"a"},
+        "b/x.wav": {"b"},
+    }
+
+
+def test_linked_folders_of_annotations_are_read(tmp_path: Path) -> None:
+    write_audio(tmp_path / "set" / "audio" / "s" / "x.wav")
+    (tmp_path / "store").mkdir()
+    write_annotations(tmp_path / "store" / "x.txt", {"x": DOG}, "audacity")
+    (tmp_path / "set" / "labels").mkdir()
+    (tmp_path / "set" / "labels" / "s").symlink_to(tmp_path / "store")
+    (tmp_path / "set" / "labels" / "loop").symlink_to(tmp_path / "set")
+
+    root = tmp_path / "set"
+    (one,), _ = list_recordings(root / "labels", root / "audio", Reading())
+
+    assert one.labels == {"dog"}
+
+
+# ----------------------------------------------------------------------------- predictions
+
+
+@pytest.mark.parametrize("form", ["desed", "audacity", "raven", "csv", "jams"])
+def test_labels_of_people_win_over_predictions_in_a_folder(form: str, tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        write_audio(tmp_path / f"{name}.wav")
+        guessed = [Event(0.0, 0.1, "guessed")]
+        ending = FORMATS[form].ending
+        write_annotations(
+            tmp_path / f"{name}.events{ending}", {f"{name}.wav": guessed}, form, durations_s={}
+        )
+    write_annotations(tmp_path / "x.txt", {"x": DOG}, "audacity")
+    (tmp_path / "x.scores.tsv").write_text("onset\toffset\tdog\n0.0\t0.1\t0.5\n")
+
+    reading = Reading()
+    listed, faults = list_recordings(tmp_path, tmp_path, reading)
+
+    assert faults == []
+    assert [(one.name, one.labels) for one in listed] == [("x.wav", {"dog"})]
+    said = "\n".join(reading.notes.lines())
+    assert "2 predictions of sedtf that are passed over" in said
+    assert "recordings that nothing annotates: y.wav" in said
+
+
+@pytest.mark.parametrize("form", ["desed", "audacity", "raven"])
+def test_a_folder_of_predictions_alone_is_read_when_it_is_named(form: str, tmp_path: Path) -> None:
+    write_audio(tmp_path / "x.wav", tmp_path / "y.wav")
+    for name in ("x", "y"):
+        path = tmp_path / f"{name}.events{FORMATS[form].ending}"
+        write_annotations(path, {f"{name}.wav": DOG}, form)
+
+    reading = Reading()
+    listed, _ = list_recordings(tmp_path, tmp_path, reading)
+
+    assert {one.audio.name: one.labels for one in listed} == {"x.wav": {"dog"}, "y.wav": {"dog"}}
+    assert "2 predictions of sedtf that are taken for labels" in "\n".join(reading.notes.lines())
+
+
+def test_a_table_of_many_recordings_is_no_prediction_whatever_it_is_called(tmp_path: Path) -> None:
+    write_audio(tmp_path / "x.wav", tmp_path / "y.wav")
+    write_annotations(tmp_path / "all.events.tsv", {"x.wav": DOG, "y.wav": DOG})
+    write_annotations(tmp_path / "x.events.tsv", {"x.wav": [Event(0, 1, "guessed")]})
+
+    listed, faults = list_recordings(tmp_path, tmp_path, Reading())
+
+    assert faults == []
+    assert {label for one in listed for label in one.labels} == {"dog"}
+
+
+def test_what_cannot_be_read_is_a_fault_only_where_a_recording_loses_its_labels(
+    tmp_path: Path,
+) -> None:
+    write_audio(tmp_path / "x.wav", tmp_path / "y.wav")
+    write_annotations(tmp_path / "x.txt", {"x": DOG}, "audacity")
+    (tmp_path / "settings.json").write_text('{"gain": 1}')
+    (tmp_path / "x.json").write_text('{"gain": 1}')
+    (tmp_path / "y.txt").write_bytes(b"\0\0binary")
+
+    reading = Reading()
+    listed, faults = list_recordings(tmp_path, tmp_path, reading)
+
+    assert [one.name for one in listed] == ["x.wav"]
+    assert [(fault.path.name, fault.repair) for fault in faults] == [
+        ("y.txt", "the file is passed over")
+    ]
+    assert "settings.json" in "\n".join(reading.notes.lines())
+
+
+def test_labels_of_a_lost_recording_are_not_lost_among_predictions(tmp_path: Path) -> None:
+    write_audio(tmp_path / "x.wav")
+    write_annotations(tmp_path / "x.events.tsv", {"x.wav": DOG})
+    write_annotations(tmp_path / "lost.txt", {"x": DOG}, "audacity")
+
+    listed, _ = list_recordings(tmp_path, tmp_path, Reading())
+
+    assert {one.problem for one in listed} == {"", "no recording is called lost"}

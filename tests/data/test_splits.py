@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from sed_cli.data.annotations import Event, Row
 from sed_cli.data.listing import Listed
+from sed_cli.data.notes import Notes
 from sed_cli.data.splits import by_lists, divide, fold_of, hold_out
 from sed_cli.errors import DataError, UserError
 
@@ -201,3 +203,19 @@ def test_a_listed_name_is_its_own_recording_before_it_is_anothers_base(tmp_path:
     assert names(listing.splits["train"]) == ["x.wav"]
     (fault,) = listing.faults
     assert (fault.line, "any of 2 recordings" in fault.message) == (2, True)
+
+
+def test_a_list_spells_names_as_it_likes_but_not_those_of_other_folders(tmp_path: Path) -> None:
+    found_here = [
+        replace(listed(name, "x"), audio=tmp_path / "set" / name)
+        for name in ("a/x.wav", "b/y.wav", "b/z, late.wav", "c/u.wav")
+    ]
+    path = tmp_path / "train.txt"
+    path.write_text("./A/X\nset\\b\\Y.wav\nb/z, late.wav\nlost/u.wav\n")
+
+    notes = Notes()
+    found = by_lists(found_here, {"train": path}, Path("table.tsv"), notes)
+
+    assert [one.name for one in found.splits["train"]] == ["a/x.wav", "b/y.wav", "b/z, late.wav"]
+    assert ["lost/u.wav is listed" in str(fault) for fault in found.faults] == [True]
+    assert "annotated recordings that no list of a split names: c/u.wav" in notes.lines()

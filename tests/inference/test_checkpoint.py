@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from sed_cli.config.data import AnnotatedConfig
 from sed_cli.errors import CheckpointError
 from sed_cli.inference import load, read_config, resolve_checkpoint, save_checkpoint
 
@@ -305,3 +307,123 @@ def test_labels_of_any_language_survive(checkpoint: Path) -> None:
 
 def test_others_may_read_a_checkpoint(checkpoint: Path) -> None:
     assert {oct(path.stat().st_mode & 0o044) for path in checkpoint.iterdir()} == {oct(0o044)}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("key", ["readout.weight", "weight_hh", "blocks.0.norm.running_var"])
+def test_weights_that_are_not_finite_are_refused(key: str, value: float, checkpoint: Path) -> None:
+    """They predict no events, which looks like silence."""
+    weights = load_file(checkpoint / "model.safetensors")
+    (name,) = (name for name in weights if key in name)
+    weights[name].view(-1)[-1] = value
+    save_file(weights, checkpoint / "model.safetensors")
+
+    message = fault_of(checkpoint)
+
+    assert message.startswith(f"{checkpoint / 'model.safetensors'}: holds weights that are not")
+    assert name in message
+
+
+def test_outputs_that_are_not_finite_are_no_silence(checkpoint: Path) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    for value in weights.values():
+        if value.is_floating_point():
+            value.mul_(1e25)
+    save_file(weights, checkpoint / "model.safetensors")
+    detector = load(checkpoint)
+
+    for detect in (detector.predict, detector.probabilities, detector.stream(16_000).push):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors: gives outputs that are"):
+            detect(noise())
+    with pytest.raises(CheckpointError, match="not finite"):
+        detector.logits(torch.randn(2, 50, detector.log_mel.n_mels))
+
+
+def put(checkpoint: Path, changes: dict[str, object]) -> None:
+    path = checkpoint / "config.yaml"
+    values = yaml.safe_load(path.read_text())
+    for key, value in changes.items():
+        group, _, name = key.rpartition(".")
+        (values[group] if group else values)[name] = value
+    path.write_text(yaml.safe_dump(values))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.rnn_hidden": 10**9},
+        {"model.rnn_hidden": 10**30},
+        {"model.conv_channels": 10**9},
+        {"model.kernel_size": 10**6 + 1},
+        {"model.pooling": [1] * 100_000},
+        {"model.pooling": [10**60, 10**60]},
+        {"model.pooling": [10**9, 10**9, 10**9]},
+        {"feature.n_fft": 2**40},
+        {"feature.n_fft": 2**62, "feature.window_length": 2**62},
+        {"feature.n_mels": 40 * 10**9},
+        {"feature.sample_rate": 10**60},
+        {"feature.hop_length": 0},
+        {"feature.f_max": float("nan")},
+        {"feature.n_fft": float("inf")},
+        {"data.root": "~nosuchuser/x"},
+        {"data.columns": {"_target_": "os.system"}},
+    ],
+    ids=str,
+)
+def test_sizes_that_are_not_those_of_the_weights_are_never_allocated(
+    changes: dict[str, object], checkpoint: Path
+) -> None:
+    put(checkpoint, changes)
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    assert len(fault_of(checkpoint)) < 1000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 200_000  # kB
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        '"thresholds": {"high": 1' + "0" * 400 + ', "low": 0.5}',
+        '"filter_frames": {"high": 1' + "0" * 30 + '1, "low": 1}',
+        '"filter_frames": {"high": Infinity, "low": 1}',
+        '"min_gap_s": 1e999',
+        '"thresholds": [[[0.5]]]',
+    ],
+)
+def test_postprocessing_out_of_bounds_is_refused(change: str, checkpoint: Path) -> None:
+    path = checkpoint / "postprocessing.json"
+    text = path.read_text().rstrip().removesuffix("}")
+    path.write_text(f"{text}, {change}}}")  # the last of two equal keys holds
+
+    assert "postprocessing.json" in fault_of(checkpoint)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "classes.json", "postprocessing.json"])
+def test_a_pipe_or_a_device_in_a_checkpoint_is_not_waited_for(name: str, checkpoint: Path) -> None:
+    for make in (os.mkfifo, lambda path: Path(path).symlink_to("/dev/zero")):
+        (checkpoint / name).unlink()
+        make(checkpoint / name)
+        assert name in fault_of(checkpoint)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["${oc.env:SEDTF_TEST_TOKEN}", "${oc.decode:${oc.env:SEDTF_TEST_TOKEN}}", "${seed}", "${.root}",
+     r"\${oc.env:SEDTF_TEST_TOKEN}", "${hydra:runtime.cwd}", "a${oc.env:SEDTF_TEST_TOKEN"],
+)  # fmt: skip
+def test_what_a_configuration_asks_for_is_text(
+    text: str, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEDTF_TEST_TOKEN", "secret")
+    put(checkpoint, {"data.group": text})
+    config = read_config(checkpoint)
+    assert isinstance(config.data, AnnotatedConfig)
+    assert config.data.group == text
+    put(checkpoint, {"seed": text})
+    assert "secret" not in fault_of(checkpoint)
+
+
+def test_a_checkpoint_does_not_say_where_a_cache_is(checkpoint: Path) -> None:
+    put(checkpoint, {"data.cache_dir": "/somewhere", "data.cache_limit_gb": 0.0})
+    assert read_config(checkpoint).data.cache_dir is None
+    assert read_config(checkpoint).data.cache_limit_gb is None

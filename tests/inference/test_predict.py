@@ -28,6 +28,8 @@ from sed_cli.inference import Detector
 from sed_cli.inference.predict import predict
 from tests.conftest import Sedtf
 
+pytestmark = pytest.mark.usefixtures("drawn")  # timelines
+
 RATE = 16_000
 
 Run = Callable[..., str]

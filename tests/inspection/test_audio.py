@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sed_cli.audio import read_header
+from sed_cli.audio import inspect_audio
 from sed_cli.inspection.audio import audio_kinds
 
 
@@ -21,7 +21,7 @@ def test_kinds_are_told_apart_and_counted(tmp_path: Path) -> None:
     ]:
         soundfile.write(tmp_path / name, np.zeros((rate, n_channels)), rate)
 
-    kinds = audio_kinds(read_header(path) for path in sorted(tmp_path.iterdir()))
+    kinds = audio_kinds(inspect_audio(path) for path in sorted(tmp_path.iterdir()))
 
     assert [(k.sample_rate, k.n_channels, k.format, k.n_files) for k in kinds] == [
         (8000, 1, "WAV PCM_16", 2),

@@ -232,3 +232,40 @@ def test_birdsong_has_a_strong_syntax(real_data: Path, sedtf: Sedtf, tmp_path: P
     assert syntax["n_transitions"] == 5170
     assert syntax["next_bits"] == pytest.approx(3.01, abs=0.01)
     assert syntax["conditional_bits"] == pytest.approx(1.17, abs=0.01)
+
+
+def test_what_was_taken_for_labels_and_every_guess_is_printed(
+    sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "set"
+    (root / "site").mkdir(parents=True)
+    for name in ("a", "b", "c", "alone"):
+        random = np.random.default_rng(list(name.encode()))
+        soundfile.write(root / "site" / f"{name}.wav", random.normal(0, 0.1, 8000), 8000)
+    for name in ("a", "b", "c"):
+        (root / "site" / f"{name}_labels.txt").write_text("0.1\t0.4\tdog\n")
+        (root / "site" / f"{name}.events.tsv").write_text(
+            f"filename\tonset\toffset\tevent_label\n{name}.wav\t0.5\t0.6\tdog\n"
+        )
+    (root / "site" / "old_run").mkdir()
+    (root / "site" / "old_run" / "run.json").write_text("{}")
+
+    assert sedtf("data", "data=annotated", "data.root=set", "output_dir=run") == 0
+
+    out = capfd.readouterr().out
+    found = read_json(tmp_path / "run" / "data.json")
+    for said in (
+        "3 annotations (audacity",
+        "a_labels.txt for a.wav",
+        "3 predictions of sedtf that are passed over",
+        "recordings that nothing annotates: alone.wav",
+        "folders written by sedtf that are not searched: set/site/old_run",
+        "taking data.annotations=site",
+    ):
+        assert said in out
+        assert said in "\n".join(found["notes"])
+    assert [Path(one["path"]).name for one in found["annotations"]] == [
+        "a_labels.txt",
+        "b_labels.txt",
+        "c_labels.txt",
+    ]

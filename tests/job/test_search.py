@@ -36,7 +36,9 @@ def test_a_study_survives_failures_and_interruption(
             record.update(objective=-tried[-1][0])
         return -tried[-1][0]
 
-    monkeypatch.setattr(job, "_function", lambda verb: work)
+    monkeypatch.setattr(
+        job, "_function", lambda name: (lambda config: {}) if "prepare" in name else work
+    )
     count = "hydra.sweeper.n_trials=5"
     assert sedtf("train", *SEARCH, count, "output_dir=sweep", multirun=True) == 130
     assert len(tried) == 4
@@ -68,7 +70,9 @@ def test_a_study_in_a_database_belongs_to_one_sweep(
         with RunRecord(run_dir, "train", config, seed=config.seed):
             return 0.5
 
-    monkeypatch.setattr(job, "_function", lambda verb: work)
+    monkeypatch.setattr(
+        job, "_function", lambda name: (lambda config: {}) if "prepare" in name else work
+    )
     stored = (*SEARCH, f"hydra.sweeper.storage=sqlite:///{tmp_path}/study.db")
     one, two = "hydra.sweeper.n_trials=1", "hydra.sweeper.n_trials=2"
     assert sedtf("train", *stored, one, "output_dir=sweep", multirun=True) == 0

@@ -39,7 +39,9 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[tuple[int, str 
             record.update(objective=config.seed / 10)
         return config.seed / 10
 
-    monkeypatch.setattr(job, "_function", lambda verb: work)
+    monkeypatch.setattr(
+        job, "_function", lambda name: (lambda config: {}) if "prepare" in name else work
+    )
     FAILING.clear()
 
     def take() -> list[tuple[int, str | None]]:

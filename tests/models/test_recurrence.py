@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from sed_cli.models import recurrence
 from sed_cli.models.recurrence import (
     FEEDBACKS,
     Feedback,
@@ -18,14 +19,13 @@ from sed_cli.models.recurrence import (
     feedback_gru,
     feedback_gru_with_state,
     plain_gru,
-    plain_gru_with_state,
 )
 
 # Float64 throughout: back ends sum in different orders, and a threshold turns the last digit of a
 # logit into a different sequence. At 1e-16 no logit drawn here comes near enough to 0.
 EXACT: dict[str, float] = {"rtol": 1e-9, "atol": 1e-11}
 
-CPU_BACKENDS = ["auto", "reference", "fused"]
+CPU_BACKENDS = ["auto", "plain", "torch", "compiled"]
 
 
 @dataclass
@@ -126,6 +126,8 @@ def gradients(loss: Tensor, world: World) -> list[Tensor]:
 
 @pytest.fixture(params=CPU_BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Any:
+    if request.param == "compiled":
+        pytest.importorskip("numba")
     return request.param
 
 
@@ -262,7 +264,7 @@ def test_the_final_hidden_state_carries_gradients(backend: Any) -> None:
     world = make_world()
     mask = coins(3, 9)
     results = []
-    for name in (backend, "reference"):
+    for name in (backend, "plain"):
         logits, state = feedback_gru_with_state(
             world.features, world.targets, mask, world.cell, world.readout, name
         )
@@ -310,7 +312,7 @@ def test_gradcheck_in_float64(backend: Any) -> None:
     seed=st.integers(0, 2**20),
 )
 @pytest.mark.parametrize("name", CPU_BACKENDS)
-def test_odd_sizes_agree_with_the_reference_in_values_and_gradients(
+def test_odd_sizes_agree_with_the_definition_in_values_and_gradients(
     name: Any,
     n_sequences: int,
     n_steps: int,
@@ -334,7 +336,7 @@ def test_odd_sizes_agree_with_the_reference_in_values_and_gradients(
     }[coin]
     world.features.requires_grad_()
     results = []
-    for each in (name, "reference"):
+    for each in (name, "plain"):
         logits = world.run(mask, each, feedback=feedback)
         assert logits.shape == (n_sequences, n_steps, n_classes)
         results.append(logits)
@@ -380,13 +382,13 @@ def test_plain_gru_equals_the_librarys_module_and_streams() -> None:
     with torch.no_grad():
         for name, parameter in gru.named_parameters():
             parameter.copy_(getattr(cell, name.removesuffix("_l0")))
-    whole = plain_gru(world.features, cell, world.readout)
+    whole, _ = plain_gru(world.features, cell, world.readout)
     torch.testing.assert_close(whole, world.readout(gru(world.features)[0]), **EXACT)
-    first, hidden = plain_gru_with_state(world.features[:, :4], cell, world.readout)
-    second = plain_gru(world.features[:, 4:], cell, world.readout, hidden)
+    first, hidden = plain_gru(world.features[:, :4], cell, world.readout)
+    second, _ = plain_gru(world.features[:, 4:], cell, world.readout, hidden)
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole, **EXACT)
-    assert plain_gru(world.features[:0], cell, world.readout).shape == (0, 9, 4)
-    assert plain_gru(world.features[:, :0], cell, world.readout).shape == (3, 0, 4)
+    assert plain_gru(world.features[:0], cell, world.readout)[0].shape == (0, 9, 4)
+    assert plain_gru(world.features[:, :0], cell, world.readout)[0].shape == (3, 0, 4)
 
 
 @pytest.mark.parametrize(
@@ -401,6 +403,7 @@ def test_plain_gru_equals_the_librarys_module_and_streams() -> None:
         ({"targets": None}, "targets is None"),
         ({"readout": nn.Linear(7, 4)}, "readout takes 7 inputs"),
         ({"backend": "fastest"}, "backend='fastest'"),
+        ({"backend": "triton"}, "expected tensors on a CUDA device, got cpu: use auto"),
         ({"feedback": "loud"}, "feedback='loud'"),
         ({"feedback": "sampled"}, "needs noise"),
         ({"feedback": "sampled", "noise": torch.zeros(3, 9)}, "noise has shape"),
@@ -429,6 +432,7 @@ def test_arguments_that_do_not_fit_are_refused_by_name(
         feedback_gru(**{**arguments, **change})
 
 
+@pytest.mark.parametrize("backend", ["auto", "plain", "torch"])
 def test_a_rule_of_ones_own_is_fed_back(backend: Any) -> None:
     """One-hot of the likeliest class, say (but tokens have rules that need no one-hots)."""
 
@@ -441,5 +445,20 @@ def test_a_rule_of_ones_own_is_fed_back(backend: Any) -> None:
     onehot = nn.functional.one_hot(logits.argmax(2), 4).double()
     world.targets = onehot
     torch.testing.assert_close(
-        world.run(torch.ones(3, 9, dtype=torch.bool), "reference"), logits, **EXACT
+        world.run(torch.ones(3, 9, dtype=torch.bool), "plain"), logits, **EXACT
     )
+
+
+def test_what_the_compiled_scan_does_not_serve_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = make_world()
+    own = lambda logits, step: logits  # noqa: E731
+    with pytest.raises(
+        ValueError, match="function is a rule of the caller's own: use backend='auto'"
+    ):
+        world.run(None, "compiled", feedback=own)
+    monkeypatch.setattr(recurrence, "_has_numba", lambda: False)
+    with pytest.raises(ValueError, match="numba is not installed"):
+        world.run(None, "compiled")
+    torch.testing.assert_close(world.run(None, "auto"), world.run(None, "torch"), rtol=0, atol=0)

@@ -1,6 +1,6 @@
 """Annotations of events: readers and writers of the formats that recordings come with."""
 
-from sed_cli.data.annotations.events import Annotations, Event, Fault, Row, check_faults
+from sed_cli.data.annotations.events import Annotations, Event, Fault, Row, Taken, check_faults
 from sed_cli.data.annotations.formats import (
     FORMATS,
     AnnotationFormat,
@@ -8,6 +8,7 @@ from sed_cli.data.annotations.formats import (
     read_annotations,
     write_annotations,
 )
+from sed_cli.data.annotations.units import likely_unit
 
 __all__ = [
     "FORMATS",
@@ -16,8 +17,10 @@ __all__ = [
     "Event",
     "Fault",
     "Row",
+    "Taken",
     "check_faults",
     "dump_annotations",
+    "likely_unit",
     "read_annotations",
     "write_annotations",
 ]

@@ -14,6 +14,7 @@ from sed_cli.errors import DataError
 log = logging.getLogger(__name__)
 
 _SHOWN_FAULTS = 10
+_SHOWN_CHARACTERS = 40
 
 
 class Event(NamedTuple):
@@ -59,12 +60,55 @@ class Fault:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What the parts of an annotation file were taken for, to be printed and logged.
+
+    Args:
+        columns: our names (filename, onset, ...) with those of the file's header, or with
+            ``column 3`` where it has none; empty where the format fixes them.
+        time_unit: s, ms, us, min, h or samples.
+        others: our names with further columns of the file that would fit as well.
+        notes: guesses that change events or recordings, each with its count.
+    """
+
+    columns: tuple[tuple[str, str], ...] = ()
+    time_unit: str = "s"
+    others: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing was guessed: seconds, and no choice between columns."""
+        return self.time_unit == "s" and not (self.others or self.notes)
+
+    def __str__(self) -> str:
+        """One line, such as ``onset=start_min (min), event_label=event (or species)``."""
+        others = dict(self.others)
+        parts = []
+        for ours, theirs in self.columns:
+            unit = f" ({self.time_unit})"
+            if ours != "onset" or theirs.endswith(unit):
+                unit = ""
+            also = f" (or {', '.join(map(_cut, others[ours][:5]))})" if ours in others else ""
+            parts.append(f"{ours}={_cut(theirs)}{unit}{also}")
+        if not self.columns:
+            parts.append(f"times in {self.time_unit}")
+        return "; ".join([", ".join(parts), *self.notes])
+
+
+def _cut(name: str) -> str:
+    """A column's name, cut where it would fill the line."""
+    return name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}..."
+
+
+@dataclass(frozen=True, kw_only=True)
 class Annotations:
     """What an annotation file holds.
 
     Where ``names_files`` is false the file belongs to one recording, which it does not name: the
     only key is then the annotation file's own stem, to be matched with audio of the same stem.
-    The rows are already repaired as the faults say.
+    The rows are already repaired as the faults say, and ``taken`` tells how they were read.
+    ``hint`` says what to set where that one recording is not there.
     """
 
     path: Path
@@ -72,6 +116,8 @@ class Annotations:
     names_files: bool
     rows: tuple[Row, ...]
     faults: tuple[Fault, ...]
+    taken: Taken = Taken()
+    hint: str = ""
 
     @property
     def events(self) -> dict[str, list[Event]]:

@@ -18,11 +18,12 @@ from sed_cli.data.annotations.lists import (
     fits_tut,
     read_list,
 )
+from sed_cli.data.annotations.numbers import MARKS
 from sed_cli.data.annotations.raven import dump_raven, fits_raven, read_raven
 from sed_cli.data.annotations.rows import ReadOptions
 from sed_cli.data.annotations.rttm import dump_rttm, fits_rttm, read_rttm
 from sed_cli.data.annotations.tables import dump_table, fits_csv, fits_desed, read_table
-from sed_cli.data.annotations.text import Text, read_text
+from sed_cli.data.annotations.text import Text, check_lines, read_text
 from sed_cli.errors import DataError
 
 
@@ -128,6 +129,9 @@ def read_annotations(
     event_duration_s: float | None = None,
     soft_threshold: float = 0.5,
     whole_clips: bool = False,
+    time_unit: str = "auto",
+    decimal_mark: str = "auto",
+    soft_labels: bool | None = None,
     format: str | None = None,
 ) -> Annotations:
     """Read annotations in any of the :data:`FORMATS`.
@@ -141,18 +145,34 @@ def read_annotations(
             another are one event.
         whole_clips: whether labels of a table without times hold for the whole recording: such
             events last to infinity, and end with the recording.
+        time_unit: of all times: s, ms, min, h, or samples, which stay as they are: who knows the
+            recordings' rates converts them; auto: what a header says, else seconds.
+        decimal_mark: point or comma; auto: told by all times of the file together.
+        soft_labels: whether numbers behind the labels of a list are soft labels; else they are
+            confidences, which are passed over; ``None``: told by their grid of segments.
         format: ``None``: found by content, and by ending where that does not tell.
 
     Returns:
         The rows, and *all* faults of the file: give them to :func:`check_faults`.
 
     Raises:
-        DataError: if the file is missing, is no text, or fits no format.
+        DataError: if the file is missing, is no text, or fits no format; or where decimals,
+            units or columns cannot be told.
     """
     named = {ours: theirs for ours, theirs in (columns or {}).items() if theirs}
-    options = ReadOptions(named, event_duration_s, soft_threshold, whole_clips)
+    options = ReadOptions(
+        columns=named,
+        event_duration_s=event_duration_s,
+        soft_threshold=soft_threshold,
+        whole_clips=whole_clips,
+        time_unit=None if time_unit == "auto" else time_unit,
+        decimal_mark=MARKS[decimal_mark],
+        soft_labels=soft_labels,
+    )
     with _no_garbage_collection():
         text = read_text(path)
+        if not fits_jams(text, options):
+            check_lines(text)
         known = _format(format) if format is not None else _fitting_format(text, options)
         return known.read(text, options, known.name)
 

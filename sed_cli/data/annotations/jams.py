@@ -11,18 +11,22 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sed_cli.data.annotations.events import Annotations, Event
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
+from sed_cli.data.annotations.units import UNITS_S
 from sed_cli.errors import DataError
 
 # The first of these that a file has is read: several may say the same in their own ways.
 NAMESPACES = ("scaper", "sound_event", "tag_open", "segment_open", "tag_urbansound", "tag_audioset")
 _VERSION = "0.3.5"  # of the schema that is written
 _DIGITS = 6
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxlong = 2, 60, 30
 _OBJECT = re.compile(r'\s*\{\s*("\w+"\s*:|\}\s*$)')
 
 
@@ -38,13 +42,15 @@ def read_jams(text: Text, options: ReadOptions, format: str) -> Annotations:
     chosen = next((namespace for namespace in NAMESPACES if namespace in found), None)
     collector = RowCollector(text, options, lasting=True)
     if chosen is None and annotations:
-        names = ", ".join(sorted({str(namespace) for namespace in found}))
+        names = ", ".join(sorted({_shown(namespace).strip("'") for namespace in found}))
         raise DataError(
             f"{text.path}: annotations of {names}: expected one of {', '.join(NAMESPACES)}"
         )
     stem = text.path.stem
     for index, annotation in enumerate(annotations):
-        if annotation["namespace"] != chosen:
+        if "namespace" not in annotation:
+            collector.fault(None, f"annotations[{index}]: no namespace", "it is passed over")
+        if annotation.get("namespace") != chosen:
             continue
         for number, observation in enumerate(_observations(annotation.get("data"))):
             collector.place = f"annotations[{index}].data[{number}]: "
@@ -58,6 +64,8 @@ def _load(text: Text) -> list[dict[str, Any]]:
         content = json.loads(text.content)
     except ValueError as error:
         raise DataError(f"{text.path}: broken JSON: {error}") from error
+    except RecursionError as error:
+        raise DataError(f"{text.path}: JSON with thousands of brackets within another") from error
     annotations = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
         raise DataError(f"{text.path}: JSON without the list 'annotations' that JAMS has")
@@ -66,8 +74,9 @@ def _load(text: Text) -> list[dict[str, Any]]:
 
 def _observations(data: Any) -> Iterator[Any]:
     """Observations, whether they stand one by one or as a list a key (dense)."""
-    if isinstance(data, dict) and all(isinstance(column, list) for column in data.values()):
-        for values in zip(*data.values(), strict=False):
+    is_dense = isinstance(data, dict) and all(isinstance(one, list) for one in data.values())
+    if is_dense and len({len(column) for column in data.values()}) <= 1:
+        for values in zip(*data.values(), strict=True):
             yield dict(zip(data, values, strict=True))
     elif isinstance(data, list):
         yield from data
@@ -77,19 +86,32 @@ def _observations(data: Any) -> Iterator[Any]:
 
 def _add(collector: RowCollector, stem: str, observation: Any) -> None:
     if not isinstance(observation, dict):
-        return collector.fault(None, f"{observation!r}: expected time, duration and value")
-    time, duration = observation.get("time"), observation.get("duration")
+        return collector.fault(None, f"{_shown(observation)}: expected time, duration and value")
     value = observation.get("value")
     if isinstance(value, dict):
         if value.get("role") == "background":
             return None
         value = value.get("label")
-    if not (isinstance(time, (int, float)) and isinstance(duration, (int, float))):
-        times = f"time {time!r} or duration {duration!r}"
-        return collector.fault(None, f"{times} is no number of seconds")
+    try:
+        time, duration = _number(observation.get("time")), _number(observation.get("duration"))
+    except (TypeError, OverflowError):
+        times = " or ".join(f"{key} {_shown(observation.get(key))}" for key in ("time", "duration"))
+        return collector.fault(None, f"{times} is no number of seconds", filename=stem)
     if not (isinstance(value, str) and value.strip()):
-        return collector.fault(None, f"value {value!r}: expected a label")
-    return collector.add_times(None, stem, float(time), float(duration), value.strip())
+        return collector.fault(None, f"value {_shown(value)}: expected a label", filename=stem)
+    unit_s = UNITS_S.get(collector.time_unit, 1.0)
+    return collector.add_times(None, stem, time * unit_s, duration * unit_s, value.strip())
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(value)
+    return float(value)
+
+
+def _shown(value: Any) -> str:
+    """A value of JSON as it is shown in a message, however large or deep it is."""
+    return _REPR.repr(value)
 
 
 def dump_jams(events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:

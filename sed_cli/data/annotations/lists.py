@@ -12,11 +12,14 @@ Where the numbers stand tells which column is which:
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.events import Annotations, Event, Taken
+from sed_cli.data.annotations.nothing import NOTHING, is_nothing
+from sed_cli.data.annotations.numbers import Numbers, find_numbers, is_number, is_time
 from sed_cli.data.annotations.rows import (
     SOFT_MAX,
     ReadOptions,
@@ -24,12 +27,17 @@ from sed_cli.data.annotations.rows import (
     join_touching,
     times_of,
 )
-from sed_cli.data.annotations.text import Text, decimal_comma, is_number, split_lines
-from sed_cli.data.endings import AUDIO_ENDINGS
+from sed_cli.data.annotations.tables import is_audio, join_blanks
+from sed_cli.data.annotations.text import Text, split_lines
+from sed_cli.data.annotations.units import SAMPLES
 from sed_cli.errors import DataError
 
 _SNIFFED = 1000  # lines that tell the columns
 _DELIMITERS = ("\t", ",", ";", None)
+_MOST_FIELDS = 100  # of a line that tell the columns
+_FULL = 0.95  # of the values that soft labels of all classes in all segments would be
+_MANY = 10  # segments of which not all need to have all classes
+_INACTIVE = 0.1  # soft labels of a class that is not heard are below
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,15 @@ def read_list(text: Text, options: ReadOptions, format: str) -> Annotations:
         )
     if layout is None:
         return RowCollector(text, options).finish(format, names_files=False)
-    collector = RowCollector(
-        text,
-        options,
-        points=format == "audacity",
-        decimal_comma=decimal_comma(_times(text, layout)),
+    numbers = find_numbers(
+        _times(text, layout),
+        text.path,
+        mark=options.decimal_mark,
+        coarse=options.time_unit in ("ms", SAMPLES),
+        delimiter=layout.delimiter,
     )
+    collector = RowCollector(text, options, points=format == "audacity", numbers=numbers)
+    layout = _settle_values(text, layout, options, collector)
     n_rows = 0
     for number, fields in split_lines(_lines(text), layout.delimiter, quotes=_quotes(layout)):
         if not _is_comment(fields):
@@ -88,24 +99,99 @@ def read_list(text: Text, options: ReadOptions, format: str) -> Annotations:
             _add(collector, layout, number, fields, may_be_header=n_rows == 1)
     if layout.soft_label is not None:
         collector.rows = join_touching(collector.rows)
-    return collector.finish(format, names_files=layout.filename is not None)
+    return collector.finish(
+        format, names_files=layout.filename is not None, taken=_taken(layout, collector.time_unit)
+    )
+
+
+def _taken(layout: Layout, time_unit: str) -> Taken:
+    roles = ("filename", "onset", "offset", "label", "soft_label")
+    places = ((role, getattr(layout, role)) for role in roles)
+    columns = tuple((role, f"column {i + 1}") for role, i in places if i is not None)
+    return Taken(columns=columns, time_unit=time_unit)
+
+
+def _settle_values(
+    text: Text, layout: Layout, options: ReadOptions, collector: RowCollector
+) -> Layout:
+    """Decide whether numbers behind the labels are soft labels; say where they are taken for none.
+
+    Programs such as BirdNET write the confidences of their detections there.
+    """
+    if layout.soft_label is None:
+        return layout
+    rows = [
+        (fields[layout.filename] if layout.filename is not None else "", *fields[layout.onset :])
+        for _, fields in split_lines(_lines(text), layout.delimiter, quotes=_quotes(layout))
+        if len(fields) == layout.n_fields
+    ]
+    is_soft = options.soft_labels
+    if is_soft is None:
+        is_soft = "birdnet" not in text.path.name.lower() and are_soft_labels(rows)
+    if is_soft:
+        return layout
+    if options.soft_labels is None:
+        values = [row[-1].replace(",", ".") for row in rows if is_number(row[-1])]
+        n_low = sum(float(value) <= options.soft_threshold for value in values)
+        collector.note(
+            f"values behind the labels, taken for confidences, with all events kept ({n_low} at "
+            f"most {options.soft_threshold:g}; if they are soft labels set data.soft_labels=true)",
+            len(values),
+        )
+    return replace(layout, soft_label=None)
+
+
+def are_soft_labels(rows: Sequence[tuple[str, ...]]) -> bool:
+    """Whether values are soft labels: each segment of a gapless grid has several of them.
+
+    Args:
+        rows: of file, onset, offset, label and value, as text.
+
+    Soft labels are near 0 for most classes; of confidences a program leaves such out.
+    """
+    labels = {row[3] for row in rows}
+    segments = Counter(row[:3] for row in rows)
+    if len(segments) < 2 or len(labels) < 2:
+        return False
+    full = len({row[:4] for row in rows}) / (len(segments) * len(labels))
+    dense = len(segments) >= _MANY and len(rows) >= 2 * len(segments)
+    starts = {(file, onset) for file, onset, _ in segments}
+    n_last = sum((file, offset) not in starts for file, _, offset in segments)
+    gapless = n_last <= 1 + len({file for file, _, _ in segments})
+    lengths = {round(_value(offset) - _value(onset), 3) for _, onset, offset in segments}
+    low = min(_value(row[-1]) for row in rows)
+    return (full >= _FULL or dense) and gapless and len(lengths) <= 2 and low < _INACTIVE
+
+
+def _value(text: str) -> float:
+    try:
+        return Numbers().read(text.replace(",", "."))
+    except ValueError:
+        return math.inf
 
 
 def _add(
     collector: RowCollector, layout: Layout, line: int, fields: list[str], *, may_be_header: bool
 ) -> None:
-    if layout.delimiter is None:
-        fields[layout.label :] = filter(None, [" ".join(fields[layout.label :])])
+    if layout.delimiter is None and len(fields) > layout.n_fields:
+        fields = join_blanks(fields, layout.n_fields, layout.filename)
     surplus = len(fields) - layout.n_fields
     # Between tabs there can be no tab of a label, and tables of TUT have more behind at times.
     if surplus > 0 and not (layout.delimiter == "\t" and layout.filename is not None):
-        message = f"{len(fields)} fields, but most lines have {layout.n_fields}"
+        advice = "; a name with blanks needs tabs between the fields" * (layout.delimiter is None)
+        message = f"{len(fields)} fields, but most lines have {layout.n_fields}{advice}"
         return collector.fault(line, message)
     fields += [""] * (1 - surplus)
     name = collector.path.stem if layout.filename is None else fields[layout.filename]
-    if not any(fields[layout.onset :]):
-        return collector.add(line, name, "", "", "")
-    if may_be_header and fields[layout.onset] and not any(map(is_number, fields)):
+    if layout.onset == 2 and is_audio(fields[1]) and not is_audio(name):
+        both = f"{name!r} and {fields[1]!r}"
+        return collector.fault(
+            line, f"{both}: one file name in two fields? It needs quotation marks, or tabs"
+        )
+    if fields[layout.onset] in NOTHING and is_nothing(*fields[layout.onset :]):
+        placeholder = fields[layout.onset]
+        return collector.add(line, name, placeholder, placeholder, placeholder)
+    if may_be_header and fields[layout.onset] and not any(map(is_time, fields)):
         names = ", ".join(filter(None, fields))
         return collector.fault(
             line, f"a header with {names}? Say which column is which with data.columns"
@@ -129,7 +215,7 @@ def _find_layout(text: Text) -> Layout | None:
             layout = _layout(fields, delimiter)
             if layout is not None:
                 votes[layout] += 1
-            elif len(fields) <= 2 and _is_audio(fields[0]):
+            elif is_audio(fields[0]) and (len(fields) <= 2 or is_nothing(*fields[1:])):
                 names[Layout(delimiter, 5, 0, 2, 3, 4)] += 1
         if votes.total() > best.total():  # of equal ones the first
             best = votes
@@ -139,15 +225,19 @@ def _find_layout(text: Text) -> Layout | None:
 
 def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
     n_fields = len(fields)
-    times = [is_number(field) for field in fields]
+    if delimiter is None:
+        fields = _with_whole_name(fields)
+    times = [is_time(field) for field in fields[:_MOST_FIELDS]]
     for onset in (0, 1, 2):
         label = onset + 2
         expected = [*[False] * onset, True, True, False]
         if times[: label + 1] == expected and fields[label]:
             filename = 0 if onset else None
             if delimiter is None:
+                if onset == 2 and not is_audio(fields[0]):
+                    return None  # a scene, or the rest of a name?
                 return Layout(None, label + 1, filename, onset, onset + 1, label)
-            has_soft_label = n_fields == label + 2 and times[-1] and float(fields[-1]) <= SOFT_MAX
+            has_soft_label = n_fields == label + 2 and 0 <= _value(fields[-1]) <= SOFT_MAX
             soft_label = label + 1 if has_soft_label else None
             return Layout(delimiter, n_fields, filename, onset, onset + 1, label, soft_label)
     if delimiter is None:
@@ -160,19 +250,21 @@ def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
         return Layout(delimiter, 3, None, 0, 1, 2)  # a label that is a number, or none
     if times == [False, True, True, True]:
         return Layout(delimiter, 4, 0, 1, 2, 3)
-    if times == [False, True, True] and not _is_audio(fields[0]):
+    if times == [False, True, True] and not is_audio(fields[0]):
         return Layout(delimiter, 3, None, 1, 2, 0)
     if times == [False, False, True, True]:
         return Layout(delimiter, 4, 0, 2, 3, 1)
     return None
 
 
-def _is_audio(name: str) -> bool:
-    return name.lower().endswith(tuple(AUDIO_ENDINGS))  # also of a name that is nothing else
+def _with_whole_name(fields: list[str]) -> list[str]:
+    """Fields that blanks separate, the words of a file's name joined where its ending shows it."""
+    last = next((i for i, field in enumerate(fields[:_MOST_FIELDS]) if is_audio(field)), 0)
+    return [" ".join(fields[: last + 1]), *fields[last + 1 :]]
 
 
 def _is_comment(fields: list[str]) -> bool:
-    return fields[0].startswith("#") and not (any(map(is_number, fields)) or _is_audio(fields[0]))
+    return fields[0].startswith("#") and not (any(map(is_time, fields)) or is_audio(fields[0]))
 
 
 def _is_frequency(line: str) -> bool:
@@ -190,10 +282,13 @@ def _quotes(layout: Layout) -> bool:
     return layout.delimiter in (",", ";")
 
 
-def _times(text: Text, layout: Layout) -> list[str]:
+def _times(text: Text, layout: Layout) -> Iterator[tuple[int, str]]:
+    """Line and text of each time."""
     columns = [layout.onset] if layout.offset is None else [layout.onset, layout.offset]
-    rows = split_lines(text.lines[:_SNIFFED], layout.delimiter, quotes=_quotes(layout))
-    return [fields[i] for _, fields in rows for i in columns if i < len(fields)]
+    for number, fields in split_lines(_lines(text), layout.delimiter, quotes=_quotes(layout)):
+        for i in columns:
+            if i < len(fields) and is_time(fields[i]):
+                yield number, fields[i]
 
 
 def dump_tut(events: Mapping[str, Iterable[Event]]) -> str:

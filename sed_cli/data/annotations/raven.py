@@ -6,20 +6,17 @@ from that of ``Begin File``. Raven takes quotation marks for characters.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import PureWindowsPath
 
+from sed_cli.data.annotations.choosing import choose_columns
 from sed_cli.data.annotations.events import Annotations, Event
-from sed_cli.data.annotations.rows import END_DIGITS, ReadOptions, RowCollector, times_of
-from sed_cli.data.annotations.tables import (
-    check_header,
-    collector_for,
-    find_header,
-    plain_name,
-    table_rows,
-)
+from sed_cli.data.annotations.headers import check_header, find_header
+from sed_cli.data.annotations.numbers import END_DIGITS
+from sed_cli.data.annotations.rows import ReadOptions, RowCollector, times_of
+from sed_cli.data.annotations.tables import collector_for, recording_of, table_rows
 from sed_cli.data.annotations.text import Text
+from sed_cli.data.annotations.units import without_unit
 from sed_cli.errors import DataError
 
 _HEADER = (
@@ -28,10 +25,6 @@ _HEADER = (
 )
 # The band of an event is not known: boxes span what every recording from 8 kHz on has.
 _LOW_HZ, _HIGH_HZ = "0.0", "4000.0"
-# What Raven and BirdNET put behind the recording's name.
-_SUFFIX = re.compile(
-    r"(\.table\.\d+)?(\.birdnet)?\.(selections?(\.table)?|results)$", re.IGNORECASE
-)
 
 
 def fits_raven(text: Text, options: ReadOptions) -> bool:
@@ -39,7 +32,7 @@ def fits_raven(text: Text, options: ReadOptions) -> bool:
     header = find_header(text, options.columns)
     if header is None or header.delimiter != "\t":
         return False
-    names = {plain_name(name)[0] for name in header.names}
+    names = {without_unit(name)[0] for name in header.names}
     return "begin_time" in names and bool(names & {"selection", "view"})
 
 
@@ -48,15 +41,16 @@ def read_raven(text: Text, options: ReadOptions, format: str) -> Annotations:
     header = find_header(text, options.columns)
     if header is None:
         raise DataError(f"{text.path}: no header with columns such as {', '.join(_HEADER)}")
-    check_header(text.path, header, options)
+    header = choose_columns(text, header, options)
+    check_header(text.path, header, options, whole=False)
     collector = collector_for(text, options, header)
-    place = {plain_name(name)[0]: i for i, name in enumerate(header.names)}
+    place = {without_unit(name)[0]: i for i, name in enumerate(header.names)}
     filename = header.index.get("filename", place.get("begin_path", -1))
     is_path = "filename" not in header.index  # of the machine that the table was made on
     end = header.index.get("offset", header.index.get("duration", -1))
     onset, label = header.index["onset"], header.index["event_label"]
     file_offset, view = place.get("file_offset", -1), place.get("view", -1)
-    stem = _SUFFIX.sub("", text.path.stem)
+    stem = recording_of(text.path)
     views: dict[tuple[str, ...], str] = {}
     for number, fields in table_rows(text, header, collector, quotes=False):
         name = fields[filename] if filename >= 0 else stem
@@ -73,17 +67,21 @@ def read_raven(text: Text, options: ReadOptions, format: str) -> Annotations:
     if not collector.rows and not collector.faults:
         collector.empty(stem)
         filename = -1
-    return collector.finish(format, names_files=filename >= 0)
+    taken = header.taken(collector.time_unit)
+    return collector.finish(format, names_files=filename >= 0, taken=taken)
 
 
 def _in_file(collector: RowCollector, file_offset: str, onset: str, end: str) -> tuple[str, str]:
     """Begin and end counted from the start of the file; as they are where one is no number."""
+    if collector.lasting:
+        return file_offset, end
     try:
         onset_s, end_s = collector.seconds(onset), collector.seconds(end)
         file_onset_s = collector.seconds(file_offset)
     except ValueError:
         return onset, end
-    return repr(file_onset_s), repr(round(file_onset_s + end_s - onset_s, END_DIGITS))
+    in_file_s = round(file_onset_s + end_s - onset_s, END_DIGITS)
+    return file_offset, repr(in_file_s).replace(".", collector.mark)
 
 
 def dump_raven(events: Mapping[str, Iterable[Event]]) -> str:

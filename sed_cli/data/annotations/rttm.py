@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
 from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.numbers import find_numbers, is_time
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
 from sed_cli.errors import DataError
@@ -36,7 +37,15 @@ def fits_rttm(text: Text, options: ReadOptions) -> bool:
 
 def read_rttm(text: Text, options: ReadOptions, format: str) -> Annotations:
     """Read ``SPEAKER`` lines; recordings without events do not stand in RTTM."""
-    collector = RowCollector(text, options, lasting=True)
+    values = (
+        (number, field)
+        for number, line in enumerate(text.lines, start=1)
+        if line.startswith("SPEAKER")
+        for field in line.split()
+        if is_time(field)
+    )
+    numbers = find_numbers(values, text.path, mark=options.decimal_mark, delimiter=None)
+    collector = RowCollector(text, options, lasting=True, numbers=numbers)
     for number, line in enumerate(text.lines, start=1):
         fields = line.split()
         if not fields or fields[0].startswith(_COMMENTS) or fields[0] in _OTHER_TYPES:
@@ -45,12 +54,45 @@ def read_rttm(text: Text, options: ReadOptions, format: str) -> Annotations:
             collector.fault(number, f"begins with {fields[0]!r}, which is no type of RTTM")
         elif len(fields) <= _LABEL:
             collector.fault(number, f"{len(fields)} fields, but RTTM has {_N_FIELDS}")
+        elif (n_words := _words_of_name(fields)) is None:
+            collector.fault(
+                number,
+                f"{len(fields)} fields, but RTTM has {_N_FIELDS}: SPEAKER file channel onset "
+                f"duration <NA> <NA> label <NA> <NA>; is there a blank in a name?",
+            )
         else:
+            if n_words > 1:
+                collector.note("rows with blanks in the file name, whose fields are joined")
+            name = " ".join(fields[1 : 1 + n_words])
+            fields = fields[n_words - 1 :]
             # Careless writers leave blanks in labels; confidence and lookahead come last.
             last = max(_LABEL + 1, len(fields) - 2) if len(fields) > _N_FIELDS else _LABEL + 1
-            label = " ".join(fields[_LABEL:last]).replace(_NOTHING, "")
-            collector.add(number, fields[1], fields[3], fields[4], label)
+            label = " ".join(fields[_LABEL:last]).replace(_NOTHING, "").strip()
+            collector.add(number, name, fields[3], fields[4], label)
     return collector.finish(format, names_files=True, may_be_empty=True)
+
+
+def _words_of_name(fields: list[str]) -> int | None:
+    """The number of fields that a file name takes, by where the fixed fields stand.
+
+    These are two numbers and twice ``<NA>`` behind the channel. ``None``: they stand nowhere, or at
+    several places.
+    """
+    if len(fields) <= _N_FIELDS and fields[5] == fields[6] == _NOTHING:
+        return 1
+    places = [
+        n_words
+        for n_words in range(1, len(fields) - _LABEL + 1)
+        if fields[n_words + 4 : n_words + 6] == [_NOTHING, _NOTHING]
+        and is_time(fields[n_words + 2])
+        and is_time(fields[n_words + 3])
+    ]
+    if len(places) == 1:
+        return places[0]
+    # Some writers put something else there; what is wrong with the times is said where they stand.
+    if not places and len(fields) <= _N_FIELDS and not is_time(fields[5]):
+        return 1
+    return None
 
 
 def dump_rttm(events: Mapping[str, Iterable[Event]]) -> str:

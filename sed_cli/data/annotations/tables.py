@@ -6,143 +6,36 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from sed_cli.data.annotations.choosing import choose_columns
 from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.headers import (
+    SYNONYMS,
+    Header,
+    check_header,
+    find_header,
+    rows_below,
+    times_below,
+)
+from sed_cli.data.annotations.nothing import NOTHING
+from sed_cli.data.annotations.numbers import find_numbers, is_time
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector, join_touching, times_of
-from sed_cli.data.annotations.text import Text, decimal_comma, is_number, split_lines
+from sed_cli.data.annotations.text import Text
+from sed_cli.data.annotations.units import SAMPLES
+from sed_cli.data.endings import AUDIO_ENDINGS
 from sed_cli.errors import DataError
 
 COLUMNS = ("filename", "onset", "offset", "event_label")
-
-# What else columns are called, the surest name first, in the spelling of plain_name.
-SYNONYMS: dict[str, str] = {
-    "filename": (
-        "filename file fname file_name audio_filename audiofilename audio_file audio_file_name "
-        "begin_file in_file sound_file soundfile wav_file wav wav_name recording recording_id "
-        "recording_name audio_id audio_name slice_file_name clip clip_name clip_id filepath "
-        "file_path audio_filepath audio_path path audio segment_id video_id uri"
-    ),
-    "onset": (
-        "onset start start_time begin begin_time onset_time event_onset event_start starttime "
-        "time_start t_start t_min tmin t0 from time timestamp"
-    ),
-    "offset": (
-        "offset end end_time stop stop_time offset_time event_offset event_end endtime time_end "
-        "t_end t_max tmax t1 to finish"
-    ),
-    "duration": "duration event_duration dur length",
-    "event_label": (
-        "event_label label event_class sound_event sound_class class_label class_name class "
-        "category annotation species common_name scientific_name species_name species_code "
-        "species_ebird_code species_id call_type event_type event type tag tag_1 text"
-    ),
-    "soft_label": "soft_label softlabel soft_labels",
+_AUDIO_ENDINGS = tuple(AUDIO_ENDINGS)
+# What Raven and BirdNET put behind the recording's name.
+_SUFFIX = re.compile(
+    r"(\.table\.\d+)?(\.birdnet)?\.(selections?(\.table)?|results)$", re.IGNORECASE
+)
+_ADVICE = {
+    ",": "; a label with a comma needs quotation marks",
+    None: "; a name with blanks needs tabs between the fields",
 }
-
-_DELIMITERS = ("\t", ",", ";", None)  # None: any run of white space
-_SNIFFED = 1000  # rows that tell how a file writes its numbers
-_UNIT = re.compile(r"(?P<name>.*?)[\s_.]*[\s_(\[](?P<unit>[a-zµ]+)[)\]]?")
-_UNITS_S = {
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
-    **dict.fromkeys(("ms", "msec", "msecs", "millisecond", "milliseconds"), 1e-3),
-    **dict.fromkeys(("us", "µs", "microsecond", "microseconds"), 1e-6),
-}
-_NO_TIMES = ("sample", "samples", "frame", "frames", "idx", "index")
-
-
-@dataclass(frozen=True)
-class Header:
-    """The header of a table: where its columns are.
-
-    ``index`` and ``units_s`` hold for each of our names the column and, for times, the seconds in
-    its unit.
-    """
-
-    line: int
-    delimiter: str | None
-    names: list[str]
-    index: dict[str, int]
-    units_s: dict[str, float]
-
-
-def find_header(text: Text, columns: Mapping[str, str]) -> Header | None:
-    """The header of a table, or ``None`` where the first line that is no comment is none."""
-    for number, line in enumerate(text.lines, start=1):
-        if not line.strip():
-            continue
-        found = [_parse_header(number, line, delimiter, columns) for delimiter in _DELIMITERS]
-        best = max(found, key=lambda header: len(header.index))
-        is_comment = line.startswith("#")
-        if is_comment and {"onset", "event_label"} <= best.index.keys():
-            return best
-        if not is_comment:
-            return best if len(best.index) > 1 or (best.index and columns) else None
-    return None
-
-
-def _parse_header(
-    number: int, line: str, delimiter: str | None, columns: Mapping[str, str]
-) -> Header:
-    names = next(split_lines([line.removeprefix("#")], delimiter, quotes=True), (0, []))[1]
-    index: dict[str, int] = {}
-    units_s: dict[str, float] = {}
-    if not any(is_number(name) for name in names):
-        plain = [plain_name(name) for name in names]
-        folded = [name.casefold() for name in names]
-        for ours, theirs in columns.items():
-            if theirs in names:
-                index[ours] = names.index(theirs)
-            elif theirs.casefold() in folded:
-                index[ours] = folded.index(theirs.casefold())
-        free = [i for i in range(len(names)) if i not in index.values()]
-        for ours, synonyms in SYNONYMS.items():
-            for synonym in synonyms.split():
-                hits = [i for i in free if plain[i][0] == synonym]
-                if hits and ours not in columns:
-                    index[ours] = hits[0]
-                    break
-        if delimiter is None and len(index) < len(names):
-            index = {}  # a sentence
-        units_s = {ours: plain[i][1] for ours, i in index.items()}
-    return Header(number, delimiter, names, index, units_s)
-
-
-def plain_name(name: str) -> tuple[str, float]:
-    """A column's name without its unit, in lower case and with underscores; the unit in seconds."""
-    name, unit_s = name.casefold(), 1.0
-    match = _UNIT.fullmatch(name)
-    if match and match["unit"] in _UNITS_S:
-        name, unit_s = match["name"], _UNITS_S[match["unit"]]
-    return re.sub(r"[\W_]+", "_", name).strip("_"), unit_s
-
-
-def check_header(path: Path, header: Header, options: ReadOptions) -> None:
-    """Refuse a header without the columns that events need.
-
-    Raises:
-        DataError: what is missing, and how to name it.
-    """
-    got = f"{path}: the header has {', '.join(filter(None, header.names))}"
-    for ours, theirs in options.columns.items():
-        if ours not in header.index:
-            raise DataError(f"{got}, but no {theirs!r} as data.columns.{ours} says")
-    missing = [ours for ours in ("onset", "event_label") if ours not in header.index]
-    has_no_times = missing == ["onset"] and "filename" in header.index
-    if missing and not (has_no_times and options.whole_clips):
-        whole = "; if labels hold for whole recordings, set data.whole_clips=true" * has_no_times
-        raise DataError(
-            f"{got}, but no {' and no '.join(missing)}; say which column it is: "
-            f"{' '.join(f'data.columns.{ours}=NAME' for ours in missing)}{whole}"
-        )
-    for ours in ("onset", "offset", "duration"):
-        name = header.names[header.index[ours]] if ours in header.index else ""
-        if re.split(r"[\W_]+", name.casefold().rstrip(")] "))[-1] in _NO_TIMES:
-            raise DataError(
-                f"{path}: the {ours} column is {name!r}: expected times in seconds or "
-                f"milliseconds; convert it with the sample rate"
-            )
 
 
 def fits_csv(text: Text, options: ReadOptions) -> bool:
@@ -169,6 +62,7 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
             f"{text.path}: no header with columns such as {' '.join(COLUMNS)} in its first line; "
             f"name other columns with data.columns"
         )
+    header = choose_columns(text, header, options)
     check_header(text.path, header, options)
     collector = collector_for(text, options, header)
     # An absent column is the empty field that table_rows puts last.
@@ -178,10 +72,12 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
         place[ours] for ours in ("filename", "onset", "event_label", "soft_label")
     )
     names_files = "filename" in header.index
-    stem = text.path.stem
+    stem = recording_of(text.path)
     for number, fields in table_rows(text, header, collector):
         name = fields[filename] if names_files else stem
-        if fields[soft] and not collector.is_active(number, name, fields[soft]):
+        if fields[soft] in NOTHING:
+            pass
+        elif not collector.is_active(number, name, fields[soft]):
             continue
         if onset < 0 and fields[label]:
             collector.add_whole(number, name, fields[label])
@@ -189,25 +85,41 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
             collector.add(number, name, fields[onset], fields[end], fields[label])
     if "soft_label" in header.index:
         collector.rows = join_touching(collector.rows)
-    return collector.finish(format, names_files=names_files)
+    if names_files and not (collector.rows or collector.faults) and stem != text.path.stem:
+        collector.empty(stem)  # BirdNET's of a recording without detections
+        names_files = False
+    hint = (
+        f"no column of file names was recognised among {header.shown}; if there is one, say which "
+        f"by data.columns.filename=NAME"
+    )
+    return collector.finish(
+        format,
+        names_files=names_files,
+        taken=header.taken(collector.time_unit),
+        hint="" if names_files else hint,
+    )
+
+
+def recording_of(path: Path) -> str:
+    """The name of the recording that a table without file names belongs to."""
+    return _SUFFIX.sub("", path.stem)
 
 
 def collector_for(text: Text, options: ReadOptions, header: Header) -> RowCollector:
     """A collector for the rows of a table with this header."""
     end = "offset" if "offset" in header.index else "duration"
-    times = [header.index[ours] for ours in ("onset", end) if ours in header.index]
-    sniffed = split_lines(
-        text.lines[header.line : header.line + _SNIFFED], header.delimiter, quotes=True
+    columns = [header.index[ours] for ours in ("onset", end) if ours in header.index]
+    units = header.units.get("onset"), header.units.get(end)
+    unit = options.time_unit or units[0] or "s"
+    numbers = find_numbers(
+        times_below(text, header, columns),
+        text.path,
+        mark=options.decimal_mark,
+        coarse=unit in ("ms", "us", SAMPLES),
+        delimiter=header.delimiter,
     )
-    return RowCollector(
-        text,
-        options,
-        lasting=end == "duration" and "duration" in header.index,
-        decimal_comma=decimal_comma(
-            fields[i] for _, fields in sniffed for i in times if i < len(fields)
-        ),
-        units_s=(header.units_s.get("onset", 1.0), header.units_s.get(end, 1.0)),
-    )
+    lasting = end == "duration" and "duration" in header.index
+    return RowCollector(text, options, lasting=lasting, numbers=numbers, units=units)
 
 
 def table_rows(
@@ -215,14 +127,12 @@ def table_rows(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield number and fields of each row below the header, and one empty field after them."""
     n_fields = len(header.names)
-    below = text.lines[header.line :]
-    rows = split_lines(below, header.delimiter, first=header.line + 1, quotes=quotes)
-    for number, fields in rows:
-        if header.delimiter is None:
-            fields[n_fields - 1 :] = filter(None, [" ".join(fields[n_fields - 1 :])])
+    for number, fields in rows_below(text, header, quotes=quotes):
+        if header.delimiter is None and len(fields) > n_fields:
+            fields = join_blanks(fields, n_fields, header.index.get("filename"))
         surplus = len(fields) - n_fields
         if surplus > 0 and any(fields[n_fields:]):
-            advice = "; a label with a comma needs quotation marks" * (header.delimiter == ",")
+            advice = _ADVICE.get(header.delimiter, "")
             message = f"{len(fields)} fields, but the header has {n_fields}{advice}"
             collector.fault(number, message)
             continue
@@ -234,6 +144,26 @@ def table_rows(
             fields += [""] * -surplus
         fields.append("")
         yield number, fields
+
+
+def join_blanks(fields: list[str], n_fields: int, filename: int | None) -> list[str]:
+    """Fields that blanks separate, those of the name of a recording or of the last column joined.
+
+    Where neither is sure they stay as they are, more than there should be.
+    """
+    surplus = len(fields) - n_fields
+    if filename is not None:
+        ends = [i for i in range(filename, filename + surplus + 1) if is_audio(fields[i])]
+        if not ends and is_time(fields[n_fields - 1]):
+            return fields  # the times may have been shifted by a name
+        for _ in range(ends[0] - filename if ends else 0):
+            fields[filename : filename + 2] = [" ".join(fields[filename : filename + 2])]
+    return [*fields[: n_fields - 1], *filter(None, [" ".join(fields[n_fields - 1 :])])]
+
+
+def is_audio(name: str) -> bool:
+    """Whether a name has the ending of an audio file, or is nothing else."""
+    return name.lower().endswith(_AUDIO_ENDINGS)
 
 
 def dump_table(events: Mapping[str, Iterable[Event]], delimiter: str) -> str:

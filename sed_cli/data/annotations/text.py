@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import csv
-import re
-from collections.abc import Iterable, Iterator, Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sed_cli.data.annotations.events import Fault
 from sed_cli.errors import DataError
@@ -20,21 +21,25 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_LINES_OF_A_FIELD = 100  # a quotation mark that is not closed within these is a character
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+# A quotation mark that is not closed within these is a character.
+_LINES_OF_A_FIELD = 100
+_CHARACTERS_OF_A_FIELD = 20_000
+_LONGEST_LINE = 1_000_000  # characters
+_LARGEST_FILE = 2**30  # bytes
 
 
 @dataclass(frozen=True)
 class Text:
     """The text of an annotation file.
 
-    ``faults`` holds what was wrong with its encoding.
+    ``faults`` holds what was wrong with its encoding, ``found`` what readers have found in it.
     """
 
     path: Path
     content: str
     faults: tuple[Fault, ...] = ()
     lines: list[str] = field(init=False, repr=False)
+    found: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         # Only what editors end lines with: str.splitlines() also cuts at characters of labels.
@@ -52,13 +57,9 @@ def read_text(path: Path, what: str = "annotation") -> Text:
         what: kind of file, for what is said if it cannot be read.
 
     Raises:
-        DataError: if the file is missing, or no text.
+        DataError: if the file is missing, cannot be read, is larger than 1 GiB, or no text.
     """
-    if path.is_dir():
-        raise DataError(f"{path}: a folder, and no {what} file")
-    if not path.is_file():
-        raise DataError(f"{path}: no such {what} file")
-    data = path.read_bytes()
+    data = _read_bytes(path, what)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     data = data.removeprefix(codecs.BOM_UTF8)
     faults: tuple[Fault, ...] = ()
@@ -78,22 +79,47 @@ def read_text(path: Path, what: str = "annotation") -> Text:
     return Text(path, content, faults)
 
 
+def _read_bytes(path: Path, what: str) -> bytes:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise DataError(f"{path}: a folder, and no {what} file")
+        if not stat.S_ISREG(status.st_mode):  # a pipe or device may never end
+            raise DataError(f"{path}: no regular file, as {what} files are")
+        if status.st_size > _LARGEST_FILE:
+            raise DataError(
+                f"{path}: {status.st_size / 2**30:.1f} GiB, but {what} files are read up to 1 GiB; "
+                f"divide it, or name another file"
+            )
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such {what} file") from error
+    except (OSError, ValueError) as error:  # no permission, or no name that a file can have
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DataError(f"{path}: the {what} file cannot be read: {reason}") from error
+
+
+def check_lines(text: Text) -> None:
+    """Refuse text with a line that is longer than any row of a table.
+
+    Raises:
+        DataError: with the line.
+    """
+    if len(text.content) <= _LONGEST_LINE:
+        return
+    for number, line in enumerate(text.lines, start=1):
+        if len(line) > _LONGEST_LINE:
+            raise DataError(
+                f"{text.path}: line {number}: {len(line)} characters, but lines of annotations are "
+                f"read up to {_LONGEST_LINE}; is this another kind of file?"
+            )
+
+
 def _decode_western(data: bytes) -> tuple[str, str]:
     try:
         return data.decode("cp1252"), "cp1252"
     except UnicodeDecodeError:  # five bytes have no meaning there
         return data.decode("latin-1"), "latin-1"
-
-
-def is_number(field: str) -> bool:
-    """Whether a field reads as a number, with a decimal point or comma."""
-    return _NUMBER.fullmatch(field) is not None
-
-
-def decimal_comma(times: Iterable[str]) -> bool:
-    """Whether times are written with a decimal comma, as spreadsheets do in much of Europe."""
-    numbers = [time for time in times if is_number(time)]
-    return any("," in number for number in numbers) and not any("." in n for n in numbers)
 
 
 def split_lines(
@@ -125,11 +151,23 @@ def split_lines(
 def _unquote(lines: Sequence[str], index: int, delimiter: str) -> tuple[list[str], int]:
     """Fields of the line at ``index`` and the number of lines that they take."""
     for n_lines in (1, _LINES_OF_A_FIELD):
-        block = (line + "\n" for line in lines[index : index + n_lines])
-        reader = csv.reader(block, delimiter=delimiter, strict=True)
+        reader = csv.reader(_block(lines, index, n_lines), delimiter=delimiter, strict=True)
         try:
             # A break within quotation marks becomes a blank: no name or label needs one.
             return [field.replace("\n", " ") for field in next(reader)], reader.line_num
         except csv.Error:
             pass
     return lines[index].split(delimiter), 1
+
+
+def _block(lines: Sequence[str], index: int, n_lines: int) -> Iterator[str]:
+    """Lines from ``index`` on that one field may span: of open quotation marks there may be many.
+
+    A line of its own is not bounded.
+    """
+    n_characters = 0
+    for line in lines[index : index + n_lines]:
+        if n_characters > _CHARACTERS_OF_A_FIELD:
+            return
+        n_characters += len(line)
+        yield line + "\n"

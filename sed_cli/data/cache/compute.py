@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.audio import LogMel, feature_blocks
+from sed_cli.audio import AudioReader, LogMel, feature_blocks, signature
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data import pool
-from sed_cli.data.cache.digests import Hashed, signature
-from sed_cli.data.cache.packs import PackWriter
+from sed_cli.data.cache.digests import Hashed
+from sed_cli.data.cache.packs import Heard, PackWriter
 from sed_cli.errors import DataError
 from sed_cli.provenance import set_threads
 
@@ -45,6 +45,7 @@ class Unit(NamedTuple):
     folder: Path  # of the packs
     feature: FeatureConfig
     files: tuple[Hashed, ...]
+    salvages: bool = False  # use what can be decoded of damaged recordings
 
     @property
     def n_bytes(self) -> int:
@@ -134,7 +135,7 @@ def _compute_here(
             if until():
                 break
             try:
-                writer.append(file.content, _blocks(file, log_mel, until))
+                _append(writer, file, unit, log_mel, until)
             except _StoppedError:
                 break
             except DataError as error:
@@ -145,13 +146,31 @@ def _compute_here(
     return done
 
 
+def _append(
+    writer: PackWriter, file: Hashed, unit: Unit, log_mel: LogMel, until: Callable[[], bool]
+) -> None:
+    # What is used of a damaged one is kept, and said whenever it is used.
+    with AudioReader(file.path, salvage=_say_later if unit.salvages else None) as reader:
+        writer.append(
+            file.content,
+            _blocks(reader, file, log_mel, until),
+            lambda: Heard(reader.duration_s, reader.loss),
+        )
+
+
+def _say_later(what: str) -> None:
+    log.debug("%s", what)
+
+
 def _blocks(
-    file: Hashed, log_mel: LogMel, until: Callable[[], bool]
+    reader: AudioReader, file: Hashed, log_mel: LogMel, until: Callable[[], bool]
 ) -> Iterator[NDArray[np.float32]]:
     """Features (t, M) of a file, after which it must still be the one that was hashed."""
-    for block in feature_blocks(file.path, log_mel):
+    for block in feature_blocks(reader, log_mel):
         if until():
             raise _StoppedError
+        if not np.isfinite(block).all():
+            raise DataError(f"{file.path}: its features are not finite; leave it out")
         yield block
     if signature(file.path) != file.signature:
         raise DataError(f"{file.path}: was changed while it was read; try again")

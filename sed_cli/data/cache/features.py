@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -13,17 +14,19 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from sed_cli.audio.files import ADVICE
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.cache import upkeep
 from sed_cli.data.cache.compute import Unit, compute
 from sed_cli.data.cache.digests import Digests, Hashed, digest
 from sed_cli.data.cache.packs import ENDING, Pack, StoredArray
+from sed_cli.data.pool import n_cores
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system import locks
 
 log = logging.getLogger(__name__)
 
-_FEATURE_VERSION = 2  # raise it when the numbers of a feature change
+_FEATURE_VERSION = 3  # raise it when the numbers of a feature change
 _ATTEMPTS = 3
 _SHOWN_FAULTS = 10
 
@@ -55,23 +58,33 @@ class FeatureCache:
         settings = asdict(feature)
         self._folder = root / "features" / digest({"version": _FEATURE_VERSION, **settings})
         self._digests = Digests(upkeep.digests_path(root))
+        self._checked: dict[Path, dict[str, bool]] = {}  # whether an entry of a pack is intact
 
-    def load(self, paths: Iterable[Path]) -> list[Stored]:
+    def load(self, paths: Iterable[Path], *, salvages: bool = False) -> list[Stored]:
         """Return the features of audio files, in their order.
 
+        Each is compared with its checksum: what is damaged on the disk is computed again.
+
+        Args:
+            paths: of the files.
+            salvages: use what can be decoded of damaged recordings; ``heard`` of the features says
+                how much that is.
+
         Raises:
-            DataError: if files cannot be read as audio; up to ten are named.
+            DataError: if files cannot be read as audio, or not to their end; up to ten are named.
             UserError: if the cache cannot be written to.
         """
         files = self._digests.of(paths)
         with _clear_errors(self._root):
             found = self._open({file.content for file in files})
             if any(file.content not in found for file in files):
-                found = self._complete(files)
+                found = self._complete(files, salvages=salvages)
                 upkeep.trim(self._root, self._limit_gb)
+        if not salvages:
+            _refuse_losses(files, found)
         return [Stored(found[file.content], file.content) for file in files]
 
-    def _complete(self, files: Sequence[Hashed]) -> dict[str, StoredArray]:
+    def _complete(self, files: Sequence[Hashed], *, salvages: bool) -> dict[str, StoredArray]:
         """Compute what is missing, or wait while another run does, and take what it made."""
         wanted = {file.content: file for file in files}
         upkeep.sweep(self._root)
@@ -85,7 +98,8 @@ class FeatureCache:
                 missing = tuple(file for key, file in wanted.items() if key not in found)
                 if not missing:
                     return found
-                unit = Unit(self._folder, self._feature, missing)
+                unit = Unit(self._folder, self._feature, missing, salvages)
+                self._say_damaged(missing)
                 with _progress(len(missing)) as progress:
                     _refuse_faults(sorted(compute(unit, progress, alone=attempt > 0)))
         raise SedtfError(
@@ -105,16 +119,48 @@ class FeatureCache:
             except FileNotFoundError:  # deleted meanwhile
                 continue
             except ValueError as error:
-                log.warning("%s: passed over, %s", path, error)
+                log.warning(
+                    "%s: passed over, %s", path, str(error)
+                )  # not the error: it would hold on to packs
                 locks.remove_unused(path)
                 continue
-            here = left & pack.index.recordings.keys()
+            except OSError as error:  # a folder, another user's, or a failing disk
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    raise
+                log.warning("%s: passed over, %s", path, error.strerror)
+                continue
+            here = self._intact(pack, left & pack.index.recordings.keys())
             if here:
-                found |= {key: StoredArray(pack, *pack.index.recordings[key]) for key in here}
+                found |= {key: StoredArray(pack, key) for key in here}
                 left -= here
                 with suppress(OSError):  # another user's
                     os.utime(path)
         return found
+
+    def _intact(self, pack: Pack, wanted: Set[str]) -> set[str]:
+        """Return those of the entries of a pack that are what was written, each compared once."""
+        known = self._checked.setdefault(pack.path, {})
+        new = [key for key in wanted if key not in known]
+        with ThreadPoolExecutor(n_cores()) as threads:  # a checksum releases the interpreter
+            known.update(zip(new, threads.map(pack.is_intact, new), strict=True))
+        return {key for key in wanted if known[key]}
+
+    def _say_damaged(self, missing: Sequence[Hashed]) -> None:
+        keys = {file.content for file in missing}
+        for path, checked in self._checked.items():
+            damaged = sum(key in keys and not is_intact for key, is_intact in checked.items())
+            if damaged:
+                log.warning(
+                    "%s: the features of %d of %d recordings are not what was written, so they "
+                    "are computed again: is the disk failing?",
+                    *(path, damaged, len(checked)),
+                )
+
+
+def _refuse_losses(files: Sequence[Hashed], found: Mapping[str, StoredArray]) -> None:
+    """Refuse recordings of which a part was computed when that was allowed."""
+    heard = [(file.path, found[file.content].heard) for file in files]
+    _refuse_faults([f"{path}: {one.loss}; {ADVICE}" for path, one in heard if one.loss])
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Packs: the features of many recordings in one file, which thousands of short ones need.
 
 A pack holds rows of float32 numbers, little-endian, the recordings one after the other; then an
-index in JSON, its length and a mark. So it can be written without knowing beforehand how much there
-is to write, its rows lie at the start of a page, and a file that was cut short has no mark. (An
+index in JSON with a checksum of each, the index's own checksum, its length and a mark. So it can be
+written without knowing beforehand how much there is to write, its rows lie at the start of a page,
+and a file that was cut short has no mark. (An
 ``.npy`` or safetensors file has its sizes in front; a database wants locks that network folders do
 not keep; one file a recording costs a handle or a map at each access.) A pack is written under
 another name, locked, and renamed when it is whole; after that it never changes.
@@ -16,7 +17,8 @@ import os
 import struct
 import uuid
 import weakref
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -28,11 +30,28 @@ from sed_cli.system import locks
 
 ENDING = ".pack"
 UNFINISHED = ".part"
-_MARK = b"sedtf\x00p1"
-_TAIL = struct.Struct("<Q8s")  # length of the index, mark
+_MARK = b"sedtf\x00p2"
+_EARLIER_MARK = b"sedtf\x00p1"
+_TAIL = struct.Struct("<IQ8s")  # checksum and length of the index, mark
 _DTYPE = np.dtype("<f4")
 _MAPPED_AT_MOST = 128 << 20
 _FAULT_AROUND = 64 << 10  # what the system maps at least when a page is touched
+
+
+class Heard(NamedTuple):
+    """How much of a recording was decoded."""
+
+    duration_s: float = 0.0
+    loss: str | None = None  # why that is not all of it
+
+
+class Kept(NamedTuple):
+    """A recording of a pack."""
+
+    first: int  # row
+    n_rows: int
+    checksum: int  # CRC-32 of the rows
+    heard: Heard
 
 
 class Index(NamedTuple):
@@ -41,12 +60,12 @@ class Index(NamedTuple):
     n_mels: int
     hop_s: float
     source: str  # folder of the audio
-    recordings: dict[str, tuple[int, int]]  # hash of the audio: first row, number of rows
+    recordings: dict[str, Kept]  # by the hash of the audio
 
     @property
     def n_rows(self) -> int:
         """Rows of all recordings."""
-        return sum(n_rows for _, n_rows in self.recordings.values())
+        return sum(kept.n_rows for kept in self.recordings.values())
 
 
 class PackWriter:
@@ -63,23 +82,36 @@ class PackWriter:
         self._n_mels = n_mels
         self._hop_s = hop_s
         self._source = source
-        self._recordings: dict[str, tuple[int, int]] = {}
+        self._recordings: dict[str, Kept] = {}
         self._n_rows = 0
         self._path, self._file = _create(folder)
 
-    def append(self, content: str, blocks: Iterable[NDArray[np.float32]]) -> None:
-        """Write the rows of a recording, block by block (t, M); if that fails, none of them."""
-        first = self._n_rows
+    def append(
+        self,
+        content: str,
+        blocks: Iterable[NDArray[np.float32]],
+        heard: Callable[[], Heard] = Heard,
+    ) -> None:
+        """Write the rows of a recording, block by block (t, M); if that fails, none of them.
+
+        Args:
+            content: hash of the audio.
+            blocks: its features.
+            heard: asked after the last block.
+        """
+        first, checksum = self._n_rows, 0
         try:
             for block in blocks:
-                self._file.write(np.ascontiguousarray(block, _DTYPE).data)
+                rows = np.ascontiguousarray(block, _DTYPE).data
+                self._file.write(rows)
+                checksum = zlib.crc32(rows, checksum)
                 self._n_rows += len(block)
+            self._recordings[content] = Kept(first, self._n_rows - first, checksum, heard())
         except BaseException:
             self._n_rows = first
             self._file.seek(first * self._n_mels * _DTYPE.itemsize)
             self._file.truncate()
             raise
-        self._recordings[content] = (first, self._n_rows - first)
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +132,7 @@ class PackWriter:
         try:
             index = Index(self._n_mels, self._hop_s, self._source, self._recordings)
             text = json.dumps(index._asdict()).encode()
-            self._file.write(text + _TAIL.pack(len(text), _MARK))
+            self._file.write(text + _TAIL.pack(zlib.crc32(text), len(text), _MARK))
             self._file.flush()
             os.fsync(self._file.fileno())  # so that no crash leaves a name without its content
             self._path.rename(self._path.with_suffix(ENDING))
@@ -153,6 +185,14 @@ class Pack:
         _mapped.note(rows.nbytes)
         return rows
 
+    def is_intact(self, content: str) -> bool:
+        """Tell whether a recording is what was written: reads all of it."""
+        kept = self.index.recordings[content]
+        rows = self._rows[kept.first : kept.first + kept.n_rows]
+        checksum = zlib.crc32(rows.data)
+        _mapped.note(rows.nbytes)
+        return checksum == kept.checksum
+
     def give_back(self) -> None:
         """Let go of the pages that were read; those that are read again are mapped again."""
         if hasattr(mmap, "MADV_DONTNEED"):
@@ -168,14 +208,15 @@ class StoredArray:
 
     Args:
         pack: that they lie in.
-        first: row of the pack.
-        n_rows: T.
+        content: hash of the audio.
+
+    Attributes:
+        heard: how much of the recording they are of.
     """
 
-    def __init__(self, pack: Pack, first: int, n_rows: int) -> None:
+    def __init__(self, pack: Pack, content: str) -> None:
         self._pack = pack
-        self._first = first
-        self._n_rows = n_rows
+        self._first, self._n_rows, _, self.heard = pack.index.recordings[content]
 
     def __len__(self) -> int:
         return self._n_rows
@@ -208,21 +249,50 @@ def read_index(path: Path) -> Index:
         return _read_index(file)
 
 
+def is_earlier(path: Path) -> bool:
+    """Tell whether a file is a pack of an earlier version, which had no checksums.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_EARLIER_MARK)))
+        return file.read() == _EARLIER_MARK
+
+
 def _read_index(file: BinaryIO) -> Index:
     size = os.fstat(file.fileno()).st_size
     if size < _TAIL.size:
         raise ValueError("shorter than any pack")
     file.seek(size - _TAIL.size)
-    length, mark = _TAIL.unpack(file.read(_TAIL.size))
+    checksum, length, mark = _TAIL.unpack(file.read(_TAIL.size))
     if mark != _MARK or length > size - _TAIL.size:
         raise ValueError("cut short, or no pack")
     file.seek(size - _TAIL.size - length)
-    values = json.loads(file.read(length))
-    values["recordings"] = {name: (first, n) for name, (first, n) in values["recordings"].items()}
-    index = Index(**values)
+    text = file.read(length)
+    if zlib.crc32(text) != checksum:
+        raise ValueError("its index is damaged")
+    try:
+        index = _index_of(json.loads(text))
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ValueError("its index is of another kind") from error
     expected = index.n_rows * index.n_mels * _DTYPE.itemsize
     if expected != size - _TAIL.size - length:
         raise ValueError(f"{size - _TAIL.size - length} bytes of features instead of {expected}")
+    return index
+
+
+def _index_of(values: dict[str, Any]) -> Index:
+    recordings = {
+        content: Kept(int(first), int(n_rows), int(checksum), Heard(*heard))
+        for content, (first, n_rows, checksum, heard) in values["recordings"].items()
+    }
+    index = Index(int(values["n_mels"]), float(values["hop_s"]), str(values["source"]), recordings)
+    end = 0
+    for kept in sorted(recordings.values(), key=lambda kept: kept[:2]):
+        if kept.first != end or kept.n_rows < 0:
+            raise ValueError(f"row {kept.first} where {end} was expected")
+        end += kept.n_rows
     return index
 
 

@@ -5,7 +5,6 @@ An item is what comes and goes as a whole: a pack of features, or a folder of ge
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -20,10 +19,11 @@ from typing import Any
 
 import platformdirs
 
-from sed_cli.data.cache.packs import ENDING, UNFINISHED, read_index
+from sed_cli.data.cache.packs import ENDING, UNFINISHED, is_earlier, read_index
 from sed_cli.data.soundscapes.recipe import RECIPE_FILE
 from sed_cli.errors import UserError
 from sed_cli.system import locks
+from sed_cli.system.structured import read_json_object
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,9 @@ def items(root: Path) -> Iterator[Item]:
             yield _folder_item("features", folder, "an earlier version", len(files), 0.0)
             continue
         for path in sorted(folder.glob(f"*{ENDING}")):
+            if path.is_dir():
+                yield _folder_item("features", path, "damaged", 0, 0.0)
+                continue
             with suppress(OSError):
                 yield _pack_item(path)
     for folder in _folders(root / "soundscapes"):
@@ -218,7 +221,7 @@ def _folders(parent: Path) -> list[Path]:
     """Folders of a folder, the hidden ones left out."""
     try:
         return sorted(p for p in parent.iterdir() if p.is_dir() and p.name[0] != ".")
-    except FileNotFoundError:
+    except OSError:
         return []
 
 
@@ -233,7 +236,8 @@ def _pack_item(path: Path) -> Item:
     try:
         index = read_index(path)
     except ValueError:
-        return Item(source="damaged", n_recordings=0, hours=0.0, **common)
+        source = "an earlier version" if is_earlier(path) else "damaged"
+        return Item(source=source, n_recordings=0, hours=0.0, **common)
     return Item(
         source=index.source,
         n_recordings=len(index.recordings),
@@ -246,10 +250,11 @@ def _soundscapes_item(folder: Path) -> Item:
     n_recordings = sum(1 for path in folder.glob("audio/*/*") if path.is_file())
     source, hours = folder.name, 0.0
     try:
-        settings = json.loads(_recipe(folder).read_text(encoding="utf-8"))["settings"]
-        source = f"{folder.name} ({settings['duration_s']:g} s each, seed {settings['seed']})"
-        hours = n_recordings * settings["duration_s"] / 3600
-    except (OSError, ValueError, KeyError, TypeError):  # of another version
+        settings = read_json_object(_recipe(folder))["settings"]
+        duration_s = float(settings["duration_s"])
+        source = f"{folder.name} ({duration_s:g} s each, seed {settings['seed']})"
+        hours = n_recordings * duration_s / 3600
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):  # damaged, or another's
         pass
     return _folder_item("soundscapes", folder, source, n_recordings, hours)
 
@@ -283,7 +288,7 @@ def _remove_folder(folder: Path) -> bool:
     gone = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     guard = _guard(folder)
     try:
-        if guard.exists():
+        if guard.is_file():
             with guard.open("rb+") as file:
                 if not locks.claim(file):
                     return False
@@ -292,7 +297,7 @@ def _remove_folder(folder: Path) -> bool:
             folder.rename(gone)
     except FileNotFoundError:
         return True
-    except PermissionError:  # another user's
+    except OSError:  # another user's, or odd
         return False
     shutil.rmtree(gone, ignore_errors=True)
     return True

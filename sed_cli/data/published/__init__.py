@@ -7,6 +7,7 @@ folder that a set's archives were unpacked in, or the one that they unpack to.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -38,4 +39,6 @@ def list_published(data: PublishedConfig, folder: Path) -> Listing:
     Raises:
         DataError: if the folder does not hold the set; it says what was looked for.
     """
-    return _SETS[data.name](data, folder, Reading(soft_threshold=data.soft_threshold))
+    reading = Reading(soft_threshold=data.soft_threshold)
+    listing = _SETS[data.name](data, folder, reading)
+    return replace(listing, notes=reading.notes)

@@ -23,6 +23,7 @@ from sed_cli.config.data import PublishedConfig
 from sed_cli.data.annotations import Fault
 from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
 from sed_cli.data.published.parts import folders, labels_of, log, with_validation
+from sed_cli.data.walking import walk
 from sed_cli.errors import DataError
 
 _WITHOUT_TIMES = ("weak", "unlabel", "duration")
@@ -72,7 +73,7 @@ def _tables(root: Path) -> dict[str, list[tuple[Path, Path]]]:
         metadata = base / "metadata"
         if not metadata.is_dir() or not (base / "audio").is_dir():
             continue
-        for table in sorted(metadata.rglob("*.tsv")):
+        for table in (path for path in walk(metadata).files if path.suffix == ".tsv"):
             kind = _kind(table.relative_to(metadata))
             audio = None if kind is None else _audio(table, base)
             if kind is not None and audio is not None:

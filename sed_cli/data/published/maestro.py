@@ -14,6 +14,7 @@ evaluation part are not public.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from sed_cli.config.data import PublishedConfig
@@ -64,6 +65,7 @@ def list_maestro(data: PublishedConfig, root: Path, reading: Reading) -> Listing
     )
     listed: list[Listed] = []
     faults: list[Fault] = []
+    reading = replace(reading, soft_labels=True)
     for scene in sorted(path for path in (part / "development_annotation").iterdir()):
         if scene.is_dir():
             name = scene.name.removeprefix("soft_labels_")

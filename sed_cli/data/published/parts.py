@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from sed_cli.config.data import PublishedConfig
+from sed_cli.data import listing
 from sed_cli.data.annotations import Fault
-from sed_cli.data.listing import AudioFolder, Listed, Reading, stem_of
+from sed_cli.data.listing import AudioFolder, Listed, Reading
+from sed_cli.data.names import key_of as key_of
 from sed_cli.data.splits import hold_out
 from sed_cli.errors import DataError
 
@@ -55,31 +57,11 @@ def first_folder(*candidates: Path) -> Path:
     return next((path for path in candidates if path.is_dir()), candidates[0])
 
 
-def key_of(name: str) -> str:
-    """A recording's name without folders and ending, in lower case."""
-    return stem_of(name.replace("\\", "/").rsplit("/", 1)[-1]).lower()
-
-
 def list_files(
     paths: Iterable[Path], audio: Path, reading: Reading
 ) -> tuple[list[Listed], list[Fault]]:
     """List the recordings of files of annotations, one a recording, matched by name."""
-    folder = AudioFolder(audio)
-    listed: list[Listed] = []
-    faults: list[Fault] = []
-    for path in paths:
-        read = reading.read(path)
-        faults += read.faults
-        match = folder.find_annotated(path)
-        found = Listed(
-            name=folder.relative(match.path),
-            audio=match.path,
-            annotations=path,
-            rows=read.rows,
-            problem=match.problem,
-        )
-        listed.append(found)
-    return listed, faults
+    return listing.list_files(map(reading.read, paths), AudioFolder(audio), reading)
 
 
 def read_names(path: Path) -> list[str]:

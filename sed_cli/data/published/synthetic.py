@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sed_cli.config.data import SPLITS, PublishedConfig
 from sed_cli.data.annotations import Fault
-from sed_cli.data.listing import AUDIO_ENDINGS, Listed, Listing, Reading
+from sed_cli.data.listing import AudioFolder, Listed, Listing, Reading
 from sed_cli.data.published.parts import labels_of, list_files, need_part, read_names
 from sed_cli.errors import DataError
 
@@ -34,11 +34,7 @@ def list_tut_synthetic(data: PublishedConfig, root: Path, reading: Reading) -> L
         ),
         "audio/ and meta/TUT-SED-synthetic-2016-annot-0.txt and so on",
     )
-    audio = {
-        _number(path.stem): path
-        for path in sorted((part / "audio").rglob("*"))
-        if path.suffix.lower() in AUDIO_ENDINGS
-    }
+    audio = {_number(path.stem): path for path in AudioFolder(part / "audio").paths}
     listed: dict[int, Listed] = {}
     faults: list[Fault] = []
     for path in sorted((part / "meta").glob("*.txt")):
@@ -46,6 +42,7 @@ def list_tut_synthetic(data: PublishedConfig, root: Path, reading: Reading) -> L
             continue
         read = reading.read(path)
         faults += read.faults
+        reading.notes.took(read)
         missing = part / "audio" / f"{path.stem.replace('annot', 'mix')}.wav"
         found = audio.get(number, missing)
         listed[number] = Listed(

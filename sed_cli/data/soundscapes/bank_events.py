@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.audio import duration_s, read_audio
+from sed_cli.audio import inspect_audio, read_audio
 from sed_cli.config.data import SPLITS
 from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.soundscapes.bank import Bank, Clip
@@ -20,6 +21,8 @@ from sed_cli.data.soundscapes.sources import SourceEvent
 from sed_cli.data.soundscapes.trimming import audible_spans, choose_stretch, fade_edges
 from sed_cli.data.soundscapes.workers import Progress, run_tasks
 from sed_cli.errors import DataError
+
+log = logging.getLogger(__name__)
 
 SILENT_DBFS = -70.0
 """A clip that peaks below this is silent: amplified, its dither would be the event."""
@@ -64,7 +67,10 @@ class Listener:
         """Return what was found in a clip, or what is wrong with it."""
         path = self.folder / clip.file
         try:
-            length_s = duration_s(path)
+            facts = inspect_audio(path)
+            if facts.loss is not None:
+                return _fault(path, f"{facts.loss}; copy or convert it again")
+            length_s = facts.duration_s
             if length_s > LONGEST_CLIP_S:
                 return _fault(path, f"lasts {length_s:.0f} s: cut it into single events")
             waveform = read_clip(path, self.sample_rate)
@@ -113,6 +119,9 @@ def listen(
     in_order = [found[clip] for clip in clips]
     check_faults([result for result in in_order if isinstance(result, Fault)], strict=strict)
     usable = [result for result in in_order if isinstance(result, ClipEvents)]
+    for result in usable:
+        for note in inspect_audio(bank.folder / result.clip.file).notes:
+            log.warning("%s: %s", bank.folder / result.clip.file, note)
     check_faults(_uncovered(bank.folder, usable, settings), strict=True)
     kept = replace(bank, clips=tuple(result.clip for result in usable))
     return BankEvents(kept, listener, usable, settings.event_duration_s)

@@ -20,6 +20,8 @@ from sed_cli.data.soundscapes.bank import Bank, Clip, file_sha256
 from sed_cli.data.soundscapes.composing import syntax_of
 from sed_cli.data.soundscapes.settings import GENERATOR_VERSION, SoundscapeSettings
 from sed_cli.errors import DataError, UserError
+from sed_cli.records import is_inside
+from sed_cli.system.structured import read_json_object, why
 
 RECIPE_FILE = "recipe.json"
 
@@ -82,11 +84,11 @@ def read_recipe(path: Path) -> Recipe:
     if path.is_dir():
         path = path / RECIPE_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json_object(path)
         generator, versions = values["generator"], values["versions"]
         if generator == GENERATOR_VERSION:
             return Recipe(
-                settings=SoundscapeSettings(**values["settings"]),
+                settings=_settings(values["settings"]),
                 bank=_bank(values["bank"]) if "bank" in values else None,
                 format=values["format"],
                 sha256=values["sha256"],
@@ -94,9 +96,12 @@ def read_recipe(path: Path) -> Recipe:
             )
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such recipe") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
+    except (
+        *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, UserError),
+    ) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else why(error)
         raise DataError(
-            f"{path}: not a recipe that can be read ({type(error).__name__}: {error}); expected "
+            f"{path}: not a recipe that can be read ({reason}); expected "
             f"the {RECIPE_FILE} of a set that sedtf has written"
         ) from error
     raise DataError(
@@ -140,8 +145,22 @@ def check_bank(recipe: Recipe) -> None:
         ) from error
 
 
+def _settings(values: Mapping[str, Any]) -> SoundscapeSettings:
+    settings = SoundscapeSettings(**values)
+    for name in ("n_train", "n_validation", "n_test", "sample_rate", "polyphony", "seed"):
+        if type(getattr(settings, name)) is not int:
+            raise TypeError(f"{name}={getattr(settings, name)!r}: expected a whole number")
+    if not all(isinstance(label, str) for label in settings.classes):
+        raise TypeError(f"classes={settings.classes!r}: expected labels")
+    return settings
+
+
 def _bank(values: Mapping[str, Any]) -> Bank:
     clips = tuple(Clip(**clip) for clip in values["clips"])
+    for clip in clips:
+        texts = (clip.file, clip.label, clip.source, clip.sha256)
+        if not all(isinstance(text, str) for text in texts) or not is_inside(clip.file):
+            raise ValueError(f"the clip {str(clip.file)!r} is not in the bank")
     return Bank(folder=Path(values["folder"]), clips=clips, split_by=values["split_by"])
 
 

@@ -94,11 +94,7 @@ def _given(data: LabelsConfig) -> dict[str, list[Listed]]:
 
 def _list(data: LabelsConfig, path: str) -> list[Listed]:
     """List the recordings that a file, or the files of a folder, annotate."""
-    reading = Reading(
-        columns=data.columns,
-        event_duration_s=data.event_duration_s,
-        soft_threshold=data.soft_threshold,
-    )
+    reading = Reading.of(data)
     place = Path(path).expanduser()
     listed, faults = list_recordings(place, None, reading)
     check_faults(faults, strict=data.strict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePath
@@ -13,6 +12,7 @@ import yaml
 from sed_cli.config.settings import described
 from sed_cli.config.verbs import ExportConfig, TrainConfig
 from sed_cli.records import history_rows
+from sed_cli.system.structured import read_json_object
 
 _NOT_STATED = "not stated"
 
@@ -155,12 +155,17 @@ def _run_rows(trained: TrainConfig, run: Path | None) -> list[tuple[str, str]]:
         ("configuration", f"hash `{record.get('config_hash')}`"),
         ("data", f"fingerprint `{record.get('data_fingerprint')}`"),
         ("source", f"commit `{record.get('commit')}`"),
-        ("versions", ", ".join(f"{k} {v}" for k, v in record.get("versions", {}).items())),
+        ("versions", _versions(record.get("versions"))),
     ]
     epochs = history_rows(run / "history.csv")
     if epochs:
         rows.insert(0, ("epochs", f"{len(epochs)}, {epochs[-1].get('update')} updates"))
     return rows
+
+
+def _versions(versions: object) -> str:
+    items = versions.items() if isinstance(versions, dict) else ()
+    return ", ".join(f"{name} {version}" for name, version in items)
 
 
 def _figures(run: Path | None, checkpoint: Path) -> str:
@@ -173,10 +178,12 @@ def _figures(run: Path | None, checkpoint: Path) -> str:
     )  # fmt: skip
     kinds = [kind for kind in ("frame", "segment", "event") if kind in metrics]
     head = ("class", *(f"{kind} {score}" for kind in kinds for score in ("F1", "ER")))
-    rows = [
-        (label, *_scores(scores, kinds)) for label, scores in metrics.get("per_class", {}).items()
-    ]
-    rows.append(("**all (micro)**", *_scores(metrics, kinds)))
+    try:
+        of_classes = metrics.get("per_class", {}).items()
+        rows = [(label, *_scores(scores, kinds)) for label, scores in of_classes]
+        rows.append(("**all (micro)**", *_scores(metrics, kinds)))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "Those beside the checkpoint cannot be read: `sedtf eval checkpoint=...` makes them."
     return (
         f"{note}On the {metrics.get('split')} split, {metrics.get('n_files')} recordings, running "
         "freely; F1 and error rate (ER) as fractions; segments of 1 s, events with a collar of "
@@ -249,7 +256,6 @@ def _without_folders(value: Any) -> Any:
 def _read_json(path: Path) -> dict[str, Any]:
     """Read a file of the run; what is missing or broken is left out of the card."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return read_json_object(path)
     except (OSError, ValueError):
         return {}
-    return values if isinstance(values, dict) else {}

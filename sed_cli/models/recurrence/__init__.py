@@ -1,82 +1,64 @@
 """The one hot loop: a GRU that is fed, at every step, the output of the step before.
 
-That output is the activities of C classes (:func:`feedback_gru`), or one token of C by its
-embedding (:func:`token_gru`): two kinds of :mod:`.rules` of one loop. What is fed is the truth
-where the teacher mask is set and the model's own output elsewhere, which never carries a gradient.
-The back ends compute the same numbers:
+That output is the activities of C classes or, with a ``table`` of embeddings, one token of C: two
+kinds of :mod:`.rules` of one loop. What is fed is the target where the teacher mask is set and the
+model's own output elsewhere, which never carries a gradient. The back ends compute the same
+numbers:
 
-``reference``
-    a plain loop over time (:mod:`.reference`), on any device and dtype: the truth.
-``fused``
-    one autograd function with a hand-written backward pass (:mod:`.fused`), made for a CPU.
-``cuda``
-    the same around Triton kernels that run all steps of a launch's sequences (:mod:`.cuda`).
+``plain``
+    a loop over time, on any device and dtype: the definition, in :mod:`.plain`. Begin there.
+``torch``, ``compiled``, ``triton``
+    one autograd function with a hand-written backward pass (:mod:`.fused`) around a scan over time:
+    in torch's operations, on any device and dtype (:mod:`.torch_scan`); compiled by numba for a CPU
+    (:mod:`.compiled_scan`); or by a Triton kernel, never run on a GPU by us (:mod:`.triton_scan`).
 ``auto``
-    the fastest that serves. Where the truth is fed throughout (teacher forcing), everything fed is
-    known beforehand and torch's GRU runs in one call (:mod:`.known_inputs`), unless the compiled
-    scan of ``fused`` is at hand, which is faster still; but for a readout larger than the GRU, of a
-    large vocabulary, which is better left out of the loop.
+    ``compiled`` where it serves, else ``torch``. With teacher forcing everything fed is known
+    beforehand: torch's GRU runs in one call (:mod:`.known_inputs`), but where ``compiled`` serves,
+    which is faster still, unless a vocabulary makes the readout larger than the GRU.
 
 "The same numbers" means up to the order of sums, about 1e-6 relative in float32. One caveat lies in
 the method itself: ``hard`` and ``sampled`` feedback decide, so that where logits are that close to
 another decision, two back ends (or two batch sizes of one) may decide differently and the sequence
-goes on differently from there, each as right as the other.
+continues differently from there, each as right as the other.
 """
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from sed_cli.models.recurrence import cuda, fused, reference
-from sed_cli.models.recurrence.known_inputs import plain_gru, plain_gru_with_state, run_forced
+from sed_cli.models.recurrence import fused, plain, triton_scan
+from sed_cli.models.recurrence.known_inputs import plain_gru, run_forced
 from sed_cli.models.recurrence.problem import (
     Problem,
     RecurrentState,
     check_tokens,
     make_problem,
-    make_token_problem,
 )
-from sed_cli.models.recurrence.rules import (
-    FEEDBACKS,
-    Drawn,
-    Expected,
-    Feedback,
-    FeedbackRule,
-    Likeliest,
-    Sampled,
-    Soft,
-    Thresholded,
-    TokenRule,
-)
+from sed_cli.models.recurrence.rules import FEEDBACKS, Feedback, Rule, is_named
+from sed_cli.models.recurrence.torch_scan import TorchScan
 
-Backend = Literal["auto", "reference", "fused", "cuda"]
+Backend = Literal["auto", "plain", "torch", "compiled", "triton"]
 
-BACKENDS: tuple[Backend, ...] = ("auto", "reference", "fused", "cuda")
+BACKENDS: tuple[Backend, ...] = ("auto", "plain", "torch", "compiled", "triton")
 
 __all__ = [
     "BACKENDS",
     "FEEDBACKS",
     "Backend",
-    "Drawn",
-    "Expected",
     "Feedback",
-    "FeedbackRule",
-    "Likeliest",
     "RecurrentState",
-    "Sampled",
-    "Soft",
-    "Thresholded",
-    "TokenRule",
     "check_tokens",
     "feedback_gru",
     "feedback_gru_with_state",
     "plain_gru",
-    "plain_gru_with_state",
-    "token_gru",
 ]
+
+log = logging.getLogger(__name__)
 
 
 def feedback_gru(
@@ -87,37 +69,44 @@ def feedback_gru(
     readout: nn.Linear,
     backend: Backend = "auto",
     *,
-    feedback: Feedback | FeedbackRule = "hard",
+    table: Tensor | None = None,
+    feedback: Feedback | Rule = "hard",
     noise: Tensor | None = None,
     initial_state: RecurrentState | None = None,
 ) -> Tensor:
-    """Run a GRU whose input is the frame's features joined with the activities fed back.
+    """Run a GRU whose input is the frame's features joined with what is fed back.
 
     At step t the cell sees ``concat(features[:, t], fed[:, t - 1])``, zeros before the first step;
     ``fed[:, t]`` is ``targets[:, t]`` where ``teacher_mask[:, t]`` is set, else the model's own
-    output by ``feedback``. Gradients reach the features, the targets that were fed, the initial
-    hidden state and all weights; never through the model's own output.
+    output by ``feedback``: activities, or with ``table`` a token by its row. Gradients reach the
+    features, the activities that were fed, the table through every row that was fed, the initial
+    hidden state and all weights; never through the model's own output or choice.
 
     Args:
-        features: (B, T, F).
-        targets: activities in [0, 1], (B, T, C); None if the truth is never fed.
-        teacher_mask: bool (B, T), or (B, T, C) for a choice per class; None: the truth is never
-            fed (free running). It may stay on the CPU for features on a GPU: it is looked at there
-            without stopping the GPU.
-        cell: ``nn.GRUCell(F + C, H)``.
+        features: (B, T, F); F may be 0, as in a language model.
+        targets: activities in [0, 1], (B, T, C), or ids of tokens, int64 (B, T); None if the target
+            is never fed.
+        teacher_mask: bool (B, T), or for activities (B, T, C), a choice per class; None: the target
+            is never fed (free running). It may stay on the CPU for features on a GPU: it is looked
+            at there without stopping the GPU.
+        cell: ``nn.GRUCell(F + C, H)``, or ``nn.GRUCell(F + D, H)`` for tokens.
         readout: ``nn.Linear(H, C)``.
         backend: one of ``BACKENDS``.
-        feedback: ``hard``: 1 where the probability is above 0.5; ``sampled``: 1 with the model's
-            probability; ``soft``: the probability. Or a :class:`FeedbackRule`.
-        noise: uniforms in [0, 1), (B, T, C), for ``sampled``; not used otherwise.
+        table: embeddings of the tokens, (C, D); None: activities are fed.
+        feedback: ``hard``: 1 where the probability is above 0.5, or the likeliest token;
+            ``sampled``: 1, or a token, with the model's probability; ``soft``: the probability, or
+            all tokens weighted with it. Or a rule of one's own (:mod:`.rules`).
+        noise: uniforms in [0, 1), (B, T, C), or (B, T, 1) for tokens, for ``sampled``; not used
+            otherwise.
         initial_state: of the stream so far; zeros if None.
 
     Returns:
         Logits (B, T, C), in the weights' dtype whatever autocast says.
 
     Raises:
-        ValueError: if shapes do not fit together, an option is unknown, the mask feeds the truth
-            without targets, or ``sampled`` comes without noise.
+        ValueError: if shapes do not fit together, an id is not in [0, C), an option is unknown, the
+            mask feeds the target without targets, ``sampled`` comes without noise, or the back end
+            does not serve.
 
     Source: Drossos et al. 2019, section 2; Bengio et al. 2015 for ``sampled``.
     """
@@ -128,6 +117,7 @@ def feedback_gru(
         cell,
         readout,
         backend,
+        table=table,
         feedback=feedback,
         noise=noise,
         initial_state=initial_state,
@@ -142,7 +132,8 @@ def feedback_gru_with_state(
     readout: nn.Linear,
     backend: Backend = "auto",
     *,
-    feedback: Feedback | FeedbackRule = "hard",
+    table: Tensor | None = None,
+    feedback: Feedback | Rule = "hard",
     noise: Tensor | None = None,
     initial_state: RecurrentState | None = None,
 ) -> tuple[Tensor, RecurrentState]:
@@ -150,80 +141,66 @@ def feedback_gru_with_state(
 
     Passing that state as ``initial_state`` with the next chunk continues the stream exactly.
     """
-    _check_backend(backend)
     # The weights decide the precision: under autocast a recurrence would round at every step.
     with torch.autocast(features.device.type, enabled=False):
         problem = make_problem(
-            features, targets, teacher_mask, cell, readout, feedback, noise, initial_state
-        )
-        return _run(problem, backend)
-
-
-def token_gru(
-    features: Tensor,
-    targets: Tensor | None,
-    teacher_mask: Tensor | None,
-    cell: nn.GRUCell,
-    readout: nn.Linear,
-    table: Tensor,
-    backend: Backend = "auto",
-    *,
-    feedback: Feedback | TokenRule | Expected = "hard",
-    noise: Tensor | None = None,
-    initial_state: RecurrentState | None = None,
-) -> tuple[Tensor, RecurrentState]:
-    """Run a GRU whose input is the step's features joined with the embedding of a token fed back.
-
-    As :func:`feedback_gru_with_state`, but one of C tokens is the output of a step. Gradients also
-    reach the table, through every row that was fed, the model's own choices among them; never
-    through the choice.
-
-    Args:
-        features: (B, T, F); F may be 0, as in a language model.
-        targets: ids of the tokens, int64 (B, T); None if the truth is never fed.
-        teacher_mask: bool (B, T); None: the truth is never fed (free running).
-        cell: ``nn.GRUCell(F + D, H)``.
-        readout: ``nn.Linear(H, C)``.
-        table: embeddings of the tokens, (C, D).
-        backend: one of ``BACKENDS``.
-        feedback: ``hard``: the likeliest token; ``sampled``: one drawn with the model's
-            probabilities; ``soft``: all of them, weighted with these. Or a :class:`TokenRule`.
-        noise: uniforms in [0, 1), (B, T, 1), for ``sampled``; not used otherwise.
-        initial_state: of the stream so far; zeros if None, which is no token's embedding.
-
-    Returns:
-        Logits (B, T, C), in the weights' dtype whatever autocast says, and the state after them.
-
-    Raises:
-        ValueError: if shapes do not fit together, an id is not in [0, C), an option is unknown, the
-            mask feeds the truth without targets, or ``sampled`` comes without noise.
-
-    Source: Bengio et al. 2015.
-    """
-    _check_backend(backend)
-    with torch.autocast(features.device.type, enabled=False):
-        problem = make_token_problem(
             features, targets, teacher_mask, cell, readout, table, feedback, noise, initial_state
         )
         return _run(problem, backend)
 
 
-def _check_backend(backend: str) -> None:
-    if backend not in BACKENDS:
-        raise ValueError(f"backend={backend!r}: expected one of {', '.join(BACKENDS)}")
-
-
 def _run(problem: Problem, backend: Backend) -> tuple[Tensor, RecurrentState]:
     if backend == "auto":
         return _run_fastest(problem)
-    runs = {"reference": reference.run, "fused": fused.run, "cuda": cuda.run}
-    return runs[backend](problem)
+    if backend == "plain":
+        return plain.run(problem)
+    if backend == "torch":
+        return fused.run(problem, TorchScan)
+    if backend == "compiled":
+        return _run_compiled(problem)
+    if backend == "triton":
+        triton_scan.check_served(problem)
+        return fused.run(problem, triton_scan.TritonScan)
+    raise ValueError(f"backend={backend!r}: expected one of {', '.join(BACKENDS)}")
 
 
 def _run_fastest(problem: Problem) -> tuple[Tensor, RecurrentState]:
-    on_cpu = problem.features.device.type == "cpu"
     reads_out_much = problem.readout.out_features > 3 * problem.cell.hidden_size
-    in_loop = on_cpu and fused.is_compiled(problem) and not reads_out_much
-    if problem.is_forced and not in_loop:
+    compiles = _fault_for_compiled(problem) is None
+    if problem.is_forced and (reads_out_much or not compiles):
         return run_forced(problem)
-    return cuda.run(problem) if problem.features.device.type == "cuda" else fused.run(problem)
+    return _run_compiled(problem) if compiles else fused.run(problem, TorchScan)
+
+
+def _run_compiled(problem: Problem) -> tuple[Tensor, RecurrentState]:
+    fault = _fault_for_compiled(problem)
+    if fault is not None:
+        raise ValueError(f"backend='compiled': {fault}: use backend='auto'")
+    from sed_cli.models.recurrence.compiled_scan import CompiledScan
+
+    return fused.run(problem, CompiledScan)
+
+
+def _fault_for_compiled(problem: Problem) -> str | None:
+    device, dtype = problem.features.device.type, problem.features.dtype
+    if device != "cpu":
+        return f"expected tensors on the CPU, got {device}"
+    if dtype not in (torch.float32, torch.float64):
+        return f"expected float32 or float64, got {dtype}"
+    if not is_named(problem.rule):
+        return f"{type(problem.rule).__name__} is a rule of the caller's own"
+    return None if _has_numba() else "numba is not installed"
+
+
+@cache
+def _has_numba() -> bool:
+    try:
+        import numba  # noqa: F401
+    except ImportError as reason:  # not installed, or not for this version of numpy
+        log.info(
+            "the recurrence runs uncompiled, at about half the speed (%s): "
+            "pip install 'sedtf[fast]' brings numba",
+            reason,
+        )
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""What the fused recurrence and its scans over time share: weights, buffers and the truth.
+"""What the fused recurrence and its scans over time share: weights, buffers and targets.
 
 All buffers put time first, so that a step is one block of memory:
 
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from sed_cli.models.recurrence.problem import Problem
-from sed_cli.models.recurrence.rules import Drawn, Expected, Rule, Sampled
+from sed_cli.models.recurrence.rules import Drawn, Rule, Sampled, is_named
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,10 @@ class Buffers:
 
 @dataclass(frozen=True)
 class Feeding:
-    """What is fed after each step: the truth, time first, where the mask is set, else the rule's.
+    """What is fed after each step: the target where the mask is set, else the rule's; time first.
 
     Attributes:
-        targets: (T, B, C), or tokens (T, B); None where the truth is never fed.
+        targets: (T, B, C), or tokens (T, B); None where the target is never fed.
         mask: bool, of that shape, likewise.
         rule: what is fed elsewhere.
         n_frames: T x B of the whole run, of which these may be a part.
@@ -139,6 +139,11 @@ class Feeding:
     rule: Rule
     n_frames: int
 
+    @property
+    def has_truth(self) -> bool:
+        """Whether the target is fed anywhere."""
+        return self.targets is not None and self.mask is not None
+
     @staticmethod
     def of(problem: Problem, frames: slice) -> Feeding:
         """Take the given frames of the problem."""
@@ -146,7 +151,7 @@ class Feeding:
         n_frames = problem.features.shape[0] * problem.features.shape[1]
         if isinstance(rule, Sampled | Drawn):
             rule = replace(rule, noise=rule.noise[:, frames])
-        elif frames.start and not isinstance(rule, Expected):
+        elif frames.start and not is_named(rule):
             rule = _Later(rule, frames.start)
         if problem.mask is None or problem.targets is None:
             return Feeding(None, None, rule, n_frames)
@@ -161,7 +166,7 @@ class Feeding:
 
 @dataclass(frozen=True)
 class _Later:
-    """A rule whose steps are counted from ``start``."""
+    """A rule of the caller's own, whose steps are counted from ``start``."""
 
     rule: Rule
     start: int

@@ -11,18 +11,15 @@ On a CPU all of that is done for one block of steps after the other, so that pro
 cache what the loop has left there, and no gradient of a whole run's gates is ever in memory.
 Training keeps 5H + C numbers per frame of a sequence beside the features, and needs F + C more on
 the way back; inference keeps none. (Where tokens are fed, D numbers stand for the C that are kept,
-beside the token's id; soft feedback keeps the logits.) On a GPU the steps of a run are one block,
-and the way back needs 4H + F more.
+beside the token's id; soft feedback keeps the logits.) On a GPU a block has a thousand steps.
 
-The scan over time is exchangeable: on a CPU compiled by numba (:mod:`.compiled`) where that is
-installed and serves, else in torch's operations (:mod:`.plain`); on a GPU Triton's (:mod:`.cuda`).
+The scan over time is exchangeable: compiled by numba for a CPU (:mod:`.compiled_scan`), in torch's
+operations (:mod:`.torch_scan`), or Triton's for a GPU (:mod:`.triton_scan`).
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from functools import cache
 from typing import Any, cast
 
 import torch
@@ -30,46 +27,36 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Scan, Weights
-from sed_cli.models.recurrence.plain import PlainScan
 from sed_cli.models.recurrence.problem import Problem, RecurrentState
-from sed_cli.models.recurrence.rules import Expected, Rule, is_named
+from sed_cli.models.recurrence.rules import Expected
 from sed_cli.models.recurrence.threads import n_threads, one_thread, product
 from sed_cli.models.recurrence.tokens import table_gradient
-
-log = logging.getLogger(__name__)
 
 BLOCK_NUMBERS = 2**20
 """Gradients of a block, 4H + C a frame, for each thread: enough for a product, and near a cache."""
 LEAST_STEPS = 16
 """Steps of a block at least, as each block has work of its own."""
 GPU_STEPS = 1024
-"""Steps of a block at most where nothing is kept, on a GPU: memory does not grow beyond them."""
+"""Steps of a block on a GPU: few launches, and memory does not grow beyond them."""
+
+MakeScan = Callable[[Weights], Scan]
 
 
-COMPILED_TYPES = (torch.float32, torch.float64)
-
-MakeScan = Callable[[Weights, Rule], Scan]
-
-
-def run(problem: Problem, make_scan: MakeScan | None = None) -> tuple[Tensor, RecurrentState]:
-    """Run the recurrence with the scan that ``make_scan`` makes, by default one for the CPU.
+def run(problem: Problem, make_scan: MakeScan) -> tuple[Tensor, RecurrentState]:
+    """Run the recurrence with the scan that ``make_scan`` makes of the weights.
 
     Returns:
         Logits (B, T, C) and the state after the last frame.
     """
-    make_scan = cpu_scan if make_scan is None else make_scan
-    with one_thread():
-        logits, hidden, feedback = _run(problem, make_scan)
-    return logits, RecurrentState(hidden, feedback)
-
-
-def _run(problem: Problem, make_scan: MakeScan) -> tuple[Tensor, Tensor, Tensor]:
     tensors = _tensors(problem)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        apply = cast("Callable[..., tuple[Tensor, Tensor, Tensor]]", _Recurrence.apply)
-        return apply(problem, make_scan, *tensors)
-    with torch.no_grad():
-        return _infer(problem, make_scan, _detached(*tensors[3:]))
+    with one_thread():
+        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+            apply = cast("Callable[..., tuple[Tensor, Tensor, Tensor]]", _Recurrence.apply)
+            logits, hidden, fed = apply(problem, make_scan, *tensors)
+        else:
+            with torch.no_grad():
+                logits, hidden, fed = _infer(problem, make_scan, _detached(*tensors[3:]))
+    return logits, RecurrentState(hidden, fed)
 
 
 def _tensors(problem: Problem) -> tuple[Tensor | None, ...]:
@@ -103,9 +90,8 @@ def _infer(
     n_sequences, n_steps = problem.features.shape[:2]
     logits = problem.features.new_empty(n_sequences, n_steps, weights.n_classes)
     hidden, feedback = problem.state
-    scan = make_scan(weights, problem.rule)
-    on_gpu = logits.device.type == "cuda"
-    for frames in _blocks(n_steps, GPU_STEPS if on_gpu else _steps_in_cache(n_sequences, weights)):
+    scan = make_scan(weights)
+    for frames in _blocks(n_steps, _block_steps(problem.features, weights)):
         buffers = Buffers.empty(frames.stop - frames.start, n_sequences, weights)
         buffers.hidden[0], buffers.fed[0] = hidden, feedback
         _advance(problem, frames, scan, weights, buffers)
@@ -128,16 +114,11 @@ def _rows(features: Tensor, frames: slice) -> Tensor:
     return features.detach()[:, frames].transpose(0, 1).flatten(0, 1).contiguous()
 
 
-def _steps_in_cache(n_sequences: int, weights: Weights) -> int:
-    numbers = max(n_sequences, 1) * (4 * weights.n_hidden + weights.n_classes)
-    return max(BLOCK_NUMBERS * n_threads() // numbers, LEAST_STEPS)
-
-
-def _training_steps(features: Tensor, weights: Weights) -> int:
-    n_sequences, n_steps = features.shape[:2]
+def _block_steps(features: Tensor, weights: Weights) -> int:
     if features.device.type == "cuda":
-        return max(n_steps, 1)
-    return _steps_in_cache(n_sequences, weights)
+        return GPU_STEPS
+    numbers = max(len(features), 1) * (4 * weights.n_hidden + weights.n_classes)
+    return max(BLOCK_NUMBERS * n_threads() // numbers, LEAST_STEPS)
 
 
 def _blocks(n_steps: int, size: int) -> list[slice]:
@@ -155,13 +136,14 @@ class _Recurrence(torch.autograd.Function):
         n_sequences, n_steps = problem.features.shape[:2]
         buffers = Buffers.empty(n_steps, n_sequences, weights)
         buffers.hidden[0], buffers.fed[0] = problem.state
-        scan = make_scan(weights, problem.rule)
-        for frames in _blocks(n_steps, _training_steps(problem.features, weights)):
+        scan = make_scan(weights)
+        for frames in _blocks(n_steps, _block_steps(problem.features, weights)):
             _advance(problem, frames, scan, weights, buffers.block(frames))
         logits = buffers.logits.transpose(0, 1).clone(memory_format=torch.contiguous_format)
-        ctx.rule, ctx.mask, ctx.make_scan = problem.rule, problem.mask, make_scan
+        is_soft = isinstance(problem.rule, Expected)
+        ctx.is_soft, ctx.mask, ctx.make_scan = is_soft, problem.mask, make_scan
         kept = [buffers.gates, buffers.candidate, buffers.hidden, buffers.fed, buffers.tokens]
-        kept.append(logits if isinstance(problem.rule, Expected) else logits.new_empty(0))
+        kept.append(logits if is_soft else logits.new_empty(0))
         ctx.save_for_backward(*kept, tensors[0], *tensors[3:])
         feedback = buffers.fed[-1].clone()
         ctx.mark_non_differentiable(feedback)
@@ -176,14 +158,14 @@ class _Recurrence(torch.autograd.Function):
         weights = _detached(*rest)
         needed = ctx.needs_input_grad[2:]
         buffers = Buffers(gates, candidate, hidden, fed, tokens, logits=gates[:, :, :0])
-        scan = ctx.make_scan(weights, ctx.rule)
+        scan = ctx.make_scan(weights)
         way = _WayBack(weights, features, buffers, needed)
         way.run(scan, grad_logits, grad_last)
         targets = table = None
         if way.fed is not None and weights.table is None:
             targets = _target_gradient(way.fed, ctx.mask)
         elif way.fed is not None:
-            soft = logits if isinstance(ctx.rule, Expected) else None
+            soft = logits if ctx.is_soft else None
             table = table_gradient(way.fed, tokens, weights.n_classes, soft)
         return (
             None,
@@ -227,7 +209,7 @@ class _WayBack:
     def run(self, scan: Scan, grad_logits: Tensor, grad_last: Tensor) -> None:
         """Go back through all steps; gradients of the logits (B, T, C), the last state (B, H)."""
         n_steps, n_sequences, n_hidden = self._buffers.candidate.shape
-        size = max(min(_training_steps(self._inputs, self._weights), n_steps), 1)
+        size = max(min(_block_steps(self._inputs, self._weights), n_steps), 1)
         grads = grad_last.new_empty(size + 1, n_sequences, 4 * n_hidden + self._weights.n_classes)
         of_logits = grads[:, :, 4 * n_hidden :]
         carry = grad_last.clone(memory_format=torch.contiguous_format)
@@ -297,35 +279,3 @@ def _target_gradient(fed: Tensor, mask: Tensor) -> Tensor:
 def _candidate_last(rows: Tensor, n_hidden: int) -> Tensor:
     """Reorder rows n, r, z to r, z, n."""
     return rows.roll(-n_hidden, dims=0)
-
-
-def is_compiled(problem: Problem) -> bool:
-    """Whether the compiled scan serves this problem."""
-    return _compiles(problem.cell.weight_ih.dtype, problem.rule)
-
-
-def _compiles(dtype: torch.dtype, rule: Rule) -> bool:
-    return is_named(rule) and dtype in COMPILED_TYPES and _has_numba()
-
-
-def cpu_scan(weights: Weights, rule: Rule) -> Scan:
-    """Choose the compiled scan where it serves, else the plain one."""
-    if _compiles(weights.w_ih.dtype, rule):
-        from sed_cli.models.recurrence.compiled import CompiledScan
-
-        return CompiledScan(weights, rule)
-    return PlainScan(weights)
-
-
-@cache
-def _has_numba() -> bool:
-    try:
-        import numba  # noqa: F401
-    except ImportError as reason:  # not installed, or not for this version of numpy
-        log.info(
-            "the recurrence runs uncompiled, at about half the speed (%s): "
-            "pip install 'sedtf[fast]' brings numba",
-            reason,
-        )
-        return False
-    return True

@@ -13,7 +13,7 @@ from sed_cli.models.recurrence.tokens import embedded
 
 def plain_gru(
     features: Tensor, cell: nn.GRUCell, readout: nn.Linear, initial_hidden: Tensor | None = None
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Run a GRU without any feedback: the baseline.
 
     Args:
@@ -23,18 +23,12 @@ def plain_gru(
         initial_hidden: (B, H); zeros if None.
 
     Returns:
-        Logits (B, T, C), in the weights' dtype whatever autocast says.
+        Logits (B, T, C), in the weights' dtype whatever autocast says, and the hidden state (B, H)
+        after the end.
 
     Raises:
         ValueError: if shapes do not fit together.
     """
-    return plain_gru_with_state(features, cell, readout, initial_hidden)[0]
-
-
-def plain_gru_with_state(
-    features: Tensor, cell: nn.GRUCell, readout: nn.Linear, initial_hidden: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Run :func:`plain_gru` and return its logits and the hidden state (B, H) after the end."""
     if features.ndim != 3 or features.shape[2] != cell.input_size:
         raise ValueError(
             f"features has shape {tuple(features.shape)}: expected (B, T, F={cell.input_size})"

@@ -8,16 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sed_cli.models.recurrence.rules import (
-    Expected,
-    Feedback,
-    FeedbackRule,
-    Rule,
-    TokenRule,
-    make_rule,
-    make_token_rule,
-)
-from sed_cli.models.recurrence.tokens import embedded
+from sed_cli.models.recurrence.rules import Feedback, Rule, make_rule
 
 
 class RecurrentState(NamedTuple):
@@ -39,8 +30,8 @@ class Problem:
 
     Attributes:
         features: (B, T, F); F may be 0.
-        targets: activities (B, T, C), or the ids of tokens (B, T), int64; None where the truth is
-            never fed.
+        targets: activities (B, T, C), or the ids of tokens (B, T), int64; None where the
+            target is never fed.
         mask: bool, True where the target is fed to the next step: (B, T, 1) or (B, T, C) for
             activities, (B, T) for tokens; None where it never is.
         is_forced: the mask is known to be all True without asking the device.
@@ -59,21 +50,6 @@ class Problem:
     state: RecurrentState
     table: Tensor | None = None
 
-    def next_feedback(self, logits: Tensor, step: int) -> Tensor:
-        """Return what is fed after ``step``: (B, C) logits -> (B, C) or (B, D).
-
-        What the rule makes of the logits is without gradient; the embeddings of it are not.
-        """
-        own = self.rule(logits.detach(), step)
-        if self.table is not None:
-            own = embedded(own, self.table)
-        if self.targets is None or self.mask is None:
-            return own
-        mask, truth = self.mask[:, step], self.targets[:, step]
-        if self.table is not None:
-            mask, truth = mask[:, None], embedded(truth, self.table)
-        return torch.where(mask, truth, own)
-
 
 def make_problem(
     features: Tensor,
@@ -81,7 +57,8 @@ def make_problem(
     teacher_mask: Tensor | None,
     cell: nn.GRUCell,
     readout: nn.Linear,
-    feedback: Feedback | FeedbackRule,
+    table: Tensor | None,
+    feedback: Feedback | Rule,
     noise: Tensor | None,
     initial_state: RecurrentState | None,
 ) -> Problem:
@@ -90,79 +67,45 @@ def make_problem(
     _check_shape("features", features, ("B", "T", "F"), (None, None, None))
     n_sequences, n_steps, n_features = features.shape
     n_classes = readout.out_features
-    _check_modules(cell, readout, n_features, n_classes, "activities", "C")
-    per_class = (n_sequences, n_steps, n_classes)
-    if targets is not None:
-        _check_shape("targets", targets, ("B", "T", "C"), per_class)
-        targets = targets.to(weight)
-    if isinstance(feedback, str) and feedback == "sampled" and noise is not None:
-        _check_shape("noise", noise, ("B", "T", "C"), per_class)
-        noise = noise.to(weight)
-    mask, is_forced = _checked_mask(teacher_mask, targets, per_class)
-    return Problem(
-        features=features.to(weight),
-        targets=targets,
-        mask=None if mask is None else mask.to(weight.device, non_blocking=True),
-        is_forced=is_forced,
-        rule=make_rule(feedback, noise),
-        cell=cell,
-        readout=readout,
-        state=_checked_state(initial_state, weight, n_sequences, cell.hidden_size, n_classes),
-    )
-
-
-def make_token_problem(
-    features: Tensor,
-    targets: Tensor | None,
-    teacher_mask: Tensor | None,
-    cell: nn.GRUCell,
-    readout: nn.Linear,
-    table: Tensor,
-    feedback: Feedback | TokenRule | Expected,
-    noise: Tensor | None,
-    initial_state: RecurrentState | None,
-) -> Problem:
-    """Check the arguments of ``token_gru`` (documented there) and bring them to one form."""
-    weight = cell.weight_ih
-    _check_shape("features", features, ("B", "T", "F"), (None, None, None))
-    n_sequences, n_steps, n_features = features.shape
-    _check_shape("table", table, ("C", "D"), (readout.out_features, None))
-    _check_modules(cell, readout, n_features, table.shape[1], "values of an embedding", "D")
+    fed = _Fed("activities", "C", n_classes)
+    if table is not None:
+        _check_shape("table", table, ("C", "D"), (n_classes, None))
+        fed = _Fed("values of an embedding", "D", table.shape[1])
+        table = table.to(weight)
+    _check_modules(cell, readout, n_features, fed)
     frames = (n_sequences, n_steps)
-    if isinstance(feedback, str) and feedback == "sampled" and noise is not None:
-        _check_shape("noise", noise, ("B", "T", "1"), (*frames, 1))
+    if feedback == "sampled" and noise is not None:
+        letter, width = ("C", n_classes) if table is None else ("1", 1)
+        _check_shape("noise", noise, ("B", "T", letter), (*frames, width))
         noise = noise.to(weight)
-    mask, is_forced = _checked_token_mask(teacher_mask, targets, frames)
-    if mask is None:
+    mask, is_forced = _checked_mask(teacher_mask, targets, frames, n_classes, table)
+    if table is None:
+        if targets is not None:
+            _check_shape("targets", targets, ("B", "T", "C"), (*frames, n_classes))
+            targets = targets.to(weight)
+    elif mask is None:
         targets = None
     else:
-        targets = check_tokens("targets", targets, frames, readout.out_features).to(weight.device)
+        targets = check_tokens("targets", targets, frames, n_classes).to(weight.device)
     return Problem(
         features=features.to(weight),
         targets=targets,
         mask=None if mask is None else mask.to(weight.device, non_blocking=True),
         is_forced=is_forced,
-        rule=make_token_rule(feedback, noise),
+        rule=make_rule(feedback, noise, is_token=table is not None),
         cell=cell,
         readout=readout,
-        state=_checked_state(
-            initial_state, weight, n_sequences, cell.hidden_size, table.shape[1], "D"
-        ),
-        table=table.to(weight),
+        state=_checked_state(initial_state, weight, n_sequences, cell.hidden_size, fed),
+        table=table,
     )
 
 
-def _checked_token_mask(
-    mask: Tensor | None, targets: Tensor | None, frames: tuple[int, int]
-) -> tuple[Tensor | None, bool]:
-    """Return the mask (B, T), and whether it is known to be all True."""
-    if mask is not None and tuple(mask.shape) != frames:
-        raise ValueError(
-            f"teacher_mask has shape {tuple(mask.shape)}: expected (B, T) = {frames}, for a token "
-            "is fed as a whole"
-        )
-    checked, is_forced = _checked_mask(mask, targets, (*frames, 1))
-    return (None if checked is None else checked[:, :, 0]), is_forced
+class _Fed(NamedTuple):
+    """What is fed at a step, for messages, and how many numbers that is."""
+
+    name: str
+    letter: str
+    size: int
 
 
 def check_tokens(
@@ -184,13 +127,11 @@ def check_tokens(
     return tokens.long()
 
 
-def _check_modules(
-    cell: nn.GRUCell, readout: nn.Linear, n_features: int, n_fed: int, what: str, letter: str
-) -> None:
-    if cell.input_size != n_features + n_fed:
+def _check_modules(cell: nn.GRUCell, readout: nn.Linear, n_features: int, fed: _Fed) -> None:
+    if cell.input_size != n_features + fed.size:
         raise ValueError(
-            f"cell takes {cell.input_size} inputs, but {n_features} features and {n_fed} fed "
-            f"{what} make {n_features + n_fed}: use nn.GRUCell(F + {letter}, H)"
+            f"cell takes {cell.input_size} inputs, but {n_features} features and {fed.size} fed "
+            f"{fed.name} make {n_features + fed.size}: use nn.GRUCell(F + {fed.letter}, H)"
         )
     check_readout(cell, readout)
 
@@ -205,28 +146,33 @@ def check_readout(cell: nn.GRUCell, readout: nn.Linear) -> None:
 
 
 def _checked_mask(
-    mask: Tensor | None, targets: Tensor | None, per_class: tuple[int, int, int]
+    mask: Tensor | None,
+    targets: Tensor | None,
+    frames: tuple[int, int],
+    n_classes: int,
+    table: Tensor | None,
 ) -> tuple[Tensor | None, bool]:
-    """Return the mask as (B, T, 1) or (B, T, C), and whether it is known to be all True."""
+    """Return the mask as ``Problem`` has it, and whether it is known to be all True."""
     if mask is None:
         return None, False
     if mask.dtype != torch.bool:
         raise ValueError(f"teacher_mask has dtype {mask.dtype}: expected torch.bool")
-    if tuple(mask.shape) not in (per_class, per_class[:2]):
+    per_class = (*frames, n_classes)
+    if tuple(mask.shape) != frames and (table is not None or tuple(mask.shape) != per_class):
+        choice = f"or (B, T, C) = {per_class}" if table is None else "for a token is fed as a whole"
         raise ValueError(
-            f"teacher_mask has shape {tuple(mask.shape)}: expected (B, T) = {per_class[:2]} or "
-            f"(B, T, C) = {per_class}"
+            f"teacher_mask has shape {tuple(mask.shape)}: expected (B, T) = {frames}, {choice}"
         )
     if targets is None:
         if bool(mask.any()):
             raise ValueError(
-                "teacher_mask feeds the truth, but targets is None: pass targets, or no mask"
+                "teacher_mask feeds the target, but targets is None: pass targets, or no mask"
             )
         return None, False
     # Masks are drawn on the CPU, where looking costs nothing; a look at a mask on a GPU would
     # stop the host until all work queued before it is done.
     is_forced = mask.device.type == "cpu" and bool(mask.all())
-    return (mask if mask.ndim == 3 else mask[:, :, None]), is_forced
+    return (mask[:, :, None] if table is None and mask.ndim == 2 else mask), is_forced
 
 
 def _checked_state(
@@ -234,16 +180,15 @@ def _checked_state(
     weight: Tensor,
     n_sequences: int,
     n_hidden: int,
-    n_fed: int,
-    letter: str = "C",
+    fed: _Fed,
 ) -> RecurrentState:
     if state is None:
         return RecurrentState(
-            weight.new_zeros(n_sequences, n_hidden), weight.new_zeros(n_sequences, n_fed)
+            weight.new_zeros(n_sequences, n_hidden), weight.new_zeros(n_sequences, fed.size)
         )
     hidden, feedback = state
     _check_shape("initial_state.hidden", hidden, ("B", "H"), (n_sequences, n_hidden))
-    _check_shape("initial_state.feedback", feedback, ("B", letter), (n_sequences, n_fed))
+    _check_shape("initial_state.feedback", feedback, ("B", fed.letter), (n_sequences, fed.size))
     return RecurrentState(hidden.to(weight), feedback.detach().to(weight))
 
 

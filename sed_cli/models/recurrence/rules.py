@@ -126,28 +126,7 @@ def is_named(rule: Rule) -> bool:
     return type(rule) in KINDS
 
 
-def make_token_rule(
-    feedback: Feedback | TokenRule | Expected, noise: Tensor | None
-) -> TokenRule | Expected:
-    """Return the token rule named ``feedback``, or ``feedback`` itself if it is a rule already.
-
-    Raises:
-        ValueError: if the name is unknown, or ``sampled`` comes without noise.
-    """
-    if not isinstance(feedback, str):
-        return feedback
-    if feedback == "hard":
-        return Likeliest()
-    if feedback == "soft":
-        return Expected()
-    if feedback == "sampled":
-        if noise is None:
-            raise ValueError("feedback='sampled' needs noise: uniforms in [0, 1) of (B, T, 1)")
-        return Drawn(noise)
-    raise ValueError(f"feedback={feedback!r}: expected one of {', '.join(FEEDBACKS)}, or a rule")
-
-
-def make_rule(feedback: Feedback | FeedbackRule, noise: Tensor | None) -> FeedbackRule:
+def make_rule(feedback: Feedback | Rule, noise: Tensor | None, *, is_token: bool) -> Rule:
     """Return the rule named ``feedback``, or ``feedback`` itself if it is a rule already.
 
     Raises:
@@ -155,12 +134,15 @@ def make_rule(feedback: Feedback | FeedbackRule, noise: Tensor | None) -> Feedba
     """
     if not isinstance(feedback, str):
         return feedback
+    if feedback not in FEEDBACKS:
+        raise ValueError(
+            f"feedback={feedback!r}: expected one of {', '.join(FEEDBACKS)}, or a rule"
+        )
     if feedback == "hard":
-        return Thresholded()
+        return Likeliest() if is_token else Thresholded()
     if feedback == "soft":
-        return Soft()
-    if feedback == "sampled":
-        if noise is None:
-            raise ValueError("feedback='sampled' needs noise: uniforms in [0, 1) of (B, T, C)")
-        return Sampled(noise)
-    raise ValueError(f"feedback={feedback!r}: expected one of {', '.join(FEEDBACKS)}, or a rule")
+        return Expected() if is_token else Soft()
+    if noise is None:
+        shape = "(B, T, 1)" if is_token else "(B, T, C)"
+        raise ValueError(f"feedback='sampled' needs noise: uniforms in [0, 1) of {shape}")
+    return Drawn(noise) if is_token else Sampled(noise)

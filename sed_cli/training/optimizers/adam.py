@@ -37,4 +37,8 @@ class Adam(OptimizerConfig):
         """Build the optimiser of some parameters."""
         import torch
 
-        return torch.optim.Adam(parameters, lr, betas=(self.beta_1, self.beta_2), eps=self.eps)
+        from sed_cli.training.uncompiled import uncompiled
+
+        return uncompiled(torch.optim.Adam)(
+            parameters, lr, betas=(self.beta_1, self.beta_2), eps=self.eps
+        )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import FORMATS, Event, read_annotations, write_annotations
@@ -90,6 +93,43 @@ def test_settings_of_a_set_reach_its_tables(recordings: Path, tmp_path: Path) ->
     assert len(entries) == len(names)
 
 
+@pytest.mark.parametrize(("factor", "unit"), [(1000, "ms"), (None, "samples")])
+def test_times_in_another_unit_are_told_once_and_read_with_the_setting(
+    factor: int | None, unit: str, recordings: Path, tmp_path: Path
+) -> None:
+    """Samples count at the rate of each recording."""
+    (tmp_path / "audio").symlink_to(recordings / "audio")
+    expected = make_catalogue(AnnotatedConfig(root=str(recordings)))
+    splits = {}
+    for split, entries in expected.splits.items():
+        rows = ["filename,onset,offset,label"]
+        for entry in entries:
+            scale = factor or soundfile.info(entry.path).samplerate
+            rows += [
+                f"{entry.name},{event.onset_s * scale:.0f},{event.offset_s * scale:.0f},{event[2]}"
+                for event in entry.events
+            ]
+            rows += [] if entry.events else [f"{entry.name},,,"]
+        (tmp_path / f"{split}.csv").write_text("\n".join(rows))
+        splits[split] = SplitConfig(f"{split}.csv", "audio")
+    config = AnnotatedConfig(root=str(tmp_path), **splits)
+
+    with pytest.raises(DataError, match=f"set data.time_unit={unit}") as raised:
+        make_catalogue(config)
+    found = make_catalogue(replace(config, time_unit=unit))
+
+    assert str(raised.value).count("data.time_unit") == 1
+    assert "is annotated" not in str(raised.value)
+    for split, entries in expected.splits.items():
+        for entry, read in zip(entries, found.splits[split], strict=True):
+            assert [event.label for event in read.events] == [e.label for e in entry.events]
+            np.testing.assert_allclose(
+                [event[:2] for event in read.events],
+                [event[:2] for event in entry.events],
+                atol=1e-3,  # written to the millisecond or the sample
+            )
+
+
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
@@ -98,6 +138,9 @@ def test_settings_of_a_set_reach_its_tables(recordings: Path, tmp_path: Path) ->
         ({"event_duration_s": float("inf")}, "expected a number above 0"),
         ({"soft_threshold": 1.0}, "data.soft_threshold=1.0: expected at least 0 and less than 1"),
         ({"soft_threshold": -0.1}, "data.soft_threshold=-0.1"),
+        ({"time_unit": "frames"}, "data.time_unit=frames"),
+        ({"decimal_mark": "."}, "data.decimal_mark=."),
+        ({"time_unit": "samples", "event_duration_s": 1.0}, "need offsets or durations in samples"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(setting: dict[str, Any], reason: str) -> None:

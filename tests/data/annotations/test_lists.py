@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sed_cli.data.annotations import Annotations, Event, read_annotations
+from sed_cli.errors import DataError
 
 
 def read(folder: Path, content: str, name: str = "a.txt", **options: float) -> Annotations:
@@ -165,3 +166,43 @@ def test_an_onset_just_before_the_start_is_moved_there(tmp_path: Path) -> None:
 
     assert [fault.repair for fault in annotations.faults] == ["the onset becomes 0"]
     assert annotations.events == {"a": [Event(0.0, 1.0, "x")]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "my rec 1.wav 0.5 1.5 dog bark\nb.wav 2 3 car\n",
+        "file onset offset label\nmy rec 1.wav 0.5 1.5 dog bark\nb.wav 2 3 car\n",
+    ],
+    ids=["list", "table"],
+)
+def test_blanks_before_the_ending_of_a_recording_are_of_its_name(
+    content: str, tmp_path: Path
+) -> None:
+    annotations = read(tmp_path, content)
+
+    assert annotations.faults == ()
+    assert annotations.events == {
+        "my rec 1.wav": [Event(0.5, 1.5, "dog bark")],
+        "b.wav": [Event(2.0, 3.0, "car")],
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("site 0 0.5 1.5 dog\nb 1 2 car\nc 1 2 car\n", 1),
+        ("file onset offset label\nsite 0 0.5 1.5 dog\nb 1 2 car\n", 2),
+        ("b,1,2,car\nc,1,2,car\na, b.wav,0,1,dog\n", 3),
+        ("a, b.wav,0,1,dog\n", 1),
+    ],
+)
+def test_fields_that_a_name_may_have_shifted_are_a_fault(
+    content: str, line: int, tmp_path: Path
+) -> None:
+    assert [fault.line for fault in read(tmp_path, content).faults] == [line]
+
+
+def test_scenes_between_blanks_cannot_be_told_from_names(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="which is none of"):
+        read(tmp_path, "site A 0.5 1.5 dog\nsite B 0.5 1.5 car\n")

@@ -49,6 +49,32 @@ def test_blanks_that_careless_writers_left_in_labels_are_theirs(tmp_path: Path) 
     assert read(tmp_path, line).events == {"rec": [Event(0.5, 0.75, "dog bark")]}
 
 
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ("site 1 1 0.5 0.25 <NA> <NA> dog <NA> <NA>", "site 1"),
+        ("site 1 1 0.5 0.25 <NA> <NA> dog <NA>", "site 1"),
+        ("my rec 2 1 0.5 0.25 <NA> <NA> dog", "my rec 2"),
+        ("rec 1 0.5 0.25 NA NA dog NA NA", "rec"),
+    ],
+)
+def test_blanks_in_a_file_name_are_its_own_by_the_fixed_fields(
+    fields: str, name: str, tmp_path: Path
+) -> None:
+    annotations = read(tmp_path, f"SPEAKER {fields}\n")
+
+    assert annotations.faults == ()
+    assert annotations.events == {name: [Event(0.5, 0.75, "dog")]}
+    assert bool(annotations.taken.notes) == (" " in name)
+
+
+def test_surplus_fields_that_nothing_explains_are_a_fault(tmp_path: Path) -> None:
+    for fields in ("site 1 1 1.78 1.14 x x dog <NA> <NA>", "site 1 1 1.78 1.14 x x dog <NA>"):
+        (fault,) = read(tmp_path, f"SPEAKER {fields}\n").faults
+        assert fault.line == 1
+        assert "is there a blank in a name?" in fault.message
+
+
 def test_a_file_of_comments_holds_no_events(tmp_path: Path) -> None:
     for content in ("", ";; nothing\n"):
         annotations = read(tmp_path, content)

@@ -214,9 +214,12 @@ def test_columns_maps_names_that_cannot_be_guessed(tmp_path: Path) -> None:
     assert annotations.events == {"a.wav": [Event(0.5, 1.0, "x")]}
 
 
-def test_a_mapped_column_is_not_guessed_for_something_else(tmp_path: Path) -> None:
-    """Kaldi's and Kaleidoscope's offset is where an event starts."""
-    path = written(tmp_path, "IN FILE,OFFSET,DURATION,species\na.wav,3.0,0.5,x\n")
+def test_an_offset_is_an_onset_where_its_maker_means_that(tmp_path: Path) -> None:
+    """Kaleidoscope's and NeMo's; elsewhere it is asked for."""
+    for name in ("IN FILE", "audio_filepath"):
+        path = written(tmp_path, f"{name},OFFSET,DURATION,species\na.wav,3.0,0.5,x\n")
+        assert read_annotations(path).events == {"a.wav": [Event(3.0, 3.5, "x")]}
+    path = written(tmp_path, "file,OFFSET,DURATION,species\na.wav,3.0,0.5,x\n")
     with pytest.raises(DataError, match=r"no onset; .*data\.columns\.onset=NAME"):
         read_annotations(path)
     assert read_annotations(path, columns={"onset": "OFFSET"}).events == {
@@ -232,12 +235,8 @@ def test_a_mapped_column_is_not_guessed_for_something_else(tmp_path: Path) -> No
             {"event_label": "kind"},
             "no 'kind' as data.columns.event_label",
         ),
-        ("file,onset_samples,label\n", {}, "no onset; say which"),
-        (
-            "file,onset_samples,label\n",
-            {"onset": "onset_samples"},
-            "convert it with the sample rate",
-        ),
+        ("file,onset_samples,label\n", {}, "set data.time_unit=samples"),
+        ("file,start_sample,label\n", {"onset": "start_sample"}, "set data.time_unit=samples"),
         ("file,onset,stop (frames),label\n", {"offset": "stop (frames)"}, "convert it"),
         ("file,start,label,class\n", {"onset": "label", "event_label": "none"}, "no 'none'"),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sed_cli.data.cache import digests
+from sed_cli.data.cache import memory as memory_module
 from sed_cli.data.cache.digests import Digests, digest, file_digest
 from sed_cli.errors import DataError
 
@@ -30,7 +31,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 @pytest.fixture
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digests:
     """A memory to which files of a moment ago are files that nobody is writing to."""
-    monkeypatch.setattr(digests, "_SETTLED_AFTER_S", -60.0)
+    monkeypatch.setattr(memory_module, "SETTLED_AFTER_S", -60.0)
     return Digests(tmp_path / "digests.sqlite")
 
 

@@ -17,10 +17,10 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from sed_cli.audio import LogMel, feature_blocks, read_audio
+from sed_cli.audio import AudioReader, LogMel, feature_blocks, read_audio
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data import pool
-from sed_cli.data.cache import compute, digests, features, packs
+from sed_cli.data.cache import compute, digests, features, memory, packs
 from sed_cli.data.cache.digests import Hashed, file_digest
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.errors import DataError, SedtfError, UserError
@@ -77,7 +77,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch, *, hashing: bool = False) ->
 @pytest.fixture
 def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of a moment ago count as files that nobody is writing to."""
-    monkeypatch.setattr(digests, "_SETTLED_AFTER_S", -60.0)
+    monkeypatch.setattr(memory, "SETTLED_AFTER_S", -60.0)
 
 
 @pytest.fixture
@@ -238,9 +238,9 @@ def test_audio_that_changes_while_it_is_read_gives_no_entry(
 ) -> None:
     """Its features would stand under the hash of what was there before."""
 
-    def read_late(path: Path, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
-        write_audio(path, seed=1)
-        return feature_blocks(path, log_mel)
+    def read_late(reader: AudioReader, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
+        yield from feature_blocks(reader, log_mel)
+        write_audio(reader.path, seed=1)
 
     with monkeypatch.context() as patch:
         patch.setattr(compute, "feature_blocks", read_late)

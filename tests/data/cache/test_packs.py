@@ -35,7 +35,7 @@ def write_pack(folder: Path, *arrays: NDArray[np.float32]) -> Path:
 
 
 def stored(pack: Pack, name: str) -> StoredArray:
-    return StoredArray(pack, *pack.index.recordings[name])
+    return StoredArray(pack, name)
 
 
 @settings(max_examples=30, deadline=None)

@@ -227,12 +227,12 @@ def test_the_cache_is_listed_and_nothing_is_written(
     assert header.split("  ")[0] == "kind"
     day, minute = time.strftime("%Y-%m-%d %H:%M", time.localtime(before[pack.path])).split()
     assert features.split() == [
-        *("features", "2", "0.0", "80.2", "kB", day, minute, "yes", "/music")
+        *("features", "2", "0.0", "80.3", "kB", day, minute, "yes", "/music")
     ]
     assert soundscapes.split()[0] == "soundscapes"
     assert soundscapes.endswith("abc (10 s each, seed 3)")
     assert "yes" not in soundscapes
-    assert total.startswith("120.2 kB of at most ")
+    assert total.startswith("120.3 kB of at most ")
     assert err == ""
     assert {path: path.stat().st_mtime for path in tmp_path.rglob("*")} == before
     assert pack.index.n_rows == 100

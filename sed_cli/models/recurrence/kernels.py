@@ -1,36 +1,151 @@
-"""The scans over time, one program for all hidden units of its tile of sequences.
+"""Triton's kernels of the recurrence, one launch each way for all steps. Never run on a GPU by us.
 
-Sequences need nothing of each other, so that programs never wait for one another and a launch
-covers the whole recurrence. The state of a step goes through memory, where the next step's product
-finds it; what is read again at every step (the weights) is marked to stay in the cache. The buffers
-are those of :mod:`~sed_cli.models.recurrence.buffers`.
+A program takes a tile of 16 sequences through time. Sequences need nothing of each other, so
+programs never wait for one another and nothing here can hang. The state of a step goes through
+memory, where the next step's product finds it; the weights, read again at every step, are marked to
+stay in the cache. The buffers are those of :mod:`.buffers`; :mod:`.triton_scan` launches.
 """
 
 # Triton reads the annotations of its kernels as they stand, so they are not postponed here.
+from inspect import signature
 from typing import Any
 
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from sed_cli.models.recurrence.buffers import Buffers, Feeding
-from sed_cli.models.recurrence.kernels.steps import (
-    Kernels,
-    activities_fed,
-    block,
-    dot,
-    kernel,
-    sigmoid,
-    tanh,
-    token_fed,
-)
+from sed_cli.models.recurrence import rules
 
-BLOCK_SEQUENCES = 16
-"""Sequences of a program: the fewest rows that a tensor core multiplies."""
+HARD = tl.constexpr(rules.HARD)
+SAMPLED = tl.constexpr(rules.SAMPLED)
+SOFT = tl.constexpr(rules.SOFT)
+LARGEST_UNIFORM = tl.constexpr(rules.BELOW_ONE)
+
+SIZES = ["n_steps", "n_sequences", "n_classes", "n_fed"]
+"""Not worth a kernel of their own; and a size of 1 would turn into a constant without a type."""
+
+
+def kernel(function: Any) -> Any:
+    """Let Triton compile ``function``, one version for all values of SIZES."""
+    own = [name for name in SIZES if name in signature(function).parameters]
+    return triton.jit(do_not_specialize=own)(function)
 
 
 @kernel
-def _forward_kernel(
+def _sigmoid(x):
+    """Return the logistic function."""
+    return 1.0 / (1.0 + tl.exp(-x))
+
+
+@kernel
+def _tanh(x):
+    """Return the hyperbolic tangent."""
+    # Through the exponential of a negative number, which cannot overflow. Near 0 the difference
+    # loses digits of a small result, no more than 1e-7 of the full range of n.
+    e = tl.exp(-2.0 * tl.abs(x))
+    t = (1.0 - e) / (1.0 + e)
+    return tl.where(x < 0, -t, t)
+
+
+@kernel
+def _dot(a, b, accumulator):
+    """Return ``accumulator + a @ b``; three products of 19-bit numbers make float32's accuracy."""
+    return tl.dot(a, b, accumulator, input_precision="tf32x3")
+
+
+@kernel
+def _own_token(value, has_c, uniform, n_classes, RULE: tl.constexpr):
+    """Return the token (B,) chosen, and the probabilities (B, C) where none is."""
+    # What is beyond the last class is never chosen; NaN compares with nothing, hence the clamps.
+    masked = tl.where(has_c[None, :], value, float("-inf"))
+    weights = tl.where(has_c[None, :], tl.exp(value - tl.max(masked, 1)[:, None]), 0.0)
+    if RULE == HARD:
+        token = tl.argmax(masked, 1).to(tl.int64)
+    elif RULE == SOFT:
+        weights = weights / tl.sum(weights, 1)[:, None]
+        token = tl.argmax(masked, 1).to(tl.int64) * 0 - 1
+    else:
+        sums = tl.cumsum(weights, 1)
+        wanted = tl.minimum(uniform, LARGEST_UNIFORM) * tl.max(sums, 1)
+        passed = (sums <= wanted[:, None]) & has_c[None, :]
+        token = tl.sum(passed.to(tl.int32), 1).to(tl.int64)
+    return tl.minimum(token, n_classes - 1), weights
+
+
+@kernel
+def _token_fed(
+    value,  # (B, C): the logits of a step
+    at_step,  # that step's place in tensors (T, B)
+    row,
+    has_row,
+    targets,
+    mask,
+    noise,
+    table,
+    n_classes,
+    n_fed,
+    RULE: tl.constexpr,
+    HAS_TRUTH: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    """Return the token (B,) fed after a step, -1 where all are, and its embedding (B, D)."""
+    c = tl.arange(0, BLOCK_C)
+    has_c = c < n_classes
+    d = tl.arange(0, BLOCK_D)
+    has_fed = has_row[:, None] & (d < n_fed)[None, :]
+    uniform = row.to(tl.float32)  # of no meaning
+    if RULE == SAMPLED:
+        uniform = tl.load(noise + at_step + row, mask=has_row, other=0.0)
+    token, weights = _own_token(value, has_c, uniform, n_classes, RULE)
+    if HAS_TRUTH:
+        truth = tl.load(targets + at_step + row, mask=has_row, other=0)
+        is_truth = tl.load(mask + at_step + row, mask=has_row, other=0) != 0
+        token = tl.where(is_truth, truth, token)
+    place = tl.maximum(token, 0)[:, None] * n_fed + d[None, :]
+    own = tl.load(table + place, mask=has_fed, other=0.0)
+    if RULE == SOFT:
+        at = table + c[:, None] * n_fed + d[None, :]
+        rows = tl.load(at, mask=has_c[:, None] & (d < n_fed)[None, :], other=0.0)
+        mean = tl.zeros((value.shape[0], BLOCK_D), tl.float32)
+        mean = _dot(weights, rows, mean)
+        own = tl.where(token[:, None] >= 0, own, mean)
+    return token, own
+
+
+@kernel
+def _activities_fed(
+    value,  # (B, C): the logits of a step
+    at_step,  # that step's place in tensors (T, B)
+    row,
+    has_row,
+    targets,
+    mask,
+    noise,
+    n_classes,
+    RULE: tl.constexpr,
+    HAS_TRUTH: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """Return the activities (B, C) fed after a step."""
+    c = tl.arange(0, BLOCK_C)
+    has_class = has_row[:, None] & (c < n_classes)[None, :]
+    at_class = (at_step + row)[:, None] * n_classes + c[None, :]
+    if RULE == HARD:
+        own = tl.where(value > 0, 1.0, 0.0)
+    elif RULE == SOFT:
+        own = _sigmoid(value)
+    else:
+        uniform = tl.load(noise + at_class, mask=has_class, other=1.0)
+        own = tl.where(uniform < _sigmoid(value), 1.0, 0.0)
+    if HAS_TRUTH:
+        truth = tl.load(targets + at_class, mask=has_class, other=0.0).to(tl.float32)
+        is_truth = tl.load(mask + at_class, mask=has_class, other=0) != 0
+        own = tl.where(is_truth, truth, own)
+    return own
+
+
+@kernel
+def forward_kernel(
     gates,
     candidate,
     hidden,
@@ -58,8 +173,8 @@ def _forward_kernel(
     BLOCK_K: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_D: tl.constexpr,
-    PRECISION: tl.constexpr,
 ):
+    """Run all steps for the sequences of a tile."""
     row = tl.program_id(0) * BLOCK_B + tl.arange(0, BLOCK_B)
     has_row = row < n_sequences
     c = tl.arange(0, BLOCK_C)
@@ -99,33 +214,33 @@ def _forward_kernel(
                 has_w = has_k[:, None] & has_n[None, :]
                 gate = n_hidden * n_hidden
                 w = tl.load(at, mask=has_w, other=0.0, eviction_policy="evict_last")
-                sum_r = dot(h, w, sum_r, PRECISION)
+                sum_r = _dot(h, w, sum_r)
                 w = tl.load(at + gate, mask=has_w, other=0.0, eviction_policy="evict_last")
-                sum_z = dot(h, w, sum_z, PRECISION)
+                sum_z = _dot(h, w, sum_z)
                 w = tl.load(at + 2 * gate, mask=has_w, other=0.0, eviction_policy="evict_last")
-                sum_n = dot(h, w, sum_n, PRECISION)
+                sum_n = _dot(h, w, sum_n)
             at = w_fed + n[None, :] * n_fed + d[:, None]
             has_w = has_d[:, None] & has_n[None, :]
             gate = n_hidden * n_fed
             fed_n = tl.zeros((BLOCK_B, BLOCK_N), tl.float32)
             w = tl.load(at, mask=has_w, other=0.0, eviction_policy="evict_last")
-            sum_r = dot(fed_tile, w, sum_r, PRECISION)
+            sum_r = _dot(fed_tile, w, sum_r)
             w = tl.load(at + gate, mask=has_w, other=0.0, eviction_policy="evict_last")
-            sum_z = dot(fed_tile, w, sum_z, PRECISION)
+            sum_z = _dot(fed_tile, w, sum_z)
             w = tl.load(at + 2 * gate, mask=has_w, other=0.0, eviction_policy="evict_last")
-            fed_n = dot(fed_tile, w, fed_n, PRECISION)
+            fed_n = _dot(fed_tile, w, fed_n)
 
             at_gate = gates_now + row[:, None] * 3 * n_hidden + n[None, :]
             at_unit = row[:, None] * n_hidden + n[None, :]
             bias = tl.load(bias_gates + 3 * n_hidden + n, mask=has_n, other=0.0)
             recurrent = sum_n + bias[None, :]
             bias = tl.load(bias_gates + n, mask=has_n, other=0.0)
-            r = sigmoid(tl.load(at_gate, mask=has, other=0.0) + sum_r + bias[None, :])
+            r = _sigmoid(tl.load(at_gate, mask=has, other=0.0) + sum_r + bias[None, :])
             bias = tl.load(bias_gates + n_hidden + n, mask=has_n, other=0.0)
-            z = sigmoid(tl.load(at_gate + n_hidden, mask=has, other=0.0) + sum_z + bias[None, :])
+            z = _sigmoid(tl.load(at_gate + n_hidden, mask=has, other=0.0) + sum_z + bias[None, :])
             bias = tl.load(bias_gates + 2 * n_hidden + n, mask=has_n, other=0.0)
             given = tl.load(at_gate + 2 * n_hidden, mask=has, other=0.0) + fed_n + bias[None, :]
-            new = tanh(given + r * recurrent)
+            new = _tanh(given + r * recurrent)
             before = tl.load(h_now + at_unit, mask=has, other=0.0).to(tl.float32)
             after = new + z * (before - new)
             tl.store(at_gate, r, mask=has)
@@ -147,18 +262,18 @@ def _forward_kernel(
             at = w_hidden + (3 * n_hidden + c[None, :]) * n_hidden + k[:, None]
             has_w = has_k[:, None] & has_c[None, :]
             w = tl.load(at, mask=has_w, other=0.0, eviction_policy="evict_last")
-            sum_c = dot(h, w, sum_c, PRECISION)
+            sum_c = _dot(h, w, sum_c)
         value = sum_c + b_out[None, :]
         tl.store(logits_now + at_class, value, mask=has_class)
         at_step = step * stride
         if TOKENS:
-            token, own = token_fed(
+            token, own = _token_fed(
                 value, at_step, row, has_row, targets, mask, noise, table, n_classes, n_fed,
-                RULE, HAS_TRUTH, BLOCK_C, BLOCK_D, PRECISION,
+                RULE, HAS_TRUTH, BLOCK_C, BLOCK_D,
             )  # fmt: skip
             tl.store(tokens + at_step + stride + row, token, mask=has_row)
         else:
-            own = activities_fed(
+            own = _activities_fed(
                 value, at_step, row, has_row, targets, mask, noise, n_classes,
                 RULE, HAS_TRUTH, BLOCK_C,
             )  # fmt: skip
@@ -167,7 +282,7 @@ def _forward_kernel(
 
 
 @kernel
-def _backward_kernel(
+def backward_kernel(
     grads,
     carry,
     gates,
@@ -181,8 +296,8 @@ def _backward_kernel(
     BLOCK_B: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
-    PRECISION: tl.constexpr,
 ):
+    """Go back through all steps for the sequences of a tile."""
     row = tl.program_id(0) * BLOCK_B + tl.arange(0, BLOCK_B)
     has_row = row < n_sequences
     depth = 3 * n_hidden + n_classes
@@ -210,7 +325,7 @@ def _backward_kernel(
                     other=0.0,
                     eviction_policy="evict_last",
                 )
-                total = dot(g, w, total, PRECISION)
+                total = _dot(g, w, total)
             at_unit = row[:, None] * n_hidden + n[None, :]
             grad = tl.load(carry + at_unit, mask=has, other=0.0) + total
             now = (step - 1) * stride
@@ -230,56 +345,3 @@ def _backward_kernel(
             tl.store(out + 3 * n_hidden, grad_n * r, mask=has)
             tl.store(carry + at_unit, grad * z, mask=has)
         tl.debug_barrier()  # the step before reads what other threads have stored
-
-
-class TilesScan(Kernels):
-    """See :class:`~sed_cli.models.recurrence.buffers.Scan`."""
-
-    def forward(self, feeding: Feeding, buffers: Buffers) -> None:
-        """Run all steps in one launch."""
-        n_steps, n_sequences, n_hidden = buffers.candidate.shape
-        if n_steps == 0 or n_sequences == 0:
-            return
-        self._launch(_forward_kernel, n_sequences)(
-            buffers.gates,
-            buffers.candidate,
-            buffers.hidden,
-            buffers.fed,
-            buffers.logits,
-            *self.operands(feeding, buffers),
-            n_steps,
-            n_sequences,
-            n_hidden,
-            self.weights.n_classes,
-            self.weights.n_fed,
-            **self.constants(feeding),
-            **self._blocks(),
-        )
-
-    def backward(self, grads: Tensor, carry: Tensor, buffers: Buffers) -> None:
-        """Go back through all steps in one launch."""
-        n_steps, n_sequences, n_hidden = buffers.candidate.shape
-        if n_steps == 0 or n_sequences == 0:
-            return
-        self._launch(_backward_kernel, n_sequences)(
-            grads,
-            carry,
-            buffers.gates,
-            buffers.candidate,
-            buffers.hidden,
-            self.w_hidden,
-            n_steps,
-            n_sequences,
-            n_hidden,
-            self.weights.n_classes,
-            PRECISION=self.precision,
-            **self._blocks(),
-        )
-
-    def _blocks(self) -> dict[str, int]:
-        width = min(64, block(self.weights.n_hidden))
-        return {"BLOCK_B": BLOCK_SEQUENCES, "BLOCK_N": width, "BLOCK_K": width, "num_warps": 8}
-
-    @staticmethod
-    def _launch(function: Any, n_sequences: int) -> Any:
-        return function[(triton.cdiv(n_sequences, BLOCK_SEQUENCES),)]

@@ -1,0 +1,42 @@
+"""What audio can be, at most: beyond that a header or a sample is damaged, and work without end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LOWEST_RATE, HIGHEST_RATE = 100, 5_000_000
+"""Sample rates in Hz: infrasound loggers and ultrasound hydrophones lie well within."""
+
+MOST_CHANNELS = 256
+
+LOUDEST = 1e6
+"""Largest magnitude of a sample, 120 dB above full scale: integers that were written as floats
+without scaling (16 bits) pass, what cannot come from any converter does not."""
+
+
+def fault_of_rate(sample_rate: int) -> str | None:
+    """Say what is wrong with a sample rate in Hz; ``None``: nothing."""
+    if LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        return None
+    return f"a sample rate of {sample_rate} Hz, expected {LOWEST_RATE} to {HIGHEST_RATE}"
+
+
+def fault_of_samples(samples: NDArray[Any]) -> str | None:
+    """Say what is wrong with samples of any shape, full scale at -1 and 1; ``None``: nothing."""
+    if not samples.size:
+        return None
+    low, high = samples.min(), samples.max()  # of which both are no number if any sample is not
+    if low >= -LOUDEST and high <= LOUDEST:
+        return None
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "samples that are not finite"
+    most = max(abs(float(low)), abs(float(high)))
+    return f"samples of up to {most:.3g}, where full scale is 1 and {LOUDEST:,.0f} the most taken"
+
+
+def first_fault(samples: NDArray[Any]) -> int:
+    """Index of the first of samples (n, n_channels) that :func:`fault_of_samples` objects to."""
+    return int(np.argmin((np.abs(samples) <= LOUDEST).all(axis=1)))

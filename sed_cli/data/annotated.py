@@ -1,0 +1,150 @@
+"""Sets of a user's own: their annotations found, listed, and divided as the configuration says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sed_cli.audio import inspect_audio
+from sed_cli.config.data import SPLITS, AnnotatedConfig, SplitConfig
+from sed_cli.data.annotations import Fault, check_faults
+from sed_cli.data.cache.known_audio import inspect_all
+from sed_cli.data.discovery import discover
+from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
+from sed_cli.data.notes import Notes
+from sed_cli.data.splits import by_lists, divide, fold_of
+from sed_cli.errors import DataError, UserError
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 10
+
+
+def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -> Listing:
+    """List the recordings of a user's own set by split.
+
+    Args:
+        data: the set.
+        folder: ``data.root``.
+        splits: those wanted.
+
+    Raises:
+        DataError: if there is nothing to list.
+    """
+    reading = Reading.of(data)
+    data = discover(data, folder, reading)
+    if data.annotations is None:
+        return _list_splits(data, folder, reading, splits)
+    listed, faults = list_recordings(folder / data.annotations, folder / data.audio, reading)
+    if not listed:
+        check_faults(faults, strict=data.strict)
+        raise DataError(f"{folder / data.annotations}: annotates no recording")
+    if not any(getattr(data, name) and getattr(data, name).files for name in SPLITS):
+        listed, gone = _present(listed, data.cache_dir)
+        faults += gone
+        if not listed:
+            check_faults(faults, strict=True)
+    divided = _divide(data, folder, listed, reading.notes)
+    log.info(
+        "%d recordings without splits are divided here: %s (data.split; to have all of them in "
+        "one split: data.train=null data.validation=null)",
+        len(listed),
+        ", ".join(f"{name} {len(part)}" for name, part in divided.splits.items()),
+    )
+    return Listing(
+        splits={name: divided.splits[name] for name in splits if name in divided.splits},
+        faults=(*faults, *divided.faults),
+        notes=reading.notes,
+    )
+
+
+def _list_splits(
+    data: AnnotatedConfig, folder: Path, reading: Reading, splits: Sequence[str]
+) -> Listing:
+    """List the splits of a set whose splits have annotations of their own."""
+    if data.folds is not None or data.group is not None:
+        key = "folds" if data.folds is not None else "group"
+        raise UserError(
+            f"data.{key}={getattr(data, key)} divides a set without splits, but this one has a "
+            f"training split in {data.train.annotations if data.train else None}: "
+            f"drop it, or name the annotations of the whole set with data.annotations"
+        )
+    listed: dict[str, list[Listed]] = {}
+    faults: list[Fault] = []
+    reading.notes.is_whole = all(name in splits for name in SPLITS)
+    for name in splits:
+        split: SplitConfig | None = getattr(data, name)
+        if split is None:
+            continue
+        annotations = folder / split.annotations
+        try:
+            listed[name], found = list_recordings(annotations, folder / split.audio, reading)
+            faults += found
+        except DataError as error:
+            message = str(error).removeprefix(f"{annotations}: ")
+            faults.append(Fault(annotations, None, f"{message} (the {name} split)"))
+    if not listed:
+        check_faults(faults, strict=True)
+        raise DataError("the set has no split: set data.train, data.validation or data.test")
+    return Listing(splits=listed, faults=tuple(faults), notes=reading.notes)
+
+
+def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed], notes: Notes) -> Listing:
+    """Divide a set without splits as the configuration says: by lists, folds, or shares."""
+    wanted = [name for name in SPLITS if getattr(data, name) is not None]
+    lists = {
+        name: folder / getattr(data, name).files for name in wanted if getattr(data, name).files
+    }
+    if lists:
+        return by_lists(listed, lists, folder / str(data.annotations), notes)
+    shares = dict(zip(SPLITS, data.split, strict=True))
+    how: dict[str, Any] = {"group": data.group, "seed": data.split_seed}
+    if data.folds is None or data.fold is None:
+        shares = {name: share for name, share in shares.items() if name in wanted}
+        return Listing(splits=divide(listed, shares, **how))
+    validation = shares["validation"] if data.validation is not None else 0.0
+    share = validation / (shares["train"] + validation)
+    parts = fold_of(listed, folds=data.folds, fold=data.fold, validation_share=share, **how)
+    return Listing(splits={name: parts[name] for name in wanted})
+
+
+def _present(listed: Sequence[Listed], cache_dir: str | None) -> tuple[list[Listed], list[Fault]]:
+    """Leave out what is missing or unreadable, before a set is divided.
+
+    Splits drawn of recordings that are not there would be smaller than asked for.
+    """
+    missing = [one for one in listed if one.problem or not one.audio.is_file()]
+    faults = missing_audio(None, missing, len(listed))
+    left_out = {id(one) for one in missing}
+    inspect_all([one.audio for one in listed if id(one) not in left_out], cache_dir)
+    there = []
+    for one in listed:
+        if id(one) not in left_out:
+            try:
+                inspect_audio(one.audio)
+            except DataError as error:
+                line = one.rows[0].line if one.rows else None
+                faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
+            else:
+                there.append(one)
+    return there, faults
+
+
+def missing_audio(split: str | None, missing: Sequence[Listed], n_listed: int) -> list[Fault]:
+    """Say which of ``n_listed`` recordings of a split, or of the whole set, are missing."""
+    if not missing:
+        return []
+    shown = [one.problem or str(one.audio) for one in missing[:_SHOWN]]
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    of_split, key = (f" of the {split} split", f"{split}.audio") if split else ("", "audio")
+    return [
+        Fault(
+            missing[0].annotations,
+            missing[0].rows[0].line if missing[0].rows else None,
+            f"{len(missing)} of {n_listed} annotated recordings{of_split} are missing: "
+            f"{', '.join(shown)}{more}; check data.{key}",
+            None if len(missing) == n_listed else "they are left out",
+        )
+    ]

@@ -1,0 +1,22 @@
+"""Placeholders: what programs write where there is nothing to annotate."""
+
+from __future__ import annotations
+
+import re
+
+_SPELLINGS = ("nan", "na", "n/a", "none", "null", "nil", "<na>", "#n/a", "nat", "-nan")
+# A set of spellings rather than casefold(): it is asked for every row.
+NOTHING = frozenset(
+    spelling for lower in _SPELLINGS for spelling in (lower, lower.upper(), lower.capitalize())
+) | {"NaN", "NaT", "-NaN", "<na>", ""}
+_NO_CALL = re.compile(r"no[ _-]?calls?(?:[ ,;_-]{1,3}no[ _-]?calls?)?", re.IGNORECASE)
+
+
+def is_nothing(*fields: str) -> bool:
+    """Whether fields are empty, or placeholders such as those of pandas and R."""
+    return NOTHING.issuperset(fields)
+
+
+def is_no_call(label: str) -> bool:
+    """Whether a label is BirdNET's for a recording without detections: ``nocall``."""
+    return label[:2] in ("no", "No", "NO") and _NO_CALL.fullmatch(label) is not None

@@ -1,0 +1,177 @@
+"""Finding recordings by the names that annotations give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from sed_cli.data.endings import AUDIO_ENDINGS
+from sed_cli.data.names import parts_of, stem_of, without_suffixes
+from sed_cli.data.walking import Walk, identity, walk
+from sed_cli.errors import DataError
+
+ELSEWHERE = "in another folder than named"
+OTHER_ENDING = "with another ending than named"
+SUFFIX = "by the name of its annotations without their suffix"
+
+
+class Match(NamedTuple):
+    """Where a recording lies, or why that is not known.
+
+    ``guess``: what of its name was not held to, empty where all was.
+    """
+
+    path: Path
+    problem: str = ""
+    guess: str = ""
+
+
+class AudioFolder:
+    """Finds recordings by the names that annotations give them.
+
+    A name is a path below the folder, in any spelling; where there is none such, a file of that
+    name anywhere below it, with or without an ending: data sets unzip into folders that their
+    tables do not know of. Of several the one nearest to the annotations is meant.
+
+    Raises:
+        DataError: if there is no such folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder of recordings")
+        self.folder = folder
+        self._identities: dict[Path, Hashable] = {}
+
+    def identity(self, path: Path) -> Hashable:
+        """As :func:`.identity`, asked once a path."""
+        if path not in self._identities:
+            self._identities[path] = identity(path)
+        return self._identities[path]
+
+    def find(self, name: str, annotations: Path | None = None) -> Match:
+        """Return where ``name`` lies; a path that does not exist where it lies nowhere.
+
+        Args:
+            name: as a table gives it.
+            annotations: that table: a recording beside it is meant before others of the same name.
+        """
+        exact = self.folder / name
+        beside = [annotations.parent] if annotations and self._holds(annotations) else []
+        for base in (*beside, self.folder):
+            for spelt in dict.fromkeys((name, name.replace("\\", "/"))):
+                if _is_file(base / spelt):
+                    return Match(base / spelt)
+        parts = parts_of(name)
+        if not parts:
+            return Match(exact)
+        *folders, base_name = parts
+        ways = (
+            (self._by_name, base_name, ""),
+            (self._by_stem, base_name, ""),
+            (self._by_stem, stem_of(base_name), OTHER_ENDING),
+        )
+        for index, key, guess in ways:
+            found = self._nearest(index.get(key, []), folders, name, annotations)
+            if len(found) == 1:
+                is_there = shared_folders(folders, found[0]) == len(folders)
+                return Match(found[0], guess=guess or ("" if is_there else ELSEWHERE))
+            if found:
+                places = ", ".join(self.relative(path) for path in found[:3])
+                return Match(exact, f"{name} may be any of {places}")
+        return Match(exact)
+
+    def find_annotated(self, annotations: Path) -> Match:
+        """Return the recording that a file of annotations without file names belongs to.
+
+        That is the one of the same name but for the ending; else the one whose name the file's is
+        with a usual suffix, as in ``x.Table.1.selections.txt`` or ``x_labels.txt`` for ``x.wav``.
+        Of several, the one whose folders are called most like the file's:
+        ``audio/train/x.wav`` for ``annotations/train/x.txt``.
+        """
+        stem = annotations.stem
+        for named in (stem, *without_suffixes(stem)):
+            parts = parts_of(named)
+            for index in (self._by_name, self._by_stem):
+                found = index.get(parts[-1], []) if parts else []
+                near = self._nearest(found, [], named, annotations)
+                if len(near) == 1:
+                    is_whole = named == stem or index is self._by_name
+                    return Match(near[0], guess="" if is_whole else SUFFIX)
+                if near:
+                    places = ", ".join(self.relative(path) for path in near[:3])
+                    problem = f"{annotations.name} may belong to any of {places}"
+                    return Match(self.folder / stem, problem)
+        return Match(self.folder / stem, f"no recording is called {stem}")
+
+    def relative(self, path: Path) -> str:
+        """Return the name of a recording in this folder."""
+        return path.relative_to(self.folder).as_posix() if self._holds(path) else path.as_posix()
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """All recordings below the folder, sorted; see :func:`.walk` for what is passed over."""
+        return tuple(p for p in self.walked.files if p.suffix.lower() in AUDIO_ENDINGS)
+
+    @cached_property
+    def walked(self) -> Walk:
+        """All files below the folder."""
+        return walk(self.folder)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        return _index(self.paths, lambda path: path.name)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[Path]]:
+        return _index(self.paths, lambda path: path.stem)
+
+    def _holds(self, path: Path) -> bool:
+        return path.is_relative_to(self.folder)
+
+    def _nearest(
+        self, paths: Sequence[Path], folders: Sequence[str], name: str, annotations: Path | None
+    ) -> list[Path]:
+        """Those of files of one name that are meant: one, or as many as cannot be told apart."""
+        if len(paths) < 2:
+            return list(paths)
+        found = list({self.identity(path): path for path in reversed(paths)}.values())[::-1]
+        found = _best(found, lambda path: shared_folders(folders, path))
+        if annotations is not None:
+            near = set(annotations.parent.parts)
+            found = _best(found, lambda path: path.parent == annotations.parent)
+            found = _best(found, lambda path: len(near.intersection(path.parent.parts)))
+        base = name.replace("\\", "/").rsplit("/", 1)[-1]
+        return _best(found, lambda path: (path.name == base) + (path.stem == base))
+
+
+def shared_folders(folders: Sequence[str], path: Path) -> int:
+    """Count the folders, from the lowest up, that a file lies in as it is named."""
+    there = parts_of(path.absolute().as_posix())[:-1]
+    n_shared = 0
+    for named, own in zip(reversed(folders), reversed(there), strict=False):
+        if named != own:
+            break
+        n_shared += 1
+    return n_shared
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for any file
+        return False
+
+
+def _best(paths: list[Path], score: Callable[[Path], int]) -> list[Path]:
+    scores = [score(path) for path in paths]
+    return [path for path, one in zip(paths, scores, strict=True) if one == max(scores)]
+
+
+def _index(paths: Iterable[Path], key: Callable[[Path], str]) -> dict[str, list[Path]]:
+    index: dict[str, list[Path]] = {}
+    for path in paths:
+        index.setdefault(parts_of(key(path))[-1], []).append(path)
+    return index

@@ -1,0 +1,88 @@
+"""What is known of files, for as long as they are provably the ones that were looked at.
+
+The memory is a table beside the cache. It saves time and nothing else: where it cannot be read or
+written, files are looked at again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+
+from sed_cli.audio import Signature
+
+log = logging.getLogger(__name__)
+
+_FORGOTTEN_AFTER_S = 180 * 24 * 3600.0
+_COLUMNS = """
+    path BLOB PRIMARY KEY, size INTEGER, modified_ns INTEGER, changed_ns INTEGER, inode INTEGER,
+    content TEXT, noted REAL
+"""
+
+
+class Memory:
+    """Keeps a text for each file.
+
+    Args:
+        path: of the database.
+        table: of it.
+    """
+
+    def __init__(self, path: Path, table: str) -> None:
+        self._path = path
+        self._table = table
+
+    def recall(self, seen: Mapping[Path, Signature]) -> dict[Path, str]:
+        """Return what is known of files that have these signatures now."""
+        found: dict[Path, str] = {}
+        if not self._path.is_file():
+            return found
+        query = (
+            f"SELECT size, modified_ns, changed_ns, inode, content FROM {self._table} "
+            f"WHERE path = ?"
+        )
+        try:
+            with closing(sqlite3.connect(self._path, timeout=2.0)) as table:
+                for path, now in seen.items():
+                    row = table.execute(query, (os.fsencode(path),)).fetchone()
+                    if row is not None and row[:4] == now:
+                        found[path] = row[4]
+        except sqlite3.OperationalError as error:  # locked, or no such table
+            log.debug("%s: not read (%s)", self._path, error)
+        except sqlite3.DatabaseError as error:
+            log.warning("%s: damaged (%s), made anew", self._path, error)
+            self._path.unlink(missing_ok=True)
+        return found
+
+    def note(self, known: Iterable[tuple[Path, Signature, str]], now: float) -> None:
+        """Keep what is known of files, and forget what nobody has asked for in half a year."""
+        rows = [(os.fsencode(path), *of, content, now) for path, of, content in known]
+        if not rows:
+            return
+        try:
+            with closing(sqlite3.connect(self._path, timeout=2.0)) as table, table:
+                table.execute(
+                    f"CREATE TABLE IF NOT EXISTS {self._table} ({_COLUMNS}) WITHOUT ROWID"
+                )
+                oldest = now - _FORGOTTEN_AFTER_S
+                table.execute(f"DELETE FROM {self._table} WHERE noted < ?", (oldest,))
+                table.executemany(
+                    f"INSERT OR REPLACE INTO {self._table} VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+                )
+        except sqlite3.Error as error:
+            log.debug("%s: not written (%s)", self._path, error)
+
+
+# A file that was written a moment ago may be written again within the same tick of its file
+# system's clock (2 s on the coarsest), and then look the same: it is not remembered yet.
+SETTLED_AFTER_S = 3.0
+
+
+def is_settled(signature: Signature, now: float) -> bool:
+    """Tell whether a file had not been written to for long enough at a time."""
+    written_s = max(signature.modified_ns, signature.changed_ns) / 1e9
+    return written_s < now - SETTLED_AFTER_S

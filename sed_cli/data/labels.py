@@ -1,0 +1,78 @@
+"""Labels of a set: which there are to learn, and which of them are not known."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sed_cli.data.annotations import Fault
+from sed_cli.data.listing import Listed, Listing
+from sed_cli.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+def labels_to_learn(listing: Listing) -> list[str]:
+    """Return the labels of the training split, sorted; without one, those of all splits."""
+    splits = listing.splits
+    chosen = [splits["train"]] if "train" in splits else list(splits.values())
+    return sorted({label for listed in chosen for label in _labels_of(listed)})
+
+
+def _labels_of(listed: Iterable[Listed]) -> set[str]:
+    return {label for one in listed for label in one.labels}
+
+
+def unknown_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> list[Fault]:
+    """Name labels that the training annotations do not have, each where it stands first."""
+    faults = []
+    for split, listed in splits.items():
+        seen: Counter[str] = Counter()
+        first: dict[str, tuple[Path, int | None]] = {}
+        for one in listed:
+            for row in one.rows:
+                if row.event is not None and row.event.label not in classes:
+                    seen[row.event.label] += 1
+                    first.setdefault(row.event.label, (one.annotations, row.line))
+        for label in sorted(seen):
+            often = f" ({seen[label]} times)" if seen[label] > 1 else ""
+            faults.append(
+                Fault(
+                    *first[label],
+                    f"the {split} annotations hold {label}{often}, which the training annotations "
+                    f"do not; choose with data.classes=[...]",
+                    "the label is passed over",
+                )
+            )
+    return faults
+
+
+def refuse_nothing_to_learn(listed: Sequence[Listed], classes: Sequence[str]) -> None:
+    """Refuse training annotations that hold none of the classes.
+
+    Raises:
+        DataError: if they do not.
+    """
+    found = _labels_of(listed)
+    if not found:
+        raise DataError("the training annotations hold no event: there is nothing to learn")
+    if not found & set(classes):
+        raise DataError(
+            f"data.classes={list(classes)}: the training annotations hold none of these, "
+            f"but {', '.join(sorted(found))}"
+        )
+
+
+def compare_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> None:
+    """Say which labels a trained detector does not know; refuse a set that it knows none of."""
+    for split, listed in splits.items():
+        found = _labels_of(listed)
+        if found and not found & set(classes):
+            raise DataError(
+                f"the {split} annotations hold {', '.join(sorted(found))}, but the detector knows "
+                f"{', '.join(classes)} only: nothing could be compared"
+            )
+        if unknown := sorted(found - set(classes)):
+            log.warning("%s: passed over, unknown to the detector: %s", split, ", ".join(unknown))

@@ -1,0 +1,74 @@
+"""What names of recordings and of their annotations have in common, however they are spelt."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from sed_cli.data.annotations import FORMATS
+from sed_cli.data.endings import AUDIO_ENDINGS, SCORES_ENDING
+
+_DRIVE = re.compile(r"^[a-z]:(?=/|$)")
+# What people and programs put behind the name of a recording to call its annotations. Nothing that
+# tells siblings apart, such as a number or a date, is among them.
+_SUFFIX = re.compile(
+    r"[ ._-](?:labels?|labelled|label[ _-]?track|annotations?|annotated|annots?|annos?|ann|events?"
+    r"|selections?|segments?|tags?|times(?:tamps?)?|strong|gt|ground[_-]?truth|truth|reference|ref"
+    r"|audacity|raven|birdnet|results?|table|table[ ._-]?\d+|manual|corrected|checked|reviewed)"
+    r"$",
+    re.IGNORECASE,
+)
+_PREDICTED = re.compile(
+    r"(?P<name>.+)\.events(?:"
+    + "|".join(re.escape(ending) for ending in sorted(known.ending for known in FORMATS.values()))
+    + "|"
+    + re.escape(".jsonl")
+    + ")",
+    re.IGNORECASE,
+)
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Return folders and name of a recording, alike for all spellings of one path.
+
+    Case, Unicode's compositions, ``\\`` for ``/``, a drive and ``./`` make no difference.
+    """
+    plain = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    plain = _DRIVE.sub("", plain.replace("\\", "/"))
+    return tuple(part for part in posixpath.normpath(plain).split("/") if part.strip("."))
+
+
+def key_of(name: str) -> str:
+    """Return a recording's name without folders and ending, alike for all spellings."""
+    parts = parts_of(name)
+    return stem_of(parts[-1]) if parts else ""
+
+
+def path_of(name: str) -> tuple[str, ...]:
+    """Return folders and name of a recording without its ending, alike for all spellings."""
+    return (*parts_of(name)[:-1], key_of(name))
+
+
+def stem_of(name: str) -> str:
+    """Return a recording's name without the ending of an audio file."""
+    return Path(name).stem if Path(name).suffix.lower() in AUDIO_ENDINGS else name
+
+
+def without_suffixes(stem: str) -> Iterator[str]:
+    """Yield what a file of annotations may be named after: ``x`` of ``x.Table.1.selections``."""
+    while match := _SUFFIX.search(stem):
+        stem = stem[: match.start()].rstrip(" ._-")
+        if not stem:
+            return
+        yield stem
+
+
+def predicted_name(path: Path) -> str | None:
+    """Return the recording that ``sedtf predict`` would have written such a file of, or None."""
+    if path.name.lower().endswith(SCORES_ENDING):
+        return path.name[: -len(SCORES_ENDING)]
+    match = _PREDICTED.fullmatch(path.name)
+    return match["name"] if match else None

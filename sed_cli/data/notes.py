@@ -1,0 +1,78 @@
+"""What was guessed or passed over while a set was listed: for the log, and for ``sedtf data``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+
+from sed_cli.data.annotations import Annotations
+from sed_cli.data.audio_folder import AudioFolder
+
+_SHOWN = 3
+
+
+@dataclass
+class Notes:
+    """The files that were read, and guesses by kind, each with all its cases.
+
+    ``is_whole``: whether all splits were listed, so that what none of them annotates is known.
+    """
+
+    is_whole: bool = True
+    _sources: dict[Path, str] = field(default_factory=dict)
+    _cases: dict[str, dict[str, None]] = field(default_factory=dict)
+    _audio: dict[Path, AudioFolder] = field(default_factory=dict)
+    _annotated: set[object] = field(default_factory=set)
+
+    def add(self, kind: str, case: str = "") -> None:
+        """Keep a guess; ``case`` is what it was made of."""
+        self._cases.setdefault(kind, {}).setdefault(case)
+
+    def took(self, read: Annotations) -> None:
+        """Keep that a file was taken for annotations, and what was guessed in it."""
+        taken = replace(read.taken, notes=())
+        self._sources[read.path] = f"{read.format}, {taken}"
+        for note in read.taken.notes:
+            self.add(note, read.path.name)
+
+    def looked_for(self, audio: AudioFolder, found: Iterable[Path]) -> None:
+        """Keep which recordings of a folder are annotated."""
+        self._audio[audio.folder] = audio
+        self._annotated.update(audio.identity(path) for path in found)
+
+    def sources(self) -> list[dict[str, str]]:
+        """Return the files that were taken for annotations, and how each was read."""
+        return [{"path": str(path), "read_as": how} for path, how in self._sources.items()]
+
+    def lines(self) -> list[str]:
+        """Return a line a kind: the files that were read, by how, then the guesses."""
+        unannotated = self._unannotated() if self.is_whole else []
+        return [
+            *self._source_lines(),
+            *(_line(kind, list(cases)) for kind, cases in self._cases.items()),
+            *([_line("recordings that nothing annotates", unannotated)] if unannotated else []),
+        ]
+
+    def _source_lines(self) -> Iterator[str]:
+        ordered = sorted(self._sources.items(), key=lambda source: (source[1], source[0]))
+        for how, of_how in groupby(ordered, key=lambda source: source[1]):
+            yield _line(f"annotations ({how})", [str(path) for path, _ in of_how])
+
+    def _unannotated(self) -> list[str]:
+        found: dict[object, str] = {}
+        for audio in self._audio.values():
+            for path in audio.paths:
+                if (key := audio.identity(path)) not in self._annotated:
+                    found.setdefault(key, audio.relative(path))
+        return list(found.values())
+
+
+def _line(kind: str, cases: list[str]) -> str:
+    cases = [case for case in cases if case]
+    if not cases:
+        return kind
+    count = f"{len(cases):,} " if len(cases) > 1 else ""
+    more = f" and {len(cases) - _SHOWN:,} more" if len(cases) > _SHOWN else ""
+    return f"{count}{kind}: {', '.join(cases[:_SHOWN])}{more}"

@@ -1,0 +1,86 @@
+"""Going through the files of a folder: the same for annotations and recordings."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sed_cli.records import RUN, SWEEP
+
+log = logging.getLogger(__name__)
+
+# A folder that holds one of these was written by a run, a sweep or a checkpoint of sedtf.
+_RUN_MARKS = frozenset((RUN, SWEEP, ".hydra", "multirun.yaml", "model.safetensors"))
+# What runs write about themselves, for where the folder of one is named as that of a data set.
+_RECORDS = frozenset(
+    (
+        *(RUN, SWEEP, "metrics.json", "data.json", "recordings.csv", "classes.csv", "faults.csv"),
+        *("history.csv", "events.tsv", "recipe.json", "sources.tsv", "curve.csv"),
+        *("simulation.json", "model.json", "comparison.csv", "comparison.json"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Visible files below a folder, sorted, and the folders of runs that were passed over."""
+
+    files: tuple[Path, ...]
+    runs: tuple[Path, ...]
+
+
+def walk(folder: Path) -> Walk:
+    """List the files below a folder.
+
+    Hidden files and folders are passed over, and so are folders that sedtf wrote (those with a
+    ``run.json``) with all that is below them, unless ``folder`` itself is one: then only what the
+    run recorded about itself is. Links to folders are followed, each folder is visited once.
+    """
+    files: list[Path] = []
+    runs: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    waiting, links = [folder], list[Path]()
+    while waiting or links:  # links come last: what they lead to may lie below the folder itself
+        here = (waiting or links).pop()
+        try:
+            status = here.stat()
+            entries = list(os.scandir(here))
+        except OSError as error:
+            log.warning("%s: cannot be searched (%s)", here, error.strerror)
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        is_run = any(entry.name in _RUN_MARKS for entry in entries)
+        if is_run and here != folder:
+            runs.append(here)
+            continue
+        for entry in entries:
+            if entry.name.startswith(".") or (is_run and entry.name in _RECORDS):
+                continue
+            if _is(entry, os.DirEntry.is_dir):
+                (links if entry.is_symlink() else waiting).append(Path(entry.path))
+            elif _is(entry, os.DirEntry.is_file):
+                files.append(Path(entry.path))
+    return Walk(tuple(sorted(files)), tuple(sorted(runs)))
+
+
+def _is(entry: os.DirEntry[str], kind: object) -> bool:
+    try:
+        return bool(kind(entry))  # type: ignore[operator]
+    except OSError:  # a link that nobody may follow
+        return False
+
+
+def identity(path: Path) -> tuple[object, ...]:
+    """Return what is equal for two paths of one file: through links, and spelt in any case."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return ("nowhere", os.path.normpath(path))
+    # Inodes of network drives are not always to be trusted; a hard link cannot be told without.
+    if status.st_nlink > 1:
+        return ("inode", status.st_dev, status.st_ino)
+    return ("path", os.path.realpath(path))

@@ -1,0 +1,156 @@
+"""The recordings that ``sedtf predict`` goes through, and names for what is written of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from sed_cli.audio import AudioReader, Channels
+from sed_cli.data.listing import AUDIO_ENDINGS
+from sed_cli.errors import DataError
+
+log = logging.getLogger(__name__)
+
+# Audio that libsndfile does not read: better named as a failure than passed over.
+_UNREADABLE = {".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".ape", ".wv"}
+_SHOWN = 10
+_UNFINISHED = re.compile(r"\.(?P<base>.+)\.(events|scores|timeline)-[0-9a-f]{8}\.[a-z]+")
+_ABANDONED_AFTER_S = 60.0  # of no writing: a run that lives writes to its files all the time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A recording to go through, and what the files that are written of it are called."""
+
+    path: Path
+    base: Path  # without the ending
+    pipe_is_stdin: bool = False
+
+    @property
+    def name(self) -> str:
+        """As it stands in tables."""
+        return "stdin" if self.pipe_is_stdin else self.path.name
+
+    def open(self) -> AudioReader:
+        """Open it; what can be decoded of a damaged recording is used, with a warning."""
+        pipe = sys.stdin.buffer if self.pipe_is_stdin else None
+        return AudioReader(self.path, pipe=pipe, salvage=log.warning)
+
+    def written(self, ending: str, channel: str | None = None) -> Path:
+        """Path of a file that is written of it, or of a channel of it."""
+        suffix = PurePath(channel or self.name).stem.removeprefix(PurePath(self.name).stem)
+        return self.base.with_name(f"{self.base.name}{suffix}{ending}")
+
+
+def find_items(
+    folder: Path, output_dir: Path | None, channels: Channels = "mix"
+) -> tuple[list[Item], list[Path]]:
+    """List the recordings in a folder and the folders in it, by their endings.
+
+    Hidden files and folders are passed over, and links to folders are not followed.
+
+    Args:
+        folder: that is searched.
+        output_dir: where the same tree is written to; ``None``: beside the audio.
+        channels: of ``each`` files of their own may be written.
+
+    Returns:
+        The recordings, in order, and the folders that could not be searched.
+
+    Raises:
+        DataError: if there is no audio.
+    """
+    items: list[Item] = []
+    unsearched: list[Path] = []
+
+    def note(error: OSError) -> None:
+        log.warning("%s: cannot be searched (%s)", error.filename, error.strerror)
+        unsearched.append(Path(error.filename))
+
+    passed_over: Counter[str] = Counter()
+    for root, folders, files in os.walk(folder, onerror=note):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        here = Path(root)
+        target = here if output_dir is None else output_dir / here.relative_to(folder)
+        visible = [here / name for name in sorted(files) if not name.startswith(".")]
+        audio = [path for path in visible if _is_audio(path)]
+        passed_over.update(path.suffix for path in visible if not _is_audio(path))
+        items += _named(audio, target, channels)
+    if not items:
+        seen = ", ".join(sorted(filter(None, passed_over))[:_SHOWN])
+        what = f"only files that end in {seen}" if seen else "no files"
+        raise DataError(
+            f"input={folder}: {what}, "
+            f"expected audio such as {', '.join(sorted(AUDIO_ENDINGS)[-4:])}"
+        )
+    return items, unsearched
+
+
+def sweep(items: Iterable[Item]) -> None:
+    """Delete what an earlier prediction of the same recordings left when it was killed."""
+    bases = defaultdict(list)
+    for item in items:
+        bases[item.base.parent].append(item.base.name)
+    for folder, names in bases.items():
+        ours = tuple(names)
+        with suppress(OSError):
+            for path in folder.iterdir():
+                match = _UNFINISHED.fullmatch(path.name)
+                if match is None or not match["base"].startswith(ours):
+                    continue
+                with suppress(OSError):
+                    if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+                        path.unlink()
+
+
+def _is_audio(path: Path) -> bool:
+    """Whether it is to be tried: pipes and the like in a folder would be waited for."""
+    if path.suffix.lower() not in AUDIO_ENDINGS | _UNREADABLE:
+        return False
+    try:
+        return path.is_file() or not path.exists()
+    except OSError:  # not to be looked at: it will be named
+        return True
+
+
+def _named(audio: Sequence[Path], target: Path, channels: Channels) -> list[Item]:
+    """Name what is written of the recordings of a folder, so that no two files have one name.
+
+    Where names without endings would be equal, those recordings keep their endings.
+    """
+    items = [Item(path=path, base=target / path.stem) for path in audio]
+    n_channels = [_n_channels(path) if channels == "each" else 1 for path in audio]
+    while True:
+        going_out = [_going_out(item, n) for item, n in zip(items, n_channels, strict=True)]
+        counts = Counter(name for names in going_out for name in names)
+        renamed = [
+            replace(item, base=target / item.path.name)
+            if any(counts[name] > 1 for name in names)
+            else item
+            for item, names in zip(items, going_out, strict=True)
+        ]
+        if renamed == items:  # names with endings are those of files, which differ
+            return items
+        items = renamed
+
+
+def _going_out(item: Item, n_channels: int) -> set[str]:
+    """Return the names of files to be written, without what all of them end in."""
+    base = item.base.name.lower()  # some file systems do not know one from the other
+    return {base, *(f"{base}.ch{i + 1}" for i in range(n_channels if n_channels > 1 else 0))}
+
+
+def _n_channels(path: Path) -> int:
+    try:
+        with AudioReader(path) as reader:
+            return reader.n_channels
+    except (DataError, OSError):  # it will be named when it is its turn
+        return 1

@@ -1,0 +1,153 @@
+"""The scan over time by Triton's kernels: experimental, on request only."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from sed_cli.errors import UserError
+from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
+from sed_cli.models.recurrence.problem import Problem
+from sed_cli.models.recurrence.rules import KINDS, Drawn, Sampled, is_named
+
+MOST_CLASSES = 128
+"""Classes, and values of what is fed, up to which a kernel holds its sequences' in registers."""
+MOST_HIDDEN = 1024
+"""Hidden units up to which one program's product of a step beats launching it on all processors."""
+BLOCK_SEQUENCES = 16
+"""Sequences of a program: the fewest rows that a tensor core multiplies."""
+
+
+class UnservedError(UserError, ValueError):
+    """The kernels, which were asked for by name, do not serve."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"backend=triton (trainer.recurrence): {reason}: use auto, which never takes it"
+        )
+
+
+def interprets() -> bool:
+    """Whether Triton runs its kernels without a GPU, for tests."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def check_served(problem: Problem) -> None:
+    """Raise UnservedError unless the kernels take the problem."""
+    fault = _fault(problem)
+    if fault is not None:
+        raise UnservedError(fault)
+
+
+def _fault(problem: Problem) -> str | None:
+    device, dtype = problem.features.device.type, problem.features.dtype
+    n_classes, n_hidden = problem.readout.out_features, problem.cell.hidden_size
+    n_fed = problem.state.feedback.shape[1]
+    if device != "cuda" and not interprets():
+        return f"expected tensors on a CUDA device, got {device}"
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed (a CUDA build of torch brings it along)"
+    if not is_named(problem.rule):
+        return f"{type(problem.rule).__name__} is a rule of the caller's own"
+    if dtype != torch.float32:
+        return f"the weights are {dtype}, the kernels take torch.float32"
+    if n_classes > MOST_CLASSES:
+        return f"{n_classes} classes are more than {MOST_CLASSES}"
+    if n_fed > MOST_CLASSES:
+        return f"embeddings of {n_fed} values are more than {MOST_CLASSES}"
+    if n_hidden > MOST_HIDDEN:
+        return f"{n_hidden} hidden units are more than {MOST_HIDDEN}"
+    return None
+
+
+class TritonScan:
+    """See :class:`~sed_cli.models.recurrence.buffers.Scan`."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+        self._w_hidden = torch.cat([weights.w_hh, weights.w_out])  # (3H + C, H)
+
+    def forward(self, feeding: Feeding, buffers: Buffers) -> None:
+        """Run all steps in one launch."""
+        from sed_cli.models.recurrence.kernels import forward_kernel
+
+        w = self._weights
+        unused = buffers.logits  # stands for what a kernel does not read
+        targets = mask = noise = unused
+        if feeding.has_truth:
+            targets = cast(Tensor, feeding.targets)
+            mask = cast(Tensor, feeding.mask).view(torch.uint8)
+        if isinstance(feeding.rule, Sampled | Drawn):
+            noise = feeding.rule.noise.transpose(0, 1).contiguous()
+        n_steps, n_sequences, n_hidden = buffers.candidate.shape
+        self._launch(
+            forward_kernel,
+            n_sequences,
+            buffers.gates,
+            buffers.candidate,
+            buffers.hidden,
+            buffers.fed,
+            buffers.logits,
+            self._w_hidden,
+            w.w_ih[:, w.n_features :].contiguous(),
+            w.b_gates,
+            w.b_out,
+            targets,
+            mask,
+            noise,
+            buffers.tokens,
+            unused if w.table is None else w.table.contiguous(),
+            n_steps,
+            n_sequences,
+            n_hidden,
+            w.n_classes,
+            w.n_fed,
+            RULE=KINDS[type(feeding.rule)],
+            HAS_TRUTH=feeding.has_truth,
+            TOKENS=w.table is not None,
+            BLOCK_C=_block(w.n_classes),
+            BLOCK_D=_block(w.n_fed),
+        )
+
+    def backward(self, grads: Tensor, carry: Tensor, buffers: Buffers) -> None:
+        """Go back through all steps in one launch."""
+        from sed_cli.models.recurrence.kernels import backward_kernel
+
+        n_steps, n_sequences, n_hidden = buffers.candidate.shape
+        self._launch(
+            backward_kernel,
+            n_sequences,
+            grads,
+            carry,
+            buffers.gates,
+            buffers.candidate,
+            buffers.hidden,
+            self._w_hidden,
+            n_steps,
+            n_sequences,
+            n_hidden,
+            self._weights.n_classes,
+        )
+
+    def _launch(self, kernel: Any, n_sequences: int, *arguments: Any, **constants: Any) -> None:
+        from triton.runtime.errors import OutOfResources
+
+        if not n_sequences:
+            return
+        width = min(64, _block(self._weights.n_hidden))
+        constants |= {"BLOCK_B": BLOCK_SEQUENCES, "BLOCK_N": width, "BLOCK_K": width}
+        # Triton launches on the current device, whichever its arguments are on.
+        with torch.cuda.device_of(self._w_hidden):  # type: ignore[no-untyped-call]
+            try:
+                kernel[(-(-n_sequences // BLOCK_SEQUENCES),)](*arguments, **constants, num_warps=8)
+            except OutOfResources as error:
+                raise UnservedError(f"no room for it on this GPU ({error})") from error
+
+
+def _block(size: int) -> int:
+    """Return the least size of a tile, a power of two that products take, that holds ``size``."""
+    return max(16, 1 << (size - 1).bit_length())

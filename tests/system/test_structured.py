@@ -1,0 +1,129 @@
+"""Small JSON and YAML files: what is out of bounds is refused at once, and nothing is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sed_cli.system.structured import (
+    UnreadableError,
+    check_yaml,
+    read_json,
+    read_json_object,
+    read_settings,
+    read_yaml,
+)
+
+READERS = (read_json, read_json_object, read_yaml, read_settings, check_yaml)
+
+
+def laughs(levels: int = 20) -> str:
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, levels)]
+    return "\n".join(lines)
+
+
+YAML = {
+    "laughs": laughs(),
+    "an anchor": "a: &b [1]",
+    "itself": "&a [*a]",
+    "an object": "a: !!python/object/apply:os.system ['true']",
+    "a tag": "a: !unheard_of 1",
+    "a set": "a: !!set {b}",
+    "deep in brackets": "[" * 100_000,
+    "deep in braces": "{a: " * 100_000,
+    "deep in lines": "- " * 100_000,
+    "deep by indentation": "".join(" " * i + "a:\n" for i in range(200)),
+    "wide": "[" + "[]," * 300_000 + "]",
+    "a number without end": "a: " + "9" * 100_000,
+    "a number of base 60": "a: " + "1:" * 500_000 + "1",
+    "no key": "? [a]\n: 1",
+    "half a character": 'a: "\\ud800"',
+    "torn": "a: [1,",
+}
+JSON = {
+    "deep": "[" * 100_000,
+    "deep and whole": "[" * 500 + "]" * 500,
+    "wide": "[" + "[]," * 5_000_000 + "1]",
+    "a number without end": "9" * 100_000,
+    "half a character": '["\\ud800"]',
+    "torn": '{"a": [1,',
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", YAML)
+def test_yaml_out_of_bounds_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(YAML[name])
+    with pytest.raises(UnreadableError) as caught:
+        read_yaml(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", JSON)
+def test_json_out_of_bounds_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(JSON[name])
+    with pytest.raises(UnreadableError) as caught:
+        read_json(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    "read", [read_json, read_json_object, read_yaml, read_settings, check_yaml]
+)
+def test_what_is_no_file_is_refused_without_waiting(
+    read: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    (tmp_path / "terminal").symlink_to("/dev/tty")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "endless", "terminal", "folder"):
+        with pytest.raises((UnreadableError, FileNotFoundError)):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "read", [read_json, read_json_object, read_yaml, read_settings, check_yaml]
+)
+def test_bytes_that_are_no_text_and_files_without_end_are_refused(
+    read: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(256)))
+    with pytest.raises(UnreadableError, match="UTF-8"):
+        read(path)
+    with path.open("wb") as file:
+        file.truncate(2**40)  # takes no room
+    with pytest.raises(UnreadableError, match="longer than"):
+        read(path)
+
+
+def test_plain_values_are_read_as_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("a: ${oc.env:HOME}\nb: [1, 1.5, null, true]\nc: 2026-01-31\nd: {e: 'x y'}\n")
+    assert read_settings(path) == {
+        "a": "${oc.env:HOME}",
+        "b": [1, 1.5, None, True],
+        "c": "2026-01-31",
+        "d": {"e": "x y"},
+    }
+    path.write_text("")
+    assert read_settings(path) == {}
+
+
+def test_a_users_own_file_may_use_aliases_within_reason(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("a: &a {b: 1}\nc: {<<: *a}\nd: *a\n")
+    check_yaml(path)
+    for text in (laughs(), "&a [*a]", "[" * 100_000):
+        path.write_text(text)
+        with pytest.raises(UnreadableError):
+            check_yaml(path)
