@@ -80,7 +80,7 @@ class Resumed:
                 if key in _OF_THE_COMMAND:
                     continue
                 if is_dataclass(value) and not isinstance(value, type):
-                    node = OmegaConf.structured(type(value))
+                    node = OmegaConf.structured(value)  # with the components it has
                     config[key] = OmegaConf.merge(node, literal(asdict(value)))
                 else:
                     config[key] = literal(value)
