@@ -289,6 +289,10 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
         with log_to_stderr():
             tell_cost([config], ["this run"], parallel=1)
         return DONE
+    if torchrun.n_ranks() == 1:
+        _check_folder(verb, config)
+    # Before the folder is taken: what is refused leaves nothing there.
+    task = Task(verb.name, flags, _prepared(verb, config))
     with ExitStack() as held:
         if verb.name == "train" and torchrun.n_ranks() > 1:
             folder = _agreed_folder(verb, config, held)
@@ -298,7 +302,6 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
             overrides = [*kept, f"output_dir={quoted(str(folder))}"]
         else:
             held.enter_context(_own_folder(verb, config))
-        task = Task(verb.name, flags, _prepared(verb, config))
         outcome = hydra.run(config_name, task, overrides).return_value
     if outcome.error:
         say(outcome.error)
