@@ -31,9 +31,10 @@ from sed_cli.inference.checkpoint import (
 )
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.sampling import make_coins
-from sed_cli.schema import AnyTrainConfig, paths_of
+from sed_cli.schema import AnyTrainConfig, TrainerConfig, paths_of
+from sed_cli.training.batches import passes_of
 from sed_cli.training.history import Epoch, History
-from sed_cli.training.loop import Trainer
+from sed_cli.training.loop import Trainer, warn_of_best_epoch
 from sed_cli.training.memory import keep_freed_memory
 from sed_cli.training.ranks import check_devices, joined, launch, own_device, own_threads
 from sed_cli.training.state import Progress, load_state, save_state, seed_everything
@@ -76,7 +77,7 @@ def train(config: AnyTrainConfig, run_dir: Path) -> float | None:
             else:
                 progress = _launch(config, run_dir, n_devices)
                 task = make_task(config, data, device)
-        return _conclude(task, progress, run_dir, record)
+        return _conclude(task, progress, run_dir, record, config.trainer)
 
 
 def _learn(
@@ -92,10 +93,16 @@ def _learn(
 
 
 def _conclude(
-    task: Task[BatchT], progress: Progress, run_dir: Path, record: RunRecord
+    task: Task[BatchT],
+    progress: Progress,
+    run_dir: Path,
+    record: RunRecord,
+    trainer: TrainerConfig,
 ) -> float | None:
     """Score the best epoch; return, and write down, by how much it was the best."""
     log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
+    if math.isfinite(progress.best_loss):
+        warn_of_best_epoch(progress, trainer)
     task.evaluate_best(run_dir)
     objective = progress.best_score if math.isfinite(progress.best_loss) else None
     record.update(objective=objective)
@@ -159,14 +166,14 @@ def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
             data, device, progress = _learn_together(config, run_dir, n_cores(), record)
         with set_threads(config.trainer.threads):
             task = make_task(config, data, device)
-            return _conclude(task, progress, run_dir, record)
+            return _conclude(task, progress, run_dir, record, config.trainer)
 
 
 def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
     """Build coins and trainer; nothing is drawn from the coins' generator yet."""
     keep_freed_memory()
-    n_batches = -(-len(task.lengths) // config.trainer.batch_size)
-    coins = make_coins(config.sampler, batches_per_epoch=n_batches, seed=config.seed)
+    n_passes, n_batches = passes_of(len(task.lengths), config.trainer)
+    coins = make_coins(config.sampler, batches_per_epoch=n_passes * n_batches, seed=config.seed)
     return Trainer(task, coins=coins, config=config.trainer, seed=config.seed)
 
 
