@@ -42,7 +42,7 @@ _SURE, _SURER = 0.7, 0.95  # share of draws with a gain
 _EACH_SURE = 0.8  # and without a loss of either kind of F1, with few recordings
 _N_STRETCHES, _MOST_STRETCHES = 20, 40  # that validation is cut into, at least and at most
 _FEWEST_STRETCHES = 5
-_SHORTEST_STRETCH_S = 2.0
+_SHORTEST_STRETCH_S = 1.0
 
 
 def filter_lengths(hop_s: float) -> list[int]:
@@ -237,10 +237,12 @@ def _choose(
 ) -> _Chosen:
     """Choose the point of a class: the best there is, if its gain is certain."""
     n_events = int(grid.n_events[index])
-    if n_events < FEWEST_EVENTS:
+    # Where 0.5 finds nothing at all, nothing is lost by whatever finds something.
+    is_silent = n_events > 0 and not grid.plain(grid.n_found)[:, :, index].any()
+    if n_events < FEWEST_EVENTS and not is_silent:
         few = f"{n_events or 'no'} event{'' if n_events == 1 else 's'} in validation"
         return _Chosen.plain(f"{few}, fewer than {FEWEST_EVENTS}", n_events)
-    if grid.tp.shape[1] < _FEWEST_STRETCHES:
+    if grid.tp.shape[1] < _FEWEST_STRETCHES and not is_silent:
         return _Chosen.plain("validation is too short to tell a gain from noise", n_events)
     row, column = _best(grid, index, np.array(weights))
     if (row, column) == (0, _plain_column()):
@@ -251,7 +253,8 @@ def _choose(
     is_few = grid.has_few_recordings
     asked = _SURER if is_few else _SURE
     without_loss = (gains >= 0).mean(axis=1)
-    if share < asked or (is_few and without_loss.min() < _EACH_SURE):
+    is_sure = share >= asked and not (is_few and without_loss.min() < _EACH_SURE)
+    if not (is_sure or is_silent):
         share = min(share, *without_loss.tolist()) if is_few else share
         reason = f"the gain is within its noise: it is one in {share:.0%} of draws of validation"
         return _Chosen.plain(reason, n_events)
@@ -261,7 +264,9 @@ def _choose(
     }
     note = {
         "kept": "tuned",
-        "reason": f"a gain in {share:.0%} of draws of validation",
+        "reason": "nothing of it is above 0.5 in validation"
+        if is_silent
+        else f"a gain in {share:.0%} of draws of validation",
         "validation_events": n_events,
         "gain": of_both,
     }
@@ -347,8 +352,8 @@ def _log_choices(classes: Sequence[str], chosen: Sequence[_Chosen]) -> None:
     ]
     if few:
         log.warning(
-            "validation holds fewer than %d events of %s: F1 there, and so the best epoch, is "
-            "little more than chance, and thresholds stay at 0.5; put more recordings into "
+            "validation holds fewer than %d events of %s: what is chosen by F1 there, the best "
+            "epoch and thresholds, is little more than chance; put more recordings into "
             "validation (a larger second number in data.split, or a longer validation list)",
             FEWEST_EVENTS,
             ", ".join(few),
