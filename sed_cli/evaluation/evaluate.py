@@ -185,7 +185,9 @@ def _warn_of_collar(
         for event in recording.events:
             lengths_s[event.label].append(event.offset_s - event.onset_s)
     medians_s = {label: float(np.median(of)) for label, of in lengths_s.items() if of}
-    short_s = {label: median_s for label, median_s in medians_s.items() if median_s < 2 * collar_s - 1e-6}
+    short_s = {
+        label: median_s for label, median_s in medians_s.items() if median_s < 2 * collar_s - 1e-6
+    }
     if short_s:
         log.warning(
             "event-based scores forgive %g ms, more than half of a typical event of %s: for a "

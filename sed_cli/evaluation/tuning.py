@@ -32,7 +32,8 @@ THRESHOLDS: NDArray[np.float64] = np.linspace(0.02, 0.98, 49).round(2)  # 0.5 is
 LONGEST_FILTER_S = 1.0
 _N_FILTERS = 7
 
-FEWEST_EVENTS = 10  # of a class in validation; fewer say nothing of its threshold
+FEWEST_EVENTS = 10  # of a class in validation; fewer tell large gains only
+_LARGE = 0.2  # F1
 _MARGIN, _MARGIN_OF_FEW = 0.01, 0.03  # F1 that a point has to be better than the default
 _NEIGHBOURS = 5  # thresholds averaged before the best is chosen: a single one's F1 is noisy
 _SHORT = 25  # per cent of a class's silences and events that a filter may be longer than
@@ -237,14 +238,17 @@ def _choose(
 ) -> _Chosen:
     """Choose the point of a class: the best there is, if its gain is certain."""
     n_events = int(grid.n_events[index])
-    # Where 0.5 finds nothing at all, nothing is lost by whatever finds something.
-    is_silent = n_events > 0 and not grid.plain(grid.n_found)[:, :, index].any()
-    if n_events < FEWEST_EVENTS and not is_silent:
-        few = f"{n_events or 'no'} event{'' if n_events == 1 else 's'} in validation"
-        return _Chosen.plain(f"{few}, fewer than {FEWEST_EVENTS}", n_events)
-    if grid.tp.shape[1] < _FEWEST_STRETCHES and not is_silent:
-        return _Chosen.plain("validation is too short to tell a gain from noise", n_events)
+    few = f"{n_events or 'no'} event{'' if n_events == 1 else 's'} in validation"
+    few += f", fewer than {FEWEST_EVENTS}"
+    if not n_events:
+        return _Chosen.plain(few, n_events)
     row, column = _best(grid, index, np.array(weights))
+    gain = _gain(grid, index, row, column)
+    is_large = bool(np.array(weights) @ gain >= _LARGE)
+    if n_events < FEWEST_EVENTS and not is_large:
+        return _Chosen.plain(few, n_events)
+    if grid.tp.shape[1] < _FEWEST_STRETCHES and not is_large:
+        return _Chosen.plain("validation is too short to tell a gain from noise", n_events)
     if (row, column) == (0, _plain_column()):
         reason = "nothing is clearly better for this class and for all of them"
         return _Chosen.plain(reason, n_events)
@@ -254,19 +258,14 @@ def _choose(
     asked = _SURER if is_few else _SURE
     without_loss = (gains >= 0).mean(axis=1)
     is_sure = share >= asked and not (is_few and without_loss.min() < _EACH_SURE)
-    if not (is_sure or is_silent):
+    if not (is_sure or is_large):
         share = min(share, *without_loss.tolist()) if is_few else share
         reason = f"the gain is within its noise: it is one in {share:.0%} of draws of validation"
         return _Chosen.plain(reason, n_events)
-    of_both = {
-        name: round(float(gain), 4)
-        for name, gain in zip(metrics, _gain(grid, index, row, column), strict=True)
-    }
+    of_both = {name: round(float(each), 4) for name, each in zip(metrics, gain, strict=True)}
     note = {
         "kept": "tuned",
-        "reason": "nothing of it is above 0.5 in validation"
-        if is_silent
-        else f"a gain in {share:.0%} of draws of validation",
+        "reason": f"a gain in {share:.0%} of draws of validation",
         "validation_events": n_events,
         "gain": of_both,
     }
