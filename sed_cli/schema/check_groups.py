@@ -425,8 +425,8 @@ def check_augment(augment: AugmentConfig, n_mels: int) -> list[str]:
 def check_trainer(trainer: TrainerConfig, monitors: Iterable[str] = MONITORS) -> list[str]:
     """Faults within the trainer group; ``monitors`` may choose the best epoch."""
     faults = Faults()
-    counts = ("epochs", "batch_size", "patience", "threads", "max_updates", "devices")
-    faults.at_least("trainer.", trainer, 1, *counts)
+    counts = ("epochs", "batch_size", "patience", "threads", "max_updates", "min_epoch_updates")
+    faults.at_least("trainer.", trainer, 1, *counts, "devices")
     faults.require(
         (trainer.devices or 1) <= trainer.batch_size,
         f"trainer.devices={trainer.devices}, but a batch of trainer.batch_size="
@@ -446,6 +446,7 @@ def check_evaluation(evaluation: EvaluationConfig) -> list[str]:
     if evaluation.metric is not None:
         faults.one_of("evaluation.", evaluation, "metric", METRICS)
     faults.at_least("evaluation.", evaluation, 0, "min_gap_s", "min_duration_s")
+    faults.above_zero("evaluation.", evaluation, "collar_s")
     faults.at_least("evaluation.", evaluation, 0, "bootstrap", "bootstrap_seed")
     faults.at_most("evaluation.", evaluation, _MOST_RESAMPLES, "bootstrap")
     if evaluation.psds and find_spec("sed_scores_eval") is None:

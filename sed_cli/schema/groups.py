@@ -311,6 +311,7 @@ class TrainerConfig:
     threads: int | None = None
     recurrence: str = "auto"
     max_updates: int | None = None
+    min_epoch_updates: int = 1
     devices: int | None = None
 
 
@@ -322,6 +323,7 @@ class EvaluationConfig:
     tune: bool = True
     min_gap_s: float | None = 0.0
     min_duration_s: float | None = 0.0
+    collar_s: float | None = 0.2
     bootstrap: int = 1000
     bootstrap_seed: int = 0
     psds: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -117,6 +118,11 @@ class NextToken:
         losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
         valid = batch.valid.to(self.device)
         return (losses.view(targets.shape) * valid).sum(), valid.sum()
+
+    @property
+    def no_skill_loss(self) -> float:
+        """Not asked for: any epoch is compared with any other."""
+        return math.inf
 
     def validate(self) -> Validation | None:
         """Figures of the validation split, teacher forced and free running."""
