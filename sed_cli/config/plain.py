@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 from sed_cli.config.groups import DATA_SETS, TOKEN_SETS
 from sed_cli.config.registry import KINDS, component_named, kind_of
+from sed_cli.config.settings import NOTHING
 from sed_cli.config.training import SamplerConfig
 from sed_cli.config.verbs import SequenceTrainConfig, TrainConfig
 
@@ -89,6 +90,7 @@ def _build_typed(
     if kind is None:
         raise ValueError(f"data.kind={values['data']['kind']}: expected {', '.join(data_sets)}")
     schema["data"] = OmegaConf.structured(kind)
+    _fill_before(schema["data"], kind, values["data"])
     _choose_components(schema, root, filled)
     return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, literal(filled))))
 
@@ -110,7 +112,16 @@ def _choose_components(schema: Any, owner: type[Any], values: Mapping[str, Any])
             schema[each.name] = OmegaConf.structured(hint)
         elif OmegaConf.is_missing(schema, each.name):
             schema[each.name] = OmegaConf.structured(hint)
+        _fill_before(schema[each.name], hint, given)
         _choose_components(schema[each.name], hint, dict(given))
+
+
+def _fill_before(node: Any, cls: type[Any], values: Mapping[str, Any]) -> None:
+    """Give settings that came after the values were written what stands for the time before."""
+    for each in fields(cls):
+        before = each.metadata.get("before", NOTHING)
+        if before is not NOTHING and each.name not in values and not isinstance(before, dict):
+            node[each.name] = before
 
 
 def unknown_homes(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

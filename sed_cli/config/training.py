@@ -258,9 +258,16 @@ class TrainerConfig(Settings):
     )
     batch_size: int = setting(8, "sequences, of all devices together", at_least=1)
     lr: float = setting(2e-3, "learning rate", above=0, role=Role.FREE)
+    min_epoch_updates: int = setting(
+        20,
+        "of few sequences an epoch makes several passes, until it has so many updates; 1: always "
+        "one pass",
+        at_least=1,
+        before=1,
+    )
     patience: int = setting(
         10,
-        "epochs without a better validation before stopping",
+        "epochs without a better validation before stopping, once anything is detected",
         at_least=1,
         role=Role.RESUMABLE | Role.FREE,
     )
@@ -324,9 +331,18 @@ class EvaluationConfig(Settings):
 
     metric: str | None = setting(
         "frame",
-        "what thresholds and median filters are tuned for, on validation",
+        "what thresholds and median filters are tuned for, on validation: frame, segment and "
+        "segment_100ms each together with event",
         choices=METRICS,
         role=AFTER_TRAINING,
+    )
+    collar_s: float | None = setting(
+        0.2,
+        "by which onsets and offsets of events may differ from the reference",
+        unit="s",
+        above=0,
+        role=AFTER_TRAINING,
+        before=0.2,
     )
     tune: bool = setting(
         True, "false: a fixed threshold of 0.5 for all classes, no filter", role=AFTER_TRAINING

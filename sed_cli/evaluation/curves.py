@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Event
 from sed_cli.errors import UserError
-from sed_cli.evaluation.metrics import OFFSET_SHARE
+from sed_cli.evaluation.metrics import COLLAR_S, OFFSET_SHARE
 from sed_cli.reports.curve_figures import Line, Panel, class_curves
 from sed_cli.system.files import replacing
 
@@ -36,7 +36,6 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 }
 MAX_FP_PER_HOUR = 100.0
 
-_COLLAR_S = 0.2
 _DECIMALS = 6  # times are compared as microseconds, so that ties at a limit are within
 _SCORE_STEP = 0.01  # of the collar-based curve, which takes minutes on scores of all values
 
@@ -77,13 +76,19 @@ class Curves:
     points: dict[str, list[Points]]  # of segments of 1 s and of events
 
 
-def threshold_free(recordings: Sequence[Scored], classes: Sequence[str], hop_s: float) -> Curves:
+def threshold_free(
+    recordings: Sequence[Scored],
+    classes: Sequence[str],
+    hop_s: float,
+    collar_s: float = COLLAR_S,
+) -> Curves:
     """Compute PSDS1, PSDS2, and precision, recall and F1 at all thresholds.
 
     Args:
         recordings: of a split.
         classes: labels of the columns; those that no reference holds are left out.
         hop_s: seconds from one frame to the next.
+        collar_s: seconds that an event may be off.
 
     Raises:
         UserError: if sed_scores_eval is not installed.
@@ -107,8 +112,8 @@ def threshold_free(recordings: Sequence[Scored], classes: Sequence[str], hop_s: 
         "event": library.collar_based.fscore_curve(
             inputs.quantised(),
             inputs.truth,
-            onset_collar=_COLLAR_S,
-            offset_collar=_COLLAR_S,
+            onset_collar=collar_s,
+            offset_collar=collar_s,
             offset_collar_rate=OFFSET_SHARE,
         ),
     }
@@ -265,7 +270,7 @@ def _threshold_panels(points: Mapping[str, Sequence[Points]]) -> list[Panel]:
     panels = [
         Panel("segments of 1 s", [by_recall(of) for of in points["segment"]], "recall", "precision")
     ]
-    for kind, title in (("segment", "segments of 1 s"), ("event", "events, 200 ms")):
+    for kind, title in (("segment", "segments of 1 s"), ("event", "events")):
         lines = [Line(of.label, of.threshold, of.f1) for of in points[kind]]
         panels.append(Panel(title, lines, "threshold", "F1"))
     return panels

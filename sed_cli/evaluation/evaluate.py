@@ -29,6 +29,7 @@ from sed_cli.distributed import share_of, summed
 from sed_cli.errors import DataError, UserError
 from sed_cli.evaluation.curves import Curves, Scored, threshold_free, write_curves
 from sed_cli.evaluation.metrics import (
+    COLLAR_S,
     CONFIDENCE,
     SED_EVAL_KINDS,
     Bootstrap,
@@ -97,6 +98,7 @@ def tuned_postprocessing(
     """Find thresholds and filters for ``evaluation.metric`` on recordings of validation."""
     assert evaluation.metric is not None
     return tune(
+        validation,
         (
             (recording, probabilities_of(logits))
             for recording, logits in run_freely(detector, validation)
@@ -104,6 +106,7 @@ def tuned_postprocessing(
         detector.classes,
         detector.hop_s,
         evaluation.metric,
+        collar_s=_collar_s(evaluation),
         min_gap_s=evaluation.min_gap_s or 0.0,
         min_duration_s=evaluation.min_duration_s or 0.0,
     )
@@ -128,9 +131,11 @@ def evaluate_split(
     if not recordings:
         raise DataError(f"split={split}: the data set has none; there are {', '.join(data.splits)}")
     plain = PostProcessing.plain(len(data.classes))
-    tallies = [_Tally(detector.postprocessing, data)]
+    collar_s = _collar_s(settings)
+    _warn_of_collar(recordings, data.classes, collar_s)
+    tallies = [_Tally(detector.postprocessing, data, collar_s)]
     if detector.postprocessing != plain:
-        tallies.append(_Tally(plain, data))
+        tallies.append(_Tally(plain, data, collar_s))
     scored: list[Scored] = []
     for recording, logits in tqdm(
         run_freely(detector, recordings),
@@ -157,21 +162,62 @@ def evaluate_split(
             label: {kind: of_classes[label] for kind, (_, of_classes) in described.items()}
             for label in data.classes
         },
+        "collar_s": collar_s,
         "bootstrap": {"samples": bootstrap.n_samples, "seed": bootstrap.seed, "level": CONFIDENCE},
         **detector.postprocessing.as_json(data.classes),
         "plain": _plain_figures(tallies[-1], recordings) if len(tallies) > 1 else None,
     }
-    curves = threshold_free(scored, data.classes, data.hop_s) if settings.psds else None
+    _warn_of_missed(metrics)
+    curves = threshold_free(scored, data.classes, data.hop_s, collar_s) if settings.psds else None
     if curves is not None:
         metrics["psds"] = curves.figures
     return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves)
 
 
+def _collar_s(evaluation: EvaluationConfig) -> float:
+    return COLLAR_S if evaluation.collar_s is None else evaluation.collar_s
+
+
+def _warn_of_collar(
+    recordings: Sequence[Recording], classes: Sequence[str], collar_s: float
+) -> None:
+    """Warn where an event may be off by half of its length and more, and still count."""
+    lengths_s: dict[str, list[float]] = {label: [] for label in classes}
+    for recording in recordings:
+        for event in recording.events:
+            lengths_s[event.label].append(event.offset_s - event.onset_s)
+    medians_s = {label: float(np.median(of)) for label, of in lengths_s.items() if of}
+    short_s = {
+        label: median_s for label, median_s in medians_s.items() if median_s < 2 * collar_s - 1e-6
+    }
+    if short_s:
+        log.warning(
+            "event-based scores forgive %g ms, more than half of a typical event of %s: for a "
+            "stricter score set evaluation.collar_s=%.2g (seconds)",
+            1000 * collar_s,
+            ", ".join(f"{label} ({1000 * of:.0f} ms)" for label, of in short_s.items()),
+            max(0.001, min(short_s.values()) / 2),
+        )
+
+
+def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
+    """Warn of classes that are there and were never found, not even wrongly."""
+    counts = {label: of["event"]["counts"] for label, of in metrics["per_class"].items()}
+    missed = [label for label, n in counts.items() if n["n_ref"] and not n["n_sys"]]
+    if missed:
+        log.warning(
+            "never found in the %s split, though annotated there: %s; annotate more events of "
+            "that, train longer (trainer.epochs), or leave it out (data.classes)",
+            metrics["split"],
+            ", ".join(f"{label} ({counts[label]['n_ref']} events)" for label in missed),
+        )
+
+
 class _Tally:
     """Events and frames that a post-processing finds, recording by recording."""
 
-    def __init__(self, postprocessing: PostProcessing, data: DataSet) -> None:
-        self.postprocessing, self.data = postprocessing, data
+    def __init__(self, postprocessing: PostProcessing, data: DataSet, collar_s: float) -> None:
+        self.postprocessing, self.data, self.collar_s = postprocessing, data, collar_s
         self._events: dict[str, list[Event]] = {}
         self._frames: dict[str, Counts] = {}
 
@@ -193,6 +239,7 @@ class _Tally:
             {recording.name: recording.duration_s for recording in recordings},
             self.data.classes,
             kinds,
+            collar_s=self.collar_s,
         )
         frames = np.stack([self._frames[recording.name] for recording in recordings])
         return {"frame": frames, **of_sed_eval}
@@ -251,6 +298,8 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         device = choose_device(config.device)
         detector = load(config.checkpoint, device)
         detector.postprocessing = _postprocessing(config, trained, detector)
+        if config.evaluation.collar_s is None:
+            config.evaluation.collar_s = trained.evaluation.collar_s
         data = load_data(
             own or trained.data,
             trained.feature,

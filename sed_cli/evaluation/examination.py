@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import events_to_activities
 from sed_cli.data.sets import Recording
-from sed_cli.evaluation.metrics import N_REF, N_SYS, SUBS, TP, Counts, count_frames
+from sed_cli.evaluation.metrics import COLLAR_S, N_REF, N_SYS, SUBS, TP, Counts, count_frames
 from sed_cli.evaluation.outcomes import HIT, OUTCOMES, Fate, event_outcomes, frame_confusions
 
 N_BINS = 10
@@ -97,6 +97,7 @@ def examine(
     *,
     n_kept: int | None = None,
     longest_s: float | None = None,
+    collar_s: float = COLLAR_S,
 ) -> Examination:
     """Examine recordings one by one; memory holds those that are kept, no others.
 
@@ -107,6 +108,7 @@ def examine(
         hop_s: seconds from one frame to the next.
         n_kept: how many files are kept, the worst ones; ``None``: all.
         longest_s: of a longer file the stretch of so many seconds with most errors is kept.
+        collar_s: seconds that an event may be off.
     """
     examination = Examination(tuple(classes))
     kept: list[tuple[tuple[float, int], int, Examined]] = []
@@ -115,7 +117,7 @@ def examine(
         active = _active(predicted, recording, classes, hop_s)
         truth = recording.activities[:]
         counts = count_frames(truth, active)
-        fates = event_outcomes(recording.events, predicted)
+        fates = event_outcomes(recording.events, predicted, collar_s)
         examination.n_files += 1
         examination.counts += counts
         examination.bins += calibration_bins(probabilities, truth)

@@ -13,6 +13,7 @@ references.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ SED_EVAL_KINDS = (*SEGMENTS_S, *EVENTS)
 KINDS = ("frame", *SED_EVAL_KINDS)
 """What is counted, as named in ``metrics.json``."""
 
-COLLAR_S = 0.2 + 1e-7  # sed_eval compares raw floats: a tie at exactly the collar counts as within
+COLLAR_S = 0.2  # that onsets and offsets may be off, unless a setting says otherwise
+SLACK_S = 1e-7  # sed_eval takes floats as they are: what is at the collar, or at the edge of a
+# segment, but for their rounding is taken to be there
 OFFSET_SHARE = 0.5  # of the event's length, where that is more than the collar
 CONFIDENCE = 0.95
 
@@ -73,6 +76,8 @@ def sed_eval_counts(
     durations_s: Mapping[str, float],
     classes: Sequence[str],
     kinds: Iterable[str] = SED_EVAL_KINDS,
+    *,
+    collar_s: float = COLLAR_S,
 ) -> dict[str, Counts]:
     """Count segments and events of each file with sed_eval.
 
@@ -82,6 +87,7 @@ def sed_eval_counts(
         durations_s: length of each file in seconds.
         classes: labels that may occur.
         kinds: those of :data:`SED_EVAL_KINDS` that are wanted.
+        collar_s: seconds that an event may be off.
 
     Returns:
         Counts (n_files, 1 + C, 4) of each kind, files in the order of ``reference``.
@@ -97,27 +103,52 @@ def sed_eval_counts(
     stand_ins = {label: f"class {index}" for index, label in enumerate(classes)}
     counted = {kind: np.zeros((len(reference), 1 + len(classes), 4), np.int64) for kind in kinds}
     for kind, counts in counted.items():
-        metric = _sed_eval_metric(kind, list(stand_ins.values()))
+        metric = _sed_eval_metric(kind, list(stand_ins.values()), collar_s)
         for index, (name, events) in enumerate(reference.items()):
             metric.reset()
             if kind in SEGMENTS_S:
-                lists = (_event_list(each, stand_ins) for each in (events, estimate[name]))
-                length_s = max(durations_s[name], SEGMENTS_S[kind] / 100)
+                resolution_s = SEGMENTS_S[kind]
+                sides = (_within_segments(each, resolution_s) for each in (events, estimate[name]))
+                lists = (_event_list(each, stand_ins) for each in sides)
+                length_s = (n_segments(durations_s[name], resolution_s) - 0.5) * resolution_s
                 metric.evaluate(*lists, evaluated_length_seconds=length_s)
             else:
-                for block in _blocks(events, estimate[name]):
+                for block in _blocks(events, estimate[name], collar_s):
                     metric.evaluate(*(_event_list(each, stand_ins) for each in block))
             counts[index] = _counts_of(metric, stand_ins.values())
     return counted
 
 
-def _sed_eval_metric(kind: str, labels: list[str]) -> Any:
+def n_segments(length_s: float, resolution_s: float) -> int:
+    """Segments that a recording has, the last of which may be cut; at least one."""
+    return max(1, math.ceil((length_s - SLACK_S) / resolution_s))
+
+
+def segments_of(
+    intervals: NDArray[np.float64], resolution_s: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First segment of each interval in seconds (n, 2), and the one after its last, both (n,)."""
+    first = np.floor((intervals[:, 0] + SLACK_S) / resolution_s).astype(np.int64)
+    after = np.ceil((intervals[:, 1] - SLACK_S) / resolution_s).astype(np.int64)
+    return first, np.maximum(after, first + 1)
+
+
+def _within_segments(events: Sequence[Event], resolution_s: float) -> list[Event]:
+    """Move onsets and offsets into the segments that they lie in, where no rounding decides."""
+    intervals = np.array([event[:2] for event in events], dtype=np.float64).reshape(-1, 2)
+    first, after = segments_of(intervals, resolution_s)
+    onsets_s, offsets_s = (first + 0.25) * resolution_s, (after - 0.25) * resolution_s
+    pairs = zip(onsets_s.tolist(), offsets_s.tolist(), events, strict=True)
+    return [Event(onset_s, offset_s, event.label) for onset_s, offset_s, event in pairs]
+
+
+def _sed_eval_metric(kind: str, labels: list[str], collar_s: float) -> Any:
     sound_event = _import_sed_eval().sound_event
     if kind in SEGMENTS_S:
         return sound_event.SegmentBasedMetrics(labels, time_resolution=SEGMENTS_S[kind])
     return sound_event.EventBasedMetrics(
         labels,
-        t_collar=COLLAR_S,
+        t_collar=collar_s + SLACK_S,
         percentage_of_length=OFFSET_SHARE,
         evaluate_onset=True,
         evaluate_offset=EVENTS[kind],
@@ -134,7 +165,7 @@ def _counts_of(metric: Any, labels: Iterable[str]) -> Counts:
 
 
 def _blocks(
-    reference: Sequence[Event], estimate: Sequence[Event]
+    reference: Sequence[Event], estimate: Sequence[Event], collar_s: float = COLLAR_S
 ) -> Iterator[tuple[list[Event], list[Event]]]:
     """Part the events of a file where no onset lies within the collar of one on the other side.
 
@@ -145,7 +176,9 @@ def _blocks(
     if len(onsets) <= _BLOCK:
         yield list(reference), list(estimate)
         return
-    edges = onsets[1:][np.diff(onsets) > 2 * COLLAR_S]  # twice, so that no rounding decides
+    edges = onsets[1:][
+        np.diff(onsets) > 2 * collar_s + SLACK_S
+    ]  # twice, so that no rounding decides
     starts = [-np.inf]
     for edge, n_before in zip(edges, np.searchsorted(onsets, edges), strict=True):
         if n_before - np.searchsorted(onsets, starts[-1]) >= _BLOCK:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Event
-from sed_cli.evaluation.metrics import COLLAR_S, OFFSET_SHARE
+from sed_cli.evaluation.metrics import COLLAR_S, OFFSET_SHARE, SLACK_S
 
 HIT, ONSET, OFFSET, BOTH, CONFUSED, MISSED, INSERTED = OUTCOMES = (
     "hit",
@@ -46,13 +46,14 @@ class _Pair(NamedTuple):
 
 
 def event_outcomes(
-    reference: Sequence[Event], estimate: Sequence[Event]
+    reference: Sequence[Event], estimate: Sequence[Event], collar_s: float = COLLAR_S
 ) -> tuple[list[Fate], list[Fate]]:
     """Pair the events of a recording, each with at most one of the other side.
 
     Args:
         reference: annotated events.
         estimate: detected events.
+        collar_s: seconds that an event may be off.
 
     Returns:
         What became of each annotated and of each detected event, in their order. The partner of a
@@ -61,7 +62,7 @@ def event_outcomes(
     """
     of_reference = [Fate(MISSED)] * len(reference)
     of_estimate = [Fate(INSERTED)] * len(estimate)
-    pairs = list(_pairs(reference, estimate))
+    pairs = list(_pairs(reference, estimate, collar_s + SLACK_S))
 
     def settle(pair: _Pair, outcome: str) -> None:
         of_reference[pair.reference] = Fate(outcome, pair.estimate)
@@ -100,27 +101,29 @@ def _wrong_boundary(pair: _Pair) -> str:
     return ONSET if pair.offset_fits else BOTH
 
 
-def _pairs(reference: Sequence[Event], estimate: Sequence[Event]) -> Iterator[_Pair]:
+def _pairs(
+    reference: Sequence[Event], estimate: Sequence[Event], collar_s: float
+) -> Iterator[_Pair]:
     """Yield all pairs that could have to do with one another."""
     order = np.argsort([event.onset_s for event in estimate], kind="stable")
     onsets = np.array([estimate[index].onset_s for index in order], dtype=np.float64)
     longest_s = max((_length(event) for event in estimate), default=0.0)
     for index, event in enumerate(reference):
-        first = np.searchsorted(onsets, event.onset_s - max(longest_s, COLLAR_S))
-        last = np.searchsorted(onsets, max(event.offset_s, event.onset_s + COLLAR_S), "right")
+        first = np.searchsorted(onsets, event.onset_s - max(longest_s, collar_s))
+        last = np.searchsorted(onsets, max(event.offset_s, event.onset_s + collar_s), "right")
         for other in order[first:last].tolist():
-            pair = _pair(index, event, other, estimate[other])
+            pair = _pair(index, event, other, estimate[other], collar_s)
             if pair.overlap_s > 0 or pair.onset_fits:
                 yield pair
 
 
-def _pair(index: int, event: Event, other: int, found: Event) -> _Pair:
-    room_s = max(COLLAR_S, OFFSET_SHARE * _length(event))
+def _pair(index: int, event: Event, other: int, found: Event, collar_s: float) -> _Pair:
+    room_s = max(collar_s, OFFSET_SHARE * _length(event))
     return _Pair(
         reference=index,
         estimate=other,
         overlap_s=min(event.offset_s, found.offset_s) - max(event.onset_s, found.onset_s),
-        onset_fits=abs(event.onset_s - found.onset_s) <= COLLAR_S,
+        onset_fits=abs(event.onset_s - found.onset_s) <= collar_s,
         offset_fits=abs(event.offset_s - found.offset_s) <= room_s,
         same_label=event.label == found.label,
     )

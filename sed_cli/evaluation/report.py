@@ -25,7 +25,7 @@ from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import CheckpointError, DataError, UserError
 from sed_cli.evaluation.evaluate import probabilities_of, run_freely
 from sed_cli.evaluation.examination import Examination, Examined, examine, is_error
-from sed_cli.evaluation.metrics import N_REF
+from sed_cli.evaluation.metrics import COLLAR_S, N_REF
 from sed_cli.evaluation.outcomes import OUTCOMES, Fate
 from sed_cli.evaluation.runs import found_from, given_words
 from sed_cli.inference import load, read_config
@@ -63,7 +63,8 @@ def report_run(config: ReportConfig, run_dir: Path) -> None:
                 splits=[source.split],
                 classes=content["classes"] or None,
             )
-            examination = _examine(source, data, folder, config)
+            collar_s = content["metrics"].get("collar_s", COLLAR_S)
+            examination = _examine(source, data, folder, config, collar_s)
         except (CheckpointError, DataError) as error:
             note = f"Neither recordings nor probabilities can be shown: {error}"
             content["notes"].append(note)
@@ -209,7 +210,9 @@ def _data_of(values: dict[str, Any], folder: Path) -> DataConfig:
     return replace(data, cache_dir=None, cache_limit_gb=None)
 
 
-def _examine(source: _Source, data: DataSet, folder: Path, config: ReportConfig) -> Examination:
+def _examine(
+    source: _Source, data: DataSet, folder: Path, config: ReportConfig, collar_s: float
+) -> Examination:
     recordings = data.splits.get(source.split)
     if not recordings:
         raise DataError(f"the data set has no {source.split} split any more")
@@ -235,6 +238,7 @@ def _examine(source: _Source, data: DataSet, folder: Path, config: ReportConfig)
         data.hop_s,
         n_kept=config.files,
         longest_s=config.longest_s,
+        collar_s=collar_s,
     )
 
 

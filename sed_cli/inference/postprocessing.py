@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +42,7 @@ class PostProcessing:
         min_gap_s: silence between two events of a class that is shorter than this is filled.
         min_duration_s: events shorter than this are dropped, once gaps are filled.
         tuned_for: the metric for which thresholds and filters were tuned; ``None``: they were not.
+        tuning: what was kept of each class then and why, by label.
     """
 
     thresholds: tuple[float, ...]
@@ -49,6 +50,7 @@ class PostProcessing:
     min_gap_s: float = 0.0
     min_duration_s: float = 0.0
     tuned_for: str | None = None
+    tuning: dict[str, dict[str, Any]] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.thresholds) != len(self.filter_frames):
@@ -136,6 +138,7 @@ class PostProcessing:
             "min_gap_s": self.min_gap_s,
             "min_duration_s": self.min_duration_s,
             "tuned_for": self.tuned_for,
+            **({} if self.tuning is None else {"tuning": self.tuning}),
         }
 
     @classmethod
@@ -155,6 +158,7 @@ class PostProcessing:
             min_gap_s=float(values["min_gap_s"]),
             min_duration_s=float(values["min_duration_s"]),
             tuned_for=None if tuned_for is None else str(tuned_for),
+            tuning=values.get("tuning"),
         )
 
 

@@ -16,7 +16,7 @@ _ALL_KINDS = {
     "frame": "frame",
     "segment": "segment\n1 s",
     "segment_100ms": "segment\n100 ms",
-    "event": "event\n200 ms",
+    "event": "event\n{collar_ms:g} ms",
     "event_onset": "event\nonset",
 }
 _FIGURES = {
@@ -66,8 +66,9 @@ def _of_kinds(metrics: Mapping[str, Any]) -> Table:
     table = Table(caption=_NOTE)
     table.add_column("all classes", no_wrap=True)
     blocks = [metrics[kind] for kind in _ALL_KINDS]
+    collar_ms = 1000 * metrics.get("collar_s", 0.2)
     for heading in _ALL_KINDS.values():
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading.format(collar_ms=collar_ms), justify="right", no_wrap=True)
     table.add_row("F1", *(_cell(block["f1"]) for block in blocks), style="bold")
     if "interval" in blocks[0]:
         for index, name in enumerate(("  95 % from", "  to")):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch.utils.data import DataLoader
 
+from sed_cli.config.training import TrainerConfig
+
 
 @dataclass(frozen=True)
 class Part:
@@ -18,6 +20,17 @@ class Part:
     n_sequences: int  # of the whole batch
     n_steps: int  # of its longest sequence
     counts: bool = True  # unset: nothing was left, these are computed by another rank as well
+
+
+def passes_of(n_sequences: int, config: TrainerConfig) -> tuple[int, int]:
+    """Passes over the sequences that an epoch makes, and the batches of each pass.
+
+    Of few sequences a pass is an update or two: they are gone through until an epoch has
+    ``config.min_epoch_updates``, so that epochs, patience and the sampler's schedule stand for as
+    much training as they do elsewhere.
+    """
+    n_batches = -(-n_sequences // config.batch_size)
+    return -(-config.min_epoch_updates // n_batches), n_batches
 
 
 def index_batches(n_sequences: int, batch_size: int, seed: int, epoch: int) -> Iterator[list[int]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy
 from torch.utils.data import Dataset
 
 from sed_cli.audio import LogMel
@@ -145,6 +149,19 @@ class Detection:
         if not self.is_sampled or self._config.sampler.feedback != "sampled":
             return None
         return coins.noise(*targets.shape).to(targets.device)
+
+    @cached_property
+    def no_skill_loss(self) -> float:
+        """Binary cross-entropy of each class's share of the validation frames."""
+        recordings = self._data.splits.get("validation") or []
+        n_frames = sum(recording.n_frames for recording in recordings)
+        n_active = np.zeros(len(self.labels), dtype=np.int64)
+        for recording in recordings:
+            n_active += recording.activities[:].sum(axis=0, dtype=np.int64)
+        if not n_active.any():
+            return math.inf
+        share = torch.from_numpy(n_active / n_frames)
+        return float(binary_cross_entropy(share, share))
 
     def validate(self) -> Validation | None:
         """Frame-wise figures of the validation split."""

@@ -20,7 +20,7 @@ from sed_cli.distributed import agreed, counted_as_nothing, n_ranks, rank, summe
 from sed_cli.errors import SedtfError
 from sed_cli.evaluation import Validation
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.training.batches import Part, index_batches, part_of
+from sed_cli.training.batches import Part, index_batches, part_of, passes_of
 from sed_cli.training.history import Epoch
 from sed_cli.training.state import Progress
 from sed_cli.training.task import BatchT, Task
@@ -57,15 +57,18 @@ class Trainer(Generic[BatchT]):
 
     @property
     def n_batches(self) -> int:
-        """Batches an epoch; the last may be smaller."""
-        return -(-len(self.task.lengths) // self.config.batch_size)
+        """Batches an epoch, over all its passes; the last of a pass may be smaller."""
+        n_passes, n_batches = passes_of(len(self.task.lengths), self.config)
+        return n_passes * n_batches
 
     def batches(self, epoch: int) -> Iterator[tuple[BatchT, Part]]:
         """What this rank computes of each batch of an epoch; with one rank, all of it."""
         lengths = self.task.lengths
-        for indices in index_batches(len(lengths), self.config.batch_size, self._seed, epoch):
-            part = part_of(indices, lengths, rank(), n_ranks())
-            yield self.task.batch(part.indices, epoch), part
+        n_passes, _ = passes_of(len(lengths), self.config)
+        for number in range((epoch - 1) * n_passes + 1, epoch * n_passes + 1):  # of the pass
+            for indices in index_batches(len(lengths), self.config.batch_size, self._seed, number):
+                part = part_of(indices, lengths, rank(), n_ranks())
+                yield self.task.batch(part.indices, number), part
 
     def fit(self, on_epoch: Callable[[Epoch, bool], None]) -> None:
         """Train until the epochs, the updates or the patience run out.
@@ -121,7 +124,7 @@ class Trainer(Generic[BatchT]):
                 "  (best so far)" if is_best else "",
             )
             on_epoch(row, is_best)
-        waited = self.progress.epoch - self.progress.best_epoch
+        waited = self._waited()
         if waited >= self.config.patience and self.progress.epoch < self.config.epochs:
             log.info(
                 "stopped early: no better epoch in the last %d (trainer.patience=%d)",
@@ -178,7 +181,9 @@ class Trainer(Generic[BatchT]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
-        self.progress = Progress(**state["progress"])
+        # Older states lack these two; all their epochs were compared with one another.
+        begun = {"has_skill": True, "has_detected": True}
+        self.progress = Progress(**{**begun, **state["progress"]})
         self.optimizer.load_state_dict(state["optimizer"])
         self.coins.load_state_dict(state["coins"])
 
@@ -192,9 +197,19 @@ class Trainer(Generic[BatchT]):
         at, limit = self.progress, self.config.max_updates
         return (
             at.epoch >= self.config.epochs
-            or at.epoch - at.best_epoch >= self.config.patience
+            or self._waited() >= self.config.patience
             or (limit is not None and at.update >= limit)
         )
+
+    def _waited(self) -> int:
+        """Epochs without a better one, once the model has begun to detect.
+
+        Before that F1 at 0.5 is 0, or that of an untrained model, for epochs in which much is
+        learnt.
+        """
+        if self.config.monitor == "validation_f1" and not self.progress.has_detected:
+            return 0
+        return self.progress.epoch - self.progress.best_epoch
 
     def _train_epoch(self, batches: Iterator[tuple[BatchT, Part]], bar: tqdm[Any]) -> float:
         losses: list[Tensor] = []
@@ -237,17 +252,41 @@ class Trainer(Generic[BatchT]):
             score = 0.0
         else:
             score = monitored
+        at = self.progress
+        if not at.has_skill and not row.validation_loss >= self.task.no_skill_loss:
+            # An untrained model is not to be kept for the F1 that it had by chance.
+            at.has_skill, at.best_epoch = True, 0
+        at.has_detected |= at.has_skill and not row.validation_f1 <= 0
         # On a tie the loss decides: before the first event is found, F1 stays at 0 for epochs in
         # which much is learnt.
         now, best = (
             (score, -row.validation_loss),
-            (self.progress.best_score, -self.progress.best_loss),
+            (at.best_score, -at.best_loss),
         )
-        if now <= best and self.progress.best_epoch:
+        if now <= best and at.best_epoch:
             return False
-        self.progress.best_score, self.progress.best_loss = score, row.validation_loss
-        self.progress.best_epoch = row.epoch
+        at.best_score, at.best_loss = score, row.validation_loss
+        at.best_epoch = row.epoch
         return True
+
+
+def warn_of_best_epoch(progress: Progress, config: TrainerConfig) -> None:
+    """Warn where the best epoch is one that hardly stands for a trained model."""
+    best, last = progress.best_epoch, progress.epoch
+    if last < 3:
+        return
+    if best == 1:
+        log.warning(
+            "the best epoch is the first of %d: the model has hardly learnt, or unlearns at once; "
+            "try a lower trainer.lr, a higher trainer.patience, or more validation recordings",
+            last,
+        )
+    elif best == last and last >= config.epochs and config.max_updates is None:
+        log.warning(
+            "the best epoch is the last one: training longer may be better, as with "
+            "trainer.epochs=%d",
+            2 * config.epochs,
+        )
 
 
 class _Losses(nn.Module):

@@ -16,6 +16,7 @@ import torch
 
 from sed_cli import torchrun
 from sed_cli.config.identity import paths_of
+from sed_cli.config.training import TrainerConfig
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.data.pool import n_cores
 from sed_cli.data.sets import DataSet
@@ -27,8 +28,9 @@ from sed_cli.inference.checkpoint import read_any_config
 from sed_cli.provenance import RunRecord, choose_device, set_threads
 from sed_cli.sampling.teacher_mask import make_coins
 from sed_cli.system.files import standing
+from sed_cli.training.batches import passes_of
 from sed_cli.training.history import Epoch, History
-from sed_cli.training.loop import Trainer
+from sed_cli.training.loop import Trainer, warn_of_best_epoch
 from sed_cli.training.memory import keep_freed_memory
 from sed_cli.training.ranks import check_devices, joined, launch, own_device, own_threads
 from sed_cli.training.resuming import check_settings, restore, resume
@@ -89,7 +91,7 @@ def train(
             else:
                 progress = _launch(config, run_dir, n_devices)
                 task = make_task(config, data, device)
-        return _conclude(task, progress, run_dir, record)
+        return _conclude(task, progress, run_dir, record, config.trainer)
 
 
 def _learn(
@@ -105,10 +107,16 @@ def _learn(
 
 
 def _conclude(
-    task: Task[BatchT], progress: Progress, run_dir: Path, record: RunRecord
+    task: Task[BatchT],
+    progress: Progress,
+    run_dir: Path,
+    record: RunRecord,
+    trainer: TrainerConfig,
 ) -> float | None:
     """Score the best epoch; return, and write down, by how much it was the best."""
     log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
+    if math.isfinite(progress.best_loss):
+        warn_of_best_epoch(progress, trainer)
     task.evaluate_best(run_dir)
     objective = progress.best_score if math.isfinite(progress.best_loss) else None
     record.update(objective=objective)
@@ -172,15 +180,15 @@ def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
             data, device, progress = _learn_together(config, run_dir, n_cores(), record)
         with set_threads(config.trainer.threads):
             task = make_task(config, data, device)
-            return _conclude(task, progress, run_dir, record)
+            return _conclude(task, progress, run_dir, record, config.trainer)
 
 
 def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
     """Build coins and trainer; nothing is drawn from the coins' generator yet."""
     keep_freed_memory()
     task.model.backend = config.trainer.recurrence  # type: ignore[assignment]
-    n_batches = -(-len(task.lengths) // config.trainer.batch_size)
-    coins = make_coins(config.sampler, batches_per_epoch=n_batches, seed=config.seed)
+    n_passes, n_batches = passes_of(len(task.lengths), config.trainer)
+    coins = make_coins(config.sampler, batches_per_epoch=n_passes * n_batches, seed=config.seed)
     return Trainer(task, coins=coins, config=config.trainer, seed=config.seed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -116,6 +117,11 @@ class NextToken:
         losses = self._config.trainer.loss.per_output(logits.flatten(0, 1), targets.flatten())
         valid = batch.valid.to(self.device)
         return (losses.view(targets.shape) * valid).sum(), valid.sum()
+
+    @property
+    def no_skill_loss(self) -> float:
+        """Not asked for: any epoch is compared with any other."""
+        return math.inf
 
     def validate(self) -> Validation | None:
         """Figures of the validation split, teacher forced and free running."""

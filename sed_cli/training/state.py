@@ -25,6 +25,8 @@ class Progress:
     best_epoch: int = 0
     best_score: float = float("-inf")
     best_loss: float = float("inf")
+    has_skill: bool = False  # an epoch's loss was below the task's no_skill_loss
+    has_detected: bool = False  # and since then an epoch's F1 was above 0
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -57,6 +57,10 @@ class Task(Protocol[BatchT]):
     def losses(self, batch: BatchT, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
         """Run the model on a batch: the sum of all losses, and how many it sums; both scalars."""
 
+    @property
+    def no_skill_loss(self) -> float:
+        """Validation loss of who knows only how often each label occurs; inf: not known."""
+
     def validate(self) -> Validation | None:
         """Score the model on the validation split, free running; None if there is none.
 

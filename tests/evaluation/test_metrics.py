@@ -190,6 +190,14 @@ def as_dicts(events: Sequence[Event]) -> list[dict[str, Any]]:
     ]
 
 
+def off_edges(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Shorten events by less than any time that differs."""
+    return [
+        {**event, "onset": event["onset"] + 1e-7, "offset": event["offset"] - 1e-7}
+        for event in events
+    ]
+
+
 def run_sed_eval(
     reference: Events, estimate: Events, durations_s: Mapping[str, float]
 ) -> dict[str, Any]:
@@ -206,7 +214,9 @@ def run_sed_eval(
     for kind, metric in direct.items():
         metric.empty_system_output_handling = "zero_score"  # segments take it by no argument
         for name in reference:
-            lists = as_dicts(reference[name]), as_dicts(estimate[name])
+            lists = [as_dicts(each) for each in (reference[name], estimate[name])]
+            if "seg" in kind:  # times at the edge of a segment are there, whatever their rounding
+                lists = [off_edges(each) for each in lists]
             length = {"evaluated_length_seconds": durations_s[name]} if "seg" in kind else {}
             metric.evaluate(*lists, **length)
     return direct
@@ -307,11 +317,42 @@ def test_an_event_exactly_at_the_collar_is_found(onset_s: float, kind: str) -> N
             assert scores_of(reference, estimate, {"a": 10.0})[kind][0]["f1"] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("kind", ["segment", "segment_100ms"])
+def test_an_event_on_the_grid_fills_whole_segments_and_no_others(kind: str) -> None:
+    """0.3 / 0.1 is 2.9999999999999996 in floats, and 0.6 - 0.3 is more than 0.3."""
+    step = 10 if kind == "segment" else 1
+    resolution_s = metrics.SEGMENTS_S[kind]
+    edges_s = np.arange(100_000) * step / 10
+    for n in (1, 2, 3):
+        first, after = metrics.segments_of(
+            np.stack([edges_s[:-n], edges_s[n:]], axis=1), resolution_s
+        )
+        np.testing.assert_array_equal(first, np.arange(len(first)))
+        np.testing.assert_array_equal(after, first + n)
+    for start in (3, 6, 7, 12, 23):
+        event = Event(start * step / 10, (start + 3) * step / 10, "dog")
+        side = {"a": [event]}
+        counts = sed_eval_counts(side, side, {"a": event.offset_s}, CLASSES, [kind])[kind]
+        assert counts[0, 0].tolist() == [3, 3, 3, 0], event
+
+
 def test_an_event_past_the_collar_is_not_found() -> None:
     reference = {"a": [Event(1.0, 2.0, "dog")]}
     estimate = {"a": [Event(1.21, 2.0, "dog")]}
 
     assert scores_of(reference, estimate, {"a": 10.0})["event"][0]["f1"] == 0.0
+
+
+@pytest.mark.parametrize("kind", ["event", "event_onset"])
+def test_the_collar_can_be_set(kind: str) -> None:
+    reference = {"a": [Event(1.0, 1.06, "dog")]}
+    estimate = {"a": [Event(1.1, 1.16, "dog")]}
+
+    for collar_s, n_hits in ((0.2, 1), (0.1, 1), (0.09, 0)):
+        counts = sed_eval_counts(
+            reference, estimate, {"a": 10.0}, CLASSES, [kind], collar_s=collar_s
+        )
+        assert counts[kind][0, 0, metrics.TP] == n_hits
 
 
 def test_an_offset_may_differ_by_half_of_the_event() -> None:

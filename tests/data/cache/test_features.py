@@ -342,7 +342,6 @@ def test_runs_at_the_same_time_compute_once(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from sed_cli.data.cache import compute, features
-from sed_cli.schema import FeatureConfig
 
 blocks = compute._blocks
 def counted(file, *rest):

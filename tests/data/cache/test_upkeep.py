@@ -283,7 +283,6 @@ def test_the_list_answers_without_torch(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from sed_cli.data.cache.report import manage_cache
-from sed_cli.schema import CacheConfig
 manage_cache(CacheConfig(cache_dir={str(tmp_path)!r}))
 sys.exit("torch" in sys.modules)
 """
