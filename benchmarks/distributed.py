@@ -25,12 +25,12 @@ from sed_cli.config.data import SoundscapesConfig
 from sed_cli.config.training import AugmentConfig, EvaluationConfig, FeatureConfig, TrainerConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.sets import DataSet, Recording
-from sed_cli.distributed import summed
 from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
+from sed_cli.system.distributed import summed
+from sed_cli.tasks.detection.task import Detection
+from sed_cli.tasks.train import make_trainer
 from sed_cli.training import ranks
-from sed_cli.training.detection import Detection
-from sed_cli.training.run import make_trainer
 from sed_cli.training.state import seed_everything
 
 N_RANKS, N_FRAMES, N_CLASSES = 2, 313, 10

@@ -16,10 +16,10 @@ import torch
 
 from benchmarks.inference import DURATION_S, SAMPLE_RATE, detector
 from benchmarks.measure import Task, medians, options, write_table
-from sed_cli.inference.export.builder import make_model
-from sed_cli.inference.export.check import stream
-from sed_cli.inference.export.frontend import waveform_graph
-from sed_cli.inference.export.graphs import recording_graph, stream_graph
+from sed_cli.export.builder import make_model
+from sed_cli.export.check import stream
+from sed_cli.export.frontend import waveform_graph
+from sed_cli.export.graphs import recording_graph, stream_graph
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -18,8 +18,8 @@ import torch
 
 from benchmarks.measure import Task, medians, options, write_table
 from sed_cli.audio import LogMel, read_audio
-from sed_cli.inference import Detector
 from sed_cli.models import CRNN
+from sed_cli.tasks.detection.detector import Detector
 
 SAMPLE_RATE, DURATION_S, CLASSES = 16_000, 240, ("a", "b", "c", "d", "e", "f")
 

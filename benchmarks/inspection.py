@@ -23,7 +23,7 @@ from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.catalogue import survey
 from sed_cli.data.statistics import _corrected_nats, _entropies_bits, _plugin_nats, describe
-from sed_cli.inspection.figure import draw_set
+from sed_cli.tasks.detection.inspection.figure import draw_set
 
 Counts = NDArray[np.int64]
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sed_cli.data.pool import n_cores
-from sed_cli.evaluation.runs import find_runs, group_runs
+from sed_cli.comparison.runs import find_runs, group_runs
+from sed_cli.system.pool import n_cores
 
 _SMALL = (
     *("experiment=smoke", "device=cpu", "hydra/launcher=local"),

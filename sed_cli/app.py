@@ -257,7 +257,7 @@ app = typer.Typer(
 
 
 def _complete(ctx: typer.Context, args: list[str], incomplete: str) -> list[str]:
-    from sed_cli import job
+    from sed_cli import cli as job
 
     return job.complete(str(ctx.info_name), ctx.params.get("overrides") or [], incomplete)
 
@@ -331,7 +331,7 @@ def _add_verb(name: str, text: str) -> None:
             typer.Option("--config-name", help="Another root config than the verb's own."),
         ] = None,
     ) -> None:
-        from sed_cli import job
+        from sed_cli import cli as job
 
         flags = job.Flags(
             multirun=multirun,

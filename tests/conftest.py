@@ -15,7 +15,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from sed_cli import job
+from sed_cli import cli as job
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.reports import style
 

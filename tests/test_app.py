@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sed_cli import __version__, app, job
+from sed_cli import __version__, app
+from sed_cli import cli as job
 from sed_cli.config.help import group_help
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf, what_it_imports
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from sed_cli import job
+from sed_cli import cli as job
 from sed_cli.config import groups
 from sed_cli.config.data import SPLITS
 from sed_cli.config.files import conf_dir

@@ -24,15 +24,16 @@ from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import activities_to_events, events_to_activities
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import DataSet, Recording
-from sed_cli.evaluation import describe, evaluate_split, sed_eval_counts, validate
-from sed_cli.evaluation.metrics import Counts, count_frames, figures
-from sed_cli.inference import Detector, load
+from sed_cli.metrics.detection import Counts, count_frames, describe, figures, sed_eval_counts
 from sed_cli.models import CRNN
 from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.training.detection import Detection
+from sed_cli.tasks.checkpoint import load
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.evaluate import evaluate_split, validate
+from sed_cli.tasks.detection.task import Detection
 from sed_cli.training.loop import Trainer
 from tests.conftest import TINY, Sedtf
 
@@ -214,8 +215,8 @@ def test_hazard_4_every_frame_is_validated_and_tested(monkeypatch: pytest.Monkey
         counted.append(len(reference))
         return count_frames(reference, estimate)
 
-    monkeypatch.setattr("sed_cli.evaluation.evaluate.count_frames", counting)
-    monkeypatch.setattr("sed_cli.evaluation.evaluate._FRAMES_AT_ONCE", 70)
+    monkeypatch.setattr("sed_cli.tasks.detection.evaluate.count_frames", counting)
+    monkeypatch.setattr("sed_cli.tasks.detection.evaluate._FRAMES_AT_ONCE", 70)
     data = DataSet(classes=("cat", "dog"), hop_s=HOP_S, splits={"test": recordings}, fingerprint="")
 
     validate(make_detector(), recordings)

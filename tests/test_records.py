@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sed_cli.records import InUseError, at_work, note_end, this_process
 from sed_cli.system import locks
 from sed_cli.system.files import write_json
+from sed_cli.system.records import InUseError, at_work, note_end, this_process
 
 HOLD = """
 import sys
 from pathlib import Path
-from sed_cli.records import InUseError, at_work
+from sed_cli.system.records import InUseError, at_work
 sys.stdin.readline()
 try:
     with at_work(Path(sys.argv[1])):

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sed_cli import slurm
+from sed_cli.system import queue as slurm
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 from tests.slurm_cluster import missing_commands, one_node_cluster
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from sed_cli.cli.sweeps.status import describe
 from sed_cli.errors import UserError
-from sed_cli.records import Plan, Planned, duration, state, this_process
-from sed_cli.status import describe
 from sed_cli.system.files import write_json
+from sed_cli.system.records import Plan, Planned, duration, state, this_process
 from tests.conftest import Sedtf
 
 ELSEWHERE = {"host": "node7", "machine": "another", "pid": 1, "since": "1"}

@@ -14,10 +14,10 @@ import pytest
 import torch
 import yaml
 
+from sed_cli.cli.sweeps.status import describe
+from sed_cli.comparison.runs import find_runs
 from sed_cli.errors import CheckpointError, UserError
-from sed_cli.evaluation.runs import find_runs
-from sed_cli.records import Plan, Planned
-from sed_cli.status import describe
+from sed_cli.system.records import Plan, Planned
 from sed_cli.training.state import read_state
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 

@@ -16,13 +16,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from sed_cli import job
+from sed_cli import cli as job
 from sed_cli.config.data import SPLITS, SoundscapesConfig
 from sed_cli.config.plain import build_train_config
 from sed_cli.config.verbs import SynthConfig
 from sed_cli.data.annotations import read_annotations
 from sed_cli.data.catalogue import make_catalogue
-from sed_cli.inference import read_config
+from sed_cli.tasks.checkpoint import read_config
 from tests.conftest import TINY, Sedtf
 from tests.data.soundscapes.banks import fold_bank, write_clip
 from tests.data.soundscapes.test_writing import digests

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sed_cli.records import RUN, SWEEP
+from sed_cli.system.records import RUN, SWEEP
 
 log = logging.getLogger(__name__)
 

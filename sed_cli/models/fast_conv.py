@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sed_cli.distributed import n_ranks, pooled_moments, summed
 from sed_cli.models.conv import ConvBlock
+from sed_cli.system.distributed import n_ranks, pooled_moments, summed
 
 
 class FastConvBlock(ConvBlock):

@@ -16,14 +16,13 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sed_cli.config.training import TrainerConfig
-from sed_cli.distributed import agreed, counted_as_nothing, n_ranks, rank, summed
 from sed_cli.errors import SedtfError
-from sed_cli.evaluation import Validation
 from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.system.distributed import agreed, counted_as_nothing, n_ranks, rank, summed
 from sed_cli.training.batches import Part, index_batches, part_of, passes_of
 from sed_cli.training.history import Epoch
 from sed_cli.training.state import Progress
-from sed_cli.training.task import BatchT, Task
+from sed_cli.training.task import BatchT, Task, Validation
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +38,8 @@ class Trainer(Generic[BatchT]):
         config: of the optimisation.
         seed: of the order of the sequences, and of the dropout of ranks above 0.
 
-    Several ranks (:mod:`sed_cli.distributed`) compute what one would: a batch is cut among them,
-    with the coins, the loss and the statistics that it has as a whole, and each of them makes the
+    Several ranks (:mod:`sed_cli.system.distributed`) compute what one would: a batch is cut among
+    them, with the coins, the loss and the statistics that it has as a whole, and each of them makes the
     same update. Dropout alone is drawn by each rank for itself.
     """
 

@@ -24,10 +24,10 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 from tqdm import tqdm
 
-from sed_cli import torchrun
-from sed_cli.data.pool import end_with_parent
-from sed_cli.distributed import rank
 from sed_cli.errors import SedtfError, UserError
+from sed_cli.system import torchrun
+from sed_cli.system.distributed import rank
+from sed_cli.system.pool import end_with_parent
 
 R = TypeVar("R")
 

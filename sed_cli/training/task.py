@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from sed_cli.evaluation import Validation
 from sed_cli.sampling.teacher_mask import TeacherCoins
 
 BatchT = TypeVar("BatchT")
+
+
+class Validation(NamedTuple):
+    """Free-running figures of a split, those of a detector frame-wise; NaN without annotations."""
+
+    loss: float
+    f1: float
+    er: float
+    more: Mapping[str, float] = MappingProxyType({})  # of the task's own, by column of the history
 
 
 class Task(Protocol[BatchT]):
@@ -65,7 +74,7 @@ class Task(Protocol[BatchT]):
         """Score the model on the validation split, free running; None if there is none.
 
         All ranks call it, and what rank 0 returns holds: they may share the work (see
-        :func:`sed_cli.distributed.share_of` and :func:`sed_cli.distributed.summed`).
+        :func:`sed_cli.system.distributed.share_of` and :func:`sed_cli.system.distributed.summed`).
         """
 
     def describe(self, validation: Validation) -> str:

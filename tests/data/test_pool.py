@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sed_cli.data import pool
+from sed_cli.system import pool
 
 
 def square(number: int) -> int:
@@ -76,7 +76,7 @@ def _first_or_wait(folder: str) -> str:
 
 def test_workers_of_a_killed_process_end(tmp_path: Path) -> None:
     script = f"""
-from sed_cli.data.pool import run_in_processes
+from sed_cli.system.pool import run_in_processes
 from tests.data.test_pool import work_until_stopped
 if __name__ == "__main__":
     list(run_in_processes(work_until_stopped, [{str(tmp_path)!r}], 1))
@@ -104,7 +104,7 @@ def test_the_first_worker_of_all_is_kept_from_ctrl_c_too() -> None:
     """Python starts a process of its own beside it, and lets the signal through again after."""
     script = """
 import multiprocessing, signal
-from sed_cli.data.pool import without_interrupts
+from sed_cli.system.pool import without_interrupts
 from tests.data.test_pool import signals_held_back
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")

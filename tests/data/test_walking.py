@@ -10,7 +10,7 @@ from sed_cli.data.annotations import FORMATS
 from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.data.names import predicted_name
 from sed_cli.data.walking import identity, walk
-from sed_cli.inference.items import Item
+from sed_cli.tasks.detection.items import Item
 
 
 def touch(path: Path) -> Path:

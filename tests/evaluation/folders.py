@@ -14,14 +14,9 @@ from numpy.typing import NDArray
 
 from sed_cli.config.data import SoundscapesConfig
 from sed_cli.config.registry import component_named
-from sed_cli.config.training import (
-    AugmentConfig,
-    EvaluationConfig,
-    FeatureConfig,
-    TrainerConfig,
-)
+from sed_cli.config.training import AugmentConfig, EvaluationConfig, FeatureConfig, TrainerConfig
 from sed_cli.config.verbs import TrainConfig
-from sed_cli.evaluation.metrics import KINDS, describe
+from sed_cli.metrics.detection import KINDS, describe
 from sed_cli.training.history import Epoch, History
 
 CLASSES = ("cat", "dog")

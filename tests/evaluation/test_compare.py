@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sed_cli import job
+from sed_cli import cli as job
+from sed_cli.comparison.compare import make_comparison
+from sed_cli.comparison.runs import find_runs
 from sed_cli.errors import UserError
-from sed_cli.evaluation.compare import make_comparison
-from sed_cli.evaluation.runs import find_runs
 from sed_cli.reports import tables
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 from tests.evaluation.folders import counts_of, write_run

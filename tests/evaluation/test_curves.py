@@ -14,8 +14,8 @@ import pytest
 
 from sed_cli.data.annotations import Event
 from sed_cli.errors import UserError
-from sed_cli.evaluation import curves
-from sed_cli.evaluation.curves import Scored, merged, threshold_free, write_curves
+from sed_cli.metrics import curves
+from sed_cli.metrics.curves import Scored, merged, threshold_free, write_curves
 from tests.conftest import Sedtf
 
 HOP_S = 0.04
@@ -115,8 +115,8 @@ def test_points_of_segments_are_those_of_the_library_called_directly() -> None:
 
 def test_a_point_is_what_sed_eval_finds_at_its_threshold() -> None:
     """Two libraries and our events: F1 at 0.5 from the curve, and by events through sed_eval."""
-    from sed_cli.evaluation.metrics import describe, sed_eval_counts
-    from sed_cli.inference import PostProcessing
+    from sed_cli.decoding.postprocessing import PostProcessing
+    from sed_cli.metrics.detection import describe, sed_eval_counts
 
     library()
     recordings = make_recordings()

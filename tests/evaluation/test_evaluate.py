@@ -16,11 +16,11 @@ from sed_cli.data.annotations import read_annotations
 from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.errors import DataError
-from sed_cli.evaluation import evaluate, evaluate_split, validate
-from sed_cli.evaluation.evaluate import write_evaluation
-from sed_cli.evaluation.metrics import KINDS, _import_sed_eval, count_frames, figures
-from sed_cli.inference import Detector
+from sed_cli.metrics.detection import KINDS, _import_sed_eval, count_frames, figures
 from sed_cli.models import CRNN
+from sed_cli.tasks.detection import evaluate
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.evaluate import evaluate_split, validate, write_evaluation
 
 CLASSES = ("cat", "dog")
 HOP_S = 512 / 16000

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import activities_to_events, events_to_activities
 from sed_cli.data.sets import Recording
-from sed_cli.evaluation.examination import N_BINS, calibration_bins, examine
-from sed_cli.evaluation.metrics import count_frames
+from sed_cli.metrics.detection import count_frames
+from sed_cli.tasks.detection.examination import N_BINS, calibration_bins, examine
 
 HOP_S = 0.032
 CLASSES = ("low", "high")

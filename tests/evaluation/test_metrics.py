@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import activities_to_events
-from sed_cli.evaluation import metrics
-from sed_cli.evaluation.metrics import (
+from sed_cli.metrics import detection as metrics
+from sed_cli.metrics.detection import (
     KINDS,
     SED_EVAL_KINDS,
     SUBS,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sed_cli.config.data import LabelsConfig, TokensConfig
-from sed_cli.data.tokens import load_tokens
-from sed_cli.evaluation.ngrams import NGramModel, _discounts, ngram_perplexities
+from sed_cli.tasks.sequence.data import load_tokens
+from sed_cli.tasks.sequence.ngrams import NGramModel, _discounts, ngram_perplexities
 
 N_TOKENS = 5
 Ints = NDArray[np.int64]

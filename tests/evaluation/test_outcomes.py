@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed_cli.data.annotations import Event
-from sed_cli.evaluation.metrics import N_REF, N_SYS, SUBS, TP, count_frames, sed_eval_counts
-from sed_cli.evaluation.outcomes import (
+from sed_cli.metrics.detection import N_REF, N_SYS, SUBS, TP, count_frames, sed_eval_counts
+from sed_cli.metrics.outcomes import (
     BOTH,
     CONFUSED,
     HIT,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sed_cli.evaluation.statistics import compare, summarise
+from sed_cli.metrics.statistics import compare, summarise
 
 numbers = st.lists(st.floats(0, 1, allow_subnormal=False), min_size=2, max_size=6)
 

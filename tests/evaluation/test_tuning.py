@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import activities_to_events, events_to_activities
 from sed_cli.data.sets import Recording
-from sed_cli.evaluation import tuning
-from sed_cli.evaluation.counting import Excerpt, counter_of, matched
-from sed_cli.evaluation.evaluate import _as_written
-from sed_cli.evaluation.metrics import (
+from sed_cli.decoding import tuning
+from sed_cli.decoding.counting import Excerpt, counter_of, matched
+from sed_cli.decoding.postprocessing import PostProcessing, read_postprocessing
+from sed_cli.decoding.tuning import FEWEST_EVENTS, filter_lengths, tune
+from sed_cli.metrics.detection import (
     KINDS,
     N_REF,
     N_SYS,
@@ -26,9 +27,8 @@ from sed_cli.evaluation.metrics import (
     figures,
     sed_eval_counts,
 )
-from sed_cli.evaluation.tuning import FEWEST_EVENTS, filter_lengths, tune
-from sed_cli.inference import PostProcessing, load
-from sed_cli.inference.postprocessing import read_postprocessing
+from sed_cli.tasks.checkpoint import load
+from sed_cli.tasks.detection.evaluate import _as_written
 from tests.conftest import TINY, Sedtf
 
 CLASSES = ("cat", "dog", "rain")

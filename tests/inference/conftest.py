@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sed_cli.inference import Detector, load, read_config, save_checkpoint
+from sed_cli.tasks.checkpoint import load, read_config, save_checkpoint
+from sed_cli.tasks.detection.detector import Detector
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import torch
 from sed_cli.audio import read_audio
 from sed_cli.data.annotations import read_annotations
 from sed_cli.errors import DataError
-from sed_cli.inference import Detector
+from sed_cli.tasks.detection.detector import Detector
 from tests.conftest import Sedtf
 
 

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from sed_cli.audio import Channels
-from sed_cli.inference.items import find_items, sweep
+from sed_cli.tasks.detection.items import find_items, sweep
 
 
 def write(folder: Path, **channels: int) -> None:

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sed_cli.config.verbs import ListenConfig
-from sed_cli.inference import Detector, StreamEvent
-from sed_cli.inference.listen import listen, pcm_blocks
+from sed_cli.decoding.tracking import StreamEvent
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.listen import listen, pcm_blocks
 from tests.conftest import Sedtf
 
 RATE = 16_000

@@ -15,14 +15,14 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from sed_cli.data.frames import activities_to_events
-from sed_cli.errors import CheckpointError
-from sed_cli.inference import PostProcessing
-from sed_cli.inference.postprocessing import (
+from sed_cli.decoding.postprocessing import (
+    PostProcessing,
     mend_runs,
     read_postprocessing,
     save_postprocessing,
     smoothed,
 )
+from sed_cli.errors import CheckpointError
 
 HOP_S = 0.1
 CLASSES = ("cat", "dog")

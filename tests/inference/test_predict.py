@@ -24,8 +24,8 @@ from PIL import Image
 
 from sed_cli.config.verbs import EVENT_FORMATS, PredictConfig
 from sed_cli.data.annotations import FORMATS, read_annotations
-from sed_cli.inference import Detector
-from sed_cli.inference.predict import predict
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.predict import predict
 from tests.conftest import Sedtf
 
 pytestmark = pytest.mark.usefixtures("drawn")  # timelines

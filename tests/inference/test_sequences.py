@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sed_cli.data.tokens import END, UNKNOWN, Sentence, Vocabulary
-from sed_cli.data.tokens.batches import join
-from sed_cli.inference.sequences import Decoding, Predictor
 from sed_cli.models import LanguageModel
+from sed_cli.tasks.sequence.data import END, UNKNOWN, Sentence, Vocabulary
+from sed_cli.tasks.sequence.data.batches import join
+from sed_cli.tasks.sequence.predictor import Decoding, Predictor
 
 NOTHING = np.zeros(0, np.int64)
 

@@ -14,15 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import sed_cli.inference.detector
+import sed_cli.tasks.detection.detector
 from sed_cli.audio import LogMel
 from sed_cli.data.annotations import Event
+from sed_cli.decoding.postprocessing import PostProcessing
+from sed_cli.decoding.tracking import EventTracker, StreamEvent
 from sed_cli.errors import DataError
-from sed_cli.inference import Detector, PostProcessing, StreamEvent
-from sed_cli.inference.chunks import LogitStream
-from sed_cli.inference.streaming import FrameStream
-from sed_cli.inference.tracking import EventTracker
 from sed_cli.models import CRNN
+from sed_cli.tasks.detection.chunks import LogitStream
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.streaming import FrameStream
 
 CLASSES = ("one", "two", "three")
 HOP = 200
@@ -395,7 +396,7 @@ def test_logits_of_long_sequences_are_those_of_short_ones(monkeypatch: pytest.Mo
     lengths = torch.tensor([300, 170])
     expected, padded = made.logits(log_mel), made.logits(log_mel, lengths)
 
-    monkeypatch.setattr(sed_cli.inference.detector, "_LONG_FRAMES", 100)
+    monkeypatch.setattr(sed_cli.tasks.detection.detector, "_LONG_FRAMES", 100)
 
     torch.testing.assert_close(made.logits(log_mel), expected, rtol=0, atol=1e-5)
     ours = made.logits(log_mel, lengths)

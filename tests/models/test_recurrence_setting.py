@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from sed_cli.comparison.runs import find_runs, group_runs
 from sed_cli.config.data import TokensConfig
 from sed_cli.config.identity import config_hash
 from sed_cli.config.training import TrainerConfig
 from sed_cli.config.verbs import SequenceTrainConfig
-from sed_cli.evaluation.runs import find_runs, group_runs
 from tests.conftest import Sedtf
 from tests.evaluation.folders import write_run
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sed_cli.reports import comparison_figures, style
-from sed_cli.reports.comparison_figures import _aligned, _draw_band, _labels, _swept
+from sed_cli.comparison import figures as comparison_figures
+from sed_cli.comparison.figures import _aligned, _draw_band, _labels, _swept
+from sed_cli.reports import style
 
 
 def history_of(values: list[float]) -> dict[str, np.ndarray]:

@@ -16,12 +16,7 @@ import soundfile
 from PIL import Image
 
 from sed_cli.reports.page import Explored, ShownEvent, write_page
-from sed_cli.reports.page.media import (
-    MAX_TILE,
-    encode_audio,
-    encode_spectrogram,
-    loudness_range,
-)
+from sed_cli.reports.page.media import MAX_TILE, encode_audio, encode_spectrogram, loudness_range
 
 HOSTILE = "</script><img src=x onerror=\"document.title='bad'\"> & 'quoted' $content \u2028 雨"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sed_cli.reports.sequences import sequence_learning_curves
+from sed_cli.tasks.sequence.figures import sequence_learning_curves
 
 
 def test_a_training_without_validation_has_its_learning_curves(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sed_cli.evaluation.metrics import KINDS, Bootstrap, describe
+from sed_cli.metrics.detection import KINDS, Bootstrap, describe
 from sed_cli.reports import tables
 from sed_cli.reports.tables import print_metrics
 

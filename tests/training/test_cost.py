@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sed_cli.training.cost import Speed, span
+from sed_cli.tasks.cost import Speed, span
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
 
@@ -26,7 +26,7 @@ def test_a_grid_is_measured_once_a_model_and_nothing_is_trained(
 def test_runs_in_several_processes_are_measured_in_one_and_have_the_room_of_several(
     sedtf: Sedtf, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sed_cli.job.local.n_cores", lambda: 2)
+    monkeypatch.setattr("sed_cli.cli.sweeps.local.n_cores", lambda: 2)
     settings = (*TINY, *TINY_SOUNDSCAPES, "trainer.devices=1,2", "hydra/launcher=local")
     assert sedtf("train", *settings, multirun=True, dry_run=True) == 0
     out = capfd.readouterr().out

@@ -36,18 +36,18 @@ from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import DataSet, Recording
-from sed_cli.distributed import rank, summed
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.schedules.linear import LinearSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.system.distributed import rank, summed
+from sed_cli.tasks.detection.task import Detection
+from sed_cli.tasks.train import make_trainer
 from sed_cli.training import ranks
 from sed_cli.training.batches import index_batches, part_of
-from sed_cli.training.detection import Detection
 from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.optimizers.adam import Adam
-from sed_cli.training.run import make_trainer
 from sed_cli.training.state import seed_everything
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 

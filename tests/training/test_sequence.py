@@ -13,14 +13,14 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from sed_cli import job
+from sed_cli import cli as job
 from sed_cli.config.data import TokensConfig
 from sed_cli.config.training import TrainerConfig
 from sed_cli.config.verbs import SequenceTrainConfig
-from sed_cli.data.tokens import load_tokens
 from sed_cli.models.kinds.language import LanguageConfig
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
-from sed_cli.training.sequence import NextToken
+from sed_cli.tasks.sequence.data import load_tokens
+from sed_cli.tasks.sequence.task import NextToken
 from tests.conftest import Sedtf
 
 TINY = (
@@ -205,7 +205,7 @@ def test_training_lowers_the_perplexity(sedtf: Sedtf) -> None:
 def test_a_batch_that_takes_much_memory_is_announced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sed_cli.training.sequence._MUCH", 4 * 3 * 6 * 7 - 1)
+    monkeypatch.setattr("sed_cli.tasks.sequence.task._MUCH", 4 * 3 * 6 * 7 - 1)
     (tmp_path / "text.txt").write_text("a b c d e\na b\nb a\n")
     config = SequenceTrainConfig(
         data=TokensConfig(path=str(tmp_path / "text.txt"), split=[1.0, 0.0, 0.0]),

@@ -19,24 +19,24 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from sed_cli import job
+from sed_cli import cli as job
 from sed_cli.config.data import AnnotatedConfig
 from sed_cli.config.identity import config_hash
 from sed_cli.config.plain import build_train_config
+from sed_cli.config.provenance import choose_device
 from sed_cli.config.training import AugmentConfig, FeatureConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import read_annotations
 from sed_cli.data.cache import digests
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import load_data
-from sed_cli.inference import read_config
-from sed_cli.provenance import choose_device
-from sed_cli.records import at_work
-from sed_cli.training import run as run_module
-from sed_cli.training.detection import Detection, load_recordings
+from sed_cli.system.records import at_work
+from sed_cli.tasks import train as run_module
+from sed_cli.tasks.checkpoint import read_config
+from sed_cli.tasks.detection.task import Detection, load_recordings
+from sed_cli.tasks.train import make_trainer
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
-from sed_cli.training.run import make_trainer
 from tests.conftest import TINY, Sedtf
 
 HISTORY = (

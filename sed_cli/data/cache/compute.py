@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.audio import AudioReader, LogMel, feature_blocks, signature
+from sed_cli.config.provenance import set_threads
 from sed_cli.config.training import FeatureConfig
-from sed_cli.data import pool
 from sed_cli.data.cache.digests import Hashed
 from sed_cli.data.cache.packs import Heard, PackWriter
 from sed_cli.errors import DataError
-from sed_cli.provenance import set_threads
+from sed_cli.system import pool
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from sed_cli.audio import Signature, signature
 from sed_cli.data.cache import memory
-from sed_cli.data.pool import n_cores
 from sed_cli.errors import DataError
+from sed_cli.system.pool import n_cores
 
 _ATTEMPTS = 3
 

@@ -20,9 +20,9 @@ from sed_cli.data.cache import upkeep
 from sed_cli.data.cache.compute import Unit, compute
 from sed_cli.data.cache.digests import Digests, Hashed, digest
 from sed_cli.data.cache.packs import ENDING, Pack, StoredArray
-from sed_cli.data.pool import n_cores
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system import locks
+from sed_cli.system.pool import n_cores
 
 log = logging.getLogger(__name__)
 

@@ -18,13 +18,7 @@ from sed_cli.data.soundscapes.composing import compose_recording, syntax_of
 from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.soundscapes.mixing import Mixture, mix_scene
 from sed_cli.data.soundscapes.recipe import RECIPE_FILE, Recipe, check_bank, read_recipe
-from sed_cli.data.soundscapes.scenes import (
-    PlacedEvent,
-    Scene,
-    Syntax,
-    compose_scene,
-    draw_syntax,
-)
+from sed_cli.data.soundscapes.scenes import PlacedEvent, Scene, Syntax, compose_scene, draw_syntax
 from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.sources import EventSource, ProceduralEvents, SourceEvent
 from sed_cli.data.soundscapes.writing import SOURCES_FILE, Recording, write_soundscapes

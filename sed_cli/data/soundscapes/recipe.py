@@ -20,7 +20,7 @@ from sed_cli.data.soundscapes.bank import Bank, Clip, file_sha256
 from sed_cli.data.soundscapes.composing import syntax_of
 from sed_cli.data.soundscapes.settings import GENERATOR_VERSION, SoundscapeSettings
 from sed_cli.errors import DataError, UserError
-from sed_cli.records import is_inside
+from sed_cli.system.records import is_inside
 from sed_cli.system.structured import read_json_object, why
 
 RECIPE_FILE = "recipe.json"

@@ -7,8 +7,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sed_cli.data.pool import n_cores, run_in_processes
 from sed_cli.errors import SedtfError, UserError
+from sed_cli.system.pool import n_cores, run_in_processes
 
 TASKS_PER_WORKER = 10
 """Fewer than this a worker, and starting it takes longer than it saves."""

@@ -33,12 +33,7 @@ from torch import Tensor, nn
 
 from sed_cli.models.recurrence import fused, plain, triton_scan
 from sed_cli.models.recurrence.known_inputs import plain_gru, run_forced
-from sed_cli.models.recurrence.problem import (
-    Problem,
-    RecurrentState,
-    check_tokens,
-    make_problem,
-)
+from sed_cli.models.recurrence.problem import Problem, RecurrentState, check_tokens, make_problem
 from sed_cli.models.recurrence.rules import FEEDBACKS, Feedback, Rule, is_named
 from sed_cli.models.recurrence.torch_scan import TorchScan
 

@@ -84,7 +84,7 @@ def write_page(path: Path, content: dict[str, Any], explored: Iterable[Explored]
 
     Args:
         path: of the page; written whole or not at all.
-        content: what the page says, as JSON: see :mod:`sed_cli.evaluation.report`.
+        content: what the page says, as JSON: see :mod:`sed_cli.tasks.detection.report`.
         explored: the recordings that ``content["files"]`` names, in that order; one at a time is
             held in memory.
     """

@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from sed_cli.data.annotations import (
-    Annotations,
-    Event,
-    dump_annotations,
-    read_annotations,
-)
+from sed_cli.data.annotations import Annotations, Event, dump_annotations, read_annotations
 from sed_cli.errors import DataError
 
 

@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sed_cli.data.annotations import (
-    Annotations,
-    Event,
-    dump_annotations,
-    read_annotations,
-)
+from sed_cli.data.annotations import Annotations, Event, dump_annotations, read_annotations
 from sed_cli.errors import DataError
 
 

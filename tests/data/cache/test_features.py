@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from sed_cli.audio import AudioReader, LogMel, feature_blocks, read_audio
 from sed_cli.config.training import FeatureConfig
-from sed_cli.data import pool
 from sed_cli.data.cache import compute, digests, features, memory, packs
 from sed_cli.data.cache.digests import Hashed, file_digest
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.errors import DataError, SedtfError, UserError
+from sed_cli.system import pool
 
 FEATURE = FeatureConfig(
     backend="torchaudio",

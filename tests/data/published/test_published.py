@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sed_cli import job
+from sed_cli import cli as job
 from sed_cli.config.data import PUBLISHED, PublishedConfig
 from sed_cli.data.catalogue import Catalogue, make_catalogue
 from sed_cli.errors import DataError

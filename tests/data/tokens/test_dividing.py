@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sed_cli.data.tokens.dividing import divide_equal
 from sed_cli.errors import UserError
+from sed_cli.tasks.sequence.data.dividing import divide_equal
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 

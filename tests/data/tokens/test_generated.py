@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sed_cli.data.tokens.generated import UNITS, generate_pairs, say_number
 from sed_cli.errors import UserError
+from sed_cli.tasks.sequence.data.generated import UNITS, generate_pairs, say_number
 
 
 @pytest.mark.parametrize(

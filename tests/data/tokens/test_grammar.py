@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from sed_cli.data.tokens.grammar import (
+from sed_cli.tasks.sequence.data.grammar import (
     _ADJECTIVES,
     _ALONE,
     _DETERMINERS,

@@ -10,9 +10,9 @@ import pytest
 
 from sed_cli.config.data import LabelsConfig
 from sed_cli.data.annotations import FORMATS, Event, write_annotations
-from sed_cli.data.tokens import load_tokens
-from sed_cli.data.tokens.labels import read_label_sequences
 from sed_cli.errors import DataError, UserError
+from sed_cli.tasks.sequence.data import load_tokens
+from sed_cli.tasks.sequence.data.labels import read_label_sequences
 
 EVENTS = [
     Event(0.0, 1.0, "dog bark"),

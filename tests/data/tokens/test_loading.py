@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed_cli.config.data import LabelsConfig, PairsConfig, TokensConfig
-from sed_cli.data.tokens import (
+from sed_cli.errors import DataError, UserError
+from sed_cli.tasks.sequence.data import (
     UNKNOWN,
     Sentence,
     Sentences,
@@ -20,7 +21,6 @@ from sed_cli.data.tokens import (
     load_tokens,
     split_text,
 )
-from sed_cli.errors import DataError, UserError
 
 ALL = {"split": [1.0, 0.0, 0.0]}
 

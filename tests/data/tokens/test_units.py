@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sed_cli.data.tokens import join_symbols, split_text
+from sed_cli.tasks.sequence.data import join_symbols, split_text
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sed_cli.data.tokens import END, SPECIAL, UNKNOWN, Vocabulary
 from sed_cli.errors import DataError
+from sed_cli.tasks.sequence.data import END, SPECIAL, UNKNOWN, Vocabulary
 
 SYMBOLS = st.one_of(st.sampled_from([*SPECIAL, "a", "é"]), st.text(min_size=1, max_size=5))
 

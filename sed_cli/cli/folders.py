@@ -1,0 +1,63 @@
+"""Whose a folder is: one that holds a run, a sweep or a checkpoint is written to by nobody else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sed_cli.errors import UserError
+from sed_cli.system.records import RUN, SWEEP, read_record
+from sed_cli.system.structured import read_settings
+
+# What they write can be made again from what they were given, so that a later one may replace it.
+_MAY_REPLACE = ("compare", "data", "export", "report", "simulate")
+
+
+def check_unused(folder: Path, verb: str) -> None:
+    """Refuse to write where files of a run, a sweep or a checkpoint would be lost.
+
+    Raises:
+        UserError: naming what is there.
+    """
+    held = _held(folder)
+    if held is None or (held == verb and verb in _MAY_REPLACE):
+        return
+    if verb == "train" and held == verb and not (folder / RUN).exists():
+        return  # it ended before its work began
+    what = {"sweep": "a sweep", "checkpoint": "a checkpoint"}.get(held, f"a run of sedtf {held}")
+    if held == verb:
+        what = "a run"
+    go_on = f", or go on with it by resume={folder}" if verb == held == "train" else ""
+    raise UserError(f"output_dir={folder} holds {what} already: name another folder{go_on}")
+
+
+def check_no_links(folder: Path, named: str) -> None:
+    """Refuse to write into a folder some of whose files are others, elsewhere.
+
+    Raises:
+        UserError: naming the first.
+    """
+    inside = folder.resolve()
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent) / name
+            if path.is_symlink() and not path.resolve().is_relative_to(inside):
+                raise UserError(
+                    f"{named}: {path} is a link to {path.resolve()}, outside of the folder: "
+                    f"what is written here would go there; put a copy in its place"
+                )
+
+
+def _held(folder: Path) -> str | None:
+    """The verb whose run a folder holds, ``sweep`` or ``checkpoint``; None: none of them."""
+    hydra = folder / ".hydra" / "hydra.yaml"
+    try:
+        if (folder / RUN).exists():
+            return str((read_record(folder) or {}).get("verb", "train"))
+        if hydra.exists():
+            return str(read_settings(hydra)["hydra"]["job"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):  # damaged, but somebody's
+        return "train"
+    if (folder / SWEEP).exists() or (folder / "multirun.yaml").exists():
+        return "sweep"
+    return "checkpoint" if (folder / "model.safetensors").exists() else None

@@ -1,0 +1,146 @@
+"""``resume=RUN``: a run goes on with the values that it wrote down, whoever made its folder.
+
+The values are read as plain text and numbers and held against the schema. What the command line of
+the run was is shown again, never applied: Hydra's grammar can set callbacks, log files and plugins.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from sed_cli.cli.folders import check_no_links
+from sed_cli.cli.sweeps.names import is_plain
+from sed_cli.comparison.runs import choices_in, given_words
+from sed_cli.config.plain import literal
+from sed_cli.config.verbs import AnyTrainConfig
+from sed_cli.errors import CheckpointError, UserError
+from sed_cli.system.structured import read_settings, why
+from sed_cli.tasks.checkpoint import CONFIG, config_of
+
+log = logging.getLogger(__name__)
+
+_OF_THE_COMMAND = ("output_dir", "resume", "resume_sweep", "plugins")
+_NAME = re.compile(r"[\w/.-]+")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What a run that goes on was set to.
+
+    Args:
+        folder: of the run.
+        config: its configuration.
+        choices: the option that was chosen of each config group, by its name.
+        given: what its command line set, to be written down again.
+    """
+
+    folder: Path
+    config: AnyTrainConfig
+    choices: Mapping[str, str]
+    given: Sequence[str]
+
+    def without_known(self, overrides: Sequence[str]) -> list[str]:
+        """Drop choices that the run was started with anyway: they would undo what was set beside.
+
+        Raises:
+            UserError: for another task or experiment.
+        """
+        left = []
+        for override in overrides:
+            group, _, option = override.partition("=")
+            if self.choices.get(group, "") == option != "":
+                continue
+            if group in ("task", "experiment"):
+                raise UserError(
+                    f"resume={self.folder} goes on with the settings it was started with, "
+                    f"{group}={self.choices.get(group, 'null')}: drop {override}, or start a new "
+                    f"run"
+                )
+            left.append(override)
+        return left
+
+    def lay_over(self, config: DictConfig, chosen: Sequence[str]) -> None:
+        """Put the values of the run into a configuration that was composed with its task.
+
+        Args:
+            config: of Hydra, changed in place.
+            chosen: groups of which another option was chosen now.
+        """
+        values = {key: value for key, value in vars(self.config).items() if key not in chosen}
+        with open_dict(config):
+            for key, value in values.items():
+                if key in _OF_THE_COMMAND:
+                    continue
+                if is_dataclass(value) and not isinstance(value, type):
+                    node = OmegaConf.structured(value)  # with the components it has
+                    config[key] = OmegaConf.merge(node, literal(asdict(value)))
+                else:
+                    config[key] = literal(value)
+        choices = config.hydra.runtime.choices
+        with read_write(choices), open_dict(choices):
+            kept = {key: value for key, value in self.choices.items() if key not in chosen}
+            choices.update({key: kept[key] for key in choices if key in kept})
+
+
+def read_resumed(resume: str) -> Resumed:
+    """Read the run named by ``resume=``.
+
+    Raises:
+        UserError: if there is none, or it would write elsewhere.
+        CheckpointError: if its configuration cannot be understood.
+    """
+    folder = Path(resume)
+    config = _config(folder, resume)
+    check_no_links(folder, f"resume={resume}")
+    return Resumed(folder, config, _choices(folder), _given(folder))
+
+
+def _config(folder: Path, resume: str) -> AnyTrainConfig:
+    recorded = folder / ".hydra" / "config.yaml"
+    saved = folder / "checkpoints" / "last" / CONFIG
+    if not recorded.exists() and not saved.exists():
+        raise UserError(
+            f"resume={resume}: no {recorded}; name the folder of a run, such as "
+            f"outputs/train/DATE/TIME"
+        )
+    try:
+        values = read_settings(recorded if recorded.exists() else saved)
+        _drop(values)
+        if "${" in str(values) and saved.exists():  # of an earlier version, which did not resolve
+            recorded, values = saved, read_settings(saved)
+            _drop(values)
+        cache_dir = (values.get("data") or {}).get("cache_dir")
+        config = config_of(values)
+    except (OSError, OmegaConfBaseException, ValueError, TypeError, KeyError, AttributeError) as e:
+        raise CheckpointError(
+            f"resume={resume}: {recorded}: cannot be understood ({why(e)})"
+        ) from e
+    if cache_dir is not None:
+        log.warning("data.cache_dir=%s is not taken from the run: give it again", cache_dir)
+    return config
+
+
+def _drop(values: dict[str, Any]) -> None:
+    for key in _OF_THE_COMMAND:
+        values.pop(key, None)
+    values["output_dir"] = "."
+
+
+def _choices(folder: Path) -> dict[str, str]:
+    return {
+        group: option
+        for group, option in choices_in(folder).items()
+        if _NAME.fullmatch(group) and _NAME.fullmatch(option)
+    }
+
+
+def _given(folder: Path) -> list[str]:
+    return [word for word in given_words(folder) if is_plain(word)]

@@ -1,0 +1,1 @@
+"""Sweeps: planning, launching, resuming, searching, and how far they are."""

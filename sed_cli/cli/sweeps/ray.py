@@ -1,0 +1,142 @@
+"""``hydra/launcher=ray``: the jobs of a sweep as tasks of Ray, on this machine or on a cluster.
+
+Hydra's own launcher for Ray asks for an AWS client and an old cloudpickle, neither of which can be
+installed beside this project's other libraries; and a process that is killed ends its whole sweep.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus, configure_log
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from sed_cli import cli as job
+from sed_cli.cli.sweeps.local import Progress, redirect, run_here
+
+log = logging.getLogger(__name__)
+
+SAID = ".ray"
+"""Folder in that of a sweep with what its jobs say."""
+
+_ENDS_WITHIN_S = 60.0  # an update and the records of how far it came
+
+
+class RayLauncher(Launcher):
+    """Hands jobs to Ray, which runs as many at a time as it has room for.
+
+    Args:
+        address: of a cluster, such as ``auto`` or ``ray://HOST:10001``; None: one is started on
+            this machine for as long as the sweep takes.
+        num_cpus: that each job takes, and its CPU threads.
+        num_gpus: likewise; parts of one let jobs share it.
+    """
+
+    def __init__(
+        self, address: str | None = None, num_cpus: float = 1, num_gpus: float = 0
+    ) -> None:
+        self.address, self.num_cpus, self.num_gpus = address, num_cpus, num_gpus
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra knows of the sweep."""
+        self.task, self.config = task_function, config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run all jobs; return how each ended, those that were killed too."""
+        with redirect_stdout(sys.stderr):  # Ray tells there of workers that died
+            return self._launch(self._connect(), job_overrides, initial_job_idx)
+
+    def _launch(
+        self, ray: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        said = Path(str(self.config.hydra.sweep.dir)) / SAID
+        log.info("%d jobs handed to Ray; what they say: %s", len(job_overrides), said)
+        work = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0)(_work)
+        places = {
+            work.remote(
+                self.task,
+                self.config,
+                initial_job_idx + index,
+                list(overrides),
+                said,
+                str(Path.cwd()),
+            ): index
+            for index, overrides in enumerate(job_overrides)
+        }
+        outcomes: dict[int, job.Outcome] = {}
+        progress = Progress(len(job_overrides), self._room(ray))
+        waiting = list(places)
+        try:
+            while waiting:
+                (done,), waiting = ray.wait(waiting, num_returns=1)
+                outcomes[places[done]] = outcome = _outcome(ray, done)
+                progress.note(outcome, job_overrides[places[done]])
+        except KeyboardInterrupt:
+            log.warning("waiting for the jobs to write down how far they came")
+            for each in waiting:
+                ray.cancel(each)
+            ray.wait(waiting, num_returns=len(waiting), timeout=_ENDS_WITHIN_S)
+            raise
+        return [
+            JobReturn(list(overrides), status=JobStatus.COMPLETED, _return_value=outcomes[index])
+            for index, overrides in enumerate(job_overrides)
+        ]
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started for the sweep ends."""
+        import ray
+
+        ray.shutdown()
+
+    def _connect(self) -> Any:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+        import ray
+
+        if not ray.is_initialized():
+            own = {} if self.address else {"include_dashboard": False}
+            ray.init(self.address, log_to_driver=False, logging_level="WARNING", **own)
+        return ray
+
+    def _room(self, ray: Any) -> int:
+        """Jobs at a time."""
+        there = ray.cluster_resources()
+        needed = {"CPU": self.num_cpus, "GPU": self.num_gpus}
+        room = [there.get(what, 0) // each for what, each in needed.items() if each]
+        return max(int(min(room, default=1)), 1)
+
+
+def _outcome(ray: Any, done: Any) -> job.Outcome:
+    """What a job has left, or what became of its process."""
+    try:
+        outcome = ray.get(done)
+        assert isinstance(outcome, job.Outcome)
+        return outcome
+    except ray.exceptions.RayError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        why = next((line for line in lines if "process" in line or "memory" in line), lines[0])
+        return job.Outcome(job.INTERRUPTED, "", error=f"its process was lost: {why}")
+
+
+def _work(
+    task: job.Task, config: DictConfig, number: int, overrides: list[str], said: Path, cwd: str
+) -> job.Outcome:
+    """Run a job in a process of Ray's, which may be on another machine."""
+    with suppress(OSError):
+        os.chdir(cwd)
+    with suppress(OSError):
+        said.mkdir(parents=True, exist_ok=True)
+        redirect(said / f"{number}.txt")
+    return run_here(task, config, number, overrides)

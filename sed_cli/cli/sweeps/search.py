@@ -1,0 +1,274 @@
+"""``hydra/sweeper=optuna``: each job's settings are chosen by how the earlier ones ended.
+
+Hydra's own Optuna sweeper needs a release of 2022 and ends the study at its first failed trial; it
+cannot go on with a study either. What it adds to Optuna's ask and tell is little, and is here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Container, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from omegaconf import OmegaConf
+
+from sed_cli import cli as job
+from sed_cli.cli.sweeps.names import is_plain, name_job
+from sed_cli.cli.sweeps.run import Sweep, counts_of, parse_task, planned_job, recorded
+from sed_cli.errors import ConfigError, UserError
+from sed_cli.system.records import Planned, is_inside
+from sed_cli.system.structured import why
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+
+log = logging.getLogger(__name__)
+
+STUDY = "study.log"
+"""Optuna's journal in the folder of a sweep: what was tried, and what came of it."""
+
+_FOLDER, _OVERRIDES = "folder", "overrides"  # of a trial, beside its parameters; and of a study
+
+
+def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
+    """Ask a study for settings, run them, and tell it what came of them, until there are enough.
+
+    A trial that fails is told as such and costs itself alone. What was interrupted stays open in
+    the study, and is run again, from its last checkpoint, when the sweep is resumed.
+
+    Args:
+        sweep: at work.
+        check: of a job's settings.
+        overrides: as given; those with several values, or an interval, are searched over.
+
+    Raises:
+        UserError: if there is nothing to search over.
+        ConfigError: if the first settings that are tried are at fault.
+    """
+    settings = sweep.config.hydra.sweeper
+    counts_of(settings, "sweeper", "n_trials", "n_jobs")
+    parsed = parse_task(check, sweep.config, overrides)
+    space = {o.get_key_element(): _distribution(o) for o in parsed if o.is_sweep_override()}
+    if not space:
+        raise UserError("nothing to search over: give KEY=interval(LOW,HIGH), or KEY=a,b,c")
+    fixed = [
+        f"{o.get_key_element()}={o.get_value_element_as_str()}"
+        for o in parsed
+        if not o.is_sweep_override()
+    ]
+    study = _study(sweep.folder, settings)
+    _check_own(study, sweep.folder, settings)
+    _warn_of_others(study, set(fixed), space)
+    sweep.plan.total = settings.n_trials
+    n_jobs = settings.n_jobs or sweep.plan.parallel or 1
+    _go_on(sweep, study, check, fixed)
+    while len(study.trials) < settings.n_trials:
+        batch = []
+        for _ in range(min(n_jobs, settings.n_trials - len(study.trials))):
+            trial = study.ask(space)
+            row = [*fixed, *(f"{key}={value}" for key, value in trial.params.items())]
+            taken = {path.name for path in sweep.folder.iterdir()} | {
+                planned.folder for planned in sweep.plan.jobs
+            }
+            name = name_job(row, {key.lstrip("+~") for key in space}, taken)
+            trial.set_user_attr(_FOLDER, name)
+            trial.set_user_attr(_OVERRIDES, row)
+            batch.append((trial.number, name, row))
+        _run(sweep, study, check, batch)
+    _write_best(sweep, study)
+
+
+def _warn_of_others(study: Study, fixed: set[str], space: Container[str]) -> None:
+    """Say so if trials that the study knows were run with other settings than the next ones."""
+    others = set[str]()
+    for trial in study.trials:
+        row = trial.user_attrs.get(_OVERRIDES, fixed)
+        row = [str(each) for each in row] if isinstance(row, list) else fixed
+        others |= fixed ^ {each for each in row if each.split("=", 1)[0] not in space}
+    if others:
+        log.warning(
+            "trials of this study were run with other settings (%s) and are compared all the same: "
+            "for a study of its own, name another folder",
+            " ".join(sorted(others)),
+        )
+
+
+def _go_on(sweep: Sweep, study: Study, check: job.Checker, fixed: Sequence[str]) -> None:
+    """List what a resumed study has tried already, and finish what was begun.
+
+    What the study knows of a trial was read: it sets values of the run, and nothing beside that was
+    not given now.
+
+    Raises:
+        UserError: for a trial that does more.
+    """
+    from optuna.trial import TrialState
+
+    begun = []
+    for trial in study.trials:
+        name, row = trial.user_attrs.get(_FOLDER), trial.user_attrs.get(_OVERRIDES)
+        if name is None or row is None:  # killed between two lines of the journal
+            if not trial.state.is_finished():
+                study.tell(trial.number, state=TrialState.FAIL)
+            continue
+        _check_read(trial.number, name, row, fixed)
+        if trial.state.is_finished():
+            sweep.plan.jobs.append(Planned(name, row, ""))
+        else:
+            begun.append((trial.number, name, row))
+    if begun or sweep.plan.jobs:
+        log.info("%d trials are told already, %d begun", len(sweep.plan.jobs), len(begun))
+    _run(sweep, study, check, begun)
+
+
+def _check_read(number: int, name: object, row: object, fixed: Sequence[str]) -> None:
+    texts = row if isinstance(row, list) and all(isinstance(each, str) for each in row) else None
+    if texts is None or not (isinstance(name, str) and is_inside(name)):
+        raise UserError(f"trial {number} of the study is none that sedtf has written")
+    foreign = [each for each in texts if each not in fixed and not is_plain(each)]
+    if foreign:
+        raise UserError(
+            f"trial {number} of the study would set {foreign[0]}, which is not given now: "
+            f"a study sets values of its runs alone; name another folder"
+        )
+
+
+def _run(
+    sweep: Sweep, study: Study, check: job.Checker, batch: Sequence[tuple[int, str, list[str]]]
+) -> None:
+    """Run trials side by side and tell the study how each ended."""
+    numbers: dict[str, int] = {}
+    left: list[Planned] = []
+    for number, name, row in batch:
+        numbers[name] = number
+        try:
+            planned = planned_job(name, row, check(row))
+        except ConfigError as error:
+            if not sweep.outcomes:  # the first of all: it is the user who has to act
+                _tell(study, number, job.Outcome(job.FAILED, name))
+                raise
+            planned = Planned(name, row, "")
+            reason = "; ".join(error.faults)
+            sweep.plan.jobs.append(planned)
+            sweep.note(planned, job.Outcome(job.FAILED, name, error=reason))
+            continue
+        sweep.plan.jobs.append(planned)
+        if recorded(sweep.folder / name).status != job.DONE:
+            left.append(planned)
+    sweep.plan.write(sweep.folder)
+    sweep.run(left)
+    for name, number in numbers.items():
+        outcome = sweep.outcomes.get(name) or recorded(sweep.folder / name)
+        sweep.outcomes[name] = outcome
+        _tell(study, number, outcome)
+
+
+def _tell(study: Study, number: int, outcome: job.Outcome) -> None:
+    from optuna.trial import TrialState
+
+    if outcome.status in (job.INTERRUPTED, job.WAITING):
+        return
+    if outcome.status != job.DONE or outcome.objective is None or math.isnan(outcome.objective):
+        study.tell(number, state=TrialState.FAIL)
+    else:
+        study.tell(number, outcome.objective)
+
+
+def _study(folder: Path, settings: Any) -> Study:
+    """Open the study of a sweep, or the one that a database holds."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    journal = folder / STUDY
+    if journal.exists() and not journal.is_file():
+        raise UserError(f"{journal}: expected a file, got a folder, a pipe or a device")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is experimental there is pinned here
+        try:
+            storage = settings.storage or JournalStorage(JournalFileBackend(str(journal)))
+            study = optuna.create_study(
+                storage=storage,
+                study_name=settings.study_name or "sweep",
+                direction="maximize",
+                load_if_exists=True,
+            )
+        except Exception as error:  # whatever it meets in the file
+            raise UserError(
+                f"{settings.storage or journal}: no study of optuna's that can be read "
+                f"({type(error).__name__}: {why(error)})"
+            ) from error
+        seed = settings.seed + len(study.trials)  # a resumed study must not try the same again
+        study.sampler = (
+            optuna.samplers.RandomSampler(seed=seed)
+            if settings.sampler == "random"
+            else optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        )
+    return study
+
+
+def _check_own(study: Study, folder: Path, settings: Any) -> None:
+    """Refuse a study of a database whose trials lie in the folder of another sweep.
+
+    Raises:
+        UserError: if that one is there.
+    """
+    owner = study.user_attrs.get(_FOLDER)
+    owner = None if owner is None else str(owner)
+    if (
+        settings.storage is not None
+        and owner not in (None, str(folder))
+        and Path(str(owner)).is_dir()
+    ):
+        raise UserError(
+            f"hydra.sweeper.storage={settings.storage} holds the study {study.study_name} of "
+            f"{owner} already: go on with it by resume_sweep={owner}, or give another "
+            f"hydra.sweeper.study_name"
+        )
+    study.set_user_attr(_FOLDER, str(folder))
+
+
+def _distribution(override: Override) -> BaseDistribution:
+    """What Optuna draws from, for what Hydra's grammar says of a key."""
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        low, high, log_scale = value.start or 0, value.end or 0, "log" in value.tags
+        if type(low) is type(high) is int:  # as they were written
+            return IntDistribution(int(low), int(high), log=log_scale)
+        return FloatDistribution(float(low), float(high), log=log_scale)
+    if isinstance(value, RangeSweep):
+        start, stop, step = value.start or 0, value.stop or 0, value.step
+        last = start + (math.ceil((stop - start) / step) - 1) * step
+        if type(last) is int:
+            return IntDistribution(int(start), int(last), step=int(step))
+        return FloatDistribution(float(start), float(last), step=float(step))
+    return CategoricalDistribution(list(override.sweep_string_iterator()))
+
+
+def _write_best(sweep: Sweep, study: Study) -> None:
+    """Write and tell the best of all trials, if any came to an end."""
+    try:
+        best = study.best_trial
+    except ValueError:
+        return
+    values = {
+        "name": "optuna",
+        "best_evaluated_params": dict(best.params),
+        "best_evaluated_result": best.value,
+        "best_folder": best.user_attrs[_FOLDER],
+    }
+    OmegaConf.save(OmegaConf.create(values), sweep.folder / "optimization_results.yaml")
+    shown = " ".join(f"{key}={value}" for key, value in best.params.items())
+    job.say(f"best of {len(study.trials)} trials: {best.value:.4f} by {shown}")

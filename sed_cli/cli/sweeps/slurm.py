@@ -1,0 +1,118 @@
+"""``hydra/launcher=slurm``: the jobs of a sweep as one job array of a SLURM cluster.
+
+Hydra's own launcher for submitit raises at the first job without a result, which loses the results
+of all others, and waits for ever for a killed one where the cluster keeps no accounts.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log
+from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
+from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as HydraLauncher
+from omegaconf import OmegaConf
+
+from sed_cli import cli as job
+from sed_cli.errors import UserError
+from sed_cli.system import queue as slurm
+
+log = logging.getLogger(__name__)
+
+SAID = ".submitit"
+"""Folder in that of a sweep with the script that was submitted, and what its jobs say."""
+
+
+class SlurmLauncher(HydraLauncher):  # type: ignore[misc]  # Hydra's has no types
+    """Submits a sweep as one job array, and brings home how each of its jobs ended."""
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Submit and wait; return how every job ended, also those that SLURM killed.
+
+        Raises:
+            UserError: if SLURM takes no jobs, or has jobs of this sweep already.
+        """
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        said = Path(str(self.config.hydra.sweep.dir)) / SAID
+        slurm.check_not_queued(said)
+        state = Singleton.get_state()
+        jobs = self._submit(
+            [
+                (list(overrides), "hydra.sweep.dir", number, f"job_id_for_{number}", state)
+                for number, overrides in enumerate(job_overrides, start=initial_job_idx)
+            ]
+        )
+        array = jobs[0].job_id.split("_")[0]
+        count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+        log.info("%s as SLURM job %s; what is said there: %s", count, array, said)
+        places = {each.job_id: place for place, each in enumerate(jobs)}
+        outcomes: dict[int, job.Outcome] = {}
+        try:
+            for job_id, how in slurm.watch({each.job_id: _result(each) for each in jobs}):
+                outcomes[places[job_id]] = _outcome(jobs[places[job_id]], how)
+        except KeyboardInterrupt:
+            stopped = slurm.cancel([each.job_id for each in jobs])
+            counts = ", ".join(f"{count} {state}" for state, count in stopped.items())
+            log.warning("cancelled SLURM job %s (%s)", array, counts or "all had ended")
+            raise
+        return [
+            JobReturn(list(overrides), status=JobStatus.COMPLETED, _return_value=outcomes[place])
+            for place, overrides in enumerate(job_overrides)
+        ]
+
+    def _submit(self, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        from submitit.core.utils import FailedJobError
+
+        if shutil.which("sbatch") is None:
+            raise UserError(
+                "hydra/launcher=slurm, but this machine has no sbatch: start the sweep on a login "
+                "node of a cluster, or use another launcher"
+            )
+        try:
+            return list(self._executor().map_array(self, *zip(*rows, strict=True)))
+        except FailedJobError as error:
+            lines = str(error).replace("sbatch: error: ", "").strip().splitlines()
+            raise UserError(f"SLURM took no job: {'; '.join(lines)}") from error
+
+    def _executor(self) -> Any:
+        import submitit
+
+        logging.getLogger("submitit").handlers.clear()  # standard output is for results
+        settings = dict(self.params)
+        executor = submitit.AutoExecutor(
+            cluster="slurm",
+            folder=settings.pop("submitit_folder"),
+            slurm_max_num_timeout=settings.pop("max_num_timeout"),
+        )
+        general = set(OmegaConf.structured(BaseQueueConf).keys())
+        executor.update_parameters(
+            **{k if k in general else f"slurm_{k}": value for k, value in settings.items()}
+        )
+        return executor
+
+
+def _result(submitted: Any) -> Path:
+    return Path(submitted.paths.result_pickle)
+
+
+def _outcome(submitted: Any, how: str) -> job.Outcome:
+    """What a job has left, else what became of it."""
+    said = f"what it said is in {submitted.paths.stderr}"
+    if how != "COMPLETED":
+        error = f"SLURM job {submitted.job_id} ended as {how}; {said}"
+        return job.Outcome(job.INTERRUPTED, "", error=error)
+    try:
+        outcome = submitted.results()[0].return_value
+        assert isinstance(outcome, job.Outcome)
+        return outcome
+    except Exception as error:  # before or after the work: what it needs is not on that node, say
+        lines = [line for line in str(error).splitlines() if line.strip("- ")]
+        reason = next((line for line in reversed(lines) if "Error" in line), "no result")
+        return job.Outcome(job.FAILED, "", error=f"{reason.strip()}; {said}")

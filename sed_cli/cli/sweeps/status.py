@@ -1,0 +1,252 @@
+"""``sedtf status``: how far the runs of a folder are, while they run, here or on other machines."""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sed_cli.config.verbs import StatusConfig
+from sed_cli.errors import UserError
+from sed_cli.system.records import (
+    RUN,
+    SWEEP,
+    Plan,
+    Planned,
+    duration,
+    is_alive,
+    read_history,
+    read_record,
+    run_folders,
+    run_settings,
+    state,
+)
+from sed_cli.system.structured import why
+
+_HEADER = ("status", "epochs", "best", "left", "run")
+_ORDER = ("running", "completed", "failed", "interrupted", "waiting")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A run, or a job of a sweep that did not begin yet.
+
+    Args:
+        name: relative to the folder that was asked about.
+        status: ``running``, ``completed``, ``failed``, ``interrupted`` or ``waiting``.
+        done: epochs.
+        total: epochs at most; None where there are none.
+        epoch_s: seconds an epoch; None while no epoch has ended.
+        best: of the validation figure that the run goes by, such as ``F1 0.812``.
+        reason: why it failed, or was interrupted.
+    """
+
+    name: str
+    status: str
+    done: int = 0
+    total: int | None = None
+    epoch_s: float | None = None
+    best: str = ""
+    reason: str = ""
+
+
+def show_status(config: StatusConfig) -> None:
+    """Print the table, once or again and again.
+
+    Raises:
+        UserError: if there is no run below the folder.
+    """
+    place = Path(config.dir).expanduser()
+    while True:
+        lines = describe(place)
+        if config.watch is not None and sys.stdout.isatty():
+            sys.stdout.write("\x1b[H\x1b[2J")
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+        if config.watch is None:
+            return
+        time.sleep(config.watch)
+
+
+def describe(place: Path) -> list[str]:
+    """Lines of a table of all runs that are, or lie below, a folder: sweeps first.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if not place.is_dir():
+        raise UserError(f"{place}: no such folder; name that of a sweep, or one with runs below")
+    lines: list[str] = []
+    listed: set[Path] = set()
+    verbs: dict[Path, str] = {}
+    for folder in sorted(path.parent for path in place.rglob(SWEEP)):
+        try:
+            plan = Plan.read(folder)
+        except (OSError, ValueError) as error:
+            lines += [f"{os.path.relpath(folder / SWEEP, place)} cannot be read ({why(error)})", ""]
+            continue
+        if plan is None:
+            continue
+        rows = [_row(folder / job.folder, place, job) for job in plan.jobs]
+        listed |= {(folder / job.folder).resolve() for job in plan.jobs}
+        verbs[folder.resolve()] = plan.verb
+        unknown = max((plan.total or 0) - len(rows), 0)
+        lines += [*_table(rows), _sum_of_sweep(folder, plan, rows, unknown), ""]
+    others = [
+        folder
+        for folder in run_folders(place)
+        if folder.resolve() not in listed and not _is_beside(folder, verbs)
+    ]
+    if others:
+        rows = [_row(folder, place) for folder in others]
+        lines += [*_table(rows), _counts(rows), ""]
+    if not lines:
+        raise UserError(f"{place}: no run and no sweep is there or below")
+    return lines[:-1]
+
+
+def _is_beside(folder: Path, verbs: Mapping[Path, str]) -> bool:
+    """Whether a folder in that of a sweep is none of its jobs, such as a comparison of them.
+
+    Jobs that the command which went on with the sweep did not name any more are.
+    """
+    verb = verbs.get(folder.resolve().parent)
+    if verb is None:
+        return False
+    try:
+        return (read_record(folder) or {}).get("verb") != verb
+    except (OSError, ValueError):
+        return False
+
+
+def _row(folder: Path, place: Path, planned: Planned | None = None) -> Row:
+    name = os.path.relpath(folder, place)
+    name = folder.name if name == "." else name
+    total = planned.epochs if planned else None
+    try:
+        record = read_record(folder)
+    except (OSError, ValueError) as error:
+        return Row(name=name, status="failed", reason=f"{RUN} cannot be read ({why(error)})")
+    if record is None and planned is not None:
+        return Row(name=name, status="waiting", total=total)
+    if record is None:
+        return Row(name=name, status="interrupted", reason="it never began")
+    trainer = run_settings(folder).get("trainer") or {}
+    history, trouble = _history(folder / "history.csv")
+    seconds = [float(row["seconds"]) for row in history]
+    status = state(folder / RUN, record)
+    epochs = trainer.get("epochs", total)
+    reason = "" if status in ("completed", "running") else str(record.get("error") or "")
+    return Row(
+        name=name,
+        status=status,
+        done=len(history),
+        total=epochs if isinstance(epochs, int) else total,
+        epoch_s=statistics.median(seconds) if seconds else None,
+        best=_best(history, str(trainer.get("monitor", "validation_f1"))),
+        reason="; ".join(filter(None, (" ".join(reason.split()), trouble))),
+    )
+
+
+def _history(path: Path) -> tuple[list[dict[str, str]], str]:
+    """Rows of epochs, and why they cannot be read."""
+    try:
+        return read_history(path), ""
+    except FileNotFoundError:
+        return [], ""
+    except (OSError, ValueError) as error:
+        return [], f"{path.name} cannot be read ({why(error)})"
+
+
+def _best(history: Sequence[dict[str, str]], monitor: str) -> str:
+    """The best of what decides which epoch is kept."""
+    values = [float(row.get(monitor) or "nan") for row in history]
+    values = [value for value in values if not math.isnan(value)]
+    if not values:
+        return ""
+    name = monitor.removeprefix("validation_")
+    if name == "f1":  # of a model of sequences it is the accuracy
+        name = "accuracy" if "validation_perplexity" in history[0] else "F1"
+        return f"{name} {max(values):.3f}"
+    return f"{name} {min(values):.4g}"
+
+
+# ------------------------------------------------------------------------------- time left
+
+
+def _left_s(row: Row, others_s: float | None) -> float | None:
+    """Seconds that a run takes yet if it does not stop early; None where nothing is known."""
+    if row.status not in ("running", "waiting", "interrupted"):
+        return 0.0
+    epoch_s = others_s if row.epoch_s is None else row.epoch_s
+    if epoch_s is None or row.total is None:
+        return None
+    return max(row.total - row.done, 0) * epoch_s
+
+
+def _median_epoch_s(rows: Sequence[Row]) -> float | None:
+    known = [row.epoch_s for row in rows if row.epoch_s is not None]
+    return statistics.median(known) if known else None
+
+
+def _sum_of_sweep(folder: Path, plan: Plan, rows: Sequence[Row], unknown: int) -> str:
+    """What a sweep comes to: its counts, whether it is at work, and how long it takes yet."""
+    words = _counts(rows)
+    if unknown:
+        words += f", {unknown} yet to be chosen"
+    if not unknown and all(row.status == "completed" for row in rows):
+        return words
+    process = plan.process
+    if not process or not is_alive(process, folder / SWEEP):
+        return f"{words}; nobody is at work on it: go on by resume_sweep={folder}"
+    usual_s = _median_epoch_s(rows)
+    left = [_left_s(row, usual_s) for row in rows]
+    known = [seconds for seconds in left if seconds is not None]
+    if len(known) < len(left) or not known:
+        return f"{words}; time left is known once an epoch has ended"
+    work_s = sum(known)
+    if unknown:
+        totals = [row.total for row in rows if row.total is not None]
+        if usual_s is None or not totals:  # all failed in their first epoch
+            return f"{words}; time left is known once an epoch has ended"
+        work_s += unknown * statistics.fmean(totals) * usual_s
+    parallel = min(plan.parallel or len(rows), max(len(rows) + unknown, 1))
+    return f"{words}; {duration(max(work_s / parallel, *known))} left at most, if none stops early"
+
+
+def _counts(rows: Sequence[Row]) -> str:
+    counts = Counter(row.status for row in rows)
+    known = [status for status in _ORDER if counts[status]]
+    others = sorted(counts.keys() - set(_ORDER))
+    return f"{len(rows)} runs: " + ", ".join(f"{counts[key]} {key}" for key in [*known, *others])
+
+
+# -------------------------------------------------------------------------------- the table
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    usual_s = _median_epoch_s(rows)
+    cells = [_HEADER, *(_cells(row, usual_s) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+    return [
+        line
+        for text, row in zip(lines, [None, *rows], strict=True)
+        for line in ([text, f"    {row.reason}"] if row and row.reason else [text])
+    ]
+
+
+def _cells(row: Row, usual_s: float | None) -> tuple[str, ...]:
+    epochs = "" if row.total is None else f"{row.done}/{row.total}"
+    left_s = _left_s(row, usual_s)
+    left = duration(left_s) if left_s and row.status == "running" else ""
+    return (row.status, epochs, row.best, left, row.name)

@@ -1,0 +1,1 @@
+"""Runs read back, joined into one table, and drawn."""

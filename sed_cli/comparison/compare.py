@@ -1,0 +1,340 @@
+"""``sedtf compare``: runs joined over folds and seeds, held against one another."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sed_cli.comparison.figures import draw_comparison
+from sed_cli.comparison.runs import (
+    MISSING,
+    Configuration,
+    Run,
+    columns,
+    differing,
+    find_runs,
+    group_runs,
+)
+from sed_cli.comparison.tables import print_comparison, write_tables
+from sed_cli.config.provenance import RunRecord
+from sed_cli.config.verbs import CompareConfig
+from sed_cli.errors import UserError
+from sed_cli.metrics.detection import CONFIDENCE, KINDS
+from sed_cli.metrics.statistics import compare, summarise
+from sed_cli.system.files import replacing
+from sed_cli.tasks.sequence.convergence import convergence
+
+log = logging.getLogger(__name__)
+
+Figures = dict[str, dict[str, float | None]]
+"""By kind, then by name: ``f1``, ``er``, ``macro_f1`` and the like."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A configuration with what its runs scored, folds joined by their counts."""
+
+    name: str
+    columns: dict[str, str]
+    runs: tuple[Run, ...]  # those that count
+    by_seed: dict[int, Figures]
+    n_references: dict[str | None, int]  # annotated events by fold
+
+
+def compare_runs(config: CompareConfig, run_dir: Path) -> None:
+    """Do the work of ``sedtf compare``."""
+    with RunRecord(run_dir, "compare", config, seed=0):
+        runs = find_runs(config.runs)
+        comparison = make_comparison(runs, config.metric, config.baseline)
+        with replacing(run_dir / "comparison.json") as path:
+            text = json.dumps(comparison, indent=2, ensure_ascii=False)
+            path.write_text(text + "\n", encoding="utf-8")
+        write_tables(comparison, run_dir)
+        draw_comparison(comparison, run_dir / "figures")
+        print_comparison(comparison, run_dir)
+
+
+def make_comparison(
+    runs: Sequence[Run], metric: str = "frame", baseline: str | None = None
+) -> dict[str, Any]:
+    """Join runs into what ``comparison.json`` holds: a row a configuration, best first.
+
+    Args:
+        runs: as :func:`find_runs` gives them; those in trouble are listed, not fatal.
+        metric: the kind by whose F1 rows are sorted.
+        baseline: the row that the others are held against, or ``None``.
+
+    Raises:
+        UserError: if no run completed, or the baseline names no row or several.
+    """
+    notes: list[str] = []
+    tasks = {run.task for run in runs if run.trouble is None}
+    if len(tasks) > 1:
+        raise UserError("detectors and models of sequences cannot be compared: name runs of one")
+    entries = _entries(runs, notes)
+    if not entries:
+        reasons = "; ".join(f"{run.name}: {run.trouble}" for run in runs[:3])
+        raise UserError(f"none of {len(runs)} runs can be compared: {reasons}")
+    base = None if baseline is None else _find_baseline(baseline, entries)
+    layout = _layout(tasks.pop(), metric)
+    rows = [_row(entry, base) for entry in entries]
+    rows.sort(key=layout.rank)
+    curves = convergence(rows) if layout.first.kind == "sequence" else None
+    all_folds = {run.fold for entry in entries for run in entry.runs}
+    return {
+        "metric": layout.first.kind,
+        "principal": asdict(layout.first),
+        "shown": [asdict(each) for each in layout.shown],
+        "reported": [asdict(each) for each in layout.reported],
+        "learning_curves": layout.curves,
+        "baseline": base.name if base else None,
+        "level": CONFIDENCE,
+        "columns": list(entries[0].columns),
+        "differing": differing(group_runs(run for entry in entries for run in entry.runs)),
+        "folds": sorted(fold for fold in all_folds if fold is not None),
+        "n_runs": len(runs),
+        "rows": rows,
+        "convergence": curves,
+        "left_out": [
+            {"folder": run.name, "reason": run.trouble} for run in runs if run.trouble is not None
+        ],
+        "notes": notes + _unlike(entries),
+    }
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure that is shown of each row.
+
+    Args:
+        kind: of what is counted.
+        name: of the figure.
+        title: of its column.
+        lower_is_better: as of a perplexity.
+        is_fraction: whether it lies from 0 to 1.
+    """
+
+    kind: str
+    name: str
+    title: str
+    lower_is_better: bool = False
+    is_fraction: bool = True
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a comparison shows of a task.
+
+    Args:
+        shown: on the terminal, as far as they find room; rows are sorted by the first.
+        reported: in the tables for a paper.
+        curves: columns of ``history.csv`` with their titles.
+    """
+
+    shown: tuple[Shown, ...]
+    reported: tuple[Shown, ...]
+    curves: dict[str, str]
+
+    @property
+    def first(self) -> Shown:
+        """The figure that decides."""
+        return self.shown[0]
+
+    def rank(self, row: Mapping[str, Any]) -> float:
+        """Sort the best row first, one without a figure last."""
+        mean = row["scores"][self.first.kind][self.first.name]["mean"]
+        if mean is None:
+            return math.inf
+        return float(mean) if self.first.lower_is_better else -float(mean)
+
+
+_TITLES = {
+    "frame": "frame",
+    "segment": "segment",
+    "segment_100ms": "segment 100 ms",
+    "event": "event",
+    "event_onset": "event onset",
+}
+_SEQUENCES = (
+    Shown("sequence", "perplexity", "perplexity", lower_is_better=True, is_fraction=False),
+    Shown("sequence", "forced_accuracy", "accuracy forced"),
+    Shown("sequence", "accuracy", "accuracy free"),
+    Shown("sequence", "gap", "gap", lower_is_better=True),
+    Shown("sequence", "exact_match", "whole sequences"),
+)
+
+
+def _layout(task: str, metric: str) -> Layout:
+    if task == "sequence":
+        curves = {
+            "validation_perplexity": "validation perplexity",
+            "validation_forced_accuracy": "accuracy, teacher forced",
+            "validation_f1": "accuracy, free running",
+            "p_teacher": "p_teacher",
+        }
+        return Layout(_SEQUENCES, _SEQUENCES, curves)
+    others = [kind for kind in ("frame", "segment", "event") if kind != metric]
+    f1, er = (
+        {kind: Shown(kind, name, f"{_TITLES[kind]} {name.upper()}", name == "er") for kind in KINDS}
+        for name in ("f1", "er")
+    )
+    return Layout(
+        (f1[metric], er[metric], *(f1[kind] for kind in others)),
+        tuple(figure for kind in (metric, *others) for figure in (f1[kind], er[kind])),
+        {
+            "validation_loss": "validation loss",
+            "validation_f1": "validation F1, frame-wise",
+            "p_teacher": "p_teacher",
+        },
+    )
+
+
+# ------------------------------------------------------------------------- runs to entries
+
+
+def _entries(runs: Sequence[Run], notes: list[str]) -> list[Entry]:
+    folds = {run.fold for run in runs if run.fold is not None}
+    joined: list[tuple[Configuration, dict[int, dict[str | None, Run]]]] = []
+    for configuration in group_runs(run for run in runs if run.trouble is None):
+        complete = _by_seed(configuration, folds, notes)
+        if complete:
+            joined.append((configuration, complete))
+    shown = columns([configuration for configuration, _ in joined])
+    entries = []
+    for index, (_, by_seed) in enumerate(joined):
+        values = {key: options[index] for key, options in shown.items()}
+        counted = tuple(run for by_fold in by_seed.values() for run in by_fold.values())
+        entries.append(
+            Entry(
+                name=_name(values),
+                columns=values,
+                runs=counted,
+                by_seed={seed: _join(list(by_fold.values())) for seed, by_fold in by_seed.items()},
+                n_references={
+                    run.fold: run.scores[_COUNTED[run.task]].n_references for run in counted
+                },
+            )
+        )
+    return entries
+
+
+_COUNTED = {"sed": "event", "sequence": "sequence"}  # the kind by which data are told apart
+
+
+def _name(values: Mapping[str, str]) -> str:
+    """Name a row by its columns, by the last part of their keys where that is enough."""
+    last = Counter(key.rsplit(".", 1)[-1] for key in values)
+    words = []
+    for key, value in values.items():
+        short = key.rsplit(".", 1)[-1]
+        if value != MISSING:
+            words.append(f"{short if last[short] == 1 else key}={value}")
+    return ", ".join(words) or "all runs"
+
+
+def _by_seed(
+    configuration: Configuration, folds: set[str], notes: list[str]
+) -> dict[int, dict[str | None, Run]]:
+    """Runs by seed and fold: the latest of each, and only seeds with all folds."""
+    found: dict[int, dict[str | None, Run]] = {}
+    for run in sorted(configuration.runs, key=lambda run: run.started):
+        of_seed = found.setdefault(run.seed, {})
+        if run.fold in of_seed:
+            notes.append(
+                f"{of_seed[run.fold].name} and {run.name} have the same settings and seed: "
+                f"the later one counts"
+            )
+        of_seed[run.fold] = run
+    for seed, of_seed in list(found.items()):
+        missing = sorted(folds - set(of_seed)) if None not in of_seed else []
+        if missing:
+            notes.append(
+                f"seed {seed} of {next(iter(of_seed.values())).name} and its like lacks fold "
+                f"{', '.join(missing)}: left out, as sums over other folds do not compare"
+            )
+            del found[seed]
+    return dict(sorted(found.items()))
+
+
+def _join(runs: Sequence[Run]) -> Figures:
+    """Figures of counts summed over folds; never means of the folds' figures."""
+    values: Figures = {}
+    for kind in runs[0].scores:
+        first, *others = (run.scores[kind] for run in runs)
+        values[kind] = sum(others, start=first).figures()
+    return values
+
+
+def _unlike(entries: Sequence[Entry]) -> list[str]:
+    """Say so if rows were scored on different data."""
+    is_detection = entries[0].runs[0].task == "sed"
+    what = "annotated events" if is_detection else "targets"
+    data = "recordings" if is_detection else "sequences"
+    for fold in {fold for entry in entries for fold in entry.n_references}:
+        counts = {entry.n_references[fold] for entry in entries if fold in entry.n_references}
+        if len(counts) > 1:
+            where = "" if fold is None else f" in fold {fold}"
+            return [
+                f"rows were scored on different {data}: they hold "
+                f"{' or '.join(map(str, sorted(counts)))} {what}{where}"
+            ]
+    return []
+
+
+# -------------------------------------------------------------------------- entries to rows
+
+
+def _find_baseline(words: str, entries: Sequence[Entry]) -> Entry:
+    """Find the row that ``KEY=VALUE``, ``VALUE``, several of them, or a run folder stand for."""
+    folder = Path(words).expanduser()
+    if folder.is_dir():
+        found = [e for e in entries if folder.resolve() in {r.folder.resolve() for r in e.runs}]
+    else:
+        wanted = words.replace(",", " ").split()
+        found = [entry for entry in entries if entry.name == words] or [
+            entry for entry in entries if all(_is_of(word, entry) for word in wanted)
+        ]
+    if len(found) != 1:
+        said = "several rows" if found else "no row"
+        names = "; ".join(entry.name for entry in found or entries)
+        raise UserError(f"baseline={words} stands for {said}: expected one of {names}")
+    return found[0]
+
+
+def _is_of(word: str, entry: Entry) -> bool:
+    key, _, value = word.rpartition("=")
+    return any(
+        value == own and (not key or key in (name, name.rsplit(".", 1)[-1]))
+        for name, own in entry.columns.items()
+    )
+
+
+def _row(entry: Entry, base: Entry | None) -> dict[str, Any]:
+    def by_seed(of: Entry, kind: str, name: str) -> dict[int, float | None]:
+        return {seed: values[kind][name] for seed, values in of.by_seed.items()}
+
+    found = next(iter(entry.by_seed.values()))
+    scores: dict[str, Any] = {}
+    differences: dict[str, Any] = {}
+    for kind, names in found.items():
+        scores[kind], differences[kind] = {}, {}
+        for name in names:
+            own = by_seed(entry, kind, name)
+            scores[kind][name] = {**asdict(summarise(own)), "by_seed": own}
+            if base is not None and base is not entry:
+                differences[kind][name] = asdict(compare(own, by_seed(base, kind, name)))
+    return {
+        "name": entry.name,
+        "columns": entry.columns,
+        "is_baseline": base is entry,
+        "seeds": list(entry.by_seed),
+        "runs": [run.name for run in entry.runs],
+        "scores": scores,
+        "differences": differences if base is not None and base is not entry else None,
+    }

@@ -1,0 +1,406 @@
+"""Run folders read back: what they were set to, how they ended, and what they scored."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf.errors import OmegaConfBaseException
+
+from sed_cli.config.identity import flattened, keys_with
+from sed_cli.config.settings import Role
+from sed_cli.errors import CheckpointError, ConfigError, UserError
+from sed_cli.metrics.detection import KINDS, N_REF, figures, macro_figures
+from sed_cli.system.records import RUN, names_of, read_record, run_folders, run_settings, state
+from sed_cli.system.structured import read_json_object, read_settings, read_yaml, why
+from sed_cli.tasks.checkpoint import config_of, read_any_config, resolve_checkpoint
+
+SEED, FOLD = "seed", "data.fold"
+_SHOWN = 8  # characters of a fingerprint
+_DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, CheckpointError,
+)  # fmt: skip
+MISSING = "-"  # shown for a key that a configuration does not have
+
+Row = NDArray[np.int64]
+"""Counts (4,): true positives, what is there, what was found, substitutions."""
+
+
+class Scores(Protocol):
+    """What ``metrics.json`` holds of one kind, as counts: those of folds can be added up."""
+
+    def __add__(self, other: Any) -> Self:
+        """Join the counts of two folds."""
+
+    def figures(self) -> dict[str, float | None]:
+        """What the counts come to; None where there is no base."""
+
+    @property
+    def n_references(self) -> int:
+        """What was to be found: other numbers mean other data."""
+
+
+@dataclass(frozen=True)
+class DetectionScores:
+    """Counts of all classes together, and of each."""
+
+    overall: Row
+    per_class: dict[str, Row]
+
+    def __add__(self, other: DetectionScores) -> DetectionScores:
+        labels = [*self.per_class, *(x for x in other.per_class if x not in self.per_class)]
+        nothing = np.zeros(4, dtype=np.int64)
+        return DetectionScores(
+            self.overall + other.overall,
+            {
+                label: self.per_class.get(label, nothing) + other.per_class.get(label, nothing)
+                for label in labels
+            },
+        )
+
+    def figures(self) -> dict[str, float | None]:
+        """Micro and macro F1, error rate and their parts."""
+        counts = np.stack([self.overall, *self.per_class.values()])
+        values = {
+            **{name: float(value) for name, value in figures(counts[0]).items()},
+            **{f"macro_{name}": float(value) for name, value in macro_figures(counts).items()},
+        }
+        return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+    @property
+    def n_references(self) -> int:
+        """Annotated events, or active frames or segments."""
+        return int(self.overall[N_REF])
+
+
+@dataclass(frozen=True)
+class SequenceScores:
+    """Counts of a model of sequences, teacher forced and free running."""
+
+    forced: dict[str, float]
+    free: dict[str, float]
+
+    def __add__(self, other: SequenceScores) -> SequenceScores:
+        pairs = (self.forced, other.forced), (self.free, other.free)
+        return SequenceScores(*({key: a[key] + b[key] for key in a} for a, b in pairs))
+
+    def figures(self) -> dict[str, float | None]:
+        """Perplexity, accuracy both ways and the gap between them, whole sequences right."""
+        n_targets, n_sequences = self.forced["n_targets"], self.forced["n_sequences"]
+        if not n_targets:
+            return dict.fromkeys(SEQUENCE_FIGURES)
+        forced, free = (of["n_correct"] / n_targets for of in (self.forced, self.free))
+        values = (
+            math.exp(min(self.forced["loss_sum"] / n_targets, 700.0)),
+            forced,
+            free,
+            forced - free,
+            self.free["n_exact"] / n_sequences,
+        )
+        return dict(zip(SEQUENCE_FIGURES, values, strict=True))
+
+    @property
+    def n_references(self) -> int:
+        """Targets."""
+        return int(self.forced["n_targets"])
+
+
+SEQUENCE_FIGURES = ("perplexity", "forced_accuracy", "accuracy", "gap", "exact_match")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run folder.
+
+    Args:
+        folder: where it is.
+        name: how it is listed: relative to what the user named.
+        trouble: why it takes no part; ``None``: it completed and can be read.
+        settings: all keys and values that make it the experiment that it is, without its seed and
+            its fold; empty where they could not be read.
+        choices: the option that was chosen of each config group.
+        given: keys and groups that the command line named.
+        task: ``sed`` or ``sequence``.
+        scores: by kind.
+        started: when, as ISO 8601 text.
+    """
+
+    folder: Path
+    name: str
+    trouble: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
+    seed: int = 0
+    fold: str | None = None
+    task: str = "sed"
+    scores: dict[str, Scores] = field(default_factory=dict)
+    started: str = ""
+
+
+def find_runs(places: Sequence[str | Path]) -> list[Run]:
+    """Read all runs of ``train`` and ``eval`` that are, or lie below, the given folders.
+
+    Raises:
+        UserError: if a place is no folder, or there is no run in any of them.
+    """
+    folders: dict[Path, str] = {}
+    for place in map(Path, places):
+        if not place.expanduser().is_dir():
+            raise UserError(f"{place}: no such folder; expected run folders or a sweep")
+        for folder in run_folders(place.expanduser()):
+            folders.setdefault(folder.resolve(), str(folder))
+    runs = [_read(Path(name), name) for name in folders.values()]
+    found = [run for run in runs if run is not None]
+    if not found:
+        raise UserError(
+            f"{', '.join(map(str, places))}: no run of sedtf train or eval is there or below; "
+            f"name run folders, or the folder of a sweep"
+        )
+    return found
+
+
+def _read(folder: Path, name: str) -> Run | None:
+    """Read a run; ``None`` if it is one of another verb."""
+    try:
+        record = _record(folder)
+        if record["verb"] not in ("train", "eval"):
+            return None
+        settings, seed, fold = _settings(folder, record)
+        run = Run(
+            folder=folder,
+            name=name,
+            settings=settings,
+            choices=_choices(folder, record),
+            given=_given(folder),
+            seed=seed,
+            fold=fold,
+            task=str(settings.get("task", "sed")),
+            started=str(record.get("started", "")),
+        )
+    except _DAMAGED as error:
+        return Run(folder=folder, name=name, trouble=f"cannot be read ({why(error)})")
+    status = record["status"]
+    if status != "completed":
+        reason = f": {record['error']}" if record.get("error") else ""
+        return replace(run, trouble=f"{status}{reason}")
+    try:
+        return replace(run, scores=_scores(read_json_object(folder / "metrics.json")))
+    except FileNotFoundError:
+        return replace(run, trouble="no metrics.json: it had no test split")
+    except _DAMAGED as error:
+        return replace(run, trouble=f"metrics.json: no counts of every kind ({why(error)})")
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    record = read_record(folder)
+    if record is None:  # it ended before its work began
+        job = _of_hydra(folder, "job")
+        return {"verb": job.get("name", "train"), "status": "never started"}
+    return {**record, "status": state(folder / RUN, record)}
+
+
+# --------------------------------------------------------------------------------- settings
+
+
+def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], int, str | None]:
+    """All keys and values but seed and fold, and these two."""
+    values = run_settings(folder)
+    content = record.get("data_fingerprint")
+    if record["verb"] == "eval":
+        flat = _of_evaluation(folder, values)
+        if not values.get("data"):  # its fingerprint is that of one split alone
+            content = _record(_trained_folder(folder)).get("data_fingerprint")
+    elif values:
+        flat = {**flattened(_with_defaults(values)), "split": "test"}
+    else:
+        flat = {**flattened(asdict(read_any_config(folder))), "split": "test"}
+    seed, fold = flat.pop(SEED, 0), flat.pop(FOLD, None)
+    hidden = keys_with(Role.PLACE | Role.SOURCE)
+    settings = {key: value for key, value in flat.items() if key not in hidden}
+    if flat.get("data.root") is not None:
+        # The same recordings in another folder are the same; others are not. The fingerprints of
+        # folds always differ, so that their folder has to tell the sets apart.
+        known = str(content)[:_SHOWN] if content and fold is None else str(flat["data.root"])
+        settings["data.fingerprint"] = known
+    return settings, int(seed), None if fold is None else str(fold)
+
+
+def _trained_folder(evaluation: Path) -> Path:
+    """Run folder of the training whose checkpoint was evaluated."""
+    checkpoint = run_settings(evaluation)["checkpoint"]
+    return resolve_checkpoint(found_from(evaluation, checkpoint)).parent.parent
+
+
+def found_from(folder: Path, path: str) -> Path:
+    """Find what a run called ``path``, from where that run was started or from here."""
+    with suppress(RuntimeError):  # of no such user
+        path = str(Path(path).expanduser())
+    here = Path(path)
+    there = Path(str(_of_hydra(folder, "runtime").get("cwd", ""))) / here
+    return there if there.exists() else here
+
+
+def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """Fill in keys that came after the run, so that runs of different ages can be compared."""
+    try:
+        return asdict(config_of(values))
+    except (ConfigError, OmegaConfBaseException, KeyError, TypeError, ValueError):
+        return values  # of keys or a plugin's components that are not known here
+
+
+def _of_evaluation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the training with those of the evaluation laid over them."""
+    trained = asdict(read_any_config(found_from(folder, values["checkpoint"])))
+    own = {key: value for key, value in values.get("evaluation", {}).items() if value is not None}
+    trained["evaluation"] |= own
+    if values.get("data"):
+        trained["data"] = values["data"]
+    return {**flattened(trained), "split": values["split"]}
+
+
+def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
+    """Options of config groups; of an evaluation, those of its training too."""
+    trained = {}
+    if record["verb"] == "eval":
+        trained = _choices(_trained_folder(folder), {"verb": "train"})
+    return trained | choices_in(folder)
+
+
+def choices_in(folder: Path) -> dict[str, str]:
+    """Options of config groups that a run wrote down; nothing where that cannot be read."""
+    choices = _of_hydra(folder, "runtime").get("choices", {})
+    return {
+        str(group): str(option)
+        for group, option in (choices if isinstance(choices, dict) else {}).items()
+        if option is not None and not str(group).startswith(("schema/", "hydra/"))
+    }
+
+
+def _given(folder: Path) -> frozenset[str]:
+    return frozenset(names_of(given_words(folder)))
+
+
+def given_words(folder: Path) -> list[str]:
+    """What the command line of a run set, as text; nothing where that cannot be read."""
+    try:
+        words = read_yaml(folder / ".hydra" / "overrides.yaml")
+    except (OSError, ValueError):
+        return []
+    return [str(word) for word in words] if isinstance(words, list) else []
+
+
+def _of_hydra(folder: Path, part: str) -> dict[str, Any]:
+    """A part of what Hydra wrote down of a run; nothing where that cannot be read."""
+    try:
+        found = read_settings(folder / ".hydra" / "hydra.yaml")["hydra"][part]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# ----------------------------------------------------------------------------------- scores
+
+
+def _scores(metrics: Mapping[str, Any]) -> dict[str, Scores]:
+    scores = _counts_in(metrics)
+    for of_kind in scores.values():
+        of_kind.figures()  # while what is wrong with them can be said of this file
+    return scores
+
+
+def _counts_in(metrics: Mapping[str, Any]) -> dict[str, Scores]:
+    if metrics.get("task") == "sequence":
+        forced, free = (metrics[way]["counts"] for way in ("teacher_forced", "free_running"))
+        return {"sequence": SequenceScores(forced, free)}
+    return {
+        kind: DetectionScores(
+            _row(metrics[kind]["counts"]),
+            {label: _row(of[kind]["counts"]) for label, of in metrics["per_class"].items()},
+        )
+        for kind in KINDS
+    }
+
+
+def _row(counts: Mapping[str, int]) -> Row:
+    return np.array([counts[key] for key in ("tp", "n_ref", "n_sys", "subs")], dtype=np.int64)
+
+
+# --------------------------------------------------------------------- what tells them apart
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Runs that differ in seed and fold alone."""
+
+    settings: dict[str, Any]
+    runs: tuple[Run, ...]
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """Options of config groups that all of its runs were started with."""
+        first = self.runs[0].choices
+        return {
+            group: option
+            for group, option in first.items()
+            if all(run.choices.get(group) == option for run in self.runs)
+        }
+
+
+def group_runs(runs: Iterable[Run]) -> list[Configuration]:
+    """Put the runs of each configuration together, in the order in which they were found."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        key = json.dumps(run.settings, sort_keys=True, default=str)
+        groups.setdefault(key, []).append(run)
+    return [Configuration(group[0].settings, tuple(group)) for group in groups.values()]
+
+
+def differing(configurations: Sequence[Configuration]) -> list[str]:
+    """All keys in which configurations differ."""
+    keys = dict.fromkeys(key for each in configurations for key in each.settings)
+    return [key for key in keys if len({_text(c.settings, key) for c in configurations}) > 1]
+
+
+def columns(configurations: Sequence[Configuration]) -> dict[str, list[str]]:
+    """What tells configurations apart, in few words: values by key or config group.
+
+    The choice of a group's option, such as ``sampler=free_running``, stands for the keys that
+    come with it; not for those that the command line gave as well.
+    """
+    given = {name for each in configurations for run in each.runs for name in run.given}
+    groups = dict.fromkeys(group for each in configurations for group in each.choices)
+    chosen: dict[str, list[str]] = {}
+    for group in sorted(groups, key=lambda name: name != "experiment"):  # it chooses others
+        options = [each.choices.get(group, MISSING) for each in configurations]
+        is_new = group in given or not any(_decides(chosen[g], options) for g in chosen)
+        if len(set(options)) > 1 and is_new:
+            chosen[group] = options
+    shown = dict(chosen)
+    for key in differing(configurations):
+        values = [_text(each.settings, key) for each in configurations]
+        stands_for_it = any(
+            (group == "experiment" or key.startswith(f"{group}.") or key == group)
+            and _decides(options, values)
+            for group, options in chosen.items()
+        )
+        if key in given or not stands_for_it:
+            shown[key] = values
+    return shown
+
+
+def _decides(options: Sequence[str], values: Sequence[str]) -> bool:
+    """Whether who knows the option knows the value."""
+    return len(set(zip(options, values, strict=True))) == len(set(options))
+
+
+def _text(settings: Mapping[str, Any], key: str) -> str:
+    value = settings.get(key, MISSING)
+    return "null" if value is None else str(value)

@@ -1,0 +1,165 @@
+"""Counts of one class in one recording, at many thresholds at once and without sed_eval.
+
+They are those of :mod:`sed_cli.metrics.detection`: detected events are taken as ``events.tsv``
+holds them, and whatever lies at the edge of a segment or of the collar is decided by the same
+tolerance. Counts are given for each of several stretches of time, so that their noise can be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from sed_cli.decoding.postprocessing import runs
+from sed_cli.metrics.detection import (
+    EVENTS,
+    OFFSET_SHARE,
+    SEGMENTS_S,
+    SLACK_S,
+    n_segments,
+    segments_of,
+)
+
+Active = NDArray[np.bool_]  # (T, K): one class at K thresholds
+Counts = NDArray[np.int64]
+Hits = tuple[Counts, Counts, Counts]
+"""Of each of B stretches: true positives (B, K), what was found (B, K), what is there (B,)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excerpt:
+    """One class in one recording.
+
+    Args:
+        truth: whether it is annotated, frame by frame (T,).
+        events: onsets and offsets of its annotated events, in seconds (n, 2).
+        hop_s: seconds from one frame to the next.
+        end_s: length of the recording in seconds.
+        edges_s: where its stretches of time begin and the last one ends, in seconds (B + 1,).
+    """
+
+    truth: NDArray[np.bool_]
+    events: NDArray[np.float64]
+    hop_s: float
+    end_s: float
+    edges_s: NDArray[np.float64]
+
+    def summed(self, values: NDArray[np.generic], step_s: float) -> Counts:
+        """Add up steps of time (n, ...) within each stretch, by where they begin (B, ...)."""
+        starts = np.arange(len(values)) * step_s
+        inner = np.searchsorted(starts, self.edges_s[1:-1])
+        bounds = np.concatenate([[0], inner, [len(values)]])
+        total = np.zeros((len(values) + 1, *values.shape[1:]), dtype=np.int64)
+        np.cumsum(values, axis=0, out=total[1:])
+        sums: Counts = np.diff(total[bounds], axis=0)
+        return sums
+
+    def placed(self, onsets_s: NDArray[np.float64]) -> Counts:
+        """Count events within each stretch, by their onsets (B,)."""
+        stretch = np.searchsorted(self.edges_s[1:-1], onsets_s, side="right")
+        return np.bincount(stretch, minlength=len(self.edges_s) - 1)
+
+
+Counter = Callable[[Active, Excerpt], Hits]
+
+
+def counter_of(metric: str, collar_s: float) -> Counter:
+    """Return what counts for a metric, one of :data:`sed_cli.metrics.detection.KINDS`.
+
+    Args:
+        metric: whose F1 the counts make.
+        collar_s: seconds that onsets and offsets may differ; of events only.
+    """
+    if metric == "frame":
+        return _frames
+    if metric in SEGMENTS_S:
+        return lambda active, of: _segments(active, of, SEGMENTS_S[metric])
+    return lambda active, of: _events(active, of, collar_s, offsets=EVENTS[metric])
+
+
+def _frames(active: Active, of: Excerpt) -> Hits:
+    hits = of.summed(active & of.truth[:, None], of.hop_s)
+    return hits, of.summed(active, of.hop_s), of.summed(of.truth, of.hop_s)
+
+
+def _segments(active: Active, of: Excerpt, resolution_s: float) -> Hits:
+    n = n_segments(of.end_s, resolution_s)
+    reference = _in_segments(of.events, n, resolution_s)
+    columns = [_in_segments(_intervals(each, of), n, resolution_s) for each in active.T]
+    found = np.stack(columns, axis=1)
+    hits = of.summed(found & reference[:, None], resolution_s)
+    return hits, of.summed(found, resolution_s), of.summed(reference, resolution_s)
+
+
+def _in_segments(intervals: NDArray[np.float64], n: int, resolution_s: float) -> NDArray[np.bool_]:
+    marked = np.zeros(n, dtype=np.bool_)
+    for first, after in zip(*segments_of(intervals, resolution_s), strict=True):
+        marked[first:after] = True
+    return marked
+
+
+def _events(active: Active, of: Excerpt, collar_s: float, *, offsets: bool) -> Hits:
+    reference = of.events[np.argsort(of.events[:, 0], kind="stable")]
+    hits, found = [], []
+    for each in active.T:
+        estimate = _intervals(each, of)
+        rows = matched(reference, estimate, collar_s, offsets=offsets)
+        hits.append(of.placed(reference[rows, 0]))
+        found.append(of.placed(estimate[:, 0]))
+    return np.stack(hits, axis=1), np.stack(found, axis=1), of.placed(reference[:, 0])
+
+
+def _intervals(column: NDArray[np.bool_], of: Excerpt) -> NDArray[np.float64]:
+    """Events of (T,) as they are written, to the microsecond (n, 2)."""
+    first, after = runs(column)
+    intervals = np.stack([first * of.hop_s, np.minimum(after * of.hop_s, of.end_s)], axis=1)
+    intervals = intervals[intervals[:, 1] > intervals[:, 0]].round(6)
+    intervals[:, 1] = np.maximum(intervals[:, 1], intervals[:, 0] + 1e-6)
+    return intervals
+
+
+def matched(
+    reference: NDArray[np.float64],
+    estimate: NDArray[np.float64],
+    collar_s: float,
+    *,
+    offsets: bool,
+) -> NDArray[np.intp]:
+    """Match as many intervals as possible, each with one at most.
+
+    Args:
+        reference: onsets and offsets in seconds (n, 2).
+        estimate: the same, in order of onset (m, 2).
+        collar_s: seconds by which two may differ.
+        offsets: whether offsets have to fit too.
+
+    Returns:
+        The rows of ``reference`` that have a partner.
+    """
+    collar_s += SLACK_S
+    # Only near ones are compared: an hour of birdsong holds thousands of events.
+    onsets, room_s = reference[:, 0], collar_s + SLACK_S
+    low = np.searchsorted(estimate[:, 0], onsets - room_s, side="left")
+    high = np.searchsorted(estimate[:, 0], onsets + room_s, side="right")
+    n_near = high - low
+    rows = np.repeat(np.arange(len(reference)), n_near)
+    columns = np.arange(len(rows)) + np.repeat(low - (np.cumsum(n_near) - n_near), n_near)
+    differences = np.abs(reference[rows] - estimate[columns])
+    fits = differences[:, 0] <= collar_s
+    if offsets:
+        lengths = reference[rows, 1] - reference[rows, 0]
+        fits &= differences[:, 1] <= np.maximum(collar_s, OFFSET_SHARE * lengths)
+    rows, columns = rows[fits], columns[fits]
+    if len(np.unique(rows)) == len(rows) and len(np.unique(columns)) == len(columns):
+        alone: NDArray[np.intp] = rows
+        return alone  # nearly always: nothing to choose
+    pairs = csr_array(
+        (np.ones(len(rows), np.int8), (rows, columns)), (len(reference), len(estimate))
+    )
+    partners = maximum_bipartite_matching(pairs, perm_type="column")
+    return np.flatnonzero(partners >= 0)

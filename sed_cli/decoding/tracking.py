@@ -1,0 +1,223 @@
+"""From probabilities that come bit by bit to events, each reported when it starts and when it ends.
+
+What is found is what :class:`~sed_cli.decoding.postprocessing.PostProcessing` finds in the whole
+recording; here it is decided as early as that can be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.data.annotations import Event
+from sed_cli.decoding.postprocessing import SLACK_S, PostProcessing
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamEvent:
+    """That an event has started, or that it has ended.
+
+    Attributes:
+        kind: ``start`` or ``end``.
+        label: of the event.
+        onset_s: when it started, in seconds from the first sample.
+        offset_s: when it ended; None for a start.
+        confidence: mean probability over the event's frames, for a start over as many of the first
+            as it takes to be sure of it; in [0, 1].
+    """
+
+    kind: Literal["start", "end"]
+    label: str
+    onset_s: float
+    offset_s: float | None
+    confidence: float
+
+    @property
+    def time_s(self) -> float:
+        """When what is reported happened, in seconds from the first sample."""
+        return self.onset_s if self.offset_s is None else self.offset_s
+
+    @property
+    def event(self) -> Event | None:
+        """The whole event, once it has ended."""
+        return None if self.offset_s is None else Event(self.onset_s, self.offset_s, self.label)
+
+
+class EventTracker:
+    """Find the events in probabilities that come bit by bit.
+
+    Args:
+        classes: labels of the columns.
+        postprocessing: what is made of the probabilities.
+        hop_s: seconds from one frame to the next.
+    """
+
+    def __init__(
+        self, classes: Sequence[str], postprocessing: PostProcessing, hop_s: float
+    ) -> None:
+        self._tracks = [
+            _Track(label, threshold, filter_frames, postprocessing, hop_s)
+            for label, threshold, filter_frames in zip(
+                classes, postprocessing.thresholds, postprocessing.filter_frames, strict=True
+            )
+        ]
+        # A start may have to await a gap's end, to see whether the event goes on for long enough.
+        least_s = postprocessing.min_gap_s + postprocessing.min_duration_s
+        self.latency_s = max(postprocessing.filter_frames) // 2 * hop_s + least_s
+        """Seconds by which reports come after the probabilities that they stand on, at most."""
+
+    def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
+        """Take frames (t, C) and return what is decided by them, in order of time.
+
+        Args:
+            probabilities: of the next frames.
+            known_s: seconds of audio that are known to be there.
+        """
+        return _sorted(
+            report
+            for track, column in zip(self._tracks, probabilities.T, strict=True)
+            for report in track.push(column, known_s)
+        )
+
+    def finish(self, duration_s: float) -> list[StreamEvent]:
+        """Return what is left to report of a recording that is ``duration_s`` long."""
+        return _sorted(r for track in self._tracks for r in track.finish(duration_s))
+
+
+def _sorted(reports: Iterator[StreamEvent]) -> list[StreamEvent]:
+    return sorted(reports, key=lambda r: (r.time_s, r.onset_s, r.label))
+
+
+@dataclass
+class _Run:
+    """Consecutive active frames, with the short gaps between them filled."""
+
+    first: int
+    total_before: float  # sum of the probabilities of all frames before it
+    opening: NDArray[np.float32]  # probabilities from its first frame on
+    last: int | None = None  # frame after it; None while it goes on
+    total_at_last: float = 0.0
+    is_reported: bool = False
+
+
+class _Track:
+    """The events of one class."""
+
+    def __init__(
+        self,
+        label: str,
+        threshold: float,
+        filter_frames: int,
+        postprocessing: PostProcessing,
+        hop_s: float,
+    ) -> None:
+        self._label = label
+        self._threshold = threshold
+        self._half = filter_frames // 2
+        self._min_gap_s = postprocessing.min_gap_s - SLACK_S
+        self._min_duration_s = postprocessing.min_duration_s - SLACK_S
+        self._hop_s = hop_s
+        # Frames that are known when a start can be reported at the earliest.
+        self._n_opening = self._half + max(1, math.ceil(self._min_duration_s / hop_s))
+        self._n_decided = 0
+        self._total = 0.0  # of the probabilities of the frames decided
+        self._undecided = np.empty(0, np.float32)  # probabilities
+        self._active = np.empty(0, np.bool_)  # above the threshold, from half a filter before them
+        self._was_active = False
+        self._run: _Run | None = None
+
+    def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
+        self._undecided = np.concatenate([self._undecided, probabilities])
+        if self._run is not None:
+            rest = probabilities[: max(0, self._n_opening - len(self._run.opening))]
+            self._run.opening = np.concatenate([self._run.opening, rest])
+        self._active = np.concatenate([self._active, probabilities > self._threshold])
+        if self._n_decided == 0:
+            if len(self._undecided) <= self._half:
+                return []
+            self._active = np.concatenate([self._active[: self._half][::-1], self._active])
+        return list(self._decide(known_s))
+
+    def finish(self, duration_s: float) -> list[StreamEvent]:
+        if len(self._undecided):
+            before = self._half if self._n_decided == 0 else 0
+            self._active = np.pad(self._active, (before, self._half), mode="symmetric")
+        reports = list(self._decide(duration_s))
+        if self._run is not None:
+            if self._run.last is None:
+                self._run.last, self._run.total_at_last = self._n_decided, self._total
+            reports += self._started(duration_s)
+            reports += self._ended(duration_s)
+        return reports
+
+    def _decide(self, known_s: float) -> Iterator[StreamEvent]:
+        """Smooth and take note of all frames whose filter is filled."""
+        counts = np.cumsum(np.concatenate([[0], self._active]))  # of active frames before each
+        length = 2 * self._half + 1
+        smoothed = counts[length:] - counts[:-length] > self._half  # the median of zeros and ones
+        totals = np.cumsum(
+            np.concatenate([[self._total], self._undecided[: len(smoothed)]]), dtype=np.float64
+        )
+        edges = np.flatnonzero(np.diff(np.concatenate([[self._was_active], smoothed])))
+        for edge in edges.tolist():
+            frame, total = self._n_decided + edge, float(totals[edge])
+            if smoothed[edge]:
+                opening = self._undecided[edge : edge + self._n_opening]
+                yield from self._rise(_Run(frame, total, opening), known_s)
+            elif self._run is not None:
+                self._run.last, self._run.total_at_last = frame, total
+        n_decided = len(smoothed)
+        if n_decided:
+            self._was_active = bool(smoothed[-1])
+        self._n_decided += n_decided
+        self._total = float(totals[-1])
+        self._undecided = self._undecided[n_decided:].copy()
+        self._active = self._active[n_decided:].copy()
+        if self._run is not None:
+            yield from self._started(known_s)
+            last = self._run.last
+            if last is not None and (self._n_decided - last) * self._hop_s >= self._min_gap_s:
+                yield from self._ended(known_s)
+
+    def _rise(self, run: _Run, known_s: float) -> Iterator[StreamEvent]:
+        if self._run is not None and self._run.last is not None:
+            if (run.first - self._run.last) * self._hop_s < self._min_gap_s:
+                self._run.last = None
+                return
+            yield from self._started(known_s)
+            yield from self._ended(known_s)
+        self._run = run
+
+    def _started(self, known_s: float) -> Iterator[StreamEvent]:
+        """Report the start of the run once it is sure to last long enough."""
+        run = self._run
+        assert run is not None
+        stop = self._n_decided if run.last is None else run.last
+        length_s = min(stop * self._hop_s, known_s) - run.first * self._hop_s
+        if not run.is_reported and length_s >= self._min_duration_s and length_s > 0:
+            run.is_reported = True
+            yield self._report(run, None, float(run.opening.mean(dtype=np.float64)))
+
+    def _ended(self, known_s: float) -> Iterator[StreamEvent]:
+        """Report the end of the run, if its start was, and forget it."""
+        run, self._run = self._run, None
+        assert run is not None
+        assert run.last is not None
+        if run.is_reported:
+            offset_s = min(run.last * self._hop_s, known_s)
+            total = run.total_at_last - run.total_before
+            yield self._report(run, offset_s, total / (run.last - run.first))
+
+    def _report(self, run: _Run, offset_s: float | None, confidence: float) -> StreamEvent:
+        return StreamEvent(
+            kind="start" if offset_s is None else "end",
+            label=self._label,
+            onset_s=run.first * self._hop_s,
+            offset_s=offset_s,
+            confidence=min(1.0, confidence),
+        )

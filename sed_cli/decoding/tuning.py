@@ -1,0 +1,364 @@
+"""Thresholds and median filters of each class, found on the validation split for a stated metric.
+
+Every pair of a threshold and a filter is tried by counting: probabilities are filtered once a
+length, then held against all thresholds at once. What is tuned is what is reported: the counts are
+those of :mod:`sed_cli.metrics.detection` for a single class.
+
+A grid of some hundred points fits itself to the noise of a small validation split. So a class keeps
+0.5 without a filter unless another point is better by more than that noise, for events as well as
+for frames, and for all classes together as well as for itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from sed_cli.data.sets import Recording
+from sed_cli.decoding.counting import Active, Excerpt, counter_of
+from sed_cli.decoding.postprocessing import (
+    PLAIN_THRESHOLD,
+    PostProcessing,
+    mend_runs,
+    runs,
+    smoothed,
+)
+from sed_cli.metrics.detection import COLLAR_S, EVENTS
+
+log = logging.getLogger(__name__)
+
+THRESHOLDS: NDArray[np.float64] = np.linspace(0.02, 0.98, 49).round(2)  # 0.5 is one of them
+LONGEST_FILTER_S = 1.0
+_N_FILTERS = 7
+
+FEWEST_EVENTS = 10  # of a class in validation; fewer tell large gains only
+_LARGE = 0.2  # F1
+_MARGIN, _MARGIN_OF_FEW = 0.01, 0.03  # F1 that a point has to be better than the default
+_NEIGHBOURS = 5  # thresholds averaged before the best is chosen: a single one's F1 is noisy
+_SHORT = 25  # per cent of a class's silences and events that a filter may be longer than
+_DRAWS = 500  # of the stretches of validation, with replacement
+_FEW_RECORDINGS = 10  # below that, more is asked: stretches of a recording are alike
+_SURE, _SURER = 0.7, 0.95  # share of draws with a gain
+_EACH_SURE = 0.8  # and without a loss of either kind of F1, with few recordings
+_N_STRETCHES, _MOST_STRETCHES = 20, 40  # that validation is cut into, at least and at most
+_FEWEST_STRETCHES = 5
+_SHORTEST_STRETCH_S = 1.0
+
+
+def filter_lengths(hop_s: float) -> list[int]:
+    """Odd numbers of frames from 1 to about a second, in even ratios."""
+    longest = max(3.0, LONGEST_FILTER_S / hop_s)
+    halves = np.rint((np.geomspace(3.0, longest, _N_FILTERS) - 1) / 2).astype(int)
+    return [1, *sorted({2 * int(half) + 1 for half in halves})]
+
+
+def tune(
+    recordings: Sequence[Recording],
+    scored: Iterable[tuple[Recording, NDArray[np.floating]]],
+    classes: Sequence[str],
+    hop_s: float,
+    metric: str,
+    *,
+    collar_s: float = COLLAR_S,
+    min_gap_s: float = 0.0,
+    min_duration_s: float = 0.0,
+) -> PostProcessing:
+    """Find the threshold and the filter of each class for F1 of ``metric``.
+
+    Frames and segments are tuned together with events (the mean of both F1), events by themselves
+    as long as frames do not lose. A class keeps 0.5 without a filter where validation holds fewer
+    than :data:`FEWEST_EVENTS` events of it, or where no gain is certain; why is logged, and noted
+    in the result's ``tuning``.
+
+    Args:
+        recordings: of the validation split.
+        scored: the same, each with its probabilities (T, C); they are passed through once and
+            not kept.
+        classes: labels of the columns.
+        hop_s: seconds from one frame to the next.
+        metric: ``frame``, ``segment``, ``segment_100ms``, ``event`` or ``event_onset``.
+        collar_s: seconds that an event may be off.
+        min_gap_s: as in :class:`PostProcessing`, in force while trying.
+        min_duration_s: the same.
+    """
+    mend = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
+    metrics = (metric, "frame" if metric in EVENTS else "event")
+    grid = _Grid.empty(recordings, len(classes), hop_s)
+    counters = [counter_of(each, collar_s) for each in metrics]
+    for recording, probabilities in scored:
+        units, edges_s = grid.stretches_of(recording)
+        activities = recording.activities[:].astype(bool)
+        for index, label in enumerate(classes):
+            of_class = Excerpt(
+                truth=activities[:, index],
+                events=_own_events(recording, label),
+                hop_s=hop_s,
+                end_s=recording.duration_s,
+                edges_s=edges_s,
+            )
+            for row in np.flatnonzero(grid.allowed[index]):
+                filtered = smoothed(probabilities[:, index], grid.lengths[row])
+                active, column_of = _distinct(filtered)
+                active = mend_runs(active, hop_s, recording.duration_s, **mend)
+                for kind, count in enumerate(counters):
+                    tp, found, there = count(active, of_class)
+                    grid.tp[kind, units, index, row] += tp[:, column_of]
+                    grid.n_found[kind, units, index, row] += found[:, column_of]
+                    if row == 0:
+                        grid.n_there[kind, units, index] += there
+    weights = (1.0, 0.0) if metric in EVENTS else (0.5, 0.5)
+    chosen = [_choose(grid, index, weights, metrics) for index in range(len(classes))]
+    _log_choices(classes, chosen)
+    return PostProcessing(
+        thresholds=tuple(each.threshold for each in chosen),
+        filter_frames=tuple(each.filter_frames for each in chosen),
+        tuned_for=metric,
+        tuning={label: each.note for label, each in zip(classes, chosen, strict=True)},
+        **mend,
+    )
+
+
+def _own_events(recording: Recording, label: str) -> NDArray[np.float64]:
+    own = [event[:2] for event in recording.events if event.label == label]
+    return np.array(own, dtype=np.float64).reshape(-1, 2)
+
+
+def _distinct(filtered: NDArray[np.floating]) -> tuple[Active, NDArray[np.intp]]:
+    """Hold (T,) against all thresholds, once where several give the same; and which is whose.
+
+    What is active only shrinks as the threshold rises, so equal numbers are equal frames.
+    """
+    active = filtered[:, None] > THRESHOLDS  # (T, K)
+    is_new = np.diff(active.sum(axis=0), prepend=-1) != 0
+    return active[:, is_new], np.cumsum(is_new) - 1
+
+
+# ------------------------------------------------------------------------- what is counted
+
+
+@dataclass
+class _Grid:
+    """Counts of two metrics (2) in stretches of validation (U), by class, filter and threshold."""
+
+    lengths: list[int]
+    allowed: NDArray[np.bool_]  # (C, F): filters that are not longer than what they would erase
+    n_recordings: int
+    first: dict[str, int]  # place of a recording's first stretch, by its name
+    n_stretches: dict[str, int]
+    tp: NDArray[np.int64]  # (2, U, C, F, K)
+    n_found: NDArray[np.int64]
+    n_there: NDArray[np.int64]  # (2, U, C)
+    n_events: NDArray[np.int64]  # (C,)
+
+    @classmethod
+    def empty(cls, recordings: Sequence[Recording], n_classes: int, hop_s: float) -> _Grid:
+        lengths = filter_lengths(hop_s)
+        limits, n_events = _limits(recordings, n_classes)
+        each = -(-_N_STRETCHES // max(1, len(recordings)))
+        n_stretches = {
+            recording.name: max(1, min(each, int(recording.duration_s / _SHORTEST_STRETCH_S)))
+            for recording in recordings
+        }
+        ends = np.cumsum(list(n_stretches.values()), dtype=np.int64)
+        first = {
+            name: int(end) - n for (name, n), end in zip(n_stretches.items(), ends, strict=True)
+        }
+        n_units = min(_MOST_STRETCHES, int(ends[-1])) if len(ends) else 1
+        shape = (2, n_units, n_classes)
+        points = (*shape, len(lengths), len(THRESHOLDS))
+        return cls(
+            lengths=lengths,
+            allowed=(np.array(lengths) == 1) | (np.array(lengths) <= limits[:, None]),
+            n_recordings=len(recordings),
+            first=first,
+            n_stretches=n_stretches,
+            tp=np.zeros(points, np.int64),
+            n_found=np.zeros(points, np.int64),
+            n_there=np.zeros(shape, np.int64),
+            n_events=n_events,
+        )
+
+    def stretches_of(self, recording: Recording) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Where the stretches of a recording count, all different (B,); their edges (B + 1,)."""
+        n = self.n_stretches[recording.name]
+        places = (self.first[recording.name] + np.arange(n)) % self.tp.shape[1]
+        return places, np.linspace(0.0, recording.duration_s, n + 1)
+
+    @property
+    def has_few_recordings(self) -> bool:
+        return self.n_recordings < _FEW_RECORDINGS
+
+    def plain(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Counts at 0.5 without a filter (2, U, C)."""
+        of_plain: NDArray[np.int64] = counts[..., 0, _plain_column()]
+        return of_plain
+
+
+def _plain_column() -> int:
+    return int(np.abs(THRESHOLDS - PLAIN_THRESHOLD).argmin())
+
+
+def _limits(
+    recordings: Sequence[Recording], n_classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Frames that short silences and short events of each class last (C,), and its events (C,)."""
+    silences: list[list[int]] = [[] for _ in range(n_classes)]
+    lengths: list[list[int]] = [[] for _ in range(n_classes)]
+    for recording in recordings:
+        activities = recording.activities[:].astype(bool)
+        for index in range(n_classes):
+            first, after = runs(activities[:, index])
+            lengths[index] += (after - first).tolist()
+            silences[index] += (first[1:] - after[:-1]).tolist()
+    limits = [
+        min(float(np.percentile(values, _SHORT)) if values else np.inf for values in of_class)
+        for of_class in zip(silences, lengths, strict=True)
+    ]
+    return np.array(limits).reshape(-1), np.array([len(each) for each in lengths], np.int64)
+
+
+# -------------------------------------------------------------------------- what is chosen
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    threshold: float
+    filter_frames: int
+    note: dict[str, Any]
+
+    @classmethod
+    def plain(cls, reason: str, n_events: int) -> _Chosen:
+        note = {"kept": "default", "reason": reason, "validation_events": n_events, "gain": None}
+        return cls(PLAIN_THRESHOLD, 1, note)
+
+
+def _choose(
+    grid: _Grid, index: int, weights: tuple[float, float], metrics: tuple[str, str]
+) -> _Chosen:
+    """Choose the point of a class: the best there is, if its gain is certain."""
+    n_events = int(grid.n_events[index])
+    few = f"{n_events or 'no'} event{'' if n_events == 1 else 's'} in validation"
+    few += f", fewer than {FEWEST_EVENTS}"
+    if not n_events:
+        return _Chosen.plain(few, n_events)
+    row, column = _best(grid, index, np.array(weights))
+    gain = _gain(grid, index, row, column)
+    is_large = bool(np.array(weights) @ gain >= _LARGE)
+    if n_events < FEWEST_EVENTS and not is_large:
+        return _Chosen.plain(few, n_events)
+    if grid.tp.shape[1] < _FEWEST_STRETCHES and not is_large:
+        return _Chosen.plain("validation is too short to tell a gain from noise", n_events)
+    if (row, column) == (0, _plain_column()):
+        reason = "nothing is clearly better for this class and for all of them"
+        return _Chosen.plain(reason, n_events)
+    gains = _drawn_gains(grid, index, row, column)  # (2, draws)
+    share = float((np.array(weights) @ gains > 0).mean())
+    is_few = grid.has_few_recordings
+    asked = _SURER if is_few else _SURE
+    without_loss = (gains >= 0).mean(axis=1)
+    is_sure = share >= asked and not (is_few and without_loss.min() < _EACH_SURE)
+    if not (is_sure or is_large):
+        share = min(share, *without_loss.tolist()) if is_few else share
+        reason = f"the gain is within its noise: it is one in {share:.0%} of draws of validation"
+        return _Chosen.plain(reason, n_events)
+    of_both = {name: round(float(each), 4) for name, each in zip(metrics, gain, strict=True)}
+    note = {
+        "kept": "tuned",
+        "reason": f"a gain in {share:.0%} of draws of validation",
+        "validation_events": n_events,
+        "gain": of_both,
+    }
+    return _Chosen(float(THRESHOLDS[column]), grid.lengths[row], note)
+
+
+def _best(grid: _Grid, index: int, weights: NDArray[np.float64]) -> tuple[int, int]:
+    """Filter and threshold with the highest weighted F1 by which neither F1 loses.
+
+    Neither that of the class nor that of all classes together: a class that cannot be told apart
+    gains a little itself by being found everywhere.
+    """
+    tp, n_found = (counts[:, :, index].sum(axis=1) for counts in (grid.tp, grid.n_found))
+    there = grid.n_there[:, :, index].sum(axis=1)[:, None, None]
+    f1 = _f1(tp, n_found, there)  # (2, F, K)
+    plain = _plain_column()
+    total = _f1(
+        grid.plain(grid.tp).sum(axis=(1, 2)),
+        grid.plain(grid.n_found).sum(axis=(1, 2)),
+        grid.n_there.sum(axis=(1, 2)),
+    )[:, None, None]
+    more_tp, more_found = (each - each[:, :1, plain, None] for each in (tp, n_found))
+    smooth = uniform_filter1d(f1, _NEIGHBOURS, axis=2, mode="nearest")
+    is_fit = (
+        grid.allowed[index][:, None]
+        & (f1 >= f1[:, :1, plain, None]).all(axis=0)
+        & (smooth >= smooth[:, :1, plain, None]).all(axis=0)
+        & (2 * more_tp >= total * more_found).all(axis=0)  # the total's F1 does not fall
+    )
+    score = np.where(is_fit, np.tensordot(weights, smooth, axes=1), -1.0)
+    score[0, plain] += _MARGIN_OF_FEW if grid.has_few_recordings else _MARGIN
+    rows, columns = np.nonzero(score == score.max())
+    nearest = np.lexsort((np.abs(THRESHOLDS[columns] - PLAIN_THRESHOLD), rows))[0]
+    return int(rows[nearest]), int(columns[nearest])
+
+
+def _f1(tp: NDArray[Any], n_found: NDArray[Any], n_there: NDArray[Any]) -> NDArray[np.float64]:
+    """F1 of counts; 0 where nothing is there and nothing was found."""
+    f1: NDArray[np.float64] = 2 * tp / np.maximum(n_found + n_there, 1)
+    return f1
+
+
+def _gain(grid: _Grid, index: int, row: int, column: int) -> NDArray[np.float64]:
+    return _gains(grid, index, row, column, np.ones((1, grid.tp.shape[1]), np.int64))[:, 0]
+
+
+def _drawn_gains(grid: _Grid, index: int, row: int, column: int) -> NDArray[np.float64]:
+    n = grid.tp.shape[1]
+    draws = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_DRAWS)
+    return _gains(grid, index, row, column, draws)
+
+
+def _gains(
+    grid: _Grid, index: int, row: int, column: int, draws: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """F1 of a point over that at 0.5 without a filter, with stretches taken so often (2, draws)."""
+    there = grid.n_there[:, :, index] @ draws.T
+    of_point, of_plain = (
+        _f1(grid.tp[:, :, index, f, k] @ draws.T, grid.n_found[:, :, index, f, k] @ draws.T, there)
+        for f, k in ((row, column), (0, _plain_column()))
+    )
+    return of_point - of_plain
+
+
+def _log_choices(classes: Sequence[str], chosen: Sequence[_Chosen]) -> None:
+    for label, each in zip(classes, chosen, strict=True):
+        if each.note["kept"] == "default":
+            log.info("%s: threshold 0.5, no filter: %s", label, each.note["reason"])
+            continue
+        gains = ", ".join(f"{name} F1 {gain:+.3f}" for name, gain in each.note["gain"].items())
+        log.info(
+            "%s: threshold %.2f, filter of %d frames: %s on validation, %s",
+            label,
+            each.threshold,
+            each.filter_frames,
+            gains,
+            each.note["reason"],
+        )
+    few = [
+        label
+        for label, each in zip(classes, chosen, strict=True)
+        if each.note["validation_events"] < FEWEST_EVENTS
+    ]
+    if few:
+        log.warning(
+            "validation holds fewer than %d events of %s: what is chosen by F1 there, the best "
+            "epoch and thresholds, is little more than chance; put more recordings into "
+            "validation (a larger second number in data.split, or a longer validation list)",
+            FEWEST_EVENTS,
+            ", ".join(few),
+        )

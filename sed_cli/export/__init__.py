@@ -1,0 +1,1 @@
+"""A detector as ONNX graphs, for use without PyTorch."""

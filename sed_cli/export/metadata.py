@@ -1,0 +1,88 @@
+"""What a program needs to know to run the graphs: in the ONNX files themselves, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import librosa
+
+from sed_cli import __version__
+from sed_cli.audio import LogMel
+from sed_cli.audio.features import FLOOR
+from sed_cli.export.graphs import state_layout, state_size
+from sed_cli.tasks.detection.detector import Detector
+
+FORMAT = 1  # of what is written here; raised when a reader of an older one would go wrong
+
+
+def describe(detector: Detector) -> dict[str, Any]:
+    """Describe the way from samples to events around a detector's graphs."""
+    return {
+        "sedtf": {"version": __version__, "format": FORMAT},
+        "classes": list(detector.classes),
+        "features": describe_features(detector.log_mel),
+        "stream": _describe_stream(detector),
+        "feedback": _describe_feedback(detector),
+        "postprocessing": detector.postprocessing.as_json(detector.classes),
+    }
+
+
+def describe_features(log_mel: LogMel) -> dict[str, Any]:
+    """Describe the front end so that it can be computed elsewhere; lengths in samples, Hz.
+
+    Frame t is the transform of the ``n_fft`` samples around sample t * hop_length, under the
+    window, which lies in their middle.
+    """
+    edges = librosa.mel_frequencies(log_mel.n_mels + 2, fmin=log_mel.f_min, fmax=log_mel.f_max)
+    return {
+        "sample_rate": log_mel.sample_rate,
+        "channels": "mean",
+        "window": "hann_periodic",
+        "window_length": log_mel.window_length,
+        "hop_length": log_mel.hop_length,
+        "n_fft": log_mel.n_fft,
+        # n_fft // 2 samples at each end; zeros behind a recording that is too short for that
+        "padding": "reflect",
+        "power": 2,
+        "n_mels": log_mel.n_mels,
+        "f_min": log_mel.f_min,
+        "f_max": log_mel.f_max,
+        "mel_scale": "slaney",
+        "mel_norm": "slaney",
+        # Band m is a triangle over the power's bins, from edge m over edge m + 1 to edge m + 2,
+        # with an area of 1 Hz.
+        "mel_edges_hz": edges.tolist(),
+        "floor": FLOOR if log_mel.is_log else None,
+        "log": "10*log10" if log_mel.is_log else None,
+        "normalised": False,  # the graphs do that
+    }
+
+
+def metadata_props(description: Mapping[str, Any]) -> dict[str, str]:
+    """Turn a description into ONNX's metadata: each value as JSON, under its key."""
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in description.items()}
+
+
+def _describe_stream(detector: Detector) -> dict[str, Any]:
+    model, log_mel = detector.model, detector.log_mel
+    # From a frame's centre to the end of its window, and the frames that the convolutions look on.
+    window_end = (log_mel.n_fft - log_mel.window_length) // 2 + log_mel.window_length
+    samples = model.context * log_mel.hop_length + window_end - log_mel.n_fft // 2
+    return {
+        "context_frames": model.context,
+        "hop_s": detector.hop_s,
+        "look_ahead_s": samples / log_mel.sample_rate,
+        "state_size": state_size(model),
+        "state": {part: list(shape) for part, shape in state_layout(model).items()},
+    }
+
+
+def _describe_feedback(detector: Detector) -> dict[str, Any]:
+    if not detector.model.has_feedback:
+        return {"kind": None}
+    if detector.feedback == "soft":
+        return {"kind": "soft"}
+    # Inside the graphs, and no matter of taste as those of the post-processing are.
+    return {"kind": "hard", "threshold": 0.5}

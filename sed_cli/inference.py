@@ -1,0 +1,5 @@
+"""What scripts import: ``load(checkpoint).predict(path_or_array)``."""
+
+from sed_cli.tasks.checkpoint import load
+
+__all__ = ["load"]

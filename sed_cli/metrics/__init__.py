@@ -1,0 +1,1 @@
+"""Events and activities to figures, and their statistics."""

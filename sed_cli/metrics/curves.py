@@ -1,0 +1,276 @@
+"""PSDS and other figures over all thresholds at once, through sed_scores_eval.
+
+An optional extra, ``sedtf[psds]``: its installation takes a C compiler. Scores are the
+probabilities after the median filters of the post-processing; thresholds, least gap and least
+duration play no part. Frames stand for the same times as in the events.
+
+Sources: Bilen et al. 2020, "A framework for the robust evaluation of sound event detection"; Ebbers
+et al. 2022, "Threshold independent evaluation of sound event detection scores".
+"""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.data.annotations import Event
+from sed_cli.errors import UserError
+from sed_cli.metrics.detection import COLLAR_S, OFFSET_SHARE
+from sed_cli.reports.curve_figures import Line, Panel, class_curves
+from sed_cli.system.files import replacing
+
+# The two scenarios of DCASE 2021 to 2024, task 4: fast reaction, and few confusions.
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "psds1": {"dtc_threshold": 0.7, "gtc_threshold": 0.7, "alpha_ct": 0.0, "alpha_st": 1.0},
+    "psds2": {
+        **{"dtc_threshold": 0.1, "gtc_threshold": 0.1, "alpha_ct": 0.5, "alpha_st": 1.0},
+        "cttc_threshold": 0.3,
+    },
+}
+MAX_FP_PER_HOUR = 100.0
+
+_DECIMALS = 6  # times are compared as microseconds, so that ties at a limit are within
+_SCORE_STEP = 0.01  # of the collar-based curve, which takes minutes on scores of all values
+
+
+class Scored(NamedTuple):
+    """A recording: its name, length, reference and probabilities (T, C)."""
+
+    name: str
+    duration_s: float
+    reference: Sequence[Event]
+    probabilities: NDArray[np.floating]
+
+
+class Roc(NamedTuple):
+    """True positive ratio over false positives per hour, of a class or (empty label) of all."""
+
+    label: str
+    fp_per_hour: NDArray[np.float64]
+    tp_ratio: NDArray[np.float64]
+
+
+class Points(NamedTuple):
+    """What each threshold gives for a class, in order of the thresholds."""
+
+    label: str
+    threshold: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What is known over all thresholds: figures as in ``metrics.json``, and the curves of each."""
+
+    figures: dict[str, Any]
+    psd_roc: dict[str, list[Roc]]  # by scenario
+    points: dict[str, list[Points]]  # of segments of 1 s and of events
+
+
+def threshold_free(
+    recordings: Sequence[Scored],
+    classes: Sequence[str],
+    hop_s: float,
+    collar_s: float = COLLAR_S,
+) -> Curves:
+    """Compute PSDS1, PSDS2, and precision, recall and F1 at all thresholds.
+
+    Args:
+        recordings: of a split.
+        classes: labels of the columns; those that no reference holds are left out.
+        hop_s: seconds from one frame to the next.
+        collar_s: seconds that an event may be off.
+
+    Raises:
+        UserError: if sed_scores_eval is not installed.
+    """
+    inputs = _Inputs.of(recordings, classes, hop_s)
+    if not inputs.labels:
+        return Curves({}, {}, {})
+    library = _import()
+    figures: dict[str, Any] = {}
+    psd_roc = {}
+    for name in SCENARIOS:
+        figures[name], psd_roc[name] = _psds(inputs, name)
+    of_segments = (inputs.scores, inputs.truth, inputs.durations_s)
+    ap, _ = library.segment_based.average_precision(*of_segments, segment_length=1.0)
+    figures["segment_average_precision"] = {
+        "mean": float(ap.pop("mean")),
+        "per_class": {inputs.labels[key]: float(value) for key, value in ap.items()},
+    }
+    points = {
+        "segment": library.segment_based.fscore_curve(*of_segments, segment_length=1.0),
+        "event": library.collar_based.fscore_curve(
+            inputs.quantised(),
+            inputs.truth,
+            onset_collar=collar_s,
+            offset_collar=collar_s,
+            offset_collar_rate=OFFSET_SHARE,
+        ),
+    }
+    return Curves(figures, psd_roc, {kind: inputs.named(of) for kind, of in points.items()})
+
+
+def _psds(inputs: _Inputs, name: str) -> tuple[dict[str, Any], list[Roc]]:
+    settings = dict(SCENARIOS[name])
+    if len(inputs.labels) == 1:  # nothing else could be mistaken for it
+        settings["alpha_ct"] = 0.0
+        settings.pop("cttc_threshold", None)
+    value, of_classes, (ratios, rates), rocs = _import().intersection_based.psds(
+        inputs.scores, inputs.truth, inputs.durations_s, max_efpr=MAX_FP_PER_HOUR, **settings
+    )
+    figures = {
+        "psds": float(value),
+        "per_class": {inputs.labels[key]: float(psds) for key, psds in of_classes.items()},
+    }
+    of_each = [
+        Roc(inputs.labels[key], fp_rates, tp_ratios)
+        for key, (tp_ratios, fp_rates, _) in rocs.items()
+    ]
+    return figures, [Roc("", rates, ratios), *of_each]
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What sed_scores_eval takes, with stand-ins for labels: ``onset`` is a column of its own."""
+
+    labels: dict[str, str]
+    scores: dict[str, Any]
+    truth: dict[str, list[tuple[float, float, str]]]
+    durations_s: dict[str, float]
+
+    @classmethod
+    def of(cls, recordings: Sequence[Scored], classes: Sequence[str], hop_s: float) -> _Inputs:
+        occurring = {event.label for recording in recordings for event in recording.reference}
+        columns = [index for index, label in enumerate(classes) if label in occurring]
+        labels = {f"class {index}": classes[index] for index in columns}
+        create = _import().base_modules.scores.create_score_dataframe
+        scores, truth = {}, {}
+        for recording in recordings:
+            times = _frame_times(len(recording.probabilities), hop_s, recording.duration_s)
+            values = recording.probabilities[: len(times) - 1, columns].astype(np.float64)
+            scores[recording.name] = create(values, times, list(labels))
+            truth[recording.name] = [
+                (onset_s, offset_s, key)
+                for key, label in labels.items()
+                for onset_s, offset_s in merged(recording.reference, label)
+            ]
+        durations_s = {recording.name: recording.duration_s for recording in recordings}
+        return cls(labels, scores, truth, durations_s)
+
+    def quantised(self) -> dict[str, Any]:
+        """Round the scores: each value is a threshold to be tried."""
+        rounded = {}
+        for name, frame in self.scores.items():
+            rounded[name] = frame.copy()
+            keys = list(self.labels)
+            rounded[name][keys] = (frame[keys] / _SCORE_STEP).round() * _SCORE_STEP
+        return rounded
+
+    def named(self, curves: Mapping[str, Any]) -> list[Points]:
+        """Under the true labels, without the point at which nothing is found."""
+        points = []
+        for key, label in self.labels.items():
+            f1, precision, recall, threshold, _ = curves[key]
+            known = np.isfinite(threshold)
+            points.append(Points(label, *(x[known] for x in (threshold, precision, recall, f1))))
+        return points
+
+
+def _frame_times(n_frames: int, hop_s: float, duration_s: float) -> NDArray[np.float64]:
+    """Where frames begin, and where the last ends: with the recording, as its events do."""
+    starts = np.arange(n_frames) * hop_s
+    starts = starts[: max(1, int(np.searchsorted(starts, duration_s)))]
+    end_s = min(len(starts) * hop_s, duration_s)
+    return np.append(starts, max(end_s, starts[-1] + 10.0**-_DECIMALS))
+
+
+def merged(events: Iterable[Event], label: str) -> list[tuple[float, float]]:
+    """Join what overlaps or touches within a class, on which sed_scores_eval stops."""
+    joined: list[tuple[float, float]] = []
+    for onset_s, offset_s, _ in sorted(event for event in events if event.label == label):
+        first, last = round(onset_s, _DECIMALS), round(offset_s, _DECIMALS)
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, max(last, first + 10.0**-_DECIMALS)))
+    return joined
+
+
+def _import() -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*pkg_resources.*")
+            import sed_scores_eval
+    except ImportError as error:
+        raise UserError(
+            f"PSDS needs sed-scores-eval-np2, which cannot be imported ({error}): "
+            f"pip install 'sedtf[psds]', or evaluation.psds=false"
+        ) from error
+    return sed_scores_eval
+
+
+# ---------------------------------------------------------------------------------- on paper
+
+
+def write_curves(folder: Path, curves: Curves) -> None:
+    """Write ``psd_roc.csv`` and ``thresholds.csv``, a row a point, and pictures of both."""
+    if not curves.psd_roc:
+        return
+    _write_rows(folder / "psd_roc.csv", "scenario", Roc, curves.psd_roc)
+    _write_rows(folder / "thresholds.csv", "kind", Points, curves.points)
+    class_curves(folder / "figures" / "psd_roc.png", _psd_panels(curves))
+    class_curves(folder / "figures" / "thresholds.png", _threshold_panels(curves.points))
+
+
+def _write_rows(path: Path, first: str, kind: Any, groups: Mapping[str, Sequence[Any]]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([first, "class", *kind._fields[1:]])
+        for name, curves in groups.items():
+            for label, *columns in curves:
+                for row in zip(*columns, strict=True):
+                    writer.writerow([name, label, *(f"{value:.6g}" for value in row)])
+
+
+def _psd_panels(curves: Curves) -> list[Panel]:
+    def line(roc: Roc) -> Line:  # to the edge: more false positives find nothing else
+        return Line(
+            roc.label,
+            np.append(roc.fp_per_hour, MAX_FP_PER_HOUR),
+            np.append(roc.tp_ratio, roc.tp_ratio[-1]),
+        )
+
+    return [
+        Panel(
+            title=f"{name.upper()} {curves.figures[name]['psds']:.3f}",
+            lines=[line(roc) for roc in rocs],
+            x_label="effective false positives per hour",
+            y_label="true positive ratio",
+            x_max=MAX_FP_PER_HOUR,
+        )
+        for name, rocs in curves.psd_roc.items()
+    ]
+
+
+def _threshold_panels(points: Mapping[str, Sequence[Points]]) -> list[Panel]:
+    def by_recall(of: Points) -> Line:
+        order = np.lexsort((-of.precision, of.recall))
+        return Line(of.label, of.recall[order], of.precision[order])
+
+    panels = [
+        Panel("segments of 1 s", [by_recall(of) for of in points["segment"]], "recall", "precision")
+    ]
+    for kind, title in (("segment", "segments of 1 s"), ("event", "events")):
+        lines = [Line(of.label, of.threshold, of.f1) for of in points[kind]]
+        panels.append(Panel(title, lines, "threshold", "F1"))
+    return panels

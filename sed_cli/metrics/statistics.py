@@ -1,0 +1,73 @@
+"""Means with t intervals over seeds, and paired differences. Source: any textbook; scipy.stats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from sed_cli.metrics.detection import CONFIDENCE
+
+_ROUNDING = 1e-12  # differences of fractions that are no further apart are the same
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A mean over seeds and its 95 % t interval; ``None`` where there are too few for it."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the interval: what stands after the plus-minus sign."""
+        return None if self.low is None or self.mean is None else self.mean - self.low
+
+
+@dataclass(frozen=True)
+class Difference(Summary):
+    """The mean of paired differences, and the p value of a paired t test that it is 0."""
+
+    p: float | None = None
+
+
+def summarise(values: Mapping[int, float | None]) -> Summary:
+    """Summarise figures by seed; one without a base (``None``) is left out."""
+    return _summary(np.array([value for value in values.values() if value is not None]))
+
+
+def compare(values: Mapping[int, float | None], baseline: Mapping[int, float | None]) -> Difference:
+    """Differences to a baseline, paired over the seeds that both have.
+
+    The p value is not corrected for the number of comparisons; it takes two seeds, and differences
+    that are not all the same.
+    """
+    pairs = [
+        (value, baseline[seed])
+        for seed, value in values.items()
+        if value is not None and baseline.get(seed) is not None
+    ]
+    own, other = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+    summary = _summary(own - other)
+    p = None
+    if summary.n > 1 and np.ptp(own - other) > _ROUNDING:
+        p = float(stats.ttest_rel(own, other).pvalue)
+    return Difference(summary.mean, summary.low, summary.high, summary.n, p)
+
+
+def _summary(values: NDArray[np.float64]) -> Summary:
+    n = len(values)
+    if not n:
+        return Summary(None, None, None, 0)
+    mean = float(values.mean())
+    if n == 1:
+        return Summary(mean, None, None, 1)
+    error = float(values.std(ddof=1)) / math.sqrt(n)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
+    return Summary(mean, mean - half, mean + half, n)

@@ -1,0 +1,363 @@
+"""What runs and sweeps write down about themselves, and what became of them.
+
+Light to import, and readable from another machine over a shared folder while the work goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO
+
+from sed_cli.errors import UserError
+from sed_cli.system.files import write_json
+from sed_cli.system.locks import is_at, take
+from sed_cli.system.structured import UnreadableError, read_json_object, read_limited, read_settings
+
+RUN, SWEEP = "run.json", "sweep.json"
+_LONGEST_HISTORY = 64 * 2**20  # bytes
+
+BEAT_S = 10.0
+"""So often a running process touches the file that stands for it."""
+
+_CLAIM = ".at_work"
+_GIVES_WAY_S = 10.0
+
+_SILENT_S = 120.0
+"""A process elsewhere that did not touch its file for so long is gone; servers lag a minute."""
+
+
+def run_folders(place: Path) -> Iterator[Path]:
+    """Folders with a ``run.json``, or with Hydra's records of a run that never got so far."""
+    marks = {path.parent for path in place.rglob(RUN)}
+    marks |= {path.parent.parent for path in place.rglob(".hydra/config.yaml")}
+    yield from sorted(marks, key=_in_order)
+
+
+def _in_order(folder: Path) -> list[tuple[int, int, str]]:
+    """Sort ``10`` after ``9``: jobs of a sweep may be numbered."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in folder.parts]
+
+
+def history_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a ``history.csv``; none where there is no such file yet, or it cannot be read."""
+    with suppress(OSError, ValueError, csv.Error):
+        return read_history(path)
+    return []
+
+
+def read_history(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a ``history.csv``.
+
+    Raises:
+        OSError: if it is missing or may not be read.
+        UnreadableError: if it is no table with a number in every cell that it has a name for.
+    """
+    content = read_limited(path, _LONGEST_HISTORY)
+    try:
+        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))
+        for row in rows:
+            int(row["epoch"]), float(row["seconds"])
+            {name: float(value or "nan") for name, value in row.items()}
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UnreadableError(path, f"no table of epochs ({error})") from error
+    return rows
+
+
+def run_settings(folder: Path) -> dict[str, Any]:
+    """What a run was set to, as Hydra wrote it down: plain values, in which ``${...}`` is text.
+
+    Groups of settings are mappings, or missing. Nothing where nothing was written, or it cannot be
+    read.
+    """
+    try:
+        values = read_settings(folder / ".hydra" / "config.yaml")
+    except (OSError, ValueError):
+        return {}
+    groups = ("feature", "model", "sampler", "data", "augment", "trainer", "evaluation")
+    spoilt = [key for key in groups if not isinstance(values.get(key) or {}, dict)]
+    return {} if spoilt else values
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as a person would: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+# ------------------------------------------------------------------------ who is still at work
+
+
+def this_process() -> dict[str, Any]:
+    """What tells this process from all others, for :func:`is_alive`."""
+    return {
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "pid": os.getpid(),
+        "since": _started(os.getpid()),
+    }
+
+
+def is_alive(process: Mapping[str, Any], path: Path) -> bool:
+    """Tell whether the process that keeps ``path`` up to date is still at work.
+
+    Args:
+        process: what :func:`this_process` gave there. On the same machine it is looked for; of
+            another one nothing is known but that it touches the file.
+        path: the file.
+    """
+    if process.get("machine") != _machine():
+        try:
+            return time.time() - path.stat().st_mtime < _SILENT_S
+        except OSError:
+            return False
+    try:
+        pid = int(process["pid"])
+        os.kill(pid, 0)
+    except (ProcessLookupError, KeyError, TypeError, ValueError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        pass
+    return _started(pid) == process.get("since")  # else the number has gone to another process
+
+
+def state(path: Path, values: Mapping[str, Any]) -> str:
+    """Status of a record as it is now: what died while it was ``running`` was interrupted."""
+    status = str(values.get("status", ""))
+    process = values.get("process", {"machine": None})
+    if status == "running" and not (isinstance(process, dict) and is_alive(process, path)):
+        return "interrupted"
+    return status
+
+
+@contextmanager
+def beating(path: Path) -> Iterator[None]:
+    """Touch a file now and then within the block, as a sign of life to other machines."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(BEAT_S):
+            with suppress(OSError):
+                os.utime(path)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@cache
+def _machine() -> str:
+    """This boot of this machine, or this container: where process numbers mean the same."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks; ``None`` where there is no ``/proc``."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()  # a name may hold anything, brackets too
+    # A killed process that nobody has waited for is still listed.
+    return None if fields[0] in "ZX" else fields[19]
+
+
+# ------------------------------------------------------------------------- a folder for oneself
+
+
+class InUseError(UserError):
+    """Another process is at work in a folder."""
+
+    def __init__(self, owner: Mapping[str, Any]) -> None:
+        known = "pid" in owner and "host" in owner
+        self.who = f"process {owner['pid']} on {owner['host']}" if known else "another process"
+        super().__init__(f"{self.who} is at work there")
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """Keep a folder, which is made if need be, to this process within the block.
+
+    A hidden file there is locked and says who has it. The lock ends with the process, however it
+    ends; where a file system has no locks, the file counts while the process that it names lives.
+
+    Raises:
+        InUseError: if another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _CLAIM
+    deadline = time.monotonic() + _GIVES_WAY_S
+    while (file := _claim(path)) is None:
+        owner = _owner(path)
+        # What a killed process has started ends by itself, but not at once.
+        if (owner and is_alive(owner, path)) or time.monotonic() > deadline:
+            raise InUseError(owner)
+        time.sleep(0.05)
+    with file:
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _claim(path: Path) -> BinaryIO | None:
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+    taken = take(file)
+    if taken is None:
+        owner = _owner(path)
+        taken = not owner or owner == this_process() or not is_alive(owner, path)
+    if taken and is_at(file, path):  # the one before may have deleted it meanwhile
+        file.truncate()
+        file.write(json.dumps(this_process()).encode())
+        return file
+    file.close()
+    return None
+
+
+def _owner(path: Path) -> dict[str, Any]:
+    try:
+        owner = json.loads(path.read_bytes())
+        return owner if isinstance(owner, dict) and isinstance(owner.get("pid"), int) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+# ---------------------------------------------------------------------------------- sweeps
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job of a sweep, before anything is known of how it goes."""
+
+    folder: str  # below that of the sweep
+    overrides: list[str]
+    config_hash: str
+    epochs: int | None = None  # at most; None where a job has none
+    root: str | None = None  # of its data, which is no part of the hash
+
+
+@dataclass
+class Plan:
+    """What ``sweep.json`` holds: all jobs of a sweep, those that wait too."""
+
+    verb: str
+    command: list[str]  # the overrides that were given
+    jobs: list[Planned]
+    parallel: int | None = 1  # jobs at a time; None: as many as there are
+    total: int | None = None  # jobs that there will be, where they are chosen one after the other
+    status: str = "running"
+    started: float = 0.0  # seconds since 1970
+    process: dict[str, Any] | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write ``sweep.json``."""
+        write_json(folder / SWEEP, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Plan | None:
+        """Read the plan of a sweep; ``None`` where there is none.
+
+        Raises:
+            OSError: if it may not be read.
+            UnreadableError: if it is no plan, or one whose jobs lie elsewhere.
+        """
+        path = folder / SWEEP
+        try:
+            values = read_json_object(path)
+            jobs = [Planned(**job) for job in values.pop("jobs")]
+            plan = cls(jobs=jobs, **values)
+            plan._check()
+        except FileNotFoundError:
+            return None
+        except (KeyError, TypeError) as error:
+            raise UnreadableError(path, f"no plan of a sweep ({error})") from error
+        except UnreadableError:
+            raise
+        except ValueError as error:
+            raise UnreadableError(path, f"no plan of a sweep ({error})") from error
+        return plan
+
+    def _check(self) -> None:
+        """Hold what was read against its types: whoever wrote it, a job lies in the sweep."""
+        kinds = [
+            (self.verb, str), (self.status, str), (self.command, list),
+            (self.parallel, int | None), (self.total, int | None),
+            (self.process, dict | None), (self.started, int | float),
+        ]  # fmt: skip
+        for each in self.jobs:
+            kinds += [
+                (each.folder, str), (each.config_hash, str), (each.overrides, list),
+                (each.epochs, int | None), (each.root, str | None),
+            ]  # fmt: skip
+        for value, kind in kinds:
+            if not isinstance(value, kind) or (isinstance(value, int) and abs(value) > 2**53):
+                raise TypeError(f"{str(value)[:80]!r} where {kind} is expected")
+        for each in self.jobs:
+            if not is_inside(each.folder):
+                raise ValueError(f"the job {each.folder!r} is not in its folder")
+
+
+def is_inside(name: str) -> bool:
+    """Tell whether a name stands for something below the folder that it is relative to."""
+    path = PurePath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What ``run.json`` of a run folder holds; ``None`` where there is none.
+
+    Raises:
+        ValueError: if it is no record.
+    """
+    try:
+        return read_json_object(folder / RUN)
+    except FileNotFoundError:
+        return None
+
+
+def note_end(folder: Path, status: str, error: str, **more: Any) -> None:
+    """Write down how a run ended that could not do so itself.
+
+    Args:
+        folder: of the run.
+        status: such as ``interrupted``; one that the run has written itself stays.
+        error: the reason.
+        more: what else to write if the run did not come so far as to write anything.
+    """
+    try:
+        record = read_record(folder)
+    except ValueError:
+        record = None
+    if record is not None and record.get("status") != "running":
+        return
+    owner = (record or {}).get("process")
+    if owner and owner != this_process() and is_alive(owner, folder / RUN):
+        return  # another command has gone on with it
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RUN, {**(record or more), "status": status, "error": error})
+
+
+def names_of(overrides: Sequence[str]) -> list[str]:
+    """Keys of overrides such as ``sampler.gamma=0.1`` or ``+new=1``."""
+    return [override.split("=", 1)[0].lstrip("+~") for override in overrides]

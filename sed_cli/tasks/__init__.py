@@ -1,0 +1,1 @@
+"""Tasks: what is learnt, from which data, and how it is scored; a package each."""

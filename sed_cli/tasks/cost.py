@@ -1,0 +1,150 @@
+"""``sedtf train --dry-run``: what runs will take, by a few updates of each."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from sed_cli.config.identity import flattened, keys_with
+from sed_cli.config.provenance import choose_device, set_threads
+from sed_cli.config.settings import Role
+from sed_cli.config.verbs import AnyTrainConfig
+from sed_cli.system.records import duration
+from sed_cli.tasks.registry import load_data_for, make_task
+from sed_cli.tasks.train import make_trainer
+from sed_cli.training.state import seed_everything
+
+log = logging.getLogger(__name__)
+
+_UPDATES = 5  # measured, after one that does not count: it compiles and allocates
+_LONGEST_S = 20.0  # for that
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of a model on its data."""
+
+    update_s: float
+    validation_s: float
+    n_batches: int  # an epoch
+
+    def of(self, config: AnyTrainConfig, trained: int = 0) -> tuple[int, float]:
+        """Updates and seconds of a run that does not stop early, after ``trained`` epochs of it."""
+        updates, epochs = self.n_batches * config.trainer.epochs, config.trainer.epochs
+        if config.trainer.max_updates is not None:
+            updates = min(updates, config.trainer.max_updates)
+            epochs = -(-updates // self.n_batches)
+        updates = max(updates - self.n_batches * trained, 0)
+        epochs = max(epochs - trained, 0)
+        return updates, updates * self.update_s + epochs * self.validation_s
+
+
+def tell_cost(
+    configs: Sequence[AnyTrainConfig],
+    names: Sequence[str],
+    *,
+    parallel: int | None,
+    threads: int | None = None,
+    n_done: int = 0,
+    trained: Sequence[int] = (),
+) -> None:
+    """Measure each distinct model on its data, and print what all runs will take.
+
+    Args:
+        configs: of the runs.
+        names: by which they are listed.
+        parallel: runs at a time; None: as many as there are.
+        threads: CPU threads of each where its configuration does not say; None: torch's choice.
+        n_done: runs that are done already, to be mentioned.
+        trained: epochs that each has behind it; none if empty.
+
+    Raises:
+        UserError: if data or device of a run cannot be used.
+    """
+    groups: dict[str, list[int]] = {}
+    for index, config in enumerate(configs):
+        groups.setdefault(_alike(config), []).append(index)
+    seconds = [0.0] * len(configs)
+    behind = list(trained) or [0] * len(configs)
+    _say("runs  updates  s/update  s/validation  time each   first of them")
+    for members in groups.values():
+        first = configs[members[0]]
+        with set_threads(first.trainer.threads or threads):
+            speed = measure(first)
+        for index in members:
+            seconds[index] = speed.of(configs[index], behind[index])[1]
+        updates, longest_s = max(speed.of(configs[index], behind[index]) for index in members)
+        _say(
+            f"{len(members):4}  {updates:7}  {speed.update_s:8.3g}  {speed.validation_s:12.3g}  "
+            f"{duration(longest_s):10}  {names[members[0]]}"
+        )
+    at_once = min(parallel or len(configs), len(configs))
+    runs = f"{len(configs)} run{'s' if len(configs) > 1 else ''}"
+    runs += f", {at_once} at a time" if at_once > 1 else ""
+    done = f"; {n_done} more are done already" if n_done else ""
+    _say(
+        f"{runs}: training takes {duration(span(seconds, at_once))}, less where it stops early "
+        f"({duration(sum(seconds))} of work){done}"
+    )
+    _say("On top come starting up, features that are not cached, and the evaluation at the end.")
+    if any((config.trainer.devices or 1) > 1 for config in configs):
+        _say("Each was measured in one process; those of trainer.devices share its work.")
+    if at_once > 1:
+        _say("Each was measured alone: runs side by side may slow one another down.")
+
+
+def measure(config: AnyTrainConfig) -> Speed:
+    """Time updates and a validation of an untrained model; nothing is written but the cache."""
+    device = choose_device(config.device)
+    data = load_data_for(config)
+    seed_everything(config.seed)
+    task = make_task(config, data, device)
+    trainer = make_trainer(config, task)
+    batches = itertools.islice(itertools.cycle(trainer.batches(1)), 1 + _UPDATES)
+    trainer.step(*next(batches))
+    started, n_updates = _now(device), 0
+    for batch, part in batches:
+        trainer.step(batch, part)
+        n_updates += 1
+        if _now(device) - started > _LONGEST_S:
+            break
+    update_s = (_now(device) - started) / n_updates
+    started = _now(device)
+    task.validate()
+    return Speed(update_s, _now(device) - started, trainer.n_batches)
+
+
+def span(seconds: Sequence[float], at_once: int) -> float:
+    """How long jobs take in their order, ``at_once`` of them at a time."""
+    ends = [0.0] * max(at_once, 1)
+    for job_s in seconds:
+        heapq.heapreplace(ends, ends[0] + job_s)
+    return max(ends)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _alike(config: AnyTrainConfig) -> str:
+    """The same for configurations whose updates take as long."""
+    free = keys_with(Role.FREE)
+    values: dict[str, Any] = {
+        key: value for key, value in flattened(asdict(config)).items() if key not in free
+    }
+    return json.dumps(values, sort_keys=True)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")

@@ -1,0 +1,1 @@
+"""Sound event detection: which sounds are active in a recording, and when."""

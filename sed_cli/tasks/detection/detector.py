@@ -1,0 +1,192 @@
+"""A detector: features, model and classes together, always free running."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from sed_cli.audio import AudioReader, LogMel
+from sed_cli.data.annotations import Event
+from sed_cli.decoding.postprocessing import PostProcessing
+from sed_cli.errors import CheckpointError, DataError
+from sed_cli.models import CRNN
+from sed_cli.models.recurrence import Feedback
+from sed_cli.tasks.detection.chunks import LogitStream, evaluating
+from sed_cli.tasks.detection.streaming import DetectorStream, FrameStream, checked_mono
+
+log = logging.getLogger(__name__)
+
+_BLOCK = 2**17  # samples of a waveform taken at once
+_LONG_FRAMES = 32_768  # more of them in one sequence are too many for the convolutions' memory
+
+
+class Detector:
+    """A trained model with all that it takes to go from a recording to events.
+
+    Args:
+        model: the CRNN; it is put into evaluation mode when it is applied.
+        log_mel: the features that it was trained on.
+        classes: labels of its outputs.
+        feedback: ``hard`` or ``soft``: what is made of its own output; one that was trained with
+            ``sampled`` is run with ``hard``, so that the same audio gives the same events.
+        device: where it runs.
+        postprocessing: what is made of the probabilities; ``None``: plain 0.5.
+        source: file of the weights, named where they are at fault.
+    """
+
+    def __init__(
+        self,
+        model: CRNN,
+        *,
+        log_mel: LogMel,
+        classes: Sequence[str],
+        feedback: str = "hard",
+        device: torch.device | str = "cpu",
+        postprocessing: PostProcessing | None = None,
+        source: Path | None = None,
+    ) -> None:
+        self._source = source
+        self.device = torch.device(device)
+        self.model = model.to(self.device)
+        self.log_mel = log_mel
+        self.classes = tuple(classes)
+        self.feedback: Feedback = "soft" if feedback == "soft" else "hard"
+        self.postprocessing = postprocessing or PostProcessing.plain(len(self.classes))
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.log_mel.hop_length / self.log_mel.sample_rate
+
+    @torch.no_grad()
+    def logits(self, log_mel: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Run the model freely on features (B, T, M), padded after ``lengths`` (B,).
+
+        Returns:
+            Logits (B, T, C) on the detector's device; of no meaning in the padding. Those of long
+            sequences are computed piece by piece, in memory for their features and little more.
+        """
+        if log_mel.shape[1] > _LONG_FRAMES:
+            logits = log_mel.new_zeros(*log_mel.shape[:2], len(self.classes), device=self.device)
+            rows = log_mel if lengths is None else map(_first_frames, log_mel, lengths)
+            for row, of_row in zip(logits, rows, strict=True):
+                row[: len(of_row)] = torch.cat(list(self.logits_of_blocks([of_row])))
+            return self.check_logits(logits)
+        with evaluating(self.model):
+            of_batch: Tensor = self.model(
+                log_mel.to(self.device),
+                lengths=None if lengths is None else lengths.to(self.device),
+                feedback=self.feedback,
+            )
+        return self.check_logits(of_batch)
+
+    def check_logits(self, logits: Tensor) -> Tensor:
+        """Return logits, unless they are no numbers: below every threshold, they look like silence.
+
+        Raises:
+            CheckpointError: if any is not finite.
+        """
+        if bool(torch.isfinite(logits).all()):
+            return logits
+        raise CheckpointError(
+            f"{self._source or 'the model'}: gives outputs that are not finite, so its weights "
+            f"are damaged or its training diverged; take another checkpoint"
+        )
+
+    def logits_of_blocks(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Run the model freely on one recording of any length, in bounded memory.
+
+        Args:
+            blocks: its features (t, M), one after the other.
+
+        Yields:
+            Logits (t', C) on the detector's device; joined, those of the whole recording.
+        """
+        stream = LogitStream(self.model, feedback=self.feedback, device=self.device)
+        for block in blocks:
+            yield self.check_logits(stream.push(block))
+        yield self.check_logits(stream.finish())
+
+    def stream(self, sample_rate: int | None = None) -> DetectorStream:
+        """Detect events in audio that is still coming in.
+
+        Args:
+            sample_rate: of the audio, in Hz; ``None``: that of the detector.
+        """
+        return DetectorStream(self, sample_rate or self.log_mel.sample_rate)
+
+    def probabilities(
+        self, audio: str | Path | ArrayLike, sample_rate: int | None = None
+    ) -> NDArray[np.float32]:
+        """Probability of each class at each frame of a recording.
+
+        Args:
+            audio: a file of any rate, channel count and length, or a waveform: (n_samples,) or
+                (n_samples, n_channels), full scale at -1 and 1.
+            sample_rate: of the waveform, in Hz; ``None``: that of the detector.
+
+        Returns:
+            Float32 (T, C).
+
+        Raises:
+            DataError: if the file cannot be read (what can be decoded of a damaged one is used,
+                with a warning), or the waveform has no samples, another shape, integers, or
+                values that are not finite.
+        """
+        rate, blocks = self._blocks(audio, sample_rate)
+        stream = FrameStream(self, rate)
+        frames = [*(stream.push(block) for block in blocks), stream.finish()]
+        return np.concatenate([block.probabilities for block in frames])
+
+    def predict(self, audio: str | Path | ArrayLike, sample_rate: int | None = None) -> list[Event]:
+        """Events in a recording, in order of onset; arguments as for :meth:`probabilities`.
+
+        They are those that ``sedtf eval`` finds in the same file; none ends after the recording.
+        """
+        rate, blocks = self._blocks(audio, sample_rate)
+        stream = self.stream(rate)
+        reports = [report for block in blocks for report in stream.push(block)] + stream.finish()
+        return sorted(report.event for report in reports if report.event is not None)
+
+    def _blocks(
+        self, audio: str | Path | ArrayLike, sample_rate: int | None
+    ) -> tuple[int, Iterator[NDArray[np.float32]]]:
+        """Return the rate and the mono samples of a file or a waveform, block by block."""
+        if isinstance(audio, str | Path):
+            reader = AudioReader(Path(audio), salvage=log.warning)
+            return reader.sample_rate, _blocks_of(reader)
+        samples = _checked_samples(audio)
+        rate = sample_rate or self.log_mel.sample_rate
+        firsts = range(0, len(samples), _BLOCK)
+        return rate, (checked_mono(samples[first : first + _BLOCK]) for first in firsts)
+
+
+def _first_frames(log_mel: Tensor, length: Tensor) -> Tensor:
+    return log_mel[: int(length)]
+
+
+def _blocks_of(reader: AudioReader) -> Iterator[NDArray[np.float32]]:
+    with reader:
+        yield from reader.blocks()
+
+
+def _checked_samples(audio: ArrayLike) -> NDArray[Any]:
+    """Refuse what is no whole waveform; the rest is for :func:`checked_mono` to say."""
+    samples = np.asarray(audio)
+    if samples.ndim not in (1, 2) or not samples.size:
+        raise DataError(
+            f"a waveform of shape {samples.shape}: expected (n_samples,) or (n_samples, n_channels)"
+        )
+    if samples.ndim == 2 and samples.shape[1] > samples.shape[0]:
+        raise DataError(
+            f"a waveform of shape {samples.shape} has more channels than samples: "
+            f"expected (n_samples, n_channels), so transpose it"
+        )
+    return samples

@@ -1,0 +1,377 @@
+"""Run a detector freely over whole recordings, and score what it finds."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from sed_cli.config.data import DataConfig
+from sed_cli.config.provenance import RunRecord, choose_device, set_threads
+from sed_cli.config.training import EvaluationConfig
+from sed_cli.config.verbs import EvalConfig, TrainConfig
+from sed_cli.data.annotations import Event, write_annotations
+from sed_cli.data.frames import activities_to_events
+from sed_cli.data.sequences import Sequences, collate
+from sed_cli.data.sets import DataSet, Recording, load_data
+from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD, PostProcessing
+from sed_cli.decoding.tuning import tune
+from sed_cli.errors import DataError, UserError
+from sed_cli.metrics.curves import Curves, Scored, threshold_free, write_curves
+from sed_cli.metrics.detection import (
+    COLLAR_S,
+    CONFIDENCE,
+    SED_EVAL_KINDS,
+    Bootstrap,
+    Counts,
+    count_frames,
+    describe,
+    figures,
+    sed_eval_counts,
+)
+from sed_cli.reports.figures import RollItem, piano_rolls
+from sed_cli.reports.tables import print_metrics
+from sed_cli.system.distributed import share_of, summed
+from sed_cli.system.files import replacing
+from sed_cli.tasks.checkpoint import load, read_config
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.training.task import Validation
+
+log = logging.getLogger(__name__)
+
+_FRAMES_AT_ONCE = 16_384  # of recordings batched together, so that memory stays bounded
+_PICTURED = 4
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that is known about a detector on a split."""
+
+    metrics: dict[str, Any]  # as in metrics.json
+    events: dict[str, list[Event]]  # detected, by file
+    recordings: list[Recording]
+    curves: Curves | None = None  # over all thresholds, where they were asked for
+
+
+def validate(detector: Detector, recordings: Sequence[Recording]) -> Validation:
+    """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5.
+
+    Where several processes train together, each runs over its share of the recordings.
+    """
+    counts = np.zeros((1 + len(detector.classes), 4), dtype=np.int64)
+    loss_sum, n_values = 0.0, 0
+    for recording, logits in run_freely(detector, share_of(recordings)):
+        activities = recording.activities[:]
+        targets = torch.from_numpy(activities).float()
+        loss_sum += float(F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"))
+        n_values += targets.numel()
+        counts += count_frames(activities, probabilities_of(logits) > PLAIN_THRESHOLD)
+    counts = summed(torch.from_numpy(counts)).numpy()
+    loss_sum, n_values = summed(torch.tensor([loss_sum, n_values], dtype=torch.float64)).tolist()
+    values = figures(counts[0])
+    loss = loss_sum / n_values if n_values else math.nan
+    return Validation(loss, float(values["f1"]), float(values["er"]))
+
+
+def tuned_postprocessing(
+    detector: Detector, validation: Sequence[Recording], evaluation: EvaluationConfig
+) -> PostProcessing:
+    """Find thresholds and filters for ``evaluation.metric`` on recordings of validation."""
+    assert evaluation.metric is not None
+    return tune(
+        validation,
+        (
+            (recording, probabilities_of(logits))
+            for recording, logits in run_freely(detector, validation)
+        ),
+        detector.classes,
+        detector.hop_s,
+        evaluation.metric,
+        collar_s=_collar_s(evaluation),
+        min_gap_s=evaluation.min_gap_s or 0.0,
+        min_duration_s=evaluation.min_duration_s or 0.0,
+    )
+
+
+def evaluate_split(
+    detector: Detector, data: DataSet, split: str, evaluation: EvaluationConfig | None = None
+) -> Evaluation:
+    """Score a detector on a split: frame, segment and event based, micro, macro and per class.
+
+    Args:
+        detector: its post-processing makes the events.
+        data: the set.
+        split: one of its splits.
+        evaluation: what is reported; ``None``: the defaults.
+
+    Raises:
+        DataError: if the set has no such split.
+    """
+    settings = evaluation or EvaluationConfig()
+    recordings = data.splits.get(split)
+    if not recordings:
+        raise DataError(f"split={split}: the data set has none; there are {', '.join(data.splits)}")
+    plain = PostProcessing.plain(len(data.classes))
+    collar_s = _collar_s(settings)
+    _warn_of_collar(recordings, data.classes, collar_s)
+    tallies = [_Tally(detector.postprocessing, data, collar_s)]
+    if detector.postprocessing != plain:
+        tallies.append(_Tally(plain, data, collar_s))
+    scored: list[Scored] = []
+    for recording, logits in tqdm(
+        run_freely(detector, recordings),
+        total=len(recordings),
+        desc=f"evaluate {split}",
+        leave=False,
+        disable=None,
+    ):
+        probabilities = probabilities_of(logits)
+        for tally in tallies:
+            tally.add(recording, probabilities)
+        if settings.psds:
+            filtered = detector.postprocessing.filtered(probabilities)
+            of_file = (recording.name, recording.duration_s, recording.events, filtered)
+            scored.append(Scored(*of_file))
+    counts = tallies[0].counts(recordings, SED_EVAL_KINDS)
+    bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
+    described = {kind: describe(counts[kind], data.classes, bootstrap) for kind in counts}
+    metrics: dict[str, Any] = {
+        "split": split,
+        "n_files": len(recordings),
+        **{kind: overall for kind, (overall, _) in described.items()},
+        "per_class": {
+            label: {kind: of_classes[label] for kind, (_, of_classes) in described.items()}
+            for label in data.classes
+        },
+        "collar_s": collar_s,
+        "bootstrap": {"samples": bootstrap.n_samples, "seed": bootstrap.seed, "level": CONFIDENCE},
+        **detector.postprocessing.as_json(data.classes),
+        "plain": _plain_figures(tallies[-1], recordings) if len(tallies) > 1 else None,
+    }
+    _warn_of_missed(metrics)
+    curves = threshold_free(scored, data.classes, data.hop_s, collar_s) if settings.psds else None
+    if curves is not None:
+        metrics["psds"] = curves.figures
+    return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves)
+
+
+def _collar_s(evaluation: EvaluationConfig) -> float:
+    return COLLAR_S if evaluation.collar_s is None else evaluation.collar_s
+
+
+def _warn_of_collar(
+    recordings: Sequence[Recording], classes: Sequence[str], collar_s: float
+) -> None:
+    """Warn where an event may be off by half of its length and more, and still count."""
+    lengths_s: dict[str, list[float]] = {label: [] for label in classes}
+    for recording in recordings:
+        for event in recording.events:
+            lengths_s[event.label].append(event.offset_s - event.onset_s)
+    medians_s = {label: float(np.median(of)) for label, of in lengths_s.items() if of}
+    short_s = {
+        label: median_s for label, median_s in medians_s.items() if median_s < 2 * collar_s - 1e-6
+    }
+    if short_s:
+        log.warning(
+            "event-based scores forgive %g ms, more than half of a typical event of %s: for a "
+            "stricter score set evaluation.collar_s=%.2g (seconds)",
+            1000 * collar_s,
+            ", ".join(f"{label} ({1000 * of:.0f} ms)" for label, of in short_s.items()),
+            max(0.001, min(short_s.values()) / 2),
+        )
+
+
+def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
+    """Warn of classes that are there and were never found, not even wrongly."""
+    counts = {label: of["event"]["counts"] for label, of in metrics["per_class"].items()}
+    missed = [label for label, n in counts.items() if n["n_ref"] and not n["n_sys"]]
+    if missed:
+        log.warning(
+            "never found in the %s split, though annotated there: %s; annotate more events of "
+            "that, train longer (trainer.epochs), or leave it out (data.classes)",
+            metrics["split"],
+            ", ".join(f"{label} ({counts[label]['n_ref']} events)" for label in missed),
+        )
+
+
+class _Tally:
+    """Events and frames that a post-processing finds, recording by recording."""
+
+    def __init__(self, postprocessing: PostProcessing, data: DataSet, collar_s: float) -> None:
+        self.postprocessing, self.data, self.collar_s = postprocessing, data, collar_s
+        self._events: dict[str, list[Event]] = {}
+        self._frames: dict[str, Counts] = {}
+
+    def add(self, recording: Recording, probabilities: NDArray[np.float32]) -> None:
+        hop_s, end_s = self.data.hop_s, recording.duration_s
+        active = self.postprocessing.activities(probabilities, hop_s, end_s)
+        events = activities_to_events(active, self.data.classes, hop_s, end_s)
+        self._frames[recording.name] = count_frames(recording.activities[:], active)
+        self._events[recording.name] = [_as_written(event) for event in events]
+
+    def events(self, recordings: Sequence[Recording]) -> dict[str, list[Event]]:
+        return {recording.name: self._events[recording.name] for recording in recordings}
+
+    def counts(self, recordings: Sequence[Recording], kinds: Sequence[str]) -> dict[str, Counts]:
+        """Counts (n_files, 1 + C, 4) of frames and of ``kinds``."""
+        of_sed_eval = sed_eval_counts(
+            {recording.name: recording.events for recording in recordings},
+            self._events,
+            {recording.name: recording.duration_s for recording in recordings},
+            self.data.classes,
+            kinds,
+            collar_s=self.collar_s,
+        )
+        frames = np.stack([self._frames[recording.name] for recording in recordings])
+        return {"frame": frames, **of_sed_eval}
+
+
+def _as_written(event: Event) -> Event:
+    """Keep microseconds, as ``events.tsv`` does: who scores that file gets the same figures."""
+    onset_s, offset_s = round(event.onset_s, 6), round(event.offset_s, 6)
+    return Event(onset_s, max(offset_s, onset_s + 1e-6), event.label)
+
+
+def _plain_figures(tally: _Tally, recordings: Sequence[Recording]) -> dict[str, Any]:
+    """F1 and ER at 0.5 without any filter: what tuning changed, and what older runs report."""
+    counts = tally.counts(recordings, ("segment", "event"))
+    described = {kind: describe(of_kind, tally.data.classes)[0] for kind, of_kind in counts.items()}
+    return {kind: {name: of[name] for name in ("f1", "er")} for kind, of in described.items()}
+
+
+def write_evaluation(
+    evaluation: Evaluation, detector: Detector, data: DataSet, run_dir: Path
+) -> None:
+    """Write ``metrics.json``, ``events.tsv``, curves, and the piano rolls of a few recordings."""
+    with replacing(run_dir / "events.tsv") as path:
+        write_annotations(path, evaluation.events)
+    with replacing(run_dir / "metrics.json") as path:
+        text = json.dumps(evaluation.metrics, indent=2, ensure_ascii=False)
+        path.write_text(text + "\n", encoding="utf-8")
+    if evaluation.curves is not None:
+        write_curves(run_dir, evaluation.curves)
+    step = max(1, len(evaluation.recordings) // _PICTURED)
+    rolls = [
+        RollItem(
+            name=recording.name,
+            log_mel=np.asarray(recording.log_mel),
+            hop_s=data.hop_s,
+            reference=recording.events,
+            predicted=evaluation.events[recording.name],
+            classes=data.classes,
+            centres_hz=detector.log_mel.centres_hz,
+        )
+        for recording in evaluation.recordings[::step][:_PICTURED]
+    ]
+    piano_rolls(run_dir / "figures" / "events.png", rolls)
+
+
+def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
+    """Do the work of ``sedtf eval``; return the frame-wise F1."""
+    trained = read_config(config.checkpoint)
+    own = config.data
+    if own is not None and not isinstance(own, DataConfig):
+        raise UserError(f"data={own.kind}: {config.checkpoint} is a detector, and needs recordings")
+    with (
+        RunRecord(run_dir, "eval", config, seed=trained.seed) as record,
+        set_threads(config.threads),
+    ):
+        device = choose_device(config.device)
+        detector = load(config.checkpoint, device)
+        detector.postprocessing = _postprocessing(config, trained, detector)
+        if config.evaluation.collar_s is None:
+            config.evaluation.collar_s = trained.evaluation.collar_s
+        data = load_data(
+            own or trained.data,
+            trained.feature,
+            splits=[config.split],
+            classes=detector.classes,
+        )
+        record.update(device=str(device), data_fingerprint=data.fingerprint)
+        evaluation = evaluate_split(detector, data, config.split, config.evaluation)
+        write_evaluation(evaluation, detector, data, run_dir)
+        print_metrics(evaluation.metrics, run_dir)
+    f1: float | None = evaluation.metrics["frame"]["f1"]
+    return f1
+
+
+def _postprocessing(config: EvalConfig, trained: TrainConfig, detector: Detector) -> PostProcessing:
+    """That of the checkpoint, unless the settings ask for another."""
+    asked = config.evaluation
+    chosen = detector.postprocessing
+    if not asked.tune:
+        chosen = PostProcessing.plain(len(detector.classes))
+    elif asked.metric is not None:
+        validation = load_data(
+            trained.data, trained.feature, splits=["validation"], classes=detector.classes
+        ).splits.get("validation")
+        if not validation:
+            raise DataError(
+                f"evaluation.metric={asked.metric} tunes thresholds on the validation split of "
+                f"the run, which has none: drop it to use those of the checkpoint"
+            )
+        if config.split == "validation":
+            log.warning(
+                "evaluation.metric=%s tunes thresholds on the very split that is scored: the "
+                "figures flatter",
+                asked.metric,
+            )
+        chosen = tuned_postprocessing(detector, validation, asked)
+    gap_s, duration_s = asked.min_gap_s, asked.min_duration_s
+    return replace(
+        chosen,
+        min_gap_s=chosen.min_gap_s if gap_s is None else gap_s,
+        min_duration_s=chosen.min_duration_s if duration_s is None else duration_s,
+    )
+
+
+def run_freely(
+    detector: Detector, recordings: Sequence[Recording]
+) -> Iterator[tuple[Recording, Tensor]]:
+    """Yield each recording with its logits (T, C) on the CPU; long ones first."""
+    for group in _group_by_length(recordings):
+        if group[0].n_frames > _FRAMES_AT_ONCE:  # too long to share its group
+            yield group[0], _logits_of_long(detector, group[0])
+            continue
+        sequences = Sequences(group)
+        batch = collate([sequences[index] for index in range(len(sequences))])
+        logits = detector.logits(batch.log_mel, batch.lengths).cpu()
+        for recording, of_one in zip(group, logits, strict=True):
+            yield recording, of_one[: recording.n_frames]
+
+
+def _logits_of_long(detector: Detector, recording: Recording) -> Tensor:
+    """Run over a recording piece by piece: (T, C) on the CPU."""
+    pieces = (
+        torch.from_numpy(recording.log_mel[first : first + _FRAMES_AT_ONCE])
+        for first in range(0, recording.n_frames, _FRAMES_AT_ONCE)
+    )
+    return torch.cat([logits.cpu() for logits in detector.logits_of_blocks(pieces)])
+
+
+def _group_by_length(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
+    group: list[Recording] = []
+    for recording in sorted(recordings, key=lambda r: r.n_frames, reverse=True):
+        if group and (len(group) + 1) * group[0].n_frames > _FRAMES_AT_ONCE:
+            yield group
+            group = []
+        group.append(recording)
+    if group:
+        yield group
+
+
+def probabilities_of(logits: Tensor) -> NDArray[np.float32]:
+    """Turn logits into probabilities, which is what thresholds are of (T, C)."""
+    probabilities: NDArray[np.float32] = torch.sigmoid(logits).numpy()
+    return probabilities

@@ -1,0 +1,217 @@
+"""``sedtf export``: graphs, what it takes to run them, an example, a model card."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sed_cli import __version__
+from sed_cli.config.provenance import RunRecord
+from sed_cli.config.verbs import ExportConfig, TrainConfig
+from sed_cli.errors import SedtfError, UserError
+from sed_cli.export.card import model_card
+from sed_cli.reports.tables import results_console
+from sed_cli.system.files import flush, replacing, write_text
+from sed_cli.tasks.checkpoint import load, read_config, resolve_checkpoint
+from sed_cli.tasks.detection.detector import Detector
+
+if TYPE_CHECKING:
+    import onnx
+
+    from sed_cli.export.check import Difference, Session
+
+# In dB, or as a part of the strongest power: what two sums in float32 of the same spectrum may
+# differ by, with room to spare; a wrong window or scale is off by whole decibels.
+_FEATURE_TOLERANCE = 1e-3
+
+_CARD, _DESCRIPTION = "MODEL_CARD.md", "model.json"
+_PURPOSES = {
+    "stream.onnx": "a chunk of a stream: log-mel and state in, probabilities and new state out",
+    "recording.onnx": "a whole recording: log-mel in, probabilities out",
+    "waveform.onnx": "a whole recording: samples in, probabilities out",
+    _DESCRIPTION: "features, classes, thresholds, state: all that it takes to run the graphs",
+    "detect.py": "an example that does so, without PyTorch",
+    _CARD: "what it is for, how it was trained, what it reaches",
+}
+
+
+@dataclass(frozen=True)
+class _Exported:
+    """A graph that agrees with PyTorch."""
+
+    content: bytes
+    difference: Difference
+
+
+def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
+    """Do the work of ``sedtf export``: nothing is written unless all graphs agree with PyTorch.
+
+    Raises:
+        UserError: if the checkpoint cannot be used, or onnx or onnxruntime is missing.
+        SedtfError: if a graph differs from PyTorch by more than ``config.tolerance``.
+    """
+    checkpoint = resolve_checkpoint(config.checkpoint)
+    trained = read_config(checkpoint)
+    with RunRecord(run_dir, "export", config, seed=trained.seed) as record:
+        _require("onnx", "onnxruntime")
+        detector = load(checkpoint)
+        detector.model.eval()
+        description = _description(detector)
+        graphs = _export(config, detector, description)
+        differences = {name: graph.difference for name, graph in graphs.items()}
+        description["checked"] = {name: vars(diff) for name, diff in differences.items()}
+        record.update(device="cpu", checked=description["checked"])
+        texts = {
+            "detect.py": _example().read_text(encoding="utf-8"),
+            _CARD: _card(config, trained, detector, description, checkpoint, differences),
+            _DESCRIPTION: json.dumps(description, indent=2, ensure_ascii=False) + "\n",
+        }
+        _write(run_dir, {name: graph.content for name, graph in graphs.items()}, texts)
+        _print(run_dir, differences)
+
+
+def _write(run_dir: Path, graphs: Mapping[str, bytes], texts: Mapping[str, str]) -> None:
+    """Take away what an earlier export left, then write this one.
+
+    The description goes first and comes last: where it is, all is there, and of one export.
+    """
+    earlier = [_DESCRIPTION, *(name for name in _PURPOSES if name != _DESCRIPTION)]
+    for name in earlier:
+        if (run_dir / name).is_file():
+            (run_dir / name).unlink()
+            flush(run_dir)
+    for name, content in graphs.items():
+        with replacing(run_dir / name, durable=True) as path:
+            path.write_bytes(content)
+    for name, text in texts.items():
+        write_text(run_dir / name, text, durable=True)
+
+
+def _require(*packages: str) -> None:
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise UserError(
+                f"sedtf export needs {package}, which cannot be imported ({error}): "
+                f"pip install 'sedtf[onnx]'"
+            ) from error
+
+
+def _description(detector: Detector) -> dict[str, Any]:
+    from sed_cli.export.metadata import describe
+
+    return describe(detector)
+
+
+def _export(
+    config: ExportConfig, detector: Detector, description: Mapping[str, Any]
+) -> dict[str, _Exported]:
+    """Build the graphs and hold each against PyTorch."""
+    from sed_cli.export import check, frontend, graphs
+
+    arguments = detector.model, detector.feedback
+    built: dict[str, tuple[onnx.GraphProto, Callable[..., Difference]]] = {
+        "stream.onnx": (graphs.stream_graph(*arguments), check.check_stream),
+        "recording.onnx": (graphs.recording_graph(*arguments), check.check_recording),
+    }
+    if config.waveform:
+        graph = frontend.waveform_graph(*arguments, detector.log_mel)
+        built["waveform.onnx"] = (graph, check.check_waveform)
+    exported = {}
+    for name, (graph, compare) in built.items():
+        content = _serialise(graph, description)
+        difference = compare(_session(content), detector, config.tolerance)
+        _check(name, difference, config.tolerance)
+        exported[name] = _Exported(content, difference)
+    return exported
+
+
+def _serialise(graph: onnx.GraphProto, description: Mapping[str, Any]) -> bytes:
+    from sed_cli.export.builder import make_model
+    from sed_cli.export.metadata import metadata_props
+
+    model = make_model(graph, metadata_props(description), __version__)
+    return bytes(model.SerializeToString())
+
+
+def _session(content: bytes) -> Session:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # so that sums are made in one order
+    session: Session = onnxruntime.InferenceSession(
+        content, options, providers=["CPUExecutionProvider"]
+    )
+    return session
+
+
+def _check(name: str, difference: Difference, tolerance: float) -> None:
+    if difference.greatest > tolerance:
+        raise SedtfError(
+            f"{name}: probabilities differ from PyTorch's by {difference.greatest:.1e}, more than "
+            f"tolerance={tolerance:g}: nothing was written; another version of onnxruntime may do "
+            f"better, or raise the tolerance"
+        )
+    if difference.features is not None and difference.features > _FEATURE_TOLERANCE:
+        raise SedtfError(
+            f"{name}: features differ from PyTorch's by {difference.features:.1e}, more than "
+            f"{_FEATURE_TOLERANCE:g}: nothing was written; waveform=false leaves this graph out"
+        )
+
+
+def _card(
+    config: ExportConfig,
+    trained: TrainConfig,
+    detector: Detector,
+    description: Mapping[str, Any],
+    checkpoint: Path,
+    differences: Mapping[str, Difference],
+) -> str:
+    return model_card(
+        config,
+        trained,
+        description,
+        checkpoint,
+        n_weights=sum(parameter.numel() for parameter in detector.model.parameters()),
+        files=[(name, _PURPOSES[name]) for name in _written(differences) if name != _CARD],
+        checked=[
+            f"`{name}`: differs by at most {_outcome(diff)}" for name, diff in differences.items()
+        ],
+    )
+
+
+def _written(differences: Mapping[str, Difference]) -> list[str]:
+    return [name for name in _PURPOSES if name in differences or not name.endswith(".onnx")]
+
+
+def _outcome(difference: Difference) -> str:
+    text = f"{difference.greatest:.1e} over {difference.n_frames} frames"
+    if difference.features is not None:
+        text += f", features {difference.features:.1e}"
+    if difference.n_tied:
+        text += f"; {difference.n_tied} frames after a tie in the feedback left out"
+    return text
+
+
+def _print(run_dir: Path, differences: Mapping[str, Difference]) -> None:
+    """Print a line a file: its path, and for a graph how far it is from PyTorch."""
+    console = results_console()
+    for name in _written(differences):
+        fields = [str(run_dir / name)]
+        if name in differences:
+            fields.append(f"differs from PyTorch by at most {_outcome(differences[name])}")
+        console.print("\t".join(fields), highlight=False, soft_wrap=True)
+
+
+def _example() -> Path:
+    """Find the example: inside an installed wheel, else beside the package."""
+    package = Path(__file__).parents[2]
+    for folder in (package / "examples", package.parent / "examples"):
+        if (folder / "detect.py").is_file():
+            return folder / "detect.py"
+    raise UserError(f"no examples beside {package}: the installation is incomplete, install again")

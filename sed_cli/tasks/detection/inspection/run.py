@@ -1,0 +1,199 @@
+"""``sedtf data``: from its configuration to tables, files and a picture of a set."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from sed_cli.audio import AudioFacts, inspect_audio
+from sed_cli.config.data import DataConfig
+from sed_cli.config.provenance import RunRecord
+from sed_cli.config.training import FeatureConfig
+from sed_cli.config.verbs import DataVerbConfig
+from sed_cli.data.annotations import Fault
+from sed_cli.data.catalogue import Catalogue, Survey, survey
+from sed_cli.data.copies import BY_FILE, find_copies
+from sed_cli.data.statistics import SetStatistics, Spread, describe, describe_recordings
+from sed_cli.errors import DataError
+from sed_cli.reports.tables import results_console
+from sed_cli.system.files import replacing
+from sed_cli.tasks.detection.inspection.audio import audio_kinds
+from sed_cli.tasks.detection.inspection.figure import draw_set
+from sed_cli.tasks.detection.inspection.tables import (
+    counted,
+    print_audio,
+    print_copies,
+    print_faults,
+    print_near_copies,
+    print_notes,
+    print_set,
+)
+
+if TYPE_CHECKING:
+    from sed_cli.data.leaks import Leak
+
+log = logging.getLogger(__name__)
+
+Headers = Mapping[str, Sequence[AudioFacts]]
+
+
+def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
+    """Do the work of ``sedtf data``: describe a set, faults and all, then refuse it if need be.
+
+    Writes ``data.json`` (all numbers), ``recordings.csv``, ``classes.csv`` and ``faults.csv``, and
+    ``figures/data.png``.
+
+    Raises:
+        DataError: if nothing can be read; after all has been written, if training would refuse it.
+    """
+    with RunRecord(run_dir, "data", config, seed=None):
+        found = survey(config.data)
+        catalogue, faults = found.catalogue, found.faults
+        headers = _read_headers(catalogue)
+        statistics = describe(catalogue, sequence_gap_s=config.sequence_gap_s)
+        kinds = audio_kinds(one for split in headers.values() for one in split)
+        title = _title(config.data)
+        copies = find_copies(catalogue.splits, *BY_FILE)
+        near = _near_copies(catalogue, config.data) if config.near_copies else None
+        description = {
+            "data": title,
+            **statistics.as_json(),
+            "annotations": found.listing.notes.sources(),
+            "notes": found.listing.notes.lines(),
+            "audio": [asdict(kind) for kind in kinds],
+            "copies": [
+                [{"split": split, "name": entry.name} for split, entry in group] for group in copies
+            ],
+            "near_copies": None if near is None else [asdict(leak) for leak in near],
+            "audio_notes": list(found.audio_notes),
+            "faults": [dict(zip(_FAULT, _fault(fault), strict=True)) for fault in faults],
+        }
+        with replacing(run_dir / "data.json") as path:
+            path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        _write_csv(run_dir / "recordings.csv", _RECORDING, _recordings(catalogue, headers))
+        _write_csv(run_dir / "classes.csv", _CLASS, _classes(statistics))
+        _write_csv(run_dir / "faults.csv", _FAULT, map(_fault, faults))
+        draw_set(run_dir / "figures" / "data.png", title, statistics)
+        console = results_console()
+        print_set(console, title, statistics)
+        print_notes(console, "annotations and what was guessed", found.listing.notes.lines())
+        print_audio(console, kinds, found.audio_notes)
+        print_copies(console, copies)
+        if near is not None:
+            print_near_copies(console, [str(leak) for leak in near])
+        print_faults(console, faults, n_shown=config.n_faults)
+        console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)
+        _refuse(found)
+        if copies and getattr(config.data, "leak_check", "none") != "none":
+            raise DataError(
+                f"training would refuse this set for {counted(len(copies), 'file')} in two splits: "
+                f"take them out of one, or allow it with data.leak_check=none"
+            )
+
+
+def _near_copies(catalogue: Catalogue, data: DataConfig) -> tuple[Leak, ...] | None:
+    """Find the same sound in two splits, by the default features; None where audio is broken."""
+    # These take torch, which the rest does without.
+    from sed_cli.data.leaks import find_near_copies
+    from sed_cli.data.sets import load_features
+
+    feature = FeatureConfig()
+    try:
+        splits = load_features(catalogue, data, feature).splits
+    except DataError as error:  # the rest of the set is to be shown all the same
+        log.warning("near copies cannot be looked for: %s", error)
+        return None
+    return find_near_copies(splits, feature)
+
+
+def _refuse(found: Survey) -> None:
+    """Refuse what training would refuse, without telling again what has been printed."""
+    if found.refused:
+        mend = "mend it" if len(found.refused) == 1 else "mend them"
+        repair = ", or set data.strict=false" if found.strict else ", for no repair is safe"
+        raise DataError(
+            f"training would refuse this set for {counted(len(found.refused), 'fault')}, all of "
+            f"them in faults.csv: {mend}{repair}"
+        )
+    found.check()
+
+
+def _title(data: DataConfig) -> str:
+    root = getattr(data, "root", None)
+    return data.kind if root is None else f"{data.kind} {root}"
+
+
+def _read_headers(catalogue: Catalogue) -> Headers:
+    total = sum(map(len, catalogue.splits.values()))
+    with tqdm(total=total, desc="audio files", unit="file", leave=False, disable=None) as bar:
+        headers: dict[str, list[AudioFacts]] = {}
+        for name, entries in catalogue.splits.items():
+            headers[name] = []
+            for entry in entries:
+                headers[name].append(entry.facts or inspect_audio(entry.path))
+                bar.update()
+    return headers
+
+
+# --------------------------------------------------------------------------------- files
+
+Rows = Iterable[tuple[object, ...]]
+
+_RECORDING = (
+    *("split", "name", "path", "seconds", "n_events", "n_classes", "active_s"),
+    *("sample_rate", "n_channels", "format"),
+)
+_SPREAD = ("least", "p05", "median", "p95", "most", "mean")
+_CLASS = (
+    *("split", "event_label", "n_events", "seconds", "n_files"),
+    *(f"{quantity}_{name}" for quantity in ("duration_s", "gap_s") for name in _SPREAD),
+)
+_FAULT = ("path", "line", "message", "repair")
+
+
+def _recordings(catalogue: Catalogue, headers: Headers) -> Rows:
+    for split, entries in catalogue.splits.items():
+        described = describe_recordings(entries, catalogue.classes)
+        for entry, one, header in zip(entries, described, headers[split], strict=True):
+            yield (
+                *(split, entry.name, entry.path, f"{entry.duration_s:.6f}"),
+                *(one.n_events, one.n_classes, f"{one.active_s:.6f}"),
+                *(header.sample_rate, header.n_channels, header.format),
+            )
+
+
+def _classes(statistics: SetStatistics) -> Rows:
+    for split, described in {**statistics.splits, "all": statistics.overall}.items():
+        for one in described.classes:
+            yield (
+                *(split, one.label, one.n_events, f"{one.seconds:.6f}", one.n_files),
+                *_spread(one.duration_s),
+                *_spread(one.gap_s),
+            )
+
+
+def _spread(spread: Spread | None) -> list[str]:
+    if spread is None:
+        return [""] * len(_SPREAD)
+    return [f"{getattr(spread, name):.6f}" for name in _SPREAD]
+
+
+def _fault(fault: Fault) -> tuple[object, ...]:
+    return (str(fault.path), fault.line, fault.message, fault.repair)
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Rows) -> None:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

@@ -1,0 +1,167 @@
+"""``sedtf predict``: events in one's own recordings, a file or folders of them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, fields
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from sed_cli.audio import AudioReader, Channels
+from sed_cli.config.provenance import choose_device, set_threads
+from sed_cli.config.verbs import PredictConfig, SequenceTrainConfig
+from sed_cli.data.annotations import FORMATS
+from sed_cli.data.endings import SCORES_ENDING
+from sed_cli.errors import DataError, SedtfError, UserError
+from sed_cli.system.files import replacing
+from sed_cli.tasks.checkpoint import load, read_any_config
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.items import Item, find_items, sweep
+from sed_cli.tasks.detection.recording import Found, Outputs, dump_events, find_events
+from sed_cli.tasks.sequence.continuations import continue_lines
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 10
+
+
+def predict(config: PredictConfig) -> None:
+    """Do the work of ``sedtf predict``.
+
+    Raises:
+        UserError: if there is nothing to go through, the checkpoint cannot be used, the one
+            recording cannot be read, or a result cannot be written.
+        SedtfError: if any recording of a folder could not be read: all that could be are done.
+    """
+    if isinstance(read_any_config(config.checkpoint), SequenceTrainConfig):
+        _refuse(config, ("format", "channels", "probabilities", "timeline"), "a detector")
+        continue_lines(config)
+        return
+    _refuse(config, ("decoding",), "a model of sequences")
+    output_dir = None if config.output_dir is None else Path(config.output_dir).expanduser()
+    source = Path(config.input).expanduser()
+    with set_threads(config.threads), logging_redirect_tqdm():
+        if config.input != "-" and source.is_dir():
+            items, unsearched = find_items(source, output_dir, cast(Channels, config.channels))
+            sweep(items)
+            detector = load(config.checkpoint, choose_device(config.device))
+            _predict_all(detector, items, unsearched, config)
+            return
+        item = _single(config.input, source, output_dir)
+        detector = load(config.checkpoint, choose_device(config.device))
+        found = _predict_one(detector, item, config)
+        if output_dir is None:
+            sys.stdout.write(dump_events(found, config.format))
+        else:
+            _write_events(item, found, config.format)
+
+
+def _refuse(config: PredictConfig, keys: Sequence[str], whose: str) -> None:
+    """Refuse settings that would be without effect."""
+    usual = {each.name: each for each in fields(PredictConfig)}
+    for key in keys:
+        factory = usual[key].default_factory
+        default = usual[key].default if factory is MISSING else factory()
+        if getattr(config, key) != default:
+            raise UserError(f"{key} is a setting for {whose}, which {config.checkpoint} is not")
+
+
+def _single(given: str, source: Path, output_dir: Path | None) -> Item:
+    if given == "-":
+        if sys.stdin.isatty():
+            raise UserError("input=-: standard input is a terminal; pipe a recording into sedtf")
+        base = (output_dir or Path()) / "stdin"
+        return Item(path=Path("standard input"), base=base, pipe_is_stdin=True)
+    if not source.exists():
+        raise DataError(f"input={given}: no such file or folder")
+    return Item(path=source, base=(output_dir or source.parent) / source.stem)
+
+
+def _predict_all(
+    detector: Detector, items: list[Item], unsearched: list[Path], config: PredictConfig
+) -> None:
+    n_done = n_events = 0
+    failed = [str(path) for path in unsearched]
+    for item in tqdm(items, desc="predict", unit="file", disable=None):
+        try:
+            found = _predict_one(detector, item, config)
+            _write_events(item, found, config.format)
+        except DataError as error:
+            log.warning("%s", error)
+            failed.append(str(item.path))
+            continue
+        n_done += 1
+        n_events += sum(map(len, found.values()))
+    log.info("%d of %d recordings done, %d events", n_done, len(items), n_events)
+    if failed:
+        more = len(failed) - _SHOWN
+        raise SedtfError(
+            f"{len(failed)} could not be read, for the reasons above: {', '.join(failed[:_SHOWN])}"
+            + (f" and {more} more" if more > 0 else "")
+        )
+
+
+def _predict_one(detector: Detector, item: Item, config: PredictConfig) -> Found:
+    outputs = Outputs(
+        scores=partial(item.written, SCORES_ENDING) if config.probabilities else None,
+        timeline=partial(item.written, ".timeline.png") if config.timeline else None,
+    )
+    with item.open() as reader, _progress(item, reader) as progress, _writing(item):
+        return find_events(
+            detector,
+            reader,
+            name=item.name,
+            channels=cast(Channels, config.channels),
+            outputs=outputs,
+            progress=progress,
+        )
+
+
+def _write_events(item: Item, found: Found, format: str) -> None:
+    """Write one file, or one a channel where the format holds one recording only."""
+    known = FORMATS.get(format)
+    ending = f".events{'.jsonl' if known is None else known.ending}"
+    parts = {item.written(ending): found}
+    if known is not None and not known.names_files and len(found) > 1:
+        parts = {item.written(ending, name): {name: one} for name, one in found.items()}
+    for path, part in parts.items():
+        text = dump_events(part, format)
+        with _writing(item), replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def _writing(item: Item) -> Iterator[None]:
+    """Say where results could not be written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{item.base.parent}: cannot be written to ({error.strerror}); "
+            f"name another folder with output_dir="
+        ) from error
+
+
+@contextmanager
+def _progress(item: Item, reader: AudioReader) -> Iterator[Callable[[float], None]]:
+    """Show how much of a long recording is done."""
+    with tqdm(
+        total=None if reader.header_s is None else round(reader.header_s),
+        desc=item.name,
+        unit=" s of audio",
+        leave=False,
+        delay=2,  # a short one needs no bar
+        disable=None,
+    ) as bar:
+
+        def show(done_s: float) -> None:
+            bar.update(round(done_s) - bar.n)
+
+        yield show

@@ -1,0 +1,205 @@
+"""One recording through a detector, block by block: its events, its scores, its picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePath
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.audio import AudioReader, Channels
+from sed_cli.data.annotations import Event, dump_annotations
+from sed_cli.decoding.tracking import EventTracker, StreamEvent
+from sed_cli.reports.timeline import Overview, Timeline, draw_timeline
+from sed_cli.system.files import replacing
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.streaming import Frames, FrameStream
+
+Found = dict[str, list[StreamEvent]]
+"""Ends of events by the name of what they were found in: a recording, or a channel of one."""
+
+
+class Outputs:
+    """What is written beside the events.
+
+    Args:
+        scores: where the probabilities of a channel go, by its name; ``None``: nowhere.
+        timeline: where its picture goes; ``None``: nowhere.
+    """
+
+    def __init__(
+        self,
+        scores: Callable[[str], Path] | None = None,
+        timeline: Callable[[str], Path] | None = None,
+    ) -> None:
+        self.scores = scores
+        self.timeline = timeline
+
+
+def find_events(
+    detector: Detector,
+    reader: AudioReader,
+    *,
+    name: str,
+    channels: Channels = "mix",
+    outputs: Outputs | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Found:
+    """Find the events of a recording of any length, in bounded memory.
+
+    Args:
+        detector: that is applied.
+        reader: of the recording.
+        name: of the recording.
+        channels: what is made of them; several of ``each`` are called as in ``a.ch1.wav``.
+        outputs: what is written besides.
+        progress: told the seconds that are done, after each block.
+
+    Raises:
+        DataError: if the recording cannot be decoded, or holds no samples.
+    """
+    names = [name]
+    if channels == "each" and reader.n_channels > 1:
+        parts = PurePath(name)
+        names = [f"{parts.stem}.ch{i + 1}{parts.suffix}" for i in range(reader.n_channels)]
+    outputs = outputs or Outputs()
+    with ExitStack() as stack:
+        lanes = [
+            stack.enter_context(_channel(detector, reader.sample_rate, each, outputs))
+            for each in names
+        ]
+        for block in reader.blocks(channels=channels):
+            for lane, samples in zip(lanes, block.reshape(len(block), -1).T, strict=True):
+                lane.push(samples)
+            if progress is not None:
+                progress(reader.duration_s)
+        for lane in lanes:
+            lane.finish()
+    return {lane.name: lane.found for lane in lanes}
+
+
+class _Channel:
+    """One mono stream with all that is made of it."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        sample_rate: int,
+        name: str,
+        scores: TextIO | None,
+        *,
+        keeps_overview: bool,
+    ) -> None:
+        self.name = name
+        self.found: list[StreamEvent] = []
+        self._detector = detector
+        self._stream = FrameStream(detector, sample_rate)
+        self._tracker = EventTracker(detector.classes, detector.postprocessing, detector.hop_s)
+        self._scores = None if scores is None else _Scores(scores, detector)
+        self._overviews = (
+            Overview(np.mean, detector.log_mel.n_mels),
+            Overview(np.max, len(detector.classes)),
+        )
+        self._keeps_overview = keeps_overview
+
+    def push(self, samples: NDArray[np.float32]) -> None:
+        self._take(self._stream.push(samples))
+
+    def finish(self) -> None:
+        self._take(self._stream.finish())
+        self._keep(self._tracker.finish(self._stream.duration_s))
+        self.found.sort(key=lambda report: (report.onset_s, report.time_s, report.label))
+
+    def _take(self, frames: Frames) -> None:
+        self._keep(self._tracker.push(frames.probabilities, self._stream.duration_s))
+        if self._scores is not None:
+            self._scores.write(frames.probabilities)
+        if self._keeps_overview:
+            for overview, of_frames in zip(self._overviews, frames, strict=True):
+                overview.push(of_frames)
+
+    def _keep(self, reports: Sequence[StreamEvent]) -> None:
+        self.found += [report for report in reports if report.kind == "end"]
+
+    def draw(self, path: Path) -> None:
+        log_mel, probabilities = self._overviews
+        timeline = Timeline(
+            name=self.name,
+            duration_s=self._stream.duration_s,
+            hop_s=self._detector.hop_s,
+            log_mel=log_mel,
+            probabilities=probabilities,
+            events=events_of(self.found),
+            classes=self._detector.classes,
+            centres_hz=self._detector.log_mel.centres_hz,
+        )
+        draw_timeline(path, timeline)
+
+
+@contextmanager
+def _channel(
+    detector: Detector, sample_rate: int, name: str, outputs: Outputs
+) -> Iterator[_Channel]:
+    """Open what a channel writes while it runs, and draw it once it is through."""
+    with ExitStack() as stack:
+        scores = None
+        if outputs.scores is not None:
+            path = stack.enter_context(replacing(outputs.scores(name)))
+            scores = stack.enter_context(path.open("w", encoding="utf-8", newline="\n"))
+        draws = outputs.timeline is not None
+        channel = _Channel(detector, sample_rate, name, scores, keeps_overview=draws)
+        yield channel
+        if outputs.timeline is not None:
+            channel.draw(outputs.timeline(name))
+
+
+class _Scores:
+    """The table of sed_scores_eval: ``onset offset`` of each frame and a column a class."""
+
+    def __init__(self, file: TextIO, detector: Detector) -> None:
+        self._file = file
+        self._hop_s = detector.hop_s
+        self._n_frames = 0
+        self._row = "\t".join(["%.6f"] * (2 + len(detector.classes))) + "\n"
+        file.write("\t".join(["onset", "offset", *detector.classes]) + "\n")
+
+    def write(self, probabilities: NDArray[np.float32]) -> None:
+        """Write the rows of the next frames (t, C)."""
+        rows = enumerate(probabilities.tolist(), start=self._n_frames)
+        self._file.writelines(
+            self._row % (t * self._hop_s, (t + 1) * self._hop_s, *row) for t, row in rows
+        )
+        self._n_frames += len(probabilities)
+
+
+def events_of(found: Sequence[StreamEvent]) -> list[Event]:
+    """Leave out what only streams know."""
+    return [report.event for report in found if report.event is not None]
+
+
+def dump_events(found: Mapping[str, Sequence[StreamEvent]], format: str) -> str:
+    """Events as text of one of the annotation formats, or as JSON lines with confidences.
+
+    Raises:
+        DataError: if the format cannot hold a name or label, or not that many recordings.
+    """
+    if format == "jsonl":
+        return "".join(
+            _json_line(name, report) for name, of_one in found.items() for report in of_one
+        )
+    return dump_annotations({name: events_of(of_one) for name, of_one in found.items()}, format)
+
+
+def _json_line(name: str, report: StreamEvent) -> str:
+    values = {
+        "filename": name,
+        "onset": round(report.onset_s, 6),
+        "offset": round(report.time_s, 6),
+        "event_label": report.label,
+        "confidence": round(report.confidence, 4),
+    }
+    return json.dumps(values, ensure_ascii=False) + "\n"

@@ -1,0 +1,345 @@
+"""``sedtf report``: all that is known of a run, gathered for one page."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
+
+from sed_cli.audio import LogMel, read_excerpt
+from sed_cli.comparison.runs import found_from, given_words
+from sed_cli.config.data import DataConfig, RecordedConfig
+from sed_cli.config.groups import DATA_SETS
+from sed_cli.config.identity import flattened
+from sed_cli.config.plain import build
+from sed_cli.config.provenance import RunRecord, choose_device, set_threads
+from sed_cli.config.verbs import ReportConfig, TrainConfig
+from sed_cli.data.annotations import Event, read_annotations
+from sed_cli.data.sets import DataSet, Recording, load_data
+from sed_cli.errors import CheckpointError, DataError, UserError
+from sed_cli.metrics.detection import COLLAR_S, N_REF
+from sed_cli.metrics.outcomes import OUTCOMES, Fate
+from sed_cli.reports.page import Explored, ShownEvent, write_page
+from sed_cli.system.records import history_rows, run_settings
+from sed_cli.system.structured import read_json_object, why
+from sed_cli.tasks.checkpoint import load, read_config
+from sed_cli.tasks.detection.evaluate import probabilities_of, run_freely
+from sed_cli.tasks.detection.examination import Examination, Examined, examine, is_error
+
+log = logging.getLogger(__name__)
+
+PAGE = "report.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Where the probabilities of a run's recordings come from."""
+
+    checkpoint: Path
+    trained: TrainConfig
+    data: DataConfig
+    split: str
+
+
+def report_run(config: ReportConfig, run_dir: Path) -> None:
+    """Do the work of ``sedtf report``."""
+    with RunRecord(run_dir, "report", config, seed=0), set_threads(config.threads):
+        folder = Path(config.run).expanduser()
+        content = describe_run(folder)
+        explored: Iterable[Explored] = ()
+        try:
+            source = _source(folder, content)
+            data = load_data(
+                source.data,
+                source.trained.feature,
+                splits=[source.split],
+                classes=content["classes"] or None,
+            )
+            collar_s = content["metrics"].get("collar_s", COLLAR_S)
+            examination = _examine(source, data, folder, config, collar_s)
+        except (CheckpointError, DataError) as error:
+            note = f"Neither recordings nor probabilities can be shown: {error}"
+            content["notes"].append(note)
+            log.warning("%s", note)
+        else:
+            content |= _of_examination(examination, content, data)
+            log_mel = LogMel(**asdict(source.trained.feature))
+            explored = (_explored(file, log_mel, examination.classes) for file in examination.files)
+        n_bytes = write_page(run_dir / PAGE, content, explored)
+        log.info("%d files to listen to, %.1f MB", len(content["files"]), n_bytes / 1e6)
+        print(run_dir / PAGE)  # noqa: T201
+
+
+# ------------------------------------------------------------------------ from the run folder
+
+
+def describe_run(folder: Path) -> dict[str, Any]:
+    """Gather what a run folder says by itself.
+
+    Returns:
+        The content of the page, as JSON, without what takes recordings.
+
+    Raises:
+        UserError: if the folder is none of a run, or the run has nothing to show yet.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected one of sedtf train or eval")
+    record = _json(folder / "run.json")
+    verb = record.get("verb", "train")
+    if not record or verb not in ("train", "eval"):
+        raise UserError(
+            f"{folder}: not the folder of a run of sedtf train or eval (its run.json says so)"
+        )
+    metrics = _json(folder / "metrics.json")
+    settings = run_settings(folder)
+    if "sequence" in (metrics.get("task"), settings.get("task")):
+        raise UserError(
+            f"{folder}: a run of task=sequence, of which there is no page; its figures are in "
+            f"{folder / 'figures'}, and sedtf compare holds it against others"
+        )
+    training = _training_folder(folder, verb)
+    history = _history(training / "history.csv") if training else None
+    if not metrics and not history:
+        raise UserError(
+            f"{folder}: neither metrics.json nor history.csv, so nothing to report; "
+            f"the run is {record.get('status', 'of unknown status')}"
+        )
+    notes = []
+    if record.get("status") != "completed":
+        notes.append(f"This run did not complete: {record.get('status')}.")
+    if not metrics:
+        notes.append("There are no scores: the run did not come to a test split.")
+    trained = run_settings(training) if training else {}
+    return {
+        "title": folder.resolve().name,
+        "folder": str(folder.resolve()),
+        "record": record,
+        "metrics": metrics or None,
+        "classes": list(metrics.get("per_class", {})),
+        "settings": flattened(settings),
+        "given": given_words(folder),
+        "history": history,
+        "monitor": trained.get("trainer", {}).get("monitor", "validation_f1"),
+        "feeds_back": trained.get("model", {}).get("feedback", True),
+        "notes": notes,
+        "outcomes": OUTCOMES,
+        "files": [],
+    }
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Read a file of a run folder; nothing where it is missing."""
+    try:
+        return read_json_object(path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({why(error)})") from error
+
+
+def _training_folder(folder: Path, verb: str) -> Path | None:
+    """Folder of the training that a run is, or that its checkpoint comes from."""
+    if verb == "train":
+        return folder
+    named = run_settings(folder).get("checkpoint")
+    if not isinstance(named, str):
+        return None
+    checkpoint = found_from(folder, named)
+    for place in (checkpoint, checkpoint.parent.parent):
+        if (place / "history.csv").is_file():
+            return place
+    return None
+
+
+def _history(path: Path) -> dict[str, list[float | None]] | None:
+    """Columns of ``history.csv``; ``None`` for a cell without a number."""
+    rows = history_rows(path)
+    if not rows:
+        return None
+    return {name: [_number(row[name]) for row in rows] for name in rows[0]}
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+# ------------------------------------------------------------------------ with its recordings
+
+
+def _source(folder: Path, content: dict[str, Any]) -> _Source:
+    if not content["metrics"]:
+        raise DataError("the run has not been evaluated")
+    if content["record"].get("verb", "train") == "train":
+        trained = read_config(folder)
+        return _Source(checkpoint=folder, trained=trained, data=trained.data, split="test")
+    values = run_settings(folder)
+    if not isinstance(values.get("checkpoint"), str):
+        raise DataError(f"{folder / '.hydra' / 'config.yaml'} names no checkpoint")
+    checkpoint = found_from(folder, values["checkpoint"])
+    trained = read_config(checkpoint)
+    data = trained.data
+    if values.get("data"):
+        data = _data_of(values["data"], folder)
+    if isinstance(data, RecordedConfig):
+        data = replace(data, root=str(found_from(folder, data.root)))
+    return _Source(
+        checkpoint=checkpoint, trained=trained, data=data, split=str(values.get("split", "test"))
+    )
+
+
+def _data_of(values: dict[str, Any], folder: Path) -> DataConfig:
+    """Data that an evaluation was given; where their cache was is nobody's business here."""
+    try:
+        data = build(DATA_SETS[values.pop("kind")], values)
+    except (OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{folder / '.hydra' / 'config.yaml'}: data cannot be understood ({why(error)})"
+        ) from error
+    return replace(data, cache_dir=None, cache_limit_gb=None)
+
+
+def _examine(
+    source: _Source, data: DataSet, folder: Path, config: ReportConfig, collar_s: float
+) -> Examination:
+    recordings = data.splits.get(source.split)
+    if not recordings:
+        raise DataError(f"the data set has no {source.split} split any more")
+    events = _detected(folder / "events.tsv", data.classes)
+    strangers = set(events) ^ {recording.name for recording in recordings}
+    if strangers:
+        raise DataError(
+            f"the recordings are others than those that the run was scored on "
+            f"({len(strangers)} differ, such as {min(strangers)})"
+        )
+    detector = load(source.checkpoint, choose_device(config.device))
+    logits = tqdm(
+        run_freely(detector, recordings),
+        total=len(recordings),
+        desc="examine",
+        leave=False,
+        disable=None,
+    )
+    return examine(
+        ((recording, probabilities_of(of_one)) for recording, of_one in logits),
+        events,
+        data.classes,
+        data.hop_s,
+        n_kept=config.files,
+        longest_s=config.longest_s,
+        collar_s=collar_s,
+    )
+
+
+def _detected(path: Path, classes: Sequence[str]) -> dict[str, list[Event]]:
+    """Events that the run wrote, by file."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing, which holds the detected events")
+    events = read_annotations(path).events
+    unknown = {e.label for of_file in events.values() for e in of_file} - set(classes)
+    if unknown:
+        raise DataError(f"{path} holds labels unknown to the detector: {', '.join(unknown)}")
+    return events
+
+
+def _of_examination(
+    examination: Examination, content: dict[str, Any], data: DataSet
+) -> dict[str, Any]:
+    frame = content["metrics"].get("frame")
+    counted = frame.get("counts") if isinstance(frame, dict) else None
+    notes = list(content["notes"])
+    if isinstance(counted, dict) and counted.get("n_ref") != int(examination.counts[0, N_REF]):
+        notes.append(
+            "The annotations have changed since the run: what is counted anew here (confusions, "
+            "outcomes, files) does not add up to its scores."
+        )
+    return {
+        "notes": notes,
+        "classes": list(examination.classes),
+        "hop_s": data.hop_s,
+        "n_files": examination.n_files,
+        "bins": examination.bins.tolist(),
+        "confusions_s": (examination.confusions * data.hop_s).tolist(),
+        "event_outcomes": examination.outcomes.tolist(),
+        "files": [
+            {
+                "name": file.recording.name,
+                "f1": file.f1,
+                "n_reference": len(file.recording.events),
+                "n_predicted": len(file.predicted),
+                "n_errors": sum(is_error(fate) for side in file.fates for fate in side),
+                "labels": sorted(_wrong_labels(file, examination.classes)),
+            }
+            for file in examination.files
+        ],
+    }
+
+
+def _wrong_labels(file: Examined, classes: Sequence[str]) -> set[int]:
+    """Classes of which the file holds an error."""
+    sides = zip((file.recording.events, file.predicted), file.fates, strict=True)
+    return {
+        classes.index(event.label)
+        for events, fates in sides
+        for event, fate in zip(events, fates, strict=True)
+        if is_error(fate)
+    }
+
+
+def _explored(file: Examined, log_mel: LogMel, classes: Sequence[str]) -> Explored:
+    """Cut out of a recording what the page shows of it."""
+    rate, (start_s, end_s) = log_mel.sample_rate, file.window_s
+    last = file.first_frame + len(file.probabilities)
+    sides = (file.recording.events, file.predicted)
+    reference, predicted = (
+        list(_shown(sides[side], file.fates[side], sides[1 - side], file.window_s, classes))
+        for side in (0, 1)
+    )
+    return Explored(
+        name=file.recording.name,
+        duration_s=file.recording.duration_s,
+        window_s=file.window_s,
+        waveform=read_excerpt(file.recording.path, rate, start_s, end_s),
+        sample_rate=rate,
+        log_mel=_rows(file.recording, file.first_frame, last),
+        centres_hz=log_mel.centres_hz,
+        first_frame_s=file.first_frame * log_mel.hop_length / rate,
+        hop_s=log_mel.hop_length / rate,
+        probabilities=file.probabilities,
+        reference=reference,
+        predicted=predicted,
+    )
+
+
+def _rows(recording: Recording, first: int, last: int) -> NDArray[np.float32]:
+    return np.asarray(recording.log_mel[first:last])
+
+
+def _shown(
+    events: Sequence[Event],
+    fates: Sequence[Fate],
+    others: Sequence[Event],
+    window_s: tuple[float, float],
+    classes: Sequence[str],
+) -> Iterator[ShownEvent]:
+    for event, fate in zip(events, fates, strict=True):
+        if event.onset_s < window_s[1] and event.offset_s > window_s[0]:
+            partner = None if fate.partner is None else classes.index(others[fate.partner].label)
+            yield ShownEvent(
+                onset_s=event.onset_s,
+                offset_s=event.offset_s,
+                label=classes.index(event.label),
+                outcome=OUTCOMES.index(fate.outcome),
+                partner=partner,
+            )

@@ -1,0 +1,215 @@
+"""``task=sed``: a detector trained on cut recordings with binary cross-entropy."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy
+from torch.utils.data import Dataset
+
+from sed_cli.audio import LogMel
+from sed_cli.config.data import RecordedConfig
+from sed_cli.config.training import EvaluationConfig
+from sed_cli.config.verbs import TrainConfig
+from sed_cli.data.augment import AugmentedSequences, Augmenter
+from sed_cli.data.leaks import check_leaks
+from sed_cli.data.sequences import SequenceBatch, Sequences, collate
+from sed_cli.data.sets import DataSet, load_data
+from sed_cli.decoding.postprocessing import PostProcessing, save_postprocessing
+from sed_cli.errors import SedtfError
+from sed_cli.models import CRNN
+from sed_cli.models.recurrence import Feedback
+from sed_cli.reports.figures import learning_curves
+from sed_cli.reports.tables import print_metrics
+from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.tasks.checkpoint import load
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.evaluate import (
+    evaluate_split,
+    tuned_postprocessing,
+    validate,
+    write_evaluation,
+)
+from sed_cli.training.task import Validation
+
+log = logging.getLogger(__name__)
+
+
+def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> DataSet:
+    """Read what a detector is trained on, with its features, and look for leaks between splits.
+
+    Raises:
+        UserError: if the data cannot be used.
+        SedtfError: if nothing is there to train on.
+    """
+    data = load_data(config.data, config.feature)
+    if not data.splits["train"]:
+        raise SedtfError("the training split holds no recording")
+    if look_for_leaks and isinstance(config.data, RecordedConfig):
+        check_leaks(data.splits, config.feature, config.data.leak_check)
+    return data
+
+
+class Detection:
+    """The detector of a configuration and its data: what :class:`.task.Task` asks for.
+
+    Args:
+        config: of the run.
+        data: with the splits that training needs.
+        device: where the detector is trained.
+    """
+
+    def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
+        self._config, self._data = config, data
+        mean, std = data.statistics("train")
+        model: CRNN = config.model.build(n_mels=config.feature.n_mels, n_classes=len(data.classes))
+        model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
+        augmenter = Augmenter(
+            config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
+        )
+        self.augmenter = augmenter if augmenter.is_active else None
+        self.detector = Detector(
+            model,
+            log_mel=LogMel(**asdict(config.feature)),
+            classes=data.classes,
+            feedback=config.sampler.feedback,
+            device=device,
+        )
+        self.sequences = Sequences(data.splits["train"], config.data.sequence_length)
+
+    @property
+    def model(self) -> CRNN:
+        """The detector's model."""
+        return self.detector.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.detector.device
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the model feeds activities back."""
+        return self.model.has_feedback
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Frames of each training sequence."""
+        return self.sequences.lengths
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The classes."""
+        return self._data.classes
+
+    @property
+    def fingerprint(self) -> str:
+        """Of recordings, annotations and features."""
+        return self._data.fingerprint
+
+    @property
+    def sizes(self) -> str:
+        """Files and minutes a split, and the classes."""
+        splits = ", ".join(
+            f"{name} {len(recordings)} files {sum(r.duration_s for r in recordings) / 60:.1f} min"
+            for name, recordings in self._data.splits.items()
+        )
+        return f"{splits}; {len(self.labels)} classes: {', '.join(self.labels)}"
+
+    def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
+        """Join sequences, augmented where that is asked for."""
+        heard: Dataset[tuple[Tensor, Tensor]] = self.sequences
+        if self.augmenter is not None:
+            heard = AugmentedSequences(self.sequences, self.augmenter, epoch)
+        return collate([heard[index] for index in indices])
+
+    def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
+        """Binary cross-entropy over valid frames and classes."""
+        targets = batch.targets.to(self.device)
+        valid = batch.valid.to(self.device)[..., None]  # (B, T, 1)
+        padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
+        half = self._config.trainer.precision == "bf16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            logits = self.model(
+                batch.log_mel.to(self.device),
+                targets,
+                coins.draw(*targets.shape) if self.is_sampled else None,
+                lengths=batch.lengths.to(self.device) if padded else None,
+                feedback=cast(Feedback, self._config.sampler.feedback),
+                noise=self._noise(targets, coins),
+            )
+        losses = self._config.trainer.loss.per_output(logits, targets)
+        # A product, not a selection: a GPU would be waited for to know how much is selected.
+        return (losses * valid).sum(), valid.sum() * targets.shape[2]
+
+    def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
+        if not self.is_sampled or self._config.sampler.feedback != "sampled":
+            return None
+        return coins.noise(*targets.shape).to(targets.device)
+
+    @cached_property
+    def no_skill_loss(self) -> float:
+        """Binary cross-entropy of each class's share of the validation frames."""
+        recordings = self._data.splits.get("validation") or []
+        n_frames = sum(recording.n_frames for recording in recordings)
+        n_active = np.zeros(len(self.labels), dtype=np.int64)
+        for recording in recordings:
+            n_active += recording.activities[:].sum(axis=0, dtype=np.int64)
+        if not n_active.any():
+            return math.inf
+        share = torch.from_numpy(n_active / n_frames)
+        return float(binary_cross_entropy(share, share))
+
+    def validate(self) -> Validation | None:
+        """Frame-wise figures of the validation split."""
+        recordings = self._data.splits.get("validation")
+        return validate(self.detector, recordings) if recordings else None
+
+    def describe(self, validation: Validation) -> str:
+        """Loss, F1 and ER."""
+        loss, f1, er, _ = validation
+        return f"validation loss {loss:.4f}  F1 {f1:.3f}  ER {er:.3f}"
+
+    def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
+        """Draw the learning curves."""
+        learning_curves(history, path, best_epoch=best_epoch)
+
+    def save_extras(self, folder: Path) -> None:
+        """Nothing: post-processing comes once training has ended."""
+
+    def evaluate_best(self, run_dir: Path) -> None:
+        """Score the best epoch on the test split, as ``sedtf eval`` does it."""
+        detector = load(run_dir, self.device)
+        evaluation = self._config.evaluation
+        self._postprocess(detector, evaluation, run_dir)
+        if self._data.splits.get("test"):
+            evaluated = evaluate_split(detector, self._data, "test", evaluation)
+            write_evaluation(evaluated, detector, self._data, run_dir)
+            print_metrics(evaluated.metrics, run_dir)
+        else:
+            log.warning("no test split: nothing to evaluate on")
+
+    def _postprocess(self, detector: Detector, evaluation: EvaluationConfig, run_dir: Path) -> None:
+        """Give the best epoch its thresholds and filters, before the test split is touched."""
+        validation = self._data.splits.get("validation") or []
+        if evaluation.tune and validation:
+            detector.postprocessing = tuned_postprocessing(detector, validation, evaluation)
+        else:
+            if evaluation.tune:
+                log.warning("no validation split: thresholds stay at 0.5")
+            detector.postprocessing = PostProcessing.plain(
+                len(detector.classes),
+                min_gap_s=evaluation.min_gap_s or 0.0,
+                min_duration_s=evaluation.min_duration_s or 0.0,
+            )
+        best = run_dir / "checkpoints" / "best"
+        save_postprocessing(best, detector.postprocessing, detector.classes)

@@ -1,0 +1,94 @@
+"""How soon trainings of models of sequences learn: from their histories, over updates and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.metrics.statistics import summarise
+from sed_cli.system.records import history_rows
+
+SHARE = 0.9
+"""Of the highest accuracy that any row reaches on average: what is waited for."""
+
+_COLUMNS = {"forced": "validation_forced_accuracy", "free": "validation_f1"}
+
+
+def convergence(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Validation accuracy over the updates of each row of a comparison, and how soon it was there.
+
+    Args:
+        rows: of ``comparison.json``; ``seeds`` and ``runs`` of each go together.
+
+    Returns:
+        By way (``forced``: fed the truth; ``free``: fed its own output) the ``level`` that is
+        waited for; and by row ``updates`` (E,), by way the accuracy ``mean``, ``low`` and ``high``
+        (E,) over seeds (95 % t interval; where there is one seed all three are its own), and
+        ``needed``: updates until the level is first reached, with interval, by seed, and None for
+        a seed that never reaches it. None if a run has no history.
+    """
+    histories = [[_read(Path(run)) for run in row["runs"]] for row in rows]
+    if not all(own and all(history is not None for history in own) for own in histories):
+        return None
+    curves = [_curves(row, own) for row, own in zip(rows, histories, strict=True)]
+    levels = {
+        way: SHARE * max(float(np.max(curve[way]["mean"])) for curve in curves) for way in _COLUMNS
+    }
+    for row, own, curve in zip(rows, histories, curves, strict=True):
+        for way in _COLUMNS:
+            needed = {
+                seed: _first(history, way, levels[way])
+                for seed, history in zip(row["seeds"], own, strict=False)
+            }
+            curve[way]["needed"] = {**asdict(summarise(needed)), "by_seed": needed}
+    return {
+        "levels": levels,
+        "rows": {row["name"]: curve for row, curve in zip(rows, curves, strict=True)},
+    }
+
+
+def _read(run: Path) -> dict[str, NDArray[np.float64]] | None:
+    rows = history_rows(run / "history.csv")
+    if not rows or not set(_COLUMNS.values()) <= set(rows[0]):
+        return None
+    names = ("update", *_COLUMNS.values())
+    return {name: np.array([float(row[name]) for row in rows]) for name in names}
+
+
+def _curves(
+    row: Mapping[str, Any], histories: Sequence[dict[str, NDArray[np.float64]] | None]
+) -> dict[str, Any]:
+    """Mean and interval at each epoch that all seeds of a row reached."""
+    known = [history for history in histories if history is not None]
+    n_epochs = min(len(history["update"]) for history in known)
+    curve: dict[str, Any] = {"updates": known[0]["update"][:n_epochs].tolist()}
+    for way, column in _COLUMNS.items():
+        values = np.stack([history[column][:n_epochs] for history in known])  # (n_seeds, E)
+        points = [summarise(dict(enumerate(at.tolist()))) for at in values.T]
+        means = [point.mean for point in points]
+        curve[way] = {
+            "mean": means,
+            "low": [m if p.low is None else p.low for p, m in zip(points, means, strict=True)],
+            "high": [m if p.high is None else p.high for p, m in zip(points, means, strict=True)],
+        }
+    return curve
+
+
+def _first(
+    history: Mapping[str, NDArray[np.float64]] | None, way: str, level: float
+) -> float | None:
+    """Updates until the level is first reached, between two epochs by a straight line."""
+    assert history is not None
+    updates = np.append(0.0, history["update"])
+    values = np.append(0.0, history[_COLUMNS[way]])
+    reached = np.flatnonzero(values >= level)
+    if not len(reached):
+        return None
+    at = int(reached[0])
+    part = (level - values[at - 1]) / (values[at] - values[at - 1])
+    return float(updates[at - 1] + part * (updates[at] - updates[at - 1]))

@@ -1,0 +1,110 @@
+"""Event labels of annotated recordings as sequences; no audio is needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from sed_cli.config.data import SPLITS, LabelsConfig
+from sed_cli.data.annotations import Row, check_faults
+from sed_cli.data.catalogue import Entry
+from sed_cli.data.listing import Listed, Reading, list_recordings
+from sed_cli.data.splits import divide
+from sed_cli.data.statistics import label_sequences
+from sed_cli.errors import DataError
+from sed_cli.tasks.sequence.data.files import Texts
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 3
+
+
+def read_label_sequences(data: LabelsConfig) -> dict[str, Texts]:
+    """Read the sequences of each split: labels with a blank between them.
+
+    Events are in order of onset, whether they overlap or not, as in ``sedtf data``. White space
+    within a label becomes an underscore, so that a label is one word.
+
+    Raises:
+        DataError: for what is missing, faults in annotations, a recording in two splits, two labels
+            that differ in white space alone, or a split without any event.
+    """
+    splits = _divided(data) if data.annotations is not None else _given(data)
+    events = {
+        name: [_entry(one.name, one.rows) for one in listed] for name, listed in splits.items()
+    }
+    found = {e.label for entries in events.values() for entry in entries for e in entry.events}
+    labels = sorted(found)
+    words = _words(labels)
+    texts = {}
+    for name, entries in events.items():
+        sequences = label_sequences(entries, labels, sequence_gap_s=data.gap)
+        if not sequences:
+            raise DataError(f"the {name} split holds no event: there is no sequence of labels")
+        log.info(
+            "%s: %d recordings hold %d sequences of labels", name, len(entries), len(sequences)
+        )
+        texts[name] = Texts([" ".join(words[label] for label in one) for one in sequences])
+    return texts
+
+
+def _words(labels: Sequence[str]) -> list[str]:
+    words: dict[str, str] = {}
+    for label in labels:
+        word = "_".join(label.split())
+        if (other := words.setdefault(word, label)) != label:
+            raise DataError(
+                f"the labels {other!r} and {label!r} differ in white space alone: rename one of "
+                f"them, or both to the same"
+            )
+    return list(words)
+
+
+# ---------------------------------------------------------------------------- recordings
+
+
+def _divided(data: LabelsConfig) -> dict[str, list[Listed]]:
+    """Divide the recordings of one set of annotations by shares."""
+    listed = _list(data, str(data.annotations))
+    shares = dict(zip(SPLITS, data.split, strict=True))
+    divided = divide(listed, shares, group=data.group, seed=data.split_seed)
+    log.info(
+        "%d recordings are divided here: %s (data.split)",
+        len(listed),
+        ", ".join(f"{name} {len(part)}" for name, part in divided.items()),
+    )
+    return divided
+
+
+def _given(data: LabelsConfig) -> dict[str, list[Listed]]:
+    """Read the splits of a set that has them."""
+    paths = {name: getattr(data, name) for name in SPLITS}
+    splits = {name: _list(data, path) for name, path in paths.items() if path is not None}
+    split_of: dict[str, str] = {}
+    for name, listed in splits.items():
+        if twice := [one.name for one in listed if split_of.setdefault(one.name, name) != name]:
+            more = f" and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else ""
+            raise DataError(
+                f"{paths[name]}: {', '.join(twice[:_SHOWN])}{more} is in the {split_of[twice[0]]} "
+                f"split too: what is trained on would be tested on; take it out of one of the two"
+            )
+    return splits
+
+
+def _list(data: LabelsConfig, path: str) -> list[Listed]:
+    """List the recordings that a file, or the files of a folder, annotate."""
+    reading = Reading.of(data)
+    place = Path(path).expanduser()
+    listed, faults = list_recordings(place, None, reading)
+    check_faults(faults, strict=data.strict)
+    if not listed:
+        raise DataError(f"{place}: annotates no recording")
+    return listed
+
+
+def _entry(name: str, rows: Sequence[Row]) -> Entry:
+    """Take a recording to end with its last event: nobody has looked at its audio."""
+    events = tuple(row.event for row in rows if row.event is not None)
+    last_s = max((event.offset_s for event in events), default=0.0)
+    return Entry(name=name, path=Path(name), duration_s=last_s, events=tuple(sorted(events)))

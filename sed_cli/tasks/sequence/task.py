@@ -1,0 +1,166 @@
+"""``task=sequence``: a model of the next token, trained with cross-entropy."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from sed_cli.config.verbs import SequenceTrainConfig
+from sed_cli.models import LanguageModel
+from sed_cli.models.recurrence import Feedback
+from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.tasks.checkpoint import save_source_vocabulary
+from sed_cli.tasks.sequence.data import TokenData
+from sed_cli.tasks.sequence.data.batches import TokenBatch, join
+from sed_cli.tasks.sequence.evaluate import evaluate_sequences, validate_sequences
+from sed_cli.tasks.sequence.figures import sequence_learning_curves
+from sed_cli.tasks.sequence.predictor import Predictor, load_predictor, make_language_model
+from sed_cli.training.task import Validation
+
+log = logging.getLogger(__name__)
+
+_MUCH = 2**32  # bytes of a batch's logits, which training holds three or four times
+
+
+class NextToken:
+    """The model of a configuration and its data: what :class:`.task.Task` asks for.
+
+    Args:
+        config: of the run.
+        data: with the splits that training needs.
+        device: where the model is trained.
+    """
+
+    def __init__(self, config: SequenceTrainConfig, data: TokenData, device: torch.device) -> None:
+        self._config, self._data = config, data
+        self.sentences = data.splits["train"]
+        self.predictor = Predictor(
+            make_language_model(config.model, data.vocabulary, data.source_vocabulary),
+            vocabulary=data.vocabulary,
+            source_vocabulary=data.source_vocabulary,
+            unit=data.unit,
+            source_unit=data.source_unit,
+            feedback=config.sampler.feedback,
+            device=device,
+        )
+        self._warn_of_memory()
+
+    @property
+    def model(self) -> LanguageModel:
+        """What is trained."""
+        return self.predictor.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.predictor.device
+
+    @property
+    def is_sampled(self) -> bool:
+        """A model of sequences always feeds its output back."""
+        return True
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Targets of each training sequence."""
+        lengths: list[int] = (self.sentences.lengths + 1).tolist()
+        return lengths
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The symbols of the vocabulary."""
+        return self._data.vocabulary.symbols
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all sentences and the vocabulary."""
+        return self._data.fingerprint
+
+    @property
+    def sizes(self) -> str:
+        """Sequences and tokens a split, and the size of the vocabulary."""
+        splits = ", ".join(
+            f"{name} {len(sentences)} sequences {sum(len(s.target) for s in sentences)} tokens"
+            for name, sentences in self._data.splits.items()
+        )
+        source = self._data.source_vocabulary
+        given = "" if source is None else f", {len(source)} symbols in the sources"
+        return f"{splits}; {len(self.labels)} symbols{given}"
+
+    def batch(self, indices: Sequence[int], epoch: int) -> TokenBatch:
+        """Join sentences; they are the same in every epoch."""
+        return join([self.sentences[index] for index in indices])
+
+    def losses(self, batch: TokenBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the targets, the end symbols included."""
+        targets, feedback = batch.targets.to(self.device), self._config.sampler.feedback
+        n_sequences, n_steps = targets.shape
+        mask = coins.draw(n_sequences, n_steps, 1)
+        noise = None
+        if feedback == "sampled":
+            noise = coins.noise(n_sequences, n_steps, 1).to(self.device)
+        logits = self.model(
+            targets,
+            mask,
+            lengths=batch.lengths,
+            source=None if batch.source is None else batch.source.to(self.device),
+            source_lengths=batch.source_lengths,
+            feedback=cast(Feedback, feedback),
+            noise=noise,
+        )
+        losses = self._config.trainer.loss.per_output(logits.flatten(0, 1), targets.flatten())
+        valid = batch.valid.to(self.device)
+        return (losses.view(targets.shape) * valid).sum(), valid.sum()
+
+    @property
+    def no_skill_loss(self) -> float:
+        """Not asked for: any epoch is compared with any other."""
+        return math.inf
+
+    def validate(self) -> Validation | None:
+        """Figures of the validation split, teacher forced and free running."""
+        sentences = self._data.splits.get("validation")
+        return validate_sequences(self.predictor, sentences) if sentences else None
+
+    def describe(self, validation: Validation) -> str:
+        """Accuracy both ways and perplexity."""
+        forced = validation.more["validation_forced_accuracy"]
+        return (
+            f"validation perplexity {validation.more['validation_perplexity']:.3f}  accuracy "
+            f"{forced:.3f} teacher forced, {validation.f1:.3f} free running"
+        )
+
+    def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
+        """Draw the learning curves over the updates."""
+        sequence_learning_curves(history, path, best_epoch=best_epoch)
+
+    def save_extras(self, folder: Path) -> None:
+        """Write the vocabulary of the sources, where there are any."""
+        save_source_vocabulary(folder, self._data.source_vocabulary)
+
+    def evaluate_best(self, run_dir: Path) -> None:
+        """Score the best epoch on the test split, as ``sedtf eval`` does it."""
+        predictor = load_predictor(run_dir, self.device)
+        evaluate_sequences(predictor, self._data, "test", self._config.evaluation, run_dir)
+
+    def _warn_of_memory(self) -> None:
+        """Say what a batch of the longest sequences takes, where that is much."""
+        n = min(self._config.trainer.batch_size, len(self.sentences))
+        n_steps, n_tokens = max(self.lengths), len(self._data.vocabulary)
+        n_bytes = 4 * n * n_steps * n_tokens
+        if n_bytes > _MUCH:
+            log.warning(
+                "%d sequences of %d targets, with %d symbols, are %.1f GB of logits, several times "
+                "over: lower trainer.batch_size, data.max_vocabulary or data.longest_sequence, or "
+                "raise data.min_count",
+                n,
+                n_steps,
+                n_tokens,
+                n_bytes / 1e9,
+            )

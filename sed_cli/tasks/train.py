@@ -1,0 +1,257 @@
+"""``sedtf train``: data, training, checkpoints, and the evaluation of the best epoch."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import shlex
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sed_cli.config.identity import paths_of
+from sed_cli.config.provenance import RunRecord, choose_device, set_threads
+from sed_cli.config.training import TrainerConfig
+from sed_cli.config.verbs import AnyTrainConfig
+from sed_cli.data.sets import DataSet
+from sed_cli.errors import UserError
+from sed_cli.sampling.teacher_mask import make_coins
+from sed_cli.system import torchrun
+from sed_cli.system.distributed import rank
+from sed_cli.system.files import standing
+from sed_cli.system.pool import n_cores
+from sed_cli.tasks.checkpoint import read_any_config, save_checkpoint
+from sed_cli.tasks.registry import load_data_for, make_task
+from sed_cli.tasks.resuming import check_settings, restore, resume
+from sed_cli.tasks.sequence.data import TokenData
+from sed_cli.training.batches import passes_of
+from sed_cli.training.history import Epoch, History
+from sed_cli.training.loop import Trainer, warn_of_best_epoch
+from sed_cli.training.memory import keep_freed_memory
+from sed_cli.training.ranks import check_devices, joined, launch, own_device, own_threads
+from sed_cli.training.state import Progress, save_state, seed_everything
+from sed_cli.training.task import BatchT, Task
+
+log = logging.getLogger(__name__)
+
+
+def prepare_resume(config: AnyTrainConfig) -> dict[str, Any]:
+    """Find out whether a run can go on, before anything is written into its folder.
+
+    Returns:
+        What :func:`train` then takes: the data, which have been loaded.
+
+    Raises:
+        UserError: if device or data cannot be used, or the run cannot go on with these settings.
+    """
+    config = _with_absolute_paths(config)
+    check_settings(config)
+    device = choose_device(config.device)
+    check_devices(device, config.trainer.devices or 1)
+    data = load_data_for(config)
+    restore(config, make_trainer(config, make_task(config, data, device)))
+    return {"data": data}
+
+
+def train(
+    config: AnyTrainConfig, run_dir: Path, data: DataSet | TokenData | None = None
+) -> float | None:
+    """Train a model; return the best epoch's score: validation F1, or minus the loss.
+
+    Args:
+        config: of the run.
+        run_dir: its folder.
+        data: if they have been loaded already.
+
+    Raises:
+        UserError: if data, device or the run to resume cannot be used.
+        SedtfError: if training diverges.
+    """
+    config = _with_absolute_paths(config)
+    if torchrun.n_ranks() > 1:
+        return _train_as_rank(config, run_dir)
+    n_devices = config.trainer.devices or 1
+    with (
+        RunRecord(run_dir, "train", config, seed=config.seed) as record,
+        set_threads(config.trainer.threads),
+    ):
+        device = choose_device(config.device)
+        check_devices(device, n_devices)
+        data = load_data_for(config) if data is None else data
+        record.update(device=str(device), devices=n_devices, data_fingerprint=data.fingerprint)
+        with _resumable(run_dir):
+            if n_devices == 1:
+                task, progress = _learn(config, data, device, run_dir)
+            else:
+                progress = _launch(config, run_dir, n_devices)
+                task = make_task(config, data, device)
+        return _conclude(task, progress, run_dir, record, config.trainer)
+
+
+def _learn(
+    config: AnyTrainConfig, data: DataSet | TokenData, device: torch.device, run_dir: Path
+) -> tuple[Task[Any], Progress]:
+    """Train in this process, alone or as one of several."""
+    # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
+    seed_everything(config.seed)
+    trainer = make_trainer(config, make_task(config, data, device))
+    _log_sizes(trainer)
+    _fit(config, trainer, run_dir)
+    return trainer.task, trainer.progress
+
+
+def _conclude(
+    task: Task[BatchT],
+    progress: Progress,
+    run_dir: Path,
+    record: RunRecord,
+    trainer: TrainerConfig,
+) -> float | None:
+    """Score the best epoch; return, and write down, by how much it was the best."""
+    log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
+    if math.isfinite(progress.best_loss):
+        warn_of_best_epoch(progress, trainer)
+    task.evaluate_best(run_dir)
+    objective = progress.best_score if math.isfinite(progress.best_loss) else None
+    record.update(objective=objective)
+    return objective
+
+
+@contextmanager
+def _resumable(run_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.warning("interrupted; go on with: %s", _how_to_go_on(run_dir))
+        raise
+
+
+def _how_to_go_on(run_dir: Path) -> str:
+    return shlex.join(["sedtf", "train", f"resume={run_dir}"])
+
+
+def _launch(config: AnyTrainConfig, run_dir: Path, n_devices: int) -> Progress:
+    """Train in several processes on this machine; the data are in the cache by now."""
+    go_on = f"go on with: {_how_to_go_on(run_dir)}"
+    arguments = (config, run_dir, torch.get_num_threads())
+    return launch(_learn_as_rank, *arguments, n_ranks=n_devices, go_on=go_on)
+
+
+def _learn_as_rank(config: AnyTrainConfig, run_dir: Path, n_threads: int) -> Progress:
+    return _learn_together(config, run_dir, n_threads)[2]
+
+
+def _learn_together(
+    config: AnyTrainConfig, run_dir: Path, n_threads: int, record: RunRecord | None = None
+) -> tuple[DataSet | TokenData, torch.device, Progress]:
+    """Train as one of several ranks, each of which loads the data: from the cache but one.
+
+    What takes time and tells the same in all of them is left to the one that keeps the record.
+    """
+    device = own_device(choose_device(config.device))
+    with set_threads(own_threads(config.trainer.threads, n_threads)):
+        data = load_data_for(config, look_for_leaks=record is not None)
+        if record is not None:
+            facts = {"device": device.type, "devices": torchrun.n_ranks()}
+            record.update(**facts, data_fingerprint=data.fingerprint)
+        with joined(device):
+            _, progress = _learn(config, data, device, run_dir)
+    return data, device, progress
+
+
+def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
+    """Train as one of the ranks of ``torchrun``; rank 0 keeps the records and evaluates."""
+    if config.trainer.batch_size < torchrun.n_ranks():
+        raise UserError(
+            f"trainer.batch_size={config.trainer.batch_size} sequences are to be shared by "
+            f"{torchrun.n_ranks()} processes: give at least as many"
+        )
+    if torchrun.rank():
+        _learn_together(config, run_dir, n_cores())
+        return None
+    with RunRecord(run_dir, "train", config, seed=config.seed) as record:
+        with _resumable(run_dir):
+            data, device, progress = _learn_together(config, run_dir, n_cores(), record)
+        with set_threads(config.trainer.threads):
+            task = make_task(config, data, device)
+            return _conclude(task, progress, run_dir, record, config.trainer)
+
+
+def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
+    """Build coins and trainer; nothing is drawn from the coins' generator yet."""
+    keep_freed_memory()
+    task.model.backend = config.trainer.recurrence  # type: ignore[assignment]
+    n_passes, n_batches = passes_of(len(task.lengths), config.trainer)
+    coins = make_coins(config.sampler, batches_per_epoch=n_passes * n_batches, seed=config.seed)
+    return Trainer(task, coins=coins, config=config.trainer, seed=config.seed)
+
+
+def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    checkpoints, task = run_dir / "checkpoints", trainer.task
+    rows = None
+    if config.resume:
+        rows = resume(config, trainer, run_dir)
+    if rank():  # 0 writes for all
+        trainer.fit(lambda row, is_best: None)
+        return
+    history = History(run_dir / "history.csv", trainer.progress.epoch, rows)
+    saved_config = replace(config, resume=None)
+    next_epoch = trainer.progress.epoch + 1
+    with closing(SummaryWriter(str(run_dir / "tensorboard"), purge_step=next_epoch)) as board:
+
+        def on_epoch(row: Epoch, is_best: bool) -> None:
+            history.append(row)
+            for name, value in row.row.items():
+                board.add_scalar(name, value, row.epoch)
+            arguments = (task.model, saved_config, task.labels)
+            if is_best:
+                save_checkpoint(checkpoints / "best", *arguments, extra=task.save_extras)
+            save_checkpoint(checkpoints / "last", *arguments, extra=save_extras)
+
+        def save_extras(folder: Path) -> None:
+            task.save_extras(folder)
+            own = {"data": task.fingerprint, "history": history.rows}
+            save_state(folder, {**trainer.state_dict(), **own})
+
+        def draw() -> None:
+            if history.epochs:
+                picture = run_dir / "figures" / "learning_curves.png"
+                task.draw_history(history.path, picture, trainer.progress.best_epoch)
+
+        try:
+            trainer.fit(on_epoch)
+        except BaseException:
+            with suppress(Exception):  # what ended the training is to be told, not this
+                draw()
+            raise
+        draw()
+
+
+def _with_absolute_paths(config: AnyTrainConfig) -> AnyTrainConfig:
+    """Note where the data lie so that they are found from any working folder."""
+    config = copy.deepcopy(config)
+    data = config.data
+    for key in paths_of(data):
+        value = getattr(data, key)
+        if not isinstance(value, str):
+            continue
+        path = Path(value).expanduser()
+        if config.resume and not path.exists():
+            last = Path(config.resume) / "checkpoints" / "last"
+            earlier = read_any_config(last).data if standing(last).is_dir() else config.data
+            path = Path(getattr(earlier, key, None) or path)
+        setattr(data, key, str(path.absolute()))
+    return config
+
+
+def _log_sizes(trainer: Trainer[BatchT]) -> None:
+    n_weights = sum(parameter.numel() for parameter in trainer.task.model.parameters())
+    log.info("data: %s", trainer.task.sizes)
+    log.info("model: %d weights on %s", n_weights, trainer.task.device)
