@@ -20,6 +20,7 @@ from sed_cli.cli.hydra import FAULTS, Composer, keys_of, settings_of, use_config
 from sed_cli.cli.verbs import Flags
 from sed_cli.config.plain import unknown_homes
 from sed_cli.config.registry import KINDS
+from sed_cli.config.settings import unchecked
 from sed_cli.errors import ConfigError
 from sed_cli.system.text import nearest, one_line
 
@@ -296,7 +297,8 @@ def check_job(
     if missing:
         raise ConfigError([f"{key} is not set: give {key}=..." for key in missing])
     use_config(composed)
-    config: Any = OmegaConf.to_object(settings)
+    with unchecked():
+        config: Any = OmegaConf.to_object(settings)
     faults = [*unknown_homes(asdict(config)), *config.faults(named)]
     if faults:
         raise ConfigError(faults)

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from benchmarks import sweeps as benchmark
 from sed_cli.cli import checks, verbs
 from sed_cli.cli.sweeps.local import LocalLauncher
+from sed_cli.cli.sweeps.plan import plan_jobs
 from sed_cli.cli.sweeps.sweep import Sweep
 from sed_cli.cli.task import DONE, INTERRUPTED, Outcome
 from sed_cli.config.provenance import RunRecord
@@ -239,6 +240,7 @@ def test_of_two_commands_at_the_same_time_one_is_refused(
 ) -> None:
     """The other one takes the folder while this one composes its jobs."""
     (tmp_path / "sweep").mkdir()
+
     def while_another_comes(*arguments: Any) -> list[Planned]:
         Plan("train", [], [], process=this_process()).write(tmp_path / "sweep")
         return plan_jobs(*arguments)
