@@ -16,6 +16,7 @@ from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
 from sed_cli.data.notes import Notes
 from sed_cli.data.splits import by_lists, divide, fold_of
 from sed_cli.errors import DataError, UserError
+from sed_cli.system.text import cut_short
 
 log = logging.getLogger(__name__)
 
@@ -136,15 +137,14 @@ def missing_audio(split: str | None, missing: Sequence[Listed], n_listed: int) -
     """Say which of ``n_listed`` recordings of a split, or of the whole set, are missing."""
     if not missing:
         return []
-    shown = [one.problem or str(one.audio) for one in missing[:_SHOWN]]
-    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    names = [one.problem or str(one.audio) for one in missing]
     of_split, key = (f" of the {split} split", f"{split}.audio") if split else ("", "audio")
     return [
         Fault(
             missing[0].annotations,
             missing[0].rows[0].line if missing[0].rows else None,
             f"{len(missing)} of {n_listed} annotated recordings{of_split} are missing: "
-            f"{', '.join(shown)}{more}; check data.{key}",
+            f"{cut_short(names, _SHOWN)}; check data.{key}",
             None if len(missing) == n_listed else "they are left out",
         )
     ]

@@ -13,6 +13,7 @@ from sed_cli.data.listing import Listed, Reading, list_recordings
 from sed_cli.data.splits import divide
 from sed_cli.data.statistics import label_sequences
 from sed_cli.errors import DataError
+from sed_cli.system.text import cut_short
 from sed_cli.tasks.sequence.data.files import Texts
 
 log = logging.getLogger(__name__)
@@ -84,9 +85,8 @@ def _given(data: LabelsConfig) -> dict[str, list[Listed]]:
     split_of: dict[str, str] = {}
     for name, listed in splits.items():
         if twice := [one.name for one in listed if split_of.setdefault(one.name, name) != name]:
-            more = f" and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else ""
             raise DataError(
-                f"{paths[name]}: {', '.join(twice[:_SHOWN])}{more} is in the {split_of[twice[0]]} "
+                f"{paths[name]}: {cut_short(twice, _SHOWN)} is in the {split_of[twice[0]]} "
                 f"split too: what is trained on would be tested on; take it out of one of the two"
             )
     return splits
