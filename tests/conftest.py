@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from sed_cli import cli as job
+from sed_cli.config.training import TrainerConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.reports import style
+from sed_cli.training.losses.bce import BinaryCrossEntropy
+from sed_cli.training.optimizers.adam import Adam
 
 Sedtf = Callable[..., int]
 
@@ -35,6 +39,12 @@ TINY_SOUNDSCAPES = (
     "data.duration_s=4.0",
     "data.sequence_length=64",
 )
+
+
+def trainer_config(**settings: Any) -> TrainerConfig:
+    """Settings of a training with the default loss and optimiser, and a pass an epoch."""
+    chosen = {"loss": BinaryCrossEntropy(), "optimizer": Adam(), "min_epoch_updates": 1}
+    return TrainerConfig(**{**chosen, **settings})
 
 
 @pytest.fixture(scope="session", autouse=True)

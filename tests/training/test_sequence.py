@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 
 from sed_cli import cli as job
 from sed_cli.config.data import TokensConfig
-from sed_cli.config.training import TrainerConfig
 from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.models.kinds.language import LanguageConfig
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
 from sed_cli.tasks.sequence.data import load_tokens
 from sed_cli.tasks.sequence.task import NextToken
-from tests.conftest import Sedtf
+from sed_cli.training.losses.cross_entropy import CrossEntropy
+from tests.conftest import Sedtf, trainer_config
 
 TINY = (
     "task=sequence",
@@ -211,7 +211,7 @@ def test_a_batch_that_takes_much_memory_is_announced(
         data=TokensConfig(path=str(tmp_path / "text.txt"), split=[1.0, 0.0, 0.0]),
         model=LanguageConfig(),
         sampler=ScheduledSampler(),
-        trainer=TrainerConfig(),
+        trainer=trainer_config(loss=CrossEntropy()),
     )
     with caplog.at_level(logging.WARNING):
         NextToken(config, load_tokens(config.data), torch.device("cpu"))

@@ -27,7 +27,7 @@ from sed_cli.config.provenance import choose_device
 from sed_cli.config.training import AugmentConfig, FeatureConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import read_annotations
-from sed_cli.data.cache import digests
+from sed_cli.data.cache import digests, memory
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import load_data
 from sed_cli.system.records import at_work
@@ -230,7 +230,7 @@ def test_audio_is_read_once_for_all_epochs_and_runs(
         pytest.fail(f"{path} was hashed again")
 
     monkeypatch.setattr(soundfile.SoundFile, "read", noted)
-    monkeypatch.setattr(digests, "_SETTLED_AFTER_S", -60.0)
+    monkeypatch.setattr(memory, "SETTLED_AFTER_S", -60.0)
     # These recordings share their noise: the leak check would read excerpts to compare them.
     settings = (
         *on(recordings),
