@@ -16,7 +16,8 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from sed_cli import cli as job
+from sed_cli.cli.run import run as run_verb
+from sed_cli.cli.verbs import Flags
 from sed_cli.config.training import TrainerConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.reports import style
@@ -94,7 +95,7 @@ def sedtf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sedtf:
     monkeypatch.chdir(tmp_path)
 
     def run(verb: str, *overrides: str, **flags: object) -> int:
-        return job.run(verb, overrides, job.Flags(**flags))  # type: ignore[arg-type]
+        return run_verb(verb, overrides, Flags(**flags))  # type: ignore[arg-type]
 
     return run
 
@@ -160,7 +161,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained_run(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
     """A run folder of a short training on the recordings; not to be changed."""
     run_dir = tmp_path_factory.mktemp("run") / "trained"
-    code = job.run(
+    code = run_verb(
         "train",
         [
             *TINY,
@@ -169,7 +170,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> P
             "data.sequence_length=50",
             f"output_dir={run_dir}",
         ],
-        job.Flags(),
+        Flags(),
     )
     assert code == 0
     return run_dir

@@ -16,7 +16,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from sed_cli import cli as job
+from sed_cli.cli.run import run
+from sed_cli.cli.verbs import Flags
 from sed_cli.config.data import SPLITS, SoundscapesConfig
 from sed_cli.config.plain import build_train_config
 from sed_cli.config.verbs import SynthConfig
@@ -47,7 +48,7 @@ def written(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folder of a set from the bank; not to be changed."""
     folder = tmp_path_factory.mktemp("runs") / "set"
     settings = [*SMALL, f"data.bank={bank}", f"output_dir={folder}"]
-    assert job.run("synth", settings, job.Flags()) == 0
+    assert run("synth", settings, Flags()) == 0
     return folder
 
 

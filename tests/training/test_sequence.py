@@ -13,7 +13,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from sed_cli import cli as job
+from sed_cli.cli.run import run as run_verb
+from sed_cli.cli.task import DONE
+from sed_cli.cli.verbs import Flags
 from sed_cli.config.data import TokensConfig
 from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.models.kinds.language import LanguageConfig
@@ -39,7 +41,7 @@ TINY = (
 def sentences_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short training on generated sentences; not to be changed."""
     run = tmp_path_factory.mktemp("sentences") / "run"
-    assert job.run("train", [*TINY, f"output_dir={run}"], job.Flags()) == job.DONE
+    assert run_verb("train", [*TINY, f"output_dir={run}"], Flags()) == DONE
     return run
 
 
@@ -48,7 +50,7 @@ def pairs_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short training on generated pairs; not to be changed."""
     run = tmp_path_factory.mktemp("pairs") / "run"
     own = ("data=pairs", "data.generate=digits", "data.longest=3", f"output_dir={run}")
-    assert job.run("train", [*TINY, *own], job.Flags()) == job.DONE
+    assert run_verb("train", [*TINY, *own], Flags()) == DONE
     return run
 
 

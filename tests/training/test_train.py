@@ -19,7 +19,8 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from sed_cli import cli as job
+from sed_cli.cli.hydra import Composer
+from sed_cli.cli.verbs import Flags
 from sed_cli.config.data import AnnotatedConfig
 from sed_cli.config.identity import config_hash
 from sed_cli.config.plain import build_train_config
@@ -361,8 +362,7 @@ def make_epoch(n: int, *, validation_f1: float = math.nan, validation_loss: floa
 
 def small_trainer(recordings: Path, **settings: object) -> Trainer[SequenceBatch]:
     overrides = [*on(recordings), *(f"{k.replace('__', '.')}={v}" for k, v in settings.items())]
-    hydra = job.start_hydra("train", job.Flags())
-    values = OmegaConf.to_container(job._compose(hydra, "train", overrides, job.RunMode.RUN))
+    values = OmegaConf.to_container(Composer("train", Flags()).compose(overrides))
     assert isinstance(values, dict)
     plain = {str(k): v for k, v in values.items() if k != "hydra"} | {"output_dir": ""}
     config = build_train_config(plain)
