@@ -20,7 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from sed_cli import cli as job
-from sed_cli.cli.sweeps.local import Progress, redirect, run_here
+from sed_cli.cli.sweeps.local import SweepProgress, redirect, run_here
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class RayLauncher(Launcher):
             for index, overrides in enumerate(job_overrides)
         }
         outcomes: dict[int, job.Outcome] = {}
-        progress = Progress(len(job_overrides), self._room(ray))
+        progress = SweepProgress(len(job_overrides), self._room(ray))
         waiting = list(places)
         try:
             while waiting:
