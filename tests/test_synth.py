@@ -180,7 +180,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(
         ({"bank": "x", "group": "("}, "data.group=(: no regular expression"),
         ({"bank": "x", "split": [1.0]}, "data.split=[1.0]: expected the shares"),
         ({"bank_pause_s": -1.0}, "data.bank_pause_s=-1.0: expected at least 0"),
-        ({"sample_rate": 4000}, "data.sample_rate=4000: expected at least 8000"),
+        ({"sample_rate": 4000}, "data.sample_rate=4000: expected a number from 8000"),
     ],
 )
 def test_settings_that_cannot_work_are_found_before_any_work(

@@ -51,6 +51,7 @@ from sed_cli.config.files import conf_dir
 from sed_cli.config.identity import config_hash
 from sed_cli.config.plain import unknown_homes
 from sed_cli.config.registry import KINDS
+from sed_cli.config.settings import unchecked
 from sed_cli.errors import ConfigError, SedtfError, UserError
 from sed_cli.system import torchrun
 from sed_cli.system.files import full_disk
@@ -119,7 +120,7 @@ VERBS = {
             prepare="sed_cli.tasks.train:prepare_resume",
         ),
         Verb("eval", "sed_cli.tasks.evaluate:evaluate"),
-        Verb("export", "sed_cli.export:export_checkpoint"),
+        Verb("export", "sed_cli.tasks.detection.export:export_checkpoint"),
         Verb("simulate", "sed_cli.reports.simulate:simulate_config"),
         Verb("synth", "sed_cli.tasks.detection.synth:synthesise"),
         Verb(
@@ -141,7 +142,7 @@ VERBS = {
             text=("baseline",),
         ),
         Verb("report", "sed_cli.tasks.detection.report:report_run", words="run"),
-        Verb("data", "sed_cli.tasks.detection.inspection:inspect_data"),
+        Verb("data", "sed_cli.tasks.detection.inspection.run:inspect_data"),
         Verb(
             "cache",
             "sed_cli.data.cache.report:manage_cache",
@@ -915,7 +916,8 @@ class Checker:
         if missing:
             raise ConfigError([f"{key} is not set: give {key}=..." for key in missing])
         HydraConfig.instance().set_config(composed)
-        config: Any = OmegaConf.to_object(raw)
+        with unchecked():
+            config: Any = OmegaConf.to_object(raw)
         faults = [*unknown_homes(asdict(config)), *config.faults(named)]
         if faults:
             raise ConfigError(faults)

@@ -381,7 +381,8 @@ def _summary(sampler: NamedCoins, moments: _Moments, toss: _Tosses, run: _Sizes)
 
 
 def _settings(schedule: Schedule) -> dict[str, Any]:
-    return {name: value for name, value in vars(schedule).items() if not name.startswith("_")}
+    shared = {"schedule", "unit", "coin", "feedback"}
+    return {name: value for name, value in vars(schedule).items() if name not in shared}
 
 
 def _chance(coins: TeacherCoins, moments: _Moments, toss: _Tosses, run: _Sizes) -> float:

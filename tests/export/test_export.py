@@ -45,7 +45,7 @@ FILES = {
     "detect.py",
     "MODEL_CARD.md",
 }
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 # As where PyTorch is not installed.
 WITHOUT_TORCH = """
 import runpy, sys
