@@ -22,7 +22,7 @@ from sed_cli.config.data import SPLITS, SoundscapesConfig
 from sed_cli.config.plain import build_train_config
 from sed_cli.config.verbs import SynthConfig
 from sed_cli.data.annotations import read_annotations
-from sed_cli.data.catalogue import make_catalogue
+from sed_cli.data.survey import load_manifest
 from sed_cli.tasks.checkpoint import read_config
 from tests.conftest import TINY, Sedtf
 from tests.data.soundscapes.banks import fold_bank, write_clip
@@ -120,12 +120,12 @@ def test_the_set_is_found_by_the_command_that_is_printed(
     words = shlex.split(line.removeprefix("train on it: sedtf train "))
     assert sedtf("train", *words, cfg="job") == 0
     config = build_train_config(yaml.safe_load(capfd.readouterr().out))
-    catalogue = make_catalogue(config.data)
-    assert {split: len(there) for split, there in catalogue.splits.items()} == {
+    manifest = load_manifest(config.data)
+    assert {split: len(there) for split, there in manifest.splits.items()} == {
         "train": 3,
         "validation": 2,
     }
-    assert catalogue.classes == labels
+    assert manifest.classes == labels
 
 
 def test_training_takes_a_bank_and_remembers_where_it_lies(
@@ -138,7 +138,7 @@ def test_training_takes_a_bank_and_remembers_where_it_lies(
     config = read_config(tmp_path / "run" / "checkpoints" / "best")
     assert isinstance(config.data, SoundscapesConfig)
     assert config.data.bank == str(tmp_path / "esc")
-    assert make_catalogue(config.data).classes == ("cat", "dog", "owl")
+    assert load_manifest(config.data).classes == ("cat", "dog", "owl")
 
 
 def test_a_sweep_writes_a_set_a_job(bank: Path, sedtf: Sedtf, tmp_path: Path, drawn: None) -> None:

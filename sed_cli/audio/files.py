@@ -10,7 +10,7 @@ from typing import IO, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.audio.containers import Part
+from sed_cli.audio.containers import ByteRange
 from sed_cli.audio.limits import MOST_CHANNELS, fault_of_rate, fault_of_samples, first_fault
 from sed_cli.audio.opening import (
     FAULTS,
@@ -72,7 +72,7 @@ class AudioReader:
             raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
         self._contents = contents_of(path, self._copy)
         self.notes = self._contents.notes
-        self._parts: Sequence[Part | None] = self._contents.parts or (None,)
+        self._parts: Sequence[ByteRange | None] = self._contents.parts or (None,)
         self._n_read = self._n_of_part = 0
         self._n_said: int | None = 0  # samples, by the headers of the parts opened so far
         self._file = open_audio(path, self._copy, self._parts[0])
@@ -229,7 +229,7 @@ class AudioReader:
             n_decoded = int(np.isnan(block[:, 0]).argmax())  # the rest was not written to
             return block[:n_decoded], error
 
-    def _open_next(self, part: Part | None) -> str | None:
+    def _open_next(self, part: ByteRange | None) -> str | None:
         """Go to the next part; tell why that cannot be."""
         try:
             file = open_audio(self.path, self._copy, part)

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from benchmarks import sweeps as benchmark
 from sed_cli.cli import checks, verbs
 from sed_cli.cli.sweeps.local import LocalLauncher
+from sed_cli.cli.sweeps.plan import plan_jobs
 from sed_cli.cli.sweeps.sweep import Sweep
 from sed_cli.cli.task import DONE, INTERRUPTED, Outcome
 from sed_cli.config.provenance import RunRecord
