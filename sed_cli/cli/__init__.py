@@ -119,7 +119,7 @@ VERBS = {
             prepare="sed_cli.tasks.train:prepare_resume",
         ),
         Verb("eval", "sed_cli.tasks.evaluate:evaluate"),
-        Verb("export", "sed_cli.export:export_checkpoint"),
+        Verb("export", "sed_cli.tasks.detection.export:export_checkpoint"),
         Verb("simulate", "sed_cli.reports.simulate:simulate_config"),
         Verb("synth", "sed_cli.tasks.detection.synth:synthesise"),
         Verb(
@@ -141,7 +141,7 @@ VERBS = {
             text=("baseline",),
         ),
         Verb("report", "sed_cli.tasks.detection.report:report_run", words="run"),
-        Verb("data", "sed_cli.tasks.detection.inspection:inspect_data"),
+        Verb("data", "sed_cli.tasks.detection.inspection.run:inspect_data"),
         Verb(
             "cache",
             "sed_cli.data.cache.report:manage_cache",
