@@ -176,6 +176,7 @@ def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Clip]
     for read in of_one_ending(own_files or predicted):
         path = read.path
         faults += read.faults
+        reading.notes.took(read)
         own = path.relative_to(base).with_suffix("").as_posix()
         rows: dict[tuple[str, ...], list[Row]] = {} if read.names_files else {path_of(own): []}
         names: dict[tuple[str, ...], str] = {}
