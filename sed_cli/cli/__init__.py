@@ -197,6 +197,8 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
 def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]:
     """Config groups, their options and keys that continue ``incomplete``, for the shell."""
     verb = VERBS[verb_name]
+    words, files = without_plugins(words)
+    plugins.use(files)
     folders: list[str] = []
     if verb.words is not None and "=" not in incomplete:
         words = [word for word in words if "=" in word]
@@ -427,7 +429,6 @@ class Task:
 
     def __call__(self, raw: DictConfig) -> Outcome:
         """Do the work of the verb; whatever goes wrong is told in the outcome."""
-        plugins.use(list(raw.get("plugins", [])))
         register_schemas()
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         raw.output_dir = str(run_dir)
@@ -452,7 +453,6 @@ class Task:
     def _outcome(self, raw: DictConfig, run_dir: Path) -> Outcome:
         try:
             config: Any = OmegaConf.to_object(raw)
-            plugins.keep_sources(config.plugins, run_dir)
             work = _function(VERBS[self.verb_name].function)
             self.prepared.tell_files()
             objective = work(config, run_dir, **self.prepared.values)
