@@ -16,6 +16,7 @@ from yaml import YAMLError
 
 from sed_cli.cli import verbs
 from sed_cli.cli.checks import check_job, check_names, compose
+from sed_cli.cli.choices import with_choices, without_plugins
 from sed_cli.cli.folders import check_folder, own_folder
 from sed_cli.cli.hydra import FAULTS, Composer
 from sed_cli.cli.messages import log_to_stderr, report, say
@@ -24,9 +25,7 @@ from sed_cli.cli.overrides import (
     literal,
     quoted,
     value_of,
-    with_choices,
     with_words,
-    without_plugins,
 )
 from sed_cli.cli.task import DONE, INTERRUPTED, USER_ERROR, Task, prepare
 from sed_cli.cli.verbs import VERBS, Flags, Verb
@@ -70,6 +69,8 @@ def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]
     if VERBS[verb_name].words is not None and "=" not in incomplete:
         words = [word for word in words if "=" in word]
         folders = _folders(incomplete)
+    words, files = without_plugins(words)
+    plugins.use(files)
     found = Composer(verb_name, Flags()).complete(" ".join([*words, incomplete]))
     return sorted({*found, *folders})
 
