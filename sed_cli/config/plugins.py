@@ -48,7 +48,7 @@ class Plugin(NamedTuple):
     sha256: str
 
 
-class _Loader(SourceFileLoader):
+class _PluginLoader(SourceFileLoader):
     """Runs a file as it is now, keeps what it ran, and leaves nothing compiled beside it."""
 
     def get_code(self, fullname: str) -> CodeType:
@@ -68,7 +68,7 @@ class _Finder(MetaPathFinder):
             return ModuleSpec(fullname, None, is_package=True)
         for file in files_in_use():
             if fullname == _module_name(file):
-                loader = _Loader(fullname, str(file))
+                loader = _PluginLoader(fullname, str(file))
                 return importlib.util.spec_from_file_location(fullname, file, loader=loader)
         return None
 
