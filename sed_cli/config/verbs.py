@@ -109,10 +109,10 @@ class TrainConfig(AnyTrainConfig):
         """Faults of all groups, alone and against each other."""
         faults = Faults(super().faults(named))
         faults += self.feature.faults()
-        faults += self.model.faults_with(self.feature.n_mels)
+        faults += self.model.faults_with(self.feature.n_features)
         faults += self.sampler.faults()
         faults += self.data.faults()
-        faults += self.augment.faults_with(self.feature.n_mels)
+        faults += self.augment.faults_with(self.feature)
         faults += self.trainer.faults()
         faults += self.loss_faults()
         faults.one_of("trainer.", self.trainer, "monitor", MONITORS)

@@ -12,9 +12,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import SoundscapesConfig
-from sed_cli.config.registry import component_named
-from sed_cli.config.training import AugmentConfig, EvaluationConfig, FeatureConfig, TrainerConfig
+from sed_cli.config.registry import component_named, joined
+from sed_cli.config.training import AugmentConfig, EvaluationConfig, TrainerConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.metrics.detection import KINDS, describe
 from sed_cli.training.history import Epoch, History
@@ -33,11 +34,11 @@ def settings_of(changes: Mapping[str, Any], sampler: str = "scheduled") -> dict[
     loss, optimizer = component_named("loss", "bce"), component_named("optimizer", "adam")
     config = TrainConfig(
         output_dir="somewhere",
-        feature=FeatureConfig(),
+        feature=LogMelConfig(),
         model=component_named("model", "crnn")(),
         sampler=component_named("schedule", sampler)(),
         data=SoundscapesConfig(),
-        augment=AugmentConfig(),
+        augment=joined(AugmentConfig)(),
         trainer=TrainerConfig(loss=loss(), optimizer=optimizer()),
         evaluation=EvaluationConfig(),
     )
