@@ -18,7 +18,8 @@ import torch
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import DataConfig
-from sed_cli.config.training import EvaluationConfig
+from sed_cli.config.registry import joined
+from sed_cli.config.training import AugmentConfig, EvaluationConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import activities_to_events, events_to_activities
@@ -73,6 +74,7 @@ def make_task(*sizes: int) -> Detection:
         model=CRNNConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3),
         sampler=ConstantSchedule(p=0.5),
         data=DataConfig(sequence_length=10),
+        augment=joined(AugmentConfig)(),
         trainer=trainer_config(batch_size=4),
         evaluation=EvaluationConfig(),
     )
