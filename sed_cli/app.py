@@ -382,7 +382,10 @@ def main() -> NoReturn:
         describe = getattr(error, "format_message", None)
         if describe is None or os.environ.get("SEDTF_DEBUG"):
             raise
-        sys.stderr.write(f"sedtf: {' '.join(describe().split())}\n")
+        from sed_cli.cli.messages import say
+        from sed_cli.system.text import one_line
+
+        say(one_line(describe()))
         sys.exit(2)
 
 

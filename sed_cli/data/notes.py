@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sed_cli.data.annotations import Annotations
 from sed_cli.data.audio_folder import AudioFolder
+from sed_cli.system.text import cut_short
 
 _SHOWN = 3
 
@@ -74,5 +75,4 @@ def _line(kind: str, cases: list[str]) -> str:
     if not cases:
         return kind
     count = f"{len(cases):,} " if len(cases) > 1 else ""
-    more = f" and {len(cases) - _SHOWN:,} more" if len(cases) > _SHOWN else ""
-    return f"{count}{kind}: {', '.join(cases[:_SHOWN])}{more}"
+    return f"{count}{kind}: {cut_short(cases, _SHOWN)}"

@@ -87,6 +87,11 @@ def full_disk(error: BaseException | None) -> Path | None:
     return None
 
 
+def json_text(values: Any) -> str:
+    """Return JSON for people to read: indented, with letters of every language as they are."""
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a record, durably; where the disk has no room for a second file, into the old one.
 

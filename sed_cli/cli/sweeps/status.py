@@ -28,6 +28,7 @@ from sed_cli.system.records import (
     state,
 )
 from sed_cli.system.structured import why
+from sed_cli.system.text import one_line
 
 _HEADER = ("status", "epochs", "best", "left", "run")
 _ORDER = ("running", "completed", "failed", "interrupted", "waiting")
@@ -150,7 +151,7 @@ def _row(folder: Path, place: Path, planned: Planned | None = None) -> StatusRow
         total=epochs if isinstance(epochs, int) else total,
         epoch_s=statistics.median(seconds) if seconds else None,
         best=_best(history, str(trainer.get("monitor", "validation_f1"))),
-        reason="; ".join(filter(None, (" ".join(reason.split()), trouble))),
+        reason="; ".join(filter(None, (reason and one_line(reason), trouble))),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sed_cli.errors import DataError
+from sed_cli.system.text import and_more
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +155,7 @@ def check_faults(faults: Iterable[Fault], *, strict: bool) -> None:
         f"{path}: " + "; ".join(fault.place_and_message for fault in of_file)
         for path, of_file in groupby(faults[:_SHOWN_FAULTS], key=lambda fault: fault.path)
     ]
-    more = f" and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
+    more = and_more(len(faults), _SHOWN_FAULTS)
     repairs = sorted({fault.repair for fault in faults if fault.repair is not None})
     advice = f"; mend this, or set data.strict=false: {', '.join(repairs)}" if repairs else ""
     raise DataError("; ".join(shown) + more + advice)

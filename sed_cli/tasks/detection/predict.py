@@ -21,6 +21,7 @@ from sed_cli.data.annotations import FORMATS
 from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system.files import replacing
+from sed_cli.system.text import cut_short
 from sed_cli.tasks.checkpoint import load, read_any_config
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.items import Item, find_items, sweep
@@ -101,10 +102,8 @@ def _predict_all(
         n_events += sum(map(len, found.values()))
     log.info("%d of %d recordings done, %d events", n_done, len(items), n_events)
     if failed:
-        more = len(failed) - _SHOWN
         raise SedtfError(
-            f"{len(failed)} could not be read, for the reasons above: {', '.join(failed[:_SHOWN])}"
-            + (f" and {more} more" if more > 0 else "")
+            f"{len(failed)} could not be read, for the reasons above: {cut_short(failed, _SHOWN)}"
         )
 
 
