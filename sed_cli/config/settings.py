@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, field, fields, is_dataclass
 from enum import Flag, auto
@@ -82,6 +84,24 @@ def setting(
     if isinstance(default, list | dict) or is_dataclass(default):
         return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+_IS_CHECKED: ContextVar[bool] = ContextVar("is_checked", default=True)
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Build settings whose faults are gathered afterwards, with those of all the others."""
+    token = _IS_CHECKED.set(False)
+    try:
+        yield
+    finally:
+        _IS_CHECKED.reset(token)
+
+
+def is_checked() -> bool:
+    """Whether settings that check themselves when they are made should do so."""
+    return _IS_CHECKED.get()
 
 
 class Settings:

@@ -111,7 +111,7 @@ class TrainConfig(AnyTrainConfig):
     feature: FeatureConfig = setting()
     model: DetectorModelConfig = setting()
     data: DataConfig = setting()
-    augment: AugmentConfig = setting()
+    augment: AugmentConfig = setting(AugmentConfig())
     evaluation: EvaluationConfig = setting()
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:

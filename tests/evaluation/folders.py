@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from sed_cli.config.data import SoundscapesConfig
 from sed_cli.config.registry import component_named
-from sed_cli.config.training import AugmentConfig, EvaluationConfig, FeatureConfig, TrainerConfig
+from sed_cli.config.training import AugmentConfig, EvaluationConfig, FeatureConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.metrics.detection import KINDS, describe
 from sed_cli.training.history import Epoch, History
+from tests.conftest import trainer_config
 
 CLASSES = ("cat", "dog")
 
@@ -30,7 +31,6 @@ def counts_of(tp: int, n_ref: int, n_sys: int, subs: int = 0) -> NDArray[np.int6
 
 def settings_of(changes: Mapping[str, Any], sampler: str = "scheduled") -> dict[str, Any]:
     """Make a configuration with the schema's defaults but for ``changes`` by dotted key."""
-    loss, optimizer = component_named("loss", "bce"), component_named("optimizer", "adam")
     config = TrainConfig(
         output_dir="somewhere",
         feature=FeatureConfig(),
@@ -38,7 +38,7 @@ def settings_of(changes: Mapping[str, Any], sampler: str = "scheduled") -> dict[
         sampler=component_named("schedule", sampler)(),
         data=SoundscapesConfig(),
         augment=AugmentConfig(),
-        trainer=TrainerConfig(loss=loss(), optimizer=optimizer()),
+        trainer=trainer_config(min_epoch_updates=20),
         evaluation=EvaluationConfig(),
     )
     values = asdict(config)
