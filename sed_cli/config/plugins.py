@@ -48,7 +48,7 @@ class Plugin(NamedTuple):
     sha256: str
 
 
-class _Loader(SourceFileLoader):
+class _PluginLoader(SourceFileLoader):
     """Runs a file as it is now, keeps what it ran, and leaves nothing compiled beside it."""
 
     def get_code(self, fullname: str) -> CodeType:
@@ -58,7 +58,7 @@ class _Loader(SourceFileLoader):
         return code
 
 
-class _Finder(MetaPathFinder):
+class _PluginFinder(MetaPathFinder):
     """Imports the files in use by their modules' names, also in a process that was just started."""
 
     def find_spec(
@@ -68,7 +68,7 @@ class _Finder(MetaPathFinder):
             return ModuleSpec(fullname, None, is_package=True)
         for file in files_in_use():
             if fullname == _module_name(file):
-                loader = _Loader(fullname, str(file))
+                loader = _PluginLoader(fullname, str(file))
                 return importlib.util.spec_from_file_location(fullname, file, loader=loader)
         return None
 
@@ -240,5 +240,5 @@ def _module_name(file: Path) -> str:
 
 
 # On import: a process that was just started unpickles before it does anything.
-if not any(type(finder).__name__ == _Finder.__name__ for finder in sys.meta_path):
-    sys.meta_path.append(_Finder())
+if not any(type(finder).__name__ == _PluginFinder.__name__ for finder in sys.meta_path):
+    sys.meta_path.append(_PluginFinder())
