@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from benchmarks.measure import options, write_table
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import SoundscapesConfig
-from sed_cli.config.training import AugmentConfig, EvaluationConfig, FeatureConfig, TrainerConfig
+from sed_cli.config.training import AugmentConfig, EvaluationConfig, TrainerConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.models.kinds.crnn import CRNNConfig
@@ -61,7 +62,7 @@ def seconds_per_update(batch_size: int, n_updates: int) -> tuple[float, float]:
     torch.set_num_threads(1)
     seed_everything(0)
     config = TrainConfig(
-        feature=FeatureConfig(),
+        feature=LogMelConfig(),
         model=CRNNConfig(),
         sampler=ScheduledSampler(),
         data=SoundscapesConfig(),

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from sed_cli.audio import LogMel
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import DataConfig
-from sed_cli.config.training import EvaluationConfig, FeatureConfig
+from sed_cli.config.registry import joined
+from sed_cli.config.training import AugmentConfig, EvaluationConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import activities_to_events, events_to_activities
@@ -43,7 +44,7 @@ HOP_S = 512 / 16000
 def make_detector() -> Detector:
     torch.manual_seed(0)
     model = CRNN(n_mels=4, n_classes=2, conv_channels=3, pooling=(4,), rnn_hidden=5, dropout=0.0)
-    log_mel = LogMel(backend="torchaudio", n_mels=4)
+    log_mel = LogMelConfig(backend="torchaudio", n_mels=4).build()
     return Detector(model, log_mel=log_mel, classes=("cat", "dog"))
 
 
@@ -69,10 +70,11 @@ def make_task(*sizes: int) -> Detection:
     """Small batches of sequences of 10 frames of recordings of these lengths."""
     recordings = make_recordings(*sizes)
     config = TrainConfig(
-        feature=FeatureConfig(n_mels=4, window_length=512, n_fft=512),
+        feature=LogMelConfig(n_mels=4, window_length=512, n_fft=512),
         model=CRNNConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3),
         sampler=ConstantSchedule(p=0.5),
         data=DataConfig(sequence_length=10),
+        augment=joined(AugmentConfig)(),
         trainer=trainer_config(batch_size=4),
         evaluation=EvaluationConfig(),
     )

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import SPLITS, AnnotatedConfig, SoundscapesConfig
-from sed_cli.config.training import FeatureConfig
 from sed_cli.data.sets import load_data
 from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
 from tests.conftest import Sedtf
 
 
 def test_birdsong_is_read_as_it_is_described(real_data: Path) -> None:
-    feature = FeatureConfig(backend="torchaudio", sample_rate=32000, hop_length=320)
+    feature = LogMelConfig(backend="torchaudio", sample_rate=32000, hop_length=320)
     data = load_data(AnnotatedConfig(root=str(real_data / "birdsong")), feature)
     assert data.classes == tuple(f"note_{n}" for n in range(9))
     assert {name: len(split) for name, split in data.splits.items()} == {

@@ -25,6 +25,8 @@ def with_choices(overrides: Sequence[str]) -> list[str]:
     """
     keys = {}
     for kind in KINDS.values():
+        if not kind.key:
+            continue
         dotted = kind.group.replace("/", ".")
         keys[f"{dotted}.{kind.key}"] = kind.group
         if "/" in kind.group:

@@ -14,11 +14,10 @@ from sed_cli.config.data import (
     TokensConfig,
     TokenSetConfig,
 )
-from sed_cli.config.registry import KINDS, components
+from sed_cli.config.registry import KINDS, components, joined
 from sed_cli.config.training import (
     AugmentConfig,
     EvaluationConfig,
-    FeatureConfig,
     SequenceEvaluationConfig,
     TrainerConfig,
 )
@@ -68,14 +67,13 @@ ROOTS: dict[str, type[Any]] = {
 def options() -> dict[str, dict[str, type[Any]]]:
     """Classes by config group and option."""
     fixed: dict[str, dict[str, type[Any]]] = {
-        "feature": {"logmel": FeatureConfig},
-        "augment": {"none": AugmentConfig},
+        "augment": {"none": joined(AugmentConfig)},
         "trainer": {"default": TrainerConfig},
         "evaluation": {"default": EvaluationConfig, "sequence": SequenceEvaluationConfig},
         "data": {name: cls for name, cls in DATA_SETS.items() if name != "published"},
     }
     fixed["data"] |= TOKEN_SETS
-    chosen = {kind.group: components(name) for name, kind in KINDS.items() if kind.group}
+    chosen = {kind.group: components(name) for name, kind in KINDS.items() if kind.key}
     return fixed | chosen
 
 

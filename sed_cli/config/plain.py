@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 from sed_cli.config.groups import DATA_SETS, TOKEN_SETS
-from sed_cli.config.registry import KINDS, component_named, kind_of
+from sed_cli.config.registry import class_of, component_named
 from sed_cli.config.settings import NOTHING
 from sed_cli.config.training import SamplerConfig
 from sed_cli.config.verbs import SequenceTrainConfig, TrainConfig
@@ -64,7 +64,9 @@ def build_any_train_config(values: Mapping[str, Any]) -> TrainConfig | SequenceT
 
 def build_train_config(values: Mapping[str, Any]) -> TrainConfig:
     """Turn what a detector's ``config.yaml`` holds into a typed configuration."""
-    return _build_typed(TrainConfig, values, DATA_SETS, {"model": "crnn", "loss": "bce"})
+    return _build_typed(
+        TrainConfig, values, DATA_SETS, {"model": "crnn", "loss": "bce", "feature": "logmel"}
+    )
 
 
 def _build_typed(
@@ -85,6 +87,8 @@ def _build_typed(
             **values["trainer"],
         },
     }
+    if "feature" in names:
+        filled["feature"] = {"kind": names["feature"], **values["feature"]}
     schema = OmegaConf.structured(root)
     kind = data_sets.get(str(values["data"]["kind"]))
     if kind is None:
@@ -105,15 +109,11 @@ def _choose_components(schema: Any, owner: type[Any], values: Mapping[str, Any])
         if not (isinstance(hint, type) and is_dataclass(hint)) or each.name == "data":
             continue
         given = values.get(each.name) or {}
-        kind = kind_of(hint)
-        if kind is not None:
-            key = KINDS[kind].key
-            hint = component_named(kind, str(given[key]))
-            schema[each.name] = OmegaConf.structured(hint)
-        elif OmegaConf.is_missing(schema, each.name):
-            schema[each.name] = OmegaConf.structured(hint)
-        _fill_before(schema[each.name], hint, given)
-        _choose_components(schema[each.name], hint, dict(given))
+        chosen = class_of(hint, given)
+        if chosen is not hint or OmegaConf.is_missing(schema, each.name):
+            schema[each.name] = OmegaConf.structured(chosen)
+        _fill_before(schema[each.name], chosen, given)
+        _choose_components(schema[each.name], chosen, dict(given))
 
 
 def _fill_before(node: Any, cls: type[Any], values: Mapping[str, Any]) -> None:

@@ -111,17 +111,17 @@ class TrainConfig(AnyTrainConfig):
     feature: FeatureConfig = setting()
     model: DetectorModelConfig = setting()
     data: DataConfig = setting()
-    augment: AugmentConfig = setting(AugmentConfig())
+    augment: AugmentConfig = setting()
     evaluation: EvaluationConfig = setting()
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
         """Faults of all groups, alone and against each other."""
         faults = Faults(super().faults(named))
         faults += self.feature.faults()
-        faults += self.model.faults_with(self.feature.n_mels)
+        faults += self.model.faults_with(self.feature.n_features)
         faults += self.sampler.faults()
         faults += self.data.faults()
-        faults += self.augment.faults_with(self.feature.n_mels)
+        faults += self.augment.faults_with(self.feature)
         faults += self.trainer.faults()
         faults += self.loss_faults()
         faults.one_of("trainer.", self.trainer, "monitor", MONITORS)

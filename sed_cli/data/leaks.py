@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.audio import AudioReader
-from sed_cli.audio.features import FLOOR
+from sed_cli.audio.front_ends.logmel import FLOOR, LogMelConfig
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.copies import find_copies
 from sed_cli.errors import DataError
@@ -208,6 +208,9 @@ class _Fingerprinter:
     """Makes fingerprints from features of these settings."""
 
     def __init__(self, feature: FeatureConfig) -> None:
+        self.is_able = False
+        if not isinstance(feature, LogMelConfig):
+            return
         edges = librosa.mel_frequencies(
             feature.n_mels + 2,
             fmin=feature.f_min,

@@ -9,8 +9,8 @@ from typing import Any
 import librosa
 
 from sed_cli import __version__
-from sed_cli.audio import LogMel
-from sed_cli.audio.features import FLOOR
+from sed_cli.audio import FrontEnd, LogMel
+from sed_cli.audio.front_ends.logmel import FLOOR
 from sed_cli.export.graphs import state_layout, state_size
 from sed_cli.tasks.detection.detector import Detector
 
@@ -29,12 +29,13 @@ def describe(detector: Detector) -> dict[str, Any]:
     }
 
 
-def describe_features(log_mel: LogMel) -> dict[str, Any]:
+def describe_features(log_mel: FrontEnd) -> dict[str, Any]:
     """Describe the front end so that it can be computed elsewhere; lengths in samples, Hz.
 
     Frame t is the transform of the ``n_fft`` samples around sample t * hop_length, under the
     window, which lies in their middle.
     """
+    assert isinstance(log_mel, LogMel)  # others are not exported
     edges = librosa.mel_frequencies(log_mel.n_mels + 2, fmin=log_mel.f_min, fmax=log_mel.f_max)
     return {
         "sample_rate": log_mel.sample_rate,

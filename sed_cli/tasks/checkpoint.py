@@ -21,7 +21,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sed_cli.audio import LogMel
 from sed_cli.config.plain import build_any_train_config, unknown_homes
 from sed_cli.config.plugins import needed
 from sed_cli.config.verbs import AnyTrainConfig, SequenceTrainConfig, TrainConfig
@@ -147,7 +146,7 @@ def config_of(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
     if isinstance(config, SequenceTrainConfig):
         return config
     config.data.cache_dir = config.data.cache_limit_gb = None
-    faults = config.feature.faults() + config.model.faults_with(config.feature.n_mels)
+    faults = config.feature.faults() + config.model.faults_with(config.feature.n_features)
     if faults:
         raise ValueError("; ".join(faults))
     return config
@@ -169,11 +168,11 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
     folder = resolve_checkpoint(checkpoint)
     config = read_config(folder)
     classes = read_classes(folder)
-    sizes = {"n_mels": config.feature.n_mels, "n_classes": len(classes)}
+    sizes = {"n_mels": config.feature.n_features, "n_classes": len(classes)}
     model: CRNN = load_model(folder, lambda: config.model.build(**sizes))
     return Detector(
         model,
-        log_mel=LogMel(**asdict(config.feature)),
+        log_mel=config.feature.build(),
         classes=classes,
         feedback=config.sampler.feedback,
         device=device,

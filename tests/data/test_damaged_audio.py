@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from sed_cli.audio import facts
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
-from sed_cli.config.training import FeatureConfig
 from sed_cli.data.annotations import Event
 from sed_cli.data.sets import DataSet, load_data
 from sed_cli.data.survey import survey
@@ -48,7 +48,7 @@ def annotate(root: Path, name: str) -> AnnotatedConfig:
 def load(data: AnnotatedConfig, *, strict: bool = True) -> DataSet:
     facts._known.clear()  # as in a new process
     data.strict = strict
-    return load_data(data, FeatureConfig(), splits=["train"])
+    return load_data(data, LogMelConfig(), splits=["train"])
 
 
 def test_a_recording_that_was_cut_is_refused_or_used_with_a_warning_at_every_run(

@@ -12,9 +12,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import SoundscapesConfig
-from sed_cli.config.registry import component_named
-from sed_cli.config.training import AugmentConfig, EvaluationConfig, FeatureConfig
+from sed_cli.config.registry import component_named, joined
+from sed_cli.config.training import AugmentConfig, EvaluationConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.metrics.detection import KINDS, describe
 from sed_cli.training.history import Epoch, History
@@ -33,11 +34,11 @@ def settings_of(changes: Mapping[str, Any], sampler: str = "scheduled") -> dict[
     """Make a configuration with the schema's defaults but for ``changes`` by dotted key."""
     config = TrainConfig(
         output_dir="somewhere",
-        feature=FeatureConfig(),
+        feature=LogMelConfig(),
         model=component_named("model", "crnn")(),
         sampler=component_named("schedule", sampler)(),
         data=SoundscapesConfig(),
-        augment=AugmentConfig(),
+        augment=joined(AugmentConfig)(),
         trainer=trainer_config(min_epoch_updates=20),
         evaluation=EvaluationConfig(),
     )

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sed_cli.audio import LogMel
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.data.annotations import read_annotations
 from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sets import DataSet, Recording
@@ -33,7 +33,7 @@ def make_detector(seed: int = 0, feedback: bool = True) -> Detector:
     )
     with torch.no_grad():
         model.readout.weight.mul_(20)  # decisive, so that some of everything is found
-    log_mel = LogMel(backend="torchaudio", n_mels=4)
+    log_mel = LogMelConfig(backend="torchaudio", n_mels=4).build()
     return Detector(model, log_mel=log_mel, classes=CLASSES)
 
 

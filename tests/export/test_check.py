@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sed_cli.audio import LogMel
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.export import check
 from sed_cli.export.frontend import waveform_graph
 from sed_cli.export.graphs import recording_graph, stream_graph
@@ -68,7 +68,7 @@ def test_another_kind_of_feedback_is_found() -> None:
 
 def test_other_features_are_found() -> None:
     detector = lively_detector("hard")
-    other = LogMel(n_mels=8, window_length=1000, backend="torchaudio")
+    other = LogMelConfig(n_mels=8, window_length=1000, backend="torchaudio").build()
     graph = session(waveform_graph(detector.model, "hard", other))
 
     assert (check.check_waveform(graph, detector, 1e-5).features or 0) > 0.01

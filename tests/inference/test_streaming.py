@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import sed_cli.tasks.detection.detector
-from sed_cli.audio import LogMel
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.data.annotations import Event
 from sed_cli.decoding.postprocessing import PostProcessing
 from sed_cli.decoding.tracking import EventTracker, StreamEvent
@@ -71,7 +71,9 @@ def _enliven(crnn: CRNN) -> None:
 
 
 def detector(crnn: CRNN | None = None, **options: Any) -> Detector:
-    log_mel = LogMel(sample_rate=8000, window_length=400, hop_length=HOP, n_fft=512, n_mels=10)
+    log_mel = LogMelConfig(
+        sample_rate=8000, window_length=400, hop_length=HOP, n_fft=512, n_mels=10
+    ).build()
     return Detector(crnn or model(), log_mel=log_mel, classes=CLASSES, **options)
 
 
@@ -312,7 +314,9 @@ def test_reports_come_within_the_latency(
 
 
 def test_the_latency_of_the_default_model_is_a_quarter_of_a_second() -> None:
-    made = Detector(CRNN(n_mels=40, n_classes=1), log_mel=LogMel(), classes=["x"], feedback="hard")
+    made = Detector(
+        CRNN(n_mels=40, n_classes=1), log_mel=LogMelConfig().build(), classes=["x"], feedback="hard"
+    )
 
     # 6 frames of look-ahead, half a window of 1024, one hop.
     assert made.stream().latency_s == (6 * 512 + 512 + 512) / 16000 == 0.256

@@ -23,12 +23,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import DataConfig
 from sed_cli.config.identity import config_hash
+from sed_cli.config.registry import joined
 from sed_cli.config.training import (
     AugmentConfig,
     EvaluationConfig,
-    FeatureConfig,
     SamplerConfig,
 )
 from sed_cli.config.verbs import TrainConfig
@@ -62,11 +63,11 @@ class Exact(Detection):
 def make_config(sampler: SamplerConfig, **trainer: Any) -> TrainConfig:
     return TrainConfig(
         seed=3,
-        feature=FeatureConfig(n_mels=4, window_length=512, n_fft=512),
+        feature=LogMelConfig(n_mels=4, window_length=512, n_fft=512),
         model=CRNNConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3, dropout=0.0),
         sampler=sampler,
         data=DataConfig(sequence_length=10),
-        augment=AugmentConfig(),
+        augment=joined(AugmentConfig)(),
         trainer=trainer_config(**{"batch_size": 5, "lr": 0.01, **trainer}),
         evaluation=EvaluationConfig(),
     )
@@ -84,7 +85,7 @@ CASES = {
     ),
     "augmented": replace(
         make_config(ConstantSchedule(p=0.0)),
-        augment=AugmentConfig(mixup=0.5, time_masks=1, time_mask_frames=3),
+        augment=joined(AugmentConfig)(mixup=0.5, time_masks=1, time_mask_frames=3),
     ),
     "without feedback": replace(
         make_config(ConstantSchedule(p=0.5)),

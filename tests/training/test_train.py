@@ -19,13 +19,15 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.cli.hydra import Composer
 from sed_cli.cli.verbs import Flags
 from sed_cli.config.data import AnnotatedConfig
 from sed_cli.config.identity import config_hash
 from sed_cli.config.plain import build_train_config
 from sed_cli.config.provenance import choose_device
-from sed_cli.config.training import AugmentConfig, FeatureConfig
+from sed_cli.config.registry import joined
+from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import read_annotations
 from sed_cli.data.cache import digests, memory
@@ -195,7 +197,7 @@ def test_augmentation_acts_on_training_and_on_nothing_else(recordings: Path) -> 
 def test_augmentation_makes_another_experiment_and_the_cache_does_not(recordings: Path) -> None:
     data = AnnotatedConfig(root=str(recordings))
     config = TrainConfig(data=data)
-    other = replace(config, augment=AugmentConfig(mixup=0.5))
+    other = replace(config, augment=joined(AugmentConfig)(mixup=0.5))
     assert config_hash(config) != config_hash(other)
     limited = replace(config, data=replace(data, cache_limit_gb=3.0, cache_dir="elsewhere"))
     assert config_hash(config) == config_hash(limited)
@@ -211,7 +213,7 @@ def test_a_run_from_before_there_was_augmentation_is_loaded_and_resumed(
         del config["augment"], config["data"]["cache_limit_gb"]
         OmegaConf.save(config, path)
 
-    assert read_config(tmp_path / "old").augment == AugmentConfig()
+    assert read_config(tmp_path / "old").augment == joined(AugmentConfig)()
     assert sedtf("train", "resume=old", "trainer.epochs=3") == 0
     assert len(rows(tmp_path / "old")) == 3
 
@@ -391,7 +393,7 @@ def test_padding_does_not_enter_the_loss(recordings: Path) -> None:
 
 def test_normalisation_is_that_of_the_training_split(trained_run: Path, recordings: Path) -> None:
     weights = load_file(trained_run / "checkpoints" / "best" / "model.safetensors")
-    feature = FeatureConfig(backend="torchaudio")
+    feature = LogMelConfig(backend="torchaudio")
     data = load_data(AnnotatedConfig(root=str(recordings)), feature, splits=["train"])
     frames = np.concatenate([r.log_mel for r in data.splits["train"]])
     # float32 storage of numbers around 40 dB

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from sed_cli.audio import AudioReader, LogMel
+from sed_cli.audio import AudioReader, FrontEnd
 from sed_cli.data.annotations import Event
 from sed_cli.decoding.postprocessing import PostProcessing
 from sed_cli.errors import CheckpointError, DataError
@@ -45,7 +45,7 @@ class Detector:
         self,
         model: CRNN,
         *,
-        log_mel: LogMel,
+        log_mel: FrontEnd,
         classes: Sequence[str],
         feedback: str = "hard",
         device: torch.device | str = "cpu",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sed_cli import __version__
+from sed_cli.audio import LogMel
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import ExportConfig, TrainConfig
 from sed_cli.errors import CheckpointError, SedtfError, UserError
@@ -61,6 +62,11 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
         _require("onnx", "onnxruntime")
         detector = load(checkpoint)
         _check_model(detector, checkpoint)
+        if not isinstance(detector.log_mel, LogMel):
+            raise UserError(
+                f"sedtf export writes features of feature.kind=logmel only, and {checkpoint} was "
+                f"trained on kind={trained.feature.kind}"
+            )
         detector.model.eval()
         description = _description(detector)
         graphs = _export(config, detector, description)

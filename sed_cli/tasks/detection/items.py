@@ -85,7 +85,7 @@ def find_items(
             log.warning("%s: written by sedtf, passed over (to take it: input=%s)", here, here)
             folders.clear()
             continue
-        for link in filter(os.path.islink, (os.path.join(root, name) for name in folders)):
+        for link in filter(Path.is_symlink, (here / name for name in folders)):
             log.warning("%s: a link to a folder, which is not followed", link)
         target = here if output_dir is None else output_dir / here.relative_to(folder)
         visible = [here / name for name in sorted(files) if not name.startswith(".")]

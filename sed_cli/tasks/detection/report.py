@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from sed_cli.audio import LogMel, read_excerpt
+from sed_cli.audio import FrontEnd, read_excerpt
 from sed_cli.comparison.runs import found_from, given_words
 from sed_cli.config.data import DataConfig, RecordedConfig
 from sed_cli.config.groups import DATA_SETS
@@ -71,7 +71,7 @@ def report_run(config: ReportConfig, run_dir: Path) -> None:
             log.warning("%s", note)
         else:
             content |= _of_examination(examination, content, data)
-            log_mel = LogMel(**asdict(source.trained.feature))
+            log_mel = source.trained.feature.build()
             explored = (_explored(file, log_mel, examination.classes) for file in examination.files)
         n_bytes = write_page(run_dir / PAGE, content, explored)
         log.info("%d files to listen to, %.1f MB", len(content["files"]), n_bytes / 1e6)
@@ -297,7 +297,7 @@ def _wrong_labels(file: Examined, classes: Sequence[str]) -> set[int]:
     }
 
 
-def _explored(file: Examined, log_mel: LogMel, classes: Sequence[str]) -> Explored:
+def _explored(file: Examined, log_mel: FrontEnd, classes: Sequence[str]) -> Explored:
     """Cut out of a recording what the page shows of it."""
     rate, (start_s, end_s) = log_mel.sample_rate, file.window_s
     last = file.first_frame + len(file.probabilities)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -16,7 +15,6 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 from torch.utils.data import Dataset
 
-from sed_cli.audio import LogMel
 from sed_cli.config.data import RecordedConfig
 from sed_cli.config.training import EvaluationConfig
 from sed_cli.config.verbs import TrainConfig
@@ -71,7 +69,9 @@ class Detection:
     def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
         self._config, self._data = config, data
         mean, std = data.statistics("train")
-        model: CRNN = config.model.build(n_mels=config.feature.n_mels, n_classes=len(data.classes))
+        model: CRNN = config.model.build(
+            n_mels=config.feature.n_features, n_classes=len(data.classes)
+        )
         model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
         augmenter = Augmenter(
             config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
@@ -79,7 +79,7 @@ class Detection:
         self.augmenter = augmenter if augmenter.is_active else None
         self.detector = Detector(
             model,
-            log_mel=LogMel(**asdict(config.feature)),
+            log_mel=config.feature.build(),
             classes=data.classes,
             feedback=config.sampler.feedback,
             device=device,

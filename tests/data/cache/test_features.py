@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 
 from sed_cli.audio import AudioReader, LogMel, feature_blocks, read_audio
-from sed_cli.config.training import FeatureConfig
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.data.cache import compute, digests, features, memory, packs
 from sed_cli.data.cache.digests import Hashed, file_digest
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system import pool
 
-FEATURE = FeatureConfig(
+FEATURE = LogMelConfig(
     backend="torchaudio",
     sample_rate=8000,
     window_length=256,
@@ -35,7 +35,7 @@ FEATURE = FeatureConfig(
 )
 
 
-def load(root: Path, feature: FeatureConfig, path: Path) -> tuple[NDArray[np.float32], str]:
+def load(root: Path, feature: LogMelConfig, path: Path) -> tuple[NDArray[np.float32], str]:
     """Read what the cache gives in full."""
     ((stored, content),) = FeatureCache(root, feature).load([path])
     features = np.asarray(stored)
@@ -52,7 +52,7 @@ def audio(tmp_path: Path) -> Path:
 def expected(path: Path) -> NDArray[np.float32]:
     """Features without any cache."""
     waveform = torch.from_numpy(read_audio(path, FEATURE.sample_rate))
-    features: NDArray[np.float32] = LogMel(**asdict(FEATURE))(waveform[None])[0, 0].numpy()
+    features: NDArray[np.float32] = FEATURE.build()(waveform[None])[0, 0].numpy()
     return features
 
 
@@ -342,6 +342,7 @@ def test_runs_at_the_same_time_compute_once(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from sed_cli.config.training import FeatureConfig
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.data.cache import compute, features
 
 blocks = compute._blocks
@@ -351,7 +352,7 @@ def counted(file, *rest):
 compute._blocks = counted
 paths = [Path(p) for p in {[str(path) for path in paths]}]
 sys.stdin.readline()
-features.FeatureCache(Path({str(tmp_path)!r}), FeatureConfig(**{asdict(FEATURE)!r})).load(paths)
+features.FeatureCache(Path({str(tmp_path)!r}), LogMelConfig(**{asdict(FEATURE)!r})).load(paths)
 """
     runs = [
         subprocess.Popen(

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from sed_cli.audio import AudioFacts, inspect_audio
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import DataConfig
 from sed_cli.config.provenance import RunRecord
-from sed_cli.config.training import FeatureConfig
 from sed_cli.config.verbs import DataVerbConfig
 from sed_cli.data.annotations import Fault
 from sed_cli.data.copies import BY_FILE, find_copies
@@ -104,7 +104,7 @@ def _near_copies(manifest: Manifest, data: DataConfig) -> tuple[Leak, ...] | Non
     from sed_cli.data.leaks import find_near_copies
     from sed_cli.data.sets import load_features
 
-    feature = FeatureConfig()
+    feature = LogMelConfig()
     try:
         splits = load_features(manifest, data, feature).splits
     except DataError as error:  # the rest of the set is to be shown all the same
