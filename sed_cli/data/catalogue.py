@@ -264,7 +264,7 @@ def _look_at(
             repair = f"the first {facts.duration_s:.2f} s are used"
             faults.append(Fault(one.annotations, line, message, repair))
         length_s = facts.duration_s
-        one = times.in_seconds(one, length_s, facts.sample_rate)
+        one = times.in_seconds(one, length_s, facts.sample_rate, is_whole=facts.loss is None)
         events = times.within(one, length_s)
         entries.append(
             Entry(

@@ -137,7 +137,10 @@ def _row(folder: Path, place: Path, planned: Planned | None = None) -> Row:
         return Row(name=name, status="waiting", total=total)
     if record is None:
         return Row(name=name, status="interrupted", reason="it never began")
-    trainer = run_settings(folder).get("trainer") or {}
+    settings = run_settings(folder)
+    trainer = settings.get("trainer") or {}
+    config = folder / ".hydra" / "config.yaml"
+    spoilt = "" if settings or not config.exists() else f".hydra/{config.name} cannot be read"
     history, trouble = _history(folder / "history.csv")
     seconds = [float(row["seconds"]) for row in history]
     status = state(folder / RUN, record)
@@ -150,7 +153,7 @@ def _row(folder: Path, place: Path, planned: Planned | None = None) -> Row:
         total=epochs if isinstance(epochs, int) else total,
         epoch_s=statistics.median(seconds) if seconds else None,
         best=_best(history, str(trainer.get("monitor", "validation_f1"))),
-        reason="; ".join(filter(None, (" ".join(reason.split()), trouble))),
+        reason="; ".join(filter(None, (" ".join(reason.split()), spoilt, trouble))),
     )
 
 
