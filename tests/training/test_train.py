@@ -316,13 +316,17 @@ def test_resume_refuses_other_recordings(
 
 
 def test_recordings_are_found_from_another_working_folder(
-    sedtf: Sedtf, tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    sedtf: Sedtf, tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     monkeypatch.chdir(recordings.parent)
     assert sedtf("train", *on(Path(recordings.name)), f"output_dir={tmp_path / 'run'}") == 0
     monkeypatch.chdir(tmp_path)
+    (tmp_path / recordings.name).mkdir()  # another set, of the name that the run was given
     assert sedtf("eval", "checkpoint=run", "output_dir=eval") == 0
     assert sedtf("train", "resume=run", "trainer.epochs=3") == 0
+    assert sedtf("train", "resume=run", "trainer.epochs=4", "data.root=nowhere") == 2
+    assert "nowhere: no such folder" in capfd.readouterr().err
 
 
 def test_a_run_folder_is_not_used_twice(
