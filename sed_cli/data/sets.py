@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.audio.rates import band_faults
 from sed_cli.config.data import SPLITS, DataConfig, SoundscapesConfig
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.annotations import Event
@@ -103,7 +104,12 @@ def load_data(
     Raises:
         DataError: for missing audio, faults in annotations, or labels that no class stands for.
     """
-    return load_features(make_catalogue(data, splits=splits, classes=classes), data, feature)
+    catalogue = make_catalogue(data, splits=splits, classes=classes)
+    entries = [entry for split in catalogue.splits.values() for entry in split]
+    rates = [entry.facts.sample_rate for entry in entries if entry.facts is not None]
+    for fault in band_faults(rates, feature.sample_rate, feature.f_max):
+        log.warning("%s", fault)
+    return load_features(catalogue, data, feature)
 
 
 def load_features(catalogue: Catalogue, data: DataConfig, feature: FeatureConfig) -> DataSet:
