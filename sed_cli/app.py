@@ -257,7 +257,7 @@ class _RichHelp(TyperCommand):
             self.params[0].metavar = f"{_WORDS[self.name]} [KEY=VALUE]..."
 
 
-def _use_plugins(words: list[str]) -> None:
+def _use_plugins(words: Sequence[str]) -> None:
     from sed_cli.cli.choices import without_plugins
     from sed_cli.config import plugins
     from sed_cli.errors import UserError
