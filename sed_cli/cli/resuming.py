@@ -18,13 +18,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sed_cli.cli.folders import check_no_links
 from sed_cli.cli.sweeps.names import is_plain
-from sed_cli.comparison.runs import choices_in, given_words
-from sed_cli.config.plain import literal
+from sed_cli.config.plain import config_of
 from sed_cli.config.plugins import needed
+from sed_cli.config.values import literal
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.errors import CheckpointError, ConfigError, UserError
+from sed_cli.system.hydra_records import choices_in, given_words
 from sed_cli.system.structured import read_settings, why
-from sed_cli.tasks.checkpoint import CONFIG, config_of
+from sed_cli.training.checkpoint import CONFIG
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import importlib
 
 import pytest
 
-from sed_cli.cli import VERBS
+from sed_cli.cli.verbs import VERBS
 
 
 @pytest.mark.parametrize("name", VERBS)
