@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -17,17 +16,16 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from sed_cli.audio import AudioReader, Channels
 from sed_cli.audio.rates import band_faults
 from sed_cli.config.provenance import choose_device, set_threads
-from sed_cli.config.verbs import PredictConfig, SequenceTrainConfig
+from sed_cli.config.verbs import PredictConfig
 from sed_cli.data.annotations import FORMATS
 from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system.files import replacing
 from sed_cli.system.text import cut_short
-from sed_cli.tasks.checkpoint import load, read_any_config
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.items import Item, find_items, sweep
+from sed_cli.tasks.detection.load import load
 from sed_cli.tasks.detection.recording import Found, Outputs, dump_events, find_events
-from sed_cli.tasks.sequence.continuations import continue_lines
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +33,13 @@ _SHOWN = 10
 
 
 def predict(config: PredictConfig) -> None:
-    """Do the work of ``sedtf predict``.
+    """Find the events in what ``sedtf predict`` is given.
 
     Raises:
         UserError: if there is nothing to go through, the checkpoint cannot be used, the one
             recording cannot be read, or a result cannot be written.
         SedtfError: if any recording of a folder could not be read: all that could be are done.
     """
-    if isinstance(read_any_config(config.checkpoint), SequenceTrainConfig):
-        _refuse(config, ("format", "channels", "probabilities", "timeline"), "a detector")
-        continue_lines(config)
-        return
-    _refuse(config, ("decoding",), "a model of sequences")
     output_dir = None if config.output_dir is None else Path(config.output_dir).expanduser()
     source = Path(config.input).expanduser()
     with set_threads(config.threads), logging_redirect_tqdm():
@@ -65,16 +58,6 @@ def predict(config: PredictConfig) -> None:
             sys.stdout.write(dump_events(found, config.format))
         else:
             _write_events(item, found, config.format)
-
-
-def _refuse(config: PredictConfig, keys: Sequence[str], whose: str) -> None:
-    """Refuse settings that would be without effect."""
-    usual = {each.name: each for each in fields(PredictConfig)}
-    for key in keys:
-        factory = usual[key].default_factory
-        default = usual[key].default if factory is MISSING else factory()
-        if getattr(config, key) != default:
-            raise UserError(f"{key} is a setting for {whose}, which {config.checkpoint} is not")
 
 
 def _single(given: str, source: Path, output_dir: Path | None) -> Item:

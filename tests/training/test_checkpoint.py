@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from sed_cli.config.data import AnnotatedConfig
 from sed_cli.errors import CheckpointError
-from sed_cli.tasks.checkpoint import load, read_config, resolve_checkpoint, save_checkpoint
+from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.training.checkpoint import resolve_checkpoint, save_checkpoint
 
 FILES = {"model.safetensors", "config.yaml", "classes.json"}
 

@@ -19,11 +19,11 @@ from PIL import Image
 from sed_cli.cli.run import run
 from sed_cli.cli.verbs import Flags
 from sed_cli.config.data import SPLITS, SoundscapesConfig
-from sed_cli.config.plain import build_train_config
+from sed_cli.config.plain import build_training
 from sed_cli.config.verbs import SynthConfig
 from sed_cli.data.annotations import read_annotations
 from sed_cli.data.survey import load_manifest
-from sed_cli.tasks.checkpoint import read_config
+from sed_cli.tasks.detection.load import read_config
 from tests.conftest import TINY, Sedtf
 from tests.data.soundscapes.banks import fold_bank, write_clip
 from tests.data.soundscapes.test_writing import digests
@@ -119,7 +119,7 @@ def test_the_set_is_found_by_the_command_that_is_printed(
     assert line.startswith("train on it: sedtf train ")
     words = shlex.split(line.removeprefix("train on it: sedtf train "))
     assert sedtf("train", *words, cfg="job") == 0
-    config = build_train_config(yaml.safe_load(capfd.readouterr().out))
+    config = build_training(yaml.safe_load(capfd.readouterr().out))
     manifest = load_manifest(config.data)
     assert {split: len(there) for split, there in manifest.splits.items()} == {
         "train": 3,

@@ -28,8 +28,8 @@ from sed_cli.metrics.detection import (
     figures,
     sed_eval_counts,
 )
-from sed_cli.tasks.checkpoint import load
 from sed_cli.tasks.detection.evaluate import _as_written
+from sed_cli.tasks.detection.load import load
 from tests.conftest import TINY, Sedtf
 
 CLASSES = ("cat", "dog", "rain")

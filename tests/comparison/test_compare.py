@@ -16,8 +16,8 @@ from sed_cli.comparison.compare import make_comparison
 from sed_cli.comparison.runs import Run, find_runs
 from sed_cli.errors import UserError
 from sed_cli.reports import tables
+from tests.comparison.folders import counts_of, write_run
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
-from tests.evaluation.folders import counts_of, write_run
 
 
 def f1_of(tp: int, n_ref: int, n_sys: int) -> float:
