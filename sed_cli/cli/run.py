@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from yaml import YAMLError
 
 from sed_cli.cli import verbs
 from sed_cli.cli.checks import check_job, check_names, compose
+from sed_cli.cli.choices import with_choices, without_plugins
 from sed_cli.cli.folders import check_folder, own_folder
 from sed_cli.cli.hydra import FAULTS, Composer
 from sed_cli.cli.messages import log_to_stderr, report, say
@@ -24,9 +25,7 @@ from sed_cli.cli.overrides import (
     literal,
     quoted,
     value_of,
-    with_choices,
     with_words,
-    without_plugins,
 )
 from sed_cli.cli.task import DONE, INTERRUPTED, USER_ERROR, Task, prepare
 from sed_cli.cli.verbs import VERBS, Flags, Verb
@@ -66,10 +65,15 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
 
 def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]:
     """Config groups, their options and keys that continue ``incomplete``, for the shell."""
+    with suppress(UserError):  # what is wrong with the words is no matter of completion
+        words, files = without_plugins(words)
+        plugins.use(files)
     folders: list[str] = []
     if VERBS[verb_name].words is not None and "=" not in incomplete:
         words = [word for word in words if "=" in word]
         folders = _folders(incomplete)
+    words, files = without_plugins(words)
+    plugins.use(files)
     found = Composer(verb_name, Flags()).complete(" ".join([*words, incomplete]))
     return sorted({*found, *folders})
 

@@ -19,7 +19,6 @@ from sed_cli.cli import verbs
 from sed_cli.cli.hydra import register_schemas
 from sed_cli.cli.messages import log_to_stderr
 from sed_cli.cli.verbs import VERBS, Flags, Verb
-from sed_cli.config import plugins
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.system import torchrun
 from sed_cli.system.files import full_disk
@@ -84,7 +83,6 @@ class Task:
 
     def __call__(self, raw: DictConfig) -> Outcome:
         """Do the work of the verb; whatever goes wrong stands in the outcome."""
-        plugins.use(list(raw.get("plugins", [])))
         register_schemas()
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         raw.output_dir = str(run_dir)
@@ -109,7 +107,6 @@ class Task:
     def _outcome(self, raw: DictConfig, run_dir: Path) -> Outcome:
         try:
             config: Any = OmegaConf.to_object(raw)
-            plugins.keep_sources(config.plugins, run_dir)
             work = verbs.load(VERBS[self.verb_name].function)
             self.prepared.log_to_files()
             objective = work(config, run_dir, **self.prepared.values)

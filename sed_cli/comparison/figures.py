@@ -13,7 +13,6 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from sed_cli.reports import style
-from sed_cli.tasks.sequence.figures import draw_convergence
 
 Comparison = Mapping[str, Any]
 """What ``comparison.json`` holds."""
@@ -38,8 +37,6 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
         if histories:
             curves = comparison["learning_curves"]
             _draw_learning_curves(histories, curves, folder / "learning_curves.png")
-        if comparison["convergence"]:
-            draw_convergence(comparison, folder / "convergence.png")
         for key in comparison["columns"]:
             if lines := _swept(comparison, key):
                 _draw_swept(

@@ -36,7 +36,8 @@ class Notes:
         taken = replace(read.taken, notes=())
         self._sources[read.path] = f"{read.format}, {taken}"
         for note in read.taken.notes:
-            self.add(note, read.path.name)
+            kind, _, count = note.rpartition(": ")  # which differs from file to file
+            self.add(kind, f"{count} in {read.path.name}")
 
     def looked_for(self, audio: AudioFolder, found: Iterable[Path]) -> None:
         """Keep which recordings of a folder are annotated."""

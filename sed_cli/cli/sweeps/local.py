@@ -94,7 +94,7 @@ class LocalLauncher(Launcher):
         n_workers = min(self.parallel, len(job_overrides))
         waiting = list(reversed(list(enumerate(job_overrides))))
         returns: dict[int, JobReturn] = {}
-        progress = Progress(len(job_overrides), n_workers)
+        progress = SweepProgress(len(job_overrides), n_workers)
         log.info(
             "%d jobs on %d processes; what they say: %s",
             len(job_overrides),
@@ -213,7 +213,7 @@ class _Worker:
         self.connection.close()
 
 
-class Progress:
+class SweepProgress:
     """A line a job on standard error."""
 
     def __init__(self, total: int, parallel: int) -> None:

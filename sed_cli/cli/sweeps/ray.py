@@ -19,7 +19,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from sed_cli.cli.sweeps.local import Progress, redirect, run_here
+from sed_cli.cli.sweeps.local import SweepProgress, redirect, run_here
 from sed_cli.cli.task import INTERRUPTED, Outcome, Task
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class RayLauncher(Launcher):
             for index, overrides in enumerate(job_overrides)
         }
         outcomes: dict[int, Outcome] = {}
-        progress = Progress(len(job_overrides), self._room(ray))
+        progress = SweepProgress(len(job_overrides), self._room(ray))
         waiting = list(places)
         try:
             while waiting:

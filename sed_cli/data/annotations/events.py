@@ -68,12 +68,14 @@ class Taken:
         columns: our names (filename, onset, ...) with those of the file's header, or with
             ``column 3`` where it has none; empty where the format fixes them.
         time_unit: s, ms, us, min, h or samples.
+        numbers: how times are written, where that is not with a decimal point.
         others: our names with further columns of the file that would fit as well.
         notes: guesses that change events or recordings, each with its count.
     """
 
     columns: tuple[tuple[str, str], ...] = ()
     time_unit: str = "s"
+    numbers: str = ""
     others: tuple[tuple[str, tuple[str, ...]], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -94,6 +96,8 @@ class Taken:
             parts.append(f"{ours}={_cut(theirs)}{unit}{also}")
         if not self.columns:
             parts.append(f"times in {self.time_unit}")
+        if self.numbers:
+            parts.append(self.numbers)
         return "; ".join([", ".join(parts), *self.notes])
 
 

@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -15,18 +14,18 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sed_cli.audio import AudioReader, Channels
+from sed_cli.audio.rates import band_faults
 from sed_cli.config.provenance import choose_device, set_threads
-from sed_cli.config.verbs import PredictConfig, SequenceTrainConfig
+from sed_cli.config.verbs import PredictConfig
 from sed_cli.data.annotations import FORMATS
 from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system.files import replacing
 from sed_cli.system.text import cut_short
-from sed_cli.tasks.checkpoint import load, read_any_config
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.items import Item, find_items, sweep
+from sed_cli.tasks.detection.load import load
 from sed_cli.tasks.detection.recording import Found, Outputs, dump_events, find_events
-from sed_cli.tasks.sequence.continuations import continue_lines
 
 log = logging.getLogger(__name__)
 
@@ -34,18 +33,13 @@ _SHOWN = 10
 
 
 def predict(config: PredictConfig) -> None:
-    """Do the work of ``sedtf predict``.
+    """Find the events in what ``sedtf predict`` is given.
 
     Raises:
         UserError: if there is nothing to go through, the checkpoint cannot be used, the one
             recording cannot be read, or a result cannot be written.
         SedtfError: if any recording of a folder could not be read: all that could be are done.
     """
-    if isinstance(read_any_config(config.checkpoint), SequenceTrainConfig):
-        _refuse(config, ("format", "channels", "probabilities", "timeline"), "a detector")
-        continue_lines(config)
-        return
-    _refuse(config, ("decoding",), "a model of sequences")
     output_dir = None if config.output_dir is None else Path(config.output_dir).expanduser()
     source = Path(config.input).expanduser()
     with set_threads(config.threads), logging_redirect_tqdm():
@@ -57,21 +51,13 @@ def predict(config: PredictConfig) -> None:
             return
         item = _single(config.input, source, output_dir)
         detector = load(config.checkpoint, choose_device(config.device))
-        found = _predict_one(detector, item, config)
+        rates: list[int] = []
+        found = _predict_one(detector, item, config, rates)
+        _warn_of_bands(detector, rates)
         if output_dir is None:
             sys.stdout.write(dump_events(found, config.format))
         else:
             _write_events(item, found, config.format)
-
-
-def _refuse(config: PredictConfig, keys: Sequence[str], whose: str) -> None:
-    """Refuse settings that would be without effect."""
-    usual = {each.name: each for each in fields(PredictConfig)}
-    for key in keys:
-        factory = usual[key].default_factory
-        default = usual[key].default if factory is MISSING else factory()
-        if getattr(config, key) != default:
-            raise UserError(f"{key} is a setting for {whose}, which {config.checkpoint} is not")
 
 
 def _single(given: str, source: Path, output_dir: Path | None) -> Item:
@@ -89,10 +75,11 @@ def _predict_all(
     detector: Detector, items: list[Item], unsearched: list[Path], config: PredictConfig
 ) -> None:
     n_done = n_events = 0
+    rates: list[int] = []
     failed = [str(path) for path in unsearched]
     for item in tqdm(items, desc="predict", unit="file", disable=None):
         try:
-            found = _predict_one(detector, item, config)
+            found = _predict_one(detector, item, config, rates)
             _write_events(item, found, config.format)
         except DataError as error:
             log.warning("%s", error)
@@ -100,6 +87,7 @@ def _predict_all(
             continue
         n_done += 1
         n_events += sum(map(len, found.values()))
+    _warn_of_bands(detector, rates)
     log.info("%d of %d recordings done, %d events", n_done, len(items), n_events)
     if failed:
         raise SedtfError(
@@ -107,12 +95,20 @@ def _predict_all(
         )
 
 
-def _predict_one(detector: Detector, item: Item, config: PredictConfig) -> Found:
+def _warn_of_bands(detector: Detector, rates: Sequence[int]) -> None:
+    f_max = getattr(detector.log_mel, "f_max", None)  # of a front end that has one
+    for fault in band_faults(rates, detector.log_mel.sample_rate, f_max):
+        log.warning("%s", fault)
+
+
+def _predict_one(detector: Detector, item: Item, config: PredictConfig, rates: list[int]) -> Found:
+    """Find the events of a recording, and add its sample rate to ``rates``."""
     outputs = Outputs(
         scores=partial(item.written, SCORES_ENDING) if config.probabilities else None,
         timeline=partial(item.written, ".timeline.png") if config.timeline else None,
     )
     with item.open() as reader, _progress(item, reader) as progress, _writing(item):
+        rates.append(reader.sample_rate)
         return find_events(
             detector,
             reader,

@@ -15,7 +15,7 @@ import pytest
 from sed_cli.data.cache import upkeep
 from sed_cli.data.cache.packs import Pack, PackWriter
 from sed_cli.data.cache.upkeep import (
-    Item,
+    Cached,
     cache_root,
     hold,
     items,
@@ -25,7 +25,7 @@ from sed_cli.data.cache.upkeep import (
     trim,
 )
 from sed_cli.errors import UserError
-from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
+from tests.conftest import TINY, Sedtf
 
 DAY_S = 24 * 3600.0
 
@@ -185,7 +185,7 @@ def test_a_damaged_pack_is_an_item_like_others(tmp_path: Path) -> None:
 
 def test_an_item_that_is_gone_counts_as_removed(tmp_path: Path) -> None:
     pack, folder = add_features(tmp_path), add_soundscapes(tmp_path, "abc")
-    found: list[Item] = list(items(tmp_path))
+    found: list[Cached] = list(items(tmp_path))
     pack.unlink()
     upkeep._remove_folder(folder)
     assert [item.remove() for item in found] == [True, True]
@@ -299,10 +299,11 @@ def test_a_training_keeps_the_limit_and_its_own_features(
     unused = add_features(root, age_days=1)
     settings = (
         *TINY,
-        *TINY_SOUNDSCAPES,
+        *("data.n_train=4", "data.n_validation=1", "data.n_test=1", "data.duration_s=4.0"),
+        "data.sequence_length=126",
         "trainer.max_updates=1",
         f"data.cache_dir={root}",
-        "data.cache_limit_gb=0.0001",
+        "data.cache_limit_gb=0.00001",
         "output_dir=run",
     )
     assert sedtf("train", *settings) == 0
