@@ -72,8 +72,6 @@ def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]
     if VERBS[verb_name].words is not None and "=" not in incomplete:
         words = [word for word in words if "=" in word]
         folders = _folders(incomplete)
-    words, files = without_plugins(words)
-    plugins.use(files)
     found = Composer(verb_name, Flags()).complete(" ".join([*words, incomplete]))
     return sorted({*found, *folders})
 
