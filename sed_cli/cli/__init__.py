@@ -141,7 +141,7 @@ VERBS = {
             text=("baseline",),
         ),
         Verb("report", "sed_cli.tasks.detection.report:report_run", words="run"),
-        Verb("data", "sed_cli.tasks.detection.inspection:inspect_data"),
+        Verb("data", "sed_cli.tasks.detection.inspection.run:inspect_data"),
         Verb(
             "cache",
             "sed_cli.data.cache.report:manage_cache",
