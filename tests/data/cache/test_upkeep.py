@@ -310,3 +310,17 @@ def test_a_training_keeps_the_limit_and_its_own_features(
     assert "more than the limit" in capfd.readouterr().err
     assert not unused.exists()
     assert sorted(item.kind for item in items(root)) == ["features", "soundscapes"]
+
+
+def test_pipes_and_devices_are_listed_without_being_opened_and_cleared(tmp_path: Path) -> None:
+    pack = add_features(tmp_path)
+    os.mkfifo(pack.with_name("pipe.pack"))
+    pack.with_name("device.pack").symlink_to("/dev/zero")
+
+    found = {item.path.name: item for item in items(tmp_path)}
+
+    assert {found[name].source for name in ("pipe.pack", "device.pack")} == {"damaged"}
+    assert not found["pipe.pack"].is_in_use
+    assert all(item.remove() for item in found.values())
+    assert held(tmp_path) == set()
+    assert Path("/dev/zero").exists()
