@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch.utils.data import Dataset
 
 from benchmarks.measure import Task, medians, options, write_table
-from sed_cli.config.training import AugmentConfig, FeatureConfig
+from sed_cli.audio.front_ends.logmel import LogMelConfig
+from sed_cli.config.training import AugmentConfig
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import Recording
@@ -39,7 +40,7 @@ def main(arguments: argparse.Namespace) -> None:
     sequences = _sequences()
     tasks: dict[str, Task] = {}
     for name, config in SETTINGS.items():
-        augmenter = Augmenter(config, feature=FeatureConfig(), fill=torch.zeros(40), seed=0)
+        augmenter = Augmenter(config, feature=LogMelConfig(), fill=torch.zeros(40), seed=0)
         heard: Dataset[tuple[torch.Tensor, torch.Tensor]] = sequences
         if augmenter.is_active:
             heard = AugmentedSequences(sequences, augmenter, epoch=1)

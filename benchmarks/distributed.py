@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from benchmarks.measure import options, write_table
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import SoundscapesConfig
-from sed_cli.config.training import AugmentConfig, EvaluationConfig, FeatureConfig, TrainerConfig
+from sed_cli.config.training import AugmentConfig, EvaluationConfig, TrainerConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.models.kinds.crnn import CRNNConfig
@@ -31,6 +32,8 @@ from sed_cli.system.distributed import summed
 from sed_cli.tasks.detection.task import Detection
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training import ranks
+from sed_cli.training.losses.bce import BinaryCrossEntropy
+from sed_cli.training.optimizers.adam import Adam
 from sed_cli.training.state import seed_everything
 
 N_RANKS, N_FRAMES, N_CLASSES = 2, 313, 10
@@ -59,12 +62,14 @@ def seconds_per_update(batch_size: int, n_updates: int) -> tuple[float, float]:
     torch.set_num_threads(1)
     seed_everything(0)
     config = TrainConfig(
-        feature=FeatureConfig(),
+        feature=LogMelConfig(),
         model=CRNNConfig(),
         sampler=ScheduledSampler(),
         data=SoundscapesConfig(),
         augment=AugmentConfig(),
-        trainer=TrainerConfig(batch_size=batch_size),
+        trainer=TrainerConfig(
+            batch_size=batch_size, loss=BinaryCrossEntropy(), optimizer=Adam(), min_epoch_updates=1
+        ),
         evaluation=EvaluationConfig(),
     )
     data = _data(batch_size * (_WARM_UP + n_updates))

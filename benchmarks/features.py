@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.measure import options, write_table
-from sed_cli.config.training import FeatureConfig
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.data.cache import compute
 from sed_cli.data.cache.features import FeatureCache
 
@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> None:
         folder = Path(name)
         paths = _write_recordings(folder, max(minutes) * 60 // FILE_S)
         for backend in ("torchaudio", "torchlibrosa"):
-            feature = FeatureConfig(backend=backend)
+            feature = LogMelConfig(backend=backend)
             for length in minutes:
                 part = paths[: length * 60 // FILE_S]
                 row: dict[str, object] = {"transform": backend, "minutes": length}
@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _seconds(
-    folder: Path, feature: FeatureConfig, paths: Sequence[Path], *, alone: bool
+    folder: Path, feature: LogMelConfig, paths: Sequence[Path], *, alone: bool
 ) -> tuple[float, float]:
     """Compute the features in a cache of their own, with libraries loaded: wall, processor."""
     cache = FeatureCache(folder / "cache", feature)

@@ -17,7 +17,8 @@ import soundfile
 import torch
 
 from benchmarks.measure import Task, medians, options, write_table
-from sed_cli.audio import LogMel, read_audio
+from sed_cli.audio import read_audio
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.models import CRNN
 from sed_cli.tasks.detection.detector import Detector
 
@@ -28,7 +29,9 @@ def detector(backend: str, device: str) -> Detector:
     """Return an untrained detector with the sizes of ``model=crnn``."""
     torch.manual_seed(0)
     model = CRNN(n_mels=40, n_classes=len(CLASSES))
-    return Detector(model, log_mel=LogMel(backend=backend), classes=CLASSES, device=device)
+    return Detector(
+        model, log_mel=LogMelConfig(backend=backend).build(), classes=CLASSES, device=device
+    )
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -37,7 +37,7 @@ from sed_cli.audio import LogMel
 torch.set_num_threads(1)
 samples, rate = soundfile.read(sys.argv[1], dtype="float32")
 waveform = soxr.resample(samples.mean(axis=1), rate, 16000)
-LogMel()(torch.from_numpy(waveform)[None])
+LogMelConfig().build()(torch.from_numpy(waveform)[None])
 """
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from benchmarks.measure import Task, medians, options, write_table
-from sed_cli.config.training import FeatureConfig
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.data.cache.digests import Digests, file_digest
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.data.sequences import Sequences, collate
@@ -64,7 +64,7 @@ def _tasks(folder: Path, n_files: int) -> dict[str, Task]:
     paths = [folder / f"{number:05d}.wav" for number in range(n_files)]
     for path in paths:
         soundfile.write(path, random.uniform(-0.1, 0.1, RATE), RATE)
-    cache = FeatureCache(folder / "cache", FeatureConfig())
+    cache = FeatureCache(folder / "cache", LogMelConfig())
     packed = [stored.log_mel for stored in cache.load(paths)]
     single, mapped = [], []
     for path, log_mel in zip(paths, packed, strict=True):
@@ -105,7 +105,7 @@ def _epoch(log_mels: Sequence[Any]) -> None:
 
 
 def _open(folder: Path, paths: Sequence[Path]) -> None:
-    FeatureCache(folder / "cache", FeatureConfig()).load(paths)
+    FeatureCache(folder / "cache", LogMelConfig()).load(paths)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -120,7 +121,7 @@ Examples:
 """
 
 
-PREDICT = """Find events in recordings of your own; with a model of sequences, continue lines.
+PREDICT = """Find events in recordings of your own; with a sequence model, continue lines.
 
 Recordings may be of any rate, channel count, format and length.
 
@@ -136,7 +137,7 @@ Examples:
 - `sedtf predict checkpoint=RUN input=stereo.wav channels=each probabilities=true`
 - `curl -s https://example.org/a.flac | sedtf predict checkpoint=RUN input=- format=jsonl`
 
-A model of sequences (`task=sequence`) reads a prefix a line, or what is to be translated, and
+A sequence model (`task=sequence`) reads a prefix a line, or what is to be translated, and
 writes a tab-separated table of what it puts after it:
 
 - `echo 'this old fox' | sedtf predict checkpoint=RUN input=-`
@@ -234,10 +235,19 @@ _WORDS = {"compare": "RUN...", "report": "RUN", "status": "DIR"}
 class _RichHelp(TyperCommand):
     """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
 
+    _plugins: Sequence[str] = ()  # words of the command before its help is shown
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Note the plugins, whose components the help lists."""
+        self._plugins = [word for word in args if word.startswith("plugins=")]
+        return super().parse_args(ctx, args)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Fill in the config groups; what they hold is looked up when somebody asks."""
         from sed_cli.config.help import group_help
 
+        if self._plugins:
+            _use_plugins(self._plugins)
         self.help = (self.help or "").replace("{groups}", group_help(str(self.name)))
         super().format_help(ctx, formatter)
 
@@ -245,6 +255,18 @@ class _RichHelp(TyperCommand):
         super().__init__(*args, **{**kwargs, "rich_markup_mode": "markdown"})
         if self.name in _WORDS:  # verbs that take words without =
             self.params[0].metavar = f"{_WORDS[self.name]} [KEY=VALUE]..."
+
+
+def _use_plugins(words: Sequence[str]) -> None:
+    from sed_cli.cli.choices import without_plugins
+    from sed_cli.config import plugins
+    from sed_cli.errors import UserError
+
+    try:
+        plugins.use(without_plugins(words)[1])
+    except UserError as error:
+        typer.echo(f"sedtf: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 app = typer.Typer(
@@ -257,9 +279,9 @@ app = typer.Typer(
 
 
 def _complete(ctx: typer.Context, args: list[str], incomplete: str) -> list[str]:
-    from sed_cli import cli as job
+    from sed_cli.cli.run import complete
 
-    return job.complete(str(ctx.info_name), ctx.params.get("overrides") or [], incomplete)
+    return complete(str(ctx.info_name), ctx.params.get("overrides") or [], incomplete)
 
 
 def _version(show: bool) -> None:
@@ -331,9 +353,10 @@ def _add_verb(name: str, text: str) -> None:
             typer.Option("--config-name", help="Another root config than the verb's own."),
         ] = None,
     ) -> None:
-        from sed_cli import cli as job
+        from sed_cli.cli.run import run
+        from sed_cli.cli.verbs import Flags
 
-        flags = job.Flags(
+        flags = Flags(
             multirun=multirun,
             cfg=cfg,
             resolve=resolve,
@@ -345,7 +368,7 @@ def _add_verb(name: str, text: str) -> None:
             config_path=config_path,
             config_name=config_name,
         )
-        raise typer.Exit(job.run(name, overrides or [], flags))
+        raise typer.Exit(run(name, overrides or [], flags))
 
 
 _VERBS = {
@@ -381,7 +404,10 @@ def main() -> NoReturn:
         describe = getattr(error, "format_message", None)
         if describe is None or os.environ.get("SEDTF_DEBUG"):
             raise
-        sys.stderr.write(f"sedtf: {' '.join(describe().split())}\n")
+        from sed_cli.cli.messages import say
+        from sed_cli.system.text import one_line
+
+        say(one_line(describe()))
         sys.exit(2)
 
 

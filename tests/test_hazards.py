@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from sed_cli.audio import LogMel
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import DataConfig
-from sed_cli.config.training import EvaluationConfig, FeatureConfig, TrainerConfig
+from sed_cli.config.registry import joined
+from sed_cli.config.training import AugmentConfig, EvaluationConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import activities_to_events, events_to_activities
@@ -30,12 +31,12 @@ from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.tasks.checkpoint import load
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate
+from sed_cli.tasks.detection.load import load
 from sed_cli.tasks.detection.task import Detection
 from sed_cli.training.loop import Trainer
-from tests.conftest import TINY, Sedtf
+from tests.conftest import TRAINED, Sedtf, trainer_config
 
 HOP_S = 512 / 16000
 
@@ -43,7 +44,7 @@ HOP_S = 512 / 16000
 def make_detector() -> Detector:
     torch.manual_seed(0)
     model = CRNN(n_mels=4, n_classes=2, conv_channels=3, pooling=(4,), rnn_hidden=5, dropout=0.0)
-    log_mel = LogMel(backend="torchaudio", n_mels=4)
+    log_mel = LogMelConfig(backend="torchaudio", n_mels=4).build()
     return Detector(model, log_mel=log_mel, classes=("cat", "dog"))
 
 
@@ -69,11 +70,12 @@ def make_task(*sizes: int) -> Detection:
     """Small batches of sequences of 10 frames of recordings of these lengths."""
     recordings = make_recordings(*sizes)
     config = TrainConfig(
-        feature=FeatureConfig(n_mels=4, window_length=512, n_fft=512),
+        feature=LogMelConfig(n_mels=4, window_length=512, n_fft=512),
         model=CRNNConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3),
         sampler=ConstantSchedule(p=0.5),
         data=DataConfig(sequence_length=10),
-        trainer=TrainerConfig(batch_size=4),
+        augment=joined(AugmentConfig)(),
+        trainer=trainer_config(batch_size=4),
         evaluation=EvaluationConfig(),
     )
     splits = {"train": recordings, "validation": recordings}
@@ -83,7 +85,7 @@ def make_task(*sizes: int) -> Detection:
 
 def make_trainer(task: Detection, unit: str = "update") -> Trainer[SequenceBatch]:
     coins = TeacherCoins(schedule=ConstantSchedule(p=0.5), unit=unit)  # type: ignore[arg-type]
-    return Trainer(task, coins=coins, config=TrainerConfig(batch_size=4))
+    return Trainer(task, coins=coins, config=trainer_config(batch_size=4))
 
 
 # --------------------------------------------------------------------------------- hazard 1
@@ -159,10 +161,8 @@ def test_hazard_3_a_run_names_what_each_figure_is_of(trained_run: Path) -> None:
 def _train(sedtf: Sedtf, root: Path, run_dir: Path, *overrides: str) -> list[dict[str, str]]:
     code = sedtf(
         "train",
-        *TINY,
-        "data=annotated",
+        *TRAINED,
         f"data.root={root}",
-        "data.sequence_length=50",
         f"output_dir={run_dir}",
         *overrides,
     )

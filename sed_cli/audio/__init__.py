@@ -1,4 +1,4 @@
-"""Audio files to waveforms, waveforms to log-mel spectrograms.
+"""Audio files to waveforms, waveforms to features.
 
 What needs torch is imported when it is first asked for: who only looks at files need not wait.
 """
@@ -21,16 +21,17 @@ from sed_cli.audio.limits import LOUDEST, fault_of_rate, fault_of_samples
 from sed_cli.audio.resampling import Resampler, resample
 
 if TYPE_CHECKING:
-    from sed_cli.audio.features import LogMel
-    from sed_cli.audio.stream import LogMelStream, feature_blocks
+    from sed_cli.audio.features import FrontEnd, LogMel
+    from sed_cli.audio.stream import FeatureStream, feature_blocks
 
 __all__ = [
     "LOUDEST",
     "AudioFacts",
     "AudioReader",
     "Channels",
+    "FeatureStream",
+    "FrontEnd",
     "LogMel",
-    "LogMelStream",
     "Resampler",
     "Signature",
     "audio_blocks",
@@ -46,7 +47,12 @@ __all__ = [
     "signature",
 ]
 
-_LATER = {"LogMel": "features", "LogMelStream": "stream", "feature_blocks": "stream"}
+_LATER = {
+    "FrontEnd": "features",
+    "LogMel": "features",
+    "FeatureStream": "stream",
+    "feature_blocks": "stream",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,10 @@
-"""Waveform to mel or log-mel spectrogram, by torchaudio or by torchlibrosa."""
+"""Waveforms to features: what front ends share, and log-mel spectrograms."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import librosa
 import numpy as np
@@ -11,33 +13,112 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sed_cli.audio.limits import FLOOR
 from sed_cli.audio.torchaudio_import import import_torchaudio
 from sed_cli.errors import DataError
 
-FLOOR = 1e-10  # of the mel power before the logarithm: -100 dB
 BLOCK_FRAMES = 64
 """Frames transformed at once, always so many and from the same first frame on: a transform of other
 sizes sums in another order, and a frame would depend on how its samples came in."""
 
 
-class LogMel(nn.Module):
-    """(Log-)mel power spectrogram with centred frames: frame t lies around sample t * hop_length.
+class FrontEnd(nn.Module, ABC):
+    """Features of a waveform with centred frames: frame t lies around sample t * hop_length.
 
-    The Hann window and the Slaney mel scale and normalisation are librosa's defaults, the
-    reflection at both ends its ``pad_mode="reflect"``; both back ends give the same numbers (to
-    about 1e-4 dB). It has no trainable weights and nothing in its ``state_dict``.
+    Both ends are reflected, as by librosa's ``pad_mode="reflect"``. What a frame is made of is for
+    :meth:`frames` to say, and what of earlier frames it takes for :meth:`follow`. It has no
+    trainable weights and nothing in its ``state_dict``.
 
     Args:
         sample_rate: of the waveforms, in Hz.
-        window_length: in samples, at most ``n_fft``.
+        window_length: samples that a frame is made of, at most ``n_fft``.
         hop_length: samples from one frame to the next.
-        n_fft: length of the transform in samples.
-        n_mels: M, number of mel bands.
-        f_min: lowest frequency of the bands, in Hz.
-        f_max: highest, in Hz; ``None``: half the sample rate.
-        is_log: 10 * log10 of the power, floored at 1e-10; else the power itself.
-        backend: ``torchaudio`` (an FFT) or ``torchlibrosa`` (a DFT by convolution, as in the
-            tutorial: several times slower).
+        n_fft: length of the transform in samples, around the window.
+        n_features: M, numbers a frame.
+    """
+
+    def __init__(
+        self, *, sample_rate: int, window_length: int, hop_length: int, n_fft: int, n_features: int
+    ) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.window_length = window_length
+        self.hop_length = hop_length
+        self.n_fft = n_fft
+        self.n_features = n_features
+
+    @abstractmethod
+    def frames(self, samples: Tensor) -> Tensor:
+        """Transform (B, n) into the frames (B, t, M) of its whole transforms, each by itself."""
+
+    def follow(self, frames: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Make features of frames (B, t, M) that depend on those before them.
+
+        Args:
+            frames: the next ones, as :meth:`frames` gives them.
+            state: what the call before has returned beside its frames; ``None`` at the start.
+        """
+        return frames, None
+
+    @property
+    def centres_hz(self) -> NDArray[np.float64] | None:
+        """Centre frequency of each band in Hz, (M,); ``None`` where features are no bands."""
+        return None
+
+    def n_frames(self, n_samples: int) -> int:
+        """T for a waveform of ``n_samples``."""
+        return 1 + n_samples // self.hop_length
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Transform waveforms.
+
+        Args:
+            waveform: float32 (B, n_samples), full scale at -1 and 1, at ``sample_rate``.
+
+        Returns:
+            Float32 (B, 1, T, M) with T = 1 + n_samples // hop_length.
+
+        Raises:
+            DataError: if there are no samples.
+            ValueError: if ``waveform`` is not two-dimensional.
+        """
+        if waveform.ndim != 2:
+            raise ValueError(f"waveform of shape {tuple(waveform.shape)}: expected (B, n_samples)")
+        if not waveform.shape[1]:
+            raise DataError("a waveform without samples has no features")
+        n_frames = self.n_frames(waveform.shape[1])
+        padded = self._reflect(waveform)
+        blocks = [
+            self.block(padded[:, first * self.hop_length :])[:, : n_frames - first]
+            for first in range(0, n_frames, BLOCK_FRAMES)
+        ]
+        features, _ = self.follow(torch.cat(blocks, dim=1), None)
+        return features.unsqueeze(1)  # (B, 1, T, M)
+
+    @torch.no_grad()
+    def block(self, padded: Tensor) -> Tensor:
+        """Transform one block: (B, n) from its first frame's first sample on -> (B, 64, M).
+
+        What ``padded`` holds after the block is not looked at, what it lacks is taken as zero.
+        """
+        span = (BLOCK_FRAMES - 1) * self.hop_length + self.n_fft
+        piece = padded[:, :span]
+        return self.frames(F.pad(piece, (0, span - piece.shape[1])))
+
+    def _reflect(self, waveform: Tensor) -> Tensor:
+        half = self.n_fft // 2
+        if waveform.shape[1] <= half:  # too short to be mirrored: silence follows it
+            waveform = F.pad(waveform, (0, half + 1 - waveform.shape[1]))
+        return F.pad(waveform, (half, half), mode="reflect")
+
+
+class LogMel(FrontEnd):
+    """(Log-)mel power spectrogram: 10 * log10 of the power, floored at 1e-10; or the power itself.
+
+    The Hann window and the Slaney mel scale and normalisation are librosa's defaults; both back
+    ends give the same numbers (to about 1e-4 dB).
+
+    Arguments: the fields of :class:`sed_cli.audio.front_ends.logmel.LogMelConfig`.
 
     Raises:
         ValueError: if ``backend`` is unknown.
@@ -46,23 +127,25 @@ class LogMel(nn.Module):
     def __init__(
         self,
         *,
-        sample_rate: int = 16000,
-        window_length: int = 1024,
-        hop_length: int = 512,
-        n_fft: int = 2048,
-        n_mels: int = 40,
-        f_min: float = 0.0,
-        f_max: float | None = None,
-        is_log: bool = True,
-        backend: str = "torchaudio",
+        sample_rate: int,
+        window_length: int,
+        hop_length: int,
+        n_fft: int,
+        n_mels: int,
+        f_min: float,
+        f_max: float | None,
+        is_log: bool,
+        backend: str,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            sample_rate=sample_rate,
+            window_length=window_length,
+            hop_length=hop_length,
+            n_fft=n_fft,
+            n_features=n_mels,
+        )
         if backend not in _SPECTROGRAMS:
             raise ValueError(f"backend={backend!r}: expected one of {', '.join(_SPECTROGRAMS)}")
-        self.sample_rate = sample_rate
-        self.window_length = window_length
-        self.hop_length = hop_length
-        self.n_fft = n_fft
         self.n_mels = n_mels
         self.is_log = is_log
         self.f_min = f_min
@@ -81,52 +164,10 @@ class LogMel(nn.Module):
         )
         return edges[1:-1]
 
-    def n_frames(self, n_samples: int) -> int:
-        """T for a waveform of ``n_samples``."""
-        return 1 + n_samples // self.hop_length
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Transform waveforms.
-
-        Args:
-            waveform: float32 (B, n_samples), full scale at -1 and 1, at ``sample_rate``.
-
-        Returns:
-            Float32 (B, 1, T, M) with T = 1 + n_samples // hop_length: in dB, or power.
-
-        Raises:
-            DataError: if there are no samples.
-            ValueError: if ``waveform`` is not two-dimensional.
-        """
-        if waveform.ndim != 2:
-            raise ValueError(f"waveform of shape {tuple(waveform.shape)}: expected (B, n_samples)")
-        if not waveform.shape[1]:
-            raise DataError("a waveform without samples has no features")
-        n_frames = self.n_frames(waveform.shape[1])
-        padded = self._reflect(waveform)
-        blocks = [
-            self.block(padded[:, first * self.hop_length :])[:, : n_frames - first]
-            for first in range(0, n_frames, BLOCK_FRAMES)
-        ]
-        return torch.cat(blocks, dim=1).unsqueeze(1)  # (B, 1, T, M)
-
-    @torch.no_grad()
-    def block(self, padded: Tensor) -> Tensor:
-        """Transform one block: (B, n) from its first frame's first sample on -> (B, 64, M).
-
-        What ``padded`` holds after the block is not looked at, what it lacks is taken as zero.
-        """
-        span = (BLOCK_FRAMES - 1) * self.hop_length + self.n_fft
-        piece = padded[:, :span]
-        piece = F.pad(piece, (0, span - piece.shape[1]))
-        mel: Tensor = self._transform[0].to(padded.device)(piece)  # (B, 64, M)
+    def frames(self, samples: Tensor) -> Tensor:
+        """In dB, or power: (B, n) -> (B, t, M)."""
+        mel: Tensor = self._transform[0].to(samples.device)(samples)
         return 10.0 * torch.log10(mel.clamp_min(FLOOR)) if self.is_log else mel
-
-    def _reflect(self, waveform: Tensor) -> Tensor:
-        half = self.n_fft // 2
-        if waveform.shape[1] <= half:  # too short to be mirrored: silence follows it
-            waveform = F.pad(waveform, (0, half + 1 - waveform.shape[1]))
-        return F.pad(waveform, (half, half), mode="reflect")
 
 
 Transform = Callable[[int, int, int, int, int, float, float], nn.Module]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self, cast
@@ -121,6 +122,19 @@ class AudioReader:
             if self._open_next(part) is not None or not can_reach_its_end(self._file):
                 return None
         return self._n_said
+
+    def skip(self, time_s: float) -> float:
+        """Begin at a time instead of at the start, if that can be done without decoding.
+
+        Returns:
+            Where reading begins, in seconds: 0 in a file whose length the header does not tell, or
+            of several parts.
+        """
+        at = min(max(0, round(time_s * self.sample_rate)), self._file.frames)
+        if tuple(self._parts) == (None,) and self._n_said is not None:
+            with suppress(*FAULTS):
+                self._n_read = self._n_of_part = self._file.seek(at)
+        return self.duration_s
 
     def decode_all(self) -> int:
         """Decode the whole for nothing but its length: return samples of a channel."""

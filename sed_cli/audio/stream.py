@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sed_cli.audio.features import BLOCK_FRAMES, LogMel
+from sed_cli.audio.features import BLOCK_FRAMES, FrontEnd
 from sed_cli.audio.files import AudioReader
 
 
-class LogMelStream:
+class FeatureStream:
     """The frames of a waveform whose samples come bit by bit, each as soon as it is complete.
 
     Joined they equal ``log_mel`` of the whole waveform to the last bit, whatever the pieces: a
@@ -20,14 +21,14 @@ class LogMelStream:
     samples are missing that it does not need.
 
     Args:
-        log_mel: the features.
+        log_mel: what computes the features.
 
     Attributes:
         n_samples: pushed so far.
         n_frames: returned so far.
     """
 
-    def __init__(self, log_mel: LogMel) -> None:
+    def __init__(self, log_mel: FrontEnd) -> None:
         self.n_samples = 0
         self.n_frames = 0
         self._log_mel = log_mel
@@ -35,6 +36,7 @@ class LogMelStream:
         # Around the window a transform sees zeros: the samples there need not be known.
         self._before_window = (log_mel.n_fft - log_mel.window_length) // 2
         self._held = np.empty(0, np.float32)
+        self._state: Any = None
         self._held_from = 0  # index of the first sample held
 
     @property
@@ -66,12 +68,14 @@ class LogMelStream:
 
     def _up_to(self, n_frames: int) -> NDArray[np.float32]:
         """Compute the frames from the last one returned to ``n_frames``."""
-        frames = [np.empty((0, self._log_mel.n_mels), np.float32)]
+        frames = [np.empty((0, self._log_mel.n_features), np.float32)]
         while self.n_frames < n_frames:
             first = self.n_frames - self.n_frames % BLOCK_FRAMES
             stop = min(n_frames, first + BLOCK_FRAMES)
             block = self._log_mel.block(torch.from_numpy(self._padded(first))[None])[0]
-            frames.append(block[self.n_frames - first : stop - first].numpy())
+            new = block[None, self.n_frames - first : stop - first]
+            features, self._state = self._log_mel.follow(new, self._state)
+            frames.append(features[0].numpy())
             self.n_frames = stop
         return np.concatenate(frames)
 
@@ -96,19 +100,19 @@ class LogMelStream:
             self._held_from = start
 
 
-def feature_blocks(reader: AudioReader, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
+def feature_blocks(reader: AudioReader, log_mel: FrontEnd) -> Iterator[NDArray[np.float32]]:
     """Yield the features of a recording block by block (t, M), in memory that its length leaves be.
 
     Joined they equal ``log_mel`` of :func:`read_audio`'s waveform.
 
     Args:
         reader: of a file of any rate and channel count; channels are averaged.
-        log_mel: the features; samples are brought to its rate.
+        log_mel: what computes the features; samples are brought to its rate.
 
     Raises:
         DataError: as the reader's ``blocks``.
     """
-    stream = LogMelStream(log_mel)
+    stream = FeatureStream(log_mel)
     for samples in reader.blocks(log_mel.sample_rate):
         frames = stream.push(samples)
         if len(frames):

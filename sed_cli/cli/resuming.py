@@ -18,12 +18,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sed_cli.cli.folders import check_no_links
 from sed_cli.cli.sweeps.names import is_plain
-from sed_cli.comparison.runs import choices_in, given_words
-from sed_cli.config.plain import literal
+from sed_cli.config.identity import paths_of
+from sed_cli.config.plain import config_of
+from sed_cli.config.plugins import needed
+from sed_cli.config.values import literal
 from sed_cli.config.verbs import AnyTrainConfig
-from sed_cli.errors import CheckpointError, UserError
+from sed_cli.errors import CheckpointError, ConfigError, UserError
+from sed_cli.system.files import standing
+from sed_cli.system.hydra_records import choices_in, given_words
 from sed_cli.system.structured import read_settings, why
-from sed_cli.tasks.checkpoint import CONFIG, config_of
+from sed_cli.training.checkpoint import CONFIG, read_config
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +103,7 @@ def read_resumed(resume: str) -> Resumed:
     """
     folder = Path(resume)
     config = _config(folder, resume)
+    _find_data(config, folder)
     check_no_links(folder, f"resume={resume}")
     return Resumed(folder, config, _choices(folder), _given(folder))
 
@@ -113,12 +118,15 @@ def _config(folder: Path, resume: str) -> AnyTrainConfig:
         )
     try:
         values = read_settings(recorded if recorded.exists() else saved)
+        words = needed(values)
         _drop(values)
         if "${" in str(values) and saved.exists():  # of an earlier version, which did not resolve
             recorded, values = saved, read_settings(saved)
             _drop(values)
         cache_dir = (values.get("data") or {}).get("cache_dir")
         config = config_of(values)
+    except ConfigError as error:  # a component that is unknown here
+        raise CheckpointError(f"resume={resume}: {error}{words}") from error
     except (OSError, OmegaConfBaseException, ValueError, TypeError, KeyError, AttributeError) as e:
         raise CheckpointError(
             f"resume={resume}: {recorded}: cannot be understood ({why(e)})"
@@ -126,6 +134,18 @@ def _config(folder: Path, resume: str) -> AnyTrainConfig:
     if cache_dir is not None:
         log.warning("data.cache_dir=%s is not taken from the run: give it again", cache_dir)
     return config
+
+
+def _find_data(config: AnyTrainConfig, folder: Path) -> None:
+    """Take the data where the run found them: what its command line said began in its folder."""
+    last = folder / "checkpoints" / "last"
+    if not standing(last).is_dir():
+        return
+    found = read_config(standing(last)).data
+    for key in paths_of(config.data):
+        path = getattr(found, key, None)
+        if isinstance(path, str) and Path(path).exists():
+            setattr(config.data, key, path)
 
 
 def _drop(values: dict[str, Any]) -> None:

@@ -13,13 +13,9 @@ from rich.table import Table
 
 from sed_cli.reports.tables import results_console
 from sed_cli.system.files import replacing
+from sed_cli.system.text import and_more
 
 _SHOWN_LEFT_OUT = 10
-_BY_SEED = {  # what seeds.csv holds
-    *("f1", "er", "macro_f1"),
-    *("perplexity", "forced_accuracy", "accuracy", "gap", "exact_match"),
-}
-
 Comparison = Mapping[str, Any]
 """What ``comparison.json`` holds."""
 
@@ -40,9 +36,8 @@ def print_comparison(comparison: Comparison, run_dir: Path) -> None:
         _say(console, f"{len(left_out)} of {comparison['n_runs']} runs left out:")
         for run in left_out[:_SHOWN_LEFT_OUT]:
             _say(console, f"  {run['folder']}: {run['reason']}")
-        if len(left_out) > _SHOWN_LEFT_OUT:
-            more = len(left_out) - _SHOWN_LEFT_OUT
-            _say(console, f"  and {more} more, listed in comparison.json")
+        if rest := and_more(len(left_out), _SHOWN_LEFT_OUT):
+            _say(console, f" {rest}, listed in comparison.json")
     for note in comparison["notes"]:
         _say(console, f"note: {note}")
     _say(console, f"run folder: {run_dir}")
@@ -184,7 +179,8 @@ def _csv_rows(comparison: Comparison) -> Iterable[list[Any]]:
 
 def _seed_rows(comparison: Comparison) -> Iterable[list[Any]]:
     scores = comparison["rows"][0]["scores"]
-    names = [(kind, name) for kind, of in scores.items() for name in of if name in _BY_SEED]
+    listed = comparison["by_seed"]
+    names = [(kind, name) for kind, of in scores.items() for name in of if name in listed]
     yield [
         "configuration", *comparison["columns"], "seed", *(f"{kind}_{name}" for kind, name in names)
     ]  # fmt: skip

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sed_cli.config.data import (
-    AnnotatedConfig,
-    DataConfig,
-    LabelsConfig,
-    PairsConfig,
-    PublishedConfig,
-    SoundscapesConfig,
-    TokensConfig,
-    TokenSetConfig,
-)
-from sed_cli.config.registry import KINDS, components
+from sed_cli.config.data import DATA_SETS, TOKEN_SETS, PublishedConfig
+from sed_cli.config.registry import KINDS, components, joined
 from sed_cli.config.training import (
     AugmentConfig,
     EvaluationConfig,
-    FeatureConfig,
     SequenceEvaluationConfig,
     TrainerConfig,
 )
@@ -38,16 +28,6 @@ from sed_cli.config.verbs import (
     TrainConfig,
 )
 
-DATA_SETS: dict[str, type[DataConfig]] = {
-    "soundscapes": SoundscapesConfig,
-    "annotated": AnnotatedConfig,
-    "published": PublishedConfig,
-}
-TOKEN_SETS: dict[str, type[TokenSetConfig]] = {
-    "tokens": TokensConfig,
-    "pairs": PairsConfig,
-    "labels": LabelsConfig,
-}
 ROOTS: dict[str, type[Any]] = {
     "train": TrainConfig,
     "train_sequence": SequenceTrainConfig,
@@ -68,14 +48,13 @@ ROOTS: dict[str, type[Any]] = {
 def options() -> dict[str, dict[str, type[Any]]]:
     """Classes by config group and option."""
     fixed: dict[str, dict[str, type[Any]]] = {
-        "feature": {"logmel": FeatureConfig},
-        "augment": {"none": AugmentConfig},
+        "augment": {"none": joined(AugmentConfig)},
         "trainer": {"default": TrainerConfig},
         "evaluation": {"default": EvaluationConfig, "sequence": SequenceEvaluationConfig},
         "data": {name: cls for name, cls in DATA_SETS.items() if name != "published"},
     }
     fixed["data"] |= TOKEN_SETS
-    chosen = {kind.group: components(name) for name, kind in KINDS.items() if kind.group}
+    chosen = {kind.group: components(name) for name, kind in KINDS.items() if kind.key}
     return fixed | chosen
 
 

@@ -16,18 +16,19 @@ from sed_cli.config.settings import NOTHING, Role, role_of
 
 def config_hash(config: Any) -> str:
     """Hash of a resolved configuration; two runs with the same hash are the same experiment."""
-    text = json.dumps(_identity(config), sort_keys=True)
+    text = json.dumps(identity(config), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _identity(config: Any) -> dict[str, Any]:
+def identity(config: Any) -> dict[str, Any]:
+    """The settings that make a configuration what it is; what came later stands if it is used."""
     values = {}
     for each in fields(config):
         value, before = getattr(config, each.name), each.metadata.get("before", NOTHING)
         if Role.PLACE in role_of(each) or value == before:
             continue
         if is_settings(value):
-            value = _identity(value)
+            value = identity(value)
             if before is not NOTHING and value in ({}, before):  # as it was without a choice
                 continue
         elif Role.PATH in role_of(each) and isinstance(value, str):

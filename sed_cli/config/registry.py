@@ -11,12 +11,14 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, TypeVar, dataclass_transform
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
-from sed_cli.config.settings import NOTHING, setting
+from sed_cli.config.faults import Faults
+from sed_cli.config.settings import MISSING, NOTHING, default_of, range_faults, setting
 from sed_cli.errors import ConfigError
 
 T = TypeVar("T")
@@ -27,8 +29,9 @@ class Kind:
     """A kind of component.
 
     Args:
-        group: the config group that chooses one, such as ``trainer/loss``; "" where a key does.
-        key: the field that holds the name of the one that is chosen.
+        group: the config group that chooses one, such as ``trainer/loss``, or whose class joins the
+            fields of all of them; "" where there is none.
+        key: the field that holds the name of the one that is chosen; "" where all of them act.
         package: where ours are: each of its modules is imported.
     """
 
@@ -41,14 +44,16 @@ class Kind:
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "schedule": Kind("sampler", "schedule", "sed_cli.sampling.schedules"),
+        "front_end": Kind("feature", "kind", "sed_cli.audio.front_ends"),
         "model": Kind("model", "kind", "sed_cli.models.kinds"),
         "loss": Kind("trainer/loss", "name", "sed_cli.training.losses"),
         "optimizer": Kind("trainer/optimizer", "name", "sed_cli.training.optimizers"),
+        "augmentation": Kind("augment", "", "sed_cli.data.augmentations"),
     }
 )
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(setting,))
+@dataclass_transform(kw_only_default=True)
 def component(kind: str, name: str, *, original: bool = False) -> Callable[[type[T]], type[T]]:
     """Make a class a component: a dataclass, known to configurations by its name.
 
@@ -58,7 +63,8 @@ def component(kind: str, name: str, *, original: bool = False) -> Callable[[type
         original: what runs used before its kind could be chosen: they keep their config hash.
 
     Raises:
-        ConfigError: if another component of the kind has the name.
+        ConfigError: if another component of the kind has the name, or the class lacks what a
+            component has: a docstring, a help text for each field, a default within its range.
     """
     if kind not in KINDS:
         raise ConfigError([f"component kind {kind!r}: expected one of {', '.join(KINDS)}"])
@@ -66,18 +72,49 @@ def component(kind: str, name: str, *, original: bool = False) -> Callable[[type
 
     def declare(cls: type[T]) -> type[T]:
         before = name if original else NOTHING
-        cls.__annotations__ = {known.key: "str", **inspect.get_annotations(cls)}
-        setattr(cls, known.key, setting(name, f"name of the {kind}", before=before))
+        is_documented = bool((cls.__doc__ or "").strip())
+        if known.key:
+            cls.__annotations__ = {known.key: "str", **inspect.get_annotations(cls)}
+            chosen_by = setting(
+                name,
+                f"name of the {kind.replace('_', ' ')}",
+                before=before,
+                chosen_by=known.group.replace("/", "."),
+            )
+            setattr(cls, known.key, chosen_by)
         made = dataclass(kw_only=True)(cls)
+        faults = _faults_of(kind, name, made)
+        if not is_documented:
+            faults.append("it has no docstring, whose first line help and tables show")
         other = known.found.get(name)
         if other is not None and _place(other) != _place(made):
-            raise ConfigError(
-                [f"{_place(made)} and {_place(other)} both define the {kind} {name}: rename one"]
-            )
+            faults.append(f"there is a {kind} {name} already, {_place(other)}: rename one")
+        if faults:
+            raise ConfigError([f"{made.__qualname__}: {fault}" for fault in faults])
         known.found[name] = made
         return made
 
     return declare
+
+
+def _faults_of(kind: str, name: str, cls: type[Any]) -> list[str]:
+    """What a class lacks to be a component."""
+    faults = Faults()
+    faults.require(
+        re.fullmatch(r"\w+", name) is not None,
+        f"the name {name!r}: expected letters, digits and underscores",
+    )
+    is_kind = kind_of(cls) == kind or not KINDS[kind].key
+    faults.require(is_kind, f"it is no {kind}: it inherits from no class of that kind")
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    faults.require(not missing, f"it does not define {', '.join(missing)}")
+    for each in dataclasses.fields(cls):
+        faults.require(
+            bool(each.metadata.get("help")) or default_of(each) == MISSING,
+            f"{each.name} has no help: declare it as {each.name}: TYPE = setting(DEFAULT, HELP)",
+        )
+    defaults = {each.name: default_of(each) for each in dataclasses.fields(cls)}
+    return [*faults, *range_faults(SimpleNamespace(**defaults), "default ", cls)]
 
 
 def components(kind: str) -> dict[str, type[Any]]:
@@ -86,7 +123,7 @@ def components(kind: str) -> dict[str, type[Any]]:
     package = importlib.import_module(known.package)
     for module in pkgutil.iter_modules(package.__path__, f"{known.package}."):
         importlib.import_module(module.name)
-    return dict(sorted(known.found.items(), key=lambda item: (not _is_ours(item[1]), item[0])))
+    return dict(sorted(known.found.items(), key=lambda item: (not is_ours(item[1]), item[0])))
 
 
 def component_named(kind: str, name: str) -> type[Any]:
@@ -106,13 +143,70 @@ def component_named(kind: str, name: str) -> type[Any]:
     return known[name]
 
 
+def joined(base: type[Any]) -> type[Any]:
+    """The class with the fields of all components of a kind: those of a group that has them all.
+
+    Args:
+        base: what it is derived from; its ``JOINS`` names the kind.
+    """
+    parts = tuple(components(base.JOINS).values())
+    if (base, *parts) not in _JOINED:
+        _JOINED[base, *parts] = _join(base, parts)
+    return _JOINED[base, *parts]
+
+
+_JOINED: dict[tuple[type[Any], ...], type[Any]] = {}
+
+
+def _join(base: type[Any], parts: tuple[type[Any], ...]) -> type[Any]:
+    owners: dict[str, type[Any]] = {}
+    made = []
+    for part in sorted(parts, key=lambda part: (not is_ours(part), part.ORDER)):
+        hints = get_type_hints(part)
+        for each in dataclasses.fields(part):
+            if each.name in owners:
+                raise ConfigError(
+                    [f"{_place(part)} and {_place(owners[each.name])} both have {each.name}"]
+                )
+            owners[each.name] = part
+            made.append((each.name, hints[each.name], _copied(each, is_ours(part))))
+    namespace = {"__doc__": base.__doc__}
+    return dataclasses.make_dataclass(
+        base.__name__, made, bases=(base,), namespace=namespace, kw_only=True
+    )
+
+
+def _copied(each: dataclasses.Field[Any], ours: bool) -> Any:
+    metadata = dict(each.metadata)
+    if not ours and metadata.get("before", NOTHING) is NOTHING:
+        # What a plugin adds and a run does not use is no part of what the run is.
+        metadata["before"] = default_of(each)
+    return field(default=each.default, default_factory=each.default_factory, metadata=metadata)
+
+
+def class_of(declared: type[Any], values: Mapping[str, Any]) -> type[Any]:
+    """The class of a group's values: the component they name, or all components joined.
+
+    Args:
+        declared: the class that the field of the group is declared with.
+        values: of the group.
+
+    Raises:
+        ConfigError: for a component that is unknown.
+    """
+    if hasattr(declared, "JOINS"):
+        return joined(declared)
+    kind = kind_of(declared)
+    return declared if kind is None else component_named(kind, str(values[KINDS[kind].key]))
+
+
 def plugin_components() -> list[tuple[str, str, type[Any]]]:
     """Kind, name and class of every component that is not ours."""
     return [
         (kind, name, cls)
         for kind, known in KINDS.items()
         for name, cls in known.found.items()
-        if not _is_ours(cls)
+        if not is_ours(cls)
     ]
 
 
@@ -133,7 +227,8 @@ def kind_of(config: type[Any]) -> str | None:
     return None
 
 
-def _is_ours(cls: type[Any]) -> bool:
+def is_ours(cls: type[Any]) -> bool:
+    """Whether a component is one of the project's."""
     return cls.__module__.split(".")[0] == "sed_cli"
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.faults import Faults
+from sed_cli.config.registry import components, is_ours
 from sed_cli.config.settings import MISSING, Role, Settings, range_faults, setting
 
 if TYPE_CHECKING:
@@ -17,25 +18,23 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
     from torch.optim import Optimizer
 
+
 _HIGHEST_RATE = 10_000_000  # Hz; recorders of bats take 500 kHz
-_LONGEST_TRANSFORM = 2**20  # samples
-_MOST_WEIGHTS = 2**24  # of the mel filters: bands times frequencies, 64 MiB
 _MOST_BLOCKS = 64
 
+MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to start
 MONITORS = ("validation_f1", "validation_loss")
 MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
 METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
 
 
 @dataclass
-class FeatureConfig(Settings):
-    """Log-mel spectrogram in dB."""
+class FeatureConfig(Settings, ABC):
+    """A front end, from waveforms to features; which one, its ``kind`` says."""
 
-    backend: str = setting(
-        "torchaudio",
-        "which library computes it: the same numbers, torchaudio is faster",
-        choices=("torchaudio", "torchlibrosa"),
-    )
+    KIND: ClassVar[str] = "front_end"
+
+    kind: str = setting()
     sample_rate: int = setting(
         16000,
         "recordings at other rates are resampled",
@@ -43,55 +42,42 @@ class FeatureConfig(Settings):
         at_least=1,
         at_most=_HIGHEST_RATE,
     )
-    window_length: int = setting(1024, "of the Hann window", unit="samples", at_least=1)
     hop_length: int = setting(512, "from one frame to the next", unit="samples", at_least=1)
-    n_fft: int = setting(
-        2048, "length of the transform", unit="samples", at_least=1, at_most=_LONGEST_TRANSFORM
-    )
-    n_mels: int = setting(40, "mel bands", at_least=1, at_most=_LONGEST_TRANSFORM)
-    f_min: float = setting(0.0, "lower edge of the lowest band", unit="Hz")
-    f_max: float | None = setting(
-        None, "upper edge of the highest band; null: half the sample rate", unit="Hz"
-    )
-    is_log: bool = setting(True, "10 log10 of the power, floor 1e-10; false: the power itself")
 
     @property
     def hop_s(self) -> float:
         """Seconds from one frame to the next."""
         return self.hop_length / self.sample_rate
 
-    def faults(self, prefix: str = "feature.") -> list[str]:
-        """Faults of ranges, and of window, hop and band edges against each other."""
-        faults = range_faults(self, prefix)
-        if not faults and self.n_mels * (self.n_fft // 2 + 1) > _MOST_WEIGHTS:
-            faults.append(
-                f"{prefix}n_mels={self.n_mels} bands of {prefix}n_fft={self.n_fft}: "
-                f"{_MOST_WEIGHTS} weights are the most; lower one of the two"
-            )
-        if faults:  # what follows computes with them
-            return faults
-        faults.require(
-            self.window_length <= self.n_fft,
-            f"{prefix}window_length={self.window_length} exceeds {prefix}n_fft={self.n_fft}: "
-            f"the window must fit into the transform; raise n_fft or shorten the window",
-        )
-        faults.require(
-            self.n_fft % 2 == 0,
-            f"{prefix}n_fft={self.n_fft}: expected an even number; with an odd one the mel bands "
-            f"of torchaudio and torchlibrosa differ",
-        )
-        faults.require(
-            self.hop_length <= self.window_length,
-            f"{prefix}hop_length={self.hop_length} exceeds {prefix}window_length="
-            f"{self.window_length}: samples between the windows would be lost; shorten the hop",
-        )
-        top = self.sample_rate / 2 if self.f_max is None else self.f_max
-        faults.require(
-            0 <= self.f_min < top <= self.sample_rate / 2,
-            f"{prefix}f_min={self.f_min} and f_max={top}: expected 0 <= f_min < f_max <= "
-            f"sample_rate / 2 = {self.sample_rate / 2:g} Hz",
-        )
-        return faults
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """M, numbers a frame."""
+
+    @abstractmethod
+    def build(self) -> Any:
+        """Build what computes the features: a :class:`sed_cli.audio.features.FrontEnd`."""
+
+
+@dataclass
+class PowerConfig(FeatureConfig, ABC):
+    """Features that are the power of bands, or a function of it: sounds can be mixed on them."""
+
+    @abstractmethod
+    def build_power(self) -> Any:
+        """Build what computes the power itself, with the centres of the bands."""
+
+    @abstractmethod
+    def to_power(self, features: Tensor) -> Tensor:
+        """Power of the bands; where that is below what the features tell apart, none."""
+
+    @abstractmethod
+    def from_power(self, power: Tensor) -> Tensor:
+        """Features of the power of the bands."""
+
+    @abstractmethod
+    def amplified(self, features: Tensor, decibels: Tensor) -> Tensor:
+        """Features (T, M) of a sound whose bands have another level, by (M,) dB; silence stays."""
 
 
 @dataclass
@@ -169,49 +155,29 @@ class SamplerConfig(Settings):
 class AugmentConfig(Settings):
     """Variations of training sequences, drawn anew in each epoch and applied in this order."""
 
-    roll: float = setting(
-        0.0, "probability that a sequence begins elsewhere; the rest follows", at_least=0, at_most=1
-    )
-    mixup: float = setting(
-        0.0, "probability that another sequence is mixed in; both count", at_least=0, at_most=1
-    )
-    mixup_alpha: float = setting(
-        10.0, "its share is drawn from Beta(alpha, alpha): the larger, the nearer 0.5", above=0
-    )
-    noise: float = setting(0.0, "probability of added noise", at_least=0, at_most=1)
-    noise_snr_db: list[float] = setting(
-        [6.0, 30.0], "range of the sequence's power over that of the noise", unit="dB"
-    )
-    noise_slope: list[float] = setting(
-        [0.0, 2.0], "range of the slope of its spectrum: 0 white, 1 pink, 2 brown"
-    )
-    gain_db: list[float] = setting([0.0, 0.0], "range of a change of level", unit="dB")
-    filter_db: float = setting(
-        0.0, "by how much bands are raised or lowered at most", unit="dB", at_least=0
-    )
-    time_masks: int = setting(0, "masked stretches of time", at_least=0)
-    time_mask_frames: int = setting(16, "the longest of them", unit="frames", at_least=1)
-    time_mask_share: float = setting(
-        0.2, "the longest of them, as a share of the sequence", at_least=0, at_most=1
-    )
-    frequency_masks: int = setting(0, "masked ranges of bands", at_least=0)
-    frequency_mask_bands: int = setting(6, "the widest of them", unit="bands", at_least=1)
+    JOINS: ClassVar[str] = "augmentation"  # whose fields the class of the group has
 
-    def faults(self, prefix: str = "augment.") -> list[str]:
-        """Faults of ranges and pairs."""
-        faults = range_faults(self, prefix)
-        faults.ranges(prefix, self, "noise_snr_db", "noise_slope", "gain_db")
-        return faults
+    def parts(self) -> list[Any]:
+        """The augmentations, each with its own fields, in the order in which they are applied."""
+        known = components(self.JOINS).values()
+        ordered = sorted(known, key=lambda part: (not is_ours(part), part.ORDER))
+        return [
+            part(**{each.name: getattr(self, each.name) for each in fields(part)})
+            for part in ordered
+        ]
 
-    def faults_with(self, n_mels: int, prefix: str = "augment.") -> list[str]:
-        """Faults against the number of mel bands too."""
-        faults = Faults(self.faults(prefix))
-        faults.require(
-            not self.frequency_masks or self.frequency_mask_bands < n_mels,
-            f"{prefix}frequency_mask_bands={self.frequency_mask_bands}, but there are "
-            f"feature.n_mels={n_mels} bands: expected fewer, or nothing would be heard",
-        )
-        return faults
+    def faults_with(self, feature: FeatureConfig, prefix: str = "augment.") -> list[str]:
+        """Faults of each, alone and against the features."""
+        faults = [fault for part in self.parts() for fault in part.faults_with(feature, prefix)]
+        return [
+            *faults,
+            *(
+                f"{prefix}{fields(part)[0].name} works on the power of bands, which features of "
+                f"kind {feature.kind} have not: drop it, or choose feature=logmel"
+                for part in self.parts()
+                if part.is_active and part.ON_POWER and not isinstance(feature, PowerConfig)
+            ),
+        ]
 
 
 @dataclass
@@ -285,6 +251,7 @@ class TrainerConfig(Settings):
         None,
         "CPU threads of a process; null: torch's choice, and for several processes an equal share",
         at_least=1,
+        at_most=MOST_THREADS,
         role=Role.PLACE,
     )
     recurrence: str = setting(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sed_cli.config.data import (
+    DATA_SETS,
     SPLITS,
+    TOKEN_SETS,
     AnnotatedConfig,
     AnyDataConfig,
     DataConfig,
@@ -14,11 +17,13 @@ from sed_cli.config.data import (
     TokenSetConfig,
 )
 from sed_cli.config.faults import Faults
+from sed_cli.config.plugins import files_in_use
 from sed_cli.config.settings import MISSING, Role, range_faults, setting
 from sed_cli.config.training import (
     METRICS,
     MONITORS,
     MONITORS_OF_SEQUENCES,
+    MOST_THREADS,
     AugmentConfig,
     DecodingConfig,
     DetectorModelConfig,
@@ -29,6 +34,7 @@ from sed_cli.config.training import (
     SequenceModelConfig,
     TrainerConfig,
 )
+from sed_cli.config.values import vary_sampler
 
 EVENT_FORMATS = ("desed", "audacity", "raven", "jams", "rttm", "csv", "tut", "jsonl")
 PCM_DTYPES = ("s16", "s32", "f32")
@@ -55,12 +61,30 @@ class VerbConfig:
         Args:
             named: the keys that the user gave.
         """
-        return range_faults(self, "")
+        unknown = {*self.plugins} - {*map(str, files_in_use())}
+        return [
+            *range_faults(self, ""),
+            *(
+                f"plugins={file} stands in a file of configs, and is imported only where the "
+                f"command names it: add plugins=[{file}]"
+                for file in sorted(unknown)
+            ),
+        ]
 
 
 @dataclass
 class AnyTrainConfig(VerbConfig):
-    """``sedtf train`` of any task."""
+    """``sedtf train`` of any task.
+
+    Attributes:
+        MODEL: what is trained, for messages.
+        DATA_SETS: classes of the data that it is trained on, by ``data.kind``.
+        BEFORE_CHOICE: components that runs of version 0.1 had, which named none.
+    """
+
+    MODEL: ClassVar[str]
+    DATA_SETS: ClassVar[Mapping[str, type[AnyDataConfig]]]
+    BEFORE_CHOICE: ClassVar[Mapping[str, str]]
 
     task: str = setting(MISSING, "sed: sound event detection; sequence: the next token")
     seed: int = setting(
@@ -86,6 +110,10 @@ class AnyTrainConfig(VerbConfig):
     data: AnyDataConfig = setting()
     trainer: TrainerConfig = setting()
 
+    def model_faults(self) -> list[str]:
+        """Faults of what the sizes of the weights follow from; a checkpoint is read with none."""
+        return []
+
     def loss_faults(self) -> list[str]:
         """Faults of a loss of other outputs than the task's."""
         loss = self.trainer.loss
@@ -98,21 +126,28 @@ class AnyTrainConfig(VerbConfig):
 class TrainConfig(AnyTrainConfig):
     """``sedtf train``: a detector."""
 
+    MODEL: ClassVar[str] = "a detector"
+    DATA_SETS: ClassVar[Mapping[str, type[AnyDataConfig]]] = DATA_SETS
+    BEFORE_CHOICE: ClassVar[Mapping[str, str]] = {
+        "model": "crnn",
+        "loss": "bce",
+        "feature": "logmel",
+    }
+
     task: str = setting("sed", "sound event detection", choices=("sed",))
     feature: FeatureConfig = setting()
     model: DetectorModelConfig = setting()
     data: DataConfig = setting()
-    augment: AugmentConfig = setting(AugmentConfig())
+    augment: AugmentConfig = setting()
     evaluation: EvaluationConfig = setting()
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
         """Faults of all groups, alone and against each other."""
         faults = Faults(super().faults(named))
-        faults += self.feature.faults()
-        faults += self.model.faults_with(self.feature.n_mels)
+        faults += self.model_faults()
         faults += self.sampler.faults()
         faults += self.data.faults()
-        faults += self.augment.faults_with(self.feature.n_mels)
+        faults += self.augment.faults_with(self.feature)
         faults += self.trainer.faults()
         faults += self.loss_faults()
         faults.one_of("trainer.", self.trainer, "monitor", MONITORS)
@@ -132,6 +167,10 @@ class TrainConfig(AnyTrainConfig):
                 f"(model.feedback=false), so no sampler acts: drop that, or choose model=crnn"
             )
         return [*faults, *self._batch_faults()]
+
+    def model_faults(self) -> list[str]:
+        """Faults of the features and of the model that takes them."""
+        return [*self.feature.faults(), *self.model.faults_with(self.feature.n_features)]
 
     def _batch_faults(self) -> list[str]:
         """Sequence length against batch size, where the size of the training split is known."""
@@ -163,6 +202,10 @@ class TrainConfig(AnyTrainConfig):
 class SequenceTrainConfig(AnyTrainConfig):
     """``sedtf train task=sequence``: a model of the next token."""
 
+    MODEL: ClassVar[str] = "a sequence model"
+    DATA_SETS: ClassVar[Mapping[str, type[AnyDataConfig]]] = TOKEN_SETS
+    BEFORE_CHOICE: ClassVar[Mapping[str, str]] = {"model": "language", "loss": "cross_entropy"}
+
     task: str = setting("sequence", "the next token", choices=("sequence",))
     model: SequenceModelConfig = setting()
     data: TokenSetConfig = setting()
@@ -190,6 +233,14 @@ class SequenceTrainConfig(AnyTrainConfig):
         return [*faults, *self.evaluation.faults()]
 
 
+TASKS: dict[str, type[AnyTrainConfig]] = {"sed": TrainConfig, "sequence": SequenceTrainConfig}
+
+
+def root_of(task: Any) -> type[AnyTrainConfig]:
+    """Settings of the training of a task; where a run names none it is a detector's."""
+    return TASKS.get(str(task), TrainConfig)
+
+
 @dataclass
 class EvalConfig(VerbConfig):
     """``sedtf eval``; data and post-processing are those of the checkpoint unless others are named.
@@ -201,7 +252,7 @@ class EvalConfig(VerbConfig):
     split: str = setting("test", "train, validation or test", choices=SPLITS)
     device: str = setting("auto", _DEVICE, choices=DEVICES, role=Role.PLACE)
     output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
-    threads: int | None = setting(None, _THREADS, at_least=1, role=Role.PLACE)
+    threads: int | None = setting(None, _THREADS, at_least=1, at_most=MOST_THREADS, role=Role.PLACE)
     data: AnyDataConfig | None = setting(None)
     evaluation: EvaluationConfig = setting()
 
@@ -252,8 +303,6 @@ class SimulateConfig(VerbConfig):
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
         """Faults of the sampler and of each variation."""
-        from sed_cli.config.plain import vary_sampler
-
         faults = Faults([*super().faults(named), *self.sampler.faults()])
         for name, changes in self.samplers.items():
             try:
@@ -393,7 +442,10 @@ class PredictConfig(VerbConfig):
     )
     device: str = setting("auto", _DEVICE, choices=DEVICES)
     threads: int | None = setting(
-        1, f"{_THREADS}; more seldom pay, since blocks are small", at_least=1
+        1,
+        f"{_THREADS}; more seldom pay, since blocks are small",
+        at_least=1,
+        at_most=MOST_THREADS,
     )
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
@@ -416,7 +468,7 @@ class ListenConfig(VerbConfig):
     )
     channels: int = setting(1, "interleaved in the samples; they are averaged", at_least=1)
     device: str = setting("cpu", _DEVICE, choices=DEVICES)
-    threads: int | None = setting(1, _THREADS, at_least=1)
+    threads: int | None = setting(1, _THREADS, at_least=1, at_most=MOST_THREADS)
 
 
 @dataclass
@@ -456,5 +508,5 @@ class ReportConfig(VerbConfig):
         above=0,
     )
     device: str = setting("auto", _DEVICE, choices=DEVICES, role=Role.PLACE)
-    threads: int | None = setting(None, _THREADS, at_least=1, role=Role.PLACE)
+    threads: int | None = setting(None, _THREADS, at_least=1, at_most=MOST_THREADS, role=Role.PLACE)
     output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)

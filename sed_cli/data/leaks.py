@@ -26,14 +26,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import librosa
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
 
-from sed_cli.audio.features import FLOOR
+from sed_cli.audio import AudioReader
+from sed_cli.audio.front_ends.logmel import LogMelConfig
+from sed_cli.audio.limits import FLOOR
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.copies import find_copies
 from sed_cli.errors import DataError
+from sed_cli.system.text import cut_short
 
 if TYPE_CHECKING:
     from sed_cli.data.sets import Recording
@@ -142,20 +143,15 @@ def check_leaks(
         return
     if copies := tuple(_copies(splits)):
         raise DataError(
-            f"{_first(copies)}: what is trained on would be tested on; take them out of one "
-            f"split, or allow it with data.leak_check=none"
+            f"{cut_short(copies, _SHOWN, '; ')}: what is trained on would be tested on; take them "
+            f"out of one split, or allow it with data.leak_check=none"
         )
     if leak_check == "all" and (near := find_near_copies(splits, feature)):
         log.warning(
             "%s: results on these will be too good; take them out of one split, keep sources "
             "together with data.group, or silence this with data.leak_check=copies",
-            _first(near),
+            cut_short(near, _SHOWN, "; "),
         )
-
-
-def _first(leaks: Sequence[Leak]) -> str:
-    more = f" and {len(leaks) - _SHOWN} more" if len(leaks) > _SHOWN else ""
-    return "; ".join(map(str, leaks[:_SHOWN])) + more
 
 
 def find_near_copies(
@@ -209,6 +205,9 @@ class _Fingerprinter:
     """Makes fingerprints from features of these settings."""
 
     def __init__(self, feature: FeatureConfig) -> None:
+        self.is_able = False
+        if not isinstance(feature, LogMelConfig):
+            return
         edges = librosa.mel_frequencies(
             feature.n_mels + 2,
             fmin=feature.f_min,
@@ -401,7 +400,7 @@ def _compare(a: tuple[Path, float], b: tuple[Path, float], length_s: float) -> t
     length_s = min(length_s, _EXCERPT_S)
     try:
         x, y = (_excerpt(path, start_s + skipped_s, length_s) for path, start_s in (a, b))
-    except (OSError, RuntimeError, TypeError):
+    except (DataError, OSError):
         return 0.0, 0.0  # damaged since its features were computed: not this check's business
     n = min(len(x), len(y))
     if n < 2:
@@ -420,10 +419,14 @@ def _compare(a: tuple[Path, float], b: tuple[Path, float], length_s: float) -> t
 
 
 def _excerpt(path: Path, start_s: float, length_s: float) -> NDArray[np.float32]:
-    with soundfile.SoundFile(path) as file:
-        file.seek(min(file.frames, max(0, round(start_s * file.samplerate))))
-        samples = file.read(round(length_s * file.samplerate), dtype="float32", always_2d=True)
-        mono: NDArray[np.float32] = soxr.resample(
-            samples.mean(axis=1), file.samplerate, _EXCERPT_RATE
-        )
-    return mono
+    with AudioReader(path, salvage=lambda _: None) as reader:  # it has been warned of already
+        first = round((start_s - reader.skip(start_s)) * _EXCERPT_RATE)
+        n_samples = round(length_s * _EXCERPT_RATE)
+        kept, n_kept = [np.zeros(0, np.float32)], 0
+        for block in reader.blocks(_EXCERPT_RATE):
+            kept.append(block[first:].copy())
+            first = max(0, first - len(block))
+            n_kept += len(kept[-1])
+            if n_kept >= n_samples:
+                break
+    return np.concatenate(kept)[:n_samples]

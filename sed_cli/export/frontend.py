@@ -13,20 +13,21 @@ import onnx
 from librosa.filters import mel as mel_filters
 from numpy.typing import NDArray
 
-from sed_cli.audio import LogMel
-from sed_cli.audio.features import FLOOR
+from sed_cli.audio import FrontEnd, LogMel
+from sed_cli.audio.limits import FLOOR
 from sed_cli.export.builder import GraphBuilder
 from sed_cli.export.graphs import add_recording
 from sed_cli.models import CRNN
 from sed_cli.models.recurrence import Feedback
 
 
-def waveform_graph(model: CRNN, feedback: Feedback, log_mel: LogMel) -> onnx.GraphProto:
+def waveform_graph(model: CRNN, feedback: Feedback, log_mel: FrontEnd) -> onnx.GraphProto:
     """Build the graph of whole recordings from their samples.
 
     Input: ``waveform`` (B, n_samples) at the features' sample rate, full scale at -1 and 1.
     Outputs: ``probabilities`` (B, T, C) and ``log_mel`` (B, T, M), T = 1 + n_samples // hop.
     """
+    assert isinstance(log_mel, LogMel)  # others are not exported
     g = GraphBuilder()
     waveform = g.input("waveform", ("B", "n_samples"))
     _add_log_mel(g, log_mel, waveform)

@@ -175,7 +175,7 @@ class RollItem:
     reference: Sequence[EventRow]
     predicted: Sequence[EventRow] | None
     classes: Sequence[str]
-    centres_hz: NDArray[np.floating] | None = None
+    centres_hz: NDArray[np.float64] | None = None
 
     @property
     def duration_s(self) -> float:
@@ -335,16 +335,18 @@ def draw_log_mel(axes: Axes, item: RollItem, window: tuple[float, float]) -> Non
     if item.centres_hz is None:
         axes.set_ylabel("mel band")
         return
-    ticks, names = frequency_ticks(np.asarray(item.centres_hz, dtype=np.float64))
+    ticks, names = frequency_ticks(item.centres_hz)
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.set_yticklabels(names)
     axes.set_ylabel("frequency (kHz)")
 
 
-def frequency_ticks(centres_hz: NDArray[np.float64]) -> tuple[list[float], list[str]]:
+def frequency_ticks(centres_hz: NDArray[np.float64] | None) -> tuple[list[float], list[str]]:
     """Bands of round frequencies, at least a tenth of the axis apart."""
     ticks: list[float] = []
     names: list[str] = []
+    if centres_hz is None:
+        return ticks, names
     for hertz in (125, 250, 500, 1000, 2000, 4000, 8000, 16000):
         band = float(np.interp(hertz, centres_hz, np.arange(len(centres_hz)), np.nan, np.nan))
         if math.isfinite(band) and (not ticks or band - ticks[-1] >= 0.1 * len(centres_hz)):

@@ -88,7 +88,7 @@ class Timeline:
         probabilities: of its frames.
         events: detected.
         classes: labels of the probabilities.
-        centres_hz: (M,) centre frequencies of the mel bands.
+        centres_hz: (M,) centre frequencies of the mel bands; ``None``: features are no bands.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Timeline:
     probabilities: Overview
     events: Sequence[EventRow]
     classes: Sequence[str]
-    centres_hz: NDArray[np.floating]
+    centres_hz: NDArray[np.float64] | None
 
 
 def draw_timeline(path: Path, timeline: Timeline) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from sed_cli.errors import UserError
+from sed_cli.system.text import one_line
 
 _JSON_BYTES, _YAML_BYTES = 64 * 2**20, 4 * 2**20
 _JSON_VALUES, _YAML_VALUES = 4_000_000, 200_000
@@ -43,7 +44,7 @@ def why(error: Exception) -> str:
     if isinstance(error, UnreadableError):
         return error.reason
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())[:_LONGEST_REASON] or type(error).__name__
+    return one_line(text.strip() or type(error).__name__)[:_LONGEST_REASON]
 
 
 def read_limited(path: Path, limit: int) -> bytes:
@@ -99,7 +100,7 @@ def read_yaml(path: Path) -> Any:
     def parse() -> Any:
         text = content.decode("utf-8")
         _check_events(text, is_own=True)
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_PlainLoader)
 
     return _checked(path, parse)
 
@@ -139,7 +140,7 @@ def _checked(path: Path, parse: Callable[[], Any]) -> Any:
     except RecursionError as error:
         raise UnreadableError(path, f"nested more than {_DEEPEST} deep") from error
     except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:
-        raise UnreadableError(path, " ".join(str(error).split())) from error
+        raise UnreadableError(path, one_line(error)) from error
     return values
 
 
@@ -166,11 +167,11 @@ def _check_values(values: object) -> None:
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_SafeLoader):  # type: ignore[misc]  # of one of two types
+class _PlainLoader(_SafeLoader):  # type: ignore[misc]  # of one of two types
     """A safe loader to which dates are text, as they are to OmegaConf."""
 
 
-_Loader.yaml_implicit_resolvers = {
+_PlainLoader.yaml_implicit_resolvers = {
     first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
 }

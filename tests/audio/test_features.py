@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from sed_cli.audio import LogMel, features
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.audio.torchaudio_import import import_torchaudio
 from sed_cli.errors import DataError
 
@@ -48,7 +49,7 @@ def make(backend: str, **settings: Any) -> LogMel:
 
 @cache
 def _make(backend: str, settings: tuple[tuple[str, Any], ...]) -> LogMel:
-    return LogMel(backend=backend, **dict(settings))
+    return LogMelConfig(backend=backend, **dict(settings)).build()
 
 
 def noise(n_samples: int, seed: int = 0) -> torch.Tensor:
@@ -151,7 +152,7 @@ def test_a_waveform_of_another_shape_is_refused(backend: str) -> None:
 
 def test_an_unknown_back_end_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"'fft'.*torchlibrosa, torchaudio"):
-        LogMel(backend="fft")
+        LogMelConfig(backend="fft").build()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from sed_cli.audio import (
     AudioReader,
+    FeatureStream,
     LogMel,
-    LogMelStream,
     Resampler,
     feature_blocks,
     files,
     read_audio,
     resample,
 )
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.errors import DataError
 
 # By construction the same numbers to the last bit. Where a machine's library sums in another order
@@ -41,7 +42,7 @@ SETTINGS: list[dict[str, object]] = [
 
 @cache
 def features(index: int) -> LogMel:
-    return LogMel(**SETTINGS[index])  # type: ignore[arg-type]
+    return LogMelConfig(**SETTINGS[index]).build()  # type: ignore[arg-type]
 
 
 def sound(n_samples: int, seed: int = 0) -> NDArray[np.float32]:
@@ -62,7 +63,7 @@ def cut(samples: NDArray[np.float32], sizes: Sequence[int]) -> list[NDArray[np.f
 
 
 def streamed(log_mel: LogMel, pieces: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    stream = LogMelStream(log_mel)
+    stream = FeatureStream(log_mel)
     return np.concatenate([*(stream.push(piece) for piece in pieces), stream.finish()])
 
 
@@ -101,7 +102,7 @@ def test_single_samples_make_the_same_features(n_samples: int) -> None:
 
 
 def test_a_frame_comes_with_the_last_sample_under_its_window() -> None:
-    stream = LogMelStream(features(0))
+    stream = FeatureStream(features(0))
     counts = [len(stream.push(sample)) for sample in sound(5000)[:, None]]
 
     arrivals = np.flatnonzero(counts) + 1  # samples that had been pushed
@@ -113,14 +114,14 @@ def test_a_frame_comes_with_the_last_sample_under_its_window() -> None:
 
 
 def test_without_samples_there_are_no_frames() -> None:
-    stream = LogMelStream(features(0))
+    stream = FeatureStream(features(0))
 
     assert stream.push(np.empty(0, np.float32)).shape == (0, 40)
     assert stream.finish().shape == (0, 40)
 
 
 def test_memory_does_not_grow_with_the_stream() -> None:
-    stream = LogMelStream(features(0))
+    stream = FeatureStream(features(0))
     largest = 0
     for _ in range(200):
         stream.push(sound(10_000))

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from sed_cli.audio import facts
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
-from sed_cli.config.training import FeatureConfig
 from sed_cli.data.annotations import Event
 from sed_cli.data.sets import DataSet, load_data
 from sed_cli.data.survey import survey
@@ -48,7 +48,7 @@ def annotate(root: Path, name: str) -> AnnotatedConfig:
 def load(data: AnnotatedConfig, *, strict: bool = True) -> DataSet:
     facts._known.clear()  # as in a new process
     data.strict = strict
-    return load_data(data, FeatureConfig(), splits=["train"])
+    return load_data(data, LogMelConfig(), splits=["train"])
 
 
 def test_a_recording_that_was_cut_is_refused_or_used_with_a_warning_at_every_run(
@@ -123,3 +123,15 @@ def test_samples_beyond_all_measure_are_refused_with_their_file(root: Path) -> N
     for strict in (True, False):
         with pytest.raises(DataError, match=r"b\.wav: holds samples of up to 1e\+20"):
             load(data, strict=strict)
+
+
+def test_events_behind_a_break_say_nothing_of_their_unit(root: Path) -> None:
+    path = root / "audio" / "a.mp3"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
+    data = annotate(root, "a.mp3")
+    data.strict = False
+
+    faults = survey(data, splits=["train"]).faults
+
+    assert any("breaks off" in fault.message for fault in faults)
+    assert all(fault.repair is not None for fault in faults)

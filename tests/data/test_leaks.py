@@ -11,8 +11,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import AnnotatedConfig
-from sed_cli.config.training import FeatureConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.leaks import Leak, check_leaks, find_leaks
 from sed_cli.data.sets import load_data
@@ -20,7 +20,7 @@ from sed_cli.errors import DataError
 from tests.conftest import TINY, Sedtf
 
 RATE = 16000
-FEATURE = FeatureConfig()
+FEATURE = LogMelConfig()
 Sound = NDArray[np.float64]
 
 
@@ -39,7 +39,7 @@ def scene(seed: int, length_s: float = 6.0) -> Sound:
 
 
 def leaks_of(
-    root: Path, train: dict[str, Path], test: dict[str, Path], feature: FeatureConfig = FEATURE
+    root: Path, train: dict[str, Path], test: dict[str, Path], feature: LogMelConfig = FEATURE
 ) -> tuple[Leak, ...]:
     for split, files in (("train", train), ("test", test)):
         write_annotations(root / f"{split}.tsv", {name: [Event(0.1, 0.2, "a")] for name in files})
@@ -89,16 +89,30 @@ def test_a_shifted_excerpt_is_found_in_another_format_rate_and_gain(
     assert found == pytest.approx(start / RATE, abs=0.005)
 
 
+def test_a_copy_behind_the_first_stream_of_a_file_is_found(
+    train: dict[str, Path], tmp_path: Path
+) -> None:
+    (first,) = write(tmp_path, "first.ogg", scene(20)).values()
+    (second,) = write(tmp_path, "second.ogg", scene(3)).values()
+    chained = first.with_name("chained.ogg")
+    chained.write_bytes(first.read_bytes() + second.read_bytes())
+
+    (leak,) = leaks_of(tmp_path, train, {"chained.ogg": chained})
+
+    assert (leak.first.name, leak.second.name) == ("train_3.wav", "chained.ogg")
+    assert leak.second.at_s - leak.first.at_s == pytest.approx(6.0, abs=0.02)
+
+
 @pytest.mark.parametrize(
     "feature",
     [
-        FeatureConfig(hop_length=160, window_length=400, n_fft=512, n_mels=64),
-        FeatureConfig(n_mels=128, is_log=False),
-        FeatureConfig(sample_rate=44100, window_length=1764, hop_length=882),
+        LogMelConfig(hop_length=160, window_length=400, n_fft=512, n_mels=64),
+        LogMelConfig(n_mels=128, is_log=False),
+        LogMelConfig(sample_rate=44100, window_length=1764, hop_length=882),
     ],
 )
 def test_other_features_serve_as_well(
-    feature: FeatureConfig, train: dict[str, Path], tmp_path: Path
+    feature: LogMelConfig, train: dict[str, Path], tmp_path: Path
 ) -> None:
     test = write(tmp_path, "test.wav", 0.3 * scene(2)[7_000 : 7_000 + 4 * RATE])
 

@@ -13,16 +13,16 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
-from sed_cli.config.training import FeatureConfig
 from sed_cli.data import sets
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import events_to_activities
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import DataError
-from sed_cli.tasks.checkpoint import load
+from sed_cli.tasks.detection.load import load
 
-FEATURE = FeatureConfig(backend="torchaudio")
+FEATURE = LogMelConfig(backend="torchaudio")
 Tables = Mapping[str, Mapping[str, list[Event]]]
 
 SMALL: Tables = {
@@ -310,4 +310,4 @@ def test_an_onset_past_the_end_by_rounding_is_passed_over(tmp_path: Path) -> Non
 def test_classes_that_no_training_event_has_are_refused(recordings: Path) -> None:
     config = AnnotatedConfig(root=str(recordings), classes=["medium"])
     with pytest.raises(DataError, match="hold none of these, but high, low"):
-        load_data(config, FeatureConfig(backend="torchaudio"))
+        load_data(config, LogMelConfig(backend="torchaudio"))

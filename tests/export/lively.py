@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from onnxruntime import InferenceSession
 
-from sed_cli.audio import LogMel
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.export.builder import make_model
 from sed_cli.models import CRNN
 from sed_cli.tasks.detection.detector import Detector
@@ -43,7 +43,7 @@ def lively_detector(variant: str) -> Detector:
             weight.mul_(2.5)
         logits = model.eval()(torch.from_numpy(features(2, 100)))
         model.readout.bias -= logits.flatten(0, 1).median(dim=0).values
-    log_mel = LogMel(n_mels=8, backend="torchaudio")
+    log_mel = LogMelConfig(n_mels=8, backend="torchaudio").build()
     return Detector(model, log_mel=log_mel, classes=("a", "b", "c"), feedback=feedback)
 
 

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -25,16 +24,17 @@ import soundfile
 import torch
 import yaml
 
-from sed_cli import cli as job
-from sed_cli.audio import LogMel
-from sed_cli.config.training import FeatureConfig
+from sed_cli.audio.front_ends.logmel import LogMelConfig
+from sed_cli.cli.run import run
+from sed_cli.cli.verbs import Flags
 from sed_cli.config.verbs import ExportConfig
 from sed_cli.data.annotations import Event
 from sed_cli.decoding.postprocessing import PostProcessing, save_postprocessing
 from sed_cli.export.metadata import describe_features
-from sed_cli.tasks.checkpoint import load, read_config, save_checkpoint
 from sed_cli.tasks.detection import export as export_run
 from sed_cli.tasks.detection.export import export_checkpoint
+from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.training.checkpoint import save_checkpoint
 from tests.conftest import Sedtf
 
 FILES = {
@@ -70,7 +70,7 @@ def exported(lively_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """Return what was exported from it; not to be changed."""
     out = tmp_path_factory.mktemp("exported") / "out"
     settings = ["licence=cc-by-4.0", "data_licence=CC0", f"output_dir={out}"]
-    assert job.run("export", [f"checkpoint={lively_run}", *settings], job.Flags()) == 0
+    assert run("export", [f"checkpoint={lively_run}", *settings], Flags()) == 0
     return out
 
 
@@ -282,16 +282,16 @@ def test_the_example_hears_real_recordings_as_predict_does(
 @pytest.mark.parametrize(
     "feature",
     [
-        FeatureConfig(),
-        FeatureConfig(n_fft=1000, window_length=801, hop_length=250, n_mels=16, f_min=50.0),
+        LogMelConfig(),
+        LogMelConfig(n_fft=1000, window_length=801, hop_length=250, n_mels=16, f_min=50.0),
         # torchaudio's mel bands are made for an even n_fft.
-        FeatureConfig(backend="torchlibrosa", n_fft=1023, window_length=1023, hop_length=320),
-        FeatureConfig(is_log=False),
+        LogMelConfig(backend="torchlibrosa", n_fft=1023, window_length=1023, hop_length=320),
+        LogMelConfig(is_log=False),
     ],
     ids=["default", "no power of two", "odd", "power"],
 )
-def test_log_mel_of_the_example_is_that_of_the_detector(feature: FeatureConfig) -> None:
-    log_mel = LogMel(**asdict(feature))
+def test_log_mel_of_the_example_is_that_of_the_detector(feature: LogMelConfig) -> None:
+    log_mel = feature.build()
     module = example()
     random = np.random.default_rng(0)
     for n_samples in (1, 500, 512, 1024, 1025, 20_001):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sed_cli.audio import LogMel
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.export.frontend import waveform_graph
 from sed_cli.models import CRNN
 from tests.export.lively import session
@@ -25,7 +25,7 @@ FEATURES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_features_of_the_graph_are_those_of_the_detector(name: str) -> None:
-    log_mel = LogMel(**FEATURES[name], backend="torchlibrosa")
+    log_mel = LogMelConfig(**FEATURES[name], backend="torchlibrosa").build()
     torch.manual_seed(0)
     model = CRNN(
         n_mels=log_mel.n_mels, n_classes=2, conv_channels=2, rnn_hidden=3, pooling=(2, 2)

@@ -23,14 +23,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import DataConfig
 from sed_cli.config.identity import config_hash
+from sed_cli.config.registry import joined
 from sed_cli.config.training import (
     AugmentConfig,
     EvaluationConfig,
-    FeatureConfig,
     SamplerConfig,
-    TrainerConfig,
 )
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.frames import activities_to_events
@@ -46,10 +46,8 @@ from sed_cli.tasks.detection.task import Detection
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training import ranks
 from sed_cli.training.batches import index_batches, part_of
-from sed_cli.training.losses.bce import BinaryCrossEntropy
-from sed_cli.training.optimizers.adam import Adam
 from sed_cli.training.state import seed_everything
-from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
+from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf, trainer_config
 
 HOP_S = 0.02
 
@@ -65,12 +63,12 @@ class Exact(Detection):
 def make_config(sampler: SamplerConfig, **trainer: Any) -> TrainConfig:
     return TrainConfig(
         seed=3,
-        feature=FeatureConfig(n_mels=4, window_length=512, n_fft=512),
+        feature=LogMelConfig(n_mels=4, window_length=512, n_fft=512),
         model=CRNNConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3, dropout=0.0),
         sampler=sampler,
         data=DataConfig(sequence_length=10),
-        augment=AugmentConfig(),
-        trainer=TrainerConfig(**{"batch_size": 5, "lr": 0.01, **trainer}),
+        augment=joined(AugmentConfig)(),
+        trainer=trainer_config(**{"batch_size": 5, "lr": 0.01, **trainer}),
         evaluation=EvaluationConfig(),
     )
 
@@ -87,7 +85,7 @@ CASES = {
     ),
     "augmented": replace(
         make_config(ConstantSchedule(p=0.0)),
-        augment=AugmentConfig(mixup=0.5, time_masks=1, time_mask_frames=3),
+        augment=joined(AugmentConfig)(mixup=0.5, time_masks=1, time_mask_frames=3),
     ),
     "without feedback": replace(
         make_config(ConstantSchedule(p=0.5)),
@@ -215,10 +213,6 @@ def test_coins_of_a_part_are_those_of_the_whole(coin: Any, unit: Any) -> None:
         assert torch.equal(of_part[2]["generator"], state["generator"])
 
 
-def trainer(**settings: Any) -> TrainerConfig:
-    return TrainerConfig(loss=BinaryCrossEntropy(), optimizer=Adam(), **settings)
-
-
 def test_coins_are_drawn_as_always_after_a_part() -> None:
     coins = TeacherCoins(schedule=ConstantSchedule(p=0.5))
     with coins.part_of(5, 9, 1):
@@ -227,8 +221,8 @@ def test_coins_are_drawn_as_always_after_a_part() -> None:
 
 
 def test_more_devices_than_sequences_in_a_batch_are_refused() -> None:
-    assert trainer(devices=8, batch_size=8).faults() == []
-    (fault,) = trainer(devices=9, batch_size=8).faults()
+    assert trainer_config(devices=8, batch_size=8).faults() == []
+    (fault,) = trainer_config(devices=9, batch_size=8).faults()
     assert fault.startswith("trainer.devices=9, but a batch of trainer.batch_size=8")
 
 

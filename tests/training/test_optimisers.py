@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from sed_cli.training.uncompiled import uncompiled
 from torch import nn
+
+from sed_cli.training.uncompiled import uncompiled
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])

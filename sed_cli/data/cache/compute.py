@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.audio import AudioReader, LogMel, feature_blocks, signature
+import sed_cli.config.plugins  # noqa: F401  a worker unpickles the settings of its front ends
+from sed_cli.audio import AudioReader, FrontEnd, feature_blocks, signature
 from sed_cli.config.provenance import set_threads
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.cache.digests import Hashed
@@ -80,7 +80,7 @@ def compute(unit: Unit, progress: Callable[[int], None], *, alone: bool = False)
         A line for each file that cannot be read. After a warning that workers ended abruptly, some
         of the files may not have been computed.
     """
-    _log_mel(*asdict(unit.feature).items())  # its imports are not part of what is timed
+    _front_end(unit.feature)  # its imports are not part of what is timed
     started = time.perf_counter()
     # The smallest first, so that it is soon known how long a byte takes.
     unit = unit._replace(files=tuple(sorted(unit.files, key=lambda file: file.signature.size)))
@@ -123,12 +123,12 @@ def _compute_here(
 ) -> Computed:
     """Compute a pack in this process; end early, with what is whole, when ``until`` says so."""
     done = Computed()
-    log_mel = _log_mel(*asdict(unit.feature).items())
+    log_mel = _front_end(unit.feature)
     source = os.path.commonpath([file.path.parent for file in unit.files])
     with (
         set_threads(1),
         PackWriter(
-            unit.folder, n_mels=log_mel.n_mels, hop_s=unit.feature.hop_s, source=source
+            unit.folder, n_mels=log_mel.n_features, hop_s=unit.feature.hop_s, source=source
         ) as writer,
     ):
         for file in unit.files:
@@ -147,7 +147,7 @@ def _compute_here(
 
 
 def _append(
-    writer: PackWriter, file: Hashed, unit: Unit, log_mel: LogMel, until: Callable[[], bool]
+    writer: PackWriter, file: Hashed, unit: Unit, log_mel: FrontEnd, until: Callable[[], bool]
 ) -> None:
     # What is used of a damaged one is kept, and said whenever it is used.
     with AudioReader(file.path, salvage=_say_later if unit.salvages else None) as reader:
@@ -163,7 +163,7 @@ def _say_later(what: str) -> None:
 
 
 def _blocks(
-    reader: AudioReader, file: Hashed, log_mel: LogMel, until: Callable[[], bool]
+    reader: AudioReader, file: Hashed, log_mel: FrontEnd, until: Callable[[], bool]
 ) -> Iterator[NDArray[np.float32]]:
     """Features (t, M) of a file, after which it must still be the one that was hashed."""
     for block in feature_blocks(reader, log_mel):
@@ -176,9 +176,13 @@ def _blocks(
         raise DataError(f"{file.path}: was changed while it was read; try again")
 
 
-@lru_cache(maxsize=1)
-def _log_mel(*settings: tuple[str, object]) -> LogMel:
-    return LogMel(**dict(settings))  # type: ignore[arg-type]
+def _front_end(feature: FeatureConfig) -> FrontEnd:
+    if not _built or _built[0][0] != feature:
+        _built[:] = [(feature, feature.build())]
+    return _built[0][1]
+
+
+_built: list[tuple[FeatureConfig, FrontEnd]] = []
 
 
 def _divide(unit: Unit, n_workers: int) -> list[Unit]:

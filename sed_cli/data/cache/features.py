@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import inspect
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from sed_cli.audio.files import ADVICE
+from sed_cli.config.identity import identity
+from sed_cli.config.registry import is_ours
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.cache import upkeep
 from sed_cli.data.cache.compute import Unit, compute
@@ -23,6 +26,7 @@ from sed_cli.data.cache.packs import ENDING, Pack, StoredArray
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system import locks
 from sed_cli.system.pool import n_cores
+from sed_cli.system.text import cut_short
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +59,7 @@ class FeatureCache:
         self._root = root
         self._feature = feature
         self._limit_gb = limit_gb
-        settings = asdict(feature)
+        settings = _identity(feature)
         self._folder = root / "features" / digest({"version": _FEATURE_VERSION, **settings})
         self._digests = Digests(upkeep.digests_path(root))
         self._checked: dict[Path, dict[str, bool]] = {}  # whether an entry of a pack is intact
@@ -189,8 +193,16 @@ def _clear_errors(root: Path) -> Iterator[None]:
 
 def _refuse_faults(faults: Sequence[str]) -> None:
     if len(faults) > 1:
-        more = f" and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
-        shown = "; ".join(faults[:_SHOWN_FAULTS])
-        raise DataError(f"{len(faults)} recordings cannot be used: {shown}{more}")
+        shown = cut_short(faults, _SHOWN_FAULTS, "; ")
+        raise DataError(f"{len(faults)} recordings cannot be used: {shown}")
     if faults:
         raise DataError(faults[0])
+
+
+def _identity(feature: FeatureConfig) -> dict[str, Any]:
+    """Settings, and of a front end of a plugin its source: it may change at any time."""
+    settings = identity(feature)
+    if is_ours(type(feature)):
+        return settings
+    source = Path(inspect.getfile(type(feature))).read_bytes()
+    return {**settings, "source": hashlib.sha256(source).hexdigest()}

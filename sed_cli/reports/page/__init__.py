@@ -57,7 +57,7 @@ class Explored:
         waveform: of the stretch, (n_samples,).
         sample_rate: of the waveform, in Hz.
         log_mel: of the stretch, (T, M).
-        centres_hz: (M,) centre frequencies of the mel bands.
+        centres_hz: (M,) centre frequencies of the mel bands; ``None``: features are no bands.
         first_frame_s: time of the first frame.
         hop_s: seconds from one frame to the next.
         probabilities: uint8 (T, C), 255 times the probabilities.
@@ -71,7 +71,7 @@ class Explored:
     waveform: NDArray[np.float32]
     sample_rate: int
     log_mel: NDArray[np.floating]
-    centres_hz: NDArray[np.floating]
+    centres_hz: NDArray[np.float64] | None
     first_frame_s: float
     hop_s: float
     probabilities: NDArray[np.uint8]
@@ -125,7 +125,7 @@ def _json(values: Any) -> str:
 def _payload(recording: Explored) -> dict[str, Any]:
     media_type, audio = encode_audio(recording.waveform, recording.sample_rate)
     limits = loudness_range(recording.log_mel)
-    ticks, names = frequency_ticks(np.asarray(recording.centres_hz, dtype=np.float64))
+    ticks, names = frequency_ticks(recording.centres_hz)
     return {
         "name": recording.name,
         "duration": recording.duration_s,

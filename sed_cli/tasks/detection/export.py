@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sed_cli import __version__
+from sed_cli.audio import LogMel
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import ExportConfig, TrainConfig
-from sed_cli.errors import SedtfError, UserError
-from sed_cli.export.card import model_card
+from sed_cli.errors import CheckpointError, SedtfError, UserError
+from sed_cli.models import CRNN
 from sed_cli.reports.tables import results_console
-from sed_cli.system.files import flush, replacing, write_text
-from sed_cli.tasks.checkpoint import load, read_config, resolve_checkpoint
+from sed_cli.system.files import flush, json_text, replacing, write_text
+from sed_cli.tasks.detection.card import model_card
 from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.training.checkpoint import resolve_checkpoint
 
 if TYPE_CHECKING:
     import onnx
@@ -59,6 +61,12 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
     with RunRecord(run_dir, "export", config, seed=trained.seed) as record:
         _require("onnx", "onnxruntime")
         detector = load(checkpoint)
+        _check_model(detector, checkpoint)
+        if not isinstance(detector.log_mel, LogMel):
+            raise UserError(
+                f"sedtf export writes features of feature.kind=logmel only, and {checkpoint} was "
+                f"trained on kind={trained.feature.kind}"
+            )
         detector.model.eval()
         description = _description(detector)
         graphs = _export(config, detector, description)
@@ -68,10 +76,24 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
         texts = {
             "detect.py": _example().read_text(encoding="utf-8"),
             _CARD: _card(config, trained, detector, description, checkpoint, differences),
-            _DESCRIPTION: json.dumps(description, indent=2, ensure_ascii=False) + "\n",
+            _DESCRIPTION: json_text(description),
         }
         _write(run_dir, {name: graph.content for name, graph in graphs.items()}, texts)
         _print(run_dir, differences)
+
+
+def _check_model(detector: Detector, checkpoint: Path) -> None:
+    """Refuse a model whose recurrence the graphs do not have.
+
+    Raises:
+        CheckpointError: if it is another class than the CRNN.
+    """
+    model = type(detector.model)
+    if model is not CRNN:
+        raise CheckpointError(
+            f"checkpoint={checkpoint}: the graphs are those of model=crnn, and {model.__name__} "
+            f"({model.__module__.split('.')[0]}) computes otherwise: use sedtf predict"
+        )
 
 
 def _write(run_dir: Path, graphs: Mapping[str, bytes], texts: Mapping[str, str]) -> None:
@@ -105,7 +127,14 @@ def _require(*packages: str) -> None:
 def _description(detector: Detector) -> dict[str, Any]:
     from sed_cli.export.metadata import describe
 
-    return describe(detector)
+    assert isinstance(detector.log_mel, LogMel)  # others are refused
+    return describe(
+        detector.model,
+        detector.log_mel,
+        feedback=detector.feedback,
+        classes=detector.classes,
+        postprocessing=detector.postprocessing.as_json(detector.classes),
+    )
 
 
 def _export(
@@ -114,18 +143,19 @@ def _export(
     """Build the graphs and hold each against PyTorch."""
     from sed_cli.export import check, frontend, graphs
 
-    arguments = detector.model, detector.feedback
-    built: dict[str, tuple[onnx.GraphProto, Callable[..., Difference]]] = {
-        "stream.onnx": (graphs.stream_graph(*arguments), check.check_stream),
-        "recording.onnx": (graphs.recording_graph(*arguments), check.check_recording),
+    model = detector.model, detector.feedback
+    heard = *model, detector.log_mel
+    # The function that makes a graph, the one that compares it, and what both are given.
+    made: dict[str, tuple[Callable[..., onnx.GraphProto], Callable[..., Difference], Any]] = {
+        "stream.onnx": (graphs.stream_graph, check.check_stream, model),
+        "recording.onnx": (graphs.recording_graph, check.check_recording, model),
     }
     if config.waveform:
-        graph = frontend.waveform_graph(*arguments, detector.log_mel)
-        built["waveform.onnx"] = (graph, check.check_waveform)
+        made["waveform.onnx"] = (frontend.waveform_graph, check.check_waveform, heard)
     exported = {}
-    for name, (graph, compare) in built.items():
-        content = _serialise(graph, description)
-        difference = compare(_session(content), detector, config.tolerance)
+    for name, (make, compare, arguments) in made.items():
+        content = _serialise(make(*arguments), description)
+        difference = compare(_session(content), *arguments, config.tolerance)
         _check(name, difference, config.tolerance)
         exported[name] = _Exported(content, difference)
     return exported

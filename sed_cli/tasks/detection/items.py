@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from sed_cli.audio import AudioReader, Channels
-from sed_cli.data.listing import AUDIO_ENDINGS
+from sed_cli.data.endings import AUDIO_ENDINGS
+from sed_cli.data.walking import is_of_run
 from sed_cli.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ _ABANDONED_AFTER_S = 60.0  # of no writing: a run that lives writes to its files
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class AudioInput:
     """A recording to go through, and what the files that are written of it are called."""
 
     path: Path
@@ -52,10 +53,11 @@ class Item:
 
 def find_items(
     folder: Path, output_dir: Path | None, channels: Channels = "mix"
-) -> tuple[list[Item], list[Path]]:
+) -> tuple[list[AudioInput], list[Path]]:
     """List the recordings in a folder and the folders in it, by their endings.
 
-    Hidden files and folders are passed over, and links to folders are not followed.
+    Hidden files and folders are passed over, and so are folders that sedtf wrote; links to folders
+    are not followed.
 
     Args:
         folder: that is searched.
@@ -68,7 +70,7 @@ def find_items(
     Raises:
         DataError: if there is no audio.
     """
-    items: list[Item] = []
+    items: list[AudioInput] = []
     unsearched: list[Path] = []
 
     def note(error: OSError) -> None:
@@ -79,6 +81,13 @@ def find_items(
     for root, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(root)
+        if here != folder and is_of_run((*folders, *files)):
+            log.warning("%s: written by sedtf, passed over (to take it: input=%s)", here, here)
+            folders.clear()
+            continue
+        for link in (here / name for name in folders):
+            if link.is_symlink():
+                log.warning("%s: a link to a folder, which is not followed", link)
         target = here if output_dir is None else output_dir / here.relative_to(folder)
         visible = [here / name for name in sorted(files) if not name.startswith(".")]
         audio = [path for path in visible if _is_audio(path)]
@@ -94,7 +103,7 @@ def find_items(
     return items, unsearched
 
 
-def sweep(items: Iterable[Item]) -> None:
+def sweep(items: Iterable[AudioInput]) -> None:
     """Delete what an earlier prediction of the same recordings left when it was killed."""
     bases = defaultdict(list)
     for item in items:
@@ -121,12 +130,12 @@ def _is_audio(path: Path) -> bool:
         return True
 
 
-def _named(audio: Sequence[Path], target: Path, channels: Channels) -> list[Item]:
+def _named(audio: Sequence[Path], target: Path, channels: Channels) -> list[AudioInput]:
     """Name what is written of the recordings of a folder, so that no two files have one name.
 
     Where names without endings would be equal, those recordings keep their endings.
     """
-    items = [Item(path=path, base=target / path.stem) for path in audio]
+    items = [AudioInput(path=path, base=target / path.stem) for path in audio]
     n_channels = [_n_channels(path) if channels == "each" else 1 for path in audio]
     while True:
         going_out = [_going_out(item, n) for item, n in zip(items, n_channels, strict=True)]
@@ -142,7 +151,7 @@ def _named(audio: Sequence[Path], target: Path, channels: Channels) -> list[Item
         items = renamed
 
 
-def _going_out(item: Item, n_channels: int) -> set[str]:
+def _going_out(item: AudioInput, n_channels: int) -> set[str]:
     """Return the names of files to be written, without what all of them end in."""
     base = item.base.name.lower()  # some file systems do not know one from the other
     return {base, *(f"{base}.ch{i + 1}" for i in range(n_channels if n_channels > 1 else 0))}

@@ -101,7 +101,7 @@ class _Channel:
         self._tracker = EventTracker(detector.classes, detector.postprocessing, detector.hop_s)
         self._scores = None if scores is None else _Scores(scores, detector)
         self._overviews = (
-            Overview(np.mean, detector.log_mel.n_mels),
+            Overview(np.mean, detector.log_mel.n_features),
             Overview(np.max, len(detector.classes)),
         )
         self._keeps_overview = keeps_overview

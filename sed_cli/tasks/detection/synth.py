@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
-from sed_cli.audio import LogMel, read_audio
+from sed_cli.audio import read_audio
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import SPLITS, SoundscapesConfig
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import SynthConfig
@@ -99,13 +100,13 @@ def _draw(run_dir: Path, recipe: Recipe, recordings: _Recordings) -> None:
     task = max(list(recordings)[:_PICTURED_OF], key=lambda task: len(recordings[task].events))
     path = run_dir / "audio" / task[0] / recordings[task].name
     hop = settings.sample_rate // 50
-    log_mel = LogMel(
+    log_mel = LogMelConfig(
         sample_rate=settings.sample_rate,
         window_length=2 * hop,
         hop_length=hop,
         n_fft=1 << (2 * hop - 1).bit_length(),
         n_mels=40,
-    )
+    ).build()
     waveform = torch.from_numpy(read_audio(path, settings.sample_rate))
     item = RollItem(
         name=path.name,

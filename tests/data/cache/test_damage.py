@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sed_cli.audio import LogMelStream
-from sed_cli.config.training import FeatureConfig
+from sed_cli.audio import FeatureStream
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.verbs import CacheConfig
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.data.cache.packs import Pack
@@ -20,7 +20,7 @@ from sed_cli.data.cache.report import manage_cache
 from sed_cli.data.cache.upkeep import items
 from sed_cli.errors import DataError
 
-FEATURE = FeatureConfig(sample_rate=8000, window_length=256, hop_length=128, n_fft=256, n_mels=20)
+FEATURE = LogMelConfig(sample_rate=8000, window_length=256, hop_length=128, n_fft=256, n_mels=20)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_features_that_are_not_finite_are_refused(
     audio: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        LogMelStream, "push", lambda self, samples: np.full((1, 20), np.nan, np.float32)
+        FeatureStream, "push", lambda self, samples: np.full((1, 20), np.nan, np.float32)
     )
     with pytest.raises(DataError, match=r"0\.wav: its features are not finite"):
         load(tmp_path / "cache", audio[:1])

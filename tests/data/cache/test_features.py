@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -20,14 +20,14 @@ import torch
 from numpy.typing import NDArray
 
 from sed_cli.audio import AudioReader, LogMel, feature_blocks, read_audio
-from sed_cli.config.training import FeatureConfig
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.data.cache import compute, digests, features, memory, packs
 from sed_cli.data.cache.digests import Hashed, file_digest
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system import pool
 
-FEATURE = FeatureConfig(
+FEATURE = LogMelConfig(
     backend="torchaudio",
     sample_rate=8000,
     window_length=256,
@@ -37,7 +37,7 @@ FEATURE = FeatureConfig(
 )
 
 
-def load(root: Path, feature: FeatureConfig, path: Path) -> tuple[NDArray[np.float32], str]:
+def load(root: Path, feature: LogMelConfig, path: Path) -> tuple[NDArray[np.float32], str]:
     """Read what the cache gives in full."""
     ((stored, content),) = FeatureCache(root, feature).load([path])
     features = np.asarray(stored)
@@ -54,7 +54,7 @@ def audio(tmp_path: Path) -> Path:
 def expected(path: Path) -> NDArray[np.float32]:
     """Features without any cache."""
     waveform = torch.from_numpy(read_audio(path, FEATURE.sample_rate))
-    features: NDArray[np.float32] = LogMel(**asdict(FEATURE))(waveform[None])[0, 0].numpy()
+    features: NDArray[np.float32] = FEATURE.build()(waveform[None])[0, 0].numpy()
     return features
 
 

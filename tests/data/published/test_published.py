@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sed_cli import cli as job
 from sed_cli.config.data import PUBLISHED, PublishedConfig
+from sed_cli.config.files import conf_dir
 from sed_cli.data.survey import Manifest, load_manifest
 from sed_cli.errors import DataError
 from tests.conftest import TINY, Sedtf
@@ -41,7 +41,7 @@ def stems(found: Manifest) -> dict[str, list[str]]:
 
 def test_every_published_set_has_a_world_and_a_config() -> None:
     assert set(MAKERS) == set(PUBLISHED)
-    assert set(PUBLISHED) <= {path.stem for path in (job.conf_dir() / "data").glob("*.yaml")}
+    assert set(PUBLISHED) <= {path.stem for path in (conf_dir() / "data").glob("*.yaml")}
 
 
 @pytest.mark.parametrize(

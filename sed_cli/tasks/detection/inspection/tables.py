@@ -17,6 +17,7 @@ from sed_cli.data.copies import Placed
 from sed_cli.data.manifest import Clip
 from sed_cli.data.statistics import ClassStatistics, SetStatistics, SplitStatistics, Spread
 from sed_cli.reports.style import shortened
+from sed_cli.system.text import and_more, cut_short
 from sed_cli.tasks.detection.inspection.audio import AudioKind
 
 _LABEL = 18  # characters of a class before its middle is left out
@@ -103,8 +104,7 @@ def print_faults(console: Console, faults: Sequence[Fault], *, n_shown: int) -> 
         console.print(str(path), highlight=False, soft_wrap=True)
         repaired = ((one, f" ({one.repair})" if one.repair else "") for one in of_file)
         _print_lines(console, [f"{one.place_and_message}{repair}" for one, repair in repaired])
-    if len(faults) > n_shown:
-        console.print(f"and {len(faults) - n_shown:,} more in faults.csv", highlight=False)
+    _print_rest(console, len(faults), n_shown, " in faults.csv")
 
 
 def _warn(console: Console, heading: str) -> None:
@@ -116,8 +116,13 @@ def _print_lines(
 ) -> None:
     for line in lines[:n_shown]:
         console.print(Text(f"- {line}"), soft_wrap=True)
-    if n_shown is not None and len(lines) > n_shown:
-        console.print(f"and {len(lines) - n_shown:,} more{place}", highlight=False)
+    if n_shown is not None:
+        _print_rest(console, len(lines), n_shown, place)
+
+
+def _print_rest(console: Console, n_all: int, n_shown: int, place: str) -> None:
+    if rest := and_more(n_all, n_shown):
+        console.print(f"{rest.strip()}{place}", highlight=False)
 
 
 def notes(found: SetStatistics) -> list[str]:
@@ -138,7 +143,7 @@ def _notes_on_classes(found: SetStatistics) -> Iterable[str]:
         elif not split.n_events:
             yield f"{name} holds no event"
         elif split.missing:
-            yield f"{name} holds no event of {_named(split.missing)}"
+            yield f"{name} holds no event of {cut_short(split.missing, _NAMED)}"
     counts = sorted((one.n_events, one.label) for one in found.overall.classes if one.n_events)
     if len(counts) > 1 and counts[-1][0] >= _UNEVEN * counts[0][0]:
         (fewest, rare), (most, frequent) = counts[0], counts[-1]
@@ -332,11 +337,6 @@ def _splits(found: SetStatistics) -> dict[str, SplitStatistics]:
 
 def _style(name: str) -> str | None:
     return "bold" if name == "all" else None
-
-
-def _named(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
-    return ", ".join(labels[:_NAMED]) + more
 
 
 def _count(number: int) -> str | Text:

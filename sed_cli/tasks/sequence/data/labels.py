@@ -14,6 +14,7 @@ from sed_cli.data.manifest import Clip
 from sed_cli.data.splits import divide
 from sed_cli.data.statistics import label_sequences
 from sed_cli.errors import DataError
+from sed_cli.system.text import cut_short
 from sed_cli.tasks.sequence.data.files import Texts
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,10 @@ def read_label_sequences(data: LabelsConfig) -> dict[str, Texts]:
         DataError: for what is missing, faults in annotations, a recording in two splits, two labels
             that differ in white space alone, or a split without any event.
     """
-    splits = _divided(data) if data.annotations is not None else _given(data)
+    reading = Reading.of(data)
+    splits = _divided(data, reading) if data.annotations is not None else _given(data, reading)
+    for line in reading.notes.lines():
+        log.info("%s", line)
     events = {name: [_with_events(one) for one in listed] for name, listed in splits.items()}
     found = {e.label for entries in events.values() for entry in entries for e in entry.events}
     labels = sorted(found)
@@ -63,9 +67,9 @@ def _words(labels: Sequence[str]) -> list[str]:
 # ---------------------------------------------------------------------------- recordings
 
 
-def _divided(data: LabelsConfig) -> dict[str, list[Clip]]:
+def _divided(data: LabelsConfig, reading: Reading) -> dict[str, list[Clip]]:
     """Divide the recordings of one set of annotations by shares."""
-    listed = _list(data, str(data.annotations))
+    listed = _list(data, str(data.annotations), reading)
     shares = dict(zip(SPLITS, data.split, strict=True))
     divided = divide(listed, shares, group=data.group, seed=data.split_seed)
     log.info(
@@ -76,24 +80,22 @@ def _divided(data: LabelsConfig) -> dict[str, list[Clip]]:
     return divided
 
 
-def _given(data: LabelsConfig) -> dict[str, list[Clip]]:
+def _given(data: LabelsConfig, reading: Reading) -> dict[str, list[Clip]]:
     """Read the splits of a set that has them."""
     paths = {name: getattr(data, name) for name in SPLITS}
-    splits = {name: _list(data, path) for name, path in paths.items() if path is not None}
+    splits = {name: _list(data, path, reading) for name, path in paths.items() if path is not None}
     split_of: dict[str, str] = {}
     for name, listed in splits.items():
         if twice := [one.name for one in listed if split_of.setdefault(one.name, name) != name]:
-            more = f" and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else ""
             raise DataError(
-                f"{paths[name]}: {', '.join(twice[:_SHOWN])}{more} is in the {split_of[twice[0]]} "
+                f"{paths[name]}: {cut_short(twice, _SHOWN)} is in the {split_of[twice[0]]} "
                 f"split too: what is trained on would be tested on; take it out of one of the two"
             )
     return splits
 
 
-def _list(data: LabelsConfig, path: str) -> list[Clip]:
+def _list(data: LabelsConfig, path: str, reading: Reading) -> list[Clip]:
     """List the recordings that a file, or the files of a folder, annotate."""
-    reading = Reading.of(data)
     place = Path(path).expanduser()
     listed, faults = list_recordings(place, None, reading)
     check_faults(faults, strict=data.strict)

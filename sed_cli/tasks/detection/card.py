@@ -1,0 +1,262 @@
+"""The model card: what a detector is for, how it was trained, what it reaches, its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+
+from sed_cli.config.settings import described
+from sed_cli.config.verbs import ExportConfig, TrainConfig
+from sed_cli.metrics.detection import COLLAR_S
+from sed_cli.system.records import history_rows
+from sed_cli.system.structured import read_json_object
+
+_NOT_STATED = "not stated"
+
+
+def find_run(checkpoint: Path) -> Path | None:
+    """Return the run folder that a checkpoint folder lies in; None if it was moved out of it."""
+    run = checkpoint.absolute().parent.parent
+    in_run = checkpoint.absolute().parent.name == "checkpoints" and (run / "run.json").is_file()
+    return run if in_run else None
+
+
+def model_card(
+    config: ExportConfig,
+    trained: TrainConfig,
+    description: Mapping[str, Any],
+    checkpoint: Path,
+    *,
+    n_weights: int,
+    files: Sequence[tuple[str, str]],
+    checked: Iterable[str],
+) -> str:
+    """Write the card as Markdown.
+
+    Args:
+        config: of the export; its licences are copied.
+        trained: configuration of the training run.
+        description: as in ``model.json``.
+        checkpoint: the checkpoint folder; what its run folder holds is told as well.
+        n_weights: numbers that were learnt.
+        files: names of what lies beside the card, and what they are.
+        checked: a line for each comparison with PyTorch.
+    """
+    run = find_run(checkpoint)
+    sections = [
+        _front_matter(config),
+        "# Sound event detector\n",
+        _summary(trained, description),
+        _section("Files", _table(("file", "what"), [(f"`{n}`", what) for n, what in files])),
+        _section("Use", _use(description)),
+        _section("Training data", _data(trained)),
+        _section("Training", _training(trained, run, n_weights)),
+        _section("Figures", _figures(run, checkpoint)),
+        _section("Limits", _limits(trained, description)),
+        _section("Licence", _licence(config)),
+        _section("The exported graphs against PyTorch", "\n".join(f"- {line}" for line in checked)),
+    ]
+    return "\n".join(sections)
+
+
+def _section(title: str, text: str) -> str:
+    return f"## {title}\n{text.rstrip()}\n"
+
+
+def _front_matter(config: ExportConfig) -> str:
+    """Name the fields that model hubs look for."""
+    fields: dict[str, Any] = {
+        "library_name": "onnx",
+        "pipeline_tag": "audio-classification",
+        "tags": ["sound-event-detection", "onnx", "crnn"],
+    }
+    if config.licence is not None:
+        fields["license"] = config.licence
+    return f"---\n{yaml.safe_dump(fields, sort_keys=False)}---\n"
+
+
+def _summary(trained: TrainConfig, description: Mapping[str, Any]) -> str:
+    features, stream = description["features"], description["stream"]
+    fed = {
+        "hard": "the class activities of the frame before, thresholded",
+        "soft": "the class probabilities of the frame before",
+        None: "nothing of what came before (the baseline)",
+    }[description["feedback"]["kind"]]
+    return (
+        f"A convolutional recurrent network that says which of {len(description['classes'])} "
+        f"classes of sounds are active in a recording, and when; several may be at once. Its "
+        f"recurrent layer is fed {fed}.\n\n"
+        f"- classes: {', '.join(description['classes'])}\n"
+        f"- input: {features['sample_rate']} Hz mono, as {features['n_mels']} mel bands from "
+        f"{features['f_min']:g} to {features['f_max']:g} Hz\n"
+        f"- output: a probability for each class every {1000 * stream['hop_s']:g} ms\n"
+        f"- events: {_postprocessing(description['postprocessing'])}\n"
+        f"- delay in a stream: {1000 * stream['look_ahead_s']:.0f} ms, and the chunk\n"
+    )
+
+
+def _postprocessing(values: Mapping[str, Any]) -> str:
+    if values["tuned_for"] is not None:
+        return f"by thresholds and median filters of each class, tuned for {values['tuned_for']}"
+    return "where the probability is above the threshold of the class"
+
+
+def _use(description: Mapping[str, Any]) -> str:
+    rate = description["features"]["sample_rate"]
+    return (
+        "Meant for finding these classes of sounds in recordings or live streams like those of "
+        "the training data, by people or programs that can bear mistakes. Not meant for "
+        "decisions about people, for surveillance, for safety alarms without another safeguard, "
+        "or for sounds and surroundings that the training data do not hold, unless it has been "
+        "tested there.\n\n"
+        "```sh\npip install numpy onnxruntime soundfile soxr\n"
+        "python detect.py recording.wav\n```\n\n"
+        f"`detect.py` shows all that it takes, without PyTorch: samples at {rate} Hz to log-mel, "
+        "chunks through `stream.onnx`, probabilities to events. All numbers it needs are in the "
+        "metadata of the graphs, and in `model.json`.\n"
+    )
+
+
+def _data(trained: TrainConfig) -> str:
+    return (
+        "As the training was told, `data.kind: "
+        f"{trained.data.kind}`:\n\n"
+        f"```yaml\n{_yaml(asdict(trained.data))}```\n"
+    )
+
+
+def _training(trained: TrainConfig, run: Path | None, n_weights: int) -> str:
+    model, sampler, trainer = trained.model, trained.sampler, trained.trainer
+    feedback = f"`{sampler.schedule}` schedule, `{sampler.feedback}` feedback"
+    rows = [
+        ("weights", f"{n_weights:,}"),
+        ("model", described(model)),
+        ("teacher forcing", feedback if model.has_feedback else "none: nothing is fed back"),
+        ("optimiser", described(trainer.optimizer)),
+        ("updates", f"learning rate {trainer.lr:g}, batches of {trainer.batch_size} "
+                    f"sequences of {trained.data.sequence_length} frames, {trainer.precision}"),
+        ("loss", described(trainer.loss)),
+        ("seed", str(trained.seed)),
+        *_run_rows(trained, run),
+    ]  # fmt: skip
+    return _table(("", ""), rows)
+
+
+def _run_rows(trained: TrainConfig, run: Path | None) -> list[tuple[str, str]]:
+    if run is None:
+        return [("run", "unknown: the checkpoint does not lie in its run folder")]
+    record = _read_json(run / "run.json")
+    rows = [
+        ("run", f"{record.get('status')}, {record.get('started')} to {record.get('ended')}"),
+        ("device", str(record.get("device"))),
+        ("configuration", f"hash `{record.get('config_hash')}`"),
+        ("data", f"fingerprint `{record.get('data_fingerprint')}`"),
+        ("source", f"commit `{record.get('commit')}`"),
+        ("versions", _versions(record.get("versions"))),
+    ]
+    epochs = history_rows(run / "history.csv")
+    if epochs:
+        rows.insert(0, ("epochs", f"{len(epochs)}, {epochs[-1].get('update')} updates"))
+    return rows
+
+
+def _versions(versions: object) -> str:
+    items = versions.items() if isinstance(versions, dict) else ()
+    return ", ".join(f"{name} {version}" for name, version in items)
+
+
+def _figures(run: Path | None, checkpoint: Path) -> str:
+    metrics = None if run is None else _read_json(run / "metrics.json")
+    if not metrics:
+        return "None were found beside the checkpoint: `sedtf eval checkpoint=...` makes them."
+    note = "" if checkpoint.name == "best" else (
+        "These are figures of the run's best epoch, **not of the checkpoint exported here** "
+        f"(`{checkpoint.name}`).\n\n"
+    )  # fmt: skip
+    kinds = [kind for kind in ("frame", "segment", "event") if kind in metrics]
+    head = ("class", *(f"{kind} {score}" for kind in kinds for score in ("F1", "ER")))
+    try:
+        of_classes = metrics.get("per_class", {}).items()
+        rows = [(label, *_scores(scores, kinds)) for label, scores in of_classes]
+        rows.append(("**all (micro)**", *_scores(metrics, kinds)))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "Those beside the checkpoint cannot be read: `sedtf eval checkpoint=...` makes them."
+    return (
+        f"{note}On the {metrics.get('split')} split, {metrics.get('n_files')} recordings, running "
+        "freely; F1 and error rate (ER) as fractions; segments of 1 s, events with a collar of "
+        f"{1000 * metrics.get('collar_s', COLLAR_S):g} ms.\n\n"
+        f"{_table(head, rows)}"
+    )
+
+
+def _scores(scores: Mapping[str, Mapping[str, float | None]], kinds: Iterable[str]) -> list[str]:
+    values = [scores[kind][name] for kind in kinds for name in ("f1", "er")]
+    return ["-" if value is None else f"{value:.3f}" for value in values]
+
+
+def _limits(trained: TrainConfig, description: Mapping[str, Any]) -> str:
+    features, stream = description["features"], description["stream"]
+    lines = [
+        "It knows its classes alone: any other sound is silence to it, or taken for one of them.",
+        "Figures hold for recordings like those of the test split; other rooms, microphones, "
+        "levels and mixtures must be tested anew (`sedtf eval data=...`).",
+        f"Nothing above {features['f_max']:g} Hz is heard.",
+        f"Times are multiples of {1000 * stream['hop_s']:g} ms.",
+    ]
+    if trained.data.kind == "soundscapes":
+        lines.insert(0, "It was trained on **generated sounds**, for trying things out: real "
+                        "recordings are not what it has learnt.")  # fmt: skip
+    if description["feedback"]["kind"] == "hard":
+        lines.append(
+            "What it has decided goes on to act, so that one decision that is nearly a tie may "
+            "fall otherwise on another machine, and what follows with it."
+        )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _licence(config: ExportConfig) -> str:
+    rows = [
+        ("this model", config.licence or f"{_NOT_STATED} (`licence=...` when exporting)"),
+        ("training data", config.data_licence or f"{_NOT_STATED} (`data_licence=...`)"),
+        ("sedtf, and `detect.py`", "MIT"),
+    ]
+    return _table(("of", "licence"), rows)
+
+
+# ------------------------------------------------------------------------------- small tools
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    """Show settings; a folder by its name, since where it lay is nobody's business."""
+    return yaml.safe_dump(_without_folders(values), sort_keys=False, allow_unicode=True)
+
+
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        named = {key: inner for key, inner in value.items() if key != "cache_dir"}
+        return {key: _without_folders(inner) for key, inner in named.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
+    is_folder = isinstance(value, str) and PurePath(value).is_absolute()
+    return PurePath(value).name if is_folder else value
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Read a file of the run; what is missing or broken is left out of the card."""
+    try:
+        return read_json_object(path)
+    except (OSError, ValueError):
+        return {}
