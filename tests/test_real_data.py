@@ -9,7 +9,7 @@ import pytest
 
 from sed_cli.config.data import SPLITS, AnnotatedConfig, SoundscapesConfig
 from sed_cli.data.frames import Activities
-from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
+from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.survey import load_manifest
 from tests.conftest import Sedtf
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from sed_cli.reports import style
+from sed_cli.reports.figures import read_history
 
 Comparison = Mapping[str, Any]
 """What ``comparison.json`` holds."""
@@ -60,16 +61,14 @@ def _labels(names: Sequence[str]) -> list[str]:
 def _histories(
     runs: Sequence[str], curves: Mapping[str, str]
 ) -> list[dict[str, NDArray[np.float64]]]:
-    import pandas as pd
-
     found = []
     for run in runs:
         path = Path(run) / "history.csv"
         if path.is_file():  # runs of `sedtf eval` have none
-            columns = ["epoch", *curves]
+            table = read_history(path)
             # Without a validation split a history may lack columns.
-            table = pd.read_csv(path).reindex(columns=columns)
-            found.append({name: table[name].to_numpy(dtype=np.float64) for name in columns})
+            unknown = np.full(len(table["epoch"]), np.nan)
+            found.append({name: table.get(name, unknown) for name in ("epoch", *curves)})
     return found
 
 

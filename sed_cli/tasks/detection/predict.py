@@ -23,7 +23,7 @@ from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system.files import replacing
 from sed_cli.system.text import cut_short
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.items import Item, find_items, sweep
+from sed_cli.tasks.detection.items import AudioInput, find_items, sweep
 from sed_cli.tasks.detection.load import load
 from sed_cli.tasks.detection.recording import Found, Outputs, dump_events, find_events
 
@@ -60,19 +60,19 @@ def predict(config: PredictConfig) -> None:
             _write_events(item, found, config.format)
 
 
-def _single(given: str, source: Path, output_dir: Path | None) -> Item:
+def _single(given: str, source: Path, output_dir: Path | None) -> AudioInput:
     if given == "-":
         if sys.stdin.isatty():
             raise UserError("input=-: standard input is a terminal; pipe a recording into sedtf")
         base = (output_dir or Path()) / "stdin"
-        return Item(path=Path("standard input"), base=base, pipe_is_stdin=True)
+        return AudioInput(path=Path("standard input"), base=base, pipe_is_stdin=True)
     if not source.exists():
         raise DataError(f"input={given}: no such file or folder")
-    return Item(path=source, base=(output_dir or source.parent) / source.stem)
+    return AudioInput(path=source, base=(output_dir or source.parent) / source.stem)
 
 
 def _predict_all(
-    detector: Detector, items: list[Item], unsearched: list[Path], config: PredictConfig
+    detector: Detector, items: list[AudioInput], unsearched: list[Path], config: PredictConfig
 ) -> None:
     n_done = n_events = 0
     rates: list[int] = []
@@ -101,7 +101,9 @@ def _warn_of_bands(detector: Detector, rates: Sequence[int]) -> None:
         log.warning("%s", fault)
 
 
-def _predict_one(detector: Detector, item: Item, config: PredictConfig, rates: list[int]) -> Found:
+def _predict_one(
+    detector: Detector, item: AudioInput, config: PredictConfig, rates: list[int]
+) -> Found:
     """Find the events of a recording, and add its sample rate to ``rates``."""
     outputs = Outputs(
         scores=partial(item.written, SCORES_ENDING) if config.probabilities else None,
@@ -119,7 +121,7 @@ def _predict_one(detector: Detector, item: Item, config: PredictConfig, rates: l
         )
 
 
-def _write_events(item: Item, found: Found, format: str) -> None:
+def _write_events(item: AudioInput, found: Found, format: str) -> None:
     """Write one file, or one a channel where the format holds one recording only."""
     known = FORMATS.get(format)
     ending = f".events{'.jsonl' if known is None else known.ending}"
@@ -133,7 +135,7 @@ def _write_events(item: Item, found: Found, format: str) -> None:
 
 
 @contextmanager
-def _writing(item: Item) -> Iterator[None]:
+def _writing(item: AudioInput) -> Iterator[None]:
     """Say where results could not be written, and what to do."""
     try:
         yield
@@ -145,7 +147,7 @@ def _writing(item: Item) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(item: Item, reader: AudioReader) -> Iterator[Callable[[float], None]]:
+def _progress(item: AudioInput, reader: AudioReader) -> Iterator[Callable[[float], None]]:
     """Show how much of a long recording is done."""
     with tqdm(
         total=None if reader.header_s is None else round(reader.header_s),

@@ -193,6 +193,7 @@ def test_settings_that_cannot_work_are_found_before_any_work(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT as on a terminal")
+@pytest.mark.slow  # of writing in this process: test_interruption_leaves_nothing
 def test_interruption_leaves_no_half_a_set(tmp_path: Path) -> None:
     bank = fold_bank(tmp_path / "bank")
     for number in range(30):
