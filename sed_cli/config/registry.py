@@ -29,7 +29,7 @@ class Kind:
     Args:
         group: the config group that chooses one, such as ``trainer/loss``, or whose class joins the
             fields of all of them; "" where there is none.
-        key: the field that holds the name of the one that is chosen; "" where all of them act.
+        key: the field of the class that holds its name; "" where several may act at once.
         package: where ours are: each of its modules is imported.
     """
 
@@ -46,6 +46,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "model": Kind("model", "kind", "sed_cli.models.kinds"),
         "loss": Kind("trainer/loss", "name", "sed_cli.training.losses"),
         "optimizer": Kind("trainer/optimizer", "name", "sed_cli.training.optimizers"),
+        "logger": Kind("", "", "sed_cli.training.loggers"),
         "augmentation": Kind("augment", "", "sed_cli.data.augmentations"),
     }
 )

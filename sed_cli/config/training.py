@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _HIGHEST_RATE = 10_000_000  # Hz; recorders of bats take 500 kHz
 _MOST_BLOCKS = 64
 
+_LOGGERS = ["csv", "tensorboard"]
+
 MONITORS = ("validation_f1", "validation_loss")
 MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
 METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
@@ -268,6 +270,12 @@ class TrainerConfig(Settings):
         at_least=1,
         role=Role.PLACE,
     )
+    loggers: list[str] = setting(
+        _LOGGERS,
+        "what is told of each epoch: csv (history.csv, always), tensorboard",
+        role=Role.PLACE,
+        before=_LOGGERS,
+    )
     loss: LossConfig = setting(MISSING, "what is minimised", before={})
     optimizer: OptimizerConfig = setting(
         MISSING, "how weights follow the gradient", before={"name": "adam"}
@@ -281,6 +289,12 @@ class TrainerConfig(Settings):
             f"{prefix}devices={self.devices}, but a batch of {prefix}batch_size="
             f"{self.batch_size} sequences, which they share, gives some of them nothing to do: "
             f"lower the first or raise the second",
+        )
+        known = components("logger")
+        faults.require(
+            "csv" in self.loggers and set(self.loggers) <= set(known),
+            f"{prefix}loggers={self.loggers}: expected csv, which status, compare and resume "
+            f"read, and any of {', '.join(name for name in known if name != 'csv')}",
         )
         faults += self.loss.faults(f"{prefix}loss.")
         faults += self.optimizer.faults(f"{prefix}optimizer.")
