@@ -32,6 +32,8 @@ from sed_cli.system.distributed import summed
 from sed_cli.tasks.detection.task import Detection
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training import ranks
+from sed_cli.training.losses.bce import BinaryCrossEntropy
+from sed_cli.training.optimizers.adam import Adam
 from sed_cli.training.state import seed_everything
 
 N_RANKS, N_FRAMES, N_CLASSES = 2, 313, 10
@@ -65,7 +67,9 @@ def seconds_per_update(batch_size: int, n_updates: int) -> tuple[float, float]:
         sampler=ScheduledSampler(),
         data=SoundscapesConfig(),
         augment=AugmentConfig(),
-        trainer=TrainerConfig(batch_size=batch_size),
+        trainer=TrainerConfig(
+            batch_size=batch_size, loss=BinaryCrossEntropy(), optimizer=Adam(), min_epoch_updates=1
+        ),
         evaluation=EvaluationConfig(),
     )
     data = _data(batch_size * (_WARM_UP + n_updates))

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from benchmarks.measure import medians, options, write_table
 from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import Event, write_annotations
-from sed_cli.data.catalogue import survey
 from sed_cli.data.statistics import _corrected_nats, _entropies_bits, _plugin_nats, describe
+from sed_cli.data.survey import survey
 from sed_cli.tasks.detection.inspection.figure import draw_set
 
 Counts = NDArray[np.int64]

@@ -257,9 +257,9 @@ app = typer.Typer(
 
 
 def _complete(ctx: typer.Context, args: list[str], incomplete: str) -> list[str]:
-    from sed_cli import cli as job
+    from sed_cli.cli.run import complete
 
-    return job.complete(str(ctx.info_name), ctx.params.get("overrides") or [], incomplete)
+    return complete(str(ctx.info_name), ctx.params.get("overrides") or [], incomplete)
 
 
 def _version(show: bool) -> None:
@@ -331,9 +331,10 @@ def _add_verb(name: str, text: str) -> None:
             typer.Option("--config-name", help="Another root config than the verb's own."),
         ] = None,
     ) -> None:
-        from sed_cli import cli as job
+        from sed_cli.cli.run import run
+        from sed_cli.cli.verbs import Flags
 
-        flags = job.Flags(
+        flags = Flags(
             multirun=multirun,
             cfg=cfg,
             resolve=resolve,
@@ -345,7 +346,7 @@ def _add_verb(name: str, text: str) -> None:
             config_path=config_path,
             config_name=config_name,
         )
-        raise typer.Exit(job.run(name, overrides or [], flags))
+        raise typer.Exit(run(name, overrides or [], flags))
 
 
 _VERBS = {

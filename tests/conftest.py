@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,13 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from sed_cli import cli as job
+from sed_cli.cli.run import run as run_verb
+from sed_cli.cli.verbs import Flags
+from sed_cli.config.training import TrainerConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.reports import style
+from sed_cli.training.losses.bce import BinaryCrossEntropy
+from sed_cli.training.optimizers.adam import Adam
 
 Sedtf = Callable[..., int]
 
@@ -35,6 +40,12 @@ TINY_SOUNDSCAPES = (
     "data.duration_s=4.0",
     "data.sequence_length=64",
 )
+
+
+def trainer_config(**settings: Any) -> TrainerConfig:
+    """Settings of a training with the default loss and optimiser, and a pass an epoch."""
+    chosen = {"loss": BinaryCrossEntropy(), "optimizer": Adam(), "min_epoch_updates": 1}
+    return TrainerConfig(**{**chosen, **settings})
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -84,7 +95,7 @@ def sedtf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sedtf:
     monkeypatch.chdir(tmp_path)
 
     def run(verb: str, *overrides: str, **flags: object) -> int:
-        return job.run(verb, overrides, job.Flags(**flags))  # type: ignore[arg-type]
+        return run_verb(verb, overrides, Flags(**flags))  # type: ignore[arg-type]
 
     return run
 
@@ -150,7 +161,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained_run(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
     """A run folder of a short training on the recordings; not to be changed."""
     run_dir = tmp_path_factory.mktemp("run") / "trained"
-    code = job.run(
+    code = run_verb(
         "train",
         [
             *TINY,
@@ -159,7 +170,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> P
             "data.sequence_length=50",
             f"output_dir={run_dir}",
         ],
-        job.Flags(),
+        Flags(),
     )
     assert code == 0
     return run_dir

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from sed_cli import __version__, app
-from sed_cli import cli as job
+from sed_cli.cli.hydra import Composer
+from sed_cli.cli.run import complete
+from sed_cli.cli.verbs import VERBS, Flags
 from sed_cli.config.help import group_help
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf, what_it_imports
 
@@ -45,11 +47,11 @@ def test_every_verb_has_worked_examples(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", ["train", "eval", "simulate", "data", "synth"])
 def test_help_lists_every_option_of_the_groups_of_a_verb(verb: str) -> None:
-    hydra = job.start_hydra(verb, job.Flags())
+    loader = Composer(verb, Flags()).loader
     for line in group_help(verb).splitlines():
         if line.startswith("- `"):
             group, options = line[3:].split("`: ")
-            assert set(options.split(", ")) <= set(hydra.config_loader.get_group_options(group))
+            assert set(options.split(", ")) <= set(loader.get_group_options(group))
     assert verb != "train" or "crnn_paper" in group_help(verb)
 
 
@@ -82,7 +84,7 @@ def test_help_lists_every_option_of_the_groups_of_a_verb(verb: str) -> None:
         (["data", "task=sequence"], "sedtf data has no group task; there are data"),
         (
             ["data", "data=tokens"],
-            "data=tokens is nothing for sedtf data; there are data=annotated",
+            "data=tokens is not supported by sedtf data; there are data=annotated",
         ),
         (["train", "~sampler"], "sampler is always there"),
         (["train", "seed=99999999999999999999"], "expected a number from 0 to 4294967295"),
@@ -115,7 +117,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     verb, *rest = arguments
-    if verb in job.VERBS and not any(word.startswith("-") for word in rest):
+    if verb in VERBS and not any(word.startswith("-") for word in rest):
         code: object = sedtf(verb, *rest)
     else:  # through Typer, in this process as well, to be quick
         monkeypatch.setattr(sys, "argv", ["sedtf", *arguments])
@@ -203,7 +205,7 @@ def test_a_fault_in_a_users_own_config_names_the_key(
     ],
 )
 def test_completion_offers_groups_options_and_keys(incomplete: str, expected: str) -> None:
-    assert any(word.startswith(expected) for word in job.complete("train", [], incomplete))
+    assert any(word.startswith(expected) for word in complete("train", [], incomplete))
 
 
 def test_sweep_runs_every_combination_and_survives_a_failing_job(

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from sed_cli import cli as job
+from sed_cli.cli.hydra import Composer
+from sed_cli.cli.verbs import Flags
 from sed_cli.config import groups
 from sed_cli.config.data import SPLITS
 from sed_cli.config.files import conf_dir
@@ -107,8 +108,7 @@ def test_experiments_hold_deltas_only(experiment: str) -> None:
         for group, option in default.items()
     ]
     verb = "simulate" if experiment == "tutorial_curves" else "train"
-    hydra = job.start_hydra(verb, job.Flags())
-    without = job._compose(hydra, verb, overridden, job.RunMode.RUN)
+    without = Composer(verb, Flags()).compose(overridden)
     same = [
         f"{group}.{key}"
         for group, settings in values.items()
@@ -142,7 +142,7 @@ def test_every_setting_says_what_it_means(cls: type) -> None:
 
 def test_no_option_repeats_a_default() -> None:
     """What a file of an option sets differs from what would hold without it."""
-    hydra = job.start_hydra("train", job.Flags())
+    composer = Composer("train", Flags())
     repeated = []
     for group in GROUPS:
         for path in sorted((CONF / group).glob("*.yaml")):
@@ -152,7 +152,7 @@ def test_no_option_repeats_a_default() -> None:
                 continue  # of a class that is no option by itself
             task = "sequence" if path.stem in OF_SEQUENCES.get(group, ()) else "sed"
             chosen = [f"task={task}", f"{group}={base}"]
-            without = job._compose(hydra, "train", chosen, job.RunMode.RUN)
+            without = composer.compose(chosen)
             repeated += [
                 f"{group}={path.stem}: {key}"
                 for key, value in values.items()

@@ -16,12 +16,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from sed_cli import cli as job
+from sed_cli.cli.run import run
+from sed_cli.cli.verbs import Flags
 from sed_cli.config.data import SPLITS, SoundscapesConfig
 from sed_cli.config.plain import build_train_config
 from sed_cli.config.verbs import SynthConfig
 from sed_cli.data.annotations import read_annotations
-from sed_cli.data.catalogue import make_catalogue
+from sed_cli.data.survey import load_manifest
 from sed_cli.tasks.checkpoint import read_config
 from tests.conftest import TINY, Sedtf
 from tests.data.soundscapes.banks import fold_bank, write_clip
@@ -47,7 +48,7 @@ def written(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folder of a set from the bank; not to be changed."""
     folder = tmp_path_factory.mktemp("runs") / "set"
     settings = [*SMALL, f"data.bank={bank}", f"output_dir={folder}"]
-    assert job.run("synth", settings, job.Flags()) == 0
+    assert run("synth", settings, Flags()) == 0
     return folder
 
 
@@ -119,12 +120,12 @@ def test_the_set_is_found_by_the_command_that_is_printed(
     words = shlex.split(line.removeprefix("train on it: sedtf train "))
     assert sedtf("train", *words, cfg="job") == 0
     config = build_train_config(yaml.safe_load(capfd.readouterr().out))
-    catalogue = make_catalogue(config.data)
-    assert {split: len(there) for split, there in catalogue.splits.items()} == {
+    manifest = load_manifest(config.data)
+    assert {split: len(there) for split, there in manifest.splits.items()} == {
         "train": 3,
         "validation": 2,
     }
-    assert catalogue.classes == labels
+    assert manifest.classes == labels
 
 
 def test_training_takes_a_bank_and_remembers_where_it_lies(
@@ -137,7 +138,7 @@ def test_training_takes_a_bank_and_remembers_where_it_lies(
     config = read_config(tmp_path / "run" / "checkpoints" / "best")
     assert isinstance(config.data, SoundscapesConfig)
     assert config.data.bank == str(tmp_path / "esc")
-    assert make_catalogue(config.data).classes == ("cat", "dog", "owl")
+    assert load_manifest(config.data).classes == ("cat", "dog", "owl")
 
 
 def test_a_sweep_writes_a_set_a_job(bank: Path, sedtf: Sedtf, tmp_path: Path, drawn: None) -> None:
@@ -180,7 +181,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(
         ({"bank": "x", "group": "("}, "data.group=(: no regular expression"),
         ({"bank": "x", "split": [1.0]}, "data.split=[1.0]: expected the shares"),
         ({"bank_pause_s": -1.0}, "data.bank_pause_s=-1.0: expected at least 0"),
-        ({"sample_rate": 4000}, "data.sample_rate=4000: expected at least 8000"),
+        ({"sample_rate": 4000}, "data.sample_rate=4000: expected a number from 8000"),
     ],
 )
 def test_settings_that_cannot_work_are_found_before_any_work(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self, cast
@@ -10,7 +11,7 @@ from typing import IO, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.audio.containers import Part
+from sed_cli.audio.containers import ByteRange
 from sed_cli.audio.limits import MOST_CHANNELS, fault_of_rate, fault_of_samples, first_fault
 from sed_cli.audio.opening import (
     FAULTS,
@@ -72,7 +73,7 @@ class AudioReader:
             raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
         self._contents = contents_of(path, self._copy)
         self.notes = self._contents.notes
-        self._parts: Sequence[Part | None] = self._contents.parts or (None,)
+        self._parts: Sequence[ByteRange | None] = self._contents.parts or (None,)
         self._n_read = self._n_of_part = 0
         self._n_said: int | None = 0  # samples, by the headers of the parts opened so far
         self._file = open_audio(path, self._copy, self._parts[0])
@@ -121,6 +122,19 @@ class AudioReader:
             if self._open_next(part) is not None or not can_reach_its_end(self._file):
                 return None
         return self._n_said
+
+    def skip(self, time_s: float) -> float:
+        """Begin at a time instead of at the start, if that can be done without decoding.
+
+        Returns:
+            Where reading begins, in seconds: 0 in a file whose length the header does not tell, or
+            of several parts.
+        """
+        at = min(max(0, round(time_s * self.sample_rate)), self._file.frames)
+        if tuple(self._parts) == (None,) and self._n_said is not None:
+            with suppress(*FAULTS):
+                self._n_read = self._n_of_part = self._file.seek(at)
+        return self.duration_s
 
     def decode_all(self) -> int:
         """Decode the whole for nothing but its length: return samples of a channel."""
@@ -229,7 +243,7 @@ class AudioReader:
             n_decoded = int(np.isnan(block[:, 0]).argmax())  # the rest was not written to
             return block[:n_decoded], error
 
-    def _open_next(self, part: Part | None) -> str | None:
+    def _open_next(self, part: ByteRange | None) -> str | None:
         """Go to the next part; tell why that cannot be."""
         try:
             file = open_audio(self.path, self._copy, part)

@@ -11,7 +11,7 @@ from typing import IO, BinaryIO, cast
 
 import soundfile
 
-from sed_cli.audio.containers import Contents, Part, PartFile, examine
+from sed_cli.audio.containers import ByteRange, Contents, PartFile, examine
 from sed_cli.errors import DataError
 
 UNKNOWN_LENGTH = 2**62
@@ -46,7 +46,7 @@ class _ReadPart(ReadThrough):
         self._part_file.close()
 
 
-def open_audio(path: Path, copy: IO[bytes] | None, part: Part | None) -> ReadThrough:
+def open_audio(path: Path, copy: IO[bytes] | None, part: ByteRange | None) -> ReadThrough:
     """Open a file, the copy that was made of a pipe, or a part of either.
 
     Raises:

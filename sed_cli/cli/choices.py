@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import HydraException
 
 from sed_cli.config.registry import KINDS
+from sed_cli.errors import UserError
 
-_WORD = re.compile(r"[\w,]+")
+_CHOICE = re.compile(r"""['"]?(\w+)['"]?|choice\(([\w,\s]+)\)|([\w,]+)""")
 
 
 def with_choices(overrides: Sequence[str]) -> list[str]:
@@ -29,9 +36,9 @@ def with_choices(overrides: Sequence[str]) -> list[str]:
     for override in overrides:
         key, _, value = override.partition("=")
         group = keys.get(key)
-        if group is not None and _WORD.fullmatch(value):
-            chosen[group] = value
-        elif group is not None and value.startswith("{") and (parts := dict(_parts(value))):
+        if group is not None and (found := _CHOICE.fullmatch(value)):
+            chosen[group] = re.sub(r"\s", "", found[1] or found[2] or found[3])
+        elif group is not None and value.startswith("{") and (parts := _parts(value)):
             chosen[group] = parts.pop("name", "")
             rest += [f"{key}.{name}={part}" for name, part in parts.items()]
         else:
@@ -41,19 +48,63 @@ def with_choices(overrides: Sequence[str]) -> list[str]:
     return [*(f"{group}={name}" for group, name in chosen.items() if name), *rest]
 
 
-def _parts(mapping: str) -> Iterator[tuple[str, str]]:
-    """Keys and values of a flat ``{key: value, ...}``."""
-    for part in mapping.strip("{}").split(","):
-        key, colon, value = part.partition(":")
-        if colon:
-            yield key.strip(), value.strip()
+def _parts(mapping: str) -> dict[str, str]:
+    """Keys and values of a ``{key: value, ...}``, as text; none where it cannot be read."""
+    parsed = _parsed(f"x={mapping}")
+    values = parsed.value() if parsed is not None else None
+    if not isinstance(values, dict):
+        return {}
+    return {str(key): Override._get_value_element_as_str(part) for key, part in values.items()}
 
 
 def without_plugins(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part overrides from the files that ``plugins=`` names: a list, or one."""
-    kept = [override for override in overrides if override.partition("=")[0] != "plugins"]
-    values = [override.partition("=")[2] for override in overrides if override not in kept]
-    if not values:
-        return kept, []
-    names = values[-1].strip().removeprefix("[").removesuffix("]").split(",")
-    return kept, [name.strip().strip("'\"") for name in names if name.strip() not in ("", "null")]
+    """Part overrides from the files that ``plugins=`` names: a list, or one.
+
+    Raises:
+        UserError: for a value that is neither, or that is swept over.
+    """
+    kept, files = [], []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.lstrip("+") == "plugins":
+            files = _files(value)
+        else:
+            kept.append(override)
+    return kept, files
+
+
+def _files(value: str) -> list[str]:
+    if _is_file(value):  # as it stands, commas, quotes and all
+        return [value]
+    parsed = _parsed(f"plugins={value}")
+    if parsed is None:
+        raise UserError(
+            f"plugins={value} cannot be read: expected plugins=[FILE.py]; quote a path with "
+            f"special characters: \"plugins=['my file.py']\""
+        )
+    if parsed.is_sweep_override():
+        raise UserError(
+            f"plugins={value}: all jobs of a sweep have the same plugins; write "
+            f"plugins=[{value}] for all of these"
+        )
+    given: Any = parsed.value()
+    listed = given if isinstance(given, list) else [given]
+    return [
+        each.text if isinstance(each, QuotedString) else str(each)
+        for each in listed
+        if each not in (None, "")
+    ]
+
+
+def _is_file(value: str) -> bool:
+    try:
+        return Path(value).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def _parsed(override: str) -> Override | None:
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException:
+        return None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sed_cli.errors import UserError
-from sed_cli.system.records import RUN, SWEEP, read_record
+from sed_cli.system.records import RUN, SWEEP, InUseError, at_work, read_record, state
 from sed_cli.system.structured import read_settings
 
 # What they write can be made again from what they were given, so that a later one may replace it.
@@ -29,6 +32,54 @@ def check_unused(folder: Path, verb: str) -> None:
         what = "a run"
     go_on = f", or go on with it by resume={folder}" if verb == held == "train" else ""
     raise UserError(f"output_dir={folder} holds {what} already: name another folder{go_on}")
+
+
+def check_folder(verb: str, config: Any) -> None:
+    """Keep one folder to one run: files of two would be taken for one.
+
+    Raises:
+        UserError: naming what is there.
+    """
+    given = getattr(config, "output_dir", None)
+    if given is None:
+        return
+    folder = Path(given)
+    resume = getattr(config, "resume", None)
+    resumed = resume is not None and Path(resume).resolve() == folder.resolve()
+    if not resumed:
+        check_unused(folder, verb)
+    with suppress(ValueError):  # of a record that cannot be read nothing is known
+        if resumed and state(folder / RUN, read_record(folder) or {}) == "running":
+            raise UserError(f"resume={resume}: the run is still at work: wait for it, or end it")
+
+
+@contextmanager
+def own_folder(verb: str, config: Any) -> Iterator[None]:
+    """Keep the run folder to this command, before anything is written there."""
+    check_folder(verb, config)
+    with taken_folder(Path(config.output_dir), "name another folder, or wait for it"):
+        check_folder(verb, config)  # another may have come and gone meanwhile
+        yield
+
+
+@contextmanager
+def taken_folder(folder: Path, remedy: str) -> Iterator[None]:
+    """Keep a folder to this command.
+
+    Raises:
+        UserError: where another has it, or nothing can be written.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(at_work(folder))
+        except InUseError as error:
+            raise UserError(f"output_dir={folder}: {error}: {remedy}") from error
+        except OSError as error:
+            raise UserError(
+                f"output_dir={folder}: nothing can be written there ({error.strerror}): "
+                f"name another folder"
+            ) from error
+        yield
 
 
 def check_no_links(folder: Path, named: str) -> None:

@@ -20,8 +20,9 @@ from sed_cli.cli.folders import check_no_links
 from sed_cli.cli.sweeps.names import is_plain
 from sed_cli.comparison.runs import choices_in, given_words
 from sed_cli.config.plain import literal
+from sed_cli.config.plugins import needed
 from sed_cli.config.verbs import AnyTrainConfig
-from sed_cli.errors import CheckpointError, UserError
+from sed_cli.errors import CheckpointError, ConfigError, UserError
 from sed_cli.system.structured import read_settings, why
 from sed_cli.tasks.checkpoint import CONFIG, config_of
 
@@ -113,12 +114,15 @@ def _config(folder: Path, resume: str) -> AnyTrainConfig:
         )
     try:
         values = read_settings(recorded if recorded.exists() else saved)
+        words = needed(values)
         _drop(values)
         if "${" in str(values) and saved.exists():  # of an earlier version, which did not resolve
             recorded, values = saved, read_settings(saved)
             _drop(values)
         cache_dir = (values.get("data") or {}).get("cache_dir")
         config = config_of(values)
+    except ConfigError as error:  # a component that is unknown here
+        raise CheckpointError(f"resume={resume}: {error}{words}") from error
     except (OSError, OmegaConfBaseException, ValueError, TypeError, KeyError, AttributeError) as e:
         raise CheckpointError(
             f"resume={resume}: {recorded}: cannot be understood ({why(e)})"

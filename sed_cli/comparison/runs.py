@@ -20,7 +20,7 @@ from sed_cli.errors import CheckpointError, ConfigError, UserError
 from sed_cli.metrics.detection import KINDS, N_REF, figures, macro_figures
 from sed_cli.system.records import RUN, names_of, read_record, run_folders, run_settings, state
 from sed_cli.system.structured import read_json_object, read_settings, read_yaml, why
-from sed_cli.tasks.checkpoint import config_of, read_any_config, resolve_checkpoint
+from sed_cli.tasks.checkpoint import CONFIG, config_of, read_any_config, resolve_checkpoint
 
 SEED, FOLD = "seed", "data.fold"
 _SHOWN = 8  # characters of a fingerprint
@@ -221,7 +221,7 @@ def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], 
     elif values:
         flat = {**flattened(_with_defaults(values)), "split": "test"}
     else:
-        flat = {**flattened(asdict(read_any_config(folder))), "split": "test"}
+        flat = {**flattened(_trained_settings(folder)), "split": "test"}
     seed, fold = flat.pop(SEED, 0), flat.pop(FOLD, None)
     hidden = keys_with(Role.PLACE | Role.SOURCE)
     settings = {key: value for key, value in flat.items() if key not in hidden}
@@ -256,9 +256,19 @@ def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
         return values  # of keys or a plugin's components that are not known here
 
 
+def _trained_settings(checkpoint: Path) -> dict[str, Any]:
+    """Settings of the run of a checkpoint, as they stand there where a plugin is not known here."""
+    try:
+        return asdict(read_any_config(checkpoint))
+    except CheckpointError as error:
+        if isinstance(error.__cause__, ConfigError):
+            return read_settings(resolve_checkpoint(checkpoint) / CONFIG)
+        raise
+
+
 def _of_evaluation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
     """Settings of the training with those of the evaluation laid over them."""
-    trained = asdict(read_any_config(found_from(folder, values["checkpoint"])))
+    trained = _trained_settings(found_from(folder, values["checkpoint"]))
     own = {key: value for key, value in values.get("evaluation", {}).items() if value is not None}
     trained["evaluation"] |= own
     if values.get("data"):

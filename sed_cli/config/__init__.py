@@ -5,4 +5,25 @@ before any work starts; ranges and what settings mean to each other are said by 
 
 Keys equal argument names. Lengths are in samples or frames where the name says nothing, in seconds
 with the suffix ``_s``, in hertz for rates and frequencies, in decibels with ``_db``.
+
+What is imported here is what plugins build on (``docs/extending.md``); it stays where it is.
 """
+
+from sed_cli.config.registry import component
+from sed_cli.config.settings import Role, setting
+from sed_cli.config.training import (
+    DetectorModelConfig,
+    LossConfig,
+    OptimizerConfig,
+    SequenceModelConfig,
+)
+
+__all__ = [
+    "DetectorModelConfig",
+    "LossConfig",
+    "OptimizerConfig",
+    "Role",
+    "SequenceModelConfig",
+    "component",
+    "setting",
+]

@@ -10,26 +10,52 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import json
+import logging
 import os
 import re
-import shutil
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
+from typing import Any, NamedTuple
 
-from sed_cli.config.registry import forget
+from sed_cli.config.registry import KINDS, components, forget, plugin_components
 from sed_cli.errors import UserError
+from sed_cli.system.files import replacing
+
+log = logging.getLogger(__name__)
 
 ENTRY_POINTS = "sedtf.components"
+FOLDER = "plugins"
+"""Folder in that of a run with the sources that it was made with."""
+
 _PACKAGE = "sedtf_plugins"  # what a file's module is called, so that processes find it by name
 # Files in use, for processes that this one starts: they unpickle objects of plugins' classes.
 _VARIABLE = "SEDTF_PLUGIN_FILES"
+_sources: dict[Path, bytes] = {}  # what was run of each file
+
+
+class Plugin(NamedTuple):
+    """A file whose components are known."""
+
+    file: Path
+    sha256: str
+
+
+class _PluginLoader(SourceFileLoader):
+    """Runs a file as it is now, keeps what it ran, and leaves nothing compiled beside it."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        source = self.get_data(self.path)
+        _sources[Path(self.path)] = source
+        code: CodeType = self.source_to_code(source, self.path)
+        return code
 
 
 class _Finder(MetaPathFinder):
@@ -42,19 +68,14 @@ class _Finder(MetaPathFinder):
             return ModuleSpec(fullname, None, is_package=True)
         for file in files_in_use():
             if fullname == _module_name(file):
-                return importlib.util.spec_from_file_location(fullname, file)
+                loader = _PluginLoader(fullname, str(file))
+                return importlib.util.spec_from_file_location(fullname, file, loader=loader)
         return None
-
-
-def install() -> None:
-    """Let the modules of plugins be imported by name."""
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())
 
 
 def files_in_use() -> list[Path]:
     """Files whose components are known now."""
-    return [Path(name) for name in os.environ.get(_VARIABLE, "").split(os.pathsep) if name]
+    return [Path(name) for name in json.loads(os.environ.get(_VARIABLE) or "[]")]
 
 
 def use(files: Sequence[str | Path]) -> list[Path]:
@@ -67,67 +88,157 @@ def use(files: Sequence[str | Path]) -> list[Path]:
         Their absolute paths.
 
     Raises:
-        UserError: if a file is missing, or raises when it is imported.
+        UserError: if a file is missing, raises when it is imported, or defines no component.
     """
-    wanted = [_found(file) for file in files]
-    for file in files_in_use():
-        name = _module_name(file)
-        sys.modules.pop(name, None)
-        forget(name)
-    os.environ[_VARIABLE] = os.pathsep.join(map(str, wanted))
-    importlib.invalidate_caches()
-    return load()
+    wanted = list(dict.fromkeys(map(_found, files)))
+    # Objects of a class that is defined anew are no objects of the one before.
+    if wanted != files_in_use() or any(_sources.get(f) != f.read_bytes() for f in wanted):
+        for file in files_in_use():
+            sys.modules.pop(_module_name(file), None)
+            forget(_module_name(file))
+            _sources.pop(file, None)
+        importlib.invalidate_caches()
+    os.environ[_VARIABLE] = json.dumps([str(file) for file in wanted])
+    return [plugin.file for plugin in load()]
 
 
-def load() -> list[Path]:
-    """Import the files in use, and return them; a process that was just started has to."""
-    install()
+def load() -> list[Plugin]:
+    """Import the files in use, and return them; a process that was just started has to.
+
+    Raises:
+        UserError: as :func:`use`.
+    """
+    for kind in KINDS:  # ours first: whose name is taken then is clear
+        components(kind)
     _load_installed()
     for file in files_in_use():
-        _import(_module_name(file), f"plugins={file}")
-    return files_in_use()
+        name = _module_name(file)
+        known = name in sys.modules
+        _import(name, f"plugins={file}")
+        if not known:
+            _check(name, file)
+    return [Plugin(file, hashlib.sha256(_sources[file]).hexdigest()) for file in files_in_use()]
 
 
-def keep_sources(files: Sequence[str], run_dir: Path) -> None:
-    """Copy the files in use into a run folder, for the record: nothing reads them from there."""
-    for file in files:
-        folder = run_dir / "plugins"
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, folder / Path(file).name)
+def keep_sources(files: Sequence[str], run_dir: Path) -> list[dict[str, str]]:
+    """Write the sources of files in use into a run folder, for the record; none is read from there.
+
+    Returns:
+        What ``run.json`` says of each: ``file``, ``sha256`` and ``copy``.
+    """
+    kept = []
+    for file in map(Path, files):
+        source = _sources[file]
+        sha256 = hashlib.sha256(source).hexdigest()
+        copy = run_dir / FOLDER / file.name
+        if copy.exists() and copy.read_bytes() != source:  # of another folder, or an earlier one
+            copy = copy.with_stem(f"{file.stem}-{sha256[:8]}")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(copy) as path:
+            path.write_bytes(source)
+        kept.append({"file": str(file), "sha256": sha256, "copy": f"{FOLDER}/{copy.name}"})
+    return kept
 
 
-def digest(file: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def warn_of_changes(before: object, now: Sequence[Mapping[str, str]]) -> None:
+    """Warn of files that are not what a run was trained with so far.
+
+    Args:
+        before: what its ``run.json`` says of them, whatever that is.
+        now: of :func:`keep_sources`.
+    """
+    earlier: dict[str, set[str]] = {}
+    for each in before if isinstance(before, list) else []:
+        if isinstance(each, Mapping):
+            name = Path(str(each.get("file"))).name
+            earlier.setdefault(name, set()).add(str(each.get("sha256")))
+    for each in now:
+        name = Path(each["file"]).name
+        if each["sha256"] not in earlier.get(name, {each["sha256"]}):
+            log.warning(
+                "plugins=%s has changed since this run was trained with it: what follows is "
+                "computed by the new source; both are kept in %s/",
+                each["file"],
+                FOLDER,
+            )
+
+
+def needed(values: Mapping[str, Any]) -> str:
+    """Words for the files that recorded settings name, which nothing imports; "" without any."""
+    files = values.get("plugins")
+    names = [str(file) for file in files] if isinstance(files, list) else []
+    if not names:
+        return ""
+    return f"; it was trained with plugins=[{','.join(names)}]: name that again"
 
 
 @cache
 def _load_installed() -> None:
     for point in entry_points(group=ENTRY_POINTS):
-        _import(point.value, f"the installed package of the entry point {point.name}")
+        package = point.dist.name if point.dist else point.name
+        _import(point.module, f"the installed package {package} (update or uninstall it)")
 
 
 def _import(module: str, what: str) -> None:
     try:
         importlib.import_module(module)
-    except UserError:
-        raise
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SyntaxError):
+            place = f"line {error.lineno}"
+            reason = f"{type(error).__name__}: {error.msg}"
+        else:
+            place = _line_in(error, what)
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            reason = f"{kind}{error}"
+        raise UserError(f"{what} cannot be used: {place}: {reason}") from error
+
+
+def _line_in(error: BaseException, what: str) -> str:
+    """The line of the plugin at which it went wrong, however deep that was in a library."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if what.endswith(frame.filename)]
+    last = own[-1] if own else frames[-1]
+    return f"line {last.lineno}" if own else f"{last.filename}, line {last.lineno}"
+
+
+def _check(module: str, file: Path) -> None:
+    """Refuse a file without a component, or one whose fields have types that YAML cannot hold."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    own = [cls for _, _, cls in plugin_components() if cls.__module__ == module]
+    if not own:
         raise UserError(
-            f"{what} cannot be imported: {type(error).__name__}: {error} "
-            f"({place.filename}, line {place.lineno})"
-        ) from error
+            f"plugins={file} defines no component: expected a class with "
+            f"@component(KIND, NAME), where KIND is one of {', '.join(KINDS)}"
+        )
+    for cls in own:
+        try:
+            OmegaConf.structured(cls)
+        except (OmegaConfBaseException, NameError, TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"plugins={file}: {cls.__qualname__}: {reason}") from error
 
 
 def _found(file: str | Path) -> Path:
-    path = Path(file).expanduser().absolute()
-    if path.suffix != ".py" or not path.is_file():
-        raise UserError(f"plugins={file}: no such Python file")
+    try:
+        path = Path(file).expanduser().absolute()
+        is_file, exists = path.is_file(), path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, of no such user, with a NUL
+        raise UserError(f"plugins={file}: no such file ({error})") from error
+    if not exists:
+        raise UserError(f"plugins={file}: no such file; expected a Python file")
+    if not is_file or path.suffix != ".py":
+        raise UserError(f"plugins={file}: expected a Python file, whose name ends in .py")
     return path
 
 
 def _module_name(file: Path) -> str:
-    place = hashlib.blake2b(str(file).encode(), digest_size=4).hexdigest()
+    place = hashlib.blake2b(str(file).encode(errors="surrogateescape"), digest_size=4).hexdigest()
     stem = re.sub(r"\W", "_", file.stem)
     return f"{_PACKAGE}.{stem}_{place}"
+
+
+# On import: a process that was just started unpickles before it does anything.
+if not any(type(finder).__name__ == _Finder.__name__ for finder in sys.meta_path):
+    sys.meta_path.append(_Finder())

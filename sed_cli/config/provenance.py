@@ -8,7 +8,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sed_cli import __version__
 from sed_cli.config.identity import config_hash
+from sed_cli.config.plugins import keep_sources, warn_of_changes
 from sed_cli.errors import UserError
 from sed_cli.system.files import flush_tree, remove_leftovers, write_json
-from sed_cli.system.records import RUN, beating, this_process
+from sed_cli.system.records import RUN, beating, read_record, this_process
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +47,7 @@ class RunRecord:
 
     def __init__(self, run_dir: Path, verb: str, config: Any, *, seed: int | None) -> None:
         self._path = run_dir / RUN
+        self._config = config
         self._since = time.time()
         self._values: dict[str, Any] = {
             "status": "running",
@@ -73,9 +75,21 @@ class RunRecord:
             remove_leftovers(run_dir / folder)
         if (run_dir / ".hydra").is_dir():
             flush_tree(run_dir / ".hydra")  # what resume= goes by
+        self._keep_plugins(run_dir)
         self.update()
         self._life.__enter__()
         return self
+
+    def _keep_plugins(self, run_dir: Path) -> None:
+        """Put what the command was given beside the record, and its digest into it."""
+        if not self._config.plugins:
+            return
+        self._values["plugins"] = keep_sources(self._config.plugins, run_dir)
+        resumed = getattr(self._config, "resume", None)
+        if resumed is not None:
+            with suppress(OSError, ValueError):  # nothing is known of what was there
+                earlier = read_record(Path(resumed)) or {}
+                warn_of_changes(earlier.get("plugins"), self._values["plugins"])
 
     def __exit__(
         self,

@@ -11,12 +11,14 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
-from sed_cli.config.settings import NOTHING, default_of, setting
+from sed_cli.config.faults import Faults
+from sed_cli.config.settings import MISSING, NOTHING, default_of, range_faults, setting
 from sed_cli.errors import ConfigError
 
 T = TypeVar("T")
@@ -62,7 +64,8 @@ def component(kind: str, name: str, *, original: bool = False) -> Callable[[type
         original: what runs used before its kind could be chosen: they keep their config hash.
 
     Raises:
-        ConfigError: if another component of the kind has the name.
+        ConfigError: if another component of the kind has the name, or the class lacks what a
+            component has: a docstring, a help text for each field, a default within its range.
     """
     if kind not in KINDS:
         raise ConfigError([f"component kind {kind!r}: expected one of {', '.join(KINDS)}"])
@@ -70,23 +73,49 @@ def component(kind: str, name: str, *, original: bool = False) -> Callable[[type
 
     def declare(cls: type[T]) -> type[T]:
         before = name if original else NOTHING
+        is_documented = bool((cls.__doc__ or "").strip())
         if known.key:
             cls.__annotations__ = {known.key: "str", **inspect.get_annotations(cls)}
-            setattr(
-                cls,
-                known.key,
-                setting(name, f"name of the {kind.replace('_', ' ')}", before=before),
+            chosen_by = setting(
+                name,
+                f"name of the {kind.replace('_', ' ')}",
+                before=before,
+                chosen_by=known.group.replace("/", "."),
             )
+            setattr(cls, known.key, chosen_by)
         made = dataclass(kw_only=True)(cls)
+        faults = _faults_of(kind, name, made)
+        if not is_documented:
+            faults.append("it has no docstring, whose first line help and tables show")
         other = known.found.get(name)
         if other is not None and _place(other) != _place(made):
-            raise ConfigError(
-                [f"{_place(made)} and {_place(other)} both define the {kind} {name}: rename one"]
-            )
+            faults.append(f"there is a {kind} {name} already, {_place(other)}: rename one")
+        if faults:
+            raise ConfigError([f"{made.__qualname__}: {fault}" for fault in faults])
         known.found[name] = made
         return made
 
     return declare
+
+
+def _faults_of(kind: str, name: str, cls: type[Any]) -> list[str]:
+    """What a class lacks to be a component."""
+    faults = Faults()
+    faults.require(
+        re.fullmatch(r"\w+", name) is not None,
+        f"the name {name!r}: expected letters, digits and underscores",
+    )
+    is_kind = kind_of(cls) == kind or not KINDS[kind].key
+    faults.require(is_kind, f"it is no {kind}: it inherits from no class of that kind")
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    faults.require(not missing, f"it does not define {', '.join(missing)}")
+    for each in dataclasses.fields(cls):
+        faults.require(
+            bool(each.metadata.get("help")) or default_of(each) == MISSING,
+            f"{each.name} has no help: declare it as {each.name}: TYPE = setting(DEFAULT, HELP)",
+        )
+    defaults = {each.name: default_of(each) for each in dataclasses.fields(cls)}
+    return [*faults, *range_faults(SimpleNamespace(**defaults), "default ", cls)]
 
 
 def components(kind: str) -> dict[str, type[Any]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, field, fields, is_dataclass
 from enum import Flag, auto
@@ -48,6 +50,7 @@ def setting(
     choices: Collection[str] = (),
     role: Role = Role.NONE,
     before: Any = NOTHING,
+    chosen_by: str = "",
 ) -> Any:
     """Declare a field of a settings class.
 
@@ -63,6 +66,8 @@ def setting(
         role: what the setting means for a run.
         before: the value that stands for how it was before the setting existed: with it, runs keep
             the config hash that they had then.
+        chosen_by: what chooses the class with this field, such as ``sampler``: another value would
+            name another class.
     """
     metadata = {
         "help": help,
@@ -74,10 +79,29 @@ def setting(
         "choices": tuple(choices),
         "role": role,
         "before": before,
+        "chosen_by": chosen_by,
     }
     if isinstance(default, list | dict) or is_dataclass(default):
         return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+_IS_CHECKED: ContextVar[bool] = ContextVar("is_checked", default=True)
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Build settings whose faults are gathered afterwards, with those of all the others."""
+    token = _IS_CHECKED.set(False)
+    try:
+        yield
+    finally:
+        _IS_CHECKED.reset(token)
+
+
+def is_checked() -> bool:
+    """Whether settings that check themselves when they are made should do so."""
+    return _IS_CHECKED.get()
 
 
 class Settings:
@@ -125,8 +149,13 @@ def range_faults(config: Any, prefix: str, declared: type[Any] | None = None) ->
     for each in fields(declared or config):
         value, rule = getattr(config, each.name, None), each.metadata
         key = f"{prefix}{each.name}"
-        if value is None or not rule:
+        if value is None or value == MISSING or not rule:
             continue
+        if rule["chosen_by"] and value != each.default:
+            faults.append(
+                f"{key}={value}, beside settings of {each.default}: choose it by "
+                f"{rule['chosen_by'].replace('.', '/')}={value}"
+            )
         if rule["choices"] and value not in rule["choices"]:
             faults.append(f"{key}={value}: expected one of {', '.join(rule['choices'])}")
         limits = list(_limits(rule))

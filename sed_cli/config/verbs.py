@@ -14,6 +14,7 @@ from sed_cli.config.data import (
     TokenSetConfig,
 )
 from sed_cli.config.faults import Faults
+from sed_cli.config.plugins import files_in_use
 from sed_cli.config.settings import MISSING, Role, range_faults, setting
 from sed_cli.config.training import (
     METRICS,
@@ -55,7 +56,15 @@ class VerbConfig:
         Args:
             named: the keys that the user gave.
         """
-        return range_faults(self, "")
+        unknown = {*self.plugins} - {*map(str, files_in_use())}
+        return [
+            *range_faults(self, ""),
+            *(
+                f"plugins={file} stands in a file of configs, and is imported only where the "
+                f"command names it: add plugins=[{file}]"
+                for file in sorted(unknown)
+            ),
+        ]
 
 
 @dataclass

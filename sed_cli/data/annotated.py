@@ -12,7 +12,8 @@ from sed_cli.config.data import SPLITS, AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.discovery import discover
-from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
+from sed_cli.data.listing import Reading, list_recordings
+from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.notes import Notes
 from sed_cli.data.splits import by_lists, divide, fold_of
 from sed_cli.errors import DataError, UserError
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 _SHOWN = 10
 
 
-def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -> Listing:
+def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -> Manifest:
     """List the recordings of a user's own set by split.
 
     Args:
@@ -53,7 +54,7 @@ def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -
         len(listed),
         ", ".join(f"{name} {len(part)}" for name, part in divided.splits.items()),
     )
-    return Listing(
+    return Manifest(
         splits={name: divided.splits[name] for name in splits if name in divided.splits},
         faults=(*faults, *divided.faults),
         notes=reading.notes,
@@ -62,7 +63,7 @@ def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -
 
 def _list_splits(
     data: AnnotatedConfig, folder: Path, reading: Reading, splits: Sequence[str]
-) -> Listing:
+) -> Manifest:
     """List the splits of a set whose splits have annotations of their own."""
     if data.folds is not None or data.group is not None:
         key = "folds" if data.folds is not None else "group"
@@ -71,7 +72,7 @@ def _list_splits(
             f"training split in {data.train.annotations if data.train else None}: "
             f"drop it, or name the annotations of the whole set with data.annotations"
         )
-    listed: dict[str, list[Listed]] = {}
+    listed: dict[str, list[Clip]] = {}
     faults: list[Fault] = []
     reading.notes.is_whole = all(name in splits for name in SPLITS)
     for name in splits:
@@ -88,10 +89,10 @@ def _list_splits(
     if not listed:
         check_faults(faults, strict=True)
         raise DataError("the set has no split: set data.train, data.validation or data.test")
-    return Listing(splits=listed, faults=tuple(faults), notes=reading.notes)
+    return Manifest(splits=listed, faults=tuple(faults), notes=reading.notes)
 
 
-def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed], notes: Notes) -> Listing:
+def _divide(data: AnnotatedConfig, folder: Path, listed: list[Clip], notes: Notes) -> Manifest:
     """Divide a set without splits as the configuration says: by lists, folds, or shares."""
     wanted = [name for name in SPLITS if getattr(data, name) is not None]
     lists = {
@@ -103,46 +104,46 @@ def _divide(data: AnnotatedConfig, folder: Path, listed: list[Listed], notes: No
     how: dict[str, Any] = {"group": data.group, "seed": data.split_seed}
     if data.folds is None or data.fold is None:
         shares = {name: share for name, share in shares.items() if name in wanted}
-        return Listing(splits=divide(listed, shares, **how))
+        return Manifest(splits=divide(listed, shares, **how))
     validation = shares["validation"] if data.validation is not None else 0.0
     share = validation / (shares["train"] + validation)
     parts = fold_of(listed, folds=data.folds, fold=data.fold, validation_share=share, **how)
-    return Listing(splits={name: parts[name] for name in wanted})
+    return Manifest(splits={name: parts[name] for name in wanted})
 
 
-def _present(listed: Sequence[Listed], cache_dir: str | None) -> tuple[list[Listed], list[Fault]]:
+def _present(listed: Sequence[Clip], cache_dir: str | None) -> tuple[list[Clip], list[Fault]]:
     """Leave out what is missing or unreadable, before a set is divided.
 
     Splits drawn of recordings that are not there would be smaller than asked for.
     """
-    missing = [one for one in listed if one.problem or not one.audio.is_file()]
+    missing = [one for one in listed if one.is_missing]
     faults = missing_audio(None, missing, len(listed))
     left_out = {id(one) for one in missing}
-    inspect_all([one.audio for one in listed if id(one) not in left_out], cache_dir)
+    inspect_all([one.path for one in listed if id(one) not in left_out], cache_dir)
     there = []
     for one in listed:
         if id(one) not in left_out:
             try:
-                inspect_audio(one.audio)
+                inspect_audio(one.path)
             except DataError as error:
-                line = one.rows[0].line if one.rows else None
-                faults.append(Fault(one.annotations, line, str(error), "the recording is left out"))
+                repair = "the recording is left out"
+                faults.append(Fault(one.annotations, one.line, str(error), repair))
             else:
                 there.append(one)
     return there, faults
 
 
-def missing_audio(split: str | None, missing: Sequence[Listed], n_listed: int) -> list[Fault]:
+def missing_audio(split: str | None, missing: Sequence[Clip], n_listed: int) -> list[Fault]:
     """Say which of ``n_listed`` recordings of a split, or of the whole set, are missing."""
     if not missing:
         return []
-    shown = [one.problem or str(one.audio) for one in missing[:_SHOWN]]
+    shown = [one.problem or str(one.path) for one in missing[:_SHOWN]]
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     of_split, key = (f" of the {split} split", f"{split}.audio") if split else ("", "audio")
     return [
         Fault(
             missing[0].annotations,
-            missing[0].rows[0].line if missing[0].rows else None,
+            missing[0].line,
             f"{len(missing)} of {n_listed} annotated recordings{of_split} are missing: "
             f"{', '.join(shown)}{more}; check data.{key}",
             None if len(missing) == n_listed else "they are left out",

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TypeVar
 
-from sed_cli.data.catalogue import Entry
+from sed_cli.data.manifest import Clip
 
 T = TypeVar("T")
 Placed = tuple[str, T]
@@ -38,17 +38,17 @@ def _parted(group: Iterable[Placed[T]], key: Callable[[T], Hashable]) -> list[li
     return [part for part in parts.values() if len({split for split, _ in part}) > 1]
 
 
-def _size(entry: Entry) -> int:
+def _size(entry: Clip) -> int:
     return entry.path.stat().st_size
 
 
-def _middle(entry: Entry) -> bytes:
+def _middle(entry: Clip) -> bytes:
     with entry.path.open("rb") as file:
         file.seek(max(0, (_size(entry) - _BLOCK) // 2))
         return hashlib.blake2b(file.read(_BLOCK), digest_size=16).digest()
 
 
-def _digest(entry: Entry) -> bytes:
+def _digest(entry: Clip) -> bytes:
     with entry.path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
 

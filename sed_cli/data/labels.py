@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sed_cli.data.annotations import Fault
-from sed_cli.data.listing import Listed, Listing
+from sed_cli.data.manifest import Clip
 from sed_cli.errors import DataError
 
 log = logging.getLogger(__name__)
 
 
-def labels_to_learn(listing: Listing) -> list[str]:
+def labels_to_learn(labels: Mapping[str, set[str]]) -> list[str]:
     """Return the labels of the training split, sorted; without one, those of all splits."""
-    splits = listing.splits
-    chosen = [splits["train"]] if "train" in splits else list(splits.values())
-    return sorted({label for listed in chosen for label in _labels_of(listed)})
+    return sorted(labels["train"] if "train" in labels else set().union(*labels.values()))
 
 
-def _labels_of(listed: Iterable[Listed]) -> set[str]:
-    return {label for one in listed for label in one.labels}
-
-
-def unknown_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> list[Fault]:
+def unknown_labels(splits: dict[str, list[Clip]], classes: Sequence[str]) -> list[Fault]:
     """Name labels that the training annotations do not have, each where it stands first."""
     faults = []
     for split, listed in splits.items():
@@ -49,13 +43,12 @@ def unknown_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> l
     return faults
 
 
-def refuse_nothing_to_learn(listed: Sequence[Listed], classes: Sequence[str]) -> None:
+def refuse_nothing_to_learn(found: set[str], classes: Sequence[str]) -> None:
     """Refuse training annotations that hold none of the classes.
 
     Raises:
         DataError: if they do not.
     """
-    found = _labels_of(listed)
     if not found:
         raise DataError("the training annotations hold no event: there is nothing to learn")
     if not found & set(classes):
@@ -65,10 +58,9 @@ def refuse_nothing_to_learn(listed: Sequence[Listed], classes: Sequence[str]) ->
         )
 
 
-def compare_labels(splits: dict[str, list[Listed]], classes: Sequence[str]) -> None:
+def compare_labels(labels: Mapping[str, set[str]], classes: Sequence[str]) -> None:
     """Say which labels a trained detector does not know; refuse a set that it knows none of."""
-    for split, listed in splits.items():
-        found = _labels_of(listed)
+    for split, found in labels.items():
         if found and not found & set(classes):
             raise DataError(
                 f"the {split} annotations hold {', '.join(sorted(found))}, but the detector knows "

@@ -26,10 +26,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import librosa
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
 
+from sed_cli.audio import AudioReader
 from sed_cli.audio.front_ends.logmel import FLOOR, LogMelConfig
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.copies import find_copies
@@ -404,7 +403,7 @@ def _compare(a: tuple[Path, float], b: tuple[Path, float], length_s: float) -> t
     length_s = min(length_s, _EXCERPT_S)
     try:
         x, y = (_excerpt(path, start_s + skipped_s, length_s) for path, start_s in (a, b))
-    except (OSError, RuntimeError, TypeError):
+    except (DataError, OSError):
         return 0.0, 0.0  # damaged since its features were computed: not this check's business
     n = min(len(x), len(y))
     if n < 2:
@@ -423,10 +422,14 @@ def _compare(a: tuple[Path, float], b: tuple[Path, float], length_s: float) -> t
 
 
 def _excerpt(path: Path, start_s: float, length_s: float) -> NDArray[np.float32]:
-    with soundfile.SoundFile(path) as file:
-        file.seek(min(file.frames, max(0, round(start_s * file.samplerate))))
-        samples = file.read(round(length_s * file.samplerate), dtype="float32", always_2d=True)
-        mono: NDArray[np.float32] = soxr.resample(
-            samples.mean(axis=1), file.samplerate, _EXCERPT_RATE
-        )
-    return mono
+    with AudioReader(path, salvage=lambda _: None) as reader:  # it has been warned of already
+        first = round((start_s - reader.skip(start_s)) * _EXCERPT_RATE)
+        n_samples = round(length_s * _EXCERPT_RATE)
+        kept, n_kept = [np.zeros(0, np.float32)], 0
+        for block in reader.blocks(_EXCERPT_RATE):
+            kept.append(block[first:].copy())
+            first = max(0, first - len(block))
+            n_kept += len(kept[-1])
+            if n_kept >= n_samples:
+                break
+    return np.concatenate(kept)[:n_samples]

@@ -14,6 +14,7 @@ from sed_cli.data.audio_folder import AudioFolder as AudioFolder
 from sed_cli.data.claims import Claim, make_claims, settle
 from sed_cli.data.endings import AUDIO_ENDINGS as AUDIO_ENDINGS
 from sed_cli.data.endings import SCORES_ENDING
+from sed_cli.data.manifest import Clip
 from sed_cli.data.names import key_of, path_of, predicted_name
 from sed_cli.data.names import stem_of as stem_of
 from sed_cli.data.notes import Notes
@@ -22,47 +23,6 @@ from sed_cli.errors import DataError
 
 ANNOTATION_ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
 ANNOTATION_ENDINGS |= {known.ending for known in FORMATS.values()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listed:
-    """A recording as its set lists it.
-
-    Args:
-        name: as the set writes it; unique within a split.
-        audio: where it should lie; whether it does is checked later.
-        annotations: the file that its events stand in: what faults name.
-        rows: of that file.
-        problem: why it is not known where it lies; empty where it is.
-    """
-
-    name: str
-    audio: Path
-    annotations: Path
-    rows: tuple[Row, ...]
-    problem: str = ""
-
-    @property
-    def labels(self) -> set[str]:
-        """Labels of its events."""
-        return {row.event.label for row in self.rows if row.event is not None}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """The splits of a set, and all faults found while listing them.
-
-    Args:
-        splits: recordings by split.
-        faults: of annotations; raised or repaired together with those of the audio.
-        classes: labels that the set itself names, in its order; None: those of its training split.
-        notes: on what was read, guessed and passed over.
-    """
-
-    splits: dict[str, list[Listed]]
-    faults: tuple[Fault, ...] = ()
-    classes: tuple[str, ...] | None = None
-    notes: Notes = field(default_factory=Notes, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +76,7 @@ class Reading:
 
 def list_recordings(
     annotations: Path, audio: Path | None, reading: Reading
-) -> tuple[list[Listed], list[Fault]]:
+) -> tuple[list[Clip], list[Fault]]:
     """List the recordings of a split, or of a set without splits.
 
     Args:
@@ -151,7 +111,7 @@ def list_recordings(
 
 def list_files(
     read: Iterable[Annotations], folder: AudioFolder, reading: Reading
-) -> tuple[list[Listed], list[Fault]]:
+) -> tuple[list[Clip], list[Fault]]:
     """List the recordings of files of annotations, found in a folder, each once."""
     read = list(read)
     faults = [fault for one in read for fault in one.faults]
@@ -172,9 +132,9 @@ def list_files(
     names = [_name(claim, folder) for claim in kept]
     often = Counter(names)
     return [
-        Listed(
+        Clip(
             name=name if often[name] == 1 else _unique(claim, folder),
-            audio=claim.match.path,
+            path=claim.match.path,
             annotations=claim.read.path,
             rows=claim.rows,
             problem=claim.match.problem,
@@ -206,16 +166,17 @@ def _unique(claim: Claim, folder: AudioFolder) -> str:
     return f"{claim.read.path.parent.name}/{claim.spelt}"
 
 
-def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Listed], list[Fault]]:
+def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Clip], list[Fault]]:
     """List what is annotated, by its names: two spellings of one are one."""
     paths = annotation_files(annotations) if annotations.is_dir() else [annotations]
     base = annotations if annotations.is_dir() else annotations.parent
-    listed: dict[tuple[str, ...], Listed] = {}
+    listed: dict[tuple[str, ...], Clip] = {}
     faults: list[Fault] = []
     own_files, predicted = told_apart(map(reading.read, paths))
     for read in of_one_ending(own_files or predicted):
         path = read.path
         faults += read.faults
+        reading.notes.took(read)
         own = path.relative_to(base).with_suffix("").as_posix()
         rows: dict[tuple[str, ...], list[Row]] = {} if read.names_files else {path_of(own): []}
         names: dict[tuple[str, ...], str] = {}
@@ -226,7 +187,7 @@ def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Liste
             rows.setdefault(key, []).append(row)
         for key, of_name in rows.items():
             name = names.get(key, own)
-            one = Listed(name=name, audio=Path(name), annotations=path, rows=tuple(of_name))
+            one = Clip(name=name, path=Path(name), annotations=path, rows=tuple(of_name))
             if (other := listed.setdefault(key, one)) is not one:
                 message = f"{name} is annotated in {other.annotations.name} already"
                 faults.append(Fault(path, None, message, "the file is passed over"))
@@ -341,10 +302,10 @@ def _without_stray_tables(
 
 
 def _say_unread(
-    unread: Iterable[Unread], listed: Sequence[Listed], audio: AudioFolder, reading: Reading
+    unread: Iterable[Unread], listed: Sequence[Clip], audio: AudioFolder, reading: Reading
 ) -> list[Fault]:
     """Name files that cannot be read: a fault where a recording has no other annotations."""
-    annotated = {audio.identity(one.audio) for one in listed}
+    annotated = {audio.identity(one.path) for one in listed}
     faults = []
     for path, reason in unread:
         match = audio.find_annotated(path)

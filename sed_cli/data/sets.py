@@ -6,19 +6,18 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.config.data import SPLITS, DataConfig, SoundscapesConfig
 from sed_cli.config.training import FeatureConfig
-from sed_cli.data.annotations import Event
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.data.cache.packs import StoredArray
 from sed_cli.data.cache.upkeep import cache_root
-from sed_cli.data.catalogue import Catalogue, Entry, make_catalogue
 from sed_cli.data.frames import Activities
+from sed_cli.data.manifest import Clip, Manifest
+from sed_cli.data.survey import load_manifest
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +25,11 @@ _BLOCK_FRAMES = 16_384  # read at once for the statistics
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
-    """A recording with its features and what is annotated in it."""
+class Recording(Clip):
+    """A clip with its features."""
 
-    name: str
-    path: Path
-    duration_s: float
     log_mel: NDArray[np.float32] | StoredArray  # (T, M)
     activities: NDArray[np.uint8] | Activities  # (T, C)
-    events: tuple[Event, ...]
     content: str = ""  # hash of its file; empty where it came from none
 
     @property
@@ -103,56 +98,49 @@ def load_data(
     Raises:
         DataError: for missing audio, faults in annotations, or labels that no class stands for.
     """
-    return load_features(make_catalogue(data, splits=splits, classes=classes), data, feature)
+    return load_features(load_manifest(data, splits=splits, classes=classes), data, feature)
 
 
-def load_features(catalogue: Catalogue, data: DataConfig, feature: FeatureConfig) -> DataSet:
-    """Compute or map the features of the recordings of a catalogue, made of ``data``.
+def load_features(manifest: Manifest, data: DataConfig, feature: FeatureConfig) -> DataSet:
+    """Compute or map the features of the recordings of a manifest, made of ``data``.
 
     Raises:
         DataError: for audio that cannot be read to its end.
     """
-    listed = [(split, entry) for split, entries in catalogue.splits.items() for entry in entries]
+    listed = [(split, clip) for split, clips in manifest.splits.items() for clip in clips]
     cache = FeatureCache(cache_root(data.cache_dir), feature, data.cache_limit_gb)
     # Soundscapes are ours: one that is damaged is to be made anew.
     salvages = not getattr(data, "strict", True) and not isinstance(data, SoundscapesConfig)
-    all_stored = cache.load([entry.path for _, entry in listed], salvages=salvages)
+    all_stored = cache.load([clip.path for _, clip in listed], salvages=salvages)
     content = hashlib.blake2b(digest_size=16)
-    loaded: dict[str, list[Recording]] = {split: [] for split in catalogue.splits}
-    for (split, listed_entry), (log_mel, key) in zip(listed, all_stored, strict=True):
-        entry = _as_decoded(listed_entry, log_mel)
+    loaded: dict[str, list[Recording]] = {split: [] for split in manifest.splits}
+    for (split, as_listed), (log_mel, key) in zip(listed, all_stored, strict=True):
+        clip = _as_decoded(as_listed, log_mel)
+        activities = Activities(clip.events, manifest.classes, len(log_mel), feature.hop_s)
         loaded[split].append(
-            Recording(
-                name=entry.name,
-                path=entry.path,
-                duration_s=entry.duration_s,
-                log_mel=log_mel,
-                activities=Activities(entry.events, catalogue.classes, len(log_mel), feature.hop_s),
-                events=entry.events,
-                content=key,
-            )
+            Recording(**vars(clip), log_mel=log_mel, activities=activities, content=key)
         )
-        content.update(repr((split, entry.name, key, entry.events)).encode())
+        content.update(repr((split, clip.name, key, clip.events)).encode())
     return DataSet(
-        classes=catalogue.classes,
+        classes=manifest.classes,
         hop_s=feature.hop_s,
         splits=loaded,
         fingerprint=content.hexdigest(),
     )
 
 
-def _as_decoded(entry: Entry, log_mel: StoredArray) -> Entry:
+def _as_decoded(clip: Clip, log_mel: StoredArray) -> Clip:
     """Cut a recording, and its events, where decoding broke off: in the middle of the file.
 
     The length by the file's structure, which events were compared with, says nothing of that.
     """
     length_s = log_mel.heard.duration_s
-    if log_mel.heard.loss is None or (entry.facts is not None and entry.facts.loss is not None):
-        return entry
-    log.warning("%s: %s; what was decoded is used", entry.path, log_mel.heard.loss)
+    if log_mel.heard.loss is None or (clip.facts is not None and clip.facts.loss is not None):
+        return clip
+    log.warning("%s: %s; what was decoded is used", clip.path, log_mel.heard.loss)
     events = [
         event._replace(offset_s=min(event.offset_s, length_s))
-        for event in entry.events
+        for event in clip.events
         if event.onset_s < length_s
     ]
-    return replace(entry, duration_s=min(length_s, entry.duration_s), events=tuple(events))
+    return replace(clip, duration_s=min(length_s, clip.duration_s), events=tuple(events))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Fault
 from sed_cli.data.annotations.text import read_text
-from sed_cli.data.listing import Listed, Listing
+from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.names import key_of, parts_of
 from sed_cli.data.notes import Notes
 from sed_cli.errors import DataError, UserError
@@ -32,12 +32,12 @@ SPLIT_WORDS: dict[str, str] = {
 
 
 def divide(
-    listed: Sequence[Listed],
+    listed: Sequence[Clip],
     shares: Mapping[str, float],
     *,
     group: str | None = None,
     seed: int = 0,
-) -> dict[str, list[Listed]]:
+) -> dict[str, list[Clip]]:
     """Divide recordings into splits.
 
     Args:
@@ -74,22 +74,22 @@ def divide(
 
 
 def hold_out(
-    listed: Sequence[Listed], share: float, *, group: str | None = None, seed: int = 0
-) -> tuple[list[Listed], list[Listed]]:
+    listed: Sequence[Clip], share: float, *, group: str | None = None, seed: int = 0
+) -> tuple[list[Clip], list[Clip]]:
     """Divide recordings into those to train with and a share of them for validation."""
     parts = divide(listed, {"train": 1 - share, "validation": share}, group=group, seed=seed)
     return parts["train"], parts.get("validation", [])
 
 
 def fold_of(
-    listed: Sequence[Listed],
+    listed: Sequence[Clip],
     *,
     folds: int,
     fold: int,
     validation_share: float,
     group: str | None = None,
     seed: int = 0,
-) -> dict[str, list[Listed]]:
+) -> dict[str, list[Clip]]:
     """Return the splits of one of ``folds`` cross-validation folds: ``fold``, from 1, is tested.
 
     Of the others a share is held out for validation, so that early stopping sees no test recording.
@@ -106,11 +106,11 @@ def fold_of(
 
 
 def by_lists(
-    listed: Sequence[Listed],
+    listed: Sequence[Clip],
     lists: Mapping[str, Path],
     annotations: Path,
     notes: Notes | None = None,
-) -> Listing:
+) -> Manifest:
     """Divide recordings by lists of their names.
 
     Args:
@@ -124,12 +124,12 @@ def by_lists(
     Raises:
         DataError: if a list is missing or empty.
     """
-    index: dict[str, list[Listed]] = {}
+    index: dict[str, list[Clip]] = {}
     for one in listed:
-        names = (one.name, one.audio.as_posix())
+        names = (one.name, one.path.as_posix())
         for key in {key for name in names for key in (parts_of(name)[-1], key_of(name))}:
             index.setdefault(key, []).append(one)
-    splits: dict[str, list[Listed]] = {}
+    splits: dict[str, list[Clip]] = {}
     faults: list[Fault] = []
     taken: dict[str, str] = {}
     for split, path in lists.items():
@@ -160,10 +160,10 @@ def by_lists(
         for one in listed:
             if one.name not in taken:
                 notes.add("annotated recordings that no list of a split names", one.name)
-    return Listing(splits=splits, faults=tuple(faults))
+    return Manifest(splits=splits, faults=tuple(faults))
 
 
-def _named(name: str, index: Mapping[str, list[Listed]]) -> list[Listed]:
+def _named(name: str, index: Mapping[str, list[Clip]]) -> list[Clip]:
     """Return the recordings that a name of a list may mean, the best ones only."""
     parts = parts_of(name)
     for key in (parts[-1], key_of(name)) if parts else ():
@@ -174,14 +174,14 @@ def _named(name: str, index: Mapping[str, list[Listed]]) -> list[Listed]:
     return []
 
 
-def _lies_in(one: Listed, name: str) -> bool:
+def _lies_in(one: Clip, name: str) -> bool:
     """Whether a recording lies in the folders that a name gives."""
     folders = parts_of(name)[:-1]
-    places = (parts_of(one.audio.as_posix())[:-1], parts_of(one.name)[:-1])
+    places = (parts_of(one.path.as_posix())[:-1], parts_of(one.name)[:-1])
     return any(place[len(place) - len(folders) :] == folders for place in places)
 
 
-def _read_list(path: Path, split: str, index: Mapping[str, list[Listed]]) -> list[tuple[int, str]]:
+def _read_list(path: Path, split: str, index: Mapping[str, list[Clip]]) -> list[tuple[int, str]]:
     if not path.is_file():
         raise DataError(f"{path}: no such list of recordings")
     found = []
@@ -201,8 +201,8 @@ def _read_list(path: Path, split: str, index: Mapping[str, list[Listed]]) -> lis
 # -------------------------------------------------------------------------------- dealing
 
 
-def _groups(listed: Sequence[Listed], pattern: str | None) -> list[list[Listed]]:
-    groups: dict[tuple[str, str], list[Listed]] = {}
+def _groups(listed: Sequence[Clip], pattern: str | None) -> list[list[Clip]]:
+    groups: dict[tuple[str, str], list[Clip]] = {}
     for one in sorted(listed, key=lambda one: one.name):
         match = re.search(pattern, one.name) if pattern is not None else None
         key = ("name", one.name) if match is None else ("group", match[1 if match.re.groups else 0])
@@ -210,7 +210,7 @@ def _groups(listed: Sequence[Listed], pattern: str | None) -> list[list[Listed]]
     return list(groups.values())
 
 
-def _weights(groups: Sequence[Sequence[Listed]]) -> NDArray[np.float64]:
+def _weights(groups: Sequence[Sequence[Clip]]) -> NDArray[np.float64]:
     """Share of each group in all recordings, and in all events of each label, (groups, 1 + C)."""
     counts = [
         Counter(row.event.label for one in g for row in one.rows if row.event) for g in groups

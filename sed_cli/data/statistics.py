@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.data.catalogue import Catalogue, Entry
+from sed_cli.data.manifest import Clip, Manifest
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -98,7 +98,7 @@ class ClassStatistics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Syntax:
+class SyntaxStatistics:
     """Which class follows which, and what knowing that is worth; entropies in bits an event.
 
     Args:
@@ -169,7 +169,7 @@ class SplitStatistics:
     gaps: Histogram
     duration_s: Spread | None
     gap_s: Spread | None
-    syntax: Syntax
+    syntax: SyntaxStatistics
 
     @property
     def n_classes(self) -> int:
@@ -231,17 +231,17 @@ class RecordingStatistics:
     active_s: float
 
 
-def describe(catalogue: Catalogue, *, sequence_gap_s: float | None = None) -> SetStatistics:
+def describe(manifest: Manifest, *, sequence_gap_s: float | None = None) -> SetStatistics:
     """Describe a set.
 
     Args:
-        catalogue: its recordings with their events.
+        manifest: its recordings with their events.
         sequence_gap_s: longest silence within a sequence, in seconds; ``None``: a sequence ends
             with its recording.
     """
-    labels = catalogue.classes
-    splits = {name: _Table.of(entries, labels) for name, entries in catalogue.splits.items()}
-    every = _Table.of([one for entries in catalogue.splits.values() for one in entries], labels)
+    labels = manifest.classes
+    splits = {name: _Table.of(entries, labels) for name, entries in manifest.splits.items()}
+    every = _Table.of([one for entries in manifest.splits.values() for one in entries], labels)
     duration_edges, gap_edges = _edges(every.durations_s), _edges(every.gaps_s)
 
     def of(table: _Table) -> SplitStatistics:
@@ -269,7 +269,7 @@ def describe(catalogue: Catalogue, *, sequence_gap_s: float | None = None) -> Se
 
 
 def describe_recordings(
-    entries: Sequence[Entry], classes: Sequence[str]
+    entries: Sequence[Clip], classes: Sequence[str]
 ) -> list[RecordingStatistics]:
     """Describe each recording of a split by itself."""
     table = _Table.of(entries, classes)
@@ -287,7 +287,7 @@ def describe_recordings(
 
 
 def label_sequences(
-    entries: Sequence[Entry], classes: Sequence[str], *, sequence_gap_s: float | None = None
+    entries: Sequence[Clip], classes: Sequence[str], *, sequence_gap_s: float | None = None
 ) -> list[Ints]:
     """Return the sequences of a split, as numbers of their classes: (n,) each, n >= 1.
 
@@ -339,7 +339,7 @@ class _Table:
     offset_s: Floats
 
     @classmethod
-    def of(cls, entries: Sequence[Entry], classes: Sequence[str]) -> _Table:
+    def of(cls, entries: Sequence[Clip], classes: Sequence[str]) -> _Table:
         index = {label: number for number, label in enumerate(classes)}
         rows = [
             (number, *event[:2], index[event.label])
@@ -475,7 +475,7 @@ def _histogram(values: Floats, edges_s: Floats) -> Histogram:
 # -------------------------------------------------------------------------------- syntax
 
 
-def _syntax(table: _Table, sequence_gap_s: float | None) -> Syntax:
+def _syntax(table: _Table, sequence_gap_s: float | None) -> SyntaxStatistics:
     silences_s, joined = table.silences_s, table.joined(sequence_gap_s)
     current, following = table.label[:-1][joined], table.label[1:][joined]
     counts = _count(current, following, table.n_classes)
@@ -485,7 +485,7 @@ def _syntax(table: _Table, sequence_gap_s: float | None) -> Syntax:
     next_plugin_bits, conditional_plugin_bits = _entropies_bits(
         current, following, table.n_classes, _log
     )
-    return Syntax(
+    return SyntaxStatistics(
         counts=counts,
         n_sequences=len(table.file) - int(joined.sum()),
         n_overlapping=int((silences_s[joined] < -_NOTHING_S).sum()),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sed_cli.data.annotations import Event, Fault, Row, likely_unit
-from sed_cli.data.listing import Listed
+from sed_cli.data.manifest import Clip
 
 _SLACK_S = 0.1  # annotations may pass the end of a recording by rounding, not by more
 
@@ -25,7 +25,7 @@ class Times:
     _seen: list[tuple[list[Event], float, float]] = field(default_factory=list)
     _first: Path = Path()
 
-    def in_seconds(self, one: Listed, length_s: float, rate: float) -> Listed:
+    def in_seconds(self, one: Clip, length_s: float, rate: float) -> Clip:
         """Take note of a recording's events; where they count samples, convert them."""
         if self.unit == "samples":
             return replace(one, rows=tuple(_in_seconds(row, rate) for row in one.rows))
@@ -43,7 +43,7 @@ class Times:
                 return [Fault(self._first, None, remedy)]
         return self._late
 
-    def within(self, one: Listed, length_s: float) -> list[Event]:
+    def within(self, one: Clip, length_s: float) -> list[Event]:
         """Cut a recording's events at its end; more than rounding beyond it is a fault."""
         events = []
         for row in one.rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def walk(folder: Path) -> Walk:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        is_run = any(entry.name in _RUN_MARKS for entry in entries)
+        is_run = is_of_run(entry.name for entry in entries)
         if is_run and here != folder:
             runs.append(here)
             continue
@@ -65,6 +66,11 @@ def walk(folder: Path) -> Walk:
             elif _is(entry, os.DirEntry.is_file):
                 files.append(Path(entry.path))
     return Walk(tuple(sorted(files)), tuple(sorted(runs)))
+
+
+def is_of_run(names: Iterable[str]) -> bool:
+    """Whether a folder that holds these names was written by a run, a sweep or as a checkpoint."""
+    return not _RUN_MARKS.isdisjoint(names)
 
 
 def _is(entry: os.DirEntry[str], kind: object) -> bool:

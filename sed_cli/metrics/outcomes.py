@@ -36,7 +36,7 @@ class Fate(NamedTuple):
     partner: int | None = None
 
 
-class _Pair(NamedTuple):
+class _Match(NamedTuple):
     reference: int
     estimate: int
     overlap_s: float
@@ -64,7 +64,7 @@ def event_outcomes(
     of_estimate = [Fate(INSERTED)] * len(estimate)
     pairs = list(_pairs(reference, estimate, collar_s + SLACK_S))
 
-    def settle(pair: _Pair, outcome: str) -> None:
+    def settle(pair: _Match, outcome: str) -> None:
         of_reference[pair.reference] = Fate(outcome, pair.estimate)
         of_estimate[pair.estimate] = Fate(outcome, pair.reference)
 
@@ -72,7 +72,7 @@ def event_outcomes(
     for pair in _most_pairs(hits, len(reference), len(estimate)):
         settle(pair, HIT)
 
-    def settle_by_overlap(fits: Callable[[_Pair], bool], outcome: Callable[[_Pair], str]) -> None:
+    def settle_by_overlap(fits: Callable[[_Match], bool], outcome: Callable[[_Match], str]) -> None:
         for pair in sorted(filter(fits, pairs), key=lambda pair: -pair.overlap_s):
             free = of_reference[pair.reference].partner is None
             if free and of_estimate[pair.estimate].partner is None:
@@ -94,7 +94,7 @@ def _length(event: Event) -> float:
     return event.offset_s - event.onset_s
 
 
-def _wrong_boundary(pair: _Pair) -> str:
+def _wrong_boundary(pair: _Match) -> str:
     if pair.onset_fits:
         # Both may fit: then another event had the better claim, and one was cut in two.
         return OFFSET
@@ -103,7 +103,7 @@ def _wrong_boundary(pair: _Pair) -> str:
 
 def _pairs(
     reference: Sequence[Event], estimate: Sequence[Event], collar_s: float
-) -> Iterator[_Pair]:
+) -> Iterator[_Match]:
     """Yield all pairs that could have to do with one another."""
     order = np.argsort([event.onset_s for event in estimate], kind="stable")
     onsets = np.array([estimate[index].onset_s for index in order], dtype=np.float64)
@@ -117,9 +117,9 @@ def _pairs(
                 yield pair
 
 
-def _pair(index: int, event: Event, other: int, found: Event, collar_s: float) -> _Pair:
+def _pair(index: int, event: Event, other: int, found: Event, collar_s: float) -> _Match:
     room_s = max(collar_s, OFFSET_SHARE * _length(event))
-    return _Pair(
+    return _Match(
         reference=index,
         estimate=other,
         overlap_s=min(event.offset_s, found.offset_s) - max(event.onset_s, found.onset_s),
@@ -129,7 +129,7 @@ def _pair(index: int, event: Event, other: int, found: Event, collar_s: float) -
     )
 
 
-def _most_pairs(pairs: Sequence[_Pair], n_reference: int, n_estimate: int) -> Iterator[_Pair]:
+def _most_pairs(pairs: Sequence[_Match], n_reference: int, n_estimate: int) -> Iterator[_Match]:
     """Choose as many pairs as possible so that no event is in two of them."""
     if not pairs:
         return

@@ -31,7 +31,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Difference(Summary):
+class Paired(Summary):
     """The mean of paired differences, and the p value of a paired t test that it is 0."""
 
     p: float | None = None
@@ -42,7 +42,7 @@ def summarise(values: Mapping[int, float | None]) -> Summary:
     return _summary(np.array([value for value in values.values() if value is not None]))
 
 
-def compare(values: Mapping[int, float | None], baseline: Mapping[int, float | None]) -> Difference:
+def compare(values: Mapping[int, float | None], baseline: Mapping[int, float | None]) -> Paired:
     """Differences to a baseline, paired over the seeds that both have.
 
     The p value is not corrected for the number of comparisons; it takes two seeds, and differences
@@ -58,7 +58,7 @@ def compare(values: Mapping[int, float | None], baseline: Mapping[int, float | N
     p = None
     if summary.n > 1 and np.ptp(own - other) > _ROUNDING:
         p = float(stats.ttest_rel(own, other).pvalue)
-    return Difference(summary.mean, summary.low, summary.high, summary.n, p)
+    return Paired(summary.mean, summary.low, summary.high, summary.n, p)
 
 
 def _summary(values: NDArray[np.float64]) -> Summary:

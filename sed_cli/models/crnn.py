@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,9 @@ class CRNN(nn.Module):
     GRU's input at step t is the frame's features, joined with the class activities of step t-1
     where ``feedback`` is set (zeros at the first step).
 
+    A subclass may replace the recurrence: it overrides :meth:`decode`, and states by ``is_causal``
+    whether frames depend on later ones beyond those that the convolutions see.
+
     Source: Drossos et al. 2019, section 2.
 
     Args:
@@ -42,10 +46,15 @@ class CRNN(nn.Module):
 
     Attributes:
         backend: of the recurrence with feedback; not part of the model's state.
+        is_causal: whether :meth:`decode` can go on from the state after the frames so far. Without,
+            a recording is decoded whole, however long, and there is no ``listen`` and ``export``.
+        n_features: F.
 
     Raises:
         ValueError: if ``n_mels`` is no multiple of the pooling, or ``kernel_size`` is even.
     """
+
+    is_causal: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -88,8 +97,8 @@ class CRNN(nn.Module):
         # and on CUDA with half precision; the numbers and the state_dict stay the same.
         for block in self.blocks:
             block.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        n_features = conv_channels * (n_mels // product)
-        self.cell = nn.GRUCell(n_features + (n_classes if feedback else 0), rnn_hidden)
+        self.n_features = conv_channels * (n_mels // product)
+        self.cell = nn.GRUCell(self.n_features + (n_classes if feedback else 0), rnn_hidden)
         self.readout = nn.Linear(rnn_hidden, n_classes)
 
     def forward(
@@ -120,7 +129,10 @@ class CRNN(nn.Module):
             ValueError: if shapes do not fit.
         """
         features = self.encode(log_mel, lengths)  # (B, T, F)
-        return self.decode(features, targets, teacher_mask, feedback=feedback, noise=noise)[0]
+        logits, _ = self.decode(
+            features, targets, teacher_mask, lengths=lengths, feedback=feedback, noise=noise
+        )
+        return logits
 
     def encode(
         self, log_mel: Tensor, lengths: Tensor | None = None, *, starts: Tensor | None = None
@@ -144,7 +156,7 @@ class CRNN(nn.Module):
         for block in self.blocks:
             x = block(x, valid)  # (B, channels, T, bands)
         # (B, channels, T, bands) -> (B, T, channels, bands) -> (B, T, F)
-        features: Tensor = x.permute(0, 2, 1, 3).flatten(2).to(self.cell.weight_ih.dtype)
+        features: Tensor = x.permute(0, 2, 1, 3).flatten(2).to(self.readout.weight.dtype)
         return features
 
     def decode(
@@ -153,11 +165,16 @@ class CRNN(nn.Module):
         targets: Tensor | None = None,
         teacher_mask: Tensor | None = None,
         *,
+        lengths: Tensor | None = None,
         feedback: Feedback = "hard",
         noise: Tensor | None = None,
         initial_state: RecurrentState | None = None,
-    ) -> tuple[Tensor, RecurrentState]:
-        """Run the recurrence: features (B, T, F) -> logits (B, T, C) and the state after them."""
+    ) -> tuple[Tensor, RecurrentState | None]:
+        """Run the recurrence: features (B, T, F) -> logits (B, T, C) and the state after them.
+
+        Padding from ``lengths`` (B,) on only matters to a recurrence that is not causal, which has
+        no state to return.
+        """
         if not self.has_feedback:
             hidden = None if initial_state is None else initial_state.hidden
             logits, last = plain_gru(features, self.cell, self.readout, hidden)

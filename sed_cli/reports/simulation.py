@@ -44,14 +44,14 @@ class NamedCoins:
     coins: TeacherCoins
 
 
-class Progress(Protocol):
+class Reporter(Protocol):
     """What :func:`simulate` calls as it goes on: the stage, and what is done of its total."""
 
     def __call__(self, stage: str, done: int, total: int) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Run:
+class _Sizes:
     n_batches: int
     batch_size: int
     n_steps: int
@@ -130,7 +130,7 @@ def simulate(
     n_steps: int,
     n_classes: int = 1,
     animate: bool = True,
-    progress: Progress | None = None,
+    progress: Reporter | None = None,
 ) -> dict[str, Any]:
     """Write what the samplers do over a run: curve, coins and figures.
 
@@ -158,7 +158,7 @@ def simulate(
     Raises:
         UserError: without samplers, if two share a name, or if a size is below 1.
     """
-    run = _Run(n_batches=n_batches, batch_size=batch_size, n_steps=n_steps, n_classes=n_classes)
+    run = _Sizes(n_batches=n_batches, batch_size=batch_size, n_steps=n_steps, n_classes=n_classes)
     _check(samplers, run)
     tell = progress or (lambda stage, done, total: None)
     moments = _write_curves(folder / "curve.csv", samplers, run, tell)
@@ -181,7 +181,7 @@ def simulate(
     return summary
 
 
-def _check(samplers: Sequence[NamedCoins], run: _Run) -> None:
+def _check(samplers: Sequence[NamedCoins], run: _Sizes) -> None:
     if not samplers:
         raise UserError("no sampler was given: a simulation needs at least one")
     names = [sampler.name for sampler in samplers]
@@ -200,7 +200,7 @@ def _check(samplers: Sequence[NamedCoins], run: _Run) -> None:
 
 
 def _write_curves(
-    path: Path, samplers: Sequence[NamedCoins], run: _Run, tell: Progress
+    path: Path, samplers: Sequence[NamedCoins], run: _Sizes, tell: Reporter
 ) -> list[_Moments]:
     several = len(samplers) > 1
     total = sum(run.n_iterations(sampler.coins) for sampler in samplers)
@@ -219,7 +219,7 @@ def _write_curves(
 
 
 def _write_rows(
-    file: TextIO, coins: TeacherCoins, run: _Run, ending: str
+    file: TextIO, coins: TeacherCoins, run: _Sizes, ending: str
 ) -> Iterator[NDArray[np.float64]]:
     """Write all rows of a sampler, and yield the probabilities piece by piece as they are out.
 
@@ -251,7 +251,7 @@ def _quoted(name: str) -> str:
     return name
 
 
-def _toss_every(coins: TeacherCoins, run: _Run) -> int:
+def _toss_every(coins: TeacherCoins, run: _Sizes) -> int:
     """Iterations from one toss to the next: coins of whole sequences fall at their first step."""
     return run.iterations_per_batch(coins) if coins.coin == "sequence" else 1
 
@@ -260,7 +260,13 @@ def _toss_every(coins: TeacherCoins, run: _Run) -> int:
 
 
 def _toss(
-    coins: TeacherCoins, run: _Run, *, panel: int, n_panels: int, animate: bool, tell: Progress
+    coins: TeacherCoins,
+    run: _Sizes,
+    *,
+    panel: int,
+    n_panels: int,
+    animate: bool,
+    tell: Reporter,
 ) -> _Tosses:
     """Draw the coins of the run, count them, and keep the tiles of the batches to be shown."""
     from sed_cli.reports.sampler_figures import MAX_PANELS, tile_grids
@@ -301,10 +307,10 @@ def _draw_figures(
     folder: Path,
     samplers: Sequence[NamedCoins],
     tosses: Sequence[_Tosses],
-    run: _Run,
+    run: _Sizes,
     *,
     animate: bool,
-    tell: Progress,
+    tell: Reporter,
 ) -> None:
     from sed_cli.reports import sampler_figures as figures
 
@@ -356,7 +362,7 @@ def _thinned(n_iterations: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate([even, geometric]).round().astype(np.int64))
 
 
-def _summary(sampler: NamedCoins, moments: _Moments, toss: _Tosses, run: _Run) -> dict[str, Any]:
+def _summary(sampler: NamedCoins, moments: _Moments, toss: _Tosses, run: _Sizes) -> dict[str, Any]:
     coins = sampler.coins
     return {
         "name": sampler.name,
@@ -375,10 +381,11 @@ def _summary(sampler: NamedCoins, moments: _Moments, toss: _Tosses, run: _Run) -
 
 
 def _settings(schedule: Schedule) -> dict[str, Any]:
-    return {name: value for name, value in vars(schedule).items() if not name.startswith("_")}
+    shared = {"schedule", "unit", "coin", "feedback"}
+    return {name: value for name, value in vars(schedule).items() if name not in shared}
 
 
-def _chance(coins: TeacherCoins, moments: _Moments, toss: _Tosses, run: _Run) -> float:
+def _chance(coins: TeacherCoins, moments: _Moments, toss: _Tosses, run: _Sizes) -> float:
     """Standard deviation of the observed fraction: n independent coins vary by p (1 - p) / n."""
     n_independent = toss.n_coins // (run.n_steps if coins.coin == "sequence" else 1)
     return math.sqrt(moments.variance_sum / moments.n_tosses / n_independent)

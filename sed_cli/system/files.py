@@ -23,6 +23,8 @@ from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PART = ".part"  # in names of files that are not whole yet
+# Figures were written without the mark once.
+_LEFTOVER = re.compile(rf"\..+-[0-9a-f]{{8}}({_PART}(\.[^.]+)?|\.png)")
 
 # What some file systems say of a folder, or of a read-only file: that it cannot be flushed.
 _CANNOT_BE_FLUSHED = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM}
@@ -194,7 +196,7 @@ def remove_leftovers(folder: Path, replaced: Sequence[str] = ()) -> None:
         replaced: names of those in it that :func:`replacing_folder` replaces.
     """
     for path in list(folder.iterdir()) if folder.is_dir() else []:
-        if re.fullmatch(rf"\..+-[0-9a-f]{{8}}{_PART}(\.[^.]+)?", path.name) and path.is_file():
+        if _LEFTOVER.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
     for name in replaced:
         for path in folder.glob(f".{glob.escape(name)}-new-*"):

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sed_cli.config.plain import build_any_train_config, unknown_homes
+from sed_cli.config.plugins import needed
 from sed_cli.config.verbs import AnyTrainConfig, SequenceTrainConfig, TrainConfig
 from sed_cli.decoding.postprocessing import read_postprocessing
 from sed_cli.errors import CheckpointError, ConfigError, DataError
@@ -127,7 +128,7 @@ def read_any_config(checkpoint: str | Path) -> TrainConfig | SequenceTrainConfig
         values = read_settings(path)
         return config_of(values)
     except ConfigError as error:  # a component that is unknown here
-        raise CheckpointError(f"{path}: {error}{_needed(values)}") from error
+        raise CheckpointError(f"{path}: {error}{needed(values)}") from error
     except (OSError, OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be understood ({why(error)})") from error
 
@@ -149,12 +150,6 @@ def config_of(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
     if faults:
         raise ValueError("; ".join(faults))
     return config
-
-
-def _needed(values: dict[str, Any]) -> str:
-    """The plugins that a run was trained with; they are named, and never read from it."""
-    names = ", ".join(Path(str(name)).name for name in values.get("plugins") or [])
-    return f": the run was trained with plugins=[{names}]" if names else ""
 
 
 def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector:

@@ -39,8 +39,8 @@ class Trainer(Generic[BatchT]):
         seed: of the order of the sequences, and of the dropout of ranks above 0.
 
     Several ranks (:mod:`sed_cli.system.distributed`) compute what one would: a batch is cut among
-    them, with the coins, the loss and the statistics that it has as a whole, and each of them makes
-    the same update. Dropout alone is drawn by each rank for itself.
+    them, with the teacher mask, the loss and the statistics that it has as a whole, and each of
+    them makes the same update. Dropout alone is drawn by each rank for itself.
     """
 
     def __init__(

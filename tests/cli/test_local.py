@@ -9,18 +9,20 @@ from pathlib import Path
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import HydraContext, RunMode
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from sed_cli import cli as job
+from sed_cli.cli.hydra import Composer
 from sed_cli.cli.sweeps import local
 from sed_cli.cli.sweeps.local import LocalLauncher
+from sed_cli.cli.task import DONE, INTERRUPTED, Outcome, Task
+from sed_cli.cli.verbs import Flags
 
 
-class Doing(job.Task):
+class Doing(Task):
     """Does what the seed says, in a process that imports this module."""
 
-    def __call__(self, raw: DictConfig) -> job.Outcome:
+    def __call__(self, raw: DictConfig) -> Outcome:
         folder = HydraConfig.get().runtime.output_dir
         sys.stdout.write(f"said by {raw.seed}\n")
         sys.stdout.flush()
@@ -28,7 +30,7 @@ class Doing(job.Task):
             os.kill(os.getpid(), signal.SIGKILL)
         if raw.seed == 2:
             os._exit(3)
-        return job.Outcome(job.DONE, folder, float(os.environ["OMP_NUM_THREADS"]))
+        return Outcome(DONE, folder, float(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.mark.parametrize(
@@ -60,14 +62,12 @@ def test_cores_and_gpus_are_shared_out(
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_killed_process_costs_its_job_alone(tmp_path: Path) -> None:
-    flags = job.Flags(multirun=True)
-    hydra = job.start_hydra("train", flags)
-    config = hydra.compose_config(
-        "train", ["hydra/launcher=local", f"output_dir={tmp_path}"], RunMode.MULTIRUN
-    )
+    flags = Flags(multirun=True)
+    composer = Composer("train", flags)
+    config = composer.compose(["hydra/launcher=local", f"output_dir={tmp_path}"], RunMode.MULTIRUN)
     launcher = LocalLauncher(workers=2, threads=3)
     launcher.setup(
-        hydra_context=HydraContext(hydra.config_loader, job.make_callbacks(config)),
+        hydra_context=composer.context(config),
         task_function=Doing("train", flags),
         config=config,
     )
@@ -76,10 +76,10 @@ def test_a_killed_process_costs_its_job_alone(tmp_path: Path) -> None:
     outcomes = [ret.return_value for ret in launcher.launch(jobs, 0)]
     launcher.close()
     assert [outcome.status for outcome in outcomes] == [
-        job.DONE,
-        job.INTERRUPTED,
-        job.INTERRUPTED,
-        job.DONE,
+        DONE,
+        INTERRUPTED,
+        INTERRUPTED,
+        DONE,
     ]
     assert "SIGKILL" in outcomes[1].error
     assert "exit code 3" in outcomes[2].error

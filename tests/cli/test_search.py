@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sed_cli import cli as job
+from sed_cli.cli import verbs
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.errors import SedtfError
@@ -37,7 +37,7 @@ def test_a_study_survives_failures_and_interruption(
         return -tried[-1][0]
 
     monkeypatch.setattr(
-        job, "_function", lambda name: (lambda config: {}) if "prepare" in name else work
+        verbs, "load", lambda name: (lambda config: {}) if "prepare" in name else work
     )
     count = "hydra.sweeper.n_trials=5"
     assert sedtf("train", *SEARCH, count, "output_dir=sweep", multirun=True) == 130
@@ -71,7 +71,7 @@ def test_a_study_in_a_database_belongs_to_one_sweep(
             return 0.5
 
     monkeypatch.setattr(
-        job, "_function", lambda name: (lambda config: {}) if "prepare" in name else work
+        verbs, "load", lambda name: (lambda config: {}) if "prepare" in name else work
     )
     stored = (*SEARCH, f"hydra.sweeper.storage=sqlite:///{tmp_path}/study.db")
     one, two = "hydra.sweeper.n_trials=1", "hydra.sweeper.n_trials=2"

@@ -14,9 +14,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from benchmarks import sweeps as benchmark
-from sed_cli import cli as job
-from sed_cli.cli.sweeps import run as sweeps
+from sed_cli.cli import checks, verbs
 from sed_cli.cli.sweeps.local import LocalLauncher
+from sed_cli.cli.sweeps.plan import plan_jobs
+from sed_cli.cli.sweeps.sweep import Sweep
+from sed_cli.cli.task import DONE, INTERRUPTED, Outcome
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.system.files import write_json
@@ -40,7 +42,7 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[tuple[int, str 
         return config.seed / 10
 
     monkeypatch.setattr(
-        job, "_function", lambda name: (lambda config: {}) if "prepare" in name else work
+        verbs, "load", lambda name: (lambda config: {}) if "prepare" in name else work
     )
     FAILING.clear()
 
@@ -194,20 +196,20 @@ def test_two_sweeps_never_share_a_folder(
     assert plan is not None
     plan.process = this_process()
     plan.write(tmp_path / "sweep")
-    monkeypatch.setattr("sed_cli.cli.sweeps.run._GIVES_WAY_S", 0.3)
+    monkeypatch.setattr("sed_cli.cli.sweeps.plan._GIVES_WAY_S", 0.3)
     assert sedtf("train", "seed=0,1", "resume_sweep=sweep", multirun=True) == 2
     assert f"process {os.getpid()}" in capfd.readouterr().err
 
 
 def test_a_process_that_is_lost_after_its_job_is_done_leaves_it_done(tmp_path: Path) -> None:
     planned = [Planned("a", [], ""), Planned("b", [], "")]
-    sweep = sweeps.Sweep(tmp_path, OmegaConf.create(), LocalLauncher(), Plan("train", [], planned))
+    sweep = Sweep(tmp_path, OmegaConf.create(), LocalLauncher(), Plan("train", [], planned))
     (tmp_path / "a").mkdir()
     write_json(tmp_path / "a" / "run.json", {"status": "completed", "objective": 0.5})
     for each in planned:
-        sweep.note(each, job.Outcome(job.INTERRUPTED, "", error="its process ended by SIGKILL"))
-    assert sweep.outcomes["a"] == job.Outcome(job.DONE, str(tmp_path / "a"), objective=0.5)
-    assert sweep.outcomes["b"].status == job.INTERRUPTED
+        sweep.note(each, Outcome(INTERRUPTED, "", error="its process ended by SIGKILL"))
+    assert sweep.outcomes["a"] == Outcome(DONE, str(tmp_path / "a"), objective=0.5)
+    assert sweep.outcomes["b"].status == INTERRUPTED
 
 
 def test_a_job_that_is_at_work_is_not_resumed_beside_it(
@@ -238,14 +240,13 @@ def test_of_two_commands_at_the_same_time_one_is_refused(
 ) -> None:
     """The other one takes the folder while this one composes its jobs."""
     (tmp_path / "sweep").mkdir()
-    plan_jobs = sweeps.plan_jobs
 
     def while_another_comes(*arguments: Any) -> list[Planned]:
         Plan("train", [], [], process=this_process()).write(tmp_path / "sweep")
         return plan_jobs(*arguments)
 
-    monkeypatch.setattr(sweeps, "plan_jobs", while_another_comes)
-    monkeypatch.setattr(sweeps, "_GIVES_WAY_S", 0.1)
+    monkeypatch.setattr("sed_cli.cli.sweeps.run.plan_jobs", while_another_comes)
+    monkeypatch.setattr("sed_cli.cli.sweeps.plan._GIVES_WAY_S", 0.1)
     assert sedtf("train", "seed=0,1", place, multirun=True) == 2
     assert worked() == []
 
@@ -287,7 +288,7 @@ def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(job, "find_spec", lambda name: None if name == package else sys)
+    monkeypatch.setattr(checks, "find_spec", lambda name: None if name == package else sys)
     assert sedtf("train", choice, "seed=0,1", multirun=True) == 2
     assert f"pip install 'sedtf[{extra}]'" in capfd.readouterr().err
 

@@ -14,8 +14,8 @@ from sed_cli.audio import facts
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import Event
-from sed_cli.data.catalogue import survey
 from sed_cli.data.sets import DataSet, load_data
+from sed_cli.data.survey import survey
 from sed_cli.errors import DataError
 
 RATE = 16_000

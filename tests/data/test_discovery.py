@@ -13,7 +13,7 @@ import soundfile
 
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import FORMATS, Event, write_annotations
-from sed_cli.data.catalogue import Catalogue, make_catalogue
+from sed_cli.data.survey import Manifest, load_manifest
 from sed_cli.errors import DataError, UserError
 from tests.conftest import TINY, Sedtf
 
@@ -33,11 +33,11 @@ def write_table(path: Path, events: Mapping[str, list[Event]], format: str = "de
     write_annotations(path, events, format)
 
 
-def catalogue(root: Path, **values: Any) -> Catalogue:
-    return make_catalogue(AnnotatedConfig(root=str(root), **values))
+def catalogue(root: Path, **values: Any) -> Manifest:
+    return load_manifest(AnnotatedConfig(root=str(root), **values))
 
 
-def names(found: Catalogue) -> dict[str, list[str]]:
+def names(found: Manifest) -> dict[str, list[str]]:
     return {split: [entry.name for entry in entries] for split, entries in found.splits.items()}
 
 
@@ -158,7 +158,7 @@ def test_a_table_that_was_named_is_not_replaced_by_another(tmp_path: Path) -> No
     write_table(tmp_path / "labels.tsv", {"a.wav": DOG})
 
     with pytest.raises(DataError, match=r"mine\.tsv: no such annotation file"):
-        make_catalogue(
+        load_manifest(
             AnnotatedConfig(root=str(tmp_path), train=SplitConfig("mine.tsv", "."), test=None),
             splits=["train"],
         )

@@ -68,7 +68,7 @@ def test_files_without_file_names_are_matched_by_their_own(name: str, tmp_path: 
 
     assert faults == []
     (one,) = listed
-    assert (one.name, one.audio) == ("x.wav", tmp_path / "audio" / "x.wav")
+    assert (one.name, one.path) == ("x.wav", tmp_path / "audio" / "x.wav")
     assert [row.event for row in one.rows] == DOG
 
 
@@ -118,7 +118,7 @@ def test_spellings_of_one_recording_are_one_with_all_rows(spelling: str, tmp_pat
     listed, faults = list_recordings(tmp_path / "t.tsv", tmp_path, reading)
 
     assert faults == []
-    assert [one.audio.name for one in listed] == ["a.wav", "b.wav"]
+    assert [one.path.name for one in listed] == ["a.wav", "b.wav"]
     assert [row.event for row in listed[0].rows] == [*DOG, *later]
     assert f"a.wav and {spelling} for a.wav" in "\n".join(reading.notes.lines())
 
@@ -145,8 +145,8 @@ def test_names_that_differ_in_case_alone_are_two_where_both_are_there(tmp_path: 
 
     listed, _ = list_recordings(tmp_path / "t.tsv", tmp_path, Reading())
 
-    assert [one.audio.name for one in listed[:2]] == ["a.wav", "A.wav"]
-    assert "may be any of" in listed[2].problem or listed[2].audio.name == "a.wav"
+    assert [one.path.name for one in listed[:2]] == ["a.wav", "A.wav"]
+    assert "may be any of" in listed[2].problem or listed[2].path.name == "a.wav"
 
 
 def test_an_event_under_two_spellings_counts_once(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_folders_that_are_not_there_are_passed_over_and_said(tmp_path: Path) -> 
     reading = Reading()
     listed, _ = list_recordings(tmp_path / "t.tsv", tmp_path, reading)
 
-    assert [one.audio.name for one in listed] == ["x.wav", "y.wav"]
+    assert [one.path.name for one in listed] == ["x.wav", "y.wav"]
     assert r"C:\me\y.wav for deep/y.wav" in "\n".join(reading.notes.lines())
 
 
@@ -320,7 +320,7 @@ def test_a_folder_of_predictions_alone_is_read_when_it_is_named(form: str, tmp_p
     reading = Reading()
     listed, _ = list_recordings(tmp_path, tmp_path, reading)
 
-    assert {one.audio.name: one.labels for one in listed} == {"x.wav": {"dog"}, "y.wav": {"dog"}}
+    assert {one.path.name: one.labels for one in listed} == {"x.wav": {"dog"}, "y.wav": {"dog"}}
     assert "2 predictions of sedtf that are taken for labels" in "\n".join(reading.notes.lines())
 
 

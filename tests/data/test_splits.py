@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed_cli.data.annotations import Event, Row
-from sed_cli.data.listing import Listed
+from sed_cli.data.manifest import Clip
 from sed_cli.data.notes import Notes
 from sed_cli.data.splits import by_lists, divide, fold_of, hold_out
 from sed_cli.errors import DataError, UserError
@@ -19,19 +19,19 @@ from sed_cli.errors import DataError, UserError
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 
-def listed(name: str, labels: str = "") -> Listed:
+def listed(name: str, labels: str = "") -> Clip:
     rows = tuple(
         Row(name, Event(float(i), i + 0.5, label), i + 2) for i, label in enumerate(labels)
     )
-    return Listed(name=name, audio=Path(name), annotations=Path("table.tsv"), rows=rows)
+    return Clip(name=name, path=Path(name), annotations=Path("table.tsv"), rows=rows)
 
 
-def names(recordings: list[Listed]) -> list[str]:
+def names(recordings: list[Clip]) -> list[str]:
     return [one.name for one in recordings]
 
 
 @st.composite
-def sets(draw: st.DrawFn) -> list[Listed]:
+def sets(draw: st.DrawFn) -> list[Clip]:
     """Recordings of up to 12 sources, up to 6 a source, with up to 5 events of 4 classes."""
     sources = draw(st.lists(st.integers(1, 6), min_size=3, max_size=12))
     return [
@@ -44,7 +44,7 @@ def sets(draw: st.DrawFn) -> list[Listed]:
 @given(recordings=sets(), seed=st.integers(0, 99))
 @settings(max_examples=50, deadline=None)
 def test_every_recording_is_in_one_split_and_no_source_in_two(
-    recordings: list[Listed], seed: int
+    recordings: list[Clip], seed: int
 ) -> None:
     parts = divide(recordings, SHARES, group="^s[0-9]+", seed=seed)
 
@@ -59,7 +59,7 @@ def test_every_recording_is_in_one_split_and_no_source_in_two(
 @given(recordings=sets(), seed=st.integers(0, 99), data=st.data())
 @settings(max_examples=30, deadline=None)
 def test_the_order_of_the_files_does_not_matter(
-    recordings: list[Listed], seed: int, data: st.DataObject
+    recordings: list[Clip], seed: int, data: st.DataObject
 ) -> None:
     shuffled = data.draw(st.permutations(recordings))
 
@@ -207,7 +207,7 @@ def test_a_listed_name_is_its_own_recording_before_it_is_anothers_base(tmp_path:
 
 def test_a_list_spells_names_as_it_likes_but_not_those_of_other_folders(tmp_path: Path) -> None:
     found_here = [
-        replace(listed(name, "x"), audio=tmp_path / "set" / name)
+        replace(listed(name, "x"), path=tmp_path / "set" / name)
         for name in ("a/x.wav", "b/y.wav", "b/z, late.wav", "c/u.wav")
     ]
     path = tmp_path / "train.txt"

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.special import digamma
 
 from sed_cli.data.annotations import Event
-from sed_cli.data.catalogue import Catalogue, Entry
+from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.statistics import (
     SetStatistics,
-    Syntax,
+    SyntaxStatistics,
     _corrected_log,
     _nats,
     describe,
@@ -30,18 +30,18 @@ LABELS = ("a", "b", "c")
 GRID_S = 0.01
 
 
-def entry_of(*events: tuple[float, float, str], duration_s: float = 10.0) -> Entry:
+def entry_of(*events: tuple[float, float, str], duration_s: float = 10.0) -> Clip:
     ordered = tuple(sorted(Event(*event) for event in events))
-    return Entry(name="x.wav", path=Path("x.wav"), duration_s=duration_s, events=ordered)
+    return Clip(name="x.wav", path=Path("x.wav"), duration_s=duration_s, events=ordered)
 
 
-def describe_entries(*entries: Entry, classes: Sequence[str] = LABELS) -> SetStatistics:
-    return describe(Catalogue(classes=tuple(classes), splits={"train": list(entries)}))
+def describe_entries(*entries: Clip, classes: Sequence[str] = LABELS) -> SetStatistics:
+    return describe(Manifest(classes=tuple(classes), splits={"train": list(entries)}))
 
 
 def syntax_of(
     *labels: Sequence[str], classes: Sequence[str] = LABELS, step_s: float = 1.0
-) -> Syntax:
+) -> SyntaxStatistics:
     """Syntax of recordings whose events follow one another, half a step apart."""
     entries = [
         entry_of(
@@ -54,7 +54,7 @@ def syntax_of(
 
 
 @st.composite
-def recordings(draw: st.DrawFn) -> list[Entry]:
+def recordings(draw: st.DrawFn) -> list[Clip]:
     """Recordings of up to two seconds, events on a grid of 10 ms: they overlap, touch and nest."""
     entries = []
     for _ in range(draw(st.integers(1, 3))):
@@ -70,7 +70,7 @@ def recordings(draw: st.DrawFn) -> list[Entry]:
     return entries
 
 
-def activities_on_grid(entry: Entry) -> NDArray[np.bool_]:
+def activities_on_grid(entry: Clip) -> NDArray[np.bool_]:
     """Return (T, C), whether each class is active in the middle of each step of the grid."""
     middles = (np.arange(round(entry.duration_s / GRID_S)) + 0.5) * GRID_S
     active = np.zeros((len(middles), len(LABELS)), bool)
@@ -84,7 +84,7 @@ def activities_on_grid(entry: Entry) -> NDArray[np.bool_]:
 
 @settings(max_examples=60, deadline=None)
 @given(recordings())
-def test_time_and_overlap_are_those_counted_on_a_grid(entries: list[Entry]) -> None:
+def test_time_and_overlap_are_those_counted_on_a_grid(entries: list[Clip]) -> None:
     found = describe_entries(*entries).overall
     active = np.concatenate([activities_on_grid(entry) for entry in entries])
     n_active = np.bincount(active.sum(axis=1))
@@ -98,7 +98,7 @@ def test_time_and_overlap_are_those_counted_on_a_grid(entries: list[Entry]) -> N
 
 @settings(max_examples=40, deadline=None)
 @given(recordings())
-def test_recordings_add_up_to_their_split(entries: list[Entry]) -> None:
+def test_recordings_add_up_to_their_split(entries: list[Clip]) -> None:
     found = describe_entries(*entries).overall
     rows = describe_recordings(entries, LABELS)
 
@@ -114,7 +114,7 @@ def test_recordings_add_up_to_their_split(entries: list[Entry]) -> None:
 @given(recordings())
 @example(  # a silence that is as long as an edge of the histogram, but for its last bit
     [
-        Entry(
+        Clip(
             name="x.wav",
             path=Path("x.wav"),
             duration_s=0.14,
@@ -122,9 +122,9 @@ def test_recordings_add_up_to_their_split(entries: list[Entry]) -> None:
         )
     ]
 )
-def test_splits_add_up_to_the_set(entries: list[Entry]) -> None:
-    catalogue = Catalogue(classes=LABELS, splits={"train": entries, "test": entries[:1]})
-    found = describe(catalogue)
+def test_splits_add_up_to_the_set(entries: list[Clip]) -> None:
+    manifest = Manifest(classes=LABELS, splits={"train": entries, "test": entries[:1]})
+    found = describe(manifest)
     splits = found.splits.values()
 
     assert sum(split.n_events for split in splits) == found.overall.n_events
@@ -173,7 +173,7 @@ def test_equal_durations_fill_one_bin() -> None:
 @pytest.mark.parametrize(
     "entries", [[], [entry_of()], [entry_of((0.0, 1.0, "a"))]], ids=["none", "empty", "one event"]
 )
-def test_sets_with_next_to_nothing_are_described(entries: list[Entry]) -> None:
+def test_sets_with_next_to_nothing_are_described(entries: list[Clip]) -> None:
     for classes in (LABELS, ("a",), ()) if not any(e.events for e in entries) else (LABELS, ("a",)):
         found = describe_entries(*entries, classes=classes)
         text = json.dumps(found.as_json(), allow_nan=False)
@@ -209,9 +209,9 @@ def test_a_silence_longer_than_the_limit_ends_a_sequence(
     gap_s: float | None, n_transitions: int
 ) -> None:
     entry = entry_of((0.0, 2.0, "a"), (1.0, 1.5, "b"), (2.5, 3.0, "a"), (6.0, 7.0, "b"))
-    catalogue = Catalogue(classes=LABELS, splits={"train": [entry]})
+    manifest = Manifest(classes=LABELS, splits={"train": [entry]})
 
-    syntax = describe(catalogue, sequence_gap_s=gap_s).overall.syntax
+    syntax = describe(manifest, sequence_gap_s=gap_s).overall.syntax
 
     assert syntax.n_transitions == n_transitions
     assert syntax.n_sequences == 4 - n_transitions

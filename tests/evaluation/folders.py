@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import SoundscapesConfig
 from sed_cli.config.registry import component_named, joined
-from sed_cli.config.training import AugmentConfig, EvaluationConfig, TrainerConfig
+from sed_cli.config.training import AugmentConfig, EvaluationConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.metrics.detection import KINDS, describe
 from sed_cli.training.history import Epoch, History
+from tests.conftest import trainer_config
 
 CLASSES = ("cat", "dog")
 
@@ -31,7 +32,6 @@ def counts_of(tp: int, n_ref: int, n_sys: int, subs: int = 0) -> NDArray[np.int6
 
 def settings_of(changes: Mapping[str, Any], sampler: str = "scheduled") -> dict[str, Any]:
     """Make a configuration with the schema's defaults but for ``changes`` by dotted key."""
-    loss, optimizer = component_named("loss", "bce"), component_named("optimizer", "adam")
     config = TrainConfig(
         output_dir="somewhere",
         feature=LogMelConfig(),
@@ -39,7 +39,7 @@ def settings_of(changes: Mapping[str, Any], sampler: str = "scheduled") -> dict[
         sampler=component_named("schedule", sampler)(),
         data=SoundscapesConfig(),
         augment=joined(AugmentConfig)(),
-        trainer=TrainerConfig(loss=loss(), optimizer=optimizer()),
+        trainer=trainer_config(min_epoch_updates=20),
         evaluation=EvaluationConfig(),
     )
     values = asdict(config)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sed_cli import cli as job
+from sed_cli.cli.run import complete
 from sed_cli.comparison.compare import make_comparison
 from sed_cli.comparison.runs import find_runs
 from sed_cli.errors import UserError
@@ -308,9 +308,9 @@ def test_folders_with_equals_signs_and_several_places_are_words(sedtf: Sedtf) ->
 def test_the_shell_completes_folders_beside_keys(sedtf: Sedtf) -> None:
     write_run(Path("sweep") / "0")
 
-    assert "sweep/" in job.complete("compare", [], "swe")
-    assert "sweep/0/" in job.complete("compare", ["one", "metric=frame"], "sweep/")
-    assert job.complete("compare", ["one"], "basel") == ["baseline="]
+    assert "sweep/" in complete("compare", [], "swe")
+    assert "sweep/0/" in complete("compare", ["one", "metric=frame"], "sweep/")
+    assert complete("compare", ["one"], "basel") == ["baseline="]
 
 
 @pytest.mark.parametrize(

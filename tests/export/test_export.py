@@ -24,8 +24,9 @@ import soundfile
 import torch
 import yaml
 
-from sed_cli import cli as job
 from sed_cli.audio.front_ends.logmel import LogMelConfig
+from sed_cli.cli.run import run
+from sed_cli.cli.verbs import Flags
 from sed_cli.config.verbs import ExportConfig
 from sed_cli.data.annotations import Event
 from sed_cli.decoding.postprocessing import PostProcessing, save_postprocessing
@@ -43,7 +44,7 @@ FILES = {
     "detect.py",
     "MODEL_CARD.md",
 }
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 # As where PyTorch is not installed.
 WITHOUT_TORCH = """
 import runpy, sys
@@ -68,7 +69,7 @@ def exported(lively_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """Return what was exported from it; not to be changed."""
     out = tmp_path_factory.mktemp("exported") / "out"
     settings = ["licence=cc-by-4.0", "data_licence=CC0", f"output_dir={out}"]
-    assert job.run("export", [f"checkpoint={lively_run}", *settings], job.Flags()) == 0
+    assert run("export", [f"checkpoint={lively_run}", *settings], Flags()) == 0
     return out
 
 

@@ -12,9 +12,8 @@ import torch
 from sed_cli.comparison.runs import find_runs, group_runs
 from sed_cli.config.data import TokensConfig
 from sed_cli.config.identity import config_hash
-from sed_cli.config.training import TrainerConfig
 from sed_cli.config.verbs import SequenceTrainConfig
-from tests.conftest import Sedtf
+from tests.conftest import Sedtf, trainer_config
 from tests.evaluation.folders import write_run
 
 TINY = (
@@ -30,8 +29,8 @@ def losses(run: Path) -> list[float]:
 
 
 def test_another_back_end_is_no_other_experiment(tmp_path: Path) -> None:
-    config = SequenceTrainConfig(data=TokensConfig(), trainer=TrainerConfig())
-    other = replace(config, trainer=TrainerConfig(recurrence="plain"))
+    config = SequenceTrainConfig(data=TokensConfig(), trainer=trainer_config())
+    other = replace(config, trainer=trainer_config(recurrence="plain"))
     assert config_hash(config) == config_hash(other)
     for number, recurrence in enumerate(["auto", "plain"]):
         write_run(tmp_path / str(number), {"seed": number, "trainer.recurrence": recurrence})

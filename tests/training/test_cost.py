@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sed_cli.tasks.cost import Speed, span
-from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
+from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf, trainer_config
 
 
 def test_a_grid_is_measured_once_a_model_and_nothing_is_trained(
@@ -40,12 +40,11 @@ def test_only_training_has_a_dry_run(sedtf: Sedtf, capfd: pytest.CaptureFixture[
 
 
 def test_updates_end_where_the_settings_say(sedtf: Sedtf) -> None:
-    from sed_cli.config.training import TrainerConfig
     from sed_cli.config.verbs import TrainConfig
 
     class Config(TrainConfig):
         def __init__(self, **values: int) -> None:
-            self.trainer = TrainerConfig(**values)  # type: ignore[arg-type]
+            self.trainer = trainer_config(**values)  # type: ignore[arg-type]
 
     speed = Speed(update_s=2.0, validation_s=10.0, n_batches=4)
     assert speed.of(Config(epochs=3)) == (12, 12 * 2.0 + 3 * 10.0)

@@ -31,7 +31,6 @@ from sed_cli.config.training import (
     AugmentConfig,
     EvaluationConfig,
     SamplerConfig,
-    TrainerConfig,
 )
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.frames import activities_to_events
@@ -47,10 +46,8 @@ from sed_cli.tasks.detection.task import Detection
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training import ranks
 from sed_cli.training.batches import index_batches, part_of
-from sed_cli.training.losses.bce import BinaryCrossEntropy
-from sed_cli.training.optimizers.adam import Adam
 from sed_cli.training.state import seed_everything
-from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
+from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf, trainer_config
 
 HOP_S = 0.02
 
@@ -71,7 +68,7 @@ def make_config(sampler: SamplerConfig, **trainer: Any) -> TrainConfig:
         sampler=sampler,
         data=DataConfig(sequence_length=10),
         augment=joined(AugmentConfig)(),
-        trainer=TrainerConfig(**{"batch_size": 5, "lr": 0.01, **trainer}),
+        trainer=trainer_config(**{"batch_size": 5, "lr": 0.01, **trainer}),
         evaluation=EvaluationConfig(),
     )
 
@@ -216,10 +213,6 @@ def test_coins_of_a_part_are_those_of_the_whole(coin: Any, unit: Any) -> None:
         assert torch.equal(of_part[2]["generator"], state["generator"])
 
 
-def trainer(**settings: Any) -> TrainerConfig:
-    return TrainerConfig(loss=BinaryCrossEntropy(), optimizer=Adam(), **settings)
-
-
 def test_coins_are_drawn_as_always_after_a_part() -> None:
     coins = TeacherCoins(schedule=ConstantSchedule(p=0.5))
     with coins.part_of(5, 9, 1):
@@ -228,8 +221,8 @@ def test_coins_are_drawn_as_always_after_a_part() -> None:
 
 
 def test_more_devices_than_sequences_in_a_batch_are_refused() -> None:
-    assert trainer(devices=8, batch_size=8).faults() == []
-    (fault,) = trainer(devices=9, batch_size=8).faults()
+    assert trainer_config(devices=8, batch_size=8).faults() == []
+    (fault,) = trainer_config(devices=9, batch_size=8).faults()
     assert fault.startswith("trainer.devices=9, but a batch of trainer.batch_size=8")
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from sed_cli.training.optimisers import uncompiled
 from torch import nn
+
+from sed_cli.training.uncompiled import uncompiled
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
@@ -39,7 +40,7 @@ def test_a_training_step_does_not_import_the_compiler() -> None:
     script = """
 import sys, torch
 from sed_cli.models import CRNN
-from sed_cli.training.optimisers import uncompiled
+from sed_cli.training.uncompiled import uncompiled
 model = CRNN(n_mels=40, n_classes=2, conv_channels=2, rnn_hidden=3)
 optimiser = uncompiled(torch.optim.Adam)(model.parameters(), lr=0.1)
 optimiser.zero_grad()

@@ -13,15 +13,17 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from sed_cli import cli as job
+from sed_cli.cli.run import run as run_verb
+from sed_cli.cli.task import DONE
+from sed_cli.cli.verbs import Flags
 from sed_cli.config.data import TokensConfig
-from sed_cli.config.training import TrainerConfig
 from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.models.kinds.language import LanguageConfig
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
 from sed_cli.tasks.sequence.data import load_tokens
 from sed_cli.tasks.sequence.task import NextToken
-from tests.conftest import Sedtf
+from sed_cli.training.losses.cross_entropy import CrossEntropy
+from tests.conftest import Sedtf, trainer_config
 
 TINY = (
     "task=sequence",
@@ -39,7 +41,7 @@ TINY = (
 def sentences_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short training on generated sentences; not to be changed."""
     run = tmp_path_factory.mktemp("sentences") / "run"
-    assert job.run("train", [*TINY, f"output_dir={run}"], job.Flags()) == job.DONE
+    assert run_verb("train", [*TINY, f"output_dir={run}"], Flags()) == DONE
     return run
 
 
@@ -48,7 +50,7 @@ def pairs_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short training on generated pairs; not to be changed."""
     run = tmp_path_factory.mktemp("pairs") / "run"
     own = ("data=pairs", "data.generate=digits", "data.longest=3", f"output_dir={run}")
-    assert job.run("train", [*TINY, *own], job.Flags()) == job.DONE
+    assert run_verb("train", [*TINY, *own], Flags()) == DONE
     return run
 
 
@@ -211,7 +213,7 @@ def test_a_batch_that_takes_much_memory_is_announced(
         data=TokensConfig(path=str(tmp_path / "text.txt"), split=[1.0, 0.0, 0.0]),
         model=LanguageConfig(),
         sampler=ScheduledSampler(),
-        trainer=TrainerConfig(),
+        trainer=trainer_config(loss=CrossEntropy()),
     )
     with caplog.at_level(logging.WARNING):
         NextToken(config, load_tokens(config.data), torch.device("cpu"))

@@ -19,8 +19,9 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from sed_cli import cli as job
 from sed_cli.audio.front_ends.logmel import LogMelConfig
+from sed_cli.cli.hydra import Composer
+from sed_cli.cli.verbs import Flags
 from sed_cli.config.data import AnnotatedConfig
 from sed_cli.config.identity import config_hash
 from sed_cli.config.plain import build_train_config
@@ -29,7 +30,7 @@ from sed_cli.config.registry import joined
 from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import read_annotations
-from sed_cli.data.cache import digests
+from sed_cli.data.cache import digests, memory
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import load_data
 from sed_cli.system.records import at_work
@@ -232,7 +233,7 @@ def test_audio_is_read_once_for_all_epochs_and_runs(
         pytest.fail(f"{path} was hashed again")
 
     monkeypatch.setattr(soundfile.SoundFile, "read", noted)
-    monkeypatch.setattr(digests, "_SETTLED_AFTER_S", -60.0)
+    monkeypatch.setattr(memory, "SETTLED_AFTER_S", -60.0)
     # These recordings share their noise: the leak check would read excerpts to compare them.
     settings = (
         *on(recordings),
@@ -363,8 +364,7 @@ def make_epoch(n: int, *, validation_f1: float = math.nan, validation_loss: floa
 
 def small_trainer(recordings: Path, **settings: object) -> Trainer[SequenceBatch]:
     overrides = [*on(recordings), *(f"{k.replace('__', '.')}={v}" for k, v in settings.items())]
-    hydra = job.start_hydra("train", job.Flags())
-    values = OmegaConf.to_container(job._compose(hydra, "train", overrides, job.RunMode.RUN))
+    values = OmegaConf.to_container(Composer("train", Flags()).compose(overrides))
     assert isinstance(values, dict)
     plain = {str(k): v for k, v in values.items() if k != "hydra"} | {"output_dir": ""}
     config = build_train_config(plain)

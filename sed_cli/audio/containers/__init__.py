@@ -11,12 +11,12 @@ import mmap
 from typing import BinaryIO
 
 from sed_cli.audio.containers.chunks import read_chunks
-from sed_cli.audio.containers.contents import Contents, Part, PartFile
+from sed_cli.audio.containers.contents import ByteRange, Contents, PartFile
 from sed_cli.audio.containers.flac import read_flac
 from sed_cli.audio.containers.mpeg import read_mpeg
 from sed_cli.audio.containers.ogg import read_ogg
 
-__all__ = ["Contents", "Part", "PartFile", "examine"]
+__all__ = ["ByteRange", "Contents", "PartFile", "examine"]
 
 _READERS = (read_chunks, read_flac, read_ogg, read_mpeg)
 

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sed_cli.audio.containers.contents import Contents, Part
+from sed_cli.audio.containers.contents import ByteRange, Contents
 
 _TOLERATED_S = 0.1  # headers are wrong by a few samples, or bytes, often enough
 _LOOKED_AT = 1 << 16
@@ -56,7 +56,7 @@ def read_chunks(data: mmap.mmap) -> Contents | None:
 def _compare(data: mmap.mmap, sound: _Sound) -> Contents:
     held = len(data) - sound.at
     whole = held - held % sound.align
-    parts = (Part(sound.at, sound.at + whole, sound.head(whole)),)
+    parts = (ByteRange(sound.at, sound.at + whole, sound.head(whole)),)
     if sound.size is None:
         return Contents(parts=parts if sound.is_refused else ())
     if not sound.byte_rate:
@@ -108,7 +108,7 @@ def _is_chain(data: mmap.mmap, at: int, order: str) -> bool:
 
 def _joined(data: mmap.mmap, sound: _Sound, end: int) -> Contents:
     """Take wav files that were written one behind the other as one recording."""
-    parts = [Part(0, end)]
+    parts = [ByteRange(0, end)]
     while data[end : end + 4] in _FORMATS_OF_WAV:
         start = end
         follows = _riff(data, start)
@@ -116,9 +116,9 @@ def _joined(data: mmap.mmap, sound: _Sound, end: int) -> Contents:
             return Contents(parts=tuple(parts), loss="another wav file of another kind follows")
         size = len(data) - follows.at if follows.size is None else follows.size
         if size > len(data) - follows.at:
-            return Contents(parts=(*parts, Part(start, len(data))), loss="")
+            return Contents(parts=(*parts, ByteRange(start, len(data))), loss="")
         end = follows.at + size
-        parts.append(Part(start, end))
+        parts.append(ByteRange(start, end))
     note = f"{len(parts)} wav files one after the other: all of them are read"
     return Contents(parts=tuple(parts), notes=(note,))
 

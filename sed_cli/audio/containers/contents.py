@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 
-class Part(NamedTuple):
+class ByteRange(NamedTuple):
     """What a decoder is to be given as one file.
 
     Args:
@@ -35,7 +35,7 @@ class Contents:
             breaks off; ``None``: all of it can.
     """
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ByteRange, ...] = ()
     said_s: float | None = None
     notes: tuple[str, ...] = ()
     loss: str | None = None
@@ -49,7 +49,7 @@ class PartFile(io.RawIOBase):
         part: of it.
     """
 
-    def __init__(self, file: BinaryIO, part: Part) -> None:
+    def __init__(self, file: BinaryIO, part: ByteRange) -> None:
         self._file = file
         self._part = part
         self._at = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 
-from sed_cli.audio.containers.contents import Contents, Part
+from sed_cli.audio.containers.contents import ByteRange, Contents
 
 _TAIL = 256 << 10  # bytes at the end in which the last frame is looked for
 _MARK = b"fLaC\0\0\0\x22"  # with the header of the block that says what is in the file
@@ -40,13 +40,13 @@ def read_flac(data: mmap.mmap) -> Contents | None:
     return Contents(said_s=said_s)
 
 
-def _parts(data: mmap.mmap, start: int) -> tuple[Part, ...]:
+def _parts(data: mmap.mmap, start: int) -> tuple[ByteRange, ...]:
     starts = []
     while start >= 0:
         starts.append(start)
         start = data.find(_MARK, start + _INFO)
     return tuple(
-        Part(one, stop) for one, stop in zip(starts, [*starts[1:], len(data)], strict=True)
+        ByteRange(one, stop) for one, stop in zip(starts, [*starts[1:], len(data)], strict=True)
     )
 
 
@@ -55,12 +55,12 @@ def _same_kind(data: mmap.mmap, one: int, other: int) -> bool:
     return data[one + 18 : one + 21] == data[other + 18 : other + 21]
 
 
-def _opened(data: mmap.mmap, start: int, stop: int) -> Part:
+def _opened(data: mmap.mmap, start: int, stop: int) -> ByteRange:
     """Leave open in the header how many samples there are."""
     head = bytearray(data[start : start + _INFO])
     head[21] &= 0xF0
     head[22:26] = bytes(4)
-    return Part(start + _INFO, stop, bytes(head))
+    return ByteRange(start + _INFO, stop, bytes(head))
 
 
 def _after_id3(data: mmap.mmap) -> int:

@@ -10,7 +10,7 @@ import struct
 from functools import cache
 from typing import NamedTuple
 
-from sed_cli.audio.containers.contents import Contents, Part
+from sed_cli.audio.containers.contents import ByteRange, Contents
 
 _LAYER_1, _LAYER_2, _LAYER_3 = 3, 2, 1
 _MPEG_1, _MPEG_2, _MPEG_25 = 3, 2, 0
@@ -61,7 +61,7 @@ def read_mpeg(data: mmap.mmap) -> Contents | None:
     first = streams[0]
     notes: list[str] = []
     loss: str | None = None
-    parts: list[Part] = []
+    parts: list[ByteRange] = []
     for stream in streams:
         if (stream.kind.rate, stream.kind.is_mono) != (first.kind.rate, first.kind.is_mono):
             loss = f"what follows has {stream.kind.rate} Hz or another number of channels"
@@ -88,7 +88,7 @@ def read_mpeg(data: mmap.mmap) -> Contents | None:
     return Contents(parts=tuple(parts), notes=tuple(notes), loss=loss)
 
 
-def _as_it_is(data: mmap.mmap, stream: _Stream) -> Part:
+def _as_it_is(data: mmap.mmap, stream: _Stream) -> ByteRange:
     """Leave what the encoder says; the bytes that it counted may not all be there."""
     length = _frame_length(stream.kind, data[stream.start + 2])
     head = bytearray(data[stream.start : stream.start + length])
@@ -96,10 +96,10 @@ def _as_it_is(data: mmap.mmap, stream: _Stream) -> Part:
     if head[mark + 7] & 2:
         at = mark + 8 + 4 * (head[mark + 7] & 1)
         head[at : at + 4] = struct.pack(">I", stream.stop - stream.start)
-    return Part(stream.start + length, stream.stop, bytes(head))
+    return ByteRange(stream.start + length, stream.stop, bytes(head))
 
 
-def _counted(data: mmap.mmap, stream: _Stream) -> Part:
+def _counted(data: mmap.mmap, stream: _Stream) -> ByteRange:
     """Put a frame in front that says how many follow: without one, the decoder estimates it."""
     start = stream.start
     if stream.said is not None:
@@ -112,7 +112,7 @@ def _counted(data: mmap.mmap, stream: _Stream) -> Part:
             break
     head = bytes([0xFF, version_and_layer, kbps << 4 | rate_bits, data[start + 3]])
     head += bytes(_side_info(stream.kind)) + struct.pack(">4sII", b"Xing", 1, stream.n_frames)
-    return Part(start, stream.stop, head.ljust(length, b"\0"))
+    return ByteRange(start, stream.stop, head.ljust(length, b"\0"))
 
 
 def _walk(data: mmap.mmap) -> list[_Stream]:

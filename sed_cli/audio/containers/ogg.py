@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import struct
 
-from sed_cli.audio.containers.contents import Contents, Part
+from sed_cli.audio.containers.contents import ByteRange, Contents
 
 _FIRST, _LAST = 2, 4  # flags of a page
 _HEADER = struct.Struct("<4sBBqIIIB")
@@ -57,6 +57,6 @@ def _contents(starts: list[int], whole_to: int, size: int, loss: str | None) -> 
     if len(starts) < 2:
         return Contents(loss=loss)
     stops = [*starts[1:], whole_to if loss is None else size]
-    parts = tuple(Part(start, stop) for start, stop in zip(starts, stops, strict=True))
+    parts = tuple(ByteRange(start, stop) for start, stop in zip(starts, stops, strict=True))
     note = f"{len(parts)} streams one after the other: all of them are read"
     return Contents(parts=parts, notes=(note,), loss=loss)

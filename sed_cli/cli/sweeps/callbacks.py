@@ -8,7 +8,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from sed_cli.cli import say
+from sed_cli.cli.messages import say
 from sed_cli.errors import UserError
 
 

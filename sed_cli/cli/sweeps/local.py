@@ -22,13 +22,20 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from sed_cli import cli as job
-from sed_cli.system.pool import end_with_parent, n_cores, without_interrupts
+from sed_cli.cli.hydra import Composer
+from sed_cli.cli.task import DONE, FAILED, INTERRUPTED, Outcome, Task
+from sed_cli.system.pool import (
+    end_with_parent,
+    n_cores,
+    terminate_as_interrupt,
+    without_interrupts,
+)
+from sed_cli.system.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +94,7 @@ class LocalLauncher(Launcher):
         n_workers = min(self.parallel, len(job_overrides))
         waiting = list(reversed(list(enumerate(job_overrides))))
         returns: dict[int, JobReturn] = {}
-        progress = Progress(len(job_overrides), n_workers)
+        progress = SweepProgress(len(job_overrides), n_workers)
         log.info(
             "%d jobs on %d processes; what they say: %s",
             len(job_overrides),
@@ -186,19 +193,19 @@ class _Worker:
         with suppress(OSError):  # killed while it waited: the job is found lost, as all such are
             self.connection.send((number, list(overrides)))
 
-    def outcome(self) -> job.Outcome:
+    def outcome(self) -> Outcome:
         """Take what the job left, or say what killed it."""
         self.index = -1
         try:
             outcome = self.connection.recv()
-            assert isinstance(outcome, job.Outcome)
+            assert isinstance(outcome, Outcome)
             return outcome
         except (EOFError, OSError):
             self.process.join()
             code = self.process.exitcode or 0
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             hint = " (out of memory?)" if how == "SIGKILL" else ""
-            return job.Outcome(job.INTERRUPTED, "", error=f"its process ended by {how}{hint}")
+            return Outcome(INTERRUPTED, "", error=f"its process ended by {how}{hint}")
 
     def close(self) -> None:
         with suppress(OSError):
@@ -206,14 +213,14 @@ class _Worker:
         self.connection.close()
 
 
-class Progress:
+class SweepProgress:
     """A line a job on standard error."""
 
     def __init__(self, total: int, parallel: int) -> None:
         self.total, self.parallel = total, parallel
         self.n_done, self.started = 0, time.monotonic()
 
-    def note(self, outcome: job.Outcome, overrides: Sequence[str]) -> None:
+    def note(self, outcome: Outcome, overrides: Sequence[str]) -> None:
         """Tell how a job ended."""
         self.n_done += 1
         passed_s = time.monotonic() - self.started
@@ -224,7 +231,7 @@ class Progress:
             "%d of %d %s%s: %s%s",
             self.n_done,
             self.total,
-            "done" if outcome.status == job.DONE else "FAILED",
+            "done" if outcome.status == DONE else "FAILED",
             value,
             " ".join(o for o in overrides if not o.startswith(("hydra.", "output_dir="))),
             f"; about {left / 60:.0f} min left" if left >= 60 else "",
@@ -236,33 +243,31 @@ class Progress:
 # ------------------------------------------------------------------------- in the processes
 
 
-def _work(connection: Connection, said: Path, task: job.Task, config: DictConfig) -> None:
+def _work(connection: Connection, said: Path, task: Task, config: DictConfig) -> None:
     """Run one job after the other, until there is none or the sweep is gone."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     redirect(said)
     context = _context(task, config)
     try:
-        with job.terminate_as_interrupt():
+        with terminate_as_interrupt():
             while (given := connection.recv()) is not None:
                 connection.send(_run(context, task, config, *given))
     except (KeyboardInterrupt, EOFError, OSError):
         pass
 
 
-def run_here(task: job.Task, config: DictConfig, number: int, overrides: list[str]) -> job.Outcome:
+def run_here(task: Task, config: DictConfig, number: int, overrides: list[str]) -> Outcome:
     """Run one job of a sweep in this process, which has not run any."""
     return _run(_context(task, config), task, config, number, overrides)
 
 
-def _context(task: job.Task, config: DictConfig) -> HydraContext:
-    hydra = job.start_hydra(task.verb_name, task.flags)
-    setup_globals()
-    return HydraContext(config_loader=hydra.config_loader, callbacks=job.make_callbacks(config))
+def _context(task: Task, config: DictConfig) -> HydraContext:
+    return Composer(task.verb_name, task.flags).context(config)
 
 
 def _run(
-    context: HydraContext, task: job.Task, config: DictConfig, number: int, overrides: list[str]
-) -> job.Outcome:
+    context: HydraContext, task: Task, config: DictConfig, number: int, overrides: list[str]
+) -> Outcome:
     try:
         sweep_config = context.config_loader.load_sweep_config(config, overrides)
         with open_dict(sweep_config):
@@ -275,10 +280,10 @@ def _run(
             job_subdir_key="hydra.sweep.subdir",
         )
         outcome = done.return_value
-        assert isinstance(outcome, job.Outcome)
+        assert isinstance(outcome, Outcome)
         return outcome
     except Exception as error:  # before or after the work: the disk is full, say
-        return job.Outcome(job.FAILED, "", error=f"{type(error).__name__}: {job.one_line(error)}")
+        return Outcome(FAILED, "", error=f"{type(error).__name__}: {one_line(error)}")
 
 
 def redirect(said: Path) -> None:

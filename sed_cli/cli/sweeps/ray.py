@@ -19,8 +19,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from sed_cli import cli as job
-from sed_cli.cli.sweeps.local import Progress, redirect, run_here
+from sed_cli.cli.sweeps.local import SweepProgress, redirect, run_here
+from sed_cli.cli.task import INTERRUPTED, Outcome, Task
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +76,8 @@ class RayLauncher(Launcher):
             ): index
             for index, overrides in enumerate(job_overrides)
         }
-        outcomes: dict[int, job.Outcome] = {}
-        progress = Progress(len(job_overrides), self._room(ray))
+        outcomes: dict[int, Outcome] = {}
+        progress = SweepProgress(len(job_overrides), self._room(ray))
         waiting = list(places)
         try:
             while waiting:
@@ -118,21 +118,21 @@ class RayLauncher(Launcher):
         return max(int(min(room, default=1)), 1)
 
 
-def _outcome(ray: Any, done: Any) -> job.Outcome:
+def _outcome(ray: Any, done: Any) -> Outcome:
     """What a job has left, or what became of its process."""
     try:
         outcome = ray.get(done)
-        assert isinstance(outcome, job.Outcome)
+        assert isinstance(outcome, Outcome)
         return outcome
     except ray.exceptions.RayError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         why = next((line for line in lines if "process" in line or "memory" in line), lines[0])
-        return job.Outcome(job.INTERRUPTED, "", error=f"its process was lost: {why}")
+        return Outcome(INTERRUPTED, "", error=f"its process was lost: {why}")
 
 
 def _work(
-    task: job.Task, config: DictConfig, number: int, overrides: list[str], said: Path, cwd: str
-) -> job.Outcome:
+    task: Task, config: DictConfig, number: int, overrides: list[str], said: Path, cwd: str
+) -> Outcome:
     """Run a job in a process of Ray's, which may be on another machine."""
     with suppress(OSError):
         os.chdir(cwd)

@@ -16,9 +16,14 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import OmegaConf
 
-from sed_cli import cli as job
+from sed_cli.cli.checks import check_job
+from sed_cli.cli.hydra import Composer
+from sed_cli.cli.messages import say
+from sed_cli.cli.sweeps.launching import counts_of
 from sed_cli.cli.sweeps.names import is_plain, name_job
-from sed_cli.cli.sweeps.run import Sweep, counts_of, parse_task, planned_job, recorded
+from sed_cli.cli.sweeps.plan import parse_task, planned_job
+from sed_cli.cli.sweeps.sweep import Sweep, recorded
+from sed_cli.cli.task import DONE, FAILED, INTERRUPTED, WAITING, Outcome
 from sed_cli.errors import ConfigError, UserError
 from sed_cli.system.records import Planned, is_inside
 from sed_cli.system.structured import why
@@ -35,7 +40,7 @@ STUDY = "study.log"
 _FOLDER, _OVERRIDES = "folder", "overrides"  # of a trial, beside its parameters; and of a study
 
 
-def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
+def search(sweep: Sweep, composer: Composer, overrides: Sequence[str]) -> None:
     """Ask a study for settings, run them, and tell it what came of them, until there are enough.
 
     A trial that fails is told as such and costs itself alone. What was interrupted stays open in
@@ -43,7 +48,7 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
 
     Args:
         sweep: at work.
-        check: of a job's settings.
+        composer: of the verb.
         overrides: as given; those with several values, or an interval, are searched over.
 
     Raises:
@@ -52,7 +57,7 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
     """
     settings = sweep.config.hydra.sweeper
     counts_of(settings, "sweeper", "n_trials", "n_jobs")
-    parsed = parse_task(check, sweep.config, overrides)
+    parsed = parse_task(composer, sweep.config, overrides)
     space = {o.get_key_element(): _distribution(o) for o in parsed if o.is_sweep_override()}
     if not space:
         raise UserError("nothing to search over: give KEY=interval(LOW,HIGH), or KEY=a,b,c")
@@ -66,7 +71,7 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
     _warn_of_others(study, set(fixed), space)
     sweep.plan.total = settings.n_trials
     n_jobs = settings.n_jobs or sweep.plan.parallel or 1
-    _go_on(sweep, study, check, fixed)
+    _go_on(sweep, study, composer, fixed)
     while len(study.trials) < settings.n_trials:
         batch = []
         for _ in range(min(n_jobs, settings.n_trials - len(study.trials))):
@@ -79,7 +84,7 @@ def search(sweep: Sweep, check: job.Checker, overrides: Sequence[str]) -> None:
             trial.set_user_attr(_FOLDER, name)
             trial.set_user_attr(_OVERRIDES, row)
             batch.append((trial.number, name, row))
-        _run(sweep, study, check, batch)
+        _run(sweep, study, composer, batch)
     _write_best(sweep, study)
 
 
@@ -98,7 +103,7 @@ def _warn_of_others(study: Study, fixed: set[str], space: Container[str]) -> Non
         )
 
 
-def _go_on(sweep: Sweep, study: Study, check: job.Checker, fixed: Sequence[str]) -> None:
+def _go_on(sweep: Sweep, study: Study, composer: Composer, fixed: Sequence[str]) -> None:
     """List what a resumed study has tried already, and finish what was begun.
 
     What the study knows of a trial was read: it sets values of the run, and nothing beside that was
@@ -123,7 +128,7 @@ def _go_on(sweep: Sweep, study: Study, check: job.Checker, fixed: Sequence[str])
             begun.append((trial.number, name, row))
     if begun or sweep.plan.jobs:
         log.info("%d trials are told already, %d begun", len(sweep.plan.jobs), len(begun))
-    _run(sweep, study, check, begun)
+    _run(sweep, study, composer, begun)
 
 
 def _check_read(number: int, name: object, row: object, fixed: Sequence[str]) -> None:
@@ -139,7 +144,7 @@ def _check_read(number: int, name: object, row: object, fixed: Sequence[str]) ->
 
 
 def _run(
-    sweep: Sweep, study: Study, check: job.Checker, batch: Sequence[tuple[int, str, list[str]]]
+    sweep: Sweep, study: Study, composer: Composer, batch: Sequence[tuple[int, str, list[str]]]
 ) -> None:
     """Run trials side by side and tell the study how each ended."""
     numbers: dict[str, int] = {}
@@ -147,18 +152,18 @@ def _run(
     for number, name, row in batch:
         numbers[name] = number
         try:
-            planned = planned_job(name, row, check(row))
+            planned = planned_job(name, row, check_job(composer, row)[0])
         except ConfigError as error:
             if not sweep.outcomes:  # the first of all: it is the user who has to act
-                _tell(study, number, job.Outcome(job.FAILED, name))
+                _tell(study, number, Outcome(FAILED, name))
                 raise
             planned = Planned(name, row, "")
             reason = "; ".join(error.faults)
             sweep.plan.jobs.append(planned)
-            sweep.note(planned, job.Outcome(job.FAILED, name, error=reason))
+            sweep.note(planned, Outcome(FAILED, name, error=reason))
             continue
         sweep.plan.jobs.append(planned)
-        if recorded(sweep.folder / name).status != job.DONE:
+        if recorded(sweep.folder / name).status != DONE:
             left.append(planned)
     sweep.plan.write(sweep.folder)
     sweep.run(left)
@@ -168,12 +173,12 @@ def _run(
         _tell(study, number, outcome)
 
 
-def _tell(study: Study, number: int, outcome: job.Outcome) -> None:
+def _tell(study: Study, number: int, outcome: Outcome) -> None:
     from optuna.trial import TrialState
 
-    if outcome.status in (job.INTERRUPTED, job.WAITING):
+    if outcome.status in (INTERRUPTED, WAITING):
         return
-    if outcome.status != job.DONE or outcome.objective is None or math.isnan(outcome.objective):
+    if outcome.status != DONE or outcome.objective is None or math.isnan(outcome.objective):
         study.tell(number, state=TrialState.FAIL)
     else:
         study.tell(number, outcome.objective)
@@ -271,4 +276,4 @@ def _write_best(sweep: Sweep, study: Study) -> None:
     }
     OmegaConf.save(OmegaConf.create(values), sweep.folder / "optimization_results.yaml")
     shown = " ".join(f"{key}={value}" for key, value in best.params.items())
-    job.say(f"best of {len(study.trials)} trials: {best.value:.4f} by {shown}")
+    say(f"best of {len(study.trials)} trials: {best.value:.4f} by {shown}")

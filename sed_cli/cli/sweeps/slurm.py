@@ -18,7 +18,7 @@ from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as HydraLauncher
 from omegaconf import OmegaConf
 
-from sed_cli import cli as job
+from sed_cli.cli.task import FAILED, INTERRUPTED, Outcome
 from sed_cli.errors import UserError
 from sed_cli.system import queue as slurm
 
@@ -53,7 +53,7 @@ class SlurmLauncher(HydraLauncher):  # type: ignore[misc]  # Hydra's has no type
         count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
         log.info("%s as SLURM job %s; what is said there: %s", count, array, said)
         places = {each.job_id: place for place, each in enumerate(jobs)}
-        outcomes: dict[int, job.Outcome] = {}
+        outcomes: dict[int, Outcome] = {}
         try:
             for job_id, how in slurm.watch({each.job_id: _result(each) for each in jobs}):
                 outcomes[places[job_id]] = _outcome(jobs[places[job_id]], how)
@@ -102,17 +102,17 @@ def _result(submitted: Any) -> Path:
     return Path(submitted.paths.result_pickle)
 
 
-def _outcome(submitted: Any, how: str) -> job.Outcome:
+def _outcome(submitted: Any, how: str) -> Outcome:
     """What a job has left, else what became of it."""
     said = f"what it said is in {submitted.paths.stderr}"
     if how != "COMPLETED":
         error = f"SLURM job {submitted.job_id} ended as {how}; {said}"
-        return job.Outcome(job.INTERRUPTED, "", error=error)
+        return Outcome(INTERRUPTED, "", error=error)
     try:
         outcome = submitted.results()[0].return_value
-        assert isinstance(outcome, job.Outcome)
+        assert isinstance(outcome, Outcome)
         return outcome
     except Exception as error:  # before or after the work: what it needs is not on that node, say
         lines = [line for line in str(error).splitlines() if line.strip("- ")]
         reason = next((line for line in reversed(lines) if "Error" in line), "no result")
-        return job.Outcome(job.FAILED, "", error=f"{reason.strip()}; {said}")
+        return Outcome(FAILED, "", error=f"{reason.strip()}; {said}")

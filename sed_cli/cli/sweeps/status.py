@@ -34,7 +34,7 @@ _ORDER = ("running", "completed", "failed", "interrupted", "waiting")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class StatusRow:
     """A run, or a job of a sweep that did not begin yet.
 
     Args:
@@ -125,25 +125,25 @@ def _is_beside(folder: Path, verbs: Mapping[Path, str]) -> bool:
         return False
 
 
-def _row(folder: Path, place: Path, planned: Planned | None = None) -> Row:
+def _row(folder: Path, place: Path, planned: Planned | None = None) -> StatusRow:
     name = os.path.relpath(folder, place)
     name = folder.name if name == "." else name
     total = planned.epochs if planned else None
     try:
         record = read_record(folder)
     except (OSError, ValueError) as error:
-        return Row(name=name, status="failed", reason=f"{RUN} cannot be read ({why(error)})")
+        return StatusRow(name=name, status="failed", reason=f"{RUN} cannot be read ({why(error)})")
     if record is None and planned is not None:
-        return Row(name=name, status="waiting", total=total)
+        return StatusRow(name=name, status="waiting", total=total)
     if record is None:
-        return Row(name=name, status="interrupted", reason="it never began")
+        return StatusRow(name=name, status="interrupted", reason="it never began")
     trainer = run_settings(folder).get("trainer") or {}
     history, trouble = _history(folder / "history.csv")
     seconds = [float(row["seconds"]) for row in history]
     status = state(folder / RUN, record)
     epochs = trainer.get("epochs", total)
     reason = "" if status in ("completed", "running") else str(record.get("error") or "")
-    return Row(
+    return StatusRow(
         name=name,
         status=status,
         done=len(history),
@@ -180,7 +180,7 @@ def _best(history: Sequence[dict[str, str]], monitor: str) -> str:
 # ------------------------------------------------------------------------------- time left
 
 
-def _left_s(row: Row, others_s: float | None) -> float | None:
+def _left_s(row: StatusRow, others_s: float | None) -> float | None:
     """Seconds that a run takes yet if it does not stop early; None where nothing is known."""
     if row.status not in ("running", "waiting", "interrupted"):
         return 0.0
@@ -190,12 +190,12 @@ def _left_s(row: Row, others_s: float | None) -> float | None:
     return max(row.total - row.done, 0) * epoch_s
 
 
-def _median_epoch_s(rows: Sequence[Row]) -> float | None:
+def _median_epoch_s(rows: Sequence[StatusRow]) -> float | None:
     known = [row.epoch_s for row in rows if row.epoch_s is not None]
     return statistics.median(known) if known else None
 
 
-def _sum_of_sweep(folder: Path, plan: Plan, rows: Sequence[Row], unknown: int) -> str:
+def _sum_of_sweep(folder: Path, plan: Plan, rows: Sequence[StatusRow], unknown: int) -> str:
     """What a sweep comes to: its counts, whether it is at work, and how long it takes yet."""
     words = _counts(rows)
     if unknown:
@@ -220,7 +220,7 @@ def _sum_of_sweep(folder: Path, plan: Plan, rows: Sequence[Row], unknown: int) -
     return f"{words}; {duration(max(work_s / parallel, *known))} left at most, if none stops early"
 
 
-def _counts(rows: Sequence[Row]) -> str:
+def _counts(rows: Sequence[StatusRow]) -> str:
     counts = Counter(row.status for row in rows)
     known = [status for status in _ORDER if counts[status]]
     others = sorted(counts.keys() - set(_ORDER))
@@ -230,7 +230,7 @@ def _counts(rows: Sequence[Row]) -> str:
 # -------------------------------------------------------------------------------- the table
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
+def _table(rows: Sequence[StatusRow]) -> list[str]:
     usual_s = _median_epoch_s(rows)
     cells = [_HEADER, *(_cells(row, usual_s) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -245,7 +245,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _cells(row: Row, usual_s: float | None) -> tuple[str, ...]:
+def _cells(row: StatusRow, usual_s: float | None) -> tuple[str, ...]:
     epochs = "" if row.total is None else f"{row.done}/{row.total}"
     left_s = _left_s(row, usual_s)
     left = duration(left_s) if left_s and row.status == "running" else ""

@@ -41,7 +41,7 @@ _INACTIVE = 0.1  # soft labels of a class that is not heard are below
 
 
 @dataclass(frozen=True)
-class Layout:
+class Columns:
     """Which column is which, from 0; ``None``: there is none."""
 
     delimiter: str | None  # None: any run of white space, and the label is all that is left
@@ -104,7 +104,7 @@ def read_list(text: Text, options: ReadOptions, format: str) -> Annotations:
     )
 
 
-def _taken(layout: Layout, time_unit: str) -> Taken:
+def _taken(layout: Columns, time_unit: str) -> Taken:
     roles = ("filename", "onset", "offset", "label", "soft_label")
     places = ((role, getattr(layout, role)) for role in roles)
     columns = tuple((role, f"column {i + 1}") for role, i in places if i is not None)
@@ -112,8 +112,8 @@ def _taken(layout: Layout, time_unit: str) -> Taken:
 
 
 def _settle_values(
-    text: Text, layout: Layout, options: ReadOptions, collector: RowCollector
-) -> Layout:
+    text: Text, layout: Columns, options: ReadOptions, collector: RowCollector
+) -> Columns:
     """Decide whether numbers behind the labels are soft labels; say where they are taken for none.
 
     Programs such as BirdNET write the confidences of their detections there.
@@ -171,7 +171,12 @@ def _value(text: str) -> float:
 
 
 def _add(
-    collector: RowCollector, layout: Layout, line: int, fields: list[str], *, may_be_header: bool
+    collector: RowCollector,
+    layout: Columns,
+    line: int,
+    fields: list[str],
+    *,
+    may_be_header: bool,
 ) -> None:
     if layout.delimiter is None and len(fields) > layout.n_fields:
         fields = join_blanks(fields, layout.n_fields, layout.filename)
@@ -204,26 +209,26 @@ def _add(
     return collector.add(line, name, fields[layout.onset], offset, fields[layout.label])
 
 
-def _find_layout(text: Text) -> Layout | None:
+def _find_layout(text: Text) -> Columns | None:
     """The layout of most of the first lines, by the delimiter that most of them fit."""
     lines = [line for line in text.lines[:_SNIFFED] if not _is_frequency(line)]
-    best: Counter[Layout] = Counter()
-    names: Counter[Layout] = Counter()
+    best: Counter[Columns] = Counter()
+    names: Counter[Columns] = Counter()
     for delimiter in _DELIMITERS:
-        votes: Counter[Layout] = Counter()
+        votes: Counter[Columns] = Counter()
         for _, fields in split_lines(lines, delimiter, quotes=delimiter in (",", ";")):
             layout = _layout(fields, delimiter)
             if layout is not None:
                 votes[layout] += 1
             elif is_audio(fields[0]) and (len(fields) <= 2 or is_nothing(*fields[1:])):
-                names[Layout(delimiter, 5, 0, 2, 3, 4)] += 1
+                names[Columns(delimiter, 5, 0, 2, 3, 4)] += 1
         if votes.total() > best.total():  # of equal ones the first
             best = votes
     found = (best or names).most_common(1)  # names alone count where nothing else does
     return found[0][0] if found else None
 
 
-def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
+def _layout(fields: list[str], delimiter: str | None) -> Columns | None:
     n_fields = len(fields)
     if delimiter is None:
         fields = _with_whole_name(fields)
@@ -236,24 +241,24 @@ def _layout(fields: list[str], delimiter: str | None) -> Layout | None:
             if delimiter is None:
                 if onset == 2 and not is_audio(fields[0]):
                     return None  # a scene, or the rest of a name?
-                return Layout(None, label + 1, filename, onset, onset + 1, label)
+                return Columns(None, label + 1, filename, onset, onset + 1, label)
             has_soft_label = n_fields == label + 2 and 0 <= _value(fields[-1]) <= SOFT_MAX
             soft_label = label + 1 if has_soft_label else None
-            return Layout(delimiter, n_fields, filename, onset, onset + 1, label, soft_label)
+            return Columns(delimiter, n_fields, filename, onset, onset + 1, label, soft_label)
     if delimiter is None:
         return None
     if times == [True, False] and fields[1]:
-        return Layout(delimiter, 2, None, 0, None, 1)
+        return Columns(delimiter, 2, None, 0, None, 1)
     if times == [False, True, False] and fields[2]:
-        return Layout(delimiter, 3, 0, 1, None, 2)
+        return Columns(delimiter, 3, 0, 1, None, 2)
     if times in ([True, True], [True, True, True], [True, True, False]):
-        return Layout(delimiter, 3, None, 0, 1, 2)  # a label that is a number, or none
+        return Columns(delimiter, 3, None, 0, 1, 2)  # a label that is a number, or none
     if times == [False, True, True, True]:
-        return Layout(delimiter, 4, 0, 1, 2, 3)
+        return Columns(delimiter, 4, 0, 1, 2, 3)
     if times == [False, True, True] and not is_audio(fields[0]):
-        return Layout(delimiter, 3, None, 1, 2, 0)
+        return Columns(delimiter, 3, None, 1, 2, 0)
     if times == [False, False, True, True]:
-        return Layout(delimiter, 4, 0, 2, 3, 1)
+        return Columns(delimiter, 4, 0, 2, 3, 1)
     return None
 
 
@@ -277,12 +282,12 @@ def _lines(text: Text) -> list[str]:
     return ["" if _is_frequency(line) else line for line in text.lines]
 
 
-def _quotes(layout: Layout) -> bool:
+def _quotes(layout: Columns) -> bool:
     """Audacity and TUT's tools take quotation marks between tabs for characters."""
     return layout.delimiter in (",", ";")
 
 
-def _times(text: Text, layout: Layout) -> Iterator[tuple[int, str]]:
+def _times(text: Text, layout: Columns) -> Iterator[tuple[int, str]]:
     """Line and text of each time."""
     columns = [layout.onset] if layout.offset is None else [layout.onset, layout.offset]
     for number, fields in split_lines(_lines(text), layout.delimiter, quotes=_quotes(layout)):

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+import sed_cli.config.plugins  # noqa: F401  a worker unpickles the settings of its front ends
 from sed_cli.audio import AudioReader, FrontEnd, feature_blocks, signature
-from sed_cli.config import plugins
 from sed_cli.config.provenance import set_threads
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.cache.digests import Hashed
@@ -26,8 +26,6 @@ from sed_cli.errors import DataError
 from sed_cli.system import pool
 
 log = logging.getLogger(__name__)
-
-plugins.install()  # before a worker unpickles the settings of a plugin's front end
 
 _TRIED_S = 1.0
 """So long features are computed here before it is known how long all of them will take."""

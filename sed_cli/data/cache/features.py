@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import inspect
 import logging
 import os
@@ -15,7 +16,6 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from sed_cli.audio.files import ADVICE
-from sed_cli.config import plugins
 from sed_cli.config.identity import identity
 from sed_cli.config.registry import is_ours
 from sed_cli.config.training import FeatureConfig
@@ -204,4 +204,5 @@ def _identity(feature: FeatureConfig) -> dict[str, Any]:
     settings = identity(feature)
     if is_ours(type(feature)):
         return settings
-    return {**settings, "source": plugins.digest(Path(inspect.getfile(type(feature))))}
+    source = Path(inspect.getfile(type(feature))).read_bytes()
+    return {**settings, "source": hashlib.sha256(source).hexdigest()}

@@ -12,7 +12,7 @@ from rich.filesize import decimal
 
 from sed_cli.config.verbs import CacheConfig
 from sed_cli.data.cache import upkeep
-from sed_cli.data.cache.upkeep import Item
+from sed_cli.data.cache.upkeep import Cached
 
 _HEADER = ("kind", "recordings", "hours", "size", "last use", "in use", "of")
 
@@ -32,8 +32,8 @@ def manage_cache(config: CacheConfig) -> None:
         limit = upkeep.limit_bytes(root, None, total)
         _say(f"{decimal(total)} of at most {decimal(limit)} in {root}")
         return
-    removed: list[Item] = []
-    kept: list[Item] = []
+    removed: list[Cached] = []
+    kept: list[Cached] = []
     for item in _chosen(config, upkeep.items(root)):
         (removed if item.remove() else kept).append(item)
     n_bytes = sum(item.n_bytes for item in removed) + upkeep.sweep(root)
@@ -46,14 +46,14 @@ def manage_cache(config: CacheConfig) -> None:
         _say(f"kept {decimal(sum(item.n_bytes for item in kept))} that are in use or not yours")
 
 
-def _chosen(config: CacheConfig, items: Iterable[Item]) -> Iterator[Item]:
+def _chosen(config: CacheConfig, items: Iterable[Cached]) -> Iterator[Cached]:
     latest = time.time() - (config.older_than_days or 0) * 24 * 3600
     for item in items:
         if config.clear in ("all", item.kind) and item.last_use <= latest:
             yield item
 
 
-def _list(items: Sequence[Item]) -> None:
+def _list(items: Sequence[Cached]) -> None:
     """Print a row for all items of the same kind and source, the latest used last."""
     rows = []
     by_source = attrgetter("kind", "source")

@@ -34,7 +34,7 @@ _EARLIER_LAYOUT = re.compile("[0-9a-f]{2}")  # a folder of .npy files
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class Cached:
     """What comes and goes as a whole."""
 
     kind: str  # features or soundscapes
@@ -102,7 +102,7 @@ def limit_bytes(root: Path, limit_gb: float | None, n_cached: int) -> int:
     return int(limit * 1e9)
 
 
-def items(root: Path) -> Iterator[Item]:
+def items(root: Path) -> Iterator[Cached]:
     """Yield what the cache holds."""
     for folder in _folders(root / "features"):
         if _EARLIER_LAYOUT.fullmatch(folder.name):
@@ -120,7 +120,7 @@ def items(root: Path) -> Iterator[Item]:
             yield _soundscapes_item(folder)
 
 
-def trim(root: Path, limit_gb: float | None) -> list[Item]:
+def trim(root: Path, limit_gb: float | None) -> list[Cached]:
     """Delete what was not used for longest, and is not in use, until the cache keeps its limit."""
     held = sorted(items(root), key=lambda item: item.last_use)
     total = sum(item.n_bytes for item in held)
@@ -225,7 +225,7 @@ def _folders(parent: Path) -> list[Path]:
         return []
 
 
-def _pack_item(path: Path) -> Item:
+def _pack_item(path: Path) -> Cached:
     status = path.stat()
     common: dict[str, Any] = {
         "kind": "features",
@@ -237,8 +237,8 @@ def _pack_item(path: Path) -> Item:
         index = read_index(path)
     except ValueError:
         source = "an earlier version" if is_earlier(path) else "damaged"
-        return Item(source=source, n_recordings=0, hours=0.0, **common)
-    return Item(
+        return Cached(source=source, n_recordings=0, hours=0.0, **common)
+    return Cached(
         source=index.source,
         n_recordings=len(index.recordings),
         hours=index.n_rows * index.hop_s / 3600,
@@ -246,7 +246,7 @@ def _pack_item(path: Path) -> Item:
     )
 
 
-def _soundscapes_item(folder: Path) -> Item:
+def _soundscapes_item(folder: Path) -> Cached:
     n_recordings = sum(1 for path in folder.glob("audio/*/*") if path.is_file())
     source, hours = folder.name, 0.0
     try:
@@ -259,9 +259,9 @@ def _soundscapes_item(folder: Path) -> Item:
     return _folder_item("soundscapes", folder, source, n_recordings, hours)
 
 
-def _folder_item(kind: str, folder: Path, source: str, n_recordings: int, hours: float) -> Item:
+def _folder_item(kind: str, folder: Path, source: str, n_recordings: int, hours: float) -> Cached:
     size, newest = _measure(folder)
-    return Item(
+    return Cached(
         kind=kind,
         path=folder,
         n_bytes=size,

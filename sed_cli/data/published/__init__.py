@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 
 from sed_cli.config.data import PublishedConfig
-from sed_cli.data.listing import Listing, Reading
+from sed_cli.data.listing import Reading
+from sed_cli.data.manifest import Manifest
 from sed_cli.data.published.desed import list_desed
 from sed_cli.data.published.maestro import list_maestro
 from sed_cli.data.published.synthetic import list_tut_synthetic, list_urban_sed
 from sed_cli.data.published.tut import list_tut
 
-_SETS: dict[str, Callable[[PublishedConfig, Path, Reading], Listing]] = {
+_SETS: dict[str, Callable[[PublishedConfig, Path, Reading], Manifest]] = {
     "tut2016_home": partial(list_tut, scene="home"),
     "tut2016_residential": partial(list_tut, scene="residential_area"),
     "tut2017": partial(list_tut, scene="street"),
@@ -29,7 +30,7 @@ _SETS: dict[str, Callable[[PublishedConfig, Path, Reading], Listing]] = {
 }
 
 
-def list_published(data: PublishedConfig, folder: Path) -> Listing:
+def list_published(data: PublishedConfig, folder: Path) -> Manifest:
     """List the recordings of a published set by split.
 
     Args:

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from sed_cli.config.data import PublishedConfig
 from sed_cli.data.annotations import Fault
-from sed_cli.data.listing import Listed, Listing, Reading, list_recordings
+from sed_cli.data.listing import Reading, list_recordings
+from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.published.parts import folders, labels_of, log, with_validation
 from sed_cli.data.walking import walk
 from sed_cli.errors import DataError
@@ -30,7 +31,7 @@ _WITHOUT_TIMES = ("weak", "unlabel", "duration")
 _DCASE2018 = ("eval_dcase2018", "test_dcase2018")  # parts of validation.tsv
 
 
-def list_desed(data: PublishedConfig, root: Path, reading: Reading) -> Listing:
+def list_desed(data: PublishedConfig, root: Path, reading: Reading) -> Manifest:
     """List DESED: trained on all strong training labels, tested on the public evaluation part.
 
     Where that part is missing the real validation part is tested on, as the baselines do, and the
@@ -39,8 +40,8 @@ def list_desed(data: PublishedConfig, root: Path, reading: Reading) -> Listing:
     tables = _tables(root)
     faults: list[Fault] = []
 
-    def listed(kind: str) -> list[Listed]:
-        found: list[Listed] = []
+    def listed(kind: str) -> list[Clip]:
+        found: list[Clip] = []
         for table, audio in tables.get(kind, []):
             of_table, more = list_recordings(table, audio, reading)
             prefix = audio.relative_to(root).as_posix()
@@ -63,7 +64,7 @@ def list_desed(data: PublishedConfig, root: Path, reading: Reading) -> Listing:
         splits = with_validation(data, train, test)
     else:
         splits = {"train": train, "validation": validation, "test": test}
-    return Listing(splits=splits, faults=tuple(faults), classes=classes)
+    return Manifest(splits=splits, faults=tuple(faults), classes=classes)
 
 
 def _tables(root: Path) -> dict[str, list[tuple[Path, Path]]]:
@@ -113,7 +114,7 @@ def _base(name: str) -> str:
     return name.rsplit("/", 1)[-1]
 
 
-def _without(train: list[Listed], others: list[Listed]) -> list[Listed]:
+def _without(train: list[Clip], others: list[Clip]) -> list[Clip]:
     """Leave out what is validated or tested on as well: 35 clips of AudioSet's strong labels."""
     known = {_base(one.name) for one in others}
     kept = [

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from sed_cli.config.data import PublishedConfig
 from sed_cli.data.annotations import Fault
-from sed_cli.data.listing import Listed, Listing, Reading
+from sed_cli.data.listing import Reading
+from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.published.parts import (
     choose,
     find_part,
@@ -53,7 +54,7 @@ _VALIDATION = {
 }
 
 
-def list_maestro(data: PublishedConfig, root: Path, reading: Reading) -> Listing:
+def list_maestro(data: PublishedConfig, root: Path, reading: Reading) -> Manifest:
     """List a fold; without one all recordings are trained and validated on, none is tested."""
     part = need_part(
         data,
@@ -63,7 +64,7 @@ def list_maestro(data: PublishedConfig, root: Path, reading: Reading) -> Listing
         ),
         "development_audio and development_annotation",
     )
-    listed: list[Listed] = []
+    listed: list[Clip] = []
     faults: list[Fault] = []
     reading = replace(reading, soft_labels=True)
     for scene in sorted(path for path in (part / "development_annotation").iterdir()):
@@ -75,12 +76,12 @@ def list_maestro(data: PublishedConfig, root: Path, reading: Reading) -> Listing
             faults += more
     if data.fold is None:
         log.warning("data.fold=null: nothing is tested on; choose data.fold=1 to 5")
-        return Listing(
+        return Manifest(
             splits=with_validation(data, listed, []),
             faults=tuple(faults),
             classes=labels_of(listed),
         )
-    held: dict[str, list[Listed]] = {}
+    held: dict[str, list[Clip]] = {}
     there = {key_of(one.name) for one in listed}
     for split, names, path in _published_fold(part, root, data.fold):
         # What is known here is the whole set: somebody may have unpacked a part of it.
@@ -93,7 +94,7 @@ def list_maestro(data: PublishedConfig, root: Path, reading: Reading) -> Listing
                 f"put the folder development_folds beside development_audio"
             )
     known = {one.name for of_split in held.values() for one in of_split}
-    return Listing(
+    return Manifest(
         splits={"train": [one for one in listed if one.name not in known], **held},
         faults=tuple(faults),
         classes=labels_of(listed),

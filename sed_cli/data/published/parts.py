@@ -10,7 +10,8 @@ from pathlib import Path
 from sed_cli.config.data import PublishedConfig
 from sed_cli.data import listing
 from sed_cli.data.annotations import Fault
-from sed_cli.data.listing import AudioFolder, Listed, Reading
+from sed_cli.data.listing import AudioFolder, Reading
+from sed_cli.data.manifest import Clip
 from sed_cli.data.names import key_of as key_of
 from sed_cli.data.splits import hold_out
 from sed_cli.errors import DataError
@@ -59,7 +60,7 @@ def first_folder(*candidates: Path) -> Path:
 
 def list_files(
     paths: Iterable[Path], audio: Path, reading: Reading
-) -> tuple[list[Listed], list[Fault]]:
+) -> tuple[list[Clip], list[Fault]]:
     """List the recordings of files of annotations, one a recording, matched by name."""
     return listing.list_files(map(reading.read, paths), AudioFolder(audio), reading)
 
@@ -75,8 +76,8 @@ def read_names(path: Path) -> list[str]:
 
 
 def choose(
-    listed: Sequence[Listed], names: Iterable[str], path: Path
-) -> tuple[list[Listed], list[Fault]]:
+    listed: Sequence[Clip], names: Iterable[str], path: Path
+) -> tuple[list[Clip], list[Fault]]:
     """Return the recordings that a list names, and a fault for each that there is none of."""
     index = {key_of(one.name): one for one in listed}
     chosen, faults = [], []
@@ -91,8 +92,8 @@ def choose(
 
 
 def with_validation(
-    data: PublishedConfig, train: Sequence[Listed], test: Sequence[Listed]
-) -> dict[str, list[Listed]]:
+    data: PublishedConfig, train: Sequence[Clip], test: Sequence[Clip]
+) -> dict[str, list[Clip]]:
     """Splits of a set that was published without validation: a share of training is held out.
 
     Early stopping must not see what is tested on.
@@ -102,11 +103,11 @@ def with_validation(
     return {name: listed for name, listed in splits.items() if listed}
 
 
-def labels_of(*parts: Iterable[Listed]) -> tuple[str, ...]:
+def labels_of(*parts: Iterable[Clip]) -> tuple[str, ...]:
     """All labels, sorted: the classes are the same in each fold."""
     return tuple(sorted({label for part in parts for one in part for label in one.labels}))
 
 
-def renamed(listed: Iterable[Listed], prefix: str) -> list[Listed]:
+def renamed(listed: Iterable[Clip], prefix: str) -> list[Clip]:
     """Put a folder before the names."""
     return [replace(one, name=f"{prefix}/{one.name}") for one in listed]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sed_cli.config.data import SPLITS, PublishedConfig
 from sed_cli.data.annotations import Fault
-from sed_cli.data.listing import AudioFolder, Listed, Listing, Reading
+from sed_cli.data.listing import AudioFolder, Reading
+from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.published.parts import labels_of, list_files, need_part, read_names
 from sed_cli.errors import DataError
 
@@ -15,7 +16,7 @@ from sed_cli.errors import DataError
 _NUMBERS = {"train": range(40, 100), "validation": range(20, 40), "test": range(20)}
 
 
-def list_tut_synthetic(data: PublishedConfig, root: Path, reading: Reading) -> Listing:
+def list_tut_synthetic(data: PublishedConfig, root: Path, reading: Reading) -> Manifest:
     """List TUT-SED Synthetic 2016: 60, 20 and 20 mixtures, without source clips in common.
 
     Layout: webpages.tuni.fi/arg/paper/taslp2017-crnn-sed/tut-sed-synthetic-2016 and dcase_util's
@@ -35,7 +36,7 @@ def list_tut_synthetic(data: PublishedConfig, root: Path, reading: Reading) -> L
         "audio/ and meta/TUT-SED-synthetic-2016-annot-0.txt and so on",
     )
     audio = {_number(path.stem): path for path in AudioFolder(part / "audio").paths}
-    listed: dict[int, Listed] = {}
+    listed: dict[int, Clip] = {}
     faults: list[Fault] = []
     for path in sorted((part / "meta").glob("*.txt")):
         if (number := _number(path.stem)) < 0:
@@ -45,8 +46,8 @@ def list_tut_synthetic(data: PublishedConfig, root: Path, reading: Reading) -> L
         reading.notes.took(read)
         missing = part / "audio" / f"{path.stem.replace('annot', 'mix')}.wav"
         found = audio.get(number, missing)
-        listed[number] = Listed(
-            name=f"audio/{found.name}", audio=found, annotations=path, rows=read.rows
+        listed[number] = Clip(
+            name=f"audio/{found.name}", path=found, annotations=path, rows=read.rows
         )
     numbers = _published_numbers(part)
     splits = {
@@ -54,7 +55,7 @@ def list_tut_synthetic(data: PublishedConfig, root: Path, reading: Reading) -> L
     }
     if empty := [split for split, of_split in splits.items() if not of_split]:
         raise DataError(f"{part}: no mixture of the {' and '.join(empty)} split has annotations")
-    return Listing(splits=splits, faults=tuple(faults), classes=labels_of(*splits.values()))
+    return Manifest(splits=splits, faults=tuple(faults), classes=labels_of(*splits.values()))
 
 
 def _published_numbers(part: Path) -> dict[str, list[int]]:
@@ -80,7 +81,7 @@ def _number(stem: str) -> int:
     return int(match[1]) if match else -1
 
 
-def list_urban_sed(data: PublishedConfig, root: Path, reading: Reading) -> Listing:
+def list_urban_sed(data: PublishedConfig, root: Path, reading: Reading) -> Manifest:
     """List URBAN-SED 2.0: 6000, 2000 and 2000 soundscapes of ten seconds.
 
     Layout: README of the archive (Zenodo 1324404) and soundata's ``urbansed``::
@@ -99,7 +100,7 @@ def list_urban_sed(data: PublishedConfig, root: Path, reading: Reading) -> Listi
         ),
         "audio/train and annotations/train, and validate and test likewise",
     )
-    splits: dict[str, list[Listed]] = {}
+    splits: dict[str, list[Clip]] = {}
     faults: list[Fault] = []
     for split, theirs in (("train", "train"), ("validation", "validate"), ("test", "test")):
         annotations = part / "annotations" / theirs
@@ -108,4 +109,4 @@ def list_urban_sed(data: PublishedConfig, root: Path, reading: Reading) -> Listi
             raise DataError(f"{annotations}: no annotations of the {split} split there")
         splits[split], more = list_files(paths, part / "audio" / theirs, reading)
         faults += more
-    return Listing(splits=splits, faults=tuple(faults), classes=labels_of(*splits.values()))
+    return Manifest(splits=splits, faults=tuple(faults), classes=labels_of(*splits.values()))

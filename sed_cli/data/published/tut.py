@@ -17,11 +17,13 @@ another place, so that recordings are the sources to keep whole.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from sed_cli.config.data import PublishedConfig
 from sed_cli.data.annotations import Fault
-from sed_cli.data.listing import AudioFolder, Listed, Listing, Reading, list_recordings
+from sed_cli.data.listing import AudioFolder, Reading, list_recordings
+from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.published.parts import (
     choose,
     find_part,
@@ -36,7 +38,7 @@ from sed_cli.data.published.parts import (
 from sed_cli.errors import DataError
 
 
-def list_tut(data: PublishedConfig, root: Path, reading: Reading, *, scene: str) -> Listing:
+def list_tut(data: PublishedConfig, root: Path, reading: Reading, *, scene: str) -> Manifest:
     """List a scene: a fold of the development part, or all of it against the evaluation part."""
 
     def is_development(folder: Path) -> bool:
@@ -49,7 +51,7 @@ def list_tut(data: PublishedConfig, root: Path, reading: Reading, *, scene: str)
     listed, faults = _list_part(development, development / "meta" / scene, scene, reading)
     if data.fold is None:
         test, more = _evaluation(development, root, scene, reading)
-        return Listing(
+        return Manifest(
             splits=with_validation(data, listed, test),
             faults=(*faults, *more),
             classes=labels_of(listed, test),
@@ -61,7 +63,7 @@ def list_tut(data: PublishedConfig, root: Path, reading: Reading, *, scene: str)
             raise DataError(f"{path}: no such list of data.fold={data.fold}")
         parts[part], more = choose(listed, read_names(path), path)
         faults += more
-    return Listing(
+    return Manifest(
         splits=with_validation(data, parts["train"], parts["test"]),
         faults=tuple(faults),
         classes=labels_of(listed),
@@ -70,28 +72,22 @@ def list_tut(data: PublishedConfig, root: Path, reading: Reading, *, scene: str)
 
 def _list_part(
     part: Path, annotations: Path, scene: str, reading: Reading
-) -> tuple[list[Listed], list[Fault]]:
+) -> tuple[list[Clip], list[Fault]]:
     audio = first_folder(part / "audio" / scene, part / "audio")
     listed, faults = list_recordings(annotations, audio, reading)
     folder = AudioFolder(part)
-    named = []
-    for one in listed:
-        name = folder.relative(one.audio) if one.audio.is_file() else f"{key_of(one.name)}.wav"
-        named.append(
-            Listed(
-                name=name,
-                audio=one.audio,
-                annotations=one.annotations,
-                rows=one.rows,
-                problem=one.problem,
-            )
+    return [
+        replace(
+            one,
+            name=folder.relative(one.path) if one.path.is_file() else f"{key_of(one.name)}.wav",
         )
-    return named, faults
+        for one in listed
+    ], faults
 
 
 def _evaluation(
     development: Path, root: Path, scene: str, reading: Reading
-) -> tuple[list[Listed], list[Fault]]:
+) -> tuple[list[Clip], list[Fault]]:
     """List the evaluation part: beside the development part, or below the root."""
 
     def truth(folder: Path) -> Path | None:

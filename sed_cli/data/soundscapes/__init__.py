@@ -12,7 +12,7 @@ Nothing here imports torch, so that worker processes start fast.
 from __future__ import annotations
 
 from sed_cli.config.data import EVENT_CLASSES, SPLITS
-from sed_cli.data.soundscapes.bank import Bank, Clip, SplitRules, scan_bank
+from sed_cli.data.soundscapes.bank import Bank, BankClip, SplitRules, scan_bank
 from sed_cli.data.soundscapes.bank_events import BankEvents, listen
 from sed_cli.data.soundscapes.composing import compose_recording, syntax_of
 from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
@@ -21,7 +21,7 @@ from sed_cli.data.soundscapes.recipe import RECIPE_FILE, Recipe, check_bank, rea
 from sed_cli.data.soundscapes.scenes import PlacedEvent, Scene, Syntax, compose_scene, draw_syntax
 from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.sources import EventSource, ProceduralEvents, SourceEvent
-from sed_cli.data.soundscapes.writing import SOURCES_FILE, Recording, write_soundscapes
+from sed_cli.data.soundscapes.writing import SOURCES_FILE, Written, write_soundscapes
 
 __all__ = [
     "EVENT_CLASSES",
@@ -29,19 +29,19 @@ __all__ = [
     "SOURCES_FILE",
     "SPLITS",
     "Bank",
+    "BankClip",
     "BankEvents",
-    "Clip",
     "EventSource",
     "Mixture",
     "PlacedEvent",
     "ProceduralEvents",
     "Recipe",
-    "Recording",
     "Scene",
     "SoundscapeSettings",
     "SourceEvent",
     "SplitRules",
     "Syntax",
+    "Written",
     "check_bank",
     "compose_recording",
     "compose_scene",

@@ -34,7 +34,7 @@ _SLICE_NAME = re.compile(r"(?P<source>\d+)-\d+-\d+-\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip:
+class BankClip:
     """An audio file of a bank.
 
     Args:
@@ -63,7 +63,7 @@ class Bank:
     """
 
     folder: Path
-    clips: tuple[Clip, ...]
+    clips: tuple[BankClip, ...]
     split_by: str
 
     @property
@@ -130,7 +130,7 @@ def scan_bank(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
+class _Unsplit:
     """A clip before it has a split."""
 
     file: str
@@ -147,7 +147,7 @@ class _Scan:
 
     folder: Path
     rules: SplitRules
-    found: list[_Found] = field(default_factory=list)
+    found: list[_Unsplit] = field(default_factory=list)
     all_files: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -197,7 +197,7 @@ class _Scan:
             }
         return {top: (top, None) for top in tops}
 
-    def _describe(self, file: str, label: str, folder_split: str | None) -> _Found:
+    def _describe(self, file: str, label: str, folder_split: str | None) -> _Unsplit:
         stem = stem_of(file.rsplit("/", 1)[-1])
         fold = None
         source = file  # unless its name says more, a clip is its own source
@@ -208,10 +208,10 @@ class _Scan:
             fold, source = int(match["fold"]), match["source"]
         elif match := _SLICE_NAME.fullmatch(stem):
             source = match["source"]
-        return _Found(file=file, label=label, folder_split=folder_split, fold=fold, source=source)
+        return _Unsplit(file=file, label=label, folder_split=folder_split, fold=fold, source=source)
 
     def _hash(self) -> None:
-        def digest(clip: _Found) -> str | OSError:
+        def digest(clip: _Unsplit) -> str | OSError:
             try:
                 return file_sha256(self.folder / clip.file)
             except OSError as error:
@@ -229,11 +229,11 @@ class _Scan:
                 hashed.append(replace(clip, sha256=sha256))
         self.found = hashed
 
-    def divide(self) -> tuple[list[Clip], str]:
+    def divide(self) -> tuple[list[BankClip], str]:
         """Return the clips with their splits, and what decided them."""
         splits, split_by = self._splits()
         clips = [
-            Clip(
+            BankClip(
                 file=clip.file,
                 label=clip.label,
                 source=clip.source,

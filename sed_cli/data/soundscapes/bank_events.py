@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sed_cli.audio import inspect_audio, read_audio
 from sed_cli.config.data import SPLITS
 from sed_cli.data.annotations import Fault, check_faults
-from sed_cli.data.soundscapes.bank import Bank, Clip
+from sed_cli.data.soundscapes.bank import Bank, BankClip
 from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.sources import SourceEvent
 from sed_cli.data.soundscapes.trimming import audible_spans, choose_stretch, fade_edges
@@ -43,7 +43,7 @@ class ClipEvents:
         spans: first sample and the one after the last of each event, at the rate of the set.
     """
 
-    clip: Clip
+    clip: BankClip
     spans: tuple[tuple[int, int], ...]
 
 
@@ -63,7 +63,7 @@ class Listener:
     pause_s: float
     shortest_s: float
 
-    def __call__(self, clip: Clip) -> ClipEvents | Fault:
+    def __call__(self, clip: BankClip) -> ClipEvents | Fault:
         """Return what was found in a clip, or what is wrong with it."""
         path = self.folder / clip.file
         try:
@@ -110,7 +110,7 @@ def listen(
     pause_s = settings.bank_pause_s or 0.0
     listener = Listener(bank.folder, settings.sample_rate, pause_s, shortest_s)
     clips = [clip for clip in bank.clips if clip.split is not None]
-    found: dict[Clip, ClipEvents | Fault] = {}
+    found: dict[BankClip, ClipEvents | Fault] = {}
     with contextlib.closing(run_tasks(listener, clips, n_workers)) as results:
         for clip, result in results:
             found[clip] = result

@@ -17,7 +17,7 @@ from sed_cli.data.soundscapes.recipe import Recipe
 from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.transitions import read_transition
 from sed_cli.data.soundscapes.workers import Progress
-from sed_cli.data.soundscapes.writing import Recording, write_soundscapes
+from sed_cli.data.soundscapes.writing import Written, write_soundscapes
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def _scan(data: SoundscapesConfig) -> Bank | None:
 
 def generate_soundscapes(
     folder: Path, recipe: Recipe, *, strict: bool = True, n_workers: int | None = None
-) -> dict[tuple[str, int], Recording]:
+) -> dict[tuple[str, int], Written]:
     """Listen to the bank, if there is one, and write the set.
 
     Args:

@@ -16,7 +16,7 @@ import soundfile
 
 from sed_cli import __version__
 from sed_cli.data.annotations import Event, Fault, check_faults, dump_annotations
-from sed_cli.data.soundscapes.bank import Bank, Clip, file_sha256
+from sed_cli.data.soundscapes.bank import Bank, BankClip, file_sha256
 from sed_cli.data.soundscapes.composing import syntax_of
 from sed_cli.data.soundscapes.settings import GENERATOR_VERSION, SoundscapeSettings
 from sed_cli.errors import DataError, UserError
@@ -125,7 +125,7 @@ def check_bank(recipe: Recipe) -> None:
             f"with data.bank=FOLDER"
         )
 
-    def look_at(clip: Clip) -> Fault | None:
+    def look_at(clip: BankClip) -> Fault | None:
         path = bank.folder / clip.file
         try:
             found = file_sha256(path)
@@ -156,7 +156,7 @@ def _settings(values: Mapping[str, Any]) -> SoundscapeSettings:
 
 
 def _bank(values: Mapping[str, Any]) -> Bank:
-    clips = tuple(Clip(**clip) for clip in values["clips"])
+    clips = tuple(BankClip(**clip) for clip in values["clips"])
     for clip in clips:
         texts = (clip.file, clip.label, clip.source, clip.sha256)
         if not all(isinstance(text, str) for text in texts) or not is_inside(clip.file):

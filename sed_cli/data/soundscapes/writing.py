@@ -47,7 +47,7 @@ class Placed(NamedTuple):
     chain: int
 
 
-class Recording(NamedTuple):
+class Written(NamedTuple):
     """A recording that was written: its file, the hash of that, and its events by onset."""
 
     name: str
@@ -63,7 +63,7 @@ def write_soundscapes(
     format: str = "desed",
     n_workers: int | None = None,
     progress: Progress | None = None,
-) -> dict[tuple[str, int], Recording]:
+) -> dict[tuple[str, int], Written]:
     """Write a set of soundscapes, unless it is already there.
 
     Writes ``audio/SPLIT/SPLIT_0000.flac`` (one channel, 16 bit) for train, validation and test, as
@@ -153,14 +153,14 @@ def _write_all(
     source: EventSource,
     n_workers: int | None,
     progress: Progress | None,
-) -> dict[_Task, Recording]:
+) -> dict[_Task, Written]:
     """Write the whole set under ``root``, which must not exist."""
     settings = recipe.settings
     splits = [split for split in SPLITS if settings.n_recordings(split)]
     for split in splits:
         (root / "audio" / split).mkdir(parents=True)
     tasks = [(split, number) for split in splits for number in range(settings.n_recordings(split))]
-    results: dict[_Task, Recording] = {}
+    results: dict[_Task, Written] = {}
     # Closed before the folder is cleared: no worker may still be writing into it then.
     with contextlib.closing(run_tasks(_Writer(root, settings, source), tasks, n_workers)) as done:
         for task, result in done:
@@ -183,7 +183,7 @@ def _write_all(
     return written
 
 
-def _of_split(split: str, written: Mapping[_Task, Recording]) -> dict[str, list[Event]]:
+def _of_split(split: str, written: Mapping[_Task, Written]) -> dict[str, list[Event]]:
     """Return the events of each recording of a split, in order."""
     return {
         recording.name: [placed.event for placed in recording.events]
@@ -218,7 +218,7 @@ def _table(events: Mapping[str, Sequence[Event]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sources(written: Mapping[_Task, Recording]) -> str:
+def _sources(written: Mapping[_Task, Written]) -> str:
     """Table of where each event comes from: clip and samples in it, at the rate of the set."""
     buffer = io.StringIO()
     table = csv.writer(buffer, delimiter="\t", lineterminator="\n")
@@ -248,7 +248,7 @@ class _Writer:
     settings: SoundscapeSettings
     source: EventSource
 
-    def __call__(self, task: _Task) -> Recording:
+    def __call__(self, task: _Task) -> Written:
         """Write one recording's audio and return its events."""
         scene, mixture = compose_recording(self.settings, *task, self.source)
         path = self.root / "audio" / task[0] / _name(*task)
@@ -271,7 +271,7 @@ class _Writer:
             )
             for e in scene.events
         )
-        return Recording(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), placed)
+        return Written(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), placed)
 
 
 def _seconds(sample: int, scene: Scene) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +14,72 @@ from sed_cli.models.recurrence import Feedback, RecurrentState
 
 BLOCK_FRAMES = 64
 """Frames that are run at once, always so many and from the same first frame on."""
+
+PIECE_FRAMES = 4096
+"""Frames that the convolutions are given at once where the whole recording is at hand."""
+
+
+class Logits(Protocol):
+    """Logits of the frames of one recording."""
+
+    def push(self, log_mel: Tensor) -> Tensor:
+        """Take frames (t, M) and return the logits that they complete (t', C), on the device."""
+
+    def finish(self) -> Tensor:
+        """Return the logits of the last frames (t, C): nothing comes after those pushed."""
+
+
+def logits_of(
+    model: CRNN, *, feedback: Feedback = "hard", device: torch.device | str = "cpu"
+) -> Logits:
+    """Run a model freely on a recording: while its frames come, or at its end."""
+    if model.is_causal:
+        return LogitStream(model, feedback=feedback, device=device)
+    return WholeLogits(model, feedback=feedback, device=device)
+
+
+class WholeLogits:
+    """Run a model that is not causal: all frames are held until the last has come.
+
+    The convolutions are run piece by piece; what is decoded in one are the features of the whole
+    recording. Memory grows with it: by its features and what the recurrence makes of them.
+
+    Args:
+        model: put into evaluation mode while it runs.
+        feedback: what is made of its own output.
+        device: where it is.
+    """
+
+    def __init__(
+        self, model: CRNN, *, feedback: Feedback = "hard", device: torch.device | str = "cpu"
+    ) -> None:
+        self._model, self._feedback, self._device = model, feedback, device
+        self._frames: list[Tensor] = []
+
+    def push(self, log_mel: Tensor) -> Tensor:
+        """Hold frames (t, M); there are no logits yet: (0, C)."""
+        self._frames.append(log_mel)
+        return torch.zeros(0, self._model.n_classes, device=self._device)
+
+    @torch.no_grad()
+    def finish(self) -> Tensor:
+        """Return the logits of all frames (T, C), on the device."""
+        log_mel = torch.cat(self._frames)
+        if not len(log_mel):
+            return torch.zeros(0, self._model.n_classes, device=self._device)
+        with evaluating(self._model):
+            features = torch.cat([*self._features(log_mel)])
+            logits, _ = self._model.decode(features[None], feedback=self._feedback)
+        return logits[0]
+
+    def _features(self, log_mel: Tensor) -> Iterator[Tensor]:
+        """Yield the features (t, F) of pieces, each run with the frames around it."""
+        context = self._model.context
+        for first in range(0, len(log_mel), PIECE_FRAMES):
+            start = max(0, first - context)
+            window = log_mel[start : first + PIECE_FRAMES + context].to(self._device)
+            features = self._model.encode(window[None])[0]
+            yield features[first - start : first - start + PIECE_FRAMES]
 
 
 class LogitStream:
@@ -73,7 +140,7 @@ class LogitStream:
         self._held = self._held.clone()  # what was cut off is let go
         return torch.cat(logits)
 
-    def _run(self, first: int) -> tuple[Tensor, RecurrentState]:
+    def _run(self, first: int) -> tuple[Tensor, RecurrentState | None]:
         """Run the block whose first frame is ``first``, as far as its frames are there: (64, C)."""
         context = self._model.context
         n_window = BLOCK_FRAMES + 2 * context

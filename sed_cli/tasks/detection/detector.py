@@ -18,7 +18,7 @@ from sed_cli.decoding.postprocessing import PostProcessing
 from sed_cli.errors import CheckpointError, DataError
 from sed_cli.models import CRNN
 from sed_cli.models.recurrence import Feedback
-from sed_cli.tasks.detection.chunks import LogitStream, evaluating
+from sed_cli.tasks.detection.chunks import evaluating, logits_of
 from sed_cli.tasks.detection.streaming import DetectorStream, FrameStream, checked_mono
 
 log = logging.getLogger(__name__)
@@ -107,9 +107,10 @@ class Detector:
             blocks: its features (t, M), one after the other.
 
         Yields:
-            Logits (t', C) on the detector's device; joined, those of the whole recording.
+            Logits (t', C) on the detector's device; joined, those of the whole recording. A model
+            that is not causal gives all of them at the end, in memory that grows with the length.
         """
-        stream = LogitStream(self.model, feedback=self.feedback, device=self.device)
+        stream = logits_of(self.model, feedback=self.feedback, device=self.device)
         for block in blocks:
             yield self.check_logits(stream.push(block))
         yield self.check_logits(stream.finish())
@@ -119,7 +120,15 @@ class Detector:
 
         Args:
             sample_rate: of the audio, in Hz; ``None``: that of the detector.
+
+        Raises:
+            CheckpointError: if the model is not causal.
         """
+        if not self.model.is_causal:
+            raise CheckpointError(
+                f"{self._source or 'the model'}: {type(self.model).__name__} is not causal: its "
+                f"events are known once all audio is there; use sedtf predict on recordings"
+            )
         return DetectorStream(self, sample_rate or self.log_mel.sample_rate)
 
     def probabilities(
@@ -151,7 +160,7 @@ class Detector:
         They are those that ``sedtf eval`` finds in the same file; none ends after the recording.
         """
         rate, blocks = self._blocks(audio, sample_rate)
-        stream = self.stream(rate)
+        stream = DetectorStream(self, rate)
         reports = [report for block in blocks for report in stream.push(block)] + stream.finish()
         return sorted(report.event for report in reports if report.event is not None)
 

@@ -13,8 +13,9 @@ from sed_cli import __version__
 from sed_cli.audio import LogMel
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import ExportConfig, TrainConfig
-from sed_cli.errors import SedtfError, UserError
+from sed_cli.errors import CheckpointError, SedtfError, UserError
 from sed_cli.export.card import model_card
+from sed_cli.models import CRNN
 from sed_cli.reports.tables import results_console
 from sed_cli.system.files import flush, replacing, write_text
 from sed_cli.tasks.checkpoint import load, read_config, resolve_checkpoint
@@ -60,6 +61,7 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
     with RunRecord(run_dir, "export", config, seed=trained.seed) as record:
         _require("onnx", "onnxruntime")
         detector = load(checkpoint)
+        _check_model(detector, checkpoint)
         if not isinstance(detector.log_mel, LogMel):
             raise UserError(
                 f"sedtf export writes features of feature.kind=logmel only, and {checkpoint} was "
@@ -78,6 +80,20 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
         }
         _write(run_dir, {name: graph.content for name, graph in graphs.items()}, texts)
         _print(run_dir, differences)
+
+
+def _check_model(detector: Detector, checkpoint: Path) -> None:
+    """Refuse a model whose recurrence the graphs do not have.
+
+    Raises:
+        CheckpointError: if it is another class than the CRNN.
+    """
+    model = type(detector.model)
+    if model is not CRNN:
+        raise CheckpointError(
+            f"checkpoint={checkpoint}: the graphs are those of model=crnn, and {model.__name__} "
+            f"({model.__module__.split('.')[0]}) computes otherwise: use sedtf predict"
+        )
 
 
 def _write(run_dir: Path, graphs: Mapping[str, bytes], texts: Mapping[str, str]) -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from sed_cli.audio import AudioReader, Channels
-from sed_cli.data.listing import AUDIO_ENDINGS
+from sed_cli.data.endings import AUDIO_ENDINGS
+from sed_cli.data.walking import is_of_run
 from sed_cli.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,8 @@ def find_items(
 ) -> tuple[list[Item], list[Path]]:
     """List the recordings in a folder and the folders in it, by their endings.
 
-    Hidden files and folders are passed over, and links to folders are not followed.
+    Hidden files and folders are passed over, and so are folders that sedtf wrote; links to folders
+    are not followed.
 
     Args:
         folder: that is searched.
@@ -79,6 +81,12 @@ def find_items(
     for root, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(root)
+        if here != folder and is_of_run((*folders, *files)):
+            log.warning("%s: written by sedtf, passed over (to take it: input=%s)", here, here)
+            folders.clear()
+            continue
+        for link in filter(Path.is_symlink, (here / name for name in folders)):
+            log.warning("%s: a link to a folder, which is not followed", link)
         target = here if output_dir is None else output_dir / here.relative_to(folder)
         visible = [here / name for name in sorted(files) if not name.startswith(".")]
         audio = [path for path in visible if _is_audio(path)]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sed_cli.audio import FeatureStream, Resampler, fault_of_rate, fault_of_samples
 from sed_cli.decoding.tracking import EventTracker, StreamEvent
 from sed_cli.errors import DataError
-from sed_cli.tasks.detection.chunks import BLOCK_FRAMES, LogitStream
+from sed_cli.tasks.detection.chunks import BLOCK_FRAMES, logits_of
 
 if TYPE_CHECKING:
     from sed_cli.tasks.detection.detector import Detector
@@ -47,9 +47,7 @@ class FrameStream:
         self._sample_rate = sample_rate
         self._resampler = Resampler(sample_rate, detector.log_mel.sample_rate)
         self._log_mel = FeatureStream(detector.log_mel)
-        self._logits = LogitStream(
-            detector.model, feedback=detector.feedback, device=detector.device
-        )
+        self._logits = logits_of(detector.model, feedback=detector.feedback, device=detector.device)
         look_ahead = detector.model.context * detector.log_mel.hop_length
         samples = look_ahead + self._log_mel.look_ahead_samples + detector.log_mel.hop_length
         self.latency_s = samples / detector.log_mel.sample_rate + self._resampler.latency_s

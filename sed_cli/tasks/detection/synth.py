@@ -25,7 +25,7 @@ from sed_cli.data.annotations import FORMATS
 from sed_cli.data.soundscapes import (
     RECIPE_FILE,
     Recipe,
-    Recording,
+    Written,
     check_bank,
     generate_soundscapes,
     plan_soundscapes,
@@ -97,7 +97,7 @@ def _refuse_other_bytes(before: Recipe, now: Recipe) -> None:
 
 # --------------------------------------------------------------------------------- results
 
-_Recordings = Mapping[tuple[str, int], Recording]
+_Recordings = Mapping[tuple[str, int], Written]
 
 
 def _draw(run_dir: Path, recipe: Recipe, recordings: _Recordings) -> None:

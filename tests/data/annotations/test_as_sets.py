@@ -13,7 +13,7 @@ import soundfile
 
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import FORMATS, Event, read_annotations, write_annotations
-from sed_cli.data.catalogue import Catalogue, make_catalogue
+from sed_cli.data.survey import Manifest, load_manifest
 from sed_cli.errors import DataError
 from tests.conftest import Sedtf
 
@@ -40,18 +40,18 @@ def write(root: Path, split: str, events: Mapping[str, list[Event]], format: str
     return split
 
 
-def contents(catalogue: Catalogue) -> dict[str, set[tuple[str, tuple[Event, ...]]]]:
+def contents(manifest: Manifest) -> dict[str, set[tuple[str, tuple[Event, ...]]]]:
     return {
         split: {(entry.path.name, entry.events) for entry in entries}
-        for split, entries in catalogue.splits.items()
+        for split, entries in manifest.splits.items()
     }
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_set_is_the_same_in_every_format(format: str, recordings: Path, tmp_path: Path) -> None:
-    expected = make_catalogue(AnnotatedConfig(root=str(recordings)))
+    expected = load_manifest(AnnotatedConfig(root=str(recordings)))
 
-    found = make_catalogue(annotated(tmp_path, recordings, format))
+    found = load_manifest(annotated(tmp_path, recordings, format))
 
     assert found.classes == expected.classes
     if format in ("rttm", "raven"):  # which know no recordings without events
@@ -74,7 +74,7 @@ def test_settings_of_a_set_reach_its_tables(recordings: Path, tmp_path: Path) ->
     split = SplitConfig("t.csv", "audio")
     columns = {"filename": "where", "onset": "when", "event_label": "what"}
 
-    def listed(strict: bool) -> Catalogue:
+    def listed(strict: bool) -> Manifest:
         config = AnnotatedConfig(
             root=str(tmp_path),
             train=split,
@@ -84,7 +84,7 @@ def test_settings_of_a_set_reach_its_tables(recordings: Path, tmp_path: Path) ->
             event_duration_s=0.25,
             strict=strict,
         )
-        return make_catalogue(config)
+        return load_manifest(config)
 
     with pytest.raises(DataError, match=rf"t\.csv: line {len(names) + 2}: "):
         listed(strict=True)
@@ -99,7 +99,7 @@ def test_times_in_another_unit_are_told_once_and_read_with_the_setting(
 ) -> None:
     """Samples count at the rate of each recording."""
     (tmp_path / "audio").symlink_to(recordings / "audio")
-    expected = make_catalogue(AnnotatedConfig(root=str(recordings)))
+    expected = load_manifest(AnnotatedConfig(root=str(recordings)))
     splits = {}
     for split, entries in expected.splits.items():
         rows = ["filename,onset,offset,label"]
@@ -115,8 +115,8 @@ def test_times_in_another_unit_are_told_once_and_read_with_the_setting(
     config = AnnotatedConfig(root=str(tmp_path), **splits)
 
     with pytest.raises(DataError, match=f"set data.time_unit={unit}") as raised:
-        make_catalogue(config)
-    found = make_catalogue(replace(config, time_unit=unit))
+        load_manifest(config)
+    found = load_manifest(replace(config, time_unit=unit))
 
     assert str(raised.value).count("data.time_unit") == 1
     assert "is annotated" not in str(raised.value)
@@ -168,10 +168,10 @@ def test_columns_are_named_on_the_command_line(
 
 def test_real_annotations_are_the_same_in_every_format(real_data: Path, tmp_path: Path) -> None:
     birdsong = real_data / "birdsong"
-    expected = contents(make_catalogue(AnnotatedConfig(root=str(birdsong))))
+    expected = contents(load_manifest(AnnotatedConfig(root=str(birdsong))))
     assert sum(len(events) for _, events in expected["train"]) > 1000
 
     for format in FORMATS:
         root = tmp_path / format
         root.mkdir()
-        assert contents(make_catalogue(annotated(root, birdsong, format))) == expected
+        assert contents(load_manifest(annotated(root, birdsong, format))) == expected

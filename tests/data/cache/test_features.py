@@ -341,6 +341,7 @@ def test_runs_at_the_same_time_compute_once(tmp_path: Path) -> None:
     script = f"""
 import sys
 from pathlib import Path
+from sed_cli.config.training import FeatureConfig
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.data.cache import compute, features
 

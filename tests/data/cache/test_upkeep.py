@@ -15,7 +15,7 @@ import pytest
 from sed_cli.data.cache import upkeep
 from sed_cli.data.cache.packs import Pack, PackWriter
 from sed_cli.data.cache.upkeep import (
-    Item,
+    Cached,
     cache_root,
     hold,
     items,
@@ -185,7 +185,7 @@ def test_a_damaged_pack_is_an_item_like_others(tmp_path: Path) -> None:
 
 def test_an_item_that_is_gone_counts_as_removed(tmp_path: Path) -> None:
     pack, folder = add_features(tmp_path), add_soundscapes(tmp_path, "abc")
-    found: list[Item] = list(items(tmp_path))
+    found: list[Cached] = list(items(tmp_path))
     pack.unlink()
     upkeep._remove_folder(folder)
     assert [item.remove() for item in found] == [True, True]
@@ -282,6 +282,7 @@ def test_the_list_answers_without_torch(tmp_path: Path) -> None:
     script = f"""
 import sys
 from pathlib import Path
+from sed_cli.config.verbs import CacheConfig
 from sed_cli.data.cache.report import manage_cache
 manage_cache(CacheConfig(cache_dir={str(tmp_path)!r}))
 sys.exit("torch" in sys.modules)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sed_cli import cli as job
 from sed_cli.config.data import PUBLISHED, PublishedConfig
-from sed_cli.data.catalogue import Catalogue, make_catalogue
+from sed_cli.config.files import conf_dir
+from sed_cli.data.survey import Manifest, load_manifest
 from sed_cli.errors import DataError
 from tests.conftest import TINY, Sedtf
 from tests.data.published.worlds import MAKERS, write
@@ -28,11 +28,11 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return roots
 
 
-def catalogue(name: str, root: Path, **values: Any) -> Catalogue:
-    return make_catalogue(PublishedConfig(name=name, root=str(root), **values))
+def catalogue(name: str, root: Path, **values: Any) -> Manifest:
+    return load_manifest(PublishedConfig(name=name, root=str(root), **values))
 
 
-def stems(found: Catalogue) -> dict[str, list[str]]:
+def stems(found: Manifest) -> dict[str, list[str]]:
     return {
         split: sorted(entry.path.stem for entry in entries)
         for split, entries in found.splits.items()
@@ -41,7 +41,7 @@ def stems(found: Catalogue) -> dict[str, list[str]]:
 
 def test_every_published_set_has_a_world_and_a_config() -> None:
     assert set(MAKERS) == set(PUBLISHED)
-    assert set(PUBLISHED) <= {path.stem for path in (job.conf_dir() / "data").glob("*.yaml")}
+    assert set(PUBLISHED) <= {path.stem for path in (conf_dir() / "data").glob("*.yaml")}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ import soundfile
 
 from sed_cli.config.data import SoundscapesConfig
 from sed_cli.data.annotations import FORMATS, read_annotations
-from sed_cli.data.catalogue import make_catalogue
 from sed_cli.data.soundscapes import (
     RECIPE_FILE,
     SOURCES_FILE,
@@ -24,6 +23,7 @@ from sed_cli.data.soundscapes import (
     plan_soundscapes,
     read_recipe,
 )
+from sed_cli.data.survey import load_manifest
 from sed_cli.errors import DataError
 from tests.data.soundscapes.banks import fold_bank, write_clip
 from tests.data.soundscapes.test_writing import digests
@@ -195,24 +195,24 @@ def test_training_takes_a_bank_and_generates_once(
     bank: Path, written: Path, tmp_path: Path
 ) -> None:
     config = config_of(bank, cache_dir=str(tmp_path))
-    catalogue = make_catalogue(config)
-    assert catalogue.classes == ("cat", "dog", "owl")
+    manifest = load_manifest(config)
+    assert manifest.classes == ("cat", "dog", "owl")
     (folder,) = (tmp_path / "soundscapes").iterdir()
     assert digests(folder) == digests(written)
     audio = next(folder.rglob("*.flac"))
     before = audio.stat().st_mtime_ns
-    make_catalogue(config)
+    load_manifest(config)
     assert audio.stat().st_mtime_ns == before
     assert list((tmp_path / "soundscapes").iterdir()) == [folder]
 
 
 def test_sets_from_before_there_were_recipes_are_found(tmp_path: Path) -> None:
     config = SoundscapesConfig(**{**SMALL, "cache_dir": str(tmp_path)})
-    make_catalogue(config)
+    load_manifest(config)
     (folder,) = (tmp_path / "soundscapes").iterdir()
     (folder / RECIPE_FILE).rename(folder / "settings.json")
     before = digests(folder)
-    make_catalogue(config)
+    load_manifest(config)
     assert digests(folder) == before
 
 
@@ -231,7 +231,7 @@ def test_runs_that_start_together_generate_a_set_once(
     config = config_of(bank, cache_dir=str(tmp_path / "cache"))
     # Locks are held by open files, so that threads wait for one another as processes do.
     with caplog.at_level("INFO"), ThreadPoolExecutor(3) as pool:
-        made = list(pool.map(lambda _: make_catalogue(config), range(3)))
+        made = list(pool.map(lambda _: load_manifest(config), range(3)))
     said = [record.getMessage() for record in caplog.records]
     assert sum("generating 8 soundscapes" in line for line in said) == 1
     assert made[0] == made[1] == made[2]

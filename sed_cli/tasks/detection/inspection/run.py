@@ -18,9 +18,10 @@ from sed_cli.config.data import DataConfig
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import DataVerbConfig
 from sed_cli.data.annotations import Fault
-from sed_cli.data.catalogue import Catalogue, Survey, survey
 from sed_cli.data.copies import BY_FILE, find_copies
+from sed_cli.data.manifest import Manifest
 from sed_cli.data.statistics import SetStatistics, Spread, describe, describe_recordings
+from sed_cli.data.survey import check, survey
 from sed_cli.errors import DataError
 from sed_cli.reports.tables import results_console
 from sed_cli.system.files import replacing
@@ -54,43 +55,42 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         DataError: if nothing can be read; after all has been written, if training would refuse it.
     """
     with RunRecord(run_dir, "data", config, seed=None):
-        found = survey(config.data)
-        catalogue, faults = found.catalogue, found.faults
-        headers = _read_headers(catalogue)
-        statistics = describe(catalogue, sequence_gap_s=config.sequence_gap_s)
+        manifest = survey(config.data)
+        headers = _read_headers(manifest)
+        statistics = describe(manifest, sequence_gap_s=config.sequence_gap_s)
         kinds = audio_kinds(one for split in headers.values() for one in split)
         title = _title(config.data)
-        copies = find_copies(catalogue.splits, *BY_FILE)
-        near = _near_copies(catalogue, config.data) if config.near_copies else None
+        copies = find_copies(manifest.splits, *BY_FILE)
+        near = _near_copies(manifest, config.data) if config.near_copies else None
         description = {
             "data": title,
             **statistics.as_json(),
-            "annotations": found.listing.notes.sources(),
-            "notes": found.listing.notes.lines(),
+            "annotations": manifest.notes.sources(),
+            "notes": manifest.notes.lines(),
             "audio": [asdict(kind) for kind in kinds],
             "copies": [
                 [{"split": split, "name": entry.name} for split, entry in group] for group in copies
             ],
             "near_copies": None if near is None else [asdict(leak) for leak in near],
-            "audio_notes": list(found.audio_notes),
-            "faults": [dict(zip(_FAULT, _fault(fault), strict=True)) for fault in faults],
+            "audio_notes": list(manifest.audio_notes),
+            "faults": [dict(zip(_FAULT, _fault(fault), strict=True)) for fault in manifest.faults],
         }
         with replacing(run_dir / "data.json") as path:
             path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        _write_csv(run_dir / "recordings.csv", _RECORDING, _recordings(catalogue, headers))
+        _write_csv(run_dir / "recordings.csv", _RECORDING, _recordings(manifest, headers))
         _write_csv(run_dir / "classes.csv", _CLASS, _classes(statistics))
-        _write_csv(run_dir / "faults.csv", _FAULT, map(_fault, faults))
+        _write_csv(run_dir / "faults.csv", _FAULT, map(_fault, manifest.faults))
         draw_set(run_dir / "figures" / "data.png", title, statistics)
         console = results_console()
         print_set(console, title, statistics)
-        print_notes(console, "annotations and what was guessed", found.listing.notes.lines())
-        print_audio(console, kinds, found.audio_notes)
+        print_notes(console, "annotations and what was guessed", manifest.notes.lines())
+        print_audio(console, kinds, manifest.audio_notes)
         print_copies(console, copies)
         if near is not None:
             print_near_copies(console, [str(leak) for leak in near])
-        print_faults(console, faults, n_shown=config.n_faults)
+        print_faults(console, manifest.faults, n_shown=config.n_faults)
         console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)
-        _refuse(found)
+        _refuse(manifest)
         if copies and getattr(config.data, "leak_check", "none") != "none":
             raise DataError(
                 f"training would refuse this set for {counted(len(copies), 'file')} in two splits: "
@@ -98,7 +98,7 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
             )
 
 
-def _near_copies(catalogue: Catalogue, data: DataConfig) -> tuple[Leak, ...] | None:
+def _near_copies(manifest: Manifest, data: DataConfig) -> tuple[Leak, ...] | None:
     """Find the same sound in two splits, by the default features; None where audio is broken."""
     # These take torch, which the rest does without.
     from sed_cli.data.leaks import find_near_copies
@@ -106,23 +106,23 @@ def _near_copies(catalogue: Catalogue, data: DataConfig) -> tuple[Leak, ...] | N
 
     feature = LogMelConfig()
     try:
-        splits = load_features(catalogue, data, feature).splits
+        splits = load_features(manifest, data, feature).splits
     except DataError as error:  # the rest of the set is to be shown all the same
         log.warning("near copies cannot be looked for: %s", error)
         return None
     return find_near_copies(splits, feature)
 
 
-def _refuse(found: Survey) -> None:
+def _refuse(manifest: Manifest) -> None:
     """Refuse what training would refuse, without telling again what has been printed."""
-    if found.refused:
-        mend = "mend it" if len(found.refused) == 1 else "mend them"
-        repair = ", or set data.strict=false" if found.strict else ", for no repair is safe"
+    if manifest.refused:
+        mend = "mend it" if len(manifest.refused) == 1 else "mend them"
+        repair = ", or set data.strict=false" if manifest.strict else ", for no repair is safe"
         raise DataError(
-            f"training would refuse this set for {counted(len(found.refused), 'fault')}, all of "
+            f"training would refuse this set for {counted(len(manifest.refused), 'fault')}, all of "
             f"them in faults.csv: {mend}{repair}"
         )
-    found.check()
+    check(manifest)
 
 
 def _title(data: DataConfig) -> str:
@@ -130,11 +130,11 @@ def _title(data: DataConfig) -> str:
     return data.kind if root is None else f"{data.kind} {root}"
 
 
-def _read_headers(catalogue: Catalogue) -> Headers:
-    total = sum(map(len, catalogue.splits.values()))
+def _read_headers(manifest: Manifest) -> Headers:
+    total = sum(map(len, manifest.splits.values()))
     with tqdm(total=total, desc="audio files", unit="file", leave=False, disable=None) as bar:
         headers: dict[str, list[AudioFacts]] = {}
-        for name, entries in catalogue.splits.items():
+        for name, entries in manifest.splits.items():
             headers[name] = []
             for entry in entries:
                 headers[name].append(entry.facts or inspect_audio(entry.path))
@@ -158,9 +158,9 @@ _CLASS = (
 _FAULT = ("path", "line", "message", "repair")
 
 
-def _recordings(catalogue: Catalogue, headers: Headers) -> Rows:
-    for split, entries in catalogue.splits.items():
-        described = describe_recordings(entries, catalogue.classes)
+def _recordings(manifest: Manifest, headers: Headers) -> Rows:
+    for split, entries in manifest.splits.items():
+        described = describe_recordings(entries, manifest.classes)
         for entry, one, header in zip(entries, described, headers[split], strict=True):
             yield (
                 *(split, entry.name, entry.path, f"{entry.duration_s:.6f}"),

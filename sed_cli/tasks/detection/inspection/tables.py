@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sed_cli.data.annotations import Fault
-from sed_cli.data.catalogue import Entry
 from sed_cli.data.copies import Placed
+from sed_cli.data.manifest import Clip
 from sed_cli.data.statistics import ClassStatistics, SetStatistics, SplitStatistics, Spread
 from sed_cli.reports.style import shortened
 from sed_cli.tasks.detection.inspection.audio import AudioKind
@@ -75,7 +75,7 @@ def print_notes(console: Console, heading: str, lines: Sequence[str]) -> None:
     console.print()
 
 
-def print_copies(console: Console, copies: Sequence[Sequence[Placed[Entry]]]) -> None:
+def print_copies(console: Console, copies: Sequence[Sequence[Placed[Clip]]]) -> None:
     """Print files that stand in more than one split, some of them where there are many."""
     if not copies:
         return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sed_cli.config.data import SPLITS, LabelsConfig
-from sed_cli.data.annotations import Row, check_faults
-from sed_cli.data.catalogue import Entry
-from sed_cli.data.listing import Listed, Reading, list_recordings
+from sed_cli.data.annotations import check_faults
+from sed_cli.data.listing import Reading, list_recordings
+from sed_cli.data.manifest import Clip
 from sed_cli.data.splits import divide
 from sed_cli.data.statistics import label_sequences
 from sed_cli.errors import DataError
@@ -30,10 +31,11 @@ def read_label_sequences(data: LabelsConfig) -> dict[str, Texts]:
         DataError: for what is missing, faults in annotations, a recording in two splits, two labels
             that differ in white space alone, or a split without any event.
     """
-    splits = _divided(data) if data.annotations is not None else _given(data)
-    events = {
-        name: [_entry(one.name, one.rows) for one in listed] for name, listed in splits.items()
-    }
+    reading = Reading.of(data)
+    splits = _divided(data, reading) if data.annotations is not None else _given(data, reading)
+    for line in reading.notes.lines():
+        log.info("%s", line)
+    events = {name: [_with_events(one) for one in listed] for name, listed in splits.items()}
     found = {e.label for entries in events.values() for entry in entries for e in entry.events}
     labels = sorted(found)
     words = _words(labels)
@@ -64,9 +66,9 @@ def _words(labels: Sequence[str]) -> list[str]:
 # ---------------------------------------------------------------------------- recordings
 
 
-def _divided(data: LabelsConfig) -> dict[str, list[Listed]]:
+def _divided(data: LabelsConfig, reading: Reading) -> dict[str, list[Clip]]:
     """Divide the recordings of one set of annotations by shares."""
-    listed = _list(data, str(data.annotations))
+    listed = _list(data, str(data.annotations), reading)
     shares = dict(zip(SPLITS, data.split, strict=True))
     divided = divide(listed, shares, group=data.group, seed=data.split_seed)
     log.info(
@@ -77,10 +79,10 @@ def _divided(data: LabelsConfig) -> dict[str, list[Listed]]:
     return divided
 
 
-def _given(data: LabelsConfig) -> dict[str, list[Listed]]:
+def _given(data: LabelsConfig, reading: Reading) -> dict[str, list[Clip]]:
     """Read the splits of a set that has them."""
     paths = {name: getattr(data, name) for name in SPLITS}
-    splits = {name: _list(data, path) for name, path in paths.items() if path is not None}
+    splits = {name: _list(data, path, reading) for name, path in paths.items() if path is not None}
     split_of: dict[str, str] = {}
     for name, listed in splits.items():
         if twice := [one.name for one in listed if split_of.setdefault(one.name, name) != name]:
@@ -92,9 +94,8 @@ def _given(data: LabelsConfig) -> dict[str, list[Listed]]:
     return splits
 
 
-def _list(data: LabelsConfig, path: str) -> list[Listed]:
+def _list(data: LabelsConfig, path: str, reading: Reading) -> list[Clip]:
     """List the recordings that a file, or the files of a folder, annotate."""
-    reading = Reading.of(data)
     place = Path(path).expanduser()
     listed, faults = list_recordings(place, None, reading)
     check_faults(faults, strict=data.strict)
@@ -103,8 +104,8 @@ def _list(data: LabelsConfig, path: str) -> list[Listed]:
     return listed
 
 
-def _entry(name: str, rows: Sequence[Row]) -> Entry:
+def _with_events(clip: Clip) -> Clip:
     """Take a recording to end with its last event: nobody has looked at its audio."""
-    events = tuple(row.event for row in rows if row.event is not None)
+    events = tuple(row.event for row in clip.rows if row.event is not None)
     last_s = max((event.offset_s for event in events), default=0.0)
-    return Entry(name=name, path=Path(name), duration_s=last_s, events=tuple(sorted(events)))
+    return replace(clip, duration_s=last_s, events=tuple(sorted(events)), rows=())

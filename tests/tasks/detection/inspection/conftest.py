@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sed_cli.data.annotations import Event
-from sed_cli.data.catalogue import Catalogue, Entry
+from sed_cli.data.manifest import Clip, Manifest
 
-MakeSet = Callable[..., Catalogue]
+MakeSet = Callable[..., Manifest]
 
 
 @pytest.fixture
@@ -25,21 +25,21 @@ def make_set() -> MakeSet:
         n_files: int = 6,
         n_events: int = 40,
         overlapping: float = 0.3,
-    ) -> Catalogue:
+    ) -> Manifest:
         random = np.random.default_rng(n_classes)
         labels = tuple(f"class of things {n}" for n in range(n_classes))
         drawn = {
             split: [_recording(labels, n_events, overlapping, random) for _ in range(n_files)]
             for split in splits
         }
-        return Catalogue(classes=labels, splits=drawn)
+        return Manifest(classes=labels, splits=drawn)
 
     return make
 
 
 def _recording(
     labels: tuple[str, ...], n_events: int, overlapping: float, random: np.random.Generator
-) -> Entry:
+) -> Clip:
     time_s, number, events = 0.0, 0, []
     for _ in range(n_events):
         duration_s = float(random.lognormal(-1.0, 0.5))
@@ -49,4 +49,4 @@ def _recording(
         favourite = (number + 1) % len(labels)
         number = favourite if random.random() < 0.7 else int(random.integers(len(labels)))
     end_s = max((event.offset_s for event in events), default=1.0)
-    return Entry(name="x.wav", path=Path("x.wav"), duration_s=end_s, events=tuple(sorted(events)))
+    return Clip(name="x.wav", path=Path("x.wav"), duration_s=end_s, events=tuple(sorted(events)))

@@ -10,8 +10,8 @@ import soundfile
 import soxr
 
 from sed_cli.data.annotations import Event, write_annotations
-from sed_cli.data.catalogue import Entry
 from sed_cli.data.copies import BY_FILE, find_copies
+from sed_cli.data.manifest import Clip
 from tests.conftest import Sedtf
 
 
@@ -28,10 +28,10 @@ def test_only_equal_files_in_different_splits_are_copies(tmp_path: Path) -> None
         "test_b": b"six",
         "test_c": long + b"other",  # the same middle
     }
-    splits: dict[str, list[Entry]] = {"train": [], "test": []}
+    splits: dict[str, list[Clip]] = {"train": [], "test": []}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-        entry = Entry(name=name, path=tmp_path / name, duration_s=1.0, events=())
+        entry = Clip(name=name, path=tmp_path / name, duration_s=1.0, events=())
         splits[name.split("_")[0]].append(entry)
 
     (group,) = find_copies(splits, *BY_FILE)

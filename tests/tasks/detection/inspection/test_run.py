@@ -15,7 +15,7 @@ from PIL import Image
 
 from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import write_annotations
-from sed_cli.data.catalogue import make_catalogue
+from sed_cli.data.survey import load_manifest
 from sed_cli.errors import DataError
 from tests.conftest import TINY_SOUNDSCAPES, Sedtf, what_it_imports
 
@@ -124,9 +124,9 @@ def test_repaired_faults_are_shown_and_accepted_as_by_training(
     settings = ("data.strict=false", "data.leak_check=none")  # one of its faults is a copied file
     assert sedtf("data", "data=annotated", f"data.root={faulty}", *settings) == 0
     assert "5 faults" in capfd.readouterr().out
-    make_catalogue(AnnotatedConfig(root=str(faulty), strict=False))
+    load_manifest(AnnotatedConfig(root=str(faulty), strict=False))
     with pytest.raises(DataError):
-        make_catalogue(AnnotatedConfig(root=str(faulty)))
+        load_manifest(AnnotatedConfig(root=str(faulty)))
 
 
 def test_a_split_that_cannot_be_read_hides_no_other(

@@ -9,30 +9,30 @@ import pytest
 from rich.console import Console
 
 from sed_cli.data.annotations import Event, Fault
-from sed_cli.data.catalogue import Catalogue, Entry
+from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.statistics import describe
 from sed_cli.tasks.detection.inspection.tables import notes, print_faults, print_set
 from tests.tasks.detection.inspection.conftest import MakeSet
 
 
-def printed(catalogue: Catalogue, width: int) -> str:
+def printed(manifest: Manifest, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, markup=False, emoji=False)
-    print_set(console, "a set", describe(catalogue))
+    print_set(console, "a set", describe(manifest))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("n_classes", [1, 2, 50])
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_no_number_is_cut_at_any_width(n_classes: int, width: int, make_set: MakeSet) -> None:
-    catalogue = make_set(n_classes)
-    text = printed(catalogue, width)
+    manifest = make_set(n_classes)
+    text = printed(manifest, width)
 
     assert max(map(len, text.splitlines())) <= width
-    for label in catalogue.classes:
+    for label in manifest.classes:
         assert f"things {label.split()[-1]} " in text
     # labels of that length are shortened, numbers never are
     assert all("…" in line.split("  ")[0] for line in text.splitlines() if "…" in line)
-    events = sum(len(entry.events) for split in catalogue.splits.values() for entry in split)
+    events = sum(len(entry.events) for split in manifest.splits.values() for entry in split)
     assert f" {events:,} " in text
 
 
@@ -58,33 +58,33 @@ def test_a_single_split_is_not_shown_twice(make_set: MakeSet) -> None:
     assert not [line for line in lines if line.split()[:1] == ["all"]]
 
 
-def entry_of(*labels: str) -> Entry:
+def entry_of(*labels: str) -> Clip:
     events = tuple(Event(float(n), n + 0.5, label) for n, label in enumerate(labels))
-    return Entry(name="x", path=Path("x"), duration_s=len(labels) + 1.0, events=events)
+    return Clip(name="x", path=Path("x"), duration_s=len(labels) + 1.0, events=events)
 
 
 def test_classes_without_events_in_a_split_are_named() -> None:
-    catalogue = Catalogue(
+    manifest = Manifest(
         classes=("a", "b", "c"),
         splits={"train": [entry_of(*"abc" * 20)], "validation": [entry_of("a")], "test": []},
     )
 
-    said = notes(describe(catalogue))
+    said = notes(describe(manifest))
 
     assert "validation holds no event of b, c" in said
     assert "test holds no recording" in said
 
 
 def test_a_rare_class_is_named() -> None:
-    catalogue = Catalogue(classes=("a", "b"), splits={"train": [entry_of(*"a" * 40, "b")]})
+    manifest = Manifest(classes=("a", "b"), splits={"train": [entry_of(*"a" * 40, "b")]})
 
-    assert "unbalanced: 40 events of a, 1 of b, 40 to 1" in notes(describe(catalogue))
+    assert "unbalanced: 40 events of a, 1 of b, 40 to 1" in notes(describe(manifest))
 
 
 def test_syntax_is_told_from_none() -> None:
-    cycle = Catalogue(classes=("a", "b"), splits={"train": [entry_of(*"ab" * 50)]})
+    cycle = Manifest(classes=("a", "b"), splits={"train": [entry_of(*"ab" * 50)]})
     # every pair of the two as often as every other
-    alike = Catalogue(classes=("a", "b"), splits={"train": [entry_of(*"aabb" * 30)]})
+    alike = Manifest(classes=("a", "b"), splits={"train": [entry_of(*"aabb" * 30)]})
 
     assert [note.split(":")[0] for note in notes(describe(cycle))] == ["syntax"]
     assert [note.split(":")[0] for note in notes(describe(alike))] == ["no syntax beyond chance"]

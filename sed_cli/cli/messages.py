@@ -1,0 +1,41 @@
+"""What the user is told: on standard error, a line for each fault."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sed_cli.errors import ConfigError
+from sed_cli.system.text import one_line
+
+
+def say(line: str) -> None:
+    """Print a line on standard error."""
+    sys.stderr.write(f"sedtf: {line}\n")
+
+
+def report(error: BaseException) -> None:
+    """Print an error, a line for each of its faults; its traceback with ``SEDTF_DEBUG``."""
+    if os.environ.get("SEDTF_DEBUG"):
+        traceback.print_exception(error)
+    faults = error.faults if isinstance(error, ConfigError) else [one_line(error)]
+    for fault in faults:
+        say(fault)
+
+
+@contextmanager
+def log_to_stderr() -> Iterator[None]:
+    """Show what is logged while a verb without a log of its own is at work."""
+    handler = logging.StreamHandler(sys.stderr)
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)

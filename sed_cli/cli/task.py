@@ -1,0 +1,137 @@
+"""A job: the work of a verb with one configuration, as launchers send it on, and how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sed_cli.cli import verbs
+from sed_cli.cli.hydra import register_schemas
+from sed_cli.cli.messages import log_to_stderr
+from sed_cli.cli.verbs import VERBS, Flags, Verb
+from sed_cli.errors import SedtfError, UserError
+from sed_cli.system import torchrun
+from sed_cli.system.files import full_disk
+from sed_cli.system.queue import TimeIsUpError, ends_as_interrupted
+from sed_cli.system.records import RUN, InUseError, at_work
+from sed_cli.system.text import one_line
+
+DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+WAITING = -1  # of a job of a sweep that never began
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job ended; what a launcher hands back, so it must survive pickling."""
+
+    status: int
+    folder: str
+    objective: float | None = None
+    error: str = ""
+
+
+@dataclass
+class Prepared:
+    """What was done for a run before its folder was touched, and what was logged meanwhile."""
+
+    values: dict[str, Any] = field(default_factory=dict)  # more arguments of the verb's function
+    records: list[logging.LogRecord] = field(default_factory=list)
+
+    def log_to_files(self) -> None:
+        """Put what was logged into the log of the run, where it would stand otherwise."""
+        files = [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]
+        for record in self.records:
+            for handler in files:
+                handler.handle(record)
+
+
+def prepare(verb: Verb, config: Any) -> Prepared:
+    """Do what may end in a refusal before a run that is resumed is touched.
+
+    The ranks of torchrun check it each for itself, once the folder is theirs.
+    """
+    prepared = Prepared()
+    if verb.prepare is None or not config.resume or torchrun.n_ranks() > 1:
+        return prepared
+    noting = logging.Handler()
+    noting.emit = prepared.records.append  # type: ignore[assignment,method-assign]
+    logging.getLogger().addHandler(noting)
+    try:
+        with log_to_stderr():
+            prepared.values = verbs.load(verb.prepare)(config)
+    finally:
+        logging.getLogger().removeHandler(noting)
+    return prepared
+
+
+class Task:
+    """The function that Hydra calls for each job; picklable, so that launchers can send it on."""
+
+    def __init__(self, verb_name: str, flags: Flags, prepared: Prepared | None = None) -> None:
+        self.verb_name, self.flags = verb_name, flags
+        self.prepared = prepared or Prepared()
+
+    def __call__(self, raw: DictConfig) -> Outcome:
+        """Do the work of the verb; whatever goes wrong stands in the outcome."""
+        register_schemas()
+        run_dir = Path(HydraConfig.get().runtime.output_dir)
+        raw.output_dir = str(run_dir)
+        with suppress(OmegaConfBaseException):  # what cannot be resolved is reported below
+            # Hydra writes what refers to other places, which resuming must not look at.
+            if (recorded := run_dir / ".hydra" / "config.yaml").exists():
+                OmegaConf.save(raw, recorded, resolve=True)
+        if self.flags.multirun and "resume" in raw and (run_dir / RUN).exists():
+            raw.resume = str(run_dir)  # of a sweep that is resumed, or put back into a queue
+        try:
+            with ends_as_interrupted(), self._own(run_dir):
+                return self._outcome(raw, run_dir)
+        except InUseError as error:
+            return Outcome(USER_ERROR, str(run_dir), error=f"{run_dir}: {error}")
+        except TimeIsUpError as error:
+            return Outcome(INTERRUPTED, str(run_dir), error=one_line(error))
+
+    def _own(self, run_dir: Path) -> AbstractContextManager[None]:
+        """Keep the folder of a job of a sweep to it; that of a run is kept before Hydra writes."""
+        return at_work(run_dir) if self.flags.multirun else nullcontext()
+
+    def _outcome(self, raw: DictConfig, run_dir: Path) -> Outcome:
+        try:
+            config: Any = OmegaConf.to_object(raw)
+            work = verbs.load(VERBS[self.verb_name].function)
+            self.prepared.log_to_files()
+            objective = work(config, run_dir, **self.prepared.values)
+            return Outcome(DONE, str(run_dir), objective=objective)
+        except (Exception, SystemExit) as error:
+            return self._failed(error, run_dir)
+
+    def _failed(self, error: BaseException, run_dir: Path) -> Outcome:
+        text = "".join(traceback.format_exception(error))
+        written = run_dir / f"{self.verb_name}.log"
+        with suppress(OSError), written.open("a", encoding="utf-8") as file:
+            file.write(text)
+        if os.environ.get("SEDTF_DEBUG"):
+            sys.stderr.write(text)
+        if isinstance(error, UserError):
+            return Outcome(USER_ERROR, str(run_dir), error=one_line(error))
+        full = full_disk(error)
+        if full is not None:
+            place = full if full.parts else run_dir
+            go_on = f", then: sedtf train resume={run_dir}" if self.verb_name == "train" else ""
+            return Outcome(
+                USER_ERROR,
+                str(run_dir),
+                error=f"no room left on the disk of {place}, or within its quota: make some{go_on}",
+            )
+        hint = f"; full traceback in {written}"
+        name = "" if isinstance(error, SedtfError) else f"{type(error).__name__}: "
+        return Outcome(FAILED, str(run_dir), error=f"{name}{one_line(error)}{hint}")

@@ -1,0 +1,93 @@
+"""A data set's manifest: its clips by split, with what was found while they were listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sed_cli.audio import AudioFacts
+from sed_cli.data.annotations import Event, Fault, Row
+from sed_cli.data.notes import Notes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A recording, or a part of one, with its events.
+
+    Annotations alone give ``rows``; ``duration_s``, ``events`` and ``facts`` take their place when
+    the audio has been looked at.
+
+    Args:
+        name: as the data set writes it; unique within a split.
+        path: where the audio should lie.
+        duration_s: length in seconds; 0 where nobody has looked.
+        events: of the classes in question, in order of onset, none beyond the end of the audio.
+        facts: what the audio file holds; ``None`` where nobody has looked.
+        annotations: the file that its events stand in: what faults name.
+        rows: of that file.
+        problem: why it is not known where the audio lies; empty where it is.
+    """
+
+    name: str
+    path: Path
+    duration_s: float = 0.0
+    events: tuple[Event, ...] = ()
+    facts: AudioFacts | None = None
+    annotations: Path = Path()
+    rows: tuple[Row, ...] = ()
+    problem: str = ""
+
+    @property
+    def labels(self) -> set[str]:
+        """Labels of its rows."""
+        return {row.event.label for row in self.rows if row.event is not None}
+
+    @property
+    def line(self) -> int | None:
+        """Where its annotations begin in their file."""
+        return self.rows[0].line if self.rows else None
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no such audio file."""
+        return bool(self.problem) or not self.path.is_file()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The clips of a data set by split.
+
+    Args:
+        classes: labels to detect; empty before they are chosen, where the set itself names none.
+        splits: clips by split; what is at fault is repaired or left out.
+        faults: of annotations, and of recordings that are missing, unreadable or too short.
+        notes: on what was read, guessed and passed over.
+        labels: what is annotated in each split, before anything is left out.
+        chosen: whether the classes were named; else they are the labels that the set holds.
+        strict: whether faults are refused even where they can be repaired.
+    """
+
+    classes: tuple[str, ...] = ()
+    splits: dict[str, list[Clip]]
+    faults: tuple[Fault, ...] = ()
+    notes: Notes = field(default_factory=Notes, compare=False)
+    labels: Mapping[str, set[str]] = field(default_factory=dict)
+    chosen: bool = False
+    strict: bool = True
+
+    @property
+    def refused(self) -> list[Fault]:
+        """Those of the faults that stand in the way of training."""
+        return [fault for fault in self.faults if self.strict or fault.repair is None]
+
+    @property
+    def audio_notes(self) -> tuple[str, ...]:
+        """What was taken otherwise than headers of audio files say, a line a file."""
+        return tuple(
+            f"{clip.path}: {note}"
+            for clips in self.splits.values()
+            for clip in clips
+            if clip.facts is not None
+            for note in clip.facts.notes
+        )

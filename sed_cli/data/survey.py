@@ -1,0 +1,216 @@
+"""Who is in which split: recordings with their events, checked, before any sample is read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sed_cli.audio import inspect_audio
+from sed_cli.config.data import (
+    SPLITS,
+    AnnotatedConfig,
+    DataConfig,
+    PublishedConfig,
+    RecordedConfig,
+    SoundscapesConfig,
+    SplitConfig,
+)
+from sed_cli.data.annotated import list_annotated, missing_audio
+from sed_cli.data.annotations import Fault, check_faults
+from sed_cli.data.cache.known_audio import inspect_all
+from sed_cli.data.cache.upkeep import cache_root, hold
+from sed_cli.data.labels import (
+    compare_labels,
+    labels_to_learn,
+    refuse_nothing_to_learn,
+    unknown_labels,
+)
+from sed_cli.data.manifest import Clip, Manifest
+from sed_cli.data.published import list_published
+from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
+from sed_cli.data.times import Times
+from sed_cli.errors import DataError
+from sed_cli.system import locks
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 10
+
+
+def load_manifest(
+    data: DataConfig, *, splits: Sequence[str] = SPLITS, classes: Sequence[str] | None = None
+) -> Manifest:
+    """List the recordings of a set and their events; generate the set where needed.
+
+    Args:
+        data: the set.
+        splits: those wanted; one that the set does not have is left out.
+        classes: labels to detect, of a detector that is there already; ``None``: those that
+            ``data.classes`` or the set names, else those of the training split, sorted.
+
+    Raises:
+        DataError: for missing or unreadable audio, faults in annotations, or labels that no class
+            stands for; all faults in one message. With ``data.strict=false`` those that can be
+            repaired are, and said as warnings.
+    """
+    found = survey(data, splits=splits, classes=classes)
+    for line in found.notes.lines():
+        log.info("%s", line)
+    _warn_of_audio(found.audio_notes)
+    if classes is None:
+        check(found)
+        if not found.chosen and "train" not in found.labels:
+            raise DataError("the set has no training split: name its labels with data.classes")
+    else:
+        check_faults(found.faults, strict=found.strict)
+        _check_events(found)
+        compare_labels(found.labels, classes)
+    return found
+
+
+def survey(
+    data: DataConfig, *, splits: Sequence[str] = SPLITS, classes: Sequence[str] | None = None
+) -> Manifest:
+    """List a set as :func:`load_manifest` does, but hand back its faults instead of raising them.
+
+    Where neither the configuration nor the set names the classes and there is no training split,
+    they are the labels of all splits.
+
+    Raises:
+        DataError: where there is nothing to tell: no such folder, or no split that can be read.
+    """
+    described = _generate(data) if isinstance(data, SoundscapesConfig) else data
+    assert isinstance(described, RecordedConfig)
+    alone = classes is None and described.classes is None and "train" not in splits
+    listing = _list(described, [*splits, "train"] if alone else splits)
+    labels = {
+        name: {label for one in clips for label in one.labels}
+        for name, clips in listing.splits.items()
+    }
+    chosen = classes or described.classes or listing.classes
+    known = tuple(chosen or labels_to_learn(labels))
+    wanted = {name: clips for name, clips in listing.splits.items() if name in splits}
+    faults = list(listing.faults)
+    if not chosen:
+        faults += unknown_labels(wanted, known)
+    inspect_all(
+        [one.path for clips in wanted.values() for one in clips if not one.problem], data.cache_dir
+    )
+    times = Times(described.time_unit if isinstance(described, AnnotatedConfig) else "s")
+    looked_at = {
+        name: _look_at(name, clips, known, times, faults) for name, clips in wanted.items()
+    }
+    return replace(
+        listing,
+        classes=known,
+        splits=looked_at,
+        faults=(*faults, *times.faults),
+        labels=labels,
+        chosen=bool(chosen),
+        strict=described.strict,
+    )
+
+
+def check(manifest: Manifest) -> None:
+    """Refuse faults, and a training split that a model can learn nothing from.
+
+    Raises:
+        DataError: one for all faults.
+    """
+    check_faults(manifest.faults, strict=manifest.strict)
+    if "train" in manifest.splits:
+        refuse_nothing_to_learn(manifest.labels["train"], manifest.classes)
+    _check_events(manifest)
+
+
+def _check_events(manifest: Manifest) -> None:
+    """Refuse a training split, or a set, that has lost all of its events to repairs."""
+    left = {name for name, clips in manifest.splits.items() if any(one.events for one in clips)}
+    lost = [
+        name
+        for name in manifest.splits
+        if name not in left and manifest.labels[name] & set(manifest.classes)
+    ]
+    if "train" in lost or (lost and not left):
+        raise DataError(
+            f"no event is left in {', '.join(lost)}: all were dropped as faults; mend the "
+            f"annotations (sedtf data shows them)"
+        )
+
+
+def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
+    """Write the soundscapes unless they are there, and describe them as an annotated set."""
+    recipe = plan_soundscapes(data)
+    settings = recipe.settings
+    folder = cache_root(data.cache_dir) / "soundscapes" / settings.fingerprint()
+    if not hold(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        turn = folder.with_name(f"{folder.name}.lock")
+        if locks.is_taken(turn):
+            log.info("another run generates these soundscapes: waiting for it")
+        with locks.exclusive(turn):
+            if not hold(folder):
+                generate_soundscapes(folder, recipe, strict=data.strict)
+        if not hold(folder):  # another process has deleted it since
+            return _generate(data)
+    return AnnotatedConfig(
+        sequence_length=data.sequence_length,
+        cache_dir=data.cache_dir,
+        root=str(folder),
+        train=SplitConfig("train.tsv", "audio/train"),
+        validation=SplitConfig("validation.tsv", "audio/validation"),
+        test=SplitConfig("test.tsv", "audio/test"),
+        classes=list(settings.classes),
+    )
+
+
+def _list(data: RecordedConfig, splits: Sequence[str]) -> Manifest:
+    folder = Path(data.root).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"data.root={data.root}: no such folder")
+    if isinstance(data, PublishedConfig):
+        listing = list_published(data, folder)
+        wanted = {name: listing.splits[name] for name in splits if name in listing.splits}
+        return replace(listing, splits=wanted)
+    assert isinstance(data, AnnotatedConfig)
+    return list_annotated(data, folder, splits)
+
+
+# -------------------------------------------------------------------------------- audio
+
+
+def _look_at(
+    split: str, listed: Sequence[Clip], classes: Sequence[str], times: Times, faults: list[Fault]
+) -> list[Clip]:
+    """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
+    missing = [one for one in listed if one.is_missing]
+    faults += missing_audio(split, missing, len(listed))
+    left_out = {id(one) for one in missing}
+    clips = []
+    for one in listed:
+        if id(one) in left_out:
+            continue
+        try:
+            facts = inspect_audio(one.path)
+        except DataError as error:
+            repair = "the recording is left out"
+            faults.append(Fault(one.annotations, one.line, str(error), repair))
+            continue
+        if facts.loss is not None:
+            message = f"{one.path}: {facts.loss}; copy or convert it again, or leave it out"
+            repair = f"the first {facts.duration_s:.2f} s are used"
+            faults.append(Fault(one.annotations, one.line, message, repair))
+        length_s = facts.duration_s
+        one = times.in_seconds(one, length_s, facts.sample_rate)
+        events = sorted(e for e in times.within(one, length_s) if e.label in classes)
+        clips.append(replace(one, duration_s=length_s, events=tuple(events), facts=facts, rows=()))
+    return clips
+
+
+def _warn_of_audio(notes: Sequence[str]) -> None:
+    for note in notes[:_SHOWN]:
+        log.warning("%s", note)
+    if len(notes) > _SHOWN:
+        log.warning("%d more such recordings: see sedtf data", len(notes) - _SHOWN)
