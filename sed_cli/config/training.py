@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.faults import Faults
-from sed_cli.config.registry import components, is_ours
+from sed_cli.config.registry import components
 from sed_cli.config.settings import MISSING, Role, Settings, range_faults, setting
 
 if TYPE_CHECKING:
@@ -160,11 +160,9 @@ class AugmentConfig(Settings):
 
     def parts(self) -> list[Any]:
         """The augmentations, each with its own fields, in the order in which they are applied."""
-        known = components(self.JOINS).values()
-        ordered = sorted(known, key=lambda part: (not is_ours(part), part.ORDER))
         return [
             part(**{each.name: getattr(self, each.name) for each in fields(part)})
-            for part in ordered
+            for part in components(self.JOINS).values()
         ]
 
     def faults_with(self, feature: FeatureConfig, prefix: str = "augment.") -> list[str]:

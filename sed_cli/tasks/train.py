@@ -32,8 +32,8 @@ from sed_cli.tasks.resuming import check_settings, restore, resume
 from sed_cli.tasks.sequence.data import TokenData
 from sed_cli.training.batches import passes_of
 from sed_cli.training.history import Epoch
-from sed_cli.training.logger import Logger, Run
-from sed_cli.training.loggers.csv import Csv
+from sed_cli.training.logger import LoggedRun, Logger
+from sed_cli.training.loggers.csv import HistoryLogger
 from sed_cli.training.loop import Trainer, warn_of_best_epoch
 from sed_cli.training.memory import keep_freed_memory
 from sed_cli.training.ranks import check_devices, joined, launch, own_device, own_threads
@@ -204,7 +204,7 @@ def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
         return
     saved_config = replace(config, resume=None)
     with _started_loggers(saved_config, run_dir, trainer.progress.epoch, rows) as loggers:
-        history = next(each.history for each in loggers if isinstance(each, Csv))
+        history = next(each.history for each in loggers if isinstance(each, HistoryLogger))
 
         def on_epoch(row: Epoch, is_best: bool) -> None:
             for logger in loggers:
@@ -237,7 +237,7 @@ def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
 def _started_loggers(
     config: AnyTrainConfig, run_dir: Path, n_epochs: int, rows: list[dict[str, float]] | None
 ) -> Iterator[list[Logger]]:
-    run = Run(run_dir, asdict(config), n_epochs, rows)
+    run = LoggedRun(run_dir, asdict(config), n_epochs, rows)
     # The history first: it is what a logger that fails must not cost.
     names = sorted(config.trainer.loggers, key=lambda name: name != "csv")
     loggers: list[Logger] = [component_named("logger", name)() for name in names]

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from sed_cli.training.history import Epoch
 
 
-class Run(NamedTuple):
+class LoggedRun(NamedTuple):
     """What loggers are told of before the first epoch.
 
     Args:
@@ -31,8 +31,10 @@ class Run(NamedTuple):
 class Logger(ABC):
     """A logger, in the process that writes for all; it is named in ``trainer.loggers``."""
 
+    KIND: ClassVar[str] = "logger"
+
     @abstractmethod
-    def start(self, run: Run) -> None:
+    def start(self, run: LoggedRun) -> None:
         """Begin, or continue what an earlier part of the run has logged."""
 
     @abstractmethod

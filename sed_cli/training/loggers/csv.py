@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from sed_cli.config.registry import component
 from sed_cli.training.history import Epoch, History
-from sed_cli.training.logger import Logger, Run
+from sed_cli.training.logger import LoggedRun, Logger
 
 
 @component("logger", "csv")
-class Csv(Logger):
+class HistoryLogger(Logger):
     """A row an epoch in ``history.csv``, which status, compare and resume read."""
 
-    def start(self, run: Run) -> None:
+    def start(self, run: LoggedRun) -> None:
         """Take over the rows that there are."""
         self.history = History(run.folder / "history.csv", run.n_epochs, run.rows)
 

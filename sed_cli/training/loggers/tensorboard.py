@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from sed_cli.config.registry import component
 from sed_cli.training.history import Epoch
-from sed_cli.training.logger import Logger, Run
+from sed_cli.training.logger import LoggedRun, Logger
 
 
 @component("logger", "tensorboard")
 class TensorBoard(Logger):
     """All columns as scalars in the folder ``tensorboard``."""
 
-    def start(self, run: Run) -> None:
+    def start(self, run: LoggedRun) -> None:
         """Begin a file of events; what was logged beyond the resumed epoch is hidden."""
         from torch.utils.tensorboard import SummaryWriter
 
