@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -234,10 +235,19 @@ _WORDS = {"compare": "RUN...", "report": "RUN", "status": "DIR"}
 class _RichHelp(TyperCommand):
     """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
 
+    _plugins: Sequence[str] = ()  # words of the command before its help is shown
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Note the plugins, whose components the help lists."""
+        self._plugins = [word for word in args if word.startswith("plugins=")]
+        return super().parse_args(ctx, args)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Fill in the config groups; what they hold is looked up when somebody asks."""
         from sed_cli.config.help import group_help
 
+        if self._plugins:
+            _use_plugins(self._plugins)
         self.help = (self.help or "").replace("{groups}", group_help(str(self.name)))
         super().format_help(ctx, formatter)
 
@@ -245,6 +255,18 @@ class _RichHelp(TyperCommand):
         super().__init__(*args, **{**kwargs, "rich_markup_mode": "markdown"})
         if self.name in _WORDS:  # verbs that take words without =
             self.params[0].metavar = f"{_WORDS[self.name]} [KEY=VALUE]..."
+
+
+def _use_plugins(words: Sequence[str]) -> None:
+    from sed_cli.cli.choices import without_plugins
+    from sed_cli.config import plugins
+    from sed_cli.errors import UserError
+
+    try:
+        plugins.use(without_plugins(words)[1])
+    except UserError as error:
+        typer.echo(f"sedtf: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 app = typer.Typer(
@@ -382,7 +404,10 @@ def main() -> NoReturn:
         describe = getattr(error, "format_message", None)
         if describe is None or os.environ.get("SEDTF_DEBUG"):
             raise
-        sys.stderr.write(f"sedtf: {' '.join(describe().split())}\n")
+        from sed_cli.cli.messages import say
+        from sed_cli.system.text import one_line
+
+        say(one_line(describe()))
         sys.exit(2)
 
 

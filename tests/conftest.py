@@ -33,6 +33,14 @@ TINY = (
     "model.rnn_hidden=8",
     "device=cpu",  # where runs repeat to the last bit
 )
+# As `trained_run` is trained: until both classes are detected.
+TRAINED = (
+    *TINY,
+    "data=annotated",
+    "data.sequence_length=50",
+    "trainer.min_epoch_updates=20",
+    "trainer.lr=0.01",
+)
 TINY_SOUNDSCAPES = (
     "data.n_train=6",
     "data.n_validation=3",
@@ -161,17 +169,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained_run(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
     """A run folder of a short training on the recordings; not to be changed."""
     run_dir = tmp_path_factory.mktemp("run") / "trained"
-    code = run_verb(
-        "train",
-        [
-            *TINY,
-            "data=annotated",
-            f"data.root={recordings}",
-            "data.sequence_length=50",
-            f"output_dir={run_dir}",
-        ],
-        Flags(),
-    )
+    settings = [*TRAINED, f"data.root={recordings}", f"output_dir={run_dir}"]
+    code = run_verb("train", settings, Flags())
     assert code == 0
     return run_dir
 

@@ -36,7 +36,7 @@ from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate
 from sed_cli.tasks.detection.task import Detection
 from sed_cli.training.loop import Trainer
-from tests.conftest import TINY, Sedtf, trainer_config
+from tests.conftest import TRAINED, Sedtf, trainer_config
 
 HOP_S = 512 / 16000
 
@@ -161,10 +161,8 @@ def test_hazard_3_a_run_names_what_each_figure_is_of(trained_run: Path) -> None:
 def _train(sedtf: Sedtf, root: Path, run_dir: Path, *overrides: str) -> list[dict[str, str]]:
     code = sedtf(
         "train",
-        *TINY,
-        "data=annotated",
+        *TRAINED,
         f"data.root={root}",
-        "data.sequence_length=50",
         f"output_dir={run_dir}",
         *overrides,
     )

@@ -12,6 +12,7 @@ from sed_cli.errors import UserError
 from sed_cli.system.records import RUN, SWEEP, InUseError, at_work, read_record, state
 from sed_cli.system.structured import read_settings
 
+WEIGHTS = "model.safetensors"
 # What they write can be made again from what they were given, so that a later one may replace it.
 _MAY_REPLACE = ("compare", "data", "export", "report", "simulate")
 
@@ -111,4 +112,5 @@ def _held(folder: Path) -> str | None:
         return "train"
     if (folder / SWEEP).exists() or (folder / "multirun.yaml").exists():
         return "sweep"
-    return "checkpoint" if (folder / "model.safetensors").exists() else None
+    places = (folder, folder / "best", folder / "last")
+    return "checkpoint" if any((one / WEIGHTS).exists() for one in places) else None

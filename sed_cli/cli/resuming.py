@@ -19,12 +19,14 @@ from omegaconf.errors import OmegaConfBaseException
 from sed_cli.cli.folders import check_no_links
 from sed_cli.cli.sweeps.names import is_plain
 from sed_cli.comparison.runs import choices_in, given_words
+from sed_cli.config.identity import paths_of
 from sed_cli.config.plain import literal
 from sed_cli.config.plugins import needed
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.errors import CheckpointError, ConfigError, UserError
+from sed_cli.system.files import standing
 from sed_cli.system.structured import read_settings, why
-from sed_cli.tasks.checkpoint import CONFIG, config_of
+from sed_cli.tasks.checkpoint import CONFIG, config_of, read_any_config
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +102,7 @@ def read_resumed(resume: str) -> Resumed:
     """
     folder = Path(resume)
     config = _config(folder, resume)
+    _find_data(config, folder)
     check_no_links(folder, f"resume={resume}")
     return Resumed(folder, config, _choices(folder), _given(folder))
 
@@ -130,6 +133,18 @@ def _config(folder: Path, resume: str) -> AnyTrainConfig:
     if cache_dir is not None:
         log.warning("data.cache_dir=%s is not taken from the run: give it again", cache_dir)
     return config
+
+
+def _find_data(config: AnyTrainConfig, folder: Path) -> None:
+    """Take the data where the run found them: what its command line said began in its folder."""
+    last = folder / "checkpoints" / "last"
+    if not standing(last).is_dir():
+        return
+    found = read_any_config(standing(last)).data
+    for key in paths_of(config.data):
+        path = getattr(found, key, None)
+        if isinstance(path, str) and Path(path).exists():
+            setattr(config.data, key, path)
 
 
 def _drop(values: dict[str, Any]) -> None:

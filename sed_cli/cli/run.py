@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,9 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
 
 def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]:
     """Config groups, their options and keys that continue ``incomplete``, for the shell."""
+    with suppress(UserError):  # what is wrong with the words is no matter of completion
+        words, files = without_plugins(words)
+        plugins.use(files)
     folders: list[str] = []
     if VERBS[verb_name].words is not None and "=" not in incomplete:
         words = [word for word in words if "=" in word]

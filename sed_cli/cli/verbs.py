@@ -58,7 +58,7 @@ VERBS = {
             left_out=("experiment=null",),
         ),
         Verb("eval", "sed_cli.tasks.evaluate:evaluate", left_out=("data=null",)),
-        Verb("export", "sed_cli.export:export_checkpoint"),
+        Verb("export", "sed_cli.tasks.detection.export:export_checkpoint"),
         Verb(
             "simulate",
             "sed_cli.reports.simulate:simulate_config",
@@ -84,7 +84,7 @@ VERBS = {
             text=("baseline",),
         ),
         Verb("report", "sed_cli.tasks.detection.report:report_run", words="run"),
-        Verb("data", "sed_cli.tasks.detection.inspection:inspect_data"),
+        Verb("data", "sed_cli.tasks.detection.inspection.run:inspect_data"),
         Verb("cache", "sed_cli.data.cache.report:manage_cache", leaves_run=False),
         Verb("status", "sed_cli.cli.sweeps.status:show_status", leaves_run=False, words="dir"),
     )

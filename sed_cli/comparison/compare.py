@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections import Counter
@@ -27,7 +26,7 @@ from sed_cli.config.verbs import CompareConfig
 from sed_cli.errors import UserError
 from sed_cli.metrics.detection import CONFIDENCE, KINDS
 from sed_cli.metrics.statistics import compare, summarise
-from sed_cli.system.files import replacing
+from sed_cli.system.files import json_text, write_text
 from sed_cli.tasks.sequence.convergence import convergence
 
 log = logging.getLogger(__name__)
@@ -52,9 +51,7 @@ def compare_runs(config: CompareConfig, run_dir: Path) -> None:
     with RunRecord(run_dir, "compare", config, seed=0):
         runs = find_runs(config.runs)
         comparison = make_comparison(runs, config.metric, config.baseline)
-        with replacing(run_dir / "comparison.json") as path:
-            text = json.dumps(comparison, indent=2, ensure_ascii=False)
-            path.write_text(text + "\n", encoding="utf-8")
+        write_text(run_dir / "comparison.json", json_text(comparison))
         write_tables(comparison, run_dir)
         draw_comparison(comparison, run_dir / "figures")
         print_comparison(comparison, run_dir)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from sed_cli.reports.tables import results_console
 from sed_cli.system.files import replacing
+from sed_cli.system.text import and_more
 
 _SHOWN_LEFT_OUT = 10
 _BY_SEED = {  # what seeds.csv holds
@@ -40,9 +41,8 @@ def print_comparison(comparison: Comparison, run_dir: Path) -> None:
         _say(console, f"{len(left_out)} of {comparison['n_runs']} runs left out:")
         for run in left_out[:_SHOWN_LEFT_OUT]:
             _say(console, f"  {run['folder']}: {run['reason']}")
-        if len(left_out) > _SHOWN_LEFT_OUT:
-            more = len(left_out) - _SHOWN_LEFT_OUT
-            _say(console, f"  and {more} more, listed in comparison.json")
+        if rest := and_more(len(left_out), _SHOWN_LEFT_OUT):
+            _say(console, f" {rest}, listed in comparison.json")
     for note in comparison["notes"]:
         _say(console, f"note: {note}")
     _say(console, f"run folder: {run_dir}")

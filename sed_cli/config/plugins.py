@@ -58,7 +58,7 @@ class _PluginLoader(SourceFileLoader):
         return code
 
 
-class _Finder(MetaPathFinder):
+class _PluginFinder(MetaPathFinder):
     """Imports the files in use by their modules' names, also in a process that was just started."""
 
     def find_spec(
@@ -240,5 +240,5 @@ def _module_name(file: Path) -> str:
 
 
 # On import: a process that was just started unpickles before it does anything.
-if not any(type(finder).__name__ == _Finder.__name__ for finder in sys.meta_path):
-    sys.meta_path.append(_Finder())
+if not any(type(finder).__name__ == _PluginFinder.__name__ for finder in sys.meta_path):
+    sys.meta_path.append(_PluginFinder())

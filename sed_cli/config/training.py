@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _HIGHEST_RATE = 10_000_000  # Hz; recorders of bats take 500 kHz
 _MOST_BLOCKS = 64
 
+MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to start
 _LOGGERS = ["csv", "tensorboard"]
-
 MONITORS = ("validation_f1", "validation_loss")
 MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
 METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
@@ -250,6 +250,7 @@ class TrainerConfig(Settings):
         None,
         "CPU threads of a process; null: torch's choice, and for several processes an equal share",
         at_least=1,
+        at_most=MOST_THREADS,
         role=Role.PLACE,
     )
     recurrence: str = setting(

@@ -21,6 +21,7 @@ from sed_cli.config.training import (
     METRICS,
     MONITORS,
     MONITORS_OF_SEQUENCES,
+    MOST_THREADS,
     AugmentConfig,
     DecodingConfig,
     DetectorModelConfig,
@@ -211,7 +212,7 @@ class EvalConfig(VerbConfig):
     split: str = setting("test", "train, validation or test", choices=SPLITS)
     device: str = setting("auto", _DEVICE, choices=DEVICES, role=Role.PLACE)
     output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
-    threads: int | None = setting(None, _THREADS, at_least=1, role=Role.PLACE)
+    threads: int | None = setting(None, _THREADS, at_least=1, at_most=MOST_THREADS, role=Role.PLACE)
     data: AnyDataConfig | None = setting(None)
     evaluation: EvaluationConfig = setting()
 
@@ -403,7 +404,10 @@ class PredictConfig(VerbConfig):
     )
     device: str = setting("auto", _DEVICE, choices=DEVICES)
     threads: int | None = setting(
-        1, f"{_THREADS}; more seldom pay, since blocks are small", at_least=1
+        1,
+        f"{_THREADS}; more seldom pay, since blocks are small",
+        at_least=1,
+        at_most=MOST_THREADS,
     )
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
@@ -426,7 +430,7 @@ class ListenConfig(VerbConfig):
     )
     channels: int = setting(1, "interleaved in the samples; they are averaged", at_least=1)
     device: str = setting("cpu", _DEVICE, choices=DEVICES)
-    threads: int | None = setting(1, _THREADS, at_least=1)
+    threads: int | None = setting(1, _THREADS, at_least=1, at_most=MOST_THREADS)
 
 
 @dataclass
@@ -466,5 +470,5 @@ class ReportConfig(VerbConfig):
         above=0,
     )
     device: str = setting("auto", _DEVICE, choices=DEVICES, role=Role.PLACE)
-    threads: int | None = setting(None, _THREADS, at_least=1, role=Role.PLACE)
+    threads: int | None = setting(None, _THREADS, at_least=1, at_most=MOST_THREADS, role=Role.PLACE)
     output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)

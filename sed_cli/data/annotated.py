@@ -17,6 +17,7 @@ from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.notes import Notes
 from sed_cli.data.splits import by_lists, divide, fold_of
 from sed_cli.errors import DataError, UserError
+from sed_cli.system.text import cut_short
 
 log = logging.getLogger(__name__)
 
@@ -137,15 +138,14 @@ def missing_audio(split: str | None, missing: Sequence[Clip], n_listed: int) -> 
     """Say which of ``n_listed`` recordings of a split, or of the whole set, are missing."""
     if not missing:
         return []
-    shown = [one.problem or str(one.path) for one in missing[:_SHOWN]]
-    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    names = [one.problem or str(one.path) for one in missing]
     of_split, key = (f" of the {split} split", f"{split}.audio") if split else ("", "audio")
     return [
         Fault(
             missing[0].annotations,
             missing[0].line,
             f"{len(missing)} of {n_listed} annotated recordings{of_split} are missing: "
-            f"{', '.join(shown)}{more}; check data.{key}",
+            f"{cut_short(names, _SHOWN)}; check data.{key}",
             None if len(missing) == n_listed else "they are left out",
         )
     ]

@@ -21,6 +21,7 @@ from sed_cli.data.listing import (
 from sed_cli.data.splits import SPLIT_WORDS
 from sed_cli.data.walking import identity
 from sed_cli.errors import DataError
+from sed_cli.system.text import cut_short
 
 _SHOWN = 6
 _SHOWN_REASONS = 2
@@ -125,11 +126,10 @@ def _found(read: Iterable[Annotations], audio: AudioFolder) -> Iterator[_Found]:
 
 def _say_predictions(folder: Path, found: Sequence[_Found], audio: AudioFolder) -> str:
     paths = [_relative(one.path, folder) for one in found]
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     place = _common(folder, (one.path for one in found))
     return (
         f"{folder}: holds {len(audio.paths)} recordings and no annotations of them but predictions "
-        f"of sedtf ({', '.join(paths[:_SHOWN])}{more}): take these for labels with "
+        f"of sedtf ({cut_short(paths, _SHOWN)}): take these for labels with "
         f"data.annotations={place}, or name yours by data.annotations=FILE"
     )
 
@@ -333,9 +333,8 @@ def _say_what_there_is(
     folders = _folders_of_files(files, folder)
     ways = [f"{place} ({len(of_place)} files)" for place, of_place in folders.items()]
     ways += [_relative(file.path, folder) for file in files if file.audio is None]
-    more = f" and {len(ways) - _SHOWN} more" if len(ways) > _SHOWN else ""
     return (
-        f"{what}several files of annotations ({', '.join(ways[:_SHOWN])}{more}): say which are "
+        f"{what}several files of annotations ({cut_short(ways, _SHOWN)}): say which are "
         f"meant, by data.annotations=FILE, such as data.annotations={ways[0].split(' (')[0]}, or "
         f"data.train.annotations=FILE and so on"
     )

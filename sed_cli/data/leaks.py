@@ -33,6 +33,7 @@ from sed_cli.audio.front_ends.logmel import FLOOR, LogMelConfig
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.copies import find_copies
 from sed_cli.errors import DataError
+from sed_cli.system.text import cut_short
 
 if TYPE_CHECKING:
     from sed_cli.data.sets import Recording
@@ -141,20 +142,15 @@ def check_leaks(
         return
     if copies := tuple(_copies(splits)):
         raise DataError(
-            f"{_first(copies)}: what is trained on would be tested on; take them out of one "
-            f"split, or allow it with data.leak_check=none"
+            f"{cut_short(copies, _SHOWN, '; ')}: what is trained on would be tested on; take them "
+            f"out of one split, or allow it with data.leak_check=none"
         )
     if leak_check == "all" and (near := find_near_copies(splits, feature)):
         log.warning(
             "%s: results on these will be too good; take them out of one split, keep sources "
             "together with data.group, or silence this with data.leak_check=copies",
-            _first(near),
+            cut_short(near, _SHOWN, "; "),
         )
-
-
-def _first(leaks: Sequence[Leak]) -> str:
-    more = f" and {len(leaks) - _SHOWN} more" if len(leaks) > _SHOWN else ""
-    return "; ".join(map(str, leaks[:_SHOWN])) + more
 
 
 def find_near_copies(

@@ -242,6 +242,7 @@ def read_folder(
     elif predicted:
         for one in predicted:
             reading.notes.add("predictions of sedtf that are taken for labels", str(one.path))
+        read = [*own, *_of_one_format(predicted, reading.notes)]
     read = of_one_ending(read, reading.notes)
     return _without_stray_tables(read, audio, reading), unread
 
@@ -258,6 +259,38 @@ def told_apart(read: Iterable[Annotations]) -> tuple[list[Annotations], list[Ann
         )
         (own if name is None or (one.names_files and is_other) else predicted).append(one)
     return own, predicted
+
+
+def _of_one_format(predicted: Iterable[Annotations], notes: Notes) -> list[Annotations]:
+    """Of predictions in several formats keep one a recording.
+
+    Raises:
+        DataError: if they differ: somebody has corrected one of them, and nobody knows which.
+    """
+    kept: dict[tuple[Path, str], Annotations] = {}
+    for one in predicted:
+        key = (one.path.parent, predicted_name(one.path) or "")
+        if (other := kept.setdefault(key, one)) is one:
+            continue
+        if _events(one) != _events(other):
+            raise DataError(
+                f"{one.path} and {other.path.name} hold different events of one recording: move "
+                f"one of them away, or name a table with all recordings by data.annotations=FILE"
+            )
+        notes.add(
+            "predictions passed over: the same in another format",
+            f"{one.path.name} beside {other.path.name}",
+        )
+    return list(kept.values())
+
+
+def _events(read: Annotations) -> set[tuple[float, float, str]]:
+    """Events as far as all formats write them alike."""
+    return {
+        (round(row.event.onset_s, 3), round(row.event.offset_s, 3), row.event.label)
+        for row in read.rows
+        if row.event is not None
+    }
 
 
 def of_one_ending(read: Iterable[Annotations], notes: Notes | None = None) -> list[Annotations]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sed_cli.data.annotations import Annotations
 from sed_cli.data.audio_folder import AudioFolder
+from sed_cli.system.text import cut_short
 
 _SHOWN = 3
 
@@ -35,7 +36,8 @@ class Notes:
         taken = replace(read.taken, notes=())
         self._sources[read.path] = f"{read.format}, {taken}"
         for note in read.taken.notes:
-            self.add(note, read.path.name)
+            kind, _, count = note.rpartition(": ")  # which differs from file to file
+            self.add(kind, f"{count} in {read.path.name}")
 
     def looked_for(self, audio: AudioFolder, found: Iterable[Path]) -> None:
         """Keep which recordings of a folder are annotated."""
@@ -74,5 +76,4 @@ def _line(kind: str, cases: list[str]) -> str:
     if not cases:
         return kind
     count = f"{len(cases):,} " if len(cases) > 1 else ""
-    more = f" and {len(cases) - _SHOWN:,} more" if len(cases) > _SHOWN else ""
-    return f"{count}{kind}: {', '.join(cases[:_SHOWN])}{more}"
+    return f"{count}{kind}: {cut_short(cases, _SHOWN)}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.audio.rates import band_faults
 from sed_cli.config.data import SPLITS, DataConfig, SoundscapesConfig
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.cache.features import FeatureCache
@@ -98,7 +99,12 @@ def load_data(
     Raises:
         DataError: for missing audio, faults in annotations, or labels that no class stands for.
     """
-    return load_features(load_manifest(data, splits=splits, classes=classes), data, feature)
+    manifest = load_manifest(data, splits=splits, classes=classes)
+    clips = [clip for split in manifest.splits.values() for clip in split]
+    rates = [clip.facts.sample_rate for clip in clips if clip.facts is not None]
+    for fault in band_faults(rates, feature.sample_rate, getattr(feature, "f_max", None)):
+        log.warning("%s", fault)
+    return load_features(manifest, data, feature)
 
 
 def load_features(manifest: Manifest, data: DataConfig, feature: FeatureConfig) -> DataSet:

@@ -203,7 +203,7 @@ def _look_at(
             repair = f"the first {facts.duration_s:.2f} s are used"
             faults.append(Fault(one.annotations, one.line, message, repair))
         length_s = facts.duration_s
-        one = times.in_seconds(one, length_s, facts.sample_rate)
+        one = times.in_seconds(one, length_s, facts.sample_rate, is_whole=facts.loss is None)
         events = sorted(e for e in times.within(one, length_s) if e.label in classes)
         clips.append(replace(one, duration_s=length_s, events=tuple(events), facts=facts, rows=()))
     return clips

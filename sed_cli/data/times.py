@@ -25,10 +25,15 @@ class Times:
     _seen: list[tuple[list[Event], float, float]] = field(default_factory=list)
     _first: Path = Path()
 
-    def in_seconds(self, one: Clip, length_s: float, rate: float) -> Clip:
-        """Take note of a recording's events; where they count samples, convert them."""
+    def in_seconds(self, one: Clip, length_s: float, rate: float, *, is_whole: bool) -> Clip:
+        """Take note of a recording's events; where they count samples, convert them.
+
+        Of a recording that breaks off, events may lie behind its end in any unit.
+        """
         if self.unit == "samples":
             return replace(one, rows=tuple(_in_seconds(row, rate) for row in one.rows))
+        if not is_whole:
+            return one
         if not self._seen:
             self._first = one.annotations
         self._seen.append(([row.event for row in one.rows if row.event], length_s, rate))

@@ -8,7 +8,6 @@ the model and stays at 0.5.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from scipy.ndimage import median_filter
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import activities_to_events
 from sed_cli.errors import CheckpointError
-from sed_cli.system.files import write_text
+from sed_cli.system.files import json_text, write_text
 from sed_cli.system.structured import read_json_object, why
 
 POSTPROCESSING = "postprocessing.json"
@@ -213,8 +212,8 @@ def save_postprocessing(
     folder: Path, postprocessing: PostProcessing, classes: Sequence[str]
 ) -> None:
     """Write ``postprocessing.json`` into a checkpoint folder, whole or not at all."""
-    text = json.dumps(postprocessing.as_json(classes), indent=2, ensure_ascii=False)
-    write_text(folder / POSTPROCESSING, text + "\n", durable=True)
+    text = json_text(postprocessing.as_json(classes))
+    write_text(folder / POSTPROCESSING, text, durable=True)
 
 
 def read_postprocessing(folder: Path, classes: Sequence[str]) -> PostProcessing:

@@ -34,21 +34,17 @@ from sed_cli.metrics.detection import COLLAR_S, EVENTS
 log = logging.getLogger(__name__)
 
 THRESHOLDS: NDArray[np.float64] = np.linspace(0.02, 0.98, 49).round(2)  # 0.5 is one of them
+_PLAIN = int(np.abs(THRESHOLDS - PLAIN_THRESHOLD).argmin())
 LONGEST_FILTER_S = 1.0
 _N_FILTERS = 7
 
-FEWEST_EVENTS = 10  # of a class in validation; fewer tell large gains only
-_LARGE = 0.2  # F1
-_MARGIN, _MARGIN_OF_FEW = 0.01, 0.03  # F1 that a point has to be better than the default
+FEWEST_EVENTS = 10  # of a class in validation, for its threshold to move
+_MARGIN = 0.01  # F1 by which a point has to be better than the default
+_SURE = 0.95  # share of draws of validation in which a point has to be better than the default
+_DRAWS = 500
+_N_STRETCHES = 20  # of validation, drawn with replacement: its noise
 _NEIGHBOURS = 5  # thresholds averaged before the best is chosen: a single one's F1 is noisy
 _SHORT = 25  # per cent of a class's silences and events that a filter may be longer than
-_DRAWS = 500  # of the stretches of validation, with replacement
-_FEW_RECORDINGS = 10  # below that, more is asked: stretches of a recording are alike
-_SURE, _SURER = 0.7, 0.95  # share of draws with a gain
-_EACH_SURE = 0.8  # and without a loss of either kind of F1, with few recordings
-_N_STRETCHES, _MOST_STRETCHES = 20, 40  # that validation is cut into, at least and at most
-_FEWEST_STRETCHES = 5
-_SHORTEST_STRETCH_S = 1.0
 
 
 def filter_lengths(hop_s: float) -> list[int]:
@@ -91,8 +87,10 @@ def tune(
     metrics = (metric, "frame" if metric in EVENTS else "event")
     grid = _Grid.empty(recordings, len(classes), hop_s)
     counters = [counter_of(each, collar_s) for each in metrics]
-    for recording, probabilities in scored:
-        units, edges_s = grid.stretches_of(recording)
+    n_parts = -(-_N_STRETCHES // max(1, len(recordings)))  # that a recording is cut into
+    for number, (recording, probabilities) in enumerate(scored):
+        stretches = (number * n_parts + np.arange(n_parts)) % _N_STRETCHES
+        edges_s = np.linspace(0.0, recording.duration_s, n_parts + 1)
         activities = recording.activities[:].astype(bool)
         for index, label in enumerate(classes):
             of_class = Excerpt(
@@ -108,11 +106,11 @@ def tune(
                 active = mend_runs(active, hop_s, recording.duration_s, **mend)
                 for kind, count in enumerate(counters):
                     tp, found, there = count(active, of_class)
-                    grid.tp[kind, units, index, row] += tp[:, column_of]
-                    grid.n_found[kind, units, index, row] += found[:, column_of]
+                    grid.tp[kind, stretches, index, row] += tp[:, column_of]
+                    grid.n_found[kind, stretches, index, row] += found[:, column_of]
                     if row == 0:
-                        grid.n_there[kind, units, index] += there
-    weights = (1.0, 0.0) if metric in EVENTS else (0.5, 0.5)
+                        grid.n_there[kind, stretches, index] += there
+    weights = np.array([1.0, 0.0] if metric in EVENTS else [0.5, 0.5])
     chosen = [_choose(grid, index, weights, metrics) for index in range(len(classes))]
     _log_choices(classes, chosen)
     return PostProcessing(
@@ -148,60 +146,25 @@ class _Grid:
 
     lengths: list[int]
     allowed: NDArray[np.bool_]  # (C, F): filters that are not longer than what they would erase
-    n_recordings: int
-    first: dict[str, int]  # place of a recording's first stretch, by its name
-    n_stretches: dict[str, int]
+    n_events: NDArray[np.int64]  # (C,)
     tp: NDArray[np.int64]  # (2, U, C, F, K)
     n_found: NDArray[np.int64]
     n_there: NDArray[np.int64]  # (2, U, C)
-    n_events: NDArray[np.int64]  # (C,)
 
     @classmethod
     def empty(cls, recordings: Sequence[Recording], n_classes: int, hop_s: float) -> _Grid:
         lengths = filter_lengths(hop_s)
         limits, n_events = _limits(recordings, n_classes)
-        each = -(-_N_STRETCHES // max(1, len(recordings)))
-        n_stretches = {
-            recording.name: max(1, min(each, int(recording.duration_s / _SHORTEST_STRETCH_S)))
-            for recording in recordings
-        }
-        ends = np.cumsum(list(n_stretches.values()), dtype=np.int64)
-        first = {
-            name: int(end) - n for (name, n), end in zip(n_stretches.items(), ends, strict=True)
-        }
-        n_units = min(_MOST_STRETCHES, int(ends[-1])) if len(ends) else 1
-        shape = (2, n_units, n_classes)
+        shape = (2, _N_STRETCHES, n_classes)
         points = (*shape, len(lengths), len(THRESHOLDS))
         return cls(
             lengths=lengths,
             allowed=(np.array(lengths) == 1) | (np.array(lengths) <= limits[:, None]),
-            n_recordings=len(recordings),
-            first=first,
-            n_stretches=n_stretches,
+            n_events=n_events,
             tp=np.zeros(points, np.int64),
             n_found=np.zeros(points, np.int64),
             n_there=np.zeros(shape, np.int64),
-            n_events=n_events,
         )
-
-    def stretches_of(self, recording: Recording) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Where the stretches of a recording count, all different (B,); their edges (B + 1,)."""
-        n = self.n_stretches[recording.name]
-        places = (self.first[recording.name] + np.arange(n)) % self.tp.shape[1]
-        return places, np.linspace(0.0, recording.duration_s, n + 1)
-
-    @property
-    def has_few_recordings(self) -> bool:
-        return self.n_recordings < _FEW_RECORDINGS
-
-    def plain(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Counts at 0.5 without a filter (2, U, C)."""
-        of_plain: NDArray[np.int64] = counts[..., 0, _plain_column()]
-        return of_plain
-
-
-def _plain_column() -> int:
-    return int(np.abs(THRESHOLDS - PLAIN_THRESHOLD).argmin())
 
 
 def _limits(
@@ -239,40 +202,30 @@ class _Chosen:
 
 
 def _choose(
-    grid: _Grid, index: int, weights: tuple[float, float], metrics: tuple[str, str]
+    grid: _Grid, index: int, weights: NDArray[np.float64], metrics: tuple[str, str]
 ) -> _Chosen:
     """Choose the point of a class: the best there is, if its gain is certain."""
     n_events = int(grid.n_events[index])
-    few = f"{n_events or 'no'} event{'' if n_events == 1 else 's'} in validation"
-    few += f", fewer than {FEWEST_EVENTS}"
-    if not n_events:
-        return _Chosen.plain(few, n_events)
-    row, column = _best(grid, index, np.array(weights))
-    gain = _gain(grid, index, row, column)
-    is_large = bool(np.array(weights) @ gain >= _LARGE)
-    if n_events < FEWEST_EVENTS and not is_large:
-        return _Chosen.plain(few, n_events)
-    if grid.tp.shape[1] < _FEWEST_STRETCHES and not is_large:
-        return _Chosen.plain("validation is too short to tell a gain from noise", n_events)
-    if (row, column) == (0, _plain_column()):
+    if n_events < FEWEST_EVENTS:
+        few = f"{n_events or 'no'} event{'' if n_events == 1 else 's'} in validation"
+        return _Chosen.plain(f"{few}, fewer than {FEWEST_EVENTS}", n_events)
+    row, column = _best(grid, index, weights)
+    if (row, column) == (0, _PLAIN):
         reason = "nothing is clearly better for this class and for all of them"
         return _Chosen.plain(reason, n_events)
-    gains = _drawn_gains(grid, index, row, column)  # (2, draws)
-    share = float((np.array(weights) @ gains > 0).mean())
-    is_few = grid.has_few_recordings
-    asked = _SURER if is_few else _SURE
-    without_loss = (gains >= 0).mean(axis=1)
-    is_sure = share >= asked and not (is_few and without_loss.min() < _EACH_SURE)
-    if not (is_sure or is_large):
-        share = min(share, *without_loss.tolist()) if is_few else share
+    draws = np.random.default_rng(0).multinomial(
+        _N_STRETCHES, np.full(_N_STRETCHES, 1 / _N_STRETCHES), size=_DRAWS
+    )
+    share = float((weights @ _gains(grid, index, row, column, draws) > 0).mean())
+    if share < _SURE:
         reason = f"the gain is within its noise: it is one in {share:.0%} of draws of validation"
         return _Chosen.plain(reason, n_events)
-    of_both = {name: round(float(each), 4) for name, each in zip(metrics, gain, strict=True)}
+    gains = _gains(grid, index, row, column, np.ones((1, _N_STRETCHES), np.int64))[:, 0]
     note = {
         "kept": "tuned",
         "reason": f"a gain in {share:.0%} of draws of validation",
         "validation_events": n_events,
-        "gain": of_both,
+        "gain": {name: round(float(gain), 4) for name, gain in zip(metrics, gains, strict=True)},
     }
     return _Chosen(float(THRESHOLDS[column]), grid.lengths[row], note)
 
@@ -284,24 +237,22 @@ def _best(grid: _Grid, index: int, weights: NDArray[np.float64]) -> tuple[int, i
     gains a little itself by being found everywhere.
     """
     tp, n_found = (counts[:, :, index].sum(axis=1) for counts in (grid.tp, grid.n_found))
-    there = grid.n_there[:, :, index].sum(axis=1)[:, None, None]
-    f1 = _f1(tp, n_found, there)  # (2, F, K)
-    plain = _plain_column()
+    f1 = _f1(tp, n_found, grid.n_there[:, :, index].sum(axis=1)[:, None, None])  # (2, F, K)
     total = _f1(
-        grid.plain(grid.tp).sum(axis=(1, 2)),
-        grid.plain(grid.n_found).sum(axis=(1, 2)),
+        grid.tp[..., 0, _PLAIN].sum(axis=(1, 2)),
+        grid.n_found[..., 0, _PLAIN].sum(axis=(1, 2)),
         grid.n_there.sum(axis=(1, 2)),
     )[:, None, None]
-    more_tp, more_found = (each - each[:, :1, plain, None] for each in (tp, n_found))
+    more_tp, more_found = (each - each[:, :1, _PLAIN, None] for each in (tp, n_found))
     smooth = uniform_filter1d(f1, _NEIGHBOURS, axis=2, mode="nearest")
     is_fit = (
         grid.allowed[index][:, None]
-        & (f1 >= f1[:, :1, plain, None]).all(axis=0)
-        & (smooth >= smooth[:, :1, plain, None]).all(axis=0)
+        & (f1 >= f1[:, :1, _PLAIN, None]).all(axis=0)
+        & (smooth >= smooth[:, :1, _PLAIN, None]).all(axis=0)
         & (2 * more_tp >= total * more_found).all(axis=0)  # the total's F1 does not fall
     )
     score = np.where(is_fit, np.tensordot(weights, smooth, axes=1), -1.0)
-    score[0, plain] += _MARGIN_OF_FEW if grid.has_few_recordings else _MARGIN
+    score[0, _PLAIN] += _MARGIN
     rows, columns = np.nonzero(score == score.max())
     nearest = np.lexsort((np.abs(THRESHOLDS[columns] - PLAIN_THRESHOLD), rows))[0]
     return int(rows[nearest]), int(columns[nearest])
@@ -313,16 +264,6 @@ def _f1(tp: NDArray[Any], n_found: NDArray[Any], n_there: NDArray[Any]) -> NDArr
     return f1
 
 
-def _gain(grid: _Grid, index: int, row: int, column: int) -> NDArray[np.float64]:
-    return _gains(grid, index, row, column, np.ones((1, grid.tp.shape[1]), np.int64))[:, 0]
-
-
-def _drawn_gains(grid: _Grid, index: int, row: int, column: int) -> NDArray[np.float64]:
-    n = grid.tp.shape[1]
-    draws = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_DRAWS)
-    return _gains(grid, index, row, column, draws)
-
-
 def _gains(
     grid: _Grid, index: int, row: int, column: int, draws: NDArray[np.int64]
 ) -> NDArray[np.float64]:
@@ -330,7 +271,7 @@ def _gains(
     there = grid.n_there[:, :, index] @ draws.T
     of_point, of_plain = (
         _f1(grid.tp[:, :, index, f, k] @ draws.T, grid.n_found[:, :, index, f, k] @ draws.T, there)
-        for f, k in ((row, column), (0, _plain_column()))
+        for f, k in ((row, column), (0, _PLAIN))
     )
     return of_point - of_plain
 

@@ -11,6 +11,7 @@ import yaml
 
 from sed_cli.config.settings import described
 from sed_cli.config.verbs import ExportConfig, TrainConfig
+from sed_cli.metrics.detection import COLLAR_S
 from sed_cli.system.records import history_rows
 from sed_cli.system.structured import read_json_object
 
@@ -187,7 +188,7 @@ def _figures(run: Path | None, checkpoint: Path) -> str:
     return (
         f"{note}On the {metrics.get('split')} split, {metrics.get('n_files')} recordings, running "
         "freely; F1 and error rate (ER) as fractions; segments of 1 s, events with a collar of "
-        "200 ms.\n\n"
+        f"{1000 * metrics.get('collar_s', COLLAR_S):g} ms.\n\n"
         f"{_table(head, rows)}"
     )
 

@@ -23,8 +23,10 @@ from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PART = ".part"  # in names of files that are not whole yet
-# Figures were written without the mark once.
-_LEFTOVER = re.compile(rf"\..+-[0-9a-f]{{8}}({_PART}(\.[^.]+)?|\.png)")
+# The second kind is that of earlier versions.
+_LEFTOVER = re.compile(
+    rf"\..+-[0-9a-f]{{8}}{_PART}(\.[^.]+)?|\.(learning_curves|events)-[0-9a-f]{{8}}\.png"
+)
 
 # What some file systems say of a folder, or of a read-only file: that it cannot be flushed.
 _CANNOT_BE_FLUSHED = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM}
@@ -85,6 +87,11 @@ def full_disk(error: BaseException | None) -> Path | None:
             return Path()
         error = error.__cause__ or error.__context__
     return None
+
+
+def json_text(values: Any) -> str:
+    """Return JSON for people to read: indented, with letters of every language as they are."""
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -52,6 +52,13 @@ def take(file: BinaryIO) -> bool | None:
     return True
 
 
+def wait_for(file: BinaryIO) -> None:
+    """Lock a file for oneself until it is closed, once nobody else does; where there are locks."""
+    if _HAS_LOCKS:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
 def remove_unused(path: Path) -> bool:
     """Delete a file unless a process uses it; tell whether it is gone."""
     try:
@@ -75,9 +82,7 @@ def exclusive(path: Path) -> Iterator[None]:
     """
     while True:
         with path.open("ab") as file:
-            if _HAS_LOCKS:
-                with suppress(OSError):
-                    fcntl.flock(file, fcntl.LOCK_EX)
+            wait_for(file)
             if not is_at(file, path):  # the one before deleted it while this one waited
                 continue
             try:

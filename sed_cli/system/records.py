@@ -65,7 +65,10 @@ def read_history(path: Path) -> list[dict[str, str]]:
     """
     content = read_limited(path, _LONGEST_HISTORY)
     try:
-        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))
+        table = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
+        if "epoch" not in (table.fieldnames or ()):
+            raise ValueError("no column of epochs")
+        rows = list(table)
         for row in rows:
             int(row["epoch"]), float(row["seconds"])
             {name: float(value or "nan") for name, value in row.items()}

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from sed_cli.errors import UserError
+from sed_cli.system.text import one_line
 
 _JSON_BYTES, _YAML_BYTES = 64 * 2**20, 4 * 2**20
 _JSON_VALUES, _YAML_VALUES = 4_000_000, 200_000
@@ -43,7 +44,7 @@ def why(error: Exception) -> str:
     if isinstance(error, UnreadableError):
         return error.reason
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())[:_LONGEST_REASON] or type(error).__name__
+    return one_line(text.strip() or type(error).__name__)[:_LONGEST_REASON]
 
 
 def read_limited(path: Path, limit: int) -> bytes:
@@ -139,7 +140,7 @@ def _checked(path: Path, parse: Callable[[], Any]) -> Any:
     except RecursionError as error:
         raise UnreadableError(path, f"nested more than {_DEEPEST} deep") from error
     except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:
-        raise UnreadableError(path, " ".join(str(error).split())) from error
+        raise UnreadableError(path, one_line(error)) from error
     return values
 
 

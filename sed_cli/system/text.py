@@ -11,14 +11,14 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def and_more(total: int, shown: int) -> str:
+def and_more(n_all: int, n_shown: int) -> str:
     """Return the end of a list that is cut short: `` and 3 more``, or nothing."""
-    return f" and {total - shown:,} more" if total > shown else ""
+    return f" and {n_all - n_shown:,} more" if n_all > n_shown else ""
 
 
-def listed(words: Sequence[object], at_most: int, separator: str = ", ") -> str:
-    """Join the first ``at_most`` words, and count those that are left out."""
-    return separator.join(map(str, words[:at_most])) + and_more(len(words), at_most)
+def cut_short(words: Sequence[object], n_shown: int, separator: str = ", ") -> str:
+    """Join the first words, and count those that are left out: ``a, b and 3 more``."""
+    return separator.join(map(str, words[:n_shown])) + and_more(len(words), n_shown)
 
 
 def nearest(word: str, candidates: Sequence[str]) -> str | None:

@@ -24,9 +24,8 @@ from sed_cli.errors import UserError
 from sed_cli.sampling.teacher_mask import make_coins
 from sed_cli.system import torchrun
 from sed_cli.system.distributed import rank
-from sed_cli.system.files import standing
 from sed_cli.system.pool import n_cores
-from sed_cli.tasks.checkpoint import read_any_config, save_checkpoint
+from sed_cli.tasks.checkpoint import save_checkpoint
 from sed_cli.tasks.registry import load_data_for, make_task
 from sed_cli.tasks.resuming import check_settings, restore, resume
 from sed_cli.tasks.sequence.data import TokenData
@@ -254,14 +253,8 @@ def _with_absolute_paths(config: AnyTrainConfig) -> AnyTrainConfig:
     data = config.data
     for key in paths_of(data):
         value = getattr(data, key)
-        if not isinstance(value, str):
-            continue
-        path = Path(value).expanduser()
-        if config.resume and not path.exists():
-            last = Path(config.resume) / "checkpoints" / "last"
-            earlier = read_any_config(last).data if standing(last).is_dir() else config.data
-            path = Path(getattr(earlier, key, None) or path)
-        setattr(data, key, str(path.absolute()))
+        if isinstance(value, str):
+            setattr(data, key, str(Path(value).expanduser().absolute()))
     return config
 
 

@@ -28,6 +28,7 @@ from sed_cli.errors import SedtfError, UserError
 from sed_cli.system import torchrun
 from sed_cli.system.distributed import rank
 from sed_cli.system.pool import end_with_parent
+from sed_cli.system.text import one_line
 
 R = TypeVar("R")
 
@@ -64,7 +65,7 @@ def joined(device: torch.device) -> Iterator[None]:
         if _is_loss(error):
             raise SedtfError(
                 f"another process of this training is gone, as rank {rank()} found: "
-                f"{' '.join(str(error).split())}"
+                f"{one_line(error)}"
             ) from error
         raise
     dist.destroy_process_group()

@@ -123,3 +123,15 @@ def test_samples_beyond_all_measure_are_refused_with_their_file(root: Path) -> N
     for strict in (True, False):
         with pytest.raises(DataError, match=r"b\.wav: holds samples of up to 1e\+20"):
             load(data, strict=strict)
+
+
+def test_events_behind_a_break_say_nothing_of_their_unit(root: Path) -> None:
+    path = root / "audio" / "a.mp3"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
+    data = annotate(root, "a.mp3")
+    data.strict = False
+
+    faults = survey(data, splits=["train"]).faults
+
+    assert any("breaks off" in fault.message for fault in faults)
+    assert all(fault.repair is not None for fault in faults)

@@ -89,6 +89,20 @@ def test_a_shifted_excerpt_is_found_in_another_format_rate_and_gain(
     assert found == pytest.approx(start / RATE, abs=0.005)
 
 
+def test_a_copy_behind_the_first_stream_of_a_file_is_found(
+    train: dict[str, Path], tmp_path: Path
+) -> None:
+    (first,) = write(tmp_path, "first.ogg", scene(20)).values()
+    (second,) = write(tmp_path, "second.ogg", scene(3)).values()
+    chained = first.with_name("chained.ogg")
+    chained.write_bytes(first.read_bytes() + second.read_bytes())
+
+    (leak,) = leaks_of(tmp_path, train, {"chained.ogg": chained})
+
+    assert (leak.first.name, leak.second.name) == ("train_3.wav", "chained.ogg")
+    assert leak.second.at_s - leak.first.at_s == pytest.approx(6.0, abs=0.02)
+
+
 @pytest.mark.parametrize(
     "feature",
     [

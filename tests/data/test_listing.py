@@ -310,6 +310,22 @@ def test_labels_of_people_win_over_predictions_in_a_folder(form: str, tmp_path: 
     assert "recordings that nothing annotates: y.wav" in said
 
 
+def test_predictions_in_two_formats_are_one_unless_they_differ(tmp_path: Path) -> None:
+    write_audio(tmp_path / "x.wav")
+    for form in ("desed", "raven"):
+        path = tmp_path / f"x.events{FORMATS[form].ending}"
+        write_annotations(path, {"x.wav": DOG}, form)
+
+    reading = Reading()
+    (one,), faults = list_recordings(tmp_path, tmp_path, reading)
+    assert (one.labels, faults) == ({"dog"}, [])
+    assert "the same in another format" in "\n".join(reading.notes.lines())
+
+    write_annotations(path, {"x.wav": [Event(0.0, 0.1, "corrected")]}, "raven")
+    with pytest.raises(DataError, match="different events of one recording"):
+        list_recordings(tmp_path, tmp_path, Reading())
+
+
 @pytest.mark.parametrize("form", ["desed", "audacity", "raven"])
 def test_a_folder_of_predictions_alone_is_read_when_it_is_named(form: str, tmp_path: Path) -> None:
     write_audio(tmp_path / "x.wav", tmp_path / "y.wav")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sed_cli.data.frames import activities_to_events, events_to_activities
 from sed_cli.data.sets import Recording
 from sed_cli.decoding import tuning
 from sed_cli.decoding.counting import Excerpt, counter_of, matched
-from sed_cli.decoding.postprocessing import PostProcessing, read_postprocessing
+from sed_cli.decoding.postprocessing import PostProcessing, read_postprocessing, save_postprocessing
 from sed_cli.decoding.tuning import FEWEST_EVENTS, filter_lengths, tune
 from sed_cli.metrics.detection import (
     KINDS,
@@ -309,10 +310,23 @@ def test_a_run_tunes_once_and_eval_applies_it(trained_run: Path, sedtf: Sedtf) -
     assert metrics_of(Path("eval")) == of_run
 
 
-def test_without_tuning_a_half_is_taken(trained_run: Path, sedtf: Sedtf) -> None:
-    of_run = metrics_of(trained_run)
+@pytest.fixture
+def tuned_run(trained_run: Path, sedtf: Sedtf, tmp_path: Path) -> Path:
+    """Return a run whose checkpoint has other thresholds than 0.5: ``run`` in the working folder.
 
-    code = sedtf("eval", f"checkpoint={trained_run}", "evaluation.tune=false", "output_dir=eval")
+    The recordings are too few for that to come out of its training.
+    """
+    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
+    other = PostProcessing(thresholds=(0.2, 0.9), filter_frames=(3, 5), tuned_for="frame")
+    save_postprocessing(run / "checkpoints" / "best", other, ["high", "low"])
+    return run
+
+
+def test_without_tuning_a_half_is_taken(tuned_run: Path, sedtf: Sedtf) -> None:
+    assert sedtf("eval", f"checkpoint={tuned_run}", "output_dir=tuned") == 0
+    of_run = metrics_of(Path("tuned"))
+
+    code = sedtf("eval", f"checkpoint={tuned_run}", "evaluation.tune=false", "output_dir=eval")
 
     plain = metrics_of(Path("eval"))
     assert code == 0
@@ -323,16 +337,16 @@ def test_without_tuning_a_half_is_taken(trained_run: Path, sedtf: Sedtf) -> None
     assert of_run["frame"]["f1"] != plain["frame"]["f1"]
 
 
-def test_eval_tunes_anew_for_another_metric(trained_run: Path, sedtf: Sedtf) -> None:
+def test_eval_tunes_anew_for_another_metric(tuned_run: Path, sedtf: Sedtf) -> None:
     asked = ("evaluation.metric=event", "evaluation.min_gap_s=0.1")
 
-    assert sedtf("eval", f"checkpoint={trained_run}", *asked, "output_dir=eval") == 0
+    assert sedtf("eval", f"checkpoint={tuned_run}", *asked, "output_dir=eval") == 0
 
     metrics = metrics_of(Path("eval"))
     assert metrics["tuned_for"] == "event"
     assert metrics["min_gap_s"] == 0.1
-    assert metrics["thresholds"] != metrics_of(trained_run)["thresholds"]
-    assert load(trained_run).postprocessing.tuned_for == "frame"  # the checkpoint is as it was
+    assert metrics["thresholds"] == {"high": 0.5, "low": 0.5}  # too few events for others
+    assert load(tuned_run).postprocessing.thresholds == (0.2, 0.9)  # the checkpoint is as it was
 
 
 def test_what_is_reported_never_moves_the_feedback(trained_run: Path) -> None:
@@ -371,7 +385,7 @@ def test_a_run_without_validation_stays_at_a_half(
         ("train", "evaluation.metric=psds", "expected one of frame, segment"),
         ("train", "evaluation.metric=null", "there is none yet"),
         ("train", "evaluation.min_gap_s=-1", "expected at least 0"),
-        ("train", "evaluation.bootstrap=-1", "expected at least 0"),
+        ("train", "evaluation.bootstrap=-1", "expected a number from 0 to 100000"),
         ("train", "evaluation.metrik=frame", "did you mean evaluation.metric?"),
         ("eval", "evaluation.tune=false evaluation.metric=event", "drop one of the two"),
     ],

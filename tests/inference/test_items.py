@@ -76,3 +76,20 @@ def test_what_a_killed_prediction_left_is_swept_and_nothing_else(tmp_path: Path)
 
     left = {path.name for path in out.iterdir()}
     assert left == {*others, ".a.events-fedcba98.txt"}
+
+
+def test_what_sedtf_wrote_is_passed_over_unless_it_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for place in ("", "outputs/synth/1/audio", "outputs/audition/audio"):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        write(tmp_path / place, a_wav=1)
+    (tmp_path / "outputs/synth/1/run.json").write_text("{}")
+    (tmp_path / "link").symlink_to(tmp_path / "outputs", target_is_directory=True)
+
+    found = [item.path.relative_to(tmp_path).as_posix() for item in find_items(tmp_path, None)[0]]
+
+    assert found == ["a.wav", "outputs/audition/audio/a.wav"]
+    assert "outputs/synth/1: written by sedtf" in caplog.text
+    assert "link: a link to a folder" in caplog.text
+    assert len(find_items(tmp_path / "outputs/synth/1", None)[0]) == 1

@@ -139,7 +139,7 @@ def test_a_fault_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_only_what_was_left_half_written_is_removed(tmp_path: Path) -> None:
-    kept = {".notes-20240501.txt", "figure.png", ".best-old", ".hidden"}
+    kept = {".notes-20240501.txt", ".moon-20240501.png", "figure.png", ".best-old", ".hidden"}
     for name in kept:
         (tmp_path / name).write_text("a person's")
     with replacing(tmp_path / "curves.png") as path:
@@ -148,6 +148,7 @@ def test_only_what_was_left_half_written_is_removed(tmp_path: Path) -> None:
         left = path.name
     (tmp_path / "copy").rename(tmp_path / left)
     (tmp_path / ".best-new-abcd1234").mkdir()
+    (tmp_path / ".learning_curves-abcd1234.png").touch()
     remove_leftovers(tmp_path, ["best"])
     assert {path.name for path in tmp_path.iterdir()} == kept | {"curves.png"}
     remove_leftovers(tmp_path / "absent")

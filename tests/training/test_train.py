@@ -40,7 +40,7 @@ from sed_cli.tasks.detection.task import Detection, load_recordings
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
-from tests.conftest import TINY, Sedtf
+from tests.conftest import TINY, TRAINED, Sedtf
 
 HISTORY = (
     "epoch,update,p_teacher,train_loss,validation_loss,validation_f1,validation_er,"
@@ -124,10 +124,11 @@ def test_eval_on_another_split_and_on_other_data(
 def test_the_same_seed_repeats_exactly(
     trained_run: Path, sedtf: Sedtf, tmp_path: Path, recordings: Path
 ) -> None:
-    assert sedtf("train", *on(recordings), "output_dir=again") == 0
+    settings = (*TRAINED, f"data.root={recordings}")
+    assert sedtf("train", *settings, "output_dir=again") == 0
     assert same_weights(trained_run, tmp_path / "again")
     assert rows(trained_run) == rows(tmp_path / "again")
-    assert sedtf("train", *on(recordings), "seed=1", "output_dir=other") == 0
+    assert sedtf("train", *settings, "seed=1", "output_dir=other") == 0
     assert not same_weights(trained_run, tmp_path / "other")
 
 
@@ -316,13 +317,17 @@ def test_resume_refuses_other_recordings(
 
 
 def test_recordings_are_found_from_another_working_folder(
-    sedtf: Sedtf, tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    sedtf: Sedtf, tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     monkeypatch.chdir(recordings.parent)
     assert sedtf("train", *on(Path(recordings.name)), f"output_dir={tmp_path / 'run'}") == 0
     monkeypatch.chdir(tmp_path)
+    (tmp_path / recordings.name).mkdir()  # another set, of the name that the run was given
     assert sedtf("eval", "checkpoint=run", "output_dir=eval") == 0
     assert sedtf("train", "resume=run", "trainer.epochs=3") == 0
+    assert sedtf("train", "resume=run", "trainer.epochs=4", "data.root=nowhere") == 2
+    assert "nowhere: no such folder" in capfd.readouterr().err
 
 
 def test_a_run_folder_is_not_used_twice(

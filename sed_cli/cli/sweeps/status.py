@@ -28,6 +28,7 @@ from sed_cli.system.records import (
     state,
 )
 from sed_cli.system.structured import why
+from sed_cli.system.text import one_line
 
 _HEADER = ("status", "epochs", "best", "left", "run")
 _ORDER = ("running", "completed", "failed", "interrupted", "waiting")
@@ -137,7 +138,10 @@ def _row(folder: Path, place: Path, planned: Planned | None = None) -> StatusRow
         return StatusRow(name=name, status="waiting", total=total)
     if record is None:
         return StatusRow(name=name, status="interrupted", reason="it never began")
-    trainer = run_settings(folder).get("trainer") or {}
+    settings = run_settings(folder)
+    trainer = settings.get("trainer") or {}
+    config = folder / ".hydra" / "config.yaml"
+    spoilt = "" if settings or not config.exists() else f".hydra/{config.name} cannot be read"
     history, trouble = _history(folder / "history.csv")
     seconds = [float(row["seconds"]) for row in history]
     status = state(folder / RUN, record)
@@ -150,7 +154,7 @@ def _row(folder: Path, place: Path, planned: Planned | None = None) -> StatusRow
         total=epochs if isinstance(epochs, int) else total,
         epoch_s=statistics.median(seconds) if seconds else None,
         best=_best(history, str(trainer.get("monitor", "validation_f1"))),
-        reason="; ".join(filter(None, (" ".join(reason.split()), trouble))),
+        reason="; ".join(filter(None, (reason and one_line(reason), spoilt, trouble))),
     )
 
 

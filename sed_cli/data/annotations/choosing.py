@@ -45,7 +45,23 @@ def choose_columns(text: Text, header: Header, options: ReadOptions) -> Header:
         _choose_label(text.path, header, columns)
     if "filename" not in header.index and "filename" not in options.columns:
         _find_names(text.path, header, columns)
+    _refuse_namesakes(text.path, header, columns)
+    for ours, i in header.index.items():
+        if ours != "event_label":
+            rivals = [j for j in header.candidates.get(ours, []) if j not in header.index.values()]
+            header.others[ours] = [j for j in rivals if columns[j] and columns[j] != columns[i]]
     return header
+
+
+def _refuse_namesakes(path: Path, header: Header, columns: list[list[str]]) -> None:
+    """Refuse two columns of one name that hold different values."""
+    for i in header.index.values():
+        same = [j for j, name in enumerate(header.names) if name == header.names[i]]
+        if any(columns[j] != columns[i] for j in same):
+            raise DataError(
+                f"{path}: {len(same)} columns are called {header.names[i]!r} and hold different "
+                f"values: rename or delete all but one"
+            )
 
 
 def _values(text: Text, header: Header) -> list[list[str]]:

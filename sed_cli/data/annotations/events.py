@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sed_cli.errors import DataError
+from sed_cli.system.text import and_more
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +68,14 @@ class Taken:
         columns: our names (filename, onset, ...) with those of the file's header, or with
             ``column 3`` where it has none; empty where the format fixes them.
         time_unit: s, ms, us, min, h or samples.
+        numbers: how times are written, where that is not with a decimal point.
         others: our names with further columns of the file that would fit as well.
         notes: guesses that change events or recordings, each with its count.
     """
 
     columns: tuple[tuple[str, str], ...] = ()
     time_unit: str = "s"
+    numbers: str = ""
     others: tuple[tuple[str, tuple[str, ...]], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -93,6 +96,8 @@ class Taken:
             parts.append(f"{ours}={_cut(theirs)}{unit}{also}")
         if not self.columns:
             parts.append(f"times in {self.time_unit}")
+        if self.numbers:
+            parts.append(self.numbers)
         return "; ".join([", ".join(parts), *self.notes])
 
 
@@ -154,7 +159,7 @@ def check_faults(faults: Iterable[Fault], *, strict: bool) -> None:
         f"{path}: " + "; ".join(fault.place_and_message for fault in of_file)
         for path, of_file in groupby(faults[:_SHOWN_FAULTS], key=lambda fault: fault.path)
     ]
-    more = f" and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
+    more = and_more(len(faults), _SHOWN_FAULTS)
     repairs = sorted({fault.repair for fault in faults if fault.repair is not None})
     advice = f"; mend this, or set data.strict=false: {', '.join(repairs)}" if repairs else ""
     raise DataError("; ".join(shown) + more + advice)

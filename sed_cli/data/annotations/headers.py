@@ -20,6 +20,7 @@ from sed_cli.data.annotations.units import (
     words_of,
 )
 from sed_cli.errors import DataError
+from sed_cli.system.text import cut_short
 
 # What else columns are called, the surest name first, in the spelling of plain_name.
 SYNONYMS: dict[str, str] = {
@@ -73,8 +74,7 @@ class Header:
     def shown(self) -> str:
         """Names of the columns, for messages."""
         named = [name if len(name) <= 40 else f"{name[:40]}..." for name in self.names if name]
-        more = f" and {len(named) - 20} more" if len(named) > 20 else ""
-        return ", ".join(named[:20]) + more
+        return cut_short(named, 20)
 
     def taken(self, time_unit: str) -> Taken:
         """What the columns are taken for, to be printed."""

@@ -134,10 +134,12 @@ def _settle_values(
         values = [row[-1].replace(",", ".") for row in rows if is_number(row[-1])]
         n_low = sum(float(value) <= options.soft_threshold for value in values)
         collector.note(
-            f"values behind the labels, taken for confidences, with all events kept ({n_low} at "
-            f"most {options.soft_threshold:g}; if they are soft labels set data.soft_labels=true)",
+            "values behind the labels, taken for confidences, with all events kept (if they are "
+            "soft labels set data.soft_labels=true)",
             len(values),
         )
+        if n_low:
+            collector.note(f"of these values at most {options.soft_threshold:g}", n_low)
     return replace(layout, soft_label=None)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
-_SPELLINGS = ("nan", "na", "n/a", "none", "null", "nil", "<na>", "#n/a", "nat", "-nan")
+_SPELLINGS = ("nan", "na", "n/a", "none", "null", "nil", "<na>", "#n/a", "nat", "-nan", "-", "--")
 # A set of spellings rather than casefold(): it is asked for every row.
 NOTHING = frozenset(
     spelling for lower in _SPELLINGS for spelling in (lower, lower.upper(), lower.capitalize())
 ) | {"NaN", "NaT", "-NaN", "<na>", ""}
-_NO_CALL = re.compile(r"no[ _-]?calls?(?:[ ,;_-]{1,3}no[ _-]?calls?)?", re.IGNORECASE)
+_NO_CALL = re.compile(
+    r"no[ _-]?calls?(?:[ ,;_-]{1,3}no[ _-]?calls?)?|no[ _-]?(?:events?|detections?)", re.IGNORECASE
+)
+_ZERO = re.compile(r"0+(?:[.,]0*)?")
 
 
 def is_nothing(*fields: str) -> bool:
@@ -17,6 +20,11 @@ def is_nothing(*fields: str) -> bool:
     return NOTHING.issuperset(fields)
 
 
+def is_at_zero(onset: str, end: str) -> bool:
+    """Whether times are those of an event at 0 that does not last."""
+    return onset[:1] == end[:1] == "0" and all(map(_ZERO.fullmatch, (onset, end)))
+
+
 def is_no_call(label: str) -> bool:
-    """Whether a label is BirdNET's for a recording without detections: ``nocall``."""
+    """Whether a label is that of a program for no detections, such as BirdNET's ``nocall``."""
     return label[:2] in ("no", "No", "NO") and _NO_CALL.fullmatch(label) is not None

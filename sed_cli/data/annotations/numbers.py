@@ -48,6 +48,13 @@ class Numbers:
     mark: str = "."
     grouped: bool = False
 
+    def __str__(self) -> str:
+        """What is not as usual in them; empty where nothing is."""
+        parts = ["decimal comma"] if self.mark == "," else []
+        if self.grouped:
+            parts.append(f"{'point' if self.mark == ',' else 'comma'} between thousands")
+        return ", ".join(parts)
+
     def read(self, text: str) -> float:
         """Read a number.
 

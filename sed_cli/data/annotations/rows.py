@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sed_cli.data.annotations.events import Annotations, Event, Fault, Row, Taken
-from sed_cli.data.annotations.nothing import NOTHING, is_no_call, is_nothing
+from sed_cli.data.annotations.nothing import NOTHING, is_at_zero, is_no_call, is_nothing
 from sed_cli.data.annotations.numbers import END_DIGITS, Numbers
 from sed_cli.data.annotations.text import Text
 from sed_cli.data.annotations.units import SAMPLES, UNITS_S
@@ -101,7 +101,7 @@ class RowCollector:
         """Take a row; ``end`` is its offset or its duration, empty where it has neither."""
         if not filename:
             return self.fault(line, "no file name")
-        if label in NOTHING and is_nothing(onset, end):
+        if label in NOTHING and (is_nothing(onset, end) or is_at_zero(onset, end)):
             if onset or end or label:
                 self.note(f"rows of {label or onset or end}, taken for recordings without events")
             return self._keep_empty(line, filename)
@@ -189,7 +189,7 @@ class RowCollector:
             names_files=names_files,
             rows=tuple(self.rows),
             faults=tuple(self.faults),
-            taken=replace(taken, notes=(*taken.notes, *notes)),
+            taken=replace(taken, numbers=str(self._numbers), notes=(*taken.notes, *notes)),
             hint=hint,
         )
 

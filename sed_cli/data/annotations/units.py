@@ -25,6 +25,9 @@ _UNITS = {name: unit for unit, names in _NAMES.items() for name in names.split()
 _NO_TIMES = {
     *("frame", "frames", "idx", "index", "tick", "ticks", "beat", "beats", "bin", "bins", "hop"),
     *("hops", "block", "blocks", "pixel", "pixels", "px", "m", "date", "datetime", "day", "days"),
+    *("percent", "pct", "fraction", "ratio", "bar", "bars", "measure", "measures"),
+    *("ns", "nsec", "nanosecond", "nanoseconds", "cs", "centisecond", "centiseconds", "ds"),
+    *("decisecond", "deciseconds", "week", "weeks"),
 }
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NO_WORD = re.compile(r"[\W_]+")
@@ -35,7 +38,8 @@ _LEAST_SHARE = 0.005  # of a recording that its events span
 
 def words_of(name: str) -> list[str]:
     """Words of a column's name in lower case: ``startTime(ms)`` has start, time and ms."""
-    return [word for word in _NO_WORD.split(_CAMEL.sub(" ", name).casefold()) if word]
+    plain = _CAMEL.sub(" ", name.replace("%", " percent ")).casefold()
+    return [word for word in _NO_WORD.split(plain) if word]
 
 
 def plain_name(name: str) -> str:

@@ -26,6 +26,7 @@ from sed_cli.data.cache.packs import ENDING, Pack, StoredArray
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system import locks
 from sed_cli.system.pool import n_cores
+from sed_cli.system.text import cut_short
 
 log = logging.getLogger(__name__)
 
@@ -192,9 +193,8 @@ def _clear_errors(root: Path) -> Iterator[None]:
 
 def _refuse_faults(faults: Sequence[str]) -> None:
     if len(faults) > 1:
-        more = f" and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
-        shown = "; ".join(faults[:_SHOWN_FAULTS])
-        raise DataError(f"{len(faults)} recordings cannot be used: {shown}{more}")
+        shown = cut_short(faults, _SHOWN_FAULTS, "; ")
+        raise DataError(f"{len(faults)} recordings cannot be used: {shown}")
     if faults:
         raise DataError(faults[0])
 

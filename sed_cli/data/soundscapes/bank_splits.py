@@ -6,7 +6,6 @@ import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from sed_cli.config.data import SPLITS
@@ -14,6 +13,7 @@ from sed_cli.data.annotations import Fault
 from sed_cli.data.soundscapes.text import read_setting
 from sed_cli.data.splits import SPLIT_WORDS
 from sed_cli.errors import DataError
+from sed_cli.system.text import nearest
 
 _CLIP_COLUMNS = ("clip", "filename", "file", "path", "name", "slice_file_name")
 _SPLIT_COLUMNS = ("split", "subset", "set", "partition")
@@ -54,8 +54,8 @@ def read_split_table(path: Path, files: Sequence[str]) -> tuple[dict[str, str | 
         named = split_named(split)
         fault = ""
         if not matches:
-            near = get_close_matches(clip, list(known), n=1)
-            fault = f"the bank has no clip {clip}" + (f"; did you mean {near[0]}?" if near else "")
+            near = nearest(clip, list(known))
+            fault = f"the bank has no clip {clip}" + (f"; did you mean {near}?" if near else "")
         elif len(matches) > 1:
             fault = f"{clip} may be {' or '.join(matches[:3])}: name it with its folder"
         elif split and named is None:

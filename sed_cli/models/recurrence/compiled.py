@@ -6,36 +6,24 @@ No interpreter runs between steps and nothing is allocated; the weights are pack
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.models.recurrence.compiled_math import exponential, sigmoid, tanh
+from sed_cli.models.recurrence.compiling import compiled
 from sed_cli.models.recurrence.rules import BELOW_ONE, HARD, SAMPLED, SOFT
 from sed_cli.models.recurrence.tile import TILE_VECTORS, strip_of_1, strip_of_2, strip_of_3
 
 Array = NDArray[Any]
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 # numba looks at this file alone to see whether what it has stored is still right: a change of
 # tile.py or compiled_math.py must change something here, as this number.
 EDITION = 2
 
 
-def _compiled(function: Function) -> Function:
-    """Compile to run without the interpreter's lock; ``contract`` only allows fused mul-adds."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        return cast(Function, numba.njit(cache=True, **options)(function))
-    except RuntimeError:  # nowhere to write: compiled anew in each process, some seconds
-        return cast(Function, numba.njit(**options)(function))
-
-
-@_compiled
+@compiled
 def _product(
     a: Array, a_at: int, a_ld: int, n_rows: int, panels: Array, first: int, last: int, out: Array
 ) -> None:
@@ -55,7 +43,7 @@ def _product(
             strip_of_1(a, a_at, a_ld, n_rows, panels, at, depth, out, to, o_ld)
 
 
-@_compiled
+@compiled
 def _own_feedback(rule: int, logit: Any, uniform: Any) -> Any:
     if rule == HARD:
         return 1.0 if logit > 0 else 0.0
@@ -65,7 +53,7 @@ def _own_feedback(rule: int, logit: Any, uniform: Any) -> Any:
     return 1.0 if uniform < probability else 0.0
 
 
-@_compiled
+@compiled
 def _likeliest(logits: Array) -> Any:
     """Return the place of the first of the greatest; NaN is greater than all, as to torch."""
     best = 0
@@ -75,7 +63,7 @@ def _likeliest(logits: Array) -> Any:
     return best
 
 
-@_compiled
+@compiled
 def _exponentials(logits: Array, out: Array) -> Any:
     """Store what the probabilities are proportional to, the greatest as 1, and return its sum."""
     largest = logits[_likeliest(logits)]
@@ -87,7 +75,7 @@ def _exponentials(logits: Array, out: Array) -> Any:
     return total
 
 
-@_compiled
+@compiled
 def _drawn(logits: Array, uniform: Any, scratch: Array) -> Any:
     """Return the first place up to which the probabilities add up to more than ``uniform``."""
     wanted = _exponentials(logits, scratch) * min(np.float64(uniform), BELOW_ONE)
@@ -99,13 +87,13 @@ def _drawn(logits: Array, uniform: Any, scratch: Array) -> Any:
     return logits.shape[0] - 1  # NaN has no place among the sums
 
 
-@_compiled
+@compiled
 def _add_row(out: Array, weight: Any, row: Array) -> None:
     for j in range(out.shape[0]):
         out[j] += weight * row[j]
 
 
-@_compiled
+@compiled
 def _add_rows(out: Array, weights: Array, rows: Array) -> None:
     """Add to ``out`` (N,) the rows (K, N) by weight (K,); NaN is not 0 and so is added too.
 
@@ -149,7 +137,7 @@ class Tokens(NamedTuple):
     weights: Array
 
 
-@_compiled
+@compiled
 def _feed_token(
     tokens: Tokens, rule: int, logits: Array, noise: Array, fed: Array, step: int, b: int
 ) -> None:
@@ -171,7 +159,7 @@ def _feed_token(
         _add_rows(fed, weights, tokens.table)
 
 
-@_compiled
+@compiled
 def _add_token(
     gates: Array, fed: Array, fed_rows: Array, tokens: Tokens, step: int, b: int
 ) -> None:
@@ -187,7 +175,7 @@ def _add_token(
             gates[j] += row[j]
 
 
-@_compiled
+@compiled
 def _cell(
     gates: Array, product: Array, bias: Array, before: Array, candidate: Array, after: Array
 ) -> None:
@@ -210,7 +198,7 @@ def _cell(
         after[j] = n + gates[n_hidden + j] * (before[j] - n)
 
 
-@_compiled
+@compiled
 def scan_forward(
     gates: Array,
     candidate: Array,
@@ -290,7 +278,7 @@ def scan_forward(
                 )
 
 
-@_compiled
+@compiled
 def _cell_backward(
     grads: Array, carry: Array, product: Array, gates: Array, candidate: Array, before: Array
 ) -> None:
@@ -314,7 +302,7 @@ def _cell_backward(
         carry[j] = grad * z
 
 
-@_compiled
+@compiled
 def scan_backward(
     grads: Array,
     carry: Array,

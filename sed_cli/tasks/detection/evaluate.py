@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +42,7 @@ from sed_cli.metrics.detection import (
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import print_metrics
 from sed_cli.system.distributed import share_of, summed
-from sed_cli.system.files import replacing
+from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.checkpoint import load, read_config
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.training.task import Validation
@@ -256,9 +255,7 @@ def write_evaluation(
     """Write ``metrics.json``, ``events.tsv``, curves, and the piano rolls of a few recordings."""
     with replacing(run_dir / "events.tsv") as path:
         write_annotations(path, evaluation.events)
-    with replacing(run_dir / "metrics.json") as path:
-        text = json.dumps(evaluation.metrics, indent=2, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+    write_text(run_dir / "metrics.json", json_text(evaluation.metrics))
     if evaluation.curves is not None:
         write_curves(run_dir, evaluation.curves)
     step = max(1, len(evaluation.recordings) // _PICTURED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from sed_cli.errors import CheckpointError, SedtfError, UserError
 from sed_cli.export.card import model_card
 from sed_cli.models import CRNN
 from sed_cli.reports.tables import results_console
-from sed_cli.system.files import flush, replacing, write_text
+from sed_cli.system.files import flush, json_text, replacing, write_text
 from sed_cli.tasks.checkpoint import load, read_config, resolve_checkpoint
 from sed_cli.tasks.detection.detector import Detector
 
@@ -76,7 +75,7 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
         texts = {
             "detect.py": _example().read_text(encoding="utf-8"),
             _CARD: _card(config, trained, detector, description, checkpoint, differences),
-            _DESCRIPTION: json.dumps(description, indent=2, ensure_ascii=False) + "\n",
+            _DESCRIPTION: json_text(description),
         }
         _write(run_dir, {name: graph.content for name, graph in graphs.items()}, texts)
         _print(run_dir, differences)

@@ -85,8 +85,9 @@ def find_items(
             log.warning("%s: written by sedtf, passed over (to take it: input=%s)", here, here)
             folders.clear()
             continue
-        for link in filter(Path.is_symlink, (here / name for name in folders)):
-            log.warning("%s: a link to a folder, which is not followed", link)
+        for link in (here / name for name in folders):
+            if link.is_symlink():
+                log.warning("%s: a link to a folder, which is not followed", link)
         target = here if output_dir is None else output_dir / here.relative_to(folder)
         visible = [here / name for name in sorted(files) if not name.startswith(".")]
         audio = [path for path in visible if _is_audio(path)]

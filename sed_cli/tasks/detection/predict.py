@@ -15,12 +15,14 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sed_cli.audio import AudioReader, Channels
+from sed_cli.audio.rates import band_faults
 from sed_cli.config.provenance import choose_device, set_threads
 from sed_cli.config.verbs import PredictConfig, SequenceTrainConfig
 from sed_cli.data.annotations import FORMATS
 from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system.files import replacing
+from sed_cli.system.text import cut_short
 from sed_cli.tasks.checkpoint import load, read_any_config
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.items import Item, find_items, sweep
@@ -56,7 +58,9 @@ def predict(config: PredictConfig) -> None:
             return
         item = _single(config.input, source, output_dir)
         detector = load(config.checkpoint, choose_device(config.device))
-        found = _predict_one(detector, item, config)
+        rates: list[int] = []
+        found = _predict_one(detector, item, config, rates)
+        _warn_of_bands(detector, rates)
         if output_dir is None:
             sys.stdout.write(dump_events(found, config.format))
         else:
@@ -88,10 +92,11 @@ def _predict_all(
     detector: Detector, items: list[Item], unsearched: list[Path], config: PredictConfig
 ) -> None:
     n_done = n_events = 0
+    rates: list[int] = []
     failed = [str(path) for path in unsearched]
     for item in tqdm(items, desc="predict", unit="file", disable=None):
         try:
-            found = _predict_one(detector, item, config)
+            found = _predict_one(detector, item, config, rates)
             _write_events(item, found, config.format)
         except DataError as error:
             log.warning("%s", error)
@@ -99,21 +104,28 @@ def _predict_all(
             continue
         n_done += 1
         n_events += sum(map(len, found.values()))
+    _warn_of_bands(detector, rates)
     log.info("%d of %d recordings done, %d events", n_done, len(items), n_events)
     if failed:
-        more = len(failed) - _SHOWN
         raise SedtfError(
-            f"{len(failed)} could not be read, for the reasons above: {', '.join(failed[:_SHOWN])}"
-            + (f" and {more} more" if more > 0 else "")
+            f"{len(failed)} could not be read, for the reasons above: {cut_short(failed, _SHOWN)}"
         )
 
 
-def _predict_one(detector: Detector, item: Item, config: PredictConfig) -> Found:
+def _warn_of_bands(detector: Detector, rates: Sequence[int]) -> None:
+    f_max = getattr(detector.log_mel, "f_max", None)  # of a front end that has one
+    for fault in band_faults(rates, detector.log_mel.sample_rate, f_max):
+        log.warning("%s", fault)
+
+
+def _predict_one(detector: Detector, item: Item, config: PredictConfig, rates: list[int]) -> Found:
+    """Find the events of a recording, and add its sample rate to ``rates``."""
     outputs = Outputs(
         scores=partial(item.written, SCORES_ENDING) if config.probabilities else None,
         timeline=partial(item.written, ".timeline.png") if config.timeline else None,
     )
     with item.open() as reader, _progress(item, reader) as progress, _writing(item):
+        rates.append(reader.sample_rate)
         return find_events(
             detector,
             reader,

@@ -7,7 +7,6 @@ step inherits the errors before it. The gap between the two is what scheduled sa
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ from sed_cli.config.training import SequenceEvaluationConfig
 from sed_cli.config.verbs import EvalConfig
 from sed_cli.errors import UserError
 from sed_cli.system.distributed import share_of, summed
-from sed_cli.system.files import replacing
+from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.checkpoint import read_sequence_config
 from sed_cli.tasks.sequence.data import UNKNOWN, Sentence, TokenData, load_tokens
 from sed_cli.tasks.sequence.data.batches import TokenBatch
@@ -180,8 +179,7 @@ def evaluate_sequences(
     }
     if data.source_vocabulary is not None:
         metrics["decoded"] = _decode(predictor, sentences, evaluation, run_dir)
-    with replacing(run_dir / "metrics.json") as path:
-        path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_text(run_dir / "metrics.json", json_text(metrics))
     draw_by_step(metrics, run_dir / "figures" / "by_step.png")
     print_sequence_metrics(metrics, run_dir)
     return metrics

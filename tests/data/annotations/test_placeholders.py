@@ -18,7 +18,9 @@ def read(folder: Path, content: str, name: str = "t.csv", **options: bool) -> An
     return read_annotations(path, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("nothing", ["NaN", "nan", "NA", "None", "null", "NULL", "<NA>", "N/A", ""])
+@pytest.mark.parametrize(
+    "nothing", ["NaN", "nan", "NA", "None", "null", "NULL", "<NA>", "N/A", "-", ""]
+)
 def test_a_row_of_placeholders_is_a_recording_without_events(nothing: str, tmp_path: Path) -> None:
     table = f"{HEADER}a.wav,{nothing},{nothing},{nothing}\nb.wav,0,1,x\n"
     listed = f"a.wav\t{nothing}\t{nothing}\t{nothing}\nb.wav\t0\t1\tx\n"
@@ -27,6 +29,13 @@ def test_a_row_of_placeholders_is_a_recording_without_events(nothing: str, tmp_p
         assert annotations.faults == ()
         assert annotations.events == {"a.wav": [], "b.wav": [Event(0.0, 1.0, "x")]}
         assert (f"rows of {nothing}, taken" in str(annotations.taken)) == bool(nothing)
+
+
+def test_an_event_at_zero_without_length_and_label_is_a_placeholder(tmp_path: Path) -> None:
+    annotations = read(tmp_path, f"{HEADER}a.wav,0,0,\nb.wav,0.000,0.0,none\nc.wav,0,0,x\n")
+
+    assert annotations.events == {"a.wav": [], "b.wav": []}
+    assert [fault.line for fault in annotations.faults] == [4]
 
 
 def test_a_label_that_looks_like_a_placeholder_is_one_where_it_has_times(tmp_path: Path) -> None:
@@ -131,11 +140,11 @@ def test_confidences_are_no_soft_labels_and_are_counted(tmp_path: Path) -> None:
     annotations = read(tmp_path, CONFIDENCES, "a.txt")
 
     assert len(annotations.events["a"]) == 4
-    (note,) = annotations.taken.notes
+    note, low = annotations.taken.notes
     assert "taken for confidences" in note
-    assert "(3 at most 0.5; " in note
     assert "data.soft_labels=true" in note
     assert note.endswith(": 4")
+    assert low == "of these values at most 0.5: 3"
 
 
 def test_a_grid_of_values_for_every_class_is_one_of_soft_labels(tmp_path: Path) -> None:

@@ -238,6 +238,8 @@ def test_an_offset_is_an_onset_where_its_maker_means_that(tmp_path: Path) -> Non
         ("file,onset_samples,label\n", {}, "set data.time_unit=samples"),
         ("file,start_sample,label\n", {"onset": "start_sample"}, "set data.time_unit=samples"),
         ("file,onset,stop (frames),label\n", {"offset": "stop (frames)"}, "convert it"),
+        ("file,start (%),stop (%),label\n", {"onset": "start (%)"}, "unit cannot be told"),
+        ("file,start_ns,stop_ns,label\n", {"onset": "start_ns"}, "unit cannot be told"),
         ("file,start,label,class\n", {"onset": "label", "event_label": "none"}, "no 'none'"),
     ],
 )
@@ -247,6 +249,23 @@ def test_columns_that_cannot_be_used_are_named(
     with pytest.raises(DataError) as raised:
         read_annotations(written(tmp_path, content), columns=columns)
     assert reason in str(raised.value)
+
+
+def test_columns_of_one_name_are_refused_where_they_differ(tmp_path: Path) -> None:
+    header = "file,onset,onset,offset,label\n"
+
+    assert "2 columns are called 'onset'" in fault_of(tmp_path, f"{header}a.wav,1,3,4,x\n")
+    assert read_annotations(written(tmp_path, f"{header}a.wav,1,1,4,x\n")).events == {
+        "a.wav": [Event(1.0, 4.0, "x")]
+    }
+
+
+def test_other_columns_of_times_are_named_where_they_differ(tmp_path: Path) -> None:
+    header = "file,onset,start,begin,end,label\n"
+
+    taken = str(read_annotations(written(tmp_path, f"{header}a.wav,1,2,1,4,x\n")).taken)
+
+    assert "onset=onset (s) (or start)" in taken
 
 
 def test_a_header_that_nothing_is_known_of_asks_for_columns(tmp_path: Path) -> None:

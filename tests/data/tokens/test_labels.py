@@ -130,3 +130,15 @@ def test_bird_song_is_the_set_that_sedtf_data_describes(real_data: Path) -> None
 
     assert (round(next_bits, 2), round(conditional_bits, 2)) == (3.01, 1.17)
     assert len(data.vocabulary) == 2 + 9
+
+
+def test_what_was_guessed_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "all.csv"
+    path.write_text("filename;onset_ms;offset_ms;species\na.wav;0,5;1500,5;dog\nb.wav;NA;NA;NA\n")
+    with caplog.at_level("INFO"):
+        texts_of(path)
+
+    assert (
+        "onset=onset_ms (ms), offset=offset_ms, event_label=species, decimal comma" in caplog.text
+    )
+    assert "rows of NA, taken for recordings without events: 1 in all.csv" in caplog.text

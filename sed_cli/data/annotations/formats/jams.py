@@ -22,6 +22,7 @@ from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
 from sed_cli.data.annotations.units import UNITS_S
 from sed_cli.errors import DataError
+from sed_cli.system.files import json_text
 
 # The first of these that a file has is read: several may say the same in their own ways.
 NAMESPACES = ("scaper", "sound_event", "tag_open", "segment_open", "tag_urbansound", "tag_audioset")
@@ -174,4 +175,4 @@ def _dump(events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float
         },
         "sandbox": {},
     }
-    return json.dumps(jams, indent=2, ensure_ascii=False) + "\n"
+    return json_text(jams)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from sed_cli.audio import AudioFacts, inspect_audio
 from sed_cli.audio.front_ends.logmel import LogMelConfig
+from sed_cli.audio.rates import band_faults
 from sed_cli.config.data import DataConfig
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import DataVerbConfig
@@ -59,6 +60,7 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         headers = _read_headers(manifest)
         statistics = describe(manifest, sequence_gap_s=config.sequence_gap_s)
         kinds = audio_kinds(one for split in headers.values() for one in split)
+        audio_notes = [*manifest.audio_notes, *_band_notes(headers)]
         title = _title(config.data)
         copies = find_copies(manifest.splits, *BY_FILE)
         near = _near_copies(manifest, config.data) if config.near_copies else None
@@ -72,7 +74,7 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
                 [{"split": split, "name": entry.name} for split, entry in group] for group in copies
             ],
             "near_copies": None if near is None else [asdict(leak) for leak in near],
-            "audio_notes": list(manifest.audio_notes),
+            "audio_notes": audio_notes,
             "faults": [dict(zip(_FAULT, _fault(fault), strict=True)) for fault in manifest.faults],
         }
         with replacing(run_dir / "data.json") as path:
@@ -84,7 +86,7 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         console = results_console()
         print_set(console, title, statistics)
         print_notes(console, "annotations and what was guessed", manifest.notes.lines())
-        print_audio(console, kinds, manifest.audio_notes)
+        print_audio(console, kinds, audio_notes)
         print_copies(console, copies)
         if near is not None:
             print_near_copies(console, [str(leak) for leak in near])
@@ -123,6 +125,15 @@ def _refuse(manifest: Manifest) -> None:
             f"them in faults.csv: {mend}{repair}"
         )
     check(manifest)
+
+
+def _band_notes(headers: Headers) -> list[str]:
+    usual = LogMelConfig()
+    rates = [one.sample_rate for split in headers.values() for one in split]
+    return [
+        f"with the default feature.sample_rate={usual.sample_rate}: {fault}"
+        for fault in band_faults(rates, usual.sample_rate, usual.f_max)
+    ]
 
 
 def _title(data: DataConfig) -> str:

@@ -17,6 +17,7 @@ from sed_cli.data.copies import Placed
 from sed_cli.data.manifest import Clip
 from sed_cli.data.statistics import ClassStatistics, SetStatistics, SplitStatistics, Spread
 from sed_cli.reports.style import shortened
+from sed_cli.system.text import and_more, cut_short
 from sed_cli.tasks.detection.inspection.audio import AudioKind
 
 _LABEL = 18  # characters of a class before its middle is left out
@@ -84,8 +85,7 @@ def print_copies(console: Console, copies: Sequence[Sequence[Placed[Clip]]]) -> 
     for group in copies[:_COPIES]:
         places = ", ".join(f"{entry.name} ({split})" for split, entry in group)
         console.print(f"- {places}", highlight=False, soft_wrap=True)
-    if len(copies) > _COPIES:
-        console.print(f"and {len(copies) - _COPIES:,} more in data.json", highlight=False)
+    _print_rest(console, len(copies), _COPIES, " in data.json")
     console.print()
 
 
@@ -98,8 +98,7 @@ def print_near_copies(console: Console, found: Sequence[str]) -> None:
         console.print(Text(heading, style="bold red"))
     for line in found[:_COPIES]:
         console.print(f"- {line}", highlight=False, soft_wrap=True)
-    if len(found) > _COPIES:
-        console.print(f"and {len(found) - _COPIES:,} more", highlight=False)
+    _print_rest(console, len(found), _COPIES)
     console.print()
 
 
@@ -115,8 +114,12 @@ def print_faults(console: Console, faults: Sequence[Fault], *, n_shown: int) -> 
         for fault in of_file:
             repair = f" ({fault.repair})" if fault.repair else ""
             console.print(f"- {fault.place_and_message}{repair}", highlight=False, soft_wrap=True)
-    if len(faults) > n_shown:
-        console.print(f"and {len(faults) - n_shown:,} more in faults.csv", highlight=False)
+    _print_rest(console, len(faults), n_shown, " in faults.csv")
+
+
+def _print_rest(console: Console, n_all: int, n_shown: int, place: str = "") -> None:
+    if rest := and_more(n_all, n_shown):
+        console.print(f"{rest.strip()}{place}", highlight=False)
 
 
 def notes(found: SetStatistics) -> list[str]:
@@ -137,7 +140,7 @@ def _notes_on_classes(found: SetStatistics) -> Iterable[str]:
         elif not split.n_events:
             yield f"{name} holds no event"
         elif split.missing:
-            yield f"{name} holds no event of {_named(split.missing)}"
+            yield f"{name} holds no event of {cut_short(split.missing, _NAMED)}"
     counts = sorted((one.n_events, one.label) for one in found.overall.classes if one.n_events)
     if len(counts) > 1 and counts[-1][0] >= _UNEVEN * counts[0][0]:
         (fewest, rare), (most, frequent) = counts[0], counts[-1]
@@ -331,11 +334,6 @@ def _splits(found: SetStatistics) -> dict[str, SplitStatistics]:
 
 def _style(name: str) -> str | None:
     return "bold" if name == "all" else None
-
-
-def _named(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
-    return ", ".join(labels[:_NAMED]) + more
 
 
 def _count(number: int) -> str | Text:

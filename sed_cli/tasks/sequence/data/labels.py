@@ -14,6 +14,7 @@ from sed_cli.data.manifest import Clip
 from sed_cli.data.splits import divide
 from sed_cli.data.statistics import label_sequences
 from sed_cli.errors import DataError
+from sed_cli.system.text import cut_short
 from sed_cli.tasks.sequence.data.files import Texts
 
 log = logging.getLogger(__name__)
@@ -86,9 +87,8 @@ def _given(data: LabelsConfig, reading: Reading) -> dict[str, list[Clip]]:
     split_of: dict[str, str] = {}
     for name, listed in splits.items():
         if twice := [one.name for one in listed if split_of.setdefault(one.name, name) != name]:
-            more = f" and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else ""
             raise DataError(
-                f"{paths[name]}: {', '.join(twice[:_SHOWN])}{more} is in the {split_of[twice[0]]} "
+                f"{paths[name]}: {cut_short(twice, _SHOWN)} is in the {split_of[twice[0]]} "
                 f"split too: what is trained on would be tested on; take it out of one of the two"
             )
     return splits
