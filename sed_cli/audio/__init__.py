@@ -1,6 +1,7 @@
 """Audio files to waveforms, waveforms to features.
 
-What needs torch is imported when it is first asked for: who only looks at files need not wait.
+All of it is imported when it is first asked for: settings of front ends are read without numpy,
+and who only looks at files need not wait for torch.
 """
 
 from __future__ import annotations
@@ -8,20 +9,19 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sed_cli.audio.facts import (
-    AudioFacts,
-    Signature,
-    duration_s,
-    inspect_audio,
-    remember_audio,
-    signature,
-)
-from sed_cli.audio.files import AudioReader, Channels, audio_blocks, read_audio, read_excerpt
-from sed_cli.audio.limits import LOUDEST, fault_of_rate, fault_of_samples
-from sed_cli.audio.resampling import Resampler, resample
-
 if TYPE_CHECKING:
+    from sed_cli.audio.facts import (
+        AudioFacts,
+        Signature,
+        duration_s,
+        inspect_audio,
+        remember_audio,
+        signature,
+    )
     from sed_cli.audio.features import FrontEnd, LogMel
+    from sed_cli.audio.files import AudioReader, Channels, audio_blocks, read_audio, read_excerpt
+    from sed_cli.audio.limits import LOUDEST, fault_of_rate, fault_of_samples
+    from sed_cli.audio.resampling import Resampler, resample
     from sed_cli.audio.stream import FeatureStream, feature_blocks
 
 __all__ = [
@@ -47,12 +47,15 @@ __all__ = [
     "signature",
 ]
 
-_LATER = {
-    "FrontEnd": "features",
-    "LogMel": "features",
-    "FeatureStream": "stream",
-    "feature_blocks": "stream",
+_HOMES = {
+    "facts": ("AudioFacts", "Signature", "duration_s", "inspect_audio", "remember_audio"),
+    "features": ("FrontEnd", "LogMel"),
+    "files": ("AudioReader", "Channels", "audio_blocks", "read_audio", "read_excerpt"),
+    "limits": ("LOUDEST", "fault_of_rate", "fault_of_samples"),
+    "resampling": ("Resampler", "resample"),
+    "stream": ("FeatureStream", "feature_blocks"),
 }
+_LATER = {name: home for home, names in _HOMES.items() for name in names} | {"signature": "facts"}
 
 
 def __getattr__(name: str) -> Any:

@@ -25,7 +25,7 @@ def with_choices(overrides: Sequence[str]) -> list[str]:
     """
     keys = {}
     for kind in KINDS.values():
-        if not kind.key:
+        if not (kind.group and kind.key):
             continue
         dotted = kind.group.replace("/", ".")
         keys[f"{dotted}.{kind.key}"] = kind.group

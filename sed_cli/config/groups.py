@@ -54,7 +54,9 @@ def options() -> dict[str, dict[str, type[Any]]]:
         "data": {name: cls for name, cls in DATA_SETS.items() if name != "published"},
     }
     fixed["data"] |= TOKEN_SETS
-    chosen = {kind.group: components(name) for name, kind in KINDS.items() if kind.key}
+    chosen = {
+        kind.group: components(name) for name, kind in KINDS.items() if kind.group and kind.key
+    }
     return fixed | chosen
 
 

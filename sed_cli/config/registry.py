@@ -12,8 +12,9 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
@@ -31,7 +32,7 @@ class Kind:
     Args:
         group: the config group that chooses one, such as ``trainer/loss``, or whose class joins the
             fields of all of them; "" where there is none.
-        key: the field that holds the name of the one that is chosen; "" where all of them act.
+        key: the field of the class that holds its name; "" where several may act at once.
         package: where ours are: each of its modules is imported.
     """
 
@@ -48,6 +49,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "model": Kind("model", "kind", "sed_cli.models.kinds"),
         "loss": Kind("trainer/loss", "name", "sed_cli.training.losses"),
         "optimizer": Kind("trainer/optimizer", "name", "sed_cli.training.optimizers"),
+        "format": Kind("", "name", "sed_cli.data.annotations.formats"),
+        "logger": Kind("", "", "sed_cli.training.loggers"),
         "augmentation": Kind("augment", "", "sed_cli.data.augmentations"),
     }
 )
@@ -104,8 +107,7 @@ def _faults_of(kind: str, name: str, cls: type[Any]) -> list[str]:
         re.fullmatch(r"\w+", name) is not None,
         f"the name {name!r}: expected letters, digits and underscores",
     )
-    is_kind = kind_of(cls) == kind or not KINDS[kind].key
-    faults.require(is_kind, f"it is no {kind}: it inherits from no class of that kind")
+    faults.require(kind_of(cls) == kind, f"it is no {kind}: it inherits from no class of that kind")
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     faults.require(not missing, f"it does not define {', '.join(missing)}")
     for each in dataclasses.fields(cls):
@@ -118,12 +120,22 @@ def _faults_of(kind: str, name: str, cls: type[Any]) -> list[str]:
 
 
 def components(kind: str) -> dict[str, type[Any]]:
-    """Return all components of a kind by name: ours, sorted, then those of plugins."""
+    """Return all components of a kind by name: ours, in their ``ORDER``, then those of plugins."""
     known = KINDS[kind]
-    package = importlib.import_module(known.package)
-    for module in pkgutil.iter_modules(package.__path__, f"{known.package}."):
+    _import_all(known.package)
+    return dict(sorted(known.found.items(), key=_place_in_order))
+
+
+def _place_in_order(item: tuple[str, type[Any]]) -> tuple[bool, int, str]:
+    name, cls = item
+    return not is_ours(cls), getattr(cls, "ORDER", 0), name
+
+
+@cache
+def _import_all(package: str) -> None:
+    path = importlib.import_module(package).__path__
+    for module in pkgutil.iter_modules(path, f"{package}."):
         importlib.import_module(module.name)
-    return dict(sorted(known.found.items(), key=lambda item: (not is_ours(item[1]), item[0])))
 
 
 def component_named(kind: str, name: str) -> type[Any]:
@@ -161,7 +173,7 @@ _JOINED: dict[tuple[type[Any], ...], type[Any]] = {}
 def _join(base: type[Any], parts: tuple[type[Any], ...]) -> type[Any]:
     owners: dict[str, type[Any]] = {}
     made = []
-    for part in sorted(parts, key=lambda part: (not is_ours(part), part.ORDER)):
+    for part in parts:
         hints = get_type_hints(part)
         for each in dataclasses.fields(part):
             if each.name in owners:
@@ -234,6 +246,22 @@ def is_ours(cls: type[Any]) -> bool:
 
 def _place(cls: type[Any]) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+class Names(Collection[str]):
+    """The names that a setting may choose from: of the components of a kind, and some more."""
+
+    def __init__(self, kind: str, *more: str) -> None:
+        self._kind, self._more = kind, more
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*components(self._kind), *self._more)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == known for known in self)
 
 
 def is_settings(value: Any) -> bool:

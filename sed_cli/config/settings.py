@@ -76,7 +76,7 @@ def setting(
         "above": above,
         "at_most": at_most,
         "below": below,
-        "choices": tuple(choices),
+        "choices": choices,
         "role": role,
         "before": before,
         "chosen_by": chosen_by,

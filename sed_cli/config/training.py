@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.faults import Faults
-from sed_cli.config.registry import components, is_ours
+from sed_cli.config.registry import components
 from sed_cli.config.settings import MISSING, Role, Settings, range_faults, setting
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _HIGHEST_RATE = 10_000_000  # Hz; recorders of bats take 500 kHz
 _MOST_BLOCKS = 64
 
 MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to start
+_LOGGERS = ["csv", "tensorboard"]
 MONITORS = ("validation_f1", "validation_loss")
 MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
 METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
@@ -159,11 +160,9 @@ class AugmentConfig(Settings):
 
     def parts(self) -> list[Any]:
         """The augmentations, each with its own fields, in the order in which they are applied."""
-        known = components(self.JOINS).values()
-        ordered = sorted(known, key=lambda part: (not is_ours(part), part.ORDER))
         return [
             part(**{each.name: getattr(self, each.name) for each in fields(part)})
-            for part in ordered
+            for part in components(self.JOINS).values()
         ]
 
     def faults_with(self, feature: FeatureConfig, prefix: str = "augment.") -> list[str]:
@@ -270,6 +269,12 @@ class TrainerConfig(Settings):
         at_least=1,
         role=Role.PLACE,
     )
+    loggers: list[str] = setting(
+        _LOGGERS,
+        "what is told of each epoch: csv (history.csv, always), tensorboard",
+        role=Role.PLACE,
+        before=_LOGGERS,
+    )
     loss: LossConfig = setting(MISSING, "what is minimised", before={})
     optimizer: OptimizerConfig = setting(
         MISSING, "how weights follow the gradient", before={"name": "adam"}
@@ -283,6 +288,12 @@ class TrainerConfig(Settings):
             f"{prefix}devices={self.devices}, but a batch of {prefix}batch_size="
             f"{self.batch_size} sequences, which they share, gives some of them nothing to do: "
             f"lower the first or raise the second",
+        )
+        known = components("logger")
+        faults.require(
+            "csv" in self.loggers and set(self.loggers) <= set(known),
+            f"{prefix}loggers={self.loggers}: expected csv, which status, compare and resume "
+            f"read, and any of {', '.join(name for name in known if name != 'csv')}",
         )
         faults += self.loss.faults(f"{prefix}loss.")
         faults += self.optimizer.faults(f"{prefix}optimizer.")

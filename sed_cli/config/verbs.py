@@ -18,6 +18,7 @@ from sed_cli.config.data import (
 )
 from sed_cli.config.faults import Faults
 from sed_cli.config.plugins import files_in_use
+from sed_cli.config.registry import Names
 from sed_cli.config.settings import MISSING, Role, range_faults, setting
 from sed_cli.config.training import (
     METRICS,
@@ -36,7 +37,7 @@ from sed_cli.config.training import (
 )
 from sed_cli.config.values import vary_sampler
 
-EVENT_FORMATS = ("desed", "audacity", "raven", "jams", "rttm", "csv", "tut", "jsonl")
+JSONL = "jsonl"  # events as they are found, a line of JSON each
 PCM_DTYPES = ("s16", "s32", "f32")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -322,7 +323,7 @@ class SynthConfig(VerbConfig):
         "recipe.json of a data set that was written: the same bytes again; with it only data.bank "
         "may be set: where the bank lies now",
     )
-    format: str = setting("desed", "of the annotations", choices=EVENT_FORMATS)
+    format: str = setting("desed", "of the annotations", choices=Names("format"))
     workers: int | None = setting(None, "processes; null: one for each core", at_least=1)
     figure: bool = setting(True, "draw figures/scene.png, a recording with its events")
     data: DataConfig = setting()
@@ -424,7 +425,7 @@ class PredictConfig(VerbConfig):
     input: str = setting(
         MISSING, "a recording, a folder (and all folders in it), or - for standard input"
     )
-    format: str = setting("desed", "of the events", choices=EVENT_FORMATS)
+    format: str = setting("desed", "of the events", choices=Names("format", JSONL))
     channels: str = setting(
         "mix",
         "mix: their average; first: that one alone; each: one after the other",

@@ -95,6 +95,8 @@ class Others(NamedTuple):
 class Augmentation(Settings, ABC):
     """One kind of variation; its fields are keys of the config group ``augment``."""
 
+    KIND: ClassVar[str] = "augmentation"
+
     # Place among those of the project, which come before those of plugins. Draws of ours are
     # numbered by it; those of a plugin are drawn by its name.
     ORDER: ClassVar[int] = 0

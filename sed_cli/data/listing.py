@@ -21,8 +21,11 @@ from sed_cli.data.notes import Notes
 from sed_cli.data.walking import walk
 from sed_cli.errors import DataError
 
-ANNOTATION_ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
-ANNOTATION_ENDINGS |= {known.ending for known in FORMATS.values()}
+_ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
+
+
+def _annotation_endings() -> set[str]:
+    return _ENDINGS | {known.ending for known in FORMATS.values()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,7 @@ def list_recordings(
     listed, faults = list_files(read, folder, reading)
     faults += _say_unread(unread, listed, folder, reading)
     if annotations.is_dir() and not listed and not faults:
-        endings = ", ".join(sorted(ANNOTATION_ENDINGS))
+        endings = ", ".join(sorted(_annotation_endings()))
         raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
     return listed, faults
 
@@ -192,7 +195,7 @@ def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Clip]
                 message = f"{name} is annotated in {other.annotations.name} already"
                 faults.append(Fault(path, None, message, "the file is passed over"))
     if annotations.is_dir() and not listed and not faults:
-        endings = ", ".join(sorted(ANNOTATION_ENDINGS))
+        endings = ", ".join(sorted(_annotation_endings()))
         raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
     return list(listed.values()), faults
 
@@ -353,7 +356,7 @@ def _say_unread(
 def _may_annotate(path: Path) -> bool:
     is_named = path.stem.lower() not in _NO_ANNOTATIONS
     is_scores = path.name.lower().endswith(SCORES_ENDING)
-    return path.suffix.lower() in ANNOTATION_ENDINGS and is_named and not is_scores
+    return path.suffix.lower() in _annotation_endings() and is_named and not is_scores
 
 
 _NO_ANNOTATIONS = {"readme", "license", "licence", "changelog", "credits", "about", "requirements"}

@@ -21,14 +21,6 @@ _SUFFIX = re.compile(
     r"$",
     re.IGNORECASE,
 )
-_PREDICTED = re.compile(
-    r"(?P<name>.+)\.events(?:"
-    + "|".join(re.escape(ending) for ending in sorted(known.ending for known in FORMATS.values()))
-    + "|"
-    + re.escape(".jsonl")
-    + ")",
-    re.IGNORECASE,
-)
 
 
 def parts_of(name: str) -> tuple[str, ...]:
@@ -70,5 +62,10 @@ def predicted_name(path: Path) -> str | None:
     """Return the recording that ``sedtf predict`` would have written such a file of, or None."""
     if path.name.lower().endswith(SCORES_ENDING):
         return path.name[: -len(SCORES_ENDING)]
-    match = _PREDICTED.fullmatch(path.name)
+    endings = "|".join(re.escape(ending) for ending in sorted(_endings_of_predictions()))
+    match = re.fullmatch(rf"(?P<name>.+)\.events(?:{endings})", path.name, re.IGNORECASE)
     return match["name"] if match else None
+
+
+def _endings_of_predictions() -> set[str]:
+    return {".jsonl", *(known.ending for known in FORMATS.values())}

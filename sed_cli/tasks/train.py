@@ -7,8 +7,8 @@ import logging
 import math
 import shlex
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 
 from sed_cli.config.identity import paths_of
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
+from sed_cli.config.registry import component_named
 from sed_cli.config.training import TrainerConfig
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.errors import UserError
@@ -28,7 +29,9 @@ from sed_cli.tasks.registry import task_named
 from sed_cli.tasks.resuming import check_settings, restore, resume
 from sed_cli.training.batches import passes_of
 from sed_cli.training.checkpoint import save_checkpoint
-from sed_cli.training.history import Epoch, History
+from sed_cli.training.history import Epoch
+from sed_cli.training.logger import LoggedRun, Logger
+from sed_cli.training.loggers.csv import HistoryLogger
 from sed_cli.training.loop import Trainer, warn_of_best_epoch
 from sed_cli.training.memory import keep_freed_memory
 from sed_cli.training.ranks import check_devices, joined, launch, own_device, own_threads
@@ -188,8 +191,6 @@ def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
 
 
 def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
     checkpoints, task = run_dir / "checkpoints", trainer.task
     rows = None
     if config.resume:
@@ -197,15 +198,13 @@ def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
     if rank():  # 0 writes for all
         trainer.fit(lambda row, is_best: None)
         return
-    history = History(run_dir / "history.csv", trainer.progress.epoch, rows)
     saved_config = replace(config, resume=None)
-    next_epoch = trainer.progress.epoch + 1
-    with closing(SummaryWriter(str(run_dir / "tensorboard"), purge_step=next_epoch)) as board:
+    with _started_loggers(saved_config, run_dir, trainer.progress.epoch, rows) as loggers:
+        history = next(each.history for each in loggers if isinstance(each, HistoryLogger))
 
         def on_epoch(row: Epoch, is_best: bool) -> None:
-            history.append(row)
-            for name, value in row.row.items():
-                board.add_scalar(name, value, row.epoch)
+            for logger in loggers:
+                logger.log(row)
             arguments = (task.model, saved_config, task.labels)
             if is_best:
                 save_checkpoint(checkpoints / "best", *arguments, extra=task.save_extras)
@@ -228,6 +227,21 @@ def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
                 draw()
             raise
         draw()
+
+
+@contextmanager
+def _started_loggers(
+    config: AnyTrainConfig, run_dir: Path, n_epochs: int, rows: list[dict[str, float]] | None
+) -> Iterator[list[Logger]]:
+    run = LoggedRun(run_dir, asdict(config), n_epochs, rows)
+    # The history first: it is what a logger that fails must not cost.
+    names = sorted(config.trainer.loggers, key=lambda name: name != "csv")
+    loggers: list[Logger] = [component_named("logger", name)() for name in names]
+    with ExitStack() as stack:
+        for logger in loggers:
+            logger.start(run)
+            stack.callback(logger.close)
+        yield loggers
 
 
 def _with_absolute_paths(config: AnyTrainConfig) -> AnyTrainConfig:

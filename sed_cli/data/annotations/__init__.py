@@ -1,9 +1,9 @@
 """Annotations of events: readers and writers of the formats that recordings come with."""
 
 from sed_cli.data.annotations.events import Annotations, Event, Fault, Row, Taken, check_faults
-from sed_cli.data.annotations.formats import (
+from sed_cli.data.annotations.format import AnnotationFormat
+from sed_cli.data.annotations.reading import (
     FORMATS,
-    AnnotationFormat,
     dump_annotations,
     read_annotations,
     write_annotations,

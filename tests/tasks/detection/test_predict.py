@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -22,7 +23,7 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
-from sed_cli.config.verbs import EVENT_FORMATS, PredictConfig
+from sed_cli.config.verbs import PredictConfig
 from sed_cli.data.annotations import FORMATS, read_annotations
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.predict import predict
@@ -120,7 +121,8 @@ def test_json_lines_hold_confidences(detector: Detector, recording: Path, run: R
 
 
 def test_the_formats_that_can_be_chosen_are_those_there_are() -> None:
-    assert set(EVENT_FORMATS) == {*FORMATS, "jsonl"}
+    (format,) = (each for each in fields(PredictConfig) if each.name == "format")
+    assert set(format.metadata["choices"]) == {*FORMATS, "jsonl"}
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac"])

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
+from typing import ClassVar
 
+from sed_cli.config.registry import component
 from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.numbers import find_numbers, is_time
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
@@ -26,7 +29,28 @@ _OTHER_TYPES = (
 )
 
 
-def fits_rttm(text: Text, options: ReadOptions) -> bool:
+@component("format", "rttm")
+class Rttm(AnnotationFormat):
+    """RTTM: SPEAKER lines with onset and duration; files by name without ending."""
+
+    ORDER: ClassVar[int] = 2
+    ending: ClassVar[str] = ".rttm"
+    names_files: ClassVar[bool] = True
+
+    def fits(self, text: Text, options: ReadOptions) -> bool:
+        """By its content."""
+        return _fits(text, options)
+
+    def read(self, text: Text, options: ReadOptions) -> Annotations:
+        """All events that stand there."""
+        return _read(text, options, self.name)
+
+    def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
+        """As other programs read it."""
+        return _dump(events)
+
+
+def _fits(text: Text, options: ReadOptions) -> bool:
     """Whether the first line that is no comment is one of RTTM; by its ending if there is none."""
     for line in text.lines:
         fields = line.split()
@@ -35,7 +59,7 @@ def fits_rttm(text: Text, options: ReadOptions) -> bool:
     return text.path.suffix.lower() == ".rttm"
 
 
-def read_rttm(text: Text, options: ReadOptions, format: str) -> Annotations:
+def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
     """Read ``SPEAKER`` lines; recordings without events do not stand in RTTM."""
     values = (
         (number, field)
@@ -95,7 +119,7 @@ def _words_of_name(fields: list[str]) -> int | None:
     return None
 
 
-def dump_rttm(events: Mapping[str, Iterable[Event]]) -> str:
+def _dump(events: Mapping[str, Iterable[Event]]) -> str:
     """``SPEAKER`` lines; white space in names and labels becomes an underscore."""
     files = _joined({name: PurePath(name).stem for name in events}, "file names")
     events = {files[name]: list(of_file) for name, of_file in events.items()}

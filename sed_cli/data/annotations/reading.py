@@ -1,125 +1,37 @@
-"""The formats, and how the right one is found."""
+"""How the right format is found, and annotations are read and written."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
+from sed_cli.config.registry import components, is_ours
 from sed_cli.data.annotations.events import Annotations, Event
-from sed_cli.data.annotations.jams import dump_jams, fits_jams, read_jams
-from sed_cli.data.annotations.lists import (
-    dump_audacity,
-    dump_tut,
-    fits_audacity,
-    fits_tut,
-    read_list,
-)
+from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.numbers import MARKS
-from sed_cli.data.annotations.raven import dump_raven, fits_raven, read_raven
 from sed_cli.data.annotations.rows import ReadOptions
-from sed_cli.data.annotations.rttm import dump_rttm, fits_rttm, read_rttm
-from sed_cli.data.annotations.tables import dump_table, fits_csv, fits_desed, read_table
 from sed_cli.data.annotations.text import Text, check_lines, read_text
 from sed_cli.errors import DataError
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnnotationFormat:
-    """A format of annotations; all are written with times to the microsecond.
+class _Formats(Mapping[str, AnnotationFormat]):
+    """The formats by name, in the order in which they are tried: plugins' first, then ours."""
 
-    ``names_files``: whether what is written names its recordings; else a file holds one.
-    ``ending``: what written files end with.
-    """
+    def __getitem__(self, name: str) -> AnnotationFormat:
+        known: AnnotationFormat = components("format")[name]()
+        return known
 
-    name: str
-    about: str
-    ending: str
-    names_files: bool
-    fits: Callable[[Text, ReadOptions], bool]
-    read: Callable[[Text, ReadOptions, str], Annotations]
-    dump: Callable[[Mapping[str, Iterable[Event]], Mapping[str, float]], str]
+    def __iter__(self) -> Iterator[str]:
+        known = components("format")
+        yield from sorted(known, key=lambda name: is_ours(known[name]))
+
+    def __len__(self) -> int:
+        return len(components("format"))
 
 
-def _plain(
-    dump: Callable[[Mapping[str, Iterable[Event]]], str],
-) -> Callable[[Mapping[str, Iterable[Event]], Mapping[str, float]], str]:
-    """For formats that do not tell how long a recording lasts."""
-    return lambda events, durations_s: dump(events)
-
-
-# In the order in which they are tried: what is surely told from its content comes first.
-FORMATS: dict[str, AnnotationFormat] = {
-    known.name: known
-    for known in (
-        AnnotationFormat(
-            name="desed",
-            about="DESED's table: filename onset offset event_label, tab separated",
-            ending=".tsv",
-            names_files=True,
-            fits=fits_desed,
-            read=read_table,
-            dump=_plain(partial(dump_table, delimiter="\t")),
-        ),
-        AnnotationFormat(
-            name="jams",
-            about="JAMS: JSON of one recording",
-            ending=".jams",
-            names_files=False,
-            fits=fits_jams,
-            read=read_jams,
-            dump=dump_jams,
-        ),
-        AnnotationFormat(
-            name="rttm",
-            about="RTTM: SPEAKER lines with onset and duration; files by name without ending",
-            ending=".rttm",
-            names_files=True,
-            fits=fits_rttm,
-            read=read_rttm,
-            dump=_plain(dump_rttm),
-        ),
-        AnnotationFormat(
-            name="raven",
-            about="Raven's selection table, also BirdNET's",
-            ending=".selections.txt",
-            names_files=True,
-            fits=fits_raven,
-            read=read_raven,
-            dump=_plain(dump_raven),
-        ),
-        AnnotationFormat(
-            name="csv",
-            about="any table with a header: comma, semicolon or tab",
-            ending=".csv",
-            names_files=True,
-            fits=fits_csv,
-            read=read_table,
-            dump=_plain(partial(dump_table, delimiter=",")),
-        ),
-        AnnotationFormat(
-            name="audacity",
-            about="Audacity's label track: onset offset label, one recording",
-            ending=".txt",
-            names_files=False,
-            fits=fits_audacity,
-            read=read_list,
-            dump=_plain(dump_audacity),
-        ),
-        AnnotationFormat(
-            name="tut",
-            about="lists of the TUT, URBAN-SED and MAESTRO sets: [file [scene]] onset offset label",
-            ending=".ann",
-            names_files=True,
-            fits=fits_tut,
-            read=read_list,
-            dump=_plain(dump_tut),
-        ),
-    )
-}
+FORMATS: Mapping[str, AnnotationFormat] = _Formats()
 
 
 def read_annotations(
@@ -171,10 +83,10 @@ def read_annotations(
     )
     with _no_garbage_collection():
         text = read_text(path)
-        if not fits_jams(text, options):
+        if not any(each.fits(text, options) for each in FORMATS.values() if not each.has_lines):
             check_lines(text)
         known = _format(format) if format is not None else _fitting_format(text, options)
-        return known.read(text, options, known.name)
+        return known.read(text, options)
 
 
 @contextmanager

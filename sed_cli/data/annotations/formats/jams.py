@@ -13,9 +13,11 @@ import json
 import re
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
+from sed_cli.config.registry import component
 from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
 from sed_cli.data.annotations.units import UNITS_S
@@ -31,12 +33,34 @@ _REPR.maxlevel, _REPR.maxstring, _REPR.maxlong = 2, 60, 30
 _OBJECT = re.compile(r'\s*\{\s*("\w+"\s*:|\}\s*$)')
 
 
-def fits_jams(text: Text, options: ReadOptions) -> bool:
+@component("format", "jams")
+class Jams(AnnotationFormat):
+    """JAMS: JSON of one recording."""
+
+    ORDER: ClassVar[int] = 1
+    ending: ClassVar[str] = ".jams"
+    names_files: ClassVar[bool] = False
+    has_lines: ClassVar[bool] = False
+
+    def fits(self, text: Text, options: ReadOptions) -> bool:
+        """By its content."""
+        return _fits(text, options)
+
+    def read(self, text: Text, options: ReadOptions) -> Annotations:
+        """All events that stand there."""
+        return _read(text, options, self.name)
+
+    def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
+        """As other programs read it."""
+        return _dump(events, durations_s)
+
+
+def _fits(text: Text, options: ReadOptions) -> bool:
     """Whether the text is a JSON object."""
     return _OBJECT.match(text.content) is not None
 
 
-def read_jams(text: Text, options: ReadOptions, format: str) -> Annotations:
+def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
     """Read the events; scaper's background, which lasts for the whole recording, is none."""
     annotations = _load(text)
     found = [annotation.get("namespace") for annotation in annotations]
@@ -115,7 +139,7 @@ def _shown(value: Any) -> str:
     return _REPR.repr(value)
 
 
-def dump_jams(events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
+def _dump(events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
     """JAMS of one recording, its events as open tags; these may overlap, as segments may not.
 
     JAMS asks for the recording's duration: where that is not known it is that of its annotation.

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import PureWindowsPath
+from typing import ClassVar
 
+from sed_cli.config.registry import component
 from sed_cli.data.annotations.choosing import choose_columns
 from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.headers import check_header, find_header
 from sed_cli.data.annotations.numbers import END_DIGITS
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector, times_of
@@ -27,7 +30,28 @@ _HEADER = (
 _LOW_HZ, _HIGH_HZ = "0.0", "4000.0"
 
 
-def fits_raven(text: Text, options: ReadOptions) -> bool:
+@component("format", "raven")
+class Raven(AnnotationFormat):
+    """Raven's selection table, also BirdNET's."""
+
+    ORDER: ClassVar[int] = 3
+    ending: ClassVar[str] = ".selections.txt"
+    names_files: ClassVar[bool] = True
+
+    def fits(self, text: Text, options: ReadOptions) -> bool:
+        """By its content."""
+        return _fits(text, options)
+
+    def read(self, text: Text, options: ReadOptions) -> Annotations:
+        """All events that stand there."""
+        return _read(text, options, self.name)
+
+    def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
+        """As other programs read it."""
+        return _dump(events)
+
+
+def _fits(text: Text, options: ReadOptions) -> bool:
     """Whether the text is a table with Raven's names for selections and their times."""
     header = find_header(text, options.columns)
     if header is None or header.delimiter != "\t":
@@ -36,7 +60,7 @@ def fits_raven(text: Text, options: ReadOptions) -> bool:
     return "begin_time" in names and bool(names & {"selection", "view"})
 
 
-def read_raven(text: Text, options: ReadOptions, format: str) -> Annotations:
+def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
     """Read a selection table; of a selection that stands there for several views, one row."""
     header = find_header(text, options.columns)
     if header is None:
@@ -84,7 +108,7 @@ def _in_file(collector: RowCollector, file_offset: str, onset: str, end: str) ->
     return file_offset, repr(in_file_s).replace(".", collector.mark)
 
 
-def dump_raven(events: Mapping[str, Iterable[Event]]) -> str:
+def _dump(events: Mapping[str, Iterable[Event]]) -> str:
     """A selection table; recordings without events do not stand in it."""
     lines = ["\t".join(_HEADER)]
     for name, of_file in events.items():

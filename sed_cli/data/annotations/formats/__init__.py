@@ -1,0 +1,1 @@
+"""The formats, a class in a file each; see :mod:`sed_cli.data.annotations.format`."""

@@ -1,0 +1,34 @@
+"""DESED's table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from sed_cli.config.registry import component
+from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.format import AnnotationFormat
+from sed_cli.data.annotations.rows import ReadOptions
+from sed_cli.data.annotations.tables import dump_table, fits_desed, read_table
+from sed_cli.data.annotations.text import Text
+
+
+@component("format", "desed")
+class Desed(AnnotationFormat):
+    """DESED's table: filename onset offset event_label, tab separated."""
+
+    ORDER: ClassVar[int] = 0
+    ending: ClassVar[str] = ".tsv"
+    names_files: ClassVar[bool] = True
+
+    def fits(self, text: Text, options: ReadOptions) -> bool:
+        """By its header."""
+        return fits_desed(text, options)
+
+    def read(self, text: Text, options: ReadOptions) -> Annotations:
+        """As any table."""
+        return read_table(text, options, self.name)
+
+    def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
+        """A header and a row an event."""
+        return dump_table(events, delimiter="\t")

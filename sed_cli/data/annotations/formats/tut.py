@@ -1,0 +1,34 @@
+"""Lists without a header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from sed_cli.config.registry import component
+from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.format import AnnotationFormat
+from sed_cli.data.annotations.lists import dump_tut, fits_tut, read_list
+from sed_cli.data.annotations.rows import ReadOptions
+from sed_cli.data.annotations.text import Text
+
+
+@component("format", "tut")
+class Tut(AnnotationFormat):
+    """Lists of the TUT, URBAN-SED and MAESTRO sets: [file [scene]] onset offset label."""
+
+    ORDER: ClassVar[int] = 6
+    ending: ClassVar[str] = ".ann"
+    names_files: ClassVar[bool] = True
+
+    def fits(self, text: Text, options: ReadOptions) -> bool:
+        """By its first line."""
+        return fits_tut(text, options)
+
+    def read(self, text: Text, options: ReadOptions) -> Annotations:
+        """A line an event."""
+        return read_list(text, options, self.name)
+
+    def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
+        """A line an event."""
+        return dump_tut(events)

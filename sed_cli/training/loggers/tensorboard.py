@@ -1,0 +1,27 @@
+"""TensorBoard."""
+
+from __future__ import annotations
+
+from sed_cli.config.registry import component
+from sed_cli.training.history import Epoch
+from sed_cli.training.logger import LoggedRun, Logger
+
+
+@component("logger", "tensorboard")
+class TensorBoard(Logger):
+    """All columns as scalars in the folder ``tensorboard``."""
+
+    def start(self, run: LoggedRun) -> None:
+        """Begin a file of events; what was logged beyond the resumed epoch is hidden."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._board = SummaryWriter(str(run.folder / "tensorboard"), purge_step=run.n_epochs + 1)
+
+    def log(self, epoch: Epoch) -> None:
+        """Add a point a column."""
+        for name, value in epoch.row.items():
+            self._board.add_scalar(name, value, epoch.epoch)
+
+    def close(self) -> None:
+        """Write what is not written yet."""
+        self._board.close()
