@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import write_table
 from sed_cli.audio import LogMelStream, Resampler, audio_blocks
-from sed_cli.tasks.checkpoint import load
 from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.load import load
 
 Row = dict[str, object]
 

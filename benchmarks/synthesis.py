@@ -20,7 +20,7 @@ import soundfile
 
 from benchmarks.measure import options, write_table
 from sed_cli.config.data import SoundscapesConfig
-from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
+from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.soundscapes.voices import VOICES, synthesise
 
 N_CLASSES, N_CLIPS, RATE, CLIP_S = 16, 40, 44_100, 5.0

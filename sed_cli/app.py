@@ -121,7 +121,7 @@ Examples:
 """
 
 
-PREDICT = """Find events in recordings of your own; with a model of sequences, continue lines.
+PREDICT = """Find events in recordings of your own; with a sequence model, continue lines.
 
 Recordings may be of any rate, channel count, format and length.
 
@@ -137,7 +137,7 @@ Examples:
 - `sedtf predict checkpoint=RUN input=stereo.wav channels=each probabilities=true`
 - `curl -s https://example.org/a.flac | sedtf predict checkpoint=RUN input=- format=jsonl`
 
-A model of sequences (`task=sequence`) reads a prefix a line, or what is to be translated, and
+A sequence model (`task=sequence`) reads a prefix a line, or what is to be translated, and
 writes a tab-separated table of what it puts after it:
 
 - `echo 'this old fox' | sedtf predict checkpoint=RUN input=-`

@@ -1,5 +1,5 @@
 """What scripts import: ``load(checkpoint).predict(path_or_array)``."""
 
-from sed_cli.tasks.checkpoint import load
+from sed_cli.tasks.detection.load import load
 
 __all__ = ["load"]

@@ -72,6 +72,14 @@ def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_waits_for_the_disk() -> Iterator[None]:
+    """A training flushes some sixty files: that is held by tests of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_old_log_handlers() -> None:
     """Hydra's handlers of an earlier job would write to what stood for standard error then."""

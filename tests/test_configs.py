@@ -17,7 +17,7 @@ from sed_cli.cli.verbs import Flags
 from sed_cli.config import groups
 from sed_cli.config.data import SPLITS
 from sed_cli.config.files import conf_dir
-from sed_cli.config.plain import build_any_train_config
+from sed_cli.config.plain import build_training
 from sed_cli.config.reference import reference
 from sed_cli.config.registry import component_named
 from sed_cli.config.settings import MISSING, default_of
@@ -68,7 +68,7 @@ def test_every_option_composes_and_is_typed(
     extra = ["data.root=somewhere"] if is_read else []
     assert sedtf("train", f"task={task}", f"{group}={option}", *extra, cfg="job") == 0
     shown = yaml.safe_load(capfd.readouterr().out)
-    assert build_any_train_config(shown).task == task
+    assert build_training(shown).task == task
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.tasks.checkpoint import load
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate
+from sed_cli.tasks.detection.load import load
 from sed_cli.tasks.detection.task import Detection
 from sed_cli.training.loop import Trainer
 from tests.conftest import TRAINED, Sedtf, trainer_config

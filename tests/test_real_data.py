@@ -7,34 +7,37 @@ from pathlib import Path
 
 import pytest
 
-from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import SPLITS, AnnotatedConfig, SoundscapesConfig
-from sed_cli.data.sets import load_data
-from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
+from sed_cli.data.frames import Activities
+from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
+from sed_cli.data.survey import load_manifest
 from tests.conftest import Sedtf
 
 
 def test_birdsong_is_read_as_it_is_described(real_data: Path) -> None:
-    feature = LogMelConfig(backend="torchaudio", sample_rate=32000, hop_length=320)
-    data = load_data(AnnotatedConfig(root=str(real_data / "birdsong")), feature)
+    data = load_manifest(AnnotatedConfig(root=str(real_data / "birdsong")))
     assert data.classes == tuple(f"note_{n}" for n in range(9))
     assert {name: len(split) for name, split in data.splits.items()} == {
         "train": 70,
         "validation": 15,
         "test": 15,
     }
-    recordings = [recording for split in data.splits.values() for recording in split]
-    assert sum(len(recording.events) for recording in recordings) == 5270
-    assert sum(recording.duration_s for recording in recordings) / 60 == pytest.approx(
-        16.2, abs=0.1
-    )
-    # one note at a time: frames of 10 ms may touch two at a boundary, no more
-    assert all(recording.activities[:].sum(axis=1).max() <= 2 for recording in recordings)
+    clips = [clip for split in data.splits.values() for clip in split]
+    assert sum(len(clip.events) for clip in clips) == 5270
+    assert sum(clip.duration_s for clip in clips) / 60 == pytest.approx(16.2, abs=0.1)
+    for clip in clips:  # one note at a time: frames of 10 ms may touch two at a boundary, no more
+        activities = Activities(clip.events, data.classes, int(clip.duration_s * 100), 0.01)
+        assert activities[:].sum(axis=1).max() <= 2
 
 
 def test_a_bank_of_everyday_sounds_becomes_soundscapes(real_data: Path, tmp_path: Path) -> None:
     config = SoundscapesConfig(
-        bank=str(real_data / "esc10"), n_train=6, n_validation=3, n_test=3, polyphony=3
+        bank=str(real_data / "esc10"),
+        n_train=6,
+        n_validation=3,
+        n_test=3,
+        polyphony=3,
+        duration_s=6.0,
     )
     recipe = plan_soundscapes(config)
     assert recipe.bank is not None

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sed_cli.audio.front_ends.logmel import FLOOR
+from sed_cli.audio.limits import FLOOR
 from sed_cli.audio.torchaudio_import import import_torchaudio
 from sed_cli.errors import DataError
 

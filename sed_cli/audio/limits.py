@@ -12,6 +12,9 @@ LOWEST_RATE, HIGHEST_RATE = 100, 5_000_000
 
 MOST_CHANNELS = 256
 
+FLOOR = 1e-10
+"""Of the mel power before the logarithm: -100 dB."""
+
 LOUDEST = 1e6
 """Largest magnitude of a sample, 120 dB above full scale: integers that were written as floats
 without scaling (16 bits) pass, what cannot come from any converter does not."""

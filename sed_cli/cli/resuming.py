@@ -18,15 +18,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sed_cli.cli.folders import check_no_links
 from sed_cli.cli.sweeps.names import is_plain
-from sed_cli.comparison.runs import choices_in, given_words
 from sed_cli.config.identity import paths_of
-from sed_cli.config.plain import literal
+from sed_cli.config.plain import config_of
 from sed_cli.config.plugins import needed
+from sed_cli.config.values import literal
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.errors import CheckpointError, ConfigError, UserError
 from sed_cli.system.files import standing
+from sed_cli.system.hydra_records import choices_in, given_words
 from sed_cli.system.structured import read_settings, why
-from sed_cli.tasks.checkpoint import CONFIG, config_of, read_any_config
+from sed_cli.training.checkpoint import CONFIG, read_config
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ def _find_data(config: AnyTrainConfig, folder: Path) -> None:
     last = folder / "checkpoints" / "last"
     if not standing(last).is_dir():
         return
-    found = read_any_config(standing(last)).data
+    found = read_config(standing(last)).data
     for key in paths_of(config.data):
         path = getattr(found, key, None)
         if isinstance(path, str) and Path(path).exists():

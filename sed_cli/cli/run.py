@@ -27,7 +27,7 @@ from sed_cli.cli.overrides import (
     value_of,
     with_words,
 )
-from sed_cli.cli.task import DONE, INTERRUPTED, USER_ERROR, Task, prepare
+from sed_cli.cli.task import DONE, INTERRUPTED, USER_ERROR, HydraTask, prepare
 from sed_cli.cli.verbs import VERBS, Flags, Verb
 from sed_cli.config import plugins
 from sed_cli.config.identity import config_hash
@@ -72,8 +72,6 @@ def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]
     if VERBS[verb_name].words is not None and "=" not in incomplete:
         words = [word for word in words if "=" in word]
         folders = _folders(incomplete)
-    words, files = without_plugins(words)
-    plugins.use(files)
     found = Composer(verb_name, Flags()).complete(" ".join([*words, incomplete]))
     return sorted({*found, *folders})
 
@@ -182,7 +180,7 @@ def _run_job(composer: Composer, verb: Verb, flags: Flags, config: Any, composed
     if torchrun.n_ranks() == 1:
         check_folder(verb.name, config)
     # Before the folder is taken: what is refused leaves nothing there.
-    task = Task(verb.name, flags, prepare(verb, config))
+    task = HydraTask(verb.name, flags, prepare(verb, config))
     with ExitStack() as held:
         if verb.name == "train" and torchrun.n_ranks() > 1:
             folder = _agreed_folder(verb, config, held)

@@ -74,7 +74,7 @@ def prepare(verb: Verb, config: Any) -> Prepared:
     return prepared
 
 
-class Task:
+class HydraTask:
     """The function that Hydra calls for each job; picklable, so that launchers can send it on."""
 
     def __init__(self, verb_name: str, flags: Flags, prepared: Prepared | None = None) -> None:

@@ -57,7 +57,7 @@ VERBS = {
             prepare="sed_cli.tasks.train:prepare_resume",
             left_out=("experiment=null",),
         ),
-        Verb("eval", "sed_cli.tasks.evaluate:evaluate", left_out=("data=null",)),
+        Verb("eval", "sed_cli.tasks.verbs:evaluate", left_out=("data=null",)),
         Verb("export", "sed_cli.tasks.detection.export:export_checkpoint"),
         Verb(
             "simulate",
@@ -67,7 +67,7 @@ VERBS = {
         Verb("synth", "sed_cli.tasks.detection.synth:synthesise"),
         Verb(
             "predict",
-            "sed_cli.tasks.detection.predict:predict",
+            "sed_cli.tasks.verbs:predict",
             leaves_run=False,
             text=("checkpoint", "input", "output_dir"),
         ),
@@ -83,7 +83,7 @@ VERBS = {
             words="runs[]",
             text=("baseline",),
         ),
-        Verb("report", "sed_cli.tasks.detection.report:report_run", words="run"),
+        Verb("report", "sed_cli.tasks.verbs:report", words="run"),
         Verb("data", "sed_cli.tasks.detection.inspection.run:inspect_data"),
         Verb("cache", "sed_cli.data.cache.report:manage_cache", leaves_run=False),
         Verb("status", "sed_cli.cli.sweeps.status:show_status", leaves_run=False, words="dir"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,10 +23,12 @@ from sed_cli.comparison.tables import print_comparison, write_tables
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import CompareConfig
 from sed_cli.errors import UserError
-from sed_cli.metrics.detection import CONFIDENCE, KINDS
+from sed_cli.metrics.detection import CONFIDENCE
 from sed_cli.metrics.statistics import compare, summarise
 from sed_cli.system.files import json_text, write_text
-from sed_cli.tasks.sequence.convergence import convergence
+from sed_cli.tasks.package import TaskPackage
+from sed_cli.tasks.registry import task_named
+from sed_cli.tasks.scores import Layout
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,9 @@ def compare_runs(config: CompareConfig, run_dir: Path) -> None:
         write_text(run_dir / "comparison.json", json_text(comparison))
         write_tables(comparison, run_dir)
         draw_comparison(comparison, run_dir / "figures")
+        if comparison["convergence"]:
+            path = run_dir / "figures" / "convergence.png"
+            _task_of(runs).draw_convergence(comparison, path)
         print_comparison(comparison, run_dir)
 
 
@@ -71,24 +75,22 @@ def make_comparison(
         UserError: if no run completed, or the baseline names no row or several.
     """
     notes: list[str] = []
-    tasks = {run.task for run in runs if run.trouble is None}
-    if len(tasks) > 1:
-        raise UserError("detectors and models of sequences cannot be compared: name runs of one")
-    entries = _entries(runs, notes)
+    task = _task_of(runs)
+    layout = task.layout(metric)
+    entries = _entries(runs, layout, notes)
     if not entries:
         reasons = "; ".join(f"{run.name}: {run.trouble}" for run in runs[:3])
         raise UserError(f"none of {len(runs)} runs can be compared: {reasons}")
     base = None if baseline is None else _find_baseline(baseline, entries)
-    layout = _layout(tasks.pop(), metric)
     rows = [_row(entry, base) for entry in entries]
     rows.sort(key=layout.rank)
-    curves = convergence(rows) if layout.first.kind == "sequence" else None
     all_folds = {run.fold for entry in entries for run in entry.runs}
     return {
         "metric": layout.first.kind,
         "principal": asdict(layout.first),
         "shown": [asdict(each) for each in layout.shown],
         "reported": [asdict(each) for each in layout.reported],
+        "by_seed": list(layout.by_seed),
         "learning_curves": layout.curves,
         "baseline": base.name if base else None,
         "level": CONFIDENCE,
@@ -97,105 +99,27 @@ def make_comparison(
         "folds": sorted(fold for fold in all_folds if fold is not None),
         "n_runs": len(runs),
         "rows": rows,
-        "convergence": curves,
+        "convergence": task.convergence(rows),
         "left_out": [
             {"folder": run.name, "reason": run.trouble} for run in runs if run.trouble is not None
         ],
-        "notes": notes + _unlike(entries),
+        "notes": notes + _unlike(entries, layout),
     }
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A figure that is shown of each row.
-
-    Args:
-        kind: of what is counted.
-        name: of the figure.
-        title: of its column.
-        lower_is_better: as of a perplexity.
-        is_fraction: whether it lies from 0 to 1.
-    """
-
-    kind: str
-    name: str
-    title: str
-    lower_is_better: bool = False
-    is_fraction: bool = True
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a comparison shows of a task.
-
-    Args:
-        shown: on the terminal, as far as they find room; rows are sorted by the first.
-        reported: in the tables for a paper.
-        curves: columns of ``history.csv`` with their titles.
-    """
-
-    shown: tuple[Shown, ...]
-    reported: tuple[Shown, ...]
-    curves: dict[str, str]
-
-    @property
-    def first(self) -> Shown:
-        """The figure that decides."""
-        return self.shown[0]
-
-    def rank(self, row: Mapping[str, Any]) -> float:
-        """Sort the best row first, one without a figure last."""
-        mean = row["scores"][self.first.kind][self.first.name]["mean"]
-        if mean is None:
-            return math.inf
-        return float(mean) if self.first.lower_is_better else -float(mean)
-
-
-_TITLES = {
-    "frame": "frame",
-    "segment": "segment",
-    "segment_100ms": "segment 100 ms",
-    "event": "event",
-    "event_onset": "event onset",
-}
-_SEQUENCES = (
-    Shown("sequence", "perplexity", "perplexity", lower_is_better=True, is_fraction=False),
-    Shown("sequence", "forced_accuracy", "accuracy forced"),
-    Shown("sequence", "accuracy", "accuracy free"),
-    Shown("sequence", "gap", "gap", lower_is_better=True),
-    Shown("sequence", "exact_match", "whole sequences"),
-)
-
-
-def _layout(task: str, metric: str) -> Layout:
-    if task == "sequence":
-        curves = {
-            "validation_perplexity": "validation perplexity",
-            "validation_forced_accuracy": "accuracy, teacher forced",
-            "validation_f1": "accuracy, free running",
-            "p_teacher": "p_teacher",
-        }
-        return Layout(_SEQUENCES, _SEQUENCES, curves)
-    others = [kind for kind in ("frame", "segment", "event") if kind != metric]
-    f1, er = (
-        {kind: Shown(kind, name, f"{_TITLES[kind]} {name.upper()}", name == "er") for kind in KINDS}
-        for name in ("f1", "er")
-    )
-    return Layout(
-        (f1[metric], er[metric], *(f1[kind] for kind in others)),
-        tuple(figure for kind in (metric, *others) for figure in (f1[kind], er[kind])),
-        {
-            "validation_loss": "validation loss",
-            "validation_f1": "validation F1, frame-wise",
-            "p_teacher": "p_teacher",
-        },
-    )
+def _task_of(runs: Sequence[Run]) -> TaskPackage:
+    """The one task of the runs that take part."""
+    tasks = sorted({run.task for run in runs if run.trouble is None})
+    if len(tasks) > 1:
+        models = " and ".join(task_named(task).config.MODEL for task in tasks)
+        raise UserError(f"{models} cannot be compared: name runs of one task")
+    return task_named(next(iter(tasks), None))
 
 
 # ------------------------------------------------------------------------- runs to entries
 
 
-def _entries(runs: Sequence[Run], notes: list[str]) -> list[Entry]:
+def _entries(runs: Sequence[Run], layout: Layout, notes: list[str]) -> list[Entry]:
     folds = {run.fold for run in runs if run.fold is not None}
     joined: list[tuple[Configuration, dict[int, dict[str | None, Run]]]] = []
     for configuration in group_runs(run for run in runs if run.trouble is None):
@@ -213,15 +137,10 @@ def _entries(runs: Sequence[Run], notes: list[str]) -> list[Entry]:
                 columns=values,
                 runs=counted,
                 by_seed={seed: _join(list(by_fold.values())) for seed, by_fold in by_seed.items()},
-                n_references={
-                    run.fold: run.scores[_COUNTED[run.task]].n_references for run in counted
-                },
+                n_references={run.fold: run.scores[layout.counted].n_references for run in counted},
             )
         )
     return entries
-
-
-_COUNTED = {"sed": "event", "sequence": "sequence"}  # the kind by which data are told apart
 
 
 def _name(values: Mapping[str, str]) -> str:
@@ -268,18 +187,15 @@ def _join(runs: Sequence[Run]) -> Figures:
     return values
 
 
-def _unlike(entries: Sequence[Entry]) -> list[str]:
+def _unlike(entries: Sequence[Entry], layout: Layout) -> list[str]:
     """Say so if rows were scored on different data."""
-    is_detection = entries[0].runs[0].task == "sed"
-    what = "annotated events" if is_detection else "targets"
-    data = "recordings" if is_detection else "sequences"
     for fold in {fold for entry in entries for fold in entry.n_references}:
         counts = {entry.n_references[fold] for entry in entries if fold in entry.n_references}
         if len(counts) > 1:
             where = "" if fold is None else f" in fold {fold}"
             return [
-                f"rows were scored on different {data}: they hold "
-                f"{' or '.join(map(str, sorted(counts)))} {what}{where}"
+                f"rows were scored on different {layout.items}: they hold "
+                f"{' or '.join(map(str, sorted(counts)))} {layout.references}{where}"
             ]
     return []
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from sed_cli.reports import style
-from sed_cli.tasks.sequence.figures import draw_convergence
+from sed_cli.reports.figures import read_history
 
 Comparison = Mapping[str, Any]
 """What ``comparison.json`` holds."""
@@ -38,8 +38,6 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
         if histories:
             curves = comparison["learning_curves"]
             _draw_learning_curves(histories, curves, folder / "learning_curves.png")
-        if comparison["convergence"]:
-            draw_convergence(comparison, folder / "convergence.png")
         for key in comparison["columns"]:
             if lines := _swept(comparison, key):
                 _draw_swept(
@@ -63,16 +61,14 @@ def _labels(names: Sequence[str]) -> list[str]:
 def _histories(
     runs: Sequence[str], curves: Mapping[str, str]
 ) -> list[dict[str, NDArray[np.float64]]]:
-    import pandas as pd
-
     found = []
     for run in runs:
         path = Path(run) / "history.csv"
         if path.is_file():  # runs of `sedtf eval` have none
-            columns = ["epoch", *curves]
+            table = read_history(path)
             # Without a validation split a history may lack columns.
-            table = pd.read_csv(path).reindex(columns=columns)
-            found.append({name: table[name].to_numpy(dtype=np.float64) for name in columns})
+            unknown = np.full(len(table["epoch"]), np.nan)
+            found.append({name: table.get(name, unknown) for name in ("epoch", *curves)})
     return found
 
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from omegaconf.errors import OmegaConfBaseException
 
 from sed_cli.config.identity import flattened, keys_with
+from sed_cli.config.plain import config_of
 from sed_cli.config.settings import Role
 from sed_cli.errors import CheckpointError, ConfigError, UserError
-from sed_cli.metrics.detection import KINDS, N_REF, figures, macro_figures
+from sed_cli.system.hydra_records import choices_in, found_from, given_words, of_hydra
 from sed_cli.system.records import RUN, names_of, read_record, run_folders, run_settings, state
-from sed_cli.system.structured import read_json_object, read_settings, read_yaml, why
-from sed_cli.tasks.checkpoint import CONFIG, config_of, read_any_config, resolve_checkpoint
+from sed_cli.system.structured import read_json_object, read_settings, why
+from sed_cli.tasks.registry import task_named
+from sed_cli.tasks.scores import Scores
+from sed_cli.training.checkpoint import CONFIG, read_config, resolve_checkpoint
 
 SEED, FOLD = "seed", "data.fold"
 _SHOWN = 8  # characters of a fingerprint
@@ -28,91 +27,6 @@ _DAMAGED = (
     OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, CheckpointError,
 )  # fmt: skip
 MISSING = "-"  # shown for a key that a configuration does not have
-
-Row = NDArray[np.int64]
-"""Counts (4,): true positives, what is there, what was found, substitutions."""
-
-
-class Scores(Protocol):
-    """What ``metrics.json`` holds of one kind, as counts: those of folds can be added up."""
-
-    def __add__(self, other: Any) -> Self:
-        """Join the counts of two folds."""
-
-    def figures(self) -> dict[str, float | None]:
-        """What the counts come to; None where there is no base."""
-
-    @property
-    def n_references(self) -> int:
-        """What was to be found: other numbers mean other data."""
-
-
-@dataclass(frozen=True)
-class DetectionScores:
-    """Counts of all classes together, and of each."""
-
-    overall: Row
-    per_class: dict[str, Row]
-
-    def __add__(self, other: DetectionScores) -> DetectionScores:
-        labels = [*self.per_class, *(x for x in other.per_class if x not in self.per_class)]
-        nothing = np.zeros(4, dtype=np.int64)
-        return DetectionScores(
-            self.overall + other.overall,
-            {
-                label: self.per_class.get(label, nothing) + other.per_class.get(label, nothing)
-                for label in labels
-            },
-        )
-
-    def figures(self) -> dict[str, float | None]:
-        """Micro and macro F1, error rate and their parts."""
-        counts = np.stack([self.overall, *self.per_class.values()])
-        values = {
-            **{name: float(value) for name, value in figures(counts[0]).items()},
-            **{f"macro_{name}": float(value) for name, value in macro_figures(counts).items()},
-        }
-        return {name: value if np.isfinite(value) else None for name, value in values.items()}
-
-    @property
-    def n_references(self) -> int:
-        """Annotated events, or active frames or segments."""
-        return int(self.overall[N_REF])
-
-
-@dataclass(frozen=True)
-class SequenceScores:
-    """Counts of a model of sequences, teacher forced and free running."""
-
-    forced: dict[str, float]
-    free: dict[str, float]
-
-    def __add__(self, other: SequenceScores) -> SequenceScores:
-        pairs = (self.forced, other.forced), (self.free, other.free)
-        return SequenceScores(*({key: a[key] + b[key] for key in a} for a, b in pairs))
-
-    def figures(self) -> dict[str, float | None]:
-        """Perplexity, accuracy both ways and the gap between them, whole sequences right."""
-        n_targets, n_sequences = self.forced["n_targets"], self.forced["n_sequences"]
-        if not n_targets:
-            return dict.fromkeys(SEQUENCE_FIGURES)
-        forced, free = (of["n_correct"] / n_targets for of in (self.forced, self.free))
-        values = (
-            math.exp(min(self.forced["loss_sum"] / n_targets, 700.0)),
-            forced,
-            free,
-            forced - free,
-            self.free["n_exact"] / n_sequences,
-        )
-        return dict(zip(SEQUENCE_FIGURES, values, strict=True))
-
-    @property
-    def n_references(self) -> int:
-        """Targets."""
-        return int(self.forced["n_targets"])
-
-
-SEQUENCE_FIGURES = ("perplexity", "forced_accuracy", "accuracy", "gap", "exact_match")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +41,7 @@ class Run:
             its fold; empty where they could not be read.
         choices: the option that was chosen of each config group.
         given: keys and groups that the command line named.
-        task: ``sed`` or ``sequence``.
+        task: by its name.
         scores: by kind.
         started: when, as ISO 8601 text.
     """
@@ -192,7 +106,10 @@ def _read(folder: Path, name: str) -> Run | None:
         reason = f": {record['error']}" if record.get("error") else ""
         return replace(run, trouble=f"{status}{reason}")
     try:
-        return replace(run, scores=_scores(read_json_object(folder / "metrics.json")))
+        scores = task_named(run.task).scores(read_json_object(folder / "metrics.json"))
+        for of_kind in scores.values():
+            of_kind.figures()  # while what is wrong with them can be said of this file
+        return replace(run, scores=scores)
     except FileNotFoundError:
         return replace(run, trouble="no metrics.json: it had no test split")
     except _DAMAGED as error:
@@ -202,7 +119,7 @@ def _read(folder: Path, name: str) -> Run | None:
 def _record(folder: Path) -> dict[str, Any]:
     record = read_record(folder)
     if record is None:  # it ended before its work began
-        job = _of_hydra(folder, "job")
+        job = of_hydra(folder, "job")
         return {"verb": job.get("name", "train"), "status": "never started"}
     return {**record, "status": state(folder / RUN, record)}
 
@@ -239,15 +156,6 @@ def _trained_folder(evaluation: Path) -> Path:
     return resolve_checkpoint(found_from(evaluation, checkpoint)).parent.parent
 
 
-def found_from(folder: Path, path: str) -> Path:
-    """Find what a run called ``path``, from where that run was started or from here."""
-    with suppress(RuntimeError):  # of no such user
-        path = str(Path(path).expanduser())
-    here = Path(path)
-    there = Path(str(_of_hydra(folder, "runtime").get("cwd", ""))) / here
-    return there if there.exists() else here
-
-
 def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     """Fill in keys that came after the run, so that runs of different ages can be compared."""
     try:
@@ -259,7 +167,7 @@ def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
 def _trained_settings(checkpoint: Path) -> dict[str, Any]:
     """Settings of the run of a checkpoint, as they stand there where a plugin is not known here."""
     try:
-        return asdict(read_any_config(checkpoint))
+        return asdict(read_config(checkpoint))
     except CheckpointError as error:
         if isinstance(error.__cause__, ConfigError):
             return read_settings(resolve_checkpoint(checkpoint) / CONFIG)
@@ -284,63 +192,8 @@ def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
     return trained | choices_in(folder)
 
 
-def choices_in(folder: Path) -> dict[str, str]:
-    """Options of config groups that a run wrote down; nothing where that cannot be read."""
-    choices = _of_hydra(folder, "runtime").get("choices", {})
-    return {
-        str(group): str(option)
-        for group, option in (choices if isinstance(choices, dict) else {}).items()
-        if option is not None and not str(group).startswith(("schema/", "hydra/"))
-    }
-
-
 def _given(folder: Path) -> frozenset[str]:
     return frozenset(names_of(given_words(folder)))
-
-
-def given_words(folder: Path) -> list[str]:
-    """What the command line of a run set, as text; nothing where that cannot be read."""
-    try:
-        words = read_yaml(folder / ".hydra" / "overrides.yaml")
-    except (OSError, ValueError):
-        return []
-    return [str(word) for word in words] if isinstance(words, list) else []
-
-
-def _of_hydra(folder: Path, part: str) -> dict[str, Any]:
-    """A part of what Hydra wrote down of a run; nothing where that cannot be read."""
-    try:
-        found = read_settings(folder / ".hydra" / "hydra.yaml")["hydra"][part]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-# ----------------------------------------------------------------------------------- scores
-
-
-def _scores(metrics: Mapping[str, Any]) -> dict[str, Scores]:
-    scores = _counts_in(metrics)
-    for of_kind in scores.values():
-        of_kind.figures()  # while what is wrong with them can be said of this file
-    return scores
-
-
-def _counts_in(metrics: Mapping[str, Any]) -> dict[str, Scores]:
-    if metrics.get("task") == "sequence":
-        forced, free = (metrics[way]["counts"] for way in ("teacher_forced", "free_running"))
-        return {"sequence": SequenceScores(forced, free)}
-    return {
-        kind: DetectionScores(
-            _row(metrics[kind]["counts"]),
-            {label: _row(of[kind]["counts"]) for label, of in metrics["per_class"].items()},
-        )
-        for kind in KINDS
-    }
-
-
-def _row(counts: Mapping[str, int]) -> Row:
-    return np.array([counts[key] for key in ("tp", "n_ref", "n_sys", "subs")], dtype=np.int64)
 
 
 # --------------------------------------------------------------------- what tells them apart

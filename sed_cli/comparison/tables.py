@@ -16,11 +16,6 @@ from sed_cli.system.files import replacing
 from sed_cli.system.text import and_more
 
 _SHOWN_LEFT_OUT = 10
-_BY_SEED = {  # what seeds.csv holds
-    *("f1", "er", "macro_f1"),
-    *("perplexity", "forced_accuracy", "accuracy", "gap", "exact_match"),
-}
-
 Comparison = Mapping[str, Any]
 """What ``comparison.json`` holds."""
 
@@ -184,7 +179,8 @@ def _csv_rows(comparison: Comparison) -> Iterable[list[Any]]:
 
 def _seed_rows(comparison: Comparison) -> Iterable[list[Any]]:
     scores = comparison["rows"][0]["scores"]
-    names = [(kind, name) for kind, of in scores.items() for name in of if name in _BY_SEED]
+    listed = comparison["by_seed"]
+    names = [(kind, name) for kind, of in scores.items() for name in of if name in listed]
     yield [
         "configuration", *comparison["columns"], "seed", *(f"{kind}_{name}" for kind, name in names)
     ]  # fmt: skip

@@ -50,6 +50,9 @@ class AnyDataConfig(Settings):
         """All that is wrong with the values, alone and against each other."""
         return range_faults(self, prefix)
 
+    def forget_cache(self) -> None:
+        """Leave out where a cache is: nobody's business but that of the machine it was on."""
+
 
 @dataclass
 class DataConfig(AnyDataConfig):
@@ -67,6 +70,10 @@ class DataConfig(AnyDataConfig):
         at_least=0,
         role=Role.PLACE,
     )
+
+    def forget_cache(self) -> None:
+        """Leave out where features and soundscapes were cached."""
+        self.cache_dir = self.cache_limit_gb = None
 
 
 @dataclass
@@ -514,6 +521,18 @@ class LabelsConfig(TokenSetConfig):
             f"splits",
         )
         return faults
+
+
+DATA_SETS: dict[str, type[DataConfig]] = {
+    "soundscapes": SoundscapesConfig,
+    "annotated": AnnotatedConfig,
+    "published": PublishedConfig,
+}
+TOKEN_SETS: dict[str, type[TokenSetConfig]] = {
+    "tokens": TokensConfig,
+    "pairs": PairsConfig,
+    "labels": LabelsConfig,
+}
 
 
 def _split_faults(split: list[float], prefix: str) -> list[str]:

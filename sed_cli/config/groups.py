@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sed_cli.config.data import (
-    AnnotatedConfig,
-    DataConfig,
-    LabelsConfig,
-    PairsConfig,
-    PublishedConfig,
-    SoundscapesConfig,
-    TokensConfig,
-    TokenSetConfig,
-)
+from sed_cli.config.data import DATA_SETS, TOKEN_SETS, PublishedConfig
 from sed_cli.config.registry import KINDS, components, joined
 from sed_cli.config.training import (
     AugmentConfig,
@@ -37,16 +28,6 @@ from sed_cli.config.verbs import (
     TrainConfig,
 )
 
-DATA_SETS: dict[str, type[DataConfig]] = {
-    "soundscapes": SoundscapesConfig,
-    "annotated": AnnotatedConfig,
-    "published": PublishedConfig,
-}
-TOKEN_SETS: dict[str, type[TokenSetConfig]] = {
-    "tokens": TokensConfig,
-    "pairs": PairsConfig,
-    "labels": LabelsConfig,
-}
 ROOTS: dict[str, type[Any]] = {
     "train": TrainConfig,
     "train_sequence": SequenceTrainConfig,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 
-from sed_cli.config.data import TokenSetConfig
 from sed_cli.config.files import conf_dir, options_in
 from sed_cli.config.groups import options
-from sed_cli.config.training import LossConfig, SequenceEvaluationConfig, SequenceModelConfig
+from sed_cli.config.training import LossConfig
+from sed_cli.config.verbs import TASKS
 
 _SYNTH = ("soundscapes",)  # all that it writes
+_FIRST, *_OTHERS = TASKS  # what is listed first is trained where no task is named
 
 
 def group_help(verb: str) -> str:
@@ -24,15 +25,14 @@ def group_help(verb: str) -> str:
         for name in entry
         if name != "schema" and not name.startswith(("schema/", "override"))
     ]
-    tasks = {group: _by_task(group) for group in groups}
     lines = ["Config groups:", ""]
     for group in groups:
-        detector, _ = tasks[group]
-        shown = _SYNTH if verb == "synth" else _of_verb(verb, group, detector)
+        shown = _SYNTH if verb == "synth" else _of_verb(verb, group, _of_task(group, _FIRST))
         lines.append(f"- `{group}`: {', '.join(shown)}")
-    if verb == "train":
-        lines += ["", "With `task=sequence` there are instead:", ""]
-        lines += [f"- `{group}`: {', '.join(own)}" for group, (_, own) in tasks.items() if own]
+    for task in _OTHERS if verb == "train" else ():
+        lines += ["", f"With `task={task}` there are instead:", ""]
+        own = {group: _of_task(group, task) for group in groups}
+        lines += [f"- `{group}`: {', '.join(names)}" for group, names in own.items() if names]
     return "\n".join(lines)
 
 
@@ -42,21 +42,28 @@ def _of_verb(verb: str, group: str, names: list[str]) -> list[str]:
     return [name for name in names if (name == "tutorial_curves") == (verb == "simulate")]
 
 
-def _by_task(group: str) -> tuple[list[str], list[str]]:
-    """Options of a group: those of the detector, and those of ``task=sequence`` alone."""
+def _of_task(group: str, task: str) -> list[str]:
+    """Options of a group: those of a task alone, or for the first what is left to it."""
     classes = options().get(group, {})
     files = options_in(group)
+    owners = {
+        name: other
+        for other in _OTHERS
+        for name in [*classes, *files]
+        if _belongs(group, name, classes.get(name), other)
+    }
     ordered = [*classes, *(name for name in files if name not in classes)]
-    own = {name for name, cls in classes.items() if _is_of_sequences(cls)}
-    chosen = yaml.safe_load((conf_dir() / "task" / "sequence.yaml").read_text(encoding="utf-8"))
-    for entry in chosen["defaults"]:
-        ((key, option),) = entry.items()
-        if key == f"override /{group}" and option in files and group == "trainer":
-            own.add(option)
-    return [name for name in ordered if name not in own], [name for name in ordered if name in own]
+    return [name for name in ordered if owners.get(name, _FIRST) == task]
 
 
-def _is_of_sequences(cls: type[Any]) -> bool:
-    if issubclass(cls, LossConfig):
-        return cls.TASK == "sequence"
-    return issubclass(cls, TokenSetConfig | SequenceModelConfig | SequenceEvaluationConfig)
+def _belongs(group: str, name: str, cls: type[Any] | None, task: str) -> bool:
+    """Whether an option is of no use but for a task: by its class, or as the file that it names."""
+    if cls is not None and issubclass(cls, LossConfig):
+        return task == cls.TASK
+    of_task, of_first = (
+        get_type_hints(TASKS[each]).get(group, type(None)) for each in (task, _FIRST)
+    )
+    if cls is not None and of_task != of_first:
+        return issubclass(cls, of_task)
+    chosen = yaml.safe_load((conf_dir() / "task" / f"{task}.yaml").read_text(encoding="utf-8"))
+    return group == "trainer" and {f"override /{group}": name} in chosen["defaults"]

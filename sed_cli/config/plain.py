@@ -1,54 +1,19 @@
-"""From plain mappings, such as the ``config.yaml`` of a checkpoint, to typed configurations."""
+"""From the plain values that a run wrote down to the typed configuration of its training."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, cast, get_type_hints
 
-from sed_cli.config.groups import DATA_SETS, TOKEN_SETS
-from sed_cli.config.registry import class_of, component_named
+from sed_cli.config.registry import class_of
 from sed_cli.config.settings import NOTHING
-from sed_cli.config.training import SamplerConfig
-from sed_cli.config.verbs import SequenceTrainConfig, TrainConfig
-
-T = TypeVar("T")
+from sed_cli.config.values import literal
+from sed_cli.config.verbs import AnyTrainConfig, root_of
 
 
-def build(schema: type[T], values: Mapping[str, Any]) -> T:
-    """Turn a plain mapping into its dataclass, with the same type checks as the command line.
-
-    Text such as ``${oc.env:HOME}`` stays text: what was read from a file asks for nothing.
-
-    Raises:
-        omegaconf.errors.OmegaConfBaseException: for an unknown key or a wrong type.
-    """
-    from omegaconf import OmegaConf
-
-    merged = OmegaConf.merge(OmegaConf.structured(schema), literal(values))
-    return cast(T, OmegaConf.to_object(merged))
-
-
-def literal(values: Any) -> Any:
-    """Write text of plain values so that OmegaConf takes it as it stands, ``${`` included.
-
-    Raises:
-        ValueError: for a key that names an object to be made.
-    """
-    if isinstance(values, Mapping):
-        if "_target_" in values:
-            raise ValueError(f"_target_: {values['_target_']}: settings make no objects")
-        return {key: literal(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [literal(value) for value in values]
-    if isinstance(values, str):
-        return re.sub(r"(\\*)\$\{", lambda match: 2 * match[1] + r"\${", values)
-    return values
-
-
-def build_any_train_config(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
+def build_training(values: Mapping[str, Any]) -> AnyTrainConfig:
     """Turn what a checkpoint's ``config.yaml`` holds into a typed configuration.
 
     What a run was written without, since it did not exist then, takes the value that stands for it.
@@ -56,28 +21,32 @@ def build_any_train_config(values: Mapping[str, Any]) -> TrainConfig | SequenceT
     Raises:
         ConfigError: for a component that is unknown, such as that of a plugin which is not named.
     """
-    if dict(values).get("task") == "sequence":
-        names = {"model": "language", "loss": "cross_entropy"}
-        return _build_typed(SequenceTrainConfig, values, TOKEN_SETS, names)
-    return build_train_config(values)
+    return _build_typed(root_of(dict(values).get("task")), values)
 
 
-def build_train_config(values: Mapping[str, Any]) -> TrainConfig:
-    """Turn what a detector's ``config.yaml`` holds into a typed configuration."""
-    return _build_typed(
-        TrainConfig, values, DATA_SETS, {"model": "crnn", "loss": "bce", "feature": "logmel"}
-    )
+def config_of(values: Mapping[str, Any]) -> AnyTrainConfig:
+    """Turn plain values that were read into the configuration of a training, and check them.
+
+    Where its run kept a cache is left out, as nothing that is read may say where to write, or what
+    to delete there.
+
+    Raises:
+        ConfigError: for a component that is unknown here.
+        omegaconf.errors.OmegaConfBaseException, KeyError, TypeError, ValueError: if they are none.
+    """
+    config = build_training(values)
+    if homes := list(unknown_homes(asdict(config))):
+        raise ValueError("; ".join(homes))
+    config.data.forget_cache()
+    if faults := config.model_faults():
+        raise ValueError("; ".join(faults))
+    return config
 
 
-def _build_typed(
-    root: type[T],
-    values: Mapping[str, Any],
-    data_sets: Mapping[str, type[Any]],
-    names: Mapping[str, str],
-) -> T:
-    """Build a root; ``names`` are those of components that came to be chosen after version 0.1."""
+def _build_typed(root: type[AnyTrainConfig], values: Mapping[str, Any]) -> AnyTrainConfig:
     from omegaconf import OmegaConf
 
+    names, data_sets = root.BEFORE_CHOICE, root.DATA_SETS
     filled = {
         **values,
         "model": {"kind": names["model"], **values["model"]},
@@ -96,7 +65,7 @@ def _build_typed(
     schema["data"] = OmegaConf.structured(kind)
     _fill_before(schema["data"], kind, values["data"])
     _choose_components(schema, root, filled)
-    return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, literal(filled))))
+    return cast(AnyTrainConfig, OmegaConf.to_object(OmegaConf.merge(schema, literal(filled))))
 
 
 def _choose_components(schema: Any, owner: type[Any], values: Mapping[str, Any]) -> None:
@@ -142,20 +111,3 @@ _PATHS = {
     *("recipe", "root", "bank", "bank_splits", "transition", "cache_dir"),
     *("path", "validation_path", "test_path", "annotations", "train", "validation", "test"),
 }
-
-
-def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConfig:
-    """Apply ``changes`` to a sampler.
-
-    One of another schedule keeps what the draws count and decide; its curve starts from its
-    schedule's defaults.
-
-    Raises:
-        ConfigError: if there is no such schedule.
-    """
-    schedule = changes.get("schedule", base.schedule)
-    chosen = component_named("schedule", schedule)
-    start = asdict(base)
-    if schedule != base.schedule:
-        start = {key: start[key] for key in ("unit", "coin", "feedback")}
-    return cast(SamplerConfig, build(chosen, {**start, **changes}))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sed_cli.config.data import (
+    DATA_SETS,
     SPLITS,
+    TOKEN_SETS,
     AnnotatedConfig,
     AnyDataConfig,
     DataConfig,
@@ -32,6 +35,7 @@ from sed_cli.config.training import (
     SequenceModelConfig,
     TrainerConfig,
 )
+from sed_cli.config.values import vary_sampler
 
 JSONL = "jsonl"  # events as they are found, a line of JSON each
 PCM_DTYPES = ("s16", "s32", "f32")
@@ -71,7 +75,17 @@ class VerbConfig:
 
 @dataclass
 class AnyTrainConfig(VerbConfig):
-    """``sedtf train`` of any task."""
+    """``sedtf train`` of any task.
+
+    Attributes:
+        MODEL: what is trained, for messages.
+        DATA_SETS: classes of the data that it is trained on, by ``data.kind``.
+        BEFORE_CHOICE: components that runs of version 0.1 had, which named none.
+    """
+
+    MODEL: ClassVar[str]
+    DATA_SETS: ClassVar[Mapping[str, type[AnyDataConfig]]]
+    BEFORE_CHOICE: ClassVar[Mapping[str, str]]
 
     task: str = setting(MISSING, "sed: sound event detection; sequence: the next token")
     seed: int = setting(
@@ -97,6 +111,10 @@ class AnyTrainConfig(VerbConfig):
     data: AnyDataConfig = setting()
     trainer: TrainerConfig = setting()
 
+    def model_faults(self) -> list[str]:
+        """Faults of what the sizes of the weights follow from; a checkpoint is read with none."""
+        return []
+
     def loss_faults(self) -> list[str]:
         """Faults of a loss of other outputs than the task's."""
         loss = self.trainer.loss
@@ -109,6 +127,14 @@ class AnyTrainConfig(VerbConfig):
 class TrainConfig(AnyTrainConfig):
     """``sedtf train``: a detector."""
 
+    MODEL: ClassVar[str] = "a detector"
+    DATA_SETS: ClassVar[Mapping[str, type[AnyDataConfig]]] = DATA_SETS
+    BEFORE_CHOICE: ClassVar[Mapping[str, str]] = {
+        "model": "crnn",
+        "loss": "bce",
+        "feature": "logmel",
+    }
+
     task: str = setting("sed", "sound event detection", choices=("sed",))
     feature: FeatureConfig = setting()
     model: DetectorModelConfig = setting()
@@ -119,8 +145,7 @@ class TrainConfig(AnyTrainConfig):
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
         """Faults of all groups, alone and against each other."""
         faults = Faults(super().faults(named))
-        faults += self.feature.faults()
-        faults += self.model.faults_with(self.feature.n_features)
+        faults += self.model_faults()
         faults += self.sampler.faults()
         faults += self.data.faults()
         faults += self.augment.faults_with(self.feature)
@@ -143,6 +168,10 @@ class TrainConfig(AnyTrainConfig):
                 f"(model.feedback=false), so no sampler acts: drop that, or choose model=crnn"
             )
         return [*faults, *self._batch_faults()]
+
+    def model_faults(self) -> list[str]:
+        """Faults of the features and of the model that takes them."""
+        return [*self.feature.faults(), *self.model.faults_with(self.feature.n_features)]
 
     def _batch_faults(self) -> list[str]:
         """Sequence length against batch size, where the size of the training split is known."""
@@ -174,6 +203,10 @@ class TrainConfig(AnyTrainConfig):
 class SequenceTrainConfig(AnyTrainConfig):
     """``sedtf train task=sequence``: a model of the next token."""
 
+    MODEL: ClassVar[str] = "a sequence model"
+    DATA_SETS: ClassVar[Mapping[str, type[AnyDataConfig]]] = TOKEN_SETS
+    BEFORE_CHOICE: ClassVar[Mapping[str, str]] = {"model": "language", "loss": "cross_entropy"}
+
     task: str = setting("sequence", "the next token", choices=("sequence",))
     model: SequenceModelConfig = setting()
     data: TokenSetConfig = setting()
@@ -199,6 +232,14 @@ class SequenceTrainConfig(AnyTrainConfig):
             f"would gain by it; expected float32",
         )
         return [*faults, *self.evaluation.faults()]
+
+
+TASKS: dict[str, type[AnyTrainConfig]] = {"sed": TrainConfig, "sequence": SequenceTrainConfig}
+
+
+def root_of(task: Any) -> type[AnyTrainConfig]:
+    """Settings of the training of a task; where a run names none it is a detector's."""
+    return TASKS.get(str(task), TrainConfig)
 
 
 @dataclass
@@ -263,8 +304,6 @@ class SimulateConfig(VerbConfig):
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
         """Faults of the sampler and of each variation."""
-        from sed_cli.config.plain import vary_sampler
-
         faults = Faults([*super().faults(named), *self.sampler.faults()])
         for name, changes in self.samplers.items():
             try:

@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.audio import AudioReader
-from sed_cli.audio.front_ends.logmel import FLOOR, LogMelConfig
+from sed_cli.audio.front_ends.logmel import LogMelConfig
+from sed_cli.audio.limits import FLOOR
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.copies import find_copies
 from sed_cli.errors import DataError

@@ -302,17 +302,6 @@ def label_sequences(
     return np.split(table.label, np.flatnonzero(~table.joined(sequence_gap_s)) + 1)
 
 
-def successor_bits(sequences: Sequence[Ints], n_classes: int) -> tuple[float, float]:
-    """Return H(next) and H(next | current) of sequences (n,) of classes, in bits, as of a set."""
-    if not sequences:
-        return 0.0, 0.0
-    flat = np.concatenate(sequences)
-    joined = np.ones(len(flat), bool)
-    joined[np.cumsum([len(one) for one in sequences]) - 1] = False  # the last has no successor
-    at = np.flatnonzero(joined)
-    return _entropies_bits(flat[at], flat[at + 1], n_classes, _corrected_log)
-
-
 # ------------------------------------------------------------------------------ the table
 
 
@@ -565,48 +554,39 @@ def _plain(split: SplitStatistics) -> dict[str, Any]:
         "n_files": split.n_files,
         "n_empty_files": split.n_empty_files,
         "hours": round(split.seconds / 3600, 6),
-        "file_s": _plain_spread(split.file_s),
-        "n_events": split.n_events,
-        "n_classes": split.n_classes,
-        "active_share": round(split.active_share, 6),
-        "mean_polyphony": round(split.mean_polyphony, 6),
-        "polyphony": np.round(split.polyphony, 6).tolist(),
-        "evenness": None if split.evenness is None else round(split.evenness, 6),
+        "file_s": _rounded(split.file_s),
+        **_rounded_of(split, "n_events", "n_classes", "active_share", "mean_polyphony"),
+        **_rounded_of(split, "polyphony", "evenness"),
         "per_class": {
-            one.label: {
-                "n_events": one.n_events,
-                "seconds": round(one.seconds, 6),
-                "n_files": one.n_files,
-                "duration_s": _plain_spread(one.duration_s),
-                "gap_s": _plain_spread(one.gap_s),
-            }
+            one.label: _rounded_of(one, "n_events", "seconds", "n_files", "duration_s", "gap_s")
             for one in split.classes
         },
-        "duration_s": _plain_spread(split.duration_s),
-        "gap_s": _plain_spread(split.gap_s),
+        **_rounded_of(split, "duration_s", "gap_s"),
         "duration_histogram": _plain_histogram(split.durations),
         "gap_histogram": _plain_histogram(split.gaps),
         "syntax": {
-            "n_sequences": syntax.n_sequences,
-            "n_transitions": syntax.n_transitions,
-            "n_overlapping": syntax.n_overlapping,
-            "n_simultaneous": syntax.n_simultaneous,
+            **_rounded_of(
+                syntax, "n_sequences", "n_transitions", "n_overlapping", "n_simultaneous"
+            ),
             "uniform_bits": round(math.log2(max(1, len(split.classes))), 6),
-            "next_bits": round(syntax.next_bits, 6),
-            "conditional_bits": round(syntax.conditional_bits, 6),
-            "gain_bits": round(syntax.gain_bits, 6),
-            "chance_bits": round(syntax.chance_bits, 6),
-            "next_plugin_bits": round(syntax.next_plugin_bits, 6),
-            "conditional_plugin_bits": round(syntax.conditional_plugin_bits, 6),
+            **_rounded_of(syntax, "next_bits", "conditional_bits", "gain_bits", "chance_bits"),
+            **_rounded_of(syntax, "next_plugin_bits", "conditional_plugin_bits"),
             "transitions": syntax.counts.tolist(),
         },
     }
 
 
-def _plain_spread(spread: Spread | None) -> dict[str, float] | None:
-    if spread is None:
-        return None
-    return {name: round(value, 6) for name, value in asdict(spread).items()}
+def _rounded_of(found: object, *names: str) -> dict[str, Any]:
+    return {name: _rounded(getattr(found, name)) for name in names}
+
+
+def _rounded(value: Any) -> Any:
+    """Plain numbers to the microsecond, or the bit to six digits."""
+    if isinstance(value, Spread):
+        return {name: round(number, 6) for name, number in asdict(value).items()}
+    if isinstance(value, np.ndarray):
+        return np.round(value, 6).tolist()
+    return value if value is None else round(value, 6)
 
 
 def _plain_histogram(histogram: Histogram) -> dict[str, list[float]]:

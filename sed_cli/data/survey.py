@@ -29,7 +29,7 @@ from sed_cli.data.labels import (
 )
 from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.published import list_published
-from sed_cli.data.soundscapes import generate_soundscapes, plan_soundscapes
+from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.times import Times
 from sed_cli.errors import DataError
 from sed_cli.system import locks

@@ -38,8 +38,8 @@ _PLAIN = int(np.abs(THRESHOLDS - PLAIN_THRESHOLD).argmin())
 LONGEST_FILTER_S = 1.0
 _N_FILTERS = 7
 
-FEWEST_EVENTS = 10  # of a class in validation, for its threshold to move
-_MARGIN = 0.01  # F1 by which a point has to be better than the default
+FEWEST_EVENTS = 10  # of a class in validation; fewer are warned of
+_WORTH = 2  # events: a point has to be better by this share of those in validation
 _SURE = 0.95  # share of draws of validation in which a point has to be better than the default
 _DRAWS = 500
 _N_STRETCHES = 20  # of validation, drawn with replacement: its noise
@@ -68,9 +68,9 @@ def tune(
     """Find the threshold and the filter of each class for F1 of ``metric``.
 
     Frames and segments are tuned together with events (the mean of both F1), events by themselves
-    as long as frames do not lose. A class keeps 0.5 without a filter where validation holds fewer
-    than :data:`FEWEST_EVENTS` events of it, or where no gain is certain; why is logged, and noted
-    in the result's ``tuning``.
+    as long as frames do not lose. A class keeps 0.5 without a filter where no gain is certain, or
+    where it is less than two of its events in validation are worth; why is logged, and noted in the
+    result's ``tuning``.
 
     Args:
         recordings: of the validation split.
@@ -206,12 +206,11 @@ def _choose(
 ) -> _Chosen:
     """Choose the point of a class: the best there is, if its gain is certain."""
     n_events = int(grid.n_events[index])
-    if n_events < FEWEST_EVENTS:
-        few = f"{n_events or 'no'} event{'' if n_events == 1 else 's'} in validation"
-        return _Chosen.plain(f"{few}, fewer than {FEWEST_EVENTS}", n_events)
+    if not n_events:
+        return _Chosen.plain("no events in validation", n_events)
     row, column = _best(grid, index, weights)
     if (row, column) == (0, _PLAIN):
-        reason = "nothing is clearly better for this class and for all of them"
+        reason = "nothing is better by two events, for this class and for all of them"
         return _Chosen.plain(reason, n_events)
     draws = np.random.default_rng(0).multinomial(
         _N_STRETCHES, np.full(_N_STRETCHES, 1 / _N_STRETCHES), size=_DRAWS
@@ -234,7 +233,8 @@ def _best(grid: _Grid, index: int, weights: NDArray[np.float64]) -> tuple[int, i
     """Filter and threshold with the highest weighted F1 by which neither F1 loses.
 
     Neither that of the class nor that of all classes together: a class that cannot be told apart
-    gains a little itself by being found everywhere.
+    gains a little itself by being found everywhere. The default is left only for more than
+    :data:`_WORTH` events of the class are worth: one more or less among n is chance.
     """
     tp, n_found = (counts[:, :, index].sum(axis=1) for counts in (grid.tp, grid.n_found))
     f1 = _f1(tp, n_found, grid.n_there[:, :, index].sum(axis=1)[:, None, None])  # (2, F, K)
@@ -252,7 +252,7 @@ def _best(grid: _Grid, index: int, weights: NDArray[np.float64]) -> tuple[int, i
         & (2 * more_tp >= total * more_found).all(axis=0)  # the total's F1 does not fall
     )
     score = np.where(is_fit, np.tensordot(weights, smooth, axes=1), -1.0)
-    score[0, _PLAIN] += _MARGIN
+    score[0, _PLAIN] += _WORTH / grid.n_events[index]
     rows, columns = np.nonzero(score == score.max())
     nearest = np.lexsort((np.abs(THRESHOLDS[columns] - PLAIN_THRESHOLD), rows))[0]
     return int(rows[nearest]), int(columns[nearest])

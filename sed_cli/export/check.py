@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sed_cli.models.recurrence import RecurrentState
-from sed_cli.tasks.detection.detector import Detector
+from sed_cli.audio import LogMel
+from sed_cli.models import CRNN
+from sed_cli.models.recurrence import Feedback, RecurrentState
 
 Floats = NDArray[np.float32]
 
@@ -60,43 +61,50 @@ class Difference:
         )
 
 
-def check_stream(session: Session, detector: Detector, tolerance: float) -> Difference:
+def check_stream(session: Session, model: CRNN, feedback: Feedback, tolerance: float) -> Difference:
     """Compare chunked streams with PyTorch on the whole sequence, at every frame.
 
     Streams start at rest, and in the midst of things: with any hidden state and activities.
     """
+    is_hard = model.has_feedback and feedback == "hard"
     random = np.random.default_rng(0)
     total = Difference()
     for n_sequences, n_frames, chunk in _STREAMS:
-        log_mel = _features(detector, random, n_sequences, n_frames)
-        for state in (None, _any_state(detector, random, n_sequences)):
-            got = stream(session, log_mel, chunk, detector.model.context, state)
-            total += _compare(got, _reference(detector, log_mel, state), tolerance, detector)
+        log_mel = _features(model, random, n_sequences, n_frames)
+        for state in (None, _any_state(model, random, n_sequences)):
+            got = stream(session, log_mel, chunk, model.context, state)
+            total += _compare(got, _reference(model, feedback, log_mel, state), tolerance, is_hard)
     return total
 
 
-def check_recording(session: Session, detector: Detector, tolerance: float) -> Difference:
+def check_recording(
+    session: Session, model: CRNN, feedback: Feedback, tolerance: float
+) -> Difference:
     """Compare whole sequences with PyTorch."""
+    is_hard = model.has_feedback and feedback == "hard"
     random = np.random.default_rng(1)
     total = Difference()
     for n_sequences, n_frames in _RECORDINGS:
-        log_mel = _features(detector, random, n_sequences, n_frames)
+        log_mel = _features(model, random, n_sequences, n_frames)
         got = session.run(["probabilities"], {"log_mel": log_mel})[0]
-        total += _compare(got, _reference(detector, log_mel), tolerance, detector)
+        total += _compare(got, _reference(model, feedback, log_mel), tolerance, is_hard)
     return total
 
 
-def check_waveform(session: Session, detector: Detector, tolerance: float) -> Difference:
+def check_waveform(
+    session: Session, model: CRNN, feedback: Feedback, log_mel: LogMel, tolerance: float
+) -> Difference:
     """Compare features with those of PyTorch, and what is made of the graph's own features."""
+    is_hard = model.has_feedback and feedback == "hard"
     random = np.random.default_rng(2)
     total = Difference()
     for n_sequences, n_samples in _WAVEFORMS:
         waveform = _sound(random, n_sequences, n_samples)
-        got, log_mel = session.run(["probabilities", "log_mel"], {"waveform": waveform})
-        features = detector.log_mel(torch.from_numpy(waveform))[:, 0].numpy()
-        scale = 1.0 if detector.log_mel.is_log else max(float(features.max()), 1e-30)
-        difference = _compare(got, _reference(detector, log_mel), tolerance, detector)
-        apart = float(np.abs(log_mel - features).max()) / scale
+        got, features = session.run(["probabilities", "log_mel"], {"waveform": waveform})
+        expected = log_mel(torch.from_numpy(waveform))[:, 0].numpy()
+        scale = 1.0 if log_mel.is_log else max(float(expected.max()), 1e-30)
+        difference = _compare(got, _reference(model, feedback, features), tolerance, is_hard)
+        apart = float(np.abs(features - expected).max()) / scale
         total += replace(difference, features=apart)
     return total
 
@@ -133,27 +141,30 @@ def stream(
 
 
 @torch.no_grad()
-def _reference(detector: Detector, log_mel: Floats, state: RecurrentState | None = None) -> Floats:
-    """Logits (B, T, C) of PyTorch; the detector is in evaluation mode on the CPU."""
-    model = detector.model
+def _reference(
+    model: CRNN, feedback: Feedback, log_mel: Floats, state: RecurrentState | None = None
+) -> Floats:
+    """Logits (B, T, C) of PyTorch; the model is in evaluation mode on the CPU."""
     features = model.encode(torch.from_numpy(log_mel))
-    logits = model.decode(features, feedback=detector.feedback, initial_state=state)[0]
+    logits = model.decode(features, feedback=feedback, initial_state=state)[0]
     return np.asarray(logits.numpy())
 
 
-def _compare(got: Floats, logits: Floats, tolerance: float, detector: Detector) -> Difference:
-    """Compare probabilities with logits, (B, T, C) each, up to where a tie parts them."""
+def _compare(got: Floats, logits: Floats, tolerance: float, is_hard: bool) -> Difference:
+    """Compare probabilities with logits, (B, T, C) each, up to where a tie parts them.
+
+    Ties there are where a threshold decides what is fed back.
+    """
     expected = torch.sigmoid(torch.from_numpy(logits)).numpy()
     if got.shape != expected.shape:
         return Difference(float("inf"), 0)
     # NaN is the greatest difference there is.
     apart = np.nan_to_num(np.abs(got - expected), nan=np.inf).max(axis=2)  # (B, T)
-    by_threshold = detector.model.has_feedback and detector.feedback == "hard"
     total = Difference()
     for of_frames, of_logits in zip(apart, logits, strict=True):
         stop = len(of_frames)
         beyond = np.flatnonzero(of_frames > tolerance)
-        if by_threshold and len(beyond) and beyond[0] > 0:
+        if is_hard and len(beyond) and beyond[0] > 0:
             # Either decision is right there, see sed_cli.models.recurrence: 4 * tolerance is what
             # logits differ by at the threshold where probabilities differ by the tolerance.
             is_tie = np.abs(of_logits[beyond[0] - 1]).min() < 4 * tolerance
@@ -162,11 +173,8 @@ def _compare(got: Floats, logits: Floats, tolerance: float, detector: Detector) 
     return total
 
 
-def _features(
-    detector: Detector, random: np.random.Generator, n_sequences: int, n_frames: int
-) -> Floats:
+def _features(model: CRNN, random: np.random.Generator, n_sequences: int, n_frames: int) -> Floats:
     """Draw features (B, T, M) like those of the training: bands that rise and fall slowly."""
-    model = detector.model
     steps = random.standard_normal((n_sequences, n_frames, model.n_mels))
     level = random.standard_normal((n_sequences, 1, 1)) + 0.5 * np.cumsum(steps, axis=1)
     wave = 2 * np.sin(level) + 0.5 * random.standard_normal(steps.shape)
@@ -174,8 +182,7 @@ def _features(
     return (mean + std * wave).astype(np.float32)
 
 
-def _any_state(detector: Detector, random: np.random.Generator, n_sequences: int) -> RecurrentState:
-    model = detector.model
+def _any_state(model: CRNN, random: np.random.Generator, n_sequences: int) -> RecurrentState:
     hidden = random.uniform(-1, 1, (n_sequences, model.cell.hidden_size))
     activities = random.integers(0, 2, (n_sequences, model.n_classes))
     return RecurrentState(_tensor(hidden), _tensor(activities))

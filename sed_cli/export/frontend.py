@@ -14,7 +14,7 @@ from librosa.filters import mel as mel_filters
 from numpy.typing import NDArray
 
 from sed_cli.audio import FrontEnd, LogMel
-from sed_cli.audio.front_ends.logmel import FLOOR
+from sed_cli.audio.limits import FLOOR
 from sed_cli.export.builder import GraphBuilder
 from sed_cli.export.graphs import add_recording
 from sed_cli.models import CRNN

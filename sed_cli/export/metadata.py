@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import librosa
 
 from sed_cli import __version__
-from sed_cli.audio import FrontEnd, LogMel
-from sed_cli.audio.front_ends.logmel import FLOOR
+from sed_cli.audio import LogMel
+from sed_cli.audio.limits import FLOOR
 from sed_cli.export.graphs import state_layout, state_size
-from sed_cli.tasks.detection.detector import Detector
+from sed_cli.models import CRNN
+from sed_cli.models.recurrence import Feedback
 
 FORMAT = 1  # of what is written here; raised when a reader of an older one would go wrong
 
 
-def describe(detector: Detector) -> dict[str, Any]:
-    """Describe the way from samples to events around a detector's graphs."""
+def describe(
+    model: CRNN,
+    log_mel: LogMel,
+    *,
+    feedback: Feedback,
+    classes: Sequence[str],
+    postprocessing: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Describe the way from samples to events around a detector's graphs.
+
+    Args:
+        model: of which the graphs are made.
+        log_mel: its front end.
+        feedback: what it is fed back.
+        classes: labels in the order of the outputs.
+        postprocessing: how events are made of probabilities.
+    """
     return {
         "sedtf": {"version": __version__, "format": FORMAT},
-        "classes": list(detector.classes),
-        "features": describe_features(detector.log_mel),
-        "stream": _describe_stream(detector),
-        "feedback": _describe_feedback(detector),
-        "postprocessing": detector.postprocessing.as_json(detector.classes),
+        "classes": list(classes),
+        "features": describe_features(log_mel),
+        "stream": _describe_stream(model, log_mel),
+        "feedback": _describe_feedback(model, feedback),
+        "postprocessing": dict(postprocessing),
     }
 
 
-def describe_features(log_mel: FrontEnd) -> dict[str, Any]:
+def describe_features(log_mel: LogMel) -> dict[str, Any]:
     """Describe the front end so that it can be computed elsewhere; lengths in samples, Hz.
 
     Frame t is the transform of the ``n_fft`` samples around sample t * hop_length, under the
     window, which lies in their middle.
     """
-    assert isinstance(log_mel, LogMel)  # others are not exported
     edges = librosa.mel_frequencies(log_mel.n_mels + 2, fmin=log_mel.f_min, fmax=log_mel.f_max)
     return {
         "sample_rate": log_mel.sample_rate,
@@ -66,24 +81,23 @@ def metadata_props(description: Mapping[str, Any]) -> dict[str, str]:
     return {key: json.dumps(value, ensure_ascii=False) for key, value in description.items()}
 
 
-def _describe_stream(detector: Detector) -> dict[str, Any]:
-    model, log_mel = detector.model, detector.log_mel
+def _describe_stream(model: CRNN, log_mel: LogMel) -> dict[str, Any]:
     # From a frame's centre to the end of its window, and the frames that the convolutions look on.
     window_end = (log_mel.n_fft - log_mel.window_length) // 2 + log_mel.window_length
     samples = model.context * log_mel.hop_length + window_end - log_mel.n_fft // 2
     return {
         "context_frames": model.context,
-        "hop_s": detector.hop_s,
+        "hop_s": log_mel.hop_length / log_mel.sample_rate,
         "look_ahead_s": samples / log_mel.sample_rate,
         "state_size": state_size(model),
         "state": {part: list(shape) for part, shape in state_layout(model).items()},
     }
 
 
-def _describe_feedback(detector: Detector) -> dict[str, Any]:
-    if not detector.model.has_feedback:
+def _describe_feedback(model: CRNN, feedback: Feedback) -> dict[str, Any]:
+    if not model.has_feedback:
         return {"kind": None}
-    if detector.feedback == "soft":
+    if feedback == "soft":
         return {"kind": "soft"}
     # Inside the graphs, and no matter of taste as those of the post-processing are.
     return {"kind": "hard", "threshold": 0.5}

@@ -9,9 +9,9 @@ from typing import Any
 from rich.table import Table
 from tqdm import tqdm
 
-from sed_cli.config.plain import vary_sampler
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.training import SamplerConfig
+from sed_cli.config.values import vary_sampler
 from sed_cli.config.verbs import SimulateConfig
 from sed_cli.reports.simulation import NamedCoins, simulate
 from sed_cli.reports.tables import results_console

@@ -19,7 +19,7 @@ from sed_cli.config.provenance import choose_device, set_threads
 from sed_cli.config.settings import Role
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.system.records import duration
-from sed_cli.tasks.registry import load_data_for, make_task
+from sed_cli.tasks.registry import task_named
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training.state import seed_everything
 
@@ -105,9 +105,10 @@ def tell_cost(
 def measure(config: AnyTrainConfig) -> Speed:
     """Time updates and a validation of an untrained model; nothing is written but the cache."""
     device = choose_device(config.device)
-    data = load_data_for(config)
+    package = task_named(config.task)
+    data = package.load_data(config)
     seed_everything(config.seed)
-    task = make_task(config, data, device)
+    task = package.make(config, data, device)
     trainer = make_trainer(config, task)
     batches = itertools.islice(itertools.cycle(trainer.batches(1)), 1 + _UPDATES)
     trainer.step(*next(batches))

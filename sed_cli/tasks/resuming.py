@@ -15,7 +15,7 @@ from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.errors import CheckpointError
 from sed_cli.system.distributed import rank
 from sed_cli.system.files import replacing, replacing_folder, standing
-from sed_cli.tasks.checkpoint import load_weights, read_any_config, read_classes, resolve_checkpoint
+from sed_cli.training.checkpoint import load_weights, read_classes, read_config, resolve_checkpoint
 from sed_cli.training.loop import Trainer
 from sed_cli.training.state import STATE, load_state, read_state
 from sed_cli.training.task import BatchT
@@ -40,7 +40,7 @@ def check_settings(config: AnyTrainConfig) -> Path | None:
         folder = resolve_checkpoint(run / "checkpoints" / "last")
     except CheckpointError:
         return None
-    before, now = (flattened(asdict(each)) for each in (read_any_config(folder), config))
+    before, now = (flattened(asdict(each)) for each in (read_config(folder), config))
     changed = _differences(before, now, keys_with(_MAY_CHANGE))
     if changed:
         raise CheckpointError(

@@ -19,17 +19,16 @@ from sed_cli.config.provenance import RunRecord, choose_device, set_threads
 from sed_cli.config.registry import component_named
 from sed_cli.config.training import TrainerConfig
 from sed_cli.config.verbs import AnyTrainConfig
-from sed_cli.data.sets import DataSet
 from sed_cli.errors import UserError
 from sed_cli.sampling.teacher_mask import make_coins
 from sed_cli.system import torchrun
 from sed_cli.system.distributed import rank
 from sed_cli.system.pool import n_cores
-from sed_cli.tasks.checkpoint import save_checkpoint
-from sed_cli.tasks.registry import load_data_for, make_task
+from sed_cli.tasks.package import Data
+from sed_cli.tasks.registry import task_named
 from sed_cli.tasks.resuming import check_settings, restore, resume
-from sed_cli.tasks.sequence.data import TokenData
 from sed_cli.training.batches import passes_of
+from sed_cli.training.checkpoint import save_checkpoint
 from sed_cli.training.history import Epoch
 from sed_cli.training.logger import LoggedRun, Logger
 from sed_cli.training.loggers.csv import HistoryLogger
@@ -55,14 +54,12 @@ def prepare_resume(config: AnyTrainConfig) -> dict[str, Any]:
     check_settings(config)
     device = choose_device(config.device)
     check_devices(device, config.trainer.devices or 1)
-    data = load_data_for(config)
-    restore(config, make_trainer(config, make_task(config, data, device)))
+    data = task_named(config.task).load_data(config)
+    restore(config, make_trainer(config, task_named(config.task).make(config, data, device)))
     return {"data": data}
 
 
-def train(
-    config: AnyTrainConfig, run_dir: Path, data: DataSet | TokenData | None = None
-) -> float | None:
+def train(config: AnyTrainConfig, run_dir: Path, data: Data | None = None) -> float | None:
     """Train a model; return the best epoch's score: validation F1, or minus the loss.
 
     Args:
@@ -84,24 +81,24 @@ def train(
     ):
         device = choose_device(config.device)
         check_devices(device, n_devices)
-        data = load_data_for(config) if data is None else data
+        data = task_named(config.task).load_data(config) if data is None else data
         record.update(device=str(device), devices=n_devices, data_fingerprint=data.fingerprint)
         with _resumable(run_dir):
             if n_devices == 1:
                 task, progress = _learn(config, data, device, run_dir)
             else:
                 progress = _launch(config, run_dir, n_devices)
-                task = make_task(config, data, device)
+                task = task_named(config.task).make(config, data, device)
         return _conclude(task, progress, run_dir, record, config.trainer)
 
 
 def _learn(
-    config: AnyTrainConfig, data: DataSet | TokenData, device: torch.device, run_dir: Path
+    config: AnyTrainConfig, data: Data, device: torch.device, run_dir: Path
 ) -> tuple[Task[Any], Progress]:
     """Train in this process, alone or as one of several."""
     # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
     seed_everything(config.seed)
-    trainer = make_trainer(config, make_task(config, data, device))
+    trainer = make_trainer(config, task_named(config.task).make(config, data, device))
     _log_sizes(trainer)
     _fit(config, trainer, run_dir)
     return trainer.task, trainer.progress
@@ -150,14 +147,14 @@ def _learn_as_rank(config: AnyTrainConfig, run_dir: Path, n_threads: int) -> Pro
 
 def _learn_together(
     config: AnyTrainConfig, run_dir: Path, n_threads: int, record: RunRecord | None = None
-) -> tuple[DataSet | TokenData, torch.device, Progress]:
+) -> tuple[Data, torch.device, Progress]:
     """Train as one of several ranks, each of which loads the data: from the cache but one.
 
     What takes time and tells the same in all of them is left to the one that keeps the record.
     """
     device = own_device(choose_device(config.device))
     with set_threads(own_threads(config.trainer.threads, n_threads)):
-        data = load_data_for(config, look_for_leaks=record is not None)
+        data = task_named(config.task).load_data(config, look_for_leaks=record is not None)
         if record is not None:
             facts = {"device": device.type, "devices": torchrun.n_ranks()}
             record.update(**facts, data_fingerprint=data.fingerprint)
@@ -180,7 +177,7 @@ def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
         with _resumable(run_dir):
             data, device, progress = _learn_together(config, run_dir, n_cores(), record)
         with set_threads(config.trainer.threads):
-            task = make_task(config, data, device)
+            task = task_named(config.task).make(config, data, device)
             return _conclude(task, progress, run_dir, record, config.trainer)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,52 +26,54 @@ class Validation(NamedTuple):
     more: Mapping[str, float] = MappingProxyType({})  # of the task's own, by column of the history
 
 
-class Task(Protocol[BatchT]):
+class Task(ABC, Generic[BatchT]):
     """A model, its data, its loss and its scores; the loop, its state and its files are not here.
 
     Nothing is drawn from torch's global generator but by the model in training (dropout). Where
     several processes train together, each has a task of its own, of the same data; then every
     weight has to take part in the losses of any batch.
+
+    Args:
+        model: what is trained.
+        device: where the model is.
+        is_sampled: whether the model feeds anything back, so that a sampler acts on it.
+        lengths: steps of each training sequence, as a batch counts them.
+        labels: what the outputs stand for, in their order.
+        fingerprint: of the data: another one is another experiment.
     """
 
-    @property
-    def model(self) -> nn.Module:
-        """What is trained."""
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        device: torch.device,
+        is_sampled: bool,
+        lengths: Sequence[int],
+        labels: Sequence[str],
+        fingerprint: str,
+    ) -> None:
+        self.model, self.device, self.is_sampled = model, device, is_sampled
+        self.lengths, self.labels, self.fingerprint = lengths, labels, fingerprint
 
     @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-
-    @property
-    def is_sampled(self) -> bool:
-        """Whether the model feeds anything back, so that a sampler acts on it."""
-
-    @property
-    def lengths(self) -> Sequence[int]:
-        """Steps of each training sequence, as a batch counts them."""
-
-    @property
-    def labels(self) -> Sequence[str]:
-        """What the outputs stand for, in their order."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the data: another one is another experiment."""
-
-    @property
+    @abstractmethod
     def sizes(self) -> str:
         """The data in a line, for the log."""
 
+    @abstractmethod
     def batch(self, indices: Sequence[int], epoch: int) -> BatchT:
         """Join some training sequences, as an epoch hears them; one or more are asked for."""
 
+    @abstractmethod
     def losses(self, batch: BatchT, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
         """Run the model on a batch: the sum of all losses, and how many it sums; both scalars."""
 
     @property
     def no_skill_loss(self) -> float:
         """Validation loss of who knows only how often each label occurs; inf: not known."""
+        return math.inf
 
+    @abstractmethod
     def validate(self) -> Validation | None:
         """Score the model on the validation split, free running; None if there is none.
 
@@ -77,14 +81,17 @@ class Task(Protocol[BatchT]):
         :func:`sed_cli.system.distributed.share_of` and :func:`sed_cli.system.distributed.summed`).
         """
 
+    @abstractmethod
     def describe(self, validation: Validation) -> str:
         """What the log says of an epoch's validation."""
 
+    @abstractmethod
     def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
         """Draw the learning curves of a ``history.csv`` that has a row at least."""
 
     def save_extras(self, folder: Path) -> None:
         """Write into a checkpoint folder what the task keeps there beside weights and labels."""
 
+    @abstractmethod
     def evaluate_best(self, run_dir: Path) -> None:
         """Score the best epoch of a run on the test split, from its checkpoint; write and print."""

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from sed_cli.audio import AudioReader, inspect_audio, read_audio
-from sed_cli.audio.containers import Part, PartFile
+from sed_cli.audio.containers import ByteRange, PartFile
 from sed_cli.errors import DataError
 from tests.audio.files_of_many_kinds import (
     BLOCK,
@@ -219,7 +219,7 @@ def test_a_part_of_a_file_looks_like_a_whole_one(
     look: Callable[[PartFile], bytes], tmp_path: Path
 ) -> None:
     path = written(tmp_path, b"0123456789")
-    with PartFile(path.open("rb"), Part(2, 8, b"head")) as part:
+    with PartFile(path.open("rb"), ByteRange(2, 8, b"head")) as part:
         assert look(part) == b"head234567"
         assert part.seek(-3, os.SEEK_END) == 7
         assert part.read(2) == b"56"

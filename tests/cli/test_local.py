@@ -15,11 +15,11 @@ from omegaconf import DictConfig
 from sed_cli.cli.hydra import Composer
 from sed_cli.cli.sweeps import local
 from sed_cli.cli.sweeps.local import LocalLauncher
-from sed_cli.cli.task import DONE, INTERRUPTED, Outcome, Task
+from sed_cli.cli.task import DONE, INTERRUPTED, HydraTask, Outcome
 from sed_cli.cli.verbs import Flags
 
 
-class Doing(Task):
+class Doing(HydraTask):
     """Does what the seed says, in a process that imports this module."""
 
     def __call__(self, raw: DictConfig) -> Outcome:

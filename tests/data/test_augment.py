@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config import training
-from sed_cli.config.plain import build
 from sed_cli.config.registry import joined
+from sed_cli.config.values import build
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import Recording

@@ -20,7 +20,7 @@ from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import events_to_activities
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import DataError
-from sed_cli.tasks.checkpoint import load
+from sed_cli.tasks.detection.load import load
 
 FEATURE = LogMelConfig(backend="torchaudio")
 Tables = Mapping[str, Mapping[str, list[Event]]]

@@ -10,7 +10,7 @@ from sed_cli.data.annotations import FORMATS
 from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.data.names import predicted_name
 from sed_cli.data.walking import identity, walk
-from sed_cli.tasks.detection.items import Item
+from sed_cli.tasks.detection.items import AudioInput
 
 
 def touch(path: Path) -> Path:
@@ -68,7 +68,7 @@ def test_a_file_is_the_same_through_links(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [*(known.ending for known in FORMATS.values()), ".jsonl"])
 @pytest.mark.parametrize("name", ["x", "x.wav", "20240501_210000"])
 def test_what_predict_writes_is_known_by_its_name(name: str, ending: str) -> None:
-    item = Item(path=Path("x.wav"), base=Path("folder") / name)
+    item = AudioInput(path=Path("x.wav"), base=Path("folder") / name)
 
     assert predicted_name(item.written(f".events{ending}")) == name
     assert predicted_name(item.written(SCORES_ENDING)) == name

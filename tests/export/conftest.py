@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.inference.conftest import detector, lively
+from tests.tasks.detection.conftest import detector, lively
 
 __all__ = ["detector", "lively"]

@@ -31,9 +31,10 @@ from sed_cli.config.verbs import ExportConfig
 from sed_cli.data.annotations import Event
 from sed_cli.decoding.postprocessing import PostProcessing, save_postprocessing
 from sed_cli.export.metadata import describe_features
-from sed_cli.tasks.checkpoint import load, read_config, save_checkpoint
 from sed_cli.tasks.detection import export as export_run
 from sed_cli.tasks.detection.export import export_checkpoint
+from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.training.checkpoint import save_checkpoint
 from tests.conftest import Sedtf
 
 FILES = {

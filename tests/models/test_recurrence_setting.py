@@ -13,8 +13,8 @@ from sed_cli.comparison.runs import find_runs, group_runs
 from sed_cli.config.data import TokensConfig
 from sed_cli.config.identity import config_hash
 from sed_cli.config.verbs import SequenceTrainConfig
+from tests.comparison.folders import write_run
 from tests.conftest import Sedtf, trainer_config
-from tests.evaluation.folders import write_run
 
 TINY = (
     "task=sequence",

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from sed_cli.audio.limits import FLOOR
 from sed_cli.config.registry import component
 from sed_cli.config.settings import range_faults, setting
 from sed_cli.config.training import PowerConfig
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from sed_cli.audio.features import LogMel
 
-FLOOR = 1e-10  # of the mel power before the logarithm: -100 dB
 _FLOOR_DB = 10 * math.log10(FLOOR)
 _SILENT_DB = _FLOOR_DB + 1e-3  # as rounded
 _LONGEST_TRANSFORM = 2**20  # samples

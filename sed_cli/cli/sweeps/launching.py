@@ -10,7 +10,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from sed_cli.cli.sweeps.local import LocalLauncher
-from sed_cli.cli.task import Task
+from sed_cli.cli.task import HydraTask
 from sed_cli.errors import UserError
 
 _LAUNCHERS = (
@@ -34,7 +34,7 @@ def counts_of(settings: DictConfig, of: str, *keys: str) -> int | None:
     return value
 
 
-def make_launcher(config: DictConfig, context: HydraContext, task: Task) -> Launcher:
+def make_launcher(config: DictConfig, context: HydraContext, task: HydraTask) -> Launcher:
     """Make the launcher that the configuration names: ours, or one of Hydra's plugins."""
     settings = dict(config.hydra.launcher)
     counts_of(config.hydra.launcher, "launcher", "workers", "threads")

@@ -28,7 +28,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sed_cli.cli.hydra import Composer
-from sed_cli.cli.task import DONE, FAILED, INTERRUPTED, Outcome, Task
+from sed_cli.cli.task import DONE, FAILED, INTERRUPTED, HydraTask, Outcome
 from sed_cli.system.pool import (
     end_with_parent,
     n_cores,
@@ -243,7 +243,7 @@ class SweepProgress:
 # ------------------------------------------------------------------------- in the processes
 
 
-def _work(connection: Connection, said: Path, task: Task, config: DictConfig) -> None:
+def _work(connection: Connection, said: Path, task: HydraTask, config: DictConfig) -> None:
     """Run one job after the other, until there is none or the sweep is gone."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     redirect(said)
@@ -256,17 +256,17 @@ def _work(connection: Connection, said: Path, task: Task, config: DictConfig) ->
         pass
 
 
-def run_here(task: Task, config: DictConfig, number: int, overrides: list[str]) -> Outcome:
+def run_here(task: HydraTask, config: DictConfig, number: int, overrides: list[str]) -> Outcome:
     """Run one job of a sweep in this process, which has not run any."""
     return _run(_context(task, config), task, config, number, overrides)
 
 
-def _context(task: Task, config: DictConfig) -> HydraContext:
+def _context(task: HydraTask, config: DictConfig) -> HydraContext:
     return Composer(task.verb_name, task.flags).context(config)
 
 
 def _run(
-    context: HydraContext, task: Task, config: DictConfig, number: int, overrides: list[str]
+    context: HydraContext, task: HydraTask, config: DictConfig, number: int, overrides: list[str]
 ) -> Outcome:
     try:
         sweep_config = context.config_loader.load_sweep_config(config, overrides)

@@ -20,7 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from sed_cli.cli.sweeps.local import SweepProgress, redirect, run_here
-from sed_cli.cli.task import INTERRUPTED, Outcome, Task
+from sed_cli.cli.task import INTERRUPTED, HydraTask, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def _outcome(ray: Any, done: Any) -> Outcome:
 
 
 def _work(
-    task: Task, config: DictConfig, number: int, overrides: list[str], said: Path, cwd: str
+    task: HydraTask, config: DictConfig, number: int, overrides: list[str], said: Path, cwd: str
 ) -> Outcome:
     """Run a job in a process of Ray's, which may be on another machine."""
     with suppress(OSError):

@@ -23,7 +23,7 @@ from sed_cli.cli.sweeps.launching import counts_of, make_launcher, parallel_of
 from sed_cli.cli.sweeps.local import LocalLauncher
 from sed_cli.cli.sweeps.plan import check_free, parse_task, plan_jobs
 from sed_cli.cli.sweeps.sweep import Sweep, recorded
-from sed_cli.cli.task import DONE, Task
+from sed_cli.cli.task import DONE, HydraTask
 from sed_cli.cli.verbs import Flags, Verb
 from sed_cli.errors import UserError
 from sed_cli.system.records import SWEEP, Plan, beating, history_rows, this_process
@@ -60,7 +60,7 @@ def run_sweep(
     folder = Path(str(master.hydra.sweep.dir)).absolute()
     check_free(folder, is_resumed=resumed is not None)
     context = composer.context(master)
-    task = Task(verb.name, flags)
+    task = HydraTask(verb.name, flags)
     launcher = make_launcher(master, context, task)
     if isinstance(launcher, LocalLauncher):
         launcher.devices = max(launcher.devices, _most_devices(composer, master, overrides))

@@ -11,9 +11,11 @@ another name, locked, and renamed when it is whole; after that it never changes.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
+import stat
 import struct
 import uuid
 import weakref
@@ -168,7 +170,7 @@ class Pack:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with path.open("rb") as file:
+        with _opened(path) as file:
             locks.share(file)
             if not locks.is_at(file, path):
                 raise FileNotFoundError(path)
@@ -245,7 +247,7 @@ def read_index(path: Path) -> Index:
         OSError: if it cannot be read.
         ValueError: if it is damaged.
     """
-    with path.open("rb") as file:
+    with _opened(path) as file:
         return _read_index(file)
 
 
@@ -258,6 +260,14 @@ def is_earlier(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(_EARLIER_MARK)))
         return file.read() == _EARLIER_MARK
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a pack; a pipe would be waited for, a device read without an end."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "a pipe or a device", str(path))
+    return path.open("rb")
 
 
 def _read_index(file: BinaryIO) -> Index:

@@ -48,12 +48,17 @@ class Cached:
     @property
     def is_in_use(self) -> bool:
         """Whether a process uses it."""
-        return locks.is_taken(_guard(self.path))
+        is_special = not (self.path.is_dir() or self.path.is_file())  # opening one may wait
+        return not is_special and locks.is_taken(_guard(self.path))
 
     def remove(self) -> bool:
         """Delete it unless a process uses it; tell whether it is gone."""
         if self.path.is_dir():
             return _remove_folder(self.path)
+        if not self.path.is_file():
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+            return not self.path.is_symlink() and not self.path.exists()
         return locks.remove_unused(self.path)
 
 
@@ -110,7 +115,7 @@ def items(root: Path) -> Iterator[Cached]:
             yield _folder_item("features", folder, "an earlier version", len(files), 0.0)
             continue
         for path in sorted(folder.glob(f"*{ENDING}")):
-            if path.is_dir():
+            if not path.is_file():
                 yield _folder_item("features", path, "damaged", 0, 0.0)
                 continue
             with suppress(OSError):

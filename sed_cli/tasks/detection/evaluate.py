@@ -27,7 +27,7 @@ from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD, PostProcessing
 from sed_cli.decoding.tuning import tune
 from sed_cli.errors import DataError, UserError
-from sed_cli.metrics.curves import Curves, Scored, threshold_free, write_curves
+from sed_cli.metrics.curves import Curves, Scored, threshold_free
 from sed_cli.metrics.detection import (
     COLLAR_S,
     CONFIDENCE,
@@ -43,8 +43,9 @@ from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import print_metrics
 from sed_cli.system.distributed import share_of, summed
 from sed_cli.system.files import json_text, replacing, write_text
-from sed_cli.tasks.checkpoint import load, read_config
+from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.training.task import Validation
 
 log = logging.getLogger(__name__)

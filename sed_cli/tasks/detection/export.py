@@ -13,12 +13,13 @@ from sed_cli.audio import LogMel
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import ExportConfig, TrainConfig
 from sed_cli.errors import CheckpointError, SedtfError, UserError
-from sed_cli.export.card import model_card
 from sed_cli.models import CRNN
 from sed_cli.reports.tables import results_console
 from sed_cli.system.files import flush, json_text, replacing, write_text
-from sed_cli.tasks.checkpoint import load, read_config, resolve_checkpoint
+from sed_cli.tasks.detection.card import model_card
 from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.training.checkpoint import resolve_checkpoint
 
 if TYPE_CHECKING:
     import onnx
@@ -126,7 +127,14 @@ def _require(*packages: str) -> None:
 def _description(detector: Detector) -> dict[str, Any]:
     from sed_cli.export.metadata import describe
 
-    return describe(detector)
+    assert isinstance(detector.log_mel, LogMel)  # others are refused
+    return describe(
+        detector.model,
+        detector.log_mel,
+        feedback=detector.feedback,
+        classes=detector.classes,
+        postprocessing=detector.postprocessing.as_json(detector.classes),
+    )
 
 
 def _export(
@@ -135,18 +143,19 @@ def _export(
     """Build the graphs and hold each against PyTorch."""
     from sed_cli.export import check, frontend, graphs
 
-    arguments = detector.model, detector.feedback
-    built: dict[str, tuple[onnx.GraphProto, Callable[..., Difference]]] = {
-        "stream.onnx": (graphs.stream_graph(*arguments), check.check_stream),
-        "recording.onnx": (graphs.recording_graph(*arguments), check.check_recording),
+    model = detector.model, detector.feedback
+    heard = *model, detector.log_mel
+    # The function that makes a graph, the one that compares it, and what both are given.
+    made: dict[str, tuple[Callable[..., onnx.GraphProto], Callable[..., Difference], Any]] = {
+        "stream.onnx": (graphs.stream_graph, check.check_stream, model),
+        "recording.onnx": (graphs.recording_graph, check.check_recording, model),
     }
     if config.waveform:
-        graph = frontend.waveform_graph(*arguments, detector.log_mel)
-        built["waveform.onnx"] = (graph, check.check_waveform)
+        made["waveform.onnx"] = (frontend.waveform_graph, check.check_waveform, heard)
     exported = {}
-    for name, (graph, compare) in built.items():
-        content = _serialise(graph, description)
-        difference = compare(_session(content), detector, config.tolerance)
+    for name, (make, compare, arguments) in made.items():
+        content = _serialise(make(*arguments), description)
+        difference = compare(_session(content), *arguments, config.tolerance)
         _check(name, difference, config.tolerance)
         exported[name] = _Exported(content, difference)
     return exported

@@ -28,7 +28,7 @@ _ABANDONED_AFTER_S = 60.0  # of no writing: a run that lives writes to its files
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class AudioInput:
     """A recording to go through, and what the files that are written of it are called."""
 
     path: Path
@@ -53,7 +53,7 @@ class Item:
 
 def find_items(
     folder: Path, output_dir: Path | None, channels: Channels = "mix"
-) -> tuple[list[Item], list[Path]]:
+) -> tuple[list[AudioInput], list[Path]]:
     """List the recordings in a folder and the folders in it, by their endings.
 
     Hidden files and folders are passed over, and so are folders that sedtf wrote; links to folders
@@ -70,7 +70,7 @@ def find_items(
     Raises:
         DataError: if there is no audio.
     """
-    items: list[Item] = []
+    items: list[AudioInput] = []
     unsearched: list[Path] = []
 
     def note(error: OSError) -> None:
@@ -103,7 +103,7 @@ def find_items(
     return items, unsearched
 
 
-def sweep(items: Iterable[Item]) -> None:
+def sweep(items: Iterable[AudioInput]) -> None:
     """Delete what an earlier prediction of the same recordings left when it was killed."""
     bases = defaultdict(list)
     for item in items:
@@ -130,12 +130,12 @@ def _is_audio(path: Path) -> bool:
         return True
 
 
-def _named(audio: Sequence[Path], target: Path, channels: Channels) -> list[Item]:
+def _named(audio: Sequence[Path], target: Path, channels: Channels) -> list[AudioInput]:
     """Name what is written of the recordings of a folder, so that no two files have one name.
 
     Where names without endings would be equal, those recordings keep their endings.
     """
-    items = [Item(path=path, base=target / path.stem) for path in audio]
+    items = [AudioInput(path=path, base=target / path.stem) for path in audio]
     n_channels = [_n_channels(path) if channels == "each" else 1 for path in audio]
     while True:
         going_out = [_going_out(item, n) for item, n in zip(items, n_channels, strict=True)]
@@ -151,7 +151,7 @@ def _named(audio: Sequence[Path], target: Path, channels: Channels) -> list[Item
         items = renamed
 
 
-def _going_out(item: Item, n_channels: int) -> set[str]:
+def _going_out(item: AudioInput, n_channels: int) -> set[str]:
     """Return the names of files to be written, without what all of them end in."""
     base = item.base.name.lower()  # some file systems do not know one from the other
     return {base, *(f"{base}.ch{i + 1}" for i in range(n_channels if n_channels > 1 else 0))}

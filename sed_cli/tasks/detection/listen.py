@@ -19,7 +19,7 @@ from sed_cli.config.provenance import choose_device, set_threads
 from sed_cli.config.verbs import ListenConfig
 from sed_cli.decoding.tracking import StreamEvent
 from sed_cli.errors import UserError
-from sed_cli.tasks.checkpoint import load
+from sed_cli.tasks.detection.load import load
 
 log = logging.getLogger(__name__)
 

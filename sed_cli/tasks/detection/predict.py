@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -17,17 +16,16 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from sed_cli.audio import AudioReader, Channels
 from sed_cli.audio.rates import band_faults
 from sed_cli.config.provenance import choose_device, set_threads
-from sed_cli.config.verbs import PredictConfig, SequenceTrainConfig
+from sed_cli.config.verbs import PredictConfig
 from sed_cli.data.annotations import FORMATS
 from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system.files import replacing
 from sed_cli.system.text import cut_short
-from sed_cli.tasks.checkpoint import load, read_any_config
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.items import Item, find_items, sweep
+from sed_cli.tasks.detection.items import AudioInput, find_items, sweep
+from sed_cli.tasks.detection.load import load
 from sed_cli.tasks.detection.recording import Found, Outputs, dump_events, find_events
-from sed_cli.tasks.sequence.continuations import continue_lines
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +33,13 @@ _SHOWN = 10
 
 
 def predict(config: PredictConfig) -> None:
-    """Do the work of ``sedtf predict``.
+    """Find the events in what ``sedtf predict`` is given.
 
     Raises:
         UserError: if there is nothing to go through, the checkpoint cannot be used, the one
             recording cannot be read, or a result cannot be written.
         SedtfError: if any recording of a folder could not be read: all that could be are done.
     """
-    if isinstance(read_any_config(config.checkpoint), SequenceTrainConfig):
-        _refuse(config, ("format", "channels", "probabilities", "timeline"), "a detector")
-        continue_lines(config)
-        return
-    _refuse(config, ("decoding",), "a model of sequences")
     output_dir = None if config.output_dir is None else Path(config.output_dir).expanduser()
     source = Path(config.input).expanduser()
     with set_threads(config.threads), logging_redirect_tqdm():
@@ -67,29 +60,19 @@ def predict(config: PredictConfig) -> None:
             _write_events(item, found, config.format)
 
 
-def _refuse(config: PredictConfig, keys: Sequence[str], whose: str) -> None:
-    """Refuse settings that would be without effect."""
-    usual = {each.name: each for each in fields(PredictConfig)}
-    for key in keys:
-        factory = usual[key].default_factory
-        default = usual[key].default if factory is MISSING else factory()
-        if getattr(config, key) != default:
-            raise UserError(f"{key} is a setting for {whose}, which {config.checkpoint} is not")
-
-
-def _single(given: str, source: Path, output_dir: Path | None) -> Item:
+def _single(given: str, source: Path, output_dir: Path | None) -> AudioInput:
     if given == "-":
         if sys.stdin.isatty():
             raise UserError("input=-: standard input is a terminal; pipe a recording into sedtf")
         base = (output_dir or Path()) / "stdin"
-        return Item(path=Path("standard input"), base=base, pipe_is_stdin=True)
+        return AudioInput(path=Path("standard input"), base=base, pipe_is_stdin=True)
     if not source.exists():
         raise DataError(f"input={given}: no such file or folder")
-    return Item(path=source, base=(output_dir or source.parent) / source.stem)
+    return AudioInput(path=source, base=(output_dir or source.parent) / source.stem)
 
 
 def _predict_all(
-    detector: Detector, items: list[Item], unsearched: list[Path], config: PredictConfig
+    detector: Detector, items: list[AudioInput], unsearched: list[Path], config: PredictConfig
 ) -> None:
     n_done = n_events = 0
     rates: list[int] = []
@@ -118,7 +101,9 @@ def _warn_of_bands(detector: Detector, rates: Sequence[int]) -> None:
         log.warning("%s", fault)
 
 
-def _predict_one(detector: Detector, item: Item, config: PredictConfig, rates: list[int]) -> Found:
+def _predict_one(
+    detector: Detector, item: AudioInput, config: PredictConfig, rates: list[int]
+) -> Found:
     """Find the events of a recording, and add its sample rate to ``rates``."""
     outputs = Outputs(
         scores=partial(item.written, SCORES_ENDING) if config.probabilities else None,
@@ -136,7 +121,7 @@ def _predict_one(detector: Detector, item: Item, config: PredictConfig, rates: l
         )
 
 
-def _write_events(item: Item, found: Found, format: str) -> None:
+def _write_events(item: AudioInput, found: Found, format: str) -> None:
     """Write one file, or one a channel where the format holds one recording only."""
     known = FORMATS.get(format)
     ending = f".events{'.jsonl' if known is None else known.ending}"
@@ -150,7 +135,7 @@ def _write_events(item: Item, found: Found, format: str) -> None:
 
 
 @contextmanager
-def _writing(item: Item) -> Iterator[None]:
+def _writing(item: AudioInput) -> Iterator[None]:
     """Say where results could not be written, and what to do."""
     try:
         yield
@@ -162,7 +147,7 @@ def _writing(item: Item) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(item: Item, reader: AudioReader) -> Iterator[Callable[[float], None]]:
+def _progress(item: AudioInput, reader: AudioReader) -> Iterator[Callable[[float], None]]:
     """Show how much of a long recording is done."""
     with tqdm(
         total=None if reader.header_s is None else round(reader.header_s),

@@ -15,12 +15,10 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from sed_cli.audio import FrontEnd, read_excerpt
-from sed_cli.comparison.runs import found_from, given_words
-from sed_cli.config.data import DataConfig, RecordedConfig
-from sed_cli.config.groups import DATA_SETS
+from sed_cli.config.data import DATA_SETS, DataConfig, RecordedConfig
 from sed_cli.config.identity import flattened
-from sed_cli.config.plain import build
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
+from sed_cli.config.values import build
 from sed_cli.config.verbs import ReportConfig, TrainConfig
 from sed_cli.data.annotations import Event, read_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
@@ -28,11 +26,12 @@ from sed_cli.errors import CheckpointError, DataError, UserError
 from sed_cli.metrics.detection import COLLAR_S, N_REF
 from sed_cli.metrics.outcomes import OUTCOMES, Fate
 from sed_cli.reports.page import Explored, ShownEvent, write_page
+from sed_cli.system.hydra_records import found_from, given_words
 from sed_cli.system.records import history_rows, run_settings
 from sed_cli.system.structured import read_json_object, why
-from sed_cli.tasks.checkpoint import load, read_config
 from sed_cli.tasks.detection.evaluate import probabilities_of, run_freely
 from sed_cli.tasks.detection.examination import Examination, Examined, examine, is_error
+from sed_cli.tasks.detection.load import load, read_config
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +99,6 @@ def describe_run(folder: Path) -> dict[str, Any]:
         )
     metrics = _json(folder / "metrics.json")
     settings = run_settings(folder)
-    if "sequence" in (metrics.get("task"), settings.get("task")):
-        raise UserError(
-            f"{folder}: a run of task=sequence, of which there is no page; its figures are in "
-            f"{folder / 'figures'}, and sedtf compare holds it against others"
-        )
     training = _training_folder(folder, verb)
     history = _history(training / "history.csv") if training else None
     if not metrics and not history:

@@ -22,15 +22,9 @@ from sed_cli.config.data import SPLITS, SoundscapesConfig
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import SynthConfig
 from sed_cli.data.annotations import FORMATS
-from sed_cli.data.soundscapes import (
-    RECIPE_FILE,
-    Recipe,
-    Written,
-    check_bank,
-    generate_soundscapes,
-    plan_soundscapes,
-    read_recipe,
-)
+from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
+from sed_cli.data.soundscapes.recipe import RECIPE_FILE, Recipe, check_bank, read_recipe
+from sed_cli.data.soundscapes.writing import Written
 from sed_cli.errors import SedtfError
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import results_console

@@ -29,7 +29,6 @@ from sed_cli.models.recurrence import Feedback
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.tasks.checkpoint import load
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import (
     evaluate_split,
@@ -37,7 +36,8 @@ from sed_cli.tasks.detection.evaluate import (
     validate,
     write_evaluation,
 )
-from sed_cli.training.task import Validation
+from sed_cli.tasks.detection.load import load
+from sed_cli.training.task import Task, Validation
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +57,16 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
     return data
 
 
-class Detection:
-    """The detector of a configuration and its data: what :class:`.task.Task` asks for.
+class Detection(Task[SequenceBatch]):
+    """The detector of a configuration and its data.
 
     Args:
         config: of the run.
         data: with the splits that training needs.
         device: where the detector is trained.
     """
+
+    model: CRNN
 
     def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
         self._config, self._data = config, data
@@ -85,36 +87,14 @@ class Detection:
             device=device,
         )
         self.sequences = Sequences(data.splits["train"], config.data.sequence_length)
-
-    @property
-    def model(self) -> CRNN:
-        """The detector's model."""
-        return self.detector.model
-
-    @property
-    def device(self) -> torch.device:
-        """Where it is."""
-        return self.detector.device
-
-    @property
-    def is_sampled(self) -> bool:
-        """Whether the model feeds activities back."""
-        return self.model.has_feedback
-
-    @property
-    def lengths(self) -> Sequence[int]:
-        """Frames of each training sequence."""
-        return self.sequences.lengths
-
-    @property
-    def labels(self) -> Sequence[str]:
-        """The classes."""
-        return self._data.classes
-
-    @property
-    def fingerprint(self) -> str:
-        """Of recordings, annotations and features."""
-        return self._data.fingerprint
+        super().__init__(
+            model=self.detector.model,
+            device=self.detector.device,
+            is_sampled=model.has_feedback,
+            lengths=self.sequences.lengths,
+            labels=data.classes,
+            fingerprint=data.fingerprint,
+        )
 
     @property
     def sizes(self) -> str:
@@ -182,9 +162,6 @@ class Detection:
     def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
         """Draw the learning curves."""
         learning_curves(history, path, best_epoch=best_epoch)
-
-    def save_extras(self, folder: Path) -> None:
-        """Nothing: post-processing comes once training has ended."""
 
     def evaluate_best(self, run_dir: Path) -> None:
         """Score the best epoch on the test split, as ``sedtf eval`` does it."""

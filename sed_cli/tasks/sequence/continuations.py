@@ -1,4 +1,4 @@
-"""``sedtf predict`` with a model of sequences: what comes after each line of text."""
+"""``sedtf predict`` with a sequence model: what comes after each line of text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from sed_cli.errors import DataError, UserError
 from sed_cli.system.files import replacing
 from sed_cli.tasks.sequence.data import split_text
 from sed_cli.tasks.sequence.data.vocabulary import UNKNOWN
-from sed_cli.tasks.sequence.predictor import Decoding, Predictor, load_predictor
+from sed_cli.tasks.sequence.load import load_predictor
+from sed_cli.tasks.sequence.predictor import Decoding, Predictor
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""How soon trainings of models of sequences learn: from their histories, over updates and seeds."""
+"""How soon trainings of sequence models learn: from their histories, over updates and seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of sequences scored: perplexity and accuracy, fed the truth and running free, by step.
+"""Sequence models scored: perplexity and accuracy, fed the truth and running free, by step.
 
 Every sequence of n tokens is scored on n + 1 targets, its end symbol included. *Teacher forced*,
 each partial loss stands on its own; *free running*, the model is fed its own choices, so that every
@@ -20,20 +20,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sed_cli.config.data import PairsConfig, TokenSetConfig
-from sed_cli.config.groups import TOKEN_SETS
+from sed_cli.config.data import TOKEN_SETS, PairsConfig, TokenSetConfig
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
 from sed_cli.config.training import SequenceEvaluationConfig
-from sed_cli.config.verbs import EvalConfig
+from sed_cli.config.verbs import EvalConfig, SequenceTrainConfig
 from sed_cli.errors import UserError
 from sed_cli.system.distributed import share_of, summed
 from sed_cli.system.files import json_text, replacing, write_text
-from sed_cli.tasks.checkpoint import read_sequence_config
 from sed_cli.tasks.sequence.data import UNKNOWN, Sentence, TokenData, load_tokens
 from sed_cli.tasks.sequence.data.batches import TokenBatch
 from sed_cli.tasks.sequence.figures import draw_by_step, print_sequence_metrics
+from sed_cli.tasks.sequence.load import load_predictor
 from sed_cli.tasks.sequence.ngrams import ngram_perplexities
-from sed_cli.tasks.sequence.predictor import Decoding, Predictor, load_predictor
+from sed_cli.tasks.sequence.predictor import Decoding, Predictor
+from sed_cli.training.checkpoint import read_config_of
 from sed_cli.training.task import Validation
 
 log = logging.getLogger(__name__)
@@ -257,16 +257,16 @@ def _table(columns: Mapping[str, Sequence[str]]) -> str:
 
 
 def evaluate_sequence_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
-    """Do the work of ``sedtf eval`` for a model of sequences; return its perplexity.
+    """Do the work of ``sedtf eval`` for a sequence model; return its perplexity.
 
     Raises:
         UserError: if the settings are those of a detector.
     """
-    trained = read_sequence_config(config.checkpoint)
+    trained = read_config_of(config.checkpoint, SequenceTrainConfig)
     own = config.data
     if own is not None and not isinstance(own, TokenSetConfig):
         raise UserError(
-            f"data={own.kind}: {config.checkpoint} is a model of sequences; expected data="
+            f"data={own.kind}: {config.checkpoint} is a sequence model; expected data="
             f"{' or '.join(TOKEN_SETS)}"
         )
     with (

@@ -1,4 +1,4 @@
-"""Tables and pictures of models of sequences."""
+"""Tables and pictures of sequence models."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def draw_convergence(comparison: Mapping[str, Any], path: Path) -> None:
     """Draw what each row of a comparison learns over the updates, and the gap that is left.
 
     Args:
-        comparison: what ``comparison.json`` holds of models of sequences, ``convergence`` included.
+        comparison: what ``comparison.json`` holds of sequence models, ``convergence`` included.
         path: of the PNG; the PDF has its name.
     """
     rows = comparison["rows"][:_MOST_ROWS]

@@ -1,10 +1,9 @@
-"""A trained model of sequences in use: its logits on known ones, and new ones from it."""
+"""A trained sequence model in use: its logits on known ones, and new ones from it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,13 +14,7 @@ from torch import Tensor
 from sed_cli.config.training import SequenceModelConfig
 from sed_cli.models import LanguageModel
 from sed_cli.models.recurrence import Feedback
-from sed_cli.tasks.checkpoint import (
-    load_model,
-    read_sequence_config,
-    read_vocabularies,
-    resolve_checkpoint,
-)
-from sed_cli.tasks.sequence.data import Sentence, Vocabulary, join_symbols, units_of
+from sed_cli.tasks.sequence.data import Sentence, Vocabulary, join_symbols
 from sed_cli.tasks.sequence.data.batches import TokenBatch, in_order_of_length
 from sed_cli.tasks.sequence.data.vocabulary import END, UNKNOWN
 
@@ -71,7 +64,7 @@ class Decoding:
 
 
 class Predictor:
-    """A model of sequences with its vocabularies.
+    """A sequence model with its vocabularies.
 
     Args:
         model: in the state that it is to be used in.
@@ -297,27 +290,3 @@ def _beam(
         kept = _cut(of_one, scores, decoding.max_length)
         found.append([c for c in kept if c.log_probability > -np.inf][: decoding.n_best])
     return found
-
-
-def load_predictor(checkpoint: str | Path, device: str | torch.device = "cpu") -> Predictor:
-    """Load a model of sequences from a checkpoint folder or a run folder (its best epoch).
-
-    Raises:
-        CheckpointError: if the folder is missing, incomplete, or holds a detector.
-    """
-    folder = resolve_checkpoint(checkpoint)
-    config = read_sequence_config(folder)
-    vocabulary, source_vocabulary = read_vocabularies(folder)
-    model = load_model(
-        folder, lambda: make_language_model(config.model, vocabulary, source_vocabulary)
-    )
-    source_unit, unit = units_of(config.data)
-    return Predictor(
-        model,
-        vocabulary=vocabulary,
-        source_vocabulary=source_vocabulary,
-        unit=unit,
-        source_unit=source_unit,
-        feedback=config.sampler.feedback,
-        device=device,
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -15,27 +14,29 @@ from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.models import LanguageModel
 from sed_cli.models.recurrence import Feedback
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.tasks.checkpoint import save_source_vocabulary
 from sed_cli.tasks.sequence.data import TokenData
 from sed_cli.tasks.sequence.data.batches import TokenBatch, join
 from sed_cli.tasks.sequence.evaluate import evaluate_sequences, validate_sequences
 from sed_cli.tasks.sequence.figures import sequence_learning_curves
-from sed_cli.tasks.sequence.predictor import Predictor, load_predictor, make_language_model
-from sed_cli.training.task import Validation
+from sed_cli.tasks.sequence.load import load_predictor, save_source_vocabulary
+from sed_cli.tasks.sequence.predictor import Predictor, make_language_model
+from sed_cli.training.task import Task, Validation
 
 log = logging.getLogger(__name__)
 
 _MUCH = 2**32  # bytes of a batch's logits, which training holds three or four times
 
 
-class NextToken:
-    """The model of a configuration and its data: what :class:`.task.Task` asks for.
+class NextToken(Task[TokenBatch]):
+    """The sequence model of a configuration and its data.
 
     Args:
         config: of the run.
         data: with the splits that training needs.
         device: where the model is trained.
     """
+
+    model: LanguageModel
 
     def __init__(self, config: SequenceTrainConfig, data: TokenData, device: torch.device) -> None:
         self._config, self._data = config, data
@@ -49,38 +50,15 @@ class NextToken:
             feedback=config.sampler.feedback,
             device=device,
         )
+        super().__init__(
+            model=self.predictor.model,
+            device=self.predictor.device,
+            is_sampled=True,
+            lengths=(self.sentences.lengths + 1).tolist(),  # with the end symbol
+            labels=data.vocabulary.symbols,
+            fingerprint=data.fingerprint,
+        )
         self._warn_of_memory()
-
-    @property
-    def model(self) -> LanguageModel:
-        """What is trained."""
-        return self.predictor.model
-
-    @property
-    def device(self) -> torch.device:
-        """Where it is."""
-        return self.predictor.device
-
-    @property
-    def is_sampled(self) -> bool:
-        """A model of sequences always feeds its output back."""
-        return True
-
-    @property
-    def lengths(self) -> Sequence[int]:
-        """Targets of each training sequence."""
-        lengths: list[int] = (self.sentences.lengths + 1).tolist()
-        return lengths
-
-    @property
-    def labels(self) -> Sequence[str]:
-        """The symbols of the vocabulary."""
-        return self._data.vocabulary.symbols
-
-    @property
-    def fingerprint(self) -> str:
-        """Of all sentences and the vocabulary."""
-        return self._data.fingerprint
 
     @property
     def sizes(self) -> str:
@@ -117,11 +95,6 @@ class NextToken:
         losses = self._config.trainer.loss.per_output(logits.flatten(0, 1), targets.flatten())
         valid = batch.valid.to(self.device)
         return (losses.view(targets.shape) * valid).sum(), valid.sum()
-
-    @property
-    def no_skill_loss(self) -> float:
-        """Not asked for: any epoch is compared with any other."""
-        return math.inf
 
     def validate(self) -> Validation | None:
         """Figures of the validation split, teacher forced and free running."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -282,18 +284,18 @@ def test_workers_give_the_same_bits_and_name_the_same_faults(tmp_path: Path) -> 
 def test_workers_that_cannot_work_are_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def end_abruptly(*_: Any) -> Iterator[Any]:
+        raise BrokenProcessPool
+        yield
+
     paths = [write_audio(tmp_path / f"{seed}.wav", seed) for seed in range(3)]
-    monkeypatch.setattr(compute, "compute_unit", _die)
+    monkeypatch.setattr(pool, "run_in_processes", end_abruptly)
 
     stored = FeatureCache(tmp_path, FEATURE).load(paths)
 
     assert "ended abruptly" in caplog.text
     for path, (log_mel, _) in zip(paths, stored, strict=True):
         np.testing.assert_array_equal(log_mel, expected(path))
-
-
-def _die(unit: compute.Unit) -> None:
-    os._exit(7)
 
 
 def test_short_work_starts_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,40 +337,27 @@ def test_a_long_file_is_left_to_workers_unless_it_is_the_only_one(
     np.testing.assert_array_equal(second, expected(other))
 
 
-def test_runs_at_the_same_time_compute_once(tmp_path: Path) -> None:
-    """Two processes that want the same: one computes, the other waits and takes it."""
+def test_runs_at_the_same_time_compute_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that want the same: one computes, the other waits for its lock and takes it."""
     paths = [write_audio(tmp_path / f"{seed}.wav", seed) for seed in range(4)]
-    script = f"""
-import sys
-from pathlib import Path
-from sed_cli.config.training import FeatureConfig
-from sed_cli.audio.front_ends.logmel import LogMelConfig
-from sed_cli.data.cache import compute, features
+    blocks, computed = compute._blocks, []
 
-blocks = compute._blocks
-def counted(file, *rest):
-    print(file.path.name)
-    yield from blocks(file, *rest)
-compute._blocks = counted
-paths = [Path(p) for p in {[str(path) for path in paths]}]
-sys.stdin.readline()
-features.FeatureCache(Path({str(tmp_path)!r}), LogMelConfig(**{asdict(FEATURE)!r})).load(paths)
-"""
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", script],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    for run in runs:
-        assert run.stdin is not None
-        run.stdin.write("go\n")
-        run.stdin.flush()
-    computed = [name for run in runs for name in run.communicate(timeout=60)[0].split()]
-    assert [run.returncode for run in runs] == [0, 0]
+    def counted(file: Any, *rest: Any) -> Iterator[Any]:
+        computed.append(file.path.name)
+        time.sleep(0.05)  # so that the other one comes meanwhile
+        yield from blocks(file, *rest)
+
+    monkeypatch.setattr(compute, "_blocks", counted)
+    together = Barrier(2)
+
+    def run(_: int) -> int:
+        together.wait()
+        return len(FeatureCache(tmp_path, FEATURE).load(paths))
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(run, range(2))) == [4, 4]
     assert sorted(computed) == sorted(path.name for path in paths)
     assert [path.suffix for path in entries(tmp_path)] == [".pack"]
 

@@ -25,7 +25,7 @@ from sed_cli.data.cache.upkeep import (
     trim,
 )
 from sed_cli.errors import UserError
-from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
+from tests.conftest import TINY, Sedtf
 
 DAY_S = 24 * 3600.0
 
@@ -299,13 +299,28 @@ def test_a_training_keeps_the_limit_and_its_own_features(
     unused = add_features(root, age_days=1)
     settings = (
         *TINY,
-        *TINY_SOUNDSCAPES,
+        *("data.n_train=4", "data.n_validation=1", "data.n_test=1", "data.duration_s=4.0"),
+        "data.sequence_length=126",
         "trainer.max_updates=1",
         f"data.cache_dir={root}",
-        "data.cache_limit_gb=0.0001",
+        "data.cache_limit_gb=0.00001",
         "output_dir=run",
     )
     assert sedtf("train", *settings) == 0
     assert "more than the limit" in capfd.readouterr().err
     assert not unused.exists()
     assert sorted(item.kind for item in items(root)) == ["features", "soundscapes"]
+
+
+def test_pipes_and_devices_are_listed_without_being_opened_and_cleared(tmp_path: Path) -> None:
+    pack = add_features(tmp_path)
+    os.mkfifo(pack.with_name("pipe.pack"))
+    pack.with_name("device.pack").symlink_to("/dev/zero")
+
+    found = {item.path.name: item for item in items(tmp_path)}
+
+    assert {found[name].source for name in ("pipe.pack", "device.pack")} == {"damaged"}
+    assert not found["pipe.pack"].is_in_use
+    assert all(item.remove() for item in found.values())
+    assert held(tmp_path) == set()
+    assert Path("/dev/zero").exists()

@@ -12,15 +12,12 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from sed_cli.data.soundscapes import (
-    SPLITS,
-    BankEvents,
-    SoundscapeSettings,
-    compose_recording,
-    listen,
-    scan_bank,
-)
+from sed_cli.config.data import SPLITS
 from sed_cli.data.soundscapes import bank_events as module
+from sed_cli.data.soundscapes.bank import scan_bank
+from sed_cli.data.soundscapes.bank_events import BankEvents, listen
+from sed_cli.data.soundscapes.composing import compose_recording
+from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.errors import DataError
 from tests.data.soundscapes.banks import fold_bank, write_bank, write_clip
 

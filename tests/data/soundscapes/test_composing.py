@@ -12,20 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sed_cli.data.soundscapes import (
-    EVENT_CLASSES,
-    SPLITS,
-    PlacedEvent,
-    Scene,
-    SoundscapeSettings,
-    SourceEvent,
-    Syntax,
-    compose_recording,
-    compose_scene,
-    draw_syntax,
-    syntax_of,
-)
+from sed_cli.config.data import EVENT_CLASSES, SPLITS
+from sed_cli.data.soundscapes.composing import compose_recording, syntax_of
 from sed_cli.data.soundscapes.mixing import PEAK_DBFS, coloured_noise
+from sed_cli.data.soundscapes.scenes import PlacedEvent, Scene, Syntax, compose_scene, draw_syntax
+from sed_cli.data.soundscapes.settings import SoundscapeSettings
+from sed_cli.data.soundscapes.sources import SourceEvent
 from sed_cli.data.soundscapes.voices import VOICES, synthesise
 from sed_cli.errors import UserError
 

@@ -12,17 +12,11 @@ from typing import Any
 import pytest
 import soundfile
 
-from sed_cli.config.data import SoundscapesConfig
+from sed_cli.config.data import SPLITS, SoundscapesConfig
 from sed_cli.data.annotations import FORMATS, read_annotations
-from sed_cli.data.soundscapes import (
-    RECIPE_FILE,
-    SOURCES_FILE,
-    SPLITS,
-    check_bank,
-    generate_soundscapes,
-    plan_soundscapes,
-    read_recipe,
-)
+from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
+from sed_cli.data.soundscapes.recipe import RECIPE_FILE, check_bank, read_recipe
+from sed_cli.data.soundscapes.writing import SOURCES_FILE
 from sed_cli.data.survey import load_manifest
 from sed_cli.errors import DataError
 from tests.data.soundscapes.banks import fold_bank, write_clip

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sed_cli.data.annotations import read_annotations
-from sed_cli.data.soundscapes import SoundscapeSettings, compose_recording, syntax_of
+from sed_cli.data.soundscapes.composing import compose_recording, syntax_of
+from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.transitions import read_transition
 from sed_cli.errors import DataError
 from tests.conftest import Sedtf

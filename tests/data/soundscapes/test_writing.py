@@ -17,13 +17,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from sed_cli.data.soundscapes import (
-    SPLITS,
-    SoundscapeSettings,
-    compose_recording,
-    syntax_of,
-    write_soundscapes,
-)
+from sed_cli.config.data import SPLITS
+from sed_cli.data.soundscapes.composing import compose_recording, syntax_of
+from sed_cli.data.soundscapes.settings import SoundscapeSettings
+from sed_cli.data.soundscapes.writing import write_soundscapes
 from sed_cli.errors import DataError, UserError
 
 SMALL = SoundscapeSettings(n_train=4, n_validation=2, n_test=2, duration_s=2.0, empty_fraction=0.25)
@@ -201,7 +198,8 @@ def test_control_c_on_the_terminal_ends_every_process_and_leaves_nothing(tmp_pat
         """
         import sys
         from pathlib import Path
-        from sed_cli.data.soundscapes import SoundscapeSettings, write_soundscapes
+        from sed_cli.data.soundscapes.settings import SoundscapeSettings
+        from sed_cli.data.soundscapes.writing import write_soundscapes
 
         def say(done, total):
             print(done, flush=True)

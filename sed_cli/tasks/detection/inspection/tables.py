@@ -62,31 +62,25 @@ def print_audio(console: Console, kinds: Sequence[AudioKind], notes: Sequence[st
             kind.format,
         )
     _print(console, "audio files", [table])
-    for note in notes:
-        console.print(Text(f"- {note}"), soft_wrap=True)
+    _print_lines(console, notes)
 
 
 def print_notes(console: Console, heading: str, lines: Sequence[str]) -> None:
     """Print what was read, guessed or passed over, a line each."""
-    if not lines:
-        return
-    console.print(Text(heading, style="bold"))
-    for line in lines:
-        console.print(Text(f"- {line}"), soft_wrap=True)
-    console.print()
+    if lines:
+        console.print(Text(heading, style="bold"))
+        _print_lines(console, lines)
+        console.print()
 
 
 def print_copies(console: Console, copies: Sequence[Sequence[Placed[Clip]]]) -> None:
     """Print files that stand in more than one split, some of them where there are many."""
-    if not copies:
-        return
-    heading = f"{counted(len(copies), 'file')} in two splits: what is trained on would be tested on"
-    console.print(Text(heading, style="bold red"))
-    for group in copies[:_COPIES]:
-        places = ", ".join(f"{entry.name} ({split})" for split, entry in group)
-        console.print(f"- {places}", highlight=False, soft_wrap=True)
-    _print_rest(console, len(copies), _COPIES, " in data.json")
-    console.print()
+    if copies:
+        files = counted(len(copies), "file")
+        _warn(console, f"{files} in two splits: what is trained on would be tested on")
+        lines = [", ".join(f"{one.name} ({split})" for split, one in group) for group in copies]
+        _print_lines(console, lines, _COPIES, " in data.json")
+        console.print()
 
 
 def print_near_copies(console: Console, found: Sequence[str]) -> None:
@@ -94,11 +88,9 @@ def print_near_copies(console: Console, found: Sequence[str]) -> None:
     if not found:
         console.print("no sound stands in two splits", highlight=False)
     else:
-        heading = f"{counted(len(found), 'sound')} in two splits: results on these will be too good"
-        console.print(Text(heading, style="bold red"))
-    for line in found[:_COPIES]:
-        console.print(f"- {line}", highlight=False, soft_wrap=True)
-    _print_rest(console, len(found), _COPIES)
+        sounds = counted(len(found), "sound")
+        _warn(console, f"{sounds} in two splits: results on these will be too good")
+    _print_lines(console, found, _COPIES)
     console.print()
 
 
@@ -106,18 +98,29 @@ def print_faults(console: Console, faults: Sequence[Fault], *, n_shown: int) -> 
     """Print faults by file and line, each with what is done instead of refusing it."""
     if not faults:
         return
-    heading = f"{counted(len(faults), 'fault')} (and what data.strict=false does instead)"
-    console.print(Text(heading, style="bold red"))
+    _warn(console, f"{counted(len(faults), 'fault')} (and what data.strict=false does instead)")
     shown = sorted(faults, key=lambda fault: (str(fault.path), fault.line or 0))[:n_shown]
     for path, of_file in groupby(shown, key=lambda fault: fault.path):
         console.print(str(path), highlight=False, soft_wrap=True)
-        for fault in of_file:
-            repair = f" ({fault.repair})" if fault.repair else ""
-            console.print(f"- {fault.place_and_message}{repair}", highlight=False, soft_wrap=True)
+        repaired = ((one, f" ({one.repair})" if one.repair else "") for one in of_file)
+        _print_lines(console, [f"{one.place_and_message}{repair}" for one, repair in repaired])
     _print_rest(console, len(faults), n_shown, " in faults.csv")
 
 
-def _print_rest(console: Console, n_all: int, n_shown: int, place: str = "") -> None:
+def _warn(console: Console, heading: str) -> None:
+    console.print(Text(heading, style="bold red"))
+
+
+def _print_lines(
+    console: Console, lines: Sequence[str], n_shown: int | None = None, place: str = ""
+) -> None:
+    for line in lines[:n_shown]:
+        console.print(Text(f"- {line}"), soft_wrap=True)
+    if n_shown is not None:
+        _print_rest(console, len(lines), n_shown, place)
+
+
+def _print_rest(console: Console, n_all: int, n_shown: int, place: str) -> None:
     if rest := and_more(n_all, n_shown):
         console.print(f"{rest.strip()}{place}", highlight=False)
 

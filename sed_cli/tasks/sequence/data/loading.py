@@ -50,7 +50,7 @@ def load_tokens(config: TokenSetConfig, known: Vocabularies | None = None) -> To
     of their text; other symbols become <unk>, which is said.
 
     Args:
-        config: one of :data:`sed_cli.schema.TOKEN_SETS`, without faults.
+        config: one of :data:`sed_cli.config.data.TOKEN_SETS`, without faults.
         known: the vocabularies of a trained model, to be kept to; None: those of the data.
 
     Raises:

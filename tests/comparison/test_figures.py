@@ -11,6 +11,8 @@ from sed_cli.comparison import figures as comparison_figures
 from sed_cli.comparison.figures import _aligned, _draw_band, _labels, _swept
 from sed_cli.reports import style
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 
 def history_of(values: list[float]) -> dict[str, np.ndarray]:
     return {"epoch": np.arange(1.0, len(values) + 1), "validation_f1": np.array(values)}

@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from sed_cli.config.data import AnnotatedConfig
 from sed_cli.errors import CheckpointError
-from sed_cli.tasks.checkpoint import load, read_config, resolve_checkpoint, save_checkpoint
+from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.training.checkpoint import resolve_checkpoint, save_checkpoint
 
 FILES = {"model.safetensors", "config.yaml", "classes.json"}
 
@@ -355,7 +356,7 @@ def put(checkpoint: Path, changes: dict[str, object]) -> None:
         {"model.rnn_hidden": 10**30},
         {"model.conv_channels": 10**9},
         {"model.kernel_size": 10**6 + 1},
-        {"model.pooling": [1] * 100_000},
+        {"model.pooling": [1] * 2_000},
         {"model.pooling": [10**60, 10**60]},
         {"model.pooling": [10**9, 10**9, 10**9]},
         {"feature.n_fft": 2**40},
@@ -368,7 +369,7 @@ def put(checkpoint: Path, changes: dict[str, object]) -> None:
         {"data.root": "~nosuchuser/x"},
         {"data.columns": {"_target_": "os.system"}},
     ],
-    ids=str,
+    ids=lambda changes: str(changes)[:50],
 )
 def test_sizes_that_are_not_those_of_the_weights_are_never_allocated(
     changes: dict[str, object], checkpoint: Path

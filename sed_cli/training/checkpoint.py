@@ -1,15 +1,15 @@
 """Checkpoints: a folder with weights, configuration and classes. Loading one runs no code from it.
 
 ``model.safetensors`` holds the weights and the normalisation, ``config.yaml`` the whole
-configuration of the run, ``classes.json`` the labels in the order of the outputs, and
-``postprocessing.json``, once training has ended, how events are made of probabilities.
+configuration of the run, ``classes.json`` the labels in the order of the outputs. What else a task
+keeps there is its own, such as ``postprocessing.json`` of a detector.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,21 +21,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sed_cli.config.plain import build_any_train_config, unknown_homes
+from sed_cli.config.plain import config_of
 from sed_cli.config.plugins import needed
-from sed_cli.config.verbs import AnyTrainConfig, SequenceTrainConfig, TrainConfig
-from sed_cli.decoding.postprocessing import read_postprocessing
-from sed_cli.errors import CheckpointError, ConfigError, DataError
-from sed_cli.models import CRNN
+from sed_cli.config.verbs import AnyTrainConfig
+from sed_cli.errors import CheckpointError, ConfigError
 from sed_cli.system.files import replacing_folder, standing
 from sed_cli.system.structured import read_json, read_settings, why
-from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.sequence.data.vocabulary import Vocabulary
 
+ConfigT = TypeVar("ConfigT", bound=AnyTrainConfig)
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
-SOURCE_CLASSES = "source_classes.json"  # of a model of sequences that is given some
 
 _MOST_WEIGHTS = 2**30  # 4 GiB
 
@@ -86,38 +82,10 @@ def resolve_checkpoint(path: str | Path) -> Path:
     )
 
 
-def read_config(checkpoint: str | Path) -> TrainConfig:
-    """Read the configuration of the detector's training that a checkpoint comes from.
-
-    Raises:
-        CheckpointError: if it is missing, cannot be understood or is no detector's.
-    """
-    config = read_any_config(checkpoint)
-    if not isinstance(config, TrainConfig):
-        raise CheckpointError(
-            f"{checkpoint}: a model of sequences (task=sequence), where a detector is needed; "
-            f"sedtf eval and predict take it"
-        )
-    return config
-
-
-def read_sequence_config(checkpoint: str | Path) -> SequenceTrainConfig:
-    """Read the configuration of the run that a model of sequences comes from.
-
-    Raises:
-        CheckpointError: if it is missing, cannot be understood or is a detector's.
-    """
-    config = read_any_config(checkpoint)
-    if not isinstance(config, SequenceTrainConfig):
-        raise CheckpointError(f"{checkpoint}: a detector, where a model of sequences is needed")
-    return config
-
-
-def read_any_config(checkpoint: str | Path) -> TrainConfig | SequenceTrainConfig:
+def read_config(checkpoint: str | Path) -> AnyTrainConfig:
     """Read the configuration of the run that a checkpoint comes from, whatever was learnt.
 
-    It is plain values: ``${...}`` in it is text. Where its run kept a cache is left out, as nothing
-    that is read may say where to write, or what to delete there.
+    It is plain values: ``${...}`` in it is text. Where its run kept a cache is left out.
 
     Raises:
         CheckpointError: if it is missing or cannot be understood.
@@ -133,52 +101,19 @@ def read_any_config(checkpoint: str | Path) -> TrainConfig | SequenceTrainConfig
         raise CheckpointError(f"{path}: cannot be understood ({why(error)})") from error
 
 
-def config_of(values: Mapping[str, Any]) -> TrainConfig | SequenceTrainConfig:
-    """Turn plain values that were read into the configuration of a training.
+def read_config_of(checkpoint: str | Path, root: type[ConfigT]) -> ConfigT:
+    """Read the configuration of the run of one task.
 
     Raises:
-        ConfigError: for a component that is unknown here.
-        omegaconf.errors.OmegaConfBaseException, KeyError, TypeError, ValueError: if they are none.
+        CheckpointError: if it is missing, cannot be understood or is another task's.
     """
-    config = build_any_train_config(values)
-    if homes := list(unknown_homes(asdict(config))):
-        raise ValueError("; ".join(homes))
-    if isinstance(config, SequenceTrainConfig):
-        return config
-    config.data.cache_dir = config.data.cache_limit_gb = None
-    faults = config.feature.faults() + config.model.faults_with(config.feature.n_features)
-    if faults:
-        raise ValueError("; ".join(faults))
+    config = read_config(checkpoint)
+    if not isinstance(config, root):
+        raise CheckpointError(
+            f"{checkpoint}: {config.MODEL} (task={config.task}), where {root.MODEL} is needed; "
+            f"sedtf eval and predict take either"
+        )
     return config
-
-
-def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector:
-    """Load a detector from a checkpoint folder or a run folder (its best epoch).
-
-    Args:
-        checkpoint: the folder.
-        device: where to run it.
-
-    Returns:
-        The detector, ready for :meth:`Detector.predict`.
-
-    Raises:
-        CheckpointError: if the folder is missing, incomplete or inconsistent.
-    """
-    folder = resolve_checkpoint(checkpoint)
-    config = read_config(folder)
-    classes = read_classes(folder)
-    sizes = {"n_mels": config.feature.n_features, "n_classes": len(classes)}
-    model: CRNN = load_model(folder, lambda: config.model.build(**sizes))
-    return Detector(
-        model,
-        log_mel=config.feature.build(),
-        classes=classes,
-        feedback=config.sampler.feedback,
-        device=device,
-        postprocessing=read_postprocessing(folder, classes),
-        source=folder / WEIGHTS,
-    )
 
 
 def read_classes(folder: Path, name: str = CLASSES) -> list[str]:
@@ -195,28 +130,6 @@ def read_classes(folder: Path, name: str = CLASSES) -> list[str]:
     if not (isinstance(labels, list) and labels and all(isinstance(x, str) for x in labels)):
         raise CheckpointError(f"{path}: expected a list of labels")
     return labels
-
-
-def save_source_vocabulary(folder: Path, vocabulary: Vocabulary | None) -> None:
-    """Write the symbols of the sources beside those of the targets, which are the classes."""
-    if vocabulary is not None:
-        text = json.dumps(vocabulary.as_json(), ensure_ascii=False)
-        (folder / SOURCE_CLASSES).write_text(text, encoding="utf-8")
-
-
-def read_vocabularies(folder: Path) -> tuple[Vocabulary, Vocabulary | None]:
-    """Read the symbols of targets and of sources; None for a model without sources.
-
-    Raises:
-        CheckpointError: if they cannot be read.
-    """
-    try:
-        target = Vocabulary(tuple(read_classes(folder)))
-        if not (folder / SOURCE_CLASSES).is_file():
-            return target, None
-        return target, Vocabulary(tuple(read_classes(folder, SOURCE_CLASSES)))
-    except DataError as error:
-        raise CheckpointError(f"{folder}: {error}") from error
 
 
 def load_model(folder: Path, make: Callable[[], ModelT]) -> ModelT:

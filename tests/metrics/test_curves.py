@@ -15,7 +15,8 @@ import pytest
 from sed_cli.data.annotations import Event
 from sed_cli.errors import UserError
 from sed_cli.metrics import curves
-from sed_cli.metrics.curves import Scored, merged, threshold_free, write_curves
+from sed_cli.metrics.curves import Scored, merged, threshold_free
+from sed_cli.tasks.detection.curves import write_curves
 from tests.conftest import Sedtf
 
 HOP_S = 0.04

@@ -1,4 +1,4 @@
-"""Figures of models of sequences, counted by hand."""
+"""Figures of sequence models, counted by hand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from sed_cli.comparison.runs import SequenceScores
 from sed_cli.tasks.sequence.data import END, Sentence
 from sed_cli.tasks.sequence.data.batches import TokenBatch, in_order_of_length, join
 from sed_cli.tasks.sequence.evaluate import Sums, _bleu, _token_accuracy, perplexity
+from sed_cli.tasks.sequence.scores import SequenceScores
 
 
 def sentence(*tokens: int) -> Sentence:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from sed_cli.tasks.checkpoint import load, read_config, save_checkpoint
 from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.training.checkpoint import save_checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Continuations from a model of sequences, against brute force and against its own logits."""
+"""Continuations from a sequence model, against brute force and against its own logits."""
 
 from __future__ import annotations
 

@@ -1,10 +1,14 @@
-"""Pictures of models of sequences."""
+"""Figures of sequence models."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from sed_cli.tasks.sequence.figures import sequence_learning_curves
+
+pytestmark = pytest.mark.usefixtures("drawn")
 
 
 def test_a_training_without_validation_has_its_learning_curves(tmp_path: Path) -> None:

@@ -19,11 +19,11 @@ from PIL import Image
 from sed_cli.cli.run import run
 from sed_cli.cli.verbs import Flags
 from sed_cli.config.data import SPLITS, SoundscapesConfig
-from sed_cli.config.plain import build_train_config
+from sed_cli.config.plain import build_training
 from sed_cli.config.verbs import SynthConfig
 from sed_cli.data.annotations import read_annotations
 from sed_cli.data.survey import load_manifest
-from sed_cli.tasks.checkpoint import read_config
+from sed_cli.tasks.detection.load import read_config
 from tests.conftest import TINY, Sedtf
 from tests.data.soundscapes.banks import fold_bank, write_clip
 from tests.data.soundscapes.test_writing import digests
@@ -119,7 +119,7 @@ def test_the_set_is_found_by_the_command_that_is_printed(
     assert line.startswith("train on it: sedtf train ")
     words = shlex.split(line.removeprefix("train on it: sedtf train "))
     assert sedtf("train", *words, cfg="job") == 0
-    config = build_train_config(yaml.safe_load(capfd.readouterr().out))
+    config = build_training(yaml.safe_load(capfd.readouterr().out))
     manifest = load_manifest(config.data)
     assert {split: len(there) for split, there in manifest.splits.items()} == {
         "train": 3,
@@ -193,6 +193,7 @@ def test_settings_that_cannot_work_are_found_before_any_work(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT as on a terminal")
+@pytest.mark.slow  # of writing in this process: test_interruption_leaves_nothing
 def test_interruption_leaves_no_half_a_set(tmp_path: Path) -> None:
     bank = fold_bank(tmp_path / "bank")
     for number in range(30):

@@ -18,7 +18,7 @@ from sed_cli.data.sets import Recording
 from sed_cli.decoding import tuning
 from sed_cli.decoding.counting import Excerpt, counter_of, matched
 from sed_cli.decoding.postprocessing import PostProcessing, read_postprocessing, save_postprocessing
-from sed_cli.decoding.tuning import FEWEST_EVENTS, filter_lengths, tune
+from sed_cli.decoding.tuning import filter_lengths, tune
 from sed_cli.metrics.detection import (
     KINDS,
     N_REF,
@@ -28,8 +28,8 @@ from sed_cli.metrics.detection import (
     figures,
     sed_eval_counts,
 )
-from sed_cli.tasks.checkpoint import load
 from sed_cli.tasks.detection.evaluate import _as_written
+from sed_cli.tasks.detection.load import load
 from tests.conftest import TINY, Sedtf
 
 CLASSES = ("cat", "dog", "rain")
@@ -180,11 +180,13 @@ def test_a_class_that_never_occurs_keeps_a_half() -> None:
     assert "no events" in chosen.tuning["rain"]["reason"]
 
 
-def test_a_class_of_few_events_keeps_a_half(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_single_event_moves_nothing_and_few_are_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     pairs = make_pairs()
     kept = []
     for recording, probabilities in pairs:
-        n = 0 if kept else FEWEST_EVENTS - 1
+        n = 0 if kept else 1
         events = [event for event in recording.events if event.label == "dog"][:n]
         active = events_to_activities(events, CLASSES, len(probabilities), HOP_S).astype(bool)
         kept.append(
@@ -322,6 +324,39 @@ def tuned_run(trained_run: Path, sedtf: Sedtf, tmp_path: Path) -> Path:
     return run
 
 
+def test_a_collar_of_ones_own_counts_and_stands_in_the_metrics(
+    trained_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    of_run = metrics_of(trained_run)
+    for collar_s in (0.001, 0.3):
+        asked = (f"evaluation.collar_s={collar_s}", f"output_dir=eval_{collar_s}")
+        assert sedtf("eval", f"checkpoint={trained_run}", *asked) == 0
+    strict, loose = metrics_of(Path("eval_0.001")), metrics_of(Path("eval_0.3"))
+
+    assert (of_run["collar_s"], strict["collar_s"], loose["collar_s"]) == (0.2, 0.001, 0.3)
+    hits = [each["event_onset"]["counts"]["tp"] for each in (strict, of_run, loose)]
+    assert hits == sorted(hits)
+    assert hits[0] < hits[2]
+    assert strict["frame"] == of_run["frame"]
+    warning = "event-based scores forgive {} ms"
+    said = capfd.readouterr().err
+    assert warning.format(300) in said  # events last 400 ms
+    assert warning.format(1) not in said
+
+
+def test_a_class_that_is_never_found_is_warned_of(
+    tuned_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    never = PostProcessing(thresholds=(1.0, 0.5), filter_frames=(1, 1), tuned_for="frame")
+    save_postprocessing(tuned_run / "checkpoints" / "best", never, ["high", "low"])
+
+    assert sedtf("eval", f"checkpoint={tuned_run}", "output_dir=eval") == 0
+
+    said = capfd.readouterr().err
+    assert "never found in the test split, though annotated there: high" in said
+    assert "trainer.epochs" in said
+
+
 def test_without_tuning_a_half_is_taken(tuned_run: Path, sedtf: Sedtf) -> None:
     assert sedtf("eval", f"checkpoint={tuned_run}", "output_dir=tuned") == 0
     of_run = metrics_of(Path("tuned"))
@@ -345,7 +380,7 @@ def test_eval_tunes_anew_for_another_metric(tuned_run: Path, sedtf: Sedtf) -> No
     metrics = metrics_of(Path("eval"))
     assert metrics["tuned_for"] == "event"
     assert metrics["min_gap_s"] == 0.1
-    assert metrics["thresholds"] == {"high": 0.5, "low": 0.5}  # too few events for others
+    assert metrics["thresholds"] != {"high": 0.2, "low": 0.9}
     assert load(tuned_run).postprocessing.thresholds == (0.2, 0.9)  # the checkpoint is as it was
 
 

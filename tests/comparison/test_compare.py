@@ -13,11 +13,11 @@ from PIL import Image
 
 from sed_cli.cli.run import complete
 from sed_cli.comparison.compare import make_comparison
-from sed_cli.comparison.runs import find_runs
+from sed_cli.comparison.runs import Run, find_runs
 from sed_cli.errors import UserError
 from sed_cli.reports import tables
+from tests.comparison.folders import counts_of, write_run
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
-from tests.evaluation.folders import counts_of, write_run
 
 
 def f1_of(tp: int, n_ref: int, n_sys: int) -> float:
@@ -50,6 +50,14 @@ def write_sweep(root: Path, gammas: tuple[float, ...] = (0.1, 0.3), seeds: int =
                 history=(0.1, 0.2 + gamma / 4, 0.3 + 0.01 * seed),
             )
             number += 1
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """The runs of such a sweep."""
+    root = tmp_path_factory.mktemp("swept")
+    write_sweep(root)
+    return find_runs([root])
 
 
 # ------------------------------------------------------------------------------------ numbers
@@ -173,17 +181,17 @@ def test_rows_scored_on_other_recordings_are_pointed_out(tmp_path: Path) -> None
     ],
 )
 def test_a_baseline_is_named_by_any_words_that_stand_for_one_row(
-    words: str, tmp_path: Path
+    words: str, swept: list[Run]
 ) -> None:
-    write_sweep(tmp_path)
+    comparison = make_comparison(swept, baseline=words)
 
-    assert compared(tmp_path, baseline=words)["baseline"] == "sampler=scheduled, gamma=0.3"
+    assert comparison["baseline"] == "sampler=scheduled, gamma=0.3"
 
 
-def test_a_run_folder_names_the_row_that_it_belongs_to(tmp_path: Path) -> None:
-    write_sweep(tmp_path)
+def test_a_run_folder_names_the_row_that_it_belongs_to(swept: list[Run]) -> None:
+    (fourth,) = (run.folder for run in swept if Path(run.folder).name == "4")
 
-    comparison = compared(tmp_path, baseline=str(tmp_path / "4"))
+    comparison = make_comparison(swept, baseline=str(fourth))
 
     assert comparison["baseline"] == "sampler=scheduled, gamma=0.1"
 
@@ -195,11 +203,9 @@ def test_a_run_folder_names_the_row_that_it_belongs_to(tmp_path: Path) -> None:
         ("gamma=7", "no row: expected one of sampler=free_running; "),
     ],
 )
-def test_words_for_no_row_or_several_are_refused(words: str, said: str, tmp_path: Path) -> None:
-    write_sweep(tmp_path)
-
+def test_words_for_no_row_or_several_are_refused(words: str, said: str, swept: list[Run]) -> None:
     with pytest.raises(UserError, match=f"baseline={words} stands for {said}"):
-        compared(tmp_path, baseline=words)
+        make_comparison(swept, baseline=words)
 
 
 # ------------------------------------------------------------------------- as a user meets it

@@ -1,0 +1,46 @@
+"""What Hydra wrote down of a run: its command line, its choices and where it was started."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sed_cli.system.structured import read_settings, read_yaml
+
+
+def given_words(folder: Path) -> list[str]:
+    """What the command line of a run set, as text; nothing where that cannot be read."""
+    try:
+        words = read_yaml(folder / ".hydra" / "overrides.yaml")
+    except (OSError, ValueError):
+        return []
+    return [str(word) for word in words] if isinstance(words, list) else []
+
+
+def choices_in(folder: Path) -> dict[str, str]:
+    """Options of config groups that a run wrote down; nothing where that cannot be read."""
+    choices = of_hydra(folder, "runtime").get("choices", {})
+    return {
+        str(group): str(option)
+        for group, option in (choices if isinstance(choices, dict) else {}).items()
+        if option is not None and not str(group).startswith(("schema/", "hydra/"))
+    }
+
+
+def found_from(folder: Path, path: str) -> Path:
+    """Find what a run called ``path``, from where that run was started or from here."""
+    with suppress(RuntimeError):  # of no such user
+        path = str(Path(path).expanduser())
+    here = Path(path)
+    there = Path(str(of_hydra(folder, "runtime").get("cwd", ""))) / here
+    return there if there.exists() else here
+
+
+def of_hydra(folder: Path, part: str) -> dict[str, Any]:
+    """A part of what Hydra wrote down of a run; nothing where that cannot be read."""
+    try:
+        found = read_settings(folder / ".hydra" / "hydra.yaml")["hydra"][part]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}

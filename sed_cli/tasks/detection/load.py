@@ -1,0 +1,57 @@
+"""A detector read from a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from sed_cli.config.verbs import TrainConfig
+from sed_cli.decoding.postprocessing import read_postprocessing
+from sed_cli.models import CRNN
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.training.checkpoint import (
+    WEIGHTS,
+    load_model,
+    read_classes,
+    read_config_of,
+    resolve_checkpoint,
+)
+
+
+def read_config(checkpoint: str | Path) -> TrainConfig:
+    """Read the configuration of the training of a detector.
+
+    Raises:
+        CheckpointError: if it is missing, cannot be understood or is no detector's.
+    """
+    return read_config_of(checkpoint, TrainConfig)
+
+
+def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector:
+    """Load a detector from a checkpoint folder or a run folder (its best epoch).
+
+    Args:
+        checkpoint: the folder.
+        device: where to run it.
+
+    Returns:
+        The detector, ready for :meth:`Detector.predict`.
+
+    Raises:
+        CheckpointError: if the folder is missing, incomplete or inconsistent.
+    """
+    folder = resolve_checkpoint(checkpoint)
+    config = read_config(folder)
+    classes = read_classes(folder)
+    sizes = {"n_mels": config.feature.n_features, "n_classes": len(classes)}
+    model: CRNN = load_model(folder, lambda: config.model.build(**sizes))
+    return Detector(
+        model,
+        log_mel=config.feature.build(),
+        classes=classes,
+        feedback=config.sampler.feedback,
+        device=device,
+        postprocessing=read_postprocessing(folder, classes),
+        source=folder / WEIGHTS,
+    )

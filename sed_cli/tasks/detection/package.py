@@ -1,0 +1,69 @@
+"""``task=sed``: sound event detection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sed_cli.config.verbs import EvalConfig, PredictConfig, ReportConfig, TrainConfig
+from sed_cli.tasks.package import TaskPackage
+from sed_cli.tasks.scores import Layout, Scores
+
+if TYPE_CHECKING:
+    import torch
+
+    from sed_cli.data.sets import DataSet
+    from sed_cli.tasks.detection.task import Detection
+
+
+class DetectionPackage(TaskPackage):
+    """A detector, trained on recordings with their events."""
+
+    config = TrainConfig
+    predict_settings = ("format", "channels", "probabilities", "timeline")
+
+    def load_data(self, config: TrainConfig, *, look_for_leaks: bool = True) -> DataSet:
+        """Read recordings, annotations and features."""
+        from sed_cli.tasks.detection.task import load_recordings
+
+        return load_recordings(config, look_for_leaks=look_for_leaks)
+
+    def make(self, config: TrainConfig, data: DataSet, device: torch.device) -> Detection:
+        """Build the detector, and all that training asks for around it."""
+        from sed_cli.tasks.detection.task import Detection
+
+        return Detection(config, data, device)
+
+    def evaluate(self, config: EvalConfig, run_dir: Path) -> float | None:
+        """Score a detector; return the frame-wise F1."""
+        from sed_cli.tasks.detection.evaluate import evaluate_checkpoint
+
+        return evaluate_checkpoint(config, run_dir)
+
+    def predict(self, config: PredictConfig) -> None:
+        """Find the events in recordings."""
+        from sed_cli.tasks.detection.predict import predict
+
+        predict(config)
+
+    def report(self, config: ReportConfig, run_dir: Path) -> None:
+        """Write the page of a run."""
+        from sed_cli.tasks.detection.report import report_run
+
+        report_run(config, run_dir)
+
+    def scores(self, metrics: Mapping[str, Any]) -> dict[str, Scores]:
+        """Counts of frames, segments and events."""
+        from sed_cli.tasks.detection.scores import scores_in
+
+        return scores_in(metrics)
+
+    def layout(self, metric: str) -> Layout:
+        """F1 and error rate of each kind."""
+        from sed_cli.tasks.detection.scores import layout
+
+        return layout(metric)
+
+
+TASK = DetectionPackage()

@@ -1,0 +1,76 @@
+"""What ``sedtf compare`` asks of the scores of any task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+
+class Scores(Protocol):
+    """What ``metrics.json`` holds of one kind, as counts: those of folds can be added up."""
+
+    def __add__(self, other: Any) -> Self:
+        """Join the counts of two folds."""
+
+    def figures(self) -> dict[str, float | None]:
+        """What the counts come to; None where there is no base."""
+
+    @property
+    def n_references(self) -> int:
+        """What was to be found: other numbers mean other data."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure that is shown of each row.
+
+    Args:
+        kind: of what is counted.
+        name: of the figure.
+        title: of its column.
+        lower_is_better: as of a perplexity.
+        is_fraction: whether it lies from 0 to 1.
+    """
+
+    kind: str
+    name: str
+    title: str
+    lower_is_better: bool = False
+    is_fraction: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What a comparison shows of a task.
+
+    Args:
+        shown: on the terminal, as far as they find room; rows are sorted by the first.
+        reported: in the tables for a paper.
+        by_seed: names of the figures that are listed for each seed too.
+        curves: columns of ``history.csv`` with their titles.
+        counted: the kind whose references tell the data apart.
+        references: what these are, in words.
+        items: what the data consist of, in words.
+    """
+
+    shown: tuple[Shown, ...]
+    reported: tuple[Shown, ...]
+    by_seed: tuple[str, ...]
+    curves: dict[str, str]
+    counted: str
+    references: str
+    items: str
+
+    @property
+    def first(self) -> Shown:
+        """The figure that decides."""
+        return self.shown[0]
+
+    def rank(self, row: Mapping[str, Any]) -> float:
+        """Sort the best row first, one without a figure last."""
+        mean = row["scores"][self.first.kind][self.first.name]["mean"]
+        if mean is None:
+            return math.inf
+        return float(mean) if self.first.lower_is_better else -float(mean)

@@ -1,0 +1,67 @@
+"""A sequence model read from a checkpoint, and what such a checkpoint holds besides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from sed_cli.config.verbs import SequenceTrainConfig
+from sed_cli.errors import CheckpointError, DataError
+from sed_cli.tasks.sequence.data import Vocabulary, units_of
+from sed_cli.tasks.sequence.predictor import Predictor, make_language_model
+from sed_cli.training.checkpoint import (
+    load_model,
+    read_classes,
+    read_config_of,
+    resolve_checkpoint,
+)
+
+_SOURCE_CLASSES = "source_classes.json"
+
+
+def load_predictor(checkpoint: str | Path, device: str | torch.device = "cpu") -> Predictor:
+    """Load a sequence model from a checkpoint folder or a run folder (its best epoch).
+
+    Raises:
+        CheckpointError: if the folder is missing, incomplete, or holds a detector.
+    """
+    folder = resolve_checkpoint(checkpoint)
+    config = read_config_of(folder, SequenceTrainConfig)
+    vocabulary, source_vocabulary = read_vocabularies(folder)
+    model = load_model(
+        folder, lambda: make_language_model(config.model, vocabulary, source_vocabulary)
+    )
+    source_unit, unit = units_of(config.data)
+    return Predictor(
+        model,
+        vocabulary=vocabulary,
+        source_vocabulary=source_vocabulary,
+        unit=unit,
+        source_unit=source_unit,
+        feedback=config.sampler.feedback,
+        device=device,
+    )
+
+
+def save_source_vocabulary(folder: Path, vocabulary: Vocabulary | None) -> None:
+    """Write the symbols of the sources beside those of the targets, which are the classes."""
+    if vocabulary is not None:
+        text = json.dumps(vocabulary.as_json(), ensure_ascii=False)
+        (folder / _SOURCE_CLASSES).write_text(text, encoding="utf-8")
+
+
+def read_vocabularies(folder: Path) -> tuple[Vocabulary, Vocabulary | None]:
+    """Read the symbols of targets and of sources; None for a model without sources.
+
+    Raises:
+        CheckpointError: if they cannot be read.
+    """
+    try:
+        target = Vocabulary(tuple(read_classes(folder)))
+        if not (folder / _SOURCE_CLASSES).is_file():
+            return target, None
+        return target, Vocabulary(tuple(read_classes(folder, _SOURCE_CLASSES)))
+    except DataError as error:
+        raise CheckpointError(f"{folder}: {error}") from error

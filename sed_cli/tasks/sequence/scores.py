@@ -1,0 +1,73 @@
+"""Scores of sequence models, as ``sedtf compare`` joins and shows them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sed_cli.tasks.scores import Layout, Scores, Shown
+
+FIGURES = ("perplexity", "forced_accuracy", "accuracy", "gap", "exact_match")
+
+
+@dataclass(frozen=True)
+class SequenceScores:
+    """Counts of a sequence model, teacher forced and free running."""
+
+    forced: dict[str, float]
+    free: dict[str, float]
+
+    def __add__(self, other: SequenceScores) -> SequenceScores:
+        pairs = (self.forced, other.forced), (self.free, other.free)
+        return SequenceScores(*({key: a[key] + b[key] for key in a} for a, b in pairs))
+
+    def figures(self) -> dict[str, float | None]:
+        """Perplexity, accuracy both ways and the gap between them, whole sequences right."""
+        n_targets, n_sequences = self.forced["n_targets"], self.forced["n_sequences"]
+        if not n_targets:
+            return dict.fromkeys(FIGURES)
+        forced, free = (of["n_correct"] / n_targets for of in (self.forced, self.free))
+        values = (
+            math.exp(min(self.forced["loss_sum"] / n_targets, 700.0)),
+            forced,
+            free,
+            forced - free,
+            self.free["n_exact"] / n_sequences,
+        )
+        return dict(zip(FIGURES, values, strict=True))
+
+    @property
+    def n_references(self) -> int:
+        """Targets."""
+        return int(self.forced["n_targets"])
+
+
+def scores_in(metrics: Mapping[str, Any]) -> dict[str, Scores]:
+    """Counts that ``metrics.json`` holds, of one kind."""
+    forced, free = (metrics[way]["counts"] for way in ("teacher_forced", "free_running"))
+    return {"sequence": SequenceScores(forced, free)}
+
+
+_SHOWN = (
+    Shown("sequence", "perplexity", "perplexity", lower_is_better=True, is_fraction=False),
+    Shown("sequence", "forced_accuracy", "accuracy forced"),
+    Shown("sequence", "accuracy", "accuracy free"),
+    Shown("sequence", "gap", "gap", lower_is_better=True),
+    Shown("sequence", "exact_match", "whole sequences"),
+)
+LAYOUT = Layout(
+    shown=_SHOWN,
+    reported=_SHOWN,
+    by_seed=FIGURES,
+    curves={
+        "validation_perplexity": "validation perplexity",
+        "validation_forced_accuracy": "accuracy, teacher forced",
+        "validation_f1": "accuracy, free running",
+        "p_teacher": "p_teacher",
+    },
+    counted="sequence",
+    references="targets",
+    items="sequences",
+)

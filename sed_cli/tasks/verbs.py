@@ -1,0 +1,48 @@
+"""Verbs that are the business of the task of a checkpoint or run: eval, predict, report."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from sed_cli.config.verbs import EvalConfig, PredictConfig, ReportConfig
+from sed_cli.errors import UserError
+from sed_cli.system.records import run_settings
+from sed_cli.system.structured import read_json_object
+from sed_cli.tasks.registry import all_tasks, task_named
+from sed_cli.training.checkpoint import read_config
+
+
+def evaluate(config: EvalConfig, run_dir: Path) -> float | None:
+    """Do the work of ``sedtf eval``; return the figure that its task optimises."""
+    return task_named(read_config(config.checkpoint).task).evaluate(config, run_dir)
+
+
+def predict(config: PredictConfig) -> None:
+    """Do the work of ``sedtf predict``.
+
+    Raises:
+        UserError: for settings that would be without effect, since they are another task's, and
+            for what the task refuses.
+        SedtfError: if some of what was given could not be read.
+    """
+    task = task_named(read_config(config.checkpoint).task)
+    usual = {each.name: each for each in fields(PredictConfig)}
+    for other in all_tasks():
+        for key in () if other is task else other.predict_settings:
+            factory = usual[key].default_factory
+            default = usual[key].default if factory is MISSING else factory()
+            if getattr(config, key) != default:
+                model = other.config.MODEL
+                raise UserError(f"{key} is a setting for {model}, which {config.checkpoint} is not")
+    task.predict(config)
+
+
+def report(config: ReportConfig, run_dir: Path) -> None:
+    """Do the work of ``sedtf report``."""
+    folder = Path(config.run).expanduser()
+    try:
+        metrics = read_json_object(folder / "metrics.json")
+    except (OSError, ValueError):  # what is wrong with it is for the task to say
+        metrics = {}
+    task_named(metrics.get("task") or run_settings(folder).get("task")).report(config, run_dir)
