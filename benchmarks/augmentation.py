@@ -22,6 +22,7 @@ from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import Recording
 from sed_cli.models import CRNN
+from sed_cli.models.kinds.crnn import CRNNConfig
 
 BATCH, N_FRAMES, N_CLASSES = 8, 313, 10
 MASKS = {"time_masks": 2, "frequency_masks": 2}
@@ -46,7 +47,7 @@ def main(arguments: argparse.Namespace) -> None:
             heard = AugmentedSequences(sequences, augmenter, epoch=1)
         tasks[f"batch, augment={name}"] = partial(_batch, heard)
     torch.manual_seed(0)
-    model = CRNN(n_mels=40, n_classes=N_CLASSES)
+    model = CRNNConfig().build(n_mels=40, n_classes=N_CLASSES)
     tasks["training step"] = partial(_step, model, _batch(sequences))
     seconds = medians(
         tasks, repeats=arguments.repeats, budget=arguments.budget, clock=arguments.clock

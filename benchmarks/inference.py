@@ -19,7 +19,7 @@ import torch
 from benchmarks.measure import Task, medians, options, write_table
 from sed_cli.audio import read_audio
 from sed_cli.audio.front_ends.logmel import LogMelConfig
-from sed_cli.models import CRNN
+from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.tasks.detection.detector import Detector
 
 SAMPLE_RATE, DURATION_S, CLASSES = 16_000, 240, ("a", "b", "c", "d", "e", "f")
@@ -28,7 +28,7 @@ SAMPLE_RATE, DURATION_S, CLASSES = 16_000, 240, ("a", "b", "c", "d", "e", "f")
 def detector(backend: str, device: str) -> Detector:
     """Return an untrained detector with the sizes of ``model=crnn``."""
     torch.manual_seed(0)
-    model = CRNN(n_mels=40, n_classes=len(CLASSES))
+    model = CRNNConfig().build(n_mels=40, n_classes=len(CLASSES))
     return Detector(
         model, log_mel=LogMelConfig(backend=backend).build(), classes=CLASSES, device=device
     )

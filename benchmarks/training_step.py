@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from benchmarks.measure import Task, medians, options, write_table
 from benchmarks.published import PublishedCRNN
 from sed_cli.models import CRNN
+from sed_cli.models.kinds.crnn import CRNNConfig
 
 N_SEQUENCES, N_SAMPLES, N_FRAMES, N_MELS, N_CLASSES, N_CHANNELS = 16, 54_400, 107, 40, 6, 128
 
@@ -79,9 +80,8 @@ def _feature_extractor() -> nn.Module:
 def ours(batch: Batch, precision: str, device: str) -> Step:
     """Return sedtf's step on cached features."""
     torch.manual_seed(0)
-    model = CRNN(
-        n_mels=N_MELS, n_classes=N_CLASSES, conv_channels=N_CHANNELS, rnn_hidden=N_CHANNELS
-    ).to(device)
+    sizes = CRNNConfig(conv_channels=N_CHANNELS, rnn_hidden=N_CHANNELS)
+    model = sizes.build(n_mels=N_MELS, n_classes=N_CLASSES).to(device)
 
     def logits() -> Tensor:
         reduced = precision == "bf16"

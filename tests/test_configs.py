@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from sed_cli.audio import LogMel
 from sed_cli.cli.hydra import Composer
 from sed_cli.cli.verbs import Flags
 from sed_cli.config import groups
@@ -17,7 +19,9 @@ from sed_cli.config.data import SPLITS
 from sed_cli.config.files import conf_dir
 from sed_cli.config.plain import build_training
 from sed_cli.config.reference import reference
+from sed_cli.config.registry import component_named
 from sed_cli.config.settings import MISSING, default_of
+from sed_cli.models import CRNN, LanguageModel
 from tests.conftest import Sedtf
 
 CONF = conf_dir()
@@ -165,3 +169,20 @@ def test_the_page_of_settings_is_up_to_date() -> None:
     """If this fails: python -m sed_cli.config.reference > docs/settings.md."""
     page = CONF.parent / "docs" / "settings.md"
     assert page.read_text(encoding="utf-8") == reference()
+
+
+def test_no_constructor_repeats_the_default_of_a_setting() -> None:
+    """What settings build takes their values: a default of its own would be a second one."""
+    built = [
+        (component_named("model", "crnn"), CRNN),
+        (component_named("model", "language"), LanguageModel),
+        (component_named("front_end", "logmel"), LogMel),
+    ]
+    repeated = [
+        f"{cls.__name__}.{name}"
+        for config, cls in built
+        for name, parameter in inspect.signature(cls.__init__).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+        and name in {each.name for each in fields(config)}
+    ]
+    assert repeated == []

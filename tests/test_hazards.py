@@ -26,7 +26,6 @@ from sed_cli.data.frames import activities_to_events, events_to_activities
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.metrics.detection import Counts, count_frames, describe, figures, sed_eval_counts
-from sed_cli.models import CRNN
 from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
@@ -37,13 +36,16 @@ from sed_cli.tasks.detection.load import load
 from sed_cli.tasks.detection.task import Detection
 from sed_cli.training.loop import Trainer
 from tests.conftest import TRAINED, Sedtf, trainer_config
+from tests.models.making import make_crnn
 
 HOP_S = 512 / 16000
 
 
 def make_detector() -> Detector:
     torch.manual_seed(0)
-    model = CRNN(n_mels=4, n_classes=2, conv_channels=3, pooling=(4,), rnn_hidden=5, dropout=0.0)
+    model = make_crnn(
+        n_mels=4, n_classes=2, conv_channels=3, pooling=(4,), rnn_hidden=5, dropout=0.0
+    )
     log_mel = LogMelConfig(backend="torchaudio", n_mels=4).build()
     return Detector(model, log_mel=log_mel, classes=("cat", "dog"))
 
@@ -251,7 +253,7 @@ def test_hazard_4_the_counter_stands_still_in_evaluation(unit: str) -> None:
 def test_hazard_5_each_step_reads_the_features_of_its_own_frame(feedback: bool) -> None:
     """Were the features overwritten in the loop, the later frames' own would never be read."""
     torch.manual_seed(1)
-    model = CRNN(
+    model = make_crnn(
         n_mels=4, n_classes=2, conv_channels=3, pooling=(4,), rnn_hidden=5, feedback=feedback
     ).eval()
     features = torch.randn(2, 9, 3)

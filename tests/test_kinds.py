@@ -121,7 +121,7 @@ class Words(AnnotationFormat):
 
     def read(self, text, options):
         collector = RowCollector(text, options)
-        for number, line in enumerate(text.lines, start=1):
+        for number, line in enumerate(filter(None, text.lines), start=1):
             _, label, _, onset, _, offset = line.split()
             collector.add(number, text.path.stem, onset, offset, label)
         return collector.finish(self.name, names_files=False)

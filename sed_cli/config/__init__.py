@@ -13,6 +13,7 @@ from sed_cli.config.registry import component
 from sed_cli.config.settings import Role, setting
 from sed_cli.config.training import (
     DetectorModelConfig,
+    FeatureConfig,
     LossConfig,
     OptimizerConfig,
     SequenceModelConfig,
@@ -20,6 +21,7 @@ from sed_cli.config.training import (
 
 __all__ = [
     "DetectorModelConfig",
+    "FeatureConfig",
     "LossConfig",
     "OptimizerConfig",
     "Role",

@@ -61,12 +61,12 @@ class CRNN(nn.Module):
         *,
         n_mels: int,
         n_classes: int,
-        conv_channels: int = 32,
-        kernel_size: int = 5,
-        pooling: Sequence[int] = (5, 4, 2),
-        rnn_hidden: int = 64,
-        dropout: float = 0.25,
-        feedback: bool = True,
+        conv_channels: int,
+        kernel_size: int,
+        pooling: Sequence[int],
+        rnn_hidden: int,
+        dropout: float,
+        feedback: bool,
     ) -> None:
         super().__init__()
         product = math.prod(pooling)

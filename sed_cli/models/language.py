@@ -55,7 +55,7 @@ class LanguageModel(nn.Module):
         n_tokens: int,
         embedding_size: int,
         rnn_hidden: int,
-        dropout: float = 0.0,
+        dropout: float,
         n_source_tokens: int | None = None,
     ) -> None:
         super().__init__()

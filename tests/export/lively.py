@@ -10,8 +10,8 @@ from onnxruntime import InferenceSession
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.export.builder import make_model
-from sed_cli.models import CRNN
 from sed_cli.tasks.detection.detector import Detector
+from tests.models.making import make_crnn
 
 # The shape of the model, and what is fed back; 8 mel bands keep it small.
 VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -30,7 +30,7 @@ def lively_detector(variant: str) -> Detector:
     sizes, feedback = VARIANTS[variant]
     torch.manual_seed(list(VARIANTS).index(variant))
     shape = {"pooling": (2, 2), "kernel_size": 5, **sizes}
-    model = CRNN(n_mels=8, n_classes=3, conv_channels=4, rnn_hidden=6, **shape)
+    model = make_crnn(n_mels=8, n_classes=3, conv_channels=4, rnn_hidden=6, **shape)
     with torch.no_grad():
         model.normalisation.mean.normal_()
         model.normalisation.std.uniform_(0.5, 2.0)

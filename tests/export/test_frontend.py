@@ -10,8 +10,8 @@ import torch
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.export.frontend import waveform_graph
-from sed_cli.models import CRNN
 from tests.export.lively import session
+from tests.models.making import make_crnn
 
 # By torchlibrosa, which is the more exact one.
 FEATURES: dict[str, dict[str, Any]] = {
@@ -27,7 +27,7 @@ FEATURES: dict[str, dict[str, Any]] = {
 def test_features_of_the_graph_are_those_of_the_detector(name: str) -> None:
     log_mel = LogMelConfig(**FEATURES[name], backend="torchlibrosa").build()
     torch.manual_seed(0)
-    model = CRNN(
+    model = make_crnn(
         n_mels=log_mel.n_mels, n_classes=2, conv_channels=2, rnn_hidden=3, pooling=(2, 2)
     ).eval()
     run = session(waveform_graph(model, "hard", log_mel)).run

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sed_cli.models import CRNN
 from sed_cli.models.crnn import Normalisation
+from tests.models.making import make_crnn
 
 # Float32 sums of some hundred products in another order; the required agreement is 1e-6 of values
 # of about 1.
@@ -23,7 +24,7 @@ def make_model(**options: Any) -> CRNN:
     torch.manual_seed(0)
     defaults: dict[str, Any] = {"n_mels": 8, "n_classes": 3, "conv_channels": 4, "rnn_hidden": 7}
     defaults |= {"pooling": (2, 2), "dropout": 0.0}
-    model = CRNN(**{**defaults, **options})
+    model = make_crnn(**{**defaults, **options})
     with torch.no_grad():
         model.cell.weight_ih.mul_(3)
         model.readout.weight.mul_(6)
@@ -171,7 +172,7 @@ def test_a_channel_axis_changes_nothing() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("n_classes", [1, 6])
 def test_the_tutorials_sizes(n_classes: int) -> None:
-    model = CRNN(n_mels=40, n_classes=n_classes, conv_channels=128, rnn_hidden=128).eval()
+    model = make_crnn(n_mels=40, n_classes=n_classes, conv_channels=128, rnn_hidden=128).eval()
 
     assert model(torch.randn(1, 1, 107, 40)).shape == (1, 107, n_classes)
     assert model.encode(torch.randn(1, 1, 107, 40)).shape == (1, 107, 128)

@@ -12,6 +12,7 @@ from sed_cli.models.language import LanguageModel
 from sed_cli.models.recurrence import FEEDBACKS, Feedback
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
+from tests.models.making import make_language_model
 
 EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-11}
 
@@ -19,7 +20,7 @@ EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-11}
 def make_model(**options: Any) -> LanguageModel:
     torch.manual_seed(0)
     sizes = {"n_tokens": 7, "embedding_size": 5, "rnn_hidden": 6, **options}
-    model = LanguageModel(**sizes).double()
+    model = make_language_model(**sizes).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, dtype=torch.float64))
@@ -160,7 +161,7 @@ def test_forced_logits_of_a_large_vocabulary_never_see_the_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """100,000 tokens: one product after the recurrence, and no step by step."""
-    model = LanguageModel(n_tokens=100_000, embedding_size=4, rnn_hidden=3)
+    model = make_language_model(n_tokens=100_000, embedding_size=4, rnn_hidden=3)
     widths = []
 
     class Watched(nn.Linear):

@@ -39,9 +39,9 @@ def test_updates_and_state_are_those_of_torch(kind: Any) -> None:
 def test_a_training_step_does_not_import_the_compiler() -> None:
     script = """
 import sys, torch
-from sed_cli.models import CRNN
+from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.training.uncompiled import uncompiled
-model = CRNN(n_mels=40, n_classes=2, conv_channels=2, rnn_hidden=3)
+model = CRNNConfig(conv_channels=2, rnn_hidden=3).build(n_mels=40, n_classes=2)
 optimiser = uncompiled(torch.optim.Adam)(model.parameters(), lr=0.1)
 optimiser.zero_grad()
 model(torch.randn(1, 4, 40)).sum().backward()

@@ -17,10 +17,10 @@ from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.errors import DataError
 from sed_cli.metrics.detection import KINDS, _import_sed_eval, count_frames, figures
-from sed_cli.models import CRNN
 from sed_cli.tasks.detection import evaluate
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate, write_evaluation
+from tests.models.making import make_crnn
 
 CLASSES = ("cat", "dog")
 HOP_S = 512 / 16000
@@ -28,7 +28,7 @@ HOP_S = 512 / 16000
 
 def make_detector(seed: int = 0, feedback: bool = True) -> Detector:
     torch.manual_seed(seed)
-    model = CRNN(
+    model = make_crnn(
         n_mels=4, n_classes=2, conv_channels=3, pooling=(2, 2), rnn_hidden=6, feedback=feedback
     )
     with torch.no_grad():

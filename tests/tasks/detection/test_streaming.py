@@ -24,6 +24,7 @@ from sed_cli.models import CRNN
 from sed_cli.tasks.detection.chunks import LogitStream
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.streaming import FrameStream
+from tests.models.making import make_crnn
 
 CLASSES = ("one", "two", "three")
 HOP = 200
@@ -35,7 +36,7 @@ def _model(
 ) -> CRNN:
     """Return a model whose decisions change often: large weights, statistics of its own."""
     torch.manual_seed(seed)
-    crnn = CRNN(
+    crnn = make_crnn(
         n_mels=10,
         n_classes=len(CLASSES),
         conv_channels=4,
@@ -315,7 +316,10 @@ def test_reports_come_within_the_latency(
 
 def test_the_latency_of_the_default_model_is_a_quarter_of_a_second() -> None:
     made = Detector(
-        CRNN(n_mels=40, n_classes=1), log_mel=LogMelConfig().build(), classes=["x"], feedback="hard"
+        make_crnn(n_mels=40, n_classes=1),
+        log_mel=LogMelConfig().build(),
+        classes=["x"],
+        feedback="hard",
     )
 
     # 6 frames of look-ahead, half a window of 1024, one hop.

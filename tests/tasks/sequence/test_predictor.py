@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sed_cli.models import LanguageModel
 from sed_cli.tasks.sequence.data import END, UNKNOWN, Sentence, Vocabulary
 from sed_cli.tasks.sequence.data.batches import join
 from sed_cli.tasks.sequence.predictor import Decoding, Predictor
+from tests.models.making import make_language_model
 
 NOTHING = np.zeros(0, np.int64)
 
@@ -21,7 +21,7 @@ def make_predictor(*, sources: bool = False, seed: int = 0, spread: float = 4.0)
     """A model that knows three symbols, with logits far enough apart to prefer some."""
     torch.manual_seed(seed)
     vocabulary = Vocabulary.of("abc")
-    model = LanguageModel(
+    model = make_language_model(
         n_tokens=5, embedding_size=4, rnn_hidden=6, n_source_tokens=5 if sources else None
     )
     with torch.no_grad():
