@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from sed_cli.audio import LogMel
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.errors import CheckpointError
 from sed_cli.models import CRNN
 from sed_cli.tasks.detection import chunks
@@ -41,7 +41,8 @@ class BothWays(CRNN):
 @pytest.fixture
 def detector() -> Detector:
     torch.manual_seed(0)
-    log_mel = LogMel(sample_rate=8000, window_length=256, hop_length=128, n_fft=256, n_mels=8)
+    sizes = {"window_length": 256, "hop_length": 128, "n_fft": 256, "n_mels": 8}
+    log_mel = LogMelConfig(sample_rate=8000, **sizes).build()
     return Detector(BothWays(), log_mel=log_mel, classes=["a", "b", "c"])
 
 
