@@ -18,7 +18,12 @@ import torch
 
 from sed_cli.audio import LogMel
 from sed_cli.config.data import DataConfig
-from sed_cli.config.training import EvaluationConfig, FeatureConfig, TrainerConfig
+from sed_cli.config.training import (
+    AugmentConfig,
+    EvaluationConfig,
+    FeatureConfig,
+    TrainerConfig,
+)
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import activities_to_events, events_to_activities
@@ -35,6 +40,8 @@ from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate
 from sed_cli.tasks.detection.task import Detection
 from sed_cli.training.loop import Trainer
+from sed_cli.training.losses.bce import BinaryCrossEntropy
+from sed_cli.training.optimizers.adam import Adam
 from tests.conftest import TRAINED, Sedtf
 
 HOP_S = 512 / 16000
@@ -73,7 +80,8 @@ def make_task(*sizes: int) -> Detection:
         model=CRNNConfig(conv_channels=2, pooling=[2, 2], rnn_hidden=3),
         sampler=ConstantSchedule(p=0.5),
         data=DataConfig(sequence_length=10),
-        trainer=TrainerConfig(batch_size=4),
+        augment=AugmentConfig(),
+        trainer=TrainerConfig(batch_size=4, loss=BinaryCrossEntropy()),
         evaluation=EvaluationConfig(),
     )
     splits = {"train": recordings, "validation": recordings}
@@ -83,7 +91,8 @@ def make_task(*sizes: int) -> Detection:
 
 def make_trainer(task: Detection, unit: str = "update") -> Trainer[SequenceBatch]:
     coins = TeacherCoins(schedule=ConstantSchedule(p=0.5), unit=unit)  # type: ignore[arg-type]
-    return Trainer(task, coins=coins, config=TrainerConfig(batch_size=4))
+    config = TrainerConfig(batch_size=4, min_epoch_updates=1, optimizer=Adam())
+    return Trainer(task, coins=coins, config=config)
 
 
 # --------------------------------------------------------------------------------- hazard 1
