@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sed_cli.config.data import AnnotatedConfig, LabelsConfig
 from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row, read_annotations
+from sed_cli.data.audio_folder import SUFFIX
 from sed_cli.data.audio_folder import AudioFolder as AudioFolder
 from sed_cli.data.claims import Claim, make_claims, settle
 from sed_cli.data.endings import AUDIO_ENDINGS as AUDIO_ENDINGS
@@ -156,14 +157,19 @@ def list_files(
     read = list(read)
     faults = [fault for one in read for fault in one.faults]
     claims = [claim for one in read for claim in make_claims(one, folder)]
-    taken: dict[object, Claim] = {}
+    settled: list[tuple[object, Claim]] = []
     kept: list[Claim] = []
     for claim in settle(claims, folder, reading.notes):
         if _is_empty(claim):
             reading.notes.add("empty files that belong to no recording", claim.read.path.name)
             continue
         key = folder.identity(claim.match.path) if claim.is_matched else claim.spelt
-        if (other := taken.setdefault(key, claim)) is not claim:
+        settled.append((key, claim))
+    # x.txt is nearer to x.wav than the x.BirdNET.results.txt of a program.
+    surest = sorted(settled, key=lambda each: each[1].match.guess == SUFFIX)
+    taken = {key: claim for key, claim in reversed(surest)}
+    for key, claim in settled:
+        if (other := taken[key]) is not claim:
             faults.append(_annotated_twice(claim, other))
         else:
             kept.append(claim)
