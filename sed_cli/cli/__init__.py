@@ -960,6 +960,11 @@ def terminate_as_interrupt() -> Iterator[None]:
 def _report(error: BaseException) -> None:
     if os.environ.get("SEDTF_DEBUG"):
         traceback.print_exception(error)
+    full = full_disk(error)
+    if full is not None:
+        place = f" of {full}" if full.parts else ""
+        say(f"no room left on the disk{place}, or within its quota: make some, or write elsewhere")
+        return
     faults = error.faults if isinstance(error, ConfigError) else [one_line(error)]
     for fault in faults:
         say(fault)

@@ -167,7 +167,7 @@ def list_files(
         settled.append((key, claim))
     # x.txt is nearer to x.wav than the x.BirdNET.results.txt of a program.
     surest = sorted(settled, key=lambda each: each[1].match.guess == SUFFIX)
-    taken = {key: claim for key, claim in reversed(surest)}
+    taken = dict(reversed(surest))
     for key, claim in settled:
         if (other := taken[key]) is not claim:
             faults.append(_annotated_twice(claim, other))
