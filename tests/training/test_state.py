@@ -19,6 +19,6 @@ def test_a_state_is_read_back(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_as_what_it_is(tmp_path: Path) -> None:
     (tmp_path / STATE).symlink_to("/dev/full")
 
-    with pytest.raises(OSError) as raised:
+    with pytest.raises(OSError, match="No space") as raised:
         save_state(tmp_path, {"epoch": 3})
     assert raised.value.errno == errno.ENOSPC
