@@ -175,7 +175,7 @@ def list_files(
             kept.append(claim)
             reading.notes.took(claim.read)
     reading.notes.looked_for(folder, [one.match.path for one in kept if one.is_matched])
-    names = [_name(claim, folder) for claim in kept]
+    names = [folder.relative(one.match.path) if one.given is None else one.given for one in kept]
     often = Counter(names)
     return [
         Listed(
@@ -199,10 +199,6 @@ def _annotated_twice(claim: Claim, other: Claim) -> Fault:
     name = claim.given or claim.match.path.name
     message = f"{name} is annotated in {other.read.path.name} already{also}"
     return Fault(claim.read.path, None, message, "the file is passed over")
-
-
-def _name(claim: Claim, folder: AudioFolder) -> str:
-    return claim.given if claim.given is not None else folder.relative(claim.match.path)
 
 
 def _unique(claim: Claim, folder: AudioFolder) -> str:
@@ -320,10 +316,8 @@ def _of_one_format(predicted: Iterable[Annotations], notes: Notes) -> list[Annot
                 f"{one.path} and {other.path.name} hold different events of one recording: move "
                 f"one of them away, or name a table with all recordings by data.annotations=FILE"
             )
-        notes.add(
-            "predictions passed over: the same in another format",
-            f"{one.path.name} beside {other.path.name}",
-        )
+        note = f"{one.path.name} beside {other.path.name}"
+        notes.add("predictions passed over: the same in another format", note)
     return list(kept.values())
 
 
