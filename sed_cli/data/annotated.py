@@ -48,7 +48,13 @@ def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -
         faults += gone
         if not listed:
             check_faults(faults, strict=True)
-    divided = _divide(data, folder, listed, reading.notes)
+    try:
+        divided = _divide(data, folder, listed, reading.notes)
+    except UserError as error:
+        if not faults:
+            raise
+        more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise UserError(f"{error}; others are left out: {faults[0]}{more}") from error
     log.info(
         "%d recordings without splits are divided here: %s (data.split; to have all of them in "
         "one split: data.train=null data.validation=null)",

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sed_cli.config.data import AnnotatedConfig, LabelsConfig
 from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row, read_annotations
+from sed_cli.data.audio_folder import SUFFIX
 from sed_cli.data.audio_folder import AudioFolder as AudioFolder
 from sed_cli.data.claims import Claim, make_claims, settle
 from sed_cli.data.endings import AUDIO_ENDINGS as AUDIO_ENDINGS
@@ -119,20 +120,25 @@ def list_files(
     read = list(read)
     faults = [fault for one in read for fault in one.faults]
     claims = [claim for one in read for claim in make_claims(one, folder)]
-    taken: dict[object, Claim] = {}
+    settled: list[tuple[object, Claim]] = []
     kept: list[Claim] = []
     for claim in settle(claims, folder, reading.notes):
         if _is_empty(claim):
             reading.notes.add("empty files that belong to no recording", claim.read.path.name)
             continue
         key = folder.identity(claim.match.path) if claim.is_matched else claim.spelt
-        if (other := taken.setdefault(key, claim)) is not claim:
+        settled.append((key, claim))
+    # x.txt is nearer to x.wav than the x.BirdNET.results.txt of a program.
+    surest = sorted(settled, key=lambda each: each[1].match.guess == SUFFIX)
+    taken = dict(reversed(surest))
+    for key, claim in settled:
+        if (other := taken[key]) is not claim:
             faults.append(_annotated_twice(claim, other))
         else:
             kept.append(claim)
             reading.notes.took(claim.read)
     reading.notes.looked_for(folder, [one.match.path for one in kept if one.is_matched])
-    names = [_name(claim, folder) for claim in kept]
+    names = [folder.relative(one.match.path) if one.given is None else one.given for one in kept]
     often = Counter(names)
     return [
         Clip(
@@ -156,10 +162,6 @@ def _annotated_twice(claim: Claim, other: Claim) -> Fault:
     name = claim.given or claim.match.path.name
     message = f"{name} is annotated in {other.read.path.name} already{also}"
     return Fault(claim.read.path, None, message, "the file is passed over")
-
-
-def _name(claim: Claim, folder: AudioFolder) -> str:
-    return claim.given if claim.given is not None else folder.relative(claim.match.path)
 
 
 def _unique(claim: Claim, folder: AudioFolder) -> str:
@@ -277,10 +279,8 @@ def _of_one_format(predicted: Iterable[Annotations], notes: Notes) -> list[Annot
                 f"{one.path} and {other.path.name} hold different events of one recording: move "
                 f"one of them away, or name a table with all recordings by data.annotations=FILE"
             )
-        notes.add(
-            "predictions passed over: the same in another format",
-            f"{one.path.name} beside {other.path.name}",
-        )
+        note = f"{one.path.name} beside {other.path.name}"
+        notes.add("predictions passed over: the same in another format", note)
     return list(kept.values())
 
 

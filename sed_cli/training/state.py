@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import zipfile
 from dataclasses import dataclass
@@ -34,7 +35,10 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     generators: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         generators["cuda"] = torch.cuda.get_rng_state_all()
-    torch.save({**state, "generators": generators}, folder / STATE)
+    # Given a path, torch says nothing of a full disk that could be understood.
+    content = io.BytesIO()
+    torch.save({**state, "generators": generators}, content)
+    (folder / STATE).write_bytes(content.getbuffer())
 
 
 def load_state(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import Event
 from sed_cli.data.sets import DataSet, load_data
 from sed_cli.data.survey import survey
-from sed_cli.errors import DataError
+from sed_cli.errors import DataError, UserError
 
 RATE = 16_000
 Load = Callable[..., DataSet]
@@ -135,3 +135,15 @@ def test_events_behind_a_break_say_nothing_of_their_unit(root: Path) -> None:
 
     assert any("breaks off" in fault.message for fault in faults)
     assert all(fault.repair is not None for fault in faults)
+
+
+def test_recordings_too_few_since_one_is_missing_are_refused_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(8000), 8000)
+    rows = "".join(f"{name}.wav,0,1,x\n" for name in ("a", "b", "lost"))
+    (tmp_path / "all.csv").write_text(f"filename,onset,offset,event_label\n{rows}")
+
+    with pytest.raises(UserError, match=r"cannot be divided into 3 splits.*lost\.wav"):
+        survey(AnnotatedConfig(root=str(tmp_path), cache_dir=str(tmp_path / "cache")))

@@ -310,6 +310,18 @@ def test_labels_of_people_win_over_predictions_in_a_folder(form: str, tmp_path: 
     assert "recordings that nothing annotates: y.wav" in said
 
 
+def test_a_file_called_as_the_recording_wins_over_that_of_a_program(tmp_path: Path) -> None:
+    write_audio(tmp_path / "x.wav")
+    write_annotations(tmp_path / "x.BirdNET.results.txt", {"x": DOG}, "audacity")
+    write_annotations(tmp_path / "x.txt", {"x": [Event(0.0, 0.1, "mine")]}, "audacity")
+
+    (one,), (fault,) = list_recordings(tmp_path, tmp_path, Reading())
+
+    assert one.labels == {"mine"}
+    assert fault.path.name == "x.BirdNET.results.txt"
+    assert "x.wav is annotated in x.txt already" in fault.message
+
+
 def test_predictions_in_two_formats_are_one_unless_they_differ(tmp_path: Path) -> None:
     write_audio(tmp_path / "x.wav")
     for form in ("desed", "raven"):
