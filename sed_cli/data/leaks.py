@@ -101,22 +101,6 @@ class Leak:
         )
 
 
-def find_leaks(
-    splits: Mapping[str, Sequence[Recording]], feature: FeatureConfig
-) -> tuple[Leak, ...]:
-    """Find what stands in two splits.
-
-    Args:
-        splits: of a set, with their features.
-        feature: the settings of these.
-
-    Returns:
-        Equal files first, then near copies, the surest first; one a pair of recordings. The work
-        is bounded: in sets of more than some hours it may miss short excerpts.
-    """
-    return (*_copies(splits), *find_near_copies(splits, feature))
-
-
 def _copies(splits: Mapping[str, Sequence[Recording]]) -> Iterator[Leak]:
     hashed = {split: [r for r in found if r.content] for split, found in splits.items()}
     for (first_split, first), *others in find_copies(hashed, lambda recording: recording.content):
@@ -157,7 +141,14 @@ def check_leaks(
 def find_near_copies(
     splits: Mapping[str, Sequence[Recording]], feature: FeatureConfig
 ) -> tuple[Leak, ...]:
-    """Find the same sound in different splits; arguments and limits as of :func:`find_leaks`."""
+    """Find the same sound in different splits, the surest first; one a pair of recordings.
+
+    The work is bounded: in sets of more than some hours it may miss short excerpts.
+
+    Args:
+        splits: of a set, with their features.
+        feature: the settings of these.
+    """
     maker = _Fingerprinter(feature)
     if sum(map(bool, splits.values())) < 2 or not maker.is_able:
         return ()

@@ -24,6 +24,7 @@ from PIL import Image
 
 from sed_cli.reports import style
 from sed_cli.system.files import replacing
+from sed_cli.system.text import counted
 
 MAX_PANELS = 4
 """Tile maps in one animation; of more samplers the first are shown."""
@@ -521,7 +522,7 @@ def _caption(
     n_curves: int, frames: Sequence[CoinFrame], n_steps: int, batch_size: int, n_classes: int
 ) -> str:
     grid = tile_grids(min(n_curves, MAX_PANELS), batch_size, n_steps)[0]
-    parts = [f"{_count(batch_size, 'sample')} x {_count(n_steps, 'time step')} a batch"]
+    parts = [f"{counted(batch_size, 'sample')} x {counted(n_steps, 'time step')} a batch"]
     if n_classes > 1:
         parts.append(f"shade: share of {n_classes} classes")
     if grid.n_rows < batch_size or grid.n_columns < n_steps:
@@ -531,7 +532,3 @@ def _caption(
     if n_curves > MAX_PANELS:
         parts.append(f"the first {MAX_PANELS} of {n_curves} samplers")
     return " · ".join(parts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

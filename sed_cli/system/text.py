@@ -25,3 +25,9 @@ def nearest(word: str, candidates: Sequence[str]) -> str | None:
     """Return the candidate that looks most like ``word``, if any does."""
     near = get_close_matches(word, candidates, n=1)
     return near[0] if near else None
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"

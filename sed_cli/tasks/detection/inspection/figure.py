@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sed_cli.data.statistics import ClassStatistics, Histogram, SetStatistics, SplitStatistics
 from sed_cli.reports import style
-from sed_cli.tasks.detection.inspection.tables import counted
+from sed_cli.system.text import counted
 
 MAX_CLASSES = 60
 """Classes in the picture; of more, those with most events are shown."""

@@ -26,10 +26,10 @@ from sed_cli.data.survey import check, survey
 from sed_cli.errors import DataError
 from sed_cli.reports.tables import results_console
 from sed_cli.system.files import replacing
+from sed_cli.system.text import counted
 from sed_cli.tasks.detection.inspection.audio import audio_kinds
 from sed_cli.tasks.detection.inspection.figure import draw_set
 from sed_cli.tasks.detection.inspection.tables import (
-    counted,
     print_audio,
     print_copies,
     print_faults,

@@ -17,7 +17,7 @@ from sed_cli.data.copies import Placed
 from sed_cli.data.manifest import Clip
 from sed_cli.data.statistics import ClassStatistics, SetStatistics, SplitStatistics, Spread
 from sed_cli.reports.style import shortened
-from sed_cli.system.text import and_more, cut_short
+from sed_cli.system.text import and_more, counted, cut_short
 from sed_cli.tasks.detection.inspection.audio import AudioKind
 
 _LABEL = 18  # characters of a class before its middle is left out
@@ -128,12 +128,6 @@ def _print_rest(console: Console, n_all: int, n_shown: int, place: str) -> None:
 def notes(found: SetStatistics) -> list[str]:
     """Say what a reader of the tables should not miss, a sentence each."""
     return [*_notes_on_classes(found), *_notes_on_syntax(found)]
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number of things."""
-    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
-    return f"{number:,} {noun}{ending}"
 
 
 def _notes_on_classes(found: SetStatistics) -> Iterable[str]:
