@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sed_cli.errors import ConfigError
+from sed_cli.system.files import full_disk
 from sed_cli.system.text import one_line
 
 
@@ -22,6 +23,11 @@ def report(error: BaseException) -> None:
     """Print an error, a line for each of its faults; its traceback with ``SEDTF_DEBUG``."""
     if os.environ.get("SEDTF_DEBUG"):
         traceback.print_exception(error)
+    full = full_disk(error)
+    if full is not None:
+        place = f" of {full}" if full.parts else ""
+        say(f"no room left on the disk{place}, or within its quota: make some, or write elsewhere")
+        return
     faults = error.faults if isinstance(error, ConfigError) else [one_line(error)]
     for fault in faults:
         say(fault)
