@@ -183,7 +183,7 @@ def _join(base: type[Any], parts: tuple[type[Any], ...]) -> type[Any]:
                 )
             owners[each.name] = part
             made.append((each.name, hints[each.name], _copied(each, is_ours(part))))
-    namespace = {"__doc__": base.__doc__}
+    namespace = {"__doc__": base.__doc__, "__module__": "sed_cli.config.joins"}
     return dataclasses.make_dataclass(
         base.__name__, made, bases=(base, _JoinedAnew), namespace=namespace, kw_only=True
     )
