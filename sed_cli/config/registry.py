@@ -7,6 +7,7 @@ a user's own come from plugins (:mod:`sed_cli.config.plugins`) and are treated a
 
 from __future__ import annotations
 
+import copyreg
 import dataclasses
 import importlib
 import inspect
@@ -182,10 +183,19 @@ def _join(base: type[Any], parts: tuple[type[Any], ...]) -> type[Any]:
                 )
             owners[each.name] = part
             made.append((each.name, hints[each.name], _copied(each, is_ours(part))))
-    namespace = {"__doc__": base.__doc__}
-    return dataclasses.make_dataclass(
-        base.__name__, made, bases=(base,), namespace=namespace, kw_only=True
-    )
+    namespace = {
+        "__doc__": base.__doc__,
+        "__annotations__": {name: hint for name, hint, _ in made},
+        **{name: default for name, _, default in made},
+    }
+    return dataclasses.dataclass(kw_only=True)(_Joined(base.__name__, (base,), namespace))
+
+
+class _Joined(type):
+    """Class of those made here: no module has them, so another process joins them anew."""
+
+
+copyreg.pickle(_Joined, lambda cls: (joined, (cls.__bases__[0],)))  # type: ignore[return-value]
 
 
 def _copied(each: dataclasses.Field[Any], ours: bool) -> Any:
