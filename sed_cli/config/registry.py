@@ -195,7 +195,7 @@ class _Joined(type):
     """Class of those made here: no module has them, so another process joins them anew."""
 
 
-copyreg.pickle(_Joined, lambda cls: (joined, (cls.__bases__[0],)))  # type: ignore[return-value]
+copyreg.pickle(_Joined, lambda cls: (joined, (cls.__bases__[0],)))  # type: ignore[arg-type,return-value]
 
 
 def _copied(each: dataclasses.Field[Any], ours: bool) -> Any:
