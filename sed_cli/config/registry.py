@@ -7,7 +7,6 @@ a user's own come from plugins (:mod:`sed_cli.config.plugins`) and are treated a
 
 from __future__ import annotations
 
-import copyreg
 import dataclasses
 import importlib
 import inspect
@@ -183,25 +182,11 @@ def _join(base: type[Any], parts: tuple[type[Any], ...]) -> type[Any]:
                 )
             owners[each.name] = part
             made.append((each.name, hints[each.name], _copied(each, is_ours(part))))
+    # Of the module in which other processes, that unpickle its objects, find it joined anew.
     namespace = {"__doc__": base.__doc__, "__module__": "sed_cli.config.joins"}
     return dataclasses.make_dataclass(
-        base.__name__, made, bases=(base, _JoinedAnew), namespace=namespace, kw_only=True
+        base.__name__, made, bases=(base,), namespace=namespace, kw_only=True
     )
-
-
-class _Joined(type):
-    """Of classes that stand in no module: in another process they are joined anew."""
-
-
-class _JoinedAnew(metaclass=_Joined):
-    pass
-
-
-def _reduce(whole: _Joined) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    return joined, whole.__bases__[:1]
-
-
-copyreg.pickle(_Joined, _reduce)
 
 
 def _copied(each: dataclasses.Field[Any], ours: bool) -> Any:
