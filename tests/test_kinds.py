@@ -16,8 +16,8 @@ from sed_cli.audio import FeatureStream
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config import plugins, training
 from sed_cli.config.identity import identity
-from sed_cli.config.plain import build
 from sed_cli.config.registry import component_named, joined
+from sed_cli.config.values import build
 from sed_cli.data.annotations import FORMATS, Event, read_annotations, write_annotations
 from sed_cli.data.augment import Augmenter
 from sed_cli.data.cache.features import FeatureCache
