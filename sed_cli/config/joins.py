@@ -10,7 +10,7 @@ from sed_cli.config.registry import joined
 
 def __getattr__(name: str) -> Any:
     base = getattr(training, name, None)
-    if not hasattr(base, "JOINS"):
+    if base is None or not hasattr(base, "JOINS"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     plugins.load()  # whose components are among those that are joined
     return joined(base)

@@ -39,7 +39,8 @@ LONGEST_FILTER_S = 1.0
 _N_FILTERS = 7
 
 FEWEST_EVENTS = 10  # of a class in validation; fewer are warned of
-_WORTH = 2  # events: a point has to be better by this share of those in validation
+_FEW_RECORDINGS = 10  # below that more is asked: stretches of a recording are alike
+_WORTH, _WORTH_OF_FEW = 0.5, 2.0  # events of a class in validation that a gain has to be worth
 _SURE = 0.95  # share of draws of validation in which a point has to be better than the default
 _DRAWS = 500
 _N_STRETCHES = 20  # of validation, drawn with replacement: its noise
@@ -69,7 +70,7 @@ def tune(
 
     Frames and segments are tuned together with events (the mean of both F1), events by themselves
     as long as frames do not lose. A class keeps 0.5 without a filter where no gain is certain, or
-    where it is less than two of its events in validation are worth; why is logged, and noted in the
+    where it is worth too few of its events in validation; why is logged, and noted in the
     result's ``tuning``.
 
     Args:
@@ -147,6 +148,7 @@ class _Grid:
     lengths: list[int]
     allowed: NDArray[np.bool_]  # (C, F): filters that are not longer than what they would erase
     n_events: NDArray[np.int64]  # (C,)
+    worth: float  # events that a gain has to be worth
     tp: NDArray[np.int64]  # (2, U, C, F, K)
     n_found: NDArray[np.int64]
     n_there: NDArray[np.int64]  # (2, U, C)
@@ -161,6 +163,7 @@ class _Grid:
             lengths=lengths,
             allowed=(np.array(lengths) == 1) | (np.array(lengths) <= limits[:, None]),
             n_events=n_events,
+            worth=_WORTH_OF_FEW if len(recordings) < _FEW_RECORDINGS else _WORTH,
             tp=np.zeros(points, np.int64),
             n_found=np.zeros(points, np.int64),
             n_there=np.zeros(shape, np.int64),
@@ -210,7 +213,7 @@ def _choose(
         return _Chosen.plain("no events in validation", n_events)
     row, column = _best(grid, index, weights)
     if (row, column) == (0, _PLAIN):
-        reason = "nothing is better by two events, for this class and for all of them"
+        reason = "nothing is better by enough, for this class and for all of them"
         return _Chosen.plain(reason, n_events)
     draws = np.random.default_rng(0).multinomial(
         _N_STRETCHES, np.full(_N_STRETCHES, 1 / _N_STRETCHES), size=_DRAWS
@@ -234,7 +237,7 @@ def _best(grid: _Grid, index: int, weights: NDArray[np.float64]) -> tuple[int, i
 
     Neither that of the class nor that of all classes together: a class that cannot be told apart
     gains a little itself by being found everywhere. The default is left only for more than
-    :data:`_WORTH` events of the class are worth: one more or less among n is chance.
+    ``worth`` events of the class are worth: one more or less among n is chance.
     """
     tp, n_found = (counts[:, :, index].sum(axis=1) for counts in (grid.tp, grid.n_found))
     f1 = _f1(tp, n_found, grid.n_there[:, :, index].sum(axis=1)[:, None, None])  # (2, F, K)
@@ -252,7 +255,7 @@ def _best(grid: _Grid, index: int, weights: NDArray[np.float64]) -> tuple[int, i
         & (2 * more_tp >= total * more_found).all(axis=0)  # the total's F1 does not fall
     )
     score = np.where(is_fit, np.tensordot(weights, smooth, axes=1), -1.0)
-    score[0, _PLAIN] += _WORTH / grid.n_events[index]
+    score[0, _PLAIN] += grid.worth / grid.n_events[index]
     rows, columns = np.nonzero(score == score.max())
     nearest = np.lexsort((np.abs(THRESHOLDS[columns] - PLAIN_THRESHOLD), rows))[0]
     return int(rows[nearest]), int(columns[nearest])
