@@ -41,7 +41,9 @@ _N_FILTERS = 7
 FEWEST_EVENTS = 10  # of a class in validation; fewer are warned of
 _FEW_RECORDINGS = 10  # below that more is asked: stretches of a recording are alike
 _WORTH, _WORTH_OF_FEW = 0.5, 2.0  # events of a class in validation that a gain has to be worth
-_SURE = 0.95  # share of draws of validation in which a point has to be better than the default
+# Share of draws of validation in which a point has to be better than the default; the parts of few
+# recordings are alike, so that draws of them agree too easily.
+_SURE, _SURE_OF_FEW = 0.7, 0.95
 _DRAWS = 500
 _N_STRETCHES = 20  # of validation, drawn with replacement: its noise
 _NEIGHBOURS = 5  # thresholds averaged before the best is chosen: a single one's F1 is noisy
@@ -149,6 +151,7 @@ class _Grid:
     allowed: NDArray[np.bool_]  # (C, F): filters that are not longer than what they would erase
     n_events: NDArray[np.int64]  # (C,)
     worth: float  # events that a gain has to be worth
+    sure: float  # share of draws in which it has to be there
     tp: NDArray[np.int64]  # (2, U, C, F, K)
     n_found: NDArray[np.int64]
     n_there: NDArray[np.int64]  # (2, U, C)
@@ -164,6 +167,7 @@ class _Grid:
             allowed=(np.array(lengths) == 1) | (np.array(lengths) <= limits[:, None]),
             n_events=n_events,
             worth=_WORTH_OF_FEW if len(recordings) < _FEW_RECORDINGS else _WORTH,
+            sure=_SURE_OF_FEW if len(recordings) < _FEW_RECORDINGS else _SURE,
             tp=np.zeros(points, np.int64),
             n_found=np.zeros(points, np.int64),
             n_there=np.zeros(shape, np.int64),
@@ -219,7 +223,7 @@ def _choose(
         _N_STRETCHES, np.full(_N_STRETCHES, 1 / _N_STRETCHES), size=_DRAWS
     )
     share = float((weights @ _gains(grid, index, row, column, draws) > 0).mean())
-    if share < _SURE:
+    if share < grid.sure:
         reason = f"the gain is within its noise: it is one in {share:.0%} of draws of validation"
         return _Chosen.plain(reason, n_events)
     gains = _gains(grid, index, row, column, np.ones((1, _N_STRETCHES), np.int64))[:, 0]
