@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
+import textwrap
 from dataclasses import fields
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from sed_cli.config.reference import reference
 from sed_cli.config.registry import component_named
 from sed_cli.config.settings import MISSING, default_of
 from sed_cli.models import CRNN, LanguageModel
+from sed_cli.models.kinds.crnn import CRNNConfig
 from tests.conftest import Sedtf
 
 CONF = conf_dir()
@@ -172,17 +175,19 @@ def test_the_page_of_settings_is_up_to_date() -> None:
 
 
 def test_no_constructor_repeats_the_default_of_a_setting() -> None:
-    """What settings build takes their values: a default of its own would be a second one."""
+    """What settings build takes their values: a number of its own would be a second default."""
     built = [
         (component_named("model", "crnn"), CRNN),
         (component_named("model", "language"), LanguageModel),
         (component_named("front_end", "logmel"), LogMel),
     ]
-    repeated = [
-        f"{cls.__name__}.{name}"
-        for config, cls in built
-        for name, parameter in inspect.signature(cls.__init__).parameters.items()
-        if parameter.default is not inspect.Parameter.empty
-        and name in {each.name for each in fields(config)}
-    ]
+    repeated = []
+    for config, cls in built:
+        known = {each.name for each in fields(config)}
+        (made,) = ast.parse(textwrap.dedent(inspect.getsource(cls.__init__))).body
+        assert isinstance(made, ast.FunctionDef)
+        for argument, default in zip(made.args.kwonlyargs, made.args.kw_defaults, strict=True):
+            if argument.arg in known and isinstance(default, ast.Constant | ast.Tuple):
+                repeated.append(f"{cls.__name__}.{argument.arg}")
     assert repeated == []
+    assert inspect.signature(CRNN).parameters["rnn_hidden"].default == CRNNConfig().rnn_hidden

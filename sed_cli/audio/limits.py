@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LOWEST_RATE, HIGHEST_RATE = 100, 5_000_000
 """Sample rates in Hz: infrasound loggers and ultrasound hydrophones lie well within."""
@@ -34,7 +35,7 @@ def fault_of_samples(samples: NDArray[Any]) -> str | None:
     low, high = samples.min(), samples.max()  # of which both are no number if any sample is not
     if low >= -LOUDEST and high <= LOUDEST:
         return None
-    if not (np.isfinite(low) and np.isfinite(high)):
+    if not (math.isfinite(low) and math.isfinite(high)):
         return "samples that are not finite"
     most = max(abs(float(low)), abs(float(high)))
     return f"samples of up to {most:.3g}, where full scale is 1 and {LOUDEST:,.0f} the most taken"
@@ -42,4 +43,4 @@ def fault_of_samples(samples: NDArray[Any]) -> str | None:
 
 def first_fault(samples: NDArray[Any]) -> int:
     """Index of the first of samples (n, n_channels) that :func:`fault_of_samples` objects to."""
-    return int(np.argmin((np.abs(samples) <= LOUDEST).all(axis=1)))
+    return int((abs(samples) <= LOUDEST).all(axis=1).argmin())

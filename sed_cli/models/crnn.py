@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from sed_cli.models import defaults
 from sed_cli.models.fast_conv import FastConvBlock
 from sed_cli.models.recurrence import (
     Backend,
@@ -61,12 +62,12 @@ class CRNN(nn.Module):
         *,
         n_mels: int,
         n_classes: int,
-        conv_channels: int,
-        kernel_size: int,
-        pooling: Sequence[int],
-        rnn_hidden: int,
-        dropout: float,
-        feedback: bool,
+        conv_channels: int = defaults.CONV_CHANNELS,
+        kernel_size: int = defaults.KERNEL_SIZE,
+        pooling: Sequence[int] = defaults.POOLING,
+        rnn_hidden: int = defaults.RNN_HIDDEN,
+        dropout: float = defaults.DROPOUT,
+        feedback: bool = defaults.FEEDBACK,
     ) -> None:
         super().__init__()
         product = math.prod(pooling)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sed_cli.config.registry import component
 from sed_cli.config.settings import range_faults, setting
 from sed_cli.config.training import DetectorModelConfig, check_pooling
+from sed_cli.models import defaults
 
 if TYPE_CHECKING:
     from sed_cli.models.crnn import CRNN
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
 class CRNNConfig(DetectorModelConfig):
     """Convolutions over time and frequency, a GRU over time, with feedback of the last step."""
 
-    conv_channels: int = setting(32, "of each convolution block", at_least=1)
-    kernel_size: int = setting(5, "of the convolutions, odd", at_least=1)
-    pooling: list[int] = setting([5, 4, 2], "over frequency, a factor a block: 40 bands become 1")
-    rnn_hidden: int = setting(64, "H, units of the GRU", at_least=1)
-    dropout: float = setting(
-        0.25, "probability of dropping a value after each block", at_least=0, below=1
+    conv_channels: int = setting(defaults.CONV_CHANNELS, "of each convolution block", at_least=1)
+    kernel_size: int = setting(defaults.KERNEL_SIZE, "of the convolutions, odd", at_least=1)
+    pooling: list[int] = setting(
+        list(defaults.POOLING), "over frequency, a factor a block: 40 bands become 1"
     )
-    feedback: bool = setting(True, "feed the activities of the previous step to the GRU")
+    rnn_hidden: int = setting(defaults.RNN_HIDDEN, "H, units of the GRU", at_least=1)
+    dropout: float = setting(
+        defaults.DROPOUT, "probability of dropping a value after each block", at_least=0, below=1
+    )
+    feedback: bool = setting(
+        defaults.FEEDBACK, "feed the activities of the previous step to the GRU"
+    )
 
     @property
     def has_feedback(self) -> bool:

@@ -226,7 +226,7 @@ def test_very_short_recordings_are_no_fault(
 
     run(path, output_dir="out", probabilities=True, timeline=True)
 
-    assert caplog.messages == []
+    assert [line for line in caplog.messages if "is heard" not in line] == []
     for onset, offset, _ in rows((tmp_path / "out" / "short.events.tsv").read_text()):
         assert 0 <= onset < offset <= n_samples / rate + 1e-6  # the table holds microseconds
 
@@ -430,7 +430,7 @@ def test_what_may_not_be_read_is_named(
         ([], "input is not set"),
         (["input=x", "format=xml"], "format=xml: expected one of desed,"),
         (["input=x", "channels=left"], "channels=left: expected one of mix, first, each"),
-        (["input=x", "threads=0"], "threads=0: expected at least 1"),
+        (["input=x", "threads=0"], "threads=0: expected a number from 1"),
         (["input=x", "treads=1"], "there is no key treads; did you mean threads?"),
     ],
 )

@@ -1,0 +1,8 @@
+"""Sizes of the CRNN where nobody gives others: of its constructor and of its settings alike."""
+
+CONV_CHANNELS = 32
+KERNEL_SIZE = 5
+POOLING = (5, 4, 2)  # 40 bands become 1
+RNN_HIDDEN = 64
+DROPOUT = 0.25
+FEEDBACK = True
