@@ -157,6 +157,7 @@ def test_cfg_shows_the_configuration_without_running(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_reading_fails_nothing(recordings: Path, tmp_path: Path) -> None:
     described = f"data data=annotated data.root={recordings} data.leak_check=none output_dir=e"
     for arguments in (described, "train --cfg job"):

@@ -30,6 +30,7 @@ def test_birdsong_is_read_as_it_is_described(real_data: Path) -> None:
         assert activities[:].sum(axis=1).max() <= 2
 
 
+@pytest.mark.slow
 def test_a_bank_of_everyday_sounds_becomes_soundscapes(real_data: Path, tmp_path: Path) -> None:
     config = SoundscapesConfig(
         bank=str(real_data / "esc10"),

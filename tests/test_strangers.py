@@ -262,7 +262,13 @@ FILES = (
 )
 
 
-@pytest.mark.parametrize("how", DAMAGED)
+_QUICK = ("empty", "binary", "pipe", "of texts")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [how if how in _QUICK else pytest.param(how, marks=pytest.mark.slow) for how in DAMAGED],
+)
 def test_a_damaged_run_is_listed_and_the_others_are_shown(
     how: str, trained_run: Path, tmp_path: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:

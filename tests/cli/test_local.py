@@ -60,6 +60,7 @@ def test_cores_and_gpus_are_shared_out(
     assert launcher.parallel == (len(gpus) // devices or 4)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_killed_process_costs_its_job_alone(tmp_path: Path) -> None:
     flags = Flags(multirun=True)

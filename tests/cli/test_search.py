@@ -60,6 +60,7 @@ def test_a_study_survives_failures_and_interruption(
     assert (len(plan.jobs), plan.total) == (5, 5)
 
 
+@pytest.mark.slow
 def test_a_study_in_a_database_belongs_to_one_sweep(
     sedtf: Sedtf,
     tmp_path: Path,

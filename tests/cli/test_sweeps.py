@@ -162,6 +162,7 @@ def test_a_sweep_of_other_settings_gets_folders_of_its_own(
     assert folders == ["seed=0", "seed=0-2", "seed=0-3", "seed=1"]
 
 
+@pytest.mark.slow
 def test_a_sweep_over_places_of_data_knows_them_apart_whatever_is_resumed(
     sedtf: Sedtf, tmp_path: Path, worked: Callable[[], list[tuple[int, str | None]]]
 ) -> None:

@@ -211,6 +211,7 @@ def test_words_for_no_row_or_several_are_refused(words: str, said: str, swept: l
 # ------------------------------------------------------------------------- as a user meets it
 
 
+@pytest.mark.slow
 def test_a_sweep_of_24_runs_with_two_failed_ones(
     sedtf: Sedtf, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, drawn: None
 ) -> None:

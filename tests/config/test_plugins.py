@@ -392,6 +392,7 @@ def test_a_file_of_configs_names_no_plugin(
         assert f"add plugins=[{payload}]" in said
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_recorded_names_no_plugin(
     payload: Path, sedtf: Sedtf, tmp_path: Path
 ) -> None:

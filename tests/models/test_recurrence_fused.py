@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -237,3 +241,43 @@ def test_streams_of_single_frames_continue_exactly(scan: Any) -> None:
             )
             logits.append(frame)
     torch.testing.assert_close(torch.cat(logits, dim=1), whole, rtol=1e-12, atol=1e-12)
+
+
+def test_strips_of_different_widths_have_different_names() -> None:
+    """Code that several processes stored is linked by these names, and by counts of their own."""
+    tile = pytest.importorskip("sed_cli.models.recurrence.tile")
+    strips = (tile.strip_of_1, tile.strip_of_2, tile.strip_of_3)
+    assert len({strip.__qualname__ for strip in strips}) == len(strips)
+
+
+@pytest.mark.slow
+def test_code_that_different_processes_stored_computes_the_same(tmp_path: Path) -> None:
+    """One only predicts, one has compiled other functions before it trains, one loads it all."""
+    pytest.importorskip("numba")
+    script = """
+import sys, numba, torch
+from torch import nn
+from sed_cli.models.recurrence import feedback_gru
+
+for k in range(int(sys.argv[1])):
+    made = {}
+    exec(f"def other_{k}(x): return x + {k}", made)
+    numba.njit(made[f"other_{k}"])(1)
+torch.manual_seed(0)
+cell, readout = nn.GRUCell(5 + 3, 9).double(), nn.Linear(9, 3).double()
+features = torch.randn(3, 6, 5, dtype=torch.float64, requires_grad=True)
+targets, mask = (torch.rand(3, 6, 3) < 0.5).double(), torch.rand(3, 6) < 0.5
+results = []
+with torch.set_grad_enabled(sys.argv[2] == "train"):
+    for backend in ("compiled", "plain"):
+        logits = feedback_gru(features, targets, mask, cell, readout, backend)
+        weights = (*cell.parameters(), *readout.parameters(), features)
+        grads = torch.autograd.grad(logits.square().sum(), weights) if logits.requires_grad else ()
+        results.append([logits, *grads])
+for ours, plain in zip(*results):
+    torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-11)
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    for n_before, what in (("0", "predict"), ("1", "train"), ("0", "train")):
+        command = [sys.executable, "-c", script, n_before, what]
+        subprocess.run(command, env=environment, check=True)

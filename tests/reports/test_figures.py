@@ -163,6 +163,7 @@ def test_figures_leave_the_users_matplotlib_alone(tmp_path: Path) -> None:
     assert dict(matplotlib.rcParams) == before
 
 
+@pytest.mark.slow
 def test_package_import_stays_light() -> None:
     code = (
         "import sys, sed_cli.reports\n"

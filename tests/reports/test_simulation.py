@@ -158,6 +158,7 @@ def peak_of(folder: Path, n_batches: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chunk", "n_short"),
     [

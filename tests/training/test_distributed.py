@@ -147,6 +147,7 @@ def learn_all_together() -> dict[str, dict[str, Any]]:
         return {name: learn(config) for name, config in CASES.items()}
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does() -> None:
     together = ranks.launch(learn_all_together, n_ranks=2, go_on="")
 

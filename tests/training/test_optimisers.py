@@ -36,6 +36,7 @@ def test_updates_and_state_are_those_of_torch(kind: Any) -> None:
     torch.testing.assert_close(*states, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_training_step_does_not_import_the_compiler() -> None:
     script = """
 import sys, torch

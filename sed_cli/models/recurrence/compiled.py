@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 # numba looks at this file alone to see whether what it has stored is still right: a change of
 # tile.py or compiled_math.py must change something here, as this number.
-EDITION = 2
+EDITION = 3
 
 
 @compiled

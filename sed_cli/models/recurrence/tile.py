@@ -197,6 +197,9 @@ def _make_strip(n_vectors: int) -> Any:
             at, to = a_at + row * a_ld, o_at + row * o_ld
             tile_of_1(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
 
+    # In the code that numba stores a function is known by this and by a count of each process. What
+    # two processes stored is loaded side by side: a strip of 2 would be taken for another's of 3.
+    strip.__name__ = strip.__qualname__ = f"strip_of_{n_vectors}"
     return register_jitable(strip)
 
 

@@ -166,6 +166,7 @@ def test_columns_are_named_on_the_command_line(
     assert "but no 'species' as data.columns.event_label says" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_real_annotations_are_the_same_in_every_format(real_data: Path, tmp_path: Path) -> None:
     birdsong = real_data / "birdsong"
     expected = contents(load_manifest(AnnotatedConfig(root=str(birdsong))))

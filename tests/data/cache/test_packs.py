@@ -118,6 +118,7 @@ def test_a_damaged_file_is_no_pack(change: str, tmp_path: Path) -> None:
         Pack(path)
 
 
+@pytest.mark.slow
 def test_pages_that_were_read_are_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,6 +199,7 @@ def fifo(path: Path) -> tuple[int, BinaryIO]:
     return reader, writer
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_ends_it_without_a_fault(lively: Path) -> None:
     with listening(lively) as process:
         assert process.stdin is not None

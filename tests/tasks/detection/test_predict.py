@@ -455,6 +455,7 @@ def test_a_sweep_is_refused(
     assert "drop -m" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_no_fault(lively: Path, recording: Path) -> None:
     command = f"{sys.executable} -m sed_cli predict checkpoint={lively} input={recording}"
     done = subprocess.run(

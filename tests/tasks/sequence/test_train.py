@@ -167,6 +167,7 @@ def test_a_page_is_refused_in_a_line(
     assert "a run of task=sequence, of which there is no page" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn")
 def test_runs_are_compared(
     sentences_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]

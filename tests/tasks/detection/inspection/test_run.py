@@ -219,6 +219,7 @@ def test_sweep_describes_each_set(
     assert mixed["syntax"]["n_overlapping"] > alone["syntax"]["n_overlapping"] == 0
 
 
+@pytest.mark.slow
 def test_a_set_is_described_without_torch(recordings: Path, tmp_path: Path) -> None:
     arguments = ["data", "data=annotated", f"data.root={recordings}", f"output_dir={tmp_path}/run"]
     heavy = {"torch", "torchaudio", "librosa", "sed_eval", "tensorboard"}
