@@ -38,7 +38,13 @@ def test_the_page_has_the_three_examples() -> None:
     assert all(commands for _, commands in examples().values())
 
 
-@pytest.mark.parametrize("name", examples())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "focal.py" else name
+        for name in examples()
+    ],
+)
 def test_an_example_runs_as_it_is_printed(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -323,6 +323,7 @@ def test_a_plan_of_a_sweep_is_held_against_its_types(
         Plan.read(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_in_its_own_folders_alone(
     sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

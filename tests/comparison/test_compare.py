@@ -346,6 +346,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(
     assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_real_sweep_with_a_failing_configuration_is_compared(
     sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -279,6 +279,7 @@ def test_what_a_run_was_made_with_is_on_record(trained: Path) -> None:
     assert values["trainer"]["optimizer"] == {"name": "descent", "momentum": 0.25}
 
 
+@pytest.mark.slow
 def test_verbs_take_a_run_with_its_plugin_and_name_it_without(
     trained: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:

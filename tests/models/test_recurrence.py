@@ -299,7 +299,7 @@ def test_gradcheck_in_float64(backend: Any) -> None:
     assert torch.autograd.gradcheck(run, inputs)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     n_sequences=st.integers(0, 5),
     n_steps=st.integers(0, 7),

@@ -191,7 +191,7 @@ def test_float32_agrees_with_the_definition(
         assert float((got - want).norm()) <= SINGLE_PRECISION * float(want.norm())
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     n_sequences=st.integers(0, 5),
     n_steps=st.integers(0, 7),

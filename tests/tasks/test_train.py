@@ -145,7 +145,10 @@ def test_a_run_is_the_same_whether_its_features_were_cached_or_not(
 
 @pytest.mark.parametrize(
     ("sampler", "feedback", "augment"),
-    [("scheduled", "hard", "none"), ("linear", "sampled", "full")],
+    [
+        pytest.param("scheduled", "hard", "none", marks=pytest.mark.slow),
+        ("linear", "sampled", "full"),
+    ],
 )
 def test_a_resumed_run_equals_an_undisturbed_one(
     sampler: str, feedback: str, augment: str, sedtf: Sedtf, tmp_path: Path, recordings: Path
@@ -263,14 +266,16 @@ def test_tossing_other_coins_changes_nothing_but_what_is_fed(
     "settings",
     [
         ["model=crnn_baseline"],
-        ["sampler=teacher_forcing"],
+        pytest.param(["sampler=teacher_forcing"], marks=pytest.mark.slow),
         ["sampler=free_running", "sampler.feedback=soft"],
         ["sampler=scheduled", "sampler.unit=time_step", "sampler.coin=class"],
-        ["sampler=exponential", "sampler.coin=sequence"],
-        ["sampler=inverse_sigmoid"],
+        pytest.param(["sampler=exponential", "sampler.coin=sequence"], marks=pytest.mark.slow),
+        pytest.param(["sampler=inverse_sigmoid"], marks=pytest.mark.slow),
         ["trainer.precision=bf16"],
-        ["trainer.monitor=validation_loss", "trainer.grad_norm=null"],
-        ["feature=mel", "feature.backend=torchaudio"],
+        pytest.param(
+            ["trainer.monitor=validation_loss", "trainer.grad_norm=null"], marks=pytest.mark.slow
+        ),
+        pytest.param(["feature=mel", "feature.backend=torchaudio"], marks=pytest.mark.slow),
         ["data.validation=null"],
         ["data.test=null"],
         ["data.classes=[low]"],

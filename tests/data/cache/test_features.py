@@ -265,6 +265,7 @@ def test_many_recordings_share_one_file_and_one_handle(tmp_path: Path) -> None:
     assert len(entries(tmp_path)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_always_workers")
 def test_workers_give_the_same_bits_and_name_the_same_faults(tmp_path: Path) -> None:
     paths = [write_audio(tmp_path / f"{seed}.wav", seed) for seed in range(5)]

@@ -148,6 +148,7 @@ def listening(lively: Path, *overrides: str, **options: Any) -> Iterator[subproc
             process.kill()
 
 
+@pytest.mark.slow
 def test_reports_come_through_a_fifo_before_more_samples_than_the_latency_are_in_it(
     lively: Path, detector: Detector, tmp_path: Path
 ) -> None:

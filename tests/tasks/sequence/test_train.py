@@ -185,6 +185,7 @@ def test_runs_are_compared(
     assert all(len(curve["updates"]) == 2 for curve in rows.values())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn")
 def test_a_run_without_validation_is_trained_and_compared(
     sentences_run: Path, sedtf: Sedtf
