@@ -39,6 +39,9 @@ from sed_cli.models import CRNN
 
 class Wide(CRNN):
     is_causal = False
+    def __init__(self, **sizes):
+        super().__init__(**sizes)
+        del self.cell  # processes that train together need each weight in the loss
     def decode(self, features, targets=None, teacher_mask=None, *, lengths=None, **unused):
         later = features.flip(1).cumsum(1).flip(1) if lengths is None else features
         return self.readout(later[..., : self.readout.in_features]), None

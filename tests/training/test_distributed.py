@@ -429,8 +429,9 @@ def test_a_lost_rank_ends_the_run_and_it_goes_on(
     code, error = ended(process)
 
     assert code == 1
-    lines = [line for line in error.splitlines() if not line.startswith(("epoch", "data", "model"))]
+    lines = [line for line in error.splitlines() if line.startswith("sedtf: ")]
     assert len(lines) == 1
+    assert "Traceback" not in error
     assert lines[0].startswith(f"sedtf: rank {lost} of the 2 processes of this training")
     assert record(tmp_path / "run")["status"] == "failed"
     assert f"rank {lost}" in record(tmp_path / "run")["error"]

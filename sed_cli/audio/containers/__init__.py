@@ -11,7 +11,7 @@ import mmap
 from typing import BinaryIO
 
 from sed_cli.audio.containers.chunks import read_chunks
-from sed_cli.audio.containers.contents import ByteRange, Contents, PartFile
+from sed_cli.audio.containers.contents import ByteRange, Contents, Mapped, PartFile
 from sed_cli.audio.containers.flac import read_flac
 from sed_cli.audio.containers.mpeg import read_mpeg
 from sed_cli.audio.containers.ogg import read_ogg
@@ -28,7 +28,7 @@ def examine(file: BinaryIO) -> Contents:
         file: opened for reading; it has a file descriptor.
     """
     try:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        data = Mapped(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (ValueError, OSError):  # empty, or not to be mapped
         return Contents()
     with data:

@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 import io
+import mmap
 import os
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
+
+_WINDOW = 8 << 20  # bytes looked at before what lies behind is given back
+
+
+class Mapped(mmap.mmap):
+    """A file in memory that is read from front to back, of which little is held at a time."""
+
+    _given_back = 0
+
+    def give_back(self, at: int) -> None:
+        """Let go of the pages before ``at``, once they are many; they are read again if needed."""
+        if at - self._given_back >= _WINDOW and hasattr(mmap, "MADV_DONTNEED"):
+            first = self._given_back
+            self._given_back = at - at % mmap.PAGESIZE
+            self.madvise(mmap.MADV_DONTNEED, first, self._given_back - first)
+
+    def find(self, sub: bytes, start: int = 0, end: int | None = None) -> int:  # type: ignore[override]
+        """Find bytes as ``mmap.find`` does, window by window."""
+        stop = len(self) if end is None else min(end, len(self))
+        self._given_back = min(self._given_back, start - start % mmap.PAGESIZE)
+        while start < stop:
+            until = min(stop, start + _WINDOW + len(sub))
+            found = super().find(sub, start, until)
+            if found >= 0 or until == stop:
+                return found
+            start += _WINDOW
+            self.give_back(start)
+        return -1
 
 
 class ByteRange(NamedTuple):

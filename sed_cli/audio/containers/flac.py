@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
-
-from sed_cli.audio.containers.contents import ByteRange, Contents
+from sed_cli.audio.containers.contents import ByteRange, Contents, Mapped
 
 _TAIL = 256 << 10  # bytes at the end in which the last frame is looked for
 _MARK = b"fLaC\0\0\0\x22"  # with the header of the block that says what is in the file
 _INFO = 42  # bytes to the end of that block
 
 
-def read_flac(data: mmap.mmap) -> Contents | None:
+def read_flac(data: Mapped) -> Contents | None:
     """Compare the number of samples with the frames that are there, and look for a second file."""
     start = _after_id3(data)
     if data[start : start + 4] != b"fLaC" or len(data) < start + _INFO:
@@ -40,7 +38,7 @@ def read_flac(data: mmap.mmap) -> Contents | None:
     return Contents(said_s=said_s)
 
 
-def _parts(data: mmap.mmap, start: int) -> tuple[ByteRange, ...]:
+def _parts(data: Mapped, start: int) -> tuple[ByteRange, ...]:
     starts = []
     while start >= 0:
         starts.append(start)
@@ -50,12 +48,12 @@ def _parts(data: mmap.mmap, start: int) -> tuple[ByteRange, ...]:
     )
 
 
-def _same_kind(data: mmap.mmap, one: int, other: int) -> bool:
+def _same_kind(data: Mapped, one: int, other: int) -> bool:
     """Whether rate, channels and depth are the same."""
     return data[one + 18 : one + 21] == data[other + 18 : other + 21]
 
 
-def _opened(data: mmap.mmap, start: int, stop: int) -> ByteRange:
+def _opened(data: Mapped, start: int, stop: int) -> ByteRange:
     """Leave open in the header how many samples there are."""
     head = bytearray(data[start : start + _INFO])
     head[21] &= 0xF0
@@ -63,19 +61,19 @@ def _opened(data: mmap.mmap, start: int, stop: int) -> ByteRange:
     return ByteRange(start + _INFO, stop, bytes(head))
 
 
-def _after_id3(data: mmap.mmap) -> int:
+def _after_id3(data: Mapped) -> int:
     if data[:3] != b"ID3" or len(data) < 10:
         return 0
     a, b, c, d = data[6:10]
     return 10 + (a << 21 | b << 14 | c << 7 | d)
 
 
-def _rate_and_samples(data: mmap.mmap, start: int) -> tuple[int, int]:
+def _rate_and_samples(data: Mapped, start: int) -> tuple[int, int]:
     packed = int.from_bytes(data[start + 18 : start + 26], "big")
     return packed >> 44, packed & 0xF_FFFF_FFFF
 
 
-def _last_sample(data: mmap.mmap, start: int, stop: int) -> int | None:
+def _last_sample(data: Mapped, start: int, stop: int) -> int | None:
     """Return the sample after the last frame that begins in the file's last bytes.
 
     Chance makes what looks like a frame about once in a thousand files: what is not where the

@@ -5,12 +5,11 @@ Source: ISO 11172-3 and 13818-3 for frame headers; the Xing and VBRI headers by 
 
 from __future__ import annotations
 
-import mmap
 import struct
 from functools import cache
 from typing import NamedTuple
 
-from sed_cli.audio.containers.contents import ByteRange, Contents
+from sed_cli.audio.containers.contents import ByteRange, Contents, Mapped
 
 _LAYER_1, _LAYER_2, _LAYER_3 = 3, 2, 1
 _MPEG_1, _MPEG_2, _MPEG_25 = 3, 2, 0
@@ -53,7 +52,7 @@ class _Stream:
         self.is_read = True  # by the decoder, which does not know all of these headers
 
 
-def read_mpeg(data: mmap.mmap) -> Contents | None:
+def read_mpeg(data: Mapped) -> Contents | None:
     """Count the frames of an MPEG audio file, of each of the files that it is joined from."""
     streams = _walk(data)
     if not streams:
@@ -88,7 +87,7 @@ def read_mpeg(data: mmap.mmap) -> Contents | None:
     return Contents(parts=tuple(parts), notes=tuple(notes), loss=loss)
 
 
-def _as_it_is(data: mmap.mmap, stream: _Stream) -> ByteRange:
+def _as_it_is(data: Mapped, stream: _Stream) -> ByteRange:
     """Leave what the encoder says; the bytes that it counted may not all be there."""
     length = _frame_length(stream.kind, data[stream.start + 2])
     head = bytearray(data[stream.start : stream.start + length])
@@ -99,7 +98,7 @@ def _as_it_is(data: mmap.mmap, stream: _Stream) -> ByteRange:
     return ByteRange(stream.start + length, stream.stop, bytes(head))
 
 
-def _counted(data: mmap.mmap, stream: _Stream) -> ByteRange:
+def _counted(data: Mapped, stream: _Stream) -> ByteRange:
     """Put a frame in front that says how many follow: without one, the decoder estimates it."""
     start = stream.start
     if stream.said is not None:
@@ -115,7 +114,7 @@ def _counted(data: mmap.mmap, stream: _Stream) -> ByteRange:
     return ByteRange(start, stream.stop, head.ljust(length, b"\0"))
 
 
-def _walk(data: mmap.mmap) -> list[_Stream]:
+def _walk(data: Mapped) -> list[_Stream]:
     """Go from frame to frame; what is no frame (tags, junk) is passed over."""
     size = len(data)
     at = _after_tags(data, 0)
@@ -145,6 +144,7 @@ def _walk(data: mmap.mmap) -> list[_Stream]:
             stream.n_frames += 1
             at += length
             stream.stop = at
+            data.give_back(at)
         if at + 4 > size:
             break
         after = _after_tags(data, at)
@@ -152,9 +152,7 @@ def _walk(data: mmap.mmap) -> list[_Stream]:
     return [stream for stream in streams if stream.n_frames > 0]
 
 
-def _next_frame(
-    data: mmap.mmap, at: int, stop: int, like: _Kind | None
-) -> tuple[int, _Kind] | None:
+def _next_frame(data: Mapped, at: int, stop: int, like: _Kind | None) -> tuple[int, _Kind] | None:
     """Find the first of some frames in a row."""
     while (at := data.find(b"\xff", at, stop)) >= 0:
         kind = _kind(data[at + 1 : at + 4])
@@ -164,7 +162,7 @@ def _next_frame(
     return None
 
 
-def _is_confirmed(data: mmap.mmap, at: int, kind: _Kind, like: _Kind | None) -> bool:
+def _is_confirmed(data: Mapped, at: int, kind: _Kind, like: _Kind | None) -> bool:
     lengths, size = _lengths(kind), len(data)
     for n in range(_CONFIRMED):
         if at == size and n and kind == like:
@@ -178,7 +176,7 @@ def _is_confirmed(data: mmap.mmap, at: int, kind: _Kind, like: _Kind | None) -> 
     return True
 
 
-def _headers(data: mmap.mmap) -> set[int]:
+def _headers(data: Mapped) -> set[int]:
     """Return where frames may begin that hold what the encoder says: 4 bytes and more before it."""
     found: set[int] = set()
     for mark in (b"Xing", b"Info", b"VBRI"):
@@ -188,7 +186,7 @@ def _headers(data: mmap.mmap) -> set[int]:
     return found
 
 
-def _said(data: mmap.mmap, at: int, kind: _Kind) -> int | None:
+def _said(data: Mapped, at: int, kind: _Kind) -> int | None:
     """Return the number of frames by the encoder; ``None`` if this is no such header."""
     for skipped in (0, 2):  # a checksum
         mark = at + 4 + _side_info(kind) + skipped
@@ -206,7 +204,7 @@ def _side_info(kind: _Kind) -> int:
     return 9 if kind.is_mono else 17
 
 
-def _after_tags(data: mmap.mmap, at: int) -> int:
+def _after_tags(data: Mapped, at: int) -> int:
     """Return the position after ID3v2 tags and an APE tag that begin at one."""
     while True:
         head = data[at : at + 32]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
 
-from sed_cli.audio.containers.contents import ByteRange, Contents
+from sed_cli.audio.containers.contents import ByteRange, Contents, Mapped
 
 _FIRST, _LAST = 2, 4  # flags of a page
 _HEADER = struct.Struct("<4sBBqIIIB")
 
 
-def read_ogg(data: mmap.mmap) -> Contents | None:
+def read_ogg(data: Mapped) -> Contents | None:
     """Find the streams of an Ogg file, and whether its last page is whole."""
     if data[:4] != b"OggS":
         return None
@@ -46,6 +45,7 @@ def read_ogg(data: mmap.mmap) -> Contents | None:
                 loss = "pages of it are missing"
         numbers[stream] = number
         at = stop
+        data.give_back(at)
     contents = _contents(starts, at, at, loss)
     if loss is None and not flags & _LAST:
         note = "its last page is not marked as the last: it may have been cut"
