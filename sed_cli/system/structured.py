@@ -100,7 +100,8 @@ def read_yaml(path: Path) -> Any:
     def parse() -> Any:
         text = content.decode("utf-8")
         _check_events(text, is_own=True)
-        return yaml.load(text, Loader=_PlainLoader)
+        # A kind of SafeLoader: it makes plain values, never objects of a class that the file names.
+        return yaml.load(text, Loader=_PlainSafeLoader)
 
     return _checked(path, parse)
 
@@ -167,11 +168,11 @@ def _check_values(values: object) -> None:
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _PlainLoader(_SafeLoader):  # type: ignore[misc]  # of one of two types
+class _PlainSafeLoader(_SafeLoader):  # type: ignore[misc]  # of one of two types
     """A safe loader to which dates are text, as they are to OmegaConf."""
 
 
-_PlainLoader.yaml_implicit_resolvers = {
+_PlainSafeLoader.yaml_implicit_resolvers = {
     first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
 }

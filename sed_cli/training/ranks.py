@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
-import pickle
 import signal
 import sys
 import tempfile
@@ -24,7 +24,7 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 from tqdm import tqdm
 
-from sed_cli.errors import SedtfError, UserError
+from sed_cli.errors import CheckpointError, ConfigError, DataError, SedtfError, UserError
 from sed_cli.system import torchrun
 from sed_cli.system.distributed import rank
 from sed_cli.system.pool import end_with_parent
@@ -189,16 +189,6 @@ class _Call:
     log: _Log
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """What a rank leaves behind when it fails."""
-
-    time_s: float
-    is_loss: bool  # it only saw that another one was gone
-    error: BaseException
-    story: str
-
-
 def _run_rank(call: _Call) -> Any:
     """Run in a rank what it was started for."""
     own = int(os.environ["RANK"])
@@ -234,30 +224,48 @@ def _interrupt(signum: int, frame: object) -> None:
 
 
 def _leave_word(path: Path, error: BaseException) -> None:
-    story = "".join(traceback.format_exception(error))
-    failure = _Failure(time.time(), _is_loss(error.__cause__ or error), error, story)
-    try:
-        word = pickle.dumps(failure)
-        pickle.loads(word)  # the parent has to be able to
-    except Exception:  # an exception that does not survive
-        kept = UserError(str(error)) if isinstance(error, UserError) else RuntimeError(str(error))
-        word = pickle.dumps(_Failure(failure.time_s, failure.is_loss, kept, story))
-    path.write_bytes(word)
+    """Write down why a rank failed, as plain values: the parent reads them and runs none."""
+    word = {
+        "time_s": time.time(),
+        "is_loss": _is_loss(error.__cause__ or error),  # it only saw that another one was gone
+        "is_interrupt": isinstance(error, KeyboardInterrupt),
+        "kinds": [kind.__name__ for kind in type(error).__mro__],
+        "faults": error.faults if isinstance(error, ConfigError) else [],
+        "os_error": (
+            [error.errno, error.strerror, str(error.filename or "")]
+            if isinstance(error, OSError)
+            else None
+        ),
+        "text": str(error),
+        "story": "".join(traceback.format_exception(error)),
+    }
+    path.write_text(json.dumps(word), encoding="utf-8")
+
+
+def _error(word: dict[str, Any]) -> Exception:
+    """Return the error that a rank wrote down, as the nearest kind of those a user can meet."""
+    if word["os_error"]:
+        return OSError(*word["os_error"])
+    if word["faults"]:
+        return ConfigError(word["faults"])
+    known = {kind.__name__: kind for kind in (DataError, CheckpointError, UserError, SedtfError)}
+    kind = next((known[name] for name in word["kinds"] if name in known), None)
+    return kind(word["text"]) if kind else SedtfError(f"{word['kinds'][0]}: {word['text']}")
 
 
 def _is_loss(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST)
 
 
-def _reason(folder: Path, n_ranks: int, go_on: str) -> BaseException:
+def _reason(folder: Path, n_ranks: int, go_on: str) -> Exception:
     """Find what ended the ranks first: an error of one of them, or that one was killed."""
-    failures = {int(path.name): pickle.loads(path.read_bytes()) for path in folder.iterdir()}
-    own = {number: failure for number, failure in failures.items() if not failure.is_loss}
-    raised = [each for each in own.values() if not isinstance(each.error, KeyboardInterrupt)]
+    failures = {int(path.name): json.loads(path.read_text("utf-8")) for path in folder.iterdir()}
+    own = {number: word for number, word in failures.items() if not word["is_loss"]}
+    raised = [word for word in own.values() if not word["is_interrupt"]]
     if raised:
-        first = min(raised, key=lambda failure: failure.time_s)
-        error: BaseException = first.error
-        error.add_note(f"in a rank:\n{first.story}")
+        first = min(raised, key=lambda word: word["time_s"])
+        error = _error(first)
+        error.add_note(f"in a rank:\n{first['story']}")
         return error
     killed = sorted(set(range(n_ranks)) - failures.keys())
     if killed:
@@ -266,7 +274,8 @@ def _reason(folder: Path, n_ranks: int, go_on: str) -> BaseException:
             "was killed, by the system if memory ran out",
         )
     elif own:
-        what = f"rank {min(own, key=lambda number: own[number].time_s)}", "was told to end"
+        first_told = min(own, key=lambda number: own[number]["time_s"])
+        what = f"rank {first_told}", "was told to end"
     else:
         what = "one", "is gone"
     return SedtfError(

@@ -66,6 +66,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not there, so this run cannot be resumed")
     try:
         _check_archive(path)
+        # weights_only: tensors and plain values; a pickle that names any other code is refused.
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         _check_parts(state)
     except Exception as error:  # whatever torch meets; its advice is to trust the file

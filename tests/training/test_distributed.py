@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import pickle
@@ -36,12 +37,13 @@ from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import DataSet, Recording
-from sed_cli.errors import SedtfError, UserError
+from sed_cli.errors import ConfigError, SedtfError, UserError
 from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.schedules.linear import LinearSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.system.distributed import rank, summed
+from sed_cli.system.files import full_disk
 from sed_cli.tasks.detection.task import Detection
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training import ranks
@@ -273,17 +275,38 @@ def test_a_rank_that_was_told_to_end_is_named(tmp_path: Path) -> None:
     )
 
 
-class UnpicklableError(UserError):
+class LocalError(UserError):
     def __init__(self, one: str, other: str) -> None:
         super().__init__(one + other)
 
 
-def test_an_error_that_cannot_travel_is_told_all_the_same(tmp_path: Path) -> None:
-    with pytest.raises(TypeError):
-        pickle.loads(pickle.dumps(UnpicklableError("a", "b")))
-    error = reason_for(tmp_path, UnpicklableError("no ", "data"), LOST)
-    assert isinstance(error, UserError)
+def test_an_error_that_only_the_rank_knows_is_told_as_the_nearest_kind(tmp_path: Path) -> None:
+    error = reason_for(tmp_path, LocalError("no ", "data"), LOST)
+    assert type(error) is UserError
     assert str(error) == "no data"
+
+
+def test_faults_of_a_rank_stay_one_line_each(tmp_path: Path) -> None:
+    error = reason_for(tmp_path, ConfigError(["one", "another"]))
+    assert isinstance(error, ConfigError)
+    assert error.faults == ["one", "another"]
+
+
+def test_a_full_disk_of_a_rank_is_told_as_such(tmp_path: Path) -> None:
+    error = reason_for(tmp_path, OSError(errno.ENOSPC, "No space left", f"{tmp_path}/last"), LOST)
+    assert full_disk(error) == tmp_path
+
+
+def test_any_other_error_of_a_rank_keeps_its_name(tmp_path: Path) -> None:
+    error = reason_for(tmp_path, LOST, ZeroDivisionError("of what?"))
+    assert isinstance(error, SedtfError)
+    assert str(error) == "ZeroDivisionError: of what?"
+
+
+def test_nothing_that_a_rank_leaves_behind_is_run(tmp_path: Path) -> None:
+    (tmp_path / "0").write_bytes(pickle.dumps(SedtfError("a pickle")))
+    with pytest.raises(UnicodeDecodeError):
+        ranks._reason(tmp_path, 1, "go on with: X")
 
 
 # ------------------------------------------------------------------------- as a user starts them
