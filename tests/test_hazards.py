@@ -18,8 +18,9 @@ import torch
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import DataConfig
+from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.registry import joined
-from sed_cli.config.training import AugmentConfig, EvaluationConfig
+from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import activities_to_events, events_to_activities

@@ -6,7 +6,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.faults import Faults
@@ -26,7 +25,6 @@ MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to st
 _LOGGERS = ["csv", "tensorboard"]
 MONITORS = ("validation_f1", "validation_loss")
 MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
-METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
 
 
 @dataclass
@@ -297,122 +295,6 @@ class TrainerConfig(Settings):
         )
         faults += self.loss.faults(f"{prefix}loss.")
         faults += self.optimizer.faults(f"{prefix}optimizer.")
-        return faults
-
-
-AFTER_TRAINING = Role.RESUMABLE | Role.FREE
-
-
-@dataclass
-class EvaluationConfig(Settings):
-    """From probabilities to events, and what is reported of them."""
-
-    metric: str | None = setting(
-        "frame",
-        "what thresholds and median filters are tuned for, on validation: frame, segment and "
-        "segment_100ms each together with event",
-        choices=METRICS,
-        role=AFTER_TRAINING,
-    )
-    collar_s: float | None = setting(
-        0.2,
-        "by which onsets and offsets of events may differ from the reference",
-        unit="s",
-        above=0,
-        role=AFTER_TRAINING,
-        before=0.2,
-    )
-    tune: bool = setting(
-        True, "false: a fixed threshold of 0.5 for all classes, no filter", role=AFTER_TRAINING
-    )
-    min_gap_s: float | None = setting(
-        0.0,
-        "shorter silences within a class are filled",
-        unit="s",
-        at_least=0,
-        role=AFTER_TRAINING,
-    )
-    min_duration_s: float | None = setting(
-        0.0,
-        "shorter events are dropped, once gaps are filled",
-        unit="s",
-        at_least=0,
-        role=AFTER_TRAINING,
-    )
-    bootstrap: int = setting(
-        1000,
-        "times the files are drawn anew for 95 % intervals; 0: no intervals",
-        at_least=0,
-        at_most=100_000,  # of which intervals are good to two digits and more
-        role=AFTER_TRAINING,
-    )
-    bootstrap_seed: int = setting(0, "of that draw", at_least=0, role=AFTER_TRAINING)
-    psds: bool = setting(
-        False, "PSDS and threshold-free curves too (needs sedtf[psds])", role=AFTER_TRAINING
-    )
-
-    def faults(self, prefix: str = "evaluation.") -> list[str]:
-        """Faults of ranges, and of a metric whose library is missing."""
-        faults = range_faults(self, prefix)
-        if self.psds and find_spec("sed_scores_eval") is None:
-            faults.append(
-                f"{prefix}psds=true needs sed-scores-eval-np2: pip install 'sedtf[psds]' "
-                f"(it is compiled on installation, which takes a C compiler)"
-            )
-        return faults
-
-
-@dataclass
-class SequenceEvaluationConfig(Settings):
-    """What is reported of a sequence model beside its own figures."""
-
-    ngrams: list[int] = setting(
-        [1, 2, 3], "orders of the n-gram models beside it; []: none", role=AFTER_TRAINING
-    )
-    beam_width: int = setting(
-        5,
-        "of the beam search where sources are translated; 1: greedy alone",
-        at_least=1,
-        role=AFTER_TRAINING,
-    )
-
-    def faults(self, prefix: str = "evaluation.") -> list[str]:
-        """Faults of ranges and of the orders."""
-        faults = range_faults(self, prefix)
-        orders = self.ngrams
-        faults.require(
-            len(set(orders)) == len(orders) and all(1 <= order <= 3 for order in orders),
-            f"{prefix}ngrams={orders}: expected some of [1,2,3], or []",
-        )
-        return faults
-
-
-@dataclass
-class DecodingConfig(Settings):
-    """How a sequence model continues a prefix."""
-
-    method: str = setting(
-        "greedy",
-        "greedy (the likeliest token each time), sample, beam",
-        choices=("greedy", "sample", "beam"),
-    )
-    temperature: float = setting(
-        1.0, "of sample: below 1 keeps to the likely, above 1 strays", above=0
-    )
-    beam_width: int = setting(5, "of beam", at_least=1)
-    n_best: int = setting(1, "continuations a line, of sample and beam", at_least=1)
-    max_length: int = setting(100, "tokens after which a continuation is cut", at_least=1)
-    seed: int = setting(0, "of sample", at_least=0)
-
-    def faults(self, prefix: str = "decoding.") -> list[str]:
-        """Faults of ranges, and of more continuations than the method finds."""
-        faults = range_faults(self, prefix)
-        most = {"greedy": 1, "beam": self.beam_width}.get(self.method, self.n_best)
-        faults.require(
-            self.n_best <= most,
-            f"{prefix}n_best={self.n_best}, but {prefix}method={self.method} finds {most}: "
-            f"choose sample or beam, or raise {prefix}beam_width",
-        )
         return faults
 
 

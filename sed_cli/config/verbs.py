@@ -16,22 +16,24 @@ from sed_cli.config.data import (
     SoundscapesConfig,
     TokenSetConfig,
 )
+from sed_cli.config.evaluation import (
+    METRICS,
+    DecodingConfig,
+    EvaluationConfig,
+    SequenceEvaluationConfig,
+)
 from sed_cli.config.faults import Faults
 from sed_cli.config.plugins import files_in_use
 from sed_cli.config.registry import Names
 from sed_cli.config.settings import MISSING, Role, range_faults, setting
 from sed_cli.config.training import (
-    METRICS,
     MONITORS,
     MONITORS_OF_SEQUENCES,
     MOST_THREADS,
     AugmentConfig,
-    DecodingConfig,
     DetectorModelConfig,
-    EvaluationConfig,
     FeatureConfig,
     SamplerConfig,
-    SequenceEvaluationConfig,
     SequenceModelConfig,
     TrainerConfig,
 )

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import SoundscapesConfig
+from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.registry import component_named, joined
-from sed_cli.config.training import AugmentConfig, EvaluationConfig
+from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.metrics.detection import KINDS, describe
 from sed_cli.training.history import Epoch, History

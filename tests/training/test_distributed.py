@@ -26,13 +26,10 @@ from torch import Tensor
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import DataConfig
+from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.identity import config_hash
 from sed_cli.config.registry import joined
-from sed_cli.config.training import (
-    AugmentConfig,
-    EvaluationConfig,
-    SamplerConfig,
-)
+from sed_cli.config.training import AugmentConfig, SamplerConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sequences import SequenceBatch

@@ -17,8 +17,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sed_cli.config.data import DataConfig
+from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
-from sed_cli.config.training import EvaluationConfig
 from sed_cli.config.verbs import EvalConfig, TrainConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.frames import activities_to_events

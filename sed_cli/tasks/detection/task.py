@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy
 from torch.utils.data import Dataset
 
 from sed_cli.config.data import RecordedConfig
-from sed_cli.config.training import EvaluationConfig
+from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.leaks import check_leaks
