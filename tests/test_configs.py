@@ -17,7 +17,7 @@ from sed_cli.audio import LogMel
 from sed_cli.cli.hydra import Composer
 from sed_cli.cli.verbs import Flags
 from sed_cli.config import groups
-from sed_cli.config.data import SPLITS
+from sed_cli.config.annotations import SPLITS
 from sed_cli.config.files import conf_dir
 from sed_cli.config.plain import build_training
 from sed_cli.config.reference import reference

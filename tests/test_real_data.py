@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sed_cli.config.data import SPLITS, AnnotatedConfig, SoundscapesConfig
+from sed_cli.config.annotations import SPLITS
+from sed_cli.config.data import AnnotatedConfig, SoundscapesConfig
 from sed_cli.data.frames import Activities
 from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.survey import load_manifest

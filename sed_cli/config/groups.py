@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sed_cli.config.data import DATA_SETS, TOKEN_SETS, PublishedConfig
+from sed_cli.config.data import DATA_SETS, PublishedConfig
 from sed_cli.config.evaluation import EvaluationConfig, SequenceEvaluationConfig
 from sed_cli.config.registry import KINDS, components, joined
+from sed_cli.config.tokens import TOKEN_SETS
 from sed_cli.config.training import AugmentConfig, TrainerConfig
 from sed_cli.config.verbs import (
     CacheConfig,

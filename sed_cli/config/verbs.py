@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sed_cli.config.annotations import SPLITS
 from sed_cli.config.data import (
     DATA_SETS,
-    SPLITS,
-    TOKEN_SETS,
     AnnotatedConfig,
     AnyDataConfig,
     DataConfig,
     SoundscapesConfig,
-    TokenSetConfig,
 )
 from sed_cli.config.evaluation import (
     METRICS,
@@ -26,6 +24,7 @@ from sed_cli.config.faults import Faults
 from sed_cli.config.plugins import files_in_use
 from sed_cli.config.registry import Names
 from sed_cli.config.settings import MISSING, Role, range_faults, setting
+from sed_cli.config.tokens import TOKEN_SETS, TokenSetConfig
 from sed_cli.config.training import (
     MONITORS,
     MONITORS_OF_SEQUENCES,

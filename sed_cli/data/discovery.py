@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sed_cli.config.data import SPLITS, AnnotatedConfig, SplitConfig
+from sed_cli.config.annotations import SPLITS
+from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import Annotations
 from sed_cli.data.listing import (
     AudioFolder,

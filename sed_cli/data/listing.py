@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from sed_cli.config.data import AnnotatedConfig, LabelsConfig
+from sed_cli.config.annotations import AnyFormatConfig
+from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row, read_annotations
 from sed_cli.data.audio_folder import SUFFIX
 from sed_cli.data.audio_folder import AudioFolder as AudioFolder
@@ -47,7 +48,7 @@ class Reading:
     _read: dict[Path, Annotations] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of(cls, data: AnnotatedConfig | LabelsConfig) -> Reading:
+    def of(cls, data: AnyFormatConfig) -> Reading:
         """What a configuration says."""
         return cls(
             columns=data.columns,

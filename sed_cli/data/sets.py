@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.audio.rates import band_faults
-from sed_cli.config.data import SPLITS, DataConfig, SoundscapesConfig
+from sed_cli.config.annotations import SPLITS
+from sed_cli.config.data import DataConfig, SoundscapesConfig
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.data.cache.packs import StoredArray

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from sed_cli.audio import inspect_audio
+from sed_cli.config.annotations import SPLITS
 from sed_cli.config.data import (
-    SPLITS,
     AnnotatedConfig,
     DataConfig,
     PublishedConfig,

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sed_cli.comparison.runs import find_runs, group_runs
-from sed_cli.config.data import TokensConfig
 from sed_cli.config.identity import config_hash
+from sed_cli.config.tokens import TokensConfig
 from sed_cli.config.verbs import SequenceTrainConfig
 from tests.comparison.folders import write_run
 from tests.conftest import Sedtf, trainer_config

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sed_cli.config.data import SPLITS, PublishedConfig
+from sed_cli.config.annotations import SPLITS
+from sed_cli.config.data import PublishedConfig
 from sed_cli.data.annotations import Fault
 from sed_cli.data.listing import AudioFolder, Reading
 from sed_cli.data.manifest import Clip, Manifest

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.audio import inspect_audio, read_audio
-from sed_cli.config.data import SPLITS
+from sed_cli.config.annotations import SPLITS
 from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.soundscapes.bank import Bank, BankClip
 from sed_cli.data.soundscapes.settings import SoundscapeSettings

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sed_cli.config.data import SPLITS
+from sed_cli.config.annotations import SPLITS
 from sed_cli.data.annotations import Fault
 from sed_cli.data.soundscapes.text import read_setting
 from sed_cli.data.splits import SPLIT_WORDS

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sed_cli.config.data import SPLITS
+from sed_cli.config.annotations import SPLITS
 from sed_cli.data.soundscapes.mixing import Mixture, mix_scene
 from sed_cli.data.soundscapes.scenes import Scene, Syntax, compose_scene, draw_syntax
 from sed_cli.data.soundscapes.settings import SoundscapeSettings

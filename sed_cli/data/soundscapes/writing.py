@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from sed_cli.config.data import SPLITS
+from sed_cli.config.annotations import SPLITS
 from sed_cli.data.annotations import FORMATS, Event, dump_annotations
 from sed_cli.data.soundscapes.bank_events import BankEvents
 from sed_cli.data.soundscapes.composing import compose_recording, synthesised_events

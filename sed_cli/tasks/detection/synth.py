@@ -18,7 +18,8 @@ from rich.table import Table
 
 from sed_cli.audio import read_audio
 from sed_cli.audio.front_ends.logmel import LogMelConfig
-from sed_cli.config.data import SPLITS, SoundscapesConfig
+from sed_cli.config.annotations import SPLITS
+from sed_cli.config.data import SoundscapesConfig
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.verbs import SynthConfig
 from sed_cli.data.annotations import FORMATS

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sed_cli.config.data import SPLITS
+from sed_cli.config.annotations import SPLITS
 from sed_cli.data.soundscapes.bank import Bank, SplitRules, scan_bank
 from sed_cli.data.soundscapes.bank_splits import draw_splits, fold_splits
 from sed_cli.errors import DataError

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from sed_cli.config.data import SPLITS
+from sed_cli.config.annotations import SPLITS
 from sed_cli.data.soundscapes import bank_events as module
 from sed_cli.data.soundscapes.bank import scan_bank
 from sed_cli.data.soundscapes.bank_events import BankEvents, listen

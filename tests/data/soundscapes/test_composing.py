@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sed_cli.config.data import EVENT_CLASSES, SPLITS
+from sed_cli.config.annotations import SPLITS
+from sed_cli.config.data import EVENT_CLASSES
 from sed_cli.data.soundscapes.composing import compose_recording, syntax_of
 from sed_cli.data.soundscapes.mixing import PEAK_DBFS, coloured_noise
 from sed_cli.data.soundscapes.scenes import PlacedEvent, Scene, Syntax, compose_scene, draw_syntax

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import soundfile
 
-from sed_cli.config.data import SPLITS, SoundscapesConfig
+from sed_cli.config.annotations import SPLITS
+from sed_cli.config.data import SoundscapesConfig
 from sed_cli.data.annotations import FORMATS, read_annotations
 from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.soundscapes.recipe import RECIPE_FILE, check_bank, read_recipe

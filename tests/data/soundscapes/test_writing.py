@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sed_cli.config.data import SPLITS
+from sed_cli.config.annotations import SPLITS
 from sed_cli.data.soundscapes.composing import compose_recording, syntax_of
 from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.writing import write_soundscapes

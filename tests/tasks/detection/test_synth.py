@@ -18,7 +18,8 @@ from PIL import Image
 
 from sed_cli.cli.run import run
 from sed_cli.cli.verbs import Flags
-from sed_cli.config.data import SPLITS, SoundscapesConfig
+from sed_cli.config.annotations import SPLITS
+from sed_cli.config.data import SoundscapesConfig
 from sed_cli.config.plain import build_training
 from sed_cli.config.verbs import SynthConfig
 from sed_cli.data.annotations import read_annotations

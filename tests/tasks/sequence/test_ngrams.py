@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sed_cli.config.data import LabelsConfig, TokensConfig
+from sed_cli.config.tokens import LabelsConfig, TokensConfig
 from sed_cli.tasks.sequence.data import load_tokens
 from sed_cli.tasks.sequence.ngrams import NGramModel, _discounts, ngram_perplexities
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from sed_cli.cli.run import run as run_verb
 from sed_cli.cli.task import DONE
 from sed_cli.cli.verbs import Flags
-from sed_cli.config.data import TokensConfig
+from sed_cli.config.tokens import TokensConfig
 from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.models.kinds.language import LanguageConfig
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler

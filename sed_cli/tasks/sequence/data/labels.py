@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sed_cli.config.data import SPLITS, LabelsConfig
+from sed_cli.config.annotations import SPLITS
+from sed_cli.config.tokens import LabelsConfig
 from sed_cli.data.annotations import check_faults
 from sed_cli.data.listing import Reading, list_recordings
 from sed_cli.data.manifest import Clip

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.config.data import SPLITS, LabelsConfig, PairsConfig, TokensConfig, TokenSetConfig
+from sed_cli.config.annotations import SPLITS
+from sed_cli.config.tokens import LabelsConfig, PairsConfig, TokensConfig, TokenSetConfig
 from sed_cli.errors import DataError
 from sed_cli.tasks.sequence.data.dividing import divide_equal
 from sed_cli.tasks.sequence.data.files import Texts, read_lines, read_pairs
@@ -50,7 +51,7 @@ def load_tokens(config: TokenSetConfig, known: Vocabularies | None = None) -> To
     of their text; other symbols become <unk>, which is said.
 
     Args:
-        config: one of :data:`sed_cli.config.data.TOKEN_SETS`, without faults.
+        config: one of :data:`sed_cli.config.tokens.TOKEN_SETS`, without faults.
         known: the vocabularies of a trained model, to be kept to; None: those of the data.
 
     Raises:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sed_cli.config.data import LabelsConfig
+from sed_cli.config.tokens import LabelsConfig
 from sed_cli.data.annotations import FORMATS, Event, write_annotations
 from sed_cli.data.statistics import _corrected_log, _entropies_bits
 from sed_cli.errors import DataError, UserError

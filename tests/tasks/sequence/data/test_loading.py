@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sed_cli.config.data import LabelsConfig, PairsConfig, TokensConfig
+from sed_cli.config.tokens import LabelsConfig, PairsConfig, TokensConfig
 from sed_cli.errors import DataError, UserError
 from sed_cli.tasks.sequence.data import (
     UNKNOWN,
