@@ -21,7 +21,7 @@ from sed_cli.comparison.runs import (
 )
 from sed_cli.comparison.tables import print_comparison, write_tables
 from sed_cli.config.provenance import RunRecord
-from sed_cli.config.verbs import CompareConfig
+from sed_cli.config.tools import CompareConfig
 from sed_cli.errors import UserError
 from sed_cli.metrics.detection import CONFIDENCE
 from sed_cli.metrics.statistics import compare, summarise

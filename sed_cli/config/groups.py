@@ -8,22 +8,20 @@ from sed_cli.config.data import DATA_SETS, PublishedConfig
 from sed_cli.config.evaluation import EvaluationConfig, SequenceEvaluationConfig
 from sed_cli.config.registry import KINDS, components, joined
 from sed_cli.config.tokens import TOKEN_SETS
-from sed_cli.config.training import AugmentConfig, TrainerConfig
-from sed_cli.config.verbs import (
+from sed_cli.config.tools import (
     CacheConfig,
     CompareConfig,
     DataVerbConfig,
-    EvalConfig,
     ExportConfig,
     ListenConfig,
     PredictConfig,
     ReportConfig,
-    SequenceTrainConfig,
     SimulateConfig,
     StatusConfig,
     SynthConfig,
-    TrainConfig,
 )
+from sed_cli.config.training import AugmentConfig, TrainerConfig
+from sed_cli.config.verbs import EvalConfig, SequenceTrainConfig, TrainConfig
 
 ROOTS: dict[str, type[Any]] = {
     "train": TrainConfig,

@@ -1,4 +1,4 @@
-"""Settings of the verbs: a class each, with the checks that cross its groups."""
+"""Settings of train and eval, with the checks that cross their groups, and what verbs share."""
 
 from __future__ import annotations
 
@@ -15,14 +15,11 @@ from sed_cli.config.data import (
     SoundscapesConfig,
 )
 from sed_cli.config.evaluation import (
-    METRICS,
-    DecodingConfig,
     EvaluationConfig,
     SequenceEvaluationConfig,
 )
 from sed_cli.config.faults import Faults
 from sed_cli.config.plugins import files_in_use
-from sed_cli.config.registry import Names
 from sed_cli.config.settings import MISSING, Role, range_faults, setting
 from sed_cli.config.tokens import TOKEN_SETS, TokenSetConfig
 from sed_cli.config.training import (
@@ -36,15 +33,12 @@ from sed_cli.config.training import (
     SequenceModelConfig,
     TrainerConfig,
 )
-from sed_cli.config.values import vary_sampler
 
-JSONL = "jsonl"  # events as they are found, a line of JSON each
-PCM_DTYPES = ("s16", "s32", "f32")
 DEVICES = ("auto", "cpu", "cuda")
 
-_DEVICE = "auto (CUDA when there is one), cpu, cuda"
-_CHECKPOINT = "a run folder (its best epoch) or a checkpoint folder"
-_THREADS = "CPU threads; null: torch's choice"
+DEVICE = "auto (CUDA when there is one), cpu, cuda"
+CHECKPOINT = "a run folder (its best epoch) or a checkpoint folder"
+THREADS = "CPU threads; null: torch's choice"
 
 
 @dataclass
@@ -96,7 +90,7 @@ class AnyTrainConfig(VerbConfig):
         at_most=2**32 - 1,
         role=Role.FREE,
     )
-    device: str = setting("auto", _DEVICE, choices=DEVICES, role=Role.PLACE)
+    device: str = setting("auto", DEVICE, choices=DEVICES, role=Role.PLACE)
     output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE | Role.FREE)
     resume: str | None = setting(
         None,
@@ -250,11 +244,11 @@ class EvalConfig(VerbConfig):
     With ``evaluation.metric`` the thresholds are tuned anew, on the validation split of the run.
     """
 
-    checkpoint: str = setting(MISSING, _CHECKPOINT, role=Role.SOURCE)
+    checkpoint: str = setting(MISSING, CHECKPOINT, role=Role.SOURCE)
     split: str = setting("test", "train, validation or test", choices=SPLITS)
-    device: str = setting("auto", _DEVICE, choices=DEVICES, role=Role.PLACE)
+    device: str = setting("auto", DEVICE, choices=DEVICES, role=Role.PLACE)
     output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
-    threads: int | None = setting(None, _THREADS, at_least=1, at_most=MOST_THREADS, role=Role.PLACE)
+    threads: int | None = setting(None, THREADS, at_least=1, at_most=MOST_THREADS, role=Role.PLACE)
     data: AnyDataConfig | None = setting(None)
     evaluation: EvaluationConfig = setting()
 
@@ -267,248 +261,3 @@ class EvalConfig(VerbConfig):
             f"for none: drop one of the two",
         )
         return [*faults, *([] if self.data is None else self.data.faults())]
-
-
-@dataclass
-class ExportConfig(VerbConfig):
-    """``sedtf export``; the licences are copied to the model card."""
-
-    checkpoint: str = setting(MISSING, _CHECKPOINT)
-    output_dir: str = setting(MISSING, "folder of the exported model", role=Role.PLACE)
-    waveform: bool = setting(
-        True, "also a graph that takes samples; adds 9 MB at the default features"
-    )
-    tolerance: float = setting(
-        1e-5, "greatest difference of a probability from PyTorch's; more fails the job", above=0
-    )
-    licence: str | None = setting(None, "of the model, for its card, such as cc-by-4.0")
-    data_licence: str | None = setting(None, "of the training data, for the card")
-
-
-@dataclass
-class SimulateConfig(VerbConfig):
-    """``sedtf simulate``: ``samplers`` lays named variations of ``sampler`` over one another."""
-
-    seed: int = setting(0, "of the teacher masks", at_least=0, at_most=2**32 - 1)
-    output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
-    sampler: SamplerConfig = setting()
-    samplers: dict[str, dict[str, Any]] = setting(
-        {},
-        "variations of sampler in one figure: '+samplers.slow.gamma=0.02' "
-        "'+samplers.line={schedule: linear, c: 0.0002}'",
-    )
-    n_batches: int = setting(50, "batches drawn", at_least=1)
-    batch_size: int = setting(16, "B, sequences in a batch", at_least=1)
-    n_steps: int = setting(107, "T, time steps in a sequence", at_least=1)
-    n_classes: int = setting(6, "C, for sampler.coin=class", at_least=1)
-    animate: bool = setting(True, "draw forced_targets.gif")
-
-    def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of the sampler and of each variation."""
-        faults = Faults([*super().faults(named), *self.sampler.faults()])
-        for name, changes in self.samplers.items():
-            try:
-                faults += vary_sampler(self.sampler, changes).faults(f"samplers.{name}.")
-            except Exception as error:
-                faults.append(f"samplers.{name}: {str(error).splitlines()[0]}")
-        return faults
-
-
-@dataclass
-class SynthConfig(VerbConfig):
-    """``sedtf synth``: soundscapes of ``data``, or of the recipe of a set that was written."""
-
-    output_dir: str = setting(MISSING, "folder of the data set", role=Role.PLACE)
-    recipe: str | None = setting(
-        None,
-        "recipe.json of a data set that was written: the same bytes again; with it only data.bank "
-        "may be set: where the bank lies now",
-    )
-    format: str = setting("desed", "of the annotations", choices=Names("format"))
-    workers: int | None = setting(None, "processes; null: one for each core", at_least=1)
-    figure: bool = setting(True, "draw figures/scene.png, a recording with its events")
-    data: DataConfig = setting()
-
-    def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of the soundscapes, or of settings that a recipe fixes."""
-        faults = Faults(super().faults(named))
-        if not isinstance(self.data, SoundscapesConfig):
-            faults.append(
-                "data: soundscapes are what synth writes; choose data=soundscapes, or none"
-            )
-            return faults
-        if self.recipe is not None:
-            # What a recipe does not fix: where its bank lies now.
-            fixed = [
-                key
-                for key in sorted(named - {"data.bank"})
-                if key.split(".")[0] in ("format", "data")
-            ]
-            faults.require(
-                not fixed,
-                f"{', '.join(fixed)} set, but recipe={self.recipe} fixes that: drop one of the two",
-            )
-            return faults
-        faults += self.data.faults_of_set()
-        counts = [self.data.n_train, self.data.n_validation, self.data.n_test]
-        faults.require(
-            any(counts),
-            "data.n_train, data.n_validation and data.n_test are all 0: nothing to write",
-        )
-        return faults
-
-
-@dataclass
-class DataVerbConfig(VerbConfig):
-    """``sedtf data``."""
-
-    output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
-    sequence_gap_s: float | None = setting(
-        None,
-        "a longer silence ends a sequence of events, whose syntax is measured; null: sequences end "
-        "with their recordings",
-        unit="s",
-        at_least=0,
-    )
-    n_faults: int = setting(
-        20, "faults shown; all of them are in data.json and faults.csv", at_least=0
-    )
-    near_copies: bool = setting(
-        False, "look for the same sound in two splits too (computes features)"
-    )
-    data: DataConfig = setting()
-
-    def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of the data too."""
-        return [*super().faults(named), *self.data.faults()]
-
-
-@dataclass
-class StatusConfig(VerbConfig):
-    """How far runs are."""
-
-    dir: str = setting(MISSING, "of a sweep, a run, or of several; as in sedtf status DIR")
-    watch: float | None = setting(None, "show it again and again, until Ctrl-C", unit="s", above=0)
-
-
-@dataclass
-class CacheConfig(VerbConfig):
-    """``sedtf cache``."""
-
-    clear: str | None = setting(
-        None,
-        "what a running process uses stays",
-        choices=("features", "soundscapes", "all"),
-    )
-    older_than_days: float | None = setting(
-        None, "clear only what was not used for so many days", at_least=0
-    )
-    cache_dir: str | None = setting(None, "null: SEDTF_CACHE, else the user's cache folder")
-
-    def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of an age where nothing is cleared."""
-        faults = Faults(super().faults(named))
-        faults.require(
-            self.clear is not None or self.older_than_days is None,
-            f"older_than_days={self.older_than_days}, but nothing is cleared: add clear=all",
-        )
-        return faults
-
-
-@dataclass
-class PredictConfig(VerbConfig):
-    """``sedtf predict``: ``input`` is a file, a folder, or - for standard input.
-
-    ``decoding`` is for a sequence model; what stands before it for a detector.
-    """
-
-    checkpoint: str = setting(MISSING, _CHECKPOINT)
-    input: str = setting(
-        MISSING, "a recording, a folder (and all folders in it), or - for standard input"
-    )
-    format: str = setting("desed", "of the events", choices=Names("format", JSONL))
-    channels: str = setting(
-        "mix",
-        "mix: their average; first: that one alone; each: one after the other",
-        choices=("mix", "first", "each"),
-    )
-    probabilities: bool = setting(
-        False, "save the probability of each class at each frame: NAME.scores.tsv"
-    )
-    timeline: bool = setting(False, "draw each recording with its events: NAME.timeline.png")
-    decoding: DecodingConfig = setting(DecodingConfig(), "of a sequence model")
-    output_dir: str | None = setting(
-        None,
-        "folder for all that is written; null: events of one recording go to standard output, the "
-        "rest goes beside the audio",
-    )
-    device: str = setting("auto", _DEVICE, choices=DEVICES)
-    threads: int | None = setting(
-        1,
-        f"{_THREADS}; more seldom pay, since blocks are small",
-        at_least=1,
-        at_most=MOST_THREADS,
-    )
-
-    def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of decoding too."""
-        return [*super().faults(named), *self.decoding.faults()]
-
-
-@dataclass
-class ListenConfig(VerbConfig):
-    """``sedtf listen``: raw PCM on standard input; ``channels`` are interleaved in it."""
-
-    checkpoint: str = setting(MISSING, _CHECKPOINT)
-    sample_rate: int | None = setting(
-        None, "of the samples; null: that of the detector", unit="Hz", at_least=1000
-    )
-    dtype: str = setting(
-        "s16",
-        "s16, s32 (integers), f32 (floats in [-1, 1]); all little-endian",
-        choices=PCM_DTYPES,
-    )
-    channels: int = setting(1, "interleaved in the samples; they are averaged", at_least=1)
-    device: str = setting("cpu", _DEVICE, choices=DEVICES)
-    threads: int | None = setting(1, _THREADS, at_least=1, at_most=MOST_THREADS)
-
-
-@dataclass
-class CompareConfig(VerbConfig):
-    """``sedtf compare``: words of the command line without ``=`` are ``runs``."""
-
-    runs: list[str] = setting([], "folders of runs, or of sweeps; as in sedtf compare RUN...")
-    metric: str = setting("frame", "what is compared first", choices=METRICS)
-    baseline: str | None = setting(
-        None,
-        "the configuration that others are compared with, such as free_running, "
-        "'sampler=free_running model.rnn_hidden=32', or a run folder",
-    )
-    output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
-
-    def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of a comparison of nothing too."""
-        faults = Faults(super().faults(named))
-        faults.require(
-            bool(self.runs), "no run is named: sedtf compare RUN..., or the folder of a sweep"
-        )
-        return faults
-
-
-@dataclass
-class ReportConfig(VerbConfig):
-    """``sedtf report``: the word of the command line without ``=`` is ``run``."""
-
-    run: str = setting(MISSING, "folder of a run of train or eval; as in sedtf report RUN")
-    files: int | None = setting(
-        50, "recordings to look at and listen to, worst first; null: all", at_least=0
-    )
-    longest_s: float | None = setting(
-        30.0,
-        "shown of a recording at most, the part with most errors; null: all",
-        unit="s",
-        above=0,
-    )
-    device: str = setting("auto", _DEVICE, choices=DEVICES, role=Role.PLACE)
-    threads: int | None = setting(None, _THREADS, at_least=1, at_most=MOST_THREADS, role=Role.PLACE)
-    output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)

@@ -10,9 +10,9 @@ from rich.table import Table
 from tqdm import tqdm
 
 from sed_cli.config.provenance import RunRecord
+from sed_cli.config.tools import SimulateConfig
 from sed_cli.config.training import SamplerConfig
 from sed_cli.config.values import vary_sampler
-from sed_cli.config.verbs import SimulateConfig
 from sed_cli.reports.simulation import NamedCoins, simulate
 from sed_cli.reports.tables import results_console
 from sed_cli.sampling.teacher_mask import make_coins

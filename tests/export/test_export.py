@@ -27,7 +27,7 @@ import yaml
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.cli.run import run
 from sed_cli.cli.verbs import Flags
-from sed_cli.config.verbs import ExportConfig
+from sed_cli.config.tools import ExportConfig
 from sed_cli.data.annotations import Event
 from sed_cli.decoding.postprocessing import PostProcessing, save_postprocessing
 from sed_cli.export.metadata import describe_features

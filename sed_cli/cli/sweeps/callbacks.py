@@ -18,7 +18,7 @@ class CompareAtEnd(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write and print the table, with its figures."""
         from sed_cli.comparison.compare import compare_runs
-        from sed_cli.config.verbs import CompareConfig
+        from sed_cli.config.tools import CompareConfig
 
         sweep = Path(str(config.hydra.sweep.dir))
         folder = sweep / "comparison"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sed_cli.config.verbs import StatusConfig
+from sed_cli.config.tools import StatusConfig
 from sed_cli.errors import UserError
 from sed_cli.system.records import (
     RUN,

@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from rich.filesize import decimal
 
-from sed_cli.config.verbs import CacheConfig
+from sed_cli.config.tools import CacheConfig
 from sed_cli.data.cache import upkeep
 from sed_cli.data.cache.upkeep import Cached
 

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from sed_cli.config.settings import described
-from sed_cli.config.verbs import ExportConfig, TrainConfig
+from sed_cli.config.tools import ExportConfig
+from sed_cli.config.verbs import TrainConfig
 from sed_cli.metrics.detection import COLLAR_S
 from sed_cli.system.records import history_rows
 from sed_cli.system.structured import read_json_object

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sed_cli import __version__
 from sed_cli.audio import LogMel
 from sed_cli.config.provenance import RunRecord
-from sed_cli.config.verbs import ExportConfig, TrainConfig
+from sed_cli.config.tools import ExportConfig
+from sed_cli.config.verbs import TrainConfig
 from sed_cli.errors import CheckpointError, SedtfError, UserError
 from sed_cli.models import CRNN
 from sed_cli.reports.tables import results_console

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sed_cli.config.verbs import EvalConfig, PredictConfig, ReportConfig, TrainConfig
+from sed_cli.config.tools import PredictConfig, ReportConfig
+from sed_cli.config.verbs import EvalConfig, TrainConfig
 from sed_cli.tasks.package import TaskPackage
 from sed_cli.tasks.scores import Layout, Scores
 

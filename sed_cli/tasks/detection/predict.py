@@ -16,7 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from sed_cli.audio import AudioReader, Channels
 from sed_cli.audio.rates import band_faults
 from sed_cli.config.provenance import choose_device, set_threads
-from sed_cli.config.verbs import PredictConfig
+from sed_cli.config.tools import PredictConfig
 from sed_cli.data.annotations import FORMATS
 from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.errors import DataError, SedtfError, UserError

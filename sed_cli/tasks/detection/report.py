@@ -18,8 +18,9 @@ from sed_cli.audio import FrontEnd, read_excerpt
 from sed_cli.config.data import DATA_SETS, DataConfig, RecordedConfig
 from sed_cli.config.identity import flattened
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
+from sed_cli.config.tools import ReportConfig
 from sed_cli.config.values import build
-from sed_cli.config.verbs import ReportConfig, TrainConfig
+from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import Event, read_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import CheckpointError, DataError, UserError

@@ -21,7 +21,7 @@ from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.annotations import SPLITS
 from sed_cli.config.data import SoundscapesConfig
 from sed_cli.config.provenance import RunRecord
-from sed_cli.config.verbs import SynthConfig
+from sed_cli.config.tools import SynthConfig
 from sed_cli.data.annotations import FORMATS
 from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.soundscapes.recipe import RECIPE_FILE, Recipe, check_bank, read_recipe

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.config.provenance import choose_device, set_threads
-from sed_cli.config.verbs import PredictConfig
+from sed_cli.config.tools import PredictConfig
 from sed_cli.errors import DataError, UserError
 from sed_cli.system.files import replacing
 from sed_cli.tasks.sequence.data import split_text

@@ -13,7 +13,7 @@ import soundfile
 
 from sed_cli.audio import FeatureStream
 from sed_cli.audio.front_ends.logmel import LogMelConfig
-from sed_cli.config.verbs import CacheConfig
+from sed_cli.config.tools import CacheConfig
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.data.cache.packs import Pack
 from sed_cli.data.cache.report import manage_cache

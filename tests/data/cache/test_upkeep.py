@@ -282,7 +282,7 @@ def test_the_list_answers_without_torch(tmp_path: Path) -> None:
     script = f"""
 import sys
 from pathlib import Path
-from sed_cli.config.verbs import CacheConfig
+from sed_cli.config.tools import CacheConfig
 from sed_cli.data.cache.report import manage_cache
 manage_cache(CacheConfig(cache_dir={str(tmp_path)!r}))
 sys.exit("torch" in sys.modules)

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sed_cli.config.verbs import ListenConfig
+from sed_cli.config.tools import ListenConfig
 from sed_cli.decoding.tracking import StreamEvent
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.listen import listen, pcm_blocks

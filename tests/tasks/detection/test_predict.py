@@ -23,7 +23,7 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
-from sed_cli.config.verbs import PredictConfig
+from sed_cli.config.tools import PredictConfig
 from sed_cli.data.annotations import FORMATS, read_annotations
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.predict import predict

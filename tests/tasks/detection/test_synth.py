@@ -21,7 +21,7 @@ from sed_cli.cli.verbs import Flags
 from sed_cli.config.annotations import SPLITS
 from sed_cli.config.data import SoundscapesConfig
 from sed_cli.config.plain import build_training
-from sed_cli.config.verbs import SynthConfig
+from sed_cli.config.tools import SynthConfig
 from sed_cli.data.annotations import read_annotations
 from sed_cli.data.survey import load_manifest
 from sed_cli.tasks.detection.load import read_config

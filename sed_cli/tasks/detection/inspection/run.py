@@ -17,7 +17,7 @@ from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.audio.rates import band_faults
 from sed_cli.config.data import DataConfig
 from sed_cli.config.provenance import RunRecord
-from sed_cli.config.verbs import DataVerbConfig
+from sed_cli.config.tools import DataVerbConfig
 from sed_cli.data.annotations import Fault
 from sed_cli.data.copies import BY_FILE, find_copies
 from sed_cli.data.manifest import Manifest
