@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch.utils.data import Dataset
 
 from benchmarks.measure import Task, medians, options, write_table
 from sed_cli.audio.front_ends.logmel import LogMelConfig
+from sed_cli.config.registry import joined
 from sed_cli.config.training import AugmentConfig
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
@@ -25,14 +27,15 @@ from sed_cli.models import CRNN
 from sed_cli.models.kinds.crnn import CRNNConfig
 
 BATCH, N_FRAMES, N_CLASSES = 8, 313, 10
-MASKS = {"time_masks": 2, "frequency_masks": 2}
-ACOUSTIC = {"noise": 0.5, "gain_db": [-6.0, 6.0], "filter_db": 6.0}
+MASKS: dict[str, Any] = {"time_masks": 2, "frequency_masks": 2}
+ACOUSTIC: dict[str, Any] = {"noise": 0.5, "gain_db": [-6.0, 6.0], "filter_db": 6.0}
+_augment: Any = joined(AugmentConfig)
 SETTINGS: dict[str, AugmentConfig] = {
-    "none": AugmentConfig(),
-    "specaugment": AugmentConfig(**MASKS),
-    "mixup": AugmentConfig(mixup=0.5),
-    "acoustic": AugmentConfig(**ACOUSTIC),
-    "full": AugmentConfig(roll=0.5, mixup=0.5, **MASKS, **ACOUSTIC),
+    "none": _augment(),
+    "specaugment": _augment(**MASKS),
+    "mixup": _augment(mixup=0.5),
+    "acoustic": _augment(**ACOUSTIC),
+    "full": _augment(roll=0.5, mixup=0.5, **MASKS, **ACOUSTIC),
 }
 
 

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 import onnxruntime
 import torch
+from onnx import GraphProto
 
 from benchmarks.inference import DURATION_S, SAMPLE_RATE, detector
 from benchmarks.measure import Task, medians, options, write_table
@@ -38,7 +39,7 @@ def main(arguments: argparse.Namespace) -> None:
     print(write_table(arguments.output / "export", title, rows))
 
 
-def _session(graph: object, threads: int) -> onnxruntime.InferenceSession:
+def _session(graph: GraphProto, threads: int) -> onnxruntime.InferenceSession:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +18,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from benchmarks.measure import medians, options, write_table
+from benchmarks.measure import Task, medians, options, write_table
 from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import Event, write_annotations
-from sed_cli.data.statistics import _corrected_nats, _entropies_bits, _plugin_nats, describe
+from sed_cli.data.statistics import describe
 from sed_cli.data.survey import survey
+from sed_cli.data.syntax import corrected_log, entropies_bits, plain_log
 from sed_cli.tasks.detection.inspection.figure import draw_set
 
 Counts = NDArray[np.int64]
@@ -50,11 +51,11 @@ def _costs(folder: Path, arguments: argparse.Namespace) -> list[dict[str, object
         root = folder / str(number)
         _write_set(root, *sizes)
         config = AnnotatedConfig(root=str(root), validation=None, test=None)
-        catalogue = survey(config).catalogue
-        statistics = describe(catalogue)
-        tasks = {
+        manifest = survey(config)
+        statistics = describe(manifest)
+        tasks: dict[str, Task] = {
             "list": partial(survey, config),
-            "describe": partial(describe, catalogue),
+            "describe": partial(describe, manifest),
             "draw": partial(draw_set, root / "set.png", name, statistics),
         }
         seconds = medians(
@@ -85,16 +86,17 @@ def _write_set(root: Path, n_files: int, length_s: float, n_events: int, n_class
 # ---------------------------------------------------------------------------------- truth
 
 
-def _miller_madow_nats(counts: Counts) -> NDArray[np.float64]:
-    total = np.maximum(counts.sum(axis=-1), 1)
-    added: NDArray[np.float64] = np.maximum((counts > 0).sum(axis=-1) - 1, 0) / (2 * total)
-    return _plugin_nats(counts) + added
+def _miller_madow_log(counts: Counts) -> NDArray[np.float64]:
+    """What makes the entropy of counts (K,) larger by (K - 1) / 2N."""
+    n_present = max(1, int((counts > 0).sum()))
+    lowered: NDArray[np.float64] = (n_present - 1) / 2 / n_present / np.maximum(counts, 1)
+    return plain_log(counts) - lowered
 
 
 _ESTIMATES: dict[str, Callable[[Counts], NDArray[np.float64]]] = {
-    "as counted": _plugin_nats,
-    "Miller, Madow": _miller_madow_nats,
-    "Grassberger": _corrected_nats,
+    "as counted": plain_log,
+    "Miller, Madow": _miller_madow_log,
+    "Grassberger": corrected_log,
 }
 
 
@@ -104,14 +106,16 @@ def _errors() -> list[dict[str, object]]:
     for n_classes, syntax in ((10, "strong"), (10, "none"), (50, "strong"), (50, "none")):
         transitions = np.full((n_classes, n_classes), 1 / n_classes)
         if syntax == "strong":
-            drawn = random.dirichlet(np.full(n_classes, 0.1), size=n_classes)
-            transitions = 0.98 * drawn + 0.02 * transitions
+            peaked = random.dirichlet(np.full(n_classes, 0.1), size=n_classes)
+            transitions = 0.98 * peaked + 0.02 * transitions
         share = np.linalg.matrix_power(transitions, 4096)[0]
         truth = -float(share @ (transitions * np.log2(transitions)).sum(axis=1))
         for n_events in (100, 300, 1000, 5000):
-            drawn_counts = [_draw_counts(transitions, share, n_events, random) for _ in range(20)]
+            drawn = [_draw_pairs(transitions, share, n_events, random) for _ in range(20)]
             errors = {
-                name: float(np.mean([_entropies_bits(c, estimate)[1] for c in drawn_counts]))
+                name: float(
+                    np.mean([entropies_bits(*each, n_classes, estimate)[1] for each in drawn])
+                )
                 - truth
                 for name, estimate in _ESTIMATES.items()
             }
@@ -120,21 +124,30 @@ def _errors() -> list[dict[str, object]]:
     return rows
 
 
-def _draw_counts(
+def _mean_bits(
+    drawn: Sequence[tuple[Counts, Counts]],
+    n_classes: int,
+    logarithm: Callable[[Counts], NDArray[np.float64]],
+) -> float:
+    """H(next | current), averaged over draws."""
+    return float(np.mean([entropies_bits(*each, n_classes, logarithm)[1] for each in drawn]))
+
+
+def _draw_pairs(
     transitions: NDArray[np.float64],
     share: NDArray[np.float64],
     n_events: int,
     random: np.random.Generator,
-) -> Counts:
+) -> tuple[Counts, Counts]:
+    """Current and following classes of a chain's transitions."""
     n_classes = len(transitions)
     cumulated = transitions.cumsum(axis=1)
-    counts = np.zeros((n_classes, n_classes), np.int64)
-    state = int(random.choice(n_classes, p=share))
+    states = [int(random.choice(n_classes, p=share))]
     for uniform in random.random(n_events):
-        following = min(int(np.searchsorted(cumulated[state], uniform)), n_classes - 1)
-        counts[state, following] += 1
-        state = following
-    return counts
+        following = min(int(np.searchsorted(cumulated[states[-1]], uniform)), n_classes - 1)
+        states.append(following)
+    chain = np.array(states, np.int64)
+    return chain[:-1], chain[1:]
 
 
 if __name__ == "__main__":

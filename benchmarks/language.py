@@ -64,7 +64,7 @@ class World:
         for tensor in [self.table, *(p for module in modules for p in module.parameters())]:
             tensor.grad = None
         logits = forward(self).flatten(0, 1)
-        nn.functional.cross_entropy(logits, self.targets.flatten()).backward()  # type: ignore[no-untyped-call]
+        nn.functional.cross_entropy(logits, self.targets.flatten()).backward()
 
     def run(self, mask: Tensor, backend: Any, feedback: Any = "hard") -> Tensor:
         """Run the recurrence forward."""

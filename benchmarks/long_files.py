@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.measure import write_table
-from sed_cli.audio import LogMelStream, Resampler, audio_blocks
+from sed_cli.audio import FeatureStream, Resampler, audio_blocks
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.load import load
 
@@ -143,7 +143,7 @@ def _seam_rows(detector: Detector, path: Path, minutes: float) -> Iterator[Row]:
         log_mel = detector.log_mel(torch.from_numpy(samples)[None])[:, 0]
         logits = detector.model.eval()(log_mel, feedback=detector.feedback)
     whole = torch.sigmoid(logits)[0].numpy()
-    stream = LogMelStream(detector.log_mel)
+    stream = FeatureStream(detector.log_mel)
     sizes = np.random.default_rng(0).integers(1, 200_000, len(samples)).cumsum()
     pieces = np.split(samples, sizes[sizes < len(samples)])
     blocks = chain((stream.push(piece) for piece in pieces), (stream.finish() for _ in range(1)))

@@ -120,7 +120,7 @@ def _write_recording(
     left = round(length_s * RATE)
     with soundfile.SoundFile(path, "w", RATE, n_channels, subtype="PCM_16") as file:
         while left:
-            label, samples = clips[random.integers(len(clips))]
+            label, samples = clips[int(random.integers(len(clips)))]
             samples = samples[random.integers(len(samples) // 2) :][:left].copy()
             samples[:8] = random.integers(-9, 9, len(samples[:8]))  # so that no two are alike
             onset_s = length_s - left / RATE

@@ -66,7 +66,8 @@ def _tasks(folder: Path, n_files: int) -> dict[str, Task]:
         soundfile.write(path, random.uniform(-0.1, 0.1, RATE), RATE)
     cache = FeatureCache(folder / "cache", LogMelConfig())
     packed = [stored.log_mel for stored in cache.load(paths)]
-    single, mapped = [], []
+    single: list[MappedAtEachAccess] = []
+    mapped: list[NDArray[np.float32]] = []
     for path, log_mel in zip(paths, packed, strict=True):
         np.save(path.with_suffix(".npy"), np.asarray(log_mel))
         single.append(MappedAtEachAccess(path.with_suffix(".npy"), len(log_mel)))

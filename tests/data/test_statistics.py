@@ -17,14 +17,8 @@ from scipy.special import digamma
 
 from sed_cli.data.annotations import Event
 from sed_cli.data.manifest import Clip, Manifest
-from sed_cli.data.statistics import (
-    SetStatistics,
-    SyntaxStatistics,
-    _corrected_log,
-    _nats,
-    describe,
-    describe_recordings,
-)
+from sed_cli.data.statistics import SetStatistics, describe, describe_recordings
+from sed_cli.data.syntax import SyntaxStatistics, corrected_log, entropy_nats
 
 LABELS = ("a", "b", "c")
 GRID_S = 0.01
@@ -301,7 +295,7 @@ def test_estimate_is_that_of_the_paper() -> None:
     g = digamma(n) + 0.5 * (-1.0) ** n * (digamma((n + 1) / 2) - digamma(n / 2))
     expected = math.log(n.sum()) - (n * g).sum() / n.sum()
 
-    assert _nats(counts, _corrected_log) == pytest.approx(expected, rel=1e-12)
+    assert entropy_nats(counts, corrected_log) == pytest.approx(expected, rel=1e-12)
 
 
 def test_an_hour_of_100_000_events_takes_seconds_at_most() -> None:

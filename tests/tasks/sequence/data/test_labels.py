@@ -11,7 +11,7 @@ import pytest
 
 from sed_cli.config.tokens import LabelsConfig
 from sed_cli.data.annotations import FORMATS, Event, write_annotations
-from sed_cli.data.statistics import _corrected_log, _entropies_bits
+from sed_cli.data.syntax import corrected_log, entropies_bits
 from sed_cli.errors import DataError, UserError
 from sed_cli.tasks.sequence.data import load_tokens
 from sed_cli.tasks.sequence.data.labels import read_label_sequences
@@ -129,7 +129,7 @@ def test_bird_song_is_the_set_that_sedtf_data_describes(real_data: Path) -> None
         np.concatenate([one[part] for one in every]) for part in (slice(-1), slice(1, None))
     )
 
-    bits = _entropies_bits(current, following, len(data.vocabulary), _corrected_log)
+    bits = entropies_bits(current, following, len(data.vocabulary), corrected_log)
 
     assert [round(value, 2) for value in bits] == [3.01, 1.17]
     assert len(data.vocabulary) == 2 + 9
