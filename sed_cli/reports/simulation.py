@@ -77,7 +77,7 @@ class _Sizes:
 
 
 def _max_frames() -> int:
-    from sed_cli.reports.sampler_figures import MAX_FRAMES
+    from sed_cli.reports.teacher_masks import MAX_FRAMES
 
     return MAX_FRAMES
 
@@ -132,7 +132,7 @@ def simulate(
     animate: bool = True,
     progress: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Write what the samplers do over a run: curve, coins and figures.
+    """Write what the samplers do over a run: curve, coins and teacher_masks.
 
     An iteration is what a sampler counts: a time step for ``unit="time_step"``, an update, that is
     a batch, for ``unit="update"``. All are counted from 0; the coins are left as they were.
@@ -269,7 +269,7 @@ def _toss(
     tell: Reporter,
 ) -> _Tosses:
     """Draw the coins of the run, count them, and keep the tiles of the batches to be shown."""
-    from sed_cli.reports.sampler_figures import MAX_PANELS, tile_grids
+    from sed_cli.reports.teacher_masks import MAX_PANELS, tile_grids
 
     grid = None
     if animate and panel < MAX_PANELS:
@@ -312,13 +312,14 @@ def _draw_figures(
     animate: bool,
     tell: Reporter,
 ) -> None:
-    from sed_cli.reports import sampler_figures as figures
+    from sed_cli.reports import teacher_masks
+    from sed_cli.reports.sampler_curve import Curve, sampler_curve
 
     curves = []
     for sampler, toss in zip(samplers, tosses, strict=True):
         iterations = _thinned(run.n_iterations(sampler.coins))
         curves.append(
-            figures.Curve(
+            Curve(
                 name=sampler.name,
                 iterations=iterations,
                 p_teacher=probabilities(sampler.coins.schedule, torch.from_numpy(iterations)),
@@ -328,12 +329,12 @@ def _draw_figures(
                 shares=np.array(toss.shares),
             )
         )
-    figures.sampler_curve(folder / "curve.png", curves)
+    sampler_curve(folder / "curve.png", curves)
     if not animate:
         return
-    shown = tosses[: figures.MAX_PANELS]
+    shown = tosses[: teacher_masks.MAX_PANELS]
     frames = [
-        figures.CoinFrame(
+        teacher_masks.CoinFrame(
             batch=batch,
             tiles=[toss.tiles[k] for toss in shown],
             p_first=[toss.p_ends[k][0] for toss in shown],
@@ -341,7 +342,7 @@ def _draw_figures(
         )
         for k, batch in enumerate(tosses[0].batches)
     ]
-    figures.forced_targets(
+    teacher_masks.forced_targets(
         folder / "forced_targets.gif",
         curves,
         frames,

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from sed_cli.errors import UserError
-from sed_cli.reports import sampler_figures, simulation, style
-from sed_cli.reports.sampler_figures import tile_grids
+from sed_cli.reports import simulation, style, teacher_masks
 from sed_cli.reports.simulation import NamedCoins, simulate
+from sed_cli.reports.teacher_masks import tile_grids
 from sed_cli.sampling.schedule import Schedule
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.schedules.linear import LinearSchedule
@@ -236,8 +236,8 @@ def test_each_panel_shows_its_own_sampler(tmp_path: Path) -> None:
 def test_animation_strides_over_the_batches_of_long_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_batches: int, n_frames: int, stride: int
 ) -> None:
-    assert sampler_figures.MAX_FRAMES == 100
-    monkeypatch.setattr(sampler_figures, "MAX_FRAMES", 10)  # drawing a hundred takes seconds
+    assert teacher_masks.MAX_FRAMES == 100
+    monkeypatch.setattr(teacher_masks, "MAX_FRAMES", 10)  # drawing a hundred takes seconds
     sampler = NamedCoins(name="s", coins=coins_of(ConstantSchedule(p=1.0)))
     summary = simulate(tmp_path, [sampler], n_batches=n_batches, batch_size=1, n_steps=2)
     # Equal masks must not be merged into one frame either.
