@@ -175,7 +175,7 @@ Examples:
 Folds (runs that differ in `data.fold` alone) are joined by summing their counts. Models of
 sequences are sorted by perplexity, with the gap between running on the truth and running free, and
 a picture of what they learn over the updates. Keys: `metric`
-(frame, segment, segment_100ms, event, event_onset), `baseline`, `output_dir`.
+(such as frame or event), `baseline`, `output_dir`.
 """
 
 

@@ -26,7 +26,7 @@ from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import activities_to_events, events_to_activities
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import DataSet, Recording
-from sed_cli.metrics.detection import Counts, count_frames, describe, figures, sed_eval_counts
+from sed_cli.metrics.detection import Counts, count_frames, describe, figures
 from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
@@ -37,6 +37,7 @@ from sed_cli.tasks.detection.load import load
 from sed_cli.tasks.detection.task import Detection
 from sed_cli.training.loop import Trainer
 from tests.conftest import TRAINED, Sedtf, trainer_config
+from tests.metrics.counted import sed_eval_counts
 from tests.models.making import make_crnn
 
 HOP_S = 512 / 16000
@@ -218,7 +219,8 @@ def test_hazard_4_every_frame_is_validated_and_tested(monkeypatch: pytest.Monkey
         counted.append(len(reference))
         return count_frames(reference, estimate)
 
-    monkeypatch.setattr("sed_cli.tasks.detection.evaluate.count_frames", counting)
+    for module in ("sed_cli.tasks.detection.evaluate", "sed_cli.metrics.detection"):
+        monkeypatch.setattr(f"{module}.count_frames", counting)
     monkeypatch.setattr("sed_cli.tasks.detection.evaluate._FRAMES_AT_ONCE", 70)
     data = DataSet(classes=("cat", "dog"), hop_s=HOP_S, splits={"test": recordings}, fingerprint="")
 

@@ -81,8 +81,14 @@ def make_comparison(
     if not entries:
         reasons = "; ".join(f"{run.name}: {run.trouble}" for run in runs[:3])
         raise UserError(f"none of {len(runs)} runs can be compared: {reasons}")
+    names = _names(entries)
+    if layout.first.kind not in names:
+        raise UserError(
+            f"metric={layout.first.kind}: no run has it; expected one of {', '.join(names)}"
+        )
+    layout = layout.limited_to(names)
     base = None if baseline is None else _find_baseline(baseline, entries)
-    rows = [_row(entry, base) for entry in entries]
+    rows = [_row(entry, base, names) for entry in entries]
     rows.sort(key=layout.rank)
     all_folds = {run.fold for entry in entries for run in entry.runs}
     return {
@@ -182,9 +188,20 @@ def _join(runs: Sequence[Run]) -> Figures:
     """Figures of counts summed over folds; never means of the folds' figures."""
     values: Figures = {}
     for kind in runs[0].scores:
-        first, *others = (run.scores[kind] for run in runs)
-        values[kind] = sum(others, start=first).figures()
+        if all(kind in run.scores for run in runs):
+            first, *others = (run.scores[kind] for run in runs)
+            values[kind] = sum(others, start=first).figures()
     return values
+
+
+def _names(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Names of all figures by kind; an older run may lack a kind that others have."""
+    names: dict[str, list[str]] = {}
+    for entry in entries:
+        for of_seed in entry.by_seed.values():
+            for kind, values in of_seed.items():
+                names.setdefault(kind, list(values))
+    return names
 
 
 def _unlike(entries: Sequence[Entry], layout: Layout) -> list[str]:
@@ -228,11 +245,10 @@ def _is_of(word: str, entry: Entry) -> bool:
     )
 
 
-def _row(entry: Entry, base: Entry | None) -> dict[str, Any]:
+def _row(entry: Entry, base: Entry | None, found: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     def by_seed(of: Entry, kind: str, name: str) -> dict[int, float | None]:
-        return {seed: values[kind][name] for seed, values in of.by_seed.items()}
+        return {seed: values.get(kind, {}).get(name) for seed, values in of.by_seed.items()}
 
-    found = next(iter(entry.by_seed.values()))
     scores: dict[str, Any] = {}
     differences: dict[str, Any] = {}
     for kind, names in found.items():

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from sed_cli.config.registry import Names
 from sed_cli.config.settings import Role, Settings, range_faults, setting
-
-METRICS = ("frame", "segment", "segment_100ms", "event", "event_onset")
-
 
 AFTER_TRAINING = Role.RESUMABLE | Role.FREE
 
@@ -19,9 +17,9 @@ class EvaluationConfig(Settings):
 
     metric: str | None = setting(
         "frame",
-        "what thresholds and median filters are tuned for, on validation: frame, segment and "
-        "segment_100ms each together with event",
-        choices=METRICS,
+        "what thresholds and median filters are tuned for, on validation; frames and segments each "
+        "together with events",
+        choices=Names("metric", where="TUNES"),
         role=AFTER_TRAINING,
     )
     collar_s: float | None = setting(

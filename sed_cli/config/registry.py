@@ -51,6 +51,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "optimizer": Kind("trainer/optimizer", "name", "sed_cli.training.optimizers"),
         "format": Kind("", "name", "sed_cli.data.annotations.formats"),
         "logger": Kind("", "", "sed_cli.training.loggers"),
+        "metric": Kind("", "name", "sed_cli.metrics.kinds"),
         "augmentation": Kind("augment", "", "sed_cli.data.augmentations"),
     }
 )
@@ -106,6 +107,9 @@ def _faults_of(kind: str, name: str, cls: type[Any]) -> list[str]:
     faults.require(
         re.fullmatch(r"\w+", name) is not None,
         f"the name {name!r}: expected letters, digits and underscores",
+    )
+    faults.require(
+        name not in getattr(cls, "RESERVED", ()), f"the name {name!r} stands for something else"
     )
     faults.require(kind_of(cls) == kind, f"it is no {kind}: it inherits from no class of that kind")
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
@@ -250,13 +254,21 @@ def _place(cls: type[Any]) -> str:
 
 
 class Names(Collection[str]):
-    """The names that a setting may choose from: of the components of a kind, and some more."""
+    """The names that a setting may choose from: of the components of a kind, and some more.
 
-    def __init__(self, kind: str, *more: str) -> None:
-        self._kind, self._more = kind, more
+    Args:
+        kind: of the components.
+        more: other names.
+        where: an attribute of their classes that has to be true; "": all of them.
+    """
+
+    def __init__(self, kind: str, *more: str, where: str = "") -> None:
+        self._kind, self._more, self._where = kind, more, where
 
     def __iter__(self) -> Iterator[str]:
-        yield from (*components(self._kind), *self._more)
+        known = components(self._kind).items()
+        yield from (name for name, cls in known if not self._where or getattr(cls, self._where))
+        yield from self._more
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

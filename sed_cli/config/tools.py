@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sed_cli.config.data import DataConfig, SoundscapesConfig
-from sed_cli.config.evaluation import METRICS, DecodingConfig
+from sed_cli.config.evaluation import DecodingConfig
 from sed_cli.config.faults import Faults
 from sed_cli.config.registry import Names
 from sed_cli.config.settings import MISSING, Role, setting
@@ -229,7 +229,7 @@ class CompareConfig(VerbConfig):
     """``sedtf compare``: words of the command line without ``=`` are ``runs``."""
 
     runs: list[str] = setting([], "folders of runs, or of sweeps; as in sedtf compare RUN...")
-    metric: str = setting("frame", "what is compared first", choices=METRICS)
+    metric: str = setting("frame", "what is compared first", choices=Names("metric"))
     baseline: str | None = setting(
         None,
         "the configuration that others are compared with, such as free_running, "

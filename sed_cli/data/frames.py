@@ -102,3 +102,9 @@ def activities_to_events(
         pairs = zip(onsets.tolist(), offsets.tolist(), strict=True)
         events += [Event(onset, offset, label) for onset, offset in pairs if offset > onset]
     return sorted(events)
+
+
+def runs(active: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first frames of the runs in ``active`` (T,), and the frames after their last."""
+    edges = np.diff(np.pad(active.astype(np.int8), 1))
+    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from sed_cli.data.annotations import Event
-from sed_cli.data.frames import activities_to_events
+from sed_cli.data.frames import activities_to_events, runs
 from sed_cli.errors import CheckpointError
 from sed_cli.system.files import json_text, write_text
 from sed_cli.system.structured import read_json_object, why
@@ -200,12 +200,6 @@ def mend_runs(
         for start, stop in zip(first[short], last[short], strict=True):
             column[start:stop] = False
     return mended
-
-
-def runs(active: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the first frames of the runs in ``active`` (T,), and the frames after their last."""
-    edges = np.diff(np.pad(active.astype(np.int8), 1))
-    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
 
 
 def save_postprocessing(

@@ -20,16 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from sed_cli.data.frames import runs
 from sed_cli.data.sets import Recording
-from sed_cli.decoding.counting import Active, Excerpt, counter_of
 from sed_cli.decoding.postprocessing import (
     PLAIN_THRESHOLD,
     PostProcessing,
     mend_runs,
-    runs,
     smoothed,
 )
-from sed_cli.metrics.detection import COLLAR_S, EVENTS
+from sed_cli.metrics.counting import Active, Excerpt
+from sed_cli.metrics.detection import COLLAR_S
+from sed_cli.metrics.metric import tunable
 
 log = logging.getLogger(__name__)
 
@@ -81,15 +82,16 @@ def tune(
             not kept.
         classes: labels of the columns.
         hop_s: seconds from one frame to the next.
-        metric: ``frame``, ``segment``, ``segment_100ms``, ``event`` or ``event_onset``.
+        metric: one that can be tuned for.
         collar_s: seconds that an event may be off.
         min_gap_s: as in :class:`PostProcessing`, in force while trying.
         min_duration_s: the same.
     """
     mend = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
-    metrics = (metric, "frame" if metric in EVENTS else "event")
+    own = tunable(metric)
+    metrics = (metric, own.BESIDE)
+    counters = (own, tunable(own.BESIDE))
     grid = _Grid.empty(recordings, len(classes), hop_s)
-    counters = [counter_of(each, collar_s) for each in metrics]
     n_parts = -(-_N_STRETCHES // max(1, len(recordings)))  # that a recording is cut into
     for number, (recording, probabilities) in enumerate(scored):
         stretches = (number * n_parts + np.arange(n_parts)) % _N_STRETCHES
@@ -107,13 +109,13 @@ def tune(
                 filtered = smoothed(probabilities[:, index], grid.lengths[row])
                 active, column_of = _distinct(filtered)
                 active = mend_runs(active, hop_s, recording.duration_s, **mend)
-                for kind, count in enumerate(counters):
-                    tp, found, there = count(active, of_class)
+                for kind, each in enumerate(counters):
+                    tp, found, there = each.hits(active, of_class, collar_s)
                     grid.tp[kind, stretches, index, row] += tp[:, column_of]
                     grid.n_found[kind, stretches, index, row] += found[:, column_of]
                     if row == 0:
                         grid.n_there[kind, stretches, index] += there
-    weights = np.array([1.0, 0.0] if metric in EVENTS else [0.5, 0.5])
+    weights = np.array([own.SHARE, 1 - own.SHARE])
     chosen = [_choose(grid, index, weights, metrics) for index in range(len(classes))]
     _log_choices(classes, chosen)
     return PostProcessing(

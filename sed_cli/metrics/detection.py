@@ -24,12 +24,6 @@ from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Event
 
-SEGMENTS_S = {"segment": 1.0, "segment_100ms": 0.1}  # sed_eval's time resolution
-EVENTS = {"event": True, "event_onset": False}  # whether the offset must fit too
-SED_EVAL_KINDS = (*SEGMENTS_S, *EVENTS)
-KINDS = ("frame", *SED_EVAL_KINDS)
-"""What is counted, as named in ``metrics.json``."""
-
 COLLAR_S = 0.2  # that onsets and offsets may be off, unless a setting says otherwise
 SLACK_S = 1e-7  # sed_eval takes floats as they are: what is at the collar, or at the edge of a
 # segment, but for their rounding is taken to be there
@@ -70,53 +64,75 @@ def count_frames(reference: NDArray[np.uint8], estimate: NDArray[np.bool_]) -> C
     return counts
 
 
-def sed_eval_counts(
-    reference: Mapping[str, Sequence[Event]],
-    estimate: Mapping[str, Sequence[Event]],
-    durations_s: Mapping[str, float],
+def count_segments(
+    reference: Sequence[Event],
+    detected: Sequence[Event],
+    duration_s: float,
     classes: Sequence[str],
-    kinds: Iterable[str] = SED_EVAL_KINDS,
-    *,
-    collar_s: float = COLLAR_S,
-) -> dict[str, Counts]:
-    """Count segments and events of each file with sed_eval.
+    resolution_s: float,
+) -> Counts:
+    """Count the segments of a recording with sed_eval, to (1 + C, 4).
 
     Args:
-        reference: annotated events of each file.
-        estimate: detected events of the same files.
-        durations_s: length of each file in seconds.
+        reference: annotated events.
+        detected: detected events.
+        duration_s: of the recording in seconds.
         classes: labels that may occur.
-        kinds: those of :data:`SED_EVAL_KINDS` that are wanted.
-        collar_s: seconds that an event may be off.
-
-    Returns:
-        Counts (n_files, 1 + C, 4) of each kind, files in the order of ``reference``.
+        resolution_s: length of a segment in seconds.
 
     Raises:
         ValueError: if an event has a label outside ``classes``, which sed_eval would miscount.
     """
-    for of_file in (*reference.values(), *estimate.values()):
-        for event in of_file:
-            if event.label not in classes:
-                raise ValueError(f"label {event.label!r}: expected one of {', '.join(classes)}")
-    # sed_eval takes a label "none" for a missing one, and strips spaces: it never sees labels.
-    stand_ins = {label: f"class {index}" for index, label in enumerate(classes)}
-    counted = {kind: np.zeros((len(reference), 1 + len(classes), 4), np.int64) for kind in kinds}
-    for kind, counts in counted.items():
-        metric = _sed_eval_metric(kind, list(stand_ins.values()), collar_s)
-        for index, (name, events) in enumerate(reference.items()):
-            metric.reset()
-            if kind in SEGMENTS_S:
-                resolution_s = SEGMENTS_S[kind]
-                sides = (_within_segments(each, resolution_s) for each in (events, estimate[name]))
-                lists = (_event_list(each, stand_ins) for each in sides)
-                length_s = (n_segments(durations_s[name], resolution_s) - 0.5) * resolution_s
-                metric.evaluate(*lists, evaluated_length_seconds=length_s)
-            else:
-                for block in _blocks(events, estimate[name], collar_s):
-                    metric.evaluate(*(_event_list(each, stand_ins) for each in block))
-            counts[index] = _counts_of(metric, stand_ins.values())
-    return counted
+    stand_ins = _stand_ins(classes, reference, detected)
+    metric = _import_sed_eval().sound_event.SegmentBasedMetrics(
+        list(stand_ins.values()), time_resolution=resolution_s
+    )
+    sides = (_within_segments(each, resolution_s) for each in (reference, detected))
+    lists = (_event_list(each, stand_ins) for each in sides)
+    length_s = (n_segments(duration_s, resolution_s) - 0.5) * resolution_s
+    metric.evaluate(*lists, evaluated_length_seconds=length_s)
+    return _counts_of(metric, stand_ins.values())
+
+
+def count_events(
+    reference: Sequence[Event],
+    detected: Sequence[Event],
+    classes: Sequence[str],
+    collar_s: float = COLLAR_S,
+    *,
+    offsets: bool,
+) -> Counts:
+    """Count the events of a recording with sed_eval, to (1 + C, 4).
+
+    Args:
+        reference: annotated events.
+        detected: detected events.
+        classes: labels that may occur.
+        collar_s: seconds that an event may be off.
+        offsets: whether offsets have to fit too.
+
+    Raises:
+        ValueError: if an event has a label outside ``classes``, which sed_eval would miscount.
+    """
+    stand_ins = _stand_ins(classes, reference, detected)
+    metric = _import_sed_eval().sound_event.EventBasedMetrics(
+        list(stand_ins.values()),
+        t_collar=collar_s + SLACK_S,
+        percentage_of_length=OFFSET_SHARE,
+        evaluate_onset=True,
+        evaluate_offset=offsets,
+    )
+    for block in _blocks(reference, detected, collar_s):
+        metric.evaluate(*(_event_list(each, stand_ins) for each in block))
+    return _counts_of(metric, stand_ins.values())
+
+
+def _stand_ins(classes: Sequence[str], *sides: Sequence[Event]) -> dict[str, str]:
+    """Names for labels: sed_eval takes a label "none" for a missing one, and strips spaces."""
+    for event in (event for side in sides for event in side):
+        if event.label not in classes:
+            raise ValueError(f"label {event.label!r}: expected one of {', '.join(classes)}")
+    return {label: f"class {index}" for index, label in enumerate(classes)}
 
 
 def n_segments(length_s: float, resolution_s: float) -> int:
@@ -140,19 +156,6 @@ def _within_segments(events: Sequence[Event], resolution_s: float) -> list[Event
     onsets_s, offsets_s = (first + 0.25) * resolution_s, (after - 0.25) * resolution_s
     pairs = zip(onsets_s.tolist(), offsets_s.tolist(), events, strict=True)
     return [Event(onset_s, offset_s, event.label) for onset_s, offset_s, event in pairs]
-
-
-def _sed_eval_metric(kind: str, labels: list[str], collar_s: float) -> Any:
-    sound_event = _import_sed_eval().sound_event
-    if kind in SEGMENTS_S:
-        return sound_event.SegmentBasedMetrics(labels, time_resolution=SEGMENTS_S[kind])
-    return sound_event.EventBasedMetrics(
-        labels,
-        t_collar=collar_s + SLACK_S,
-        percentage_of_length=OFFSET_SHARE,
-        evaluate_onset=True,
-        evaluate_offset=EVENTS[kind],
-    )
 
 
 def _counts_of(metric: Any, labels: Iterable[str]) -> Counts:
@@ -264,16 +267,16 @@ def describe(
     """
     total = counts.sum(axis=0)  # (1 + C, 4)
     blocks = [_block(row) for row in total]
-    blocks[0]["macro"] = {name: _number(value) for name, value in macro_figures(total).items()}
+    blocks[0]["macro"] = {name: number(value) for name, value in macro_figures(total).items()}
     if bootstrap is not None and bootstrap.n_samples and len(counts) > 1:
         of_rows, of_macro = _intervals(counts, bootstrap)
         for index, block in enumerate(blocks):
             block["interval"] = {
-                name: [_number(bound) for bound in bounds[:, index]]
-                for name, bounds in of_rows.items()
+                name: [number(bound) for bound in of_row[:, index]]
+                for name, of_row in of_rows.items()
             }
         blocks[0]["macro"]["interval"] = {
-            name: [_number(bound) for bound in bounds] for name, bounds in of_macro.items()
+            name: [number(bound) for bound in ends] for name, ends in of_macro.items()
         }
     return blocks[0], dict(zip(classes, blocks[1:], strict=True))
 
@@ -282,11 +285,12 @@ def _block(row: NDArray[np.int64]) -> dict[str, Any]:
     tp, n_ref, n_sys, subs = (int(count) for count in row)
     counts = {"tp": tp, "fp": n_sys - tp, "fn": n_ref - tp, "n_ref": n_ref, "n_sys": n_sys}
     counts |= {"subs": subs, "dels": n_ref - tp - subs, "ins": n_sys - tp - subs}
-    values = {name: _number(value) for name, value in figures(row).items()}
+    values = {name: number(value) for name, value in figures(row).items()}
     return {**values, "counts": counts}
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """A figure for JSON; ``None`` where it has no base."""
     return float(value) if np.isfinite(value) else None
 
 
@@ -297,26 +301,37 @@ def _intervals(
     counts: Counts, bootstrap: Bootstrap
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Lower and upper bounds over files drawn anew: (2, 1 + C) of each figure, (2,) of macro."""
+    totals = drawn(counts, bootstrap)  # (n_samples, 1 + C, 4)
+    of_rows, of_macro = figures(totals), macro_figures(totals)
+    return (
+        {name: bounds(of_rows[name]) for name in _BOUNDED},
+        {name: bounds(of_macro[name]) for name in _BOUNDED},
+    )
+
+
+def drawn(counts: NDArray[Any], bootstrap: Bootstrap) -> NDArray[np.float64]:
+    """Sums of the counts of files (n_files, ...) that are drawn anew: (n_samples, ...)."""
     random = np.random.default_rng(bootstrap.seed)
     n_files = len(counts)
     flat = counts.reshape(n_files, -1).astype(np.float64)  # whole numbers, exact in products
-    drawn = []
+    sums = []
     at_once = max(1, _DRAWN_AT_ONCE // n_files)
     for first in range(0, bootstrap.n_samples, at_once):
         size = min(at_once, bootstrap.n_samples - first)
         times = random.multinomial(n_files, np.full(n_files, 1 / n_files), size=size)
-        drawn.append(times.astype(np.float64) @ flat)
-    totals = np.concatenate(drawn).reshape(-1, *counts.shape[1:])  # (n_samples, 1 + C, 4)
-    of_rows, of_macro = figures(totals), macro_figures(totals)
-    return (
-        {name: _bounds(of_rows[name]) for name in _BOUNDED},
-        {name: _bounds(of_macro[name]) for name in _BOUNDED},
-    )
+        sums.append(times.astype(np.float64) @ flat)
+    return np.concatenate(sums).reshape(-1, *counts.shape[1:])
 
 
-def _bounds(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def quiet() -> np.errstate:
+    """No warnings of figures without a base, which come out as not-a-number."""
+    return np.errstate(divide="ignore", invalid="ignore")
+
+
+def bounds(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lower and upper bound of the interval of figures (n_samples, ...): (2, ...)."""
     tail = (1 - CONFIDENCE) / 2
     with warnings.catch_warnings():  # a class that no file holds has no base in any sample
         warnings.filterwarnings("ignore", message="All-NaN slice", category=RuntimeWarning)
-        bounds: NDArray[np.float64] = np.nanquantile(values, [tail, 1 - tail], axis=0)
-    return bounds
+        both: NDArray[np.float64] = np.nanquantile(values, [tail, 1 - tail], axis=0)
+    return both

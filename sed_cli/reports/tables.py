@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-_KINDS = {"frame": "frame", "segment": "segment", "event": "event"}  # of the table of classes
-_ALL_KINDS = {
-    "frame": "frame",
-    "segment": "segment\n1 s",
-    "segment_100ms": "segment\n100 ms",
-    "event": "event\n{collar_ms:g} ms",
-    "event_onset": "event\nonset",
-}
+from sed_cli.config.registry import components
+
 _FIGURES = {
     "precision": "precision",
     "recall": "recall",
@@ -38,6 +32,8 @@ def print_metrics(metrics: Mapping[str, Any], run_dir: Path) -> None:
     console.print(title, style="bold", highlight=False)
     console.print(_of_classes(metrics))
     console.print(_of_kinds(metrics))
+    for line in _of_others(metrics):
+        console.print(line, highlight=False)
     if psds := metrics.get("psds"):
         console.print(_of_psds(psds), highlight=False)
     console.print(f"run folder: {run_dir}", highlight=False, soft_wrap=True)
@@ -48,27 +44,50 @@ def _made(metrics: Mapping[str, Any]) -> str:
     return f"tuned for {tuned_for} F1" if tuned_for else "threshold 0.5"
 
 
+def _kinds(metrics: Mapping[str, Any]) -> dict[str, type[Any]]:
+    """Metrics that there are figures of, by name."""
+    return {name: cls for name, cls in components("metric").items() if name in metrics}
+
+
 def _of_classes(metrics: Mapping[str, Any]) -> Table:
     table = Table()
     table.add_column("class", no_wrap=True)
-    for kind in _KINDS.values():
-        table.add_column(f"{kind}\nF1", justify="right", no_wrap=True)
-        table.add_column(f"{kind}\nER", justify="right", no_wrap=True)
+    kinds = {n: cls for n, cls in _kinds(metrics).items() if cls.HEADING and cls.IN_SHORT}
+    for cls in kinds.values():
+        for figure in cls.FIGURES:
+            heading = "\n".join(figure.title.rsplit(" ", 1))
+            table.add_column(heading, justify="right", no_wrap=True)
+
+    def cells(scores: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+        return [_cell(scores[kind][of.name]) for kind, cls in kinds.items() for of in cls.FIGURES]
+
     for label, scores in metrics["per_class"].items():
-        table.add_row(label, *_cells(scores))
+        table.add_row(label, *cells(scores))
     table.add_section()
-    table.add_row("all (micro)", *_cells(metrics), style="bold")
+    table.add_row("all (micro)", *cells(metrics), style="bold")
     return table
+
+
+def _of_others(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """A line a metric that has no F1."""
+    for name, cls in _kinds(metrics).items():
+        if not cls.HEADING:
+            block = metrics[name]
+            said = ", ".join(f"{of.title} {_cell(block[of.name])}" for of in cls.FIGURES)
+            low, high = block.get("interval", {}).get(cls.FIGURES[0].name, (None, None))
+            yield said if low is None else f"{said} (95 % from {_cell(low)} to {_cell(high)})"
 
 
 def _of_kinds(metrics: Mapping[str, Any]) -> Table:
     """Give a column to each kind of figures, so that all of them fit into 80 characters."""
     table = Table(caption=_NOTE)
     table.add_column("all classes", no_wrap=True)
-    blocks = [metrics[kind] for kind in _ALL_KINDS]
-    collar_ms = 1000 * metrics.get("collar_s", 0.2)
-    for heading in _ALL_KINDS.values():
-        table.add_column(heading.format(collar_ms=collar_ms), justify="right", no_wrap=True)
+    kinds = {name: cls.HEADING for name, cls in _kinds(metrics).items() if cls.HEADING}
+    blocks = [metrics[kind] for kind in kinds]
+    collar_ms = f"{1000 * metrics.get('collar_s', 0.2):g}"
+    for heading in kinds.values():
+        heading = heading.replace("{collar_ms}", collar_ms)
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_row("F1", *(_cell(block["f1"]) for block in blocks), style="bold")
     if "interval" in blocks[0]:
         for index, name in enumerate(("  95 % from", "  to")):
@@ -78,7 +97,7 @@ def _of_kinds(metrics: Mapping[str, Any]) -> Table:
         table.add_row(name, *(_cell(block[key]) for block in blocks), style=style)
     table.add_row("macro F1", *(_cell(block["macro"]["f1"]) for block in blocks))
     if plain := metrics["plain"]:
-        cells = (_cell(plain[kind]["f1"]) if kind in plain else "" for kind in _ALL_KINDS)
+        cells = (_cell(plain[kind]["f1"]) if kind in plain else "" for kind in kinds)
         table.add_row("F1 untuned", *cells)
     return table
 
@@ -108,10 +127,6 @@ def discard_standard_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
-
-
-def _cells(scores: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    return [_cell(scores[kind][name]) for kind in _KINDS for name in ("f1", "er")]
 
 
 def _cell(value: float | None) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 
@@ -62,6 +62,12 @@ class Layout:
     counted: str
     references: str
     items: str
+
+    def limited_to(self, kinds: Collection[str]) -> Layout:
+        """Without figures that no run has."""
+        parts = (self.shown, self.reported)
+        shown, reported = (tuple(each for each in of if each.kind in kinds) for of in parts)
+        return replace(self, shown=shown, reported=reported)
 
     @property
     def first(self) -> Shown:

@@ -18,9 +18,10 @@ from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.registry import component_named, joined
 from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import TrainConfig
-from sed_cli.metrics.detection import KINDS, describe
+from sed_cli.metrics.detection import describe
 from sed_cli.training.history import Epoch, History
 from tests.conftest import trainer_config
+from tests.metrics.counted import KINDS
 
 CLASSES = ("cat", "dog")
 

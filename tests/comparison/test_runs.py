@@ -245,7 +245,7 @@ def test_an_experiment_stands_for_all_that_it_sets(tmp_path: Path) -> None:
 
 
 def test_labels_of_folds_are_joined_by_name() -> None:
-    from sed_cli.tasks.detection.scores import DetectionScores
+    from sed_cli.metrics.totals import DetectionScores
 
     one = DetectionScores(np.array([1, 2, 3, 0]), {"cat": np.array([1, 2, 3, 0])})
     two = DetectionScores(np.array([4, 4, 4, 0]), {"dog": np.array([1, 1, 1, 0]),

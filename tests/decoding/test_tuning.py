@@ -16,21 +16,21 @@ from sed_cli.data.annotations import Event
 from sed_cli.data.frames import activities_to_events, events_to_activities
 from sed_cli.data.sets import Recording
 from sed_cli.decoding import tuning
-from sed_cli.decoding.counting import Excerpt, counter_of, matched
 from sed_cli.decoding.postprocessing import PostProcessing, read_postprocessing, save_postprocessing
 from sed_cli.decoding.tuning import filter_lengths, tune
+from sed_cli.metrics.counting import Excerpt, matched
 from sed_cli.metrics.detection import (
-    KINDS,
     N_REF,
     N_SYS,
     TP,
     count_frames,
     figures,
-    sed_eval_counts,
 )
+from sed_cli.metrics.metric import tunable
 from sed_cli.tasks.detection.evaluate import _as_written
 from sed_cli.tasks.detection.load import load
 from tests.conftest import TINY, Sedtf
+from tests.metrics.counted import KINDS, sed_eval_counts
 
 CLASSES = ("cat", "dog", "rain")
 HOP_S = 0.0317
@@ -100,7 +100,7 @@ def f1_of(pairs: Pairs, postprocessing: PostProcessing, metric: str) -> NDArray[
 def test_what_is_counted_is_what_is_reported(metric: str, collar_s: float) -> None:
     """Times on grids of 10 ms and of 0.1 s, frames on those of usual hops: rounding decides it."""
     random = np.random.default_rng(0)
-    count = counter_of(metric, collar_s)
+    count = tunable(metric).hits
     for case in range(40):
         hop_s = (0.02, 0.032, 0.1, 512 / 44100)[case % 4]
         n_frames = int(8 / hop_s)
@@ -121,7 +121,7 @@ def test_what_is_counted_is_what_is_reported(metric: str, collar_s: float) -> No
             edges_s=np.linspace(0, duration_s, 1 + case % 5 + 1),
         )
 
-        counts = [each.sum() for each in count(active, of_class)]
+        counts = [each.sum() for each in count(active, of_class, collar_s)]
 
         if metric == "frame":
             reported = count_frames(truth.astype(np.uint8), active)[1]

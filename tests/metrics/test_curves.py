@@ -117,7 +117,8 @@ def test_points_of_segments_are_those_of_the_library_called_directly() -> None:
 def test_a_point_is_what_sed_eval_finds_at_its_threshold() -> None:
     """Two libraries and our events: F1 at 0.5 from the curve, and by events through sed_eval."""
     from sed_cli.decoding.postprocessing import PostProcessing
-    from sed_cli.metrics.detection import describe, sed_eval_counts
+    from sed_cli.metrics.detection import describe
+    from tests.metrics.counted import sed_eval_counts
 
     library()
     recordings = make_recordings()

@@ -17,8 +17,6 @@ from sed_cli.data.annotations import Event
 from sed_cli.data.frames import activities_to_events
 from sed_cli.metrics import detection as metrics
 from sed_cli.metrics.detection import (
-    KINDS,
-    SED_EVAL_KINDS,
     SUBS,
     Bootstrap,
     Counts,
@@ -26,8 +24,8 @@ from sed_cli.metrics.detection import (
     count_frames,
     describe,
     figures,
-    sed_eval_counts,
 )
+from tests.metrics.counted import KINDS, SED_EVAL_KINDS, sed_eval_counts
 
 CLASSES = ["cat", "dog", "rain"]
 Events = Mapping[str, Sequence[Event]]
@@ -321,7 +319,7 @@ def test_an_event_exactly_at_the_collar_is_found(onset_s: float, kind: str) -> N
 def test_an_event_on_the_grid_fills_whole_segments_and_no_others(kind: str) -> None:
     """0.3 / 0.1 is 2.9999999999999996 in floats, and 0.6 - 0.3 is more than 0.3."""
     step = 10 if kind == "segment" else 1
-    resolution_s = metrics.SEGMENTS_S[kind]
+    resolution_s = {"segment": 1.0, "segment_100ms": 0.1}[kind]
     edges_s = np.arange(100_000) * step / 10
     for n in (1, 2, 3):
         first, after = metrics.segments_of(

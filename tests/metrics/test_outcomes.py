@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed_cli.data.annotations import Event
-from sed_cli.metrics.detection import N_REF, N_SYS, SUBS, TP, count_frames, sed_eval_counts
+from sed_cli.metrics.detection import N_REF, N_SYS, SUBS, TP, count_frames
 from sed_cli.metrics.outcomes import (
     BOTH,
     CONFUSED,
@@ -20,6 +20,7 @@ from sed_cli.metrics.outcomes import (
     event_outcomes,
     frame_confusions,
 )
+from tests.metrics.counted import sed_eval_counts
 
 CLASSES = ("cat", "dog", "none")
 

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sed_cli.metrics.detection import KINDS, Bootstrap, describe
+from sed_cli.metrics.detection import Bootstrap, describe
 from sed_cli.reports import tables
 from sed_cli.reports.tables import print_metrics
+from tests.metrics.counted import KINDS
 
 LABELS = ["[/music]", "[bold]", ":bell:", "Größe"]
 

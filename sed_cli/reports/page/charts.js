@@ -91,11 +91,11 @@ function showErrors(content) {
   const metrics = content.metrics;
   if (!metrics) return;
   const children = [];
-  const kinds = ["frame", "segment", "event"].filter((kind) => metrics[kind]?.counts?.subs !== undefined);
+  const kinds = content.kinds.filter((kind) => kind.in_short && metrics[kind.name]?.counts?.subs !== undefined);
   if (kinds.length) {
     children.push(make("h3", {}, "Counted, as error rates count them"), make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Numbers of errors" }, make("table", {},
       make("thead", {}, make("tr", {}, ["counted by", "annotated", "right", "substitutions", "deletions", "insertions"].map((text) => make("th", { scope: "col" }, text)))),
-      make("tbody", {}, kinds.map((kind) => make("tr", {}, make("th", { scope: "row" }, KIND_NAMES[kind][0]), ["n_ref", "tp", "subs", "dels", "ins"].map((key) => make("td", {}, metrics[kind].counts[key].toLocaleString("en")))))))));
+      make("tbody", {}, kinds.map((kind) => make("tr", {}, make("th", { scope: "row" }, kind.counted), ["n_ref", "tp", "subs", "dels", "ins"].map((key) => make("td", {}, metrics[kind.name].counts[key].toLocaleString("en")))))))));
   }
   if (content.event_outcomes) {
     const { outcomes, classes } = content;

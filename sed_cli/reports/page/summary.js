@@ -1,12 +1,6 @@
 "use strict";
 
-const KIND_NAMES = {
-  frame: ["frames", "every frame of the features by itself"],
-  segment: ["segments of 1 s", "whether a class is active within each second"],
-  segment_100ms: ["segments of 0.1 s", "whether a class is active within each tenth of a second"],
-  event: ["events", "onset within 0.2 s, offset within 0.2 s or half of the event"],
-  event_onset: ["onsets", "onset within 0.2 s, wherever the event ends"],
-};
+const capitalised = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function worstClass(content) {
   const scored = Object.entries(content.metrics?.per_class || {})
@@ -56,35 +50,40 @@ function showSummary(content) {
   const metrics = content.metrics;
   const tiles = [];
   const tile = (name, value, below, extra) => tiles.push(make("div", { class: `tile ${extra || ""}` }, name, make("b", {}, value), below ? make("span", { class: "soft" }, below) : null));
-  const interval = (block) => (block.interval?.f1?.[0] === null || !block.interval ? "" : `95 %: ${fraction(block.interval.f1[0])} to ${fraction(block.interval.f1[1])}`);
+  const interval = (block, name) => { const ends = block.interval?.[name]; return !ends || ends[0] === null ? "" : `95 %: ${fraction(ends[0])} to ${fraction(ends[1])}`; };
   const worst = worstClass(content);
   if (worst) tile("Worst class (frame F1)", make("button", { type: "button", class: "link", onclick: () => listenTo(worst.label) }, worst.label), `F1 ${fraction(worst.f1)}${content.files.length ? ". Press its name to hear its errors." : ""}`, "worst wide");
   if (metrics) {
-    for (const kind of ["frame", "segment", "event"]) if (metrics[kind]) tile({ frame: "Frame F1", segment: "Segment F1 (1 s)", event: "Event F1" }[kind], fraction(metrics[kind].f1), interval(metrics[kind]));
+    for (const kind of content.kinds) if (kind.in_short) {
+      const [{ name, title }] = kind.figures;
+      tile(capitalised(title), fraction(metrics[kind.name][name]), interval(metrics[kind.name], name));
+    }
     if (metrics.segment) tile("Segment error rate", fraction(metrics.segment.er), "0 is best, may exceed 1");
   }
   const best = bestEpoch(content);
   if (best !== null) tile("Best epoch", String(best), `of ${content.history.epoch.length}, by ${content.monitor.replace("_", " ")}`);
   const teacher = teacherStory(content);
   if (teacher) tile("p_teacher", make("a", { href: "#learning" }, teacher.short), teacher.when);
-  const table = metrics ? showKinds(metrics) : null;
+  const table = metrics ? showKinds(content) : null;
   addPart("summary", "Summary", null, make("div", { class: "tiles" }, tiles), table);
 }
 
-function showKinds(metrics) {
-  const kinds = Object.keys(KIND_NAMES).filter((kind) => metrics[kind]);
+function showKinds(content) {
+  const { metrics } = content;
+  const kinds = content.kinds.filter((kind) => kind.has_classes);
   const figures = [["f1", "F1"], ["precision", "precision"], ["recall", "recall"], ["er", "error rate"], ["substitution_rate", "substitutions"], ["deletion_rate", "deletions"], ["insertion_rate", "insertions"]];
   return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All classes together" }, make("table", {},
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "counted by"), figures.map(([, name]) => make("th", { scope: "col" }, name)), make("th", { scope: "col" }, "macro F1"))),
-    make("tbody", {}, kinds.map((kind) => make("tr", {}, make("th", { scope: "row", title: KIND_NAMES[kind][1] }, KIND_NAMES[kind][0]),
-      figures.map(([key]) => make("td", {}, fraction(metrics[kind][key]))), make("td", {}, fraction(metrics[kind].macro?.f1)))))));
+    make("tbody", {}, kinds.map((kind) => make("tr", {}, make("th", { scope: "row", title: kind.meaning }, kind.counted),
+      figures.map(([key]) => make("td", {}, fraction(metrics[kind.name][key]))), make("td", {}, fraction(metrics[kind.name].macro?.f1)))))));
 }
 
 function showClasses(content) {
   const metrics = content.metrics;
   if (!metrics) return;
   const worst = worstClass(content);
-  const headings = [{ text: "class" }, { text: "frame F1" }, { text: "precision" }, { text: "recall" }, { text: "error rate", up: false }, { text: "segment F1" }, { text: "event F1" }, { text: "onset F1" }, { text: "events", up: false }, { text: "threshold" }, ...(content.files.length ? [{ text: "errors" }] : [])];
+  const others = content.kinds.filter((kind) => kind.has_classes && kind.name !== "frame");
+  const headings = [{ text: "class" }, { text: "frame F1" }, { text: "precision" }, { text: "recall" }, { text: "error rate", up: false }, ...others.map((kind) => ({ text: kind.figures[0].title })), { text: "events", up: false }, { text: "threshold" }, ...(content.files.length ? [{ text: "errors" }] : [])];
   const rows = Object.entries(metrics.per_class).map(([label, of]) => {
     const value = (kind, key) => of[kind]?.[key] ?? null;
     const score = (kind, key) => ({ value: value(kind, key), text: fraction(value(kind, key)) });
@@ -94,7 +93,7 @@ function showClasses(content) {
     const threshold = metrics.thresholds?.[label] ?? null;
     const cells = [{ text: label, value: label, title: label },
       { ...(annotated ? score("frame", "f1") : { value: null, text: "–" }), share: value("frame", "f1") || 0, title: !annotated ? "Not annotated in these recordings" : range && range[0] !== null ? `95 % interval: ${fraction(range[0])} to ${fraction(range[1])}` : null },
-      score("frame", "precision"), score("frame", "recall"), score("frame", "er"), score("segment", "f1"), score("event", "f1"), score("event_onset", "f1"),
+      score("frame", "precision"), score("frame", "recall"), score("frame", "er"), ...others.map((kind) => score(kind.name, "f1")),
       { value: n, text: n === null ? "–" : String(n) }, { value: threshold, text: fraction(threshold, 2) }];
     if (content.files.length) cells.push({ value: null, node: make("button", { type: "button", class: "link", onclick: () => listenTo(label), "aria-label": `Listen to errors of ${label}` }, "listen") });
     return { cells, label };

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from sed_cli.config.registry import components
 from sed_cli.config.settings import described
 from sed_cli.config.tools import ExportConfig
 from sed_cli.config.verbs import TrainConfig
@@ -178,7 +179,11 @@ def _figures(run: Path | None, checkpoint: Path) -> str:
         "These are figures of the run's best epoch, **not of the checkpoint exported here** "
         f"(`{checkpoint.name}`).\n\n"
     )  # fmt: skip
-    kinds = [kind for kind in ("frame", "segment", "event") if kind in metrics]
+    kinds = [
+        name
+        for name, metric in components("metric").items()
+        if name in metrics and metric.HEADING and metric.IN_SHORT
+    ]
     head = ("class", *(f"{kind} {score}" for kind in kinds for score in ("F1", "ER")))
     try:
         of_classes = metrics.get("per_class", {}).items()

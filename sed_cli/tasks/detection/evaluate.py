@@ -31,14 +31,11 @@ from sed_cli.metrics.curves import Curves, Scored, threshold_free
 from sed_cli.metrics.detection import (
     COLLAR_S,
     CONFIDENCE,
-    SED_EVAL_KINDS,
     Bootstrap,
-    Counts,
     count_frames,
-    describe,
     figures,
-    sed_eval_counts,
 )
+from sed_cli.metrics.metric import Compared, Metric, all_metrics
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import print_metrics
 from sed_cli.system.distributed import share_of, summed
@@ -125,9 +122,12 @@ def evaluate_split(
     plain = PostProcessing.plain(len(data.classes))
     collar_s = _collar_s(settings)
     _warn_of_collar(recordings, data.classes, collar_s)
-    tallies = [_Tally(detector.postprocessing, data, collar_s)]
+    settings = replace(settings, collar_s=collar_s)
+    kinds = all_metrics()
+    tallies = [_Tally(detector.postprocessing, data, kinds, settings)]
     if detector.postprocessing != plain:
-        tallies.append(_Tally(plain, data, collar_s))
+        of_plain = [metric for metric in kinds if metric.IN_PLAIN]
+        tallies.append(_Tally(plain, data, of_plain, settings))
     scored: list[Scored] = []
     for recording, logits in tqdm(
         run_freely(detector, recordings),
@@ -143,15 +143,18 @@ def evaluate_split(
             filtered = detector.postprocessing.filtered(probabilities)
             of_file = (recording.name, recording.duration_s, recording.events, filtered)
             scored.append(Scored(*of_file))
-    counts = tallies[0].counts(recordings, SED_EVAL_KINDS)
     bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
-    described = {kind: describe(counts[kind], data.classes, bootstrap) for kind in counts}
+    described = tallies[0].described(recordings, bootstrap)
     metrics: dict[str, Any] = {
         "split": split,
         "n_files": len(recordings),
         **{kind: overall for kind, (overall, _) in described.items()},
         "per_class": {
-            label: {kind: of_classes[label] for kind, (_, of_classes) in described.items()}
+            label: {
+                kind: of_classes[label]
+                for kind, (_, of_classes) in described.items()
+                if label in of_classes
+            }
             for label in data.classes
         },
         "collar_s": collar_s,
@@ -206,35 +209,49 @@ def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
 
 
 class _Tally:
-    """Events and frames that a post-processing finds, recording by recording."""
+    """Events that a post-processing finds, and what metrics count of them, by recording."""
 
-    def __init__(self, postprocessing: PostProcessing, data: DataSet, collar_s: float) -> None:
-        self.postprocessing, self.data, self.collar_s = postprocessing, data, collar_s
+    def __init__(
+        self,
+        postprocessing: PostProcessing,
+        data: DataSet,
+        metrics: Sequence[Metric],
+        evaluation: EvaluationConfig,
+    ) -> None:
+        self.postprocessing, self.data = postprocessing, data
+        self.metrics, self.evaluation = metrics, evaluation
         self._events: dict[str, list[Event]] = {}
-        self._frames: dict[str, Counts] = {}
+        self._counts: dict[str, list[NDArray[Any]]] = {}
 
     def add(self, recording: Recording, probabilities: NDArray[np.float32]) -> None:
         hop_s, end_s = self.data.hop_s, recording.duration_s
         active = self.postprocessing.activities(probabilities, hop_s, end_s)
         events = activities_to_events(active, self.data.classes, hop_s, end_s)
-        self._frames[recording.name] = count_frames(recording.activities[:], active)
         self._events[recording.name] = [_as_written(event) for event in events]
+        compared = Compared(
+            classes=self.data.classes,
+            duration_s=end_s,
+            hop_s=hop_s,
+            reference=recording.events,
+            detected=self._events[recording.name],
+            reference_frames=recording.activities[:],
+            detected_frames=active,
+            evaluation=self.evaluation,
+        )
+        self._counts[recording.name] = [np.asarray(each.count(compared)) for each in self.metrics]
 
     def events(self, recordings: Sequence[Recording]) -> dict[str, list[Event]]:
         return {recording.name: self._events[recording.name] for recording in recordings}
 
-    def counts(self, recordings: Sequence[Recording], kinds: Sequence[str]) -> dict[str, Counts]:
-        """Counts (n_files, 1 + C, 4) of frames and of ``kinds``."""
-        of_sed_eval = sed_eval_counts(
-            {recording.name: recording.events for recording in recordings},
-            self._events,
-            {recording.name: recording.duration_s for recording in recordings},
-            self.data.classes,
-            kinds,
-            collar_s=self.collar_s,
-        )
-        frames = np.stack([self._frames[recording.name] for recording in recordings])
-        return {"frame": frames, **of_sed_eval}
+    def described(
+        self, recordings: Sequence[Recording], bootstrap: Bootstrap | None = None
+    ) -> dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
+        """Figures of all classes together and by label, by metric."""
+        of_files = [self._counts[recording.name] for recording in recordings]
+        return {
+            metric.name: metric.describe(np.stack(counts), self.data.classes, bootstrap)
+            for metric, counts in zip(self.metrics, zip(*of_files, strict=True), strict=True)
+        }
 
 
 def _as_written(event: Event) -> Event:
@@ -244,10 +261,14 @@ def _as_written(event: Event) -> Event:
 
 
 def _plain_figures(tally: _Tally, recordings: Sequence[Recording]) -> dict[str, Any]:
-    """F1 and ER at 0.5 without any filter: what tuning changed, and what older runs report."""
-    counts = tally.counts(recordings, ("segment", "event"))
-    described = {kind: describe(of_kind, tally.data.classes)[0] for kind, of_kind in counts.items()}
-    return {kind: {name: of[name] for name in ("f1", "er")} for kind, of in described.items()}
+    """Figures at 0.5 without any filter: what tuning changed, and what older runs report."""
+    described = tally.described(recordings)
+    return {
+        metric.name: {
+            figure.name: described[metric.name][0][figure.name] for figure in metric.FIGURES
+        }
+        for metric in tally.metrics
+    }
 
 
 def write_evaluation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from sed_cli.data.annotations import Event, read_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.errors import CheckpointError, DataError, UserError
 from sed_cli.metrics.detection import COLLAR_S, N_REF
+from sed_cli.metrics.metric import all_metrics
 from sed_cli.metrics.outcomes import OUTCOMES, Fate
 from sed_cli.reports.page import Explored, ShownEvent, write_page
 from sed_cli.system.hydra_records import found_from, given_words
@@ -119,6 +120,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "record": record,
         "metrics": metrics or None,
         "classes": list(metrics.get("per_class", {})),
+        "kinds": _kinds(metrics),
         "settings": flattened(settings),
         "given": given_words(folder),
         "history": history,
@@ -128,6 +130,24 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "outcomes": OUTCOMES,
         "files": [],
     }
+
+
+def _kinds(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Describe the metrics that there are figures of."""
+    collar = f"{metrics.get('collar_s', COLLAR_S):g} s"
+    return [
+        {
+            "name": metric.name,
+            "title": metric.TITLE,
+            "counted": metric.COUNTED,
+            "meaning": (metric.__doc__ or "").splitlines()[0].replace("the collar", collar),
+            "figures": [figure._asdict() for figure in metric.FIGURES],
+            "in_short": metric.IN_SHORT,
+            "has_classes": bool(metric.HEADING),
+        }
+        for metric in all_metrics()
+        if metric.name in metrics
+    ]
 
 
 def _json(path: Path) -> dict[str, Any]:

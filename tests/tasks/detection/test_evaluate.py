@@ -16,10 +16,11 @@ from sed_cli.data.annotations import read_annotations
 from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.errors import DataError
-from sed_cli.metrics.detection import KINDS, _import_sed_eval, count_frames, figures
+from sed_cli.metrics.detection import _import_sed_eval, count_frames, figures
 from sed_cli.tasks.detection import evaluate
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate, write_evaluation
+from tests.metrics.counted import KINDS
 from tests.models.making import make_crnn
 
 CLASSES = ("cat", "dog")

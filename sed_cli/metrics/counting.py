@@ -7,7 +7,6 @@ tolerance. Counts are given for each of several stretches of time, so that their
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +14,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from sed_cli.decoding.postprocessing import runs
+from sed_cli.data.frames import runs
 from sed_cli.metrics.detection import (
-    EVENTS,
     OFFSET_SHARE,
-    SEGMENTS_S,
     SLACK_S,
     n_segments,
     segments_of,
@@ -65,29 +62,14 @@ class Excerpt:
         return np.bincount(stretch, minlength=len(self.edges_s) - 1)
 
 
-Counter = Callable[[Active, Excerpt], Hits]
-
-
-def counter_of(metric: str, collar_s: float) -> Counter:
-    """Return what counts for a metric, one of :data:`sed_cli.metrics.detection.KINDS`.
-
-    Args:
-        metric: whose F1 the counts make.
-        collar_s: seconds that onsets and offsets may differ; of events only.
-    """
-    if metric == "frame":
-        return _frames
-    if metric in SEGMENTS_S:
-        return lambda active, of: _segments(active, of, SEGMENTS_S[metric])
-    return lambda active, of: _events(active, of, collar_s, offsets=EVENTS[metric])
-
-
-def _frames(active: Active, of: Excerpt) -> Hits:
+def frame_hits(active: Active, of: Excerpt) -> Hits:
+    """Count frames, of ``active`` (T, K)."""
     hits = of.summed(active & of.truth[:, None], of.hop_s)
     return hits, of.summed(active, of.hop_s), of.summed(of.truth, of.hop_s)
 
 
-def _segments(active: Active, of: Excerpt, resolution_s: float) -> Hits:
+def segment_hits(active: Active, of: Excerpt, resolution_s: float) -> Hits:
+    """Count segments of ``resolution_s`` seconds, of ``active`` (T, K)."""
     n = n_segments(of.end_s, resolution_s)
     reference = _in_segments(of.events, n, resolution_s)
     columns = [_in_segments(_intervals(each, of), n, resolution_s) for each in active.T]
@@ -103,7 +85,8 @@ def _in_segments(intervals: NDArray[np.float64], n: int, resolution_s: float) ->
     return marked
 
 
-def _events(active: Active, of: Excerpt, collar_s: float, *, offsets: bool) -> Hits:
+def event_hits(active: Active, of: Excerpt, collar_s: float, *, offsets: bool) -> Hits:
+    """Count events, of ``active`` (T, K); ``offsets``: whether these have to fit too."""
     reference = of.events[np.argsort(of.events[:, 0], kind="stable")]
     hits, found = [], []
     for each in active.T:
