@@ -58,6 +58,7 @@ EXAMPLES = {
     "rising.py",
     "bidirectional.py",
     "focal.py",
+    "presence.py",
     "config.yaml",
     "clusters/hydra/launcher/mine.yaml",
 }

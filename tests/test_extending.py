@@ -33,8 +33,8 @@ def examples() -> dict[str, tuple[str, list[str]]]:
     }
 
 
-def test_the_page_has_the_three_examples() -> None:
-    assert list(examples()) == ["rising.py", "bidirectional.py", "focal.py"]
+def test_the_page_has_the_examples() -> None:
+    assert list(examples()) == ["rising.py", "bidirectional.py", "focal.py", "presence.py"]
     assert all(commands for _, commands in examples().values())
 
 
