@@ -30,6 +30,14 @@ class EvaluationConfig(Settings):
         role=AFTER_TRAINING,
         before=0.2,
     )
+    bin_s: float | None = setting(
+        0.002,
+        "length of the time bins of bin_accuracy",
+        unit="s",
+        at_least=0.0001,
+        role=AFTER_TRAINING,
+        before=0.002,
+    )
     tune: bool = setting(
         True, "false: a fixed threshold of 0.5 for all classes, no filter", role=AFTER_TRAINING
     )

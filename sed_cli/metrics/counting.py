@@ -7,6 +7,7 @@ tolerance. Counts are given for each of several stretches of time, so that their
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from sed_cli.data.annotations import Event
 from sed_cli.data.frames import runs
 from sed_cli.metrics.detection import (
     OFFSET_SHARE,
@@ -113,6 +115,17 @@ def matched(
     *,
     offsets: bool,
 ) -> NDArray[np.intp]:
+    """Match intervals as :func:`pairs_of`; return the rows of ``reference`` that have a partner."""
+    return pairs_of(reference, estimate, collar_s, offsets=offsets)[0]
+
+
+def pairs_of(
+    reference: NDArray[np.float64],
+    estimate: NDArray[np.float64],
+    collar_s: float,
+    *,
+    offsets: bool,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Match as many intervals as possible, each with one at most.
 
     Args:
@@ -122,7 +135,7 @@ def matched(
         offsets: whether offsets have to fit too.
 
     Returns:
-        The rows of ``reference`` that have a partner.
+        Rows of ``reference`` and of ``estimate`` that are partners.
     """
     collar_s += SLACK_S
     # Only near ones are compared: an hour of birdsong holds thousands of events.
@@ -139,10 +152,34 @@ def matched(
         fits &= differences[:, 1] <= np.maximum(collar_s, OFFSET_SHARE * lengths)
     rows, columns = rows[fits], columns[fits]
     if len(np.unique(rows)) == len(rows) and len(np.unique(columns)) == len(columns):
-        alone: NDArray[np.intp] = rows
-        return alone  # nearly always: nothing to choose
+        return rows, columns  # nearly always: nothing to choose
     pairs = csr_array(
         (np.ones(len(rows), np.int8), (rows, columns)), (len(reference), len(estimate))
     )
     partners = maximum_bipartite_matching(pairs, perm_type="column")
-    return np.flatnonzero(partners >= 0)
+    found = np.flatnonzero(partners >= 0)
+    return found, partners[found]
+
+
+def hits_of(
+    reference: Sequence[Event], detected: Sequence[Event], collar_s: float
+) -> NDArray[np.bool_]:
+    """Tell which detected events match an annotated one, as event-based scores count them.
+
+    Args:
+        reference: annotated events.
+        detected: detected events, in any order.
+        collar_s: seconds that an event may be off.
+
+    Returns:
+        Bool (len(detected),).
+    """
+    hits = np.zeros(len(detected), dtype=np.bool_)
+    for label in {event.label for event in detected}:
+        own = np.array([i for i, event in enumerate(detected) if event.label == label], np.intp)
+        own = own[np.argsort([detected[i].onset_s for i in own.tolist()], kind="stable")]
+        estimate = np.array([detected[i][:2] for i in own.tolist()], np.float64)
+        there = np.array([event[:2] for event in reference if event.label == label], np.float64)
+        _, columns = pairs_of(there.reshape(-1, 2), estimate, collar_s, offsets=True)
+        hits[own[columns]] = True
+    return hits

@@ -52,9 +52,10 @@ class Compared:
         hop_s: seconds from one frame to the next.
         reference: annotated events.
         detected: detected events, with the times that ``events.tsv`` has.
+        confidences: of these, in [0, 1].
         reference_frames: 0 or 1, (T, C).
         detected_frames: the same of what was detected.
-        evaluation: settings; those of the collar are filled in.
+        evaluation: settings; what ``sedtf eval`` may leave to the run is filled in.
     """
 
     classes: Sequence[str]
@@ -62,6 +63,7 @@ class Compared:
     hop_s: float
     reference: Sequence[Event]
     detected: Sequence[Event]
+    confidences: Sequence[float]
     reference_frames: NDArray[np.uint8]
     detected_frames: NDArray[np.bool_]
     evaluation: EvaluationConfig
@@ -72,6 +74,12 @@ class Compared:
         assert self.evaluation.collar_s is not None
         return self.evaluation.collar_s
 
+    @property
+    def bin_s(self) -> float:
+        """Length of the time bins of ``bin_accuracy`` in seconds."""
+        assert self.evaluation.bin_s is not None
+        return self.evaluation.bin_s
+
 
 @dataclass
 class Metric(ABC):
@@ -79,7 +87,17 @@ class Metric(ABC):
 
     KIND: ClassVar[str] = "metric"
     RESERVED: ClassVar[tuple[str, ...]] = (  # keys of metrics.json that are no metric's
-        *("split", "n_files", "per_class", "collar_s", "bootstrap", "plain", "psds", "decoder"),
+        *(
+            "split",
+            "n_files",
+            "per_class",
+            "collar_s",
+            "bin_s",
+            "bootstrap",
+            "plain",
+            "psds",
+            "decoder",
+        ),
         *("thresholds", "filter_frames", "min_gap_s", "min_duration_s", "tuned_for", "tuning"),
     )
 

@@ -275,4 +275,4 @@ def test_an_evaluation_is_its_training_with_other_settings(
     assert columns([same, plain]) == {"evaluation.tune": ["True", "False"]}
     assert isinstance(runs[0], Run)
     for kind, scores in runs[0].scores.items():
-        assert scores.overall.tolist() == runs[1].scores[kind].overall.tolist()
+        assert scores.figures() == runs[1].scores[kind].figures()

@@ -20,6 +20,7 @@ def compared(
     detected: Sequence[Event],
     duration_s: float,
     classes: Sequence[str],
+    confidences: Sequence[float] = (),
     **settings: float,
 ) -> Compared:
     """Compare events; there are no frames."""
@@ -30,6 +31,7 @@ def compared(
         hop_s=0.02,
         reference=reference,
         detected=detected,
+        confidences=confidences,
         reference_frames=nothing,
         detected_frames=nothing.astype(bool),
         evaluation=EvaluationConfig(**settings),  # type: ignore[arg-type]

@@ -122,7 +122,8 @@ def evaluate_split(
     plain = PostProcessing.plain(len(data.classes))
     collar_s = _collar_s(settings)
     _warn_of_collar(recordings, data.classes, collar_s)
-    settings = replace(settings, collar_s=collar_s)
+    bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
+    settings = replace(settings, collar_s=collar_s, bin_s=bin_s)
     kinds = all_metrics()
     tallies = [_Tally(detector.postprocessing, data, kinds, settings)]
     if detector.postprocessing != plain:
@@ -158,6 +159,7 @@ def evaluate_split(
             for label in data.classes
         },
         "collar_s": collar_s,
+        "bin_s": bin_s,
         "bootstrap": {"samples": bootstrap.n_samples, "seed": bootstrap.seed, "level": CONFIDENCE},
         **detector.postprocessing.as_json(data.classes),
         "plain": _plain_figures(tallies[-1], recordings) if len(tallies) > 1 else None,
@@ -234,6 +236,7 @@ class _Tally:
             hop_s=hop_s,
             reference=recording.events,
             detected=self._events[recording.name],
+            confidences=_confidences(events, probabilities, self.data.classes, hop_s),
             reference_frames=recording.activities[:],
             detected_frames=active,
             evaluation=self.evaluation,
@@ -252,6 +255,22 @@ class _Tally:
             metric.name: metric.describe(np.stack(counts), self.data.classes, bootstrap)
             for metric, counts in zip(self.metrics, zip(*of_files, strict=True), strict=True)
         }
+
+
+def _confidences(
+    events: Sequence[Event],
+    probabilities: NDArray[np.float32],
+    classes: Sequence[str],
+    hop_s: float,
+) -> list[float]:
+    """Mean probabilities within events, to as many digits as ``sedtf predict`` writes."""
+    frames = (
+        (round(event.onset_s / hop_s), math.ceil(event.offset_s / hop_s - 1e-6)) for event in events
+    )
+    return [
+        round(float(probabilities[first:after, classes.index(event.label)].mean(dtype=float)), 4)
+        for (first, after), event in zip(frames, events, strict=True)
+    ]
 
 
 def _as_written(event: Event) -> Event:
@@ -311,6 +330,8 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         detector.postprocessing = _postprocessing(config, trained, detector)
         if config.evaluation.collar_s is None:
             config.evaluation.collar_s = trained.evaluation.collar_s
+        if config.evaluation.bin_s is None:
+            config.evaluation.bin_s = trained.evaluation.bin_s
         data = load_data(
             own or trained.data,
             trained.feature,

@@ -141,7 +141,8 @@ def test_what_is_written_is_what_was_found(tmp_path: Path, drawn: None) -> None:
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics == evaluation.metrics
     assert set(metrics) == {
-        *("split", "n_files", *KINDS, "per_class", "bootstrap", "plain", "collar_s"),
+        *("split", "n_files", *KINDS, "per_class", "bootstrap", "plain", "collar_s", "bin_s"),
+        *("syllable_error_rate", "bin_accuracy", "calibration"),
         *("thresholds", "filter_frames", "min_gap_s", "min_duration_s", "tuned_for"),
     }
     assert metrics["thresholds"] == {"cat": 0.5, "dog": 0.5}
