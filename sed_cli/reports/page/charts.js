@@ -173,3 +173,21 @@ function showCalibration(content) {
   }
   select.addEventListener("change", () => { of = compute(); redraw(); });
 }
+
+// Of the events that were detected with a confidence, how many match an annotated one.
+function showConfidence(content) {
+  const filled = content.metrics?.calibration?.bins?.filter(({ n }) => n > 0) || [];
+  if (!filled.length) return;
+  const total = filled.reduce((sum, { n }) => sum + n, 0);
+  const place = make("div", { class: "chart" });
+  const heads = ["confidence from", "to", "events", "mean confidence", "share that matches"];
+  const table = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Events by confidence" }, make("table", {},
+    make("thead", {}, make("tr", {}, heads.map((text) => make("th", { scope: "col" }, text)))),
+    make("tbody", {}, filled.map((bin) => make("tr", {}, make("td", {}, fraction(bin.from, 1)), make("td", {}, fraction(bin.to, 1)), make("td", {}, bin.n.toLocaleString("en")), make("td", {}, fraction(bin.confidence)), make("td", {}, fraction(bin.matched)))))));
+  addPart("confidence", "Confidence of events", "Of the events detected with a confidence of 0.8, do 8 in 10 match an annotated one? On the dashed line they do; below it the detector is too sure, above it not sure enough.",
+    make("p", {}, `Expected calibration error: ${fraction(content.metrics.calibration.ece)} (${total.toLocaleString("en")} detected events).`),
+    make("div", { class: "charts" }, make("div", {}, make("h3", {}, "Share of events that match, by confidence"), place), make("div", {}, make("h3", {}, "The same in numbers"), table)));
+  const xs = [0, ...filled.map(({ confidence }) => confidence), 1];
+  addChart(place, () => ({ height: 300, cursor: { drag: { x: false, y: false } }, scales: { x: { time: false, range: [0, 1] }, y: { range: [0, 1.02] } }, axes: [axis("confidence"), axis("share that matches", { size: 56 })],
+    series: [{ label: "confidence", value: (u, v) => fraction(v, 2) }, line("ideal", "soft", { dash: [5, 5], width: 1, points: { show: false } }), line("match", "blue", { points: { show: true, size: 9 } })] }), [xs, xs, [null, ...filled.map(({ matched }) => matched), null]]);
+}

@@ -8,6 +8,7 @@ showExplorer(content);
 showErrors(content);
 showLearning(content);
 showCalibration(content);
+showConfidence(content);
 showSettings(content);
 
 let width = innerWidth;
