@@ -13,7 +13,7 @@ import pytest
 
 from sed_cli.config import plugins
 from sed_cli.config.registry import component
-from sed_cli.config.verbs import CompareConfig
+from sed_cli.config.tools import CompareConfig
 from sed_cli.data.annotations import read_annotations
 from sed_cli.errors import ConfigError
 from sed_cli.metrics.metric import Figure, Metric
