@@ -1,7 +1,8 @@
 """From probabilities that come bit by bit to events, each reported when it starts and when it ends.
 
-What is found is what :class:`~sed_cli.decoding.postprocessing.PostProcessing` finds in the whole
-recording; here it is decided as early as that can be.
+What is found is what :class:`~sed_cli.decoding.thresholds.ThresholdDecoder` finds in the whole
+recording; here it is decided as early as that can be. Confidence is the mean probability over the
+event's frames, for a start over as many of the first as it takes to be sure of it.
 """
 
 from __future__ import annotations
@@ -9,46 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.data.annotations import Event
+from sed_cli.decoding.decoder import StreamEvent, Tracker, in_order
 from sed_cli.decoding.postprocessing import SLACK_S, PostProcessing
 
 
-@dataclass(frozen=True, kw_only=True)
-class StreamEvent:
-    """That an event has started, or that it has ended.
-
-    Attributes:
-        kind: ``start`` or ``end``.
-        label: of the event.
-        onset_s: when it started, in seconds from the first sample.
-        offset_s: when it ended; None for a start.
-        confidence: mean probability over the event's frames, for a start over as many of the first
-            as it takes to be sure of it; in [0, 1].
-    """
-
-    kind: Literal["start", "end"]
-    label: str
-    onset_s: float
-    offset_s: float | None
-    confidence: float
-
-    @property
-    def time_s(self) -> float:
-        """When what is reported happened, in seconds from the first sample."""
-        return self.onset_s if self.offset_s is None else self.offset_s
-
-    @property
-    def event(self) -> Event | None:
-        """The whole event, once it has ended."""
-        return None if self.offset_s is None else Event(self.onset_s, self.offset_s, self.label)
-
-
-class EventTracker:
+class EventTracker(Tracker):
     """Find the events in probabilities that come bit by bit.
 
     Args:
@@ -69,16 +39,10 @@ class EventTracker:
         # A start may have to await a gap's end, to see whether the event goes on for long enough.
         least_s = postprocessing.min_gap_s + postprocessing.min_duration_s
         self.latency_s = max(postprocessing.filter_frames) // 2 * hop_s + least_s
-        """Seconds by which reports come after the probabilities that they stand on, at most."""
 
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take frames (t, C) and return what is decided by them, in order of time.
-
-        Args:
-            probabilities: of the next frames.
-            known_s: seconds of audio that are known to be there.
-        """
-        return _sorted(
+        """Take frames (t, C) and return what is decided by them, in order of time."""
+        return in_order(
             report
             for track, column in zip(self._tracks, probabilities.T, strict=True)
             for report in track.push(column, known_s)
@@ -86,11 +50,7 @@ class EventTracker:
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
         """Return what is left to report of a recording that is ``duration_s`` long."""
-        return _sorted(r for track in self._tracks for r in track.finish(duration_s))
-
-
-def _sorted(reports: Iterator[StreamEvent]) -> list[StreamEvent]:
-    return sorted(reports, key=lambda r: (r.time_s, r.onset_s, r.label))
+        return in_order(r for track in self._tracks for r in track.finish(duration_s))
 
 
 @dataclass

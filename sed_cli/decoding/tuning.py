@@ -11,7 +11,6 @@ for frames, and for all classes together as well as for itself.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from sed_cli.data.sets import Recording
+from sed_cli.decoding.choices import Choice, log_choices
 from sed_cli.decoding.counting import Active, Excerpt, counter_of
 from sed_cli.decoding.postprocessing import (
     PLAIN_THRESHOLD,
@@ -31,14 +31,11 @@ from sed_cli.decoding.postprocessing import (
 )
 from sed_cli.metrics.detection import COLLAR_S, EVENTS
 
-log = logging.getLogger(__name__)
-
 THRESHOLDS: NDArray[np.float64] = np.linspace(0.02, 0.98, 49).round(2)  # 0.5 is one of them
 _PLAIN = int(np.abs(THRESHOLDS - PLAIN_THRESHOLD).argmin())
 LONGEST_FILTER_S = 1.0
 _N_FILTERS = 7
 
-FEWEST_EVENTS = 10  # of a class in validation; fewer are warned of
 _FEW_RECORDINGS = 10  # below that more is asked: stretches of a recording are alike
 _WORTH, _WORTH_OF_FEW = 0.5, 2.0  # events of a class in validation that a gain has to be worth
 # Share of draws of validation in which a point has to be better than the default; the parts of few
@@ -115,12 +112,12 @@ def tune(
                         grid.n_there[kind, stretches, index] += there
     weights = np.array([1.0, 0.0] if metric in EVENTS else [0.5, 0.5])
     chosen = [_choose(grid, index, weights, metrics) for index in range(len(classes))]
-    _log_choices(classes, chosen)
+    log_choices(classes, [each.choice for each in chosen])
     return PostProcessing(
         thresholds=tuple(each.threshold for each in chosen),
         filter_frames=tuple(each.filter_frames for each in chosen),
         tuned_for=metric,
-        tuning={label: each.note for label, each in zip(classes, chosen, strict=True)},
+        tuning={label: each.choice.note for label, each in zip(classes, chosen, strict=True)},
         **mend,
     )
 
@@ -200,12 +197,13 @@ def _limits(
 class _Chosen:
     threshold: float
     filter_frames: int
-    note: dict[str, Any]
+    choice: Choice
 
     @classmethod
     def plain(cls, reason: str, n_events: int) -> _Chosen:
-        note = {"kept": "default", "reason": reason, "validation_events": n_events, "gain": None}
-        return cls(PLAIN_THRESHOLD, 1, note)
+        what = f"threshold {PLAIN_THRESHOLD:g}, no filter"
+        choice = Choice(what=what, reason=reason, n_events=n_events)
+        return cls(PLAIN_THRESHOLD, 1, choice)
 
 
 def _choose(
@@ -227,13 +225,14 @@ def _choose(
         reason = f"the gain is within its noise: it is one in {share:.0%} of draws of validation"
         return _Chosen.plain(reason, n_events)
     gains = _gains(grid, index, row, column, np.ones((1, _N_STRETCHES), np.int64))[:, 0]
-    note = {
-        "kept": "tuned",
-        "reason": f"a gain in {share:.0%} of draws of validation",
-        "validation_events": n_events,
-        "gain": {name: round(float(gain), 4) for name, gain in zip(metrics, gains, strict=True)},
-    }
-    return _Chosen(float(THRESHOLDS[column]), grid.lengths[row], note)
+    threshold, filter_frames = float(THRESHOLDS[column]), grid.lengths[row]
+    choice = Choice(
+        what=f"threshold {threshold:.2f}, filter of {filter_frames} frames",
+        reason=f"a gain in {share:.0%} of draws of validation",
+        n_events=n_events,
+        gain=dict(zip(metrics, gains.tolist(), strict=True)),
+    )
+    return _Chosen(threshold, filter_frames, choice)
 
 
 def _best(grid: _Grid, index: int, weights: NDArray[np.float64]) -> tuple[int, int]:
@@ -281,32 +280,3 @@ def _gains(
         for f, k in ((row, column), (0, _PLAIN))
     )
     return of_point - of_plain
-
-
-def _log_choices(classes: Sequence[str], chosen: Sequence[_Chosen]) -> None:
-    for label, each in zip(classes, chosen, strict=True):
-        if each.note["kept"] == "default":
-            log.info("%s: threshold 0.5, no filter: %s", label, each.note["reason"])
-            continue
-        gains = ", ".join(f"{name} F1 {gain:+.3f}" for name, gain in each.note["gain"].items())
-        log.info(
-            "%s: threshold %.2f, filter of %d frames: %s on validation, %s",
-            label,
-            each.threshold,
-            each.filter_frames,
-            gains,
-            each.note["reason"],
-        )
-    few = [
-        label
-        for label, each in zip(classes, chosen, strict=True)
-        if each.note["validation_events"] < FEWEST_EVENTS
-    ]
-    if few:
-        log.warning(
-            "validation holds fewer than %d events of %s: what is chosen by F1 there, the best "
-            "epoch and thresholds, is little more than chance; put more recordings into "
-            "validation (a larger second number in data.split, or a longer validation list)",
-            FEWEST_EVENTS,
-            ", ".join(few),
-        )

@@ -29,7 +29,9 @@ from sed_cli.cli.run import run
 from sed_cli.cli.verbs import Flags
 from sed_cli.config.tools import ExportConfig
 from sed_cli.data.annotations import Event
-from sed_cli.decoding.postprocessing import PostProcessing, save_postprocessing
+from sed_cli.decoding.postprocessing import PostProcessing
+from sed_cli.decoding.saved import save_decoder
+from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.export.metadata import describe_features
 from sed_cli.tasks.detection import export as export_run
 from sed_cli.tasks.detection.export import export_checkpoint
@@ -254,7 +256,8 @@ def test_the_example_makes_events_as_the_checkpoint_says(
     settings = PostProcessing(
         thresholds=(0.6, 0.3), filter_frames=(9, 1), min_gap_s=0.5, min_duration_s=0.3
     )
-    save_postprocessing(folder, settings, ["high", "low"])
+    made = ThresholdDecoder(classes=("high", "low"), hop_s=0.1, postprocessing=settings)
+    save_decoder(folder, made)
     out = export(folder, tmp_path / "out", waveform=False)
     detector, plain = load(folder), load(lively_run)
     differs = False

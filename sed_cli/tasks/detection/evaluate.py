@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
 from sed_cli.config.data import DataConfig
 from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
-from sed_cli.config.verbs import EvalConfig, TrainConfig
+from sed_cli.config.verbs import EvalConfig
 from sed_cli.data.annotations import Event, write_annotations
-from sed_cli.data.frames import activities_to_events
-from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import DataSet, Recording, load_data
-from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD, PostProcessing
-from sed_cli.decoding.tuning import tune
+from sed_cli.decoding.decoder import Decoder, described
+from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
+from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import DataError, UserError
 from sed_cli.metrics.curves import Curves, Scored, threshold_free
 from sed_cli.metrics.detection import (
-    COLLAR_S,
     CONFIDENCE,
     SED_EVAL_KINDS,
     Bootstrap,
@@ -45,12 +42,13 @@ from sed_cli.system.distributed import share_of, summed
 from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.fitting import collar_of, decoder_for
 from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.tasks.detection.running import probabilities_of, run_freely
 from sed_cli.training.task import Validation
 
 log = logging.getLogger(__name__)
 
-_FRAMES_AT_ONCE = 16_384  # of recordings batched together, so that memory stays bounded
 _PICTURED = 4
 
 
@@ -84,33 +82,13 @@ def validate(detector: Detector, recordings: Sequence[Recording]) -> Validation:
     return Validation(loss, float(values["f1"]), float(values["er"]))
 
 
-def tuned_postprocessing(
-    detector: Detector, validation: Sequence[Recording], evaluation: EvaluationConfig
-) -> PostProcessing:
-    """Find thresholds and filters for ``evaluation.metric`` on recordings of validation."""
-    assert evaluation.metric is not None
-    return tune(
-        validation,
-        (
-            (recording, probabilities_of(logits))
-            for recording, logits in run_freely(detector, validation)
-        ),
-        detector.classes,
-        detector.hop_s,
-        evaluation.metric,
-        collar_s=_collar_s(evaluation),
-        min_gap_s=evaluation.min_gap_s or 0.0,
-        min_duration_s=evaluation.min_duration_s or 0.0,
-    )
-
-
 def evaluate_split(
     detector: Detector, data: DataSet, split: str, evaluation: EvaluationConfig | None = None
 ) -> Evaluation:
     """Score a detector on a split: frame, segment and event based, micro, macro and per class.
 
     Args:
-        detector: its post-processing makes the events.
+        detector: its decoder makes the events.
         data: the set.
         split: one of its splits.
         evaluation: what is reported; ``None``: the defaults.
@@ -122,11 +100,11 @@ def evaluate_split(
     recordings = data.splits.get(split)
     if not recordings:
         raise DataError(f"split={split}: the data set has none; there are {', '.join(data.splits)}")
-    plain = PostProcessing.plain(len(data.classes))
-    collar_s = _collar_s(settings)
+    plain = ThresholdDecoder.plain(data.classes, data.hop_s)
+    collar_s = collar_of(settings)
     _warn_of_collar(recordings, data.classes, collar_s)
-    tallies = [_Tally(detector.postprocessing, data, collar_s)]
-    if detector.postprocessing != plain:
+    tallies = [_Tally(detector.decoder, data, collar_s)]
+    if detector.decoder != plain:
         tallies.append(_Tally(plain, data, collar_s))
     scored: list[Scored] = []
     for recording, logits in tqdm(
@@ -140,23 +118,23 @@ def evaluate_split(
         for tally in tallies:
             tally.add(recording, probabilities)
         if settings.psds:
-            filtered = detector.postprocessing.filtered(probabilities)
-            of_file = (recording.name, recording.duration_s, recording.events, filtered)
+            scores = detector.decoder.scores(probabilities)
+            of_file = (recording.name, recording.duration_s, recording.events, scores)
             scored.append(Scored(*of_file))
     counts = tallies[0].counts(recordings, SED_EVAL_KINDS)
     bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
-    described = {kind: describe(counts[kind], data.classes, bootstrap) for kind in counts}
+    figures_of = {kind: describe(counts[kind], data.classes, bootstrap) for kind in counts}
     metrics: dict[str, Any] = {
         "split": split,
         "n_files": len(recordings),
-        **{kind: overall for kind, (overall, _) in described.items()},
+        **{kind: overall for kind, (overall, _) in figures_of.items()},
         "per_class": {
-            label: {kind: of_classes[label] for kind, (_, of_classes) in described.items()}
+            label: {kind: of_classes[label] for kind, (_, of_classes) in figures_of.items()}
             for label in data.classes
         },
         "collar_s": collar_s,
         "bootstrap": {"samples": bootstrap.n_samples, "seed": bootstrap.seed, "level": CONFIDENCE},
-        **detector.postprocessing.as_json(data.classes),
+        **described(detector.decoder),
         "plain": _plain_figures(tallies[-1], recordings) if len(tallies) > 1 else None,
     }
     _warn_of_missed(metrics)
@@ -164,10 +142,6 @@ def evaluate_split(
     if curves is not None:
         metrics["psds"] = curves.figures
     return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves)
-
-
-def _collar_s(evaluation: EvaluationConfig) -> float:
-    return COLLAR_S if evaluation.collar_s is None else evaluation.collar_s
 
 
 def _warn_of_collar(
@@ -206,19 +180,17 @@ def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
 
 
 class _Tally:
-    """Events and frames that a post-processing finds, recording by recording."""
+    """Events and frames that a decoder finds, recording by recording."""
 
-    def __init__(self, postprocessing: PostProcessing, data: DataSet, collar_s: float) -> None:
-        self.postprocessing, self.data, self.collar_s = postprocessing, data, collar_s
+    def __init__(self, decoder: Decoder, data: DataSet, collar_s: float) -> None:
+        self.decoder, self.data, self.collar_s = decoder, data, collar_s
         self._events: dict[str, list[Event]] = {}
         self._frames: dict[str, Counts] = {}
 
     def add(self, recording: Recording, probabilities: NDArray[np.float32]) -> None:
-        hop_s, end_s = self.data.hop_s, recording.duration_s
-        active = self.postprocessing.activities(probabilities, hop_s, end_s)
-        events = activities_to_events(active, self.data.classes, hop_s, end_s)
+        found, active = self.decoder.decoded(probabilities, recording.duration_s)
         self._frames[recording.name] = count_frames(recording.activities[:], active)
-        self._events[recording.name] = [_as_written(event) for event in events]
+        self._events[recording.name] = [_as_written(each.event) for each in found]
 
     def events(self, recordings: Sequence[Recording]) -> dict[str, list[Event]]:
         return {recording.name: self._events[recording.name] for recording in recordings}
@@ -246,8 +218,8 @@ def _as_written(event: Event) -> Event:
 def _plain_figures(tally: _Tally, recordings: Sequence[Recording]) -> dict[str, Any]:
     """F1 and ER at 0.5 without any filter: what tuning changed, and what older runs report."""
     counts = tally.counts(recordings, ("segment", "event"))
-    described = {kind: describe(of_kind, tally.data.classes)[0] for kind, of_kind in counts.items()}
-    return {kind: {name: of[name] for name in ("f1", "er")} for kind, of in described.items()}
+    overall = {kind: describe(of_kind, tally.data.classes)[0] for kind, of_kind in counts.items()}
+    return {kind: {name: of[name] for name in ("f1", "er")} for kind, of in overall.items()}
 
 
 def write_evaluation(
@@ -287,9 +259,9 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
     ):
         device = choose_device(config.device)
         detector = load(config.checkpoint, device)
-        detector.postprocessing = _postprocessing(config, trained, detector)
         if config.evaluation.collar_s is None:
             config.evaluation.collar_s = trained.evaluation.collar_s
+        detector.decoder = decoder_for(config, trained, detector)
         data = load_data(
             own or trained.data,
             trained.feature,
@@ -302,74 +274,3 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         print_metrics(evaluation.metrics, run_dir)
     f1: float | None = evaluation.metrics["frame"]["f1"]
     return f1
-
-
-def _postprocessing(config: EvalConfig, trained: TrainConfig, detector: Detector) -> PostProcessing:
-    """That of the checkpoint, unless the settings ask for another."""
-    asked = config.evaluation
-    chosen = detector.postprocessing
-    if not asked.tune:
-        chosen = PostProcessing.plain(len(detector.classes))
-    elif asked.metric is not None:
-        validation = load_data(
-            trained.data, trained.feature, splits=["validation"], classes=detector.classes
-        ).splits.get("validation")
-        if not validation:
-            raise DataError(
-                f"evaluation.metric={asked.metric} tunes thresholds on the validation split of "
-                f"the run, which has none: drop it to use those of the checkpoint"
-            )
-        if config.split == "validation":
-            log.warning(
-                "evaluation.metric=%s tunes thresholds on the very split that is scored: the "
-                "figures flatter",
-                asked.metric,
-            )
-        chosen = tuned_postprocessing(detector, validation, asked)
-    gap_s, duration_s = asked.min_gap_s, asked.min_duration_s
-    return replace(
-        chosen,
-        min_gap_s=chosen.min_gap_s if gap_s is None else gap_s,
-        min_duration_s=chosen.min_duration_s if duration_s is None else duration_s,
-    )
-
-
-def run_freely(
-    detector: Detector, recordings: Sequence[Recording]
-) -> Iterator[tuple[Recording, Tensor]]:
-    """Yield each recording with its logits (T, C) on the CPU; long ones first."""
-    for group in _group_by_length(recordings):
-        if group[0].n_frames > _FRAMES_AT_ONCE:  # too long to share its group
-            yield group[0], _logits_of_long(detector, group[0])
-            continue
-        sequences = Sequences(group)
-        batch = collate([sequences[index] for index in range(len(sequences))])
-        logits = detector.logits(batch.log_mel, batch.lengths).cpu()
-        for recording, of_one in zip(group, logits, strict=True):
-            yield recording, of_one[: recording.n_frames]
-
-
-def _logits_of_long(detector: Detector, recording: Recording) -> Tensor:
-    """Run over a recording piece by piece: (T, C) on the CPU."""
-    pieces = (
-        torch.from_numpy(recording.log_mel[first : first + _FRAMES_AT_ONCE])
-        for first in range(0, recording.n_frames, _FRAMES_AT_ONCE)
-    )
-    return torch.cat([logits.cpu() for logits in detector.logits_of_blocks(pieces)])
-
-
-def _group_by_length(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
-    group: list[Recording] = []
-    for recording in sorted(recordings, key=lambda r: r.n_frames, reverse=True):
-        if group and (len(group) + 1) * group[0].n_frames > _FRAMES_AT_ONCE:
-            yield group
-            group = []
-        group.append(recording)
-    if group:
-        yield group
-
-
-def probabilities_of(logits: Tensor) -> NDArray[np.float32]:
-    """Turn logits into probabilities, which is what thresholds are of (T, C)."""
-    probabilities: NDArray[np.float32] = torch.sigmoid(logits).numpy()
-    return probabilities

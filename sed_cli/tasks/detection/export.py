@@ -13,6 +13,7 @@ from sed_cli.audio import LogMel
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.tools import ExportConfig
 from sed_cli.config.verbs import TrainConfig
+from sed_cli.decoding.decoder import described
 from sed_cli.errors import CheckpointError, SedtfError, UserError
 from sed_cli.models import CRNN
 from sed_cli.reports.tables import results_console
@@ -134,7 +135,7 @@ def _description(detector: Detector) -> dict[str, Any]:
         detector.log_mel,
         feedback=detector.feedback,
         classes=detector.classes,
-        postprocessing=detector.postprocessing.as_json(detector.classes),
+        postprocessing=described(detector.decoder),
     )
 
 
