@@ -10,7 +10,7 @@ business: that one is part of the model and stays at 0.5.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -225,21 +225,35 @@ class Decoder(ABC):
             )
         return replace(self, **asked)
 
+    def detections(
+        self,
+        spans: Iterable[tuple[int, int, int]],
+        probabilities: NDArray[np.floating],
+        duration_s: float | None,
+    ) -> list[Detection]:
+        """Events of spans of frames, in order of onset, with their mean probabilities.
+
+        Args:
+            spans: first frame, frame after the last, column.
+            probabilities: (T, C).
+            duration_s: of the recording; what begins at its very end is none.
+        """
+        found = []
+        for first, after, column in spans:
+            onset_s, offset_s = first * self.hop_s, after * self.hop_s
+            if duration_s is not None:
+                offset_s = min(offset_s, duration_s)
+            if offset_s > onset_s:
+                mean = float(probabilities[first:after, column].mean(dtype=np.float64))
+                found.append(Detection(onset_s, offset_s, self.classes[column], min(1.0, mean)))
+        return sorted(found)
+
     def check(self, probabilities: NDArray[np.floating]) -> None:
         """Refuse probabilities of another shape than (T, C)."""
         if probabilities.ndim != 2 or probabilities.shape[1] != len(self.classes):
             raise ValueError(
                 f"probabilities of shape {probabilities.shape}: expected (T, {len(self.classes)})"
             )
-
-
-def mean_confidences(
-    probabilities: NDArray[np.floating], spans: Iterable[tuple[int, int, int]]
-) -> Iterator[float]:
-    """Mean probability over each span (first frame, frame after the last, column)."""
-    for first, after, column in spans:
-        of_span = probabilities[first:after, column]
-        yield min(1.0, float(of_span.mean(dtype=np.float64))) if len(of_span) else 0.0
 
 
 def described(decoder: Decoder) -> dict[str, Any]:

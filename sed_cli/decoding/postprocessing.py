@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -175,3 +175,10 @@ def runs(active: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]
     """Return the first frames of the runs in ``active`` (T,), and the frames after their last."""
     edges = np.diff(np.pad(active.astype(np.int8), 1))
     return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+
+
+def active_spans(active: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
+    """Yield the runs in each column of (T, C): first frame, frame after the last, column."""
+    for column, of_class in enumerate(active.T):
+        for first, after in zip(*(ends.tolist() for ends in runs(of_class)), strict=True):
+            yield first, after, column

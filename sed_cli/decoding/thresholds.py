@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.decoding.decoder import Decoded, Decoder, Detection, Tracker, mean_confidences
-from sed_cli.decoding.postprocessing import PostProcessing, runs
-from sed_cli.decoding.tracking import EventTracker
+from sed_cli.decoding.decoder import Decoded, Decoder, Detection, Tracker
+from sed_cli.decoding.postprocessing import PostProcessing, active_spans
+from sed_cli.decoding.tracking import threshold_tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,22 +48,7 @@ class ThresholdDecoder(Decoder):
         Such a run is one frame, centred on the very end of the recording.
         """
         active = self.postprocessing.activities(probabilities, self.hop_s, duration_s)
-        spans = [
-            (first, after, column)
-            for column, of_class in enumerate(active.T)
-            for first, after in np.stack(runs(of_class), axis=1).tolist()
-        ]
-        detections = []
-        for (first, after, column), confidence in zip(
-            spans, mean_confidences(probabilities, spans), strict=True
-        ):
-            onset_s, offset_s = first * self.hop_s, after * self.hop_s
-            if duration_s is not None:
-                offset_s = min(offset_s, duration_s)
-            if offset_s > onset_s:
-                found = Detection(onset_s, offset_s, self.classes[column], confidence)
-                detections.append(found)
-        return Decoded(sorted(detections), active)
+        return Decoded(self.detections(active_spans(active), probabilities, duration_s), active)
 
     def scores(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
         """Median-filtered probabilities (T, C)."""
@@ -71,7 +56,7 @@ class ThresholdDecoder(Decoder):
 
     def tracker(self) -> Tracker:
         """Make a tracker that reports as early as can be."""
-        return EventTracker(self.classes, self.postprocessing, self.hop_s)
+        return threshold_tracker(self.classes, self.postprocessing, self.hop_s)
 
     def with_least(self, *, min_gap_s: float | None, min_duration_s: float | None) -> Self:
         """Replace the least gap and the least duration, where they are given."""

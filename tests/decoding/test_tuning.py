@@ -17,7 +17,7 @@ from sed_cli.data.frames import activities_to_events, events_to_activities
 from sed_cli.data.sets import Recording
 from sed_cli.decoding import tuning
 from sed_cli.decoding.counting import Excerpt, counter_of, matched
-from sed_cli.decoding.postprocessing import PostProcessing
+from sed_cli.decoding.postprocessing import PostProcessing, runs
 from sed_cli.decoding.saved import read_decoder, save_decoder
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.decoding.tuning import filter_lengths, tune
@@ -216,7 +216,7 @@ def test_no_filter_is_longer_than_the_short_silences_and_events_of_a_class() -> 
         for index in range(2):
             silences, lengths = [], []
             for recording, _ in pairs:
-                first, after = tuning.runs(recording.activities[:][:, index].astype(bool))
+                first, after = runs(recording.activities[:][:, index].astype(bool))
                 silences += (first[1:] - after[:-1]).tolist()
                 lengths += (after - first).tolist()
             shortest = min(np.percentile(silences, 25), np.percentile(lengths, 25))

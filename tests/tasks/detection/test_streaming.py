@@ -20,7 +20,7 @@ from sed_cli.data.annotations import Event
 from sed_cli.decoding.decoder import StreamEvent
 from sed_cli.decoding.postprocessing import PostProcessing
 from sed_cli.decoding.thresholds import ThresholdDecoder
-from sed_cli.decoding.tracking import EventTracker
+from sed_cli.decoding.tracking import threshold_tracker
 from sed_cli.errors import DataError
 from sed_cli.models import CRNN
 from sed_cli.tasks.detection.chunks import LogitStream
@@ -229,7 +229,7 @@ def test_tracked_events_are_those_of_the_whole(
     duration_s = (max(n_frames - 1, 0) + rest) * 0.025
 
     def track(sizes: Sequence[int]) -> list[StreamEvent]:
-        tracker, reports, known = EventTracker(CLASSES, postprocessing, 0.025), [], 0
+        tracker, reports, known = threshold_tracker(CLASSES, postprocessing, 0.025), [], 0
         for piece in cut(probabilities, sizes):
             known += len(piece)
             reports += tracker.push(piece, min((known + 5) * 0.025, duration_s))
@@ -255,7 +255,7 @@ def test_tracked_events_are_those_of_the_whole(
 def test_confidence_is_the_mean_probability_of_the_frames() -> None:
     probabilities = np.zeros((10, 3), np.float32)
     probabilities[3:6, 1] = [0.6, 0.8, 0.7]
-    tracker = EventTracker(CLASSES, PostProcessing.plain(3), 0.5)
+    tracker = threshold_tracker(CLASSES, PostProcessing.plain(3), 0.5)
 
     reports = [r for p in probabilities for r in tracker.push(p[None], 100.0)]
 
