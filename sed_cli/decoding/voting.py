@@ -100,6 +100,7 @@ class VoteDecoder(Decoder):
         return {
             "thresholds": dict(zip(self.classes, self.thresholds, strict=True)),
             "longest_s": self.longest_s,
+            "longest_frames": self.longest,
             "min_gap_s": self.min_gap_s,
             "min_duration_s": self.min_duration_s,
             "tuned_for": self.tuned_for,

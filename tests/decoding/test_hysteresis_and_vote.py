@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import math
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -28,6 +32,7 @@ from sed_cli.decoding.voting import VoteDecoder
 from sed_cli.errors import CheckpointError
 from sed_cli.metrics.detection import count_frames, figures, sed_eval_counts
 from sed_cli.tasks.detection.evaluate import _as_written
+from sed_cli.tasks.detection.load import load
 from tests.conftest import TRAINED, Sedtf
 from tests.decoding.test_tuning import CLASSES, HOP_S, Pairs, make_pairs, recording_of
 
@@ -494,6 +499,48 @@ def test_it_goes_through_all_verbs(
     assert anew["frame"]["f1"] > 0.5
     assert sedtf("compare", str(trained_run), "anew", "output_dir=table") == 0
     assert sedtf("report", "anew") == 0
+
+
+@pytest.mark.parametrize("decoder", [HYSTERESIS, VOTE], ids=NAMES)
+def test_predict_and_listen_use_what_the_checkpoint_holds(
+    decoder: Decoder,
+    trained_run: Path,
+    recordings: Path,
+    sedtf: Sedtf,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
+    best = run / "checkpoints" / "best"
+    values = json.dumps({"decoder": decoder.NAME, **decoder.as_json()})
+    values = values.replace('"cat"', '"high"').replace('"dog"', '"low"')
+    (best / "postprocessing.json").write_text(values)
+    detector = load(run)
+    assert detector.decoder.NAME == decoder.NAME
+    source = min((recordings / "audio").glob("test_*"))
+    samples, rate = soundfile.read(source, dtype="float32")
+    whole = detector.decoder.decode(detector.probabilities(source), len(samples) / rate)
+    assert len(whole) > 1
+
+    assert sedtf("predict", f"checkpoint={run}", f"input={source}", "format=jsonl") == 0
+    printed = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    assert [(each["onset"], each["offset"], each["event_label"]) for each in printed] == [
+        (round(d.onset_s, 6), round(d.offset_s, 6), d.label) for d in whole
+    ]
+    for each, detection in zip(printed, whole, strict=True):
+        assert each["confidence"] == pytest.approx(detection.confidence, abs=1e-4)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(samples.tobytes())))
+    assert sedtf("listen", f"checkpoint={run}", "dtype=f32", f"sample_rate={rate}") == 0
+    heard, said = capfd.readouterr()
+    ends = [json.loads(line) for line in heard.splitlines()]
+    ends = sorted((e["onset"], e["offset"], e["event_label"]) for e in ends if e["event"] == "end")
+    assert ends == sorted((e["onset"], e["offset"], e["event_label"]) for e in printed)
+    latency_s = detector.stream(rate).latency_s
+    assert latency_s > detector.decoder.tracker().latency_s
+    assert f"events are reported within {1000 * latency_s:.0f} ms" in said
 
 
 @pytest.mark.parametrize(
