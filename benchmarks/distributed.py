@@ -30,7 +30,7 @@ from sed_cli.data.sets import DataSet, Recording
 from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
 from sed_cli.system.distributed import summed
-from sed_cli.tasks.detection.task import Detection
+from sed_cli.tasks.detection.task import DetectionTask
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training import ranks
 from sed_cli.training.losses.bce import BinaryCrossEntropy
@@ -74,7 +74,7 @@ def seconds_per_update(batch_size: int, n_updates: int) -> tuple[float, float]:
         evaluation=EvaluationConfig(),
     )
     data = _data(batch_size * (_WARM_UP + n_updates))
-    trainer = make_trainer(config, Detection(config, data, torch.device("cpu")))
+    trainer = make_trainer(config, DetectionTask(config, data, torch.device("cpu")))
     wall = used = 0.0
     for number, (batch, part) in enumerate(trainer.batches(1)):
         if number == _WARM_UP:

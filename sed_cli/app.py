@@ -50,7 +50,8 @@ All keys with their values: `sedtf train --cfg job`
 
 EVAL = """Evaluate a checkpoint on a split: frame, segment and event based F1 and error rate.
 
-Thresholds and filters are those of the checkpoint, unless `evaluation.metric` asks for others.
+The decoder, with its thresholds, is that of the checkpoint, unless `evaluation.metric` or
+`evaluation.decoder` asks for another.
 
 Examples:
 

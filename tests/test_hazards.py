@@ -34,7 +34,7 @@ from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate
 from sed_cli.tasks.detection.load import load
-from sed_cli.tasks.detection.task import Detection
+from sed_cli.tasks.detection.task import DetectionTask
 from sed_cli.training.loop import Trainer
 from tests.conftest import TRAINED, Sedtf, trainer_config
 from tests.metrics.counted import sed_eval_counts
@@ -70,7 +70,7 @@ def make_recordings(*sizes: int) -> list[Recording]:
     return recordings
 
 
-def make_task(*sizes: int) -> Detection:
+def make_task(*sizes: int) -> DetectionTask:
     """Small batches of sequences of 10 frames of recordings of these lengths."""
     recordings = make_recordings(*sizes)
     config = TrainConfig(
@@ -84,10 +84,10 @@ def make_task(*sizes: int) -> Detection:
     )
     splits = {"train": recordings, "validation": recordings}
     data = DataSet(classes=("cat", "dog"), hop_s=HOP_S, splits=splits, fingerprint="")
-    return Detection(config, data, torch.device("cpu"))
+    return DetectionTask(config, data, torch.device("cpu"))
 
 
-def make_trainer(task: Detection, unit: str = "update") -> Trainer[SequenceBatch]:
+def make_trainer(task: DetectionTask, unit: str = "update") -> Trainer[SequenceBatch]:
     coins = TeacherCoins(schedule=ConstantSchedule(p=0.5), unit=unit)  # type: ignore[arg-type]
     return Trainer(task, coins=coins, config=trainer_config(batch_size=4))
 
@@ -221,7 +221,7 @@ def test_hazard_4_every_frame_is_validated_and_tested(monkeypatch: pytest.Monkey
 
     for module in ("sed_cli.tasks.detection.evaluate", "sed_cli.metrics.detection"):
         monkeypatch.setattr(f"{module}.count_frames", counting)
-    monkeypatch.setattr("sed_cli.tasks.detection.evaluate._FRAMES_AT_ONCE", 70)
+    monkeypatch.setattr("sed_cli.tasks.detection.running._FRAMES_AT_ONCE", 70)
     data = DataSet(classes=("cat", "dog"), hop_s=HOP_S, splits={"test": recordings}, fingerprint="")
 
     validate(make_detector(), recordings)

@@ -9,6 +9,7 @@ with the suffix ``_s``, in hertz for rates and frequencies, in decibels with ``_
 What is imported here is what plugins build on (``docs/extending.md``); it stays where it is.
 """
 
+from sed_cli.config.evaluation import DecoderConfig
 from sed_cli.config.registry import component
 from sed_cli.config.settings import Role, setting
 from sed_cli.config.training import (
@@ -20,6 +21,7 @@ from sed_cli.config.training import (
 )
 
 __all__ = [
+    "DecoderConfig",
     "DetectorModelConfig",
     "FeatureConfig",
     "LossConfig",

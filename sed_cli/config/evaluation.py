@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any, ClassVar
 
 from sed_cli.config.registry import Names
 from sed_cli.config.settings import Role, Settings, range_faults, setting
 
 AFTER_TRAINING = Role.RESUMABLE | Role.FREE
+
+
+@dataclass
+class DecoderConfig(Settings, ABC):
+    """What makes events of probabilities; which one, its ``name`` says."""
+
+    KIND: ClassVar[str] = "decoder"
+
+    name: str = setting()
+
+    @abstractmethod
+    def fit(self, task: Any) -> Any:
+        """Make the decoder of a detector that is trained.
+
+        Args:
+            task: what is known then, a :class:`sed_cli.decoding.decoder.Fitting`. Nothing is tuned
+                where its ``tunes`` is false.
+
+        Returns:
+            A :class:`sed_cli.decoding.decoder.Decoder`, with the component's name as its ``NAME``.
+        """
+
+    @classmethod
+    @abstractmethod
+    def read(cls, values: Mapping[str, Any], classes: Sequence[str], hop_s: float) -> Any:
+        """Make the decoder again of what its ``as_json`` gave.
+
+        Args:
+            values: read from a checkpoint, whoever wrote it.
+            classes: labels of the columns of probabilities.
+            hop_s: seconds from one frame to the next.
+
+        Raises:
+            KeyError, TypeError, ValueError: for what ``as_json`` does not write.
+        """
 
 
 @dataclass
@@ -67,9 +105,15 @@ class EvaluationConfig(Settings):
         False, "PSDS and threshold-free curves too (needs sedtf[psds])", role=AFTER_TRAINING
     )
 
+    decoder: DecoderConfig | None = setting(
+        None, "what makes events of probabilities", role=AFTER_TRAINING, before=None
+    )
+
     def faults(self, prefix: str = "evaluation.") -> list[str]:
-        """Faults of ranges, and of a metric whose library is missing."""
+        """Faults of ranges, of the decoder, and of a metric whose library is missing."""
         faults = range_faults(self, prefix)
+        if self.decoder is not None:
+            faults += self.decoder.faults(f"{prefix}decoder.")
         if self.psds and find_spec("sed_scores_eval") is None:
             faults.append(
                 f"{prefix}psds=true needs sed-scores-eval-np2: pip install 'sedtf[psds]' "

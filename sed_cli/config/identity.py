@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sed_cli.config.groups import ROOTS, bases, options
-from sed_cli.config.registry import is_settings
+from sed_cli.config.registry import KINDS, is_settings
 from sed_cli.config.settings import NOTHING, Role, role_of
 
 
@@ -39,6 +39,7 @@ def identity(config: Any) -> dict[str, Any]:
 
 def keys_with(role: Role) -> frozenset[str]:
     """Dotted keys of all settings there are that have one of the given roles."""
+    of_kind = {kind.group: kind.role for kind in KINDS.values()}
     groups = [("", ROOTS), *options().items(), *bases().items()]
     return frozenset(
         f"{prefix}.{each.name}".lstrip(".")
@@ -46,7 +47,7 @@ def keys_with(role: Role) -> frozenset[str]:
         for prefix in [group.removeprefix("schema").replace("/", ".").strip(".")]
         for cls in classes.values()
         for each in fields(cls)
-        if role_of(each) & role
+        if (role_of(each) | of_kind.get(group, Role.NONE)) & role
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from sed_cli.config.registry import class_of
 from sed_cli.config.settings import NOTHING
@@ -58,6 +59,11 @@ def _build_typed(root: type[AnyTrainConfig], values: Mapping[str, Any]) -> AnyTr
     }
     if "feature" in names:
         filled["feature"] = {"kind": names["feature"], **values["feature"]}
+    if "decoder" in names:
+        evaluation = values["evaluation"]
+        filled["evaluation"] = {**evaluation, "decoder": evaluation.get("decoder")}
+        if filled["evaluation"]["decoder"] is None:
+            filled["evaluation"]["decoder"] = {"name": names["decoder"]}
     schema = OmegaConf.structured(root)
     kind = data_sets.get(str(values["data"]["kind"]))
     if kind is None:
@@ -75,6 +81,8 @@ def _choose_components(schema: Any, owner: type[Any], values: Mapping[str, Any])
     hints = get_type_hints(owner)
     for each in fields(owner):
         hint = hints[each.name]
+        if get_origin(hint) is UnionType and values.get(each.name):  # a choice that may be missing
+            hint = next(part for part in get_args(hint) if part is not NoneType)
         if not (isinstance(hint, type) and is_dataclass(hint)) or each.name == "data":
             continue
         given = values.get(each.name) or {}

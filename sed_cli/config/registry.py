@@ -19,7 +19,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
 from sed_cli.config.faults import Faults
-from sed_cli.config.settings import MISSING, NOTHING, default_of, range_faults, setting
+from sed_cli.config.settings import MISSING, NOTHING, Role, default_of, range_faults, setting
 from sed_cli.errors import ConfigError
 
 T = TypeVar("T")
@@ -34,11 +34,13 @@ class Kind:
             fields of all of them; "" where there is none.
         key: the field of the class that holds its name; "" where several may act at once.
         package: where ours are: each of its modules is imported.
+        role: what its settings mean for a run, whatever else they say of themselves.
     """
 
     group: str
     key: str
     package: str
+    role: Role = Role.NONE
     found: dict[str, type[Any]] = field(default_factory=dict, compare=False)
 
 
@@ -49,6 +51,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "model": Kind("model", "kind", "sed_cli.models.kinds"),
         "loss": Kind("trainer/loss", "name", "sed_cli.training.losses"),
         "optimizer": Kind("trainer/optimizer", "name", "sed_cli.training.optimizers"),
+        "decoder": Kind(
+            "evaluation/decoder", "name", "sed_cli.decoding.decoders", Role.RESUMABLE | Role.FREE
+        ),
         "format": Kind("", "name", "sed_cli.data.annotations.formats"),
         "logger": Kind("", "", "sed_cli.training.loggers"),
         "metric": Kind("", "name", "sed_cli.metrics.kinds"),

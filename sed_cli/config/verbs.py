@@ -128,6 +128,7 @@ class TrainConfig(AnyTrainConfig):
         "model": "crnn",
         "loss": "bce",
         "feature": "logmel",
+        "decoder": "threshold",
     }
 
     task: str = setting("sed", "sound event detection", choices=("sed",))
@@ -148,7 +149,7 @@ class TrainConfig(AnyTrainConfig):
         faults += self.loss_faults()
         faults.one_of("trainer.", self.trainer, "monitor", MONITORS)
         faults += self.evaluation.faults()
-        for key in ("metric", "min_gap_s", "min_duration_s"):
+        for key in ("metric", "min_gap_s", "min_duration_s", "decoder"):
             faults.require(
                 getattr(self.evaluation, key) is not None,
                 f"evaluation.{key}=null: that stands for what a checkpoint holds, and there is "
@@ -241,7 +242,8 @@ def root_of(task: Any) -> type[AnyTrainConfig]:
 class EvalConfig(VerbConfig):
     """``sedtf eval``; data and post-processing are those of the checkpoint unless others are named.
 
-    With ``evaluation.metric`` the thresholds are tuned anew, on the validation split of the run.
+    With ``evaluation.metric`` or ``evaluation.decoder`` a decoder is fitted anew, on the validation
+    split of the run.
     """
 
     checkpoint: str = setting(MISSING, CHECKPOINT, role=Role.SOURCE)

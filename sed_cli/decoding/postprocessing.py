@@ -1,30 +1,19 @@
-"""From probabilities to events: thresholds, median filters, least duration and least gap.
-
-This is the only way from probabilities to events: ``sedtf train``, ``sedtf eval`` and
-:meth:`Detector.predict <sed_cli.inference.Detector.predict>` all go through
-:class:`PostProcessing`. The threshold of the feedback is none of its business: that one is part of
-the model and stays at 0.5.
-"""
+"""From probabilities to active frames: thresholds, median filters, least duration and least gap."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from sed_cli.data.annotations import Event
-from sed_cli.data.frames import activities_to_events, runs
-from sed_cli.errors import CheckpointError
-from sed_cli.system.files import json_text, write_text
-from sed_cli.system.structured import read_json_object, why
+from sed_cli.data.frames import runs
+from sed_cli.decoding.decoder import by_label
 
-POSTPROCESSING = "postprocessing.json"
 PLAIN_THRESHOLD = 0.5
 
 _LONGEST_FILTER = 10_001  # frames: minutes, where events last seconds
@@ -111,24 +100,6 @@ class PostProcessing:
             min_duration_s=self.min_duration_s,
         )
 
-    def events(
-        self,
-        probabilities: NDArray[np.floating],
-        classes: Sequence[str],
-        hop_s: float,
-        duration_s: float | None = None,
-    ) -> list[Event]:
-        """Turn the probabilities (T, C) of a recording into its events, in order of onset.
-
-        Args:
-            probabilities: (T, C).
-            classes: labels of the columns.
-            hop_s: seconds from one frame to the next.
-            duration_s: of the recording; no event ends after it.
-        """
-        active = self.activities(probabilities, hop_s, duration_s)
-        return activities_to_events(active, classes, hop_s, duration_s)
-
     def as_json(self, classes: Sequence[str]) -> dict[str, Any]:
         """Describe it by label, as in ``postprocessing.json`` and ``metrics.json``."""
         return {
@@ -141,19 +112,18 @@ class PostProcessing:
         }
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], classes: Sequence[str]) -> Self:
+    def from_json(cls, values: Mapping[str, Any], classes: Sequence[str]) -> Self:
         """Undo :meth:`as_json`.
 
         Raises:
             KeyError, TypeError, ValueError: for what it did not write.
         """
-        for key in ("thresholds", "filter_frames"):
-            if set(values[key]) != set(classes):
-                raise ValueError(f"{key} of {', '.join(values[key])}: expected {list(classes)}")
+        thresholds = by_label(values, "thresholds", classes)
+        filter_frames = by_label(values, "filter_frames", classes)
         tuned_for = values["tuned_for"]
         return cls(
-            thresholds=tuple(float(values["thresholds"][label]) for label in classes),
-            filter_frames=tuple(int(values["filter_frames"][label]) for label in classes),
+            thresholds=tuple(map(float, thresholds)),
+            filter_frames=tuple(map(int, filter_frames)),
             min_gap_s=float(values["min_gap_s"]),
             min_duration_s=float(values["min_duration_s"]),
             tuned_for=None if tuned_for is None else str(tuned_for),
@@ -202,27 +172,8 @@ def mend_runs(
     return mended
 
 
-def save_postprocessing(
-    folder: Path, postprocessing: PostProcessing, classes: Sequence[str]
-) -> None:
-    """Write ``postprocessing.json`` into a checkpoint folder, whole or not at all."""
-    text = json_text(postprocessing.as_json(classes))
-    write_text(folder / POSTPROCESSING, text, durable=True)
-
-
-def read_postprocessing(folder: Path, classes: Sequence[str]) -> PostProcessing:
-    """Read what a checkpoint folder holds; one without it, such as an older one, means plain 0.5.
-
-    Raises:
-        CheckpointError: if it is there and cannot be used.
-    """
-    path = folder / POSTPROCESSING
-    if not path.exists():
-        return PostProcessing.plain(len(classes))
-    try:
-        return PostProcessing.from_json(read_json_object(path), classes)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else why(error)
-        raise CheckpointError(
-            f"{path}: cannot be used ({reason}); without the file 0.5 is taken for every class"
-        ) from error
+def active_spans(active: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
+    """Yield the runs in each column of (T, C): first frame, frame after the last, column."""
+    for column, of_class in enumerate(active.T):
+        for first, after in zip(*(ends.tolist() for ends in runs(of_class)), strict=True):
+            yield first, after, column

@@ -1,84 +1,41 @@
-"""From probabilities that come bit by bit to events, each reported when it starts and when it ends.
+"""From frames that are decided bit by bit to events, each reported when it starts and when it ends.
 
-What is found is what :class:`~sed_cli.decoding.postprocessing.PostProcessing` finds in the whole
-recording; here it is decided as early as that can be.
+What is found is what a decoder finds in the whole recording; here it is decided as early as that
+can be. Confidence is the mean probability over the event's frames, for a start over as many of the
+first as it takes to be sure of it.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.data.annotations import Event
+from sed_cli.decoding.decoder import StreamEvent, Tracker, in_order
 from sed_cli.decoding.postprocessing import SLACK_S, PostProcessing
 
 
-@dataclass(frozen=True, kw_only=True)
-class StreamEvent:
-    """That an event has started, or that it has ended.
-
-    Attributes:
-        kind: ``start`` or ``end``.
-        label: of the event.
-        onset_s: when it started, in seconds from the first sample.
-        offset_s: when it ended; None for a start.
-        confidence: mean probability over the event's frames, for a start over as many of the first
-            as it takes to be sure of it; in [0, 1].
-    """
-
-    kind: Literal["start", "end"]
-    label: str
-    onset_s: float
-    offset_s: float | None
-    confidence: float
-
-    @property
-    def time_s(self) -> float:
-        """When what is reported happened, in seconds from the first sample."""
-        return self.onset_s if self.offset_s is None else self.offset_s
-
-    @property
-    def event(self) -> Event | None:
-        """The whole event, once it has ended."""
-        return None if self.offset_s is None else Event(self.onset_s, self.offset_s, self.label)
-
-
-class EventTracker:
-    """Find the events in probabilities that come bit by bit.
+class ClassTracker(Tracker):
+    """Tracks each class by itself.
 
     Args:
-        classes: labels of the columns.
-        postprocessing: what is made of the probabilities.
-        hop_s: seconds from one frame to the next.
+        tracks: of the classes, in the order of the columns.
+        latency_s: seconds by which reports come after the probabilities that they stand on, at
+            most.
     """
 
-    def __init__(
-        self, classes: Sequence[str], postprocessing: PostProcessing, hop_s: float
-    ) -> None:
-        self._tracks = [
-            _Track(label, threshold, filter_frames, postprocessing, hop_s)
-            for label, threshold, filter_frames in zip(
-                classes, postprocessing.thresholds, postprocessing.filter_frames, strict=True
-            )
-        ]
-        # A start may have to await a gap's end, to see whether the event goes on for long enough.
-        least_s = postprocessing.min_gap_s + postprocessing.min_duration_s
-        self.latency_s = max(postprocessing.filter_frames) // 2 * hop_s + least_s
-        """Seconds by which reports come after the probabilities that they stand on, at most."""
+    def __init__(self, tracks: Sequence[Track], latency_s: float) -> None:
+        self._tracks = tracks
+        self.latency_s = latency_s
 
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take frames (t, C) and return what is decided by them, in order of time.
-
-        Args:
-            probabilities: of the next frames.
-            known_s: seconds of audio that are known to be there.
-        """
-        return _sorted(
+        """Take frames (t, C) and return what is decided by them, in order of time."""
+        return in_order(
             report
             for track, column in zip(self._tracks, probabilities.T, strict=True)
             for report in track.push(column, known_s)
@@ -86,11 +43,22 @@ class EventTracker:
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
         """Return what is left to report of a recording that is ``duration_s`` long."""
-        return _sorted(r for track in self._tracks for r in track.finish(duration_s))
+        return in_order(r for track in self._tracks for r in track.finish(duration_s))
 
 
-def _sorted(reports: Iterator[StreamEvent]) -> list[StreamEvent]:
-    return sorted(reports, key=lambda r: (r.time_s, r.onset_s, r.label))
+def threshold_tracker(
+    classes: Sequence[str], postprocessing: PostProcessing, hop_s: float
+) -> ClassTracker:
+    """Track what is above the threshold of its class, behind the median filter of the class."""
+    gap_s, duration_s = postprocessing.min_gap_s, postprocessing.min_duration_s
+    columns = zip(classes, postprocessing.thresholds, postprocessing.filter_frames, strict=True)
+    tracks = [
+        _MedianTrack(*of_class, hop_s=hop_s, min_gap_s=gap_s, min_duration_s=duration_s)
+        for of_class in columns
+    ]
+    # A start may have to await a gap's end, to see whether the event goes on for long enough.
+    longest = max(postprocessing.filter_frames)
+    return ClassTracker(tracks, longest // 2 * hop_s + (gap_s + duration_s))
 
 
 @dataclass
@@ -105,49 +73,55 @@ class _Run:
     is_reported: bool = False
 
 
-class _Track:
-    """The events of one class."""
+class Track(ABC):
+    """The events of one class.
+
+    Args:
+        label: of the class.
+        hop_s: seconds from one frame to the next.
+        min_gap_s: silence between two events that is shorter than this is filled.
+        min_duration_s: events shorter than this are dropped, once gaps are filled.
+        n_ahead: frames after one without which it is never decided.
+    """
 
     def __init__(
-        self,
-        label: str,
-        threshold: float,
-        filter_frames: int,
-        postprocessing: PostProcessing,
-        hop_s: float,
+        self, label: str, *, hop_s: float, min_gap_s: float, min_duration_s: float, n_ahead: int = 0
     ) -> None:
         self._label = label
-        self._threshold = threshold
-        self._half = filter_frames // 2
-        self._min_gap_s = postprocessing.min_gap_s - SLACK_S
-        self._min_duration_s = postprocessing.min_duration_s - SLACK_S
+        self._min_gap_s = min_gap_s - SLACK_S
+        self._min_duration_s = min_duration_s - SLACK_S
         self._hop_s = hop_s
         # Frames that are known when a start can be reported at the earliest.
-        self._n_opening = self._half + max(1, math.ceil(self._min_duration_s / hop_s))
+        self._n_opening = n_ahead + max(1, math.ceil(self._min_duration_s / hop_s))
         self._n_decided = 0
         self._total = 0.0  # of the probabilities of the frames decided
         self._undecided = np.empty(0, np.float32)  # probabilities
-        self._active = np.empty(0, np.bool_)  # above the threshold, from half a filter before them
         self._was_active = False
         self._run: _Run | None = None
 
+    @abstractmethod
+    def _decided(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether the first of the undecided frames are active, as many as can be told.
+
+        Args:
+            probabilities: the new ones, the last of ``_undecided``.
+        """
+
+    @abstractmethod
+    def _decided_at_the_end(self) -> NDArray[np.bool_]:
+        """Whether the frames that are left undecided are active: nothing comes after them."""
+
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
+        """Take the probabilities of frames (t,) and return what is decided by them."""
         self._undecided = np.concatenate([self._undecided, probabilities])
         if self._run is not None:
             rest = probabilities[: max(0, self._n_opening - len(self._run.opening))]
             self._run.opening = np.concatenate([self._run.opening, rest])
-        self._active = np.concatenate([self._active, probabilities > self._threshold])
-        if self._n_decided == 0:
-            if len(self._undecided) <= self._half:
-                return []
-            self._active = np.concatenate([self._active[: self._half][::-1], self._active])
-        return list(self._decide(known_s))
+        return list(self._take(self._decided(probabilities), known_s))
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
-        if len(self._undecided):
-            before = self._half if self._n_decided == 0 else 0
-            self._active = np.pad(self._active, (before, self._half), mode="symmetric")
-        reports = list(self._decide(duration_s))
+        """Return what is left to report."""
+        reports = list(self._take(self._decided_at_the_end(), duration_s))
         if self._run is not None:
             if self._run.last is None:
                 self._run.last, self._run.total_at_last = self._n_decided, self._total
@@ -155,29 +129,24 @@ class _Track:
             reports += self._ended(duration_s)
         return reports
 
-    def _decide(self, known_s: float) -> Iterator[StreamEvent]:
-        """Smooth and take note of all frames whose filter is filled."""
-        counts = np.cumsum(np.concatenate([[0], self._active]))  # of active frames before each
-        length = 2 * self._half + 1
-        smoothed = counts[length:] - counts[:-length] > self._half  # the median of zeros and ones
+    def _take(self, active: NDArray[np.bool_], known_s: float) -> Iterator[StreamEvent]:
+        """Take note of frames that are decided, the first of those that were not."""
         totals = np.cumsum(
-            np.concatenate([[self._total], self._undecided[: len(smoothed)]]), dtype=np.float64
+            np.concatenate([[self._total], self._undecided[: len(active)]]), dtype=np.float64
         )
-        edges = np.flatnonzero(np.diff(np.concatenate([[self._was_active], smoothed])))
+        edges = np.flatnonzero(np.diff(np.concatenate([[self._was_active], active])))
         for edge in edges.tolist():
             frame, total = self._n_decided + edge, float(totals[edge])
-            if smoothed[edge]:
+            if active[edge]:
                 opening = self._undecided[edge : edge + self._n_opening]
                 yield from self._rise(_Run(frame, total, opening), known_s)
             elif self._run is not None:
                 self._run.last, self._run.total_at_last = frame, total
-        n_decided = len(smoothed)
-        if n_decided:
-            self._was_active = bool(smoothed[-1])
-        self._n_decided += n_decided
+        if len(active):
+            self._was_active = bool(active[-1])
+        self._n_decided += len(active)
         self._total = float(totals[-1])
-        self._undecided = self._undecided[n_decided:].copy()
-        self._active = self._active[n_decided:].copy()
+        self._undecided = self._undecided[len(active) :].copy()
         if self._run is not None:
             yield from self._started(known_s)
             last = self._run.last
@@ -221,3 +190,35 @@ class _Track:
             offset_s=offset_s,
             confidence=min(1.0, confidence),
         )
+
+
+class _MedianTrack(Track):
+    """Active is what is above a threshold in most of the frames around; ends are mirrored."""
+
+    def __init__(self, label: str, threshold: float, filter_frames: int, **options: Any) -> None:
+        self._threshold = np.float64(threshold)  # compared as doubles, as in the whole
+        self._half = filter_frames // 2
+        super().__init__(label, n_ahead=self._half, **options)
+        self._active = np.empty(0, np.bool_)  # above the threshold, from half a filter before them
+
+    def _decided(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        self._active = np.concatenate([self._active, probabilities > self._threshold])
+        if self._n_decided == 0:
+            if len(self._undecided) <= self._half:
+                return np.empty(0, np.bool_)
+            self._active = np.concatenate([self._active[: self._half][::-1], self._active])
+        return self._smoothed()
+
+    def _decided_at_the_end(self) -> NDArray[np.bool_]:
+        if len(self._undecided):
+            before = self._half if self._n_decided == 0 else 0
+            self._active = np.pad(self._active, (before, self._half), mode="symmetric")
+        return self._smoothed()
+
+    def _smoothed(self) -> NDArray[np.bool_]:
+        """All frames whose filter is filled."""
+        counts = np.cumsum(np.concatenate([[0], self._active]))  # of active frames before each
+        length = 2 * self._half + 1
+        smoothed = counts[length:] - counts[:-length] > self._half  # the median of zeros and ones
+        self._active = self._active[len(smoothed) :].copy()
+        return np.asarray(smoothed, np.bool_)

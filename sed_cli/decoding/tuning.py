@@ -1,53 +1,24 @@
 """Thresholds and median filters of each class, found on the validation split for a stated metric.
 
-Every pair of a threshold and a filter is tried by counting: probabilities are filtered once a
-length, then held against all thresholds at once. What is tuned is what is reported: the counts are
-those of :mod:`sed_cli.metrics.detection` for a single class.
-
-A grid of some hundred points fits itself to the noise of a small validation split. So a class keeps
-0.5 without a filter unless another point is better by more than that noise, for events as well as
-for frames, and for all classes together as well as for itself.
+Every pair of a threshold and a filter is tried by counting (:mod:`sed_cli.decoding.grid`):
+probabilities are filtered once a length, then held against all thresholds at once.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
-from sed_cli.data.frames import runs
 from sed_cli.data.sets import Recording
-from sed_cli.decoding.postprocessing import (
-    PLAIN_THRESHOLD,
-    PostProcessing,
-    mend_runs,
-    smoothed,
-)
-from sed_cli.metrics.counting import Active, Excerpt
+from sed_cli.decoding.choices import Choice, log_choices
+from sed_cli.decoding.decoder import Scored
+from sed_cli.decoding.grid import THRESHOLDS, Grid, Lengths, Point, distinct, excerpts, short
+from sed_cli.decoding.postprocessing import PostProcessing, mend_runs, smoothed
 from sed_cli.metrics.detection import COLLAR_S
-from sed_cli.metrics.metric import tunable
 
-log = logging.getLogger(__name__)
-
-THRESHOLDS: NDArray[np.float64] = np.linspace(0.02, 0.98, 49).round(2)  # 0.5 is one of them
-_PLAIN = int(np.abs(THRESHOLDS - PLAIN_THRESHOLD).argmin())
 LONGEST_FILTER_S = 1.0
 _N_FILTERS = 7
-
-FEWEST_EVENTS = 10  # of a class in validation; fewer are warned of
-_FEW_RECORDINGS = 10  # below that more is asked: stretches of a recording are alike
-_WORTH, _WORTH_OF_FEW = 0.5, 2.0  # events of a class in validation that a gain has to be worth
-# Share of draws of validation in which a point has to be better than the default; the parts of few
-# recordings are alike, so that draws of them agree too easily.
-_SURE, _SURE_OF_FEW = 0.7, 0.95
-_DRAWS = 500
-_N_STRETCHES = 20  # of validation, drawn with replacement: its noise
-_NEIGHBOURS = 5  # thresholds averaged before the best is chosen: a single one's F1 is noisy
 _SHORT = 25  # per cent of a class's silences and events that a filter may be longer than
 
 
@@ -60,7 +31,7 @@ def filter_lengths(hop_s: float) -> list[int]:
 
 def tune(
     recordings: Sequence[Recording],
-    scored: Iterable[tuple[Recording, NDArray[np.floating]]],
+    scored: Scored,
     classes: Sequence[str],
     hop_s: float,
     metric: str,
@@ -88,227 +59,38 @@ def tune(
         min_duration_s: the same.
     """
     mend = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
-    own = tunable(metric)
-    metrics = (metric, own.BESIDE)
-    counters = (own, tunable(own.BESIDE))
-    grid = _Grid.empty(recordings, len(classes), hop_s)
-    n_parts = -(-_N_STRETCHES // max(1, len(recordings)))  # that a recording is cut into
-    for number, (recording, probabilities) in enumerate(scored):
-        stretches = (number * n_parts + np.arange(n_parts)) % _N_STRETCHES
-        edges_s = np.linspace(0.0, recording.duration_s, n_parts + 1)
-        activities = recording.activities[:].astype(bool)
-        for index, label in enumerate(classes):
-            of_class = Excerpt(
-                truth=activities[:, index],
-                events=_own_events(recording, label),
-                hop_s=hop_s,
-                end_s=recording.duration_s,
-                edges_s=edges_s,
-            )
-            for row in np.flatnonzero(grid.allowed[index]):
-                filtered = smoothed(probabilities[:, index], grid.lengths[row])
-                active, column_of = _distinct(filtered)
+    lengths, n_recordings = filter_lengths(hop_s), len(recordings)
+    of_classes = Lengths.of_classes(recordings, len(classes))
+    # Filters that are not longer than what they would erase.
+    limits = [min(short(of.silences, _SHORT), short(of.events, _SHORT)) for of in of_classes]
+    grid = Grid.empty(
+        (np.array(lengths) == 1) | (np.array(lengths) <= np.array(limits).reshape(-1, 1)),
+        np.array([len(of.events) for of in of_classes], np.int64),
+        n_recordings=n_recordings,
+        metric=metric,
+        collar_s=collar_s,
+    )
+    for recording, probabilities, in_recording in excerpts(scored, n_recordings, classes, hop_s):
+        for index, of_class in enumerate(in_recording):
+            for row in np.flatnonzero(grid.allowed[index]).tolist():
+                filtered = smoothed(probabilities[:, index], lengths[row])
+                active, column_of = distinct(filtered[:, None] > THRESHOLDS)
                 active = mend_runs(active, hop_s, recording.duration_s, **mend)
-                for kind, each in enumerate(counters):
-                    tp, found, there = each.hits(active, of_class, collar_s)
-                    grid.tp[kind, stretches, index, row] += tp[:, column_of]
-                    grid.n_found[kind, stretches, index, row] += found[:, column_of]
-                    if row == 0:
-                        grid.n_there[kind, stretches, index] += there
-    weights = np.array([own.SHARE, 1 - own.SHARE])
-    chosen = [_choose(grid, index, weights, metrics) for index in range(len(classes))]
-    _log_choices(classes, chosen)
+                grid.add(of_class, index, row, active, column_of)
+    points = [grid.choose(index) for index in range(len(classes))]
+    choices = [_choice(point, lengths) for point in points]
+    log_choices(classes, choices)
     return PostProcessing(
-        thresholds=tuple(each.threshold for each in chosen),
-        filter_frames=tuple(each.filter_frames for each in chosen),
+        thresholds=tuple(point.threshold for point in points),
+        filter_frames=tuple(lengths[point.row] for point in points),
         tuned_for=metric,
-        tuning={label: each.note for label, each in zip(classes, chosen, strict=True)},
+        tuning={label: choice.note for label, choice in zip(classes, choices, strict=True)},
         **mend,
     )
 
 
-def _own_events(recording: Recording, label: str) -> NDArray[np.float64]:
-    own = [event[:2] for event in recording.events if event.label == label]
-    return np.array(own, dtype=np.float64).reshape(-1, 2)
-
-
-def _distinct(filtered: NDArray[np.floating]) -> tuple[Active, NDArray[np.intp]]:
-    """Hold (T,) against all thresholds, once where several give the same; and which is whose.
-
-    What is active only shrinks as the threshold rises, so equal numbers are equal frames.
-    """
-    active = filtered[:, None] > THRESHOLDS  # (T, K)
-    is_new = np.diff(active.sum(axis=0), prepend=-1) != 0
-    return active[:, is_new], np.cumsum(is_new) - 1
-
-
-# ------------------------------------------------------------------------- what is counted
-
-
-@dataclass
-class _Grid:
-    """Counts of two metrics (2) in stretches of validation (U), by class, filter and threshold."""
-
-    lengths: list[int]
-    allowed: NDArray[np.bool_]  # (C, F): filters that are not longer than what they would erase
-    n_events: NDArray[np.int64]  # (C,)
-    worth: float  # events that a gain has to be worth
-    sure: float  # share of draws in which it has to be there
-    tp: NDArray[np.int64]  # (2, U, C, F, K)
-    n_found: NDArray[np.int64]
-    n_there: NDArray[np.int64]  # (2, U, C)
-
-    @classmethod
-    def empty(cls, recordings: Sequence[Recording], n_classes: int, hop_s: float) -> _Grid:
-        lengths = filter_lengths(hop_s)
-        limits, n_events = _limits(recordings, n_classes)
-        shape = (2, _N_STRETCHES, n_classes)
-        points = (*shape, len(lengths), len(THRESHOLDS))
-        return cls(
-            lengths=lengths,
-            allowed=(np.array(lengths) == 1) | (np.array(lengths) <= limits[:, None]),
-            n_events=n_events,
-            worth=_WORTH_OF_FEW if len(recordings) < _FEW_RECORDINGS else _WORTH,
-            sure=_SURE_OF_FEW if len(recordings) < _FEW_RECORDINGS else _SURE,
-            tp=np.zeros(points, np.int64),
-            n_found=np.zeros(points, np.int64),
-            n_there=np.zeros(shape, np.int64),
-        )
-
-
-def _limits(
-    recordings: Sequence[Recording], n_classes: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Frames that short silences and short events of each class last (C,), and its events (C,)."""
-    silences: list[list[int]] = [[] for _ in range(n_classes)]
-    lengths: list[list[int]] = [[] for _ in range(n_classes)]
-    for recording in recordings:
-        activities = recording.activities[:].astype(bool)
-        for index in range(n_classes):
-            first, after = runs(activities[:, index])
-            lengths[index] += (after - first).tolist()
-            silences[index] += (first[1:] - after[:-1]).tolist()
-    limits = [
-        min(float(np.percentile(values, _SHORT)) if values else np.inf for values in of_class)
-        for of_class in zip(silences, lengths, strict=True)
-    ]
-    return np.array(limits).reshape(-1), np.array([len(each) for each in lengths], np.int64)
-
-
-# -------------------------------------------------------------------------- what is chosen
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    threshold: float
-    filter_frames: int
-    note: dict[str, Any]
-
-    @classmethod
-    def plain(cls, reason: str, n_events: int) -> _Chosen:
-        note = {"kept": "default", "reason": reason, "validation_events": n_events, "gain": None}
-        return cls(PLAIN_THRESHOLD, 1, note)
-
-
-def _choose(
-    grid: _Grid, index: int, weights: NDArray[np.float64], metrics: tuple[str, str]
-) -> _Chosen:
-    """Choose the point of a class: the best there is, if its gain is certain."""
-    n_events = int(grid.n_events[index])
-    if not n_events:
-        return _Chosen.plain("no events in validation", n_events)
-    row, column = _best(grid, index, weights)
-    if (row, column) == (0, _PLAIN):
-        reason = "nothing is better by enough, for this class and for all of them"
-        return _Chosen.plain(reason, n_events)
-    draws = np.random.default_rng(0).multinomial(
-        _N_STRETCHES, np.full(_N_STRETCHES, 1 / _N_STRETCHES), size=_DRAWS
-    )
-    share = float((weights @ _gains(grid, index, row, column, draws) > 0).mean())
-    if share < grid.sure:
-        reason = f"the gain is within its noise: it is one in {share:.0%} of draws of validation"
-        return _Chosen.plain(reason, n_events)
-    gains = _gains(grid, index, row, column, np.ones((1, _N_STRETCHES), np.int64))[:, 0]
-    note = {
-        "kept": "tuned",
-        "reason": f"a gain in {share:.0%} of draws of validation",
-        "validation_events": n_events,
-        "gain": {name: round(float(gain), 4) for name, gain in zip(metrics, gains, strict=True)},
-    }
-    return _Chosen(float(THRESHOLDS[column]), grid.lengths[row], note)
-
-
-def _best(grid: _Grid, index: int, weights: NDArray[np.float64]) -> tuple[int, int]:
-    """Filter and threshold with the highest weighted F1 by which neither F1 loses.
-
-    Neither that of the class nor that of all classes together: a class that cannot be told apart
-    gains a little itself by being found everywhere. The default is left only for more than
-    ``worth`` events of the class are worth: one more or less among n is chance.
-    """
-    tp, n_found = (counts[:, :, index].sum(axis=1) for counts in (grid.tp, grid.n_found))
-    f1 = _f1(tp, n_found, grid.n_there[:, :, index].sum(axis=1)[:, None, None])  # (2, F, K)
-    total = _f1(
-        grid.tp[..., 0, _PLAIN].sum(axis=(1, 2)),
-        grid.n_found[..., 0, _PLAIN].sum(axis=(1, 2)),
-        grid.n_there.sum(axis=(1, 2)),
-    )[:, None, None]
-    more_tp, more_found = (each - each[:, :1, _PLAIN, None] for each in (tp, n_found))
-    smooth = uniform_filter1d(f1, _NEIGHBOURS, axis=2, mode="nearest")
-    is_fit = (
-        grid.allowed[index][:, None]
-        & (f1 >= f1[:, :1, _PLAIN, None]).all(axis=0)
-        & (smooth >= smooth[:, :1, _PLAIN, None]).all(axis=0)
-        & (2 * more_tp >= total * more_found).all(axis=0)  # the total's F1 does not fall
-    )
-    score = np.where(is_fit, np.tensordot(weights, smooth, axes=1), -1.0)
-    score[0, _PLAIN] += grid.worth / grid.n_events[index]
-    rows, columns = np.nonzero(score == score.max())
-    nearest = np.lexsort((np.abs(THRESHOLDS[columns] - PLAIN_THRESHOLD), rows))[0]
-    return int(rows[nearest]), int(columns[nearest])
-
-
-def _f1(tp: NDArray[Any], n_found: NDArray[Any], n_there: NDArray[Any]) -> NDArray[np.float64]:
-    """F1 of counts; 0 where nothing is there and nothing was found."""
-    f1: NDArray[np.float64] = 2 * tp / np.maximum(n_found + n_there, 1)
-    return f1
-
-
-def _gains(
-    grid: _Grid, index: int, row: int, column: int, draws: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """F1 of a point over that at 0.5 without a filter, with stretches taken so often (2, draws)."""
-    there = grid.n_there[:, :, index] @ draws.T
-    of_point, of_plain = (
-        _f1(grid.tp[:, :, index, f, k] @ draws.T, grid.n_found[:, :, index, f, k] @ draws.T, there)
-        for f, k in ((row, column), (0, _PLAIN))
-    )
-    return of_point - of_plain
-
-
-def _log_choices(classes: Sequence[str], chosen: Sequence[_Chosen]) -> None:
-    for label, each in zip(classes, chosen, strict=True):
-        if each.note["kept"] == "default":
-            log.info("%s: threshold 0.5, no filter: %s", label, each.note["reason"])
-            continue
-        gains = ", ".join(f"{name} F1 {gain:+.3f}" for name, gain in each.note["gain"].items())
-        log.info(
-            "%s: threshold %.2f, filter of %d frames: %s on validation, %s",
-            label,
-            each.threshold,
-            each.filter_frames,
-            gains,
-            each.note["reason"],
-        )
-    few = [
-        label
-        for label, each in zip(classes, chosen, strict=True)
-        if each.note["validation_events"] < FEWEST_EVENTS
-    ]
-    if few:
-        log.warning(
-            "validation holds fewer than %d events of %s: what is chosen by F1 there, the best "
-            "epoch and thresholds, is little more than chance; put more recordings into "
-            "validation (a larger second number in data.split, or a longer validation list)",
-            FEWEST_EVENTS,
-            ", ".join(few),
-        )
+def _choice(point: Point, lengths: Sequence[int]) -> Choice:
+    what = f"threshold {point.threshold:.2f}, filter of {lengths[point.row]} frames"
+    if point.gain is None:
+        what = f"threshold {point.threshold:g}, no filter"
+    return Choice(what=what, reason=point.reason, n_events=point.n_events, gain=point.gain)

@@ -41,6 +41,9 @@ def print_metrics(metrics: Mapping[str, Any], run_dir: Path) -> None:
 
 def _made(metrics: Mapping[str, Any]) -> str:
     tuned_for = metrics["tuned_for"]
+    decoder = metrics.get("decoder", "threshold")  # older runs had no other
+    if decoder != "threshold":
+        return f"{decoder}, tuned for {tuned_for} F1" if tuned_for else decoder
     return f"tuned for {tuned_for} F1" if tuned_for else "threshold 0.5"
 
 

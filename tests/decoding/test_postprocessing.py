@@ -18,10 +18,10 @@ from sed_cli.data.frames import activities_to_events
 from sed_cli.decoding.postprocessing import (
     PostProcessing,
     mend_runs,
-    read_postprocessing,
-    save_postprocessing,
     smoothed,
 )
+from sed_cli.decoding.saved import read_decoder, save_decoder
+from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import CheckpointError
 
 HOP_S = 0.1
@@ -38,6 +38,17 @@ TUNED = PostProcessing(
 )
 
 
+def decoder(postprocessing: PostProcessing) -> ThresholdDecoder:
+    return ThresholdDecoder(classes=CLASSES, hop_s=HOP_S, postprocessing=postprocessing)
+
+
+def read(folder: Path, classes: tuple[str, ...] = CLASSES) -> PostProcessing:
+    made = read_decoder(folder, classes, HOP_S)
+    assert isinstance(made, ThresholdDecoder)
+    assert made.classes == classes
+    return made.postprocessing
+
+
 def column(text: str) -> NDArray[np.bool_]:
     return np.array([[mark == "#"] for mark in text])
 
@@ -51,9 +62,7 @@ def test_plain_is_a_threshold_at_a_half(values: NDArray[np.float32]) -> None:
     plain = PostProcessing.plain(2)
 
     np.testing.assert_array_equal(plain.activities(values, HOP_S), values > 0.5)
-    assert plain.events(values, CLASSES, HOP_S) == activities_to_events(
-        values > 0.5, CLASSES, HOP_S
-    )
+    assert decoder(plain).events(values) == activities_to_events(values > 0.5, CLASSES, HOP_S)
 
 
 def test_each_class_has_its_own_threshold_and_filter() -> None:
@@ -108,7 +117,7 @@ def test_an_event_that_the_end_cuts_short_is_short() -> None:
 @settings(max_examples=50)
 @given(values=probabilities, cut_s=st.floats(0, 0.099))
 def test_no_event_or_gap_is_shorter_than_asked(values: NDArray[np.float32], cut_s: float) -> None:
-    events = TUNED.events(values, CLASSES, HOP_S, 4.0 - cut_s)
+    events = decoder(TUNED).events(values, 4.0 - cut_s)
 
     for label in CLASSES:
         own = [event for event in events if event.label == label]
@@ -157,18 +166,18 @@ def test_probabilities_of_another_number_of_classes_are_refused() -> None:
 
 
 def test_a_checkpoint_gives_back_what_was_saved(tmp_path: Path) -> None:
-    save_postprocessing(tmp_path, TUNED, CLASSES)
+    save_decoder(tmp_path, decoder(TUNED))
 
-    assert read_postprocessing(tmp_path, CLASSES) == TUNED
+    assert read(tmp_path) == TUNED
     assert [path.name for path in tmp_path.iterdir()] == ["postprocessing.json"]
     # by label, so that nothing hangs on the order of the classes
-    turned = read_postprocessing(tmp_path, CLASSES[::-1])
+    turned = read(tmp_path, CLASSES[::-1])
     assert turned.thresholds == TUNED.thresholds[::-1]
     assert turned.filter_frames == TUNED.filter_frames[::-1]
 
 
 def test_a_checkpoint_without_it_means_a_half(tmp_path: Path) -> None:
-    assert read_postprocessing(tmp_path, CLASSES) == PostProcessing.plain(2)
+    assert read(tmp_path) == PostProcessing.plain(2)
 
 
 @pytest.mark.parametrize(
@@ -189,10 +198,10 @@ def test_a_spoilt_file_is_named(spoil: Any, tmp_path: Path) -> None:
     path.write_text(json.dumps(values))
 
     with pytest.raises(CheckpointError, match=r"postprocessing\.json: cannot be used"):
-        read_postprocessing(tmp_path, CLASSES)
+        read(tmp_path)
     path.write_text("[")
     with pytest.raises(CheckpointError, match=r"postprocessing\.json: cannot be used"):
-        read_postprocessing(tmp_path, CLASSES)
+        read(tmp_path)
 
 
 def test_events_are_those_of_the_activities() -> None:
@@ -200,6 +209,4 @@ def test_events_are_those_of_the_activities() -> None:
 
     active = TUNED.activities(values, HOP_S, 5.95)
 
-    assert TUNED.events(values, CLASSES, HOP_S, 5.95) == activities_to_events(
-        active, CLASSES, HOP_S, 5.95
-    )
+    assert decoder(TUNED).events(values, 5.95) == activities_to_events(active, CLASSES, HOP_S, 5.95)

@@ -13,10 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Event
-from sed_cli.data.frames import activities_to_events, events_to_activities
+from sed_cli.data.frames import activities_to_events, events_to_activities, runs
 from sed_cli.data.sets import Recording
 from sed_cli.decoding import tuning
-from sed_cli.decoding.postprocessing import PostProcessing, read_postprocessing, save_postprocessing
+from sed_cli.decoding.postprocessing import PostProcessing
+from sed_cli.decoding.saved import read_decoder, save_decoder
+from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.decoding.tuning import filter_lengths, tune
 from sed_cli.metrics.counting import Excerpt, matched
 from sed_cli.metrics.detection import (
@@ -75,6 +77,12 @@ def tuned(pairs: Pairs, metric: str = "frame", **settings: float) -> PostProcess
     return tune([recording for recording, _ in pairs], pairs, CLASSES, HOP_S, metric, **settings)
 
 
+def decoder(
+    postprocessing: PostProcessing, classes: tuple[str, ...] = CLASSES, hop_s: float = HOP_S
+) -> ThresholdDecoder:
+    return ThresholdDecoder(classes=classes, hop_s=hop_s, postprocessing=postprocessing)
+
+
 def f1_of(pairs: Pairs, postprocessing: PostProcessing, metric: str) -> NDArray[np.float64]:
     """Score a post-processing as ``sedtf eval`` does: F1 of all, then of each class (1 + C,)."""
     reference, estimate, durations_s, frames = {}, {}, {}, []
@@ -83,7 +91,7 @@ def f1_of(pairs: Pairs, postprocessing: PostProcessing, metric: str) -> NDArray[
         active = postprocessing.activities(probabilities, HOP_S, end_s)
         frames.append(count_frames(recording.activities[:], active))
         reference[recording.name] = recording.events
-        found = postprocessing.events(probabilities, CLASSES, HOP_S, end_s)
+        found = decoder(postprocessing).events(probabilities, end_s)
         estimate[recording.name] = [_as_written(event) for event in found]
         durations_s[recording.name] = end_s
     if metric == "frame":
@@ -208,7 +216,7 @@ def test_no_filter_is_longer_than_the_short_silences_and_events_of_a_class() -> 
         for index in range(2):
             silences, lengths = [], []
             for recording, _ in pairs:
-                first, after = tuning.runs(recording.activities[:][:, index].astype(bool))
+                first, after = runs(recording.activities[:][:, index].astype(bool))
                 silences += (first[1:] - after[:-1]).tolist()
                 lengths += (after - first).tolist()
             shortest = min(np.percentile(silences, 25), np.percentile(lengths, 25))
@@ -300,14 +308,29 @@ def metrics_of(folder: Path) -> dict[str, Any]:
     return values
 
 
+def postprocessing_of(checkpoint: Path) -> PostProcessing:
+    made = load(checkpoint).decoder
+    assert isinstance(made, ThresholdDecoder)
+    return made.postprocessing
+
+
+def save(run: Path, postprocessing: PostProcessing) -> None:
+    """Give the checkpoint of a run other thresholds."""
+    made = decoder(postprocessing, ("high", "low"), load(run).hop_s)
+    save_decoder(run / "checkpoints" / "best", made)
+
+
 def test_a_run_tunes_once_and_eval_applies_it(trained_run: Path, sedtf: Sedtf) -> None:
     of_run = metrics_of(trained_run)
-    saved = read_postprocessing(trained_run / "checkpoints" / "best", ["high", "low"])
+    detector = load(trained_run)
+    saved = postprocessing_of(trained_run)
 
     assert saved.tuned_for == of_run["tuned_for"] == "frame"
     assert of_run["thresholds"] == dict(zip(("high", "low"), saved.thresholds, strict=True))
-    assert load(trained_run).postprocessing == saved
-    assert load(trained_run / "checkpoints" / "last").postprocessing == PostProcessing.plain(2)
+    assert of_run["decoder"] == "threshold"
+    best = trained_run / "checkpoints" / "best"
+    assert detector.decoder == read_decoder(best, ["high", "low"], detector.hop_s)
+    assert postprocessing_of(trained_run / "checkpoints" / "last") == PostProcessing.plain(2)
     assert sedtf("eval", f"checkpoint={trained_run}", "output_dir=eval") == 0
     assert metrics_of(Path("eval")) == of_run
 
@@ -320,7 +343,7 @@ def tuned_run(trained_run: Path, sedtf: Sedtf, tmp_path: Path) -> Path:
     """
     run = Path(shutil.copytree(trained_run, tmp_path / "run"))
     other = PostProcessing(thresholds=(0.2, 0.9), filter_frames=(3, 5), tuned_for="frame")
-    save_postprocessing(run / "checkpoints" / "best", other, ["high", "low"])
+    save(run, other)
     return run
 
 
@@ -348,7 +371,7 @@ def test_a_class_that_is_never_found_is_warned_of(
     tuned_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     never = PostProcessing(thresholds=(1.0, 0.5), filter_frames=(1, 1), tuned_for="frame")
-    save_postprocessing(tuned_run / "checkpoints" / "best", never, ["high", "low"])
+    save(tuned_run, never)
 
     assert sedtf("eval", f"checkpoint={tuned_run}", "output_dir=eval") == 0
 
@@ -381,14 +404,15 @@ def test_eval_tunes_anew_for_another_metric(tuned_run: Path, sedtf: Sedtf) -> No
     assert metrics["tuned_for"] == "event"
     assert metrics["min_gap_s"] == 0.1
     assert metrics["thresholds"] != {"high": 0.2, "low": 0.9}
-    assert load(tuned_run).postprocessing.thresholds == (0.2, 0.9)  # the checkpoint is as it was
+    assert postprocessing_of(tuned_run).thresholds == (0.2, 0.9)  # the checkpoint is as it was
 
 
 def test_what_is_reported_never_moves_the_feedback(trained_run: Path) -> None:
     detector = load(trained_run)
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 24_000).astype(np.float32)
     before = detector.probabilities(noise)
-    detector.postprocessing = PostProcessing(thresholds=(0.0, 1.0), filter_frames=(9, 1))
+    other = PostProcessing(thresholds=(0.0, 1.0), filter_frames=(9, 1))
+    detector.decoder = decoder(other, ("high", "low"), detector.hop_s)
 
     np.testing.assert_array_equal(detector.probabilities(noise), before)
     assert {event.label for event in detector.predict(noise)} == {"high"}

@@ -29,10 +29,15 @@ from sed_cli.cli.run import run
 from sed_cli.cli.verbs import Flags
 from sed_cli.config.tools import ExportConfig
 from sed_cli.data.annotations import Event
-from sed_cli.decoding.postprocessing import PostProcessing, save_postprocessing
+from sed_cli.decoding.decoder import Decoder
+from sed_cli.decoding.hysteresis import HysteresisDecoder
+from sed_cli.decoding.postprocessing import PostProcessing
+from sed_cli.decoding.saved import save_decoder
+from sed_cli.decoding.thresholds import ThresholdDecoder
+from sed_cli.decoding.voting import VoteDecoder
 from sed_cli.export.metadata import describe_features
 from sed_cli.tasks.detection import export as export_run
-from sed_cli.tasks.detection.export import export_checkpoint
+from sed_cli.tasks.detection.export import _example, export_checkpoint
 from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.training.checkpoint import save_checkpoint
 from tests.conftest import Sedtf
@@ -254,7 +259,8 @@ def test_the_example_makes_events_as_the_checkpoint_says(
     settings = PostProcessing(
         thresholds=(0.6, 0.3), filter_frames=(9, 1), min_gap_s=0.5, min_duration_s=0.3
     )
-    save_postprocessing(folder, settings, ["high", "low"])
+    made = ThresholdDecoder(classes=("high", "low"), hop_s=0.1, postprocessing=settings)
+    save_decoder(folder, made)
     out = export(folder, tmp_path / "out", waveform=False)
     detector, plain = load(folder), load(lively_run)
     differs = False
@@ -263,6 +269,61 @@ def test_the_example_makes_events_as_the_checkpoint_says(
         assert_same_events(detect(out / "detect.py", path), expected)
         differs |= expected != plain.predict(path)
     assert differs
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        HysteresisDecoder(
+            classes=("high", "low"),
+            hop_s=0.032,
+            upper=(0.6, 0.5),
+            lower=(0.3, 0.5),
+            gaps_s=(0.0, 0.2),
+            durations_s=(0.1, 0.0),
+        ),
+        VoteDecoder(
+            classes=("high", "low"),
+            hop_s=0.032,
+            thresholds=(0.4, 0.5),
+            longest_s=0.4,
+            min_gap_s=0.1,
+            min_duration_s=0.1,
+        ),
+    ],
+    ids=lambda decoder: decoder.NAME,
+)
+def test_the_example_decodes_as_the_checkpoint_does(
+    decoder: Decoder, lively_run: Path, recordings: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "best"
+    shutil.copytree(lively_run / "checkpoints" / "best", folder)
+    save_decoder(folder, decoder)
+    out = export(folder, tmp_path / "out", waveform=False)
+
+    assert decoder.NAME in (out / "MODEL_CARD.md").read_text()
+    detector, n_found = load(folder), 0
+    for path in sorted((recordings / "audio").glob("test_*")):
+        expected = detector.predict(path)
+        assert_same_events(detect(out / "detect.py", path), expected)
+        n_found += len(expected)
+    assert n_found > 3
+
+
+def test_an_example_that_cannot_decode_says_so(
+    exported: Path, recordings: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    shutil.copytree(exported, tmp_path / "out")
+    script = tmp_path / "out" / "detect.py"
+
+    script.write_text(_example("of_a_plugin"))
+
+    assert "of_a_plugin" in caplog.text
+    path = min((recordings / "audio").glob("test_*"))
+    done = subprocess.run([sys.executable, script, path], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "is sedtf's alone" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_example_hears_real_recordings_as_predict_does(

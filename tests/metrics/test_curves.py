@@ -116,18 +116,18 @@ def test_points_of_segments_are_those_of_the_library_called_directly() -> None:
 
 def test_a_point_is_what_sed_eval_finds_at_its_threshold() -> None:
     """Two libraries and our events: F1 at 0.5 from the curve, and by events through sed_eval."""
-    from sed_cli.decoding.postprocessing import PostProcessing
+    from sed_cli.decoding.thresholds import ThresholdDecoder
     from sed_cli.metrics.detection import describe
     from tests.metrics.counted import sed_eval_counts
 
     library()
     recordings = make_recordings()
     ours = threshold_free(recordings, CLASSES, HOP_S)
-    plain = PostProcessing.plain(4)
+    plain = ThresholdDecoder.plain(CLASSES, HOP_S)
     counts = sed_eval_counts(
         {r.name: [Event(*e, label) for label in CLASSES for e in merged(r.reference, label)]
          for r in recordings},
-        {r.name: plain.events(r.probabilities, CLASSES, HOP_S, r.duration_s) for r in recordings},
+        {r.name: plain.events(r.probabilities, r.duration_s) for r in recordings},
         {r.name: r.duration_s for r in recordings},
         CLASSES,
     )  # fmt: skip

@@ -36,7 +36,7 @@ from sed_cli.data.sets import load_data
 from sed_cli.system.records import at_work
 from sed_cli.tasks import train as run_module
 from sed_cli.tasks.detection.load import read_config
-from sed_cli.tasks.detection.task import Detection, load_recordings
+from sed_cli.tasks.detection.task import DetectionTask, load_recordings
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
@@ -378,7 +378,9 @@ def small_trainer(recordings: Path, **settings: object) -> Trainer[SequenceBatch
     assert isinstance(values, dict)
     plain = {str(k): v for k, v in values.items() if k != "hydra"} | {"output_dir": ""}
     config = build_training(plain)
-    return make_trainer(config, Detection(config, load_recordings(config), choose_device("cpu")))
+    return make_trainer(
+        config, DetectionTask(config, load_recordings(config), choose_device("cpu"))
+    )
 
 
 def test_padding_does_not_enter_the_loss(recordings: Path) -> None:

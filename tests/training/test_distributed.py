@@ -41,7 +41,7 @@ from sed_cli.sampling.schedules.linear import LinearSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.system.distributed import rank, summed
 from sed_cli.system.files import full_disk
-from sed_cli.tasks.detection.task import Detection
+from sed_cli.tasks.detection.task import DetectionTask
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training import ranks
 from sed_cli.training.batches import index_batches, part_of
@@ -51,7 +51,7 @@ from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf, trainer_config
 HOP_S = 0.02
 
 
-class Exact(Detection):
+class Exact(DetectionTask):
     """In float64, where rounding is far below anything that could be a mistake."""
 
     def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:

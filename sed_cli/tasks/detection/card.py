@@ -102,6 +102,8 @@ def _summary(trained: TrainConfig, description: Mapping[str, Any]) -> str:
 
 
 def _postprocessing(values: Mapping[str, Any]) -> str:
+    if values["decoder"] != "threshold":
+        return f"by the decoder `{values['decoder']}`, fitted on validation"
     if values["tuned_for"] is not None:
         return f"by thresholds and median filters of each class, tuned for {values['tuned_for']}"
     return "where the probability is above the threshold of the class"

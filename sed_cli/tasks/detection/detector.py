@@ -14,7 +14,8 @@ from torch import Tensor
 
 from sed_cli.audio import AudioReader, FrontEnd
 from sed_cli.data.annotations import Event
-from sed_cli.decoding.postprocessing import PostProcessing
+from sed_cli.decoding.decoder import Decoder
+from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import CheckpointError, DataError
 from sed_cli.models import CRNN
 from sed_cli.models.recurrence import Feedback
@@ -37,7 +38,7 @@ class Detector:
         feedback: ``hard`` or ``soft``: what is made of its own output; one that was trained with
             ``sampled`` is run with ``hard``, so that the same audio gives the same events.
         device: where it runs.
-        postprocessing: what is made of the probabilities; ``None``: plain 0.5.
+        decoder: what makes events of the probabilities; ``None``: plain 0.5.
         source: file of the weights, named where they are at fault.
     """
 
@@ -49,7 +50,7 @@ class Detector:
         classes: Sequence[str],
         feedback: str = "hard",
         device: torch.device | str = "cpu",
-        postprocessing: PostProcessing | None = None,
+        decoder: Decoder | None = None,
         source: Path | None = None,
     ) -> None:
         self._source = source
@@ -58,7 +59,7 @@ class Detector:
         self.log_mel = log_mel
         self.classes = tuple(classes)
         self.feedback: Feedback = "soft" if feedback == "soft" else "hard"
-        self.postprocessing = postprocessing or PostProcessing.plain(len(self.classes))
+        self.decoder = decoder or ThresholdDecoder.plain(self.classes, self.hop_s)
 
     @property
     def hop_s(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,23 +13,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
 from sed_cli.config.data import DataConfig
 from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
-from sed_cli.config.verbs import EvalConfig, TrainConfig
+from sed_cli.config.verbs import EvalConfig
 from sed_cli.data.annotations import Event, write_annotations
-from sed_cli.data.frames import activities_to_events
-from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import DataSet, Recording, load_data
-from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD, PostProcessing
-from sed_cli.decoding.tuning import tune
+from sed_cli.decoding.decoder import Decoder, described
+from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
+from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import DataError, UserError
 from sed_cli.metrics.curves import Curves, Scored, threshold_free
 from sed_cli.metrics.detection import (
-    COLLAR_S,
     CONFIDENCE,
     Bootstrap,
     count_frames,
@@ -42,12 +39,13 @@ from sed_cli.system.distributed import share_of, summed
 from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.fitting import collar_of, decoder_for
 from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.tasks.detection.running import probabilities_of, run_freely
 from sed_cli.training.task import Validation
 
 log = logging.getLogger(__name__)
 
-_FRAMES_AT_ONCE = 16_384  # of recordings batched together, so that memory stays bounded
 _PICTURED = 4
 
 
@@ -81,33 +79,13 @@ def validate(detector: Detector, recordings: Sequence[Recording]) -> Validation:
     return Validation(loss, float(values["f1"]), float(values["er"]))
 
 
-def tuned_postprocessing(
-    detector: Detector, validation: Sequence[Recording], evaluation: EvaluationConfig
-) -> PostProcessing:
-    """Find thresholds and filters for ``evaluation.metric`` on recordings of validation."""
-    assert evaluation.metric is not None
-    return tune(
-        validation,
-        (
-            (recording, probabilities_of(logits))
-            for recording, logits in run_freely(detector, validation)
-        ),
-        detector.classes,
-        detector.hop_s,
-        evaluation.metric,
-        collar_s=_collar_s(evaluation),
-        min_gap_s=evaluation.min_gap_s or 0.0,
-        min_duration_s=evaluation.min_duration_s or 0.0,
-    )
-
-
 def evaluate_split(
     detector: Detector, data: DataSet, split: str, evaluation: EvaluationConfig | None = None
 ) -> Evaluation:
     """Score a detector on a split: frame, segment and event based, micro, macro and per class.
 
     Args:
-        detector: its post-processing makes the events.
+        detector: its decoder makes the events.
         data: the set.
         split: one of its splits.
         evaluation: what is reported; ``None``: the defaults.
@@ -119,14 +97,14 @@ def evaluate_split(
     recordings = data.splits.get(split)
     if not recordings:
         raise DataError(f"split={split}: the data set has none; there are {', '.join(data.splits)}")
-    plain = PostProcessing.plain(len(data.classes))
-    collar_s = _collar_s(settings)
+    plain = ThresholdDecoder.plain(data.classes, data.hop_s)
+    collar_s = collar_of(settings)
     _warn_of_collar(recordings, data.classes, collar_s)
     bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
     settings = replace(settings, collar_s=collar_s, bin_s=bin_s)
     kinds = all_metrics()
-    tallies = [_Tally(detector.postprocessing, data, kinds, settings)]
-    if detector.postprocessing != plain:
+    tallies = [_Tally(detector.decoder, data, kinds, settings)]
+    if detector.decoder != plain:
         of_plain = [metric for metric in kinds if metric.IN_PLAIN]
         tallies.append(_Tally(plain, data, of_plain, settings))
     scored: list[Scored] = []
@@ -141,19 +119,19 @@ def evaluate_split(
         for tally in tallies:
             tally.add(recording, probabilities)
         if settings.psds:
-            filtered = detector.postprocessing.filtered(probabilities)
-            of_file = (recording.name, recording.duration_s, recording.events, filtered)
+            scores = detector.decoder.scores(probabilities)
+            of_file = (recording.name, recording.duration_s, recording.events, scores)
             scored.append(Scored(*of_file))
     bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
-    described = tallies[0].described(recordings, bootstrap)
+    figures_of = tallies[0].described(recordings, bootstrap)
     metrics: dict[str, Any] = {
         "split": split,
         "n_files": len(recordings),
-        **{kind: overall for kind, (overall, _) in described.items()},
+        **{kind: overall for kind, (overall, _) in figures_of.items()},
         "per_class": {
             label: {
                 kind: of_classes[label]
-                for kind, (_, of_classes) in described.items()
+                for kind, (_, of_classes) in figures_of.items()
                 if label in of_classes
             }
             for label in data.classes
@@ -161,7 +139,7 @@ def evaluate_split(
         "collar_s": collar_s,
         "bin_s": bin_s,
         "bootstrap": {"samples": bootstrap.n_samples, "seed": bootstrap.seed, "level": CONFIDENCE},
-        **detector.postprocessing.as_json(data.classes),
+        **described(detector.decoder),
         "plain": _plain_figures(tallies[-1], recordings) if len(tallies) > 1 else None,
     }
     _warn_of_missed(metrics)
@@ -169,10 +147,6 @@ def evaluate_split(
     if curves is not None:
         metrics["psds"] = curves.figures
     return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves)
-
-
-def _collar_s(evaluation: EvaluationConfig) -> float:
-    return COLLAR_S if evaluation.collar_s is None else evaluation.collar_s
 
 
 def _warn_of_collar(
@@ -211,32 +185,30 @@ def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
 
 
 class _Tally:
-    """Events that a post-processing finds, and what metrics count of them, by recording."""
+    """Events that a decoder finds, and what metrics count of them, by recording."""
 
     def __init__(
         self,
-        postprocessing: PostProcessing,
+        decoder: Decoder,
         data: DataSet,
         metrics: Sequence[Metric],
         evaluation: EvaluationConfig,
     ) -> None:
-        self.postprocessing, self.data = postprocessing, data
+        self.decoder, self.data = decoder, data
         self.metrics, self.evaluation = metrics, evaluation
         self._events: dict[str, list[Event]] = {}
         self._counts: dict[str, list[NDArray[Any]]] = {}
 
     def add(self, recording: Recording, probabilities: NDArray[np.float32]) -> None:
-        hop_s, end_s = self.data.hop_s, recording.duration_s
-        active = self.postprocessing.activities(probabilities, hop_s, end_s)
-        events = activities_to_events(active, self.data.classes, hop_s, end_s)
-        self._events[recording.name] = [_as_written(event) for event in events]
+        found, active = self.decoder.decoded(probabilities, recording.duration_s)
+        self._events[recording.name] = [_as_written(each.event) for each in found]
         compared = Compared(
             classes=self.data.classes,
-            duration_s=end_s,
-            hop_s=hop_s,
+            duration_s=recording.duration_s,
+            hop_s=self.data.hop_s,
             reference=recording.events,
             detected=self._events[recording.name],
-            confidences=_confidences(events, probabilities, self.data.classes, hop_s),
+            confidences=[round(each.confidence, 4) for each in found],  # as predict writes them
             reference_frames=recording.activities[:],
             detected_frames=active,
             evaluation=self.evaluation,
@@ -257,22 +229,6 @@ class _Tally:
         }
 
 
-def _confidences(
-    events: Sequence[Event],
-    probabilities: NDArray[np.float32],
-    classes: Sequence[str],
-    hop_s: float,
-) -> list[float]:
-    """Mean probabilities within events, to as many digits as ``sedtf predict`` writes."""
-    frames = (
-        (round(event.onset_s / hop_s), math.ceil(event.offset_s / hop_s - 1e-6)) for event in events
-    )
-    return [
-        round(float(probabilities[first:after, classes.index(event.label)].mean(dtype=float)), 4)
-        for (first, after), event in zip(frames, events, strict=True)
-    ]
-
-
 def _as_written(event: Event) -> Event:
     """Keep microseconds, as ``events.tsv`` does: who scores that file gets the same figures."""
     onset_s, offset_s = round(event.onset_s, 6), round(event.offset_s, 6)
@@ -281,10 +237,10 @@ def _as_written(event: Event) -> Event:
 
 def _plain_figures(tally: _Tally, recordings: Sequence[Recording]) -> dict[str, Any]:
     """Figures at 0.5 without any filter: what tuning changed, and what older runs report."""
-    described = tally.described(recordings)
+    overall = tally.described(recordings)
     return {
         metric.name: {
-            figure.name: described[metric.name][0][figure.name] for figure in metric.FIGURES
+            figure.name: overall[metric.name][0][figure.name] for figure in metric.FIGURES
         }
         for metric in tally.metrics
     }
@@ -327,11 +283,11 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
     ):
         device = choose_device(config.device)
         detector = load(config.checkpoint, device)
-        detector.postprocessing = _postprocessing(config, trained, detector)
         if config.evaluation.collar_s is None:
             config.evaluation.collar_s = trained.evaluation.collar_s
         if config.evaluation.bin_s is None:
             config.evaluation.bin_s = trained.evaluation.bin_s
+        detector.decoder = decoder_for(config, trained, detector)
         data = load_data(
             own or trained.data,
             trained.feature,
@@ -344,74 +300,3 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         print_metrics(evaluation.metrics, run_dir)
     f1: float | None = evaluation.metrics["frame"]["f1"]
     return f1
-
-
-def _postprocessing(config: EvalConfig, trained: TrainConfig, detector: Detector) -> PostProcessing:
-    """That of the checkpoint, unless the settings ask for another."""
-    asked = config.evaluation
-    chosen = detector.postprocessing
-    if not asked.tune:
-        chosen = PostProcessing.plain(len(detector.classes))
-    elif asked.metric is not None:
-        validation = load_data(
-            trained.data, trained.feature, splits=["validation"], classes=detector.classes
-        ).splits.get("validation")
-        if not validation:
-            raise DataError(
-                f"evaluation.metric={asked.metric} tunes thresholds on the validation split of "
-                f"the run, which has none: drop it to use those of the checkpoint"
-            )
-        if config.split == "validation":
-            log.warning(
-                "evaluation.metric=%s tunes thresholds on the very split that is scored: the "
-                "figures flatter",
-                asked.metric,
-            )
-        chosen = tuned_postprocessing(detector, validation, asked)
-    gap_s, duration_s = asked.min_gap_s, asked.min_duration_s
-    return replace(
-        chosen,
-        min_gap_s=chosen.min_gap_s if gap_s is None else gap_s,
-        min_duration_s=chosen.min_duration_s if duration_s is None else duration_s,
-    )
-
-
-def run_freely(
-    detector: Detector, recordings: Sequence[Recording]
-) -> Iterator[tuple[Recording, Tensor]]:
-    """Yield each recording with its logits (T, C) on the CPU; long ones first."""
-    for group in _group_by_length(recordings):
-        if group[0].n_frames > _FRAMES_AT_ONCE:  # too long to share its group
-            yield group[0], _logits_of_long(detector, group[0])
-            continue
-        sequences = Sequences(group)
-        batch = collate([sequences[index] for index in range(len(sequences))])
-        logits = detector.logits(batch.log_mel, batch.lengths).cpu()
-        for recording, of_one in zip(group, logits, strict=True):
-            yield recording, of_one[: recording.n_frames]
-
-
-def _logits_of_long(detector: Detector, recording: Recording) -> Tensor:
-    """Run over a recording piece by piece: (T, C) on the CPU."""
-    pieces = (
-        torch.from_numpy(recording.log_mel[first : first + _FRAMES_AT_ONCE])
-        for first in range(0, recording.n_frames, _FRAMES_AT_ONCE)
-    )
-    return torch.cat([logits.cpu() for logits in detector.logits_of_blocks(pieces)])
-
-
-def _group_by_length(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
-    group: list[Recording] = []
-    for recording in sorted(recordings, key=lambda r: r.n_frames, reverse=True):
-        if group and (len(group) + 1) * group[0].n_frames > _FRAMES_AT_ONCE:
-            yield group
-            group = []
-        group.append(recording)
-    if group:
-        yield group
-
-
-def probabilities_of(logits: Tensor) -> NDArray[np.float32]:
-    """Turn logits into probabilities, which is what thresholds are of (T, C)."""
-    probabilities: NDArray[np.float32] = torch.sigmoid(logits).numpy()
-    return probabilities

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from sed_cli.audio import LogMel
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.tools import ExportConfig
 from sed_cli.config.verbs import TrainConfig
+from sed_cli.decoding.decoder import described
 from sed_cli.errors import CheckpointError, SedtfError, UserError
 from sed_cli.models import CRNN
 from sed_cli.reports.tables import results_console
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     import onnx
 
     from sed_cli.export.check import Difference, Session
+
+log = logging.getLogger(__name__)
 
 # In dB, or as a part of the strongest power: what two sums in float32 of the same spectrum may
 # differ by, with room to spare; a wrong window or scale is off by whole decibels.
@@ -75,7 +80,7 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
         description["checked"] = {name: vars(diff) for name, diff in differences.items()}
         record.update(device="cpu", checked=description["checked"])
         texts = {
-            "detect.py": _example().read_text(encoding="utf-8"),
+            "detect.py": _example(detector.decoder.NAME),
             _CARD: _card(config, trained, detector, description, checkpoint, differences),
             _DESCRIPTION: json_text(description),
         }
@@ -134,7 +139,7 @@ def _description(detector: Detector) -> dict[str, Any]:
         detector.log_mel,
         feedback=detector.feedback,
         classes=detector.classes,
-        postprocessing=detector.postprocessing.as_json(detector.classes),
+        postprocessing=described(detector.decoder),
     )
 
 
@@ -239,10 +244,37 @@ def _print(run_dir: Path, differences: Mapping[str, Difference]) -> None:
         console.print("\t".join(fields), highlight=False, soft_wrap=True)
 
 
-def _example() -> Path:
-    """Find the example: inside an installed wheel, else beside the package."""
+def _example(decoder: str) -> str:
+    """Text of the example, with the function that makes events as a decoder does it."""
+    folder = _examples()
+    text = (folder / "detect.py").read_text(encoding="utf-8")
+    if decoder == "threshold":
+        return text
+    own = folder / "events" / f"{decoder}.py"
+    if own.is_file():
+        made = _EVENTS.search(own.read_text(encoding="utf-8") + "\n\n")
+        assert made is not None
+        return _EVENTS.sub(lambda _: made[0], text)
+    log.warning(
+        "evaluation.decoder=%s makes its events in sedtf alone: detect.py says so once it has the "
+        "probabilities, and its function `events` is yours to write",
+        decoder,
+    )
+    return _EVENTS.sub(lambda _: _NO_EVENTS, text)
+
+
+_EVENTS = re.compile(r"^def events\(.*?\n\n\n", re.DOTALL | re.MULTILINE)
+_NO_EVENTS = """def events(scores, post, hop, end):  # -> onset and offset in seconds, label
+    sys.exit(f"the decoder {post['decoder']} is sedtf's alone: write here what it does")
+
+
+"""
+
+
+def _examples() -> Path:
+    """Find the examples: inside an installed wheel, else beside the package."""
     package = Path(__file__).parents[2]
     for folder in (package / "examples", package.parent / "examples"):
         if (folder / "detect.py").is_file():
-            return folder / "detect.py"
+            return folder
     raise UserError(f"no examples beside {package}: the installation is incomplete, install again")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sed_cli.audio import LOUDEST
 from sed_cli.config.provenance import choose_device, set_threads
 from sed_cli.config.tools import ListenConfig
-from sed_cli.decoding.tracking import StreamEvent
+from sed_cli.decoding.decoder import StreamEvent
 from sed_cli.errors import UserError
 from sed_cli.tasks.detection.load import load
 

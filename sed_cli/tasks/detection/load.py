@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from sed_cli.config.verbs import TrainConfig
-from sed_cli.decoding.postprocessing import read_postprocessing
+from sed_cli.decoding.saved import read_decoder
 from sed_cli.models import CRNN
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.training.checkpoint import (
@@ -52,6 +52,6 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
         classes=classes,
         feedback=config.sampler.feedback,
         device=device,
-        postprocessing=read_postprocessing(folder, classes),
+        decoder=read_decoder(folder, classes, config.feature.hop_s),
         source=folder / WEIGHTS,
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from sed_cli.data.sets import DataSet
-    from sed_cli.tasks.detection.task import Detection
+    from sed_cli.tasks.detection.task import DetectionTask
 
 
 class DetectionPackage(TaskPackage):
@@ -30,11 +30,11 @@ class DetectionPackage(TaskPackage):
 
         return load_recordings(config, look_for_leaks=look_for_leaks)
 
-    def make(self, config: TrainConfig, data: DataSet, device: torch.device) -> Detection:
+    def make(self, config: TrainConfig, data: DataSet, device: torch.device) -> DetectionTask:
         """Build the detector, and all that training asks for around it."""
-        from sed_cli.tasks.detection.task import Detection
+        from sed_cli.tasks.detection.task import DetectionTask
 
-        return Detection(config, data, device)
+        return DetectionTask(config, data, device)
 
     def evaluate(self, config: EvalConfig, run_dir: Path) -> float | None:
         """Score a detector; return the frame-wise F1."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sed_cli.audio import AudioReader, Channels
 from sed_cli.data.annotations import Event, dump_annotations
-from sed_cli.decoding.tracking import EventTracker, StreamEvent
+from sed_cli.decoding.decoder import StreamEvent
 from sed_cli.reports.timeline import Overview, Timeline, draw_timeline
 from sed_cli.system.files import replacing
 from sed_cli.tasks.detection.detector import Detector
@@ -98,7 +98,7 @@ class _Channel:
         self.found: list[StreamEvent] = []
         self._detector = detector
         self._stream = FrameStream(detector, sample_rate)
-        self._tracker = EventTracker(detector.classes, detector.postprocessing, detector.hop_s)
+        self._tracker = detector.decoder.tracker()
         self._scores = None if scores is None else _Scores(scores, detector)
         self._overviews = (
             Overview(np.mean, detector.log_mel.n_features),

@@ -31,9 +31,9 @@ from sed_cli.reports.page import Explored, ShownEvent, write_page
 from sed_cli.system.hydra_records import found_from, given_words
 from sed_cli.system.records import history_rows, run_settings
 from sed_cli.system.structured import read_json_object, why
-from sed_cli.tasks.detection.evaluate import probabilities_of, run_freely
 from sed_cli.tasks.detection.examination import Examination, Examined, examine, is_error
 from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.tasks.detection.running import probabilities_of, run_freely
 
 log = logging.getLogger(__name__)
 

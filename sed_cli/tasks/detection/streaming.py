@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 
 from sed_cli.audio import FeatureStream, Resampler, fault_of_rate, fault_of_samples
-from sed_cli.decoding.tracking import EventTracker, StreamEvent
+from sed_cli.decoding.decoder import StreamEvent
 from sed_cli.errors import DataError
 from sed_cli.tasks.detection.chunks import BLOCK_FRAMES, logits_of
 
@@ -94,13 +94,13 @@ class DetectorStream:
     Attributes:
         latency_s: seconds of audio after a start or an end within which it is reported. It is the
             sum of what the convolutions look ahead, half a window, one hop, what the resampler
-            holds back (nothing at the detector's own rate), half the longest median filter, and
-            the least gap and duration of events.
+            holds back (nothing at the detector's own rate), and what the decoder waits for: of
+            thresholds half the longest median filter, and the least gap and duration of events.
     """
 
     def __init__(self, detector: Detector, sample_rate: int) -> None:
         self._frames = FrameStream(detector, sample_rate)
-        self._tracker = EventTracker(detector.classes, detector.postprocessing, detector.hop_s)
+        self._tracker = detector.decoder.tracker()
         self.latency_s = self._frames.latency_s + self._tracker.latency_s
 
     @property

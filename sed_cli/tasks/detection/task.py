@@ -16,13 +16,12 @@ from torch.nn.functional import binary_cross_entropy
 from torch.utils.data import Dataset
 
 from sed_cli.config.data import RecordedConfig
-from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import DataSet, load_data
-from sed_cli.decoding.postprocessing import PostProcessing, save_postprocessing
+from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError
 from sed_cli.models import CRNN
 from sed_cli.models.recurrence import Feedback
@@ -32,10 +31,10 @@ from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import (
     evaluate_split,
-    tuned_postprocessing,
     validate,
     write_evaluation,
 )
+from sed_cli.tasks.detection.fitting import fit_decoder
 from sed_cli.tasks.detection.load import load
 from sed_cli.training.task import Task, Validation
 
@@ -57,7 +56,7 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
     return data
 
 
-class Detection(Task[SequenceBatch]):
+class DetectionTask(Task[SequenceBatch]):
     """The detector of a configuration and its data.
 
     Args:
@@ -167,26 +166,17 @@ class Detection(Task[SequenceBatch]):
         """Score the best epoch on the test split, as ``sedtf eval`` does it."""
         detector = load(run_dir, self.device)
         evaluation = self._config.evaluation
-        self._postprocess(detector, evaluation, run_dir)
+        validation = self._data.splits.get("validation") or []
+        if evaluation.tune and not validation:
+            log.warning("no validation split: thresholds stay at 0.5")
+        # Before the test split is touched.
+        detector.decoder = fit_decoder(
+            detector, evaluation, lambda: self._data.splits["train"], validation
+        )
+        save_decoder(run_dir / "checkpoints" / "best", detector.decoder)
         if self._data.splits.get("test"):
             evaluated = evaluate_split(detector, self._data, "test", evaluation)
             write_evaluation(evaluated, detector, self._data, run_dir)
             print_metrics(evaluated.metrics, run_dir)
         else:
             log.warning("no test split: nothing to evaluate on")
-
-    def _postprocess(self, detector: Detector, evaluation: EvaluationConfig, run_dir: Path) -> None:
-        """Give the best epoch its thresholds and filters, before the test split is touched."""
-        validation = self._data.splits.get("validation") or []
-        if evaluation.tune and validation:
-            detector.postprocessing = tuned_postprocessing(detector, validation, evaluation)
-        else:
-            if evaluation.tune:
-                log.warning("no validation split: thresholds stay at 0.5")
-            detector.postprocessing = PostProcessing.plain(
-                len(detector.classes),
-                min_gap_s=evaluation.min_gap_s or 0.0,
-                min_duration_s=evaluation.min_duration_s or 0.0,
-            )
-        best = run_dir / "checkpoints" / "best"
-        save_postprocessing(best, detector.postprocessing, detector.classes)

@@ -17,7 +17,7 @@ from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.errors import DataError
 from sed_cli.metrics.detection import _import_sed_eval, count_frames, figures
-from sed_cli.tasks.detection import evaluate
+from sed_cli.tasks.detection import running
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate, write_evaluation
 from tests.metrics.counted import KINDS
@@ -67,7 +67,7 @@ def one_by_one(detector: Detector, recording: Recording) -> torch.Tensor:
 def test_validation_is_over_all_frames_of_all_recordings(
     frames_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "_FRAMES_AT_ONCE", frames_at_once)
+    monkeypatch.setattr(running, "_FRAMES_AT_ONCE", frames_at_once)
     detector, recordings = make_detector(), make_data().splits["test"]
 
     result = validate(detector, recordings)
@@ -85,7 +85,7 @@ def test_figures_do_not_depend_on_the_batching(monkeypatch: pytest.MonkeyPatch) 
     detector, data = make_detector(), make_data()
     results = []
     for frames_at_once in (1, 90, 100_000):
-        monkeypatch.setattr(evaluate, "_FRAMES_AT_ONCE", frames_at_once)
+        monkeypatch.setattr(running, "_FRAMES_AT_ONCE", frames_at_once)
         results.append(evaluate_split(detector, data, "test"))
 
     assert results[0].metrics == results[1].metrics == results[2].metrics
@@ -109,8 +109,8 @@ def test_evaluation_is_free_running_and_leaves_the_model_in_its_mode() -> None:
         Recording(**{**vars(recording), "activities": 1 - recording.activities})
         for recording in recordings
     ]
-    logits = [logits for _, logits in evaluate.run_freely(detector, recordings)]
-    other = [logits for _, logits in evaluate.run_freely(detector, flipped)]
+    logits = [logits for _, logits in running.run_freely(detector, recordings)]
+    other = [logits for _, logits in running.run_freely(detector, flipped)]
     assert all(torch.equal(a, b) for a, b in zip(logits, other, strict=True))
     assert validate(detector, flipped).f1 != first.f1
 
@@ -143,7 +143,7 @@ def test_what_is_written_is_what_was_found(tmp_path: Path, drawn: None) -> None:
     assert set(metrics) == {
         *("split", "n_files", *KINDS, "per_class", "bootstrap", "plain", "collar_s", "bin_s"),
         *("syllable_error_rate", "bin_accuracy", "calibration"),
-        *("thresholds", "filter_frames", "min_gap_s", "min_duration_s", "tuned_for"),
+        *("thresholds", "filter_frames", "min_gap_s", "min_duration_s", "tuned_for", "decoder"),
     }
     assert metrics["thresholds"] == {"cat": 0.5, "dog": 0.5}
     events = read_annotations(tmp_path / "events.tsv").events

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 import sed_cli.tasks.detection.detector
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.data.annotations import Event
+from sed_cli.decoding.decoder import StreamEvent
 from sed_cli.decoding.postprocessing import PostProcessing
-from sed_cli.decoding.tracking import EventTracker, StreamEvent
+from sed_cli.decoding.thresholds import ThresholdDecoder
+from sed_cli.decoding.tracking import threshold_tracker
 from sed_cli.errors import DataError
 from sed_cli.models import CRNN
 from sed_cli.tasks.detection.chunks import LogitStream
@@ -189,6 +191,10 @@ def test_samples_one_by_one_make_the_same_probabilities() -> None:
     np.testing.assert_allclose(ours, made.probabilities(samples), rtol=0, atol=1e-5)
 
 
+def decoder_of(postprocessing: PostProcessing, hop_s: float = HOP / 8000) -> ThresholdDecoder:
+    return ThresholdDecoder(classes=tuple(CLASSES), hop_s=hop_s, postprocessing=postprocessing)
+
+
 POSTPROCESSINGS = st.builds(
     PostProcessing,
     thresholds=st.tuples(*[st.sampled_from([0.2, 0.5, 0.7])] * 3),
@@ -223,7 +229,7 @@ def test_tracked_events_are_those_of_the_whole(
     duration_s = (max(n_frames - 1, 0) + rest) * 0.025
 
     def track(sizes: Sequence[int]) -> list[StreamEvent]:
-        tracker, reports, known = EventTracker(CLASSES, postprocessing, 0.025), [], 0
+        tracker, reports, known = threshold_tracker(CLASSES, postprocessing, 0.025), [], 0
         for piece in cut(probabilities, sizes):
             known += len(piece)
             reports += tracker.push(piece, min((known + 5) * 0.025, duration_s))
@@ -231,7 +237,7 @@ def test_tracked_events_are_those_of_the_whole(
 
     reports = track(sizes)
 
-    expected = postprocessing.events(probabilities, CLASSES, 0.025, duration_s)
+    expected = decoder_of(postprocessing, 0.025).events(probabilities, duration_s)
     assert events_of(reports) == expected
     for label in CLASSES:
         kinds = [report.kind for report in reports if report.label == label]
@@ -249,7 +255,7 @@ def test_tracked_events_are_those_of_the_whole(
 def test_confidence_is_the_mean_probability_of_the_frames() -> None:
     probabilities = np.zeros((10, 3), np.float32)
     probabilities[3:6, 1] = [0.6, 0.8, 0.7]
-    tracker = EventTracker(CLASSES, PostProcessing.plain(3), 0.5)
+    tracker = threshold_tracker(CLASSES, PostProcessing.plain(3), 0.5)
 
     reports = [r for p in probabilities for r in tracker.push(p[None], 100.0)]
 
@@ -272,15 +278,13 @@ def test_confidence_is_the_mean_probability_of_the_frames() -> None:
 def test_streamed_events_are_those_of_the_whole(
     postprocessing: PostProcessing, rate: int, sizes: list[int], seed: int
 ) -> None:
-    made, samples = detector(postprocessing=postprocessing), sound(16_000, seed)
+    made, samples = detector(decoder=decoder_of(postprocessing)), sound(16_000, seed)
     stream = made.stream(rate)
 
     reports = [r for piece in cut(samples, [*sizes, 700]) for r in stream.push(piece)]
     reports += stream.finish()
 
-    expected = postprocessing.events(
-        made.probabilities(samples, rate), CLASSES, made.hop_s, len(samples) / rate
-    )
+    expected = made.decoder.events(made.probabilities(samples, rate), len(samples) / rate)
     assert events_of(reports) == expected == made.predict(samples, rate)
 
 
@@ -300,7 +304,7 @@ def test_reports_come_within_the_latency(
     name: str, postprocessing: PostProcessing, rate: int
 ) -> None:
     """Counted in samples pushed, so that no clock has a say."""
-    stream = detector(MODELS[name](), postprocessing=postprocessing).stream(rate)
+    stream = detector(MODELS[name](), decoder=decoder_of(postprocessing)).stream(rate)
     hop = HOP * rate // 8000
     lags_s: list[float] = []
     for piece in cut(sound(4 * rate, seed=1), [hop]):

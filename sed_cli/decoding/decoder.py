@@ -1,0 +1,272 @@
+"""What makes events of probabilities: the working objects of components of kind ``decoder``.
+
+A component (:class:`sed_cli.config.evaluation.DecoderConfig`) holds settings. Its ``fit`` makes a
+:class:`Decoder` of what is known after training (:class:`Fitting`), its ``read`` makes the same one
+of what a checkpoint holds. This is the only way from probabilities to events: ``sedtf train``,
+``eval``, ``predict`` and ``listen`` all go through it. The threshold of the feedback is none of its
+business: that one is part of the model and stays at 0.5.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.data.annotations import Event
+from sed_cli.errors import UserError
+
+if TYPE_CHECKING:
+    from sed_cli.data.manifest import Clip
+    from sed_cli.data.sets import Recording
+
+Scored = Iterable[tuple["Recording", NDArray[np.floating]]]
+"""Recordings, each with its probabilities (T, C)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitting:
+    """What a decoder is made of, once a detector is trained.
+
+    Attributes:
+        classes: labels of the columns of probabilities.
+        hop_s: seconds from one frame to the next.
+        metric: whose F1 is to be good: one that can be tuned for.
+        collar_s: seconds that an event may be off.
+        min_gap_s: shorter silences within a class are filled.
+        min_duration_s: shorter events are dropped.
+        tune: whether anything may be tuned on validation.
+        training: lists the recordings of the training split, with their events and durations.
+        validation: those of the validation split; none where there is no such split.
+        scored: yields those of validation, each with its probabilities, as often as it is called.
+            The first call runs the detector, and what that gave is kept if it is not too long.
+    """
+
+    classes: tuple[str, ...]
+    hop_s: float
+    metric: str
+    collar_s: float
+    min_gap_s: float
+    min_duration_s: float
+    tune: bool
+    training: Callable[[], Sequence[Clip]]
+    validation: Sequence[Recording]
+    scored: Callable[[], Scored]
+
+    @property
+    def tunes(self) -> bool:
+        """Whether there is something to tune on, and that is wanted."""
+        return self.tune and bool(self.validation)
+
+
+class Detection(NamedTuple):
+    """An event that was found, with the confidence in it, in [0, 1]; times in seconds."""
+
+    onset_s: float
+    offset_s: float
+    label: str
+    confidence: float
+
+    @property
+    def event(self) -> Event:
+        """It without the confidence."""
+        return Event(self.onset_s, self.offset_s, self.label)
+
+
+class Decoded(NamedTuple):
+    """What was found in a recording: events in order of onset, and the frames they take (T, C)."""
+
+    detections: list[Detection]
+    active: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamEvent:
+    """That an event has started, or that it has ended.
+
+    Attributes:
+        kind: ``start`` or ``end``.
+        label: of the event.
+        onset_s: when it started, in seconds from the first sample.
+        offset_s: when it ended; None for a start.
+        confidence: in the event, for a start as far as it is known by then; in [0, 1].
+    """
+
+    kind: Literal["start", "end"]
+    label: str
+    onset_s: float
+    offset_s: float | None
+    confidence: float
+
+    @property
+    def time_s(self) -> float:
+        """When what is reported happened, in seconds from the first sample."""
+        return self.onset_s if self.offset_s is None else self.offset_s
+
+    @property
+    def event(self) -> Event | None:
+        """The whole event, once it has ended."""
+        return None if self.offset_s is None else Event(self.onset_s, self.offset_s, self.label)
+
+
+class Tracker(ABC):
+    """Finds events in probabilities that come bit by bit.
+
+    Attributes:
+        latency_s: seconds by which reports come after the probabilities that they stand on, at
+            most.
+    """
+
+    latency_s: float
+
+    @abstractmethod
+    def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
+        """Take frames (t, C) and return what is decided by them, in order of time.
+
+        Args:
+            probabilities: of the next frames.
+            known_s: seconds of audio that are known to be there.
+        """
+
+    @abstractmethod
+    def finish(self, duration_s: float) -> list[StreamEvent]:
+        """Return what is left to report of a recording that is ``duration_s`` long."""
+
+
+def in_order(reports: Iterable[StreamEvent]) -> list[StreamEvent]:
+    """Sort reports by time, as trackers return them."""
+    return sorted(reports, key=lambda r: (r.time_s, r.onset_s, r.label))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder(ABC):
+    """From the probabilities of a recording to its events.
+
+    Args:
+        classes: labels of the columns of probabilities.
+        hop_s: seconds from one frame to the next.
+    """
+
+    NAME: ClassVar[str]
+    """Of the component whose ``read`` undoes :meth:`as_json`."""
+
+    classes: tuple[str, ...]
+    hop_s: float
+
+    @abstractmethod
+    def decode(
+        self, probabilities: NDArray[np.floating], duration_s: float | None = None
+    ) -> list[Detection]:
+        """Find the events of a recording, in order of onset.
+
+        Args:
+            probabilities: (T, C).
+            duration_s: of the recording, where its last frames reach beyond its end; no event ends
+                after it.
+        """
+
+    @abstractmethod
+    def tracker(self) -> Tracker:
+        """Make what finds the same events while the probabilities come in."""
+
+    @abstractmethod
+    def as_json(self) -> dict[str, Any]:
+        """Describe it by label, as it stands in ``postprocessing.json`` and ``metrics.json``.
+
+        ``tuned_for`` is the metric that it was tuned for, or ``None``; ``tuning`` what was chosen
+        for each class and what that gained (:class:`sed_cli.decoding.choices.Choice`).
+        """
+
+    def decoded(
+        self, probabilities: NDArray[np.floating], duration_s: float | None = None
+    ) -> Decoded:
+        """Find the events of a recording and the frames in which they are."""
+        detections = self.decode(probabilities, duration_s)
+        active = np.zeros(probabilities.shape, np.bool_)
+        for onset_s, offset_s, label, _ in detections:
+            reaches_end = duration_s is not None and offset_s >= duration_s
+            last = len(active) if reaches_end else round(offset_s / self.hop_s)
+            active[round(onset_s / self.hop_s) : last, self.classes.index(label)] = True
+        return Decoded(detections, active)
+
+    def events(
+        self, probabilities: NDArray[np.floating], duration_s: float | None = None
+    ) -> list[Event]:
+        """Find the events of a recording, without confidences; see :meth:`decode`."""
+        return sorted(found.event for found in self.decode(probabilities, duration_s))
+
+    def activities(
+        self, probabilities: NDArray[np.floating], duration_s: float | None = None
+    ) -> NDArray[np.bool_]:
+        """Tell the frames in which each class is active (T, C); see :meth:`decode`."""
+        return self.decoded(probabilities, duration_s).active
+
+    def scores(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
+        """What threshold-free figures are drawn from, (T, C): the probabilities themselves."""
+        return probabilities
+
+    def with_least(self, *, min_gap_s: float | None, min_duration_s: float | None) -> Self:
+        """Replace the least gap and the least duration, where they are given.
+
+        Raises:
+            UserError: if the decoder has no such thing.
+        """
+        given = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
+        asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        unknown = sorted(set(asked) - {each.name for each in fields(self)})
+        if unknown:
+            raise UserError(
+                f"evaluation.{unknown[0]}={asked[unknown[0]]}: the decoder {self.NAME} has no such "
+                f"thing; drop it, or choose another evaluation.decoder"
+            )
+        return replace(self, **asked)
+
+    def detections(
+        self,
+        spans: Iterable[tuple[int, int, int]],
+        probabilities: NDArray[np.floating],
+        duration_s: float | None,
+    ) -> list[Detection]:
+        """Events of spans of frames, in order of onset, with their mean probabilities.
+
+        Args:
+            spans: first frame, frame after the last, column.
+            probabilities: (T, C).
+            duration_s: of the recording; what begins at its very end is none.
+        """
+        found = []
+        for first, after, column in spans:
+            onset_s, offset_s = first * self.hop_s, after * self.hop_s
+            if duration_s is not None:
+                offset_s = min(offset_s, duration_s)
+            if offset_s > onset_s:
+                mean = float(probabilities[first:after, column].mean(dtype=np.float64))
+                found.append(Detection(onset_s, offset_s, self.classes[column], min(1.0, mean)))
+        return sorted(found)
+
+    def check(self, probabilities: NDArray[np.floating]) -> None:
+        """Refuse probabilities of another shape than (T, C)."""
+        if probabilities.ndim != 2 or probabilities.shape[1] != len(self.classes):
+            raise ValueError(
+                f"probabilities of shape {probabilities.shape}: expected (T, {len(self.classes)})"
+            )
+
+
+def described(decoder: Decoder) -> dict[str, Any]:
+    """:meth:`Decoder.as_json` with the name that it is read by."""
+    return {"decoder": decoder.NAME, **decoder.as_json()}
+
+
+def by_label(values: Mapping[str, Any], key: str, classes: Sequence[str]) -> list[Any]:
+    """What ``values[key]`` holds for each class, in their order.
+
+    Raises:
+        KeyError, TypeError, ValueError: if it is not there for just these classes.
+    """
+    if set(values[key]) != set(classes):
+        raise ValueError(f"{key} of {', '.join(values[key])}: expected {list(classes)}")
+    return [values[key][label] for label in classes]

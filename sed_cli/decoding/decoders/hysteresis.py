@@ -1,0 +1,52 @@
+"""Two thresholds for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sed_cli.config.evaluation import DecoderConfig
+from sed_cli.config.faults import Faults
+from sed_cli.config.registry import component
+from sed_cli.config.settings import setting
+
+if TYPE_CHECKING:
+    from sed_cli.decoding.decoder import Fitting
+    from sed_cli.decoding.hysteresis import HysteresisDecoder
+
+
+@component("decoder", "hysteresis")
+class HysteresisConfig(DecoderConfig):
+    """An event starts above an upper threshold and goes on while above a lower one; both tuned."""
+
+    upper: float | None = setting(
+        None, "above which an event of any class starts; null: tuned", at_least=0, at_most=1
+    )
+    lower: float | None = setting(
+        None, "above which an event of any class goes on; null: tuned", at_least=0, at_most=1
+    )
+
+    def faults(self, prefix: str = "evaluation.decoder.") -> list[str]:
+        """Faults of ranges, and of the thresholds against each other."""
+        faults = Faults(super().faults(prefix))
+        if self.upper is not None and self.lower is not None:
+            faults.require(
+                self.lower <= self.upper,
+                f"{prefix}lower={self.lower} and upper={self.upper}: expected lower <= upper",
+            )
+        return faults
+
+    def fit(self, task: Fitting) -> HysteresisDecoder:
+        """Tune thresholds, least durations and least gaps of each class on validation."""
+        from sed_cli.decoding.hysteresis import fit
+
+        return fit(task, self.upper, self.lower)
+
+    @classmethod
+    def read(
+        cls, values: Mapping[str, Any], classes: Sequence[str], hop_s: float
+    ) -> HysteresisDecoder:
+        """Undo :meth:`HysteresisDecoder.as_json`."""
+        from sed_cli.decoding.hysteresis import HysteresisDecoder
+
+        return HysteresisDecoder.from_json(values, classes, hop_s)

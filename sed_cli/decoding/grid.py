@@ -1,0 +1,279 @@
+"""Points that a decoder may be tuned to, counted on validation, and the best whose gain is certain.
+
+A grid has rows, what a decoder tries (filters, least durations), and columns, the thresholds. The
+point in the first row at 0.5 is the default. What is tuned is what is reported: the counts are
+those of :mod:`sed_cli.metrics.detection` for a single class.
+
+A grid of some hundred points fits itself to the noise of a small validation split. So the default
+is kept unless another point is better by more than that noise, for events as well as for frames,
+and for all classes together as well as for the class itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from sed_cli.data.frames import runs
+from sed_cli.data.sets import Recording
+from sed_cli.decoding.decoder import Scored
+from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
+from sed_cli.metrics.counting import Active, Excerpt
+from sed_cli.metrics.metric import TunableMetric, tunable
+
+THRESHOLDS: NDArray[np.float64] = np.linspace(0.02, 0.98, 49).round(2)  # 0.5 is one of them
+PLAIN = int(np.abs(THRESHOLDS - PLAIN_THRESHOLD).argmin())
+
+_FEW_RECORDINGS = 10  # below that more is asked: stretches of a recording are alike
+_WORTH, _WORTH_OF_FEW = 0.5, 2.0  # events of a class in validation that a gain has to be worth
+# Share of draws of validation in which a point has to be better than the default; the parts of few
+# recordings are alike, so that draws of them agree too easily.
+_SURE, _SURE_OF_FEW = 0.7, 0.95
+_DRAWS = 500
+_N_STRETCHES = 20  # of validation, drawn with replacement: its noise
+_NEIGHBOURS = 5  # thresholds averaged before the best is chosen: a single one's F1 is noisy
+
+
+@dataclass(frozen=True)
+class Point:
+    """What was chosen; in the first row at 0.5 without a gain it is the default that was kept."""
+
+    row: int
+    threshold: float
+    reason: str
+    n_events: int
+    gain: dict[str, float] | None = None  # F1 over that of the default, by metric
+
+
+@dataclass
+class Grid:
+    """Counts of two metrics (2) in stretches of validation (U), by class, row and threshold.
+
+    Attributes:
+        metrics: what is tuned for, and what may not lose by it.
+        collar_s: seconds that an event may be off.
+        allowed: rows that a class may be given (C, F); the first one always.
+        n_events: of each class in validation (C,).
+    """
+
+    metrics: tuple[TunableMetric, TunableMetric]
+    collar_s: float
+    allowed: NDArray[np.bool_]
+    n_events: NDArray[np.int64]
+    worth: float  # events that a gain has to be worth
+    sure: float  # share of draws in which it has to be there
+    tp: NDArray[np.int64]  # (2, U, C, F, K)
+    n_found: NDArray[np.int64]
+    n_there: NDArray[np.int64]  # (2, U, C)
+
+    @classmethod
+    def empty(
+        cls,
+        allowed: NDArray[np.bool_],
+        n_events: NDArray[np.int64],
+        *,
+        n_recordings: int,
+        metric: str,
+        collar_s: float,
+    ) -> Grid:
+        """Count nothing yet.
+
+        Args:
+            allowed: see the class.
+            n_events: see the class.
+            n_recordings: of validation.
+            metric: frames and segments are tuned together with events (the mean of both F1), events
+                by themselves as long as frames do not lose.
+            collar_s: seconds that an event may be off.
+        """
+        own = tunable(metric)
+        n_classes, n_rows = allowed.shape
+        shape = (2, _N_STRETCHES, n_classes)
+        return cls(
+            metrics=(own, tunable(own.BESIDE)),
+            collar_s=collar_s,
+            allowed=allowed,
+            n_events=n_events,
+            worth=_WORTH_OF_FEW if n_recordings < _FEW_RECORDINGS else _WORTH,
+            sure=_SURE_OF_FEW if n_recordings < _FEW_RECORDINGS else _SURE,
+            tp=np.zeros((*shape, n_rows, len(THRESHOLDS)), np.int64),
+            n_found=np.zeros((*shape, n_rows, len(THRESHOLDS)), np.int64),
+            n_there=np.zeros(shape, np.int64),
+        )
+
+    def add(
+        self, of_class: StretchedExcerpt, index: int, row: int, active: Active, column_of: Any
+    ) -> None:
+        """Count what a row finds of a class in a recording.
+
+        Args:
+            of_class: the class in the recording.
+            index: its place in the grid.
+            row: of the grid.
+            active: its active frames (T, J), once where several thresholds give the same.
+            column_of: which of them each threshold gives (K,).
+        """
+        at = of_class.stretches
+        for kind, metric in enumerate(self.metrics):
+            tp, found, there = metric.hits(active, of_class.excerpt, self.collar_s)
+            self.tp[kind, at, index, row] += tp[:, column_of]
+            self.n_found[kind, at, index, row] += found[:, column_of]
+            if row == 0:
+                self.n_there[kind, at, index] += there
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Of the two F1 in what is to be high (2,)."""
+        share = self.metrics[0].SHARE
+        return np.array([share, 1 - share])
+
+    def choose(self, index: int) -> Point:
+        """Choose the point of a class: the best there is, if its gain is certain."""
+        n_events = int(self.n_events[index])
+        if not n_events:
+            return Point(0, PLAIN_THRESHOLD, "no events in validation", n_events)
+        row, column = self.best(index)
+        if (row, column) == (0, PLAIN):
+            reason = "nothing is better by enough, for this class and for all of them"
+            return Point(0, PLAIN_THRESHOLD, reason, n_events)
+        draws = np.random.default_rng(0).multinomial(
+            _N_STRETCHES, np.full(_N_STRETCHES, 1 / _N_STRETCHES), size=_DRAWS
+        )
+        share = float((self.weights @ self._gains(index, row, column, draws) > 0).mean())
+        if share < self.sure:
+            reason = (
+                f"the gain is within its noise: it is one in {share:.0%} of draws of validation"
+            )
+            return Point(0, PLAIN_THRESHOLD, reason, n_events)
+        gains = self._gains(index, row, column, np.ones((1, _N_STRETCHES), np.int64))[:, 0]
+        reason = f"a gain in {share:.0%} of draws of validation"
+        names = [metric.name for metric in self.metrics]
+        gain = dict(zip(names, gains.tolist(), strict=True))
+        return Point(row, float(THRESHOLDS[column]), reason, n_events, gain)
+
+    def best(self, index: int) -> tuple[int, int]:
+        """Row and threshold with the highest weighted F1 by which neither F1 loses.
+
+        Neither that of the class nor that of all classes together: a class that cannot be told
+        apart gains a little itself by being found everywhere. The default is left only for more
+        than ``worth`` events of the class are worth: one more or less among n is chance.
+        """
+        tp, n_found = (counts[:, :, index].sum(axis=1) for counts in (self.tp, self.n_found))
+        f1 = _f1(tp, n_found, self.n_there[:, :, index].sum(axis=1)[:, None, None])  # (2, F, K)
+        total = _f1(
+            self.tp[..., 0, PLAIN].sum(axis=(1, 2)),
+            self.n_found[..., 0, PLAIN].sum(axis=(1, 2)),
+            self.n_there.sum(axis=(1, 2)),
+        )[:, None, None]
+        more_tp, more_found = (each - each[:, :1, PLAIN, None] for each in (tp, n_found))
+        smooth = uniform_filter1d(f1, _NEIGHBOURS, axis=2, mode="nearest")
+        is_fit = (
+            self.allowed[index][:, None]
+            & (f1 >= f1[:, :1, PLAIN, None]).all(axis=0)
+            & (smooth >= smooth[:, :1, PLAIN, None]).all(axis=0)
+            & (2 * more_tp >= total * more_found).all(axis=0)  # the total's F1 does not fall
+        )
+        score = np.where(is_fit, np.tensordot(self.weights, smooth, axes=1), -1.0)
+        score[0, PLAIN] += self.worth / max(1, self.n_events[index])
+        rows, columns = np.nonzero(score == score.max())
+        nearest = np.lexsort((np.abs(THRESHOLDS[columns] - PLAIN_THRESHOLD), rows))[0]
+        return int(rows[nearest]), int(columns[nearest])
+
+    def _gains(
+        self, index: int, row: int, column: int, draws: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """F1 of a point over that of the default, with stretches taken so often (2, draws)."""
+        there = self.n_there[:, :, index] @ draws.T
+        of_point, of_plain = (
+            _f1(
+                self.tp[:, :, index, f, k] @ draws.T,
+                self.n_found[:, :, index, f, k] @ draws.T,
+                there,
+            )
+            for f, k in ((row, column), (0, PLAIN))
+        )
+        return of_point - of_plain
+
+
+def _f1(tp: NDArray[Any], n_found: NDArray[Any], n_there: NDArray[Any]) -> NDArray[np.float64]:
+    """F1 of counts; 0 where nothing is there and nothing was found."""
+    f1: NDArray[np.float64] = 2 * tp / np.maximum(n_found + n_there, 1)
+    return f1
+
+
+# --------------------------------------------------------------------- what is counted there
+
+
+@dataclass(frozen=True)
+class StretchedExcerpt:
+    """One class in one recording, and the stretches of the grid that its own are part of."""
+
+    excerpt: Excerpt
+    stretches: NDArray[np.intp]
+
+
+def excerpts(
+    scored: Scored, n_recordings: int, classes: Sequence[str], hop_s: float
+) -> Iterator[tuple[Recording, NDArray[np.floating], list[StretchedExcerpt]]]:
+    """Yield recordings of validation with their probabilities, and each class in them."""
+    n_parts = -(-_N_STRETCHES // max(1, n_recordings))  # that a recording is cut into
+    for number, (recording, probabilities) in enumerate(scored):
+        stretches = (number * n_parts + np.arange(n_parts)) % _N_STRETCHES
+        activities = recording.activities[:].astype(bool)
+        of_classes = [
+            Excerpt(
+                truth=activities[:, index],
+                events=_own_events(recording, label),
+                hop_s=hop_s,
+                end_s=recording.duration_s,
+                edges_s=np.linspace(0.0, recording.duration_s, n_parts + 1),
+            )
+            for index, label in enumerate(classes)
+        ]
+        yield recording, probabilities, [StretchedExcerpt(one, stretches) for one in of_classes]
+
+
+def _own_events(recording: Recording, label: str) -> NDArray[np.float64]:
+    own = [event[:2] for event in recording.events if event.label == label]
+    return np.array(own, dtype=np.float64).reshape(-1, 2)
+
+
+def distinct(active: Active) -> tuple[Active, NDArray[np.intp]]:
+    """Keep columns of (T, K) once where several are the same; and which is whose.
+
+    What is active only shrinks as the threshold rises, so equal numbers are equal frames.
+    """
+    is_new = np.diff(active.sum(axis=0), prepend=-1) != 0
+    return active[:, is_new], np.cumsum(is_new) - 1
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Frames that events of a class last in validation, and silences between them."""
+
+    events: NDArray[np.int64]
+    silences: NDArray[np.int64]
+
+    @classmethod
+    def of_classes(cls, recordings: Sequence[Recording], n_classes: int) -> list[Lengths]:
+        """Measure each class in recordings."""
+        silences: list[list[int]] = [[] for _ in range(n_classes)]
+        events: list[list[int]] = [[] for _ in range(n_classes)]
+        for recording in recordings:
+            activities = recording.activities[:].astype(bool)
+            for index in range(n_classes):
+                first, after = runs(activities[:, index])
+                events[index] += (after - first).tolist()
+                silences[index] += (first[1:] - after[:-1]).tolist()
+        pairs = zip(events, silences, strict=True)
+        return [cls(np.array(one, np.int64), np.array(other, np.int64)) for one, other in pairs]
+
+
+def short(lengths: NDArray[np.int64], per_cent: float) -> float:
+    """The length that so many per cent are no longer than; infinite where there are none."""
+    return float(np.percentile(lengths, per_cent)) if len(lengths) else np.inf

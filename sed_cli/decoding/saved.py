@@ -1,0 +1,69 @@
+"""A decoder made of its settings, and the ``postprocessing.json`` that a checkpoint keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sed_cli.config.evaluation import DecoderConfig
+from sed_cli.config.registry import component_named
+from sed_cli.decoding.decoder import Decoder, Fitting, described
+from sed_cli.decoding.thresholds import ThresholdDecoder
+from sed_cli.errors import CheckpointError, ConfigError, UserError
+from sed_cli.system.files import json_text, write_text
+from sed_cli.system.structured import read_json_object, why
+
+POSTPROCESSING = "postprocessing.json"
+
+
+def fit(settings: DecoderConfig, task: Fitting) -> Decoder:
+    """Make the decoder that settings stand for.
+
+    Raises:
+        UserError: if what it makes could not be read again.
+    """
+    decoder: Decoder = settings.fit(task)
+    if settings.name != decoder.NAME:
+        raise UserError(
+            f"the decoder {settings.name} makes a {type(decoder).__name__} whose NAME is "
+            f"{decoder.NAME!r}: expected {settings.name!r}, by which checkpoints find it again"
+        )
+    return decoder
+
+
+def save_decoder(folder: Path, decoder: Decoder) -> None:
+    """Write ``postprocessing.json`` into a checkpoint folder, whole or not at all.
+
+    That of ``threshold`` names no decoder: it is what versions read that know of no other.
+    """
+    is_original = isinstance(decoder, ThresholdDecoder)
+    values = decoder.as_json() if is_original else described(decoder)
+    write_text(folder / POSTPROCESSING, json_text(values), durable=True)
+
+
+def read_decoder(folder: Path, classes: Sequence[str], hop_s: float) -> Decoder:
+    """Read what a checkpoint folder holds; one without it, such as an older one, means plain 0.5.
+
+    Args:
+        folder: of the checkpoint.
+        classes: labels of the columns of probabilities.
+        hop_s: seconds from one frame to the next.
+
+    Raises:
+        CheckpointError: if it is there and cannot be used.
+    """
+    path = folder / POSTPROCESSING
+    if not path.exists():
+        return ThresholdDecoder.plain(classes, hop_s)
+    try:
+        values = read_json_object(path)
+        component = component_named("decoder", str(values.get("decoder", ThresholdDecoder.NAME)))
+        decoder: Decoder = component.read(values, tuple(classes), hop_s)
+        return decoder
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else why(error)
+        raise CheckpointError(
+            f"{path}: cannot be used ({reason}); without the file 0.5 is taken for every class"
+        ) from error

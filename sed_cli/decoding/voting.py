@@ -1,0 +1,276 @@
+"""The decoder ``vote``: a segment between silences takes the class that most of its frames are of.
+
+As TweetyNet and vak do it (Cohen et al. 2022): one event at a time, for sounds that do not overlap.
+A long segment is voted on in pieces, so that a stream need not wait for its end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.data.frames import runs
+from sed_cli.decoding.decoder import (
+    Decoder,
+    Detection,
+    StreamEvent,
+    Tracker,
+    by_label,
+)
+from sed_cli.decoding.postprocessing import SLACK_S, mend_runs
+
+Span = tuple[int, int, int]  # first frame, frame after the last, column
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoteDecoder(Decoder):
+    """Silence is where no class is above its threshold; what lies between takes its majority class.
+
+    Each frame votes for the class that is highest above its threshold; of classes with as many
+    votes the more probable one is taken.
+
+    Args:
+        classes: labels of the columns of probabilities.
+        hop_s: seconds from one frame to the next.
+        thresholds: of each class (C,).
+        longest_s: longer segments are voted on in pieces of this length; neighbours of one class
+            are one event.
+        min_gap_s: shorter silences are filled before the vote.
+        min_duration_s: shorter events are dropped.
+        tuned_for: the metric for which it was tuned; ``None``: it was not.
+        tuning: what was chosen and why, by label.
+    """
+
+    NAME: ClassVar[str] = "vote"
+
+    thresholds: tuple[float, ...]
+    longest_s: float
+    min_gap_s: float = 0.0
+    min_duration_s: float = 0.0
+    tuned_for: str | None = None
+    tuning: Mapping[str, Any] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.thresholds) != len(self.classes):
+            raise ValueError(f"{len(self.thresholds)} thresholds: expected one for each class")
+        for threshold in self.thresholds:
+            if not 0 <= threshold <= 1:
+                raise ValueError(f"threshold {threshold}: expected a probability")
+        for seconds in (self.min_gap_s, self.min_duration_s, self.longest_s):
+            if not (math.isfinite(seconds) and seconds >= 0):
+                raise ValueError(f"a duration or gap of {seconds} s: expected at least 0")
+
+    @property
+    def longest(self) -> int:
+        """The longest piece that is voted on, in frames; no event is too short but for its end."""
+        return max(1, math.ceil(max(self.longest_s, self.min_duration_s) / self.hop_s - SLACK_S))
+
+    def decode(
+        self, probabilities: NDArray[np.floating], duration_s: float | None = None
+    ) -> list[Detection]:
+        """Find the events of a recording; confidence is the mean probability of an event."""
+        self.check(probabilities)
+        margins = probabilities - np.array(self.thresholds)
+        sounding = self.filled((margins > 0).any(axis=1))
+        spans = joined(list(elected(sounding, margins, self.longest)))
+        kept = [span for span in spans if self.lasts(span, duration_s)]
+        return self.detections(kept, probabilities, duration_s)
+
+    def filled(self, sounding: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Fill the silences between frames that sound (T,) that are too short to be silences."""
+        least = {"min_gap_s": self.min_gap_s, "min_duration_s": 0.0}
+        return mend_runs(sounding[:, None], self.hop_s, **least)[:, 0]
+
+    def lasts(self, span: Span, duration_s: float | None) -> bool:
+        """Whether an event is long enough, and begins before the end of the recording."""
+        end_s = math.inf if duration_s is None else duration_s
+        length_s = min(span[1] * self.hop_s, end_s) - span[0] * self.hop_s
+        return length_s > 0 and length_s >= self.min_duration_s - SLACK_S
+
+    def tracker(self) -> Tracker:
+        """Make a tracker of the same events: it waits for the longest piece and the least gap."""
+        return _VoteTracker(self)
+
+    def as_json(self) -> dict[str, Any]:
+        """Describe it by label."""
+        return {
+            "thresholds": dict(zip(self.classes, self.thresholds, strict=True)),
+            "longest_s": self.longest_s,
+            "longest_frames": self.longest,
+            "min_gap_s": self.min_gap_s,
+            "min_duration_s": self.min_duration_s,
+            "tuned_for": self.tuned_for,
+            **({} if self.tuning is None else {"tuning": self.tuning}),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], classes: Sequence[str], hop_s: float) -> Self:
+        """Undo :meth:`as_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: for what it did not write.
+        """
+        tuned_for = values["tuned_for"]
+        return cls(
+            classes=tuple(classes),
+            hop_s=hop_s,
+            thresholds=tuple(map(float, by_label(values, "thresholds", classes))),
+            longest_s=float(values["longest_s"]),
+            min_gap_s=float(values["min_gap_s"]),
+            min_duration_s=float(values["min_duration_s"]),
+            tuned_for=None if tuned_for is None else str(tuned_for),
+            tuning=values.get("tuning"),
+        )
+
+
+def elected(
+    sounding: NDArray[np.bool_], margins: NDArray[np.floating], longest: int
+) -> Iterator[Span]:
+    """Yield the pieces of all segments with the column that most of their frames vote for.
+
+    Args:
+        sounding: frames that are no silence (T,).
+        margins: probabilities above thresholds (T, C).
+        longest: frames of a piece, at most.
+    """
+    pieces = np.array(
+        [
+            (start, min(start + longest, stop))
+            for first, stop in zip(*runs(sounding), strict=True)
+            for start in range(first, stop, longest)
+        ]
+    ).reshape(-1, 2)
+    if not len(pieces):
+        return
+    # A row more, so that a piece may end with the recording; the sums between pieces are not used.
+    votes, likely = np.zeros((2, len(margins) + 1, margins.shape[1]))
+    votes[np.arange(len(margins)), margins.argmax(axis=1)] = 1.0
+    likely[:-1] = margins
+    n_votes, sums = (
+        np.add.reduceat(of_frames, pieces.reshape(-1), axis=0)[::2] for of_frames in (votes, likely)
+    )
+    # Half of a vote at most, by the mean margin: it decides among equals alone.
+    winners = (n_votes + 0.25 * sums / np.diff(pieces, axis=1)).argmax(axis=1)
+    for (start, stop), column in zip(pieces.tolist(), winners.tolist(), strict=True):
+        yield start, stop, column
+
+
+def joined(spans: Sequence[Span]) -> list[Span]:
+    """Join spans of one column that touch."""
+    made: list[Span] = []
+    for first, after, column in spans:
+        if made and made[-1][1] == first and made[-1][2] == column:
+            first = made.pop()[0]
+        made.append((first, after, column))
+    return made
+
+
+class _Event:
+    """An event that goes on with the pieces that touch it."""
+
+    def __init__(self, span: Span, probabilities: NDArray[np.floating]) -> None:
+        self.first, self.after, self.column = span
+        self.total = float(probabilities.sum(dtype=np.float64))
+        self.is_reported = False
+
+    def takes(self, span: Span, probabilities: NDArray[np.floating]) -> bool:
+        """Take a piece that goes on with it, if it does."""
+        first, after, column = span
+        if (first, column) != (self.after, self.column):
+            return False
+        self.after = after
+        self.total += float(probabilities.sum(dtype=np.float64))
+        return True
+
+    @property
+    def confidence(self) -> float:
+        """Mean probability."""
+        return min(1.0, self.total / (self.after - self.first))
+
+
+class _VoteTracker(Tracker):
+    """Keeps the frames of the piece that is open, and the event that may go on with it."""
+
+    def __init__(self, decoder: VoteDecoder) -> None:
+        self._decoder = decoder
+        self._thresholds = np.array(decoder.thresholds)
+        self._first = 0  # of the frames that are kept
+        self._kept = np.empty((0, len(decoder.classes)), np.float32)
+        self._sounding = np.empty(0, np.bool_)
+        self._goes_on = False  # whether the frame before them is of the same segment
+        self._event: _Event | None = None
+        self.latency_s = decoder.longest * decoder.hop_s + decoder.min_gap_s
+
+    def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
+        """Take frames (t, C) and return what is decided by them, in order of time."""
+        above = (probabilities - self._thresholds > 0).any(axis=1)
+        self._kept = np.concatenate([self._kept, probabilities])
+        sounding = np.concatenate([[self._goes_on], self._sounding, above])
+        self._sounding = self._decoder.filled(sounding)[1:]
+        return list(self._decide(known_s, is_end=False))
+
+    def finish(self, duration_s: float) -> list[StreamEvent]:
+        """Return what is left to report of a recording that is ``duration_s`` long."""
+        return [*self._decide(duration_s, is_end=True), *self._ended(duration_s)]
+
+    def _decide(self, known_s: float, *, is_end: bool) -> Iterator[StreamEvent]:
+        """Vote on the pieces that are known whole."""
+        while True:
+            if not self._goes_on:
+                yield from self._ended(known_s)
+                sounds = np.flatnonzero(self._sounding)
+                self._drop(int(sounds[0]) if len(sounds) else len(self._sounding))
+            if not len(self._sounding):
+                return
+            silent = np.flatnonzero(~self._sounding)
+            length = int(silent[0]) if len(silent) else len(self._sounding)
+            piece = min(length, self._decoder.longest)
+            if piece < self._decoder.longest and not (is_end or self._is_over(length)):
+                return
+            if piece:
+                margins = self._kept[:piece] - self._thresholds
+                (span,) = elected(np.ones(piece, np.bool_), margins, piece)
+                yield from self._piece(span, known_s)
+                self._drop(piece)
+            self._goes_on = piece == self._decoder.longest
+
+    def _is_over(self, length: int) -> bool:
+        """Whether the silence after so many frames is too long to be filled."""
+        n_silent = int(np.append(self._sounding[length:], True).argmax())
+        least_s = self._decoder.min_gap_s - SLACK_S
+        return n_silent > 0 and n_silent * self._decoder.hop_s >= least_s
+
+    def _drop(self, n: int) -> None:
+        self._first += n
+        self._kept, self._sounding = self._kept[n:].copy(), self._sounding[n:].copy()
+
+    def _piece(self, span: Span, known_s: float) -> Iterator[StreamEvent]:
+        first, after, column = span[0] + self._first, span[1] + self._first, span[2]
+        own = self._kept[: after - first, column]
+        span = first, after, column
+        if self._event is None or not self._event.takes(span, own):
+            yield from self._ended(known_s)
+            self._event = _Event(span, own)
+        event = self._event
+        if not event.is_reported and self._decoder.lasts((event.first, after, column), known_s):
+            event.is_reported = True
+            yield self._report(event, None)
+
+    def _ended(self, known_s: float) -> Iterator[StreamEvent]:
+        event, self._event = self._event, None
+        if event is not None and event.is_reported:
+            yield self._report(event, min(event.after * self._decoder.hop_s, known_s))
+
+    def _report(self, event: _Event, offset_s: float | None) -> StreamEvent:
+        return StreamEvent(
+            kind="start" if offset_s is None else "end",
+            label=self._decoder.classes[event.column],
+            onset_s=event.first * self._decoder.hop_s,
+            offset_s=offset_s,
+            confidence=event.confidence,
+        )

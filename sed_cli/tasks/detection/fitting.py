@@ -1,0 +1,145 @@
+"""The decoder of a detector: fitted after its training, or anew for another that is asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.config.evaluation import DecoderConfig, EvaluationConfig
+from sed_cli.config.verbs import EvalConfig, TrainConfig
+from sed_cli.data.manifest import Clip
+from sed_cli.data.sets import Recording, load_data
+from sed_cli.data.survey import load_manifest
+from sed_cli.decoding.decoder import Decoder, Fitting, Scored
+from sed_cli.decoding.saved import fit
+from sed_cli.errors import DataError
+from sed_cli.metrics.detection import COLLAR_S
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.running import probabilities_of, run_freely
+
+log = logging.getLogger(__name__)
+
+_KEPT_BYTES = 2**28  # of probabilities; of more the detector is run again each time
+
+
+def collar_of(evaluation: EvaluationConfig) -> float:
+    """Seconds that an event may be off; without a setting the usual ones."""
+    return COLLAR_S if evaluation.collar_s is None else evaluation.collar_s
+
+
+def fit_decoder(
+    detector: Detector,
+    evaluation: EvaluationConfig,
+    training: Callable[[], Sequence[Clip]],
+    validation: Sequence[Recording],
+) -> Decoder:
+    """Fit ``evaluation.decoder`` for ``evaluation.metric`` on recordings of validation.
+
+    Args:
+        detector: whose probabilities are decoded.
+        evaluation: with a decoder and a metric.
+        training: lists the recordings of the training split.
+        validation: none: the decoder is one that is not tuned.
+    """
+    assert evaluation.decoder is not None
+    assert evaluation.metric is not None
+    task = Fitting(
+        classes=detector.classes,
+        hop_s=detector.hop_s,
+        metric=evaluation.metric,
+        collar_s=collar_of(evaluation),
+        min_gap_s=evaluation.min_gap_s or 0.0,
+        min_duration_s=evaluation.min_duration_s or 0.0,
+        tune=evaluation.tune,
+        training=training,
+        validation=validation,
+        scored=_Probabilities(detector, validation),
+    )
+    return fit(evaluation.decoder, task)
+
+
+class _Probabilities:
+    """Those of some recordings: the detector is run once, as long as they fit into memory."""
+
+    def __init__(self, detector: Detector, recordings: Sequence[Recording]) -> None:
+        self._detector, self._recordings = detector, recordings
+        n_bytes = 4 * sum(recording.n_frames for recording in recordings) * len(detector.classes)
+        self._keeps = n_bytes <= _KEPT_BYTES
+        self._kept: list[tuple[Recording, NDArray[np.float32]]] = []
+
+    def __call__(self) -> Scored:
+        if self._recordings and len(self._kept) == len(self._recordings):
+            return self._kept
+        return self._run()
+
+    def _run(self) -> Iterator[tuple[Recording, NDArray[np.float32]]]:
+        made = []
+        for recording, logits in run_freely(self._detector, self._recordings):
+            scored = recording, probabilities_of(logits)
+            if self._keeps:
+                made.append(scored)
+            yield scored
+        self._kept = made
+
+
+def decoder_for(config: EvalConfig, trained: TrainConfig, detector: Detector) -> Decoder:
+    """That of the checkpoint, unless the settings of ``sedtf eval`` ask for another."""
+    asked = config.evaluation
+    if asked.decoder is None and asked.metric is None and asked.tune:
+        chosen = detector.decoder
+    else:
+        chosen = _fitted_anew(config, trained, detector)
+    return chosen.with_least(min_gap_s=asked.min_gap_s, min_duration_s=asked.min_duration_s)
+
+
+def _fitted_anew(config: EvalConfig, trained: TrainConfig, detector: Detector) -> Decoder:
+    asked, before = config.evaluation, trained.evaluation
+    gap_s, duration_s = asked.min_gap_s, asked.min_duration_s
+    if asked.metric is None and asked.tune:  # another decoder, and all else as it was
+        gap_s = before.min_gap_s if gap_s is None else gap_s
+        duration_s = before.min_duration_s if duration_s is None else duration_s
+    evaluation = EvaluationConfig(
+        metric=asked.metric or before.metric,
+        collar_s=asked.collar_s,
+        tune=asked.tune,
+        min_gap_s=gap_s,
+        min_duration_s=duration_s,
+        decoder=asked.decoder or before.decoder,
+    )
+    validation: Sequence[Recording] = ()
+    if asked.tune:
+        validation = _validation(config, trained, detector, evaluation.decoder)
+    return fit_decoder(detector, evaluation, lambda: _training(trained, detector), validation)
+
+
+def _validation(
+    config: EvalConfig, trained: TrainConfig, detector: Detector, decoder: DecoderConfig | None
+) -> Sequence[Recording]:
+    """Recordings of the validation split of the run, which what is asked for is tuned on."""
+    asked = config.evaluation
+    wanted, tuned = f"evaluation.metric={asked.metric}", "thresholds"
+    if asked.metric is None:
+        assert decoder is not None
+        wanted, tuned = f"evaluation.decoder={decoder.name}", "its values"
+    validation = load_data(
+        trained.data, trained.feature, splits=["validation"], classes=detector.classes
+    ).splits.get("validation")
+    if not validation:
+        raise DataError(
+            f"{wanted} tunes {tuned} on the validation split of the run, which has none: drop it "
+            f"to use those of the checkpoint"
+        )
+    if config.split == "validation":
+        log.warning(
+            "%s tunes %s on the very split that is scored: the figures flatter", wanted, tuned
+        )
+    return validation
+
+
+def _training(trained: TrainConfig, detector: Detector) -> Sequence[Clip]:
+    """Recordings of the training split of the run, without their features."""
+    listed = load_manifest(trained.data, splits=["train"], classes=detector.classes)
+    return listed.splits.get("train", [])
