@@ -93,6 +93,14 @@ class EvaluationConfig(Settings):
         at_least=0,
         role=AFTER_TRAINING,
     )
+    calibrate: str | None = setting(
+        "auto",
+        "confidences of events made probabilities, on validation: none, temperature, isotonic; "
+        "auto: whichever helps in cross-validation, if any does",
+        choices=("auto", "none", "temperature", "isotonic"),
+        role=AFTER_TRAINING,
+        before="auto",
+    )
     bootstrap: int = setting(
         1000,
         "times the files are drawn anew for 95 % intervals; 0: no intervals",

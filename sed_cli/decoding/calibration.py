@@ -7,11 +7,13 @@ confidences around, so that whoever holds them against a threshold still drops t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sed_cli.decoding.decoder import StreamEvent, Tracker
 
 METHODS = ("temperature", "isotonic")
 FEWEST_EVENTS = 50  # of validation, to tell anything by
@@ -67,6 +69,25 @@ class ConfidenceMap:
         """
         points = (tuple(float(x) for x in values[key]) for key in ("confidences", "probabilities"))
         return cls(str(values["method"]), *points)
+
+
+class CalibratedTracker(Tracker):
+    """Reports what another tracker finds, with its confidences mapped."""
+
+    def __init__(self, tracker: Tracker, confidence_map: ConfidenceMap) -> None:
+        self._tracker, self._map = tracker, confidence_map
+        self.latency_s = tracker.latency_s
+
+    def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
+        """Take frames (t, C) and return what is decided by them."""
+        return [self._mapped(each) for each in self._tracker.push(probabilities, known_s)]
+
+    def finish(self, duration_s: float) -> list[StreamEvent]:
+        """Return what is left to report."""
+        return [self._mapped(each) for each in self._tracker.finish(duration_s)]
+
+    def _mapped(self, report: StreamEvent) -> StreamEvent:
+        return replace(report, confidence=float(self._map(np.array(report.confidence))))
 
 
 def fitted(method: str, confidences: Values, hits: NDArray[np.bool_]) -> ConfidenceMap:

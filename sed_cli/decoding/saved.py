@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sed_cli.config.evaluation import DecoderConfig
 from sed_cli.config.registry import component_named
+from sed_cli.decoding.calibration import ConfidenceMap
 from sed_cli.decoding.decoder import Decoder, Fitting, described
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import CheckpointError, ConfigError, UserError
@@ -14,6 +15,7 @@ from sed_cli.system.files import json_text, write_text
 from sed_cli.system.structured import read_json_object, why
 
 POSTPROCESSING = "postprocessing.json"
+_CALIBRATION = "calibration"
 
 
 def fit(settings: DecoderConfig, task: Fitting) -> Decoder:
@@ -31,13 +33,17 @@ def fit(settings: DecoderConfig, task: Fitting) -> Decoder:
     return decoder
 
 
-def save_decoder(folder: Path, decoder: Decoder) -> None:
+def save_decoder(
+    folder: Path, decoder: Decoder, confidence_map: ConfidenceMap | None = None
+) -> None:
     """Write ``postprocessing.json`` into a checkpoint folder, whole or not at all.
 
     That of ``threshold`` names no decoder: it is what versions read that know of no other.
     """
     is_original = isinstance(decoder, ThresholdDecoder)
     values = decoder.as_json() if is_original else described(decoder)
+    if confidence_map is not None:
+        values[_CALIBRATION] = confidence_map.as_json()
     write_text(folder / POSTPROCESSING, json_text(values), durable=True)
 
 
@@ -67,3 +73,18 @@ def read_decoder(folder: Path, classes: Sequence[str], hop_s: float) -> Decoder:
         raise CheckpointError(
             f"{path}: cannot be used ({reason}); without the file 0.5 is taken for every class"
         ) from error
+
+
+def read_confidence_map(folder: Path) -> ConfidenceMap | None:
+    """Read how a checkpoint folder maps confidences; ``None``: as they are.
+
+    Raises:
+        CheckpointError: if it is there and cannot be used.
+    """
+    path = folder / POSTPROCESSING
+    try:
+        values = read_json_object(path).get(_CALIBRATION) if path.exists() else None
+        return None if values is None else ConfidenceMap.from_json(values)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else why(error)
+        raise CheckpointError(f"{path}: {_CALIBRATION} cannot be used ({reason})") from error

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from sed_cli.audio import AudioReader, FrontEnd
 from sed_cli.data.annotations import Event
-from sed_cli.decoding.decoder import Decoder
+from sed_cli.decoding.calibration import CalibratedTracker, ConfidenceMap
+from sed_cli.decoding.decoder import Decoder, Tracker
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import CheckpointError, DataError
 from sed_cli.models import CRNN
@@ -39,6 +40,7 @@ class Detector:
             ``sampled`` is run with ``hard``, so that the same audio gives the same events.
         device: where it runs.
         decoder: what makes events of the probabilities; ``None``: plain 0.5.
+        confidence_map: makes probabilities of the events' confidences; ``None``: they stay.
         source: file of the weights, named where they are at fault.
     """
 
@@ -51,6 +53,7 @@ class Detector:
         feedback: str = "hard",
         device: torch.device | str = "cpu",
         decoder: Decoder | None = None,
+        confidence_map: ConfidenceMap | None = None,
         source: Path | None = None,
     ) -> None:
         self._source = source
@@ -60,6 +63,12 @@ class Detector:
         self.classes = tuple(classes)
         self.feedback: Feedback = "soft" if feedback == "soft" else "hard"
         self.decoder = decoder or ThresholdDecoder.plain(self.classes, self.hop_s)
+        self.confidence_map = confidence_map
+
+    def tracker(self) -> Tracker:
+        """Make what finds events in probabilities that come bit by bit."""
+        tracker = self.decoder.tracker()
+        return CalibratedTracker(tracker, self.confidence_map) if self.confidence_map else tracker
 
     @property
     def hop_s(self) -> float:

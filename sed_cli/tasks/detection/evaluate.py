@@ -21,7 +21,8 @@ from sed_cli.config.provenance import RunRecord, choose_device, set_threads
 from sed_cli.config.verbs import EvalConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
-from sed_cli.decoding.decoder import Decoder, described
+from sed_cli.decoding.calibration import ConfidenceMap
+from sed_cli.decoding.decoder import Decoder, Detection, described
 from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import DataError, UserError
@@ -37,6 +38,7 @@ from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import print_metrics
 from sed_cli.system.distributed import share_of, summed
 from sed_cli.system.files import json_text, replacing, write_text
+from sed_cli.tasks.detection.calibrating import confidences_for
 from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.fitting import collar_of, decoder_for
@@ -103,7 +105,7 @@ def evaluate_split(
     bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
     settings = replace(settings, collar_s=collar_s, bin_s=bin_s)
     kinds = all_metrics()
-    tallies = [_Tally(detector.decoder, data, kinds, settings)]
+    tallies = [_Tally(detector.decoder, data, kinds, settings, detector.confidence_map)]
     if detector.decoder != plain:
         of_plain = [metric for metric in kinds if metric.IN_PLAIN]
         tallies.append(_Tally(plain, data, of_plain, settings))
@@ -142,6 +144,8 @@ def evaluate_split(
         **described(detector.decoder),
         "plain": _plain_figures(tallies[-1], recordings) if len(tallies) > 1 else None,
     }
+    used = detector.confidence_map
+    metrics["calibration"]["method"] = "none" if used is None else used.method
     _warn_of_missed(metrics)
     curves = threshold_free(scored, data.classes, data.hop_s, collar_s) if settings.psds else None
     if curves is not None:
@@ -193,8 +197,9 @@ class _Tally:
         data: DataSet,
         metrics: Sequence[Metric],
         evaluation: EvaluationConfig,
+        confidence_map: ConfidenceMap | None = None,
     ) -> None:
-        self.decoder, self.data = decoder, data
+        self.decoder, self.data, self.confidence_map = decoder, data, confidence_map
         self.metrics, self.evaluation = metrics, evaluation
         self._events: dict[str, list[Event]] = {}
         self._counts: dict[str, list[NDArray[Any]]] = {}
@@ -208,12 +213,18 @@ class _Tally:
             hop_s=self.data.hop_s,
             reference=recording.events,
             detected=self._events[recording.name],
-            confidences=[round(each.confidence, 4) for each in found],  # as predict writes them
+            confidences=self._confidences(found),
             reference_frames=recording.activities[:],
             detected_frames=active,
             evaluation=self.evaluation,
         )
         self._counts[recording.name] = [np.asarray(each.count(compared)) for each in self.metrics]
+
+    def _confidences(self, found: Sequence[Detection]) -> list[float]:
+        """Confidences to as many digits as ``sedtf predict`` writes."""
+        values = np.array([each.confidence for each in found], np.float64)
+        mapped = values if self.confidence_map is None else self.confidence_map(values)
+        return [round(value, 4) for value in mapped.tolist()]
 
     def events(self, recordings: Sequence[Recording]) -> dict[str, list[Event]]:
         return {recording.name: self._events[recording.name] for recording in recordings}
@@ -287,7 +298,9 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
             config.evaluation.collar_s = trained.evaluation.collar_s
         if config.evaluation.bin_s is None:
             config.evaluation.bin_s = trained.evaluation.bin_s
+        before = detector.decoder
         detector.decoder = decoder_for(config, trained, detector)
+        detector.confidence_map = confidences_for(config, trained, detector, before)
         data = load_data(
             own or trained.data,
             trained.feature,

@@ -35,6 +35,7 @@ def fit_decoder(
     evaluation: EvaluationConfig,
     training: Callable[[], Sequence[Clip]],
     validation: Sequence[Recording],
+    scored: Callable[[], Scored] | None = None,
 ) -> Decoder:
     """Fit ``evaluation.decoder`` for ``evaluation.metric`` on recordings of validation.
 
@@ -43,6 +44,7 @@ def fit_decoder(
         evaluation: with a decoder and a metric.
         training: lists the recordings of the training split.
         validation: none: the decoder is one that is not tuned.
+        scored: these with their probabilities; ``None``: the detector is run.
     """
     assert evaluation.decoder is not None
     assert evaluation.metric is not None
@@ -56,9 +58,14 @@ def fit_decoder(
         tune=evaluation.tune,
         training=training,
         validation=validation,
-        scored=_Probabilities(detector, validation),
+        scored=scored or kept_probabilities(detector, validation),
     )
     return fit(evaluation.decoder, task)
+
+
+def kept_probabilities(detector: Detector, recordings: Sequence[Recording]) -> Callable[[], Scored]:
+    """Recordings with their probabilities, as often as it is called."""
+    return _Probabilities(detector, recordings)
 
 
 class _Probabilities:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from sed_cli.config.verbs import TrainConfig
-from sed_cli.decoding.saved import read_decoder
+from sed_cli.decoding.saved import read_confidence_map, read_decoder
 from sed_cli.models import CRNN
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.training.checkpoint import (
@@ -53,5 +53,6 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
         feedback=config.sampler.feedback,
         device=device,
         decoder=read_decoder(folder, classes, config.feature.hop_s),
+        confidence_map=read_confidence_map(folder),
         source=folder / WEIGHTS,
     )

@@ -98,7 +98,7 @@ class _Channel:
         self.found: list[StreamEvent] = []
         self._detector = detector
         self._stream = FrameStream(detector, sample_rate)
-        self._tracker = detector.decoder.tracker()
+        self._tracker = detector.tracker()
         self._scores = None if scores is None else _Scores(scores, detector)
         self._overviews = (
             Overview(np.mean, detector.log_mel.n_features),

@@ -100,7 +100,7 @@ class DetectorStream:
 
     def __init__(self, detector: Detector, sample_rate: int) -> None:
         self._frames = FrameStream(detector, sample_rate)
-        self._tracker = detector.decoder.tracker()
+        self._tracker = detector.tracker()
         self.latency_s = self._frames.latency_s + self._tracker.latency_s
 
     @property

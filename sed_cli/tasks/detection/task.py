@@ -28,13 +28,14 @@ from sed_cli.models.recurrence import Feedback
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.tasks.detection.calibrating import fit_confidences
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import (
     evaluate_split,
     validate,
     write_evaluation,
 )
-from sed_cli.tasks.detection.fitting import fit_decoder
+from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
 from sed_cli.tasks.detection.load import load
 from sed_cli.training.task import Task, Validation
 
@@ -169,11 +170,15 @@ class DetectionTask(Task[SequenceBatch]):
         validation = self._data.splits.get("validation") or []
         if evaluation.tune and not validation:
             log.warning("no validation split: thresholds stay at 0.5")
+        scored = kept_probabilities(detector, validation)
         # Before the test split is touched.
         detector.decoder = fit_decoder(
-            detector, evaluation, lambda: self._data.splits["train"], validation
+            detector, evaluation, lambda: self._data.splits["train"], validation, scored
         )
-        save_decoder(run_dir / "checkpoints" / "best", detector.decoder)
+        if validation and (evaluation.tune or evaluation.calibrate != "auto"):
+            detector.confidence_map = fit_confidences(detector.decoder, evaluation, scored())
+        best = run_dir / "checkpoints" / "best"
+        save_decoder(best, detector.decoder, detector.confidence_map)
         if self._data.splits.get("test"):
             evaluated = evaluate_split(detector, self._data, "test", evaluation)
             write_evaluation(evaluated, detector, self._data, run_dir)
