@@ -154,6 +154,9 @@ class Decoder(ABC):
     NAME: ClassVar[str]
     """Of the component whose ``read`` undoes :meth:`as_json`."""
 
+    GIVES_BOXES: ClassVar[bool] = False
+    """Whether PSDS is drawn from the confidences of its events, rather than from :meth:`scores`."""
+
     classes: tuple[str, ...]
     hop_s: float
 

@@ -2,7 +2,9 @@
 
 An optional extra, ``sedtf[psds]``: its installation takes a C compiler. Scores are the
 probabilities after the median filters of the post-processing; thresholds, least gap and least
-duration play no part. Frames stand for the same times as in the events.
+duration play no part. Frames stand for the same times as in the events. Of a decoder that gives
+events all that there are, with a confidence each, these are the scores: a box an event, as high as
+its confidence, and 0 elsewhere.
 
 Sources: Bilen et al. 2020, "A framework for the robust evaluation of sound event detection"; Ebbers
 et al. 2022, "Threshold independent evaluation of sound event detection scores".
@@ -37,12 +39,16 @@ _SCORE_STEP = 0.01  # of the collar-based curve, which takes minutes on scores o
 
 
 class Scored(NamedTuple):
-    """A recording: its name, length, reference and probabilities (T, C)."""
+    """A recording: its name, length, reference, and what was found in it.
+
+    Either probabilities (T, C), or ``boxes``: onset, offset, label and confidence of each event.
+    """
 
     name: str
     duration_s: float
     reference: Sequence[Event]
     probabilities: NDArray[np.floating]
+    boxes: Sequence[tuple[float, float, str, float]] | None = None
 
 
 class Roc(NamedTuple):
@@ -152,8 +158,11 @@ class _Inputs:
         create = _import().base_modules.scores.create_score_dataframe
         scores, truth = {}, {}
         for recording in recordings:
-            times = _frame_times(len(recording.probabilities), hop_s, recording.duration_s)
-            values = recording.probabilities[: len(times) - 1, columns].astype(np.float64)
+            if recording.boxes is None:
+                times = _frame_times(len(recording.probabilities), hop_s, recording.duration_s)
+                values = recording.probabilities[: len(times) - 1, columns].astype(np.float64)
+            else:
+                times, values = _of_boxes(recording, list(labels.values()))
             scores[recording.name] = create(values, times, list(labels))
             truth[recording.name] = [
                 (onset_s, offset_s, key)
@@ -188,6 +197,28 @@ def _frame_times(n_frames: int, hop_s: float, duration_s: float) -> NDArray[np.f
     starts = starts[: max(1, int(np.searchsorted(starts, duration_s)))]
     end_s = min(len(starts) * hop_s, duration_s)
     return np.append(starts, max(end_s, starts[-1] + 10.0**-_DECIMALS))
+
+
+def _of_boxes(
+    recording: Scored, labels: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Edges of the boxes of a recording (n + 1,), and the scores between them (n, C)."""
+    step_s = 10.0**-_DECIMALS
+    starts = {(round(onset_s, _DECIMALS), label) for onset_s, _, label, _ in recording.boxes or ()}
+    spans = []
+    for onset_s, offset_s, label, confidence in recording.boxes or ():
+        first, last = round(onset_s, _DECIMALS), round(offset_s, _DECIMALS)
+        if (last, label) in starts:  # or both would be one event below the lower confidence
+            last = round(last - step_s, _DECIMALS)
+        if label in labels:
+            spans.append((first, max(last, first + step_s), labels.index(label), confidence))
+    ends = (0.0, round(recording.duration_s, _DECIMALS))
+    edges = np.unique(np.array([*ends, *(edge for span in spans for edge in span[:2])]).round(6))
+    values = np.zeros((len(edges) - 1, len(labels)))
+    for first, last, column, confidence in spans:
+        inside = slice(*np.searchsorted(edges, np.round([first, last], _DECIMALS)))
+        values[inside, column] = np.maximum(values[inside, column], max(confidence, step_s))
+    return edges, values
 
 
 def merged(events: Iterable[Event], label: str) -> list[tuple[float, float]]:

@@ -55,7 +55,7 @@ def as_library_takes_it(recordings: list[Scored]) -> tuple[Any, Any, Any]:
     """Write the inputs of sed_scores_eval by hand: frames, merged references, lengths."""
     create = library().base_modules.scores.create_score_dataframe
     scores, truth = {}, {}
-    for name, duration_s, reference, probabilities in recordings:
+    for name, duration_s, reference, probabilities, _ in recordings:
         times = np.minimum(np.arange(len(probabilities) + 1) * HOP_S, duration_s)
         scores[name] = create(probabilities[:, :3].astype(float), times, ["cat", "dog", "third"])
         truth[name] = []
@@ -209,3 +209,42 @@ def test_a_missing_library_is_said_in_one_line(
     said = capfd.readouterr().err
     assert "pip install 'sedtf[psds]'" in said
     assert said.count("\n") == 1
+
+
+# ------------------------------------------------------------------------------------ boxes
+
+
+def test_boxes_score_as_frames_of_their_confidence_do() -> None:
+    """Events on the grid of frames, apart from one another: there is no difference to be."""
+    library()
+    recordings = make_recordings()
+    random = np.random.default_rng(3)
+    as_boxes, as_frames = [], []
+    for recording in recordings:
+        n_frames = len(recording.probabilities)
+        values = np.zeros((n_frames, len(CLASSES)))
+        boxes = []
+        for column, label in enumerate(CLASSES):
+            for first in range(column, n_frames - 12, 15):
+                confidence = round(float(random.uniform(0.05, 0.95)), 2)
+                values[first : first + 9, column] = confidence
+                boxes.append((first * HOP_S, (first + 9) * HOP_S, label, confidence))
+        as_boxes.append(recording._replace(boxes=boxes))
+        as_frames.append(recording._replace(probabilities=values))
+    ours, theirs = (threshold_free(each, CLASSES, HOP_S).figures for each in (as_boxes, as_frames))
+    for name in ("psds1", "psds2"):
+        assert ours[name]["psds"] == pytest.approx(theirs[name]["psds"], abs=1e-9)
+    assert 0 < ours["psds2"]["psds"] < 1
+
+
+def test_touching_boxes_stay_two_events() -> None:
+    """A right box is found below its confidence, though a wrong and surer one follows at once."""
+    library()
+    nothing = np.zeros((0, 1))
+    files = []
+    for index in range(20):
+        reference = [Event(1.0, 2.0, "a")]
+        boxes = [(1.0, 2.0, "a", 0.5), (2.0, 5.0, "a", 0.9)]
+        files.append(Scored(str(index), 3600.0, reference, nothing, boxes))
+    figures = threshold_free(files, ["a"], 0.02).figures
+    assert figures["psds1"]["psds"] == pytest.approx(0.99)  # one of 100 false positives an hour

@@ -121,9 +121,7 @@ def evaluate_split(
         for tally in tallies:
             tally.add(recording, probabilities)
         if settings.psds:
-            scores = detector.decoder.scores(probabilities)
-            of_file = (recording.name, recording.duration_s, recording.events, scores)
-            scored.append(Scored(*of_file))
+            scored.append(_scored(detector.decoder, recording, probabilities))
     bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
     figures_of = tallies[0].described(recordings, bootstrap)
     metrics: dict[str, Any] = {
@@ -151,6 +149,14 @@ def evaluate_split(
     if curves is not None:
         metrics["psds"] = curves.figures
     return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves)
+
+
+def _scored(decoder: Decoder, recording: Recording, probabilities: NDArray[np.float32]) -> Scored:
+    """What threshold-free figures are drawn from."""
+    own = recording.name, recording.duration_s, recording.events
+    if decoder.GIVES_BOXES:
+        return Scored(*own, probabilities, decoder.decode(probabilities, recording.duration_s))
+    return Scored(*own, decoder.scores(probabilities))
 
 
 def _warn_of_collar(
