@@ -79,6 +79,9 @@ class Resumed:
             chosen: groups of which another option was chosen now.
         """
         values = {key: value for key, value in vars(self.config).items() if key not in chosen}
+        # What was chosen within a group that is otherwise as it was, such as evaluation/decoder.
+        within = [key.replace("/", ".") for key in chosen if "/" in key and "hydra/" not in key]
+        parts = {key: OmegaConf.select(config, key) for key in within}
         with open_dict(config):
             for key, value in values.items():
                 if key in _OF_THE_COMMAND:
@@ -88,6 +91,11 @@ class Resumed:
                     config[key] = OmegaConf.merge(node, literal(asdict(value)))
                 else:
                     config[key] = literal(value)
+            for (
+                key,
+                part,
+            ) in parts.items():  # such as the decoder of an evaluation that is as it was
+                OmegaConf.update(config, key, part, merge=False)
         choices = config.hydra.runtime.choices
         with read_write(choices), open_dict(choices):
             kept = {key: value for key, value in self.choices.items() if key not in chosen}

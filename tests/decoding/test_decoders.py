@@ -154,6 +154,27 @@ def test_a_decoder_of_a_plugin_goes_through_all_verbs(
     assert "plugins=[FILE.py]" in capfd.readouterr().err
 
 
+def test_a_run_goes_on_with_another_decoder_but_not_with_another_loss(
+    recordings: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = (f"data.root={recordings}", "trainer.epochs=1", "trainer.min_epoch_updates=1")
+    assert sedtf("train", *TRAINED, *own, "output_dir=run") == 0
+    other = "evaluation.decoder={name: vote, longest_s: 1.5}"
+
+    assert sedtf("train", "resume=run", other, "trainer.epochs=2") == 0
+
+    metrics = json_in(Path("run/metrics.json"))
+    assert (metrics["decoder"], metrics["longest_s"]) == ("vote", 1.5)
+    settings = yaml.safe_load(Path("run/checkpoints/last/config.yaml").read_text())
+    assert settings["evaluation"]["decoder"]["name"] == "vote"
+    # As it is now, without naming it again.
+    assert sedtf("train", "resume=run", "trainer.epochs=3") == 0
+    assert json_in(Path("run/metrics.json"))["longest_s"] == 1.5
+    capfd.readouterr()
+    assert sedtf("train", "resume=run", "trainer.loss=cross_entropy", "trainer.epochs=4") == 2
+    assert "trainer.loss" in capfd.readouterr().err
+
+
 def test_a_decoder_that_could_not_be_read_again_is_refused(
     trained_run: Path, sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
