@@ -59,6 +59,7 @@ EXAMPLES = {
     "bidirectional.py",
     "focal.py",
     "presence.py",
+    "leaky.py",
     "config.yaml",
     "clusters/hydra/launcher/mine.yaml",
 }

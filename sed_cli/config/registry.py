@@ -49,6 +49,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "schedule": Kind("sampler", "schedule", "sed_cli.sampling.schedules"),
         "front_end": Kind("feature", "kind", "sed_cli.audio.front_ends"),
         "model": Kind("model", "kind", "sed_cli.models.kinds"),
+        "feedback": Kind("", "name", "sed_cli.models.feedbacks"),
         "loss": Kind("trainer/loss", "name", "sed_cli.training.losses"),
         "optimizer": Kind("trainer/optimizer", "name", "sed_cli.training.optimizers"),
         "decoder": Kind(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.faults import Faults
-from sed_cli.config.registry import components
+from sed_cli.config.registry import Names, components
 from sed_cli.config.settings import MISSING, Role, Settings, range_faults, setting
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ class SamplerConfig(Settings):
     )
     feedback: str = setting(
         "hard",
-        "of the model's own output: hard (above 0.5), sampled, soft",
-        choices=("hard", "sampled", "soft"),
+        "what is made of the model's own output: hard (above 0.5), sampled, soft",
+        choices=Names("feedback"),
     )
 
     def faults(self, prefix: str = "sampler.") -> list[str]:

@@ -20,6 +20,7 @@ from sed_cli.config.evaluation import (
 )
 from sed_cli.config.faults import Faults
 from sed_cli.config.plugins import files_in_use
+from sed_cli.config.registry import components
 from sed_cli.config.settings import MISSING, Role, range_faults, setting
 from sed_cli.config.tokens import TOKEN_SETS, TokenSetConfig
 from sed_cli.config.training import (
@@ -217,6 +218,12 @@ class SequenceTrainConfig(AnyTrainConfig):
             self.sampler.coin != "class",
             "sampler.coin=class draws for each class, but of tokens there is one a step: "
             "expected step or sequence",
+        )
+        rule = components("feedback").get(self.sampler.feedback)
+        faults.require(
+            rule is None or rule().serves_tokens,
+            f"sampler.feedback={self.sampler.feedback} feeds activities, and task=sequence has "
+            f"tokens: expected one such as hard, or give the rule a method for tokens",
         )
         faults += self.data.faults()
         faults += self.trainer.faults()

@@ -26,6 +26,8 @@ class GraphBuilder:
         prefix: of all names that are made up, so that a body inside another graph has its own.
     """
 
+    FLOAT = TensorProto.FLOAT
+
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
         self._nodes: list[onnx.NodeProto] = []

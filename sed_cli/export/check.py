@@ -12,7 +12,8 @@ from torch import Tensor
 
 from sed_cli.audio import LogMel
 from sed_cli.models import CRNN
-from sed_cli.models.recurrence import Feedback, RecurrentState
+from sed_cli.models.feedback import FeedbackRule
+from sed_cli.models.recurrence import RecurrentState
 
 Floats = NDArray[np.float32]
 
@@ -61,41 +62,41 @@ class Difference:
         )
 
 
-def check_stream(session: Session, model: CRNN, feedback: Feedback, tolerance: float) -> Difference:
+def check_stream(session: Session, model: CRNN, rule: FeedbackRule, tolerance: float) -> Difference:
     """Compare chunked streams with PyTorch on the whole sequence, at every frame.
 
     Streams start at rest, and in the midst of things: with any hidden state and activities.
     """
-    is_hard = model.has_feedback and feedback == "hard"
+    is_hard = model.has_feedback and rule.decides
     random = np.random.default_rng(0)
     total = Difference()
     for n_sequences, n_frames, chunk in _STREAMS:
         log_mel = _features(model, random, n_sequences, n_frames)
         for state in (None, _any_state(model, random, n_sequences)):
             got = stream(session, log_mel, chunk, model.context, state)
-            total += _compare(got, _reference(model, feedback, log_mel, state), tolerance, is_hard)
+            total += _compare(got, _reference(model, rule, log_mel, state), tolerance, is_hard)
     return total
 
 
 def check_recording(
-    session: Session, model: CRNN, feedback: Feedback, tolerance: float
+    session: Session, model: CRNN, rule: FeedbackRule, tolerance: float
 ) -> Difference:
     """Compare whole sequences with PyTorch."""
-    is_hard = model.has_feedback and feedback == "hard"
+    is_hard = model.has_feedback and rule.decides
     random = np.random.default_rng(1)
     total = Difference()
     for n_sequences, n_frames in _RECORDINGS:
         log_mel = _features(model, random, n_sequences, n_frames)
         got = session.run(["probabilities"], {"log_mel": log_mel})[0]
-        total += _compare(got, _reference(model, feedback, log_mel), tolerance, is_hard)
+        total += _compare(got, _reference(model, rule, log_mel), tolerance, is_hard)
     return total
 
 
 def check_waveform(
-    session: Session, model: CRNN, feedback: Feedback, log_mel: LogMel, tolerance: float
+    session: Session, model: CRNN, rule: FeedbackRule, log_mel: LogMel, tolerance: float
 ) -> Difference:
     """Compare features with those of PyTorch, and what is made of the graph's own features."""
-    is_hard = model.has_feedback and feedback == "hard"
+    is_hard = model.has_feedback and rule.decides
     random = np.random.default_rng(2)
     total = Difference()
     for n_sequences, n_samples in _WAVEFORMS:
@@ -103,7 +104,7 @@ def check_waveform(
         got, features = session.run(["probabilities", "log_mel"], {"waveform": waveform})
         expected = log_mel(torch.from_numpy(waveform))[:, 0].numpy()
         scale = 1.0 if log_mel.is_log else max(float(expected.max()), 1e-30)
-        difference = _compare(got, _reference(model, feedback, features), tolerance, is_hard)
+        difference = _compare(got, _reference(model, rule, features), tolerance, is_hard)
         apart = float(np.abs(features - expected).max()) / scale
         total += replace(difference, features=apart)
     return total
@@ -142,11 +143,11 @@ def stream(
 
 @torch.no_grad()
 def _reference(
-    model: CRNN, feedback: Feedback, log_mel: Floats, state: RecurrentState | None = None
+    model: CRNN, rule: FeedbackRule, log_mel: Floats, state: RecurrentState | None = None
 ) -> Floats:
     """Logits (B, T, C) of PyTorch; the model is in evaluation mode on the CPU."""
     features = model.encode(torch.from_numpy(log_mel))
-    logits = model.decode(features, feedback=feedback, initial_state=state)[0]
+    logits = model.decode(features, feedback=rule, initial_state=state)[0]
     return np.asarray(logits.numpy())
 
 

@@ -18,10 +18,10 @@ from sed_cli.audio.limits import FLOOR
 from sed_cli.export.builder import GraphBuilder
 from sed_cli.export.graphs import add_recording
 from sed_cli.models import CRNN
-from sed_cli.models.recurrence import Feedback
+from sed_cli.models.feedback import FeedbackRule
 
 
-def waveform_graph(model: CRNN, feedback: Feedback, log_mel: FrontEnd) -> onnx.GraphProto:
+def waveform_graph(model: CRNN, rule: FeedbackRule, log_mel: FrontEnd) -> onnx.GraphProto:
     """Build the graph of whole recordings from their samples.
 
     Input: ``waveform`` (B, n_samples) at the features' sample rate, full scale at -1 and 1.
@@ -31,7 +31,7 @@ def waveform_graph(model: CRNN, feedback: Feedback, log_mel: FrontEnd) -> onnx.G
     g = GraphBuilder()
     waveform = g.input("waveform", ("B", "n_samples"))
     _add_log_mel(g, log_mel, waveform)
-    add_recording(g, model, feedback, "log_mel")
+    add_recording(g, model, rule, "log_mel")
     return g.graph(
         "waveform",
         {

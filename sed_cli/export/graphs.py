@@ -22,7 +22,7 @@ from torch import Tensor
 from sed_cli.export.builder import GraphBuilder, Outputs
 from sed_cli.models import CRNN
 from sed_cli.models.conv import ConvBlock
-from sed_cli.models.recurrence import Feedback
+from sed_cli.models.feedback import FeedbackRule
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def state_size(model: CRNN) -> int:
     return sum(math.prod(shape) for shape in state_layout(model).values())
 
 
-def stream_graph(model: CRNN, feedback: Feedback) -> onnx.GraphProto:
+def stream_graph(model: CRNN, rule: FeedbackRule) -> onnx.GraphProto:
     """Build the graph of one chunk of a stream.
 
     Inputs: ``log_mel`` (B, n, M), not normalised; ``valid`` (B, n), 1 for frames of the recording
@@ -87,7 +87,7 @@ def stream_graph(model: CRNN, feedback: Feedback) -> onnx.GraphProto:
         delay += reach
         x = _where_valid(g, _delayed(g, is_valid, context, delay), x)
     frames = g.node("Unsqueeze", _delayed(g, is_valid, context, delay), g.integers(2))  # (B, n, 1)
-    out = _scan(g, model, feedback, _features(g, x), (past["hidden"], activities), frames)
+    out = _scan(g, model, rule, _features(g, x), (past["hidden"], activities), frames)
     probabilities = g.node("Sigmoid", out.logits)
     g.node("Where", frames, probabilities, g.weight("zero", np.float32(0)), name="probabilities")
 
@@ -104,15 +104,15 @@ def stream_graph(model: CRNN, feedback: Feedback) -> onnx.GraphProto:
     return g.graph("stream", outputs)
 
 
-def recording_graph(model: CRNN, feedback: Feedback) -> onnx.GraphProto:
+def recording_graph(model: CRNN, rule: FeedbackRule) -> onnx.GraphProto:
     """Build the graph of whole recordings: ``log_mel`` (B, T, M) -> ``probabilities`` (B, T, C)."""
     g = GraphBuilder()
     log_mel = g.input("log_mel", ("B", "T", model.n_mels))
-    add_recording(g, model, feedback, log_mel)
+    add_recording(g, model, rule, log_mel)
     return g.graph("recording", {"probabilities": (("B", "T", model.n_classes), "float")})
 
 
-def add_recording(g: GraphBuilder, model: CRNN, feedback: Feedback, log_mel: str) -> None:
+def add_recording(g: GraphBuilder, model: CRNN, rule: FeedbackRule, log_mel: str) -> None:
     """Add the nodes from the features (B, T, M) named ``log_mel`` to ``probabilities``."""
     x = _normalise(g, model, log_mel)
     for index, block in enumerate(_blocks(model), start=1):
@@ -121,7 +121,7 @@ def add_recording(g: GraphBuilder, model: CRNN, feedback: Feedback, log_mel: str
     if model.has_feedback:
         sizes = model.cell.hidden_size, model.n_classes
         hidden, activities = (_zeros(g, features, size) for size in sizes)
-        logits = _scan(g, model, feedback, features, (hidden, activities), None).logits
+        logits = _scan(g, model, rule, features, (hidden, activities), None).logits
     else:
         logits = _gru(g, model, features)
     g.node("Sigmoid", logits, name="probabilities")
@@ -225,7 +225,7 @@ def _zeros(g: GraphBuilder, features: str, size: int) -> str:
 def _scan(
     g: GraphBuilder,
     model: CRNN,
-    feedback: Feedback,
+    rule: FeedbackRule,
     features: str,
     initial: tuple[str, str | None],
     valid: str | None,
@@ -244,7 +244,7 @@ def _scan(
         *carried,
         *scanned,
         names=[*(f"last_{index}" for index in range(len(carried))), "recurrent_outputs"],
-        body=_step(model, feedback, holds=valid is not None),
+        body=_step(model, rule, holds=valid is not None),
         num_scan_inputs=len(scanned),
         scan_input_axes=[1] * len(scanned),
         scan_output_axes=[1],
@@ -254,7 +254,7 @@ def _scan(
     return _Recurrent(_readout(g, model, results[1]), results[0], None)
 
 
-def _step(model: CRNN, feedback: Feedback, *, holds: bool) -> onnx.GraphProto:
+def _step(model: CRNN, rule: FeedbackRule, *, holds: bool) -> onnx.GraphProto:
     """Build one step; its scanned output is the logits, or without feedback the hidden state."""
     g = GraphBuilder(prefix="step_")
     cell, n_classes = model.cell, model.n_classes
@@ -282,7 +282,7 @@ def _step(model: CRNN, feedback: Feedback, *, holds: bool) -> onnx.GraphProto:
         outputs["hidden_here"] = (("B", cell.hidden_size), "float")
     else:
         logits = _readout(g, model, new, name="logits_here")
-        carry("next_fed", _rule(g, feedback, logits), fed, n_classes)
+        carry("next_fed", rule.add_to_graph(g, logits, fed), fed, n_classes)
         outputs[logits] = (("B", n_classes), "float")
     return g.graph("step", outputs)
 
@@ -298,14 +298,6 @@ def _cell(g: GraphBuilder, model: CRNN, gates: str, hidden: str) -> str:
     update = g.node("Sigmoid", g.node("Add", update_x, update_h))
     new = g.node("Tanh", g.node("Add", new_x, g.node("Mul", reset, new_h)))
     return g.node("Add", new, g.node("Mul", update, g.node("Sub", hidden, new)))
-
-
-def _rule(g: GraphBuilder, feedback: Feedback, logits: str) -> str:
-    """Add what is fed to the next step, as :mod:`sed_cli.models.recurrence.rules` has it."""
-    if feedback == "soft":
-        return g.node("Sigmoid", logits)
-    active = g.node("Greater", logits, g.weight("threshold", np.float32(0)))
-    return g.node("Cast", active, to=onnx.TensorProto.FLOAT)
 
 
 def _readout(g: GraphBuilder, model: CRNN, hidden: str, name: str | None = None) -> str:

@@ -13,7 +13,7 @@ from sed_cli.audio import LogMel
 from sed_cli.audio.limits import FLOOR
 from sed_cli.export.graphs import state_layout, state_size
 from sed_cli.models import CRNN
-from sed_cli.models.recurrence import Feedback
+from sed_cli.models.feedback import FeedbackRule
 
 FORMAT = 1  # of what is written here; raised when a reader of an older one would go wrong
 
@@ -22,7 +22,7 @@ def describe(
     model: CRNN,
     log_mel: LogMel,
     *,
-    feedback: Feedback,
+    rule: FeedbackRule,
     classes: Sequence[str],
     postprocessing: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def describe(
     Args:
         model: of which the graphs are made.
         log_mel: its front end.
-        feedback: what it is fed back.
+        rule: what it is fed back.
         classes: labels in the order of the outputs.
         postprocessing: how events are made of probabilities.
     """
@@ -40,7 +40,7 @@ def describe(
         "classes": list(classes),
         "features": describe_features(log_mel),
         "stream": _describe_stream(model, log_mel),
-        "feedback": _describe_feedback(model, feedback),
+        "feedback": _describe_feedback(model, rule),
         "postprocessing": dict(postprocessing),
     }
 
@@ -94,10 +94,11 @@ def _describe_stream(model: CRNN, log_mel: LogMel) -> dict[str, Any]:
     }
 
 
-def _describe_feedback(model: CRNN, feedback: Feedback) -> dict[str, Any]:
+def _describe_feedback(model: CRNN, rule: FeedbackRule) -> dict[str, Any]:
     if not model.has_feedback:
         return {"kind": None}
-    if feedback == "soft":
-        return {"kind": "soft"}
-    # Inside the graphs, and no matter of taste as those of the post-processing are.
-    return {"kind": "hard", "threshold": 0.5}
+    described: dict[str, Any] = {"kind": rule.name}
+    if rule.name == "hard":
+        # Inside the graphs, and no matter of taste as those of the post-processing are.
+        described["threshold"] = 0.5
+    return described

@@ -10,6 +10,7 @@ from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.export import check
 from sed_cli.export.frontend import waveform_graph
 from sed_cli.export.graphs import recording_graph, stream_graph
+from sed_cli.models.feedbacks import rule_named
 from sed_cli.tasks.detection.detector import Detector
 from tests.export.lively import VARIANTS, lively_detector, session
 
@@ -46,14 +47,14 @@ def test_right_graphs_pass(variant: str) -> None:
 def test_a_weight_that_is_off_is_found(weight: str) -> None:
     detector = lively_detector("hard")
     graphs = stream_graph, recording_graph
-    stream, recording = (session(graph(detector.model, "hard")) for graph in graphs)
+    stream, recording = (session(graph(detector.model, detector.feedback)) for graph in graphs)
     with torch.no_grad():
         tensor = detector.model.state_dict()[weight]
         # Of the cell's inputs only what is fed back: the hardest to see, as it is often nothing.
         (tensor[:, -3:] if weight == "cell.weight_ih" else tensor).add_(0.01)
 
-    assert check.check_stream(stream, detector.model, "hard", 1e-5).greatest > 1e-5
-    assert check.check_recording(recording, detector.model, "hard", 1e-5).greatest > 1e-5
+    assert check.check_stream(stream, detector.model, detector.feedback, 1e-5).greatest > 1e-5
+    assert check.check_recording(recording, detector.model, detector.feedback, 1e-5).greatest > 1e-5
 
 
 def test_another_kind_of_feedback_is_found() -> None:
@@ -62,14 +63,14 @@ def test_another_kind_of_feedback_is_found() -> None:
         (stream_graph, check.check_stream),
         (recording_graph, check.check_recording),
     ):
-        other = session(graph(detector.model, "soft"))
-        assert compare(other, detector.model, "hard", 1e-5).greatest > 1e-3
+        other = session(graph(detector.model, rule_named("soft")))
+        assert compare(other, detector.model, detector.feedback, 1e-5).greatest > 1e-3
 
 
 def test_other_features_are_found() -> None:
     detector = lively_detector("hard")
     other = LogMelConfig(n_mels=8, window_length=1000, backend="torchaudio").build()
-    graph = session(waveform_graph(detector.model, "hard", other))
+    graph = session(waveform_graph(detector.model, detector.feedback, other))
 
     own = detector.model, detector.feedback, detector.log_mel
     assert (check.check_waveform(graph, *own, 1e-5).features or 0) > 0.01

@@ -10,6 +10,7 @@ import torch
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.export.frontend import waveform_graph
+from sed_cli.models.feedbacks import rule_named
 from tests.export.lively import session
 from tests.models.making import make_crnn
 
@@ -30,7 +31,7 @@ def test_features_of_the_graph_are_those_of_the_detector(name: str) -> None:
     model = make_crnn(
         n_mels=log_mel.n_mels, n_classes=2, conv_channels=2, rnn_hidden=3, pooling=(2, 2)
     ).eval()
-    run = session(waveform_graph(model, "hard", log_mel)).run
+    run = session(waveform_graph(model, rule_named("hard"), log_mel)).run
     random = np.random.default_rng(0)
     for n_sequences, n_samples in [(1, 1), (2, 511), (1, 512), (1, 1024), (1, 1025), (2, 20_001)]:
         waveform = random.uniform(-0.5, 0.5, (n_sequences, n_samples)).astype(np.float32)

@@ -11,15 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from sed_cli.config.registry import components
 from sed_cli.models import recurrence
+from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.recurrence import (
-    FEEDBACKS,
     Feedback,
     RecurrentState,
     feedback_gru,
     feedback_gru_with_state,
     plain_gru,
 )
+
+FEEDBACKS = tuple(components("feedback"))
 
 # Float64 throughout: back ends sum in different orders, and a threshold turns the last digit of a
 # logit into a different sequence. At 1e-16 no logit drawn here comes near enough to 0.
@@ -436,8 +439,8 @@ def test_arguments_that_do_not_fit_are_refused_by_name(
 def test_a_rule_of_ones_own_is_fed_back(backend: Any) -> None:
     """One-hot of the likeliest class, say (but tokens have rules that need no one-hots)."""
 
-    class Argmax:
-        def __call__(self, logits: Tensor, step: int) -> Tensor:
+    class Argmax(FeedbackRule):
+        def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:
             return nn.functional.one_hot(logits.argmax(1), logits.shape[1]).to(logits.dtype)
 
     world = make_world()
@@ -453,12 +456,68 @@ def test_what_the_compiled_scan_does_not_serve_is_refused_with_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = make_world()
-    own = lambda logits, step: logits  # noqa: E731
-    with pytest.raises(
-        ValueError, match="function is a rule of the caller's own: use backend='auto'"
-    ):
-        world.run(None, "compiled", feedback=own)
+
+    class Own(FeedbackRule):
+        def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:
+            return logits
+
+    with pytest.raises(ValueError, match="Own is a rule of the caller's own: use backend='auto'"):
+        world.run(None, "compiled", feedback=Own())
     monkeypatch.setattr(recurrence, "_has_numba", lambda: False)
     with pytest.raises(ValueError, match="numba is not installed"):
         world.run(None, "compiled")
     torch.testing.assert_close(world.run(None, "auto"), world.run(None, "torch"), rtol=0, atol=0)
+
+
+class Fading(FeedbackRule):
+    """A rule with a memory, which makes something of the truth as well."""
+
+    def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:
+        return torch.sigmoid(logits)
+
+    def fed(self, chosen: Tensor, before: Tensor) -> Tensor:
+        return 0.5 * chosen + 0.9 * before
+
+
+@pytest.mark.parametrize("backend", ["auto", "plain", "torch"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_rule_with_a_memory_is_fed_what_it_made_of_the_step_before(
+    backend: Any, share: float
+) -> None:
+    """What it feeds, computed afterwards from the logits, is given as the truth to another."""
+    world = make_world()
+    mask = torch.rand(3, 9, generator=_seeded(2)) < share
+    logits = world.run(mask, backend, feedback=Fading())
+    chosen = torch.where(mask[:, :, None], world.targets, torch.sigmoid(logits))
+    fed = [torch.zeros_like(chosen[:, 0])]
+    for step in range(9):
+        fed.append(0.5 * chosen[:, step] + 0.9 * fed[-1])
+    again = replace(world, targets=torch.stack(fed[1:], dim=1).detach())
+    expected = again.run(torch.ones(3, 9, dtype=torch.bool), "plain")
+    torch.testing.assert_close(logits, expected, **EXACT)
+    weights = [*world.cell.parameters(), *world.readout.parameters()]
+    gradients = [torch.autograd.grad(each.square().sum(), weights) for each in (logits, expected)]
+    for got, wanted in zip(*gradients, strict=True):
+        torch.testing.assert_close(got, wanted, **EXACT)
+
+
+@pytest.mark.parametrize("backend", ["auto", "plain", "torch"])
+def test_a_rule_with_a_memory_continues_a_stream(backend: Any) -> None:
+    world = make_world()
+    state, parts = None, []
+    for piece in world.features.split([4, 1, 4], dim=1):
+        logits, state = feedback_gru_with_state(
+            piece, None, None, world.cell, world.readout, backend,
+            feedback=Fading(), initial_state=state,
+        )  # fmt: skip
+        parts.append(logits)
+    whole = world.run(None, backend, feedback=Fading())
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, **EXACT)
+
+
+def test_a_rule_for_activities_alone_is_refused_for_tokens() -> None:
+    with pytest.raises(ValueError, match="feeds activities, not tokens"):
+        feedback_gru(
+            torch.zeros(1, 2, 0), None, None, nn.GRUCell(3, 4), nn.Linear(4, 5),
+            table=torch.zeros(5, 3), feedback=Fading(),
+        )  # fmt: skip

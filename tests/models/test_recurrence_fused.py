@@ -12,14 +12,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sed_cli.config.registry import components
+from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.recurrence import (
-    FEEDBACKS,
     Feedback,
     RecurrentState,
     feedback_gru,
     feedback_gru_with_state,
     fused,
 )
+
+FEEDBACKS = tuple(components("feedback"))
 
 # Float32 sums of this length differ by about 5e-7 of their norm when added in another order (the
 # definition is as far from a float64 run); the tightest bound with room for another machine.
@@ -146,8 +149,8 @@ def test_sequences_dealt_to_threads_give_the_same_numbers(scan: Any) -> None:
 
 
 def test_threads_are_restored_when_a_rule_fails() -> None:
-    class Broken:
-        def __call__(self, logits: Tensor, step: int) -> Tensor:
+    class Broken(FeedbackRule):
+        def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:
             raise RuntimeError("no feedback today")
 
     case = Case(2, 4, 3, 5, 2)

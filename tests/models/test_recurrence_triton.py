@@ -15,9 +15,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sed_cli.config.registry import components
 from sed_cli.models import recurrence
+from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.recurrence import (
-    FEEDBACKS,
     Feedback,
     RecurrentState,
     feedback_gru,
@@ -35,6 +36,8 @@ needs_interpreter = pytest.mark.skipif(
     not triton_scan.interprets(),
     reason="runs in the process that the test of the interpreter starts",
 )
+
+FEEDBACKS = tuple(components("feedback"))
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
@@ -219,9 +222,12 @@ def test_kernels_compile_for_the_gpu_without_one(kernels: None, rule: int, token
     assert shared_memory(backward_kernel, constants) <= on_hopper
 
 
-class _Own:
-    def __call__(self, logits: Tensor, step: int) -> Tensor:
+class _Own(FeedbackRule):
+    def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:
         return torch.zeros_like(logits)
+
+    def tokens(self, logits: Tensor, noise: Tensor | None) -> Tensor:
+        return torch.zeros_like(logits[:, 0], dtype=torch.int64)
 
 
 @pytest.mark.parametrize(

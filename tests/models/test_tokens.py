@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -10,15 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from sed_cli.config.registry import components
+from sed_cli.models.feedback import FeedbackRule
+from sed_cli.models.feedbacks import rule_named
 from sed_cli.models.recurrence import (
-    FEEDBACKS,
     Feedback,
     RecurrentState,
     feedback_gru_with_state,
     fused,
     known_inputs,
 )
-from sed_cli.models.recurrence.rules import Drawn, Expected, Likeliest
+
+FEEDBACKS = tuple(components("feedback"))
 
 # As for activities: float32 sums in another order differ by about 5e-7 of their norm.
 SINGLE_PRECISION = 1e-6
@@ -275,6 +278,19 @@ def test_inference_equals_training_across_its_blocks(
     torch.testing.assert_close(free, kept.detach(), rtol=1e-12, atol=1e-12)
 
 
+class _Given(FeedbackRule):
+    """Feeds the tokens that stand in the place of the noise."""
+
+    draws: ClassVar[bool] = True
+
+    def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:
+        raise NotImplementedError
+
+    def tokens(self, logits: Tensor, noise: Tensor | None) -> Tensor:
+        assert noise is not None
+        return noise[:, 0].long()
+
+
 @pytest.mark.parametrize("feedback", ["fixed", "soft"])
 def test_gradcheck_in_float64(backend: Any, feedback: str) -> None:
     """With choices that do not move: no gradient goes through them, and numerical ones would."""
@@ -284,7 +300,7 @@ def test_gradcheck_in_float64(backend: Any, feedback: str) -> None:
     chosen = torch.randint(3, (4, 2), generator=torch.Generator().manual_seed(2))
     # All of the truth by a soft rule: its probabilities would move with the weights.
     mask = case.mask if feedback == "fixed" else torch.ones_like(case.mask)
-    rule: Any = (lambda logits, step: chosen[step]) if feedback == "fixed" else Expected()
+    rule: Any = _Given() if feedback == "fixed" else "soft"
 
     def run(features: Tensor, table: Tensor, hidden: Tensor, *weights: Tensor) -> Any:
         cell, readout = nn.GRUCell(3, 3), nn.Linear(3, 3)
@@ -302,6 +318,7 @@ def test_gradcheck_in_float64(backend: Any, feedback: str) -> None:
             backend,
             table=table,
             feedback=rule,
+            noise=chosen.t()[:, :, None].double(),
             initial_state=state,
         )
         return logits, last.hidden
@@ -326,9 +343,9 @@ def test_the_choice_among_nan_and_infinity_is_a_token() -> None:
     rows = [[float("nan")] * 3, [1.0, float("nan"), 5.0], [1.0, float("inf"), float("inf")]]
     logits = torch.tensor([*rows, [float("-inf")] * 3, [0.0, float("-inf"), float("-inf")]])
     for uniform in (0.0, 0.5, 1.0):  # 1: what float32 makes of a double just below it
-        noise = torch.full((5, 1, 1), uniform)
-        for rule in (Likeliest(), Drawn(noise)):
-            chosen = rule(logits, 0)
+        noise = torch.full((5, 1), uniform)
+        for rule in (rule_named("hard"), rule_named("sampled")):
+            chosen = rule.tokens(logits, noise)
             assert bool(((chosen >= 0) & (chosen < 3)).all())
         assert int(chosen[4]) == 0  # the others have no probability at all
 

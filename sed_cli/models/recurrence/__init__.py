@@ -1,7 +1,7 @@
 """The one hot loop: a GRU that is fed, at every step, the output of the step before.
 
 That output is the activities of C classes or, with a ``table`` of embeddings, one token of C: two
-kinds of :mod:`.rules` of one loop. What is fed is the target where the teacher mask is set and the
+kinds of outputs of one loop. What is fed is the target where the teacher mask is set and the
 model's own output elsewhere, which never carries a gradient. The back ends compute the same
 numbers:
 
@@ -31,19 +31,20 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sed_cli.models.feedback import OWN, FeedbackRule
 from sed_cli.models.recurrence import fused, plain, triton_scan
 from sed_cli.models.recurrence.known_inputs import plain_gru, run_forced
 from sed_cli.models.recurrence.problem import Problem, RecurrentState, check_tokens, make_problem
-from sed_cli.models.recurrence.rules import FEEDBACKS, Feedback, Rule, is_named
 from sed_cli.models.recurrence.torch_scan import TorchScan
 
 Backend = Literal["auto", "plain", "torch", "compiled", "triton"]
 
 BACKENDS: tuple[Backend, ...] = ("auto", "plain", "torch", "compiled", "triton")
 
+Feedback = str | FeedbackRule
+
 __all__ = [
     "BACKENDS",
-    "FEEDBACKS",
     "Backend",
     "Feedback",
     "RecurrentState",
@@ -65,7 +66,7 @@ def feedback_gru(
     backend: Backend = "auto",
     *,
     table: Tensor | None = None,
-    feedback: Feedback | Rule = "hard",
+    feedback: Feedback = "hard",
     noise: Tensor | None = None,
     initial_state: RecurrentState | None = None,
 ) -> Tensor:
@@ -90,7 +91,7 @@ def feedback_gru(
         table: embeddings of the tokens, (C, D); None: activities are fed.
         feedback: ``hard``: 1 where the probability is above 0.5, or the likeliest token;
             ``sampled``: 1, or a token, with the model's probability; ``soft``: the probability, or
-            all tokens weighted with it. Or a rule of one's own (:mod:`.rules`).
+            all tokens weighted with it. Or a rule (:mod:`sed_cli.models.feedback`).
         noise: uniforms in [0, 1), (B, T, C), or (B, T, 1) for tokens, for ``sampled``; not used
             otherwise.
         initial_state: of the stream so far; zeros if None.
@@ -128,7 +129,7 @@ def feedback_gru_with_state(
     backend: Backend = "auto",
     *,
     table: Tensor | None = None,
-    feedback: Feedback | Rule = "hard",
+    feedback: Feedback = "hard",
     noise: Tensor | None = None,
     initial_state: RecurrentState | None = None,
 ) -> tuple[Tensor, RecurrentState]:
@@ -162,7 +163,7 @@ def _run(problem: Problem, backend: Backend) -> tuple[Tensor, RecurrentState]:
 def _run_fastest(problem: Problem) -> tuple[Tensor, RecurrentState]:
     reads_out_much = problem.readout.out_features > 3 * problem.cell.hidden_size
     compiles = _fault_for_compiled(problem) is None
-    if problem.is_forced and (reads_out_much or not compiles):
+    if problem.is_forced and not problem.rule.remembers and (reads_out_much or not compiles):
         return run_forced(problem)
     return _run_compiled(problem) if compiles else fused.run(problem, TorchScan)
 
@@ -182,7 +183,7 @@ def _fault_for_compiled(problem: Problem) -> str | None:
         return f"expected tensors on the CPU, got {device}"
     if dtype not in (torch.float32, torch.float64):
         return f"expected float32 or float64, got {dtype}"
-    if not is_named(problem.rule):
+    if problem.rule.code == OWN:
         return f"{type(problem.rule).__name__} is a rule of the caller's own"
     return None if _has_numba() else "numba is not installed"
 

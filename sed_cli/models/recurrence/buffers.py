@@ -20,14 +20,14 @@ and the logits as that of what came from the hidden state before the step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.recurrence.problem import Problem
-from sed_cli.models.recurrence.rules import Drawn, Rule, Sampled, is_named
 
 
 @dataclass(frozen=True)
@@ -130,13 +130,15 @@ class Feeding:
     Attributes:
         targets: (T, B, C), or tokens (T, B); None where the target is never fed.
         mask: bool, of that shape, likewise.
+        noise: uniforms, (T, B, C), or (T, B, 1) for tokens; None unless the rule draws.
         rule: what is fed elsewhere.
         n_frames: T x B of the whole run, of which these may be a part.
     """
 
     targets: Tensor | None
     mask: Tensor | None
-    rule: Rule
+    noise: Tensor | None
+    rule: FeedbackRule
     n_frames: int
 
     @property
@@ -147,32 +149,20 @@ class Feeding:
     @staticmethod
     def of(problem: Problem, frames: slice) -> Feeding:
         """Take the given frames of the problem."""
-        rule = problem.rule
+        noise = None
+        if problem.noise is not None:
+            noise = problem.noise[:, frames].transpose(0, 1).contiguous()
         n_frames = problem.features.shape[0] * problem.features.shape[1]
-        if isinstance(rule, Sampled | Drawn):
-            rule = replace(rule, noise=rule.noise[:, frames])
-        elif frames.start and not is_named(rule):
-            rule = _Later(rule, frames.start)
         if problem.mask is None or problem.targets is None:
-            return Feeding(None, None, rule, n_frames)
+            return Feeding(None, None, noise, problem.rule, n_frames)
         mask, targets = problem.mask[:, frames], problem.targets.detach()[:, frames]
         return Feeding(
             targets.transpose(0, 1).contiguous(),
             mask.expand_as(targets).transpose(0, 1).contiguous(),
-            rule,
+            noise,
+            problem.rule,
             n_frames,
         )
-
-
-@dataclass(frozen=True)
-class _Later:
-    """A rule of the caller's own, whose steps are counted from ``start``."""
-
-    rule: Rule
-    start: int
-
-    def __call__(self, logits: Tensor, step: int) -> Tensor:
-        return self.rule(logits, self.start + step)
 
 
 class Scan(Protocol):

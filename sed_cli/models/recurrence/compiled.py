@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.models.feedback import BELOW_ONE, HARD, SAMPLED, SOFT
 from sed_cli.models.recurrence.compiled_math import exponential, sigmoid, tanh
-from sed_cli.models.recurrence.rules import BELOW_ONE, HARD, SAMPLED, SOFT
 from sed_cli.models.recurrence.tile import TILE_VECTORS, strip_of_1, strip_of_2, strip_of_3
 from sed_cli.system.compiling import compiled
 

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
 from sed_cli.models.recurrence.compiled import Array, Tokens, scan_backward, scan_forward
-from sed_cli.models.recurrence.rules import KINDS, Drawn, Sampled
 from sed_cli.models.recurrence.threads import deal_out, n_threads, product
 from sed_cli.models.recurrence.tile import pack
 
@@ -73,8 +72,8 @@ class CompiledScan:
         mask = nothing.bool()
         if self._weights.table is None and feeding.targets is not None:
             targets, mask = feeding.targets, cast(Tensor, feeding.mask)
-        if isinstance(feeding.rule, Sampled | Drawn):
-            noise = feeding.rule.noise.transpose(0, 1).contiguous()
+        if feeding.noise is not None:
+            noise = feeding.noise
         scan = partial(
             scan_forward,
             _view(buffers.gates),
@@ -86,7 +85,7 @@ class CompiledScan:
             _view(targets),
             _view(mask),
             _view(noise),
-            KINDS[type(feeding.rule)],
+            feeding.rule.code,
             self._tokens(feeding, buffers),
         )
         _in_shares(buffers.hidden, scan)

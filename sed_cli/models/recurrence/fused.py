@@ -26,9 +26,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sed_cli.models.feedback import SOFT
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Scan, Weights
 from sed_cli.models.recurrence.problem import Problem, RecurrentState
-from sed_cli.models.recurrence.rules import Expected
 from sed_cli.models.recurrence.threads import n_threads, one_thread, product
 from sed_cli.models.recurrence.tokens import table_gradient
 
@@ -140,7 +140,7 @@ class _Recurrence(torch.autograd.Function):
         for frames in _blocks(n_steps, _block_steps(problem.features, weights)):
             _advance(problem, frames, scan, weights, buffers.block(frames))
         logits = buffers.logits.transpose(0, 1).clone(memory_format=torch.contiguous_format)
-        is_soft = isinstance(problem.rule, Expected)
+        is_soft = problem.table is not None and problem.rule.code == SOFT
         ctx.is_soft, ctx.mask, ctx.make_scan = is_soft, problem.mask, make_scan
         kept = [buffers.gates, buffers.candidate, buffers.hidden, buffers.fed, buffers.tokens]
         kept.append(logits if is_soft else logits.new_empty(0))

@@ -13,7 +13,7 @@ from typing import Any
 import triton
 import triton.language as tl
 
-from sed_cli.models.recurrence import rules
+from sed_cli.models import feedback as rules
 
 HARD = tl.constexpr(rules.HARD)
 SAMPLED = tl.constexpr(rules.SAMPLED)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sed_cli.models.recurrence.rules import Feedback, Rule, make_rule
+from sed_cli.models.feedback import FeedbackRule
+from sed_cli.models.feedbacks import rule_of
 
 
 class RecurrentState(NamedTuple):
@@ -36,6 +37,7 @@ class Problem:
             activities, (B, T) for tokens; None where it never is.
         is_forced: the mask is known to be all True without asking the device.
         rule: what is fed elsewhere.
+        noise: uniforms in [0, 1), (B, T, C), or (B, T, 1) for tokens; None unless the rule draws.
         state: before the first frame.
         table: embeddings of the tokens (C, D); None where activities are fed.
     """
@@ -44,10 +46,11 @@ class Problem:
     targets: Tensor | None
     mask: Tensor | None
     is_forced: bool
-    rule: Rule
+    rule: FeedbackRule
     cell: nn.GRUCell
     readout: nn.Linear
     state: RecurrentState
+    noise: Tensor | None = None
     table: Tensor | None = None
 
 
@@ -58,7 +61,7 @@ def make_problem(
     cell: nn.GRUCell,
     readout: nn.Linear,
     table: Tensor | None,
-    feedback: Feedback | Rule,
+    feedback: str | FeedbackRule,
     noise: Tensor | None,
     initial_state: RecurrentState | None,
 ) -> Problem:
@@ -74,15 +77,17 @@ def make_problem(
         table = table.to(weight)
     _check_modules(cell, readout, n_features, fed)
     frames = (n_sequences, n_steps)
-    if feedback == "sampled" and noise is not None:
-        letter, width = ("C", n_classes) if table is None else ("1", 1)
-        _check_shape("noise", noise, ("B", "T", letter), (*frames, width))
-        noise = noise.to(weight)
+    rule = rule_of(feedback)
+    if table is not None and not rule.serves_tokens:
+        raise ValueError(f"feedback={rule.name!r} feeds activities, not tokens")
+    letter, width = ("C", n_classes) if table is None else ("1", 1)
+    noise = _checked_noise(noise, rule, ("B", "T", letter), (*frames, width))
     mask, is_forced = _checked_mask(teacher_mask, targets, frames, n_classes, table)
     if table is None:
         if targets is not None:
             _check_shape("targets", targets, ("B", "T", "C"), (*frames, n_classes))
             targets = targets.to(weight)
+            targets = targets.detach() if rule.remembers else targets
     elif mask is None:
         targets = None
     else:
@@ -92,12 +97,25 @@ def make_problem(
         targets=targets,
         mask=None if mask is None else mask.to(weight.device, non_blocking=True),
         is_forced=is_forced,
-        rule=make_rule(feedback, noise, is_token=table is not None),
+        rule=rule,
+        noise=None if noise is None else noise.to(weight),
         cell=cell,
         readout=readout,
         state=_checked_state(initial_state, weight, n_sequences, cell.hidden_size, fed),
         table=table,
     )
+
+
+def _checked_noise(
+    noise: Tensor | None, rule: FeedbackRule, letters: tuple[str, ...], sizes: tuple[int, ...]
+) -> Tensor | None:
+    if not rule.draws:
+        return None
+    if noise is None:
+        shape = ", ".join(letters)
+        raise ValueError(f"feedback={rule.name!r} needs noise: uniforms in [0, 1) of ({shape})")
+    _check_shape("noise", noise, letters, sizes)
+    return noise
 
 
 class _Fed(NamedTuple):

@@ -68,6 +68,8 @@ class TorchScan:
         if feeding.targets is not None and feeding.mask is not None:
             truth = list(zip(feeding.mask.unbind(0), feeding.targets.unbind(0), strict=True))
 
+        rule, noise = feeding.rule, None if feeding.noise is None else feeding.noise.unbind(0)
+
         def decide(own: Tensor, step: int, out: Tensor) -> None:
             if truth is None:
                 out.copy_(own)
@@ -76,9 +78,12 @@ class TorchScan:
 
         def feed(step: int) -> None:
             logits = torch.add(from_readout, self._weights.b_out, out=all_logits[step])
-            own = feeding.rule(logits, step)
+            choose = rule.activities if table is None else rule.tokens
+            own = choose(logits, None if noise is None else noise[step])
             if table is None:
                 decide(own, step, fed[step + 1])
+                if rule.remembers:
+                    fed[step + 1].copy_(rule.fed(fed[step + 1].clone(), fed[step]))
             elif own.is_floating_point():  # the probabilities of all tokens
                 mean = embedded(own, table)
                 decide(tokens[step + 1], step, tokens[step + 1])  # -1 where none is the truth

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from sed_cli.errors import UserError
+from sed_cli.models.feedback import OWN
 from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
 from sed_cli.models.recurrence.problem import Problem
-from sed_cli.models.recurrence.rules import KINDS, Drawn, Sampled, is_named
 
 MOST_CLASSES = 128
 """Classes, and values of what is fed, up to which a kernel holds its sequences' in registers."""
@@ -51,7 +51,7 @@ def _fault(problem: Problem) -> str | None:
         return f"expected tensors on a CUDA device, got {device}"
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed (a CUDA build of torch brings it along)"
-    if not is_named(problem.rule):
+    if problem.rule.code == OWN:
         return f"{type(problem.rule).__name__} is a rule of the caller's own"
     if dtype != torch.float32:
         return f"the weights are {dtype}, the kernels take torch.float32"
@@ -81,8 +81,8 @@ class TritonScan:
         if feeding.has_truth:
             targets = cast(Tensor, feeding.targets)
             mask = cast(Tensor, feeding.mask).view(torch.uint8)
-        if isinstance(feeding.rule, Sampled | Drawn):
-            noise = feeding.rule.noise.transpose(0, 1).contiguous()
+        if feeding.noise is not None:
+            noise = feeding.noise
         n_steps, n_sequences, n_hidden = buffers.candidate.shape
         self._launch(
             forward_kernel,
@@ -106,7 +106,7 @@ class TritonScan:
             n_hidden,
             w.n_classes,
             w.n_fed,
-            RULE=KINDS[type(feeding.rule)],
+            RULE=feeding.rule.code,
             HAS_TRUTH=feeding.has_truth,
             TOKENS=w.table is not None,
             BLOCK_C=_block(w.n_classes),

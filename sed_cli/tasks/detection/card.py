@@ -14,6 +14,8 @@ from sed_cli.config.settings import described
 from sed_cli.config.tools import ExportConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.metrics.detection import COLLAR_S
+from sed_cli.models.feedback import FeedbackRule
+from sed_cli.models.feedbacks import rule_named
 from sed_cli.system.records import history_rows
 from sed_cli.system.structured import read_json_object
 
@@ -83,15 +85,12 @@ def _front_matter(config: ExportConfig) -> str:
 
 def _summary(trained: TrainConfig, description: Mapping[str, Any]) -> str:
     features, stream = description["features"], description["stream"]
-    fed = {
-        "hard": "the class activities of the frame before, thresholded",
-        "soft": "the class probabilities of the frame before",
-        None: "nothing of what came before (the baseline)",
-    }[description["feedback"]["kind"]]
+    rule = _rule(description)
+    fed = "Nothing of what came before (the baseline)" if rule is None else described(rule)
     return (
         f"A convolutional recurrent network that says which of {len(description['classes'])} "
         f"classes of sounds are active in a recording, and when; several may be at once. Its "
-        f"recurrent layer is fed {fed}.\n\n"
+        f"recurrent layer is fed {fed[0].lower()}{fed[1:]}.\n\n"
         f"- classes: {', '.join(description['classes'])}\n"
         f"- input: {features['sample_rate']} Hz mono, as {features['n_mels']} mel bands from "
         f"{features['f_min']:g} to {features['f_max']:g} Hz\n"
@@ -218,7 +217,7 @@ def _limits(trained: TrainConfig, description: Mapping[str, Any]) -> str:
     if trained.data.kind == "soundscapes":
         lines.insert(0, "It was trained on **generated sounds**, for trying things out: real "
                         "recordings are not what it has learnt.")  # fmt: skip
-    if description["feedback"]["kind"] == "hard":
+    if (rule := _rule(description)) is not None and rule.decides:
         lines.append(
             "What it has decided goes on to act, so that one decision that is nearly a tie may "
             "fall otherwise on another machine, and what follows with it."
@@ -236,6 +235,11 @@ def _licence(config: ExportConfig) -> str:
 
 
 # ------------------------------------------------------------------------------- small tools
+
+
+def _rule(description: Mapping[str, Any]) -> FeedbackRule | None:
+    kind = description["feedback"]["kind"]
+    return None if kind is None else rule_named(kind)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -19,6 +19,7 @@ from sed_cli.decoding.decoder import Decoder, Tracker
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import CheckpointError, DataError
 from sed_cli.models import CRNN
+from sed_cli.models.feedbacks import repeatable
 from sed_cli.models.recurrence import Feedback
 from sed_cli.tasks.detection.chunks import evaluating, logits_of
 from sed_cli.tasks.detection.streaming import DetectorStream, FrameStream, checked_mono
@@ -36,8 +37,8 @@ class Detector:
         model: the CRNN; it is put into evaluation mode when it is applied.
         log_mel: the features that it was trained on.
         classes: labels of its outputs.
-        feedback: ``hard`` or ``soft``: what is made of its own output; one that was trained with
-            ``sampled`` is run with ``hard``, so that the same audio gives the same events.
+        feedback: what is made of its own output; one that was trained with a rule that draws, as
+            ``sampled``, is run with ``hard``, so that the same audio gives the same events.
         device: where it runs.
         decoder: what makes events of the probabilities; ``None``: plain 0.5.
         confidence_map: makes probabilities of the events' confidences; ``None``: they stay.
@@ -50,7 +51,7 @@ class Detector:
         *,
         log_mel: FrontEnd,
         classes: Sequence[str],
-        feedback: str = "hard",
+        feedback: Feedback = "hard",
         device: torch.device | str = "cpu",
         decoder: Decoder | None = None,
         confidence_map: ConfidenceMap | None = None,
@@ -61,7 +62,7 @@ class Detector:
         self.model = model.to(self.device)
         self.log_mel = log_mel
         self.classes = tuple(classes)
-        self.feedback: Feedback = "soft" if feedback == "soft" else "hard"
+        self.feedback = repeatable(feedback)
         self.decoder = decoder or ThresholdDecoder.plain(self.classes, self.hop_s)
         self.confidence_map = confidence_map
 

@@ -92,13 +92,19 @@ def _check_model(detector: Detector, checkpoint: Path) -> None:
     """Refuse a model whose recurrence the graphs do not have.
 
     Raises:
-        CheckpointError: if it is another class than the CRNN.
+        CheckpointError: if it is another class than the CRNN, or fed by another rule.
     """
     model = type(detector.model)
     if model is not CRNN:
         raise CheckpointError(
             f"checkpoint={checkpoint}: the graphs are those of model=crnn, and {model.__name__} "
             f"({model.__module__.split('.')[0]}) computes otherwise: use sedtf predict"
+        )
+    rule = detector.feedback
+    if detector.model.has_feedback and not rule.serves_graphs:
+        raise CheckpointError(
+            f"checkpoint={checkpoint}: it was trained with sampler.feedback={rule.name}, which "
+            f"has no form in ONNX: use sedtf predict, or give {type(rule).__name__} an add_to_graph"
         )
 
 
@@ -137,7 +143,7 @@ def _description(detector: Detector) -> dict[str, Any]:
     return describe(
         detector.model,
         detector.log_mel,
-        feedback=detector.feedback,
+        rule=detector.feedback,
         classes=detector.classes,
         postprocessing=described(detector.decoder),
     )

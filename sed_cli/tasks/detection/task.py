@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from sed_cli.data.sets import DataSet, load_data
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError
 from sed_cli.models import CRNN
-from sed_cli.models.recurrence import Feedback
+from sed_cli.models.feedbacks import rule_named
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling.teacher_mask import TeacherCoins
@@ -70,6 +69,7 @@ class DetectionTask(Task[SequenceBatch]):
 
     def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
         self._config, self._data = config, data
+        self._rule = rule_named(config.sampler.feedback)
         mean, std = data.statistics("train")
         model: CRNN = config.model.build(
             n_mels=config.feature.n_features, n_classes=len(data.classes)
@@ -124,7 +124,7 @@ class DetectionTask(Task[SequenceBatch]):
                 targets,
                 coins.draw(*targets.shape) if self.is_sampled else None,
                 lengths=batch.lengths.to(self.device) if padded else None,
-                feedback=cast(Feedback, self._config.sampler.feedback),
+                feedback=self._rule,
                 noise=self._noise(targets, coins),
             )
         losses = self._config.trainer.loss.per_output(logits, targets)
@@ -132,7 +132,7 @@ class DetectionTask(Task[SequenceBatch]):
         return (losses * valid).sum(), valid.sum() * targets.shape[2]
 
     def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
-        if not self.is_sampled or self._config.sampler.feedback != "sampled":
+        if not self.is_sampled or not self._rule.draws:
             return None
         return coins.noise(*targets.shape).to(targets.device)
 

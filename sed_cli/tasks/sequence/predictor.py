@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sed_cli.config.training import SequenceModelConfig
 from sed_cli.models import LanguageModel
+from sed_cli.models.feedbacks import repeatable
 from sed_cli.models.recurrence import Feedback
 from sed_cli.tasks.sequence.data import Sentence, Vocabulary, join_symbols
 from sed_cli.tasks.sequence.data.batches import TokenBatch, in_order_of_length
@@ -85,14 +86,14 @@ class Predictor:
         source_vocabulary: Vocabulary | None,
         unit: str,
         source_unit: str | None,
-        feedback: str,
+        feedback: Feedback,
         device: str | torch.device = "cpu",
     ) -> None:
         self.device = torch.device(device)
         self.model = model.to(self.device)
         self.vocabulary, self.source_vocabulary = vocabulary, source_vocabulary
         self.unit, self.source_unit = unit, source_unit
-        self.feedback: Feedback = "soft" if feedback == "soft" else "hard"
+        self.feedback = repeatable(feedback)
 
     @property
     def vocabularies(self) -> tuple[Vocabulary, Vocabulary | None]:

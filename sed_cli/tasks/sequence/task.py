@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.models import LanguageModel
-from sed_cli.models.recurrence import Feedback
+from sed_cli.models.feedbacks import rule_named
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.tasks.sequence.data import TokenData
 from sed_cli.tasks.sequence.data.batches import TokenBatch, join
@@ -40,6 +39,7 @@ class NextToken(Task[TokenBatch]):
 
     def __init__(self, config: SequenceTrainConfig, data: TokenData, device: torch.device) -> None:
         self._config, self._data = config, data
+        self._rule = rule_named(config.sampler.feedback)
         self.sentences = data.splits["train"]
         self.predictor = Predictor(
             make_language_model(config.model, data.vocabulary, data.source_vocabulary),
@@ -77,11 +77,11 @@ class NextToken(Task[TokenBatch]):
 
     def losses(self, batch: TokenBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
         """Cross-entropy of the targets, the end symbols included."""
-        targets, feedback = batch.targets.to(self.device), self._config.sampler.feedback
+        targets = batch.targets.to(self.device)
         n_sequences, n_steps = targets.shape
         mask = coins.draw(n_sequences, n_steps, 1)
         noise = None
-        if feedback == "sampled":
+        if self._rule.draws:
             noise = coins.noise(n_sequences, n_steps, 1).to(self.device)
         logits = self.model(
             targets,
@@ -89,7 +89,7 @@ class NextToken(Task[TokenBatch]):
             lengths=batch.lengths,
             source=None if batch.source is None else batch.source.to(self.device),
             source_lengths=batch.source_lengths,
-            feedback=cast(Feedback, feedback),
+            feedback=self._rule,
             noise=noise,
         )
         losses = self._config.trainer.loss.per_output(logits.flatten(0, 1), targets.flatten())
