@@ -52,9 +52,9 @@ def _tasks(threads: int) -> dict[str, Task]:
     model = each.model.eval()
     waveform = np.random.default_rng(0).normal(0, 0.1, (1, SAMPLE_RATE * DURATION_S)).astype("f")
     log_mel = each.log_mel(torch.from_numpy(waveform))[:, 0]
-    run_recording = _session(recording_graph(model, "hard"), threads).run
-    run_waveform = _session(waveform_graph(model, "hard", each.log_mel), threads).run
-    session = _session(stream_graph(model, "hard"), threads)
+    run_recording = _session(recording_graph(model, each.feedback), threads).run
+    run_waveform = _session(waveform_graph(model, each.feedback, each.log_mel), threads).run
+    session = _session(stream_graph(model, each.feedback), threads)
     tasks: dict[str, Task] = {
         "PyTorch, log-mel to probabilities": partial(each.logits, log_mel),
         "recording.onnx": partial(run_recording, None, {"log_mel": log_mel.numpy()}),
