@@ -60,7 +60,7 @@ def _build_typed(root: type[AnyTrainConfig], values: Mapping[str, Any]) -> AnyTr
     if "feature" in names:
         filled["feature"] = {"kind": names["feature"], **values["feature"]}
     if "decoder" in names:
-        evaluation = values["evaluation"]
+        evaluation = values.get("evaluation") or {}
         filled["evaluation"] = {**evaluation, "decoder": evaluation.get("decoder")}
         if filled["evaluation"]["decoder"] is None:
             filled["evaluation"]["decoder"] = {"name": names["decoder"]}
