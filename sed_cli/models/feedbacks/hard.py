@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from sed_cli.config.registry import component
 from sed_cli.models.feedback import HARD, FeedbackRule
 
@@ -39,6 +37,8 @@ class Hard(FeedbackRule):
 
     def add_to_graph(self, g: Any, logits: str, before: str) -> str:
         """A comparison."""
+        import numpy as np
+
         active = g.node("Greater", logits, g.weight("threshold", np.float32(0)))
         name: str = g.node("Cast", active, to=g.FLOAT)
         return name
