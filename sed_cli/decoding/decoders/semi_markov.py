@@ -1,0 +1,41 @@
+"""Events that are likely together: how long each class lasts, and what follows what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sed_cli.config.evaluation import DecoderConfig
+from sed_cli.config.registry import component
+from sed_cli.config.settings import setting
+
+if TYPE_CHECKING:
+    from sed_cli.decoding.decoder import Fitting
+    from sed_cli.decoding.semi_markov import SemiMarkovDecoder
+
+
+@component("decoder", "semi_markov")
+class SemiMarkovConfig(DecoderConfig):
+    """The likeliest events, by durations, silences and order of those in the training labels."""
+
+    order: int = setting(
+        1, "events back that tell the next one, where classes do not overlap", at_least=1, at_most=2
+    )
+    lag_s: float = setting(
+        2.0, "after its end an event may still change; listen waits so long", unit="s", above=0
+    )
+
+    def fit(self, task: Fitting) -> SemiMarkovDecoder:
+        """Learn from the training events, and tune on validation."""
+        from sed_cli.decoding.semi_markov import fit
+
+        return fit(task, self.order, self.lag_s)
+
+    @classmethod
+    def read(
+        cls, values: Mapping[str, Any], classes: Sequence[str], hop_s: float
+    ) -> SemiMarkovDecoder:
+        """Undo :meth:`SemiMarkovDecoder.as_json`."""
+        from sed_cli.decoding.semi_markov import SemiMarkovDecoder
+
+        return SemiMarkovDecoder.from_json(values, classes, hop_s)

@@ -1,0 +1,314 @@
+"""Viterbi over segments: the likeliest sequence of events, given each frame's log-odds.
+
+A semi-Markov model says how long events of each class last, how long the silences between them
+are, and which class follows which; a path through it is a list of events that do not overlap. Its
+score is that of the frames, the sum of the log-odds of the active class over the frames of each
+event (silence is the reference and counts 0), plus the logarithms of the model's probabilities.
+Where classes overlap, each has a chain of its own, and the chains do not see one another.
+
+Source: Yu 2010, "Hidden semi-Markov models", Artificial Intelligence 174; for sound events Hayashi
+et al. 2017, "Duration-controlled LSTM for polyphonic sound event detection".
+
+Boundaries are numbered like frames: an event from boundary ``a`` to ``b`` is active in the frames
+``a`` to ``b - 1``, and the next one may begin at ``b`` already. What follows what is given by
+*states*: a state is a class together with as much of what came before it as the syntax remembers.
+
+No library decodes this: hmmlearn and pomegranate have no durations, pyhsmm is unmaintained and
+samples, hsmmlearn is not on a package index.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+NEVER = -math.inf
+_MOST_ROWS = 131_072  # kept of an event that goes on and on; then its begin alone is known
+
+
+class Segment(NamedTuple):
+    """An event in frames: it is active from ``first`` to ``last`` - 1."""
+
+    first: int
+    last: int
+    column: int  # of its class
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentModel:
+    """What is known of events before a recording is heard; logarithms throughout.
+
+    Args:
+        class_of: class of each state, (S,).
+        starts: of each state as the first event, (S,).
+        arcs: of each state (column) after each (row), (S, S); -inf: never. ``None``: each state
+            is a chain of its own, and follows itself alone.
+        durations: of events of 1 to D frames of each class, (D, C).
+        duration_stays: of one frame more, from D frames on, (C,).
+        gaps: of silences of 0 to G - 1 frames after a class, (G, C); longer ones are as likely as
+            the longest, since an hour of silence must not rule out what comes after it.
+    """
+
+    class_of: Ints
+    starts: Floats
+    arcs: Floats | None
+    durations: Floats
+    duration_stays: Floats
+    gaps: Floats
+
+    @property
+    def reach(self) -> int:
+        """Boundaries that an event or a silence goes back to, its tail apart."""
+        return max(len(self.durations), len(self.gaps) - 1)
+
+
+class SegmentDecoder:
+    """Find the likeliest events in scores that come bit by bit.
+
+    Args:
+        model: of durations, gaps and syntax.
+        lag: frames after the end of an event that may still change it.
+        step: frames after which it is decided again.
+        plain: decide by the plain twin, whether or not the compiled one can be had.
+    """
+
+    def __init__(self, model: SegmentModel, *, lag: int, step: int, plain: bool = False) -> None:
+        self._model = model
+        self._lag, self._step = lag, step
+        self._waiting = np.zeros((0, model.durations.shape[1]))
+        n_states = len(model.class_of)
+        self._durations = np.ascontiguousarray(model.durations[:, model.class_of])
+        self._gaps = np.ascontiguousarray(model.gaps[:, model.class_of])
+        self._duration_stays = model.duration_stays[model.class_of]
+        self._advance = _advance if plain else _fastest()
+        self._n_done = 0  # boundaries before the first row that is kept
+        every = np.arange(n_states)
+        self._chains = [every] if model.arcs is not None else list(every[:, None])
+        self._decided = [0] * len(self._chains)
+        # Of the rows that were dropped: the best path that ends there, of each state; and the best
+        # begin of an event that goes on for long, as far as it does not depend on its end.
+        self._best_end = np.full(n_states, NEVER)
+        self._best_begin = np.full(n_states, NEVER)
+        self._begin_of_best = np.zeros(n_states, np.int64)
+        # A row for each boundary; boundary 0 stands before the first frame.
+        self._total = np.zeros((1, n_states))  # sum of the scores of all frames before it
+        self._begun = model.starts[None].copy()  # best path whose next event begins there, less it
+        self._ended = np.full((1, n_states), NEVER)  # best path whose last event ends there
+        self._tails = np.full((2, n_states), NEVER)  # the same of long events and silences
+
+    def push(self, scores: NDArray[np.floating]) -> list[Segment]:
+        """Take the scores of the next frames (t, C), and return the events that are decided upon.
+
+        Finite: a score is a weighed log-odds. How the frames are cut into pieces makes no
+        difference: it is decided after each ``step`` of them.
+        """
+        found: list[Segment] = []
+        while len(scores):
+            n = self._step - len(self._waiting)
+            self._waiting = np.concatenate([self._waiting, scores[:n].astype(np.float64)])
+            scores = scores[n:]
+            if len(self._waiting) == self._step:
+                self._extend()
+                found += self._decide(self._n_done + len(self._total) - 1 - self._lag)
+        return found
+
+    def finish(self) -> list[Segment]:
+        """Return the events that are left, at the end of the recording."""
+        self._extend()
+        return self._decide(None)
+
+    @property
+    def oldest(self) -> int:
+        """Boundary before which no event that is not decided upon begins, but very long ones."""
+        return self._n_done
+
+    def _extend(self) -> None:
+        """Carry the best paths on over the frames that wait."""
+        of_states = self._waiting[:, self._model.class_of]
+        self._waiting = self._waiting[:0]
+        n_old, n_new = len(self._total), len(of_states)
+        total = np.concatenate([self._total, self._total[-1] + np.cumsum(of_states, axis=0)])
+        begun, ended = (
+            np.concatenate([kept, np.full((n_new, kept.shape[1]), NEVER)])
+            for kept in (self._begun, self._ended)
+        )
+        arcs = self._model.arcs
+        self._advance(
+            n_old,
+            total,
+            begun,
+            ended,
+            self._tails,
+            self._durations,
+            self._duration_stays,
+            self._gaps,
+            self._model.starts,
+            np.zeros((0, 0)) if arcs is None else arcs,
+        )
+        self._total, self._begun, self._ended = total, begun, ended
+
+    def _decide(self, until: int | None) -> list[Segment]:
+        """Follow the best path back; return its events up to a boundary, and forget older rows."""
+        if until is not None and until <= self._n_done:
+            return []
+        found: list[Segment] = []
+        oldest = self._n_done + len(self._total) - 1  # boundary that an undecided event needs
+        for chain, states in enumerate(self._chains):
+            decided = self._decided[chain]
+            for segment in self._trace(chain, states):
+                if until is None or segment.last <= until:
+                    found.append(segment)
+                    decided = segment.last
+                else:
+                    oldest = min(oldest, segment.first)
+                    break
+            self._decided[chain] = decided
+        if until is not None:
+            self._forget(min(oldest, until))
+        return sorted(found)
+
+    def _forget(self, oldest: int) -> None:
+        """Drop rows that neither a path nor an undecided event needs."""
+        newest = self._n_done + len(self._total) - 1
+        keep_from = oldest - self._model.reach - 1
+        keep_from = max(keep_from, newest - _MOST_ROWS)
+        n_dropped = max(0, keep_from - self._n_done)
+        if not n_dropped:
+            return
+        begins = self._begins(slice(0, n_dropped), slice(None))
+        row = begins.argmax(axis=0)
+        better = begins.max(axis=0) > self._best_begin
+        self._best_begin = np.where(better, begins.max(axis=0), self._best_begin)
+        self._begin_of_best = np.where(better, row + self._n_done, self._begin_of_best)
+        self._best_end = np.maximum(self._best_end, self._ended[:n_dropped].max(axis=0))
+        self._total, self._begun, self._ended = (
+            kept[n_dropped:].copy() for kept in (self._total, self._begun, self._ended)
+        )
+        self._n_done += n_dropped
+
+    def _begins(self, rows: slice, states: Any) -> Floats:
+        """Scores of long events by where they begin, as far as they do not depend on their end."""
+        boundaries = self._n_done + np.arange(len(self._begun))[rows]
+        stays = self._duration_stays[states]
+        fallen: Floats = self._durations[-1, states] - np.multiply.outer(boundaries, stays)
+        return self._begun[rows, states] + fallen
+
+    def _trace(self, chain: int, states: Ints) -> list[Segment]:
+        """Events of the best path of a chain, after the boundary that is decided upon."""
+        decided = self._decided[chain]
+        ended = self._ended[:, states]
+        row, column = divmod(int(np.argmax(ended)), ended.shape[1])
+        if ended[row, column] <= max(0.0, self._best_end[states].max()):
+            return []
+        at, state = int(row), int(states[column])
+        ends = np.maximum.accumulate(ended, axis=0)
+        begins = np.maximum.accumulate(self._begins(slice(None), states), axis=0)
+        segments: list[Segment] = []
+        while at > 0 and at + self._n_done > decided:
+            column = int(np.searchsorted(states, state))
+            first = self._onset(at, state, begins[:, column])
+            onset, last = max(decided, first + self._n_done), at + self._n_done
+            segments.append(Segment(onset, last, int(self._model.class_of[state])))
+            before = self._before(first, state, states, ends) if first >= 0 else None
+            if before is None:
+                break
+            at, state = before
+        return segments[::-1]
+
+    def _onset(self, at: int, state: int, begins: Floats) -> int:
+        """Row at which the best event begins that ends at another; negative: it was dropped.
+
+        Args:
+            at: that other row.
+            state: of the event.
+            begins: best of :meth:`_begins` of that state, of each row or one before, (rows,).
+        """
+        n = min(at, len(self._durations))
+        values = self._begun[at - n : at, state] + self._durations[:n, state][::-1]
+        first, best = at - n + int(np.argmax(values)), values.max()
+        if n < len(self._durations):
+            return first
+        # Of longer ones each further frame costs the same.
+        constant = self._duration_stays[state] * (at - n + self._n_done)
+        if begins[at - n] + constant > best:
+            first = int(np.searchsorted(begins[: at - n + 1], begins[at - n]))
+            best = begins[at - n] + constant
+        if self._best_begin[state] + constant > best:
+            return int(self._begin_of_best[state]) - self._n_done
+        return first
+
+    def _before(self, at: int, state: int, states: Ints, ends: Floats) -> tuple[int, int] | None:
+        """Row and state of the end of the event before one that begins at a row.
+
+        Args:
+            at: that row.
+            state: of the event that begins.
+            states: of its chain; any of them may come before it, as far as there is an arc.
+            ends: best path of each state that ends at a row or before, (rows, n).
+        """
+        arcs, starts = self._model.arcs, self._model.starts
+        costs = np.zeros(1) if arcs is None else arcs[states, state]
+        n = min(at + 1, len(self._gaps))
+        near = self._ended[at + 1 - n : at + 1, states] + self._gaps[:n, states][::-1] + costs
+        row, column = divmod(int(np.argmax(near)), near.shape[1])
+        best, found = near[row, column], (at + 1 - n + int(row), int(states[column]))
+        if n == len(self._gaps):
+            costs = costs + self._gaps[-1, states]
+            if n <= at:
+                far = ends[at - n] + costs
+                if far.max() > best:
+                    column = int(np.argmax(far))
+                    row = int(np.searchsorted(ends[: at - n + 1, column], ends[at - n, column]))
+                    best, found = far[column], (row, int(states[column]))
+            if (self._best_end[states] + costs).max() > best:
+                return None  # that was decided upon long ago
+        return None if best <= starts[state] else found
+
+
+def _advance(
+    n_old: int,
+    total: Floats,
+    begun: Floats,
+    ended: Floats,
+    tails: Floats,
+    durations: Floats,
+    duration_stays: Floats,
+    gaps: Floats,
+    starts: Floats,
+    arcs: Floats,
+) -> None:
+    """Fill in the rows of ``begun`` and ``ended`` from ``n_old`` on; the reference."""
+    n_durations, n_gaps = len(durations), len(gaps)
+    for t in range(n_old, len(total)):
+        n = min(t, n_durations)
+        # An event of the longest explicit duration opens the tail, which then stays.
+        tails[0] += duration_stays
+        if n == n_durations:
+            tails[0] = np.maximum(tails[0], begun[t - n] + durations[-1])
+        values = begun[t - n : t][::-1] + durations[:n]
+        ended[t] = total[t] + np.maximum(values.max(axis=0), tails[0])
+        m = min(t + 1, n_gaps)
+        if m == n_gaps:
+            tails[1] = np.maximum(tails[1], ended[t + 1 - m] + gaps[-1])
+        silent = (ended[t + 1 - m : t + 1][::-1] + gaps[:m]).max(axis=0)
+        silent = np.maximum(silent, tails[1])
+        follows = silent if not arcs.size else (silent[:, None] + arcs).max(axis=0)
+        begun[t] = np.maximum(follows, starts) - total[t]
+
+
+@cache
+def _fastest() -> Any:
+    """The compiled twin where numba is there, else the plain one."""
+    try:
+        from sed_cli.decoding.compiled_segments import advance
+    except ImportError:
+        return _advance
+    return advance
