@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 DURATION_SMOOTHING_S, GAP_SMOOTHING_S = 0.004, 0.01  # widths of kernels, at least
 _FEW_OVERLAPS = 0.01  # share of events; where fewer overlap, one chain serves all classes
 _ENOUGH = 20  # silences after a class that tell how long they are; else those of all classes do
+_OFTEN = 5  # times that a longer history was seen which is remembered
+_MOST_HISTORIES = 200  # such, the most frequent: each takes as much time as a class
 _MOST_FRAMES = 256  # of durations and silences that have a probability of their own
 _UNSEEN = 0.5  # events that every spread-out length counts for, of a class
 _LEAST = 1e-6  # probability that a length is given at least, of all there are
@@ -88,7 +90,7 @@ def follow_probabilities(
         order: how many events back are remembered, 1 or more.
 
     Returns:
-        The histories that were seen, each ending in the class that it stands for, and of every
+        The histories that are remembered, each ending in the class that it stands for, and of every
         class alone (S); log probabilities of the first class, (C,); and of the next class after
         each history, (S, C).
     """
@@ -116,7 +118,8 @@ def follow_probabilities(
         return smooth(counts.get(history, np.zeros(n_classes)), after(history[1:]))
 
     histories: list[tuple[int, ...]] = [(label,) for label in range(n_classes)]
-    histories += sorted(h for h in counts if 2 <= len(h) <= order)
+    longer = [h for h in counts if 2 <= len(h) <= order and counts[h].sum() >= _OFTEN]
+    histories += sorted(sorted(longer, key=lambda h: -counts[h].sum())[:_MOST_HISTORIES])
     return (
         histories,
         np.log(smooth(first, anything)),

@@ -30,6 +30,7 @@ from sed_cli.errors import UserError
 log = logging.getLogger(__name__)
 
 _SURE = 1e-6  # probabilities are taken to be as far from 0 and 1 at least
+_BLOCK = 16_384  # frames that are weighed at once
 _WEIGHTS = (1.0, 0.125, 0.25, 0.5, 2.0, 4.0, 8.0)  # the first, with the first prior, is the default
 _PRIORS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -93,9 +94,14 @@ class SemiMarkovDecoder(Decoder):
     ) -> list[Detection]:
         """Find the events of a recording, in order of onset."""
         self.check(probabilities)
-        search = self.search()
-        found = [*search.push(self.weighed(probabilities)), *search.finish()]
-        return self.detections(found, probabilities, duration_s)
+        return self.detections(self.spans(probabilities), probabilities, duration_s)
+
+    def spans(self, probabilities: NDArray[np.floating]) -> list[Segment]:
+        """Events in frames, in order of onset; a day of them in the memory of a block."""
+        search, found = self.search(), list[Segment]()
+        for start in range(0, len(probabilities), _BLOCK):
+            found += search.push(self.weighed(probabilities[start : start + _BLOCK]))
+        return sorted([*found, *search.finish()])
 
     def tracker(self) -> Tracker:
         """Make what finds the same events while the probabilities come in."""
@@ -176,7 +182,7 @@ def _tuned(task: Fitting, plain: SemiMarkovDecoder) -> SemiMarkovDecoder:
     for _, probabilities, in_recording in scored:
         for row, decoder in enumerate(rows):
             active = np.zeros(probabilities.shape, np.bool_)
-            for first, last, column in _spans(decoder, probabilities):
+            for first, last, column in decoder.spans(probabilities):
                 # Back-to-back events of a class would be counted as one: a frame parts them.
                 active[first:last, column] = True
                 if first and active[first - 1, column] and last > first + 1:
@@ -193,11 +199,6 @@ def _tuned(task: Fitting, plain: SemiMarkovDecoder) -> SemiMarkovDecoder:
     )
     log_choices(["all classes"], [choice])
     return replace(chosen, tuned_for=task.metric, tuning=dict.fromkeys(task.classes, choice.note))
-
-
-def _spans(decoder: SemiMarkovDecoder, probabilities: NDArray[np.floating]) -> list[Segment]:
-    search = decoder.search()
-    return sorted([*search.push(decoder.weighed(probabilities)), *search.finish()])
 
 
 class _SemiMarkovTracker(Tracker):
