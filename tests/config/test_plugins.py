@@ -92,7 +92,7 @@ WRONG = {
     "missing module": ("import nowhere_at_all\n", "line 1: ModuleNotFoundError"),
     "exits": ("import sys\nsys.exit(0)\n", "line 2: SystemExit"),
     "nothing": ("x = 1\n", "defines no component"),
-    "binary": ("\0\0", "SyntaxError"),
+    "binary": ("\0\0", "null bytes"),  # a SyntaxError, before Python 3.11.4 a ValueError
     "taken name": (
         HEAD + CLASS.replace("own", "linear") + BODY,
         "line 3: Own: there is a schedule linear already",
