@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from sed_cli.decoding.segment_rows import Rows, Tables
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def advance(
-    n_old: int,
-    total: Floats,
-    begun: Floats,
-    ended: Floats,
-    tails: Floats,
-    durations: Floats,
-    duration_stays: Floats,
-    gaps: Floats,
-    starts: Floats,
-    arcs: Floats,
-) -> None:
-    """As :func:`sed_cli.decoding.segments._advance`."""
+def advance(n_old: int, rows: Rows, tables: Tables) -> None:
+    """As :func:`sed_cli.decoding.segment_rows.advance_plainly`."""
+    total, begun, ended, tails = rows
+    durations, stays, gaps, starts, arcs = tables
     n_rows, n_states = total.shape
     n_durations, n_gaps = len(durations), len(gaps)
     best = np.empty(n_states)
     silent = np.empty(n_states)
     for t in range(n_old, n_rows):
         for s in range(n_states):
-            tails[0, s] += duration_stays[s]
+            tails[0, s] += stays[s]
         if t >= n_durations:
             for s in range(n_states):
                 tails[0, s] = max(tails[0, s], begun[t - n_durations, s] + durations[-1, s])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -257,6 +257,41 @@ class Decoder(ABC):
             raise ValueError(
                 f"probabilities of shape {probabilities.shape}: expected (T, {len(self.classes)})"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedDecoder(Decoder):
+    """A decoder that knows what it was tuned for.
+
+    Args:
+        classes: labels of the columns of probabilities.
+        hop_s: seconds from one frame to the next.
+        tuned_for: the metric for which it was tuned; ``None``: it was not.
+        tuning: what was chosen and why, by label.
+    """
+
+    tuned_for: str | None = None
+    tuning: Mapping[str, Any] | None = field(default=None, compare=False)
+
+    def tuned_as_json(self) -> dict[str, Any]:
+        """What :meth:`as_json` holds of that."""
+        return {
+            "tuned_for": self.tuned_for,
+            **({} if self.tuning is None else {"tuning": dict(self.tuning)}),
+        }
+
+    @staticmethod
+    def tuned_from_json(values: Mapping[str, Any]) -> dict[str, Any]:
+        """Undo :meth:`tuned_as_json`: arguments of the class.
+
+        Raises:
+            KeyError: for what it did not write.
+        """
+        tuned_for = values["tuned_for"]
+        return {
+            "tuned_for": None if tuned_for is None else str(tuned_for),
+            "tuning": values.get("tuning"),
+        }
 
 
 def described(decoder: Decoder) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from scipy.stats import norm
 
 from sed_cli.data.annotations import Event
 from sed_cli.decoding.decoder import by_label
-from sed_cli.decoding.segments import NEVER, SegmentModel
+from sed_cli.decoding.segment_rows import NEVER
+from sed_cli.decoding.segments import SegmentModel
 
 Floats = NDArray[np.float64]
 
@@ -266,8 +267,11 @@ class EventModel:
         joint = bool(values["joint"])
         expected = {"priors": 1, "durations": 2, "stays": 1, "gaps": 2, "first": 1}
         for name, n_axes in expected.items():
-            if read[name].ndim != n_axes or not np.isfinite(read[name]).all():
+            table = read[name]
+            if table.ndim != n_axes or not table.size or not np.isfinite(table).all():
                 raise ValueError(f"{name}: expected finite numbers, as many for each class")
+        if len(histories) > n_classes + _MOST_HISTORIES:
+            raise ValueError(f"{len(histories)} histories: expected no more than are learnt")
         if joint and (
             len(following) != len(histories)
             or not np.isfinite(following).all()

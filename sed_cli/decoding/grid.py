@@ -27,7 +27,6 @@ from sed_cli.metrics.counting import Active, Excerpt
 from sed_cli.metrics.metric import TunableMetric, tunable
 
 THRESHOLDS: NDArray[np.float64] = np.linspace(0.02, 0.98, 49).round(2)  # 0.5 is one of them
-PLAIN = int(np.abs(THRESHOLDS - PLAIN_THRESHOLD).argmin())
 
 _FEW_RECORDINGS = 10  # below that more is asked: stretches of a recording are alike
 _WORTH, _WORTH_OF_FEW = 0.5, 2.0  # events of a class in validation that a gain has to be worth
@@ -59,12 +58,14 @@ class Grid:
         collar_s: seconds that an event may be off.
         allowed: rows that a class may be given (C, F); the first one always.
         n_events: of each class in validation (C,).
+        thresholds: of the columns (K,), the default's among them.
     """
 
     metrics: tuple[TunableMetric, TunableMetric]
     collar_s: float
     allowed: NDArray[np.bool_]
     n_events: NDArray[np.int64]
+    thresholds: NDArray[np.float64]  # (K,)
     worth: float  # events that a gain has to be worth
     sure: float  # share of draws in which it has to be there
     tp: NDArray[np.int64]  # (2, U, C, F, K)
@@ -80,6 +81,7 @@ class Grid:
         n_recordings: int,
         metric: str,
         collar_s: float,
+        thresholds: NDArray[np.float64] = THRESHOLDS,
     ) -> Grid:
         """Count nothing yet.
 
@@ -90,6 +92,7 @@ class Grid:
             metric: frames and segments are tuned together with events (the mean of both F1), events
                 by themselves as long as frames do not lose.
             collar_s: seconds that an event may be off.
+            thresholds: of the columns.
         """
         own = tunable(metric)
         n_classes, n_rows = allowed.shape
@@ -99,10 +102,11 @@ class Grid:
             collar_s=collar_s,
             allowed=allowed,
             n_events=n_events,
+            thresholds=thresholds,
             worth=_WORTH_OF_FEW if n_recordings < _FEW_RECORDINGS else _WORTH,
             sure=_SURE_OF_FEW if n_recordings < _FEW_RECORDINGS else _SURE,
-            tp=np.zeros((*shape, n_rows, len(THRESHOLDS)), np.int64),
-            n_found=np.zeros((*shape, n_rows, len(THRESHOLDS)), np.int64),
+            tp=np.zeros((*shape, n_rows, len(thresholds)), np.int64),
+            n_found=np.zeros((*shape, n_rows, len(thresholds)), np.int64),
             n_there=np.zeros(shape, np.int64),
         )
 
@@ -127,6 +131,11 @@ class Grid:
                 self.n_there[kind, at, index] += there
 
     @property
+    def plain(self) -> int:
+        """Column of the default."""
+        return int(np.abs(self.thresholds - PLAIN_THRESHOLD).argmin())
+
+    @property
     def weights(self) -> NDArray[np.float64]:
         """Of the two F1 in what is to be high (2,)."""
         share = self.metrics[0].SHARE
@@ -138,7 +147,7 @@ class Grid:
         if not n_events:
             return Point(0, PLAIN_THRESHOLD, "no events in validation", n_events)
         row, column = self.best(index)
-        if (row, column) == (0, PLAIN):
+        if (row, column) == (0, self.plain):
             reason = "nothing is better by enough, for this class and for all of them"
             return Point(0, PLAIN_THRESHOLD, reason, n_events)
         draws = np.random.default_rng(0).multinomial(
@@ -154,7 +163,7 @@ class Grid:
         reason = f"a gain in {share:.0%} of draws of validation"
         names = [metric.name for metric in self.metrics]
         gain = dict(zip(names, gains.tolist(), strict=True))
-        return Point(row, float(THRESHOLDS[column]), reason, n_events, gain)
+        return Point(row, float(self.thresholds[column]), reason, n_events, gain)
 
     def best(self, index: int) -> tuple[int, int]:
         """Row and threshold with the highest weighted F1 by which neither F1 loses.
@@ -166,22 +175,22 @@ class Grid:
         tp, n_found = (counts[:, :, index].sum(axis=1) for counts in (self.tp, self.n_found))
         f1 = _f1(tp, n_found, self.n_there[:, :, index].sum(axis=1)[:, None, None])  # (2, F, K)
         total = _f1(
-            self.tp[..., 0, PLAIN].sum(axis=(1, 2)),
-            self.n_found[..., 0, PLAIN].sum(axis=(1, 2)),
+            self.tp[..., 0, self.plain].sum(axis=(1, 2)),
+            self.n_found[..., 0, self.plain].sum(axis=(1, 2)),
             self.n_there.sum(axis=(1, 2)),
         )[:, None, None]
-        more_tp, more_found = (each - each[:, :1, PLAIN, None] for each in (tp, n_found))
+        more_tp, more_found = (each - each[:, :1, self.plain, None] for each in (tp, n_found))
         smooth = uniform_filter1d(f1, _NEIGHBOURS, axis=2, mode="nearest")
         is_fit = (
             self.allowed[index][:, None]
-            & (f1 >= f1[:, :1, PLAIN, None]).all(axis=0)
-            & (smooth >= smooth[:, :1, PLAIN, None]).all(axis=0)
+            & (f1 >= f1[:, :1, self.plain, None]).all(axis=0)
+            & (smooth >= smooth[:, :1, self.plain, None]).all(axis=0)
             & (2 * more_tp >= total * more_found).all(axis=0)  # the total's F1 does not fall
         )
         score = np.where(is_fit, np.tensordot(self.weights, smooth, axes=1), -1.0)
-        score[0, PLAIN] += self.worth / max(1, self.n_events[index])
+        score[0, self.plain] += self.worth / max(1, self.n_events[index])
         rows, columns = np.nonzero(score == score.max())
-        nearest = np.lexsort((np.abs(THRESHOLDS[columns] - PLAIN_THRESHOLD), rows))[0]
+        nearest = np.lexsort((np.abs(self.thresholds[columns] - PLAIN_THRESHOLD), rows))[0]
         return int(rows[nearest]), int(columns[nearest])
 
     def _gains(
@@ -195,7 +204,7 @@ class Grid:
                 self.n_found[:, :, index, f, k] @ draws.T,
                 there,
             )
-            for f, k in ((row, column), (0, PLAIN))
+            for f, k in ((row, column), (0, self.plain))
         )
         return of_point - of_plain
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sed_cli.data.frames import runs
 from sed_cli.decoding.choices import Choice, log_choices
-from sed_cli.decoding.decoder import Decoded, Decoder, Detection, Fitting, Tracker, by_label
+from sed_cli.decoding.decoder import Decoded, Detection, Fitting, Tracker, TunedDecoder, by_label
 from sed_cli.decoding.grid import THRESHOLDS, Grid, Lengths, Point, distinct, excerpts, short
 from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD, active_spans, mend_runs
 from sed_cli.decoding.tracking import ClassTracker, Track
@@ -57,7 +57,7 @@ def hysteresis(
 
 
 @dataclass(frozen=True, kw_only=True)
-class HysteresisDecoder(Decoder):
+class HysteresisDecoder(TunedDecoder):
     """An event starts above the upper threshold of its class and goes on while above the lower one.
 
     It begins where the class rose above the lower one, at most :data:`REACH_S` before. Values are
@@ -70,8 +70,6 @@ class HysteresisDecoder(Decoder):
         lower: at most the upper one.
         gaps_s: silence between two events of the class that is shorter than this is filled.
         durations_s: events shorter than this are dropped, once gaps are filled.
-        tuned_for: the metric for which they were tuned; ``None``: they were not.
-        tuning: what was chosen and why, by label.
     """
 
     NAME: ClassVar[str] = "hysteresis"
@@ -80,8 +78,6 @@ class HysteresisDecoder(Decoder):
     lower: tuple[float, ...]
     gaps_s: tuple[float, ...]
     durations_s: tuple[float, ...]
-    tuned_for: str | None = None
-    tuning: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("upper", "lower", "gaps_s", "durations_s"):
@@ -154,8 +150,7 @@ class HysteresisDecoder(Decoder):
             name: dict(zip(self.classes, getattr(self, name), strict=True)) for name in _BY_LABEL
         } | {
             "reach_frames": self.reach,
-            "tuned_for": self.tuned_for,
-            **({} if self.tuning is None else {"tuning": self.tuning}),
+            **self.tuned_as_json(),
         }
 
     @classmethod
@@ -166,9 +161,8 @@ class HysteresisDecoder(Decoder):
             KeyError, TypeError, ValueError: for what it did not write.
         """
         read = {name: tuple(map(float, by_label(values, name, classes))) for name in _BY_LABEL}
-        tuned_for = values["tuned_for"]
-        made: Any = {**read, "tuned_for": None if tuned_for is None else str(tuned_for)}
-        return cls(classes=tuple(classes), hop_s=hop_s, tuning=values.get("tuning"), **made)
+        made: Any = {**read, **cls.tuned_from_json(values)}
+        return cls(classes=tuple(classes), hop_s=hop_s, **made)
 
 
 _BY_LABEL = ("upper", "lower", "gaps_s", "durations_s")

@@ -19,7 +19,6 @@ samples, hsmmlearn is not on a package index.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -27,10 +26,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from sed_cli.decoding.segment_rows import NEVER, Floats, Rows, Tables, advance_plainly
+
 Ints = NDArray[np.int64]
 
-NEVER = -math.inf
 _MOST_ROWS = 131_072  # kept of an event that goes on and on; then its begin alone is known
 
 
@@ -85,10 +84,14 @@ class SegmentDecoder:
         self._lag, self._step = lag, step
         self._waiting = np.zeros((0, model.durations.shape[1]))
         n_states = len(model.class_of)
-        self._durations = np.ascontiguousarray(model.durations[:, model.class_of])
-        self._gaps = np.ascontiguousarray(model.gaps[:, model.class_of])
-        self._duration_stays = model.duration_stays[model.class_of]
-        self._advance = _advance if plain else _fastest()
+        self._tables = Tables(
+            durations=np.ascontiguousarray(model.durations[:, model.class_of]),
+            stays=model.duration_stays[model.class_of],
+            gaps=np.ascontiguousarray(model.gaps[:, model.class_of]),
+            starts=model.starts,
+            arcs=np.zeros((0, 0)) if model.arcs is None else model.arcs,
+        )
+        self._advance = advance_plainly if plain else _fastest()
         self._n_done = 0  # boundaries before the first row that is kept
         every = np.arange(n_states)
         self._chains = [every] if model.arcs is not None else list(every[:, None])
@@ -135,25 +138,13 @@ class SegmentDecoder:
         of_states = self._waiting[:, self._model.class_of]
         self._waiting = self._waiting[:0]
         n_old, n_new = len(self._total), len(of_states)
-        total = np.concatenate([self._total, self._total[-1] + np.cumsum(of_states, axis=0)])
-        begun, ended = (
+        self._total = np.concatenate([self._total, self._total[-1] + of_states.cumsum(axis=0)])
+        self._begun, self._ended = (
             np.concatenate([kept, np.full((n_new, kept.shape[1]), NEVER)])
             for kept in (self._begun, self._ended)
         )
-        arcs = self._model.arcs
-        self._advance(
-            n_old,
-            total,
-            begun,
-            ended,
-            self._tails,
-            self._durations,
-            self._duration_stays,
-            self._gaps,
-            self._model.starts,
-            np.zeros((0, 0)) if arcs is None else arcs,
-        )
-        self._total, self._begun, self._ended = total, begun, ended
+        rows = Rows(self._total, self._begun, self._ended, self._tails)
+        self._advance(n_old, rows, self._tables)
 
     def _decide(self, until: int | None) -> list[Segment]:
         """Follow the best path back; return its events up to a boundary, and forget older rows."""
@@ -197,8 +188,8 @@ class SegmentDecoder:
     def _begins(self, rows: slice, states: Any) -> Floats:
         """Scores of long events by where they begin, as far as they do not depend on their end."""
         boundaries = self._n_done + np.arange(len(self._begun))[rows]
-        stays = self._duration_stays[states]
-        fallen: Floats = self._durations[-1, states] - np.multiply.outer(boundaries, stays)
+        stays = self._tables.stays[states]
+        fallen: Floats = self._tables.durations[-1, states] - np.multiply.outer(boundaries, stays)
         return self._begun[rows, states] + fallen
 
     def _trace(self, chain: int, states: Ints) -> list[Segment]:
@@ -231,13 +222,13 @@ class SegmentDecoder:
             state: of the event.
             begins: best of :meth:`_begins` of that state, of each row or one before, (rows,).
         """
-        n = min(at, len(self._durations))
-        values = self._begun[at - n : at, state] + self._durations[:n, state][::-1]
+        n = min(at, len(self._tables.durations))
+        values = self._begun[at - n : at, state] + self._tables.durations[:n, state][::-1]
         first, best = at - n + int(np.argmax(values)), values.max()
-        if n < len(self._durations):
+        if n < len(self._tables.durations):
             return first
         # Of longer ones each further frame costs the same.
-        constant = self._duration_stays[state] * (at - n + self._n_done)
+        constant = self._tables.stays[state] * (at - n + self._n_done)
         if begins[at - n] + constant > best:
             first = int(np.searchsorted(begins[: at - n + 1], begins[at - n]))
             best = begins[at - n] + constant
@@ -256,12 +247,14 @@ class SegmentDecoder:
         """
         arcs, starts = self._model.arcs, self._model.starts
         costs = np.zeros(1) if arcs is None else arcs[states, state]
-        n = min(at + 1, len(self._gaps))
-        near = self._ended[at + 1 - n : at + 1, states] + self._gaps[:n, states][::-1] + costs
+        n = min(at + 1, len(self._tables.gaps))
+        near = (
+            self._ended[at + 1 - n : at + 1, states] + self._tables.gaps[:n, states][::-1] + costs
+        )
         row, column = divmod(int(np.argmax(near)), near.shape[1])
         best, found = near[row, column], (at + 1 - n + int(row), int(states[column]))
-        if n == len(self._gaps):
-            costs = costs + self._gaps[-1, states]
+        if n == len(self._tables.gaps):
+            costs = costs + self._tables.gaps[-1, states]
             if n <= at:
                 far = ends[at - n] + costs
                 if far.max() > best:
@@ -273,42 +266,11 @@ class SegmentDecoder:
         return None if best <= starts[state] else found
 
 
-def _advance(
-    n_old: int,
-    total: Floats,
-    begun: Floats,
-    ended: Floats,
-    tails: Floats,
-    durations: Floats,
-    duration_stays: Floats,
-    gaps: Floats,
-    starts: Floats,
-    arcs: Floats,
-) -> None:
-    """Fill in the rows of ``begun`` and ``ended`` from ``n_old`` on; the reference."""
-    n_durations, n_gaps = len(durations), len(gaps)
-    for t in range(n_old, len(total)):
-        n = min(t, n_durations)
-        # An event of the longest explicit duration opens the tail, which then stays.
-        tails[0] += duration_stays
-        if n == n_durations:
-            tails[0] = np.maximum(tails[0], begun[t - n] + durations[-1])
-        values = begun[t - n : t][::-1] + durations[:n]
-        ended[t] = total[t] + np.maximum(values.max(axis=0), tails[0])
-        m = min(t + 1, n_gaps)
-        if m == n_gaps:
-            tails[1] = np.maximum(tails[1], ended[t + 1 - m] + gaps[-1])
-        silent = (ended[t + 1 - m : t + 1][::-1] + gaps[:m]).max(axis=0)
-        silent = np.maximum(silent, tails[1])
-        follows = silent if not arcs.size else (silent[:, None] + arcs).max(axis=0)
-        begun[t] = np.maximum(follows, starts) - total[t]
-
-
 @cache
 def _fastest() -> Any:
     """The compiled twin where numba is there, else the plain one."""
     try:
         from sed_cli.decoding.compiled_segments import advance
     except ImportError:
-        return _advance
+        return advance_plainly
     return advance

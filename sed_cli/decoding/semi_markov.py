@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any, ClassVar, Self
@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from sed_cli.decoding.choices import Choice, log_choices
 from sed_cli.decoding.decoder import (
-    Decoder,
     Detection,
     Fitting,
     StreamEvent,
     Tracker,
+    TunedDecoder,
     in_order,
 )
 from sed_cli.decoding.event_model import EventModel
-from sed_cli.decoding.grid import THRESHOLDS, Grid, excerpts
+from sed_cli.decoding.grid import Grid, excerpts
+from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
 from sed_cli.decoding.segments import Segment, SegmentDecoder, SegmentModel
 from sed_cli.errors import UserError
 
@@ -36,7 +37,7 @@ _PRIORS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SemiMarkovDecoder(Decoder):
+class SemiMarkovDecoder(TunedDecoder):
     """Viterbi over segments, on weighed log-odds of the probabilities.
 
     Args:
@@ -46,8 +47,6 @@ class SemiMarkovDecoder(Decoder):
         weight: of the log-odds of a frame: neighbours tell much the same.
         prior: share of the log-odds of a class's prior that is taken off those of its frames.
         lag_s: seconds after the end of an event that may still change it.
-        tuned_for: the metric for which it was tuned; ``None``: it was not.
-        tuning: what was chosen and why, by label.
     """
 
     NAME: ClassVar[str] = "semi_markov"
@@ -56,8 +55,6 @@ class SemiMarkovDecoder(Decoder):
     weight: float = _WEIGHTS[0]
     prior: float = _PRIORS[0]
     lag_s: float
-    tuned_for: str | None = None
-    tuning: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not (0 < self.weight < math.inf and 0 < self.lag_s < math.inf):
@@ -113,9 +110,8 @@ class SemiMarkovDecoder(Decoder):
             "weight": self.weight,
             "prior": self.prior,
             "lag_s": self.lag_s,
-            "tuned_for": self.tuned_for,
             "model": self.model.as_json(self.classes),
-            **({} if self.tuning is None else {"tuning": dict(self.tuning)}),
+            **self.tuned_as_json(),
         }
 
     @classmethod
@@ -125,7 +121,6 @@ class SemiMarkovDecoder(Decoder):
         Raises:
             KeyError, TypeError, ValueError: for what it did not write.
         """
-        tuned_for = values["tuned_for"]
         return cls(
             classes=tuple(classes),
             hop_s=hop_s,
@@ -133,8 +128,7 @@ class SemiMarkovDecoder(Decoder):
             weight=float(values["weight"]),
             prior=float(values["prior"]),
             lag_s=float(values["lag_s"]),
-            tuned_for=None if tuned_for is None else str(tuned_for),
-            tuning=values.get("tuning"),
+            **cls.tuned_from_json(values),
         )
 
 
@@ -176,8 +170,8 @@ def _tuned(task: Fitting, plain: SemiMarkovDecoder) -> SemiMarkovDecoder:
         n_recordings=len(task.validation),
         metric=task.metric,
         collar_s=task.collar_s,
+        thresholds=np.array([PLAIN_THRESHOLD]),  # there is none: rows alone differ
     )
-    all_alike = np.zeros(len(THRESHOLDS), np.intp)
     scored = excerpts(task.scored(), len(task.validation), task.classes, task.hop_s)
     for _, probabilities, in_recording in scored:
         for row, decoder in enumerate(rows):
@@ -188,7 +182,7 @@ def _tuned(task: Fitting, plain: SemiMarkovDecoder) -> SemiMarkovDecoder:
                 if first and active[first - 1, column] and last > first + 1:
                     active[first, column] = False
             for index, of_class in enumerate(in_recording):
-                grid.add(of_class, 0, row, active[:, index, None], all_alike)
+                grid.add(of_class, 0, row, active[:, index, None], np.zeros(1, np.intp))
     point = grid.choose(0)
     chosen = rows[point.row]
     choice = Choice(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from sed_cli.data.frames import runs
 from sed_cli.decoding.decoder import (
-    Decoder,
     Detection,
     StreamEvent,
     Tracker,
+    TunedDecoder,
     by_label,
 )
 from sed_cli.decoding.postprocessing import SLACK_S, mend_runs
@@ -28,7 +28,7 @@ Span = tuple[int, int, int]  # first frame, frame after the last, column
 
 
 @dataclass(frozen=True, kw_only=True)
-class VoteDecoder(Decoder):
+class VoteDecoder(TunedDecoder):
     """Silence is where no class is above its threshold; what lies between takes its majority class.
 
     Each frame votes for the class that is highest above its threshold; of classes with as many
@@ -42,8 +42,6 @@ class VoteDecoder(Decoder):
             are one event.
         min_gap_s: shorter silences are filled before the vote.
         min_duration_s: shorter events are dropped.
-        tuned_for: the metric for which it was tuned; ``None``: it was not.
-        tuning: what was chosen and why, by label.
     """
 
     NAME: ClassVar[str] = "vote"
@@ -52,8 +50,6 @@ class VoteDecoder(Decoder):
     longest_s: float
     min_gap_s: float = 0.0
     min_duration_s: float = 0.0
-    tuned_for: str | None = None
-    tuning: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.thresholds) != len(self.classes):
@@ -104,8 +100,7 @@ class VoteDecoder(Decoder):
             "longest_frames": self.longest,
             "min_gap_s": self.min_gap_s,
             "min_duration_s": self.min_duration_s,
-            "tuned_for": self.tuned_for,
-            **({} if self.tuning is None else {"tuning": self.tuning}),
+            **self.tuned_as_json(),
         }
 
     @classmethod
@@ -115,7 +110,6 @@ class VoteDecoder(Decoder):
         Raises:
             KeyError, TypeError, ValueError: for what it did not write.
         """
-        tuned_for = values["tuned_for"]
         return cls(
             classes=tuple(classes),
             hop_s=hop_s,
@@ -123,8 +117,7 @@ class VoteDecoder(Decoder):
             longest_s=float(values["longest_s"]),
             min_gap_s=float(values["min_gap_s"]),
             min_duration_s=float(values["min_duration_s"]),
-            tuned_for=None if tuned_for is None else str(tuned_for),
-            tuning=values.get("tuning"),
+            **cls.tuned_from_json(values),
         )
 
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sed_cli.errors import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -57,8 +59,14 @@ class FeedbackRule(ABC):
 
         Returns:
             Ids in [0, C), int64 (B,).
+
+        Raises:
+            UserError: if it is a rule for activities alone; what composes and builds asks before.
         """
-        raise NotImplementedError
+        raise UserError(
+            f"sampler.feedback={self.name} feeds activities, and task=sequence has tokens: choose "
+            f"another, or give {type(self).__name__} a method tokens"
+        )
 
     def fed(self, chosen: Tensor, before: Tensor) -> Tensor:
         """What is fed to the next step; a rule with a memory makes it of what was fed before, too.
@@ -79,8 +87,14 @@ class FeedbackRule(ABC):
 
         Returns:
             Name of what is fed to the next step, (B, C).
+
+        Raises:
+            UserError: if it has no form in ONNX; ``sedtf export`` asks before.
         """
-        raise NotImplementedError
+        raise UserError(
+            f"sampler.feedback={self.name} has no form in ONNX: give {type(self).__name__} a "
+            f"method add_to_graph"
+        )
 
     @property
     def serves_tokens(self) -> bool:

@@ -132,7 +132,7 @@ def simulate(
     animate: bool = True,
     progress: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Write what the samplers do over a run: curve, coins and teacher_masks.
+    """Write what the samplers do over a run: curve, teacher masks and figures.
 
     An iteration is what a sampler counts: a time step for ``unit="time_step"``, an update, that is
     a batch, for ``unit="update"``. All are counted from 0; the coins are left as they were.

@@ -284,7 +284,7 @@ class _Given(FeedbackRule):
     draws: ClassVar[bool] = True
 
     def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:
-        raise NotImplementedError
+        raise AssertionError("tokens are asked for, never activities")
 
     def tokens(self, logits: Tensor, noise: Tensor | None) -> Tensor:
         assert noise is not None

@@ -7,14 +7,12 @@ import logging
 import numpy as np
 
 from sed_cli.config.evaluation import EvaluationConfig
-from sed_cli.config.verbs import EvalConfig, TrainConfig
-from sed_cli.data.sets import load_data
+from sed_cli.config.verbs import EvalConfig
 from sed_cli.decoding.calibration import ConfidenceMap, calibrated
 from sed_cli.decoding.decoder import Decoder, Scored
-from sed_cli.errors import DataError
 from sed_cli.metrics.counting import hits_of
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.fitting import collar_of, kept_probabilities
+from sed_cli.tasks.detection.fitting import RunValidation, collar_of
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +44,15 @@ def fit_confidences(
 
 
 def confidences_for(
-    config: EvalConfig, trained: TrainConfig, detector: Detector, before: Decoder
+    config: EvalConfig, detector: Detector, before: Decoder, validation: RunValidation
 ) -> ConfidenceMap | None:
     """That of the checkpoint, unless ``sedtf eval`` asks for another one or for other events.
 
     Args:
         config: what is asked for.
-        trained: settings of the training run.
         detector: with the decoder that makes the events.
         before: the decoder of the checkpoint.
+        validation: of the run.
 
     Raises:
         DataError: if there is no validation split to fit the one that is asked for on.
@@ -70,20 +68,8 @@ def confidences_for(
         return None
     if method == "none":
         return None
-    validation = load_data(
-        trained.data, trained.feature, splits=["validation"], classes=detector.classes
-    ).splits.get("validation")
-    if not validation:
-        raise DataError(
-            f"evaluation.calibrate={method} is fitted on the validation split of the run, which "
-            f"has none: drop it, or set evaluation.calibrate=none"
-        )
-    if config.split == "validation":
-        log.warning(
-            "evaluation.calibrate=%s is fitted on the very split that is scored: the figures "
-            "flatter",
-            method,
-        )
-    return fit_confidences(
-        detector.decoder, config.evaluation, kept_probabilities(detector, validation)()
+    validation.recordings(
+        f"evaluation.calibrate={method} is fitted",
+        "drop it, or set evaluation.calibrate=none",
     )
+    return fit_confidences(detector.decoder, config.evaluation, validation.scored())

@@ -41,7 +41,7 @@ from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.detection.calibrating import confidences_for
 from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.fitting import collar_of, decoder_for
+from sed_cli.tasks.detection.fitting import RunValidation, collar_of, decoder_for
 from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.tasks.detection.running import probabilities_of, run_freely
 from sed_cli.training.task import Validation
@@ -305,8 +305,9 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         if config.evaluation.bin_s is None:
             config.evaluation.bin_s = trained.evaluation.bin_s
         before = detector.decoder
-        detector.decoder = decoder_for(config, trained, detector)
-        detector.confidence_map = confidences_for(config, trained, detector, before)
+        validation = RunValidation(config, trained, detector)
+        detector.decoder = decoder_for(config, trained, detector, validation)
+        detector.confidence_map = confidences_for(config, detector, before, validation)
         data = load_data(
             own or trained.data,
             trained.feature,

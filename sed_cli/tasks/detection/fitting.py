@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.config.evaluation import DecoderConfig, EvaluationConfig
+from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.verbs import EvalConfig, TrainConfig
 from sed_cli.data.manifest import Clip
 from sed_cli.data.sets import Recording, load_data
@@ -92,18 +93,63 @@ class _Probabilities:
         self._kept = made
 
 
-def decoder_for(config: EvalConfig, trained: TrainConfig, detector: Detector) -> Decoder:
+class RunValidation:
+    """The validation split of the run of a checkpoint, for what ``sedtf eval`` fits anew.
+
+    It is loaded, and the detector run on it, when it is first asked for, and once.
+    """
+
+    def __init__(self, config: EvalConfig, trained: TrainConfig, detector: Detector) -> None:
+        self._config, self._trained, self._detector = config, trained, detector
+
+    def recordings(self, wanted: str, remedy: str) -> Sequence[Recording]:
+        """Its recordings.
+
+        Args:
+            wanted: what is done on them, in words that begin with its key and value.
+            remedy: what to do where there are none.
+
+        Raises:
+            DataError: if the run has no such split.
+        """
+        if not self._loaded:
+            raise DataError(
+                f"{wanted} on the validation split of the run, which has none: {remedy}"
+            )
+        if self._config.split == "validation":
+            log.warning("%s on the very split that is scored: the figures flatter", wanted)
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> Sequence[Recording]:
+        trained, classes = self._trained, self._detector.classes
+        data = load_data(trained.data, trained.feature, splits=["validation"], classes=classes)
+        return data.splits.get("validation", [])
+
+    @cached_property
+    def scored(self) -> Callable[[], Scored]:
+        """They with their probabilities, as often as it is called."""
+        return kept_probabilities(self._detector, self._loaded)
+
+
+def decoder_for(
+    config: EvalConfig, trained: TrainConfig, detector: Detector, validation: RunValidation
+) -> Decoder:
     """That of the checkpoint, unless the settings of ``sedtf eval`` ask for another."""
     asked = config.evaluation
     if asked.decoder is None and asked.metric is None and asked.tune:
         chosen = detector.decoder
     else:
-        chosen = _fitted_anew(config, trained, detector)
+        chosen = _fitted_anew(config, trained, detector, validation)
     return chosen.with_least(min_gap_s=asked.min_gap_s, min_duration_s=asked.min_duration_s)
 
 
-def _fitted_anew(config: EvalConfig, trained: TrainConfig, detector: Detector) -> Decoder:
+def _fitted_anew(
+    config: EvalConfig, trained: TrainConfig, detector: Detector, validation: RunValidation
+) -> Decoder:
     asked, before = config.evaluation, trained.evaluation
+    decoder = asked.decoder or before.decoder
+    assert decoder is not None
     gap_s, duration_s = asked.min_gap_s, asked.min_duration_s
     if asked.metric is None and asked.tune:  # another decoder, and all else as it was
         gap_s = before.min_gap_s if gap_s is None else gap_s
@@ -114,36 +160,21 @@ def _fitted_anew(config: EvalConfig, trained: TrainConfig, detector: Detector) -
         tune=asked.tune,
         min_gap_s=gap_s,
         min_duration_s=duration_s,
-        decoder=asked.decoder or before.decoder,
+        decoder=decoder,
     )
-    validation: Sequence[Recording] = ()
+    recordings: Sequence[Recording] = ()
     if asked.tune:
-        validation = _validation(config, trained, detector, evaluation.decoder)
-    return fit_decoder(detector, evaluation, lambda: _training(trained, detector), validation)
-
-
-def _validation(
-    config: EvalConfig, trained: TrainConfig, detector: Detector, decoder: DecoderConfig | None
-) -> Sequence[Recording]:
-    """Recordings of the validation split of the run, which what is asked for is tuned on."""
-    asked = config.evaluation
-    wanted, tuned = f"evaluation.metric={asked.metric}", "thresholds"
-    if asked.metric is None:
-        assert decoder is not None
-        wanted, tuned = f"evaluation.decoder={decoder.name}", "its values"
-    validation = load_data(
-        trained.data, trained.feature, splits=["validation"], classes=detector.classes
-    ).splits.get("validation")
-    if not validation:
-        raise DataError(
-            f"{wanted} tunes {tuned} on the validation split of the run, which has none: drop it "
-            f"to use those of the checkpoint"
-        )
-    if config.split == "validation":
-        log.warning(
-            "%s tunes %s on the very split that is scored: the figures flatter", wanted, tuned
-        )
-    return validation
+        wanted = f"evaluation.metric={asked.metric} tunes thresholds"
+        if asked.metric is None:
+            wanted = f"evaluation.decoder={decoder.name} tunes its values"
+        recordings = validation.recordings(wanted, "drop it to use those of the checkpoint")
+    return fit_decoder(
+        detector,
+        evaluation,
+        lambda: _training(trained, detector),
+        recordings,
+        validation.scored if asked.tune else None,
+    )
 
 
 def _training(trained: TrainConfig, detector: Detector) -> Sequence[Clip]:
