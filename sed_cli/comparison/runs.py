@@ -14,11 +14,11 @@ from sed_cli.config.identity import flattened, keys_with
 from sed_cli.config.plain import config_of
 from sed_cli.config.settings import Role
 from sed_cli.errors import CheckpointError, ConfigError, UserError
+from sed_cli.metrics.totals import Totals
 from sed_cli.system.hydra_records import choices_in, found_from, given_words, of_hydra
 from sed_cli.system.records import RUN, names_of, read_record, run_folders, run_settings, state
 from sed_cli.system.structured import read_json_object, read_settings, why
 from sed_cli.tasks.registry import task_named
-from sed_cli.tasks.scores import Scores
 from sed_cli.training.checkpoint import CONFIG, read_config, resolve_checkpoint
 
 SEED, FOLD = "seed", "data.fold"
@@ -55,7 +55,7 @@ class Run:
     seed: int = 0
     fold: str | None = None
     task: str = "sed"
-    scores: dict[str, Scores] = field(default_factory=dict)
+    scores: dict[str, Totals] = field(default_factory=dict)
     started: str = ""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.registry import component_named, components
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from sed_cli.metrics.totals import Totals
 
 
-class Figure(NamedTuple):
+@dataclass(frozen=True)
+class Figure:
     """A figure of a metric that tables show.
 
     Args:

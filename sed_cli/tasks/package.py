@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from sed_cli.config.tools import PredictConfig, ReportConfig
 from sed_cli.config.verbs import AnyTrainConfig, EvalConfig
 from sed_cli.errors import UserError
-from sed_cli.tasks.scores import Layout, Scores
+from sed_cli.metrics.totals import Totals
+from sed_cli.tasks.scores import Layout
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +74,7 @@ class TaskPackage(ABC):
         )
 
     @abstractmethod
-    def scores(self, metrics: Mapping[str, Any]) -> dict[str, Scores]:
+    def scores(self, metrics: Mapping[str, Any]) -> dict[str, Totals]:
         """Counts that ``metrics.json`` holds, by kind.
 
         Raises:

@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-
-class Scores(Protocol):
-    """What ``metrics.json`` holds of one kind, as counts: those of folds can be added up."""
-
-    def __add__(self, other: Any) -> Self:
-        """Join the counts of two folds."""
-
-    def figures(self) -> dict[str, float | None]:
-        """What the counts come to; None where there is no base."""
-
-    @property
-    def n_references(self) -> int:
-        """What was to be found: other numbers mean other data."""
+from sed_cli.metrics.metric import Figure
 
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(Figure):
     """A figure that is shown of each row.
 
     Args:
-        kind: of what is counted.
         name: of the figure.
         title: of its column.
         lower_is_better: as of a perplexity.
         is_fraction: whether it lies from 0 to 1.
+        kind: of what is counted.
     """
 
-    kind: str
-    name: str
-    title: str
-    lower_is_better: bool = False
-    is_fraction: bool = True
+    kind: str = field(kw_only=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sed_cli.config.tools import PredictConfig, ReportConfig
 from sed_cli.config.verbs import EvalConfig, TrainConfig
+from sed_cli.metrics.totals import Totals
 from sed_cli.tasks.package import TaskPackage
-from sed_cli.tasks.scores import Layout, Scores
+from sed_cli.tasks.scores import Layout
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +55,7 @@ class DetectionPackage(TaskPackage):
 
         report_run(config, run_dir)
 
-    def scores(self, metrics: Mapping[str, Any]) -> dict[str, Scores]:
+    def scores(self, metrics: Mapping[str, Any]) -> dict[str, Totals]:
         """Counts of frames, segments and events."""
         from sed_cli.tasks.detection.scores import scores_in
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ def _kinds(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
             "title": metric.TITLE,
             "counted": metric.COUNTED,
             "meaning": (metric.__doc__ or "").splitlines()[0].replace("the collar", collar),
-            "figures": [figure._asdict() for figure in metric.FIGURES],
+            "figures": [asdict(figure) for figure in metric.FIGURES],
             "in_short": metric.IN_SHORT,
             "has_classes": bool(metric.HEADING),
         }

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sed_cli.metrics.metric import Metric, all_metrics, metric_named
-from sed_cli.tasks.scores import Layout, Scores, Shown
+from sed_cli.metrics.totals import Totals
+from sed_cli.tasks.scores import Layout, Shown
 
 _COUNTED = "event"  # whose references tell the data apart: every run has counted it
 
 
-def scores_in(metrics: Mapping[str, Any]) -> dict[str, Scores]:
+def scores_in(metrics: Mapping[str, Any]) -> dict[str, Totals]:
     """Counts that ``metrics.json`` holds, by metric; an older run lacks what came after it."""
     return {
         metric.name: metric.read(metrics)
@@ -40,4 +42,4 @@ def layout(metric: str) -> Layout:
 
 
 def _shown(metric: Metric) -> list[Shown]:
-    return [Shown(metric.name, *figure) for figure in metric.FIGURES]
+    return [Shown(**asdict(figure), kind=metric.name) for figure in metric.FIGURES]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sed_cli.config.tools import PredictConfig
 from sed_cli.config.verbs import EvalConfig, SequenceTrainConfig
+from sed_cli.metrics.totals import Totals
 from sed_cli.tasks.package import TaskPackage
-from sed_cli.tasks.scores import Layout, Scores
+from sed_cli.tasks.scores import Layout
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +49,7 @@ class SequencePackage(TaskPackage):
 
         continue_lines(config)
 
-    def scores(self, metrics: Mapping[str, Any]) -> dict[str, Scores]:
+    def scores(self, metrics: Mapping[str, Any]) -> dict[str, Totals]:
         """Counts of targets, teacher forced and free running."""
         from sed_cli.tasks.sequence.scores import scores_in
 

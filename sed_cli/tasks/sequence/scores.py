@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sed_cli.tasks.scores import Layout, Scores, Shown
+from sed_cli.metrics.totals import Totals
+from sed_cli.tasks.scores import Layout, Shown
 
 FIGURES = ("perplexity", "forced_accuracy", "accuracy", "gap", "exact_match")
 
@@ -44,18 +45,18 @@ class SequenceScores:
         return int(self.forced["n_targets"])
 
 
-def scores_in(metrics: Mapping[str, Any]) -> dict[str, Scores]:
+def scores_in(metrics: Mapping[str, Any]) -> dict[str, Totals]:
     """Counts that ``metrics.json`` holds, of one kind."""
     forced, free = (metrics[way]["counts"] for way in ("teacher_forced", "free_running"))
     return {"sequence": SequenceScores(forced, free)}
 
 
 _SHOWN = (
-    Shown("sequence", "perplexity", "perplexity", lower_is_better=True, is_fraction=False),
-    Shown("sequence", "forced_accuracy", "accuracy forced"),
-    Shown("sequence", "accuracy", "accuracy free"),
-    Shown("sequence", "gap", "gap", lower_is_better=True),
-    Shown("sequence", "exact_match", "whole sequences"),
+    Shown("perplexity", "perplexity", lower_is_better=True, is_fraction=False, kind="sequence"),
+    Shown("forced_accuracy", "accuracy forced", kind="sequence"),
+    Shown("accuracy", "accuracy free", kind="sequence"),
+    Shown("gap", "gap", lower_is_better=True, kind="sequence"),
+    Shown("exact_match", "whole sequences", kind="sequence"),
 )
 LAYOUT = Layout(
     shown=_SHOWN,
