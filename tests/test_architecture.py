@@ -29,6 +29,7 @@ ORDER = {
     "comparison": 6,
     "inference": 6,
     "cli": 7,
+    "help_texts": 0,
     "app": 8,
     "__main__": 9,
 }

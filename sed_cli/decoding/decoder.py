@@ -213,7 +213,7 @@ class Decoder(ABC):
         return probabilities
 
     def with_least(self, *, min_gap_s: float | None, min_duration_s: float | None) -> Self:
-        """Replace the least gap and the least duration, where they are given.
+        """Replace the minimum gap and the minimum duration, where they are given.
 
         Raises:
             UserError: if the decoder has no such thing.

@@ -1,6 +1,6 @@
 """Points that a decoder may be tuned to, counted on validation, and the best whose gain is certain.
 
-A grid has rows, what a decoder tries (filters, least durations), and columns, the thresholds. The
+A grid has rows, what a decoder tries (filters, minimum durations), and columns, the thresholds. The
 point in the first row at 0.5 is the default. What is tuned is what is reported: the counts are
 those of :mod:`sed_cli.metrics.detection` for a single class.
 

@@ -1,4 +1,4 @@
-"""The decoder ``hysteresis``: two thresholds, a least duration and a least gap for each class."""
+"""The decoder ``hysteresis``: two thresholds, a minimum duration and gap for each class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REACH_S = 1.0
 
 _SHARES = (1.0, 0.75, 0.5, 0.3)  # of the upper threshold, tried for the lower one; 1: only one
 _SHORT = 10  # per cent of a class's events, or silences, that what is dropped, or filled, is below
-_PARTS = (0.0, 0.5, 1.0)  # of that length, tried for the least duration and the least gap
+_PARTS = (0.0, 0.5, 1.0)  # of that length, tried for the minimum duration and the minimum gap
 
 
 def hysteresis(
@@ -91,7 +91,7 @@ class HysteresisDecoder(TunedDecoder):
                 )
         for seconds in (*self.gaps_s, *self.durations_s):
             if not (math.isfinite(seconds) and seconds >= 0):
-                raise ValueError(f"a least duration or gap of {seconds} s: expected at least 0")
+                raise ValueError(f"a minimum duration or gap of {seconds} s: expected at least 0")
 
     @property
     def reach(self) -> int:
@@ -124,7 +124,7 @@ class HysteresisDecoder(TunedDecoder):
     def tracker(self) -> Tracker:
         """Make a tracker of the same events.
 
-        Its latency is the reach of an event back to its beginning, the least gap and duration.
+        Its latency is the reach of an event back to its beginning, the minimum gap and duration.
         """
         tracks = [
             _HysteresisTrack(*of_class, reach=self.reach, hop_s=self.hop_s)
@@ -136,7 +136,7 @@ class HysteresisDecoder(TunedDecoder):
         return ClassTracker(tracks, self.reach * self.hop_s + max(least_s))
 
     def with_least(self, *, min_gap_s: float | None, min_duration_s: float | None) -> Self:
-        """Replace the least gap and the least duration of all classes, where they are given."""
+        """Replace the minimum gap and the minimum duration of all classes, where they are given."""
         n = len(self.classes)
         return replace(
             self,
@@ -250,7 +250,7 @@ def fit(task: Fitting, upper: float | None = None, lower: float | None = None) -
 
 
 def _with_lengths(row: _Row, lengths: Lengths, hop_s: float) -> list[_Row]:
-    """A row with least durations and gaps that few events and silences of the class are below."""
+    """A row with minimum durations and gaps that few events and silences of the class are below."""
     event_s, silence_s = (
         of * hop_s if np.isfinite(of) else 0.0
         for of in (short(lengths.events, _SHORT), short(lengths.silences, _SHORT))

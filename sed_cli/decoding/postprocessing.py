@@ -1,4 +1,4 @@
-"""From probabilities to active frames: thresholds, median filters, least duration and least gap."""
+"""From probabilities to active frames: thresholds, median filters, minimum duration and gap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sed_cli.decoding.decoder import by_label
 PLAIN_THRESHOLD = 0.5
 
 _LONGEST_FILTER = 10_001  # frames: minutes, where events last seconds
-SLACK_S = 1e-9  # a run of frames lasts a least duration that it equals but for rounding
+SLACK_S = 1e-9  # a run of frames lasts a minimum duration that it equals but for rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class PostProcessing:
                 )
         for seconds in (self.min_gap_s, self.min_duration_s):
             if not (math.isfinite(seconds) and seconds >= 0):
-                raise ValueError(f"a least duration or gap of {seconds} s: expected at least 0")
+                raise ValueError(f"a minimum duration or gap of {seconds} s: expected at least 0")
 
     @classmethod
     def plain(cls, n_classes: int, *, min_gap_s: float = 0.0, min_duration_s: float = 0.0) -> Self:

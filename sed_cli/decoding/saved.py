@@ -48,7 +48,7 @@ def save_decoder(
 
 
 def read_decoder(folder: Path, classes: Sequence[str], hop_s: float) -> Decoder:
-    """Read what a checkpoint folder holds; one without it, such as an older one, means plain 0.5.
+    """Read what a checkpoint folder holds; one without it has a fixed threshold of 0.5.
 
     Args:
         folder: of the checkpoint.

@@ -136,7 +136,7 @@ def fit(task: Fitting, order: int, lag_s: float) -> SemiMarkovDecoder:
     """Learn from the training events, and tune the weight and the prior on validation.
 
     Raises:
-        UserError: for a least gap or duration, which are learnt here; or without training events.
+        UserError: for a minimum gap or duration, which are learnt here; or without training events.
     """
     for name in ("min_gap_s", "min_duration_s"):
         if getattr(task, name):

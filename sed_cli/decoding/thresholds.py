@@ -1,4 +1,4 @@
-"""The decoder ``threshold``: thresholds, median filters, least gap and least duration."""
+"""The decoder ``threshold``: thresholds, median filters, minimum gap and minimum duration."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ThresholdDecoder(Decoder):
         return threshold_tracker(self.classes, self.postprocessing, self.hop_s)
 
     def with_least(self, *, min_gap_s: float | None, min_duration_s: float | None) -> Self:
-        """Replace the least gap and the least duration, where they are given."""
+        """Replace the minimum gap and the minimum duration, where they are given."""
         given = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
         asked: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         return replace(self, postprocessing=replace(self.postprocessing, **asked))

@@ -89,7 +89,7 @@ class VoteDecoder(TunedDecoder):
         return length_s > 0 and length_s >= self.min_duration_s - SLACK_S
 
     def tracker(self) -> Tracker:
-        """Make a tracker of the same events: it waits for the longest piece and the least gap."""
+        """Make a tracker of the same events: it waits for the longest piece and the minimum gap."""
         return _VoteTracker(self)
 
     def as_json(self) -> dict[str, Any]:

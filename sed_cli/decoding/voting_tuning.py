@@ -1,4 +1,4 @@
-"""The threshold and the least duration of the decoder ``vote``, found on validation."""
+"""The threshold and the minimum duration of the decoder ``vote``, found on validation."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sed_cli.decoding.voting import Span, VoteDecoder, elected, joined
 log = logging.getLogger(__name__)
 
 _SHORT = 10  # per cent of the events that what is dropped is shorter than
-_PARTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of that length, tried for the least duration
+_PARTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of that length, tried for the minimum duration
 _MUCH = 0.05  # of the frames with events; more that have several are warned of
 
 
 def fit(task: Fitting, longest_s: float, threshold: float | None = None) -> VoteDecoder:
-    """Tune one threshold and one least duration for all classes.
+    """Tune one threshold and one minimum duration for all classes.
 
     Args:
         task: what is known after training.

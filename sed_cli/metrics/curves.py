@@ -1,7 +1,7 @@
 """PSDS and other figures over all thresholds at once, through sed_scores_eval.
 
 An optional extra, ``sedtf[psds]``: its installation takes a C compiler. Scores are the
-probabilities after the median filters of the post-processing; thresholds, least gap and least
+probabilities after the median filters of the post-processing; thresholds, minimum gap and least
 duration play no part. Frames stand for the same times as in the events. Of a decoder that gives
 events all that there are, with a confidence each, these are the scores: a box an event, as high as
 its confidence, and 0 elsewhere.

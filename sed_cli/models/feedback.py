@@ -1,4 +1,4 @@
-"""What a rule of feedback is: what a model feeds back to itself where the truth is not fed.
+"""What a rule of feedback is: what a model feeds back to itself where the ground truth is not fed.
 
 A rule makes of the logits of one step what is fed to the next. There are two kinds of outputs:
 *activities* of C classes are fed as they are; a *token* is one choice out of C, fed as its row of a

@@ -32,7 +32,7 @@ class Curve:
         iterations_per_batch: steps of a batch where iterations are time steps, else 1.
         batches_per_epoch: for a second axis in epochs; None if the schedule has no epochs.
         batches: int64 (K,), batches whose coins were looked at.
-        shares: float64 (K,), the part of their steps that was fed with the truth.
+        shares: float64 (K,), the part of their steps that was fed with the ground truth.
     """
 
     name: str
@@ -153,7 +153,7 @@ def _draw_shares(axes: Axes, curve: Curve) -> None:
         markerfacecolor="none",
         markeredgecolor=style.VERMILION,
         markeredgewidth=0.8,
-        label="share of one batch's steps that got the truth",
+        label="share of a batch's steps fed the ground truth",
     )
 
 

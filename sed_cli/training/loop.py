@@ -34,7 +34,7 @@ class Trainer(Generic[BatchT]):
 
     Args:
         task: what is trained, on what and how it is scored.
-        coins: decide when the truth is fed.
+        coins: decide when the ground truth is fed.
         config: of the optimisation.
         seed: of the order of the sequences, and of the dropout of ranks above 0.
 

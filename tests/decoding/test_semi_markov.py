@@ -13,7 +13,7 @@ from sed_cli.data.annotations import Event
 from sed_cli.decoding.event_model import EventModel, smoothed_lengths
 from sed_cli.decoding.segments import Segment, SegmentDecoder
 from sed_cli.decoding.semi_markov import SemiMarkovDecoder
-from tests.conftest import TINY, Sedtf
+from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
 HOP_S = 0.01
 CLASSES = ("a", "b", "c")
@@ -233,7 +233,12 @@ def test_the_command_line_fits_it_keeps_it_and_finds_the_same_events(
     sedtf: Sedtf, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    assert sedtf("train", *TINY, "evaluation.decoder=semi_markov", f"output_dir={run}") == 0
+    assert (
+        sedtf(
+            "train", *TINY, *TINY_SOUNDSCAPES, "evaluation.decoder=semi_markov", f"output_dir={run}"
+        )
+        == 0
+    )
     assert json.loads((run / "metrics.json").read_text())["decoder"] == "semi_markov"
     again = tmp_path / "again"
     assert sedtf("eval", f"checkpoint={run}", f"output_dir={again}") == 0

@@ -253,7 +253,7 @@ def test_the_example_finds_the_events_that_predict_finds(
 def test_the_example_makes_events_as_the_checkpoint_says(
     lively_run: Path, recordings: Path, tmp_path: Path
 ) -> None:
-    """Thresholds and filters of each class, a least gap and a least duration."""
+    """Thresholds and filters of each class, a minimum gap and a minimum duration."""
     folder = tmp_path / "best"
     shutil.copytree(lively_run / "checkpoints" / "best", folder)
     settings = PostProcessing(

@@ -470,7 +470,7 @@ def test_what_the_compiled_scan_does_not_serve_is_refused_with_the_reason(
 
 
 class Fading(FeedbackRule):
-    """A rule with a memory, which makes something of the truth as well."""
+    """A rule with a memory, which makes something of the ground truth as well."""
 
     def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:
         return torch.sigmoid(logits)
@@ -484,7 +484,7 @@ class Fading(FeedbackRule):
 def test_a_rule_with_a_memory_is_fed_what_it_made_of_the_step_before(
     backend: Any, share: float
 ) -> None:
-    """What it feeds, computed afterwards from the logits, is given as the truth to another."""
+    """What it feeds, computed afterwards from the logits, is given as the target to another."""
     world = make_world()
     mask = torch.rand(3, 9, generator=_seeded(2)) < share
     logits = world.run(mask, backend, feedback=Fading())

@@ -298,7 +298,7 @@ def test_gradcheck_in_float64(backend: Any, feedback: str) -> None:
         pytest.skip("takes no rules of one's own")
     case = Case(2, 4, 1, 3, 3, 2)
     chosen = torch.randint(3, (4, 2), generator=torch.Generator().manual_seed(2))
-    # All of the truth by a soft rule: its probabilities would move with the weights.
+    # All of the ground truth by a soft rule: its probabilities would move with the weights.
     mask = case.mask if feedback == "fixed" else torch.ones_like(case.mask)
     rule: Any = _Given() if feedback == "fixed" else "soft"
 

@@ -23,7 +23,10 @@ from sed_cli.sampling.schedules.linear import LinearSchedule
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
 from sed_cli.sampling.teacher_mask import Coin, TeacherCoins, Unit
 
-COLOURS = (style.BLUE, style.NEUTRAL)  # of a tile where the truth is fed, and where it is not
+COLOURS = (
+    style.BLUE,
+    style.NEUTRAL,
+)  # of a tile that is fed the ground truth, and of others
 TUTORIAL = [(0.01, 0.05, 0.95), (0.02, 0.05, 0.9), (0.08, 0.025, 0.8), (0.1, 0.01, 0.7)]
 
 

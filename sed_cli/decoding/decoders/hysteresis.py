@@ -37,7 +37,7 @@ class HysteresisConfig(DecoderConfig):
         return faults
 
     def fit(self, task: Fitting) -> HysteresisDecoder:
-        """Tune thresholds, least durations and least gaps of each class on validation."""
+        """Tune thresholds, minimum durations and minimum gaps of each class on validation."""
         from sed_cli.decoding.hysteresis import fit
 
         return fit(task, self.upper, self.lower)

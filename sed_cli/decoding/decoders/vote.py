@@ -26,7 +26,7 @@ class VoteConfig(DecoderConfig):
     )
 
     def fit(self, task: Fitting) -> VoteDecoder:
-        """Tune the threshold and the least duration on validation."""
+        """Tune the threshold and the minimum duration on validation."""
         from sed_cli.decoding.voting_tuning import fit
 
         return fit(task, self.longest_s, self.threshold)

@@ -124,7 +124,7 @@ class Tokens(NamedTuple):
 
     Attributes:
         fed: (T + 1, B), the first is read, the others are written: -1 where none was chosen.
-        true: (T, B), -1 where the model's own is fed; no steps where the truth never is.
+        true: (T, B), -1 where the model's own is fed; no steps where the ground truth never is.
         table: (C, D), the embeddings.
         rows: (C, 3H), what each brings to the gates; or (0, 3H) where that is too much to prepare.
         weights: (B, C), scratch: the probabilities where no token was chosen.
@@ -229,7 +229,7 @@ def scan_forward(
         bias_gates: (4H,), of r, z, n and candidate.
         bias_readout: (C,).
         fed_rows: (D, 3H), the fed part of ``weight_ih.T``.
-        targets: (T, B, C), with ``mask``; no steps where the truth is never fed.
+        targets: (T, B, C), with ``mask``; no steps where the ground truth is never fed.
         mask: bool (T, B, C).
         noise: (T, B, C), or (T, B, 1) for tokens, for sampled feedback, else no steps.
         rule: HARD, SAMPLED or SOFT.

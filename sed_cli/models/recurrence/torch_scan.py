@@ -86,7 +86,7 @@ class TorchScan:
                     fed[step + 1].copy_(rule.fed(fed[step + 1].clone(), fed[step]))
             elif own.is_floating_point():  # the probabilities of all tokens
                 mean = embedded(own, table)
-                decide(tokens[step + 1], step, tokens[step + 1])  # -1 where none is the truth
+                decide(tokens[step + 1], step, tokens[step + 1])  # -1 where no target is
                 known = tokens[step + 1][:, None]
                 given = embedded(tokens[step + 1].clamp(min=0), table)
                 torch.where(known >= 0, given, mean, out=fed[step + 1])

@@ -60,7 +60,7 @@ function showLearning(content) {
   const places = { loss: make("div", { class: "chart" }), score: make("div", { class: "chart" }), teacher: make("div", { class: "chart", id: "teacher-chart" }) };
   addPart("learning", "Learning", `All over the epochs; point at one to read it in all curves. ${best === null ? "" : `Best epoch: ${best}. `}${teacher ? teacher.long : ""}`,
     make("div", { class: "charts" }, make("div", {}, make("h3", {}, "Loss"), places.loss), make("div", {}, make("h3", {}, "Validation, frame by frame"), places.score),
-      make("div", {}, make("h3", {}, "p_teacher: how often the truth is fed back"), places.teacher)));
+      make("div", {}, make("h3", {}, "p_teacher: how often the ground truth is fed"), places.teacher)));
   const known = (name) => (history[name] || []).some((value) => value !== null);
   const alone = epochs.length === 1;
   const base = (label, range, more) => ({

@@ -40,7 +40,7 @@ class Detector:
         feedback: what is made of its own output; one that was trained with a rule that draws, as
             ``sampled``, is run with ``hard``, so that the same audio gives the same events.
         device: where it runs.
-        decoder: what makes events of the probabilities; ``None``: plain 0.5.
+        decoder: what makes events of the probabilities; ``None``: a fixed threshold of 0.5.
         confidence_map: makes probabilities of the events' confidences; ``None``: they stay.
         source: file of the weights, named where they are at fault.
     """

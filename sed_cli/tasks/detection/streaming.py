@@ -95,7 +95,7 @@ class DetectorStream:
         latency_s: seconds of audio after a start or an end within which it is reported. It is the
             sum of what the convolutions look ahead, half a window, one hop, what the resampler
             holds back (nothing at the detector's own rate), and what the decoder waits for: of
-            thresholds half the longest median filter, and the least gap and duration of events.
+            thresholds half the longest median filter, and the minimum gap and duration of events.
     """
 
     def __init__(self, detector: Detector, sample_rate: int) -> None:

@@ -26,7 +26,7 @@ def convergence(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         rows: of ``comparison.json``; ``seeds`` and ``runs`` of each go together.
 
     Returns:
-        By way (``forced``: fed the truth; ``free``: fed its own output) the ``level`` that is
+        By way (``forced``: teacher-forced; ``free``: free-running) the ``level`` that is
         waited for; and by row ``updates`` (E,), by way the accuracy ``mean``, ``low`` and ``high``
         (E,) over seeds (95 % t interval; where there is one seed all three are its own), and
         ``needed``: updates until the level is first reached, with interval, by seed, and None for

@@ -1,4 +1,4 @@
-"""Sequence models scored: perplexity and accuracy, fed the truth and running free, by step.
+"""Sequence models scored: perplexity and accuracy, fed the ground truth and running free, by step.
 
 Every sequence of n tokens is scored on n + 1 targets, its end symbol included. *Teacher forced*,
 each partial loss stands on its own; *free running*, the model is fed its own choices, so that every
@@ -200,7 +200,7 @@ def _decode(
     evaluation: SequenceEvaluationConfig,
     run_dir: Path,
 ) -> dict[str, dict[str, float | None]]:
-    """Translate all sources, greedily and by beam search, and hold them against the truth."""
+    """Translate all sources, greedily and by beam search, and compare them with the targets."""
     sources = [s.source for s in sentences if s.source is not None]
     nothing = [np.zeros(0, np.int64)] * len(sources)
     longest = 2 * max(len(s.target) for s in sentences) + 10

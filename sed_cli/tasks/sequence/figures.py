@@ -233,7 +233,7 @@ def draw_convergence(comparison: Mapping[str, Any], path: Path) -> None:
 
 
 _MOST_ROWS = 6
-_SIDES = {"forced": "fed the truth", "free": "fed its own output"}
+_SIDES = {"forced": "teacher-forced", "free": "free-running"}
 
 
 def _draw_curve(axes: Any, curve: Mapping[str, Any], way: str, index: int, name: str) -> None:
@@ -261,4 +261,4 @@ def _draw_gaps(axes: Any, rows: Any) -> None:
     axes.set_xticks([])
     axes.axhline(0.0, color=style.GREY, linewidth=0.8)
     axes.set_title("the gap on the test split")
-    axes.set_ylabel("accuracy fed the truth less fed its own")
+    axes.set_ylabel("accuracy teacher-forced less free-running")

@@ -116,7 +116,7 @@ class Predictor:
 
         Args:
             batch: its padding gives logits without a meaning.
-            forced: feed the truth at every step; else the model's own choices.
+            forced: feed the ground truth at every step; else the model's own choices.
         """
         self.model.eval()
         targets = batch.targets.to(self.device)

@@ -81,7 +81,7 @@ def test_a_beam_of_one_is_greedy() -> None:
 
 
 def test_greedy_continues_as_the_model_runs_free() -> None:
-    """What follows a prefix is what free running feeds itself after the truth."""
+    """What follows a prefix is what free running feeds itself after the ground truth."""
     predictor = make_predictor(seed=1)
     sentence = Sentence(target=np.full(9, 2, np.int64), source=None, text="")
     free = predictor.logits(join([sentence]), forced=False)[0].argmax(1).tolist()

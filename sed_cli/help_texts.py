@@ -1,0 +1,231 @@
+"""What each verb does, with worked examples: its help."""
+
+from __future__ import annotations
+
+TRAIN = """Train a detector, keep its best epoch by validation, evaluate that on the test split.
+
+Without any setting it trains on generated soundscapes. With `task=sequence` it trains a model of
+the next token, by the same recurrence and the same samplers.
+
+Examples:
+
+- `sedtf train`
+- `sedtf train model=crnn sampler.gamma=0.08 trainer.epochs=50`
+- `sedtf train -m sampler=scheduled,free_running seed=0,1,2 hydra/launcher=local`
+- `sedtf train -m seed=0,1,2 resume_sweep=SWEEP` runs the jobs that are not done there
+- `sedtf train -m seed=0,1,2 --dry-run` estimates how long that takes
+- `sedtf train data=annotated data.root=recordings data.sequence_length=500`
+- `sedtf train data.bank=esc10 data.n_train=600`
+- `sedtf train trainer.devices=4 device=cuda trainer.batch_size=64` (docs/distributed.md)
+- `sedtf train resume=outputs/train/2026-01-31/12-00-00-000000 trainer.epochs=80`
+- `sedtf train task=sequence data=tokens data.path=poems.txt data.unit=char`
+- `sedtf train task=sequence data=labels data.annotations=annotations sampler=teacher_forcing`
+- `sedtf train experiment=teacher_forcing_demo`
+
+{groups}
+
+Sweeps (`-m`) can be told how to run:
+
+- `hydra/launcher`: basic, local (side by side on this machine), slurm, slurm_gpu
+  (a cluster), ray
+- `hydra/sweeper`: basic, optuna (searches; needs `sedtf[optuna]`)
+
+All keys with their values: `sedtf train --cfg job`
+"""
+
+EVAL = """Evaluate a checkpoint on a split: frame, segment and event based F1 and error rate.
+
+The decoder, with its thresholds, is that of the checkpoint, unless `evaluation.metric` or
+`evaluation.decoder` asks for another.
+
+Examples:
+
+- `sedtf eval checkpoint=outputs/train/2026-01-31/12-00-00-000000`
+- `sedtf eval checkpoint=RUN/checkpoints/last split=validation`
+- `sedtf eval checkpoint=RUN data=annotated data.root=other_recordings`
+- `sedtf eval checkpoint=RUN evaluation.metric=event evaluation.min_gap_s=0.1`
+- `sedtf eval checkpoint=RUN evaluation.tune=false evaluation.psds=true`
+- `sedtf eval checkpoint=RUN data=tokens data.path=other.txt data.split=[1,0,0] split=train`
+
+{groups}
+"""
+
+EXPORT = """Export a checkpoint as ONNX graphs, checked against PyTorch, with a model card.
+
+`stream.onnx` takes chunks of a stream, `recording.onnx` whole recordings, `waveform.onnx` their
+samples; `detect.py` beside them shows how to run them without PyTorch. Needs `sedtf[onnx]`.
+
+Examples:
+
+- `sedtf export checkpoint=outputs/train/2026-01-31/12-00-00-000000`
+- `sedtf export checkpoint=RUN/checkpoints/last output_dir=exported waveform=false`
+- `sedtf export checkpoint=RUN licence=cc-by-4.0 data_licence=cc-by-3.0`
+"""
+
+SIMULATE = """Write a sampler's curve and its teacher masks, without any model.
+
+Examples:
+
+- `sedtf simulate`
+- `sedtf simulate sampler.gamma=0.02 n_batches=100`
+- `sedtf simulate experiment=tutorial_curves`
+- `sedtf simulate sampler=linear n_batches=1000 animate=false`
+- `sedtf simulate '+samplers.slow.gamma=0.02' '+samplers.fast.gamma=0.1'`
+
+{groups}
+"""
+
+DATA = """Describe a data set: recordings, events, classes, overlaps, times, syntax and faults.
+
+Tables on the terminal, a picture, and `data.json` in the run folder; nothing is trained. A data set
+with faults is shown all the same; the exit code is then 2, as that of training would be (with
+`data.strict=false` only where a fault cannot be repaired).
+
+Examples:
+
+- `sedtf data`
+- `sedtf data data=annotated data.root=recordings`
+- `sedtf data data=annotated data.root=recordings data.strict=false n_faults=1000`
+- `sedtf data data=annotated data.root=birdsong sequence_gap_s=0.5`
+- `sedtf data -m data.syntax_strength=0,0.5,1`
+
+{groups}
+"""
+
+
+CACHE = """List cached features and generated soundscapes, or delete them.
+
+What a running process uses is never deleted. The least recently used entries go by themselves once
+the cache holds more than `data.cache_limit_gb` of a training, or `SEDTF_CACHE_LIMIT_GB`, allows.
+
+Examples:
+
+- `sedtf cache`
+- `sedtf cache clear=all older_than_days=30`
+- `sedtf cache clear=features`
+- `sedtf cache cache_dir=/scratch/cache clear=soundscapes`
+"""
+
+
+PREDICT = """Find events in recordings of your own; with a sequence model, continue lines.
+
+Recordings may be of any rate, channel count, format and length.
+
+Events of one recording go to standard output; those of a folder go beside its audio, a file a
+recording (`NAME.events.tsv`), or into `output_dir=`. A recording that cannot be read does not stop
+the others: it is named, and the exit code is 1.
+
+Examples:
+
+- `sedtf predict checkpoint=RUN input=recording.wav`
+- `sedtf predict checkpoint=RUN input=recordings output_dir=found timeline=true`
+- `sedtf predict checkpoint=RUN input=dawn.flac format=audacity > dawn.txt`
+- `sedtf predict checkpoint=RUN input=stereo.wav channels=each probabilities=true`
+- `curl -s https://example.org/a.flac | sedtf predict checkpoint=RUN input=- format=jsonl`
+
+A sequence model (`task=sequence`) reads a prefix a line, or what is to be translated, and
+writes a tab-separated table of its continuations:
+
+- `echo 'this old fox' | sedtf predict checkpoint=RUN input=-`
+- `sedtf predict checkpoint=RUN input=prefixes.txt decoding.method=beam decoding.n_best=3`
+- `yes '' | head -20 | sedtf predict checkpoint=RUN input=- decoding.method=sample
+  decoding.temperature=0.8`
+"""
+
+LISTEN = """Find events in audio while it comes in: raw PCM on standard input, JSON lines out.
+
+A line is printed when an event starts and when it ends. The longest delay is reported on standard
+error at the start: about a quarter of a second with the default model.
+
+Examples:
+
+- `arecord -q -t raw -f S16_LE -r 16000 | sedtf listen checkpoint=RUN sample_rate=16000`
+- `ffmpeg -v error -i URL -f f32le -ac 2 -ar 48000 - | sedtf listen checkpoint=RUN dtype=f32
+  channels=2 sample_rate=48000`
+- `sox -q -d -t raw -e signed -b 16 -c 1 -r 44100 - | sedtf listen checkpoint=RUN sample_rate=44100`
+"""
+
+
+COMPARE = """Join runs or a sweep into one table with the spread over seeds, and figures.
+
+Words without `=` are folders: runs of `train` or `eval`, or anything that such runs lie below.
+Runs that failed or did not finish are listed, and take no part.
+
+Examples:
+
+- `sedtf compare outputs/train/2026-01-31/12-00-00-000000`
+- `sedtf compare SWEEP OTHER_SWEEP baseline=free_running`
+- `sedtf compare SWEEP metric=event 'baseline=sampler=free_running model.rnn_hidden=32'`
+- `sedtf compare RUN_1 RUN_2 RUN_3 output_dir=table`
+
+Folds (runs that differ in `data.fold` alone) are joined by summing their counts. Sequence
+models are sorted by perplexity, with the gap between teacher-forced and free-running accuracy, and
+a figure of what they learn over the updates. Keys: `metric`
+(such as frame or event), `baseline`, `output_dir`.
+"""
+
+
+SYNTH = """Write soundscapes with annotations: from a bank of isolated clips, or synthetic events.
+
+A bank is a folder of class folders. Silence is trimmed off its clips; no source clip is heard in
+two splits, by the bank's own splits or folds where it has them. The recipe beside the data
+set gives the same bytes again.
+
+Examples:
+
+- `sedtf synth`
+- `sedtf synth data.bank=esc10 output_dir=scenes`
+- `sedtf synth data.bank=esc10 data.n_train=600 data.polyphony=4 'data.snr_db=[0,20]'`
+- `sedtf synth data.bank=clips 'data.classes=[dog,cat]' 'data.event_duration_s=[0.2,3]'`
+- `sedtf synth data.bank=clips data.bank_splits=splits.tsv data.transition=syntax.csv format=csv`
+- `sedtf synth recipe=scenes/recipe.json data.bank=moved/esc10`
+- `sedtf train data.bank=esc10` trains on such a data set at once
+
+{groups}
+"""
+
+
+REPORT = """Write one HTML page of a run: scores, curves, errors, and test files to listen to.
+
+The page needs no network and no other file. Its recordings are played beside the spectrogram,
+the reference, the detected events and the probabilities. The word without `=` is the folder of a
+run of `train` or `eval`.
+
+Examples:
+
+- `sedtf report outputs/train/2026-01-31/12-00-00-000000`
+- `sedtf report RUN output_dir=page` writes `page/report.html`
+- `sedtf report RUN files=10` shows the 10 worst files, `files=null` all, `files=0` none
+- `sedtf report RUN longest_s=60` shows a minute of longer recordings: that with most errors
+
+Keys: `files`, `longest_s`, `device`, `threads`, `output_dir`.
+"""
+
+STATUS = """Show how far runs are: those of a sweep, or all below a folder, while they run or after.
+
+Each run's status (running, completed, failed with its reason, interrupted, waiting), its epochs,
+its best value and the time left. It works on another machine too, over a shared
+folder: a run there counts as interrupted once it gave no sign of life for two minutes. The word
+without `=` is the folder.
+
+Examples:
+
+- `sedtf status outputs/train/2026-01-31/12-00-00-000000`
+- `sedtf status SWEEP watch=10` shows it again every 10 seconds
+- `sedtf status outputs` lists all runs there
+"""
+
+VERBS = {
+    "train": TRAIN,
+    "eval": EVAL,
+    "predict": PREDICT,
+    "listen": LISTEN,
+    "export": EXPORT,
+    "simulate": SIMULATE,
+    "synth": SYNTH,
+    "data": DATA,
+    "compare": COMPARE,
+    "report": REPORT,
+    "cache": CACHE,
+    "status": STATUS,
+}
