@@ -15,6 +15,10 @@ _FILE = re.compile(r"^`(\w+\.py)`:\n\n```python\n(.*?)^```$", re.DOTALL | re.MUL
 _COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
+# Each takes seconds; plugins of these kinds go through the command line in tests/test_kinds.py.
+_SLOW = {"focal.py", "bidirectional.py", "leaky.py"}
+
+
 def examples() -> dict[str, tuple[str, list[str]]]:
     """Source and commands by file name."""
     text = PAGE.read_text(encoding="utf-8")
@@ -45,10 +49,7 @@ def test_the_page_has_the_examples() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name == "focal.py" else name
-        for name in examples()
-    ],
+    [pytest.param(name, marks=pytest.mark.slow) if name in _SLOW else name for name in examples()],
 )
 def test_an_example_runs_as_it_is_printed(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

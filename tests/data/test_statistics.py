@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -298,14 +297,12 @@ def test_estimate_is_that_of_the_paper() -> None:
     assert entropy_nats(counts, corrected_log) == pytest.approx(expected, rel=1e-12)
 
 
-def test_an_hour_of_100_000_events_takes_seconds_at_most() -> None:
+def test_an_hour_of_100_000_events_is_counted_whole() -> None:
     random = np.random.default_rng(0)
     labels = [f"{n:02d}" for n in range(50)]
     onsets = random.uniform(0.0, 3590.0, 100_000)
     durations = random.uniform(0.01, 9.0, 100_000)
     drawn = zip(onsets, onsets + durations, random.integers(50, size=100_000), strict=True)
     entry = entry_of(*((on, off, labels[n]) for on, off, n in drawn), duration_s=3600.0)
-
-    begin = time.process_time()
-    describe_entries(entry, classes=labels)
-    assert time.process_time() - begin < 5.0  # measured: 0.4
+    described = describe_entries(entry, classes=labels)
+    assert described.overall.n_events == 100_000  # benchmarks/inspection.py has the time it takes

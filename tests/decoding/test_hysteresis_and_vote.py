@@ -321,7 +321,7 @@ def in_turn(seed: int = 0, n_files: int = 12) -> Pairs:
     return pairs
 
 
-@pytest.mark.parametrize("metric", ["segment", "event"])
+@pytest.mark.parametrize("metric", [pytest.param("segment", marks=pytest.mark.slow), "event"])
 def test_hysteresis_is_no_worse_on_validation_than_the_default_and_better_where_it_may(
     metric: str,
 ) -> None:
