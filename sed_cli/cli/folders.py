@@ -31,7 +31,7 @@ def check_unused(folder: Path, verb: str) -> None:
     what = {"sweep": "a sweep", "checkpoint": "a checkpoint"}.get(held, f"a run of sedtf {held}")
     if held == verb:
         what = "a run"
-    go_on = f", or go on with it by resume={folder}" if verb == held == "train" else ""
+    go_on = f", or continue it with resume={folder}" if verb == held == "train" else ""
     raise UserError(f"output_dir={folder} holds {what} already: name another folder{go_on}")
 
 

@@ -64,7 +64,7 @@ class Resumed:
                 continue
             if group in ("task", "experiment"):
                 raise UserError(
-                    f"resume={self.folder} goes on with the settings it was started with, "
+                    f"resume={self.folder} continues with the settings it was started with, "
                     f"{group}={self.choices.get(group, 'null')}: drop {override}, or start a new "
                     f"run"
                 )

@@ -250,7 +250,7 @@ def columns(configurations: Sequence[Configuration]) -> dict[str, list[str]]:
     for key in differing(configurations):
         values = [_text(each.settings, key) for each in configurations]
         stands_for_it = any(
-            (group == "experiment" or key.startswith(f"{group}.") or key == group)
+            (group == "experiment" or f"{key}.".startswith(f"{group.replace('/', '.')}."))
             and _decides(options, values)
             for group, options in chosen.items()
         )

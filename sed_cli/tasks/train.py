@@ -48,7 +48,7 @@ def prepare_resume(config: AnyTrainConfig) -> dict[str, Any]:
         What :func:`train` then takes: the data, which have been loaded.
 
     Raises:
-        UserError: if device or data cannot be used, or the run cannot go on with these settings.
+        UserError: if device or data cannot be used, or the run cannot continue with these settings.
     """
     config = _with_absolute_paths(config)
     check_settings(config)
@@ -126,7 +126,7 @@ def _resumable(run_dir: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        log.warning("interrupted; go on with: %s", _how_to_go_on(run_dir))
+        log.warning("interrupted; continue with: %s", _how_to_go_on(run_dir))
         raise
 
 
@@ -136,7 +136,7 @@ def _how_to_go_on(run_dir: Path) -> str:
 
 def _launch(config: AnyTrainConfig, run_dir: Path, n_devices: int) -> Progress:
     """Train in several processes on this machine; the data are in the cache by now."""
-    go_on = f"go on with: {_how_to_go_on(run_dir)}"
+    go_on = f"continue with: {_how_to_go_on(run_dir)}"
     arguments = (config, run_dir, torch.get_num_threads())
     return launch(_learn_as_rank, *arguments, n_ranks=n_devices, go_on=go_on)
 

@@ -78,7 +78,7 @@ def test_a_study_in_a_database_belongs_to_one_sweep(
     one, two = "hydra.sweeper.n_trials=1", "hydra.sweeper.n_trials=2"
     assert sedtf("train", *stored, one, "output_dir=sweep", multirun=True) == 0
     assert sedtf("train", *stored, two, "output_dir=other", multirun=True) == 2
-    assert f"go on with it by resume_sweep={tmp_path}/sweep" in capfd.readouterr().err
+    assert f"continue it with resume_sweep={tmp_path}/sweep" in capfd.readouterr().err
     other = ("hydra.sweeper.study_name=other", "output_dir=another")
     assert sedtf("train", *stored, two, *other, multirun=True) == 0
     capfd.readouterr()

@@ -104,7 +104,7 @@ def test_an_interrupted_sweep_says_how_to_go_on(
     assert sedtf("train", "seed=0,1,2", "output_dir=sweep", multirun=True) == 130
     out, err = capfd.readouterr()
     assert [status for status, _ in table(out).values()] == ["done", "interrupted", "waiting"]
-    assert f"go on with: sedtf train -m seed=0,1,2 resume_sweep={tmp_path}/sweep" in err
+    assert f"continue with: sedtf train -m seed=0,1,2 resume_sweep={tmp_path}/sweep" in err
     FAILING.clear()
     worked()
     assert sedtf("train", "seed=0,1,2", "resume_sweep=sweep", multirun=True) == 0

@@ -276,3 +276,20 @@ def test_an_evaluation_is_its_training_with_other_settings(
     assert isinstance(runs[0], Run)
     for kind, scores in runs[0].scores.items():
         assert scores.figures() == runs[1].scores[kind].figures()
+
+
+def test_a_choice_within_a_group_stands_for_its_keys(tmp_path: Path) -> None:
+    for name, decoder in (("a", "threshold"), ("b", "vote")):
+        run = write_run(tmp_path / name)
+        for path, change in (
+            (run / ".hydra" / "config.yaml", {"decoder": {"name": decoder}}),
+            (run / ".hydra" / "hydra.yaml", None),
+        ):
+            values = yaml.safe_load(path.read_text())
+            if change is None:
+                values["hydra"]["runtime"]["choices"]["evaluation/decoder"] = decoder
+            else:
+                values["evaluation"] = {**values.get("evaluation", {}), **change}
+            path.write_text(yaml.safe_dump(values))
+    found = columns(groups_of(tmp_path))
+    assert found == {"evaluation/decoder": ["threshold", "vote"]}

@@ -468,7 +468,7 @@ def test_ranks_that_were_all_told_to_end_end_the_run(tmp_path: Path) -> None:
     code, error = ended(process)
 
     assert code == 1
-    assert "was told to end: go on with: sedtf train resume=" in error
+    assert "was told to end: continue with: sedtf train resume=" in error
     assert record(tmp_path / "run")["status"] == "failed"
 
 
@@ -484,7 +484,7 @@ def test_a_run_that_is_interrupted_ends_in_good_order(number: int, tmp_path: Pat
 
     assert code == 130
     assert error.splitlines()[-2:] == [
-        "interrupted; go on with: sedtf train resume=" + str(tmp_path / "run"),
+        "interrupted; continue with: sedtf train resume=" + str(tmp_path / "run"),
         "sedtf: interrupted",
     ]
     assert "Traceback" not in error

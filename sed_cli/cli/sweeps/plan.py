@@ -129,7 +129,7 @@ def check_free(folder: Path, *, is_resumed: bool) -> None:
         check_unused(folder, "sweep")
     if plan is not None and not is_resumed:
         raise UserError(
-            f"output_dir={folder} holds a sweep already: name another folder, or go on with it by "
+            f"output_dir={folder} holds a sweep already: name another folder, or continue it with "
             f"resume_sweep={folder}"
         )
     if not is_resumed:

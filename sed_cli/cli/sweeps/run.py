@@ -108,7 +108,7 @@ def _work(
     except KeyboardInterrupt:
         with suppress(KeyboardInterrupt):
             sweep.summarise()
-        say(f"go on with: {again}")
+        say(f"continue with: {again}")
         raise
     finally:
         getattr(sweep.launcher, "close", lambda: None)()

@@ -233,7 +233,7 @@ def _check_own(study: Study, folder: Path, settings: Any) -> None:
     ):
         raise UserError(
             f"hydra.sweeper.storage={settings.storage} holds the study {study.study_name} of "
-            f"{owner} already: go on with it by resume_sweep={owner}, or give another "
+            f"{owner} already: continue it with resume_sweep={owner}, or give another "
             f"hydra.sweeper.study_name"
         )
     study.set_user_attr(_FOLDER, str(folder))
