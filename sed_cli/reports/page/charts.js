@@ -151,7 +151,7 @@ function showCalibration(content) {
     const of = sums(select.value === "" ? null : Number(select.value));
     const total = of.reduce((s, [n]) => s + n, 0);
     const error = of.reduce((s, [n, p, t]) => s + (n ? Math.abs(t - p) : 0), 0) / (total || 1);
-    text.textContent = `Mean gap between what is said and what is so: ${error.toFixed(3)} (expected calibration error over ${of.length} bins, ${total.toLocaleString("en")} values).`;
+    text.textContent = `Mean difference between predicted probability and annotated share: ${error.toFixed(3)} (expected calibration error over ${of.length} bins, ${total.toLocaleString("en")} values).`;
     const filled = of.filter(([n]) => n > 0);
     const xs = [0, ...filled.map(([n, p]) => p / n), 1];
     data = [xs, xs, [null, ...filled.map(([n, , t]) => t / n), null]];

@@ -83,7 +83,7 @@ function showClasses(content) {
   if (!metrics) return;
   const worst = worstClass(content);
   const others = content.kinds.filter((kind) => kind.has_classes && kind.name !== "frame");
-  const headings = [{ text: "class" }, { text: "frame F1" }, { text: "precision" }, { text: "recall" }, { text: "error rate", up: false }, ...others.map((kind) => ({ text: kind.figures[0].title })), { text: "events", up: false }, { text: "threshold" }, ...(content.files.length ? [{ text: "errors" }] : [])];
+  const headings = [{ text: "class" }, { text: "frame F1" }, { text: "precision" }, { text: "recall" }, { text: "error rate", up: false }, ...others.map((kind) => ({ text: kind.figures[0].title })), { text: "events", up: false }, ...(metrics.thresholds ? [{ text: "threshold" }] : []), ...(content.files.length ? [{ text: "errors" }] : [])];
   const rows = Object.entries(metrics.per_class).map(([label, of]) => {
     const value = (kind, key) => of[kind]?.[key] ?? null;
     const score = (kind, key) => ({ value: value(kind, key), text: fraction(value(kind, key)) });
@@ -94,7 +94,7 @@ function showClasses(content) {
     const cells = [{ text: label, value: label, title: label },
       { ...(annotated ? score("frame", "f1") : { value: null, text: "–" }), share: value("frame", "f1") || 0, title: !annotated ? "Not annotated in these recordings" : range && range[0] !== null ? `95 % interval: ${fraction(range[0])} to ${fraction(range[1])}` : null },
       score("frame", "precision"), score("frame", "recall"), score("frame", "er"), ...others.map((kind) => score(kind.name, "f1")),
-      { value: n, text: n === null ? "–" : String(n) }, { value: threshold, text: fraction(threshold, 2) }];
+      { value: n, text: n === null ? "–" : String(n) }, ...(metrics.thresholds ? [{ value: threshold, text: fraction(threshold, 2) }] : [])];
     if (content.files.length) cells.push({ value: null, node: make("button", { type: "button", class: "link", onclick: () => listenTo(label), "aria-label": `Listen to errors of ${label}` }, "listen") });
     return { cells, label };
   });
