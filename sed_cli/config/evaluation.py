@@ -20,7 +20,21 @@ class DecoderConfig(Settings, ABC):
 
     KIND: ClassVar[str] = "decoder"
 
+    ASKS_LANGUAGE: ClassVar[bool] = False
+    """Whether it needs the model of labels that ``evaluation.language`` names."""
+
     name: str = setting()
+
+    def check(self, events: Sequence[Sequence[Any]], hop_s: float) -> None:
+        """Refuse what it could not learn from, before a training begins.
+
+        Args:
+            events: of each recording of the training split.
+            hop_s: seconds from one frame to the next.
+
+        Raises:
+            UserError: saying why, and what to do.
+        """
 
     @abstractmethod
     def fit(self, task: Any) -> Any:
@@ -117,11 +131,23 @@ class EvaluationConfig(Settings):
         None, "what makes events of probabilities", role=AFTER_TRAINING, before=None
     )
 
+    language: str | None = setting(
+        None,
+        "of decoder=language: a run of task=sequence data=labels that scores the order of events",
+        role=AFTER_TRAINING | Role.PATH,
+        before=None,
+    )
+
     def faults(self, prefix: str = "evaluation.") -> list[str]:
         """Faults of ranges, of the decoder, and of a metric whose library is missing."""
         faults = range_faults(self, prefix)
         if self.decoder is not None:
             faults += self.decoder.faults(f"{prefix}decoder.")
+            faults.require(
+                self.language is not None or not self.decoder.ASKS_LANGUAGE,
+                f"{prefix}decoder={self.decoder.name} needs a model of labels: train one with "
+                f"sedtf train task=sequence data=labels, and give its run as {prefix}language=RUN",
+            )
         if self.psds and find_spec("sed_scores_eval") is None:
             faults.append(
                 f"{prefix}psds=true needs sed-scores-eval-np2: pip install 'sedtf[psds]' "

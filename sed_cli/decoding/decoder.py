@@ -23,6 +23,7 @@ from sed_cli.errors import UserError
 if TYPE_CHECKING:
     from sed_cli.data.manifest import Clip
     from sed_cli.data.sets import Recording
+    from sed_cli.decoding.language import LabelModel
 
 Scored = Iterable[tuple["Recording", NDArray[np.floating]]]
 """Recordings, each with its probabilities (T, C)."""
@@ -44,6 +45,8 @@ class Fitting:
         validation: those of the validation split; none where there is no such split.
         scored: yields those of validation, each with its probabilities, as often as it is called.
             The first call runs the detector, and what that gave is kept if it is not too long.
+        language: loads the model of labels that was named, ``recurrent`` or ``ngram``; ``None``:
+            none was.
     """
 
     classes: tuple[str, ...]
@@ -56,6 +59,7 @@ class Fitting:
     training: Callable[[], Sequence[Clip]]
     validation: Sequence[Recording]
     scored: Callable[[], Scored]
+    language: Callable[[str], LabelModel] | None = None
 
     @property
     def tunes(self) -> bool:

@@ -6,7 +6,7 @@ All of it is counted in the labels of the training recordings, and smoothed, sin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,11 @@ def overlap(recordings: Sequence[Sequence[Event]], tolerance_s: float) -> float:
             n_overlapping += event.onset_s < reached_s - tolerance_s
             reached_s = max(reached_s, event.offset_s)
     return n_overlapping / max(1, n_events)
+
+
+def is_joint(recordings: Sequence[Sequence[Event]], hop_s: float) -> bool:
+    """Whether events follow one another, so that one chain serves all classes."""
+    return overlap(recordings, hop_s) < _FEW_OVERLAPS
 
 
 def smoothed_lengths(
@@ -128,7 +133,7 @@ def follow_probabilities(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class EventModel:
     """What the annotated events of the training recordings say of those to come.
 
@@ -152,6 +157,17 @@ class EventModel:
     first: Floats
     following: Floats
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EventModel):
+            return NotImplemented
+        pairs = [(getattr(self, each.name), getattr(other, each.name)) for each in fields(self)]
+        return all(
+            np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two
+            for one, two in pairs
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # of arrays there is none
+
     @classmethod
     def of(
         cls,
@@ -164,7 +180,7 @@ class EventModel:
         index = {label: number for number, label in enumerate(classes)}
         n_classes = len(classes)
         events = [sorted(e for e in each if e.label in index) for each, _ in recordings]
-        joint = overlap(events, hop_s) < _FEW_OVERLAPS
+        joint = is_joint(events, hop_s)
         durations: list[list[float]] = [[] for _ in classes]
         gaps: list[list[float]] = [[] for _ in classes]
         for of_recording in events:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,12 @@ class SemiMarkovDecoder(TunedDecoder):
 
     @cached_property
     def _segments(self) -> SegmentModel:
-        return self.model.segments()
+        return self.searched.segments()
+
+    @property
+    def searched(self) -> EventModel:
+        """The model that is searched."""
+        return self.model
 
     @property
     def lag(self) -> int:
@@ -128,8 +133,14 @@ class SemiMarkovDecoder(TunedDecoder):
             weight=float(values["weight"]),
             prior=float(values["prior"]),
             lag_s=float(values["lag_s"]),
+            **cls.own_from_json(values),
             **cls.tuned_from_json(values),
         )
+
+    @classmethod
+    def own_from_json(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments that a subclass has beside these."""
+        return {}
 
 
 def fit(task: Fitting, order: int, lag_s: float) -> SemiMarkovDecoder:
@@ -138,19 +149,7 @@ def fit(task: Fitting, order: int, lag_s: float) -> SemiMarkovDecoder:
     Raises:
         UserError: for a minimum gap or duration, which are learnt here; or without training events.
     """
-    for name in ("min_gap_s", "min_duration_s"):
-        if getattr(task, name):
-            raise UserError(
-                f"evaluation.{name}={getattr(task, name):g}: evaluation.decoder=semi_markov learns "
-                f"durations and silences from the annotations; drop it, or choose another decoder"
-            )
-    recordings = [(clip.events, clip.duration_s) for clip in task.training()]
-    if not any(events for events, _ in recordings):
-        raise UserError(
-            "evaluation.decoder=semi_markov learns from the events of the training split, which "
-            "has none: choose another decoder"
-        )
-    model = EventModel.of(recordings, task.classes, task.hop_s, order)
+    model = learn(task, order, SemiMarkovDecoder.NAME)
     log.info(
         "semi_markov: %s",
         f"classes do not overlap in training: one chain of events, of order {order}"
@@ -158,11 +157,57 @@ def fit(task: Fitting, order: int, lag_s: float) -> SemiMarkovDecoder:
         else "classes overlap in training: a chain for each, which ignores what follows what",
     )
     plain = SemiMarkovDecoder(classes=task.classes, hop_s=task.hop_s, model=model, lag_s=lag_s)
-    return _tuned(task, plain) if task.tunes else plain
+    return tuned(task, weighings(plain), "all classes") if task.tunes else plain
 
 
-def _tuned(task: Fitting, plain: SemiMarkovDecoder) -> SemiMarkovDecoder:
-    rows = [replace(plain, weight=w, prior=p) for w, p in product(_WEIGHTS, _PRIORS)]
+def learn(task: Fitting, order: int, decoder: str) -> EventModel:
+    """Learn durations, silences and order from the training events.
+
+    Args:
+        task: with the training split.
+        order: how many events back are remembered.
+        decoder: name of what is being fitted, for messages.
+
+    Raises:
+        UserError: for a minimum gap or duration, which are learnt here; or without training events.
+    """
+    for name in ("min_gap_s", "min_duration_s"):
+        if getattr(task, name):
+            raise UserError(
+                f"evaluation.{name}={getattr(task, name):g}: evaluation.decoder={decoder} learns "
+                f"durations and silences from the annotations; drop it, or choose another decoder"
+            )
+    recordings = [(clip.events, clip.duration_s) for clip in task.training()]
+    if not any(events for events, _ in recordings):
+        raise UserError(
+            f"evaluation.decoder={decoder} learns from the events of the training split, which "
+            f"has none: choose another decoder"
+        )
+    return EventModel.of(recordings, task.classes, task.hop_s, order)
+
+
+Candidate = TypeVar("Candidate", bound=SemiMarkovDecoder)
+
+
+def weighings(plain: Candidate) -> dict[str, Candidate]:
+    """Decoders with each weight of the log-odds and each share of the prior, by what differs."""
+    return {
+        f"log-odds weighed {weight:g}, less {prior:g} of the prior's": replace(
+            plain, weight=weight, prior=prior
+        )
+        for weight, prior in product(_WEIGHTS, _PRIORS)
+    }
+
+
+def tuned(task: Fitting, candidates: Mapping[str, Candidate], what: str) -> Candidate:
+    """Choose the decoder with the best F1 on validation.
+
+    Args:
+        task: with the validation split.
+        candidates: by what differs in them, in words; the first one is the default.
+        what: is chosen for, in the log.
+    """
+    rows = list(candidates.values())
     n_events = sum(len(recording.events) for recording in task.validation)
     grid = Grid.empty(
         np.ones((1, len(rows)), np.bool_),
@@ -184,15 +229,15 @@ def _tuned(task: Fitting, plain: SemiMarkovDecoder) -> SemiMarkovDecoder:
             for index, of_class in enumerate(in_recording):
                 grid.add(of_class, 0, row, active[:, index, None], np.zeros(1, np.intp))
     point = grid.choose(0)
-    chosen = rows[point.row]
     choice = Choice(
-        what=f"log-odds weighed {chosen.weight:g}, less {chosen.prior:g} of the prior's",
+        what=list(candidates)[point.row],
         reason=point.reason,
         n_events=point.n_events,
         gain=point.gain,
     )
-    log_choices(["all classes"], [choice])
-    return replace(chosen, tuned_for=task.metric, tuning=dict.fromkeys(task.classes, choice.note))
+    log_choices([what], [choice])
+    notes = dict.fromkeys(task.classes, choice.note)
+    return replace(rows[point.row], tuned_for=task.metric, tuning=notes)
 
 
 class _SemiMarkovTracker(Tracker):

@@ -16,6 +16,7 @@ from sed_cli.tasks.scores import Layout
 if TYPE_CHECKING:
     import torch
 
+    from sed_cli.decoding.language import LabelModel
     from sed_cli.training.task import Task
 
 
@@ -71,6 +72,13 @@ class TaskPackage(ABC):
         raise UserError(
             f"{folder}: a run of task={self.config.task}, of which there is no page; its figures "
             f"are in {folder / 'figures'}, and sedtf compare holds it against others"
+        )
+
+    def label_model(self, checkpoint: str, kind: str) -> LabelModel:
+        """Load a model of event labels, for ``evaluation.decoder=language``."""
+        raise UserError(
+            f"{checkpoint}: a checkpoint of task={self.config.task}; expected a model of labels, "
+            f"from sedtf train task=sequence data=labels"
         )
 
     @abstractmethod

@@ -20,6 +20,7 @@ from sed_cli.errors import DataError
 from sed_cli.metrics.detection import COLLAR_S
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.running import probabilities_of, run_freely
+from sed_cli.tasks.language import label_model
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ def fit_decoder(
     """
     assert evaluation.decoder is not None
     assert evaluation.metric is not None
+    language = evaluation.language
     task = Fitting(
         classes=detector.classes,
         hop_s=detector.hop_s,
@@ -60,6 +62,7 @@ def fit_decoder(
         training=training,
         validation=validation,
         scored=scored or kept_probabilities(detector, validation),
+        language=None if language is None else lambda kind: label_model(language, kind),
     )
     return fit(evaluation.decoder, task)
 
@@ -161,6 +164,7 @@ def _fitted_anew(
         min_gap_s=gap_s,
         min_duration_s=duration_s,
         decoder=decoder,
+        language=asked.language or before.language,
     )
     recordings: Sequence[Recording] = ()
     if asked.tune:

@@ -36,6 +36,7 @@ from sed_cli.tasks.detection.evaluate import (
 )
 from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
 from sed_cli.tasks.detection.load import load
+from sed_cli.tasks.language import label_model
 from sed_cli.training.task import Task, Validation
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,11 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
     data = load_data(config.data, config.feature)
     if not data.splits["train"]:
         raise SedtfError("the training split holds no recording")
+    decoder = config.evaluation.decoder
+    if decoder is not None:
+        decoder.check([r.events for r in data.splits["train"]], config.feature.hop_s)
+    if config.evaluation.language is not None:
+        label_model(config.evaluation.language, "recurrent")
     if look_for_leaks and isinstance(config.data, RecordedConfig):
         check_leaks(data.splits, config.feature, config.data.leak_check)
     return data

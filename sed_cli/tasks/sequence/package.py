@@ -15,6 +15,7 @@ from sed_cli.tasks.scores import Layout
 if TYPE_CHECKING:
     import torch
 
+    from sed_cli.decoding.language import LabelModel
     from sed_cli.tasks.sequence.data import TokenData
     from sed_cli.tasks.sequence.task import NextToken
 
@@ -48,6 +49,12 @@ class SequencePackage(TaskPackage):
         from sed_cli.tasks.sequence.continuations import continue_lines
 
         continue_lines(config)
+
+    def label_model(self, checkpoint: str, kind: str) -> LabelModel:
+        """Load a model of event labels."""
+        from sed_cli.tasks.sequence.next_labels import load_label_model
+
+        return load_label_model(checkpoint, kind)
 
     def scores(self, metrics: Mapping[str, Any]) -> dict[str, Totals]:
         """Counts of targets, teacher forced and free running."""

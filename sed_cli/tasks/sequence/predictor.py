@@ -169,6 +169,10 @@ class Predictor:
                 found += _drawn(self.model, *start, decoding, generator)
         return found
 
+    def next_logits(self, prefixes: Sequence[NDArray[np.int64]]) -> Tensor:
+        """Logits (B, C) of what follows each prefix of tokens, without a source."""
+        return self._start(prefixes, None)[0]
+
     @torch.inference_mode()
     def _start(
         self,

@@ -53,10 +53,15 @@ def read_label_sequences(data: LabelsConfig) -> dict[str, Texts]:
     return texts
 
 
+def as_word(label: str) -> str:
+    """A label without white space."""
+    return "_".join(label.split())
+
+
 def _words(labels: Sequence[str]) -> list[str]:
     words: dict[str, str] = {}
     for label in labels:
-        word = "_".join(label.split())
+        word = as_word(label)
         if (other := words.setdefault(word, label)) != label:
             raise DataError(
                 f"the labels {other!r} and {label!r} differ in white space alone: rename one of "

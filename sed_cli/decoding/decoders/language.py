@@ -1,0 +1,63 @@
+"""Events whose order a language model of labels scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sed_cli.config.evaluation import DecoderConfig
+from sed_cli.config.registry import component
+from sed_cli.config.settings import setting
+from sed_cli.errors import UserError
+
+if TYPE_CHECKING:
+    from sed_cli.data.annotations import Event
+    from sed_cli.decoding.decoder import Fitting
+    from sed_cli.decoding.language import LanguageDecoder
+
+
+@component("decoder", "language")
+class LanguageDecoderConfig(DecoderConfig):
+    """As semi_markov, with the order of events scored by a run of task=sequence data=labels."""
+
+    ASKS_LANGUAGE = True
+
+    model: str = setting(
+        "recurrent",
+        "which model of evaluation.language scores: recurrent, the one that was trained; ngram, "
+        "one of its training labels",
+        choices=("recurrent", "ngram"),
+    )
+    order: int = setting(
+        2, "events back that the search remembers; the model remembers more", at_least=1, at_most=4
+    )
+    lag_s: float = setting(
+        2.0, "after its end an event may still change; listen waits so long", unit="s", above=0
+    )
+
+    def check(self, events: Sequence[Sequence[Event]], hop_s: float) -> None:
+        """Refuse events that overlap: their order is not one."""
+        from sed_cli.decoding.event_model import is_joint
+
+        if not is_joint(events, hop_s):
+            raise UserError(
+                "evaluation.decoder=language puts events in one order, but classes overlap in "
+                "training: evaluation.decoder=semi_markov decodes each class for itself"
+            )
+
+    def fit(self, task: Fitting) -> LanguageDecoder:
+        """Learn durations from the training events, and tune on validation."""
+        from sed_cli.decoding.language import fit
+
+        assert task.language is not None
+        self.check([clip.events for clip in task.training()], task.hop_s)
+        return fit(task, task.language(self.model), self.order, self.lag_s)
+
+    @classmethod
+    def read(
+        cls, values: Mapping[str, Any], classes: Sequence[str], hop_s: float
+    ) -> LanguageDecoder:
+        """Undo :meth:`LanguageDecoder.as_json`."""
+        from sed_cli.decoding.language import LanguageDecoder
+
+        return LanguageDecoder.from_json(values, classes, hop_s)
