@@ -161,6 +161,9 @@ class Decoder(ABC):
     GIVES_BOXES: ClassVar[bool] = False
     """Whether PSDS is drawn from the confidences of its events, rather than from :meth:`scores`."""
 
+    DECODES_AS: ClassVar[str] = ""
+    """Name of the decoder of which it is a case; an exported package shows how that one works."""
+
     classes: tuple[str, ...]
     hop_s: float
 

@@ -71,6 +71,7 @@ class LanguageDecoder(SemiMarkovDecoder):
     """
 
     NAME: ClassVar[str] = "language"
+    DECODES_AS: ClassVar[str] = "semi_markov"
 
     language_weight: float = LANGUAGE_WEIGHTS[0]
     language: str

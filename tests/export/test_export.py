@@ -30,9 +30,12 @@ from sed_cli.cli.verbs import Flags
 from sed_cli.config.tools import ExportConfig
 from sed_cli.data.annotations import Event
 from sed_cli.decoding.decoder import Decoder
+from sed_cli.decoding.event_model import EventModel
 from sed_cli.decoding.hysteresis import HysteresisDecoder
+from sed_cli.decoding.language import LanguageDecoder
 from sed_cli.decoding.postprocessing import PostProcessing
 from sed_cli.decoding.saved import save_decoder
+from sed_cli.decoding.semi_markov import SemiMarkovDecoder
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.decoding.voting import VoteDecoder
 from sed_cli.export.metadata import describe_features
@@ -271,6 +274,19 @@ def test_the_example_makes_events_as_the_checkpoint_says(
     assert differs
 
 
+LIKELIEST: Any = {"classes": ("high", "low"), "hop_s": 0.032, "lag_s": 100.0}
+
+
+def learnt(*, overlap: bool, order: int) -> EventModel:
+    """Of events of half a second, one after the other or over one another."""
+    step_s = 0.3 if overlap else 0.7
+    events = [
+        Event(n * step_s, n * step_s + 0.4 + 0.05 * (n % 5), ("high", "high", "low")[n % 3])
+        for n in range(40)
+    ]
+    return EventModel.of([(events, 30.0)] * 2, LIKELIEST["classes"], LIKELIEST["hop_s"], order)
+
+
 @pytest.mark.parametrize(
     "decoder",
     [
@@ -289,6 +305,11 @@ def test_the_example_makes_events_as_the_checkpoint_says(
             longest_s=0.4,
             min_gap_s=0.1,
             min_duration_s=0.1,
+        ),
+        SemiMarkovDecoder(model=learnt(overlap=True, order=1), weight=0.5, **LIKELIEST),
+        SemiMarkovDecoder(model=learnt(overlap=False, order=2), prior=0.5, **LIKELIEST),
+        LanguageDecoder(
+            model=learnt(overlap=False, order=2), language_weight=0.5, language="", **LIKELIEST
         ),
     ],
     ids=lambda decoder: decoder.NAME,

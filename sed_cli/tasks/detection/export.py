@@ -80,7 +80,7 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
         description["checked"] = {name: vars(diff) for name, diff in differences.items()}
         record.update(device="cpu", checked=description["checked"])
         texts = {
-            "detect.py": _example(detector.decoder.NAME),
+            "detect.py": _example(detector.decoder.DECODES_AS or detector.decoder.NAME),
             _CARD: _card(config, trained, detector, description, checkpoint, differences),
             _DESCRIPTION: json_text(description),
         }
