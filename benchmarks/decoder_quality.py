@@ -1,0 +1,166 @@
+"""Which decoder finds the right events? Every one, fitted on the validation split of each run.
+
+    python -m benchmarks.decoder_quality RUN... [--language RUN] [--picture FILE.png]
+
+Runs that are called NAME-SEED are summed up by NAME: the mean of each figure on test, and the
+mean gain over ``threshold`` in the same run with a 95 % t interval. What was scored before
+lies in the output folder and is not scored again. ``--picture`` draws a recording of the first run,
+decoded by all of them. Writes ``decoder_quality.{csv,md}``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.measure import write_table
+from sed_cli.cli.run import run as run_verb
+from sed_cli.cli.verbs import Flags
+from sed_cli.data.annotations import Event
+from sed_cli.data.sets import Recording, load_data
+from sed_cli.reports import style
+from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.tasks.detection.running import probabilities_of, run_freely
+from sed_cli.training.checkpoint import resolve_checkpoint
+
+DECODERS = ("threshold", "hysteresis", "vote", "boxes", "semi_markov")
+FIGURES = {
+    "frame F1": ("frame", "f1"),
+    "event F1": ("event", "f1"),
+    "error rate of labels": ("syllable_error_rate", "rate"),
+    "accuracy of bins": ("bin_accuracy", "accuracy"),
+}
+_SHOWN_S = 10.0  # of a recording
+
+
+def main() -> None:
+    """Score all decoders on all runs, and write the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--decoders", default=",".join(DECODERS))
+    parser.add_argument("--language", type=Path, help="a run of labels: decoder language too")
+    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--recording", type=int, default=0, help="of the test split, in --picture")
+    parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks"))
+    arguments = parser.parse_args()
+    names = arguments.decoders.split(",") + ["language"] * (arguments.language is not None)
+    rows: list[dict[str, object]] = []
+    sets = dict.fromkeys(run.name.rpartition("-")[0] or run.name for run in arguments.runs)
+    for name in sets:
+        runs = [run for run in arguments.runs if name in (run.name, run.name.rpartition("-")[0])]
+        scored = {decoder: _figures(runs, decoder, arguments) for decoder in names}
+        for decoder, figures in scored.items():
+            rows.append({"set": name, "decoder": decoder, "runs": len(runs)})
+            for column, values in figures.items():
+                rows[-1][column] = round(float(values.mean()), 4)
+                if decoder != names[0]:
+                    rows[-1][f"{column} gain"] = _gain(values - scored[names[0]][column])
+    print(write_table(arguments.output / "decoder_quality", "Decoders", rows))
+    if arguments.picture is not None:
+        _draw(arguments.runs[0], names, arguments)
+
+
+def _folder(run: Path, decoder: str, arguments: argparse.Namespace) -> Path:
+    folder: Path = arguments.output / "decoder_quality" / f"{run.name}-{decoder}"
+    return folder
+
+
+def _figures(
+    runs: Sequence[Path], decoder: str, arguments: argparse.Namespace
+) -> dict[str, np.ndarray]:
+    """Figures on test, (runs,) each."""
+    found: dict[str, list[float]] = {column: [] for column in FIGURES}
+    for run in runs:
+        folder = _folder(run, decoder, arguments)
+        if not (folder / "metrics.json").is_file():
+            settings = [f"checkpoint={run.resolve()}", f"evaluation.decoder={decoder}"]
+            if decoder == "language":
+                settings.append(f"evaluation.language={arguments.language.resolve()}")
+            settings += ["evaluation.bootstrap=0", f"output_dir={folder.resolve()}"]
+            if run_verb("eval", settings, Flags()):
+                raise SystemExit(f"{run}: {decoder} cannot be scored")
+        metrics = json.loads((folder / "metrics.json").read_text())
+        for column, (kind, figure) in FIGURES.items():
+            found[column].append(metrics[kind][figure])
+    return {column: np.array(values) for column, values in found.items()}
+
+
+def _gain(differences: np.ndarray) -> str:
+    mean = float(differences.mean())
+    if len(differences) < 2:
+        return f"{mean:+.4f}"
+    half = stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences)
+    return f"{mean:+.4f} ± {half:.4f}"
+
+
+def _draw(run: Path, names: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Draw the probabilities of a stretch of a recording, its events, and what each finds."""
+    trained = read_config(resolve_checkpoint(run))
+    detector = load(run)
+    data = load_data(trained.data, trained.feature, splits=["test"], classes=detector.classes)
+    recording = data.splits["test"][arguments.recording]
+    ((_, logits),) = run_freely(detector, [recording])
+    probabilities = probabilities_of(logits)
+    rows = {"annotated": list(recording.events)}
+    for name in names:
+        path = _folder(run, name, arguments) / "events.tsv"
+        rows[name] = _events_in(path, recording)
+    colours = dict(zip(detector.classes, (*style.CYCLE, *style.CYCLE), strict=False))
+    with style.applied():
+        figure = style.new_figure(8.0, 0.36 * len(rows) + 2.4)
+        curves, bars = figure.subplots(2, 1, sharex=True, height_ratios=(4, len(rows) + 1))
+        _draw_curves(curves, probabilities, detector.hop_s, colours)
+        _draw_rows(bars, rows, colours)
+        bars.set_xlim(0.0, min(_SHOWN_S, recording.duration_s))
+        figure.set_layout_engine("constrained")
+        style.save_png(figure, arguments.picture)
+
+
+def _events_in(path: Path, recording: Recording) -> list[Event]:
+    lines = [line.split("\t") for line in path.read_text().splitlines()[1:]]
+    return [
+        Event(float(onset), float(offset), label)
+        for name, onset, offset, label, *_ in lines
+        if name == recording.name and onset
+    ]
+
+
+def _draw_curves(
+    axes: Any, probabilities: np.ndarray, hop_s: float, colours: dict[str, str]
+) -> None:
+    times_s = hop_s * np.arange(len(probabilities))
+    for column, (label, colour) in enumerate(colours.items()):
+        if probabilities[:, column].max() > 0.3:
+            axes.plot(times_s, probabilities[:, column], color=colour, lw=1.0, label=label)
+    axes.set_ylabel("probability")
+    axes.set_ylim(0.0, 1.0)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.32), ncols=7, frameon=False)
+
+
+def _draw_rows(axes: Any, rows: dict[str, list[Event]], colours: dict[str, str]) -> None:
+    for place, events in enumerate(rows.values()):
+        for event in events:
+            axes.broken_barh(
+                [(event.onset_s, event.offset_s - event.onset_s)],
+                (place - 0.38, 0.76),
+                facecolor=colours[event.label],
+                edgecolor=style.PAPER,
+                linewidth=0.8,
+            )
+    axes.axhline(0.5, color=style.GREY, lw=0.8)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("time (s)")
+
+
+if __name__ == "__main__":
+    main()
