@@ -293,6 +293,8 @@ class TrainerConfig(Settings):
             f"{prefix}loggers={self.loggers}: expected csv, which status, compare and resume "
             f"read, and any of {', '.join(name for name in known if name != 'csv')}",
         )
+        for name in filter(known.__contains__, self.loggers):
+            faults += [f"{prefix}loggers={self.loggers}: {each}" for each in known[name].faults()]
         faults += self.loss.faults(f"{prefix}loss.")
         faults += self.optimizer.faults(f"{prefix}optimizer.")
         return faults
