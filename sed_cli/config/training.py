@@ -269,7 +269,7 @@ class TrainerConfig(Settings):
     )
     loggers: list[str] = setting(
         _LOGGERS,
-        "what is told of each epoch: csv (history.csv, always), tensorboard",
+        "what is told of each epoch: csv (history.csv, always), tensorboard, mlflow, wandb",
         role=Role.PLACE,
         before=_LOGGERS,
     )
