@@ -222,6 +222,7 @@ class _Tally:
             confidences=self._confidences(found),
             reference_frames=recording.activities[:],
             detected_frames=active,
+            probabilities=probabilities,
             evaluation=self.evaluation,
         )
         self._counts[recording.name] = [np.asarray(each.count(compared)) for each in self.metrics]
