@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 import pytest
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
 from sed_cli.config.training import LossConfig
+from sed_cli.tasks.detection.task import _least_constant_loss
 from sed_cli.training.losses.asymmetric import AsymmetricLoss
+from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.losses.focal import FocalLoss
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
@@ -95,7 +98,26 @@ def test_what_is_right_counts_less_and_silence_below_the_clip_nothing() -> None:
     assert asymmetric[0] == plain[0]
 
 
+def test_what_no_skill_costs_is_told_for_any_loss() -> None:
+    """Patience waits until a model is better than knowing how often each class occurs."""
+    share = torch.tensor([0.3, 0.01, 0.0], dtype=torch.float64)
+    of_bce = _least_constant_loss(BinaryCrossEntropy(), share)
+    assert of_bce == pytest.approx(float(binary_cross_entropy(share, share)), rel=1e-9)
+    for loss in (FocalLoss(), AsymmetricLoss()):
+        tried = torch.linspace(-9, 9, 4001, dtype=torch.float64).view(1, -1, 1).expand(-1, -1, 3)
+        ones = torch.ones_like(tried)
+        losses = share * loss.per_output(tried, ones)
+        losses = losses + (1 - share) * loss.per_output(tried, 0 * ones)
+        # steps of 0.05 in log-odds against finer ones, at a minimum
+        expected = float(losses.amin(dim=1).mean())
+        assert _least_constant_loss(loss, share) == pytest.approx(expected, abs=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["focal", "asymmetric"])
 def test_a_training_takes_it(loss: str, sedtf: Sedtf) -> None:
-    assert sedtf("train", *TINY, *TINY_SOUNDSCAPES, f"trainer.loss={loss}", "output_dir=run") == 0
+    settings = [*TINY, *TINY_SOUNDSCAPES, f"trainer.loss={loss}"]
+    assert sedtf("train", *settings, "output_dir=run") == 0
+    history = pd.read_csv("run/history.csv")
+    # the same loss of other recordings: an untrained model is about as wrong on both
+    assert history["validation_loss"][0] == pytest.approx(history["train_loss"][0], rel=0.25)
