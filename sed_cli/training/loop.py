@@ -122,10 +122,9 @@ class Trainer(Generic[BatchT]):
                 seconds=round(time.perf_counter() - started, 3),
                 more=result.more,
             )
-            score = self._score(row)
-            is_best = self._note_best(row, score)
+            is_best = self._note_best(row)
             if self.lr_schedule is not None and self._is_by_score:
-                self.lr_schedule.step(score)
+                self.lr_schedule.step(self._score(row))
             log.info(
                 "epoch %d/%d  loss %.4f  p_teacher %.3f  %s%s",
                 epoch,
@@ -273,8 +272,8 @@ class Trainer(Generic[BatchT]):
             return float(row.epoch)
         return 0.0 if math.isnan(monitored) else monitored  # nothing annotated, nothing found
 
-    def _note_best(self, row: Epoch, score: float) -> bool:
-        at = self.progress
+    def _note_best(self, row: Epoch) -> bool:
+        score, at = self._score(row), self.progress
         if not at.has_skill and not row.validation_loss >= self.task.no_skill_loss:
             # An untrained model is not to be kept for the F1 that it had by chance.
             at.has_skill, at.best_epoch = True, 0
