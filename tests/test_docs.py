@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_extending import examples
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -55,11 +57,7 @@ def test_files_and_modules_named_on_a_page_exist(page: Path) -> None:
 
 # Files of a user, or of a run.
 EXAMPLES = {
-    "rising.py",
-    "bidirectional.py",
-    "focal.py",
-    "presence.py",
-    "leaky.py",
+    *examples(),
     "config.yaml",
     "clusters/hydra/launcher/mine.yaml",
 }

@@ -25,6 +25,7 @@ from sed_cli.data.cache.features import FeatureCache
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
 PLUGIN = '''
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -95,6 +96,10 @@ class FrequencyShift(Augmentation):
 class Lines(Logger):
     """A line of JSON an epoch."""
 
+    @classmethod
+    def faults(cls):
+        return ["it takes a pen"] if Path("no_pen").exists() else []
+
     def start(self, run):
         self._path = run.folder / "lines.txt"
         self._write(f"from {run.n_epochs} seed {run.config['seed']}")
@@ -103,7 +108,7 @@ class Lines(Logger):
         self._write(f"epoch {epoch.epoch}")
 
     def close(self):
-        self._write("closed")
+        self._write("closed" + self.has_failed * " after an exception")
 
     def _write(self, line):
         with self._path.open("a") as file:
@@ -240,6 +245,13 @@ def test_a_front_end_and_a_logger_work_from_the_command_line(
     assert "augment.mixup works on the power of bands" in capfd.readouterr().err
     assert sedtf("train", *settings, "trainer.loggers=[lines]") == 2
     assert "trainer.loggers=['lines']: expected csv" in capfd.readouterr().err
+    Path("no_pen").touch()
+    assert sedtf("train", *settings) == 2
+    assert "trainer.loggers=['lines', 'csv']: it takes a pen" in capfd.readouterr().err
+    Path("no_pen").unlink()
+    diverging = ("trainer.lr=1e30", "trainer.grad_norm=null", "trainer.max_updates=3")
+    assert sedtf("train", *settings, *diverging, "output_dir=bad") == 1
+    assert Path("bad/lines.txt").read_text().splitlines()[-1] == "closed after an exception"
 
 
 def test_a_rule_of_feedback_works_from_the_command_line(

@@ -13,6 +13,9 @@ from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.schedules.exponential import ExponentialSchedule
 from sed_cli.sampling.schedules.inverse_sigmoid import InverseSigmoidSchedule
 from sed_cli.sampling.schedules.linear import LinearSchedule
+from sed_cli.sampling.schedules.rising_exponential import RisingExponentialSchedule
+from sed_cli.sampling.schedules.rising_inverse_sigmoid import RisingInverseSigmoidSchedule
+from sed_cli.sampling.schedules.rising_linear import RisingLinearSchedule
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
 from sed_cli.sampling.teacher_mask import TeacherCoins, make_coins
 
@@ -47,7 +50,34 @@ def test_schedules_are_bounded_and_never_rise(schedule: Schedule, iterations: li
     assert bool((p.diff() <= 0).all())
 
 
-@given(schedules(), st.integers(0, 10**7))
+@st.composite
+def rising_schedules(draw: st.DrawFn) -> Schedule:
+    p_min, p_max = draw(bounds)
+    limits = {"p_min": p_min, "p_max": p_max}
+    return draw(
+        st.sampled_from(
+            [
+                RisingLinearSchedule(
+                    k=draw(st.floats(-1, 0.5)), c=draw(st.floats(1e-6, 0.1)), **limits
+                ),
+                RisingExponentialSchedule(k=draw(st.floats(0.01, 0.9999)), **limits),
+                RisingInverseSigmoidSchedule(k=draw(st.floats(1, 1000)), **limits),
+            ]
+        )
+    )
+
+
+@given(rising_schedules(), st.lists(st.integers(0, 10**7), min_size=2, max_size=20))
+def test_rising_schedules_are_bounded_and_never_fall(
+    schedule: Schedule, iterations: list[int]
+) -> None:
+    p = schedule.probability(torch.tensor(sorted(iterations)))
+    assert bool(((p >= schedule.p_min) & (p <= schedule.p_max)).all())
+    assert bool((p.diff() >= 0).all())
+    assert schedule.probability(10**12) == schedule.p_max
+
+
+@given(st.one_of(schedules(), rising_schedules()), st.integers(0, 10**7))
 def test_int_and_tensor_agree(schedule: Schedule, i: int) -> None:
     assert schedule.probability(i) == float(schedule.probability(torch.tensor([[i]]))[0, 0])
 
@@ -110,6 +140,9 @@ def test_paper_and_tutorial_count_differently() -> None:
         (ExponentialSchedule(k=0.5), [0, 1, 3], [1.0, 0.5, 0.125]),
         (InverseSigmoidSchedule(k=10.0), [0, 23], [10 / 11, 10 / (10 + math.exp(2.3))]),
         (ConstantSchedule(p=0.3), [0, 99], [0.3, 0.3]),
+        (RisingLinearSchedule(c=0.01, p_max=0.9), [0, 50, 1000], [0.0, 0.5, 0.9]),
+        (RisingExponentialSchedule(k=0.5, p_min=0.1), [0, 1, 3], [0.1, 0.5, 0.875]),
+        (RisingInverseSigmoidSchedule(k=10.0), [0, 23], [1 / 11, 1 - 10 / (10 + math.exp(2.3))]),
     ],
 )
 def test_bengio_schedules_by_hand(
@@ -121,6 +154,7 @@ def test_bengio_schedules_by_hand(
 
 def test_inverse_sigmoid_does_not_overflow() -> None:
     assert InverseSigmoidSchedule(k=2.0, p_min=0.0).probability(10**7) == 0.0
+    assert RisingInverseSigmoidSchedule(k=2.0).probability(10**7) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sed_cli.config.training import (
     DetectorModelConfig,
     FeatureConfig,
     LossConfig,
+    LrScheduleConfig,
     OptimizerConfig,
     SequenceModelConfig,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "DetectorModelConfig",
     "FeatureConfig",
     "LossConfig",
+    "LrScheduleConfig",
     "OptimizerConfig",
     "Role",
     "SequenceModelConfig",

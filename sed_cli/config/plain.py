@@ -54,6 +54,7 @@ def _build_typed(root: type[AnyTrainConfig], values: Mapping[str, Any]) -> AnyTr
         "trainer": {
             "loss": {"name": names["loss"]},
             "optimizer": {"name": "adam"},
+            "lr_schedule": {"name": "none"},
             **values["trainer"],
         },
     }

@@ -52,6 +52,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "feedback": Kind("", "name", "sed_cli.models.feedbacks"),
         "loss": Kind("trainer/loss", "name", "sed_cli.training.losses"),
         "optimizer": Kind("trainer/optimizer", "name", "sed_cli.training.optimizers"),
+        "lr_schedule": Kind("trainer/lr_schedule", "name", "sed_cli.training.lr_schedules"),
         "decoder": Kind(
             "evaluation/decoder", "name", "sed_cli.decoding.decoders", Role.RESUMABLE | Role.FREE
         ),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
     from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
 
 
 _HIGHEST_RATE = 10_000_000  # Hz; recorders of bats take 500 kHz
@@ -213,6 +214,22 @@ class OptimizerConfig(Settings, ABC):
 
 
 @dataclass
+class LrScheduleConfig(Settings, ABC):
+    """How the learning rate changes; which way, its ``name`` says."""
+
+    KIND: ClassVar[str] = "lr_schedule"
+    # Whether it is stepped after each epoch, with its score (the higher the better), instead of
+    # after each update.
+    BY_SCORE: ClassVar[bool] = False
+
+    name: str = setting()
+
+    @abstractmethod
+    def build(self, optimizer: Optimizer, n_updates: int) -> LRScheduler | None:
+        """Build the schedule of an optimiser, for a training of so many updates at most."""
+
+
+@dataclass
 class TrainerConfig(Settings):
     """The optimisation, and early stopping on validation."""
 
@@ -269,13 +286,16 @@ class TrainerConfig(Settings):
     )
     loggers: list[str] = setting(
         _LOGGERS,
-        "what is told of each epoch: csv (history.csv, always), tensorboard",
+        "what is told of each epoch: csv (history.csv, always), tensorboard, mlflow, wandb",
         role=Role.PLACE,
         before=_LOGGERS,
     )
     loss: LossConfig = setting(MISSING, "what is minimised", before={})
     optimizer: OptimizerConfig = setting(
         MISSING, "how weights follow the gradient", before={"name": "adam"}
+    )
+    lr_schedule: LrScheduleConfig | None = setting(
+        None, "how the learning rate changes", before={"name": "none"}
     )
 
     def faults(self, prefix: str = "trainer.") -> list[str]:
@@ -293,8 +313,12 @@ class TrainerConfig(Settings):
             f"{prefix}loggers={self.loggers}: expected csv, which status, compare and resume "
             f"read, and any of {', '.join(name for name in known if name != 'csv')}",
         )
+        for name in filter(known.__contains__, self.loggers):
+            faults += [f"{prefix}loggers={self.loggers}: {each}" for each in known[name].faults()]
         faults += self.loss.faults(f"{prefix}loss.")
         faults += self.optimizer.faults(f"{prefix}optimizer.")
+        if self.lr_schedule is not None:
+            faults += self.lr_schedule.faults(f"{prefix}lr_schedule.")
         return faults
 
 

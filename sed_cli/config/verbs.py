@@ -161,8 +161,8 @@ class TrainConfig(AnyTrainConfig):
         meaningless = sorted(key for key in named if key.split(".")[0] == "sampler")
         if not self.model.has_feedback and meaningless:
             faults.append(
-                f"{', '.join(meaningless)} set, but this model feeds nothing back "
-                f"(model.feedback=false), so no sampler acts: drop that, or choose model=crnn"
+                f"{', '.join(meaningless)} set, but this model feeds nothing back, so no sampler "
+                f"acts: drop that, or choose a model that does, such as model=crnn"
             )
         return [*faults, *self._batch_faults()]
 

@@ -27,7 +27,7 @@ _ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
 
 
 def _annotation_endings() -> set[str]:
-    return _ENDINGS | {known.ending for known in FORMATS.values()}
+    return _ENDINGS | {known.ending.lower() for known in FORMATS.values()}
 
 
 @dataclass(frozen=True, kw_only=True)

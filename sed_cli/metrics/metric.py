@@ -56,6 +56,7 @@ class Compared:
         confidences: of these, in [0, 1].
         reference_frames: 0 or 1, (T, C).
         detected_frames: the same of what was detected.
+        probabilities: of the model, in [0, 1], (T, C), before a decoder makes anything of them.
         evaluation: settings; what ``sedtf eval`` may leave to the run is filled in.
     """
 
@@ -67,6 +68,7 @@ class Compared:
     confidences: Sequence[float]
     reference_frames: NDArray[np.uint8]
     detected_frames: NDArray[np.bool_]
+    probabilities: NDArray[np.float32]
     evaluation: EvaluationConfig
 
     @property

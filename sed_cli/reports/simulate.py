@@ -59,18 +59,25 @@ def _print(result: Mapping[str, Any], run_dir: Path) -> None:
         title=f"{result['n_batches']} batches of {result['batch_size']} x {result['n_steps']} steps"
     )
     table.add_column("sampler")
-    for heading in ("iterations", "p_teacher\nfirst", "p_teacher\nlast", "p_min at\niteration"):
+    for heading in (
+        "iterations",
+        "p_teacher\nfirst",
+        "p_teacher\nlast",
+        "p_min (p_max)\nat iteration",
+    ):
         table.add_column(heading, justify="right")
     table.add_column("truth fed\nexpected", justify="right")
     table.add_column("truth fed\ndrawn", justify="right")
     for sampler in result["samplers"]:
-        reached = sampler["p_min_reached_at"]
+        rises = sampler["p_teacher_last"] > sampler["p_teacher_first"]
+        reached = sampler["p_max_reached_at" if rises else "p_min_reached_at"]
+        at = "never" if reached is None else str(reached)
         table.add_row(
             sampler["name"],
             str(sampler["n_iterations"]),
             f"{sampler['p_teacher_first']:.4f}",
             f"{sampler['p_teacher_last']:.4f}",
-            "never" if reached is None else str(reached),
+            f"({at})" if rises else at,
             f"{sampler['expected_fraction']:.4f}",
             f"{sampler['observed_fraction']:.4f}",
         )

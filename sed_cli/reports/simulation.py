@@ -90,17 +90,20 @@ class _Moments:
     p_first: float = math.nan
     p_last: float = math.nan
     p_min_at: int | None = None
+    p_max_at: int | None = None
     n_tosses: int = 0
     p_sum: float = 0.0
     variance_sum: float = 0.0
 
-    def add(self, p: NDArray[np.float64], p_min: float, toss_every: int) -> None:
+    def add(self, p: NDArray[np.float64], bounds: tuple[float, float], toss_every: int) -> None:
         """Take in the next iterations; coins are tossed at every ``toss_every``-th of them."""
         if self.n == 0:
             self.p_first = float(p[0])
         self.p_last = float(p[-1])
-        if self.p_min_at is None and bool((low := p <= p_min).any()):
+        if self.p_min_at is None and bool((low := p <= bounds[0]).any()):
             self.p_min_at = self.n + int(low.argmax())
+        if self.p_max_at is None and bool((high := p >= bounds[1]).any()):
+            self.p_max_at = self.n + int(high.argmax())
         tossed = p[-self.n % toss_every :: toss_every]
         self.n_tosses += len(tossed)
         self.p_sum += float(tossed.sum())
@@ -151,9 +154,9 @@ def simulate(
 
     Returns:
         What ``simulation.json`` holds: the sizes of the run, and of every sampler the settings,
-        p_teacher at the first and last iteration, the iteration that first has p_min (None if none
-        has), and the expected and the observed fraction of teacher-fed steps with the standard
-        deviation that chance gives the latter.
+        p_teacher at the first and last iteration, the iterations that first have p_min and p_max
+        (None if none has), and the expected and the observed fraction of teacher-fed steps with the
+        standard deviation that chance gives the latter.
 
     Raises:
         UserError: without samplers, if two share a name, or if a size is below 1.
@@ -212,7 +215,9 @@ def _write_curves(
             ending = f",{_quoted(sampler.name)}\n" if several else "\n"
             moments = _Moments()
             for p in _write_rows(file, sampler.coins, run, ending):
-                moments.add(p, sampler.coins.schedule.p_min, _toss_every(sampler.coins, run))
+                schedule = sampler.coins.schedule
+                bounds = schedule.p_min, schedule.p_max
+                moments.add(p, bounds, _toss_every(sampler.coins, run))
                 tell("curve", done := done + len(p), total)
             all_moments.append(moments)
     return all_moments
@@ -374,6 +379,7 @@ def _summary(sampler: NamedCoins, moments: _Moments, toss: _Tosses, run: _Sizes)
         "p_teacher_first": moments.p_first,
         "p_teacher_last": moments.p_last,
         "p_min_reached_at": moments.p_min_at,
+        "p_max_reached_at": moments.p_max_at,
         "expected_fraction": moments.p_sum / moments.n_tosses,
         "observed_fraction": toss.n_fed / toss.n_coins,
         "observed_std": _chance(coins, moments, toss, run),

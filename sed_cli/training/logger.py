@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,16 @@ class Logger(ABC):
     """A logger, in the process that writes for all; it is named in ``trainer.loggers``."""
 
     KIND: ClassVar[str] = "logger"
+
+    @classmethod
+    def faults(cls) -> list[str]:
+        """What keeps it from working here, such as a package that is not installed."""
+        return []
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it is an exception that ends the training, for :meth:`close` to note."""
+        return sys.exc_info()[0] is not None
 
     @abstractmethod
     def start(self, run: LoggedRun) -> None:

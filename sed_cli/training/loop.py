@@ -52,6 +52,10 @@ class Trainer(Generic[BatchT]):
         self._seed = seed
         self._losses: nn.Module | None = None
         self.optimizer = config.optimizer.build(task.model.parameters(), config.lr)
+        schedule = config.lr_schedule
+        # Any: torch's have no common signature of their step.
+        self.lr_schedule: Any = schedule and schedule.build(self.optimizer, self.n_updates)
+        self._is_by_score = schedule is not None and schedule.BY_SCORE
         self.progress = Progress()
 
     @property
@@ -59,6 +63,12 @@ class Trainer(Generic[BatchT]):
         """Batches an epoch, over all its passes; the last of a pass may be smaller."""
         n_passes, n_batches = passes_of(len(self.task.lengths), self.config)
         return n_passes * n_batches
+
+    @property
+    def n_updates(self) -> int:
+        """Updates of the training, unless patience ends it."""
+        n_updates = self.config.epochs * self.n_batches
+        return min(n_updates, self.config.max_updates or n_updates)
 
     def batches(self, epoch: int) -> Iterator[tuple[BatchT, Part]]:
         """What this rank computes of each batch of an epoch; with one rank, all of it."""
@@ -113,6 +123,8 @@ class Trainer(Generic[BatchT]):
                 more=result.more,
             )
             is_best = self._note_best(row)
+            if self.lr_schedule is not None and self._is_by_score:
+                self.lr_schedule.step(self._score(row))
             log.info(
                 "epoch %d/%d  loss %.4f  p_teacher %.3f  %s%s",
                 epoch,
@@ -144,6 +156,8 @@ class Trainer(Generic[BatchT]):
         if self.config.grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.task.model.parameters(), self.config.grad_norm)
         self.optimizer.step()
+        if self.lr_schedule is not None and not self._is_by_score:
+            self.lr_schedule.step()
         self.progress.update += 1
         return loss
 
@@ -172,11 +186,14 @@ class Trainer(Generic[BatchT]):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the weights that :meth:`load_state_dict` needs to go on exactly."""
-        return {
+        state: dict[str, Any] = {
             "progress": vars(self.progress),
             "optimizer": self.optimizer.state_dict(),
             "coins": self.coins.state_dict(),
         }
+        if self.lr_schedule is not None:
+            state["lr_schedule"] = self.lr_schedule.state_dict()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
@@ -185,6 +202,11 @@ class Trainer(Generic[BatchT]):
         self.progress = Progress(**{**begun, **state["progress"]})
         self.optimizer.load_state_dict(state["optimizer"])
         self.coins.load_state_dict(state["coins"])
+        if self.lr_schedule is not None:
+            own, kept = self.lr_schedule.state_dict(), state["lr_schedule"]
+            if own.keys() != kept.keys():  # torch sets any attribute that it is given
+                raise ValueError(f"a learning-rate schedule with {', '.join(sorted(kept))}")
+            self.lr_schedule.load_state_dict(kept)
 
     def _validate(self) -> Validation | None:
         """Score the model; what rank 0 finds holds for all, which have to decide the same."""
@@ -239,19 +261,19 @@ class Trainer(Generic[BatchT]):
         is_f1 = self.config.monitor == "validation_f1" and math.isfinite(self.progress.best_loss)
         return text + (f", best F1 {best:.3f}" if is_f1 else "")
 
-    def _note_best(self, row: Epoch) -> bool:
+    def _score(self, row: Epoch) -> float:
+        """What ``trainer.monitor`` says of an epoch; the higher, the better."""
         monitored = {
             "validation_f1": row.validation_f1,
             "validation_loss": -row.validation_loss,
             "validation_perplexity": -row.more.get("validation_perplexity", math.nan),
         }[self.config.monitor]
         if math.isnan(row.validation_loss):  # no validation split: the last epoch is kept
-            score = float(row.epoch)
-        elif math.isnan(monitored):  # nothing annotated there and nothing found
-            score = 0.0
-        else:
-            score = monitored
-        at = self.progress
+            return float(row.epoch)
+        return 0.0 if math.isnan(monitored) else monitored  # nothing annotated, nothing found
+
+    def _note_best(self, row: Epoch) -> bool:
+        score, at = self._score(row), self.progress
         if not at.has_skill and not row.validation_loss >= self.task.no_skill_loss:
             # An untrained model is not to be kept for the F1 that it had by chance.
             at.has_skill, at.best_epoch = True, 0

@@ -98,6 +98,7 @@ def test_nothing_is_done_unless_it_is_asked_for() -> None:
         {"filter_db": 1.0},
         {"time_masks": 1},
         {"frequency_masks": 1},
+        {"band_shift": 4},
     ],
     ids=lambda values: next(iter(values)),
 )
@@ -347,6 +348,30 @@ def test_masks_hide_stretches_up_to_their_limits_and_nothing_else(
         assert frames.sum() <= time_masks * min(longest, share * n_frames)
     if not frames.all():
         assert bands.sum() <= frequency_masks * widest
+
+
+def test_a_shift_moves_all_bands_alike_and_fills_the_edge() -> None:
+    sequences = make_sequences(*[30] * 60)
+    shifts = set()
+    for (heard, targets), (before, activities) in zip(
+        augment(sequences, band_shift=2), as_they_are(sequences), strict=True
+    ):
+        places = [n for n in range(-2, 3) if torch.equal(heard[:, 5 + n], before[:, 5])]
+        (shift,) = places
+        shifts.add(shift)
+        kept = slice(max(shift, 0), 20 + min(shift, 0))
+        assert torch.equal(heard[:, kept], before[:, max(-shift, 0) : 20 - max(shift, 0)])
+        others = torch.ones(20, dtype=torch.bool)
+        others[kept] = False
+        assert torch.equal(heard[:, others], FILL[others].expand(30, -1))
+        assert torch.equal(targets, activities)
+    assert shifts == {-2, -1, 0, 1, 2}
+
+
+def test_a_shift_by_all_bands_is_refused() -> None:
+    (fault,) = build(AugmentConfig, {"band_shift": 20}).faults_with(FEATURE)
+    assert "there are feature.n_mels=20 bands" in fault
+    assert build(AugmentConfig, {"band_shift": 19}).faults_with(FEATURE) == []
 
 
 def test_a_filter_keeps_within_its_range_and_is_the_same_at_all_frames() -> None:

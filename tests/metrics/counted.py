@@ -34,6 +34,7 @@ def compared(
         confidences=confidences,
         reference_frames=nothing,
         detected_frames=nothing.astype(bool),
+        probabilities=nothing.astype(np.float32),
         evaluation=EvaluationConfig(**settings),  # type: ignore[arg-type]
     )
 

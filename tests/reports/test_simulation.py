@@ -20,6 +20,7 @@ from sed_cli.reports.teacher_masks import tile_grids
 from sed_cli.sampling.schedule import Schedule
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.schedules.linear import LinearSchedule
+from sed_cli.sampling.schedules.rising_linear import RisingLinearSchedule
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
 from sed_cli.sampling.teacher_mask import Coin, TeacherCoins, Unit
 
@@ -115,10 +116,11 @@ def test_summary_file_says_what_was_returned(tmp_path: Path) -> None:
     samplers = [
         NamedCoins(name="falls", coins=coins_of(LinearSchedule(c=0.01, p_min=0.25))),
         NamedCoins(name="stays", coins=coins_of(ConstantSchedule(p=0.5))),
+        NamedCoins(name="rises", coins=coins_of(RisingLinearSchedule(c=0.01, p_max=0.75))),
     ]
     summary = simulate(tmp_path, samplers, n_batches=10, batch_size=2, n_steps=10, animate=False)
     assert json.loads((tmp_path / "simulation.json").read_text("utf-8")) == summary
-    falls, stays = summary["samplers"]
+    falls, stays, rises = summary["samplers"]
     assert falls["p_min_reached_at"] == 75  # 1 - 0.01 i = 0.25
     assert falls["p_teacher_first"] == 1.0
     assert falls["p_teacher_last"] == 0.25
@@ -131,6 +133,8 @@ def test_summary_file_says_what_was_returned(tmp_path: Path) -> None:
         "c": 0.01,
     }
     assert stays["p_min_reached_at"] is None
+    assert (falls["p_max_reached_at"], stays["p_max_reached_at"]) == (0, None)
+    assert (rises["p_min_reached_at"], rises["p_max_reached_at"]) == (0, 75)
 
 
 def test_coins_are_left_as_they_were(tmp_path: Path) -> None:

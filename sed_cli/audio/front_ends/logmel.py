@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from abc import ABC
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from sed_cli.audio.limits import FLOOR
 from sed_cli.config.registry import component
 from sed_cli.config.settings import range_faults, setting
-from sed_cli.config.training import PowerConfig
+from sed_cli.config.training import FeatureConfig, PowerConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,9 +23,9 @@ _LONGEST_TRANSFORM = 2**20  # samples
 _MOST_WEIGHTS = 2**24  # of the mel filters: bands times frequencies, 64 MiB
 
 
-@component("front_end", "logmel", original=True)
-class LogMelConfig(PowerConfig):
-    """Log-mel spectrogram in dB."""
+@dataclass(kw_only=True)
+class MelConfig(FeatureConfig, ABC):
+    """Features that are made of the bands of a mel spectrogram."""
 
     backend: str = setting(
         "torchaudio",
@@ -40,39 +41,11 @@ class LogMelConfig(PowerConfig):
     f_max: float | None = setting(
         None, "upper edge of the highest band; null: half the sample rate", unit="Hz"
     )
-    is_log: bool = setting(True, "10 log10 of the power, floor 1e-10; false: the power itself")
 
     @property
     def n_features(self) -> int:
         """M, the mel bands."""
         return self.n_mels
-
-    def build(self) -> LogMel:
-        """Build the transform."""
-        from sed_cli.audio.features import LogMel
-
-        return LogMel(**{key: value for key, value in asdict(self).items() if key != "kind"})
-
-    def build_power(self) -> LogMel:
-        """Build the transform without its logarithm."""
-        return replace(self, is_log=False).build()
-
-    def to_power(self, features: Tensor) -> Tensor:
-        """Power of the bands; where that is below what the features tell apart, none."""
-        if not self.is_log:
-            return features.clone()
-        return (10 ** (features / 10)).where(features > _SILENT_DB, 0.0)
-
-    def from_power(self, power: Tensor) -> Tensor:
-        """Features of the power of the bands."""
-        return 10 * power.clamp_min(FLOOR).log10() if self.is_log else power
-
-    def amplified(self, features: Tensor, decibels: Tensor) -> Tensor:
-        """Features (T, M) of a sound whose bands have another level, by (M,) dB; silence stays."""
-        if not self.is_log:
-            return features * 10 ** (decibels / 10)
-        louder = (features + decibels).clamp_min(_FLOOR_DB)
-        return louder.where(features > _SILENT_DB, features)
 
     def faults(self, prefix: str = "feature.") -> list[str]:
         """Faults of ranges, and of window, hop and band edges against each other."""
@@ -106,3 +79,37 @@ class LogMelConfig(PowerConfig):
             f"sample_rate / 2 = {self.sample_rate / 2:g} Hz",
         )
         return faults
+
+
+@component("front_end", "logmel", original=True)
+class LogMelConfig(MelConfig, PowerConfig):
+    """Log-mel spectrogram in dB."""
+
+    is_log: bool = setting(True, "10 log10 of the power, floor 1e-10; false: the power itself")
+
+    def build(self) -> LogMel:
+        """Build the transform."""
+        from sed_cli.audio.features import LogMel
+
+        return LogMel(**{key: value for key, value in asdict(self).items() if key != "kind"})
+
+    def build_power(self) -> LogMel:
+        """Build the transform without its logarithm."""
+        return replace(self, is_log=False).build()
+
+    def to_power(self, features: Tensor) -> Tensor:
+        """Power of the bands; where that is below what the features tell apart, none."""
+        if not self.is_log:
+            return features.clone()
+        return (10 ** (features / 10)).where(features > _SILENT_DB, 0.0)
+
+    def from_power(self, power: Tensor) -> Tensor:
+        """Features of the power of the bands."""
+        return 10 * power.clamp_min(FLOOR).log10() if self.is_log else power
+
+    def amplified(self, features: Tensor, decibels: Tensor) -> Tensor:
+        """Features (T, M) of a sound whose bands have another level, by (M,) dB; silence stays."""
+        if not self.is_log:
+            return features * 10 ** (decibels / 10)
+        louder = (features + decibels).clamp_min(_FLOOR_DB)
+        return louder.where(features > _SILENT_DB, features)

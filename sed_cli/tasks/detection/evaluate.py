@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sed_cli.config.data import DataConfig
 from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
+from sed_cli.config.training import LossConfig
 from sed_cli.config.verbs import EvalConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
@@ -44,6 +44,7 @@ from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.fitting import RunValidation, collar_of, decoder_for
 from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.tasks.detection.running import probabilities_of, run_freely
+from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.task import Validation
 
 log = logging.getLogger(__name__)
@@ -61,24 +62,29 @@ class Evaluation:
     curves: Curves | None = None  # over all thresholds, where they were asked for
 
 
-def validate(detector: Detector, recordings: Sequence[Recording]) -> Validation:
+def validate(
+    detector: Detector, recordings: Sequence[Recording], loss: LossConfig | None = None
+) -> Validation:
     """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5.
+
+    The loss is the one trained with; ``None``: binary cross-entropy.
 
     Where several processes train together, each runs over its share of the recordings.
     """
     counts = np.zeros((1 + len(detector.classes), 4), dtype=np.int64)
     loss_sum, n_values = 0.0, 0
+    per_output = (loss or BinaryCrossEntropy()).per_output
     for recording, logits in run_freely(detector, share_of(recordings)):
         activities = recording.activities[:]
         targets = torch.from_numpy(activities).float()
-        loss_sum += float(F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"))
+        loss_sum += float(per_output(logits, targets).sum())
         n_values += targets.numel()
         counts += count_frames(activities, probabilities_of(logits) > PLAIN_THRESHOLD)
     counts = summed(torch.from_numpy(counts)).numpy()
     loss_sum, n_values = summed(torch.tensor([loss_sum, n_values], dtype=torch.float64)).tolist()
     values = figures(counts[0])
-    loss = loss_sum / n_values if n_values else math.nan
-    return Validation(loss, float(values["f1"]), float(values["er"]))
+    mean_loss = loss_sum / n_values if n_values else math.nan
+    return Validation(mean_loss, float(values["f1"]), float(values["er"]))
 
 
 def evaluate_split(
@@ -222,6 +228,7 @@ class _Tally:
             confidences=self._confidences(found),
             reference_frames=recording.activities[:],
             detected_frames=active,
+            probabilities=probabilities,
             evaluation=self.evaluation,
         )
         self._counts[recording.name] = [np.asarray(each.count(compared)) for each in self.metrics]

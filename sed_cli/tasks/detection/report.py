@@ -18,7 +18,9 @@ from sed_cli.audio import FrontEnd, read_excerpt
 from sed_cli.config.data import DATA_SETS, DataConfig, RecordedConfig
 from sed_cli.config.identity import flattened
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
+from sed_cli.config.registry import components
 from sed_cli.config.tools import ReportConfig
+from sed_cli.config.training import DetectorModelConfig
 from sed_cli.config.values import build
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import Event, read_annotations
@@ -125,11 +127,23 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "given": given_words(folder),
         "history": history,
         "monitor": trained.get("trainer", {}).get("monitor", "validation_f1"),
-        "feeds_back": trained.get("model", {}).get("feedback", True),
+        "feeds_back": _feeds_back(trained.get("model", {})),
         "notes": notes,
         "outcomes": OUTCOMES,
         "files": [],
     }
+
+
+def _feeds_back(model: Mapping[str, Any]) -> bool:
+    """Whether a sampler acted, as far as is known: the plugin of a model need not be named."""
+    kind = str(model.get("kind", TrainConfig.BEFORE_CHOICE["model"]))
+    known = components("model").get(kind)
+    if known is None or not issubclass(known, DetectorModelConfig):
+        return True
+    try:
+        return build(known, model).has_feedback
+    except (OmegaConfBaseException, ValueError):  # of another version of the plugin
+        return True
 
 
 def _kinds(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:

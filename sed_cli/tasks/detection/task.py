@@ -1,4 +1,4 @@
-"""``task=sed``: a detector trained on cut recordings with binary cross-entropy."""
+"""``task=sed``: a detector trained on cut recordings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy
 from torch.utils.data import Dataset
 
 from sed_cli.config.data import RecordedConfig
+from sed_cli.config.training import LossConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.leaks import check_leaks
@@ -119,7 +119,7 @@ class DetectionTask(Task[SequenceBatch]):
         return collate([heard[index] for index in indices])
 
     def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        """Binary cross-entropy over valid frames and classes."""
+        """Losses over valid frames and classes."""
         targets = batch.targets.to(self.device)
         valid = batch.valid.to(self.device)[..., None]  # (B, T, 1)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
@@ -144,7 +144,7 @@ class DetectionTask(Task[SequenceBatch]):
 
     @cached_property
     def no_skill_loss(self) -> float:
-        """Binary cross-entropy of each class's share of the validation frames."""
+        """Least loss of outputs that are the same in all validation frames, one for each class."""
         recordings = self._data.splits.get("validation") or []
         n_frames = sum(recording.n_frames for recording in recordings)
         n_active = np.zeros(len(self.labels), dtype=np.int64)
@@ -153,12 +153,14 @@ class DetectionTask(Task[SequenceBatch]):
         if not n_active.any():
             return math.inf
         share = torch.from_numpy(n_active / n_frames)
-        return float(binary_cross_entropy(share, share))
+        return _least_constant_loss(self._config.trainer.loss, share)
 
     def validate(self) -> Validation | None:
         """Frame-wise figures of the validation split."""
         recordings = self._data.splits.get("validation")
-        return validate(self.detector, recordings) if recordings else None
+        if not recordings:
+            return None
+        return validate(self.detector, recordings, self._config.trainer.loss)
 
     def describe(self, validation: Validation) -> str:
         """Loss, F1 and ER."""
@@ -191,3 +193,18 @@ class DetectionTask(Task[SequenceBatch]):
             print_metrics(evaluated.metrics, run_dir)
         else:
             log.warning("no test split: nothing to evaluate on")
+
+
+def _least_constant_loss(loss: LossConfig, share: Tensor) -> float:
+    """Mean over classes of the least loss of a constant output, each active for a share (C,).
+
+    Outputs are tried in steps of 0.05 in log-odds, and that of the share itself, which is the best
+    one for binary cross-entropy.
+    """
+    steps = torch.linspace(-15, 15, 601, dtype=share.dtype)[:, None].expand(-1, len(share))
+    logits = torch.cat([steps, share.logit(1e-12)[None]])[None]  # (1, 602, C)
+    if_active, if_silent = (
+        loss.per_output(logits, torch.full_like(logits, target)) for target in (1.0, 0.0)
+    )
+    losses = share * if_active + (1 - share) * if_silent
+    return float(losses.amin(dim=1).mean())

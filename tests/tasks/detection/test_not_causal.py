@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch import nn
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.errors import CheckpointError
-from sed_cli.models import CRNN
+from sed_cli.models.kinds.crnn_bidirectional import BidirectionalCRNNConfig
 from sed_cli.tasks.detection import chunks
 from sed_cli.tasks.detection.detector import Detector
-
-
-class BothWays(CRNN):
-    is_causal = False
-
-    def __init__(self) -> None:
-        super().__init__(
-            n_mels=8, n_classes=3, conv_channels=4, pooling=(2, 2), rnn_hidden=5, feedback=False
-        )
-        del self.cell
-        self.gru = nn.GRU(self.n_features, 5, batch_first=True, bidirectional=True)
-        self.readout = nn.Linear(10, 3)
-
-    def decode(self, features: Tensor, *args: Any, lengths: Any = None, **kwargs: Any) -> Any:
-        if lengths is None:
-            return self.readout(self.gru(features)[0]), None
-        packed = pack_padded_sequence(features, lengths, batch_first=True, enforce_sorted=False)
-        hidden, _ = pad_packed_sequence(
-            self.gru(packed)[0], batch_first=True, total_length=features.shape[1]
-        )
-        return self.readout(hidden), None
+from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
 
 @pytest.fixture
@@ -43,7 +20,9 @@ def detector() -> Detector:
     torch.manual_seed(0)
     sizes = {"window_length": 256, "hop_length": 128, "n_fft": 256, "n_mels": 8}
     log_mel = LogMelConfig(sample_rate=8000, **sizes).build()
-    return Detector(BothWays(), log_mel=log_mel, classes=["a", "b", "c"])
+    config = BidirectionalCRNNConfig(conv_channels=4, pooling=[2, 2], rnn_hidden=5)
+    model = config.build(n_mels=8, n_classes=3)
+    return Detector(model, log_mel=log_mel, classes=["a", "b", "c"])
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 15, 16, 17, 47])
@@ -83,5 +62,58 @@ def test_events_are_those_of_the_whole_recording(detector: Detector) -> None:
 
 
 def test_a_stream_is_refused(detector: Detector) -> None:
-    with pytest.raises(CheckpointError, match="BothWays is not causal"):
+    with pytest.raises(CheckpointError, match="BidirectionalCRNN is not causal"):
         detector.stream()
+
+
+def test_it_is_a_gru_forwards_and_one_backwards(detector: Detector) -> None:
+    features = torch.randn(2, 9, detector.model.n_features)
+    gru, readout = detector.model.gru, detector.model.readout
+    ways = []
+    for ending, x in (("", features), ("_reverse", features.flip(1))):
+        one = nn.GRU(x.shape[2], 5, batch_first=True)
+        names = one.state_dict()
+        one.load_state_dict({name: getattr(gru, name + ending) for name in names})
+        ways.append(one(x)[0])
+    expected = readout(torch.cat([ways[0], ways[1].flip(1)], dim=2))
+    logits, state = detector.model.decode(features)
+    assert state is None
+    torch.testing.assert_close(logits, expected)
+
+
+def test_half_precision_of_the_convolutions_stays_out_of_the_recurrence(
+    detector: Detector,
+) -> None:
+    features = torch.randn(1, 9, detector.model.n_features)
+    expected, _ = detector.model.decode(features)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got, _ = detector.model.decode(features)
+    assert torch.equal(got, expected)
+
+
+def test_no_setting_says_that_it_is_fed_back_to(
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for word, fault in (
+        ("model.feedback=true", "there is no key model.feedback"),
+        ("sampler.gamma=1", "this model feeds nothing back"),
+    ):
+        assert sedtf("train", "model=crnn_bidirectional", word, "output_dir=run") == 2
+        assert fault in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_verbs_that_wait_for_the_end_take_it_and_the_others_say_why(
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["model=crnn_bidirectional", *TINY, *TINY_SOUNDSCAPES]
+    assert sedtf("train", *settings, "trainer.epochs=1", "output_dir=run") == 0
+    assert sedtf("train", "resume=run", "trainer.epochs=2") == 0
+    assert sedtf("eval", "checkpoint=run", "output_dir=again") == 0
+    capfd.readouterr()
+    for words, fault in (
+        (["listen"], "BidirectionalCRNN is not causal"),
+        (["export", "output_dir=graphs"], "the graphs are those of model=crnn"),
+    ):
+        assert sedtf(words[0], "checkpoint=run", *words[1:]) == 2
+        assert fault in capfd.readouterr().err

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sed_cli.tasks.detection.report import _feeds_back
 from tests.conftest import Sedtf
 from tests.reports.test_page import read_page
 
@@ -144,3 +145,19 @@ def test_a_broken_run_is_answered_in_one_line(
     (tmp_path / "run" / "metrics.json").write_text("{")
     assert sedtf("report", "run") == 2
     assert "metrics.json: cannot be read" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "feeds_back"),
+    [
+        ({"feedback": True}, True),  # of a run from before models were named
+        ({"feedback": False, "kind": "crnn"}, False),
+        ({"kind": "crnn_bidirectional"}, False),
+        ({"kind": "of_a_plugin"}, True),
+        ({"kind": "crnn", "of_another_version": 3}, True),
+    ],
+)
+def test_the_page_asks_the_model_whether_anything_was_fed_back(
+    model: dict[str, Any], feeds_back: bool
+) -> None:
+    assert _feeds_back(model) is feeds_back

@@ -1,0 +1,244 @@
+"""Praat's TextGrid: the intervals of one recording, in tiers, as text in its long or short form.
+
+Praat reads numbers that stand alone, texts in quotation marks, and marks such as ``<exists>``; all
+else is a comment, and the two forms differ in comments only. So one reader takes both.
+
+praatio (6.2.2) reads TextGrids as well, but stops at the first fault and names no line, where all
+faults of a file are to be told at once; and it refuses a file whose intervals overlap by rounding.
+
+Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
+
+from sed_cli.config.registry import component
+from sed_cli.data.annotations.events import Annotations, Event, Taken
+from sed_cli.data.annotations.format import AnnotationFormat
+from sed_cli.data.annotations.rows import ReadOptions, RowCollector, times_of
+from sed_cli.data.annotations.text import Text
+from sed_cli.errors import DataError
+from sed_cli.system.text import cut_short, one_line
+
+_HEAD = re.compile(r'\s*(File type\s*=\s*)?"ooTextFile( short)?"\s*(Object class\s*=\s*)?"TextGrid')
+_TOKEN = re.compile(
+    r'"(?P<text>[^"]*(?:""[^"]*)*)"|(?<!\S)(?P<number>[-+]?\d[\d.eE+-]*)(?!\S)|(?<!\S)!.*'
+)
+_INTERVALS, _POINTS = "IntervalTier", "TextTier"
+_MARKS = ("x", "+", "*", "1")  # that stand for the class that a tier is called by
+
+
+@component("format", "textgrid")
+class TextGrid(AnnotationFormat):
+    """Praat's TextGrid: a tier a class, or a tier with labels; one recording."""
+
+    ORDER: ClassVar[int] = 1
+    ending: ClassVar[str] = ".TextGrid"
+    names_files: ClassVar[bool] = False
+
+    def fits(self, text: Text, options: ReadOptions) -> bool:
+        """By its first lines."""
+        return _HEAD.match(text.content) is not None
+
+    def read(self, text: Text, options: ReadOptions) -> Annotations:
+        """All intervals with a text."""
+        return _read(text, options, self.name)
+
+    def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
+        """The long form, a tier a class; where its own events overlap, several of that name."""
+        return _dump(events, durations_s)
+
+
+class _Mark(NamedTuple):
+    """An interval, or a point, which has no end."""
+
+    line: int
+    onset: str
+    end: str
+    text: str
+
+
+@dataclass
+class _Tier:
+    name: str
+    marks: list[_Mark] = field(default_factory=list)
+
+    @property
+    def texts(self) -> set[str]:
+        return {mark.text for mark in self.marks}
+
+
+# ---------------------------------------------------------------------------------- reading
+
+
+class _Tokens:
+    """The numbers and texts of a file, one after the other."""
+
+    def __init__(self, text: Text) -> None:
+        self.path, self.line = text.path, 1
+        self._content = text.content.replace("\r\n", "\n").replace("\r", "\n")
+        self._found, self._at = _TOKEN.finditer(self._content), 0
+
+    def _next(self, kind: str) -> str:
+        for found in self._found:
+            self.line += self._content.count("\n", self._at, found.start())
+            self._at = found.start()
+            if found.lastgroup is None:  # a comment
+                continue
+            if found.lastgroup != kind:
+                raise DataError(
+                    f"{self.path}, line {self.line}: {one_line(found[0][:80])}: expected a {kind}"
+                )
+            return found[kind]
+        raise DataError(f"{self.path}: ends where a {kind} should follow: it is not whole")
+
+    def text(self) -> str:
+        return " ".join(self._next("text").replace('""', '"').split("\n")).strip()
+
+    def number(self) -> str:
+        return self._next("number")
+
+    def count(self) -> int:
+        got = self.number()
+        if not (got.isdecimal() and len(got) < 10):
+            raise DataError(f"{self.path}, line {self.line}: {got[:80]}: expected a whole number")
+        return int(got)
+
+
+def _tiers(tokens: _Tokens) -> Iterator[tuple[str, _Tier]]:
+    """Class and content of each tier; intervals without a text are silence, and left out."""
+    for _ in range(2):  # file type and object class
+        tokens.text()
+    for _ in range(2):  # from, to
+        tokens.number()
+    for _ in range(tokens.count()):
+        kind = tokens.text()
+        if kind not in (_INTERVALS, _POINTS):
+            raise DataError(
+                f"{tokens.path}, line {tokens.line}: a tier of class {kind[:80]!r}: expected "
+                f"{_INTERVALS} or {_POINTS}"
+            )
+        tier = _Tier(tokens.text())
+        for _ in range(2):  # from, to
+            tokens.number()
+        for _ in range(tokens.count()):
+            onset = tokens.number()
+            line = tokens.line
+            end = tokens.number() if kind == _INTERVALS else ""
+            if text := tokens.text():
+                tier.marks.append(_Mark(line, onset, end, text))
+        yield kind, tier
+
+
+def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
+    found = list(_tiers(_Tokens(text)))
+    collector = RowCollector(text, options)
+    kept = _chosen(text, options, found, collector)
+    by_name = _are_classes(kept)
+    if by_name and any(tier.texts - {tier.name} for tier in kept):
+        collector.note("tiers whose names are taken for labels", len(kept))
+    for tier in kept:
+        for mark in tier.marks:
+            label = tier.name if by_name else mark.text
+            collector.add(mark.line, text.path.stem, mark.onset, mark.end, label)
+    names = cut_short([*dict.fromkeys(tier.name[:80] for tier in kept)], 4)
+    columns = () if by_name or not names else (("event_label", f"tier {names}"),)
+    return collector.finish(
+        format, names_files=False, taken=Taken(columns=columns, time_unit=collector.time_unit)
+    )
+
+
+def _are_classes(tiers: list[_Tier]) -> bool:
+    """Whether names of tiers are the labels: their intervals say the same, or hold a mark."""
+    if not all(tier.name for tier in tiers):
+        return False
+    said = [{text.lower() for text in tier.texts} - {tier.name.lower()} for tier in tiers]
+    marks = set().union(*said)
+    # A digit alone in one tier may be a label, as of syllables.
+    return len(marks) <= 1 and marks <= set(_MARKS[: len(_MARKS) - (len(tiers) < 2)])
+
+
+def _chosen(
+    text: Text, options: ReadOptions, found: list[tuple[str, _Tier]], collector: RowCollector
+) -> list[_Tier]:
+    """The tiers that hold the events: one, or one a class."""
+    wanted = options.columns.get("event_label")
+    if wanted is not None:
+        named = [tier for _, tier in found if tier.name == wanted]
+        if not named:
+            there = cut_short([tier.name[:80] for _, tier in found], 8)
+            raise DataError(f"{text.path}: no tier {wanted!r}; there are {there}")
+        return named
+    filled = [(kind, tier) for kind, tier in found if tier.marks]
+    intervals = [tier for kind, tier in filled if kind == _INTERVALS]
+    points = [tier for kind, tier in filled if kind == _POINTS]
+    if intervals and points:
+        collector.note("points beside intervals, passed over", sum(len(t.marks) for t in points))
+    kept = intervals or points
+    if len({tier.name for tier in kept}) > 1 and not _are_classes(kept):
+        shown = "; ".join(f"{t.name[:80]}: {', '.join(sorted(t.texts)[:3])[:80]}" for t in kept[:4])
+        raise DataError(
+            f"{text.path}: labels may be in any of {len(kept)} tiers ({shown}); say in which: "
+            f"data.columns.event_label=NAME (where a tier is a class, its intervals hold its name, "
+            f"or one of {', '.join(_MARKS)})"
+        )
+    return kept
+
+
+# ---------------------------------------------------------------------------------- writing
+
+
+def _dump(events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
+    ((name, of_file),) = events.items()
+    tiers: list[tuple[str, list[tuple[str, str]]]] = []
+    for event in sorted(of_file):
+        times = times_of(event)
+        # Intervals of a tier follow one another.
+        free = (
+            t for label, t in tiers if label == event.label and float(t[-1][1]) <= float(times[0])
+        )
+        own = next(free, None)
+        if own is None:
+            tiers.append((event.label, own := []))
+        own.append(times)
+    ends = [float(intervals[-1][1]) for _, intervals in tiers]
+    end = f"{max([durations_s.get(name, 0.0), 1e-6, *ends]):.6f}"
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
+    lines += [
+        "xmin = 0",
+        f"xmax = {end}",
+        "tiers? <exists>",
+        f"size = {max(1, len(tiers))}",
+        "item []:",
+    ]
+    for number, (label, intervals) in enumerate(tiers or [("events", [])], start=1):
+        lines += _tier(number, label, intervals, end)
+    return "".join(line + "\n" for line in lines)
+
+
+def _tier(number: int, label: str, intervals: list[tuple[str, str]], end: str) -> Iterator[str]:
+    """Lines of a tier: its intervals, and the silence between them."""
+    text = label.replace('"', '""')
+    all_of_it, at = [], "0"
+    for onset, offset in intervals:
+        if float(onset) > float(at):
+            all_of_it.append((at, onset, ""))
+        all_of_it.append((onset, offset, text))
+        at = offset
+    if float(end) > float(at):
+        all_of_it.append((at, end, ""))
+    yield from (
+        f"    item [{number}]:",
+        f'        class = "{_INTERVALS}"',
+        f'        name = "{text}"',
+    )
+    yield from ("        xmin = 0", f"        xmax = {end}")
+    yield f"        intervals: size = {len(all_of_it)}"
+    for place, (onset, offset, said) in enumerate(all_of_it, start=1):
+        yield f"        intervals [{place}]:"
+        yield from (f"            xmin = {onset}", f"            xmax = {offset}")
+        yield f'            text = "{said}"'

@@ -1,0 +1,24 @@
+"""The CRNN without feedback that reads both ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from sed_cli.config.registry import component
+from sed_cli.models.kinds.crnn import CRNNConfig
+
+if TYPE_CHECKING:
+    from sed_cli.models.crnn import CRNN
+
+
+@component("model", "crnn_bidirectional")
+class BidirectionalCRNNConfig(CRNNConfig):
+    """Convolutions over time and frequency, a GRU that reads both ways (rnn_hidden units each)."""
+
+    feedback: ClassVar[bool] = False  # type: ignore[misc]  # no setting here: nothing can be fed
+
+    def build(self, *, n_mels: int, n_classes: int) -> CRNN:
+        """Build the model with random weights."""
+        from sed_cli.models.bidirectional import BidirectionalCRNN
+
+        return BidirectionalCRNN(n_mels=n_mels, n_classes=n_classes, **self.sizes())

@@ -1,0 +1,20 @@
+"""A learning rate that stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sed_cli.config.registry import component
+from sed_cli.config.training import LrScheduleConfig
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+
+@component("lr_schedule", "none", original=True)
+class Constant(LrScheduleConfig):
+    """The learning rate stays."""
+
+    def build(self, optimizer: Optimizer, n_updates: int) -> None:
+        """There is nothing to step."""
+        return

@@ -1,0 +1,40 @@
+"""A learning rate that falls where nothing gets better."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from sed_cli.config.registry import component
+from sed_cli.config.settings import Role, setting
+from sed_cli.config.training import LrScheduleConfig
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+
+@component("lr_schedule", "plateau")
+class Plateau(LrScheduleConfig):
+    """Lower after some epochs without a better trainer.monitor."""
+
+    BY_SCORE: ClassVar[bool] = True
+
+    factor: float = setting(0.5, "of the learning rate before", above=0, below=1, role=Role.FREE)
+    patience: int = setting(
+        4, "epochs that are waited; below trainer.patience", at_least=0, role=Role.FREE
+    )
+    floor: float = setting(0.0, "lowest learning rate", at_least=0, role=Role.FREE)
+
+    def build(self, optimizer: Optimizer, n_updates: int) -> LRScheduler:
+        """Build the schedule."""
+        from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+        return ReduceLROnPlateau(
+            optimizer,
+            mode="max",
+            factor=self.factor,
+            patience=self.patience,
+            threshold=0.0,
+            threshold_mode="abs",  # a share of a loss, which is negative here, would be no gain
+            min_lr=self.floor,
+        )
