@@ -56,8 +56,19 @@ def events(scores, post, hop, end):  # (T, n_classes) -> onset and offset in sec
             begun[t] = np.maximum(starts, follows.max(axis=0)) - total[t]
         at, state = np.unravel_index(ended.argmax(), ended.shape)
         state = state if ended.max() > 0 else -1
+        found, ended_at, reached = [], {}, 0.0
         while state >= 0:
-            begin = begin_of[at, state]
-            if begin * hop < end:
-                yield begin * hop, min(at * hop, end), labels[of[state]]
-            at, state = end_of[begin, state], before[begin, state]
+            found.append((begin_of[at, state], at, of[state]))
+            at, state = end_of[found[-1][0], state], before[found[-1][0], state]
+        for begin, at, c in reversed(found):  # between frames, as the probabilities there say
+            around = [scores[max(0, t - 1) : t + 1, c].sum(dtype=float) for t in (begin, at)]
+            touches, goes_on = (
+                begin in (0, ended_at.get(c)),
+                at < len(scores) and scores[at, c] >= 0.9,
+            )
+            onset = begin + (0 if touches else np.clip(1 - around[0], -0.49, 0.49))
+            offset = at + (0 if goes_on else np.clip(around[1] - 1, -0.49, 0.49))
+            onset = max(onset, reached) if model["joint"] else onset
+            ended_at[c], reached = at, offset
+            if onset * hop < end:
+                yield onset * hop, min(offset * hop, end), labels[c]

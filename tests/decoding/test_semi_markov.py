@@ -80,6 +80,31 @@ def test_the_syntax_decides_where_the_frames_do_not(joint: EventModel) -> None:
     assert [each.label for each in found] == [event.label for event in events]
 
 
+def test_an_event_begins_and_ends_between_frames_as_their_probabilities_say(
+    joint: EventModel,
+) -> None:
+    probabilities = np.full((60, 3), 0.001, np.float32)
+    probabilities[20:28, 1] = 0.999
+    probabilities[20, 1], probabilities[28, 1] = 0.7, 0.2
+    (found,) = decoder_of(joint).decode(probabilities)
+    assert found.label == "b"
+    assert found.onset_s == pytest.approx(HOP_S * (20 + 1 - 0.001 - 0.7), abs=1e-6)
+    assert found.offset_s == pytest.approx(HOP_S * (28 - 1 + 0.999 + 0.2), abs=1e-6)
+
+
+def test_where_two_notes_of_a_class_touch_the_boundary_is_their_time(joint: EventModel) -> None:
+    probabilities = np.full((60, 3), 0.001, np.float32)
+    probabilities[20:36, 0] = 0.999
+    decoder = decoder_of(joint)
+    one, other = decoder.decode(probabilities)
+    assert (one.label, other.label) == ("a", "a")
+    assert one.offset_s == other.onset_s
+    assert one.offset_s / HOP_S == pytest.approx(28, abs=1.01)
+    assert decoder.decoded(probabilities).active[:, 0].tolist() == [
+        20 <= frame < 36 for frame in range(60)
+    ]
+
+
 def test_classes_that_overlap_have_chains_of_their_own(
     joint: EventModel, apart: EventModel
 ) -> None:
