@@ -32,19 +32,20 @@ Indices = NDArray[np.int64]
 
 
 class Boxes(NamedTuple):
-    """Boxes (n,), in order of time within each column: frames, column, mean probability."""
+    """Boxes (n,), in order of time within each column: frames, column, probabilities within."""
 
     first: Indices
     after: Indices
     column: Indices
-    confidence: Values
+    mean: Values
+    peak: Values
 
     @classmethod
     def joined(cls, parts: list[Boxes]) -> Boxes:
         """Put boxes one after the other."""
         if not parts:
             none = np.empty(0, np.int64)
-            return cls(none, none, none, np.empty(0))
+            return cls(none, none, none, np.empty(0), np.empty(0))
         return cls(*(np.concatenate(of) for of in zip(*parts, strict=True)))
 
     def of(self, column: int) -> Boxes:
@@ -81,12 +82,13 @@ def around(steps: Indices) -> Indices:
 
 
 class _Points(NamedTuple):
-    """Change points (n,): column, moment, kind, and the sum of all frames before."""
+    """Change points (n,): column, moment, kind, sum of all frames before, peak since the last."""
 
     column: Indices
     moment: Indices
     kind: Indices
     total: Values
+    peak: Values
 
 
 class BoxFinder:
@@ -99,6 +101,8 @@ class BoxFinder:
         self._frontier = 0  # moments before it are decided upon
         self._start = -2 * rules.reach  # frame before which the first of the sums ends
         self._sums = np.zeros((n_columns, 1 - self._start))  # silence goes before
+        self._values = np.zeros((n_columns, -self._start))
+        self._peak = np.zeros(n_columns)  # of the frames since the last change point
         self._merger = _Merger(rules)
 
     def push(self, probabilities: NDArray[np.floating]) -> Boxes:
@@ -119,8 +123,9 @@ class BoxFinder:
 
     def _take(self, probabilities: NDArray[np.floating]) -> None:
         whole = np.rint(probabilities.T.astype(np.float64) * UNIT)
-        np.cumsum(whole, axis=1, out=whole)
-        self._sums = np.concatenate([self._sums, self._sums[:, -1:] + whole], axis=1)
+        self._values = np.concatenate([self._values, whole], axis=1)
+        sums = self._sums[:, -1:] + np.cumsum(whole, axis=1)
+        self._sums = np.concatenate([self._sums, sums], axis=1)
         self._known += len(probabilities)
 
     def _advance(self, frontier: int) -> Boxes:
@@ -130,16 +135,18 @@ class BoxFinder:
         rises, falls = self._changes(self._frontier, frontier)
         column, place = np.nonzero(rises | falls)
         kind = np.where(rises[column, place], _RISE, _FALL)
-        found = self._merger.push(self._with_cuts(column, place + self._frontier, kind, frontier))
+        cut = self._with_cuts(column, place + self._frontier, kind, frontier)
+        found = self._merger.push(self._measured(*cut, frontier))
         self._frontier = frontier
         keep = frontier - 2 * self._rules.reach - self._start
         if keep > 0:
             self._sums, self._start = self._sums[:, keep:].copy(), self._start + keep
+            self._values = self._values[:, keep:].copy()
         return found
 
     def _with_cuts(
         self, column: Indices, moment: Indices, kind: Indices, frontier: int
-    ) -> _Points:
+    ) -> tuple[Indices, Indices, Indices]:
         """Divide what is too long between change points (n,), or since the last one."""
         last, last_kind = self._merger.last()
         n = len(last)
@@ -159,9 +166,28 @@ class BoxFinder:
         number = np.arange(len(at)) - np.repeat(np.cumsum(copies) - copies, copies)
         number += is_first[at]  # the change point itself is number 0
         moments = moments[at] + number * self._rules.longest
-        kinds = np.where(number > 0, _CUT, kinds[at])
-        columns = columns[at]
-        return _Points(columns, moments, kinds, self._sums[columns, moments - self._start])
+        return columns[at], moments, np.where(number > 0, _CUT, kinds[at])
+
+    def _measured(
+        self, column: Indices, moment: Indices, kind: Indices, frontier: int
+    ) -> _Points:
+        """Change points (n,) in order of column with what lies before them."""
+        n_columns, n_kept = self._values.shape
+        # Each column begins where the frontier was, and ends where it is now.
+        begins = np.searchsorted(column, np.arange(n_columns))
+        columns = np.insert(column, begins, np.arange(n_columns))
+        since = np.insert(moment, begins, self._frontier)
+        is_last = np.append(np.diff(columns) > 0, True)
+        until = np.where(is_last, frontier, np.roll(since, -1))
+        place = columns * n_kept + since - self._start
+        bounds = np.stack([place, place + until - since], axis=1).reshape(-1)
+        flat = np.append(self._values.reshape(-1), 0.0)  # so that the last stretch may end there
+        peaks = np.where(until > since, np.maximum.reduceat(flat, bounds)[::2], 0.0)
+        is_first = np.concatenate([[True], is_last[:-1]])
+        peaks[is_first] = np.maximum(peaks[is_first], self._peak)
+        self._peak = peaks[is_last]
+        total = self._sums[column, moment - self._start]
+        return _Points(column, moment, kind, total, peaks[~is_last])
 
     def _changes(self, first: int, after: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether the class rises, or falls, at moments (C, after - first)."""
@@ -202,6 +228,7 @@ class _Merger:
         self._first, self._after, self._last = np.zeros((3, n), np.int64)  # of it; change point
         # Sums of all frames before these three.
         self._sum_first, self._sum_after, self._sum_last = np.zeros((3, n))
+        self._peak, self._gap_peak = np.zeros((2, n))  # of the open box, and of the gap behind it
         self._kind = np.full(n, _FALL)  # of the last change point
 
     def open(self, frontier: int) -> tuple[Indices, Boxes]:
@@ -236,6 +263,7 @@ class _Merger:
         """Take the next change point of some columns."""
         is_box = (self._kind[at.column] != _FALL) | (at.kind != _RISE)
         closed = self._take(_Points(*(of[is_box] for of in at)))
+        self._gap_peak[at.column] = np.where(is_box, 0.0, at.peak)
         self._last[at.column], self._sum_last[at.column] = at.moment, at.total
         self._kind[at.column] = at.kind
         return closed
@@ -264,10 +292,12 @@ class _Merger:
         self._first[own[begins]] = np.where(takes_gap, after, last)[begins]
         self._sum_first[own[begins]] = np.where(takes_gap, sum_after, sum_last)[begins]
         self._after[own], self._sum_after[own] = at.moment, at.total
+        peak = np.maximum(at.peak, np.where(has & is_near, self._gap_peak[own], 0.0))
+        self._peak[own] = np.where(joins, np.maximum(peak, self._peak[own]), peak)
         self._has[own] = True
         return closed
 
     def _boxes(self, columns: Indices) -> Boxes:
         first, after = self._first[columns], self._after[columns]
         means = (self._sum_after - self._sum_first)[columns] / (after - first) / UNIT
-        return Boxes(first, after, columns, np.minimum(means, 1.0))
+        return Boxes(first, after, columns, means, self._peak[columns] / UNIT)

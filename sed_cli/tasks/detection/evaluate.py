@@ -155,7 +155,7 @@ def _scored(decoder: Decoder, recording: Recording, probabilities: NDArray[np.fl
     """What threshold-free figures are drawn from."""
     own = recording.name, recording.duration_s, recording.events
     if decoder.GIVES_BOXES:
-        return Scored(*own, probabilities, decoder.decode(probabilities, recording.duration_s))
+        return Scored(*own, probabilities, decoder.boxes(probabilities, recording.duration_s))
     return Scored(*own, decoder.scores(probabilities))
 
 

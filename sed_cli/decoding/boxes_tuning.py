@@ -1,0 +1,236 @@
+"""What a box is, and the threshold of events, for the decoder ``boxes``, found on validation.
+
+What a box is decides how good boxes can be at any threshold: it is chosen by PSDS, the mean of both
+scenarios for the class, in closed form (:mod:`sed_cli.metrics.box_areas`). Classes with few events
+in validation follow what is good for all of them. Then the threshold is found as other decoders do.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.decoding.box_finder import Boxes, BoxFinder, BoxRules
+from sed_cli.decoding.boxes import LEAST_CONFIDENCE, BoxDecoder, confidences
+from sed_cli.decoding.choices import Choice, log_choices
+from sed_cli.decoding.decoder import Fitting
+from sed_cli.decoding.grid import THRESHOLDS, Grid, distinct, excerpts
+from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD, mend_runs
+from sed_cli.metrics.box_areas import Axis, Found, area, judged
+from sed_cli.metrics.curves import SCENARIOS
+
+log = logging.getLogger(__name__)
+
+_STEPS_S = (0.02, 0.04, 0.08, 0.13, 0.2, 0.32, 0.5, 0.8)
+_JOINS = tuple(product((0.0, 0.1), (1.25, 1.5, 2.0, 3.0, 5.0)))  # absolute, relative
+_SHARPNESS = (0.0, 0.5, 1.0)
+_PLAIN_STEP_S, _PLAIN_JOIN, _PLAIN_SHARPNESS = 0.25, (0.0, 3.0), 0.5
+_SHARED = 20  # events of a class in validation that weigh as much as all classes do
+_BLOCK = 2**20  # values that boxes are sought in at once
+
+
+class _Point(NamedTuple):
+    """What a box is, for a class."""
+
+    step: int
+    absolute: float
+    relative: float
+    sharpness: float
+
+
+def fit(task: Fitting, longest_s: float, threshold: float | None = None) -> BoxDecoder:
+    """Tune what a box is and the threshold of each class.
+
+    Args:
+        task: what is known after training.
+        longest_s: of a box.
+        threshold: of all classes, in the place of what is tuned.
+    """
+    plain = _Point(
+        max(1, round(_PLAIN_STEP_S / task.hop_s)), *_PLAIN_JOIN, sharpness=_PLAIN_SHARPNESS
+    )
+    points = [plain] * len(task.classes)
+    made = _decoder(task, points, longest_s)
+    if task.tunes:
+        made = _decoder(task, _chosen(task, plain, made.rules.longest), longest_s)
+        made = _with_thresholds(task, made)
+    if threshold is not None:
+        made = replace(made, thresholds=(threshold,) * len(task.classes))
+    return made
+
+
+def _decoder(task: Fitting, points: Sequence[_Point], longest_s: float) -> BoxDecoder:
+    return BoxDecoder(
+        classes=task.classes,
+        hop_s=task.hop_s,
+        step_frames=tuple(point.step for point in points),
+        absolute=tuple(point.absolute for point in points),
+        relative=tuple(point.relative for point in points),
+        sharpness=tuple(point.sharpness for point in points),
+        thresholds=(PLAIN_THRESHOLD,) * len(points),
+        longest_s=longest_s,
+        min_gap_s=task.min_gap_s,
+        min_duration_s=task.min_duration_s,
+    )
+
+
+# ------------------------------------------------------------------------- what a box is
+
+
+def _chosen(task: Fitting, plain: _Point, longest: int) -> list[_Point]:
+    """The best point of each class."""
+    axis = Axis.of([(each.events, each.duration_s) for each in task.validation], task.classes)
+    n_events = np.array([len(of) for of in axis.events])
+    if not n_events.any():
+        return [plain] * len(task.classes)
+    steps = sorted({max(1, round(step_s / task.hop_s)) for step_s in _STEPS_S} | {plain.step})
+    streams = [_Stream.of(step, longest, len(task.classes)) for step in steps]
+    for _, probabilities in task.scored():
+        for stream in streams:
+            stream.push(probabilities)
+    points, areas = [], []
+    for stream in streams:
+        points += [
+            _Point(stream.step, *join, sharpness=of) for join, of in product(_JOINS, _SHARPNESS)
+        ]
+        areas.append(stream.areas(axis, task.hop_s))
+    every = np.concatenate(areas, axis=1)  # (C, points)
+    pooled = every[n_events > 0].mean(axis=0)
+    best = (n_events[:, None] * every + _SHARED * pooled).argmax(axis=1)
+    at_first = points.index(plain)
+    of_best = every[np.arange(len(best)), best][n_events > 0].mean()
+    log.info(
+        "boxes: mean of PSDS1 and PSDS2 over classes on validation %.3f (%.3f with what is not "
+        "tuned)",
+        of_best,
+        pooled[at_first],
+    )
+    return [points[index] for index in best.tolist()]
+
+
+@dataclass
+class _Stream:
+    """Boxes of all recordings by one step and all ways to join: columns by class, then by join."""
+
+    step: int
+    n_classes: int
+    finder: BoxFinder
+    silence: int  # frames between recordings, beyond which nothing is joined
+    starts: list[int]  # frame in which each recording begins
+    known: int
+    parts: list[Boxes]
+
+    @classmethod
+    def of(cls, step: int, longest: int, n_classes: int) -> _Stream:
+        absolute, relative = np.tile(np.array(_JOINS), (n_classes, 1)).T
+        steps = np.full(len(absolute), step)
+        rules = BoxRules(steps=steps, absolute=absolute, relative=relative, longest=longest)
+        return cls(step, n_classes, BoxFinder(rules), longest + 2 * rules.reach, [], 0, [])
+
+    def push(self, probabilities: NDArray[np.floating]) -> None:
+        self.starts.append(self.known)
+        silence = np.zeros((self.silence, self.n_classes), probabilities.dtype)
+        self.known += len(probabilities) + len(silence)
+        block = max(1, _BLOCK // (self.n_classes * len(_JOINS)))
+        for frames in (probabilities, silence):
+            for start in range(0, len(frames), block):
+                repeated = np.repeat(frames[start : start + block], len(_JOINS), axis=1)
+                self.parts.append(self.finder.push(repeated))
+
+    def areas(self, axis: Axis, hop_s: float) -> NDArray[np.float64]:
+        """Mean area of both scenarios by class, way to join and sharpness (C, J * S)."""
+        boxes = Boxes.joined([*self.parts, self.finder.finish()])
+        starts = np.array(self.starts)
+        recording = np.searchsorted(starts, boxes.first, side="right") - 1
+        first_s, after_s = (
+            np.minimum((at - starts[recording]) * hop_s, axis.durations_s[recording])
+            + axis.starts_s[recording]
+            for at in (boxes.first, boxes.after)
+        )
+        bounds = self.n_classes * len(_JOINS)
+        order = np.lexsort((boxes.first, boxes.column))
+        boxes, first_s, after_s = (
+            Boxes(*(of[order] for of in boxes)),
+            first_s[order],
+            after_s[order],
+        )
+        edges = np.searchsorted(boxes.column, np.arange(bounds + 1))
+        areas = np.zeros((bounds, len(_SHARPNESS)))
+        for column in range(bounds):
+            own = slice(*edges[column : column + 2])
+            areas[column] = _areas(
+                axis,
+                column // len(_JOINS),
+                Boxes(*(of[own] for of in boxes)),
+                Found(first_s[own], after_s[own]),
+            )
+        return areas.reshape(self.n_classes, -1)
+
+
+def _areas(axis: Axis, index: int, boxes: Boxes, found: Found) -> NDArray[np.float64]:
+    """Mean area of both scenarios, by sharpness (S,)."""
+    kept = (found.after_s > found.first_s) & (boxes.peak >= LEAST_CONFIDENCE)
+    boxes, found = Boxes(*(of[kept] for of in boxes)), Found(*(of[kept] for of in found))
+    values = [confidences(boxes, np.full(len(boxes.first), of)) for of in _SHARPNESS]
+    areas = np.zeros(len(_SHARPNESS))
+    for scenario in SCENARIOS:
+        of_boxes = judged(axis, index, found, scenario)
+        areas += [area(of_boxes, of) / len(SCENARIOS) for of in values]
+    return areas
+
+
+# --------------------------------------------------------------------------- the threshold
+
+
+def _with_thresholds(task: Fitting, made: BoxDecoder) -> BoxDecoder:
+    """Tune the threshold of each class; 0.5 where nothing is certain to be better."""
+    n_classes, n_recordings = len(task.classes), len(task.validation)
+    n_events = np.zeros(n_classes, np.int64)
+    for recording in task.validation:
+        for event in recording.events:
+            n_events[task.classes.index(event.label)] += 1
+    grid = Grid.empty(
+        np.ones((n_classes, 1), np.bool_),
+        n_events,
+        n_recordings=n_recordings,
+        metric=task.metric,
+        collar_s=task.collar_s,
+    )
+    least = {"min_gap_s": made.min_gap_s, "min_duration_s": made.min_duration_s}
+    scored = excerpts(task.scored(), n_recordings, task.classes, task.hop_s)
+    for recording, probabilities, in_recording in scored:
+        scores = made.scores(probabilities)
+        for index, of_class in enumerate(in_recording):
+            active, column_of = distinct(scores[:, index, None] > THRESHOLDS)
+            active = mend_runs(active, task.hop_s, recording.duration_s, **least)
+            grid.add(of_class, index, 0, active, column_of)
+    chosen = [grid.choose(index) for index in range(n_classes)]
+    choices = [
+        Choice(
+            what=_words(made, index, point.threshold),
+            reason=point.reason,
+            n_events=point.n_events,
+            gain=point.gain,
+        )
+        for index, point in enumerate(chosen)
+    ]
+    log_choices(task.classes, choices)
+    return replace(
+        made,
+        thresholds=tuple(point.threshold for point in chosen),
+        tuned_for=task.metric,
+        tuning={label: each.note for label, each in zip(task.classes, choices, strict=True)},
+    )
+
+
+def _words(made: BoxDecoder, index: int, threshold: float) -> str:
+    return (
+        f"steps of {made.step_frames[index]} frames, joined within {made.absolute[index]:g} or a "
+        f"factor of {made.relative[index]:g}, threshold {threshold:.2f}"
+    )
