@@ -16,6 +16,7 @@ Probabilities are counted in whole numbers, so that a recording in any pieces gi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,9 +169,7 @@ class BoxFinder:
         moments = moments[at] + number * self._rules.longest
         return columns[at], moments, np.where(number > 0, _CUT, kinds[at])
 
-    def _measured(
-        self, column: Indices, moment: Indices, kind: Indices, frontier: int
-    ) -> _Points:
+    def _measured(self, column: Indices, moment: Indices, kind: Indices, frontier: int) -> _Points:
         """Change points (n,) in order of column with what lies before them."""
         n_columns, n_kept = self._values.shape
         # Each column begins where the frontier was, and ends where it is now.
@@ -250,8 +249,7 @@ class _Merger:
         n_steps = int(n_each.max(initial=0))
         bounds = np.searchsorted(rank[order], np.arange(n_steps + 1)).tolist()
         closed = [
-            self._step(_Points(*(of[low:high] for of in in_step)))
-            for low, high in zip(bounds[:-1], bounds[1:], strict=True)
+            self._step(_Points(*(of[low:high] for of in in_step))) for low, high in pairwise(bounds)
         ]
         return Boxes.joined([boxes for boxes in closed if len(boxes.first)])
 

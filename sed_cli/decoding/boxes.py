@@ -259,9 +259,7 @@ class _BoxTracker(Tracker):
         ended = (report for track in self._tracks for report in track.finish(duration_s))
         return in_order([*reports, *ended])
 
-    def _tracked(
-        self, boxes: Boxes, until: NDArray[np.int64], known_s: float
-    ) -> list[StreamEvent]:
+    def _tracked(self, boxes: Boxes, until: NDArray[np.int64], known_s: float) -> list[StreamEvent]:
         until = np.maximum(until, self._marked)
         scores = np.zeros((int((until - self._marked).max(initial=0)), len(until)), np.float32)
         _mark(scores, boxes, self._decoder, self._marked)
