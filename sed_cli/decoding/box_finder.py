@@ -51,8 +51,17 @@ class Boxes(NamedTuple):
 
     def of(self, column: int) -> Boxes:
         """Those of one column."""
-        own = self.column == column
-        return Boxes(*(each[own] for each in self))
+        return self.at(self.column == column)
+
+    def at(self, index: Any) -> Boxes:
+        """Those of an index, a mask or a slice."""
+        return Boxes(
+            self.first[index],
+            self.after[index],
+            self.column[index],
+            self.mean[index],
+            self.peak[index],
+        )
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,16 @@ class _Points(NamedTuple):
     kind: Indices
     total: Values
     peak: Values
+
+    def at(self, index: Any) -> _Points:
+        """Those of an index, a mask or a slice."""
+        return _Points(
+            self.column[index],
+            self.moment[index],
+            self.kind[index],
+            self.total[index],
+            self.peak[index],
+        )
 
 
 class BoxFinder:
@@ -245,12 +264,10 @@ class _Merger:
         n_each = np.bincount(points.column, minlength=len(self._has))
         rank = np.arange(len(points.column)) - np.repeat(np.cumsum(n_each) - n_each, n_each)
         order = np.argsort(rank, kind="stable")
-        in_step = _Points(*(of[order] for of in points))
+        in_step = points.at(order)
         n_steps = int(n_each.max(initial=0))
         bounds = np.searchsorted(rank[order], np.arange(n_steps + 1)).tolist()
-        closed = [
-            self._step(_Points(*(of[low:high] for of in in_step))) for low, high in pairwise(bounds)
-        ]
+        closed = [self._step(in_step.at(slice(low, high))) for low, high in pairwise(bounds)]
         return Boxes.joined([boxes for boxes in closed if len(boxes.first)])
 
     def last(self) -> tuple[Indices, Indices]:
@@ -260,7 +277,7 @@ class _Merger:
     def _step(self, at: _Points) -> Boxes:
         """Take the next change point of some columns."""
         is_box = (self._kind[at.column] != _FALL) | (at.kind != _RISE)
-        closed = self._take(_Points(*(of[is_box] for of in at)))
+        closed = self._take(at.at(is_box))
         self._gap_peak[at.column] = np.where(is_box, 0.0, at.peak)
         self._last[at.column], self._sum_last[at.column] = at.moment, at.total
         self._kind[at.column] = at.kind

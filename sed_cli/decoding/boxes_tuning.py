@@ -156,7 +156,7 @@ class _Stream:
         bounds = self.n_classes * len(_JOINS)
         order = np.lexsort((boxes.first, boxes.column))
         boxes, first_s, after_s = (
-            Boxes(*(of[order] for of in boxes)),
+            boxes.at(order),
             first_s[order],
             after_s[order],
         )
@@ -167,7 +167,7 @@ class _Stream:
             areas[column] = _areas(
                 axis,
                 column // len(_JOINS),
-                Boxes(*(of[own] for of in boxes)),
+                boxes.at(own),
                 Found(first_s[own], after_s[own]),
             )
         return areas.reshape(self.n_classes, -1)
@@ -176,7 +176,7 @@ class _Stream:
 def _areas(axis: Axis, index: int, boxes: Boxes, found: Found) -> NDArray[np.float64]:
     """Mean area of both scenarios, by sharpness (S,)."""
     kept = (found.after_s > found.first_s) & (boxes.peak >= LEAST_CONFIDENCE)
-    boxes, found = Boxes(*(of[kept] for of in boxes)), Found(*(of[kept] for of in found))
+    boxes, found = boxes.at(kept), Found(*(of[kept] for of in found))
     values = [confidences(boxes, np.full(len(boxes.first), of)) for of in _SHARPNESS]
     areas = np.zeros(len(_SHARPNESS))
     for scenario in SCENARIOS:
