@@ -70,14 +70,12 @@ class BoxRules:
 
     Args:
         steps: frames before and after a moment whose means are compared (C,).
-        absolute: a gap is filled that is at most this much below the higher box (C,).
-        relative: or that this factor makes as high as the higher box (C,).
+        ratios: a gap is filled that this factor makes as high as the higher box (C,).
         longest: frames of a box; only a gap in front of it and the last part may be more.
     """
 
     steps: Indices
-    absolute: Values
-    relative: Values
+    ratios: Values
     longest: int
 
     @property
@@ -297,9 +295,7 @@ class _Merger:
             np.minimum(level, before),
         )
         higher = np.maximum(level, before)
-        is_near = (higher - gap <= rules.absolute[own] * UNIT) | (
-            higher <= rules.relative[own] * gap
-        )
+        is_near = higher <= rules.ratios[own] * gap
         joins = has & is_near & (at.moment - first <= rules.longest)
         closed = self._boxes(own[has & ~joins])
         takes_gap = has & is_near & ~joins  # too long for one box: they touch

@@ -44,10 +44,8 @@ class BoxDecoder(TunedDecoder):
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
         step_frames: frames before and after a moment whose means are compared.
-        absolute: two boxes are one if what is between them is at most this much below the higher.
-        relative: or if this factor makes it as high as the higher one.
-        sharpness: share of the highest probability of a box, in logarithms, in its confidence; the
-            rest is the mean.
+        ratios: two boxes are one if this factor makes the mean between them as high as that of the
+            higher one.
         thresholds: above which a box is an event.
         longest_s: length of a box, of all classes; longer events are several that touch.
         min_gap_s: events of which the silence between is shorter are one.
@@ -58,9 +56,7 @@ class BoxDecoder(TunedDecoder):
     GIVES_BOXES: ClassVar[bool] = True
 
     step_frames: tuple[int, ...]
-    absolute: tuple[float, ...]
-    relative: tuple[float, ...]
-    sharpness: tuple[float, ...]
+    ratios: tuple[float, ...]
     thresholds: tuple[float, ...]
     longest_s: float
     min_gap_s: float = 0.0
@@ -93,14 +89,9 @@ class BoxDecoder(TunedDecoder):
         """What is a box."""
         return BoxRules(
             steps=np.array(self.step_frames, np.int64),
-            absolute=np.array(self.absolute, np.float64),
-            relative=np.array(self.relative, np.float64),
+            ratios=np.array(self.ratios, np.float64),
             longest=max(1, round(self.longest_s / self.hop_s)),
         )
-
-    def confidences(self, boxes: Boxes) -> NDArray[np.float64]:
-        """Of boxes (n,)."""
-        return confidences(boxes, np.array(self.sharpness)[boxes.column])
 
     def found(self, probabilities: NDArray[np.floating]) -> Boxes:
         """All boxes in probabilities (T, C), by frames."""
@@ -112,7 +103,7 @@ class BoxDecoder(TunedDecoder):
     ) -> list[Detection]:
         """All boxes of a recording, whatever the threshold, in order of onset."""
         boxes = self.found(probabilities)
-        confidence = self.confidences(boxes)
+        confidence = confidences(boxes)
         end_s = math.inf if duration_s is None else duration_s
         onset_s = boxes.first * self.hop_s
         offset_s = np.minimum(boxes.after * self.hop_s, end_s)
@@ -126,7 +117,7 @@ class BoxDecoder(TunedDecoder):
     def scores(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
         """Confidence of the box that each frame is in, 0 in gaps (T, C)."""
         scores = np.zeros(probabilities.shape, np.float32)
-        _mark(scores, self.found(probabilities), self, np.zeros(len(self.classes), np.int64))
+        _mark(scores, self.found(probabilities), np.zeros(len(self.classes), np.int64))
         return scores
 
     def decode(
@@ -188,24 +179,16 @@ class BoxDecoder(TunedDecoder):
         )
 
 
-BY_LABEL: dict[str, type] = {
-    "step_frames": int,
-    **dict.fromkeys(("absolute", "relative", "sharpness", "thresholds"), float),
-}
-_RANGES = (
-    ("step_frames", 1, 10_000),
-    ("absolute", 0.0, 1.0),
-    ("relative", 1.0, 1e6),
-    ("sharpness", 0.0, 1.0),
-)
+BY_LABEL: dict[str, type] = {"step_frames": int, "ratios": float, "thresholds": float}
+_RANGES = (("step_frames", 1, 10_000), ("ratios", 1.0, 1e6))
 
 
-def confidences(boxes: Boxes, sharpness: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Between the mean probability within each box and the highest one, in logarithms (n,)."""
-    least = LEAST_CONFIDENCE**2  # of what is no box, whatever its confidence
-    peak = np.maximum(boxes.peak, least)
-    values: NDArray[np.float64] = peak * (np.maximum(boxes.mean, least) / peak) ** (1 - sharpness)
-    return np.minimum(values, 1.0)
+def confidences(boxes: Boxes) -> NDArray[np.float64]:
+    """The geometric mean of the mean probability within each box and the highest one (n,).
+
+    The mean alone is unjust to what is heard in parts, the highest alone to what is heard long.
+    """
+    return np.minimum(np.sqrt(boxes.mean * boxes.peak), 1.0)
 
 
 def find(rules: BoxRules, probabilities: NDArray[np.floating]) -> Boxes:
@@ -219,12 +202,10 @@ def find(rules: BoxRules, probabilities: NDArray[np.floating]) -> Boxes:
     return Boxes.joined([*parts, finder.finish()])
 
 
-def _mark(
-    scores: NDArray[np.float32], boxes: Boxes, decoder: BoxDecoder, starts: NDArray[np.int64]
-) -> None:
+def _mark(scores: NDArray[np.float32], boxes: Boxes, starts: NDArray[np.int64]) -> None:
     """Write confidences into the frames of boxes; each column begins with frame ``starts`` (C,)."""
     first, after = (np.maximum(at - starts[boxes.column], 0) for at in (boxes.first, boxes.after))
-    columns = (of.tolist() for of in (first, after, boxes.column, decoder.confidences(boxes)))
+    columns = (of.tolist() for of in (first, after, boxes.column, confidences(boxes)))
     for begin, end, column, value in zip(*columns, strict=True):
         scores[begin:end, column] = value
 
@@ -233,7 +214,6 @@ class _BoxTracker(Tracker):
     """Holds what boxes say of frames against the thresholds, as soon as that is known."""
 
     def __init__(self, decoder: BoxDecoder) -> None:
-        self._decoder = decoder
         self._finder = BoxFinder(decoder.rules)
         self._known = 0  # frames
         self._marked = np.zeros(len(decoder.classes), np.int64)  # frames that are decided
@@ -262,7 +242,7 @@ class _BoxTracker(Tracker):
     def _tracked(self, boxes: Boxes, until: NDArray[np.int64], known_s: float) -> list[StreamEvent]:
         until = np.maximum(until, self._marked)
         scores = np.zeros((int((until - self._marked).max(initial=0)), len(until)), np.float32)
-        _mark(scores, boxes, self._decoder, self._marked)
+        _mark(scores, boxes, self._marked)
         n_new = (until - self._marked).tolist()
         self._marked = until
         return in_order(

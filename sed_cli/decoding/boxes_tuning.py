@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -27,11 +26,10 @@ from sed_cli.metrics.curves import SCENARIOS
 
 log = logging.getLogger(__name__)
 
-_STEPS_S = (0.02, 0.04, 0.08, 0.13, 0.2, 0.32, 0.5, 0.8)
-_JOINS = tuple(product((0.0, 0.1), (1.25, 1.5, 2.0, 3.0, 5.0)))  # absolute, relative
-_SHARPNESS = (0.0, 0.5, 1.0)
-_PLAIN_STEP_S, _PLAIN_JOIN, _PLAIN_SHARPNESS = 0.25, (0.0, 3.0), 0.5
-_SHARED = 20  # events of a class in validation that weigh as much as all classes do
+_STEPS_S = (0.25, 0.02, 0.04, 0.08, 0.13, 0.2, 0.32, 0.5, 0.8)  # the first, with
+_RATIOS = (3.0, 1.25, 1.5, 2.0, 5.0, 8.0)  # the first, is what is not tuned
+_SHARED = 100  # events of a class in validation that weigh as much as all classes do
+_WORTH = 1 / 3  # of one event in the root of their number: what a point has to be better by
 _BLOCK = 2**20  # values that boxes are sought in at once
 
 
@@ -39,9 +37,7 @@ class _Point(NamedTuple):
     """What a box is, for a class."""
 
     step: int
-    absolute: float
-    relative: float
-    sharpness: float
+    ratio: float
 
 
 def fit(task: Fitting, longest_s: float, threshold: float | None = None) -> BoxDecoder:
@@ -52,9 +48,7 @@ def fit(task: Fitting, longest_s: float, threshold: float | None = None) -> BoxD
         longest_s: of a box.
         threshold: of all classes, in the place of what is tuned.
     """
-    plain = _Point(
-        max(1, round(_PLAIN_STEP_S / task.hop_s)), *_PLAIN_JOIN, sharpness=_PLAIN_SHARPNESS
-    )
+    plain = _Point(max(1, round(_STEPS_S[0] / task.hop_s)), _RATIOS[0])
     points = [plain] * len(task.classes)
     made = _decoder(task, points, longest_s)
     if task.tunes:
@@ -70,9 +64,7 @@ def _decoder(task: Fitting, points: Sequence[_Point], longest_s: float) -> BoxDe
         classes=task.classes,
         hop_s=task.hop_s,
         step_frames=tuple(point.step for point in points),
-        absolute=tuple(point.absolute for point in points),
-        relative=tuple(point.relative for point in points),
-        sharpness=tuple(point.sharpness for point in points),
+        ratios=tuple(point.ratio for point in points),
         thresholds=(PLAIN_THRESHOLD,) * len(points),
         longest_s=longest_s,
         min_gap_s=task.min_gap_s,
@@ -89,21 +81,18 @@ def _chosen(task: Fitting, plain: _Point, longest: int) -> list[_Point]:
     n_events = np.array([len(of) for of in axis.events])
     if not n_events.any():
         return [plain] * len(task.classes)
-    steps = sorted({max(1, round(step_s / task.hop_s)) for step_s in _STEPS_S} | {plain.step})
+    steps = sorted({max(1, round(step_s / task.hop_s)) for step_s in _STEPS_S})
     streams = [_Stream.of(step, longest, len(task.classes)) for step in steps]
     for _, probabilities in task.scored():
         for stream in streams:
             stream.push(probabilities)
-    points, areas = [], []
-    for stream in streams:
-        points += [
-            _Point(stream.step, *join, sharpness=of) for join, of in product(_JOINS, _SHARPNESS)
-        ]
-        areas.append(stream.areas(axis, task.hop_s))
-    every = np.concatenate(areas, axis=1)  # (C, points)
+    points = [_Point(stream.step, ratio) for stream in streams for ratio in _RATIOS]
+    every = np.concatenate([stream.areas(axis, task.hop_s) for stream in streams], axis=1)
     pooled = every[n_events > 0].mean(axis=0)
-    best = (n_events[:, None] * every + _SHARED * pooled).argmax(axis=1)
+    shrunk = (n_events[:, None] * every + _SHARED * pooled) / (n_events[:, None] + _SHARED)
     at_first = points.index(plain)
+    shrunk[:, at_first] += _WORTH / np.sqrt(n_events.sum())
+    best = shrunk.argmax(axis=1)
     of_best = every[np.arange(len(best)), best][n_events > 0].mean()
     log.info(
         "boxes: mean of PSDS1 and PSDS2 over classes on validation %.3f (%.3f with what is not "
@@ -116,7 +105,7 @@ def _chosen(task: Fitting, plain: _Point, longest: int) -> list[_Point]:
 
 @dataclass
 class _Stream:
-    """Boxes of all recordings by one step and all ways to join: columns by class, then by join."""
+    """Boxes of all recordings by one step and all ratios: columns by class, then by ratio."""
 
     step: int
     n_classes: int
@@ -128,23 +117,22 @@ class _Stream:
 
     @classmethod
     def of(cls, step: int, longest: int, n_classes: int) -> _Stream:
-        absolute, relative = np.tile(np.array(_JOINS), (n_classes, 1)).T
-        steps = np.full(len(absolute), step)
-        rules = BoxRules(steps=steps, absolute=absolute, relative=relative, longest=longest)
+        ratios = np.tile(np.array(_RATIOS), n_classes)
+        rules = BoxRules(steps=np.full(len(ratios), step), ratios=ratios, longest=longest)
         return cls(step, n_classes, BoxFinder(rules), longest + 2 * rules.reach, [], 0, [])
 
     def push(self, probabilities: NDArray[np.floating]) -> None:
         self.starts.append(self.known)
         silence = np.zeros((self.silence, self.n_classes), probabilities.dtype)
         self.known += len(probabilities) + len(silence)
-        block = max(1, _BLOCK // (self.n_classes * len(_JOINS)))
+        block = max(1, _BLOCK // (self.n_classes * len(_RATIOS)))
         for frames in (probabilities, silence):
             for start in range(0, len(frames), block):
-                repeated = np.repeat(frames[start : start + block], len(_JOINS), axis=1)
+                repeated = np.repeat(frames[start : start + block], len(_RATIOS), axis=1)
                 self.parts.append(self.finder.push(repeated))
 
     def areas(self, axis: Axis, hop_s: float) -> NDArray[np.float64]:
-        """Mean area of both scenarios by class, way to join and sharpness (C, J * S)."""
+        """Mean area of both scenarios by class and ratio (C, R)."""
         boxes = Boxes.joined([*self.parts, self.finder.finish()])
         starts = np.array(self.starts)
         recording = np.searchsorted(starts, boxes.first, side="right") - 1
@@ -153,7 +141,7 @@ class _Stream:
             + axis.starts_s[recording]
             for at in (boxes.first, boxes.after)
         )
-        bounds = self.n_classes * len(_JOINS)
+        bounds = self.n_classes * len(_RATIOS)
         order = np.lexsort((boxes.first, boxes.column))
         boxes, first_s, after_s = (
             boxes.at(order),
@@ -161,28 +149,25 @@ class _Stream:
             after_s[order],
         )
         edges = np.searchsorted(boxes.column, np.arange(bounds + 1))
-        areas = np.zeros((bounds, len(_SHARPNESS)))
+        areas = np.zeros(bounds)
         for column in range(bounds):
             own = slice(*edges[column : column + 2])
-            areas[column] = _areas(
+            areas[column] = _area(
                 axis,
-                column // len(_JOINS),
+                column // len(_RATIOS),
                 boxes.at(own),
                 Found(first_s[own], after_s[own]),
             )
         return areas.reshape(self.n_classes, -1)
 
 
-def _areas(axis: Axis, index: int, boxes: Boxes, found: Found) -> NDArray[np.float64]:
-    """Mean area of both scenarios, by sharpness (S,)."""
-    kept = (found.after_s > found.first_s) & (boxes.peak >= LEAST_CONFIDENCE)
-    boxes, found = boxes.at(kept), Found(*(of[kept] for of in found))
-    values = [confidences(boxes, np.full(len(boxes.first), of)) for of in _SHARPNESS]
-    areas = np.zeros(len(_SHARPNESS))
-    for scenario in SCENARIOS:
-        of_boxes = judged(axis, index, found, scenario)
-        areas += [area(of_boxes, of) / len(SCENARIOS) for of in values]
-    return areas
+def _area(axis: Axis, index: int, boxes: Boxes, found: Found) -> float:
+    """Mean area of both scenarios."""
+    confidence = confidences(boxes)
+    kept = (found.after_s > found.first_s) & (confidence >= LEAST_CONFIDENCE)
+    found = Found(*(of[kept] for of in found))
+    areas = [area(judged(axis, index, found, each), confidence[kept]) for each in SCENARIOS]
+    return sum(areas) / len(areas)
 
 
 # --------------------------------------------------------------------------- the threshold
@@ -231,6 +216,6 @@ def _with_thresholds(task: Fitting, made: BoxDecoder) -> BoxDecoder:
 
 def _words(made: BoxDecoder, index: int, threshold: float) -> str:
     return (
-        f"steps of {made.step_frames[index]} frames, joined within {made.absolute[index]:g} or a "
-        f"factor of {made.relative[index]:g}, threshold {threshold:.2f}"
+        f"steps of {made.step_frames[index]} frames, joined within a factor of "
+        f"{made.ratios[index]:g}, threshold {threshold:.2f}"
     )
