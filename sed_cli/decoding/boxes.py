@@ -152,6 +152,7 @@ class BoxDecoder(TunedDecoder):
                 name: dict(zip(self.classes, getattr(self, name), strict=True)) for name in BY_LABEL
             },
             "longest_s": self.longest_s,
+            "longest_frames": self.rules.longest,
             "min_gap_s": self.min_gap_s,
             "min_duration_s": self.min_duration_s,
             **self.tuned_as_json(),
