@@ -26,14 +26,14 @@ from sed_cli.metrics.curves import SCENARIOS
 
 log = logging.getLogger(__name__)
 
-_STEPS_S = (0.25, 0.02, 0.04, 0.08, 0.13, 0.2, 0.32, 0.5, 0.8)  # the first, with
+_STEPS_S = (0.32, 0.02, 0.04, 0.08, 0.13, 0.2, 0.5, 0.8)  # the first, with
 _RATIOS = (3.0, 1.25, 1.5, 2.0, 5.0, 8.0)  # the first, is what is not tuned
 _SHARED = 100  # events of a class in validation that weigh as much as all classes do
 _WORTH = 1 / 3  # of one event in the root of their number: what a point has to be better by
 _BLOCK = 2**20  # values that boxes are sought in at once
 
 
-class _Point(NamedTuple):
+class _Shape(NamedTuple):
     """What a box is, for a class."""
 
     step: int
@@ -48,7 +48,7 @@ def fit(task: Fitting, longest_s: float, threshold: float | None = None) -> BoxD
         longest_s: of a box.
         threshold: of all classes, in the place of what is tuned.
     """
-    plain = _Point(max(1, round(_STEPS_S[0] / task.hop_s)), _RATIOS[0])
+    plain = _Shape(max(1, round(_STEPS_S[0] / task.hop_s)), _RATIOS[0])
     points = [plain] * len(task.classes)
     made = _decoder(task, points, longest_s)
     if task.tunes:
@@ -59,7 +59,7 @@ def fit(task: Fitting, longest_s: float, threshold: float | None = None) -> BoxD
     return made
 
 
-def _decoder(task: Fitting, points: Sequence[_Point], longest_s: float) -> BoxDecoder:
+def _decoder(task: Fitting, points: Sequence[_Shape], longest_s: float) -> BoxDecoder:
     return BoxDecoder(
         classes=task.classes,
         hop_s=task.hop_s,
@@ -75,18 +75,18 @@ def _decoder(task: Fitting, points: Sequence[_Point], longest_s: float) -> BoxDe
 # ------------------------------------------------------------------------- what a box is
 
 
-def _chosen(task: Fitting, plain: _Point, longest: int) -> list[_Point]:
+def _chosen(task: Fitting, plain: _Shape, longest: int) -> list[_Shape]:
     """The best point of each class."""
     axis = Axis.of([(each.events, each.duration_s) for each in task.validation], task.classes)
     n_events = np.array([len(of) for of in axis.events])
     if not n_events.any():
         return [plain] * len(task.classes)
     steps = sorted({max(1, round(step_s / task.hop_s)) for step_s in _STEPS_S})
-    streams = [_Stream.of(step, longest, len(task.classes)) for step in steps]
+    streams = [_BoxStream.of(step, longest, len(task.classes)) for step in steps]
     for _, probabilities in task.scored():
         for stream in streams:
             stream.push(probabilities)
-    points = [_Point(stream.step, ratio) for stream in streams for ratio in _RATIOS]
+    points = [_Shape(stream.step, ratio) for stream in streams for ratio in _RATIOS]
     every = np.concatenate([stream.areas(axis, task.hop_s) for stream in streams], axis=1)
     pooled = every[n_events > 0].mean(axis=0)
     shrunk = (n_events[:, None] * every + _SHARED * pooled) / (n_events[:, None] + _SHARED)
@@ -104,7 +104,7 @@ def _chosen(task: Fitting, plain: _Point, longest: int) -> list[_Point]:
 
 
 @dataclass
-class _Stream:
+class _BoxStream:
     """Boxes of all recordings by one step and all ratios: columns by class, then by ratio."""
 
     step: int
@@ -116,7 +116,7 @@ class _Stream:
     parts: list[Boxes]
 
     @classmethod
-    def of(cls, step: int, longest: int, n_classes: int) -> _Stream:
+    def of(cls, step: int, longest: int, n_classes: int) -> _BoxStream:
         ratios = np.tile(np.array(_RATIOS), n_classes)
         rules = BoxRules(steps=np.full(len(ratios), step), ratios=ratios, longest=longest)
         return cls(step, n_classes, BoxFinder(rules), longest + 2 * rules.reach, [], 0, [])

@@ -97,6 +97,8 @@ def evaluate_scores(config: EvalConfig, run_dir: Path) -> float | None:
             write_curves(run_dir, evaluation.curves)
         save_decoder(run_dir, decoder)
         print_metrics(metrics, run_dir)
+        for name, value in metrics.get("psds", {}).get("as_given", {}).items():
+            log.info("%s of the scores as they are: %.3f", name.upper(), value)
     f1: float | None = metrics["frame"]["f1"]
     return f1
 
