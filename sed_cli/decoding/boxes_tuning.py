@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _STEPS_S = (0.32, 0.02, 0.04, 0.08, 0.13, 0.2, 0.5, 0.8)  # the first, with
 _RATIOS = (3.0, 1.25, 1.5, 2.0, 5.0, 8.0)  # the first, is what is not tuned
 _SHARED = 100  # events of a class in validation that weigh as much as all classes do
-_WORTH = 1 / 3  # of one event in the root of their number: what a point has to be better by
+_WORTH = 0.7  # of one event in the root of their number: what a shape has to be better by
 _BLOCK = 2**20  # values that boxes are sought in at once
 
 
