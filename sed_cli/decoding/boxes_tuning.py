@@ -22,7 +22,7 @@ from sed_cli.decoding.decoder import Fitting
 from sed_cli.decoding.grid import THRESHOLDS, Grid, distinct, excerpts
 from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD, mend_runs
 from sed_cli.metrics.box_areas import Axis, Found, area, judged
-from sed_cli.metrics.curves import SCENARIOS
+from sed_cli.metrics.curves import MAX_FP_PER_HOUR, SCENARIOS
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def fit(task: Fitting, longest_s: float, threshold: float | None = None) -> BoxD
         longest_s: of a box.
         threshold: of all classes, in the place of what is tuned.
     """
-    plain = _Shape(max(1, round(_STEPS_S[0] / task.hop_s)), _RATIOS[0])
+    plain = _Shape(max(1, round(_plain_step_s(task) / task.hop_s)), _RATIOS[0])
     points = [plain] * len(task.classes)
     made = _decoder(task, points, longest_s)
     if task.tunes:
@@ -57,6 +57,13 @@ def fit(task: Fitting, longest_s: float, threshold: float | None = None) -> BoxD
     if threshold is not None:
         made = replace(made, thresholds=(threshold,) * len(task.classes))
     return made
+
+
+def _plain_step_s(task: Fitting) -> float:
+    """The usual step, or half of a typical event where those are short, as notes are."""
+    clips = task.validation or task.training()
+    lengths_s = [event.offset_s - event.onset_s for clip in clips for event in clip.events]
+    return min(_STEPS_S[0], float(np.median(lengths_s)) / 2) if lengths_s else _STEPS_S[0]
 
 
 def _decoder(task: Fitting, points: Sequence[_Shape], longest_s: float) -> BoxDecoder:
@@ -77,15 +84,17 @@ def _decoder(task: Fitting, points: Sequence[_Shape], longest_s: float) -> BoxDe
 
 def _chosen(task: Fitting, plain: _Shape, longest: int) -> list[_Shape]:
     """The best point of each class."""
-    axis = Axis.of([(each.events, each.duration_s) for each in task.validation], task.classes)
-    n_events = np.array([len(of) for of in axis.events])
-    if not n_events.any():
+    if not any(each.events for each in task.validation):
         return [plain] * len(task.classes)
-    steps = sorted({max(1, round(step_s / task.hop_s)) for step_s in _STEPS_S})
+    steps = sorted({max(1, round(step_s / task.hop_s)) for step_s in _STEPS_S} | {plain.step})
     streams = [_BoxStream.of(step, longest, len(task.classes)) for step in steps]
-    for _, probabilities in task.scored():
+    recordings = []  # in the order in which they come, which need not be that of validation
+    for recording, probabilities in task.scored():
+        recordings.append((recording.events, recording.duration_s))
         for stream in streams:
             stream.push(probabilities)
+    axis = Axis.of(recordings, task.classes)
+    n_events = np.array([len(of) for of in axis.events])
     points = [_Shape(stream.step, ratio) for stream in streams for ratio in _RATIOS]
     every = np.concatenate([stream.areas(axis, task.hop_s) for stream in streams], axis=1)
     pooled = every[n_events > 0].mean(axis=0)
@@ -95,8 +104,8 @@ def _chosen(task: Fitting, plain: _Shape, longest: int) -> list[_Shape]:
     best = shrunk.argmax(axis=1)
     of_best = every[np.arange(len(best)), best][n_events > 0].mean()
     log.info(
-        "boxes: mean of PSDS1 and PSDS2 over classes on validation %.3f (%.3f with what is not "
-        "tuned)",
+        "boxes: mean area under both PSD-ROCs over classes on validation %.3f (%.3f with what is "
+        "not tuned)",
         of_best,
         pooled[at_first],
     )
@@ -162,11 +171,15 @@ class _BoxStream:
 
 
 def _area(axis: Axis, index: int, boxes: Boxes, found: Found) -> float:
-    """Mean area of both scenarios."""
+    """Mean area of both scenarios, up to as many false positives as there are events.
+
+    Those of PSDS alone are next to nothing where an hour holds thousands of notes.
+    """
     confidence = confidences(boxes)
     kept = (found.after_s > found.first_s) & (confidence >= LEAST_CONFIDENCE)
     found = Found(*(of[kept] for of in found))
-    areas = [area(judged(axis, index, found, each), confidence[kept]) for each in SCENARIOS]
+    most = max(MAX_FP_PER_HOUR, len(axis.events[index]) / axis.hours)
+    areas = [area(judged(axis, index, found, each), confidence[kept], most) for each in SCENARIOS]
     return sum(areas) / len(areas)
 
 

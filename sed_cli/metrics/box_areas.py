@@ -137,22 +137,23 @@ def _overlaps(
     return event, right[box], seconds / np.maximum(offset_s - onset_s, _SLACK_S)
 
 
-def area(of: Judged, confidence: Values) -> float:
+def area(of: Judged, confidence: Values, most_per_hour: float = MAX_FP_PER_HOUR) -> float:
     """The area under the PSD-ROC of a class, in [0, 1]; 0 where nothing is annotated.
 
     Args:
         of: its boxes.
         confidence: of these (n,).
+        most_per_hour: effective false positives up to which the area goes.
     """
     if not of.n_events:
         return 0.0
     found_at = np.sort(_found_at(of, confidence))
     wrong = np.flatnonzero(~of.is_right)
     wrong = wrong[np.argsort(-confidence[wrong])]
-    rates = np.concatenate([[0.0], np.cumsum(of.weight[wrong]), [MAX_FP_PER_HOUR]])
+    rates = np.concatenate([[0.0], np.cumsum(of.weight[wrong]), [most_per_hour]])
     above = np.append(confidence[wrong], 0.0)
     ratio = 1 - np.searchsorted(found_at, above, side="right") / of.n_events
-    return float(ratio @ np.diff(np.minimum(rates, MAX_FP_PER_HOUR))) / MAX_FP_PER_HOUR
+    return float(ratio @ np.diff(np.minimum(rates, most_per_hour))) / most_per_hour
 
 
 def _found_at(of: Judged, confidence: Values) -> Values:
