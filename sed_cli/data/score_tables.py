@@ -97,11 +97,7 @@ def read_score_set(folder: Path, annotations: Path, durations: Path | None) -> G
     Raises:
         DataError: if something is missing, or does not fit the rest.
     """
-    tables = [
-        ScoreTable.read(path)
-        for path in sorted(folder.iterdir() if folder.is_dir() else ())
-        if path.suffix.lower() in _ENDINGS and path.name[0] not in "._"
-    ]
+    tables = [ScoreTable.read(path) for path in _tables_in(folder)]
     if not tables:
         raise DataError(f"scores={folder}: no folder with tables (.tsv, .csv) of scores")
     labels = tables[0].labels
@@ -138,6 +134,17 @@ def read_score_set(folder: Path, annotations: Path, durations: Path | None) -> G
         classes=labels, hop_s=hop_s, splits={"test": recordings}, fingerprint=fingerprint
     )
     return GivenScores(data, {name: table.scores for name, table in found.items()})
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """The tables of a folder; where ``sedtf predict`` wrote events beside them, those of scores."""
+    paths = [
+        path
+        for path in sorted(folder.iterdir() if folder.is_dir() else ())
+        if path.suffix.lower() in _ENDINGS and path.name[0] not in "._"
+    ]
+    ours = [path for path in paths if path.name.endswith(SCORES_ENDING)]
+    return ours or paths
 
 
 def _hop_s(tables: Sequence[ScoreTable]) -> float:

@@ -87,6 +87,7 @@ def test_tables_of_predict_are_read(tmp_path: Path) -> None:
     write_set(tmp_path, n_files=1)
     path = tmp_path / "scores" / "a.0.tsv"
     path.rename(path.with_name("a.0.scores.tsv"))
+    write_annotations(path.with_name("a.0.events.tsv"), {"a.0.wav": []})
 
     assert read(tmp_path).data.splits["test"][0].name == "a.0"
 
