@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import Task, medians, options, write_table
 from sed_cli.data.annotations import Event
+from sed_cli.decoding.boxes import BoxDecoder
 from sed_cli.decoding.event_model import EventModel
 from sed_cli.decoding.semi_markov import SemiMarkovDecoder
 from sed_cli.decoding.thresholds import ThresholdDecoder
@@ -31,6 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
     probabilities = _probabilities(random)
     decoders = {
         "threshold": ThresholdDecoder.plain(CLASSES, HOP_S),
+        "boxes": _boxes(),
         "semi_markov, one chain": _semi_markov(alone, order=1),
         "semi_markov, one chain of order 2": _semi_markov(alone, order=2),
         "semi_markov, a chain for each class": _semi_markov(together, order=1),
@@ -46,6 +48,18 @@ def main(arguments: argparse.Namespace) -> None:
         for name, value in seconds.items()
     ]
     print(write_table(arguments.output / "decoding", "Decoding, 50 classes", rows))
+
+
+def _boxes() -> BoxDecoder:
+    n = len(CLASSES)
+    return BoxDecoder(
+        classes=CLASSES,
+        hop_s=HOP_S,
+        step_frames=(8,) * n,
+        ratios=(3.0,) * n,
+        thresholds=(0.5,) * n,
+        longest_s=10.0,
+    )
 
 
 def _semi_markov(recordings: list[tuple[list[Event], float]], order: int) -> SemiMarkovDecoder:

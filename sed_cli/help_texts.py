@@ -36,7 +36,8 @@ All keys with their values: `sedtf train --cfg job`
 EVAL = """Evaluate a checkpoint on a split: frame, segment and event based F1 and error rate.
 
 The decoder, with its thresholds, is that of the checkpoint, unless `evaluation.metric` or
-`evaluation.decoder` asks for another.
+`evaluation.decoder` asks for another. With `scores=` it is the published scores of another system
+that are decoded, each file as tuned on the others.
 
 Examples:
 
@@ -45,6 +46,8 @@ Examples:
 - `sedtf eval checkpoint=RUN data=annotated data.root=other_recordings`
 - `sedtf eval checkpoint=RUN evaluation.metric=event evaluation.min_gap_s=0.1`
 - `sedtf eval checkpoint=RUN evaluation.tune=false evaluation.psds=true`
+- `sedtf eval checkpoint=RUN evaluation.decoder=boxes evaluation.psds=true`
+- `sedtf eval scores=FOLDER annotations=truth.tsv durations=durations.tsv evaluation.decoder=boxes`
 - `sedtf eval checkpoint=RUN data=tokens data.path=other.txt data.split=[1,0,0] split=train`
 
 {groups}

@@ -131,7 +131,9 @@ def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], 
     """All keys and values but seed and fold, and these two."""
     values = run_settings(folder)
     content = record.get("data_fingerprint")
-    if record["verb"] == "eval":
+    if record["verb"] == "eval" and not values.get("checkpoint"):  # of scores: nothing was trained
+        flat = flattened(values)
+    elif record["verb"] == "eval":
         flat = _of_evaluation(folder, values)
         if not values.get("data"):  # its fingerprint is that of one split alone
             content = _record(_trained_folder(folder)).get("data_fingerprint")
@@ -187,7 +189,7 @@ def _of_evaluation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
 def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
     """Options of config groups; of an evaluation, those of its training too."""
     trained = {}
-    if record["verb"] == "eval":
+    if record["verb"] == "eval" and run_settings(folder).get("checkpoint"):
         trained = _choices(_trained_folder(folder), {"verb": "train"})
     return trained | choices_in(folder)
 

@@ -250,10 +250,33 @@ class EvalConfig(VerbConfig):
     """``sedtf eval``; data and post-processing are those of the checkpoint unless others are named.
 
     With ``evaluation.metric`` or ``evaluation.decoder`` a decoder is fitted anew, on the validation
-    split of the run.
+    split of the run. With ``scores`` it is those of another system that are decoded.
     """
 
-    checkpoint: str = setting(MISSING, CHECKPOINT, role=Role.SOURCE)
+    checkpoint: str | None = setting(None, CHECKPOINT, role=Role.SOURCE)
+    scores: str | None = setting(
+        None,
+        "in the place of a checkpoint, the scores of any system: a folder of tables, one a "
+        "recording, with onset, offset and a column a class",
+    )
+    annotations: str | None = setting(None, "with scores: a file of what is annotated")
+    durations: str | None = setting(
+        None,
+        "with scores: a table with filename and duration (s); null: recordings end with their "
+        "scores",
+    )
+    folds: int = setting(
+        5,
+        "with scores: parts that files are divided into, each decoded as tuned on the others",
+        at_least=2,
+    )
+    tune_share: float | None = setting(
+        None,
+        "with scores: share of the files that is tuned on, in the place of folds; the rest is "
+        "scored",
+        above=0,
+        below=1,
+    )
     split: str = setting("test", "train, validation or test", choices=SPLITS)
     device: str = setting("auto", DEVICE, choices=DEVICES, role=Role.PLACE)
     output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
@@ -269,4 +292,31 @@ class EvalConfig(VerbConfig):
             f"evaluation.metric={self.evaluation.metric} asks for tuning and evaluation.tune=false "
             f"for none: drop one of the two",
         )
+        if self.scores is None:
+            faults.require(
+                self.checkpoint is not None, "checkpoint is not set: give checkpoint=..."
+            )
+        else:
+            faults += self._faults_of_scores()
+        faults.require(
+            self.scores is not None or (self.annotations, self.durations) == (None, None),
+            "annotations and durations go with scores=FOLDER: for other data give data=annotated",
+        )
         return [*faults, *([] if self.data is None else self.data.faults())]
+
+    def _faults_of_scores(self) -> Faults:
+        """What does not go together with scores of another system."""
+        faults = Faults()
+        faults.require(
+            self.annotations is not None,
+            f"scores={self.scores} needs annotations=FILE: what is to be found there",
+        )
+        for key in ("checkpoint", "data"):
+            faults.require(
+                getattr(self, key) is None, f"scores={self.scores} takes no {key}: drop one of them"
+            )
+        faults.require(
+            self.evaluation.calibrate in (None, "none"),
+            f"evaluation.calibrate={self.evaluation.calibrate} is for a detector: drop it",
+        )
+        return faults

@@ -159,7 +159,7 @@ class Decoder(ABC):
     """Of the component whose ``read`` undoes :meth:`as_json`."""
 
     GIVES_BOXES: ClassVar[bool] = False
-    """Whether PSDS is drawn from the confidences of its events, rather than from :meth:`scores`."""
+    """Whether PSDS is drawn from its :meth:`boxes`, rather than from :meth:`scores`."""
 
     DECODES_AS: ClassVar[str] = ""
     """Name of the decoder of which it is a case; an exported package shows how that one works."""
@@ -202,6 +202,12 @@ class Decoder(ABC):
             last = len(active) if reaches_end else round(offset_s / self.hop_s)
             active[round(onset_s / self.hop_s) : last, self.classes.index(label)] = True
         return Decoded(detections, active)
+
+    def boxes(
+        self, probabilities: NDArray[np.floating], duration_s: float | None = None
+    ) -> list[Detection]:
+        """All that could be an event, whatever the threshold; PSDS is drawn from confidences."""
+        return self.decode(probabilities, duration_s)
 
     def events(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None

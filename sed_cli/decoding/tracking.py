@@ -51,14 +51,22 @@ def threshold_tracker(
 ) -> ClassTracker:
     """Track what is above the threshold of its class, behind the median filter of the class."""
     gap_s, duration_s = postprocessing.min_gap_s, postprocessing.min_duration_s
+    # A start may have to await a gap's end, to see whether the event goes on for long enough.
+    longest = max(postprocessing.filter_frames)
+    tracks = threshold_tracks(classes, postprocessing, hop_s)
+    return ClassTracker(tracks, longest // 2 * hop_s + (gap_s + duration_s))
+
+
+def threshold_tracks(
+    classes: Sequence[str], postprocessing: PostProcessing, hop_s: float
+) -> list[Track]:
+    """A track for each class that takes it as active above its threshold."""
+    gap_s, duration_s = postprocessing.min_gap_s, postprocessing.min_duration_s
     columns = zip(classes, postprocessing.thresholds, postprocessing.filter_frames, strict=True)
-    tracks = [
+    return [
         _MedianTrack(*of_class, hop_s=hop_s, min_gap_s=gap_s, min_duration_s=duration_s)
         for of_class in columns
     ]
-    # A start may have to await a gap's end, to see whether the event goes on for long enough.
-    longest = max(postprocessing.filter_frames)
-    return ClassTracker(tracks, longest // 2 * hop_s + (gap_s + duration_s))
 
 
 @dataclass

@@ -27,7 +27,8 @@ _WIDTH = 100  # where standard output is no terminal
 
 def print_metrics(metrics: Mapping[str, Any], run_dir: Path) -> None:
     """Print F1 and ER of each class, then all micro figures, as fractions."""
-    title = f"{metrics['split']}: {metrics['n_files']} files, free running, {_made(metrics)}"
+    how = "scores as given" if "folds" in metrics else "free running"
+    title = f"{metrics['split']}: {metrics['n_files']} files, {how}, {_made(metrics)}"
     console = results_console()
     console.print(title, style="bold", highlight=False)
     console.print(_of_classes(metrics))

@@ -16,6 +16,8 @@ from sed_cli.training.checkpoint import read_config
 
 def evaluate(config: EvalConfig, run_dir: Path) -> float | None:
     """Do the work of ``sedtf eval``; return the figure that its task optimises."""
+    if config.checkpoint is None:  # scores of another system, which are those of a detector
+        return task_named(None).evaluate(config, run_dir)
     return task_named(read_config(config.checkpoint).task).evaluate(config, run_dir)
 
 

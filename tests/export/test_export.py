@@ -29,6 +29,7 @@ from sed_cli.cli.run import run
 from sed_cli.cli.verbs import Flags
 from sed_cli.config.tools import ExportConfig
 from sed_cli.data.annotations import Event
+from sed_cli.decoding.boxes import BoxDecoder
 from sed_cli.decoding.decoder import Decoder
 from sed_cli.decoding.event_model import EventModel
 from sed_cli.decoding.hysteresis import HysteresisDecoder
@@ -303,6 +304,16 @@ def learnt(*, overlap: bool, order: int) -> EventModel:
             hop_s=0.032,
             thresholds=(0.4, 0.5),
             longest_s=0.4,
+            min_gap_s=0.1,
+            min_duration_s=0.1,
+        ),
+        BoxDecoder(
+            classes=("high", "low"),
+            hop_s=0.032,
+            step_frames=(3, 6),
+            ratios=(1.5, 3.0),
+            thresholds=(0.5, 0.45),
+            longest_s=2.0,
             min_gap_s=0.1,
             min_duration_s=0.1,
         ),

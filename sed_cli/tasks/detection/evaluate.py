@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.decoding.calibration import ConfidenceMap
 from sed_cli.decoding.decoder import Decoder, Detection, described
+from sed_cli.decoding.decoder import Scored as ScoredRecordings
 from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import DataError, UserError
@@ -101,33 +102,65 @@ def evaluate_split(
     Raises:
         DataError: if the set has no such split.
     """
-    settings = evaluation or EvaluationConfig()
     recordings = data.splits.get(split)
     if not recordings:
         raise DataError(f"split={split}: the data set has none; there are {', '.join(data.splits)}")
+    scored = (
+        (recording, probabilities_of(logits))
+        for recording, logits in tqdm(
+            run_freely(detector, recordings),
+            total=len(recordings),
+            desc=f"evaluate {split}",
+            leave=False,
+            disable=None,
+        )
+    )
+    settings = evaluation or EvaluationConfig()
+    return evaluate_scored(
+        scored, data, split, settings, detector.decoder, confidence_map=detector.confidence_map
+    )
+
+
+def evaluate_scored(
+    scored: ScoredRecordings,
+    data: DataSet,
+    split: str,
+    settings: EvaluationConfig,
+    decoder: Decoder,
+    *,
+    confidence_map: ConfidenceMap | None = None,
+    decoder_of: Callable[[Recording], Decoder] | None = None,
+) -> Evaluation:
+    """Score what a decoder makes of the probabilities of a split.
+
+    Args:
+        scored: its recordings, each with its probabilities (T, C).
+        data: the set.
+        split: one of its splits, of which there are recordings.
+        settings: what is reported.
+        decoder: makes the events, and is described.
+        confidence_map: of the confidences of these.
+        decoder_of: the decoder of a recording in the place of it.
+    """
+    recordings = data.splits[split]
     plain = ThresholdDecoder.plain(data.classes, data.hop_s)
     collar_s = collar_of(settings)
     _warn_of_collar(recordings, data.classes, collar_s)
     bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
     settings = replace(settings, collar_s=collar_s, bin_s=bin_s)
     kinds = all_metrics()
-    tallies = [_Tally(detector.decoder, data, kinds, settings, detector.confidence_map)]
-    if detector.decoder != plain:
+    tallies = [_Tally(data, kinds, settings, confidence_map)]
+    if decoder != plain:
         of_plain = [metric for metric in kinds if metric.IN_PLAIN]
-        tallies.append(_Tally(plain, data, of_plain, settings))
-    scored: list[Scored] = []
-    for recording, logits in tqdm(
-        run_freely(detector, recordings),
-        total=len(recordings),
-        desc=f"evaluate {split}",
-        leave=False,
-        disable=None,
-    ):
-        probabilities = probabilities_of(logits)
-        for tally in tallies:
-            tally.add(recording, probabilities)
+        tallies.append(_Tally(data, of_plain, settings))
+    for_curves: list[Scored] = []
+    for recording, probabilities in scored:
+        own = decoder if decoder_of is None else decoder_of(recording)
+        tallies[0].add(recording, probabilities, own)
+        for tally in tallies[1:]:
+            tally.add(recording, probabilities, plain)
         if settings.psds:
-            scored.append(_scored(detector.decoder, recording, probabilities))
+            for_curves.append(scored_by(own, recording, probabilities))
     bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
     figures_of = tallies[0].described(recordings, bootstrap)
     metrics: dict[str, Any] = {
@@ -145,23 +178,26 @@ def evaluate_split(
         "collar_s": collar_s,
         "bin_s": bin_s,
         "bootstrap": {"samples": bootstrap.n_samples, "seed": bootstrap.seed, "level": CONFIDENCE},
-        **described(detector.decoder),
+        **described(decoder),
         "plain": _plain_figures(tallies[-1], recordings) if len(tallies) > 1 else None,
     }
-    used = detector.confidence_map
-    metrics["calibration"]["method"] = "none" if used is None else used.method
+    method = "none" if confidence_map is None else confidence_map.method
+    metrics["calibration"]["method"] = method
     _warn_of_missed(metrics)
-    curves = threshold_free(scored, data.classes, data.hop_s, collar_s) if settings.psds else None
-    if curves is not None:
+    curves = None
+    if settings.psds:
+        curves = threshold_free(for_curves, data.classes, data.hop_s, collar_s)
         metrics["psds"] = curves.figures
     return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves)
 
 
-def _scored(decoder: Decoder, recording: Recording, probabilities: NDArray[np.float32]) -> Scored:
+def scored_by(
+    decoder: Decoder, recording: Recording, probabilities: NDArray[np.floating]
+) -> Scored:
     """What threshold-free figures are drawn from."""
     own = recording.name, recording.duration_s, recording.events
     if decoder.GIVES_BOXES:
-        return Scored(*own, probabilities, decoder.decode(probabilities, recording.duration_s))
+        return Scored(*own, probabilities, decoder.boxes(probabilities, recording.duration_s))
     return Scored(*own, decoder.scores(probabilities))
 
 
@@ -201,23 +237,24 @@ def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
 
 
 class _Tally:
-    """Events that a decoder finds, and what metrics count of them, by recording."""
+    """Events that decoders find, and what metrics count of them, by recording."""
 
     def __init__(
         self,
-        decoder: Decoder,
         data: DataSet,
         metrics: Sequence[Metric],
         evaluation: EvaluationConfig,
         confidence_map: ConfidenceMap | None = None,
     ) -> None:
-        self.decoder, self.data, self.confidence_map = decoder, data, confidence_map
+        self.data, self.confidence_map = data, confidence_map
         self.metrics, self.evaluation = metrics, evaluation
         self._events: dict[str, list[Event]] = {}
         self._counts: dict[str, list[NDArray[Any]]] = {}
 
-    def add(self, recording: Recording, probabilities: NDArray[np.float32]) -> None:
-        found, active = self.decoder.decoded(probabilities, recording.duration_s)
+    def add(
+        self, recording: Recording, probabilities: NDArray[np.floating], decoder: Decoder
+    ) -> None:
+        found, active = decoder.decoded(probabilities, recording.duration_s)
         self._events[recording.name] = [_as_written(each.event) for each in found]
         compared = Compared(
             classes=self.data.classes,
@@ -297,6 +334,7 @@ def write_evaluation(
 
 def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
     """Do the work of ``sedtf eval``; return the frame-wise F1."""
+    assert config.checkpoint is not None
     trained = read_config(config.checkpoint)
     own = config.data
     if own is not None and not isinstance(own, DataConfig):

@@ -38,7 +38,11 @@ class DetectionPackage(TaskPackage):
         return DetectionTask(config, data, device)
 
     def evaluate(self, config: EvalConfig, run_dir: Path) -> float | None:
-        """Score a detector; return the frame-wise F1."""
+        """Score a detector, or the scores of another system; return the frame-wise F1."""
+        if config.checkpoint is None:
+            from sed_cli.tasks.detection.given_scores import evaluate_scores
+
+            return evaluate_scores(config, run_dir)
         from sed_cli.tasks.detection.evaluate import evaluate_checkpoint
 
         return evaluate_checkpoint(config, run_dir)

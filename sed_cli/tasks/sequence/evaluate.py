@@ -262,6 +262,7 @@ def evaluate_sequence_checkpoint(config: EvalConfig, run_dir: Path) -> float | N
     Raises:
         UserError: if the settings are those of a detector.
     """
+    assert config.checkpoint is not None
     trained = read_config_of(config.checkpoint, SequenceTrainConfig)
     own = config.data
     if own is not None and not isinstance(own, TokenSetConfig):
