@@ -42,6 +42,7 @@ class Fitting:
         tune: whether anything may be tuned on validation.
         training: lists the recordings of the training split, with their events and durations.
         validation: those of the validation split; none where there is no such split.
+        onsets: whether probabilities have those of onsets, after those of all activities: (T, 2C).
         scored: yields those of validation, each with its probabilities, as often as it is called.
             The first call runs the detector, and what that gave is kept if it is not too long.
     """
@@ -56,6 +57,7 @@ class Fitting:
     training: Callable[[], Sequence[Clip]]
     validation: Sequence[Recording]
     scored: Callable[[], Scored]
+    onsets: bool = False
 
     @property
     def tunes(self) -> bool:
@@ -156,6 +158,9 @@ class Decoder(ABC):
 
     GIVES_BOXES: ClassVar[bool] = False
     """Whether PSDS is drawn from the confidences of its events, rather than from :meth:`scores`."""
+
+    SEPARATES: ClassVar[bool] = False
+    """Whether it tells touching events of a class apart by itself: no onset parts them further."""
 
     classes: tuple[str, ...]
     hop_s: float

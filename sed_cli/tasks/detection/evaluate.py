@@ -23,8 +23,8 @@ from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.decoding.calibration import ConfidenceMap
 from sed_cli.decoding.decoder import Decoder, Detection, described
+from sed_cli.decoding.onsets import of_activities
 from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
-from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import DataError, UserError
 from sed_cli.metrics.curves import Curves, Scored, threshold_free
 from sed_cli.metrics.detection import (
@@ -68,7 +68,8 @@ def validate(detector: Detector, recordings: Sequence[Recording]) -> Validation:
     """
     counts = np.zeros((1 + len(detector.classes), 4), dtype=np.int64)
     loss_sum, n_values = 0.0, 0
-    for recording, logits in run_freely(detector, share_of(recordings)):
+    for recording, outputs in run_freely(detector, share_of(recordings)):
+        logits = of_activities(outputs, len(detector.classes))
         activities = recording.activities[:]
         targets = torch.from_numpy(activities).float()
         loss_sum += float(F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"))
@@ -99,7 +100,7 @@ def evaluate_split(
     recordings = data.splits.get(split)
     if not recordings:
         raise DataError(f"split={split}: the data set has none; there are {', '.join(data.splits)}")
-    plain = ThresholdDecoder.plain(data.classes, data.hop_s)
+    plain = detector.plain_decoder
     collar_s = collar_of(settings)
     _warn_of_collar(recordings, data.classes, collar_s)
     bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
@@ -154,8 +155,9 @@ def evaluate_split(
 def _scored(decoder: Decoder, recording: Recording, probabilities: NDArray[np.float32]) -> Scored:
     """What threshold-free figures are drawn from."""
     own = recording.name, recording.duration_s, recording.events
+    activities = of_activities(probabilities, len(decoder.classes))
     if decoder.GIVES_BOXES:
-        return Scored(*own, probabilities, decoder.decode(probabilities, recording.duration_s))
+        return Scored(*own, activities, decoder.decode(probabilities, recording.duration_s))
     return Scored(*own, decoder.scores(probabilities))
 
 

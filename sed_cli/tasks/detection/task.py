@@ -20,6 +20,7 @@ from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import DataSet, load_data
+from sed_cli.decoding.onsets import of_activities, of_onsets
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError
 from sed_cli.models import CRNN
@@ -86,7 +87,9 @@ class DetectionTask(Task[SequenceBatch]):
             feedback=config.sampler.feedback,
             device=device,
         )
-        self.sequences = Sequences(data.splits["train"], config.data.sequence_length)
+        self.sequences = Sequences(
+            data.splits["train"], config.data.sequence_length, onsets=model.has_onsets
+        )
         super().__init__(
             model=self.detector.model,
             device=self.detector.device,
@@ -113,7 +116,7 @@ class DetectionTask(Task[SequenceBatch]):
         return collate([heard[index] for index in indices])
 
     def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        """Binary cross-entropy over valid frames and classes."""
+        """Binary cross-entropy over valid frames and classes, with that of onsets beside it."""
         targets = batch.targets.to(self.device)
         valid = batch.valid.to(self.device)[..., None]  # (B, T, 1)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
@@ -122,14 +125,25 @@ class DetectionTask(Task[SequenceBatch]):
             logits = self.model(
                 batch.log_mel.to(self.device),
                 targets,
-                coins.draw(*targets.shape) if self.is_sampled else None,
+                self._mask(targets, coins) if self.is_sampled else None,
                 lengths=batch.lengths.to(self.device) if padded else None,
                 feedback=self._rule,
                 noise=self._noise(targets, coins),
             )
-        losses = self._config.trainer.loss.per_output(logits, targets)
+        n_classes, per_output = len(self.labels), self._config.trainer.loss.per_output
+        activities = (of_activities(each, n_classes) for each in (logits, targets))
+        losses = per_output(*activities)
+        if self.model.has_onsets:
+            onsets = (of_onsets(each, n_classes) for each in (logits, targets))
+            losses = losses + self._config.model.onset_loss_weight * per_output(*onsets)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
-        return (losses * valid).sum(), valid.sum() * targets.shape[2]
+        return (losses * valid).sum(), valid.sum() * n_classes
+
+    def _mask(self, targets: Tensor, coins: TeacherCoins) -> Tensor:
+        """Draw the teacher mask; a class's onset shares the draw of its activity."""
+        n_sequences, n_steps, _ = targets.shape
+        mask = coins.draw(n_sequences, n_steps, len(self.labels))
+        return mask.repeat(1, 1, 2) if mask.ndim == 3 and self.model.has_onsets else mask
 
     def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
         if not self.is_sampled or not self._rule.draws:
