@@ -20,6 +20,9 @@ class DecoderConfig(Settings, ABC):
 
     KIND: ClassVar[str] = "decoder"
 
+    # Whether it tells touching events of a class apart by itself, so that no onset parts them.
+    SEPARATES: ClassVar[bool] = False
+
     name: str = setting()
 
     @abstractmethod

@@ -159,9 +159,6 @@ class Decoder(ABC):
     GIVES_BOXES: ClassVar[bool] = False
     """Whether PSDS is drawn from the confidences of its events, rather than from :meth:`scores`."""
 
-    SEPARATES: ClassVar[bool] = False
-    """Whether it tells touching events of a class apart by itself: no onset parts them further."""
-
     classes: tuple[str, ...]
     hop_s: float
 

@@ -39,8 +39,6 @@ def fit_onsets(inner: Decoder, task: Fitting) -> OnsetDecoder:
         inner: that is fitted to the activities.
         task: with the probabilities of onsets too, (T, 2C).
     """
-    if inner.SEPARATES:
-        return OnsetDecoder.of(inner, None)
     plain = OnsetDecoder.of(inner)
     if not task.tunes:
         return plain

@@ -33,7 +33,9 @@ def fit(settings: DecoderConfig, task: Fitting) -> Decoder:
             f"the decoder {settings.name} makes a {type(decoder).__name__} whose NAME is "
             f"{decoder.NAME!r}: expected {settings.name!r}, by which checkpoints find it again"
         )
-    return fit_onsets(decoder, task) if task.onsets else decoder
+    if not task.onsets:
+        return decoder
+    return OnsetDecoder.of(decoder, None) if settings.SEPARATES else fit_onsets(decoder, task)
 
 
 def save_decoder(

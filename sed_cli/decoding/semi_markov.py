@@ -50,7 +50,6 @@ class SemiMarkovDecoder(TunedDecoder):
     """
 
     NAME: ClassVar[str] = "semi_markov"
-    SEPARATES: ClassVar[bool] = True
 
     model: EventModel
     weight: float = _WEIGHTS[0]

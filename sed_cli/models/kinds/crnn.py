@@ -35,7 +35,7 @@ class CRNNConfig(DetectorModelConfig):
         before=False,
     )
     onset_weight: float = setting(
-        0.5, "of the loss of onsets, beside 1 of activities", above=0, role=Role.FREE, before=0.5
+        0.25, "of the loss of onsets, beside 1 of activities", above=0, role=Role.FREE, before=0.25
     )
 
     @property
