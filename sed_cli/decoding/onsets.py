@@ -30,6 +30,7 @@ from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
 
 LEAST = 2
 """Frames that lie between two onsets at least: of one sound several neighbours may look like it."""
+_LONGEST = 10_000  # half a second has fewer
 
 Outputs = TypeVar("Outputs", bound=Any)  # an array or a tensor
 
@@ -95,8 +96,9 @@ class OnsetDecoder(Decoder):
         for threshold in self.thresholds:
             if threshold is not None and not 0 <= threshold <= 1:
                 raise ValueError(f"threshold {threshold} of onsets: expected a probability")
-        if min(self.least, default=LEAST) < LEAST:
-            raise ValueError(f"parts of {min(self.least)} frames: expected {LEAST} at least")
+        for least in self.least:
+            if not LEAST <= least <= _LONGEST:
+                raise ValueError(f"parts of {least} frames: expected {LEAST} to {_LONGEST}")
 
     @classmethod
     def of(cls, inner: Decoder, threshold: float | None = PLAIN_THRESHOLD) -> Self:
@@ -151,7 +153,7 @@ class OnsetDecoder(Decoder):
         return round(time_s / self.hop_s)
 
     def tracker(self) -> Tracker:
-        """Make a tracker of the same events; it is surer of where one goes on than the inner."""
+        """Make a tracker of the same events, in which a part ends once the next is long enough."""
         return _OnsetTracker(self)
 
     def scores(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:

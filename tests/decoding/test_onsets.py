@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from sed_cli.config.registry import component_named
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import Activities
 from sed_cli.data.sets import Recording
-from sed_cli.decoding.decoder import Decoder, StreamEvent, described
+from sed_cli.decoding.decoder import Decoder, StreamEvent, Tracker, described
 from sed_cli.decoding.onsets import OnsetDecoder, peaks
 from sed_cli.decoding.saved import fit, read_decoder, save_decoder
 from sed_cli.decoding.thresholds import ThresholdDecoder
@@ -125,7 +127,7 @@ def test_minimum_gaps_and_durations_are_those_of_the_decoder_within() -> None:
 # -------------------------------------------------------------------------------- in streams
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     inner=DECODERS,
     thresholds=st.tuples(*[st.sampled_from([None, 0.3, 0.6])] * 2),
@@ -191,6 +193,48 @@ def test_an_event_without_end_is_parted_as_it_goes_on_in_bounded_memory() -> Non
     assert len(tracker._onsets) < 30  # type: ignore[attr-defined]
 
 
+class AtTheEnd(Tracker):
+    latency_s = math.inf
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder, self.frames = decoder, list[NDArray[np.float32]]()
+
+    def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
+        self.frames.append(probabilities)
+        return []
+
+    def finish(self, duration_s: float) -> list[StreamEvent]:
+        found = self.decoder.decode(np.concatenate(self.frames), duration_s)
+        return [
+            StreamEvent(
+                kind="end",
+                label=d.label,
+                onset_s=d.onset_s,
+                offset_s=d.offset_s,
+                confidence=d.confidence,
+            )
+            for d in found
+        ]
+
+
+class Whole(ThresholdDecoder):
+    def tracker(self) -> Tracker:
+        return AtTheEnd(self)
+
+
+def test_a_tracker_that_waits_for_the_end_is_waited_for() -> None:
+    decoder = OnsetDecoder.of(Whole.plain(TWO, 0.1))
+    values = columns("0778899990", "0000000000", "0700800020", "0000000000")
+    tracker = decoder.tracker()
+
+    assert [tracker.push(frame[None], 1.0) for frame in values] == [[]] * 10
+
+    ends = [report for report in tracker.finish(1.0) if report.event is not None]
+    assert [report.event for report in ends] == [each.event for each in decoder.decode(values, 1.0)]
+    assert len(ends) == 2
+    assert tracker.latency_s == math.inf
+
+
 # ------------------------------------------------------------------------------------- tuned
 
 
@@ -224,7 +268,10 @@ def touching(level: float, seed: int = 0, n_files: int = 12) -> Pairs:
     return pairs
 
 
-@pytest.mark.parametrize("name", ["threshold", "hysteresis", "vote"])
+@pytest.mark.parametrize(
+    "name",
+    ["threshold", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hysteresis", "vote"))],
+)
 def test_touching_events_are_told_apart_however_low_their_onsets_are(name: str) -> None:
     pairs = touching(0.3)
 
@@ -287,6 +334,7 @@ def test_a_model_with_onsets_needs_a_decoder_that_takes_them(tmp_path: Path) -> 
         {"thresholds": {"cat": 0.5}},
         {"thresholds": {"cat": 0.5, "dog": 2.0}},
         {"least_frames": {"cat": 1, "dog": 2}},
+        {"least_frames": {"cat": 10**9, "dog": 2}},
     ],
 )
 def test_values_out_of_range_are_refused(
