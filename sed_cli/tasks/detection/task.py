@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -130,14 +130,20 @@ class DetectionTask(Task[SequenceBatch]):
                 feedback=self._rule,
                 noise=self._noise(targets, coins),
             )
-        n_classes, per_output = len(self.labels), self._config.trainer.loss.per_output
-        activities = (of_activities(each, n_classes) for each in (logits, targets))
-        losses = per_output(*activities)
-        if self.model.has_onsets:
-            onsets = (of_onsets(each, n_classes) for each in (logits, targets))
-            losses = losses + self._config.model.onset_loss_weight * per_output(*onsets)
+        losses = self._per_class(logits, targets)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
-        return (losses * valid).sum(), valid.sum() * n_classes
+        return (losses * valid).sum(), valid.sum() * len(self.labels)
+
+    def _per_class(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each class (B, T, C), that of its onset within."""
+        per_output: Callable[..., Tensor] = self._config.trainer.loss.per_output
+        if not self.model.has_onsets:
+            return per_output(logits, targets)
+        activities, onsets = (
+            per_output(*(of(each, len(self.labels)) for each in (logits, targets)))
+            for of in (of_activities, of_onsets)
+        )
+        return activities + self._config.model.onset_loss_weight * onsets
 
     def _mask(self, targets: Tensor, coins: TeacherCoins) -> Tensor:
         """Draw the teacher mask; a class's onset shares the draw of its activity."""
