@@ -15,7 +15,9 @@ import torch
 from sed_cli.cli.run import run as run_verb
 from sed_cli.cli.verbs import Flags
 from sed_cli.decoding.onsets import OnsetDecoder
+from sed_cli.decoding.postprocessing import PostProcessing
 from sed_cli.decoding.saved import save_decoder
+from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.tasks.detection.load import load
 from sed_cli.tasks.detection.task import DetectionTask, load_recordings
 from tests.conftest import TRAINED, Sedtf
@@ -28,19 +30,27 @@ ONSETS = ("model.onsets=true", "sampler.coin=class", "augment.roll=0.5", "augmen
 def run(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
     """A run folder of a short training with onsets."""
     folder = tmp_path_factory.mktemp("onsets") / "run"
-    own = (f"data.root={recordings}", f"output_dir={folder}")
+    own = (f"data.root={recordings}", f"output_dir={folder}", "trainer.max_updates=4")
     assert run_verb("train", [*TRAINED, *ONSETS, *own], Flags()) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
-def parted(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of it whose onsets part much."""
+def parted(run: Path, recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of it that finds much, whose onsets part much."""
     folder = tmp_path_factory.mktemp("parted") / "best"
     shutil.copytree(run / "checkpoints" / "best", folder)
-    decoder = load(folder).decoder
-    assert isinstance(decoder, OnsetDecoder)
-    save_decoder(folder, replace(decoder, thresholds=(0.0, 0.0), least=(2, 3)))
+    detector = load(folder)
+    assert isinstance(detector.decoder, OnsetDecoder)
+    heard = detector.probabilities(min((recordings / "audio").glob("test_*")))
+    levels = tuple(np.quantile(heard, 0.3, axis=0).tolist())
+    settings = PostProcessing(thresholds=levels, filter_frames=(1, 1))
+    inner = ThresholdDecoder(
+        classes=detector.classes, hop_s=detector.hop_s, postprocessing=settings
+    )
+    save_decoder(
+        folder, replace(detector.decoder, inner=inner, thresholds=(0.0, 0.0), least=(2, 3))
+    )
     return folder
 
 
