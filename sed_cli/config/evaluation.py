@@ -23,6 +23,9 @@ class DecoderConfig(Settings, ABC):
     ASKS_LANGUAGE: ClassVar[bool] = False
     """Whether it needs the model of labels that ``evaluation.language`` names."""
 
+    SEPARATES: ClassVar[bool] = False
+    """Whether it tells touching events of a class apart by itself, so that no onset parts them."""
+
     name: str = setting()
 
     def check(self, events: Sequence[Sequence[Any]], hop_s: float) -> None:

@@ -93,6 +93,11 @@ class DetectorModelConfig(Settings, ABC):
         """Whether the model is fed the previous step, so that a sampler acts."""
         return True
 
+    @property
+    def onset_loss_weight(self) -> float:
+        """Of the loss of a model's outputs for onsets, beside 1 of its activities."""
+        return 1.0
+
     def faults_with(self, n_mels: int) -> list[str]:
         """All that is wrong with the values, against the number of mel bands too."""
         return self.faults("model.")

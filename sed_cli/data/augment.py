@@ -59,5 +59,5 @@ class AugmentedSequences(Dataset[tuple[Tensor, Tensor]]):
         return len(self._sequences)
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
-        """Return features (T, M) and activities (T, C) of a piece, both float32."""
+        """Return features (T, M) and targets (T, C) or (T, 2C) of a piece, both float32."""
         return self._augmenter(self._sequences, len(self), item, self._epoch)

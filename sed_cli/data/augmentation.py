@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Item(NamedTuple):
-    """A sequence: features (T, M) and activities (T, C)."""
+    """A sequence: features (T, M) and activities (T, C), or with onsets targets (T, 2C)."""
 
     log_mel: Tensor
     targets: Tensor

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Event
 
+ONSET_FRAMES = 2
+"""That an onset is marked for: an event may as well begin late in the frame before its own."""
+
 
 class Activities:
     """Which classes are active in the frames of a recording, kept as its events.
@@ -53,6 +56,21 @@ class Activities:
         inside = (self._spans[:, 0] < last) & (self._spans[:, 1] > first)
         for start, end, column in self._spans[inside].tolist():
             marked[max(0, start - first) : end - first, column] = 1
+        return marked
+
+    def onsets(self, frames: slice) -> NDArray[np.uint8]:
+        """Mark where events begin in a range of frames, uint8 (t, C).
+
+        It is the first frame that an event is active in, and the next ones, ONSET_FRAMES in all as
+        far as the event lasts.
+        """
+        first, last, _ = frames.indices(len(self))
+        marked = np.zeros((max(0, last - first), self.shape[1]), dtype=np.uint8)
+        starts, columns = self._spans[:, 0], self._spans[:, 2]
+        for later in range(ONSET_FRAMES):
+            at = starts + later
+            inside = (at >= first) & (at < last) & (at < self._spans[:, 1])
+            marked[at[inside] - first, columns[inside]] = 1
         return marked
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from sed_cli.data.frames import Activities
 from sed_cli.data.sets import Recording
 
 
@@ -17,7 +19,7 @@ class SequenceBatch(NamedTuple):
     """A batch of sequences, padded at the end to the longest of them."""
 
     log_mel: Tensor  # float32 (B, T, M)
-    targets: Tensor  # float32 (B, T, C), 0 or 1
+    targets: Tensor  # float32 (B, T, C), 0 or 1; with onsets (B, T, 2C)
     lengths: Tensor  # int64 (B,), frames that are not padding
 
     @property
@@ -32,10 +34,14 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
     Args:
         recordings: of a split.
         length: frames a sequence; ``None``: whole recordings.
+        onsets: whether targets hold where events begin too, after the activities of all classes.
     """
 
-    def __init__(self, recordings: Sequence[Recording], length: int | None = None) -> None:
+    def __init__(
+        self, recordings: Sequence[Recording], length: int | None = None, *, onsets: bool = False
+    ) -> None:
         self._recordings = recordings
+        self._has_onsets = onsets
         self._pieces = [
             (index, first, min(first + (length or recording.n_frames), recording.n_frames))
             for index, recording in enumerate(recordings)
@@ -51,11 +57,16 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
         return [last - first for _, first, last in self._pieces]
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
-        """Return features (T, M) and activities (T, C) of a piece, both float32."""
+        """Return features (T, M) and activities (T, C), or targets (T, 2C), both float32."""
         index, first, last = self._pieces[item]
         recording = self._recordings[index]
         log_mel = torch.tensor(recording.log_mel[first:last])
-        return log_mel, torch.from_numpy(recording.activities[first:last]).float()
+        targets = recording.activities[first:last]
+        if self._has_onsets:
+            assert isinstance(recording.activities, Activities)  # an array knows no events
+            onsets = recording.activities.onsets(slice(first, last))
+            targets = np.concatenate([targets, onsets], axis=1)
+        return log_mel, torch.from_numpy(targets).float()
 
 
 def collate(items: Sequence[tuple[Tensor, Tensor]]) -> SequenceBatch:

@@ -43,6 +43,7 @@ class Fitting:
         tune: whether anything may be tuned on validation.
         training: lists the recordings of the training split, with their events and durations.
         validation: those of the validation split; none where there is no such split.
+        onsets: whether probabilities have those of onsets, after those of all activities: (T, 2C).
         scored: yields those of validation, each with its probabilities, as often as it is called.
             The first call runs the detector, and what that gave is kept if it is not too long.
         language: loads the model of labels that was named, ``recurrent`` or ``ngram``; ``None``:
@@ -60,6 +61,7 @@ class Fitting:
     validation: Sequence[Recording]
     scored: Callable[[], Scored]
     language: Callable[[str], LabelModel] | None = None
+    onsets: bool = False
 
     @property
     def tunes(self) -> bool:

@@ -82,6 +82,7 @@ class Grid:
         metric: str,
         collar_s: float,
         thresholds: NDArray[np.float64] = THRESHOLDS,
+        beside: str | None = None,
     ) -> Grid:
         """Count nothing yet.
 
@@ -93,12 +94,13 @@ class Grid:
                 by themselves as long as frames do not lose.
             collar_s: seconds that an event may be off.
             thresholds: of the columns.
+            beside: the metric that may not lose; ``None``: the one that ``metric`` names.
         """
         own = tunable(metric)
         n_classes, n_rows = allowed.shape
         shape = (2, _N_STRETCHES, n_classes)
         return cls(
-            metrics=(own, tunable(own.BESIDE)),
+            metrics=(own, tunable(beside or own.BESIDE)),
             collar_s=collar_s,
             allowed=allowed,
             n_events=n_events,

@@ -9,6 +9,8 @@ from sed_cli.config.evaluation import DecoderConfig
 from sed_cli.config.registry import component_named
 from sed_cli.decoding.calibration import ConfidenceMap
 from sed_cli.decoding.decoder import Decoder, Fitting, described
+from sed_cli.decoding.onsets import OnsetDecoder
+from sed_cli.decoding.onsets_tuning import activities_alone, fit_onsets
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import CheckpointError, ConfigError, UserError
 from sed_cli.system.files import json_text, write_text
@@ -16,6 +18,7 @@ from sed_cli.system.structured import read_json_object, why
 
 POSTPROCESSING = "postprocessing.json"
 _CALIBRATION = "calibration"
+_ONSETS = "onsets"
 
 
 def fit(settings: DecoderConfig, task: Fitting) -> Decoder:
@@ -24,13 +27,15 @@ def fit(settings: DecoderConfig, task: Fitting) -> Decoder:
     Raises:
         UserError: if what it makes could not be read again.
     """
-    decoder: Decoder = settings.fit(task)
+    decoder: Decoder = settings.fit(activities_alone(task) if task.onsets else task)
     if settings.name != decoder.NAME:
         raise UserError(
             f"the decoder {settings.name} makes a {type(decoder).__name__} whose NAME is "
             f"{decoder.NAME!r}: expected {settings.name!r}, by which checkpoints find it again"
         )
-    return decoder
+    if not task.onsets:
+        return decoder
+    return OnsetDecoder.of(decoder, None) if settings.SEPARATES else fit_onsets(decoder, task)
 
 
 def save_decoder(
@@ -47,25 +52,29 @@ def save_decoder(
     write_text(folder / POSTPROCESSING, json_text(values), durable=True)
 
 
-def read_decoder(folder: Path, classes: Sequence[str], hop_s: float) -> Decoder:
+def read_decoder(
+    folder: Path, classes: Sequence[str], hop_s: float, *, onsets: bool = False
+) -> Decoder:
     """Read what a checkpoint folder holds; one without it has a fixed threshold of 0.5.
 
     Args:
         folder: of the checkpoint.
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
+        onsets: whether the model has outputs for them.
 
     Raises:
         CheckpointError: if it is there and cannot be used.
     """
     path = folder / POSTPROCESSING
     if not path.exists():
-        return ThresholdDecoder.plain(classes, hop_s)
+        plain = ThresholdDecoder.plain(classes, hop_s)
+        return OnsetDecoder.of(plain) if onsets else plain
     try:
         values = read_json_object(path)
         component = component_named("decoder", str(values.get("decoder", ThresholdDecoder.NAME)))
         decoder: Decoder = component.read(values, tuple(classes), hop_s)
-        return decoder
+        return OnsetDecoder.from_json(values[_ONSETS], decoder) if onsets else decoder
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:

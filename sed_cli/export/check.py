@@ -185,7 +185,7 @@ def _features(model: CRNN, random: np.random.Generator, n_sequences: int, n_fram
 
 def _any_state(model: CRNN, random: np.random.Generator, n_sequences: int) -> RecurrentState:
     hidden = random.uniform(-1, 1, (n_sequences, model.cell.hidden_size))
-    activities = random.integers(0, 2, (n_sequences, model.n_classes))
+    activities = random.integers(0, 2, (n_sequences, model.n_outputs))
     return RecurrentState(_tensor(hidden), _tensor(activities))
 
 

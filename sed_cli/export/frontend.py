@@ -35,7 +35,7 @@ def waveform_graph(model: CRNN, rule: FeedbackRule, log_mel: FrontEnd) -> onnx.G
     return g.graph(
         "waveform",
         {
-            "probabilities": (("B", "T", model.n_classes), "float"),
+            "probabilities": (("B", "T", model.n_outputs), "float"),
             "log_mel": (("B", "T", model.n_mels), "float"),
         },
     )

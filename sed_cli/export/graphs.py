@@ -71,7 +71,7 @@ def stream_graph(model: CRNN, rule: FeedbackRule) -> onnx.GraphProto:
     log_mel = g.input("log_mel", ("B", "n", model.n_mels))
     valid = g.input("valid", ("B", "n"))
     past = _unpack_state(g, model)
-    activities = g.input("activities", ("B", model.n_classes)) if model.has_feedback else None
+    activities = g.input("activities", ("B", model.n_outputs)) if model.has_feedback else None
 
     known = g.node("Concat", past["valid"], valid, axis=1) if context else valid
     is_valid = g.node("Cast", known, to=onnx.TensorProto.BOOL)  # (B, context + n)
@@ -95,12 +95,12 @@ def stream_graph(model: CRNN, rule: FeedbackRule) -> onnx.GraphProto:
     flat = [g.node("Flatten", new[part], axis=1) for part in state_layout(model)]
     g.node("Concat", *flat, axis=1, name="new_state")
     outputs: Outputs = {
-        "probabilities": (("B", "n", model.n_classes), "float"),
+        "probabilities": (("B", "n", model.n_outputs), "float"),
         "new_state": (("B", state_size(model)), "float"),
     }
     if out.activities is not None:
         g.node("Identity", out.activities, name="new_activities")
-        outputs["new_activities"] = (("B", model.n_classes), "float")
+        outputs["new_activities"] = (("B", model.n_outputs), "float")
     return g.graph("stream", outputs)
 
 
@@ -109,7 +109,7 @@ def recording_graph(model: CRNN, rule: FeedbackRule) -> onnx.GraphProto:
     g = GraphBuilder()
     log_mel = g.input("log_mel", ("B", "T", model.n_mels))
     add_recording(g, model, rule, log_mel)
-    return g.graph("recording", {"probabilities": (("B", "T", model.n_classes), "float")})
+    return g.graph("recording", {"probabilities": (("B", "T", model.n_outputs), "float")})
 
 
 def add_recording(g: GraphBuilder, model: CRNN, rule: FeedbackRule, log_mel: str) -> None:
@@ -119,7 +119,7 @@ def add_recording(g: GraphBuilder, model: CRNN, rule: FeedbackRule, log_mel: str
         x = _block(g, index, block, x, padding=_reach(block))
     features = _features(g, x)
     if model.has_feedback:
-        sizes = model.cell.hidden_size, model.n_classes
+        sizes = model.cell.hidden_size, model.n_outputs
         hidden, activities = (_zeros(g, features, size) for size in sizes)
         logits = _scan(g, model, rule, features, (hidden, activities), None).logits
     else:
@@ -257,7 +257,7 @@ def _scan(
 def _step(model: CRNN, rule: FeedbackRule, *, holds: bool) -> onnx.GraphProto:
     """Build one step; its scanned output is the logits, or without feedback the hidden state."""
     g = GraphBuilder(prefix="step_")
-    cell, n_classes = model.cell, model.n_classes
+    cell, n_classes = model.cell, model.n_outputs
     hidden = g.input("hidden", ("B", cell.hidden_size))
     fed = g.input("fed", ("B", n_classes)) if model.has_feedback else None
     gates = g.input("gates", ("B", 3 * cell.hidden_size))
@@ -331,7 +331,7 @@ def _gru(g: GraphBuilder, model: CRNN, features: str) -> str:
 
 def _input_weights(model: CRNN) -> tuple[Tensor, Tensor]:
     """Split the cell's input weights into those of the features (3H, F) and of the fed (3H, C)."""
-    n_fed = model.n_classes if model.has_feedback else 0
+    n_fed = model.n_outputs if model.has_feedback else 0
     n_features = model.cell.input_size - n_fed
     weight = model.cell.weight_ih.detach()
     return weight[:, :n_features], weight[:, n_features:]

@@ -15,8 +15,6 @@ from sed_cli.export.graphs import state_layout, state_size
 from sed_cli.models import CRNN
 from sed_cli.models.feedback import FeedbackRule
 
-FORMAT = 1  # of what is written here; raised when a reader of an older one would go wrong
-
 
 def describe(
     model: CRNN,
@@ -35,9 +33,11 @@ def describe(
         classes: labels in the order of the outputs.
         postprocessing: how events are made of probabilities.
     """
+    outputs = [f"{label}{kind}" for kind in ("", " onset") for label in classes]
     return {
-        "sedtf": {"version": __version__, "format": FORMAT},
+        "sedtf": {"version": __version__, "format": 2 if model.has_onsets else 1},
         "classes": list(classes),
+        **({"outputs": outputs} if model.has_onsets else {}),
         "features": describe_features(log_mel),
         "stream": _describe_stream(model, log_mel),
         "feedback": _describe_feedback(model, rule),

@@ -100,6 +100,7 @@ class Metric(ABC):
             "plain",
             "psds",
             "decoder",
+            "onsets",
         ),
         *("thresholds", "filter_frames", "min_gap_s", "min_duration_s", "tuned_for", "tuning"),
     )

@@ -34,7 +34,7 @@ class BidirectionalCRNN(CRNN):
         super().__init__(rnn_hidden=rnn_hidden, **{**sizes, "feedback": False})
         del self.cell
         self.gru = nn.GRU(self.n_features, rnn_hidden, batch_first=True, bidirectional=True)
-        self.readout = nn.Linear(2 * rnn_hidden, self.n_classes)
+        self.readout = nn.Linear(2 * rnn_hidden, self.n_outputs)
 
     def decode(
         self,

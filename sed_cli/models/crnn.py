@@ -1,6 +1,7 @@
 """The convolutional recurrent network, with or without feedback of the previous activities.
 
-Shapes: B sequences, T frames, M mel bands, F features a frame, H hidden units, C classes.
+Shapes: B sequences, T frames, M mel bands, F features a frame, H hidden units, C outputs: the
+activities of the classes and, with ``onsets``, whether an event of each class begins.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ class CRNN(nn.Module):
 
     Args:
         n_mels: M, a multiple of the product of ``pooling``.
-        n_classes: C.
+        n_classes: number of classes.
         conv_channels: of every block.
         kernel_size: of the convolutions, odd.
         pooling: factors over frequency, one a block.
         rnn_hidden: H.
         dropout: probability of dropping a value after each block, in [0, 1).
         feedback: whether the previous activities are fed; without, the model is the baseline.
+        onsets: whether there is a second output for each class, after those of all activities: an
+            event of it begins. It is fed back as activities are.
 
     Attributes:
         backend: of the recurrence with feedback; not part of the model's state.
@@ -56,6 +59,7 @@ class CRNN(nn.Module):
     """
 
     is_causal: ClassVar[bool] = True
+    has_onsets: bool = False
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class CRNN(nn.Module):
         rnn_hidden: int = defaults.RNN_HIDDEN,
         dropout: float = defaults.DROPOUT,
         feedback: bool = defaults.FEEDBACK,
+        onsets: bool = defaults.ONSETS,
     ) -> None:
         super().__init__()
         product = math.prod(pooling)
@@ -79,6 +84,7 @@ class CRNN(nn.Module):
             raise ValueError(f"kernel_size={kernel_size}: expected an odd number")
         self.n_mels = n_mels
         self.n_classes = n_classes
+        self.has_onsets = onsets
         self.has_feedback = feedback
         self.backend: Backend = "auto"
         self.context = len(pooling) * (kernel_size // 2)  # frames seen to each side
@@ -99,8 +105,13 @@ class CRNN(nn.Module):
         for block in self.blocks:
             block.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.n_features = conv_channels * (n_mels // product)
-        self.cell = nn.GRUCell(self.n_features + (n_classes if feedback else 0), rnn_hidden)
-        self.readout = nn.Linear(rnn_hidden, n_classes)
+        self.cell = nn.GRUCell(self.n_features + (self.n_outputs if feedback else 0), rnn_hidden)
+        self.readout = nn.Linear(rnn_hidden, self.n_outputs)
+
+    @property
+    def n_outputs(self) -> int:
+        """C: the number of classes, or twice that with onsets."""
+        return self.n_classes * (2 if self.has_onsets else 1)
 
     def forward(
         self,
@@ -112,11 +123,11 @@ class CRNN(nn.Module):
         feedback: Feedback = "hard",
         noise: Tensor | None = None,
     ) -> Tensor:
-        """Compute the logits of every frame and class.
+        """Compute the logits of every frame and output.
 
         Args:
             log_mel: (B, T, M) or (B, 1, T, M), not normalised: the model does that.
-            targets: activities, (B, T, C); needed where ``teacher_mask`` is set.
+            targets: what the outputs should be, (B, T, C); needed where ``teacher_mask`` is set.
             teacher_mask: bool (B, T) or (B, T, C); None: free running.
             lengths: frames of each sequence that are not padding, (B,); None: all. What stands in
                 the padding then changes nothing before it.
@@ -179,7 +190,7 @@ class CRNN(nn.Module):
         if not self.has_feedback:
             hidden = None if initial_state is None else initial_state.hidden
             logits, last = plain_gru(features, self.cell, self.readout, hidden)
-            return logits, RecurrentState(last, logits.new_zeros(len(logits), self.n_classes))
+            return logits, RecurrentState(last, logits.new_zeros(len(logits), self.n_outputs))
         return feedback_gru_with_state(
             features,
             targets,

@@ -6,3 +6,4 @@ POOLING = (5, 4, 2)  # 40 bands become 1
 RNN_HIDDEN = 64
 DROPOUT = 0.25
 FEEDBACK = True
+ONSETS = False

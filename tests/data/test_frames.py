@@ -121,6 +121,26 @@ def test_a_range_with_gaps_is_refused() -> None:
         Activities([], CLASSES, 50, 0.02)[::2]
 
 
+def test_onsets_mark_the_first_two_frames_of_each_event() -> None:
+    events = [
+        Event(0.1, 0.4, "cat"),
+        Event(0.4, 0.7, "cat"),  # touches the one before
+        Event(0.24, 0.31, "dog"),  # one frame
+        Event(0.95, 1.0, "rain"),  # in the last half hop
+        Event(0.0, 0.5, "whale"),
+    ]
+    activities = Activities(events, CLASSES, 10, 0.1)
+
+    onsets = activities.onsets(slice(None))
+
+    assert onsets.dtype == np.uint8
+    assert [np.flatnonzero(of_class).tolist() for of_class in onsets.T] == [[1, 2, 4, 5], [2], [9]]
+    for first in range(11):
+        for last in range(first, 11):
+            part = activities.onsets(slice(first, last))
+            np.testing.assert_array_equal(part, onsets[first:last])
+
+
 def test_unknown_labels_are_passed_over() -> None:
     events = [Event(0.0, 1.0, "whale"), Event(0.5, 1.0, "dog")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sed_cli.data.annotations import Event
+from sed_cli.data.frames import Activities
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import Recording
 
@@ -48,6 +51,23 @@ def test_no_piece_spans_two_recordings() -> None:
     sequences = Sequences([make_recording(5), make_recording(7, 1)], 4)
 
     assert [len(sequences[index][0]) for index in range(len(sequences))] == [4, 1, 4, 3]
+
+
+def test_targets_with_onsets_are_activities_then_where_events_begin() -> None:
+    events = [Event(0.02, 0.1, "a"), Event(0.1, 0.14, "a"), Event(0.04, 0.2, "b")]
+    activities = Activities(events, ["a", "b", "c"], 10, 0.02)
+    recording = replace(make_recording(10), activities=activities)
+    sequences = Sequences([recording], 4, onsets=True)
+
+    targets = torch.cat([sequences[index][1] for index in range(len(sequences))])
+
+    np.testing.assert_array_equal(targets[:, :3], activities[:])
+    assert [column.nonzero().ravel().tolist() for column in targets[:, 3:].T] == [
+        [1, 2, 5, 6],
+        [2, 3],
+        [],
+    ]
+    assert targets.dtype == torch.float32
 
 
 def test_a_batch_is_padded_with_zeros_at_the_end() -> None:

@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sed_cli.config.identity import identity
 from sed_cli.models import CRNN
 from sed_cli.models.crnn import Normalisation
+from sed_cli.models.kinds.crnn import CRNNConfig
 from tests.models.making import make_crnn
 
 # Float32 sums of some hundred products in another order; the required agreement is 1e-6 of values
@@ -85,7 +87,7 @@ def forward_by_hand(
     features = features_by_hand(model, log_mel)
     w = model.state_dict()
     hidden = features.new_zeros(len(features), model.cell.hidden_size)
-    fed = features.new_zeros(len(features), model.n_classes)
+    fed = features.new_zeros(len(features), model.n_outputs)
     logits = []
     for step in range(features.shape[1]):
         hidden = gru_step_by_hand(model, torch.cat([features[:, step], fed], dim=1), hidden)
@@ -332,6 +334,29 @@ def test_decoding_in_chunks_with_the_state_equals_the_whole() -> None:
         second, _ = model.decode(features[:, 5:], initial_state=state)
 
         torch.testing.assert_close(torch.cat([first, second], 1), model(log_mel), **EXACT)
+
+
+@torch.no_grad()
+def test_onsets_are_outputs_that_are_fed_back_as_activities_are() -> None:
+    model, (log_mel, targets, mask) = make_model(onsets=True), make_input()
+    both = torch.cat([targets, 1 - targets], dim=2)
+
+    logits = model(log_mel, both, mask)
+
+    assert (model.n_classes, model.n_outputs) == (3, 6)
+    assert logits.shape == (3, 12, 6)
+    expected = forward_by_hand(model, log_mel, both, mask)
+    torch.testing.assert_close(logits, expected, **EXACT)
+
+
+def test_without_onsets_the_model_is_what_it_was() -> None:
+    model = make_model()
+
+    assert model.n_outputs == 3
+    assert model.readout.weight.shape == (3, 7)
+    assert model.cell.weight_ih.shape == (21, model.n_features + 3)
+    assert "onsets" not in identity(CRNNConfig(kind="crnn"))
+    assert identity(CRNNConfig(kind="crnn", onsets=True))["onsets"] is True
 
 
 def test_every_weight_receives_a_gradient() -> None:

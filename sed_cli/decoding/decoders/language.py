@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.evaluation import DecoderConfig
 from sed_cli.config.registry import component
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class LanguageDecoderConfig(DecoderConfig):
     """As semi_markov, with the order of events scored by a run of task=sequence data=labels."""
 
-    ASKS_LANGUAGE = True
+    ASKS_LANGUAGE: ClassVar[bool] = True
+    SEPARATES: ClassVar[bool] = True
 
     model: str = setting(
         "recurrent",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.evaluation import DecoderConfig
 from sed_cli.config.registry import component
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 @component("decoder", "semi_markov")
 class SemiMarkovConfig(DecoderConfig):
     """The likeliest events, by durations, silences and order of those in the training labels."""
+
+    SEPARATES: ClassVar[bool] = True
 
     order: int = setting(
         1, "events back that tell the next one, where classes do not overlap", at_least=1, at_most=2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sed_cli.config.registry import component
-from sed_cli.config.settings import range_faults, setting
+from sed_cli.config.settings import Role, range_faults, setting
 from sed_cli.config.training import DetectorModelConfig, check_pooling
 from sed_cli.models import defaults
 
@@ -29,11 +29,24 @@ class CRNNConfig(DetectorModelConfig):
     feedback: bool = setting(
         defaults.FEEDBACK, "feed the activities of the previous step to the GRU"
     )
+    onsets: bool = setting(
+        defaults.ONSETS,
+        "outputs for the frames in which events begin, too: what touches is told apart by them",
+        before=False,
+    )
+    onset_weight: float = setting(
+        0.25, "of the loss of onsets, beside 1 of activities", above=0, role=Role.FREE, before=0.25
+    )
 
     @property
     def has_feedback(self) -> bool:
         """Whether the model is fed the previous step."""
         return self.feedback
+
+    @property
+    def onset_loss_weight(self) -> float:
+        """Of the loss of onsets."""
+        return self.onset_weight
 
     def faults(self, prefix: str = "model.") -> list[str]:
         """Faults of ranges, and of a kernel that would shift frames."""
@@ -58,6 +71,7 @@ class CRNNConfig(DetectorModelConfig):
             "rnn_hidden": self.rnn_hidden,
             "dropout": self.dropout,
             "feedback": self.feedback,
+            "onsets": self.onsets,
         }
 
     def build(self, *, n_mels: int, n_classes: int) -> CRNN:

@@ -86,6 +86,7 @@ def _front_matter(config: ExportConfig) -> str:
 def _summary(trained: TrainConfig, description: Mapping[str, Any]) -> str:
     features, stream = description["features"], description["stream"]
     rule = _rule(description)
+    onsets = ", and whether an event of it begins there" if "outputs" in description else ""
     fed = "Nothing of what came before (the baseline)" if rule is None else described(rule)
     return (
         f"A convolutional recurrent network that says which of {len(description['classes'])} "
@@ -94,13 +95,18 @@ def _summary(trained: TrainConfig, description: Mapping[str, Any]) -> str:
         f"- classes: {', '.join(description['classes'])}\n"
         f"- input: {features['sample_rate']} Hz mono, as {features['n_mels']} mel bands from "
         f"{features['f_min']:g} to {features['f_max']:g} Hz\n"
-        f"- output: a probability for each class every {1000 * stream['hop_s']:g} ms\n"
+        f"- output: a probability for each class every {1000 * stream['hop_s']:g} ms{onsets}\n"
         f"- events: {_postprocessing(description['postprocessing'])}\n"
         f"- delay in a stream: {1000 * stream['look_ahead_s']:.0f} ms, and the chunk\n"
     )
 
 
 def _postprocessing(values: Mapping[str, Any]) -> str:
+    if "onsets" in values:
+        whole = {key: value for key, value in values.items() if key != "onsets"}
+        return (
+            f"{_postprocessing(whole)}; what touches is parted where an event of the class begins"
+        )
     if values["decoder"] != "threshold":
         return f"by the decoder `{values['decoder']}`, fitted on validation"
     if values["tuned_for"] is not None:

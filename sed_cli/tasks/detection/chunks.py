@@ -59,14 +59,14 @@ class WholeLogits:
     def push(self, log_mel: Tensor) -> Tensor:
         """Hold frames (t, M); there are no logits yet: (0, C)."""
         self._frames.append(log_mel)
-        return torch.zeros(0, self._model.n_classes, device=self._device)
+        return torch.zeros(0, self._model.n_outputs, device=self._device)
 
     @torch.no_grad()
     def finish(self) -> Tensor:
         """Return the logits of all frames (T, C), on the device."""
         log_mel = torch.cat(self._frames)
         if not len(log_mel):
-            return torch.zeros(0, self._model.n_classes, device=self._device)
+            return torch.zeros(0, self._model.n_outputs, device=self._device)
         with evaluating(self._model):
             features = torch.cat([*self._features(log_mel)])
             logits, _ = self._model.decode(features[None], feedback=self._feedback)
@@ -126,7 +126,7 @@ class LogitStream:
 
     @torch.no_grad()
     def _up_to(self, n_logits: int) -> Tensor:
-        logits = [self._held.new_empty(0, self._model.n_classes)]
+        logits = [self._held.new_empty(0, self._model.n_outputs)]
         with evaluating(self._model):
             while self.n_logits < n_logits:
                 first = self.n_logits - self.n_logits % BLOCK_FRAMES

@@ -16,7 +16,7 @@ from sed_cli.audio import AudioReader, FrontEnd
 from sed_cli.data.annotations import Event
 from sed_cli.decoding.calibration import CalibratedTracker, ConfidenceMap
 from sed_cli.decoding.decoder import Decoder, Tracker
-from sed_cli.decoding.thresholds import ThresholdDecoder
+from sed_cli.decoding.onsets import of_activities, plain_decoder
 from sed_cli.errors import CheckpointError, DataError
 from sed_cli.models import CRNN
 from sed_cli.models.feedbacks import repeatable
@@ -63,8 +63,13 @@ class Detector:
         self.log_mel = log_mel
         self.classes = tuple(classes)
         self.feedback = repeatable(feedback)
-        self.decoder = decoder or ThresholdDecoder.plain(self.classes, self.hop_s)
+        self.decoder = decoder or self.plain_decoder
         self.confidence_map = confidence_map
+
+    @property
+    def plain_decoder(self) -> Decoder:
+        """A fixed threshold of 0.5 for all classes, and no events parted."""
+        return plain_decoder(self.classes, self.hop_s, onsets=self.model.has_onsets)
 
     def tracker(self) -> Tracker:
         """Make what finds events in probabilities that come bit by bit."""
@@ -81,11 +86,12 @@ class Detector:
         """Run the model freely on features (B, T, M), padded after ``lengths`` (B,).
 
         Returns:
-            Logits (B, T, C) on the detector's device; of no meaning in the padding. Those of long
-            sequences are computed piece by piece, in memory for their features and little more.
+            Logits (B, T, C), with onsets (B, T, 2C), on the detector's device; of no meaning in the
+            padding. Those of long sequences are computed piece by piece, in memory for their
+            features and little more.
         """
         if log_mel.shape[1] > _LONG_FRAMES:
-            logits = log_mel.new_zeros(*log_mel.shape[:2], len(self.classes), device=self.device)
+            logits = log_mel.new_zeros(*log_mel.shape[:2], self.model.n_outputs, device=self.device)
             rows = log_mel if lengths is None else map(_first_frames, log_mel, lengths)
             for row, of_row in zip(logits, rows, strict=True):
                 row[: len(of_row)] = torch.cat(list(self.logits_of_blocks([of_row])))
@@ -119,8 +125,9 @@ class Detector:
             blocks: its features (t, M), one after the other.
 
         Yields:
-            Logits (t', C) on the detector's device; joined, those of the whole recording. A model
-            that is not causal gives all of them at the end, in memory that grows with the length.
+            Logits (t', C), with onsets (t', 2C), on the detector's device; joined, those of the
+            whole recording. A model that is not causal gives all of them at the end, in memory that
+            grows with the length.
         """
         stream = logits_of(self.model, feedback=self.feedback, device=self.device)
         for block in blocks:
@@ -164,7 +171,8 @@ class Detector:
         rate, blocks = self._blocks(audio, sample_rate)
         stream = FrameStream(self, rate)
         frames = [*(stream.push(block) for block in blocks), stream.finish()]
-        return np.concatenate([block.probabilities for block in frames])
+        probabilities = np.concatenate([block.probabilities for block in frames])
+        return of_activities(probabilities, len(self.classes))
 
     def predict(self, audio: str | Path | ArrayLike, sample_rate: int | None = None) -> list[Event]:
         """Events in a recording, in order of onset; arguments as for :meth:`probabilities`.

@@ -24,8 +24,8 @@ from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.decoding.calibration import ConfidenceMap
 from sed_cli.decoding.decoder import Decoder, Detection, described
 from sed_cli.decoding.decoder import Scored as ScoredRecordings
+from sed_cli.decoding.onsets import OnsetDecoder, of_activities, plain_decoder
 from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
-from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import DataError, UserError
 from sed_cli.metrics.curves import Curves, Scored, threshold_free
 from sed_cli.metrics.detection import (
@@ -75,7 +75,8 @@ def validate(
     counts = np.zeros((1 + len(detector.classes), 4), dtype=np.int64)
     loss_sum, n_values = 0.0, 0
     per_output = (loss or BinaryCrossEntropy()).per_output
-    for recording, logits in run_freely(detector, share_of(recordings)):
+    for recording, outputs in run_freely(detector, share_of(recordings)):
+        logits = of_activities(outputs, len(detector.classes))
         activities = recording.activities[:]
         targets = torch.from_numpy(activities).float()
         loss_sum += float(per_output(logits, targets).sum())
@@ -134,7 +135,7 @@ def evaluate_scored(
     """Score what a decoder makes of the probabilities of a split.
 
     Args:
-        scored: its recordings, each with its probabilities (T, C).
+        scored: its recordings, each with its probabilities, (T, C) or with onsets (T, 2C).
         data: the set.
         split: one of its splits, of which there are recordings.
         settings: what is reported.
@@ -143,7 +144,8 @@ def evaluate_scored(
         decoder_of: the decoder of a recording in the place of it.
     """
     recordings = data.splits[split]
-    plain = ThresholdDecoder.plain(data.classes, data.hop_s)
+    has_onsets = isinstance(decoder, OnsetDecoder)
+    plain = plain_decoder(data.classes, data.hop_s, onsets=has_onsets)
     collar_s = collar_of(settings)
     _warn_of_collar(recordings, data.classes, collar_s)
     bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
@@ -196,8 +198,9 @@ def scored_by(
 ) -> Scored:
     """What threshold-free figures are drawn from."""
     own = recording.name, recording.duration_s, recording.events
+    activities = of_activities(probabilities, len(decoder.classes))
     if decoder.GIVES_BOXES:
-        return Scored(*own, probabilities, decoder.boxes(probabilities, recording.duration_s))
+        return Scored(*own, activities, decoder.boxes(probabilities, recording.duration_s))
     return Scored(*own, decoder.scores(probabilities))
 
 
@@ -265,7 +268,7 @@ class _Tally:
             confidences=self._confidences(found),
             reference_frames=recording.activities[:],
             detected_frames=active,
-            probabilities=probabilities,
+            probabilities=of_activities(probabilities, len(self.data.classes)),
             evaluation=self.evaluation,
         )
         self._counts[recording.name] = [np.asarray(each.count(compared)) for each in self.metrics]

@@ -15,7 +15,8 @@ from sed_cli.audio import LogMel
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.tools import ExportConfig
 from sed_cli.config.verbs import TrainConfig
-from sed_cli.decoding.decoder import described
+from sed_cli.decoding.decoder import Decoder, described
+from sed_cli.decoding.onsets import OnsetDecoder
 from sed_cli.errors import CheckpointError, SedtfError, UserError
 from sed_cli.models import CRNN
 from sed_cli.reports.tables import results_console
@@ -80,7 +81,7 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
         description["checked"] = {name: vars(diff) for name, diff in differences.items()}
         record.update(device="cpu", checked=description["checked"])
         texts = {
-            "detect.py": _example(detector.decoder.DECODES_AS or detector.decoder.NAME),
+            "detect.py": _example_for(detector.decoder),
             _CARD: _card(config, trained, detector, description, checkpoint, differences),
             _DESCRIPTION: json_text(description),
         }
@@ -250,6 +251,16 @@ def _print(run_dir: Path, differences: Mapping[str, Difference]) -> None:
         console.print("\t".join(fields), highlight=False, soft_wrap=True)
 
 
+def _example_for(decoder: Decoder) -> str:
+    if not isinstance(decoder, OnsetDecoder):
+        return _example(decoder.DECODES_AS or decoder.NAME)
+    path = _examples() / "events" / "onsets.py"
+    made = _PARTED.search(path.read_text(encoding="utf-8") + "\n\n")
+    assert made is not None
+    text = _example_for(decoder.inner).replace(" events(scores, meta", " parted(scores, meta")
+    return text.replace("def main(", f"{made[0]}def main(")
+
+
 def _example(decoder: str) -> str:
     """Text of the example, with the function that makes events as a decoder does it."""
     folder = _examples()
@@ -270,6 +281,7 @@ def _example(decoder: str) -> str:
 
 
 _EVENTS = re.compile(r"^def events\(.*?\n\n\n", re.DOTALL | re.MULTILINE)
+_PARTED = re.compile(r"^def parted\(.*?\n\n\n", re.DOTALL | re.MULTILINE)
 _NO_EVENTS = """def events(scores, post, hop, end):  # -> onset and offset in seconds, label
     sys.exit(f"the decoder {post['decoder']} is sedtf's alone: write here what it does")
 

@@ -59,6 +59,7 @@ def fit_decoder(
         min_gap_s=evaluation.min_gap_s or 0.0,
         min_duration_s=evaluation.min_duration_s or 0.0,
         tune=evaluation.tune,
+        onsets=detector.model.has_onsets,
         training=training,
         validation=validation,
         scored=scored or kept_probabilities(detector, validation),
@@ -77,7 +78,7 @@ class _Probabilities:
 
     def __init__(self, detector: Detector, recordings: Sequence[Recording]) -> None:
         self._detector, self._recordings = detector, recordings
-        n_bytes = 4 * sum(recording.n_frames for recording in recordings) * len(detector.classes)
+        n_bytes = 4 * sum(recording.n_frames for recording in recordings) * detector.model.n_outputs
         self._keeps = n_bytes <= _KEPT_BYTES
         self._kept: list[tuple[Recording, NDArray[np.float32]]] = []
 

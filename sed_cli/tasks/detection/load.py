@@ -52,7 +52,7 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
         classes=classes,
         feedback=config.sampler.feedback,
         device=device,
-        decoder=read_decoder(folder, classes, config.feature.hop_s),
+        decoder=read_decoder(folder, classes, config.feature.hop_s, onsets=model.has_onsets),
         confidence_map=read_confidence_map(folder),
         source=folder / WEIGHTS,
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sed_cli.audio import AudioReader, Channels
 from sed_cli.data.annotations import Event, dump_annotations
 from sed_cli.decoding.decoder import StreamEvent
+from sed_cli.decoding.onsets import of_activities
 from sed_cli.reports.timeline import Overview, Timeline, draw_timeline
 from sed_cli.system.files import replacing
 from sed_cli.tasks.detection.detector import Detector
@@ -116,10 +117,13 @@ class _Channel:
 
     def _take(self, frames: Frames) -> None:
         self._keep(self._tracker.push(frames.probabilities, self._stream.duration_s))
+        activities = of_activities(frames.probabilities, len(self._detector.classes))
         if self._scores is not None:
-            self._scores.write(frames.probabilities)
+            self._scores.write(activities)
         if self._keeps_overview:
-            for overview, of_frames in zip(self._overviews, frames, strict=True):
+            for overview, of_frames in zip(
+                self._overviews, (frames.log_mel, activities), strict=True
+            ):
                 overview.push(of_frames)
 
     def _keep(self, reports: Sequence[StreamEvent]) -> None:

@@ -25,6 +25,7 @@ from sed_cli.config.values import build
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import Event, read_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
+from sed_cli.decoding.onsets import of_activities
 from sed_cli.errors import CheckpointError, DataError, UserError
 from sed_cli.metrics.detection import COLLAR_S, N_REF
 from sed_cli.metrics.metric import all_metrics
@@ -261,7 +262,10 @@ def _examine(
         disable=None,
     )
     return examine(
-        ((recording, probabilities_of(of_one)) for recording, of_one in logits),
+        (
+            (recording, of_activities(probabilities_of(of_one), len(data.classes)))
+            for recording, of_one in logits
+        ),
         events,
         data.classes,
         data.hop_s,

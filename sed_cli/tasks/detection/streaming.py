@@ -22,7 +22,7 @@ class Frames(NamedTuple):
     """Frames that have become complete; probabilities lag behind features by a few frames."""
 
     log_mel: NDArray[np.float32]  # (t, M)
-    probabilities: NDArray[np.float32]  # (t', C)
+    probabilities: NDArray[np.float32]  # (t', C), with onsets (t', 2C)
 
 
 class FrameStream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import DataSet, load_data
+from sed_cli.decoding.onsets import of_activities, of_onsets
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError
 from sed_cli.models import CRNN
@@ -92,7 +93,9 @@ class DetectionTask(Task[SequenceBatch]):
             feedback=config.sampler.feedback,
             device=device,
         )
-        self.sequences = Sequences(data.splits["train"], config.data.sequence_length)
+        self.sequences = Sequences(
+            data.splits["train"], config.data.sequence_length, onsets=model.has_onsets
+        )
         super().__init__(
             model=self.detector.model,
             device=self.detector.device,
@@ -119,7 +122,7 @@ class DetectionTask(Task[SequenceBatch]):
         return collate([heard[index] for index in indices])
 
     def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        """Losses over valid frames and classes."""
+        """Losses over valid frames and classes, those of onsets within."""
         targets = batch.targets.to(self.device)
         valid = batch.valid.to(self.device)[..., None]  # (B, T, 1)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
@@ -128,14 +131,31 @@ class DetectionTask(Task[SequenceBatch]):
             logits = self.model(
                 batch.log_mel.to(self.device),
                 targets,
-                coins.draw(*targets.shape) if self.is_sampled else None,
+                self._mask(targets, coins) if self.is_sampled else None,
                 lengths=batch.lengths.to(self.device) if padded else None,
                 feedback=self._rule,
                 noise=self._noise(targets, coins),
             )
-        losses = self._config.trainer.loss.per_output(logits, targets)
+        losses = self._per_class(logits, targets)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
-        return (losses * valid).sum(), valid.sum() * targets.shape[2]
+        return (losses * valid).sum(), valid.sum() * len(self.labels)
+
+    def _per_class(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each class (B, T, C), that of its onset within."""
+        per_output: Callable[..., Tensor] = self._config.trainer.loss.per_output
+        if not self.model.has_onsets:
+            return per_output(logits, targets)
+        activities, onsets = (
+            per_output(*(of(each, len(self.labels)) for each in (logits, targets)))
+            for of in (of_activities, of_onsets)
+        )
+        return activities + self._config.model.onset_loss_weight * onsets
+
+    def _mask(self, targets: Tensor, coins: TeacherCoins) -> Tensor:
+        """Draw the teacher mask; a class's onset shares the draw of its activity."""
+        n_sequences, n_steps, _ = targets.shape
+        mask = coins.draw(n_sequences, n_steps, len(self.labels))
+        return mask.repeat(1, 1, 2) if mask.ndim == 3 and self.model.has_onsets else mask
 
     def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
         if not self.is_sampled or not self._rule.draws:
