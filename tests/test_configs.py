@@ -82,7 +82,7 @@ def test_every_training_experiment_runs(
 ) -> None:
     own = (
         [f"data.root={recordings}", "data.sequence_length=40"]
-        if experiment == "birdsong"
+        if experiment.startswith("birdsong")
         else SMALL_SOUNDSCAPES
     )
     assert sedtf("train", f"experiment={experiment}", *SMALL, *own, "output_dir=run") == 0
@@ -110,7 +110,7 @@ def test_experiments_hold_deltas_only(experiment: str) -> None:
     values = OmegaConf.load(path)
     assert isinstance(values, type(OmegaConf.create({})))
     overridden = [
-        f"{group.split('/')[-1]}={option}"
+        f"{group.removeprefix('override /')}={option}"
         for default in values.get("defaults", [])
         for group, option in default.items()
     ]
