@@ -61,8 +61,8 @@ def main() -> None:
             rows.append({"set": name, "decoder": decoder, "runs": len(runs)})
             for column, values in figures.items():
                 rows[-1][column] = round(float(values.mean()), 4)
-                if decoder != names[0]:
-                    rows[-1][f"{column} gain"] = _gain(values - scored[names[0]][column])
+                gains = values - scored[names[0]][column]
+                rows[-1][f"{column} gain"] = _gain(gains) if decoder != names[0] else ""
     print(write_table(arguments.output / "decoder_quality", "Decoders", rows))
     if arguments.picture is not None:
         _draw(arguments.runs[0], names, arguments)
