@@ -36,7 +36,6 @@ FIGURES = {
     "error rate of labels": ("syllable_error_rate", "rate"),
     "accuracy of bins": ("bin_accuracy", "accuracy"),
 }
-_SHOWN_S = 10.0  # of a recording
 
 
 def main() -> None:
@@ -49,6 +48,8 @@ def main() -> None:
     parser.add_argument("--language", type=Path, help="a run of labels: decoder language too")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--recording", type=int, default=0, help="of the test split, in --picture")
+    parser.add_argument("--start", type=float, default=0.0, help="second at which it begins")
+    parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks"))
     arguments = parser.parse_args()
     names = arguments.decoders.split(",") + ["language"] * (arguments.language is not None)
@@ -113,13 +114,19 @@ def _draw(run: Path, names: Sequence[str], arguments: argparse.Namespace) -> Non
     for name in names:
         path = _folder(run, name, arguments) / "events.tsv"
         rows[name] = _events_in(path, recording)
-    colours = dict(zip(detector.classes, (*style.CYCLE, *style.CYCLE), strict=False))
+    start_s, end_s = arguments.start, min(arguments.start + arguments.seconds, recording.duration_s)
+    looks = {
+        label: (style.CYCLE[n % len(style.CYCLE)], n >= len(style.CYCLE))
+        for n, label in enumerate(detector.classes)
+    }
     with style.applied():
         figure = style.new_figure(8.0, 0.36 * len(rows) + 2.4)
         curves, bars = figure.subplots(2, 1, sharex=True, height_ratios=(4, len(rows) + 1))
-        _draw_curves(curves, probabilities, detector.hop_s, colours)
-        _draw_rows(bars, rows, colours)
-        bars.set_xlim(0.0, min(_SHOWN_S, recording.duration_s))
+        first, last = (round(at_s / detector.hop_s) for at_s in (start_s, end_s))
+        times_s = detector.hop_s * np.arange(first, last)
+        _draw_curves(curves, times_s, probabilities[first:last], looks)
+        _draw_rows(bars, rows, looks)
+        bars.set_xlim(start_s, end_s)
         figure.set_layout_engine("constrained")
         style.save_png(figure, arguments.picture)
 
@@ -133,26 +140,29 @@ def _events_in(path: Path, recording: Recording) -> list[Event]:
     ]
 
 
-def _draw_curves(
-    axes: Any, probabilities: np.ndarray, hop_s: float, colours: dict[str, str]
-) -> None:
-    times_s = hop_s * np.arange(len(probabilities))
-    for column, (label, colour) in enumerate(colours.items()):
-        if probabilities[:, column].max() > 0.3:
-            axes.plot(times_s, probabilities[:, column], color=colour, lw=1.0, label=label)
+Looks = dict[str, tuple[str, bool]]  # of each class: its colour, and whether that is another's too
+
+
+def _draw_curves(axes: Any, times_s: np.ndarray, probabilities: np.ndarray, looks: Looks) -> None:
+    for (label, (colour, is_again)), curve in zip(looks.items(), probabilities.T, strict=True):
+        if curve.max() > 0.3:
+            line = "--" if is_again else "-"
+            axes.plot(times_s, curve, line, color=colour, lw=1.0, label=label)
     axes.set_ylabel("probability")
     axes.set_ylim(0.0, 1.0)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.32), ncols=7, frameon=False)
 
 
-def _draw_rows(axes: Any, rows: dict[str, list[Event]], colours: dict[str, str]) -> None:
+def _draw_rows(axes: Any, rows: dict[str, list[Event]], looks: Looks) -> None:
     for place, events in enumerate(rows.values()):
         for event in events:
+            colour, is_again = looks[event.label]
             axes.broken_barh(
                 [(event.onset_s, event.offset_s - event.onset_s)],
                 (place - 0.38, 0.76),
-                facecolor=colours[event.label],
+                facecolor=colour,
                 edgecolor=style.PAPER,
+                hatch="////" if is_again else None,
                 linewidth=0.8,
             )
     axes.axhline(0.5, color=style.GREY, lw=0.8)
