@@ -6,7 +6,7 @@ Shapes: B sequences, T frames, M mel bands, F features a frame, H hidden units, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sed_cli.models import defaults
 from sed_cli.models.fast_conv import FastConvBlock
+from sed_cli.models.labels import LabelAxis
 from sed_cli.models.recurrence import (
     Backend,
     Feedback,
@@ -101,6 +102,15 @@ class CRNN(nn.Module):
         self.n_features = conv_channels * (n_mels // product)
         self.cell = nn.GRUCell(self.n_features + (n_classes if feedback else 0), rnn_hidden)
         self.readout = nn.Linear(rnn_hidden, n_classes)
+
+    @property
+    def label_axes(self) -> Mapping[str, LabelAxis]:
+        """Where the classes lie in the weights: outputs, and what is fed back beside features."""
+        return {
+            "readout.weight": LabelAxis(),
+            "readout.bias": LabelAxis(),
+            "cell.weight_ih": LabelAxis(axis=1, start=self.n_features),
+        }
 
     def forward(
         self,
@@ -208,6 +218,17 @@ class Normalisation(nn.Module):
         """Take the statistics of the training split, each (M,); a constant band is only shifted."""
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, 1.0))
+
+    def blend(self, other: Normalisation, share: float) -> None:
+        """Take the statistics of data of which a share, in [0, 1], is that of another one."""
+        if share == 1:
+            self.load_state_dict(other.state_dict())
+            return
+        other_mean, other_std = other.mean.to(self.mean), other.std.to(self.std)
+        mean = torch.lerp(self.mean, other_mean, share)
+        var = (1 - share) * (self.std.square() + (self.mean - mean).square())
+        var += share * (other_std.square() + (other_mean - mean).square())
+        self.set_statistics(mean, var.sqrt())
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Normalise (..., M)."""

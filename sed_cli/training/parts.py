@@ -101,6 +101,12 @@ def _covering(names: Iterable[str], name: str) -> str | None:
     return max((each for each in names if _is_within(name, each)), key=len, default=None)
 
 
+def overlaps(part: str, other: str) -> bool:
+    """Whether one of two parts lies in the other; what follows a comma is within a part."""
+    part = part.partition(",")[0]
+    return _is_within(part, other) or _is_within(other, part)
+
+
 def _is_within(name: str, part: str) -> bool:
     return name == part or name.startswith(f"{part}.")
 
