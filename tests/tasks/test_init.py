@@ -12,9 +12,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sed_cli.config.evaluation import SequenceEvaluationConfig
 from sed_cli.config.identity import config_hash
-from sed_cli.training.checkpoint import read_config
-from tests.conftest import TINY, Sedtf
+from sed_cli.config.tokens import TokensConfig
+from sed_cli.config.verbs import SequenceTrainConfig
+from sed_cli.models.kinds.language import LanguageConfig
+from sed_cli.sampling.schedules.scheduled import ScheduledSampler
+from sed_cli.tasks.sequence.data import load_tokens
+from sed_cli.tasks.sequence.task import NextToken
+from sed_cli.training.checkpoint import read_config, save_checkpoint
+from sed_cli.training.initial import initialise
+from sed_cli.training.losses.cross_entropy import CrossEntropy
+from tests.conftest import TINY, Sedtf, trainer_config
 
 LOW = ("data=annotated", "data.sequence_length=50", "data.classes=[low]", "trainer.max_updates=2")
 EPOCH = (*TINY, *LOW, "trainer.min_epoch_updates=1")
@@ -107,29 +116,38 @@ def test_a_run_of_another_task_is_refused(
     assert "a detector (task=sed), whose weights are of no use for" in capsys.readouterr().err
 
 
-def test_symbols_keep_what_they_have_learnt(sedtf: Sedtf, tmp_path: Path) -> None:
-    for name, symbols in (("a", "abba baab abab"), ("b", "acca caac acac")):
-        (tmp_path / f"{name}.txt").write_text("\n".join(symbols.split() * 10) + "\n")
-    tiny = ("task=sequence", "data=tokens", "data.unit=char", "model.embedding_size=3",
-            "model.rnn_hidden=4", "trainer.epochs=1", "trainer.min_epoch_updates=1")  # fmt: skip
-    assert sedtf("train", *tiny, "data.path=a.txt", "output_dir=a") == 0
-    still = ("trainer.lr=1e-12", "init=a")
-    assert sedtf("train", *tiny, "data.path=b.txt", *still, "output_dir=b") == 0
-    (a, b) = (weights(tmp_path / run, "best") for run in "ab")
-    rows = [(tmp_path / r / "checkpoints" / "best" / "classes.json").read_text() for r in "ab"]
-    there, here = (json.loads(row) for row in rows)
+def test_symbols_keep_what_they_have_learnt(tmp_path: Path) -> None:
+    def of(symbols: str) -> tuple[SequenceTrainConfig, NextToken]:
+        text = tmp_path / "text.txt"
+        text.write_text(symbols)
+        config = SequenceTrainConfig(
+            output_dir=str(tmp_path),
+            data=TokensConfig(path=str(text), unit="char", split=[1.0, 0.0, 0.0]),
+            model=LanguageConfig(embedding_size=3, rnn_hidden=4),
+            sampler=ScheduledSampler(),
+            trainer=trainer_config(loss=CrossEntropy()),
+            evaluation=SequenceEvaluationConfig(),
+        )
+        return config, NextToken(config, load_tokens(config.data), torch.device("cpu"))
+
+    old_config, old = of("abba")
+    save_checkpoint(tmp_path / "old", old.model, old_config, old.labels, extra=old.save_extras)
+    config, new = of("acca")
+    config.init = str(tmp_path / "old")
+    before = torch.get_rng_state()
+    initialise(config, new)
+    assert torch.get_rng_state().equal(before)
+    there, here = old.model.embedding.weight, new.model.embedding.weight
     for symbol in ("<end>", "<unk>", "a"):
-        kept = b["embedding.weight"][here.index(symbol)]
-        assert torch.allclose(kept, a["embedding.weight"][there.index(symbol)], atol=1e-8)
-    assert "c" in here
-    assert "c" not in there
+        assert here[new.labels.index(symbol)].equal(there[old.labels.index(symbol)])
+    assert new.model.cell.weight_ih.equal(old.model.cell.weight_ih)
 
 
 @pytest.mark.slow
 def test_sweeps_and_several_processes_begin_with_it(
     trained_run: Path, recordings: Path, sedtf: Sedtf, tmp_path: Path
 ) -> None:
-    own = (*EPOCH, f"data.root={recordings}", "trainer.freeze=[blocks]", "trainer.batch_size=4")
+    own = (*EPOCH, f"data.root={recordings}", "trainer.freeze=[blocks]", "model.dropout=0")
     begun = f"init=null,{trained_run}"
     assert sedtf("train", *own, begun, "output_dir=sweep", multirun=True) == 0
     runs = sorted((tmp_path / "sweep").glob("*/run.json"))
