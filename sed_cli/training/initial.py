@@ -77,25 +77,19 @@ def initialise(config: AnyTrainConfig, task: Task[Any]) -> None:
     folder = find_initial(config)
     with torch.random.fork_rng(devices=[]):
         trained = task.load_trained(folder)
-    rows = take_weights(
-        Trained(task.model, task.label_sets), trained, task.take_statistics(trained)
-    )
+    own = Trained(task.model, task.label_sets)
+    rows = take_weights(own, trained, task.take_statistics(trained))
     log.info("init=%s: what is taken of it", folder)
-    for line in table(rows):
+    for line in [*table(rows), *_left_out(own, trained)]:
         log.info("  %s", line)
-    if unused := _parts(trained.model) - _parts(task.model):
-        log.info("  parts that are not used: %s", ", ".join(sorted(unused)))
-    for name, labels in trained.labels.items():
-        left = [label for label in labels if label not in set(task.label_sets.get(name, ()))]
-        if left:
-            log.info("  %s that are not used: %s", name, cut_short(left, _SHOWN))
-    if not any(row.taken for row in rows if row.is_trained):
-        why = "; ".join(f"{row.part}: {row.why}" for row in rows if row.is_trained)
+    trained_rows = [row for row in rows if row.is_trained]
+    if not any(row.taken for row in trained_rows):
+        why = cut_short([f"{row.part}: {row.why}" for row in trained_rows], 3, "; ")
         raise CheckpointError(f"init={config.init}: nothing of it fits this model ({why})")
-    for row in rows:
+    for row in trained_rows:
         if row.fresh and any(overlaps(row.part, name) for name in config.trainer.freeze):
             log.warning(
-                "trainer.freeze: %s of %s would stay random, as %s", row.fresh, row.part, row.why
+                "trainer.freeze: of %s, %s would stay random (%s)", row.part, row.fresh, row.why
             )
 
 
@@ -250,6 +244,16 @@ def _parts(model: nn.Module) -> set[str]:
 def _label_axes(model: nn.Module) -> Mapping[str, LabelAxis]:
     axes: Mapping[str, LabelAxis] = getattr(model, "label_axes", _READOUT)
     return axes
+
+
+def _left_out(own: Trained, other: Trained) -> Iterator[str]:
+    """What is of no use here."""
+    if parts := _parts(other.model) - _parts(own.model):
+        yield f"parts that are not used: {', '.join(sorted(parts))}"
+    for name, labels in other.labels.items():
+        known = set(own.labels.get(name, ()))
+        if left := [label for label in labels if label not in known]:
+            yield f"{name} that are not used: {cut_short(left, _SHOWN)}"
 
 
 def table(rows: Sequence[TakenPart]) -> Iterator[str]:
