@@ -33,7 +33,7 @@ from hydra.core.utils import configure_log, run_job
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import HydraContext, RunMode, TaskFunction
-from omegaconf import DictConfig, flag_override, read_write
+from omegaconf import DictConfig, OmegaConf, flag_override, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from sed_cli.cli.verbs import Flags
@@ -291,6 +291,17 @@ class _Loader(ConfigLoaderImpl):
             exclude_keys=style.exclude_keys,
         )
         return config
+
+    @staticmethod
+    def _apply_overrides_to_config(overrides: list[Override], cfg: DictConfig) -> None:
+        """Apply values; those of a table of numbers may come with keys of their own."""
+        for override in overrides:
+            if isinstance(override.value(), dict):
+                node = OmegaConf.select(cfg, override.key_or_group, throw_on_missing=False)
+                is_table = isinstance(node, DictConfig) and OmegaConf.get_type(node) is dict
+                if is_table and all(isinstance(value, float) for value in node.values()):
+                    OmegaConf.set_struct(node, False)
+        ConfigLoaderImpl._apply_overrides_to_config(overrides, cfg)
 
     def _is_value(self, override: Override) -> bool:
         """Tell what changes a value from what changes the files that are composed."""

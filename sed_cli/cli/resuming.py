@@ -149,7 +149,9 @@ def _find_data(config: AnyTrainConfig, folder: Path) -> None:
     last = folder / "checkpoints" / "last"
     if not standing(last).is_dir():
         return
-    found = read_config(standing(last)).data
+    saved = read_config(standing(last))
+    config.init = saved.init  # not looked for again, but part of what the run is
+    found = saved.data
     for key in paths_of(config.data):
         path = getattr(found, key, None)
         if isinstance(path, str) and Path(path).exists():

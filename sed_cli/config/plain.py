@@ -118,7 +118,7 @@ def unknown_homes(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 _PATHS = {
-    *("checkpoint", "input", "output_dir", "resume", "resume_sweep", "runs", "run", "dir"),
+    *("checkpoint", "init", "input", "output_dir", "resume", "resume_sweep", "runs", "run", "dir"),
     *("recipe", "root", "bank", "bank_splits", "transition", "cache_dir"),
     *("path", "validation_path", "test_path", "annotations", "train", "validation", "test"),
 }

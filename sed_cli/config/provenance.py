@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -61,6 +61,12 @@ class RunRecord:
             "process": this_process(),
         }
         self._life = beating(self._path)
+        self._earlier = self._of_resumed()
+
+    @property
+    def earlier(self) -> Mapping[str, Any]:
+        """What the record of the run that is resumed said, if there is one."""
+        return self._earlier
 
     def update(self, **values: Any) -> None:
         """Add facts and write the file."""
@@ -85,11 +91,15 @@ class RunRecord:
         if not self._config.plugins:
             return
         self._values["plugins"] = keep_sources(self._config.plugins, run_dir)
+        if self._earlier:
+            warn_of_changes(self._earlier.get("plugins"), self._values["plugins"])
+
+    def _of_resumed(self) -> Mapping[str, Any]:
         resumed = getattr(self._config, "resume", None)
         if resumed is not None:
             with suppress(OSError, ValueError):  # nothing is known of what was there
-                earlier = read_record(Path(resumed)) or {}
-                warn_of_changes(earlier.get("plugins"), self._values["plugins"])
+                return read_record(Path(resumed)) or {}
+        return {}
 
     def __exit__(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sed_cli.config.faults import Faults
+from sed_cli.config.faults import Faults, is_usable
 from sed_cli.config.registry import Names, components
 from sed_cli.config.settings import MISSING, Role, Settings, range_faults, setting
 
@@ -23,6 +23,7 @@ _HIGHEST_RATE = 10_000_000  # Hz; recorders of bats take 500 kHz
 _MOST_BLOCKS = 64
 
 MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to start
+LR_SCALE = "lr_scale"  # what a parameter group says of its factor beside its learning rate
 _LOGGERS = ["csv", "tensorboard"]
 MONITORS = ("validation_f1", "validation_loss")
 MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
@@ -302,6 +303,12 @@ class TrainerConfig(Settings):
     lr_schedule: LrScheduleConfig | None = setting(
         None, "how the learning rate changes", before={"name": "none"}
     )
+    freeze: list[str] = setting(
+        [], "parts of the model that are not trained, such as blocks, cell", before=[]
+    )
+    lr_scale: dict[str, float] = setting(
+        {}, "factor of lr for parts of the model, {PART: FACTOR}", role=Role.FREE, before={}
+    )
 
     def faults(self, prefix: str = "trainer.") -> list[str]:
         """Faults of ranges, of the loss and the optimiser, and of devices against the batch."""
@@ -324,6 +331,22 @@ class TrainerConfig(Settings):
         faults += self.optimizer.faults(f"{prefix}optimizer.")
         if self.lr_schedule is not None:
             faults += self.lr_schedule.faults(f"{prefix}lr_schedule.")
+        return [*faults, *self._part_faults(prefix)]
+
+    def _part_faults(self, prefix: str) -> Faults:
+        """Faults of what is set for parts of the model; whether it has them shows later."""
+        faults = Faults()
+        for part, factor in self.lr_scale.items():
+            faults.require(
+                is_usable(factor) and factor > 0,
+                f"{prefix}lr_scale={{{part}: {factor}}}: expected a factor above 0; what is not "
+                f"to be trained belongs into {prefix}freeze",
+            )
+            faults.require(
+                part not in self.freeze,
+                f"{prefix}lr_scale and {prefix}freeze both name {part}, which is not trained "
+                f"then: drop one",
+            )
         return faults
 
 

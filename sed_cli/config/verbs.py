@@ -103,6 +103,12 @@ class AnyTrainConfig(VerbConfig):
         "with -m: the folder of a sweep; only what is not done there is run",
         role=Role.PLACE | Role.FREE,
     )
+    init: str | None = setting(
+        None,
+        "a run or checkpoint whose weights the training begins with, where they fit",
+        role=Role.PATH | Role.FREE,
+        before=None,
+    )
     sampler: SamplerConfig = setting()
     data: AnyDataConfig = setting()
     trainer: TrainerConfig = setting()
@@ -133,6 +139,15 @@ class TrainConfig(AnyTrainConfig):
     }
 
     task: str = setting("sed", "sound event detection", choices=("sed",))
+    init_normalisation: float = setting(
+        0.0,
+        "share of the statistics of init's features in the normalisation; 0: those of the new data "
+        "alone, 1: those of init",
+        at_least=0,
+        at_most=1,
+        role=Role.FREE,
+        before=0.0,
+    )
     feature: FeatureConfig = setting()
     model: DetectorModelConfig = setting()
     data: DataConfig = setting()
@@ -158,6 +173,11 @@ class TrainConfig(AnyTrainConfig):
             )
         if isinstance(self.data, AnnotatedConfig) and self.data.train is None:
             faults.append("data.train=null: a model cannot be trained without that split")
+        faults.require(
+            self.init is not None or "init_normalisation" not in named,
+            f"init_normalisation={self.init_normalisation}, but init names no run: drop it, or "
+            f"give init=RUN",
+        )
         meaningless = sorted(key for key in named if key.split(".")[0] == "sampler")
         if not self.model.has_feedback and meaningless:
             faults.append(

@@ -7,7 +7,7 @@ activities of the classes and, with ``onsets``, whether an event of each class b
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sed_cli.models import defaults
 from sed_cli.models.fast_conv import FastConvBlock
+from sed_cli.models.labels import LabelAxis
 from sed_cli.models.recurrence import (
     Backend,
     Feedback,
@@ -112,6 +113,15 @@ class CRNN(nn.Module):
     def n_outputs(self) -> int:
         """C: the number of classes, or twice that with onsets."""
         return self.n_classes * (2 if self.has_onsets else 1)
+
+    @property
+    def label_axes(self) -> Mapping[str, LabelAxis]:
+        """Where the classes lie in the weights: outputs, and what is fed back beside features."""
+        return {
+            "readout.weight": LabelAxis(),
+            "readout.bias": LabelAxis(),
+            "cell.weight_ih": LabelAxis(axis=1, start=self.n_features),
+        }
 
     def forward(
         self,
@@ -219,6 +229,17 @@ class Normalisation(nn.Module):
         """Take the statistics of the training split, each (M,); a constant band is only shifted."""
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, 1.0))
+
+    def blend(self, other: Normalisation, share: float) -> None:
+        """Take the statistics of data of which a share, in [0, 1], is that of another one."""
+        if share == 1:
+            self.load_state_dict(other.state_dict())
+            return
+        other_mean, other_std = other.mean.to(self.mean), other.std.to(self.std)
+        mean = torch.lerp(self.mean, other_mean, share)
+        var = (1 - share) * (self.std.square() + (self.mean - mean).square())
+        var += share * (other_std.square() + (other_mean - mean).square())
+        self.set_statistics(mean, var.sqrt())
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Normalise (..., M)."""

@@ -6,10 +6,13 @@ hidden units.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, embedding
 
+from sed_cli.models.labels import SOURCE, LabelAxis
 from sed_cli.models.recurrence import (
     Backend,
     Feedback,
@@ -71,6 +74,16 @@ class LanguageModel(nn.Module):
         if n_source_tokens is not None:
             self.source_embedding = nn.Embedding(n_source_tokens, embedding_size)
             self.encoder = nn.GRU(embedding_size, rnn_hidden, batch_first=True)
+
+    @property
+    def label_axes(self) -> Mapping[str, LabelAxis]:
+        """Where the symbols lie in the weights."""
+        return {
+            "embedding.weight": LabelAxis(),
+            "readout.weight": LabelAxis(),
+            "readout.bias": LabelAxis(),
+            "source_embedding.weight": LabelAxis(of=SOURCE),
+        }
 
     def forward(
         self,

@@ -30,6 +30,7 @@ from sed_cli.tasks.resuming import check_settings, restore, resume
 from sed_cli.training.batches import passes_of
 from sed_cli.training.checkpoint import save_checkpoint
 from sed_cli.training.history import Epoch
+from sed_cli.training.initial import initialise, origin_of
 from sed_cli.training.logger import LoggedRun, Logger
 from sed_cli.training.loggers.csv import HistoryLogger
 from sed_cli.training.loop import Trainer, warn_of_best_epoch
@@ -81,6 +82,7 @@ def train(config: AnyTrainConfig, run_dir: Path, data: Data | None = None) -> fl
     ):
         device = choose_device(config.device)
         check_devices(device, n_devices)
+        _note_origin(config, record)
         data = task_named(config.task).load_data(config) if data is None else data
         record.update(device=str(device), devices=n_devices, data_fingerprint=data.fingerprint)
         with _resumable(run_dir):
@@ -171,10 +173,12 @@ def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
             f"{torchrun.n_ranks()} processes: give at least as many"
         )
     if torchrun.rank():
+        origin_of(config, None)  # what is refused is refused by all
         _learn_together(config, run_dir, n_cores())
         return None
     with RunRecord(run_dir, "train", config, seed=config.seed) as record:
         with _resumable(run_dir):
+            _note_origin(config, record)
             data, device, progress = _learn_together(config, run_dir, n_cores(), record)
         with set_threads(config.trainer.threads):
             task = task_named(config.task).make(config, data, device)
@@ -195,6 +199,10 @@ def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
     rows = None
     if config.resume:
         rows = resume(config, trainer, run_dir)
+    if config.init and trainer.progress.epoch:
+        log.info("init=%s is not applied again: the run has weights of its own", config.init)
+    elif config.init:
+        initialise(config, task)
     if rank():  # 0 writes for all
         trainer.fit(lambda row, is_best: None)
         return
@@ -245,14 +253,20 @@ def _started_loggers(
 
 
 def _with_absolute_paths(config: AnyTrainConfig) -> AnyTrainConfig:
-    """Note where the data lie so that they are found from any working folder."""
+    """Note where data and first weights lie so that they are found from any working folder."""
     config = copy.deepcopy(config)
-    data = config.data
-    for key in paths_of(data):
-        value = getattr(data, key)
-        if isinstance(value, str):
-            setattr(data, key, str(Path(value).expanduser().absolute()))
+    for owner in (config, config.data):
+        for key in paths_of(owner):
+            value = getattr(owner, key)
+            if isinstance(value, str):
+                setattr(owner, key, str(Path(value).expanduser().absolute()))
     return config
+
+
+def _note_origin(config: AnyTrainConfig, record: RunRecord) -> None:
+    origin = origin_of(config, record.earlier.get("init"))
+    if origin is not None:
+        record.update(init=origin)
 
 
 def _log_sizes(trainer: Trainer[BatchT]) -> None:

@@ -64,8 +64,12 @@ def save_checkpoint(
             extra(new)
 
 
-def resolve_checkpoint(path: str | Path) -> Path:
+def resolve_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
     """Find the checkpoint folder that is meant: the folder itself, or the best of a run folder.
+
+    Args:
+        path: of either.
+        key: of the setting that names it, for messages.
 
     Raises:
         CheckpointError: if there is none.
@@ -75,9 +79,9 @@ def resolve_checkpoint(path: str | Path) -> Path:
         if (standing(folder) / WEIGHTS).is_file():
             return standing(folder)
     if not given.exists():
-        raise CheckpointError(f"checkpoint={path}: no such folder")
+        raise CheckpointError(f"{key}={path}: no such folder")
     raise CheckpointError(
-        f"checkpoint={path}: neither a checkpoint (with {WEIGHTS}, {CONFIG}, {CLASSES}) "
+        f"{key}={path}: neither a checkpoint (with {WEIGHTS}, {CONFIG}, {CLASSES}) "
         f"nor a run folder with checkpoints/best"
     )
 

@@ -21,6 +21,7 @@ from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.system.distributed import agreed, counted_as_nothing, n_ranks, rank, summed
 from sed_cli.training.batches import Part, index_batches, part_of, passes_of
 from sed_cli.training.history import Epoch
+from sed_cli.training.parts import freeze, keep_frozen, learning_rate, make_optimizer
 from sed_cli.training.state import Progress
 from sed_cli.training.task import BatchT, Task, Validation
 
@@ -38,6 +39,9 @@ class Trainer(Generic[BatchT]):
         config: of the optimisation.
         seed: of the order of the sequences, and of the dropout of ranks above 0.
 
+    Raises:
+        UserError: if ``trainer.freeze`` or ``trainer.lr_scale`` name parts that the model lacks.
+
     Several ranks (:mod:`sed_cli.system.distributed`) compute what one would: a batch is cut among
     them, with the teacher mask, the loss and the statistics that it has as a whole, and each of
     them makes the same update. Dropout alone is drawn by each rank for itself.
@@ -51,7 +55,8 @@ class Trainer(Generic[BatchT]):
         self.config = config
         self._seed = seed
         self._losses: nn.Module | None = None
-        self.optimizer = config.optimizer.build(task.model.parameters(), config.lr)
+        self._frozen = freeze(task.model, config.freeze)
+        self.optimizer = make_optimizer(task.model, config)
         schedule = config.lr_schedule
         # Any: torch's have no common signature of their step.
         self.lr_schedule: Any = schedule and schedule.build(self.optimizer, self.n_updates)
@@ -118,7 +123,7 @@ class Trainer(Generic[BatchT]):
                 validation_loss=result.loss,
                 validation_f1=result.f1,
                 validation_er=result.er,
-                learning_rate=self.optimizer.param_groups[0]["lr"],
+                learning_rate=learning_rate(self.optimizer),
                 seconds=round(time.perf_counter() - started, 3),
                 more=result.more,
             )
@@ -151,6 +156,7 @@ class Trainer(Generic[BatchT]):
             part: which part of a whole batch that is; None: all of it, there is one rank.
         """
         self.task.model.train()
+        keep_frozen(self._frozen)
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._backward(batch) if part is None else self._backward_part(batch, part)
         if self.config.grad_norm is not None:

@@ -12,6 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from sed_cli.models.labels import LABELS
 from sed_cli.sampling.teacher_mask import TeacherCoins
 
 BatchT = TypeVar("BatchT")
@@ -24,6 +25,23 @@ class Validation(NamedTuple):
     f1: float
     er: float
     more: Mapping[str, float] = MappingProxyType({})  # of the task's own, by column of the history
+
+
+class Trained(NamedTuple):
+    """A model, with what its outputs, and its inputs if they are symbols, stand for."""
+
+    model: nn.Module
+    labels: Mapping[str, Sequence[str]]  # by the names in sed_cli.models.labels
+
+
+class TakenPart(NamedTuple):
+    """What a training that begins with other weights takes of a part of the model."""
+
+    part: str
+    taken: str
+    fresh: str
+    why: str
+    is_trained: bool = True  # what is not comes from the data
 
 
 class Task(ABC, Generic[BatchT]):
@@ -88,6 +106,27 @@ class Task(ABC, Generic[BatchT]):
     @abstractmethod
     def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
         """Draw the learning curves of a ``history.csv`` that has a row at least."""
+
+    @property
+    def label_sets(self) -> Mapping[str, Sequence[str]]:
+        """The labels, and what else entries of the weights stand for."""
+        return {LABELS: self.labels}
+
+    @abstractmethod
+    def load_trained(self, folder: Path) -> Trained:
+        """Load a model of this task from a checkpoint folder, whatever its labels and sizes.
+
+        Raises:
+            CheckpointError: if it cannot be used.
+        """
+
+    def take_statistics(self, trained: Trained) -> Mapping[str, TakenPart]:
+        """Settle the parts of the model that come from the data; a row for each of them.
+
+        Raises:
+            UserError: if the settings ask for what there is not.
+        """
+        return {}
 
     def save_extras(self, folder: Path) -> None:
         """Write into a checkpoint folder what the task keeps there beside weights and labels."""

@@ -28,6 +28,18 @@ def read_config(checkpoint: str | Path) -> TrainConfig:
     return read_config_of(checkpoint, TrainConfig)
 
 
+def load_crnn(folder: Path, config: TrainConfig) -> tuple[CRNN, list[str]]:
+    """Load the model of a checkpoint folder, whose configuration is given, and its classes.
+
+    Raises:
+        CheckpointError: if they cannot be read, or do not fit.
+    """
+    classes = read_classes(folder)
+    sizes = {"n_mels": config.feature.n_features, "n_classes": len(classes)}
+    model: CRNN = load_model(folder, lambda: config.model.build(**sizes))
+    return model, classes
+
+
 def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector:
     """Load a detector from a checkpoint folder or a run folder (its best epoch).
 
@@ -43,9 +55,7 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
     """
     folder = resolve_checkpoint(checkpoint)
     config = read_config(folder)
-    classes = read_classes(folder)
-    sizes = {"n_mels": config.feature.n_features, "n_classes": len(classes)}
-    model: CRNN = load_model(folder, lambda: config.model.build(**sizes))
+    model, classes = load_crnn(folder, config)
     return Detector(
         model,
         log_mel=config.feature.build(),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import DataSet, load_data
 from sed_cli.decoding.onsets import of_activities, of_onsets
 from sed_cli.decoding.saved import save_decoder
-from sed_cli.errors import SedtfError
+from sed_cli.errors import SedtfError, UserError
 from sed_cli.models import CRNN
 from sed_cli.models.feedbacks import rule_named
+from sed_cli.models.labels import LABELS
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling.teacher_mask import TeacherCoins
@@ -36,9 +38,9 @@ from sed_cli.tasks.detection.evaluate import (
     write_evaluation,
 )
 from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
-from sed_cli.tasks.detection.load import load
+from sed_cli.tasks.detection.load import load, load_crnn, read_config
 from sed_cli.tasks.language import label_model
-from sed_cli.training.task import Task, Validation
+from sed_cli.training.task import TakenPart, Task, Trained, Validation
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +188,34 @@ class DetectionTask(Task[SequenceBatch]):
         """Loss, F1 and ER."""
         loss, f1, er, _ = validation
         return f"validation loss {loss:.4f}  F1 {f1:.3f}  ER {er:.3f}"
+
+    def load_trained(self, folder: Path) -> Trained:
+        """Load a detector's model; features that were others are told."""
+        config = read_config(folder)
+        before, now = asdict(config.feature), asdict(self._config.feature)
+        for key in sorted(before.keys() & now.keys()):
+            if before[key] != now[key]:
+                log.warning("init: feature.%s was %s and is %s", key, before[key], now[key])
+        model, classes = load_crnn(folder, config)
+        return Trained(model, {LABELS: classes})
+
+    def take_statistics(self, trained: Trained) -> Mapping[str, TakenPart]:
+        """Normalise by the statistics of the training split, of the other one, or of a mixture."""
+        share = self._config.init_normalisation
+        part = "normalisation"
+        said = f"init_normalisation={share:g}"
+        if not share:
+            return {part: TakenPart(part, "", "all", f"of the new data: {said}", is_trained=False)}
+        assert isinstance(trained.model, CRNN)
+        there = trained.model.n_mels
+        if there != self.model.n_mels:
+            raise UserError(
+                f"{said}, but the run normalised {there} features a frame and here are "
+                f"{self.model.n_mels}: drop it, or choose the same feature"
+            )
+        self.model.normalisation.blend(trained.model.normalisation, share)
+        taken, fresh = (f"{each:.0%}" if each else "" for each in (share, 1 - share))
+        return {part: TakenPart(part, taken, fresh, said, is_trained=False)}
 
     def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
         """Draw the learning curves."""

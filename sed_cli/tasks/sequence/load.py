@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.errors import CheckpointError, DataError
+from sed_cli.models import LanguageModel
+from sed_cli.models.labels import LABELS, SOURCE
 from sed_cli.tasks.sequence.data import Vocabulary, units_of
 from sed_cli.tasks.sequence.predictor import Predictor, make_language_model
 from sed_cli.training.checkpoint import (
@@ -17,6 +20,7 @@ from sed_cli.training.checkpoint import (
     read_config_of,
     resolve_checkpoint,
 )
+from sed_cli.training.task import Trained
 
 _SOURCE_CLASSES = "source_classes.json"
 
@@ -30,9 +34,7 @@ def load_predictor(checkpoint: str | Path, device: str | torch.device = "cpu") -
     folder = resolve_checkpoint(checkpoint)
     config = read_config_of(folder, SequenceTrainConfig)
     vocabulary, source_vocabulary = read_vocabularies(folder)
-    model = load_model(
-        folder, lambda: make_language_model(config.model, vocabulary, source_vocabulary)
-    )
+    model = _load_model(folder, config, vocabulary, source_vocabulary)
     source_unit, unit = units_of(config.data)
     return Predictor(
         model,
@@ -43,6 +45,29 @@ def load_predictor(checkpoint: str | Path, device: str | torch.device = "cpu") -
         feedback=config.sampler.feedback,
         device=device,
     )
+
+
+def load_trained(folder: Path) -> Trained:
+    """Load the model of a checkpoint folder, with its symbols.
+
+    Raises:
+        CheckpointError: if it cannot be used.
+    """
+    config = read_config_of(folder, SequenceTrainConfig)
+    symbols, source = read_vocabularies(folder)
+    model = _load_model(folder, config, symbols, source)
+    return Trained(model, label_sets(symbols, source))
+
+
+def _load_model(
+    folder: Path, config: SequenceTrainConfig, symbols: Vocabulary, source: Vocabulary | None
+) -> LanguageModel:
+    return load_model(folder, lambda: make_language_model(config.model, symbols, source))
+
+
+def label_sets(symbols: Vocabulary, source: Vocabulary | None) -> dict[str, Sequence[str]]:
+    """What entries of the weights stand for."""
+    return {LABELS: symbols.symbols, **({} if source is None else {SOURCE: source.symbols})}
 
 
 def save_source_vocabulary(folder: Path, vocabulary: Vocabulary | None) -> None:

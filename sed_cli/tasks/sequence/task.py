@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,9 +17,14 @@ from sed_cli.tasks.sequence.data import TokenData
 from sed_cli.tasks.sequence.data.batches import TokenBatch, join
 from sed_cli.tasks.sequence.evaluate import evaluate_sequences, validate_sequences
 from sed_cli.tasks.sequence.figures import sequence_learning_curves
-from sed_cli.tasks.sequence.load import load_predictor, save_source_vocabulary
+from sed_cli.tasks.sequence.load import (
+    label_sets,
+    load_predictor,
+    load_trained,
+    save_source_vocabulary,
+)
 from sed_cli.tasks.sequence.predictor import Predictor, make_language_model
-from sed_cli.training.task import Task, Validation
+from sed_cli.training.task import Task, Trained, Validation
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +117,15 @@ class NextToken(Task[TokenBatch]):
     def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
         """Draw the learning curves over the updates."""
         sequence_learning_curves(history, path, best_epoch=best_epoch)
+
+    @property
+    def label_sets(self) -> Mapping[str, Sequence[str]]:
+        """The symbols of targets and of sources."""
+        return label_sets(self._data.vocabulary, self._data.source_vocabulary)
+
+    def load_trained(self, folder: Path) -> Trained:
+        """Load a sequence model."""
+        return load_trained(folder)
 
     def save_extras(self, folder: Path) -> None:
         """Write the vocabulary of the sources, where there are any."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sed_cli.config.registry import component
 from sed_cli.config.settings import Role, setting
-from sed_cli.config.training import LrScheduleConfig
+from sed_cli.config.training import LR_SCALE, LrScheduleConfig
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -23,12 +23,15 @@ class Plateau(LrScheduleConfig):
     patience: int = setting(
         4, "epochs that are waited; below trainer.patience", at_least=0, role=Role.FREE
     )
-    floor: float = setting(0.0, "lowest learning rate", at_least=0, role=Role.FREE)
+    floor: float = setting(
+        0.0, "lowest learning rate, times trainer.lr_scale", at_least=0, role=Role.FREE
+    )
 
     def build(self, optimizer: Optimizer, n_updates: int) -> LRScheduler:
         """Build the schedule."""
         from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+        floors = [self.floor * group.get(LR_SCALE, 1.0) for group in optimizer.param_groups]
         return ReduceLROnPlateau(
             optimizer,
             mode="max",
@@ -36,5 +39,5 @@ class Plateau(LrScheduleConfig):
             patience=self.patience,
             threshold=0.0,
             threshold_mode="abs",  # a share of a loss, which is negative here, would be no gain
-            min_lr=self.floor,
+            min_lr=floors if len(floors) > 1 else floors[0],
         )

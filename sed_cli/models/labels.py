@@ -1,0 +1,20 @@
+"""Where the labels lie in the weights of a model, so that weights can follow them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+LABELS = "labels"  # what the outputs stand for
+SOURCE = "source"  # symbols of what a sequence model is given
+
+
+class LabelAxis(NamedTuple):
+    """Along ``axis`` of a tensor, from ``start`` to the end, lie one entry for each label.
+
+    A model with several outputs a label has them one after the other, each of all labels. None
+    may be there at all, as in a model without feedback.
+    """
+
+    axis: int = 0
+    start: int = 0
+    of: str = LABELS  # which labels

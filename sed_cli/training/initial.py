@@ -1,0 +1,265 @@
+"""``init=RUN``: a training that begins with the weights of another one, as far as they fit."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sed_cli.config.verbs import AnyTrainConfig
+from sed_cli.errors import CheckpointError
+from sed_cli.models.labels import LabelAxis
+from sed_cli.system.files import standing
+from sed_cli.system.text import cut_short
+from sed_cli.training.checkpoint import WEIGHTS, read_config, resolve_checkpoint
+from sed_cli.training.parts import overlaps, part_of
+from sed_cli.training.task import TakenPart, Task, Trained
+
+log = logging.getLogger(__name__)
+
+# Every model of ours has a readout of its labels; one that says nothing else has this.
+_READOUT = {"readout.weight": LabelAxis(), "readout.bias": LabelAxis()}
+_SHOWN = 8  # labels in a cell of the table
+
+
+def find_initial(config: AnyTrainConfig) -> Path:
+    """Find the checkpoint that ``config.init`` names.
+
+    Raises:
+        CheckpointError: if there is none, or it is of another task.
+    """
+    folder = resolve_checkpoint(str(config.init), key="init")
+    other = read_config(folder)
+    if other.task != config.task:
+        raise CheckpointError(
+            f"init={config.init}: {other.MODEL} (task={other.task}), whose weights are of no use "
+            f"for {config.MODEL} (task={config.task}): name a run of task={config.task}"
+        )
+    return folder
+
+
+def origin_of(config: AnyTrainConfig, earlier: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Say where the first weights come from, for the record of a run; None: they are random.
+
+    Args:
+        config: of the run.
+        earlier: what the record of the run said that ``config.resume`` continues; it holds where
+            that run has a checkpoint, whatever has become of the first weights.
+
+    Raises:
+        CheckpointError: if ``config.init`` cannot be used.
+    """
+    if config.init is None:
+        return None
+    if config.resume and standing(Path(config.resume) / "checkpoints" / "last").is_dir():
+        return None if earlier is None else dict(earlier)
+    folder = find_initial(config)
+    with (folder / WEIGHTS).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"checkpoint": str(folder), "sha256": digest}
+
+
+def initialise(config: AnyTrainConfig, task: Task[Any]) -> None:
+    """Put the weights of ``config.init`` into the model of a task, and log what was taken.
+
+    Nothing is drawn from torch's generators: all else is as without ``init``.
+
+    Raises:
+        CheckpointError: if the checkpoint cannot be used, or nothing of it fits.
+    """
+    folder = find_initial(config)
+    with torch.random.fork_rng(devices=[]):
+        trained = task.load_trained(folder)
+    own = Trained(task.model, task.label_sets)
+    rows = take_weights(own, trained, task.take_statistics(trained))
+    log.info("init=%s: what is taken of it", folder)
+    for line in [*table(rows), *_left_out(own, trained)]:
+        log.info("  %s", line)
+    trained_rows = [row for row in rows if row.is_trained]
+    if not any(row.taken for row in trained_rows):
+        why = cut_short([f"{row.part}: {row.why}" for row in trained_rows], 3, "; ")
+        raise CheckpointError(f"init={config.init}: nothing of it fits this model ({why})")
+    for row in trained_rows:
+        if row.fresh and any(overlaps(row.part, name) for name in config.trainer.freeze):
+            log.warning(
+                "trainer.freeze: of %s, %s would stay random (%s)", row.part, row.fresh, row.why
+            )
+
+
+def take_weights(
+    own: Trained, other: Trained, settled: Mapping[str, TakenPart] | None = None
+) -> list[TakenPart]:
+    """Copy what fits of the weights of one model into another; return a row for each part.
+
+    A part (:func:`sed_cli.training.parts.part_of`) is taken whole or not at all: statistics of a
+    batch norm mean nothing after another convolution. Entries of labels follow the labels, and
+    those of new ones stay as they are; so do the inputs beside them, if their number differs.
+
+    Args:
+        own: the model that is filled, with its labels.
+        other: the one that has been trained.
+        settled: rows of parts that are not copied.
+    """
+    settled = settled or {}
+    copying = _Copying(own, other)
+    rows: list[TakenPart] = []
+    for part, names in groupby(own.model.state_dict(), lambda name: part_of(own.model, name)):
+        rows += [settled[part]] if part in settled else copying.part(part, list(names))
+    return rows
+
+
+class _Copying:
+    """Copies parts of one model into another."""
+
+    def __init__(self, own: Trained, other: Trained) -> None:
+        self._own, self._other = own.model.state_dict(), other.model.state_dict()
+        self._axes, self._other_axes = _label_axes(own.model), _label_axes(other.model)
+        self._labels, self._other_labels = own.labels, other.labels
+
+    @torch.no_grad()
+    def part(self, part: str, names: Sequence[str]) -> list[TakenPart]:
+        """Copy what fits of a part."""
+        for name in names:
+            if reason := self._misfit(name):
+                reason = f"{name.removeprefix(f'{part}.')}: {reason}"
+                return [TakenPart(part, "", "all", reason)]
+        labelled = [name for name in names if name in self._axes]
+        plain = [name for name in names if name not in self._axes]
+        for name in plain:
+            self._own[name].copy_(self._other[name])
+        beside = [self._inputs(name) for name in labelled if self._axes[name].start]
+        rows = []
+        if reason := next(filter(None, beside), ""):
+            taken = "all but its inputs" if plain else ""
+            rows.append(TakenPart(part, taken, "inputs from features", reason))
+        elif plain or beside:
+            rows.append(TakenPart(part, "all", "", ""))
+        title = f"{part}, {self._axes[labelled[0]].of}" if rows and labelled else part
+        return [*rows, *self._follow(title, labelled)]
+
+    def _misfit(self, name: str) -> str:
+        """Why an entry cannot be taken at all; "": it can."""
+        if name not in self._other:
+            return "not in the run"
+        axis, there = self._axes.get(name), self._other_axes.get(name)
+        shapes = [list(state[name].shape) for state in (self._own, self._other)]
+        if axis is not None:
+            if there is None or (there.axis, there.of) != (axis.axis, axis.of):
+                return "its labels lie elsewhere in the run"
+            for shape in shapes:
+                shape[axis.axis] = 0
+        if shapes[0] == shapes[1]:
+            return ""
+        here, run = (tuple(state[name].shape) for state in (self._own, self._other))
+        return f"{run} in the run, {here} here"
+
+    def _inputs(self, name: str) -> str:
+        """Copy what lies beside the labels; return why it does not fit, "" where it does."""
+        (axis, start, _), there = self._axes[name], self._other_axes[name].start
+        if start != there:
+            return f"{there} features a frame in the run, {start} here"
+        own, other = (state[name].narrow(axis, 0, start) for state in (self._own, self._other))
+        own.copy_(other)
+        return ""
+
+    def _follow(self, title: str, names: Sequence[str]) -> Iterator[TakenPart]:
+        """Copy the entries of the labels that both have, all of a part's."""
+        names = [name for name in names if self._n_entries(self._own, self._axes, name)]
+        if not names:  # such as the inputs of a model without feedback
+            return
+        which = self._axes[names[0]].of
+        own, other = (_places(sets.get(which, ())) for sets in (self._labels, self._other_labels))
+        shared, new = [x for x in own if x in other], [x for x in own if x not in other]
+        places = [
+            torch.tensor([side[x] for x in shared], dtype=torch.int64) for side in (own, other)
+        ]
+        outputs = [self._copy_labels(name, places, (len(own), len(other))) for name in names]
+        n_copied, n_own = min(outputs)
+        if not n_copied:
+            yield TakenPart(title, "", "all", "the run has none")
+            return
+        reasons = [f"{which} not in the run"] * bool(new)
+        reasons += [f"{n_copied} of {n_own} outputs of each taken"] * (n_copied < n_own)
+        taken = _listed(shared) if new else "all"
+        yield TakenPart(title, taken, _listed(new), "; ".join(reasons))
+
+    def _copy_labels(
+        self, name: str, places: Sequence[Tensor], n_labels: tuple[int, int]
+    ) -> tuple[int, int]:
+        """Copy entries of labels; return how many outputs a label were copied, and there are."""
+        (axis, start, _), first = self._axes[name], self._other_axes[name].start
+        own, other = self._own[name], self._other[name]
+        n_own, n_other = n_labels
+        entries = own.shape[axis] - start, other.shape[axis] - first
+        if any(n == 0 or size % n for size, n in zip(entries, n_labels, strict=True)):
+            return 0, 1
+        n_outputs = entries[0] // n_own
+        n_copied = min(n_outputs, entries[1] // n_other)
+        for output in range(n_copied):
+            here, there = start + output * n_own + places[0], first + output * n_other + places[1]
+            values = other.index_select(axis, there.to(other.device))
+            own.index_copy_(axis, here.to(own.device), values.to(own))
+        return n_copied, n_outputs
+
+    @staticmethod
+    def _n_entries(state: Mapping[str, Tensor], axes: Mapping[str, LabelAxis], name: str) -> int:
+        return int(state[name].shape[axes[name].axis] - axes[name].start)
+
+
+class _Label(NamedTuple):
+    """A label that may occur twice, such as a symbol that is spelled as the unknown one."""
+
+    text: str
+    occurrence: int
+
+
+def _places(labels: Sequence[str]) -> dict[_Label, int]:
+    seen: Counter[str] = Counter()
+    places = {}
+    for place, label in enumerate(labels):
+        places[_Label(label, seen[label])] = place
+        seen[label] += 1
+    return places
+
+
+def _indices(places: Mapping[_Label, int], labels: Sequence[_Label]) -> Tensor:
+    return torch.tensor([places[label] for label in labels], dtype=torch.int64)
+
+
+def _listed(labels: Sequence[_Label]) -> str:
+    return cut_short([label.text for label in labels], _SHOWN)
+
+
+def _parts(model: nn.Module) -> set[str]:
+    return {part_of(model, name) for name in model.state_dict()}
+
+
+def _label_axes(model: nn.Module) -> Mapping[str, LabelAxis]:
+    axes: Mapping[str, LabelAxis] = getattr(model, "label_axes", _READOUT)
+    return axes
+
+
+def _left_out(own: Trained, other: Trained) -> Iterator[str]:
+    """What is of no use here."""
+    if parts := _parts(other.model) - _parts(own.model):
+        yield f"parts that are not used: {', '.join(sorted(parts))}"
+    for name, labels in other.labels.items():
+        known = set(own.labels.get(name, ()))
+        if left := [label for label in labels if label not in known]:
+            yield f"{name} that are not used: {cut_short(left, _SHOWN)}"
+
+
+def table(rows: Sequence[TakenPart]) -> Iterator[str]:
+    """Lay rows out in columns of equal width."""
+    cells = [("part", "taken", "fresh", "why")]
+    cells += [(row.part, row.taken or "-", row.fresh or "-", row.why) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield "  ".join(map(str.ljust, row, widths)).rstrip()
