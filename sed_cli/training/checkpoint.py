@@ -98,7 +98,8 @@ def read_config(checkpoint: str | Path) -> AnyTrainConfig:
     except ConfigError as error:  # a component that is unknown here
         raise CheckpointError(f"{path}: {error}{needed(values)}") from error
     except (OSError, OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be understood ({why(error)})") from error
+        words = needed(values)
+        raise CheckpointError(f"{path}: cannot be understood ({why(error)}){words}") from error
 
 
 def read_config_of(checkpoint: str | Path, root: type[ConfigT]) -> ConfigT:
