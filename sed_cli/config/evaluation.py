@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from sed_cli.config.registry import Names
 from sed_cli.config.settings import Role, Settings, range_faults, setting
+from sed_cli.system.extras import missing
 
 AFTER_TRAINING = Role.RESUMABLE | Role.FREE
 
@@ -148,11 +148,11 @@ class EvaluationConfig(Settings):
                 f"{prefix}decoder={self.decoder.name} needs a model of labels: train one with "
                 f"sedtf train task=sequence data=labels, and give its run as {prefix}language=RUN",
             )
-        if self.psds and find_spec("sed_scores_eval") is None:
-            faults.append(
-                f"{prefix}psds=true needs sed-scores-eval-np2: pip install 'sedtf[psds]' "
-                f"(it is compiled on installation, which takes a C compiler)"
-            )
+        if self.psds:
+            faults += [
+                f"{line} (it is compiled on installation, which takes a C compiler)"
+                for line in missing(f"{prefix}psds=true", "sed_scores_eval", "psds")
+            ]
         return faults
 
 
