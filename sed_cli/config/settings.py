@@ -62,7 +62,7 @@ def setting(
         above: a number that the value must exceed.
         at_most: highest value.
         below: a number that the value must not reach.
-        choices: the values there are.
+        choices: the values there are; of a list, those of its parts.
         role: what the setting means for a run.
         before: the value that stands for how it was before the setting existed: with it, runs keep
             the config hash that they had then.
@@ -156,11 +156,12 @@ def range_faults(config: Any, prefix: str, declared: type[Any] | None = None) ->
                 f"{key}={value}, beside settings of {each.default}: choose it by "
                 f"{rule['chosen_by'].replace('.', '/')}={value}"
             )
-        if rule["choices"] and value not in rule["choices"]:
-            faults.append(f"{key}={value}: expected one of {', '.join(rule['choices'])}")
+        parts = value if isinstance(value, list) else [value]
+        if rule["choices"] and not all(part in rule["choices"] for part in parts):
+            words = "any of" if isinstance(value, list) else "one of"
+            faults.append(f"{key}={value}: expected {words} {', '.join(rule['choices'])}")
         limits = list(_limits(rule))
-        numbers = value if isinstance(value, list) else [value]
-        if limits and not all(_within(number, limits) for number in numbers):
+        if limits and not all(_within(number, limits) for number in parts):
             faults.append(f"{key}={value}: expected {_in_words(rule, limits)}")
     return faults
 

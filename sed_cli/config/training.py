@@ -286,7 +286,8 @@ class TrainerConfig(Settings):
     )
     loggers: list[str] = setting(
         _LOGGERS,
-        "what is told of each epoch: csv (history.csv, always), tensorboard, mlflow, wandb",
+        "what is told of each epoch; csv, which is history.csv, always",
+        choices=Names("logger"),
         role=Role.PLACE,
         before=_LOGGERS,
     )
@@ -309,9 +310,9 @@ class TrainerConfig(Settings):
         )
         known = components("logger")
         faults.require(
-            "csv" in self.loggers and set(self.loggers) <= set(known),
-            f"{prefix}loggers={self.loggers}: expected csv, which status, compare and resume "
-            f"read, and any of {', '.join(name for name in known if name != 'csv')}",
+            "csv" in self.loggers,
+            f"{prefix}loggers={self.loggers}: expected csv, which status, compare and resume read, "
+            f"and what you like beside it",
         )
         for name in filter(known.__contains__, self.loggers):
             faults += [f"{prefix}loggers={self.loggers}: {each}" for each in known[name].faults()]
