@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sed_cli.config.registry import Names
-from sed_cli.config.settings import Role, Settings, range_faults, setting
+from sed_cli.config.settings import DEFAULT, Role, Settings, range_faults, setting
 from sed_cli.system.extras import missing
 
 AFTER_TRAINING = Role.RESUMABLE | Role.FREE
@@ -80,7 +80,7 @@ class EvaluationConfig(Settings):
         unit="s",
         above=0,
         role=AFTER_TRAINING,
-        before=0.2,
+        before=DEFAULT,
     )
     bin_s: float | None = setting(
         0.002,
@@ -88,7 +88,7 @@ class EvaluationConfig(Settings):
         unit="s",
         at_least=0.0001,
         role=AFTER_TRAINING,
-        before=0.002,
+        before=DEFAULT,
     )
     tune: bool = setting(
         True, "false: a fixed threshold of 0.5 for all classes, no filter", role=AFTER_TRAINING
@@ -113,7 +113,7 @@ class EvaluationConfig(Settings):
         "auto: whichever helps in cross-validation, if any does",
         choices=("auto", "none", "temperature", "isotonic"),
         role=AFTER_TRAINING,
-        before="auto",
+        before=DEFAULT,
     )
     bootstrap: int = setting(
         1000,
@@ -128,14 +128,14 @@ class EvaluationConfig(Settings):
     )
 
     decoder: DecoderConfig | None = setting(
-        None, "what makes events of probabilities", role=AFTER_TRAINING, before=None
+        None, "what makes events of probabilities", role=AFTER_TRAINING, before=DEFAULT
     )
 
     language: str | None = setting(
         None,
         "of decoder=language: a run of task=sequence data=labels that scores the order of events",
         role=AFTER_TRAINING | Role.PATH,
-        before=None,
+        before=DEFAULT,
     )
 
     def faults(self, prefix: str = "evaluation.") -> list[str]:

@@ -19,7 +19,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
 from sed_cli.config.faults import Faults
-from sed_cli.config.settings import MISSING, NOTHING, Role, default_of, range_faults, setting
+from sed_cli.config.settings import DEFAULT, MISSING, NOTHING, Role, default_of, range_faults, setting
 from sed_cli.errors import ConfigError
 
 T = TypeVar("T")
@@ -75,6 +75,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 
 
+_ORIGINAL: set[type[Any]] = set()
+
 DEFINED_BY = "defined_by"
 """Field of a plugin's component that has the name of a built-in one: a run keeps whose it was."""
 
@@ -86,7 +88,8 @@ def component(kind: str, name: str, *, original: bool = False) -> Callable[[type
     Args:
         kind: one of :data:`KINDS`, such as ``schedule``.
         name: which configurations choose it by.
-        original: what runs used before its kind could be chosen: they keep their config hash.
+        original: what runs used before its kind could be chosen, or that was among the first of
+            those that are joined: such runs keep their config hash.
 
     Raises:
         ConfigError: if another plugin's component of the kind has the name, or a built-in one that
@@ -110,7 +113,7 @@ def component(kind: str, name: str, *, original: bool = False) -> Callable[[type
                     "plugin",
                     "what defines it in the place of the built-in one",
                     choices=("plugin",),
-                    before="plugin",  # as in runs from before there was a built-in one
+                    before=DEFAULT,  # as in runs from before there was a built-in one
                 )
                 _add_field(cls, DEFINED_BY, mark)
         if known.key:
@@ -131,6 +134,8 @@ def component(kind: str, name: str, *, original: bool = False) -> Callable[[type
         if faults:
             raise ConfigError([f"{made.__qualname__}: {fault}" for fault in faults])
         (known.built_in if is_ours(made) else known.added)[name] = made
+        if original:
+            _ORIGINAL.add(made)
         return made
 
     return declare
@@ -225,7 +230,7 @@ def _join(base: type[Any], parts: tuple[type[Any], ...]) -> type[Any]:
                     [f"{_place(part)} and {_place(owners[each.name])} both have {each.name}"]
                 )
             owners[each.name] = part
-            made.append((each.name, hints[each.name], _copied(each, is_ours(part))))
+            made.append((each.name, hints[each.name], _copied(each, part in _ORIGINAL)))
     # Of the module in which other processes, that unpickle its objects, find it joined anew.
     namespace = {"__doc__": base.__doc__, "__module__": "sed_cli.config.joins"}
     return dataclasses.make_dataclass(
@@ -233,10 +238,10 @@ def _join(base: type[Any], parts: tuple[type[Any], ...]) -> type[Any]:
     )
 
 
-def _copied(each: dataclasses.Field[Any], ours: bool) -> Any:
+def _copied(each: dataclasses.Field[Any], is_original: bool) -> Any:
     metadata = dict(each.metadata)
-    if not ours and metadata.get("before", NOTHING) is NOTHING:
-        # What a plugin adds and a run does not use is no part of what the run is.
+    if not is_original and metadata.get("before", NOTHING) is NOTHING:
+        # What came later, or a plugin adds, and a run does not use is no part of what the run is.
         metadata["before"] = default_of(each)
     return field(default=each.default, default_factory=each.default_factory, metadata=metadata)
 

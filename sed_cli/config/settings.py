@@ -19,6 +19,8 @@ from sed_cli.config.faults import Faults, is_usable
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that the user must give
 NOTHING: Any = object()
+DEFAULT: Any = object()
+"""As ``before=``: the default, which changes nothing, stands for the time before the setting."""
 
 
 class Role(Flag):
@@ -64,8 +66,8 @@ def setting(
         below: a number that the value must not reach.
         choices: the values there are; of a list, those of its parts.
         role: what the setting means for a run.
-        before: the value that stands for how it was before the setting existed: with it, runs keep
-            the config hash that they had then.
+        before: the value that stands for how it was before the setting existed, :data:`DEFAULT` for
+            the default: with it, runs keep the config hash that they had then.
         chosen_by: what chooses the class with this field, such as ``sampler``: another value would
             name another class.
     """
@@ -78,7 +80,7 @@ def setting(
         "below": below,
         "choices": choices,
         "role": role,
-        "before": before,
+        "before": default if before is DEFAULT else before,
         "chosen_by": chosen_by,
     }
     if isinstance(default, list | dict) or is_dataclass(default):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.faults import Faults
 from sed_cli.config.registry import Names, components
-from sed_cli.config.settings import MISSING, Role, Settings, range_faults, setting
+from sed_cli.config.settings import DEFAULT, MISSING, Role, Settings, range_faults, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,6 @@ _HIGHEST_RATE = 10_000_000  # Hz; recorders of bats take 500 kHz
 _MOST_BLOCKS = 64
 
 MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to start
-_LOGGERS = ["csv", "tensorboard"]
 MONITORS = ("validation_f1", "validation_loss")
 MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
 
@@ -285,11 +284,11 @@ class TrainerConfig(Settings):
         role=Role.PLACE,
     )
     loggers: list[str] = setting(
-        _LOGGERS,
+        ["csv", "tensorboard"],
         "what is told of each epoch; csv, which is history.csv, always",
         choices=Names("logger"),
         role=Role.PLACE,
-        before=_LOGGERS,
+        before=DEFAULT,
     )
     loss: LossConfig = setting(MISSING, "what is minimised", before={})
     optimizer: OptimizerConfig = setting(

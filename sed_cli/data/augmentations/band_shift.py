@@ -30,7 +30,6 @@ class BandShift(Augmentation):
         "greatest shift up or down, drawn for each sequence; 0: none",
         unit="bands",
         at_least=0,
-        before=0,
     )
 
     @property

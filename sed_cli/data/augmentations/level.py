@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sed_cli.config.training import FeatureConfig
 
 
-@component("augmentation", "level")
+@component("augmentation", "level", original=True)
 class Level(Augmentation):
     """Change the level, and that of the bands; what is silent for the features stays so.
 

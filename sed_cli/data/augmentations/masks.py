@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sed_cli.config.training import FeatureConfig
 
 
-@component("augmentation", "masks")
+@component("augmentation", "masks", original=True)
 class Masks(Augmentation):
     """Hide stretches of time and of frequency; activities stay: the context tells of them.
 

@@ -9,7 +9,7 @@ from sed_cli.config.settings import setting
 from sed_cli.data.augmentation import Augmentation, Draws, Item, Others, Training
 
 
-@component("augmentation", "mixup")
+@component("augmentation", "mixup", original=True)
 class Mixup(Augmentation):
     """Lay another sequence under this one; what is active in any of them is active in both.
 

@@ -27,7 +27,7 @@ class _White(NamedTuple):
     octaves: Tensor  # of the bands' centres, (M,)
 
 
-@component("augmentation", "noise")
+@component("augmentation", "noise", original=True)
 class Noise(Augmentation):
     """Add coloured noise at a drawn ratio to the mean power of the whole sequence."""
 

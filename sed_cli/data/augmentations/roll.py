@@ -9,7 +9,7 @@ from sed_cli.config.settings import setting
 from sed_cli.data.augmentation import Augmentation, Draws, Item, Others
 
 
-@component("augmentation", "roll")
+@component("augmentation", "roll", original=True)
 class Roll(Augmentation):
     """Begin somewhere else; what is before that comes at the end."""
 
