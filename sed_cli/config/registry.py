@@ -19,7 +19,15 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
 from sed_cli.config.faults import Faults
-from sed_cli.config.settings import DEFAULT, MISSING, NOTHING, Role, default_of, range_faults, setting
+from sed_cli.config.settings import (
+    DEFAULT,
+    MISSING,
+    NOTHING,
+    Role,
+    default_of,
+    range_faults,
+    setting,
+)
 from sed_cli.errors import ConfigError
 
 T = TypeVar("T")
