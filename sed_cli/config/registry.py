@@ -278,6 +278,23 @@ def class_of(declared: type[Any], values: Mapping[str, Any]) -> type[Any]:
     return found
 
 
+def original(declared: type[Any], task: str) -> dict[str, str]:
+    """The key and name of what runs of a task had before it could be chosen; {}: nothing.
+
+    Args:
+        declared: the class that the field of the component is declared with.
+        task: of the run.
+    """
+    kind = kind_of(declared)
+    if kind is None or not KINDS[kind].key:
+        return {}
+    components(kind)
+    for name, cls in KINDS[kind].built_in.items():
+        if cls in _ORIGINAL and issubclass(cls, declared) and getattr(cls, "TASK", task) == task:
+            return {KINDS[kind].key: name}
+    return {}
+
+
 def plugin_components() -> list[tuple[str, str, type[Any]]]:
     """Kind, name and class of every component that is not ours."""
     return [(kind, name, cls) for kind, known in KINDS.items() for name, cls in known.added.items()]

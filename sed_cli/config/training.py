@@ -290,13 +290,9 @@ class TrainerConfig(Settings):
         role=Role.PLACE,
         before=DEFAULT,
     )
-    loss: LossConfig = setting(MISSING, "what is minimised", before={})
-    optimizer: OptimizerConfig = setting(
-        MISSING, "how weights follow the gradient", before={"name": "adam"}
-    )
-    lr_schedule: LrScheduleConfig | None = setting(
-        None, "how the learning rate changes", before={"name": "none"}
-    )
+    loss: LossConfig = setting(MISSING, "what is minimised")
+    optimizer: OptimizerConfig = setting(MISSING, "how weights follow the gradient")
+    lr_schedule: LrScheduleConfig | None = setting(None, "how the learning rate changes")
 
     def faults(self, prefix: str = "trainer.") -> list[str]:
         """Faults of ranges, of the loss and the optimiser, and of devices against the batch."""
