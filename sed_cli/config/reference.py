@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields
 from typing import Any, get_type_hints
 
@@ -46,22 +46,25 @@ def reference() -> str:
 
 def _files(group: str) -> list[str]:
     """The options of a group that are files."""
-    found = [f"| `{group}={name}` | {meaning_of(group, name)} |" for name in options_in(group)]
-    return ["| option | what it is |", "| --- | --- |", *found, ""] if found else []
+    rows = [[f"`{group}={name}`", meaning_of(group, name)] for name in options_in(group)]
+    return [*map(_line, (["option", "what it is"], ["---", "---"], *rows)), ""] if rows else []
 
 
 def _named(kind: str) -> str:
     """The components of a kind without a group."""
+    head = ["name", "what it is"]
     known = components(kind)
-    rows = [(f"`{name}`", _summary(cls).replace("``", "`")) for name, cls in known.items()]
-    head = ("name", "what it is")
+    rows = [[f"`{name}`", _summary(cls).replace("``", "`")] for name, cls in known.items()]
     if kind == "format":
-        head = (*head, "several recordings in a file", "written as")
-        facts = [("yes" if c.names_files else "no", f"`{c.ending}`") for c in known.values()]
-        rows = [(*row, *fact) for row, fact in zip(rows, facts, strict=True)]
-    lines = (head, ["---"] * len(head), *rows)
-    table = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+        head += ["several recordings in a file", "written as"]
+        for row, cls in zip(rows, known.values(), strict=True):
+            row += ["yes" if cls.names_files else "no", f"`{cls.ending}`"]
+    table = [_line(cells) for cells in (head, ["---"] * len(head), *rows)]
     return "\n".join([f"### {_BY_NAME[kind]}", *table, ""])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _table(group: str, name: str, cls: type[Any]) -> str:
@@ -96,7 +99,7 @@ def _row(prefix: str, each: Field[Any], hint: Any) -> str:
     else:
         shown = f"`{_value(default)}`"
     cells = (f"`{prefix}{each.name}`", shown, rule["unit"], _range(rule), rule["help"])
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return _line(cells)
 
 
 def _value(value: Any) -> str:

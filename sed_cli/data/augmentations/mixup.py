@@ -38,7 +38,7 @@ class Mixup(Augmentation):
         import torch
 
         n_sequences = others.n_sequences
-        draw = draws.chance(self.mixup, self.ORDER)
+        draw = draws.chance(self.mixup, "mixup")
         if draw is None or n_sequences < 2:
             return item
         number = (others.number + int(draw.integers(1, n_sequences))) % n_sequences
