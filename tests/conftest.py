@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import subprocess
@@ -14,10 +15,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hydra.types import RunMode
 from numpy.typing import NDArray
+from omegaconf import read_write
 
+from sed_cli.cli import hydra
 from sed_cli.cli.run import run as run_verb
 from sed_cli.cli.verbs import Flags
+from sed_cli.config.files import conf_dir
+from sed_cli.config.registry import plugin_components
 from sed_cli.config.training import TrainerConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.reports import style
@@ -77,6 +83,34 @@ def _nothing_waits_for_the_disk() -> Iterator[None]:
     """A training flushes some sixty files: that is held by tests of their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda number: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _options_are_composed_once() -> Iterator[None]:
+    """The options of groups that a command chooses are composed anew by each process of a user.
+
+    That is a third of the time of a small training, for what is the same in hundreds of tests.
+    Where plugins or folders of configs are named it is done each time: it may come out otherwise.
+    """
+    compose, known = hydra.ConfigLoaderImpl._load_configuration_impl, {}
+    ours = {str(conf_dir()), "pkg://hydra.conf", "structured://"}
+
+    def composed(self: Any, name: str, choices: list[str], *more: Any, **options: Any) -> Any:
+        places = {place.path for place in self.config_search_path.get_path()}
+        is_special = places - ours or plugin_components() or "searchpath" in "".join(choices)
+        if is_special or options or more != (RunMode.RUN,):
+            return compose(self, name, choices, *more, **options)
+        key = (name, *choices)
+        if key not in known:
+            known[key] = compose(self, name, choices, *more)
+        found = known[key] if self.resumed is None else copy.deepcopy(known[key])
+        with read_write(found):
+            found.hydra.runtime.cwd = str(Path.cwd())
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hydra.ConfigLoaderImpl, "_load_configuration_impl", composed)
         yield
 
 
