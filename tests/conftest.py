@@ -27,6 +27,7 @@ from sed_cli.config.registry import plugin_components
 from sed_cli.config.training import TrainerConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.reports import style
+from sed_cli.tasks.detection import evaluate, task
 from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.optimizers.adam import Adam
 
@@ -39,11 +40,15 @@ TINY = (
     "model.rnn_hidden=8",
     "device=cpu",  # where runs repeat to the last bit
 )
-# As `trained_run` is trained: until both classes are detected.
-TRAINED = (
+ANNOTATED = (
     *TINY,
     "data=annotated",
+    "data.leak_check=copies",  # the recordings share their noise: excerpts would be compared
     "data.sequence_length=50",
+)
+# As `trained_run` is trained: until both classes are detected.
+TRAINED = (
+    *ANNOTATED,
     "trainer.min_epoch_updates=20",
     "trainer.lr=0.01",
 )
@@ -124,14 +129,24 @@ def _no_old_log_handlers() -> None:
 
 @pytest.fixture(autouse=True)
 def _figures_are_not_drawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make figures, but draw none: drawing takes more than half the time of a small training.
+    """Draw no figures, and make none of trainings: it takes more than half the time of small ones.
 
-    A test that looks at the files asks for the fixture ``drawn``. Fixtures of a module or of the
-    session, and processes of their own, draw as ever.
+    A test that looks at the files asks for the fixture ``drawn``, one of whatever figures are made
+    of for ``made``. Fixtures of a module or of the session, and processes of their own, draw as
+    ever.
     """
-    if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(style, "save_figure", lambda figure, path: None)
-        monkeypatch.setattr(style, "save_png", lambda figure, path: None)
+    if "drawn" in request.fixturenames:
+        return
+    monkeypatch.setattr(style, "save_figure", lambda figure, path: None)
+    monkeypatch.setattr(style, "save_png", lambda figure, path: None)
+    if "made" not in request.fixturenames:
+        monkeypatch.setattr(task, "learning_curves", lambda *history, **options: None)
+        monkeypatch.setattr(evaluate, "piano_rolls", lambda *items: None)
+
+
+@pytest.fixture
+def made() -> None:
+    """Have figures of trainings and evaluations made, if not written."""
 
 
 @pytest.fixture

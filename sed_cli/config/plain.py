@@ -59,7 +59,7 @@ def _build_typed(root: type[AnyTrainConfig], values: Mapping[str, Any]) -> AnyTr
     schema["data"] = OmegaConf.structured(kind)
     _fill_before(schema["data"], kind, values["data"])
     _choose_components(schema, root, filled)
-    merged = OmegaConf.merge(schema, literal(filled))
+    merged = OmegaConf.unsafe_merge(schema, literal(filled))
     component_named("feedback", merged.sampler.feedback)  # a value chooses it, not a class
     return cast(AnyTrainConfig, OmegaConf.to_object(merged))
 
