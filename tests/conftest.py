@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import subprocess
@@ -14,13 +15,19 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hydra.types import RunMode
 from numpy.typing import NDArray
+from omegaconf import read_write
 
+from sed_cli.cli import hydra
 from sed_cli.cli.run import run as run_verb
 from sed_cli.cli.verbs import Flags
+from sed_cli.config.files import conf_dir
+from sed_cli.config.registry import plugin_components
 from sed_cli.config.training import TrainerConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.reports import style
+from sed_cli.tasks.detection import evaluate, task
 from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.optimizers.adam import Adam
 
@@ -33,11 +40,15 @@ TINY = (
     "model.rnn_hidden=8",
     "device=cpu",  # where runs repeat to the last bit
 )
-# As `trained_run` is trained: until both classes are detected.
-TRAINED = (
+ANNOTATED = (
     *TINY,
     "data=annotated",
+    "data.leak_check=copies",  # the recordings share their noise: excerpts would be compared
     "data.sequence_length=50",
+)
+# As `trained_run` is trained: until both classes are detected.
+TRAINED = (
+    *ANNOTATED,
     "trainer.min_epoch_updates=20",
     "trainer.lr=0.01",
 )
@@ -80,6 +91,34 @@ def _nothing_waits_for_the_disk() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _options_are_composed_once() -> Iterator[None]:
+    """The options of groups that a command chooses are composed anew by each process of a user.
+
+    That is a third of the time of a small training, for what is the same in hundreds of tests.
+    Where plugins or folders of configs are named it is done each time: it may come out otherwise.
+    """
+    compose, known = hydra.ConfigLoaderImpl._load_configuration_impl, {}
+    ours = {str(conf_dir()), "pkg://hydra.conf", "structured://"}
+
+    def composed(self: Any, name: str, choices: list[str], *more: Any, **options: Any) -> Any:
+        places = {place.path for place in self.config_search_path.get_path()}
+        is_special = places - ours or plugin_components() or "searchpath" in "".join(choices)
+        if is_special or options or more != (RunMode.RUN,):
+            return compose(self, name, choices, *more, **options)
+        key = (name, *choices)
+        if key not in known:
+            known[key] = compose(self, name, choices, *more)
+        found = known[key] if self.resumed is None else copy.deepcopy(known[key])
+        with read_write(found):
+            found.hydra.runtime.cwd = str(Path.cwd())
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hydra.ConfigLoaderImpl, "_load_configuration_impl", composed)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_old_log_handlers() -> None:
     """Hydra's handlers of an earlier job would write to what stood for standard error then."""
@@ -90,14 +129,24 @@ def _no_old_log_handlers() -> None:
 
 @pytest.fixture(autouse=True)
 def _figures_are_not_drawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make figures, but draw none: drawing takes more than half the time of a small training.
+    """Draw no figures, and make none of trainings: it takes more than half the time of small ones.
 
-    A test that looks at the files asks for the fixture ``drawn``. Fixtures of a module or of the
-    session, and processes of their own, draw as ever.
+    A test that looks at the files asks for the fixture ``drawn``, one of whatever figures are made
+    of for ``made``. Fixtures of a module or of the session, and processes of their own, draw as
+    ever.
     """
-    if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(style, "save_figure", lambda figure, path: None)
-        monkeypatch.setattr(style, "save_png", lambda figure, path: None)
+    if "drawn" in request.fixturenames:
+        return
+    monkeypatch.setattr(style, "save_figure", lambda figure, path: None)
+    monkeypatch.setattr(style, "save_png", lambda figure, path: None)
+    if "made" not in request.fixturenames:
+        monkeypatch.setattr(task, "learning_curves", lambda *history, **options: None)
+        monkeypatch.setattr(evaluate, "piano_rolls", lambda *items: None)
+
+
+@pytest.fixture
+def made() -> None:
+    """Have figures of trainings and evaluations made, if not written."""
 
 
 @pytest.fixture

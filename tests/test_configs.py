@@ -168,6 +168,20 @@ def test_no_option_repeats_a_default() -> None:
     assert repeated == []
 
 
+def test_no_setting_repeats_its_default_as_what_was_before() -> None:
+    """That is before=DEFAULT."""
+    repeated = [
+        f"{path.name}, line {call.lineno}"
+        for path in Path(inspect.getfile(groups)).parents[1].rglob("*.py")
+        if "before=" in (source := path.read_text(encoding="utf-8"))
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call) and call.args
+        for given in call.keywords
+        if given.arg == "before" and ast.dump(given.value) == ast.dump(call.args[0])
+    ]
+    assert repeated == []
+
+
 def test_the_page_of_settings_is_up_to_date() -> None:
     """If this fails: python -m sed_cli.config.reference > docs/settings.md."""
     page = CONF.parent / "docs" / "settings.md"

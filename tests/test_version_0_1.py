@@ -8,7 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+from sed_cli.config.identity import config_hash
+from sed_cli.config.plain import build_training
 from tests.conftest import Sedtf
 
 WRITTEN = Path(__file__).parent / "fixtures" / "version_0_1"
@@ -18,6 +21,14 @@ WRITTEN = Path(__file__).parent / "fixtures" / "version_0_1"
 def written(tmp_path: Path) -> Path:
     """What version 0.1 wrote: a copy, since resuming writes into it."""
     return Path(shutil.copytree(WRITTEN, tmp_path / "written"))
+
+
+@pytest.mark.parametrize("run", sorted(path.parent for path in WRITTEN.rglob("run.json")), ids=str)
+def test_a_run_is_the_same_experiment_as_it_was(run: Path) -> None:
+    """If this fails, a setting that came later lacks its before=."""
+    values = yaml.safe_load((run / ".hydra" / "config.yaml").read_text())
+    recorded = json.loads((run / "run.json").read_text())["config_hash"]
+    assert config_hash(build_training(values)) == recorded
 
 
 def test_a_checkpoint_scores_as_it_did(sedtf: Sedtf, written: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from importlib.util import find_spec
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -22,14 +21,15 @@ from sed_cli.config.plain import unknown_homes
 from sed_cli.config.registry import KINDS
 from sed_cli.config.settings import unchecked
 from sed_cli.errors import ConfigError
+from sed_cli.system.extras import missing
 from sed_cli.system.text import nearest, one_line
 
 _TASK = "task"  # the group that says which options the others have
 
-# Options of groups that take an extra: its name, and the package that it brings.
+# Options of groups that take an extra: the package that is needed, and the extra that brings it.
 _EXTRAS = {
-    ("hydra/launcher", "slurm"): ("slurm", "submitit"),
-    ("hydra/launcher", "slurm_gpu"): ("slurm", "submitit"),
+    ("hydra/launcher", "slurm"): ("submitit", "slurm"),
+    ("hydra/launcher", "slurm_gpu"): ("submitit", "slurm"),
     ("hydra/launcher", "ray"): ("ray", "ray"),
     ("hydra/sweeper", "optuna"): ("optuna", "optuna"),
 }
@@ -201,9 +201,9 @@ def _group_fault(override: Override, options: list[str], flags: Flags) -> str | 
         value = override.value()
         chosen = iter(value if isinstance(value, list) else [value])
     for option in ("null" if choice is None else str(choice) for choice in chosen):
-        extra, package = _EXTRAS.get((group, option), ("", "sys"))
-        if find_spec(package) is None:
-            return f"{group}={option} needs {package}: pip install 'sedtf[{extra}]'"
+        package, extra = _EXTRAS.get((group, option), ("sys", ""))
+        if absent := missing(f"{group}={option}", package, extra):
+            return absent[0]
         if option not in options:
             near = _nearest(option, options)
             own = "; one of your own comes with plugins=[FILE.py]" if _is_component(group) else ""

@@ -318,6 +318,12 @@ class _Loader(ConfigLoaderImpl):
 class _Repository(ConfigRepository):
     """Looks at the files of configs, a user's own among them, before Hydra takes them in."""
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Repository:
+        """A copy whose list of sources Hydra may replace; not of all classes that they hold."""
+        made = copy.copy(self)
+        made.sources = list(self.sources)
+        return made
+
     def load_config(self, config_path: str) -> ConfigResult | None:
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is not None and source.scheme() == "file":

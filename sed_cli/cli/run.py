@@ -146,6 +146,8 @@ def _start(verb: Verb, overrides: list[str], flags: Flags) -> tuple[Composer, li
     overrides = [override for override in overrides if override not in verb.left_out]
     overrides, files = without_plugins(overrides)
     used = [quoted(file) for file in plugins.use(files)]
+    for line in [] if torchrun.local_rank() else plugins.replaced():
+        say(line)
     resumed, overrides = _resumed(verb, with_choices(overrides))
     overrides = with_words(verb, [literal(override, verb.text) for override in overrides])
     if used:

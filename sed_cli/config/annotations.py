@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from sed_cli.config.faults import Faults
-from sed_cli.config.settings import Settings, setting
+from sed_cli.config.settings import DEFAULT, Settings, setting
 
 SPLITS = ("train", "validation", "test")
 SPLIT_SHARES = [0.7, 0.15, 0.15]
@@ -41,19 +41,19 @@ class AnyFormatConfig(AnnotationsConfig):
         "auto",
         "of all times; auto: what the header says, else s",
         choices=TIME_UNITS,
-        before="auto",
+        before=DEFAULT,
     )
     decimal_mark: str = setting(
         "auto",
         "point or comma, the other one between thousands; auto: told by all times",
         choices=DECIMAL_MARKS,
-        before="auto",
+        before=DEFAULT,
     )
     soft_labels: bool | None = setting(
         None,
         "numbers behind the labels of a list: true: soft labels; false: confidences, which are "
         "ignored; null: soft if they fill a grid of segments",
-        before=None,
+        before=DEFAULT,
     )
     group: str | None = setting(
         None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from sed_cli.config.registry import Names
-from sed_cli.config.settings import Role, Settings, range_faults, setting
+from sed_cli.config.settings import DEFAULT, Role, Settings, range_faults, setting
+from sed_cli.system.extras import missing
 
 AFTER_TRAINING = Role.RESUMABLE | Role.FREE
 
@@ -83,7 +83,7 @@ class EvaluationConfig(Settings):
         unit="s",
         above=0,
         role=AFTER_TRAINING,
-        before=0.2,
+        before=DEFAULT,
     )
     bin_s: float | None = setting(
         0.002,
@@ -91,7 +91,7 @@ class EvaluationConfig(Settings):
         unit="s",
         at_least=0.0001,
         role=AFTER_TRAINING,
-        before=0.002,
+        before=DEFAULT,
     )
     tune: bool = setting(
         True, "false: a fixed threshold of 0.5 for all classes, no filter", role=AFTER_TRAINING
@@ -116,7 +116,7 @@ class EvaluationConfig(Settings):
         "auto: whichever helps in cross-validation, if any does",
         choices=("auto", "none", "temperature", "isotonic"),
         role=AFTER_TRAINING,
-        before="auto",
+        before=DEFAULT,
     )
     bootstrap: int = setting(
         1000,
@@ -131,14 +131,14 @@ class EvaluationConfig(Settings):
     )
 
     decoder: DecoderConfig | None = setting(
-        None, "what makes events of probabilities", role=AFTER_TRAINING, before=None
+        None, "what makes events of probabilities", role=AFTER_TRAINING, before=DEFAULT
     )
 
     language: str | None = setting(
         None,
         "of decoder=language: a run of task=sequence data=labels that scores the order of events",
         role=AFTER_TRAINING | Role.PATH,
-        before=None,
+        before=DEFAULT,
     )
 
     def faults(self, prefix: str = "evaluation.") -> list[str]:
@@ -151,11 +151,11 @@ class EvaluationConfig(Settings):
                 f"{prefix}decoder={self.decoder.name} needs a model of labels: train one with "
                 f"sedtf train task=sequence data=labels, and give its run as {prefix}language=RUN",
             )
-        if self.psds and find_spec("sed_scores_eval") is None:
-            faults.append(
-                f"{prefix}psds=true needs sed-scores-eval-np2: pip install 'sedtf[psds]' "
-                f"(it is compiled on installation, which takes a C compiler)"
-            )
+        if self.psds:
+            faults += [
+                f"{line} (it is compiled on installation, which takes a C compiler)"
+                for line in missing(f"{prefix}psds=true", "sed_scores_eval", "psds")
+            ]
         return faults
 
 

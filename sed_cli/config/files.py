@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import takewhile
 from pathlib import Path
 
 from sed_cli.errors import UserError
@@ -14,6 +16,14 @@ def conf_dir() -> Path:
         if (folder / "train.yaml").is_file():
             return folder
     raise UserError(f"no configs beside {package}: the installation is incomplete, install again")
+
+
+def meaning_of(group: str, option: str) -> str:
+    """What an option that is a file is for: the first sentence of the comment at its head."""
+    lines = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in lines if not line.startswith("# @package")]
+    head = [line.removeprefix("#").strip() for line in takewhile(lambda x: x[:1] == "#", lines)]
+    return re.split(r"(?<=\.) (?=[A-Z]|sedtf )", " ".join(head), maxsplit=1)[0].rstrip(".")
 
 
 def options_in(group: str) -> list[str]:

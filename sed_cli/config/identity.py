@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sed_cli.config.groups import ROOTS, bases, options
-from sed_cli.config.registry import KINDS, is_settings
+from sed_cli.config.registry import KINDS, is_settings, kind_of
 from sed_cli.config.settings import NOTHING, Role, role_of
 
 
@@ -28,8 +28,8 @@ def identity(config: Any) -> dict[str, Any]:
         if Role.PLACE in role_of(each) or value == before:
             continue
         if is_settings(value):
-            value = identity(value)
-            if before is not NOTHING and value in ({}, before):  # as it was without a choice
+            kind, value = kind_of(type(value)), identity(value)
+            if value == {} and kind is not None and KINDS[kind].key:  # as it was without a choice
                 continue
         elif Role.PATH in role_of(each) and isinstance(value, str):
             value = str(Path(value).expanduser().absolute())  # the same from wherever it is run

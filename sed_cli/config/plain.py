@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import Field, asdict, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
-from sed_cli.config.registry import class_of, component_named
-from sed_cli.config.settings import NOTHING
+from sed_cli.config.registry import class_of, component_named, kind_of, original
+from sed_cli.config.settings import NOTHING, default_of
 from sed_cli.config.values import literal
 from sed_cli.config.verbs import AnyTrainConfig, root_of
 
@@ -47,48 +47,56 @@ def config_of(values: Mapping[str, Any]) -> AnyTrainConfig:
 def _build_typed(root: type[AnyTrainConfig], values: Mapping[str, Any]) -> AnyTrainConfig:
     from omegaconf import OmegaConf
 
-    names, data_sets = root.BEFORE_CHOICE, root.DATA_SETS
-    filled = {
-        **values,
-        "model": {"kind": names["model"], **values["model"]},
-        "trainer": {
-            "loss": {"name": names["loss"]},
-            "optimizer": {"name": "adam"},
-            "lr_schedule": {"name": "none"},
-            **values["trainer"],
-        },
-    }
-    if "feature" in names:
-        filled["feature"] = {"kind": names["feature"], **values["feature"]}
-    if "decoder" in names:
-        evaluation = values.get("evaluation") or {}
-        filled["evaluation"] = {**evaluation, "decoder": evaluation.get("decoder")}
-        if filled["evaluation"]["decoder"] is None:
-            filled["evaluation"]["decoder"] = {"name": names["decoder"]}
+    for each in fields(root):  # what every version has written
+        if each.name in ("feature", "model", "trainer") and not values[each.name]:
+            raise ValueError(f"{each.name}: expected its settings")
+    filled = _with_originals(root, values, root.task)
     schema = OmegaConf.structured(root)
-    kind = data_sets.get(str(values["data"]["kind"]))
+    kind = root.DATA_SETS.get(str(values["data"]["kind"]))
     if kind is None:
-        raise ValueError(f"data.kind={values['data']['kind']}: expected {', '.join(data_sets)}")
+        known = ", ".join(root.DATA_SETS)
+        raise ValueError(f"data.kind={values['data']['kind']}: expected {known}")
     schema["data"] = OmegaConf.structured(kind)
     _fill_before(schema["data"], kind, values["data"])
     _choose_components(schema, root, filled)
-    merged = OmegaConf.merge(schema, literal(filled))
+    merged = OmegaConf.unsafe_merge(schema, literal(filled))
     component_named("feedback", merged.sampler.feedback)  # a value chooses it, not a class
     return cast(AnyTrainConfig, OmegaConf.to_object(merged))
+
+
+def _with_originals(owner: type[Any], values: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """Name the components that a run had before it could choose them."""
+    filled = dict(values)
+    for each, declared in _groups_in(owner):
+        given, known = filled.get(each.name), original(declared, task)
+        if known and (each.name not in filled or given == each.metadata["before"]):
+            filled[each.name] = known
+        elif known and given is not None:
+            filled[each.name] = {**known, **given}
+        elif kind_of(declared) is None:
+            filled[each.name] = _with_originals(declared, given or {}, task)
+    return filled
+
+
+def _groups_in(owner: type[Any]) -> Iterator[tuple[Field[Any], type[Any]]]:
+    """Fields that hold settings or a component, but for the data, with their classes."""
+    hints = get_type_hints(owner)
+    for each in fields(owner):
+        hint = hints[each.name]
+        if get_origin(hint) is UnionType:  # a choice that may be missing
+            hint = next(part for part in get_args(hint) if part is not NoneType)
+        if isinstance(hint, type) and is_dataclass(hint) and each.name != "data":
+            yield each, hint
 
 
 def _choose_components(schema: Any, owner: type[Any], values: Mapping[str, Any]) -> None:
     """Put the classes that values name by their keys in the place of their bases."""
     from omegaconf import OmegaConf
 
-    hints = get_type_hints(owner)
-    for each in fields(owner):
-        hint = hints[each.name]
-        if get_origin(hint) is UnionType and values.get(each.name):  # a choice that may be missing
-            hint = next(part for part in get_args(hint) if part is not NoneType)
-        if not (isinstance(hint, type) and is_dataclass(hint)) or each.name == "data":
-            continue
+    for each, hint in _groups_in(owner):
         given = values.get(each.name) or {}
+        if not given and default_of(each) is None:
+            continue
         chosen = class_of(hint, given)
         if chosen is not hint or OmegaConf.is_missing(schema, each.name):
             schema[each.name] = OmegaConf.structured(chosen)
@@ -100,7 +108,7 @@ def _fill_before(node: Any, cls: type[Any], values: Mapping[str, Any]) -> None:
     """Give settings that came after the values were written what stands for the time before."""
     for each in fields(cls):
         before = each.metadata.get("before", NOTHING)
-        if before is not NOTHING and each.name not in values and not isinstance(before, dict):
+        if before is not NOTHING and each.name not in values:
             node[each.name] = before
 
 

@@ -163,6 +163,16 @@ def warn_of_changes(before: object, now: Sequence[Mapping[str, str]]) -> None:
             )
 
 
+def replaced() -> list[str]:
+    """A line for each built-in component in whose place stands one of a file in use."""
+    files = {_module_name(file): file for file in files_in_use()}
+    return [
+        f"plugins={files[cls.__module__]}: its {kind} {name} is used, not the built-in one"
+        for kind, name, cls in plugin_components()
+        if cls.__module__ in files and name in KINDS[kind].built_in
+    ]
+
+
 def needed(values: Mapping[str, Any]) -> str:
     """Words for the files that recorded settings name, which nothing imports; "" without any."""
     files = values.get("plugins")
@@ -176,7 +186,15 @@ def needed(values: Mapping[str, Any]) -> str:
 def _load_installed() -> None:
     for point in entry_points(group=ENTRY_POINTS):
         package = point.dist.name if point.dist else point.name
-        _import(point.module, f"the installed package {package} (update or uninstall it)")
+        what = f"the installed package {package} (update or uninstall it)"
+        before = plugin_components()
+        _import(point.module, what)
+        for kind, name, cls in plugin_components():
+            if (kind, name, cls) not in before and name in KINDS[kind].built_in:
+                raise UserError(  # nobody has named it, who would know that it does
+                    f"{what} cannot be used: {cls.__qualname__}: there is a {kind} {name} already; "
+                    f"only a file that is named, plugins=[FILE.py], may stand in its place"
+                )
 
 
 def _import(module: str, what: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields
 from typing import Any, get_type_hints
 
+from sed_cli.config.files import meaning_of, options_in
 from sed_cli.config.groups import ROOTS, bases, options
-from sed_cli.config.registry import is_settings
+from sed_cli.config.registry import components, is_settings
 from sed_cli.config.settings import MISSING, default_of
 
 _HEAD = """# Settings
@@ -18,6 +19,13 @@ Every key, by config group and by verb. This page is made from the classes that 
 `sedtf VERB --cfg job` shows the values that a command would use. Options that are files, such as
 `sampler=tutorial`, lie in `conf/` and change some of these values.
 """
+_FILES_ALONE = ("task", "experiment", "hydra/launcher", "hydra/sweeper")
+_BY_NAME = {
+    "format": "Annotation formats",
+    "logger": "Loggers (`trainer.loggers`)",
+    "metric": "Metrics",
+    "feedback": "Rules of feedback (`sampler.feedback`)",
+}
 
 
 def reference() -> str:
@@ -26,10 +34,37 @@ def reference() -> str:
     for group, classes in options().items():
         parts += [f"### `{group}`"]
         parts += [_table(group, name, cls) for name, cls in classes.items()]
-    published = bases()["schema/data"]["published"]
-    parts += [_table("data", "a published data set", published), "## Verbs"]
+        if group == "data":
+            parts += [_table(group, "a published data set", bases()["schema/data"]["published"])]
+        parts += _files(group)
+    for group in _FILES_ALONE:
+        parts += [f"### `{group}`", *_files(group)]
+    parts += ["## Components that are told by their names", *map(_named, _BY_NAME), "## Verbs"]
     parts += [_table("", name, cls) for name, cls in ROOTS.items()]
     return "\n".join(parts)
+
+
+def _files(group: str) -> list[str]:
+    """The options of a group that are files."""
+    rows = [[f"`{group}={name}`", meaning_of(group, name)] for name in options_in(group)]
+    return [*map(_line, (["option", "what it is"], ["---", "---"], *rows)), ""] if rows else []
+
+
+def _named(kind: str) -> str:
+    """The components of a kind without a group."""
+    head = ["name", "what it is"]
+    known = components(kind)
+    rows = [[f"`{name}`", _summary(cls).replace("``", "`")] for name, cls in known.items()]
+    if kind == "format":
+        head += ["several recordings in a file", "written as"]
+        for row, cls in zip(rows, known.values(), strict=True):
+            row += ["yes" if cls.names_files else "no", f"`{cls.ending}`"]
+    table = [_line(cells) for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join([f"### {_BY_NAME[kind]}", *table, ""])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _table(group: str, name: str, cls: type[Any]) -> str:
@@ -64,7 +99,7 @@ def _row(prefix: str, each: Field[Any], hint: Any) -> str:
     else:
         shown = f"`{_value(default)}`"
     cells = (f"`{prefix}{each.name}`", shown, rule["unit"], _range(rule), rule["help"])
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return _line(cells)
 
 
 def _value(value: Any) -> str:

@@ -19,7 +19,15 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
 from sed_cli.config.faults import Faults
-from sed_cli.config.settings import MISSING, NOTHING, Role, default_of, range_faults, setting
+from sed_cli.config.settings import (
+    DEFAULT,
+    MISSING,
+    NOTHING,
+    Role,
+    default_of,
+    range_faults,
+    setting,
+)
 from sed_cli.errors import ConfigError
 
 T = TypeVar("T")
@@ -35,13 +43,24 @@ class Kind:
         key: the field of the class that holds its name; "" where several may act at once.
         package: where ours are: each of its modules is imported.
         role: what its settings mean for a run, whatever else they say of themselves.
+        is_told_by_name: whether a name, or settings that are joined, are all that a run keeps of
+            it: a plugin's of a built-in one's name would be taken for that.
+        built_in: ours by name, as far as they are imported.
+        added: those of plugins.
     """
 
     group: str
     key: str
     package: str
     role: Role = Role.NONE
-    found: dict[str, type[Any]] = field(default_factory=dict, compare=False)
+    is_told_by_name: bool = False
+    built_in: dict[str, type[Any]] = field(default_factory=dict, compare=False)
+    added: dict[str, type[Any]] = field(default_factory=dict, compare=False)
+
+    @property
+    def found(self) -> dict[str, type[Any]]:
+        """Components by name; a plugin's comes before a built-in one."""
+        return {**self.built_in, **self.added}
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -49,7 +68,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "schedule": Kind("sampler", "schedule", "sed_cli.sampling.schedules"),
         "front_end": Kind("feature", "kind", "sed_cli.audio.front_ends"),
         "model": Kind("model", "kind", "sed_cli.models.kinds"),
-        "feedback": Kind("", "name", "sed_cli.models.feedbacks"),
+        "feedback": Kind("", "name", "sed_cli.models.feedbacks", is_told_by_name=True),
         "loss": Kind("trainer/loss", "name", "sed_cli.training.losses"),
         "optimizer": Kind("trainer/optimizer", "name", "sed_cli.training.optimizers"),
         "lr_schedule": Kind("trainer/lr_schedule", "name", "sed_cli.training.lr_schedules"),
@@ -59,9 +78,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "format": Kind("", "name", "sed_cli.data.annotations.formats"),
         "logger": Kind("", "", "sed_cli.training.loggers"),
         "metric": Kind("", "name", "sed_cli.metrics.kinds"),
-        "augmentation": Kind("augment", "", "sed_cli.data.augmentations"),
+        "augmentation": Kind("augment", "", "sed_cli.data.augmentations", is_told_by_name=True),
     }
 )
+
+
+_ORIGINAL: set[type[Any]] = set()
+
+DEFINED_BY = "defined_by"
+"""Field of a plugin's component that has the name of a built-in one: a run keeps whose it was."""
 
 
 @dataclass_transform(kw_only_default=True)
@@ -71,11 +96,13 @@ def component(kind: str, name: str, *, original: bool = False) -> Callable[[type
     Args:
         kind: one of :data:`KINDS`, such as ``schedule``.
         name: which configurations choose it by.
-        original: what runs used before its kind could be chosen: they keep their config hash.
+        original: what runs used before its kind could be chosen, or that was among the first of
+            those that are joined: such runs keep their config hash.
 
     Raises:
-        ConfigError: if another component of the kind has the name, or the class lacks what a
-            component has: a docstring, a help text for each field, a default within its range.
+        ConfigError: if another plugin's component of the kind has the name, or a built-in one that
+            is told by its name alone; or if the class lacks what a component has: a docstring, a
+            help text for each field, a default within its range.
     """
     if kind not in KINDS:
         raise ConfigError([f"component kind {kind!r}: expected one of {', '.join(KINDS)}"])
@@ -84,28 +111,47 @@ def component(kind: str, name: str, *, original: bool = False) -> Callable[[type
     def declare(cls: type[T]) -> type[T]:
         before = name if original else NOTHING
         is_documented = bool((cls.__doc__ or "").strip())
+        others = known.built_in if is_ours(cls) else known.added
+        if not is_ours(cls):
+            _import_all(known.package)  # to see which names are ours
+            if name in known.built_in and known.is_told_by_name:
+                others = known.built_in
+            elif name in known.built_in and known.group:
+                mark = setting(
+                    "plugin",
+                    "what defines it in the place of the built-in one",
+                    choices=("plugin",),
+                    before=DEFAULT,  # as in runs from before there was a built-in one
+                )
+                _add_field(cls, DEFINED_BY, mark)
         if known.key:
-            cls.__annotations__ = {known.key: "str", **inspect.get_annotations(cls)}
             chosen_by = setting(
                 name,
                 f"name of the {kind.replace('_', ' ')}",
                 before=before,
                 chosen_by=known.group.replace("/", "."),
             )
-            setattr(cls, known.key, chosen_by)
+            _add_field(cls, known.key, chosen_by)
         made = dataclass(kw_only=True)(cls)
         faults = _faults_of(kind, name, made)
         if not is_documented:
             faults.append("it has no docstring, whose first line help and tables show")
-        other = known.found.get(name)
+        other = others.get(name)
         if other is not None and _place(other) != _place(made):
             faults.append(f"there is a {kind} {name} already, {_place(other)}: rename one")
         if faults:
             raise ConfigError([f"{made.__qualname__}: {fault}" for fault in faults])
-        known.found[name] = made
+        (known.built_in if is_ours(made) else known.added)[name] = made
+        if original:
+            _ORIGINAL.add(made)
         return made
 
     return declare
+
+
+def _add_field(cls: type[Any], name: str, declared: Any) -> None:
+    cls.__annotations__ = {name: "str", **inspect.get_annotations(cls)}
+    setattr(cls, name, declared)
 
 
 def _faults_of(kind: str, name: str, cls: type[Any]) -> list[str]:
@@ -192,7 +238,7 @@ def _join(base: type[Any], parts: tuple[type[Any], ...]) -> type[Any]:
                     [f"{_place(part)} and {_place(owners[each.name])} both have {each.name}"]
                 )
             owners[each.name] = part
-            made.append((each.name, hints[each.name], _copied(each, is_ours(part))))
+            made.append((each.name, hints[each.name], _copied(each, part in _ORIGINAL)))
     # Of the module in which other processes, that unpickle its objects, find it joined anew.
     namespace = {"__doc__": base.__doc__, "__module__": "sed_cli.config.joins"}
     return dataclasses.make_dataclass(
@@ -200,10 +246,10 @@ def _join(base: type[Any], parts: tuple[type[Any], ...]) -> type[Any]:
     )
 
 
-def _copied(each: dataclasses.Field[Any], ours: bool) -> Any:
+def _copied(each: dataclasses.Field[Any], is_original: bool) -> Any:
     metadata = dict(each.metadata)
-    if not ours and metadata.get("before", NOTHING) is NOTHING:
-        # What a plugin adds and a run does not use is no part of what the run is.
+    if not is_original and metadata.get("before", NOTHING) is NOTHING:
+        # What came later, or a plugin adds, and a run does not use is no part of what the run is.
         metadata["before"] = default_of(each)
     return field(default=each.default, default_factory=each.default_factory, metadata=metadata)
 
@@ -216,30 +262,50 @@ def class_of(declared: type[Any], values: Mapping[str, Any]) -> type[Any]:
         values: of the group.
 
     Raises:
-        ConfigError: for a component that is unknown.
+        ConfigError: for a component that is unknown, or a built-in one in the place of a plugin's.
     """
     if hasattr(declared, "JOINS"):
         return joined(declared)
     kind = kind_of(declared)
-    return declared if kind is None else component_named(kind, str(values[KINDS[kind].key]))
+    if kind is None:
+        return declared
+    name = str(values[KINDS[kind].key])
+    found = component_named(kind, name)
+    if DEFINED_BY in values and is_ours(found):
+        raise ConfigError(
+            [f"{kind} {name!r} is one of a plugin, not the built-in one of that name"]
+        )
+    return found
+
+
+def original(declared: type[Any], task: str) -> dict[str, str]:
+    """The key and name of what runs of a task had before it could be chosen; {}: nothing.
+
+    Args:
+        declared: the class that the field of the component is declared with.
+        task: of the run.
+    """
+    kind = kind_of(declared)
+    if kind is None or not KINDS[kind].key:
+        return {}
+    components(kind)
+    for name, cls in KINDS[kind].built_in.items():
+        if cls in _ORIGINAL and issubclass(cls, declared) and getattr(cls, "TASK", task) == task:
+            return {KINDS[kind].key: name}
+    return {}
 
 
 def plugin_components() -> list[tuple[str, str, type[Any]]]:
     """Kind, name and class of every component that is not ours."""
-    return [
-        (kind, name, cls)
-        for kind, known in KINDS.items()
-        for name, cls in known.found.items()
-        if not is_ours(cls)
-    ]
+    return [(kind, name, cls) for kind, known in KINDS.items() for name, cls in known.added.items()]
 
 
 def forget(module: str) -> None:
     """Drop the components that a module has defined."""
     for known in KINDS.values():
-        for name, cls in list(known.found.items()):
+        for name, cls in list(known.added.items()):
             if cls.__module__ == module:
-                del known.found[name]
+                del known.added[name]
 
 
 def kind_of(config: type[Any]) -> str | None:

@@ -19,6 +19,8 @@ from sed_cli.config.faults import Faults, is_usable
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that the user must give
 NOTHING: Any = object()
+DEFAULT: Any = object()
+"""As ``before=``: the default, which changes nothing, stands for the time before the setting."""
 
 
 class Role(Flag):
@@ -62,10 +64,10 @@ def setting(
         above: a number that the value must exceed.
         at_most: highest value.
         below: a number that the value must not reach.
-        choices: the values there are.
+        choices: the values there are; of a list, those of its parts.
         role: what the setting means for a run.
-        before: the value that stands for how it was before the setting existed: with it, runs keep
-            the config hash that they had then.
+        before: the value that stands for how it was before the setting existed, :data:`DEFAULT` for
+            the default: with it, runs keep the config hash that they had then.
         chosen_by: what chooses the class with this field, such as ``sampler``: another value would
             name another class.
     """
@@ -78,7 +80,7 @@ def setting(
         "below": below,
         "choices": choices,
         "role": role,
-        "before": before,
+        "before": default if before is DEFAULT else before,
         "chosen_by": chosen_by,
     }
     if isinstance(default, list | dict) or is_dataclass(default):
@@ -156,11 +158,12 @@ def range_faults(config: Any, prefix: str, declared: type[Any] | None = None) ->
                 f"{key}={value}, beside settings of {each.default}: choose it by "
                 f"{rule['chosen_by'].replace('.', '/')}={value}"
             )
-        if rule["choices"] and value not in rule["choices"]:
-            faults.append(f"{key}={value}: expected one of {', '.join(rule['choices'])}")
+        parts = value if isinstance(value, list) else [value]
+        if rule["choices"] and not all(part in rule["choices"] for part in parts):
+            words = "any of" if isinstance(value, list) else "one of"
+            faults.append(f"{key}={value}: expected {words} {', '.join(rule['choices'])}")
         limits = list(_limits(rule))
-        numbers = value if isinstance(value, list) else [value]
-        if limits and not all(_within(number, limits) for number in numbers):
+        if limits and not all(_within(number, limits) for number in parts):
             faults.append(f"{key}={value}: expected {_in_words(rule, limits)}")
     return faults
 

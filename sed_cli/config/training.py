@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.faults import Faults, is_usable
 from sed_cli.config.registry import Names, components
-from sed_cli.config.settings import MISSING, Role, Settings, range_faults, setting
+from sed_cli.config.settings import DEFAULT, MISSING, Role, Settings, range_faults, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,6 @@ _MOST_BLOCKS = 64
 
 MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to start
 LR_SCALE = "lr_scale"  # what a parameter group says of its factor beside its learning rate
-_LOGGERS = ["csv", "tensorboard"]
 MONITORS = ("validation_f1", "validation_loss")
 MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
 
@@ -291,23 +290,20 @@ class TrainerConfig(Settings):
         role=Role.PLACE,
     )
     loggers: list[str] = setting(
-        _LOGGERS,
-        "what is told of each epoch: csv (history.csv, always), tensorboard, mlflow, wandb",
+        ["csv", "tensorboard"],
+        "what is told of each epoch; csv, which is history.csv, always",
+        choices=Names("logger"),
         role=Role.PLACE,
-        before=_LOGGERS,
+        before=DEFAULT,
     )
-    loss: LossConfig = setting(MISSING, "what is minimised", before={})
-    optimizer: OptimizerConfig = setting(
-        MISSING, "how weights follow the gradient", before={"name": "adam"}
-    )
-    lr_schedule: LrScheduleConfig | None = setting(
-        None, "how the learning rate changes", before={"name": "none"}
-    )
+    loss: LossConfig = setting(MISSING, "what is minimised")
+    optimizer: OptimizerConfig = setting(MISSING, "how weights follow the gradient")
+    lr_schedule: LrScheduleConfig | None = setting(None, "how the learning rate changes")
     freeze: list[str] = setting(
-        [], "parts of the model that are not trained, such as blocks, cell", before=[]
+        [], "parts of the model that are not trained, such as blocks, cell", before=DEFAULT
     )
     lr_scale: dict[str, float] = setting(
-        {}, "factor of lr for parts of the model, {PART: FACTOR}", role=Role.FREE, before={}
+        {}, "factor of lr for parts of the model, {PART: FACTOR}", role=Role.FREE, before=DEFAULT
     )
 
     def faults(self, prefix: str = "trainer.") -> list[str]:
@@ -321,9 +317,9 @@ class TrainerConfig(Settings):
         )
         known = components("logger")
         faults.require(
-            "csv" in self.loggers and set(self.loggers) <= set(known),
-            f"{prefix}loggers={self.loggers}: expected csv, which status, compare and resume "
-            f"read, and any of {', '.join(name for name in known if name != 'csv')}",
+            "csv" in self.loggers,
+            f"{prefix}loggers={self.loggers}: expected csv, which status, compare and resume read, "
+            f"and what you like beside it",
         )
         for name in filter(known.__contains__, self.loggers):
             faults += [f"{prefix}loggers={self.loggers}: {each}" for each in known[name].faults()]

@@ -76,12 +76,10 @@ class AnyTrainConfig(VerbConfig):
     Attributes:
         MODEL: what is trained, for messages.
         DATA_SETS: classes of the data that it is trained on, by ``data.kind``.
-        BEFORE_CHOICE: components that runs of version 0.1 had, which named none.
     """
 
     MODEL: ClassVar[str]
     DATA_SETS: ClassVar[Mapping[str, type[AnyDataConfig]]]
-    BEFORE_CHOICE: ClassVar[Mapping[str, str]]
 
     task: str = setting(MISSING, "sed: sound event detection; sequence: the next token")
     seed: int = setting(
@@ -131,12 +129,6 @@ class TrainConfig(AnyTrainConfig):
 
     MODEL: ClassVar[str] = "a detector"
     DATA_SETS: ClassVar[Mapping[str, type[AnyDataConfig]]] = DATA_SETS
-    BEFORE_CHOICE: ClassVar[Mapping[str, str]] = {
-        "model": "crnn",
-        "loss": "bce",
-        "feature": "logmel",
-        "decoder": "threshold",
-    }
 
     task: str = setting("sed", "sound event detection", choices=("sed",))
     init_normalisation: float = setting(
@@ -222,7 +214,6 @@ class SequenceTrainConfig(AnyTrainConfig):
 
     MODEL: ClassVar[str] = "a sequence model"
     DATA_SETS: ClassVar[Mapping[str, type[AnyDataConfig]]] = TOKEN_SETS
-    BEFORE_CHOICE: ClassVar[Mapping[str, str]] = {"model": "language", "loss": "cross_entropy"}
 
     task: str = setting("sequence", "the next token", choices=("sequence",))
     model: SequenceModelConfig = setting()

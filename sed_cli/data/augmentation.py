@@ -57,25 +57,30 @@ class Training:
         return self.feature
 
 
+# Streams that had numbers before they had names: what they draw stays as it was.
+_NUMBERED = {"roll": 0, "mixup": 1, "noise": 2, "level.gain": 3, "level.filter": 4, "masks": 5}
+
+
 class Draws:
     """The generators of one sequence in one epoch."""
 
     def __init__(self, seed: int, epoch: int, index: int) -> None:
         self._key = (seed, epoch, index)
 
-    def generator(self, stream: int | str) -> np.random.Generator:
-        """A generator of its own for each stream: a number of ours, or any name.
+    def generator(self, stream: str) -> np.random.Generator:
+        """A generator of its own for each stream, by its name: its component's, or NAME.PART.
 
         What one stream draws leaves the others as they are, so that switching an augmentation on
         changes nothing but what it does.
         """
         import numpy as np
 
-        if isinstance(stream, str):
-            stream = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest())
-        return np.random.default_rng(np.random.SeedSequence((*self._key, stream)))
+        number = _NUMBERED.get(stream)
+        if number is None:
+            number = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest())
+        return np.random.default_rng(np.random.SeedSequence((*self._key, number)))
 
-    def chance(self, probability: float, stream: int | str) -> np.random.Generator | None:
+    def chance(self, probability: float, stream: str) -> np.random.Generator | None:
         """Draw whether something is done; if so, return the generator of all that it draws."""
         if not probability:
             return None
@@ -97,8 +102,7 @@ class Augmentation(Settings, ABC):
 
     KIND: ClassVar[str] = "augmentation"
 
-    # Place among those of the project, which come before those of plugins. Draws of ours are
-    # numbered by it; those of a plugin are drawn by its name.
+    # Place among those of the project, which come before those of plugins.
     ORDER: ClassVar[int] = 0
     ON_POWER: ClassVar[bool] = False  # whether it takes features that are the power of bands
 

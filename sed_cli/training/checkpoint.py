@@ -7,6 +7,7 @@ keeps there is its own, such as ``postprocessing.json`` of a detector.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from torch import nn
 
 from sed_cli.config.plain import config_of
 from sed_cli.config.plugins import needed
+from sed_cli.config.registry import plugin_components
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.errors import CheckpointError, ConfigError
 from sed_cli.system.files import replacing_folder, standing
@@ -34,6 +36,7 @@ ModelT = TypeVar("ModelT", bound=nn.Module)
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
 
 _MOST_WEIGHTS = 2**30  # 4 GiB
+_built: dict[tuple[Any, ...], AnyTrainConfig] = {}  # the one that was read last
 
 
 def save_checkpoint(
@@ -98,11 +101,18 @@ def read_config(checkpoint: str | Path) -> AnyTrainConfig:
     values: dict[str, Any] = {}
     try:
         values = read_settings(path)
-        return config_of(values)
+        # A command asks several times, and each takes a twentieth of a second.
+        key = (repr(values), *(cls for _, _, cls in plugin_components()))
+        if key not in _built:
+            config = config_of(values)
+            _built.clear()
+            _built[key] = config
+        return copy.deepcopy(_built[key])
     except ConfigError as error:  # a component that is unknown here
         raise CheckpointError(f"{path}: {error}{needed(values)}") from error
     except (OSError, OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be understood ({why(error)})") from error
+        words = needed(values)
+        raise CheckpointError(f"{path}: cannot be understood ({why(error)}){words}") from error
 
 
 def read_config_of(checkpoint: str | Path, root: type[ConfigT]) -> ConfigT:

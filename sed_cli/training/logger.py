@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from sed_cli.system.extras import missing
 from sed_cli.training.history import Epoch
 
 
@@ -34,10 +35,14 @@ class Logger(ABC):
 
     KIND: ClassVar[str] = "logger"
 
+    # What it needs by the name that it is imported by, and the extra of sedtf that brings it.
+    PACKAGE: ClassVar[str] = ""
+    EXTRA: ClassVar[str] = ""
+
     @classmethod
     def faults(cls) -> list[str]:
         """What keeps it from working here, such as a package that is not installed."""
-        return []
+        return missing("the logger", cls.PACKAGE, cls.EXTRA) if cls.PACKAGE else []
 
     @property
     def has_failed(self) -> bool:

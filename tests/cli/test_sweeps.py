@@ -14,7 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from benchmarks import sweeps as benchmark
-from sed_cli.cli import checks, verbs
+from sed_cli.cli import verbs
 from sed_cli.cli.sweeps.local import LocalLauncher
 from sed_cli.cli.sweeps.plan import plan_jobs
 from sed_cli.cli.sweeps.sweep import Sweep
@@ -289,7 +289,7 @@ def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(checks, "find_spec", lambda name: None if name == package else sys)
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not there
     assert sedtf("train", choice, "seed=0,1", multirun=True) == 2
     assert f"pip install 'sedtf[{extra}]'" in capfd.readouterr().err
 

@@ -15,8 +15,11 @@ import yaml
 from sed_cli.cli import hydra
 from sed_cli.cli.run import complete
 from sed_cli.config import plugins
+from sed_cli.config.identity import config_hash
+from sed_cli.config.plain import build_training
 from sed_cli.config.registry import component_named, forget
 from sed_cli.errors import UserError
+from sed_cli.training.checkpoint import read_config
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
 SCHEDULE = '''
@@ -85,6 +88,14 @@ def complaints(text: str) -> list[str]:
 
 HEAD = "from sed_cli.config import component, setting\nfrom sed_cli.sampling import Schedule\n"
 BODY = '    """A schedule."""\n    def curve(self, iterations):\n        return iterations\n'
+RULE = """from sed_cli.config import component
+from sed_cli.models.feedback import FeedbackRule
+@component("feedback", "hard")
+class Own(FeedbackRule):
+    '''A rule.'''
+    def activities(self, logits, noise):
+        return logits
+"""
 CLASS = '@component("schedule", "own")\nclass Own(Schedule):\n'
 WRONG = {
     "syntax": ("x = 1\ndef f(:\n", "line 2: SyntaxError"),
@@ -94,8 +105,8 @@ WRONG = {
     "nothing": ("x = 1\n", "defines no component"),
     "binary": ("\0\0", "null bytes"),  # a SyntaxError, before Python 3.11.4 a ValueError
     "taken name": (
-        HEAD + CLASS.replace("own", "linear") + BODY,
-        "line 3: Own: there is a schedule linear already",
+        RULE,
+        "line 3: Own: there is a feedback hard already",
     ),
     "odd name": (HEAD + CLASS.replace("own", "my own") + BODY, "the name 'my own'"),
     "unknown kind": (HEAD + CLASS.replace("schedule", "flavour") + BODY, "component kind"),
@@ -216,6 +227,43 @@ def test_a_file_is_run_once_a_command_and_anew_where_it_has_changed(tmp_path: Pa
         component_named("schedule", "steps")
 
 
+LOSS = '''
+from sed_cli.config import LossConfig, component, setting
+
+@component("loss", "focal")
+class Focal(LossConfig):
+    """Of a user who had it first."""
+    gamma: float = setting(3.0, "its exponent", at_least=0)
+    alpha: float = setting(0.5, "its weight", at_least=0)
+    def per_output(self, logits, targets):
+        return (logits - targets).square()
+'''
+
+
+def test_a_named_plugin_stands_in_the_place_of_a_built_in_component(
+    sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    built_in = component_named("loss", "focal")
+    (tmp_path / "mine.py").write_text(LOSS)
+    shown = ("trainer.loss=focal",)
+    assert sedtf("train", "plugins=[mine.py]", *shown, cfg="job", package="trainer.loss") == 0
+    out, err = capfd.readouterr()
+    assert yaml.safe_load(out) == {
+        "name": "focal", "defined_by": "plugin", "gamma": 3.0, "alpha": 0.5,
+    }  # fmt: skip
+    (said,) = complaints(err)
+    assert said.startswith(f"sedtf: plugins={tmp_path / 'mine.py'}: its loss focal is used, not")
+    (tmp_path / "other.py").write_text(LOSS)
+    assert sedtf("train", "plugins=[mine.py,other.py]", *shown, cfg="job") == 2
+    assert "there is a loss focal already" in capfd.readouterr().err
+    plugins.use([])
+    assert component_named("loss", "focal") is built_in
+    assert sedtf("train", *shown, cfg="job", package="trainer.loss") == 0
+    out, err = capfd.readouterr()
+    assert "defined_by" not in yaml.safe_load(out)
+    assert not err
+
+
 # -------------------------------------------------------------------------- installed packages
 
 
@@ -228,20 +276,28 @@ def test_an_installed_package_announces_its_components(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[sedtf.components]\ntiny = tiny_components\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
+
+    def installed_anew(source: str) -> None:
+        forget("tiny_components")
+        sys.modules.pop("tiny_components", None)
+        (tmp_path / "site" / "tiny_components.py").write_text(source)
+        shutil.rmtree(tmp_path / "site" / "__pycache__", ignore_errors=True)
+        [each() for each in clear]
+
     clear = (plugins._load_installed.cache_clear, hydra._register.cache_clear)
     try:
         [each() for each in clear]
         assert sedtf("train", "sampler.schedule=tiny", cfg="job", package="sampler") == 0
         assert yaml.safe_load(capfd.readouterr().out)["width"] == 5.0
-        forget("tiny_components")
-        del sys.modules["tiny_components"]
-        (tmp_path / "site" / "tiny_components.py").write_text("raise RuntimeError('broken')\n")
-        shutil.rmtree(tmp_path / "site" / "__pycache__", ignore_errors=True)
-        [each() for each in clear]
-        assert sedtf("train", cfg="job") == 2
-        (said,) = complaints(capfd.readouterr().err)
-        assert "installed package tiny" in said
-        assert "broken" in said
+        for source, expected in (
+            ("raise RuntimeError('broken')\n", "broken"),
+            (LOSS, "there is a loss focal already"),  # which nobody has asked for
+        ):
+            installed_anew(source)
+            assert sedtf("train", cfg="job") == 2
+            (said,) = complaints(capfd.readouterr().err)
+            assert "installed package tiny" in said
+            assert expected in said
     finally:
         monkeypatch.undo()
         forget("tiny_components")
@@ -310,6 +366,26 @@ def test_verbs_take_a_run_with_its_plugin_and_name_it_without(
         assert sedtf(verb, "checkpoint=run", "plugins=[three.py]", *place) == 2
         (said,) = complaints(capfd.readouterr().err)
         assert expected in said
+
+
+def test_what_a_plugin_made_is_not_taken_for_the_built_in_component_of_its_name(
+    trained: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(LOSS)
+    plugins.use([tmp_path / "three.py", tmp_path / "mine.py"])
+    loss = {"name": "focal", "defined_by": "plugin", "gamma": 2.0, "alpha": 0.25}
+    path = trained / "checkpoints" / "best" / "config.yaml"
+    values = yaml.safe_load(path.read_text())
+    values["trainer"]["loss"] = loss
+    values["plugins"] = [str(file) for file in plugins.files_in_use()]
+    path.write_text(yaml.safe_dump(values))
+    read = read_config(trained)
+    assert type(read.trainer.loss) is component_named("loss", "focal")
+    del loss["defined_by"]  # from before there was a built-in one
+    assert config_hash(build_training(values)) == config_hash(read)
+    plugins.use([tmp_path / "three.py"])
+    with pytest.raises(UserError, match=r"loss 'focal' is one of a plugin.* plugins=\[.*mine.py"):
+        read_config(trained)
 
 
 def test_a_resumed_run_warns_of_another_source_and_keeps_both(

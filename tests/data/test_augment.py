@@ -19,6 +19,7 @@ from sed_cli.config import training
 from sed_cli.config.registry import joined
 from sed_cli.config.values import build
 from sed_cli.data.augment import AugmentedSequences, Augmenter
+from sed_cli.data.augmentation import Draws
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import Recording
 
@@ -161,6 +162,18 @@ def test_all_of_it_draws_what_version_0_1_drew(
     # Other processors may round the last digit of a logarithm otherwise.
     assert [float(x.double().sum()) for x, _ in heard] == pytest.approx(sums, rel=1e-6)
     assert [float(targets.sum()) for _, targets in heard] == actives
+
+
+def test_streams_draw_what_they_drew_and_none_draws_what_another_does() -> None:
+    """Checkpoints of earlier versions resume with the same numbers."""
+    draws = Draws(0, 1, 2)
+    names = ["roll", "mixup", "noise", "level.gain", "level.filter", "masks", "band_shift"]
+    drawn = [float(draws.generator(name).random()) for name in names]
+    assert drawn[:6] == [
+        np.random.default_rng(np.random.SeedSequence((0, 1, 2, number))).random()
+        for number in range(6)
+    ]
+    assert len(set(drawn)) == len(names)
 
 
 def test_the_generators_of_torch_are_left_alone() -> None:

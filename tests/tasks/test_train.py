@@ -40,7 +40,7 @@ from sed_cli.tasks.detection.task import DetectionTask, load_recordings
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training.history import Epoch, History
 from sed_cli.training.loop import Trainer
-from tests.conftest import TINY, TRAINED, Sedtf
+from tests.conftest import ANNOTATED, TINY, TRAINED, Sedtf
 
 HISTORY = (
     "epoch,update,p_teacher,train_loss,validation_loss,validation_f1,validation_er,"
@@ -54,7 +54,7 @@ def rows(run_dir: Path) -> list[dict[str, str]]:
 
 
 def on(recordings: Path) -> tuple[str, ...]:
-    return (*TINY, "data=annotated", f"data.root={recordings}", "data.sequence_length=50")
+    return (*ANNOTATED, f"data.root={recordings}")
 
 
 def same_weights(a: Path, b: Path, checkpoint: str = "last") -> bool:
@@ -238,11 +238,9 @@ def test_audio_is_read_once_for_all_epochs_and_runs(
 
     monkeypatch.setattr(soundfile.SoundFile, "read", noted)
     monkeypatch.setattr(memory, "SETTLED_AFTER_S", -60.0)
-    # These recordings share their noise: the leak check would read excerpts to compare them.
     settings = (
         *on(recordings),
         f"data.cache_dir={tmp_path / 'cache'}",
-        "data.leak_check=copies",
     )
     assert sedtf("train", *settings, "trainer.epochs=2", "output_dir=one") == 0
     assert sorted(decoded) == sorted(path.name for path in (recordings / "audio").iterdir())
@@ -283,7 +281,7 @@ def test_tossing_other_coins_changes_nothing_but_what_is_fed(
     ],
 )
 def test_every_kind_of_run_completes(
-    settings: list[str], sedtf: Sedtf, tmp_path: Path, recordings: Path
+    settings: list[str], sedtf: Sedtf, tmp_path: Path, recordings: Path, made: None
 ) -> None:
     assert sedtf("train", *on(recordings), *settings, "output_dir=run") == 0
     assert all(math.isfinite(float(row["train_loss"])) for row in rows(tmp_path / "run"))

@@ -21,8 +21,7 @@ class BandShift(Augmentation):
     below, partials of a sound move apart or together.
     """
 
-    # Before the masks, after all that is the recording's; the generator of this number is that of
-    # the filter, so that draws are by name.
+    # Before the masks, after all that is the recording's.
     ORDER: ClassVar[int] = 4
 
     band_shift: int = setting(
@@ -30,7 +29,6 @@ class BandShift(Augmentation):
         "greatest shift up or down, drawn for each sequence; 0: none",
         unit="bands",
         at_least=0,
-        before=0,
     )
 
     @property

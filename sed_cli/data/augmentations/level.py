@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sed_cli.config.training import FeatureConfig
 
 
-@component("augmentation", "level")
+@component("augmentation", "level", original=True)
 class Level(Augmentation):
     """Change the level, and that of the bands; what is silent for the features stays so.
 
@@ -25,7 +25,6 @@ class Level(Augmentation):
 
     ORDER: ClassVar[int] = 3
     ON_POWER: ClassVar[bool] = True
-    _FILTER: ClassVar[int] = 4
 
     gain_db: list[float] = setting([0.0, 0.0], "range of a change of level", unit="dB")
     filter_db: float = setting(
@@ -49,9 +48,9 @@ class Level(Augmentation):
 
         decibels = torch.zeros(item.log_mel.shape[1])
         if any(self.gain_db):
-            decibels += uniform(self.gain_db, draws.generator(self.ORDER))
+            decibels += uniform(self.gain_db, draws.generator("level.gain"))
         if self.filter_db:
-            decibels += _filter(self.filter_db, len(decibels), draws.generator(self._FILTER))
+            decibels += _filter(self.filter_db, len(decibels), draws.generator("level.filter"))
         if not decibels.any():
             return item
         return item._replace(log_mel=prepared.power.amplified(item.log_mel, decibels))

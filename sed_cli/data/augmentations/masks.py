@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sed_cli.config.training import FeatureConfig
 
 
-@component("augmentation", "masks")
+@component("augmentation", "masks", original=True)
 class Masks(Augmentation):
     """Hide stretches of time and of frequency; activities stay: the context tells of them.
 
@@ -52,7 +52,7 @@ class Masks(Augmentation):
         from sed_cli.audio.torchaudio_import import import_torchaudio
 
         mask_along_axis = import_torchaudio("functional").mask_along_axis
-        seed = int(draws.generator(self.ORDER).integers(2**63))
+        seed = int(draws.generator("masks").integers(2**63))
         n_frames, n_mels = item.log_mel.shape
         frames, bands = torch.ones(1, 1, n_frames), torch.ones(1, n_mels, 1)
         # torchaudio draws from torch's generator, which belongs to the weights and to dropout.

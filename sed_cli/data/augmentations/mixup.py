@@ -9,7 +9,7 @@ from sed_cli.config.settings import setting
 from sed_cli.data.augmentation import Augmentation, Draws, Item, Others, Training
 
 
-@component("augmentation", "mixup")
+@component("augmentation", "mixup", original=True)
 class Mixup(Augmentation):
     """Lay another sequence under this one; what is active in any of them is active in both.
 
@@ -38,7 +38,7 @@ class Mixup(Augmentation):
         import torch
 
         n_sequences = others.n_sequences
-        draw = draws.chance(self.mixup, self.ORDER)
+        draw = draws.chance(self.mixup, "mixup")
         if draw is None or n_sequences < 2:
             return item
         number = (others.number + int(draw.integers(1, n_sequences))) % n_sequences

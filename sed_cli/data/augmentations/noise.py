@@ -27,7 +27,7 @@ class _White(NamedTuple):
     octaves: Tensor  # of the bands' centres, (M,)
 
 
-@component("augmentation", "noise")
+@component("augmentation", "noise", original=True)
 class Noise(Augmentation):
     """Add coloured noise at a drawn ratio to the mean power of the whole sequence."""
 
@@ -69,7 +69,7 @@ class Noise(Augmentation):
 
     def apply(self, item: Item, draws: Draws, others: Others, prepared: _White) -> Item:
         """Add a stretch of it."""
-        if (draw := draws.chance(self.noise, self.ORDER)) is None:
+        if (draw := draws.chance(self.noise, "noise")) is None:
             return item
         snr_db = uniform(self.noise_snr_db, draw)
         noise = _stretch(prepared, len(item.log_mel), uniform(self.noise_slope, draw), draw)

@@ -9,7 +9,7 @@ from sed_cli.config.settings import setting
 from sed_cli.data.augmentation import Augmentation, Draws, Item, Others
 
 
-@component("augmentation", "roll")
+@component("augmentation", "roll", original=True)
 class Roll(Augmentation):
     """Begin somewhere else; what is before that comes at the end."""
 
@@ -26,7 +26,7 @@ class Roll(Augmentation):
 
     def apply(self, item: Item, draws: Draws, others: Others, prepared: Any) -> Item:
         """Shift features and activities alike."""
-        if (draw := draws.chance(self.roll, self.ORDER)) is None:
+        if (draw := draws.chance(self.roll, "roll")) is None:
             return item
         shift = int(draw.integers(len(item.log_mel)))
         return Item(item.log_mel.roll(shift, 0), item.targets.roll(shift, 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from sed_cli.decoding.onsets import OnsetDecoder
 from sed_cli.errors import CheckpointError, SedtfError, UserError
 from sed_cli.models import CRNN
 from sed_cli.reports.tables import results_console
+from sed_cli.system.extras import imported
 from sed_cli.system.files import flush, json_text, replacing, write_text
 from sed_cli.tasks.detection.card import model_card
 from sed_cli.tasks.detection.detector import Detector
@@ -66,7 +66,8 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
     checkpoint = resolve_checkpoint(config.checkpoint)
     trained = read_config(checkpoint)
     with RunRecord(run_dir, "export", config, seed=trained.seed) as record:
-        _require("onnx", "onnxruntime")
+        for package in ("onnx", "onnxruntime"):
+            imported("sedtf export", package, "onnx")
         detector = load(checkpoint)
         _check_model(detector, checkpoint)
         if not isinstance(detector.log_mel, LogMel):
@@ -124,17 +125,6 @@ def _write(run_dir: Path, graphs: Mapping[str, bytes], texts: Mapping[str, str])
             path.write_bytes(content)
     for name, text in texts.items():
         write_text(run_dir / name, text, durable=True)
-
-
-def _require(*packages: str) -> None:
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise UserError(
-                f"sedtf export needs {package}, which cannot be imported ({error}): "
-                f"pip install 'sedtf[onnx]'"
-            ) from error
 
 
 def _description(detector: Detector) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from sed_cli.audio import FrontEnd, read_excerpt
 from sed_cli.config.data import DATA_SETS, DataConfig, RecordedConfig
 from sed_cli.config.identity import flattened
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
-from sed_cli.config.registry import components
+from sed_cli.config.registry import components, original
 from sed_cli.config.tools import ReportConfig
 from sed_cli.config.training import DetectorModelConfig
 from sed_cli.config.values import build
@@ -137,8 +137,8 @@ def describe_run(folder: Path) -> dict[str, Any]:
 
 def _feeds_back(model: Mapping[str, Any]) -> bool:
     """Whether a sampler acted, as far as is known: the plugin of a model need not be named."""
-    kind = str(model.get("kind", TrainConfig.BEFORE_CHOICE["model"]))
-    known = components("model").get(kind)
+    named = {**original(DetectorModelConfig, "sed"), **model}
+    known = components("model").get(str(named["kind"]))
     if known is None or not issubclass(known, DetectorModelConfig):
         return True
     try:

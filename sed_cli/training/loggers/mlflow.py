@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 from sed_cli.config.identity import flattened
 from sed_cli.config.registry import component
@@ -27,12 +26,8 @@ class MLflow(Logger):
     than ``sedtf``.
     """
 
-    @classmethod
-    def faults(cls) -> list[str]:
-        """Whether its package is missing."""
-        if find_spec("mlflow") is None:
-            return ["mlflow needs the package mlflow: pip install 'sedtf[mlflow]'"]
-        return []
+    PACKAGE: ClassVar[str] = "mlflow"
+    EXTRA: ClassVar[str] = "mlflow"
 
     def start(self, run: LoggedRun) -> None:
         """Begin a run, or continue that of this folder; a copy of another's past is sent anew."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+from typing import ClassVar
 
 from sed_cli.config.identity import flattened
 from sed_cli.config.registry import component
@@ -22,12 +22,8 @@ class WeightsAndBiases(Logger):
     into the home folder, and a run folder with such links is not resumed.
     """
 
-    @classmethod
-    def faults(cls) -> list[str]:
-        """Whether its package is missing."""
-        if find_spec("wandb") is None:
-            return ["wandb needs the package wandb: pip install 'sedtf[wandb]'"]
-        return []
+    PACKAGE: ClassVar[str] = "wandb"
+    EXTRA: ClassVar[str] = "wandb"
 
     def start(self, run: LoggedRun) -> None:
         """Begin a run, or continue that of this folder; a copy of another's past is sent anew."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sed_cli.config.registry import component
-from sed_cli.config.settings import Role, setting
+from sed_cli.config.settings import DEFAULT, Role, setting
 from sed_cli.config.training import OptimizerConfig
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class Adam(OptimizerConfig):
     """Adam, Kingma and Ba 2015."""
 
     beta_1: float = setting(
-        0.9, "decay of the mean of gradients", at_least=0, below=1, role=Role.FREE, before=0.9
+        0.9, "decay of the mean of gradients", at_least=0, below=1, role=Role.FREE, before=DEFAULT
     )
     beta_2: float = setting(
         0.999,
@@ -27,10 +27,10 @@ class Adam(OptimizerConfig):
         at_least=0,
         below=1,
         role=Role.FREE,
-        before=0.999,
+        before=DEFAULT,
     )
     eps: float = setting(
-        1e-8, "added to the root of the latter", above=0, role=Role.FREE, before=1e-8
+        1e-8, "added to the root of the latter", above=0, role=Role.FREE, before=DEFAULT
     )
 
     def build(self, parameters: Iterable[Parameter], lr: float) -> Optimizer:

@@ -203,16 +203,6 @@ def test_pandas_reads_our_selections_and_time_marks(tmp_path: Path) -> None:
     assert [Event(row[3], row[3] + row[4], row[7]) for row in rttm.values.tolist()] == found
 
 
-def test_the_page_on_annotations_knows_every_format() -> None:
-    page = Path(__file__).parents[3] / "docs" / "annotations.md"
-    text = page.read_text(encoding="utf-8")
-    for name, known in FORMATS.items():
-        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
-        cells = [cell.strip() for cell in row.strip("|").split("|")]
-        assert cells[2] == ("yes" if known.names_files else "no")
-        assert cells[4] == f"`{known.ending}`"
-
-
 def test_a_recording_whose_name_is_an_ending_alone_is_one(tmp_path: Path) -> None:
     write_annotations(tmp_path / "x.ann", {"/.wav": []}, "tut")
     assert read_annotations(tmp_path / "x.ann").events == {"/.wav": []}
