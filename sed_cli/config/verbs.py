@@ -21,7 +21,7 @@ from sed_cli.config.evaluation import (
 from sed_cli.config.faults import Faults
 from sed_cli.config.plugins import files_in_use
 from sed_cli.config.registry import components
-from sed_cli.config.settings import MISSING, Role, range_faults, setting
+from sed_cli.config.settings import DEFAULT, MISSING, Role, range_faults, setting
 from sed_cli.config.tokens import TOKEN_SETS, TokenSetConfig
 from sed_cli.config.training import (
     MONITORS,
@@ -105,7 +105,7 @@ class AnyTrainConfig(VerbConfig):
         None,
         "a run or checkpoint whose weights the training begins with, where they fit",
         role=Role.PATH | Role.FREE,
-        before=None,
+        before=DEFAULT,
     )
     sampler: SamplerConfig = setting()
     data: AnyDataConfig = setting()
@@ -138,7 +138,7 @@ class TrainConfig(AnyTrainConfig):
         at_least=0,
         at_most=1,
         role=Role.FREE,
-        before=0.0,
+        before=DEFAULT,
     )
     feature: FeatureConfig = setting()
     model: DetectorModelConfig = setting()

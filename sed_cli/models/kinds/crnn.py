@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sed_cli.config.registry import component
-from sed_cli.config.settings import Role, range_faults, setting
+from sed_cli.config.settings import DEFAULT, Role, range_faults, setting
 from sed_cli.config.training import DetectorModelConfig, check_pooling
 from sed_cli.models import defaults
 
@@ -32,10 +32,14 @@ class CRNNConfig(DetectorModelConfig):
     onsets: bool = setting(
         defaults.ONSETS,
         "outputs for the frames in which events begin, too: what touches is told apart by them",
-        before=False,
+        before=DEFAULT,
     )
     onset_weight: float = setting(
-        0.25, "of the loss of onsets, beside 1 of activities", above=0, role=Role.FREE, before=0.25
+        0.25,
+        "of the loss of onsets, beside 1 of activities",
+        above=0,
+        role=Role.FREE,
+        before=DEFAULT,
     )
 
     @property
