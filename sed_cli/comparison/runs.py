@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -194,8 +195,12 @@ def _train_minutes(folder: Path, record: Mapping[str, Any]) -> float | None:
         if not run_settings(folder).get("checkpoint"):
             return None
         record = _record(_trained_folder(folder))
-    minutes = record.get("train_minutes")
-    return float(minutes) if minutes else None
+    if not record.get("train_minutes"):  # an older run, or one of another task
+        return None
+    minutes = float(record["train_minutes"])
+    if not 0 < minutes < math.inf:
+        raise ValueError(f"train_minutes: {minutes}")
+    return minutes
 
 
 def _trained_folder(evaluation: Path) -> Path:
