@@ -13,8 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from sed_cli.reports import style
 
 _NAME_LENGTH = 80
-_MOST_LABELLED = 2  # curves whose foretold scores stand beside them
-_ROOM = 1.6  # beyond the last amount, for what is written there
+_ROOM = 1.25  # beyond the last amount, as a ratio
 _MARKERS = "D^vPXs"  # of the means: beside the colour, for a grey print
 _TICKS_APART = 1.3  # ratio of neighbours, so that their labels do not touch
 
@@ -22,20 +21,21 @@ _TICKS_APART = 1.3  # ratio of neighbours, so that their labels do not touch
 def draw_amounts(comparison: Mapping[str, Any], path: Path) -> None:
     """Draw for each setting of all else the runs, their means, the fit and the band ahead."""
     curves, principal = comparison["amounts"], comparison["principal"]
-    figure = style.new_figure(6.8, 4.0 + 0.2 * len(curves))
+    lines = sum(2 if curve["fit"] else 1 for curve in curves)
+    figure = style.new_figure(6.8, 4.0 + 0.17 * lines)
     axes = figure.subplots()
     axes.set_xscale("log")
     sizes = sorted(size["minutes"] for curve in curves for size in curve["sizes"])
     fits = [curve["fit"] for curve in curves if curve["fit"]]
     ahead = sorted(each["minutes"] for fit in fits for each in fit["foretold"])
     for index, curve in enumerate(curves):
-        _draw_curve(axes, curve, index, labelled=len(curves) <= _MOST_LABELLED)
+        _draw_curve(axes, curve, index)
     if principal["is_fraction"]:
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, -0.02), min(high, 1.02))
     if ahead:
         axes.axvspan(sizes[-1], ahead[-1] * _ROOM, color=style.NEUTRAL, alpha=0.45, zorder=0, lw=0)
-        axes.set_xlim(sizes[0] / 1.25, ahead[-1] * _ROOM)
+        axes.set_xlim(sizes[0] / _ROOM, ahead[-1] * _ROOM)
         axes.text(
             *(sizes[-1] * 1.06, 0.02), "not trained on yet", fontsize=8, color=style.GREY,
             transform=axes.get_xaxis_transform(), va="bottom",
@@ -46,7 +46,7 @@ def draw_amounts(comparison: Mapping[str, Any], path: Path) -> None:
     axes.set_xticks(ticks, [f"{value:.3g}" for value in ticks])
     axes.set_xlabel("training audio in minutes, logarithmic")
     axes.set_ylabel(principal["title"])
-    axes.set_title("small: runs; filled: their means with 95 % t interval" + _of_the_fit(fits))
+    axes.set_title("rings: runs; filled: their means with 95 % t interval" + _of_the_fit(fits))
     figure.legend(loc="outside lower left", frameon=False, handlelength=3.4)
     figure.set_layout_engine("constrained")
     style.save_figure(figure, path)
@@ -65,7 +65,7 @@ def _apart(values: Sequence[float]) -> list[float]:
     return sorted(chosen)
 
 
-def _draw_curve(axes: Axes, curve: Mapping[str, Any], index: int, *, labelled: bool) -> None:
+def _draw_curve(axes: Axes, curve: Mapping[str, Any], index: int) -> None:
     colour, fit = style.colour_of(index), curve["fit"]
     sizes = curve["sizes"]
     runs = np.array([run for size in sizes for run in size["runs"]])
@@ -82,7 +82,7 @@ def _draw_curve(axes: Axes, curve: Mapping[str, Any], index: int, *, labelled: b
         marker=_marker(index),
         markersize=5,
         zorder=4,
-        label=style.shortened(curve["name"], _NAME_LENGTH) or "all runs",
+        label=_label(curve),
     )
     if fit is None:
         return
@@ -98,23 +98,19 @@ def _draw_curve(axes: Axes, curve: Mapping[str, Any], index: int, *, labelled: b
         axes.plot(
             each["minutes"], each["score"], _marker(index), color=colour, mfc=style.PAPER, zorder=4
         )
-        if labelled:
-            _name_score(axes, each, colour, above=index == 0)
 
 
-def _name_score(axes: Axes, each: Mapping[str, Any], colour: str, *, above: bool) -> None:
-    """Write a foretold score and its interval beside the band."""
-    interval = f"[{each['low']:.2f}, {each['high']:.2f}]"
-    axes.annotate(
-        f"{each['times']} times as much:\n{each['score']:.2f} {interval}",
-        (each["minutes"], each["high" if above else "low"]),
-        xytext=(0, 4 if above else -4),
-        textcoords="offset points",
-        ha="center",
-        va="bottom" if above else "top",
-        fontsize=8,
-        color=colour,
+def _label(curve: Mapping[str, Any]) -> str:
+    """What a curve is of, and below it what it foretells."""
+    name = style.shortened(curve["name"], _NAME_LENGTH) or "all runs"
+    if curve["fit"] is None:
+        return name
+    ahead = ", ".join(
+        f"{each['times']} times as much: {each['score']:.2f} "
+        f"[{each['low']:.2f}, {each['high']:.2f}]"
+        for each in curve["fit"]["foretold"]
     )
+    return f"{name}\n{ahead}"
 
 
 def _marker(index: int) -> str:
