@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sed_cli.config.data import AnnotatedConfig, DataConfig, SoundscapesConfig
 from sed_cli.config.identity import config_hash
+from sed_cli.config.tools import SynthConfig
 from sed_cli.data.annotations import Event
 from sed_cli.data.manifest import Clip
 from sed_cli.data.subsets import Subset, subset_of
@@ -152,6 +153,14 @@ def test_both_a_share_and_minutes_are_a_fault() -> None:
     ):
         (fault,) = config.faults()
         assert "data.train_share=0.5 and data.train_minutes=3" in fault
+
+
+def test_synth_writes_whole_splits() -> None:
+    config = SynthConfig(output_dir="x", data=SoundscapesConfig(train_share=0.5))
+
+    assert config.faults() == [
+        "data.train_share set, but synth writes whole splits: lower data.n_train"
+    ]
 
 
 def test_what_is_trained_on_whole_keeps_its_config_hash() -> None:
