@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sed_cli.comparison.amounts import amount_of, curves_over_amounts
 from sed_cli.comparison.figures import draw_comparison
 from sed_cli.comparison.runs import (
     MISSING,
@@ -91,7 +92,7 @@ def make_comparison(
     rows = [_row(entry, base, names) for entry in entries]
     rows.sort(key=layout.rank)
     all_folds = {run.fold for entry in entries for run in entry.runs}
-    return {
+    comparison = {
         "metric": layout.first.kind,
         "principal": asdict(layout.first),
         "shown": [asdict(each) for each in layout.shown],
@@ -111,6 +112,7 @@ def make_comparison(
         ],
         "notes": notes + _unlike(entries, layout),
     }
+    return {**comparison, "amounts": curves_over_amounts(comparison)}
 
 
 def _task_of(runs: Sequence[Run]) -> TaskPackage:
@@ -264,6 +266,16 @@ def _row(entry: Entry, base: Entry | None, found: Mapping[str, Sequence[str]]) -
         "is_baseline": base is entry,
         "seeds": list(entry.by_seed),
         "runs": [run.name for run in entry.runs],
+        "training": _training(entry),
         "scores": scores,
         "differences": differences if base is not None and base is not entry else None,
+    }
+
+
+def _training(entry: Entry) -> dict[str, Any]:
+    """How much audio a row was trained on: in words, and in minutes, the mean over its runs."""
+    minutes = [run.train_minutes for run in entry.runs if run.train_minutes is not None]
+    return {
+        "amount": amount_of(entry.runs[0].settings),
+        "minutes": sum(minutes) / len(minutes) if minutes else None,
     }

@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
+from sed_cli.comparison.amounts import ASIDE
+from sed_cli.comparison.amounts_figure import draw_amounts
 from sed_cli.reports import style
 from sed_cli.reports.figures import read_history
 
@@ -38,14 +40,14 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
         if histories:
             curves = comparison["learning_curves"]
             _draw_learning_curves(histories, curves, folder / "learning_curves.png")
+        figure = comparison["principal"]["name"]
+        if comparison["amounts"]:
+            draw_amounts(comparison, folder / f"{figure}_over_training_minutes.png")
         for key in comparison["columns"]:
+            if comparison["amounts"] and key in ASIDE:  # that picture has them
+                continue
             if lines := _swept(comparison, key):
-                _draw_swept(
-                    comparison,
-                    key,
-                    lines,
-                    folder / f"{comparison['principal']['name']}_over_{key}.png",
-                )
+                _draw_swept(comparison, key, lines, folder / f"{figure}_over_{key}.png")
 
 
 def _labels(names: Sequence[str]) -> list[str]:

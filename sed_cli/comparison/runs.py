@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from omegaconf.errors import OmegaConfBaseException
 
+from sed_cli.comparison.amounts import AMOUNTS, DRAWS
 from sed_cli.config.identity import flattened, keys_with
 from sed_cli.config.plain import config_of
 from sed_cli.config.settings import Role
@@ -21,7 +23,7 @@ from sed_cli.system.structured import read_json_object, read_settings, why
 from sed_cli.tasks.registry import task_named
 from sed_cli.training.checkpoint import CONFIG, read_config, resolve_checkpoint
 
-SEED, FOLD = "seed", "data.fold"
+SEED, FOLD, SET = "seed", "data.fold", "data.fingerprint"
 _SHOWN = 8  # characters of a fingerprint
 _DAMAGED = (
     OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, CheckpointError,
@@ -44,6 +46,8 @@ class Run:
         task: by its name.
         scores: by kind.
         started: when, as ISO 8601 text.
+        root: folder of the recordings; ``None`` where they were generated.
+        train_minutes: of audio that it was trained on; ``None`` where it is not told.
     """
 
     folder: Path
@@ -57,6 +61,8 @@ class Run:
     task: str = "sed"
     scores: dict[str, Totals] = field(default_factory=dict)
     started: str = ""
+    root: str | None = None
+    train_minutes: float | None = None
 
 
 def find_runs(places: Sequence[str | Path]) -> list[Run]:
@@ -72,7 +78,7 @@ def find_runs(places: Sequence[str | Path]) -> list[Run]:
         for folder in run_folders(place.expanduser()):
             folders.setdefault(folder.resolve(), str(folder))
     runs = [_read(Path(name), name) for name in folders.values()]
-    found = [run for run in runs if run is not None]
+    found = _of_one_set([run for run in runs if run is not None])
     if not found:
         raise UserError(
             f"{', '.join(map(str, places))}: no run of sedtf train or eval is there or below; "
@@ -81,13 +87,39 @@ def find_runs(places: Sequence[str | Path]) -> list[Run]:
     return found
 
 
+def _of_one_set(runs: Sequence[Run]) -> list[Run]:
+    """Let the folder tell sets apart where runs are trained on parts of one.
+
+    The fingerprints of the parts of a set always differ, as those of its folds do. Runs whose
+    parts are drawn by their own seed differ in that seed alone.
+    """
+    cut = {
+        run.root
+        for run in runs
+        if run.root is not None and any(run.settings.get(key) is not None for key in AMOUNTS)
+    }
+    same = [
+        replace(run, settings={**run.settings, SET: run.root}) if run.root in cut else run
+        for run in runs
+    ]
+    draws = {(run.seed, run.settings[DRAWS]) for run in same if DRAWS in run.settings}
+    if all(len(set(each)) == len(draws) for each in zip(*draws, strict=True)):
+        # data.train_seed=${seed}: it is the seed of the run by another name.
+        same = [replace(run, settings=_without(run.settings, DRAWS)) for run in same]
+    return same
+
+
+def _without(settings: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != key}
+
+
 def _read(folder: Path, name: str) -> Run | None:
     """Read a run; ``None`` if it is one of another verb."""
     try:
         record = _record(folder)
         if record["verb"] not in ("train", "eval"):
             return None
-        settings, seed, fold = _settings(folder, record)
+        settings, seed, fold, root = _settings(folder, record)
         run = Run(
             folder=folder,
             name=name,
@@ -98,6 +130,8 @@ def _read(folder: Path, name: str) -> Run | None:
             fold=fold,
             task=str(settings.get("task", "sed")),
             started=str(record.get("started", "")),
+            root=root,
+            train_minutes=_train_minutes(folder, record),
         )
     except _DAMAGED as error:
         return Run(folder=folder, name=name, trouble=f"cannot be read ({why(error)})")
@@ -127,8 +161,10 @@ def _record(folder: Path) -> dict[str, Any]:
 # --------------------------------------------------------------------------------- settings
 
 
-def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], int, str | None]:
-    """All keys and values but seed and fold, and these two."""
+def _settings(
+    folder: Path, record: Mapping[str, Any]
+) -> tuple[dict[str, Any], int, str | None, str | None]:
+    """All keys and values but seed and fold, then these two, and the folder of the recordings."""
     values = run_settings(folder)
     content = record.get("data_fingerprint")
     if record["verb"] == "eval" and not values.get("checkpoint"):  # of scores: nothing was trained
@@ -144,12 +180,27 @@ def _settings(folder: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], 
     seed, fold = flat.pop(SEED, 0), flat.pop(FOLD, None)
     hidden = keys_with(Role.PLACE | Role.SOURCE)
     settings = {key: value for key, value in flat.items() if key not in hidden}
-    if flat.get("data.root") is not None:
+    root = None if flat.get("data.root") is None else str(flat["data.root"])
+    if root is not None:
         # The same recordings in another folder are the same; others are not. The fingerprints of
         # folds always differ, so that their folder has to tell the sets apart.
-        known = str(content)[:_SHOWN] if content and fold is None else str(flat["data.root"])
-        settings["data.fingerprint"] = known
-    return settings, int(seed), None if fold is None else str(fold)
+        known = str(content)[:_SHOWN] if content and fold is None else root
+        settings[SET] = known
+    return settings, int(seed), None if fold is None else str(fold), root
+
+
+def _train_minutes(folder: Path, record: Mapping[str, Any]) -> float | None:
+    """Minutes of training audio; of an evaluation, those of its training."""
+    if record["verb"] == "eval":
+        if not run_settings(folder).get("checkpoint"):
+            return None
+        record = _record(_trained_folder(folder))
+    if not record.get("train_minutes"):  # an older run, or one of another task
+        return None
+    minutes = float(record["train_minutes"])
+    if not 0 < minutes < math.inf:
+        raise ValueError(f"train_minutes: {minutes}")
+    return minutes
 
 
 def _trained_folder(evaluation: Path) -> Path:

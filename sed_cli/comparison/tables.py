@@ -38,9 +38,31 @@ def print_comparison(comparison: Comparison, run_dir: Path) -> None:
             _say(console, f"  {run['folder']}: {run['reason']}")
         if rest := and_more(len(left_out), _SHOWN_LEFT_OUT):
             _say(console, f" {rest}, listed in comparison.json")
+    for line in _more_audio(comparison):
+        _say(console, line)
     for note in comparison["notes"]:
         _say(console, f"note: {note}")
     _say(console, f"run folder: {run_dir}")
+
+
+def _more_audio(comparison: Comparison) -> list[str]:
+    """Say what more training audio would bring, a line a curve."""
+    lines = []
+    for curve in comparison["amounts"] or ():
+        name, fit = f" of {curve['name']}" if curve["name"] else "", curve["fit"]
+        if fit is None:
+            lines.append(f"no curve over training audio{name}: {curve['why_no_fit']}")
+            continue
+        ahead = ", ".join(
+            f"{_interval(each)} with {each['minutes']:.3g} min ({each['times']} times as much)"
+            for each in fit["foretold"]
+        )
+        lines.append(f"{comparison['principal']['title']}{name} would be {ahead}")
+    return lines
+
+
+def _interval(values: Mapping[str, Any]) -> str:
+    return f"{values['score']:.3f} [{values['low']:.3f}, {values['high']:.3f}]"
 
 
 def _say(console: Console, line: str) -> None:
@@ -141,7 +163,7 @@ def write_tables(comparison: Comparison, folder: Path) -> None:
     _write_csv(folder / "seeds.csv", _seed_rows(comparison))
     header, *rows = _text_rows(comparison)
     for name, text in (
-        ("comparison.md", _markdown(header, rows)),
+        ("comparison.md", _markdown(header, rows) + _amounts_markdown(comparison)),
         ("comparison.tex", _latex(header, rows, len(comparison["columns"]) or 1)),
     ):
         with replacing(folder / name) as path:
@@ -210,6 +232,32 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
     return line(header) + line("---" for _ in header) + "".join(line(row) for row in rows)
+
+
+def _amounts_markdown(comparison: Comparison) -> str:
+    """Write for each curve over training audio its sizes, its fit and what it foretells."""
+    principal, text = comparison["principal"], ""
+    for curve in comparison["amounts"] or ():
+        title, fit = f"{principal['title']} over training audio", curve["fit"]
+        text += f"\n## {': '.join(filter(None, (title, curve['name'])))}\n\n"
+        rows = [
+            [size["amount"], f"{size['minutes']:.1f}", str(size["n"]), _spread(size)]
+            for size in curve["sizes"]
+        ]
+        for each in fit["foretold"] if fit else ():
+            named = f"{each['times']} times as much, foretold"
+            rows.append([named, f"{each['minutes']:.1f}", "", _interval(each)])
+        text += _markdown(["amount", "minutes", "runs", principal["title"]], rows)
+        if fit is None:
+            text += f"\nNo fit: {curve['why_no_fit']}.\n"
+            continue
+        power = f"{fit['a']:.3f} + {fit['b']:.3f} n^-{fit['c']:.2f}"
+        error = power if principal["lower_is_better"] else f"1 - ({power})"
+        text += (
+            f"\nFit over n minutes: {error}, least squares of {fit['n_runs']} runs. In brackets: "
+            f"95 % band of the curve, {fit['n_drawn']} draws of a wild bootstrap of the runs.\n"
+        )
+    return text
 
 
 _LATEX = str.maketrans(

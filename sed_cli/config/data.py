@@ -53,6 +53,25 @@ class DataConfig(AnyDataConfig):
     """What all data sets of recordings share."""
 
     sequence_length: int = setting(313, "of a training sequence", unit="frames", at_least=1)
+    train_share: float | None = setting(
+        None,
+        "of the recordings of the training split that are kept; those of a smaller share are all "
+        "in a larger one; null: all",
+        above=0,
+        at_most=1,
+        before=None,
+    )
+    train_minutes: float | None = setting(
+        None,
+        "recordings of the training split are kept, in drawn order, until they last so long; "
+        "null: all",
+        unit="min",
+        above=0,
+        before=None,
+    )
+    train_seed: int = setting(
+        0, "of the order in which they are kept", at_least=0, role=Role.FREE, before=0
+    )
     cache_dir: str | None = setting(
         None, "null: SEDTF_CACHE, else the user's cache folder", role=Role.PLACE
     )
@@ -65,9 +84,24 @@ class DataConfig(AnyDataConfig):
         role=Role.PLACE,
     )
 
+    def faults(self, prefix: str = "data.") -> list[str]:
+        """Faults of how much is trained on too."""
+        return [*super().faults(prefix), *amount_faults(self, prefix)]
+
     def forget_cache(self) -> None:
         """Leave out where features and soundscapes were cached."""
         self.cache_dir = self.cache_limit_gb = None
+
+
+def amount_faults(data: DataConfig, prefix: str) -> list[str]:
+    """Faults of a training split that is cut in two ways."""
+    faults = Faults()
+    faults.require(
+        data.train_share is None or data.train_minutes is None,
+        f"{prefix}train_share={data.train_share} and {prefix}train_minutes={data.train_minutes}: "
+        f"each says how much of the training split is kept; drop one of the two",
+    )
+    return faults
 
 
 @dataclass
@@ -136,7 +170,7 @@ class SoundscapesConfig(DataConfig):
 
     def faults(self, prefix: str = "data.") -> list[str]:
         """Faults of soundscapes that a model is trained on: each split has a recording."""
-        faults = Faults(self.faults_of_set(prefix))
+        faults = Faults([*self.faults_of_set(prefix), *amount_faults(self, prefix)])
         for key in ("n_train", "n_validation", "n_test"):
             faults.require(
                 getattr(self, key) != 0, f"{prefix}{key}={getattr(self, key)}: expected at least 1"

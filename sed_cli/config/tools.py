@@ -101,6 +101,11 @@ class SynthConfig(VerbConfig):
             )
             return faults
         faults += self.data.faults_of_set()
+        cut = [k for k in ("train_share", "train_minutes") if getattr(self.data, k) is not None]
+        faults.require(
+            not cut,
+            f"data.{' and data.'.join(cut)} set, but synth writes whole splits: lower data.n_train",
+        )
         counts = [self.data.n_train, self.data.n_validation, self.data.n_test]
         faults.require(
             any(counts),

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sed_cli.audio import AudioFacts
 from sed_cli.data.annotations import Event, Fault, Row
 from sed_cli.data.notes import Notes
+
+if TYPE_CHECKING:
+    from sed_cli.data.subsets import Subset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,7 @@ class Manifest:
         labels: what is annotated in each split, before anything is left out.
         chosen: whether the classes were named; else they are the labels that the set holds.
         strict: whether faults are refused even where they can be repaired.
+        subset: what is kept of a training split that is cut; ``None``: all of it.
     """
 
     classes: tuple[str, ...] = ()
@@ -75,6 +80,7 @@ class Manifest:
     labels: Mapping[str, set[str]] = field(default_factory=dict)
     chosen: bool = False
     strict: bool = True
+    subset: Subset | None = None
 
     @property
     def refused(self) -> list[Fault]:

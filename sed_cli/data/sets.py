@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,16 @@ class DataSet:
     hop_s: float
     splits: dict[str, list[Recording]]
     fingerprint: str  # hash of all audio and annotations
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What ``run.json`` tells of them: how much is trained on, too."""
+        training = self.splits.get("train", [])
+        return {
+            "data_fingerprint": self.fingerprint,
+            "train_recordings": len(training),
+            "train_minutes": sum(recording.duration_s for recording in training) / 60,
+        }
 
     def statistics(self, split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation of each mel band over a split, each (M,)."""

@@ -55,7 +55,7 @@ def divide(
         UserError: if there are fewer groups than splits.
     """
     wanted = {name: share for name, share in shares.items() if share > 0}
-    groups = _groups(listed, group)
+    groups = groups_of(listed, group)
     if len(groups) < len(wanted):
         what = "recordings" if group is None else f"groups by data.group={group}"
         raise UserError(
@@ -71,6 +71,19 @@ def divide(
         for one in of_group
     }
     return {name: [one for one in listed if split_of[one.name] == name] for name in wanted}
+
+
+def groups_of(listed: Sequence[Clip], pattern: str | None) -> list[list[Clip]]:
+    """Put recordings together in whose names a pattern finds the same, as :func:`divide` does.
+
+    The order of neither the recordings nor their groups depends on that of ``listed``.
+    """
+    groups: dict[tuple[str, str], list[Clip]] = {}
+    for one in sorted(listed, key=lambda one: one.name):
+        match = re.search(pattern, one.name) if pattern is not None else None
+        key = ("name", one.name) if match is None else ("group", match[1 if match.re.groups else 0])
+        groups.setdefault(key, []).append(one)
+    return list(groups.values())
 
 
 def hold_out(
@@ -199,15 +212,6 @@ def _read_list(path: Path, split: str, index: Mapping[str, list[Clip]]) -> list[
 
 
 # -------------------------------------------------------------------------------- dealing
-
-
-def _groups(listed: Sequence[Clip], pattern: str | None) -> list[list[Clip]]:
-    groups: dict[tuple[str, str], list[Clip]] = {}
-    for one in sorted(listed, key=lambda one: one.name):
-        match = re.search(pattern, one.name) if pattern is not None else None
-        key = ("name", one.name) if match is None else ("group", match[1 if match.re.groups else 0])
-        groups.setdefault(key, []).append(one)
-    return list(groups.values())
 
 
 def _weights(groups: Sequence[Sequence[Clip]]) -> NDArray[np.float64]:

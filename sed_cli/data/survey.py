@@ -30,6 +30,7 @@ from sed_cli.data.labels import (
 from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.published import list_published
 from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
+from sed_cli.data.subsets import subset_of
 from sed_cli.data.times import Times
 from sed_cli.errors import DataError
 from sed_cli.system import locks
@@ -58,6 +59,10 @@ def load_manifest(
     found = survey(data, splits=splits, classes=classes)
     for line in found.notes.lines():
         log.info("%s", line)
+    if found.subset is not None:
+        log.info("%s", found.subset.line)
+        for line in found.subset.warnings:
+            log.warning("%s", line)
     _warn_of_audio(found.audio_notes)
     if classes is None:
         check(found)
@@ -76,10 +81,12 @@ def survey(
     """List a set as :func:`load_manifest` does, but hand back its faults instead of raising them.
 
     Where neither the configuration nor the set names the classes and there is no training split,
-    they are the labels of all splits.
+    they are the labels of all splits. Of a training split that is cut by ``data.train_share`` or
+    ``data.train_minutes`` they are those of the whole one.
 
     Raises:
-        DataError: where there is nothing to tell: no such folder, or no split that can be read.
+        DataError: where there is nothing to tell: no such folder, or no split that can be read; or
+            where a training split is cut down to recordings without any event.
     """
     described = _generate(data) if isinstance(data, SoundscapesConfig) else data
     assert isinstance(described, RecordedConfig)
@@ -102,10 +109,16 @@ def survey(
     looked_at = {
         name: _look_at(name, clips, known, times, faults) for name, clips in wanted.items()
     }
+    subset = None
+    if "train" in looked_at:
+        subset = subset_of(looked_at["train"], data, getattr(described, "group", None))
+    if subset is not None:
+        looked_at["train"] = subset.clips
     return replace(
         listing,
         classes=known,
         splits=looked_at,
+        subset=subset,
         faults=(*faults, *times.faults),
         labels=labels,
         chosen=bool(chosen),

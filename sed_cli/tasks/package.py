@@ -27,6 +27,10 @@ class Data(Protocol):
     def fingerprint(self) -> str:
         """Of all that they hold: other data have another one."""
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What ``run.json`` tells of them, their fingerprint within."""
+
 
 class TaskPackage(ABC):
     """A task: what is learnt, from which data, and how it is scored.

@@ -84,7 +84,7 @@ def train(config: AnyTrainConfig, run_dir: Path, data: Data | None = None) -> fl
         check_devices(device, n_devices)
         _note_origin(config, record)
         data = task_named(config.task).load_data(config) if data is None else data
-        record.update(device=str(device), devices=n_devices, data_fingerprint=data.fingerprint)
+        record.update(device=str(device), devices=n_devices, **data.facts)
         with _resumable(run_dir):
             if n_devices == 1:
                 task, progress = _learn(config, data, device, run_dir)
@@ -159,7 +159,7 @@ def _learn_together(
         data = task_named(config.task).load_data(config, look_for_leaks=record is not None)
         if record is not None:
             facts = {"device": device.type, "devices": torchrun.n_ranks()}
-            record.update(**facts, data_fingerprint=data.fingerprint)
+            record.update(**facts, **data.facts)
         with joined(device):
             _, progress = _learn(config, data, device, run_dir)
     return data, device, progress

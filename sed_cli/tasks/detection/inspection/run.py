@@ -69,6 +69,7 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
             **statistics.as_json(),
             "annotations": manifest.notes.sources(),
             "notes": manifest.notes.lines(),
+            "subset": None if manifest.subset is None else manifest.subset.as_json(),
             "audio": [asdict(kind) for kind in kinds],
             "copies": [
                 [{"split": split, "name": entry.name} for split, entry in group] for group in copies
@@ -85,6 +86,9 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         draw_set(run_dir / "figures" / "data.png", title, statistics)
         console = results_console()
         print_set(console, title, statistics)
+        if manifest.subset is not None:
+            cut = [manifest.subset.line, *manifest.subset.warnings]
+            print_notes(console, "part of the training split", cut)
         print_notes(console, "annotations and what was guessed", manifest.notes.lines())
         print_audio(console, kinds, audio_notes)
         print_copies(console, copies)

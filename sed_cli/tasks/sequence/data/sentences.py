@@ -143,3 +143,8 @@ class TokenData:
     splits: dict[str, Sentences]
     fingerprint: str
     entropies: dict[str, float] | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What ``run.json`` tells of them."""
+        return {"data_fingerprint": self.fingerprint}

@@ -61,6 +61,17 @@ def test_default_data_are_described(
         image.verify()
 
 
+def test_a_part_of_the_training_split_is_described_as_it_is_trained_on(
+    sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sedtf("data", *TINY_SOUNDSCAPES, "data.train_minutes=0.1", "output_dir=run") == 0
+    found = read_json(tmp_path / "run" / "data.json")
+
+    assert found["splits"]["train"]["n_files"] == found["subset"]["n_kept"] == 2  # 4 s each
+    assert found["subset"]["minutes_kept"] == pytest.approx(8 / 60)
+    assert f"2 of {found['subset']['n_all']} recordings" in capfd.readouterr().out
+
+
 def test_files_and_classes_are_those_of_the_tables(
     sedtf: Sedtf, recordings: Path, tmp_path: Path
 ) -> None:
