@@ -14,7 +14,7 @@ from sed_cli.config.annotations import (
     split_faults,
 )
 from sed_cli.config.faults import Faults
-from sed_cli.config.settings import MISSING, Role, Settings, range_faults, setting
+from sed_cli.config.settings import DEFAULT, MISSING, Role, Settings, range_faults, setting
 
 _MOST_FILES = 10_000_000
 PUBLISHED = {
@@ -59,7 +59,7 @@ class DataConfig(AnyDataConfig):
         "in a larger one; null: all",
         above=0,
         at_most=1,
-        before=None,
+        before=DEFAULT,
     )
     train_minutes: float | None = setting(
         None,
@@ -67,10 +67,10 @@ class DataConfig(AnyDataConfig):
         "null: all",
         unit="min",
         above=0,
-        before=None,
+        before=DEFAULT,
     )
     train_seed: int = setting(
-        0, "of the order in which they are kept", at_least=0, role=Role.FREE, before=0
+        0, "of the order in which they are kept", at_least=0, role=Role.FREE, before=DEFAULT
     )
     cache_dir: str | None = setting(
         None, "null: SEDTF_CACHE, else the user's cache folder", role=Role.PLACE
