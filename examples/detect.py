@@ -72,4 +72,9 @@ def main(recording, model=Path(__file__).parent / "stream.onnx"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except soundfile.LibsndfileError as error:
+        sys.exit(str(error))

@@ -4,13 +4,14 @@ import numpy as np
 
 
 def events(scores, post, hop, end):  # (T, n_classes) -> onset and offset in seconds, label
+    def exact(values):  # sums of such numbers are the same in any order, so that ties are ties
+        return np.round(np.asarray(values) * 2**20) / 2**20
+
     model, labels = post["model"], list(post["model"]["priors"])
-    table = {name: np.array([model[name][c] for c in labels]).T for name in ("durations", "gaps")}
-    first, priors, stays = (
-        np.array([model[name][c] for c in labels]) for name in ("first", "priors", "stays")
-    )
+    table = {n: exact([model[n][c] for c in labels]).T for n in ("durations", "gaps", "stays")}
+    first, priors = (np.array([model[name][c] for c in labels]) for name in ("first", "priors"))
     sure = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
-    odds = post["weight"] * (np.log(sure / (1 - sure)) - post["prior"] * priors)
+    odds = exact(post["weight"] * (np.log(sure / (1 - sure)) - post["prior"] * priors))
     chains = [(np.array([c]), np.zeros(1), np.zeros((1, 1))) for c in range(len(labels))]
     if model["joint"]:  # one chain, whose states are the labels that came last
         told = post.get("language_weight", 1.0)
@@ -21,8 +22,8 @@ def events(scores, post, hop, end):  # (T, n_classes) -> onset and offset in sec
                 last = (*history, c)[-max(map(len, states)) :]
                 while last not in states:
                     last = last[1:]
-                arcs[state, states[last]] = told * model["following"][state][c]
-                starts[states[c,]] = told * first[c]
+                arcs[state, states[last]] = exact(told * model["following"][state][c])
+                starts[states[c,]] = exact(told * first[c])
         chains = [(np.array([history[-1] for history in states]), starts, arcs)]
     for of, starts, arcs in chains:  # the best path: where events begin and end, as boundaries
         lasts, gaps = table["durations"][:, of], table["gaps"][:, of]
@@ -33,22 +34,22 @@ def events(scores, post, hop, end):  # (T, n_classes) -> onset and offset in sec
         longest_at, silence_at = np.zeros((2, len(of)), int)
         for t in range(1, len(total)):
             n, m = min(t, len(lasts)), min(t + 1, len(gaps))
-            longest = longest + stays[of]
+            longest = longest + table["stays"][of]
             if n == len(lasts):
                 new = begun[t - n] + lasts[-1]
                 longest_at = np.where(new > longest, t - n, longest_at)
                 longest = np.maximum(longest, new)
-            near = begun[t - n : t][::-1] + lasts[:n]
+            near = begun[t - n : t] + lasts[:n][::-1]  # of equals the longest
             is_long = longest > near.max(axis=0)
-            begin_of[t] = np.where(is_long, longest_at, t - 1 - near.argmax(axis=0))
+            begin_of[t] = np.where(is_long, longest_at, t - n + near.argmax(axis=0))
             ended[t] = total[t] + np.maximum(longest, near.max(axis=0))
             if m == len(gaps):
                 new = ended[t + 1 - m] + gaps[-1]
                 silence_at = np.where(new > silence, t + 1 - m, silence_at)
                 silence = np.maximum(silence, new)
-            near = ended[t + 1 - m : t + 1][::-1] + gaps[:m]
+            near = ended[t + 1 - m : t + 1] + gaps[:m][::-1]
             is_long = silence > near.max(axis=0)
-            ends = np.where(is_long, silence_at, t - near.argmax(axis=0))
+            ends = np.where(is_long, silence_at, t + 1 - m + near.argmax(axis=0))
             follows = np.maximum(silence, near.max(axis=0))[:, None] + arcs
             is_first = starts >= follows.max(axis=0)
             before[t] = np.where(is_first, -1, follows.argmax(axis=0))

@@ -23,6 +23,9 @@ class DecoderConfig(Settings, ABC):
     ASKS_LANGUAGE: ClassVar[bool] = False
     """Whether it needs the model of labels that ``evaluation.language`` names."""
 
+    LEARNS_LENGTHS: ClassVar[bool] = False
+    """Whether it learns durations and silences, so that no minimum of them is given."""
+
     SEPARATES: ClassVar[bool] = False
     """Whether it tells touching events of a class apart by itself, so that no onset parts them."""
 
@@ -151,6 +154,17 @@ class EvaluationConfig(Settings):
                 f"{prefix}decoder={self.decoder.name} needs a model of labels: train one with "
                 f"sedtf train task=sequence data=labels, and give its run as {prefix}language=RUN",
             )
+            for name in ("min_gap_s", "min_duration_s"):
+                faults.require(
+                    not (self.decoder.LEARNS_LENGTHS and getattr(self, name)),
+                    f"{prefix}{name}={getattr(self, name)}: {prefix}decoder={self.decoder.name} "
+                    f"learns durations and silences from the annotations; drop it, or choose "
+                    f"another decoder",
+                )
+        faults.require(
+            self.language is None or (self.decoder is not None and self.decoder.ASKS_LANGUAGE),
+            f"{prefix}language={self.language} has no effect without {prefix}decoder=language",
+        )
         if self.psds:
             faults += [
                 f"{line} (it is compiled on installation, which takes a C compiler)"

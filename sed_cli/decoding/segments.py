@@ -30,6 +30,7 @@ from sed_cli.decoding.segment_rows import NEVER, Floats, Rows, Tables, advance_p
 
 Ints = NDArray[np.int64]
 
+_UNIT = 2.0**-20  # of scores: sums of its multiples are exact, so that equal paths stay equal
 _MOST_ROWS = 131_072  # kept of an event that goes on and on; then its begin alone is known
 
 
@@ -69,6 +70,11 @@ class SegmentModel:
         return max(len(self.durations), len(self.gaps) - 1)
 
 
+def exact(scores: Floats) -> Floats:
+    """Scores as multiples of a power of two: whatever the order of a sum, it is the same."""
+    return np.round(scores / _UNIT) * _UNIT
+
+
 class SegmentDecoder:
     """Find the likeliest events in scores that come bit by bit.
 
@@ -85,11 +91,11 @@ class SegmentDecoder:
         self._waiting = np.zeros((0, model.durations.shape[1]))
         n_states = len(model.class_of)
         self._tables = Tables(
-            durations=np.ascontiguousarray(model.durations[:, model.class_of]),
-            stays=model.duration_stays[model.class_of],
-            gaps=np.ascontiguousarray(model.gaps[:, model.class_of]),
-            starts=model.starts,
-            arcs=np.zeros((0, 0)) if model.arcs is None else model.arcs,
+            durations=exact(np.ascontiguousarray(model.durations[:, model.class_of])),
+            stays=exact(model.duration_stays[model.class_of]),
+            gaps=exact(np.ascontiguousarray(model.gaps[:, model.class_of])),
+            starts=exact(model.starts),
+            arcs=np.zeros((0, 0)) if model.arcs is None else exact(model.arcs),
         )
         self._advance = advance_plainly if plain else _fastest()
         self._n_done = 0  # boundaries before the first row that is kept
@@ -103,7 +109,8 @@ class SegmentDecoder:
         self._begin_of_best = np.zeros(n_states, np.int64)
         # A row for each boundary; boundary 0 stands before the first frame.
         self._total = np.zeros((1, n_states))  # sum of the scores of all frames before it
-        self._begun = model.starts[None].copy()  # best path whose next event begins there, less it
+        # Best path whose next event begins there, less it.
+        self._begun = self._tables.starts[None].copy()
         self._ended = np.full((1, n_states), NEVER)  # best path whose last event ends there
         self._tails = np.full((2, n_states), NEVER)  # the same of long events and silences
 
@@ -116,7 +123,7 @@ class SegmentDecoder:
         found: list[Segment] = []
         while len(scores):
             n = self._step - len(self._waiting)
-            self._waiting = np.concatenate([self._waiting, scores[:n].astype(np.float64)])
+            self._waiting = np.concatenate([self._waiting, exact(scores[:n].astype(np.float64))])
             scores = scores[n:]
             if len(self._waiting) == self._step:
                 self._extend()
@@ -245,8 +252,8 @@ class SegmentDecoder:
             states: of its chain; any of them may come before it, as far as there is an arc.
             ends: best path of each state that ends at a row or before, (rows, n).
         """
-        arcs, starts = self._model.arcs, self._model.starts
-        costs = np.zeros(1) if arcs is None else arcs[states, state]
+        arcs, starts = self._tables.arcs, self._tables.starts
+        costs = arcs[states, state] if arcs.size else np.zeros(1)
         n = min(at + 1, len(self._tables.gaps))
         near = (
             self._ended[at + 1 - n : at + 1, states] + self._tables.gaps[:n, states][::-1] + costs

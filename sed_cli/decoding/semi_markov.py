@@ -151,7 +151,7 @@ def fit(task: Fitting, order: int, lag_s: float) -> SemiMarkovDecoder:
     """Learn from the training events, and tune the weight and the prior on validation.
 
     Raises:
-        UserError: for a minimum gap or duration, which are learnt here; or without training events.
+        UserError: without training events.
     """
     model = learn(task, order, SemiMarkovDecoder.NAME)
     log.info(
@@ -173,14 +173,8 @@ def learn(task: Fitting, order: int, decoder: str) -> EventModel:
         decoder: name of what is being fitted, for messages.
 
     Raises:
-        UserError: for a minimum gap or duration, which are learnt here; or without training events.
+        UserError: without training events.
     """
-    for name in ("min_gap_s", "min_duration_s"):
-        if getattr(task, name):
-            raise UserError(
-                f"evaluation.{name}={getattr(task, name):g}: evaluation.decoder={decoder} learns "
-                f"durations and silences from the annotations; drop it, or choose another decoder"
-            )
     recordings = [(clip.events, clip.duration_s) for clip in task.training()]
     if not any(events for events, _ in recordings):
         raise UserError(

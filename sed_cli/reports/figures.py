@@ -255,7 +255,7 @@ class _Page:
         )
 
 
-_REFERENCE: dict[str, Any] = {"facecolor": style.BLUE, "edgecolor": style.BLUE, "linewidth": 0.8}
+_REFERENCE: dict[str, Any] = {"facecolor": style.BLUE, "edgecolor": style.PAPER, "linewidth": 0.6}
 _PREDICTED: dict[str, Any] = {
     "facecolor": "#FBE3D0",
     "edgecolor": style.VERMILION,

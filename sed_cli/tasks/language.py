@@ -25,4 +25,5 @@ def label_model(checkpoint: str, kind: str) -> LabelModel:
     try:
         return task_named(read_config(checkpoint).task).label_model(checkpoint, kind)
     except SedtfError as error:
-        raise UserError(f"evaluation.language={checkpoint}: {error}") from error
+        reason = str(error).removeprefix("checkpoint=").removeprefix(f"{checkpoint}: ")
+        raise UserError(f"evaluation.language={checkpoint}: {reason}") from error

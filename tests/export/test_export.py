@@ -402,7 +402,7 @@ def test_the_example_is_short_and_imports_little() -> None:
     text = (ROOT / "examples" / "detect.py").read_text()
     imports = {line.split()[1] for line in text.splitlines() if line.strip().startswith("import")}
     assert imports == {"json", "sys", "numpy", "onnxruntime", "soundfile", "soxr"}
-    assert len(text.splitlines()) <= 75
+    assert len(text.splitlines()) <= 80
 
 
 def test_the_loop_of_the_docs_gives_what_predict_decides_by(

@@ -65,5 +65,5 @@ def test_what_is_not_there_is_left_out(capsys: pytest.CaptureFixture[str]) -> No
 
     out = capsys.readouterr().out
     assert "threshold 0.5" in out
-    assert "untuned" not in out
+    assert "F1 at 0.5" not in out
     assert "95 %" not in out

@@ -22,6 +22,7 @@ class LanguageDecoderConfig(DecoderConfig):
 
     ASKS_LANGUAGE: ClassVar[bool] = True
     SEPARATES: ClassVar[bool] = True
+    LEARNS_LENGTHS: ClassVar[bool] = True
 
     model: str = setting(
         "recurrent",

@@ -19,6 +19,7 @@ class SemiMarkovConfig(DecoderConfig):
     """The likeliest events, by durations, silences and order of those in the training labels."""
 
     SEPARATES: ClassVar[bool] = True
+    LEARNS_LENGTHS: ClassVar[bool] = True
 
     order: int = setting(
         1, "events back that tell the next one, where classes do not overlap", at_least=1, at_most=2

@@ -154,10 +154,15 @@ def _fitted_anew(
     asked, before = config.evaluation, trained.evaluation
     decoder = asked.decoder or before.decoder
     assert decoder is not None
+    language = asked.language or before.language
+    if decoder.ASKS_LANGUAGE:
+        label_model(str(language), "recurrent")  # to be refused before the detector runs
     gap_s, duration_s = asked.min_gap_s, asked.min_duration_s
     if asked.metric is None and asked.tune:  # another decoder, and all else as it was
         gap_s = before.min_gap_s if gap_s is None else gap_s
         duration_s = before.min_duration_s if duration_s is None else duration_s
+    if decoder.LEARNS_LENGTHS:
+        gap_s = duration_s = None
     evaluation = EvaluationConfig(
         metric=asked.metric or before.metric,
         collar_s=asked.collar_s,
@@ -165,7 +170,7 @@ def _fitted_anew(
         min_gap_s=gap_s,
         min_duration_s=duration_s,
         decoder=decoder,
-        language=asked.language or before.language,
+        language=language,
     )
     recordings: Sequence[Recording] = ()
     if asked.tune:

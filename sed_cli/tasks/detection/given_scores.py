@@ -30,6 +30,7 @@ from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.evaluate import evaluate_scored, scored_by
 from sed_cli.tasks.detection.fitting import collar_of
+from sed_cli.tasks.language import label_model
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +129,7 @@ def _fitted(
     """The decoder as tuned on some recordings; what learns from training learns from these too."""
     kind = settings.decoder or component_named("decoder", "threshold")()
     assert isinstance(kind, DecoderConfig)
+    language = settings.language
     task = Fitting(
         classes=given.data.classes,
         hop_s=given.data.hop_s,
@@ -139,6 +141,7 @@ def _fitted(
         training=lambda: recordings,
         validation=recordings,
         scored=lambda: ((each, given.scores[each.name]) for each in recordings),
+        language=None if language is None else lambda name: label_model(language, name),
     )
     return fit(kind, task)
 
