@@ -171,8 +171,10 @@ class Grid:
         """Row and threshold with the highest weighted F1 by which neither F1 loses.
 
         Neither that of the class nor that of all classes together: a class that cannot be told
-        apart gains a little itself by being found everywhere. The default is left only for more
-        than ``worth`` events of the class are worth: one more or less among n is chance.
+        apart gains a little itself by being found everywhere. For the same reason both have hits:
+        where no event is found either way, a whole recording of right frames is no gain. The
+        default is left only for more than ``worth`` events of the class are worth: one more or less
+        among n is chance.
         """
         tp, n_found = (counts[:, :, index].sum(axis=1) for counts in (self.tp, self.n_found))
         f1 = _f1(tp, n_found, self.n_there[:, :, index].sum(axis=1)[:, None, None])  # (2, F, K)
@@ -188,7 +190,9 @@ class Grid:
             & (f1 >= f1[:, :1, self.plain, None]).all(axis=0)
             & (smooth >= smooth[:, :1, self.plain, None]).all(axis=0)
             & (2 * more_tp >= total * more_found).all(axis=0)  # the total's F1 does not fall
+            & (tp > 0).all(axis=0)
         )
+        is_fit[0, self.plain] = True
         score = np.where(is_fit, np.tensordot(self.weights, smooth, axes=1), -1.0)
         score[0, self.plain] += self.worth / max(1, self.n_events[index])
         rows, columns = np.nonzero(score == score.max())

@@ -274,6 +274,19 @@ def test_a_class_that_cannot_be_told_apart_does_not_sink_the_total() -> None:
     assert f1_of(pairs, chosen, "event")[0] >= f1_of(pairs, without, "event")[0]
 
 
+def test_what_is_found_nowhere_is_not_found_everywhere_instead() -> None:
+    random = np.random.default_rng(0)
+    pairs = [
+        (recording, random.uniform(0.3, 0.31, recording.activities.shape).astype(np.float32))
+        for recording, _ in make_pairs()
+    ]
+
+    chosen = tuned(pairs)
+
+    assert chosen.thresholds == (0.5, 0.5, 0.5)
+    assert chosen.filter_frames == (1, 1, 1)
+
+
 def test_among_equals_it_stays_plain() -> None:
     pairs = [
         (recording, (0.1 + 0.8 * recording.activities[:]).astype(np.float32))
