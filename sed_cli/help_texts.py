@@ -140,7 +140,8 @@ writes a tab-separated table of its continuations:
 LISTEN = """Find events in audio while it comes in: raw PCM on standard input, JSON lines out.
 
 A line is printed when an event starts and when it ends. The longest delay is reported on standard
-error at the start: about a quarter of a second with the default model.
+error at the start: about a quarter of a second with the default model
+and decoder.
 
 Examples:
 
