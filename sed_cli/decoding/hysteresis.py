@@ -327,7 +327,8 @@ def _choice(point: Point, row: _Row) -> Choice:
     what = f"one threshold of {point.threshold:g}"
     if point.gain is not None:
         what = (
-            f"above {point.threshold:.2f} while above {row.share * point.threshold:.3g}, "
-            f"gaps of {row.gap_s:g} s, durations of {row.duration_s:g} s and more"
+            f"starts above {point.threshold:.2f}, continues above "
+            f"{row.share * point.threshold:.2f}, fills gaps up to {row.gap_s:g} s, events of "
+            f"{row.duration_s:g} s and more"
         )
     return Choice(what=what, reason=point.reason, n_events=point.n_events, gain=point.gain)

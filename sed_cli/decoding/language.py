@@ -133,7 +133,7 @@ def fit(task: Fitting, labels: LabelModel, order: int, lag_s: float) -> Language
         return plain
     frames = tuned(task, weighings(plain), "frames")
     candidates = {
-        f"language model weighed {weight:g}": replace(frames, language_weight=weight)
+        f"weight of the language model {weight:g}": replace(frames, language_weight=weight)
         for weight in LANGUAGE_WEIGHTS
     }
     return tuned(task, candidates, "language")

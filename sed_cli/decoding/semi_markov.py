@@ -190,7 +190,7 @@ Candidate = TypeVar("Candidate", bound=SemiMarkovDecoder)
 def weighings(plain: Candidate) -> dict[str, Candidate]:
     """Decoders with each weight of the log-odds and each share of the prior, by what differs."""
     return {
-        f"log-odds weighed {weight:g}, less {prior:g} of the prior's": replace(
+        f"weight of the log-odds {weight:g}, share of the prior removed {prior:g}": replace(
             plain, weight=weight, prior=prior
         )
         for weight, prior in product(_WEIGHTS, _PRIORS)

@@ -162,8 +162,8 @@ def test_the_weight_of_the_language_is_tuned_after_that_of_the_frames(
     )
     caplog.set_level("INFO")
     decoder = fit(task, Saying(OTHER), order=1, lag_s=1.0)
-    assert "frames: log-odds weighed" in caplog.text
-    assert "language: language model weighed" in caplog.text
+    assert "frames: weight of the log-odds" in caplog.text
+    assert "language: weight of the language model" in caplog.text
     assert decoder.tuned_for == "frame"
     assert decoder.language_weight <= 1  # it is wrong about what follows b
 
