@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from sed_cli.decoding.box_finder import Boxes, BoxFinder, BoxRules
 from sed_cli.decoding.decoder import (
     Decoded,
     Detection,
+    FrameDecoder,
     StreamEvent,
     Tracker,
     TunedDecoder,
@@ -35,7 +36,7 @@ _BLOCK = 2**20  # values that boxes are sought in at once
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoxDecoder(TunedDecoder):
+class BoxDecoder(FrameDecoder, TunedDecoder):
     """Boxes between changes of the level of a class; those above its threshold are events.
 
     Values are one for each class, if no word says otherwise.
@@ -120,16 +121,10 @@ class BoxDecoder(TunedDecoder):
         _mark(scores, self.found(probabilities), np.zeros(len(self.classes), np.int64))
         return scores
 
-    def decode(
-        self, probabilities: NDArray[np.floating], duration_s: float | None = None
-    ) -> list[Detection]:
-        """Find the events of a recording: boxes above the threshold; those that touch are one."""
-        return self.decoded(probabilities, duration_s).detections
-
     def decoded(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> Decoded:
-        """Find the events of a recording and the frames in which they are."""
+        """Find the events, boxes above the threshold (those that touch are one), and their frames."""
         by_threshold = ThresholdDecoder(
             classes=self.classes, hop_s=self.hop_s, postprocessing=self._postprocessing
         )
@@ -138,12 +133,6 @@ class BoxDecoder(TunedDecoder):
     def tracker(self) -> Tracker:
         """Make a tracker of the same events; what a box is, is known once it cannot grow."""
         return _BoxTracker(self)
-
-    def with_least(self, *, min_gap_s: float | None, min_duration_s: float | None) -> Self:
-        """Replace the minimum gap and the minimum duration, where they are given."""
-        given = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
-        asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        return replace(self, **asked)
 
     def as_json(self) -> dict[str, Any]:
         """Describe it by label."""

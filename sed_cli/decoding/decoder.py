@@ -275,6 +275,28 @@ class Decoder(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrameDecoder(Decoder):
+    """A decoder that finds active frames first, and events in them.
+
+    Args:
+        classes: labels of the columns of probabilities.
+        hop_s: seconds from one frame to the next.
+    """
+
+    def decode(
+        self, probabilities: NDArray[np.floating], duration_s: float | None = None
+    ) -> list[Detection]:
+        """Find the events of a recording, in order of onset; see :meth:`decoded`."""
+        return self.decoded(probabilities, duration_s).detections
+
+    @abstractmethod
+    def decoded(
+        self, probabilities: NDArray[np.floating], duration_s: float | None = None
+    ) -> Decoded:
+        """Find the events of a recording and the frames in which they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TunedDecoder(Decoder):
     """A decoder that knows what it was tuned for.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sed_cli.data.frames import runs
 from sed_cli.decoding.choices import Choice, log_choices
-from sed_cli.decoding.decoder import Decoded, Detection, Fitting, Tracker, TunedDecoder, by_label
+from sed_cli.decoding.decoder import Decoded, Fitting, FrameDecoder, Tracker, TunedDecoder, by_label
 from sed_cli.decoding.grid import THRESHOLDS, Grid, Lengths, Point, distinct, excerpts, short
 from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD, active_spans, mend_runs
 from sed_cli.decoding.tracking import ClassTracker, Track
@@ -57,7 +57,7 @@ def hysteresis(
 
 
 @dataclass(frozen=True, kw_only=True)
-class HysteresisDecoder(TunedDecoder):
+class HysteresisDecoder(FrameDecoder, TunedDecoder):
     """An event starts above the upper threshold of its class and goes on while above the lower one.
 
     It begins where the class rose above the lower one, at most :data:`REACH_S` before. Values are
@@ -97,12 +97,6 @@ class HysteresisDecoder(TunedDecoder):
     def reach(self) -> int:
         """:data:`REACH_S` in frames."""
         return round(REACH_S / self.hop_s)
-
-    def decode(
-        self, probabilities: NDArray[np.floating], duration_s: float | None = None
-    ) -> list[Detection]:
-        """Find the events of a recording; confidence is the mean probability of an event."""
-        return self.decoded(probabilities, duration_s).detections
 
     def decoded(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None

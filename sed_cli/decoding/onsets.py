@@ -20,6 +20,7 @@ from sed_cli.decoding.decoder import (
     Decoded,
     Decoder,
     Detection,
+    FrameDecoder,
     StreamEvent,
     Tracker,
     by_label,
@@ -66,7 +67,7 @@ def peaks(onsets: NDArray[np.floating], threshold: float, least: int) -> NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnsetDecoder(Decoder):
+class OnsetDecoder(FrameDecoder):
     """Parts the events that another decoder finds; takes probabilities (T, 2C).
 
     An event is parted at a peak of the onsets of its class that is so many frames away from both
@@ -107,12 +108,6 @@ class OnsetDecoder(Decoder):
         n = len(inner.classes)
         own = {"thresholds": (threshold,) * n, "least": (LEAST,) * n}
         return cls(classes=inner.classes, hop_s=inner.hop_s, inner=inner, **own)  # type: ignore[arg-type]
-
-    def decode(
-        self, probabilities: NDArray[np.floating], duration_s: float | None = None
-    ) -> list[Detection]:
-        """Find the events of a recording, in order of onset."""
-        return self.decoded(probabilities, duration_s).detections
 
     def decoded(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.decoding.decoder import Decoded, Decoder, Detection, Tracker
+from sed_cli.decoding.decoder import Decoded, FrameDecoder, Tracker
 from sed_cli.decoding.postprocessing import PostProcessing, active_spans
 from sed_cli.decoding.tracking import threshold_tracker
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThresholdDecoder(Decoder):
+class ThresholdDecoder(FrameDecoder):
     """An event is a run of frames in which a class is above its threshold.
 
     Args:
@@ -33,12 +33,6 @@ class ThresholdDecoder(Decoder):
         """0.5 for all classes, without any filter."""
         plain = PostProcessing.plain(len(classes), **least_s)
         return cls(classes=tuple(classes), hop_s=hop_s, postprocessing=plain)
-
-    def decode(
-        self, probabilities: NDArray[np.floating], duration_s: float | None = None
-    ) -> list[Detection]:
-        """Find the events of a recording; confidence is the mean probability of an event."""
-        return self.decoded(probabilities, duration_s).detections
 
     def decoded(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
