@@ -124,7 +124,7 @@ class BoxDecoder(FrameDecoder, TunedDecoder):
     def decoded(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> Decoded:
-        """Find the events, boxes above the threshold (those that touch are one), and their frames."""
+        """Find events, boxes above the threshold of which those that touch are one, and frames."""
         by_threshold = ThresholdDecoder(
             classes=self.classes, hop_s=self.hop_s, postprocessing=self._postprocessing
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,12 +18,12 @@ from sed_cli.data.annotations import Event
 from sed_cli.data.frames import events_to_activities, runs
 from sed_cli.decoding.box_finder import Boxes, BoxFinder, BoxRules
 from sed_cli.decoding.boxes import BoxDecoder, confidences, find
-from sed_cli.decoding.decoder import Detection, StreamEvent
 from sed_cli.decoding.saved import fit, read_decoder, save_decoder
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import CheckpointError
 from sed_cli.metrics.curves import SCENARIOS, Scored, threshold_free
-from tests.decoding.test_hysteresis_and_vote import cut, f1_of, in_turn, made, task_of
+from tests.decoding.streams import check_stream, cut
+from tests.decoding.test_hysteresis_and_vote import f1_of, in_turn, made, task_of
 from tests.decoding.test_tuning import CLASSES, HOP_S
 from tests.metrics.test_curves import library
 
@@ -245,28 +244,7 @@ def test_a_stream_finds_the_events_of_the_whole_within_its_latency(
         BOXES, longest_s=longest_s, min_gap_s=least[0], min_duration_s=least[1], step_frames=(1, 5)
     )
 
-    def track(sizes: Sequence[int]) -> tuple[list[StreamEvent], list[float]]:
-        tracker, reports, known, lags_s = decoder.tracker(), [], 0, [0.0]
-        for piece in cut(curve, sizes):
-            known += len(piece)
-            new = tracker.push(piece, min(known * 0.1, duration_s))
-            lags_s += [(known - 1) * 0.1 - report.time_s for report in new]
-            reports += new
-        return reports + tracker.finish(duration_s), lags_s
-
-    reports, _ = track(sizes)
-    one_by_one, lags_s = track([1])
-
-    whole = decoder.decode(curve, duration_s)
-    for of_stream in (reports, one_by_one):
-        found = [Detection(*r.event, r.confidence) for r in of_stream if r.event is not None]
-        assert [d[:3] for d in sorted(found)] == [d[:3] for d in whole]
-        confidence = [d.confidence for d in sorted(found)]
-        assert confidence == pytest.approx([d.confidence for d in whole], abs=1e-6)
-    for label in TWO:
-        kinds = [report.kind for report in reports if report.label == label]
-        assert kinds == ["start", "end"] * (len(kinds) // 2)
-    assert max(lags_s) <= decoder.tracker().latency_s + 1e-9
+    check_stream(decoder, curve, duration_s, sizes)
 
 
 # ----------------------------------------------------------------------------------- PSDS

@@ -24,7 +24,7 @@ from sed_cli.config.evaluation import DecoderConfig
 from sed_cli.config.registry import component_named
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import events_to_activities
-from sed_cli.decoding.decoder import Decoder, Detection, Fitting, StreamEvent
+from sed_cli.decoding.decoder import Decoder, Detection, Fitting
 from sed_cli.decoding.hysteresis import HysteresisDecoder, hysteresis
 from sed_cli.decoding.saved import fit, read_decoder, save_decoder
 from sed_cli.decoding.thresholds import ThresholdDecoder
@@ -34,6 +34,7 @@ from sed_cli.metrics.detection import count_frames, figures
 from sed_cli.tasks.detection.evaluate import _as_written
 from sed_cli.tasks.detection.load import load
 from tests.conftest import TRAINED, Sedtf
+from tests.decoding.streams import check_stream
 from tests.decoding.test_tuning import CLASSES, HOP_S, Pairs, make_pairs, recording_of
 from tests.metrics.counted import sed_eval_counts
 
@@ -203,14 +204,6 @@ DECODERS = st.one_of(
 )
 
 
-def cut(frames: NDArray[np.float32], sizes: Sequence[int]) -> list[NDArray[np.float32]]:
-    pieces, start = [], 0
-    while start < len(frames):
-        pieces.append(frames[start : start + sizes[len(pieces) % len(sizes)]])
-        start += len(pieces[-1])
-    return pieces
-
-
 @settings(max_examples=150, deadline=None)
 @given(
     decoder=DECODERS,
@@ -230,36 +223,7 @@ def test_a_stream_finds_the_events_of_the_whole_within_its_latency(
         probabilities[frame, stays] = probabilities[frame - 1, stays]
     duration_s = (max(n_frames - 1, 0) + rest) * 0.1
 
-    def track(sizes: Sequence[int]) -> tuple[list[StreamEvent], list[float]]:
-        tracker, reports, known = decoder.tracker(), [], 0
-        lags_s = []
-        for piece in cut(probabilities, sizes):
-            known += len(piece)
-            new = tracker.push(piece, min(known * 0.1, duration_s))
-            lags_s += [(known - 1) * 0.1 - report.time_s for report in new]
-            reports += new
-        return reports + tracker.finish(duration_s), lags_s
-
-    reports, _ = track(sizes)
-    one_by_one, lags_s = track([1])
-
-    whole = decoder.decode(probabilities, duration_s)
-    ends = [report for report in reports if report.event is not None]
-    assert sorted(r.event for r in ends if r.event is not None) == [d.event for d in whole]
-    confidences = {(d.onset_s, d.label): d.confidence for d in whole}
-    for report in ends:
-        assert report.confidence == pytest.approx(confidences[report.onset_s, report.label])
-    for label in TWO:
-        own = [report for report in reports if report.label == label]
-        assert [report.kind for report in own] == ["start", "end"] * (len(own) // 2)
-        assert [r.onset_s for r in own[::2]] == [r.onset_s for r in own[1::2]]
-        assert all(0 <= report.confidence <= 1 for report in own)
-
-    def key(report: StreamEvent) -> tuple[object, ...]:
-        return (report.onset_s, report.label, report.kind, report.time_s, report.confidence)
-
-    assert sorted(map(key, reports)) == sorted(map(key, one_by_one))
-    assert max(lags_s, default=0.0) <= decoder.tracker().latency_s + 1e-9
+    check_stream(decoder, probabilities, duration_s, sizes)
 
 
 # ------------------------------------------------------------------------------------- tuned

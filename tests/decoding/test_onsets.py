@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,11 +22,11 @@ from sed_cli.decoding.onsets import OnsetDecoder, peaks
 from sed_cli.decoding.saved import fit, read_decoder, save_decoder
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import CheckpointError
+from tests.decoding.streams import check_stream
 from tests.decoding.test_hysteresis_and_vote import (
     DECODERS,
     TWO,
     columns,
-    cut,
     f1_of,
     found,
     made,
@@ -154,33 +153,7 @@ def test_a_stream_parts_the_events_of_the_whole_within_its_latency(
         probabilities[frame, :2][stays] = probabilities[frame - 1, :2][stays]
     duration_s = (max(n_frames - 1, 0) + rest) * 0.1
 
-    def track(sizes: Sequence[int]) -> tuple[list[StreamEvent], list[float]]:
-        tracker, reports, known = decoder.tracker(), [], 0
-        lags_s = []
-        for piece in cut(probabilities, sizes):
-            known += len(piece)
-            new = tracker.push(piece, min(known * 0.1, duration_s))
-            lags_s += [(known - 1) * 0.1 - report.time_s for report in new]
-            reports += new
-        return reports + tracker.finish(duration_s), lags_s
-
-    reports, _ = track(sizes)
-    one_by_one, lags_s = track([1])
-
-    whole = decoder.decode(probabilities, duration_s)
-    ends = [report for report in reports if report.event is not None]
-    assert sorted(r.event for r in ends if r.event is not None) == [d.event for d in whole]
-    confidences = {(d.onset_s, d.label): d.confidence for d in whole}
-    for report in ends:
-        assert report.confidence == pytest.approx(confidences[report.onset_s, report.label])
-    for label in TWO:
-        own = [report for report in reports if report.label == label]
-        assert [report.kind for report in own] == ["start", "end"] * (len(own) // 2)
-        assert [r.onset_s for r in own[::2]] == [r.onset_s for r in own[1::2]]
-    assert sorted((r.kind, r.label, r.onset_s, r.time_s) for r in reports) == sorted(
-        (r.kind, r.label, r.onset_s, r.time_s) for r in one_by_one
-    )
-    assert max(lags_s, default=0.0) <= decoder.tracker().latency_s + 1e-9
+    check_stream(decoder, probabilities, duration_s, sizes)
 
 
 def test_an_event_without_end_is_parted_as_it_goes_on_in_bounded_memory() -> None:
