@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from sed_cli.config.training import LrScheduleConfig
@@ -16,7 +14,8 @@ from sed_cli.training.lr_schedules.cosine import Cosine
 from sed_cli.training.lr_schedules.plateau import Plateau
 from sed_cli.training.lr_schedules.warmup import Warmup
 from sed_cli.training.optimizers.sgd import SGD
-from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf, trainer_config
+from tests.conftest import Sedtf, trainer_config
+from tests.training.resumed import check_resumed
 from tests.training.test_small_data import Scripted, trained, trainer_of
 
 
@@ -89,14 +88,6 @@ def test_settings_out_of_range_are_told(sedtf: Sedtf, capfd: pytest.CaptureFixtu
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["{name: cosine, updates: 30, warmup_updates: 3}", "plateau"])
 def test_a_resumed_training_is_that_of_one_go(schedule: str, sedtf: Sedtf) -> None:
-    settings = [f"trainer.lr_schedule={schedule}", *TINY, *TINY_SOUNDSCAPES]
-    assert sedtf("train", *settings, "trainer.epochs=3", "output_dir=at_once") == 0
-    assert sedtf("train", *settings, "trainer.epochs=1", "output_dir=run") == 0
-    assert sedtf("train", "resume=run", "trainer.epochs=3") == 0
-    at_once, resumed = (
-        load_file(Path(run, "checkpoints", "last", "model.safetensors"))
-        for run in ("at_once", "run")
-    )
-    torch.testing.assert_close(resumed, at_once, rtol=0, atol=0)
+    check_resumed(sedtf, f"trainer.lr_schedule={schedule}", epochs=3)
     of_runs = [pd.read_csv(f"{run}/history.csv")["learning_rate"] for run in ("at_once", "run")]
     assert of_runs[0].tolist() == of_runs[1].tolist()

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from sed_cli.training.optimizers.adam import Adam
 from sed_cli.training.optimizers.adamw import AdamW
 from sed_cli.training.optimizers.sgd import SGD
 from sed_cli.training.uncompiled import uncompiled
-from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
+from tests.conftest import Sedtf
+from tests.training.resumed import check_resumed
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
@@ -107,12 +106,4 @@ def test_senseless_settings_are_refused(sedtf: Sedtf, capfd: pytest.CaptureFixtu
 @pytest.mark.slow
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 def test_a_resumed_training_is_that_of_one_go(optimiser: str, sedtf: Sedtf) -> None:
-    settings = [f"trainer.optimizer={optimiser}", *TINY, *TINY_SOUNDSCAPES]
-    assert sedtf("train", *settings, "trainer.epochs=2", "output_dir=at_once") == 0
-    assert sedtf("train", *settings, "trainer.epochs=1", "output_dir=run") == 0
-    assert sedtf("train", "resume=run", "trainer.epochs=2") == 0
-    at_once, resumed = (
-        load_file(Path(run, "checkpoints", "last", "model.safetensors"))
-        for run in ("at_once", "run")
-    )
-    torch.testing.assert_close(resumed, at_once, rtol=0, atol=0)
+    check_resumed(sedtf, f"trainer.optimizer={optimiser}", epochs=2)

@@ -1,0 +1,29 @@
+"""A resumed training against one that was never interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
+
+
+def check_resumed(sedtf: Sedtf, setting: str, epochs: int) -> None:
+    """Train in one go into ``at_once``, and after one epoch again into ``run``; compare weights.
+
+    Args:
+        sedtf: runs a verb in an empty working folder.
+        setting: of both.
+        epochs: of both.
+    """
+    settings = [setting, *TINY, *TINY_SOUNDSCAPES]
+    assert sedtf("train", *settings, f"trainer.epochs={epochs}", "output_dir=at_once") == 0
+    assert sedtf("train", *settings, "trainer.epochs=1", "output_dir=run") == 0
+    assert sedtf("train", "resume=run", f"trainer.epochs={epochs}") == 0
+    at_once, resumed = (
+        load_file(Path(run, "checkpoints", "last", "model.safetensors"))
+        for run in ("at_once", "run")
+    )
+    torch.testing.assert_close(resumed, at_once, rtol=0, atol=0)
