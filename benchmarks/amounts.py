@@ -1,4 +1,4 @@
-"""How often the band of ``sedtf compare`` over training audio holds the truth it is to hold.
+"""How often the band of ``sedtf compare`` over training audio covers the true value.
 
 Runs whose error follows a known power law, with noise, are fitted as ``compare`` fits them; what is
 counted is how often the 95 % interval at four times the largest amount holds the known error.
@@ -20,7 +20,7 @@ CASES = ((5, 3), (4, 3), (5, 1), (4, 1))  # amounts, each twice the one before; 
 
 
 def main() -> None:
-    """Print a line a case: how often the truth was held, and the mean width of the interval."""
+    """Print a line a case: how often it was covered, and the mean width of the interval."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulations", type=int, default=60)
     parser.add_argument("--draws", type=int, default=100)

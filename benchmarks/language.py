@@ -44,7 +44,7 @@ LARGE = Shape(16, 20, 256, 128, 20_000)
 
 
 class World:
-    """Seeded tokens and weights of one shape; half of the tokens are fed by the truth."""
+    """Seeded tokens and weights of one shape; half of the steps are teacher-forced."""
 
     def __init__(self, shape: Shape, device: str) -> None:
         torch.manual_seed(0)

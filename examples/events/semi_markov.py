@@ -14,7 +14,7 @@ def events(scores, post, hop, end):  # (T, n_classes) -> onset and offset in sec
     odds = exact(post["weight"] * (np.log(sure / (1 - sure)) - post["prior"] * priors))
     chains = [(np.array([c]), np.zeros(1), np.zeros((1, 1))) for c in range(len(labels))]
     if model["joint"]:  # one chain, whose states are the labels that came last
-        told = post.get("language_weight", 1.0)
+        weight = post.get("language_weight", 1.0)
         states = {tuple(labels.index(c) for c in h): s for s, h in enumerate(model["histories"])}
         starts, arcs = np.full(len(states), -np.inf), np.full((len(states),) * 2, -np.inf)
         for history, state in states.items():
@@ -22,8 +22,8 @@ def events(scores, post, hop, end):  # (T, n_classes) -> onset and offset in sec
                 last = (*history, c)[-max(map(len, states)) :]
                 while last not in states:
                     last = last[1:]
-                arcs[state, states[last]] = exact(told * model["following"][state][c])
-                starts[states[c,]] = exact(told * first[c])
+                arcs[state, states[last]] = exact(weight * model["following"][state][c])
+                starts[states[c,]] = exact(weight * first[c])
         chains = [(np.array([history[-1] for history in states]), starts, arcs)]
     for of, starts, arcs in chains:  # the best path: where events begin and end, as boundaries
         lasts, gaps = table["durations"][:, of], table["gaps"][:, of]
@@ -63,12 +63,12 @@ def events(scores, post, hop, end):  # (T, n_classes) -> onset and offset in sec
             at, state = end_of[found[-1][0], state], before[found[-1][0], state]
         for begin, at, c in reversed(found):  # between frames, as the probabilities there say
             around = [scores[max(0, t - 1) : t + 1, c].sum(dtype=float) for t in (begin, at)]
-            touches, goes_on = (
+            touches, continues = (
                 begin in (0, ended_at.get(c)),
                 at < len(scores) and scores[at, c] >= 0.9,
             )
             onset = begin + (0 if touches else np.clip(1 - around[0], -0.49, 0.49))
-            offset = at + (0 if goes_on else np.clip(around[1] - 1, -0.49, 0.49))
+            offset = at + (0 if continues else np.clip(around[1] - 1, -0.49, 0.49))
             onset = max(onset, reached) if model["joint"] else onset
             ended_at[c], reached = at, offset
             if onset * hop < end:

@@ -1,4 +1,4 @@
-"""``resume=RUN``: a run goes on with the values that it wrote down, whoever made its folder.
+"""``resume=RUN``: a run continues with the values that it wrote down, whoever made its folder.
 
 The values are read as plain text and numbers and held against the schema. What the command line of
 the run was is shown again, never applied: Hydra's grammar can set callbacks, log files and plugins.

@@ -27,7 +27,7 @@ ASIDE = (*AMOUNTS, DRAWS)
 """Keys that do not part the points of one curve: another draw is another run of the same amount."""
 
 LEAST_SIZES = 4  # one more than the curve has parameters
-TIMES = (2, 4)  # the largest amount, for which scores are foretold
+TIMES = (2, 4)  # the largest amount, for which scores are predicted
 N_DRAWN = 300  # curves of the bootstrap
 _N_ON_CURVE = 60  # points of a curve in the picture
 
@@ -118,7 +118,7 @@ def _fit(
         **curve._asdict(),
         "n_runs": len(scores),
         "n_drawn": len(drawn),
-        "foretold": [
+        "predicted": [
             {"times": times, "minutes": times * largest, **{k: v[n] for k, v in ahead.items()}}
             for n, times in enumerate(TIMES)
         ],

@@ -1,4 +1,4 @@
-"""Picture of how a score grows with the training audio, and of how it would go on."""
+"""Picture of how a score grows with the training audio, and of how it would continue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def draw_amounts(comparison: Mapping[str, Any], path: Path) -> None:
     axes.set_xscale("log")
     sizes = sorted(size["minutes"] for curve in curves for size in curve["sizes"])
     fits = [curve["fit"] for curve in curves if curve["fit"]]
-    ahead = sorted(each["minutes"] for fit in fits for each in fit["foretold"])
+    ahead = sorted(each["minutes"] for fit in fits for each in fit["predicted"])
     for index, curve in enumerate(curves):
         _draw_curve(axes, curve, index)
     if principal["is_fraction"]:
@@ -94,21 +94,21 @@ def _draw_curve(axes: Axes, curve: Mapping[str, Any], index: int) -> None:
     axes.plot(minutes[known], score[known], color=colour, zorder=2)
     rest = slice(max(0, int(known.sum()) - 1), None)
     axes.plot(minutes[rest], score[rest], color=colour, linestyle="--", zorder=2)
-    for each in fit["foretold"]:
+    for each in fit["predicted"]:
         axes.plot(
             each["minutes"], each["score"], _marker(index), color=colour, mfc=style.PAPER, zorder=4
         )
 
 
 def _label(curve: Mapping[str, Any]) -> str:
-    """What a curve is of, and below it what it foretells."""
+    """What a curve is of, and below it what it predicts."""
     name = style.shortened(curve["name"], _NAME_LENGTH) or "all runs"
     if curve["fit"] is None:
         return name
     ahead = ", ".join(
         f"{each['times']} times as much: {each['score']:.2f} "
         f"[{each['low']:.2f}, {each['high']:.2f}]"
-        for each in curve["fit"]["foretold"]
+        for each in curve["fit"]["predicted"]
     )
     return f"{name}\n{ahead}"
 

@@ -55,7 +55,7 @@ def _more_audio(comparison: Comparison) -> list[str]:
             continue
         ahead = ", ".join(
             f"{_interval(each)} with {each['minutes']:.3g} min ({each['times']} times as much)"
-            for each in fit["foretold"]
+            for each in fit["predicted"]
         )
         lines.append(f"{comparison['principal']['title']}{name} would be {ahead}")
     return lines
@@ -235,7 +235,7 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _amounts_markdown(comparison: Comparison) -> str:
-    """Write for each curve over training audio its sizes, its fit and what it foretells."""
+    """Write for each curve over training audio its sizes, its fit and what it predicts."""
     principal, text = comparison["principal"], ""
     for curve in comparison["amounts"] or ():
         title, fit = f"{principal['title']} over training audio", curve["fit"]
@@ -244,8 +244,8 @@ def _amounts_markdown(comparison: Comparison) -> str:
             [size["amount"], f"{size['minutes']:.1f}", str(size["n"]), _spread(size)]
             for size in curve["sizes"]
         ]
-        for each in fit["foretold"] if fit else ():
-            named = f"{each['times']} times as much, foretold"
+        for each in fit["predicted"] if fit else ():
+            named = f"{each['times']} times as much, predicted"
             rows.append([named, f"{each['minutes']:.1f}", "", _interval(each)])
         text += _markdown(["amount", "minutes", "runs", principal["title"]], rows)
         if fit is None:

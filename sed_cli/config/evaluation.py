@@ -27,7 +27,7 @@ class DecoderConfig(Settings, ABC):
     """Whether it learns durations and silences, so that no minimum of them is given."""
 
     SEPARATES: ClassVar[bool] = False
-    """Whether it tells touching events of a class apart by itself, so that no onset parts them."""
+    """Whether it separates touching events of a class by itself, so that no onset splits them."""
 
     name: str = setting()
 

@@ -39,7 +39,7 @@ def reference() -> str:
         parts += _files(group)
     for group in _FILES_ALONE:
         parts += [f"### `{group}`", *_files(group)]
-    parts += ["## Components that are told by their names", *map(_named, _BY_NAME), "## Verbs"]
+    parts += ["## Components chosen by name", *map(_named, _BY_NAME), "## Verbs"]
     parts += [_table("", name, cls) for name, cls in ROOTS.items()]
     return "\n".join(parts)
 

@@ -291,7 +291,7 @@ class TrainerConfig(Settings):
     )
     loggers: list[str] = setting(
         ["csv", "tensorboard"],
-        "what is told of each epoch; csv, which is history.csv, always",
+        "what records each epoch; csv, which is history.csv, always",
         choices=Names("logger"),
         role=Role.PLACE,
         before=DEFAULT,

@@ -101,7 +101,7 @@ class EventTable:
         return self.begins[1:] - reached[:-1]
 
     def joined(self, sequence_gap_s: float | None) -> NDArray[np.bool_]:
-        """(N - 1,) whether event n + 1 goes on with the sequence of event n."""
+        """(N - 1,) whether event n + 1 continues the sequence of event n."""
         if sequence_gap_s is None:
             return self.follows
         return self.follows & (self.silences_s <= sequence_gap_s + NOTHING_S)

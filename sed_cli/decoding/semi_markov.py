@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 _SURE = 1e-6  # probabilities are taken to be as far from 0 and 1 at least
 _HALF = 0.49  # frames that an event's time may be off a boundary: frames stay as they are
-_GOES_ON = 0.9  # probability after an event's end of a class that another event of it goes on with
+_CONTINUES = 0.9  # probability of a class after an event of it, where another one follows
 _BLOCK = 16_384  # frames that are weighed at once
 _WEIGHTS = (1.0, 0.125, 0.25, 0.5, 2.0, 4.0, 8.0)  # the first, with the first prior, is the default
 _PRIORS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -277,7 +277,7 @@ class _Times:
         onset, offset = float(first), float(last)
         if first > start and self._ended.get(column) != first:
             onset += _within(1 - around(first))
-        if not (last - start < len(own) and own[last - start] >= _GOES_ON):
+        if not (last - start < len(own) and own[last - start] >= _CONTINUES):
             offset += _within(around(last) - 1)
         if self._decoder.model.joint:
             onset = max(onset, self._reached)

@@ -164,7 +164,7 @@ def joined(spans: Sequence[Span]) -> list[Span]:
 
 
 class _Event:
-    """An event that goes on with the pieces that touch it."""
+    """An event that continues with the pieces that touch it."""
 
     def __init__(self, span: Span, probabilities: NDArray[np.floating]) -> None:
         self.first, self.after, self.column = span
@@ -172,7 +172,7 @@ class _Event:
         self.is_reported = False
 
     def takes(self, span: Span, probabilities: NDArray[np.floating]) -> bool:
-        """Take a piece that goes on with it, if it does."""
+        """Take a piece that continues it, if it does."""
         first, after, column = span
         if (first, column) != (self.after, self.column):
             return False
@@ -195,7 +195,7 @@ class _VoteTracker(Tracker):
         self._first = 0  # of the frames that are kept
         self._kept = np.empty((0, len(decoder.classes)), np.float32)
         self._sounding = np.empty(0, np.bool_)
-        self._goes_on = False  # whether the frame before them is of the same segment
+        self._continues = False  # whether the frame before them is of the same segment
         self._event: _Event | None = None
         self.latency_s = decoder.longest * decoder.hop_s + decoder.min_gap_s
 
@@ -203,7 +203,7 @@ class _VoteTracker(Tracker):
         """Take frames (t, C) and return what is decided by them, in order of time."""
         above = (probabilities - self._thresholds > 0).any(axis=1)
         self._kept = np.concatenate([self._kept, probabilities])
-        sounding = np.concatenate([[self._goes_on], self._sounding, above])
+        sounding = np.concatenate([[self._continues], self._sounding, above])
         self._sounding = self._decoder.filled(sounding)[1:]
         return list(self._decide(known_s, is_end=False))
 
@@ -214,7 +214,7 @@ class _VoteTracker(Tracker):
     def _decide(self, known_s: float, *, is_end: bool) -> Iterator[StreamEvent]:
         """Vote on the pieces that are known whole."""
         while True:
-            if not self._goes_on:
+            if not self._continues:
                 yield from self._ended(known_s)
                 sounds = np.flatnonzero(self._sounding)
                 self._drop(int(sounds[0]) if len(sounds) else len(self._sounding))
@@ -230,7 +230,7 @@ class _VoteTracker(Tracker):
                 (span,) = elected(np.ones(piece, np.bool_), margins, piece)
                 yield from self._piece(span, known_s)
                 self._drop(piece)
-            self._goes_on = piece == self._decoder.longest
+            self._continues = piece == self._decoder.longest
 
     def _is_over(self, length: int) -> bool:
         """Whether the silence after so many frames is too long to be filled."""

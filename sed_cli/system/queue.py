@@ -38,7 +38,7 @@ _CANCELS_WITHIN_S = 120.0  # KillWait is 30 s unless a cluster says otherwise
 
 
 class TimeIsUpError(SedtfError):
-    """SLURM is about to end this job, and it was stopped in good order."""
+    """SLURM is about to end this job, and it was shut down gracefully."""
 
 
 def queue() -> dict[str, str] | None:
@@ -64,7 +64,7 @@ def watch(results: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
     """Wait for jobs; yield each as it ends, as its id and how it ended.
 
     Args:
-        results: by job id, the file that a job leaves when it ends in good order.
+        results: by job id, the file that a job leaves when it ends gracefully.
 
     Yields:
         id and ``COMPLETED`` if the file is there, else the state that SLURM ended the job in, such

@@ -106,7 +106,7 @@ class Trainer(Generic[BatchT]):
                     disable=True if rank() else None,
                 ) as bar,
             ):
-                if rank():  # 0 goes on with the numbers that a checkpoint keeps
+                if rank():  # 0 continues with the numbers that a checkpoint keeps
                     torch.manual_seed((self._seed * 1_000_003 + epoch) * 1_009 + rank())
                 loss = self._train_epoch(self.batches(epoch), bar)
             result = self._validate()

@@ -1,4 +1,4 @@
-"""Searches: a failed trial costs itself alone, and a study goes on where it was left."""
+"""Searches: a failed trial costs itself alone, and a study continues where it was left."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_a_known_curve_is_found_again() -> None:
         assert fit_curve(MINUTES, known.at(MINUTES)) == pytest.approx(known, abs=1e-3)
 
 
-def test_a_score_that_does_not_grow_is_foretold_to_stay() -> None:
+def test_a_score_that_does_not_grow_is_predicted_to_stay() -> None:
     curve = fit_curve(MINUTES, np.full(len(MINUTES), 0.4))
 
     assert curve.at(np.array([128.0])) == pytest.approx([0.4], abs=1e-4)  # where the solver stops
@@ -82,7 +82,7 @@ def test_the_spread_of_drawn_curves_is_that_of_the_runs() -> None:
 # ------------------------------------------------------------------------- in a comparison
 
 
-def test_what_more_audio_brings_is_foretold_from_the_runs(tmp_path: Path) -> None:
+def test_what_more_audio_brings_is_predicted_from_the_runs(tmp_path: Path) -> None:
     write_amounts(tmp_path)
 
     (curve,) = curves_in(tmp_path)
@@ -90,7 +90,7 @@ def test_what_more_audio_brings_is_foretold_from_the_runs(tmp_path: Path) -> Non
     assert [size["minutes"] for size in curve["sizes"]] == [4, 8, 16, 32]
     assert [size["n"] for size in curve["sizes"]] == [2, 2, 2, 2]
     assert [size["amount"] for size in curve["sizes"]][-2:] == ["data.train_share=0.5", "all"]
-    for each, minutes in zip(curve["fit"]["foretold"], (64, 128), strict=True):
+    for each, minutes in zip(curve["fit"]["predicted"], (64, 128), strict=True):
         assert each["minutes"] == minutes
         # The counts of the fabricated runs are whole, and the second seed finds 2 in 100 more.
         assert each["score"] == pytest.approx(1.01 - KNOWN.at(np.array(minutes)), abs=0.02)
@@ -161,7 +161,7 @@ def test_an_amount_in_words() -> None:
     assert amount_of({"data.train_minutes": 3.0}) == "data.train_minutes=3"
 
 
-def test_files_hold_what_is_foretold(
+def test_files_hold_what_is_predicted(
     tmp_path: Path, sedtf: Sedtf, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_amounts(tmp_path / "sweep")
@@ -169,15 +169,15 @@ def test_files_hold_what_is_foretold(
     assert sedtf("compare", "runs=[sweep]", "output_dir=out") == 0
 
     (curve,) = json.loads(Path("out/comparison.json").read_text())["amounts"]
-    ahead = curve["fit"]["foretold"][0]
+    ahead = curve["fit"]["predicted"][0]
     text = Path("out/comparison.md").read_text()
     assert "## frame F1 over training audio" in text
     said = f"{ahead['score']:.3f} [{ahead['low']:.3f}, {ahead['high']:.3f}]"
-    assert f"| 2 times as much, foretold | 64.0 |  | {said} |" in text
+    assert f"| 2 times as much, predicted | 64.0 |  | {said} |" in text
     assert f"would be {said} with 64 min (2 times as much)" in capsys.readouterr().out
 
 
-def test_the_picture_reaches_as_far_as_is_foretold(
+def test_the_picture_reaches_as_far_as_is_predicted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_amounts(tmp_path)

@@ -175,7 +175,7 @@ def _best(history: Sequence[dict[str, str]], monitor: str) -> str:
     if not values:
         return ""
     name = monitor.removeprefix("validation_")
-    if name == "f1":  # of a model of sequences it is the accuracy
+    if name == "f1":  # of a sequence model it is the accuracy
         name = "accuracy" if "validation_perplexity" in history[0] else "F1"
         return f"{name} {max(values):.3f}"
     return f"{name} {min(values):.4g}"

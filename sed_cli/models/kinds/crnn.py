@@ -31,7 +31,7 @@ class CRNNConfig(DetectorModelConfig):
     )
     onsets: bool = setting(
         defaults.ONSETS,
-        "outputs for the frames in which events begin, too: what touches is told apart by them",
+        "outputs for the frames in which events begin, too: they separate touching events",
         before=DEFAULT,
     )
     onset_weight: float = setting(

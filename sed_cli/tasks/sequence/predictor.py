@@ -190,9 +190,9 @@ class Predictor:
                 device=self.device,
             )
             new_logits, new_hidden = self.model.step(tokens, hidden)
-            goes_on = (step < lengths)[:, None]
-            logits = torch.where(goes_on, new_logits, logits)
-            hidden = torch.where(goes_on, new_hidden, hidden)
+            continues = (step < lengths)[:, None]
+            logits = torch.where(continues, new_logits, logits)
+            hidden = torch.where(continues, new_hidden, hidden)
         return logits, hidden
 
     def _encoded(self, n: int, sources: Sequence[NDArray[np.int64]] | None) -> Tensor:

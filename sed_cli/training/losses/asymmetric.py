@@ -16,7 +16,7 @@ _LEAST = 1e-12  # probability; below it a power has no gradient
 
 @component("loss", "asymmetric")
 class AsymmetricLoss(LossConfig):
-    """Ridnik et al. 2021: a focal loss by which silence that is easily told counts nothing.
+    """Ridnik et al. 2021: a focal loss in which easily recognised silence counts nothing.
 
     Source: Ridnik et al., "Asymmetric loss for multi-label classification", ICCV 2021, equations
     4 to 7, with their settings for MS-COCO. Probabilities that it trains are not calibrated:
