@@ -24,7 +24,8 @@ from benchmarks.measure import options, write_table
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.data import SoundscapesConfig
 from sed_cli.config.evaluation import EvaluationConfig
-from sed_cli.config.training import AugmentConfig, TrainerConfig
+from sed_cli.config.trainer import TrainerConfig
+from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.models.kinds.crnn import CRNNConfig

@@ -24,7 +24,7 @@ from sed_cli.cli.run import run as run_verb
 from sed_cli.cli.verbs import Flags
 from sed_cli.config.files import conf_dir
 from sed_cli.config.registry import plugin_components
-from sed_cli.config.training import TrainerConfig
+from sed_cli.config.trainer import TrainerConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.reports import style
 from sed_cli.tasks.detection import evaluate, task

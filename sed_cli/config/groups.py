@@ -20,7 +20,8 @@ from sed_cli.config.tools import (
     StatusConfig,
     SynthConfig,
 )
-from sed_cli.config.training import AugmentConfig, TrainerConfig
+from sed_cli.config.trainer import TrainerConfig
+from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import EvalConfig, SequenceTrainConfig, TrainConfig
 
 ROOTS: dict[str, type[Any]] = {

@@ -23,16 +23,13 @@ from sed_cli.config.plugins import files_in_use
 from sed_cli.config.registry import components
 from sed_cli.config.settings import DEFAULT, MISSING, Role, range_faults, setting
 from sed_cli.config.tokens import TOKEN_SETS, TokenSetConfig
+from sed_cli.config.trainer import MONITORS, MONITORS_OF_SEQUENCES, MOST_THREADS, TrainerConfig
 from sed_cli.config.training import (
-    MONITORS,
-    MONITORS_OF_SEQUENCES,
-    MOST_THREADS,
     AugmentConfig,
     DetectorModelConfig,
     FeatureConfig,
     SamplerConfig,
     SequenceModelConfig,
-    TrainerConfig,
 )
 
 DEVICES = ("auto", "cpu", "cuda")

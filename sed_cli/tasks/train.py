@@ -17,7 +17,7 @@ import torch
 from sed_cli.config.identity import paths_of
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
 from sed_cli.config.registry import component_named
-from sed_cli.config.training import TrainerConfig
+from sed_cli.config.trainer import TrainerConfig
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.errors import UserError
 from sed_cli.sampling.teacher_mask import make_coins

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.data import DataLoader
 
-from sed_cli.config.training import TrainerConfig
+from sed_cli.config.trainer import TrainerConfig
 
 
 @dataclass(frozen=True)

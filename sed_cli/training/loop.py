@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from sed_cli.config.training import TrainerConfig
+from sed_cli.config.trainer import TrainerConfig
 from sed_cli.errors import SedtfError
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.system.distributed import agreed, counted_as_nothing, n_ranks, rank, summed

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Optimizer
 
-from sed_cli.config.training import LR_SCALE, TrainerConfig
+from sed_cli.config.trainer import LR_SCALE, TrainerConfig
 from sed_cli.errors import UserError
 
 

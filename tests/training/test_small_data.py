@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sed_cli.config.training import TrainerConfig
+from sed_cli.config.trainer import TrainerConfig
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.training.loop import Trainer, warn_of_best_epoch

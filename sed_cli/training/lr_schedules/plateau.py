@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sed_cli.config.registry import component
 from sed_cli.config.settings import Role, setting
-from sed_cli.config.training import LR_SCALE, LrScheduleConfig
+from sed_cli.config.trainer import LR_SCALE
+from sed_cli.config.training import LrScheduleConfig
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

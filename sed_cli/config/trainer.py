@@ -1,0 +1,127 @@
+"""Settings of the optimisation: how long, how fast, on what devices, and which epoch is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sed_cli.config.faults import Faults, is_usable
+from sed_cli.config.registry import Names, components
+from sed_cli.config.settings import DEFAULT, MISSING, Role, Settings, range_faults, setting
+from sed_cli.config.training import LossConfig, LrScheduleConfig, OptimizerConfig
+
+MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to start
+LR_SCALE = "lr_scale"  # what a parameter group says of its factor beside its learning rate
+MONITORS = ("validation_f1", "validation_loss")
+MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
+
+
+@dataclass
+class TrainerConfig(Settings):
+    """The optimisation, and early stopping on validation."""
+
+    epochs: int = setting(
+        25, "passes over the training split", at_least=1, role=Role.RESUMABLE | Role.FREE
+    )
+    batch_size: int = setting(8, "sequences, of all devices together", at_least=1)
+    lr: float = setting(2e-3, "learning rate", above=0, role=Role.FREE)
+    min_epoch_updates: int = setting(
+        20,
+        "of few sequences an epoch makes several passes, until it has so many updates; 1: always "
+        "one pass",
+        at_least=1,
+        before=1,
+    )
+    patience: int = setting(
+        10,
+        "epochs without a better validation before stopping, once anything is detected",
+        at_least=1,
+        role=Role.RESUMABLE | Role.FREE,
+    )
+    monitor: str = setting(
+        "validation_f1",
+        "what the best epoch is chosen by, free running: validation_f1, validation_loss; of "
+        "task=sequence also validation_perplexity (teacher-forced)",
+        role=Role.FREE,
+    )
+    grad_norm: float | None = setting(1.0, "clip the norm of the gradient; null: never", above=0)
+    precision: str = setting(
+        "float32", "of the convolutions: float32, bf16", choices=("float32", "bf16")
+    )
+    threads: int | None = setting(
+        None,
+        "CPU threads of a process; null: torch's choice, and for several processes an equal share",
+        at_least=1,
+        at_most=MOST_THREADS,
+        role=Role.PLACE,
+    )
+    recurrence: str = setting(
+        "auto",
+        "auto; plain: a loop over time, slow, to check against; triton: one kernel on CUDA, "
+        "experimental: never run on a GPU by us",
+        choices=("auto", "plain", "triton"),
+        role=Role.PLACE,
+    )
+    max_updates: int | None = setting(
+        None, "stop after so many updates", at_least=1, role=Role.FREE
+    )
+    devices: int | None = setting(
+        None,
+        "GPUs, or processes on the CPU, that share each batch; null: one",
+        at_least=1,
+        role=Role.PLACE,
+    )
+    loggers: list[str] = setting(
+        ["csv", "tensorboard"],
+        "what records each epoch; csv, which is history.csv, always",
+        choices=Names("logger"),
+        role=Role.PLACE,
+        before=DEFAULT,
+    )
+    loss: LossConfig = setting(MISSING, "what is minimised")
+    optimizer: OptimizerConfig = setting(MISSING, "how weights follow the gradient")
+    lr_schedule: LrScheduleConfig | None = setting(None, "how the learning rate changes")
+    freeze: list[str] = setting(
+        [], "parts of the model that are not trained, such as blocks, cell", before=DEFAULT
+    )
+    lr_scale: dict[str, float] = setting(
+        {}, "factor of lr for parts of the model, {PART: FACTOR}", role=Role.FREE, before=DEFAULT
+    )
+
+    def faults(self, prefix: str = "trainer.") -> list[str]:
+        """Faults of ranges, of the loss and the optimiser, and of devices against the batch."""
+        faults = range_faults(self, prefix)
+        faults.require(
+            (self.devices or 1) <= self.batch_size,
+            f"{prefix}devices={self.devices}, but a batch of {prefix}batch_size="
+            f"{self.batch_size} sequences, which they share, gives some of them nothing to do: "
+            f"lower the first or raise the second",
+        )
+        known = components("logger")
+        faults.require(
+            "csv" in self.loggers,
+            f"{prefix}loggers={self.loggers}: expected csv, which status, compare and resume read, "
+            f"and what you like beside it",
+        )
+        for name in filter(known.__contains__, self.loggers):
+            faults += [f"{prefix}loggers={self.loggers}: {each}" for each in known[name].faults()]
+        faults += self.loss.faults(f"{prefix}loss.")
+        faults += self.optimizer.faults(f"{prefix}optimizer.")
+        if self.lr_schedule is not None:
+            faults += self.lr_schedule.faults(f"{prefix}lr_schedule.")
+        return [*faults, *self._part_faults(prefix)]
+
+    def _part_faults(self, prefix: str) -> Faults:
+        """Faults of what is set for parts of the model; whether it has them shows later."""
+        faults = Faults()
+        for part, factor in self.lr_scale.items():
+            faults.require(
+                is_usable(factor) and factor > 0,
+                f"{prefix}lr_scale={{{part}: {factor}}}: expected a factor above 0; what is not "
+                f"to be trained belongs into {prefix}freeze",
+            )
+            faults.require(
+                part not in self.freeze,
+                f"{prefix}lr_scale and {prefix}freeze both name {part}, which is not trained "
+                f"then: drop one",
+            )
+        return faults
