@@ -87,6 +87,15 @@ class TrainerConfig(Settings):
         {}, "factor of lr for parts of the model, {PART: FACTOR}", role=Role.FREE, before=DEFAULT
     )
 
+    ema: float | None = setting(
+        None,
+        "decay, each update, of a moving average of the weights, which is validated and kept in "
+        "their place, such as 0.999; null: none",
+        above=0,
+        below=1,
+        before=DEFAULT,
+    )
+
     def faults(self, prefix: str = "trainer.") -> list[str]:
         """Faults of ranges, of the loss and the optimiser, and of devices against the batch."""
         faults = range_faults(self, prefix)

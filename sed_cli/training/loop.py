@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Generic
 
 import torch
@@ -19,6 +19,7 @@ from sed_cli.config.trainer import TrainerConfig
 from sed_cli.errors import SedtfError
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.system.distributed import agreed, counted_as_nothing, n_ranks, rank, summed
+from sed_cli.training.average import Average
 from sed_cli.training.batches import Part, index_batches, part_of, passes_of
 from sed_cli.training.history import Epoch
 from sed_cli.training.parts import freeze, keep_frozen, learning_rate, make_optimizer
@@ -61,6 +62,7 @@ class Trainer(Generic[BatchT]):
         # Any: torch's have no common signature of their step.
         self.lr_schedule: Any = schedule and schedule.build(self.optimizer, self.n_updates)
         self._is_by_score = schedule is not None and schedule.BY_SCORE
+        self.average = None if config.ema is None else Average(task.model, config.ema)
         self.progress = Progress()
 
     @property
@@ -95,51 +97,9 @@ class Trainer(Generic[BatchT]):
         """
         while not self._is_finished():
             started = time.perf_counter()
-            epoch = self.progress.epoch + 1
-            with (
-                logging_redirect_tqdm(),
-                tqdm(
-                    total=self.n_batches,
-                    desc=f"epoch {epoch}",
-                    unit="batch",
-                    leave=False,
-                    disable=True if rank() else None,
-                ) as bar,
-            ):
-                if rank():  # 0 continues with the numbers that a checkpoint keeps
-                    torch.manual_seed((self._seed * 1_000_003 + epoch) * 1_009 + rank())
-                loss = self._train_epoch(self.batches(epoch), bar)
-            result = self._validate()
-            if result is None:
-                result = _NOT_VALIDATED
-            elif not math.isfinite(result.loss):
-                raise self._diverged(result.loss, "validation loss")
-            self.progress.epoch = epoch
-            row = Epoch(
-                epoch=epoch,
-                update=self.progress.update,
-                p_teacher=self.coins.p_teacher if self.task.is_sampled else 0.0,
-                train_loss=loss,
-                validation_loss=result.loss,
-                validation_f1=result.f1,
-                validation_er=result.er,
-                learning_rate=learning_rate(self.optimizer),
-                seconds=round(time.perf_counter() - started, 3),
-                more=result.more,
-            )
-            is_best = self._note_best(row)
-            if self.lr_schedule is not None and self._is_by_score:
-                self.lr_schedule.step(self._score(row))
-            log.info(
-                "epoch %d/%d  loss %.4f  p_teacher %.3f  %s%s",
-                epoch,
-                self.config.epochs,
-                row.train_loss,
-                row.p_teacher,
-                "not validated" if result is _NOT_VALIDATED else self.task.describe(result),
-                "  (best so far)" if is_best else "",
-            )
-            on_epoch(row, is_best)
+            loss = self._train_epoch(self.progress.epoch + 1)
+            with self._kept():
+                self._conclude_epoch(started, loss, on_epoch)
         waited = self._waited()
         if waited >= self.config.patience and self.progress.epoch < self.config.epochs:
             log.info(
@@ -147,6 +107,46 @@ class Trainer(Generic[BatchT]):
                 waited,
                 self.config.patience,
             )
+
+    def _conclude_epoch(
+        self, started: float, loss: float, on_epoch: Callable[[Epoch, bool], None]
+    ) -> None:
+        """Validate what is kept, and decide whether it is the best so far."""
+        result = self._validate()
+        if result is None:
+            result = _NOT_VALIDATED
+        elif not math.isfinite(result.loss):
+            raise self._diverged(result.loss, "validation loss")
+        self.progress.epoch += 1
+        row = Epoch(
+            epoch=self.progress.epoch,
+            update=self.progress.update,
+            p_teacher=self.coins.p_teacher if self.task.is_sampled else 0.0,
+            train_loss=loss,
+            validation_loss=result.loss,
+            validation_f1=result.f1,
+            validation_er=result.er,
+            learning_rate=learning_rate(self.optimizer),
+            seconds=round(time.perf_counter() - started, 3),
+            more=result.more,
+        )
+        is_best = self._note_best(row)
+        if self.lr_schedule is not None and self._is_by_score:
+            self.lr_schedule.step(self._score(row))
+        log.info(
+            "epoch %d/%d  loss %.4f  p_teacher %.3f  %s%s",
+            row.epoch,
+            self.config.epochs,
+            row.train_loss,
+            row.p_teacher,
+            "not validated" if result is _NOT_VALIDATED else self.task.describe(result),
+            "  (best so far)" if is_best else "",
+        )
+        on_epoch(row, is_best)
+
+    def _kept(self) -> AbstractContextManager[None]:
+        """Have the weights in the model that are validated and kept."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def step(self, batch: BatchT, part: Part | None = None) -> Tensor:
         """Make one update; return the loss, averaged over all that is predicted, detached.
@@ -164,6 +164,8 @@ class Trainer(Generic[BatchT]):
         self.optimizer.step()
         if self.lr_schedule is not None and not self._is_by_score:
             self.lr_schedule.step()
+        if self.average is not None:
+            self.average.update()
         self.progress.update += 1
         return loss
 
@@ -199,6 +201,8 @@ class Trainer(Generic[BatchT]):
         }
         if self.lr_schedule is not None:
             state["lr_schedule"] = self.lr_schedule.state_dict()
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -213,6 +217,8 @@ class Trainer(Generic[BatchT]):
             if own.keys() != kept.keys():  # torch sets any attribute that it is given
                 raise ValueError(f"a learning-rate schedule with {', '.join(sorted(kept))}")
             self.lr_schedule.load_state_dict(kept)
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
 
     def _validate(self) -> Validation | None:
         """Score the model; what rank 0 finds holds for all, which have to decide the same."""
@@ -238,15 +244,27 @@ class Trainer(Generic[BatchT]):
             return 0
         return self.progress.epoch - self.progress.best_epoch
 
-    def _train_epoch(self, batches: Iterator[tuple[BatchT, Part]], bar: tqdm[Any]) -> float:
+    def _train_epoch(self, epoch: int) -> float:
+        if rank():  # 0 continues with the numbers that a checkpoint keeps
+            torch.manual_seed((self._seed * 1_000_003 + epoch) * 1_009 + rank())
         losses: list[Tensor] = []
-        for batch, part in batches:
-            losses.append(self.step(batch, part))
-            if bar.update():  # it is drawn now and then; only then is a GPU waited for
-                bar.set_postfix_str(self._describe(losses[-1]), refresh=False)
-            limit = self.config.max_updates
-            if limit is not None and self.progress.update >= limit:
-                break
+        with (
+            logging_redirect_tqdm(),
+            tqdm(
+                total=self.n_batches,
+                desc=f"epoch {epoch}",
+                unit="batch",
+                leave=False,
+                disable=True if rank() else None,
+            ) as bar,
+        ):
+            for batch, part in self.batches(epoch):
+                losses.append(self.step(batch, part))
+                if bar.update():  # it is drawn now and then; only then is a GPU waited for
+                    bar.set_postfix_str(self._describe(losses[-1]), refresh=False)
+                limit = self.config.max_updates
+                if limit is not None and self.progress.update >= limit:
+                    break
         values = torch.stack(losses).cpu()
         wrong = (~values.isfinite()).nonzero()
         if len(wrong):

@@ -86,6 +86,7 @@ CASES = {
         make_config(ConstantSchedule(p=0.0)),
         augment=joined(AugmentConfig)(mixup=0.5, time_masks=1, time_mask_frames=3),
     ),
+    "averaged": make_config(ConstantSchedule(p=0.5), ema=0.7),
     "without feedback": replace(
         make_config(ConstantSchedule(p=0.5)),
         model=CRNNConfig(
@@ -126,7 +127,8 @@ def learn(config: TrainConfig) -> dict[str, Any]:
         for epoch in (1, 2)
         for batch, part in trainer.batches(epoch)
     ]
-    state = task.model.state_dict()
+    with trainer._kept():
+        state, validation = dict(task.model.state_dict()), trainer._validate()
     own = torch.cat([value.double().flatten() for value in state.values()])
     apart = summed(own if rank() == 0 else -own).abs().max()
     return {
@@ -134,7 +136,7 @@ def learn(config: TrainConfig) -> dict[str, Any]:
         "update": trainer.progress.update,
         "coins": trainer.coins.state_dict()["iteration"],
         "next coins": trainer.coins.draw(3, 4, 2).tolist(),
-        "validation": trainer._validate(),
+        "validation": validation,
         "state": {name: value.numpy() for name, value in state.items()},
         "apart": float(apart) if ranks.torchrun.n_ranks() > 1 else 0.0,
     }
