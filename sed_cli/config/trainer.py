@@ -96,6 +96,15 @@ class TrainerConfig(Settings):
         before=DEFAULT,
     )
 
+    max_positive_weight: float | None = setting(
+        None,
+        "active targets of a class count as much more as there are silent ones for each in the "
+        "training split, at most so much; null: all count alike",
+        at_least=1,
+        role=Role.FREE,
+        before=DEFAULT,
+    )
+
     def faults(self, prefix: str = "trainer.") -> list[str]:
         """Faults of ranges, of the loss and the optimiser, and of devices against the batch."""
         faults = range_faults(self, prefix)

@@ -238,6 +238,11 @@ class SequenceTrainConfig(AnyTrainConfig):
         faults += self.loss_faults()
         faults.one_of("trainer.", self.trainer, "monitor", MONITORS_OF_SEQUENCES)
         faults.require(
+            self.trainer.max_positive_weight is None,
+            f"trainer.max_positive_weight={self.trainer.max_positive_weight} is for activities, "
+            f"and task=sequence has tokens: drop it",
+        )
+        faults.require(
             self.trainer.precision == "float32",
             f"trainer.precision={self.trainer.precision}: task=sequence has no convolutions that "
             f"would gain by it; expected float32",

@@ -59,14 +59,18 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
         """Return features (T, M) and activities (T, C), or targets (T, 2C), both float32."""
         index, first, last = self._pieces[item]
+        return torch.tensor(self._recordings[index].log_mel[first:last]), self.targets(item)
+
+    def targets(self, item: int) -> Tensor:
+        """Return activities (T, C), or targets (T, 2C), float32, without reading features."""
+        index, first, last = self._pieces[item]
         recording = self._recordings[index]
-        log_mel = torch.tensor(recording.log_mel[first:last])
         targets = recording.activities[first:last]
         if self._has_onsets:
             assert isinstance(recording.activities, Activities)  # an array knows no events
             onsets = recording.activities.onsets(slice(first, last))
             targets = np.concatenate([targets, onsets], axis=1)
-        return log_mel, torch.from_numpy(targets).float()
+        return torch.from_numpy(targets).float()
 
 
 def collate(items: Sequence[tuple[Tensor, Tensor]]) -> SequenceBatch:

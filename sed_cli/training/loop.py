@@ -203,6 +203,8 @@ class Trainer(Generic[BatchT]):
             state["lr_schedule"] = self.lr_schedule.state_dict()
         if self.average is not None:
             state["average"] = self.average.state_dict()
+        if own := self.task.state_dict():
+            state["task"] = own
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -219,6 +221,8 @@ class Trainer(Generic[BatchT]):
             self.lr_schedule.load_state_dict(kept)
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        if "task" in state:
+            self.task.load_state_dict(state["task"])
 
     def _validate(self) -> Validation | None:
         """Score the model; what rank 0 finds holds for all, which have to decide the same."""

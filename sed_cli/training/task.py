@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -127,6 +127,13 @@ class Task(ABC, Generic[BatchT]):
             UserError: if the settings ask for what there is not.
         """
         return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What of the data, beside the weights, a training that is resumed has to find again."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
 
     def save_extras(self, folder: Path) -> None:
         """Write into a checkpoint folder what the task keeps there beside weights and labels."""

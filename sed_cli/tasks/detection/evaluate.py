@@ -17,7 +17,6 @@ from tqdm import tqdm
 from sed_cli.config.data import DataConfig
 from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
-from sed_cli.config.training import LossConfig
 from sed_cli.config.verbs import EvalConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
@@ -47,6 +46,7 @@ from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.tasks.detection.running import probabilities_of, run_freely
 from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.task import Validation
+from sed_cli.training.weighting import OutputLoss
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Evaluation:
 
 
 def validate(
-    detector: Detector, recordings: Sequence[Recording], loss: LossConfig | None = None
+    detector: Detector, recordings: Sequence[Recording], loss: OutputLoss | None = None
 ) -> Validation:
     """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +16,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sed_cli.config.data import RecordedConfig
-from sed_cli.config.training import LossConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import DataSet, load_data
-from sed_cli.decoding.onsets import of_activities, of_onsets
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.models import CRNN
@@ -39,8 +38,10 @@ from sed_cli.tasks.detection.evaluate import (
 )
 from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
 from sed_cli.tasks.detection.load import load, load_crnn, read_config
+from sed_cli.tasks.detection.loss import DetectorLoss
 from sed_cli.tasks.language import label_model
 from sed_cli.training.task import TakenPart, Task, Trained, Validation
+from sed_cli.training.weighting import OutputLoss
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,11 @@ class DetectionTask(Task[SequenceBatch]):
             labels=data.classes,
             fingerprint=data.fingerprint,
         )
+        self._loss = DetectorLoss(
+            config, self.sequences, n_classes=len(data.classes), has_onsets=model.has_onsets
+        )
+        if self._loss.weights is not None:
+            log.info("weights of active targets: %s", self._loss.describe_weights(data.classes))
 
     @property
     def sizes(self) -> str:
@@ -138,20 +144,18 @@ class DetectionTask(Task[SequenceBatch]):
                 feedback=self._rule,
                 noise=self._noise(targets, coins),
             )
-        losses = self._per_class(logits, targets)
+        losses = self._loss(logits, targets)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
         return (losses * valid).sum(), valid.sum() * len(self.labels)
 
-    def _per_class(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Loss of each class (B, T, C), that of its onset within."""
-        per_output: Callable[..., Tensor] = self._config.trainer.loss.per_output
-        if not self.model.has_onsets:
-            return per_output(logits, targets)
-        activities, onsets = (
-            per_output(*(of(each, len(self.labels)) for each in (logits, targets)))
-            for of in (of_activities, of_onsets)
-        )
-        return activities + self._config.model.onset_loss_weight * onsets
+    def state_dict(self) -> dict[str, Any]:
+        """The weights of active targets, where there are any."""
+        weights = self._loss.weights
+        return {} if weights is None else {"positive_weights": weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the weights of active targets that the run began with."""
+        self._loss.weights = state["positive_weights"]
 
     def _mask(self, targets: Tensor, coins: TeacherCoins) -> Tensor:
         """Draw the teacher mask; a class's onset shares the draw of its activity."""
@@ -175,14 +179,14 @@ class DetectionTask(Task[SequenceBatch]):
         if not n_active.any():
             return math.inf
         share = torch.from_numpy(n_active / n_frames)
-        return _least_constant_loss(self._config.trainer.loss, share)
+        return _least_constant_loss(self._loss.of_activities, share)
 
     def validate(self) -> Validation | None:
         """Frame-wise figures of the validation split."""
         recordings = self._data.splits.get("validation")
         if not recordings:
             return None
-        return validate(self.detector, recordings, self._config.trainer.loss)
+        return validate(self.detector, recordings, self._loss.of_activities)
 
     def describe(self, validation: Validation) -> str:
         """Loss, F1 and ER."""
@@ -245,7 +249,7 @@ class DetectionTask(Task[SequenceBatch]):
             log.warning("no test split: nothing to evaluate on")
 
 
-def _least_constant_loss(loss: LossConfig, share: Tensor) -> float:
+def _least_constant_loss(loss: OutputLoss, share: Tensor) -> float:
     """Mean over classes of the least loss of a constant output, each active for a share (C,).
 
     Outputs are tried in steps of 0.05 in log-odds, and that of the share itself, which is the best

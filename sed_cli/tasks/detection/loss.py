@@ -1,0 +1,69 @@
+"""The loss of a detector's outputs, in which rare classes may count more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from torch import Tensor
+
+from sed_cli.config.verbs import TrainConfig
+from sed_cli.data.sequences import Sequences
+from sed_cli.decoding.onsets import of_activities, of_onsets
+from sed_cli.tasks.detection.rarity import count_targets
+from sed_cli.training.weighting import OutputLoss, WeightedLoss, positive_weights
+
+log = logging.getLogger(__name__)
+
+
+class DetectorLoss:
+    """The loss that a configuration names, of activities and of onsets where there are any.
+
+    Args:
+        config: of the run.
+        sequences: of the training split.
+        n_classes: C.
+        has_onsets: whether the outputs are (..., 2C), those for onsets last.
+
+    Attributes:
+        weights: of active targets, one for each output; ``None``: all count alike.
+    """
+
+    def __init__(
+        self, config: TrainConfig, sequences: Sequences, *, n_classes: int, has_onsets: bool
+    ) -> None:
+        self._loss, self._n_classes = config.trainer.loss, n_classes
+        self._onset_weight = config.model.onset_loss_weight if has_onsets else None
+        self.weights: Tensor | None = None
+        if config.trainer.max_positive_weight is not None:
+            limit = config.trainer.max_positive_weight
+            self.weights = positive_weights(*count_targets(sequences), limit)
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each class (..., C), that of its onset within."""
+        if self._onset_weight is None:
+            return self.of_activities.per_output(logits, targets)
+        losses = self._of(of_activities, logits, targets)
+        return losses + self._onset_weight * self._of(of_onsets, logits, targets)
+
+    @property
+    def of_activities(self) -> OutputLoss:
+        """That of activities alone."""
+        return self._weighted(of_activities)
+
+    def describe_weights(self, labels: tuple[str, ...]) -> str:
+        """The weight of each class's activities, in a line."""
+        assert self.weights is not None
+        weights = of_activities(self.weights, self._n_classes).tolist()
+        return ", ".join(
+            f"{label} {weight:.3g}" for label, weight in zip(labels, weights, strict=True)
+        )
+
+    def _of(self, part: Callable[[Tensor, int], Tensor], logits: Tensor, targets: Tensor) -> Tensor:
+        own = (part(each, self._n_classes) for each in (logits, targets))
+        return self._weighted(part).per_output(*own)
+
+    def _weighted(self, part: Callable[[Tensor, int], Tensor]) -> OutputLoss:
+        if self.weights is None:
+            return self._loss
+        return WeightedLoss(self._loss, part(self.weights, self._n_classes))
