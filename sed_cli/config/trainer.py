@@ -105,6 +105,16 @@ class TrainerConfig(Settings):
         before=DEFAULT,
     )
 
+    balance: float = setting(
+        0.0,
+        "how much likelier sequences with rare classes are drawn; 0: each once a pass; 1: as if "
+        "each class were in equally many",
+        at_least=0,
+        at_most=1,
+        role=Role.FREE,
+        before=DEFAULT,
+    )
+
     def faults(self, prefix: str = "trainer.") -> list[str]:
         """Faults of ranges, of the loss and the optimiser, and of devices against the batch."""
         faults = range_faults(self, prefix)

@@ -237,11 +237,13 @@ class SequenceTrainConfig(AnyTrainConfig):
         faults += self.trainer.faults()
         faults += self.loss_faults()
         faults.one_of("trainer.", self.trainer, "monitor", MONITORS_OF_SEQUENCES)
-        faults.require(
-            self.trainer.max_positive_weight is None,
-            f"trainer.max_positive_weight={self.trainer.max_positive_weight} is for activities, "
-            f"and task=sequence has tokens: drop it",
-        )
+        for key, off in (("max_positive_weight", None), ("balance", 0)):
+            value = getattr(self.trainer, key)
+            faults.require(
+                value == off,
+                f"trainer.{key}={value} is for classes that are active or not, and task=sequence "
+                f"has tokens: drop it",
+            )
         faults.require(
             self.trainer.precision == "float32",
             f"trainer.precision={self.trainer.precision}: task=sequence has no convolutions that "

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from sed_cli.config.trainer import TrainerConfig
 
@@ -33,13 +34,23 @@ def passes_of(n_sequences: int, config: TrainerConfig) -> tuple[int, int]:
     return -(-config.min_epoch_updates // n_batches), n_batches
 
 
-def index_batches(n_sequences: int, batch_size: int, seed: int, epoch: int) -> Iterator[list[int]]:
-    """Yield all sequences in batches, in an order that depends on the seed and the epoch alone."""
+def index_batches(
+    n_sequences: int, batch_size: int, seed: int, epoch: int, weights: Tensor | None = None
+) -> Iterator[list[int]]:
+    """Yield all sequences in batches, in an order that depends on the seed and the epoch alone.
+
+    Given ``weights`` (N,), as many are drawn in proportion to them, some of them again.
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    sampler = None
+    if weights is not None:
+        sampler = WeightedRandomSampler(weights, n_sequences, generator=generator)  # type: ignore[arg-type]
     yield from DataLoader(
         range(n_sequences),  # type: ignore[arg-type]
         batch_size=batch_size,
-        shuffle=True,
-        generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch),
+        shuffle=sampler is None,
+        sampler=sampler,
+        generator=generator,
         collate_fn=list,
     )
 

@@ -79,10 +79,11 @@ class Trainer(Generic[BatchT]):
 
     def batches(self, epoch: int) -> Iterator[tuple[BatchT, Part]]:
         """What this rank computes of each batch of an epoch; with one rank, all of it."""
-        lengths = self.task.lengths
+        lengths, size = self.task.lengths, self.config.batch_size
+        weights = self.task.drawing_weights if self.config.balance else None
         n_passes, _ = passes_of(len(lengths), self.config)
         for number in range((epoch - 1) * n_passes + 1, epoch * n_passes + 1):  # of the pass
-            for indices in index_batches(len(lengths), self.config.batch_size, self._seed, number):
+            for indices in index_batches(len(lengths), size, self._seed, number, weights):
                 part = part_of(indices, lengths, rank(), n_ranks())
                 yield self.task.batch(part.indices, number), part
 

@@ -108,6 +108,11 @@ class Task(ABC, Generic[BatchT]):
         """Draw the learning curves of a ``history.csv`` that has a row at least."""
 
     @property
+    def drawing_weights(self) -> Tensor | None:
+        """How likely each training sequence is drawn (N,); None: each once a pass."""
+        return None
+
+    @property
     def label_sets(self) -> Mapping[str, Sequence[str]]:
         """The labels, and what else entries of the weights stand for."""
         return {LABELS: self.labels}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from sed_cli.data.sequences import Sequences
+
+log = logging.getLogger(__name__)
 
 
 def count_targets(sequences: Sequences) -> tuple[Tensor, Tensor]:
@@ -15,3 +20,45 @@ def count_targets(sequences: Sequences) -> tuple[Tensor, Tensor]:
         active.append((targets == 1).sum(0))
         known.append((~targets.isnan()).sum(0))
     return torch.stack(active).sum(0), torch.stack(known).sum(0)
+
+
+def balanced(sequences: Sequences, labels: Sequence[str], balance: float) -> Tensor:
+    """How likely each sequence is drawn (N,), so that rare classes come more often."""
+    present = classes_present(sequences, len(labels))
+    weights = drawing_weights(present, balance)
+    then, now = (drawn_shares(present, each) for each in (torch.ones_like(weights), weights))
+    shares = zip(labels, then, now, strict=True)
+    log.info(
+        "trainer.balance=%g: share of the sequences that are drawn with %s",
+        balance,
+        ", ".join(f"{label} {after:.1%} (else {before:.1%})" for label, before, after in shares),
+    )
+    return weights
+
+
+def classes_present(sequences: Sequences, n_classes: int) -> Tensor:
+    """Which classes are active anywhere in each sequence, bool (N, C)."""
+    rows = map(sequences.targets, range(len(sequences)))
+    return torch.stack([(targets[:, :n_classes] == 1).any(0) for targets in rows])
+
+
+def drawing_weights(present: Tensor, balance: float) -> Tensor:
+    """How likely each sequence is drawn, float64 (N,), in proportion.
+
+    That is how rare its rarest class is, to the power of ``balance``; sequences without any event
+    keep their share.
+
+    Args:
+        present: which classes are in it, bool (N, C).
+        balance: from 0, all alike, to 1.
+    """
+    rarity = len(present) / present.sum(0).clamp(min=1).double()  # (C,)
+    weights = (present * rarity).amax(1).pow(balance)
+    has_any = present.any(1)
+    return torch.where(has_any, weights, weights[has_any].mean() if has_any.any() else 1.0)
+
+
+def drawn_shares(present: Tensor, weights: Tensor) -> list[float]:
+    """Which share of the sequences that are drawn has each class."""
+    shares: list[float] = (weights @ present.double() / weights.sum()).tolist()
+    return shares

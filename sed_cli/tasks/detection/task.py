@@ -39,6 +39,7 @@ from sed_cli.tasks.detection.evaluate import (
 from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
 from sed_cli.tasks.detection.load import load, load_crnn, read_config
 from sed_cli.tasks.detection.loss import DetectorLoss
+from sed_cli.tasks.detection.rarity import balanced
 from sed_cli.tasks.language import label_model
 from sed_cli.training.task import TakenPart, Task, Trained, Validation
 from sed_cli.training.weighting import OutputLoss
@@ -167,6 +168,12 @@ class DetectionTask(Task[SequenceBatch]):
         if not self.is_sampled or not self._rule.draws:
             return None
         return coins.noise(*targets.shape).to(targets.device)
+
+    @cached_property
+    def drawing_weights(self) -> Tensor | None:
+        """The likelier, the rarer the classes of a sequence are, where that is asked for."""
+        balance = self._config.trainer.balance
+        return balanced(self.sequences, self.labels, balance) if balance else None
 
     @cached_property
     def no_skill_loss(self) -> float:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from sed_cli.data.sequences import Sequences
 from sed_cli.sampling.schedules.constant import ConstantSchedule
-from sed_cli.tasks.detection.rarity import count_targets
+from sed_cli.tasks.detection.rarity import count_targets, drawing_weights, drawn_shares
 from sed_cli.tasks.detection.task import DetectionTask
+from sed_cli.training.batches import index_batches
 from tests.conftest import Sedtf, trainer_config
 from tests.training.test_distributed import make_config, make_data
 
@@ -68,7 +71,69 @@ def test_a_training_that_is_resumed_has_the_weights_that_it_began_with() -> None
 
 
 def test_tokens_have_no_such_weights(sedtf: Sedtf, capfd: pytest.CaptureFixture[str]) -> None:
-    words = ("task=sequence", "trainer.max_positive_weight=5", "output_dir=run")
-    assert sedtf("train", *words) == 2
-    assert "trainer.max_positive_weight=5.0 is for activities" in capfd.readouterr().err
+    words = ("task=sequence", "trainer.max_positive_weight=5", "trainer.balance=1")
+    assert sedtf("train", *words, "output_dir=run") == 2
+    lines = capfd.readouterr().err
+    assert "trainer.max_positive_weight=5.0 is for classes that are active or not" in lines
+    assert "trainer.balance=1.0 is for" in lines
     assert trainer_config(max_positive_weight=0.5).faults()
+
+
+# ------------------------------------------------------------------------------------- balance
+
+# Of eight sequences one has the rare class, five the common one (one has both), three none.
+PRESENT = torch.tensor([[1, 1], [0, 1], [0, 1], [0, 1], [0, 1], [0, 0], [0, 0], [0, 0]]).bool()
+
+
+def test_a_sequence_is_as_likely_as_its_rarest_class_is_rare_and_silence_keeps_its_share() -> None:
+    weights = drawing_weights(PRESENT, balance=1.0)
+    assert weights[:5].tolist() == pytest.approx([8, 1.6, 1.6, 1.6, 1.6])
+    assert (weights[5:].sum() / weights.sum()).item() == pytest.approx(3 / 8)
+    assert drawing_weights(PRESENT, balance=0.5)[0].item() == pytest.approx(8**0.5)
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1), st.floats(0, 1))
+def test_weights_are_finite_and_above_0_whatever_is_there(
+    present: list[list[bool]], balance: float
+) -> None:
+    weights = drawing_weights(torch.tensor(present), balance)
+    assert weights.isfinite().all()
+    assert (weights > 0).all()
+
+
+def test_classes_of_single_labels_are_drawn_alike() -> None:
+    single = torch.eye(3, dtype=torch.bool)[[0] * 12 + [1] * 5 + [2]]
+    assert drawn_shares(single, drawing_weights(single, 1.0)) == pytest.approx([1 / 3] * 3)
+    assert drawn_shares(single, drawing_weights(single, 0.0)) == pytest.approx(
+        [12 / 18, 5 / 18, 1 / 18]
+    )
+
+
+def test_a_balanced_pass_has_as_many_sequences_and_repeats_by_its_number() -> None:
+    weights = drawing_weights(PRESENT, balance=1.0)
+    passes = [
+        [i for batch in index_batches(8, 3, 5, number, weights) for i in batch]
+        for number in (1, 2, 1)
+    ]
+    assert passes[0] == passes[2] != passes[1]
+    assert all(len(drawn) == 8 for drawn in passes)
+    many = [
+        i
+        for number in range(200)
+        for batch in index_batches(8, 3, 5, number, weights)
+        for i in batch
+    ]
+    # 1,600 draws: three standard deviations are 0.034
+    assert many.count(0) / 1600 == pytest.approx((weights[0] / weights.sum()).item(), abs=0.034)
+
+
+def test_a_training_that_is_balanced_draws_so_and_reports_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    task, plain = task_of(balance=1.0), task_of()
+    assert plain.drawing_weights is None
+    assert task.drawing_weights is not None
+    assert len(task.drawing_weights) == len(task.lengths)
+    (line,) = caplog.messages
+    assert line.startswith("trainer.balance=1: share of the sequences that are drawn with cat ")
