@@ -11,8 +11,6 @@ from sed_cli.config.training import LossConfig, LrScheduleConfig, OptimizerConfi
 
 MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to start
 LR_SCALE = "lr_scale"  # what a parameter group says of its factor beside its learning rate
-MONITORS = ("validation_f1", "validation_loss")
-MONITORS_OF_SEQUENCES = (*MONITORS, "validation_perplexity")
 
 
 @dataclass
@@ -39,9 +37,15 @@ class TrainerConfig(Settings):
     )
     monitor: str = setting(
         "validation_f1",
-        "what the best epoch is chosen by, free running: validation_f1, validation_loss; of "
+        "what the best epoch is chosen by, free running: validation_f1, validation_loss, "
+        "validation_er, or a figure of any metric, such as event_f1, segment_er, psds1; of "
         "task=sequence also validation_perplexity (teacher-forced)",
         role=Role.FREE,
+    )
+    figures: list[str] = setting(
+        [],
+        "figures of validation in history.csv beside those and trainer.monitor, such as event_f1",
+        before=DEFAULT,
     )
     grad_norm: float | None = setting(1.0, "clip the norm of the gradient; null: never", above=0)
     precision: str = setting(

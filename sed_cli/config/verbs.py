@@ -19,11 +19,12 @@ from sed_cli.config.evaluation import (
     SequenceEvaluationConfig,
 )
 from sed_cli.config.faults import Faults
+from sed_cli.config.monitors import OF_TOKENS, column_of, faults_of_figures
 from sed_cli.config.plugins import files_in_use
 from sed_cli.config.registry import components
 from sed_cli.config.settings import DEFAULT, MISSING, Role, range_faults, setting
 from sed_cli.config.tokens import TOKEN_SETS, TokenSetConfig
-from sed_cli.config.trainer import MONITORS, MONITORS_OF_SEQUENCES, MOST_THREADS, TrainerConfig
+from sed_cli.config.trainer import MOST_THREADS, TrainerConfig
 from sed_cli.config.training import (
     AugmentConfig,
     DetectorModelConfig,
@@ -152,7 +153,7 @@ class TrainConfig(AnyTrainConfig):
         faults += self.augment.faults_with(self.feature)
         faults += self.trainer.faults()
         faults += self.loss_faults()
-        faults.one_of("trainer.", self.trainer, "monitor", MONITORS)
+        faults += faults_of_figures(self.trainer.monitor, self.trainer.figures)
         faults += self.evaluation.faults()
         for key in ("metric", "min_gap_s", "min_duration_s", "decoder"):
             faults.require(
@@ -236,7 +237,15 @@ class SequenceTrainConfig(AnyTrainConfig):
         faults += self.data.faults()
         faults += self.trainer.faults()
         faults += self.loss_faults()
-        faults.one_of("trainer.", self.trainer, "monitor", MONITORS_OF_SEQUENCES)
+        faults.require(
+            column_of(self.trainer.monitor) in OF_TOKENS,
+            f"trainer.monitor={self.trainer.monitor}: expected one of {', '.join(OF_TOKENS)}",
+        )
+        faults.require(
+            not self.trainer.figures,
+            f"trainer.figures={self.trainer.figures}: those of task=sequence are all in "
+            f"history.csv; drop it",
+        )
         for key, off in (("max_positive_weight", None), ("balance", 0)):
             value = getattr(self.trainer, key)
             faults.require(

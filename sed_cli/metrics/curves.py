@@ -12,6 +12,7 @@ et al. 2022, "Threshold independent evaluation of sound event detection scores".
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,6 +121,16 @@ def threshold_free(
         ),
     }
     return Curves(figures, psd_roc, {kind: inputs.named(of) for kind, of in points.items()})
+
+
+def psds(recordings: Sequence[Scored], classes: Sequence[str], hop_s: float, name: str) -> float:
+    """PSDS of one scenario alone; not-a-number where no class is annotated.
+
+    Raises:
+        UserError: if sed_scores_eval is not installed.
+    """
+    inputs = _Inputs.of(recordings, classes, hop_s)
+    return float(_psds(inputs, name)[0]["psds"]) if inputs.labels else math.nan
 
 
 def _psds(inputs: _Inputs, name: str) -> tuple[dict[str, Any], list[Roc]]:

@@ -44,6 +44,15 @@ def agreed(value: T) -> T:
     return box[0]
 
 
+def gathered(items: Sequence[T]) -> list[T]:
+    """Return the items of all ranks, in their order."""
+    if n_ranks() == 1:
+        return list(items)
+    boxes: list[Any] = [None] * n_ranks()
+    dist.all_gather_object(boxes, list(items))
+    return [item for box in boxes for item in box]
+
+
 def summed(values: Tensor) -> Tensor:
     """Return the sum of ``values`` over all ranks, the same to the last bit in each.
 

@@ -61,7 +61,7 @@ def prepare_resume(config: AnyTrainConfig) -> dict[str, Any]:
 
 
 def train(config: AnyTrainConfig, run_dir: Path, data: Data | None = None) -> float | None:
-    """Train a model; return the best epoch's score: validation F1, or minus the loss.
+    """Train a model; return the best epoch's score by ``trainer.monitor``: the higher, the better.
 
     Args:
         config: of the run.
@@ -118,7 +118,8 @@ def _conclude(
     if math.isfinite(progress.best_loss):
         warn_of_best_epoch(progress, trainer)
     task.evaluate_best(run_dir)
-    objective = progress.best_score if math.isfinite(progress.best_loss) else None
+    is_known = math.isfinite(progress.best_loss) and math.isfinite(progress.best_score)
+    objective = progress.best_score if is_known else None
     record.update(objective=objective)
     return objective
 

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from sed_cli.config.monitors import PREFIX, column_of, is_loss, is_lower_better
 from sed_cli.config.trainer import TrainerConfig
 from sed_cli.errors import SedtfError
 from sed_cli.sampling.teacher_mask import TeacherCoins
@@ -245,7 +246,7 @@ class Trainer(Generic[BatchT]):
         Before that F1 at 0.5 is 0, or that of an untrained model, for epochs in which much is
         learnt.
         """
-        if self.config.monitor == "validation_f1" and not self.progress.has_detected:
+        if not is_loss(self.config.monitor) and not self.progress.has_detected:
             return 0
         return self.progress.epoch - self.progress.best_epoch
 
@@ -286,20 +287,21 @@ class Trainer(Generic[BatchT]):
 
     def _describe(self, loss: Tensor) -> str:
         text = f"loss {float(loss):.4f}, p_teacher {self.coins.p_teacher:.3f}"
-        best = self.progress.best_score
-        is_f1 = self.config.monitor == "validation_f1" and math.isfinite(self.progress.best_loss)
-        return text + (f", best F1 {best:.3f}" if is_f1 else "")
+        best, monitor = self.progress.best_score, self.config.monitor
+        if not (math.isfinite(best) and math.isfinite(self.progress.best_loss)):
+            return text
+        name = column_of(monitor).removeprefix(PREFIX)
+        name = "F1" if name == "f1" else name
+        return f"{text}, best {name} {-best if is_lower_better(monitor) else best:.3f}"
 
     def _score(self, row: Epoch) -> float:
         """What ``trainer.monitor`` says of an epoch; the higher, the better."""
-        monitored = {
-            "validation_f1": row.validation_f1,
-            "validation_loss": -row.validation_loss,
-            "validation_perplexity": -row.more.get("validation_perplexity", math.nan),
-        }[self.config.monitor]
         if math.isnan(row.validation_loss):  # no validation split: the last epoch is kept
             return float(row.epoch)
-        return 0.0 if math.isnan(monitored) else monitored  # nothing annotated, nothing found
+        value = row.row.get(column_of(self.config.monitor), math.nan)
+        if is_lower_better(self.config.monitor):
+            return -math.inf if math.isnan(value) else -value
+        return 0.0 if math.isnan(value) else value  # nothing annotated, nothing found
 
     def _note_best(self, row: Epoch) -> bool:
         score, at = self._score(row), self.progress

@@ -75,7 +75,7 @@ def make_config(sampler: SamplerConfig, **trainer: Any) -> TrainConfig:
 # Six sequences, of which three are shorter: batches of five and one, so that a rank has nothing to
 # do in the second; and of three and three, where nothing is left over.
 CASES = {
-    "plain": make_config(ConstantSchedule(p=0.5)),
+    "plain": make_config(ConstantSchedule(p=0.5), figures=["event_f1", "bin_accuracy"]),
     "equal parts of batches, no clipping": make_config(
         ConstantSchedule(p=0.5, coin="sequence"), batch_size=2, grad_norm=None
     ),
@@ -163,6 +163,8 @@ def test_two_processes_learn_what_one_does() -> None:
             # float64, but for sums of the validation none is large
             np.testing.assert_allclose(two["state"][key], value, atol=1e-8, err_msg=f"{name} {key}")
         assert two["validation"][:3] == pytest.approx(one["validation"][:3], rel=1e-6)
+        assert two["validation"].more == pytest.approx(one["validation"].more, nan_ok=True)
+    assert len(together["plain"]["validation"].more) == 2
     assert len(together["plain"]["losses"]) == 4
 
 

@@ -152,3 +152,45 @@ def test_where_f1_is_undefined_the_loss_decides() -> None:
     progress = trained((0.9, float("nan")), (0.7, float("nan")), (0.8, float("nan")))
 
     assert progress.best_epoch == 2
+
+
+# ------------------------------------------------------------------------------------- monitor
+
+
+class Watched(Scripted):
+    """A task whose validation gives one figure more: (loss, F1, event error rate) an epoch."""
+
+    def __init__(self, validations: Sequence[tuple[float, float, float]]) -> None:
+        super().__init__(1)
+        self._more = iter(validations)
+
+    def validate(self) -> Validation:
+        loss, f1, event_er = next(self._more)
+        return Validation(loss, f1, 1.0, {"validation_event_er": event_er})
+
+
+def watched(*validations: tuple[float, float, float], **settings: Any) -> Progress:
+    own = {"epochs": len(validations), "min_epoch_updates": 1, "monitor": "event_er", **settings}
+    trainer = trainer_of(Watched(validations), **own)
+    trainer.fit(lambda row, is_best: None)
+    return trainer.progress
+
+
+def test_the_best_epoch_is_that_of_the_figure_that_is_monitored() -> None:
+    figures = [(0.4, 0.1, 0.9), (0.3, 0.2, 0.7), (0.2, 0.9, 0.8)]
+    assert watched(*figures).best_epoch == 2
+    assert watched(*figures).best_score == -0.7
+    assert watched(*figures, monitor="validation_f1").best_epoch == 3
+    assert watched(*figures, monitor="validation_er").best_epoch == 3  # all 1: the loss decides
+
+
+def test_a_figure_without_a_base_is_no_best_one() -> None:
+    nan = float("nan")
+    assert watched((0.4, 0.1, nan), (0.3, 0.2, 0.7), (0.2, 0.9, nan)).best_epoch == 2
+    assert watched((0.4, 0.1, nan), (0.3, 0.2, nan)).best_epoch == 2
+
+
+def test_patience_waits_for_a_detection_whatever_is_monitored_but_a_loss() -> None:
+    silent = [(0.4, 0.0, 1.0)] * 6
+    assert watched(*silent, patience=2).epoch == 6
+    assert watched(*silent, patience=2, monitor="validation_loss").epoch == 3

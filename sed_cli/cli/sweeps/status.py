@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sed_cli.config.monitors import PREFIX, column_of, is_lower_better
 from sed_cli.config.tools import StatusConfig
 from sed_cli.errors import UserError
 from sed_cli.system.records import (
@@ -170,15 +171,15 @@ def _history(path: Path) -> tuple[list[dict[str, str]], str]:
 
 def _best(history: Sequence[dict[str, str]], monitor: str) -> str:
     """The best of what decides which epoch is kept."""
-    values = [float(row.get(monitor) or "nan") for row in history]
+    values = [float(row.get(column_of(monitor)) or "nan") for row in history]
     values = [value for value in values if not math.isnan(value)]
     if not values:
         return ""
-    name = monitor.removeprefix("validation_")
+    name = column_of(monitor).removeprefix(PREFIX)
     if name == "f1":  # of a sequence model it is the accuracy
         name = "accuracy" if "validation_perplexity" in history[0] else "F1"
         return f"{name} {max(values):.3f}"
-    return f"{name} {min(values):.4g}"
+    return f"{name} {min(values) if is_lower_better(monitor) else max(values):.4g}"
 
 
 # ------------------------------------------------------------------------------- time left

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from sed_cli.config.verbs import EvalConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.decoding.calibration import ConfidenceMap
-from sed_cli.decoding.decoder import Decoder, Detection, described
+from sed_cli.decoding.decoder import Decoder, described
 from sed_cli.decoding.decoder import Scored as ScoredRecordings
 from sed_cli.decoding.onsets import OnsetDecoder, of_activities, plain_decoder
 from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
@@ -33,7 +33,7 @@ from sed_cli.metrics.detection import (
     count_frames,
     figures,
 )
-from sed_cli.metrics.metric import Compared, Metric, all_metrics
+from sed_cli.metrics.metric import all_metrics
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import print_metrics
 from sed_cli.system.distributed import share_of, summed
@@ -44,9 +44,13 @@ from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.fitting import RunValidation, collar_of, decoder_for
 from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.tasks.detection.running import probabilities_of, run_freely
+from sed_cli.tasks.detection.tally import Tally
 from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.task import Validation
 from sed_cli.training.weighting import OutputLoss
+
+if TYPE_CHECKING:
+    from sed_cli.tasks.detection.watched import Watched
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +68,15 @@ class Evaluation:
 
 
 def validate(
-    detector: Detector, recordings: Sequence[Recording], loss: OutputLoss | None = None
+    detector: Detector,
+    recordings: Sequence[Recording],
+    loss: OutputLoss | None = None,
+    watched: Watched | None = None,
 ) -> Validation:
     """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5.
 
-    The loss is the one trained with; ``None``: binary cross-entropy.
+    The loss is the one trained with; ``None``: binary cross-entropy. Figures that are watched come
+    beside them.
 
     Where several processes train together, each runs over its share of the recordings.
     """
@@ -82,11 +90,14 @@ def validate(
         loss_sum += float(per_output(logits, targets).sum())
         n_values += targets.numel()
         counts += count_frames(activities, probabilities_of(logits) > PLAIN_THRESHOLD)
+        if watched is not None:
+            watched.add(recording, probabilities_of(outputs))
     counts = summed(torch.from_numpy(counts)).numpy()
     loss_sum, n_values = summed(torch.tensor([loss_sum, n_values], dtype=torch.float64)).tolist()
     values = figures(counts[0])
     mean_loss = loss_sum / n_values if n_values else math.nan
-    return Validation(mean_loss, float(values["f1"]), float(values["er"]))
+    more = {} if watched is None else watched.columns()
+    return Validation(mean_loss, float(values["f1"]), float(values["er"]), more)
 
 
 def evaluate_split(
@@ -146,15 +157,14 @@ def evaluate_scored(
     recordings = data.splits[split]
     has_onsets = isinstance(decoder, OnsetDecoder)
     plain = plain_decoder(data.classes, data.hop_s, onsets=has_onsets)
-    collar_s = collar_of(settings)
+    settings = filled(settings)
+    collar_s, bin_s = collar_of(settings), settings.bin_s
     _warn_of_collar(recordings, data.classes, collar_s)
-    bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
-    settings = replace(settings, collar_s=collar_s, bin_s=bin_s)
     kinds = all_metrics()
-    tallies = [_Tally(data, kinds, settings, confidence_map)]
+    tallies = [Tally(data, kinds, settings, confidence_map)]
     if decoder != plain:
         of_plain = [metric for metric in kinds if metric.IN_PLAIN]
-        tallies.append(_Tally(data, of_plain, settings))
+        tallies.append(Tally(data, of_plain, settings))
     for_curves: list[Scored] = []
     for recording, probabilities in scored:
         own = decoder if decoder_of is None else decoder_of(recording)
@@ -191,6 +201,12 @@ def evaluate_scored(
         curves = threshold_free(for_curves, data.classes, data.hop_s, collar_s)
         metrics["psds"] = curves.figures
     return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves)
+
+
+def filled(settings: EvaluationConfig) -> EvaluationConfig:
+    """Settings, with the defaults in the place of what ``sedtf eval`` may leave to the run."""
+    bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
+    return replace(settings, collar_s=collar_of(settings), bin_s=bin_s)
 
 
 def scored_by(
@@ -239,67 +255,7 @@ def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
         )
 
 
-class _Tally:
-    """Events that decoders find, and what metrics count of them, by recording."""
-
-    def __init__(
-        self,
-        data: DataSet,
-        metrics: Sequence[Metric],
-        evaluation: EvaluationConfig,
-        confidence_map: ConfidenceMap | None = None,
-    ) -> None:
-        self.data, self.confidence_map = data, confidence_map
-        self.metrics, self.evaluation = metrics, evaluation
-        self._events: dict[str, list[Event]] = {}
-        self._counts: dict[str, list[NDArray[Any]]] = {}
-
-    def add(
-        self, recording: Recording, probabilities: NDArray[np.floating], decoder: Decoder
-    ) -> None:
-        found, active = decoder.decoded(probabilities, recording.duration_s)
-        self._events[recording.name] = [_as_written(each.event) for each in found]
-        compared = Compared(
-            classes=self.data.classes,
-            duration_s=recording.duration_s,
-            hop_s=self.data.hop_s,
-            reference=recording.events,
-            detected=self._events[recording.name],
-            confidences=self._confidences(found),
-            reference_frames=recording.activities[:],
-            detected_frames=active,
-            probabilities=of_activities(probabilities, len(self.data.classes)),
-            evaluation=self.evaluation,
-        )
-        self._counts[recording.name] = [np.asarray(each.count(compared)) for each in self.metrics]
-
-    def _confidences(self, found: Sequence[Detection]) -> list[float]:
-        """Confidences to as many digits as ``sedtf predict`` writes."""
-        values = np.array([each.confidence for each in found], np.float64)
-        mapped = values if self.confidence_map is None else self.confidence_map(values)
-        return [round(value, 4) for value in mapped.tolist()]
-
-    def events(self, recordings: Sequence[Recording]) -> dict[str, list[Event]]:
-        return {recording.name: self._events[recording.name] for recording in recordings}
-
-    def described(
-        self, recordings: Sequence[Recording], bootstrap: Bootstrap | None = None
-    ) -> dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
-        """Figures of all classes together and by label, by metric."""
-        of_files = [self._counts[recording.name] for recording in recordings]
-        return {
-            metric.name: metric.describe(np.stack(counts), self.data.classes, bootstrap)
-            for metric, counts in zip(self.metrics, zip(*of_files, strict=True), strict=True)
-        }
-
-
-def _as_written(event: Event) -> Event:
-    """Keep microseconds, as ``events.tsv`` does: who scores that file gets the same figures."""
-    onset_s, offset_s = round(event.onset_s, 6), round(event.offset_s, 6)
-    return Event(onset_s, max(offset_s, onset_s + 1e-6), event.label)
-
-
-def _plain_figures(tally: _Tally, recordings: Sequence[Recording]) -> dict[str, Any]:
+def _plain_figures(tally: Tally, recordings: Sequence[Recording]) -> dict[str, Any]:
     """Figures at 0.5 without any filter: what tuning changed, and what older runs report."""
     overall = tally.described(recordings)
     return {

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from sed_cli.audio import FrontEnd, read_excerpt
 from sed_cli.config.data import DATA_SETS, DataConfig, RecordedConfig
 from sed_cli.config.identity import flattened
+from sed_cli.config.monitors import column_of, is_lower_better
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
 from sed_cli.config.registry import components, original
 from sed_cli.config.tools import ReportConfig
@@ -117,6 +118,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
     if not metrics:
         notes.append("There are no scores: the run did not come to a test split.")
     trained = run_settings(training) if training else {}
+    monitor = str(trained.get("trainer", {}).get("monitor", "validation_f1"))
     return {
         "title": folder.resolve().name,
         "folder": str(folder.resolve()),
@@ -127,7 +129,8 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "settings": flattened(settings),
         "given": given_words(folder),
         "history": history,
-        "monitor": trained.get("trainer", {}).get("monitor", "validation_f1"),
+        "monitor": column_of(monitor),
+        "lower_is_better": is_lower_better(monitor),
         "feeds_back": _feeds_back(trained.get("model", {})),
         "notes": notes,
         "outcomes": OUTCOMES,

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sed_cli.config.data import RecordedConfig
+from sed_cli.config.monitors import PREFIX
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.leaks import check_leaks
@@ -40,6 +41,7 @@ from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
 from sed_cli.tasks.detection.load import load, load_crnn, read_config
 from sed_cli.tasks.detection.loss import DetectorLoss
 from sed_cli.tasks.detection.rarity import balanced
+from sed_cli.tasks.detection.watched import Watched, names_beside
 from sed_cli.tasks.language import label_model
 from sed_cli.training.task import TakenPart, Task, Trained, Validation
 from sed_cli.training.weighting import OutputLoss
@@ -193,12 +195,21 @@ class DetectionTask(Task[SequenceBatch]):
         recordings = self._data.splits.get("validation")
         if not recordings:
             return None
-        return validate(self.detector, recordings, self._loss.of_activities)
+        return validate(self.detector, recordings, self._loss.of_activities, self._watched())
+
+    def _watched(self) -> Watched | None:
+        trainer = self._config.trainer
+        names = [trainer.monitor, *trainer.figures]
+        if not names_beside(names):
+            return None
+        return Watched(names, self._data, self.detector.plain_decoder, self._config)
 
     def describe(self, validation: Validation) -> str:
-        """Loss, F1 and ER."""
-        loss, f1, er, _ = validation
-        return f"validation loss {loss:.4f}  F1 {f1:.3f}  ER {er:.3f}"
+        """Loss, F1 and ER, and what else is watched."""
+        loss, f1, er, more = validation
+        line = f"validation loss {loss:.4f}  F1 {f1:.3f}  ER {er:.3f}"
+        watched = (f"{name.removeprefix(PREFIX)} {value:.3f}" for name, value in more.items())
+        return "  ".join((line, *watched))
 
     def load_trained(self, folder: Path) -> Trained:
         """Load a detector's model; features that were others are told."""

@@ -1,0 +1,78 @@
+"""Figures of the validation that an epoch may be chosen by: columns of ``history.csv``.
+
+Those of a detector beside loss, F1 and error rate follow from the metrics there are, and are worked
+out only where ``trainer.monitor`` or ``trainer.figures`` ask for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from sed_cli.config.registry import components
+from sed_cli.system.extras import missing
+
+PREFIX = "validation_"
+PSDS = ("psds1", "psds2")
+
+# Of the columns that are always there: whether lower is better. The last two are of tokens.
+OF_ACTIVITIES = {"validation_f1": False, "validation_loss": True, "validation_er": True}
+OF_TOKENS = {
+    **OF_ACTIVITIES,
+    "validation_perplexity": True,
+    "validation_forced_accuracy": False,
+}
+# They fall while nothing is detected yet.
+_LOSSES = ("validation_loss", "validation_perplexity")
+
+
+class MetricFigure(NamedTuple):
+    """A figure of a metric, by the names that both have."""
+
+    metric: str
+    figure: str
+    lower_is_better: bool
+
+
+def figures_of_metrics() -> dict[str, MetricFigure]:
+    """The figures of all metrics, by names such as ``event_f1`` and ``bin_accuracy``."""
+    return {
+        name if name.endswith(figure.name) else f"{name}_{figure.name}": MetricFigure(
+            name, figure.name, figure.lower_is_better
+        )
+        for name, cls in components("metric").items()
+        for figure in cls.FIGURES
+    }
+
+
+def column_of(monitor: str) -> str:
+    """The column of ``history.csv`` that a figure is in."""
+    return monitor if monitor.startswith(PREFIX) else f"{PREFIX}{monitor}"
+
+
+def is_lower_better(monitor: str) -> bool:
+    """Whether the lower of two values of a figure is the better one."""
+    column = column_of(monitor)
+    if column in OF_TOKENS:
+        return OF_TOKENS[column]
+    figure = figures_of_metrics().get(column.removeprefix(PREFIX))
+    return figure is not None and figure.lower_is_better
+
+
+def is_loss(monitor: str) -> bool:
+    """Whether a figure tells how much is learnt before anything is detected."""
+    return column_of(monitor) in _LOSSES
+
+
+def faults_of_figures(monitor: str, figures: list[str], prefix: str = "trainer.") -> Iterator[str]:
+    """What is wrong with the figures of a detector's validation."""
+    known = [*OF_ACTIVITIES, *figures_of_metrics(), *PSDS]
+    columns = set(map(column_of, known))
+    given = [(f"monitor={monitor}", monitor), *((f"figures={figures}", each) for each in figures)]
+    for setting, name in given:
+        if column_of(name) not in columns:
+            yield f"{prefix}{setting}: {name} is no figure of validation: there are " + ", ".join(
+                known
+            )
+        elif name.removeprefix(PREFIX) in PSDS:
+            yield from missing(f"{prefix}{setting}", "sed_scores_eval", "psds")
