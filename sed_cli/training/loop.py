@@ -169,7 +169,7 @@ class Trainer(Generic[BatchT]):
 
     def _backward(self, batch: BatchT) -> Tensor:
         total, count = self.task.losses(batch, self.coins)
-        loss = total / count
+        loss = (total / count.clamp(min=1)).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -186,9 +186,10 @@ class Trainer(Generic[BatchT]):
             total, count = self._losses(batch, self.coins)
             sums = summed(torch.stack([total.detach().double(), count.double()]))
             # Gradients are averaged over the ranks, where those of a sum are to be added up.
-            scale = n_ranks() / sums[1] if part.counts else 0.0
-            (total * scale).backward()
-        return (sums[0] / sums[1]).float()
+            n_counted = sums[1].clamp(min=1)
+            scale = n_ranks() / n_counted if part.counts else 0.0
+            (total * scale).sum().backward()
+        return (sums[0] / n_counted).sum().float()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the weights that :meth:`load_state_dict` needs to go on exactly."""

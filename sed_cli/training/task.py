@@ -84,7 +84,11 @@ class Task(ABC, Generic[BatchT]):
 
     @abstractmethod
     def losses(self, batch: BatchT, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        """Run the model on a batch: the sum of all losses, and how many it sums; both scalars."""
+        """Run the model on a batch: the sum of all losses, and how many it sums.
+
+        Both are scalars, or hold a number for each term of the loss, (K,): it is the sum of their
+        means, each over all ranks; a term that counts nothing is 0.
+        """
 
     @property
     def no_skill_loss(self) -> float:

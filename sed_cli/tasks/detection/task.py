@@ -124,23 +124,29 @@ class DetectionTask(Task[SequenceBatch]):
         return collate([heard[index] for index in indices])
 
     def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        """Losses over valid frames and classes, those of onsets within."""
+        """Losses over valid frames and classes that are known, those of onsets within.
+
+        Where a target is unknown the model is fed its own output, as if the mask were not set.
+        """
         targets = batch.targets.to(self.device)
-        valid = batch.valid.to(self.device)[..., None]  # (B, T, 1)
+        counted, n_classes = batch.valid[..., None], len(self.labels)  # (B, T, 1)
+        if batch.known is not None:
+            counted, n_classes = counted & of_activities(batch.known, n_classes), 1  # (B, T, C)
+        counted = counted.to(self.device)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
         half = self._config.trainer.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
             logits = self.model(
                 batch.log_mel.to(self.device),
                 targets,
-                self._mask(targets, coins) if self.is_sampled else None,
+                self._mask(batch, coins) if self.is_sampled else None,
                 lengths=batch.lengths.to(self.device) if padded else None,
                 feedback=self._rule,
                 noise=self._noise(targets, coins),
             )
         losses = self._per_class(logits, targets)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
-        return (losses * valid).sum(), valid.sum() * len(self.labels)
+        return (losses * counted).sum(), counted.sum() * n_classes
 
     def _per_class(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Loss of each class (B, T, C), that of its onset within."""
@@ -153,11 +159,18 @@ class DetectionTask(Task[SequenceBatch]):
         )
         return activities + self._config.model.onset_loss_weight * onsets
 
-    def _mask(self, targets: Tensor, coins: TeacherCoins) -> Tensor:
-        """Draw the teacher mask; a class's onset shares the draw of its activity."""
-        n_sequences, n_steps, _ = targets.shape
+    def _mask(self, batch: SequenceBatch, coins: TeacherCoins) -> Tensor:
+        """Draw the teacher mask, and unset it where no target is known.
+
+        A class's onset shares the draw of its activity.
+        """
+        n_sequences, n_steps, _ = batch.targets.shape
         mask = coins.draw(n_sequences, n_steps, len(self.labels))
-        return mask.repeat(1, 1, 2) if mask.ndim == 3 and self.model.has_onsets else mask
+        if mask.ndim == 3 and self.model.has_onsets:
+            mask = mask.repeat(1, 1, 2)
+        if batch.known is None:
+            return mask
+        return (mask if mask.ndim == 3 else mask[..., None]) & batch.known  # (B, T, C)
 
     def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
         if not self.is_sampled or not self._rule.draws:
@@ -167,15 +180,15 @@ class DetectionTask(Task[SequenceBatch]):
     @cached_property
     def no_skill_loss(self) -> float:
         """Least loss of outputs that are the same in all validation frames, one for each class."""
-        recordings = self._data.splits.get("validation") or []
-        n_frames = sum(recording.n_frames for recording in recordings)
-        n_active = np.zeros(len(self.labels), dtype=np.int64)
-        for recording in recordings:
+        n_frames, n_active = np.zeros((2, len(self.labels)), dtype=np.int64)
+        for recording in self._data.splits.get("validation") or []:
+            known = recording.known()
+            n_frames += recording.n_frames if known is None else known.sum(axis=0)
             n_active += recording.activities[:].sum(axis=0, dtype=np.int64)
         if not n_active.any():
             return math.inf
-        share = torch.from_numpy(n_active / n_frames)
-        return _least_constant_loss(self._config.trainer.loss, share)
+        share = torch.from_numpy(n_active / n_frames.clip(1))
+        return _least_constant_loss(self._config.trainer.loss, share, torch.from_numpy(n_frames))
 
     def validate(self) -> Validation | None:
         """Frame-wise figures of the validation split."""
@@ -245,16 +258,18 @@ class DetectionTask(Task[SequenceBatch]):
             log.warning("no test split: nothing to evaluate on")
 
 
-def _least_constant_loss(loss: LossConfig, share: Tensor) -> float:
-    """Mean over classes of the least loss of a constant output, each active for a share (C,).
+def _least_constant_loss(loss: LossConfig, share: Tensor, n_frames: Tensor | None = None) -> float:
+    """Mean of the least loss of a constant output, each class active in a share of its frames (C,).
 
     Outputs are tried in steps of 0.05 in log-odds, and that of the share itself, which is the best
-    one for binary cross-entropy.
+    one for binary cross-entropy. Classes count by their ``n_frames`` (C,); ``None``: alike.
     """
     steps = torch.linspace(-15, 15, 601, dtype=share.dtype)[:, None].expand(-1, len(share))
     logits = torch.cat([steps, share.logit(1e-12)[None]])[None]  # (1, 602, C)
     if_active, if_silent = (
         loss.per_output(logits, torch.full_like(logits, target)) for target in (1.0, 0.0)
     )
-    losses = share * if_active + (1 - share) * if_silent
-    return float(losses.amin(dim=1).mean())
+    losses = (share * if_active + (1 - share) * if_silent).amin(dim=1)  # (1, C)
+    if n_frames is not None:
+        losses = losses * (n_frames / n_frames.double().mean())
+    return float(losses.mean())
