@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sed_cli.models.labels import LABELS
 from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.training.batches import Source
 
 BatchT = TypeVar("BatchT")
 
@@ -58,6 +59,7 @@ class Task(ABC, Generic[BatchT]):
         lengths: steps of each training sequence, as a batch counts them.
         labels: what the outputs stand for, in their order.
         fingerprint: of the data: another one is another experiment.
+        sources: of the sequences, in their order; none: they are all of one.
     """
 
     def __init__(
@@ -69,9 +71,11 @@ class Task(ABC, Generic[BatchT]):
         lengths: Sequence[int],
         labels: Sequence[str],
         fingerprint: str,
+        sources: Sequence[Source] = (),
     ) -> None:
         self.model, self.device, self.is_sampled = model, device, is_sampled
         self.lengths, self.labels, self.fingerprint = lengths, labels, fingerprint
+        self.sources = sources or (Source("strong", len(lengths)),)
 
     @property
     @abstractmethod

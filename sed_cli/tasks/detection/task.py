@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from sed_cli.config.data import RecordedConfig
 from sed_cli.config.training import LossConfig
 from sed_cli.config.verbs import TrainConfig
-from sed_cli.data.augment import AugmentedSequences, Augmenter
+from sed_cli.data.augment import Augmenter
 from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import DataSet, load_data
+from sed_cli.data.sources import SourcedSequences
 from sed_cli.decoding.onsets import of_activities, of_onsets
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError, UserError
@@ -40,6 +40,7 @@ from sed_cli.tasks.detection.evaluate import (
 from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
 from sed_cli.tasks.detection.load import load, load_crnn, read_config
 from sed_cli.tasks.language import label_model
+from sed_cli.training.batches import Source
 from sed_cli.training.task import TakenPart, Task, Trained, Validation
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,14 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
     return data
 
 
+def _by_source(data: DataSet, length: int, *, onsets: bool) -> dict[str, Sequences]:
+    """Training sequences by what batches are composed of; the first source is there always.
+
+    The training split is cut into sequences of ``length`` frames.
+    """
+    return {"strong": Sequences(data.splits["train"], length, onsets=onsets)}
+
+
 class DetectionTask(Task[SequenceBatch]):
     """The detector of a configuration and its data.
 
@@ -87,7 +96,6 @@ class DetectionTask(Task[SequenceBatch]):
         augmenter = Augmenter(
             config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
         )
-        self.augmenter = augmenter if augmenter.is_active else None
         self.detector = Detector(
             model,
             log_mel=config.feature.build(),
@@ -95,8 +103,9 @@ class DetectionTask(Task[SequenceBatch]):
             feedback=config.sampler.feedback,
             device=device,
         )
-        self.sequences = Sequences(
-            data.splits["train"], config.data.sequence_length, onsets=model.has_onsets
+        self.sequences = SourcedSequences(
+            _by_source(data, config.data.sequence_length, onsets=model.has_onsets),
+            augmenter if augmenter.is_active else None,
         )
         super().__init__(
             model=self.detector.model,
@@ -105,6 +114,9 @@ class DetectionTask(Task[SequenceBatch]):
             lengths=self.sequences.lengths,
             labels=data.classes,
             fingerprint=data.fingerprint,
+            sources=[
+                Source(name, len(of_source)) for name, of_source in self.sequences.by_source.items()
+            ],
         )
 
     @property
@@ -118,10 +130,7 @@ class DetectionTask(Task[SequenceBatch]):
 
     def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
         """Join sequences, augmented where that is asked for."""
-        heard: Dataset[tuple[Tensor, Tensor]] = self.sequences
-        if self.augmenter is not None:
-            heard = AugmentedSequences(self.sequences, self.augmenter, epoch)
-        return collate([heard[index] for index in indices])
+        return collate([self.sequences.heard(index, epoch) for index in indices])
 
     def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
         """Losses over valid frames and classes that are known, those of onsets within.
