@@ -199,14 +199,14 @@ def test_hazard_4_training_never_looks_at_the_test_split(
 def test_hazard_4_every_frame_is_trained_on_in_every_epoch() -> None:
     task = make_task(33, 10, 7)  # 4 + 1 + 1 sequences: 4 and 2
     trainer = make_trainer(task)
-    assert (len(task.sequences), trainer.n_batches) == (6, 2)
+    assert (len(task.lengths), trainer.n_batches) == (6, 2)
 
     for epoch in (1, 2):
         batches = [batch for batch, _ in trainer.batches(epoch)]
 
         assert [len(batch.lengths) for batch in batches] == [4, 2]
         seen = torch.cat([batch.log_mel[batch.valid] for batch in batches])
-        every = torch.cat([task.sequences[index][0] for index in range(6)])
+        every = torch.cat([task.sequences.heard(index, 1)[0] for index in range(6)])
         assert sorted(seen.tolist()) == sorted(every.tolist())
 
 

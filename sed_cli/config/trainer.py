@@ -22,6 +22,12 @@ class TrainerConfig(Settings):
     )
     batch_size: int = setting(8, "sequences, of all devices together", at_least=1)
     lr: float = setting(2e-3, "learning rate", above=0, role=Role.FREE)
+    batch_shares: dict[str, float] = setting(
+        {},
+        "of the sequences of a batch by their source, {strong: 1, weak: 3}: of the training split, "
+        "of data.train.weak; one that is not named: 1",
+        before=DEFAULT,
+    )
     min_epoch_updates: int = setting(
         20,
         "of few sequences an epoch makes several passes, until it has so many updates; 1: always "
@@ -143,8 +149,14 @@ class TrainerConfig(Settings):
         return [*faults, *self._part_faults(prefix)]
 
     def _part_faults(self, prefix: str) -> Faults:
-        """Faults of what is set for parts of the model; whether it has them shows later."""
+        """Faults of what is set for parts of the model or the data; what there is shows later."""
         faults = Faults()
+        for source, share in self.batch_shares.items():
+            faults.require(
+                is_usable(share) and share > 0,
+                f"{prefix}batch_shares={{{source}: {share}}}: expected a share above 0; what "
+                f"is not to be trained on belongs out of the data",
+            )
         for part, factor in self.lr_scale.items():
             faults.require(
                 is_usable(factor) and factor > 0,

@@ -32,10 +32,13 @@ class Augmenter:
         """Whether anything is done at all."""
         return bool(self._steps)
 
-    def __call__(self, sequences: Dataset[Any], n_sequences: int, index: int, epoch: int) -> Item:
-        """Return sequence ``index`` as it is heard in an epoch."""
+    def __call__(
+        self, sequences: Dataset[Any], n_sequences: int, index: int, epoch: int, first: int = 0
+    ) -> Item:
+        """Return sequence ``index`` as it is heard in an epoch; ``first``: before it are others."""
         item = Item(*sequences[index])
-        draws, others = Draws(self._seed, epoch, index), Others(sequences, n_sequences, index)
+        draws = Draws(self._seed, epoch, first + index)
+        others = Others(sequences, n_sequences, index)
         for part, prepared in self._steps:
             item = part.apply(item, draws, others, prepared)
         return item
@@ -48,16 +51,20 @@ class AugmentedSequences(Dataset[tuple[Tensor, Tensor]]):
         sequences: of the training split.
         augmenter: what is done to them.
         epoch: each has its own draws.
+        first: number of the first of them among those of all sources.
     """
 
-    def __init__(self, sequences: Sequences, augmenter: Augmenter, epoch: int) -> None:
+    def __init__(
+        self, sequences: Sequences, augmenter: Augmenter, epoch: int, *, first: int = 0
+    ) -> None:
         self._sequences = sequences
         self._augmenter = augmenter
         self._epoch = epoch
+        self._first = first
 
     def __len__(self) -> int:
         return len(self._sequences)
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
         """Return features (T, M) and targets (T, C) or (T, 2C) of a piece, both float32."""
-        return self._augmenter(self._sequences, len(self), item, self._epoch)
+        return self._augmenter(self._sequences, len(self), item, self._epoch, self._first)

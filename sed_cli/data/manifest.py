@@ -27,6 +27,7 @@ class Clip:
         path: where the audio should lie.
         duration_s: length in seconds; 0 where nobody has looked.
         events: of the classes in question, in order of onset, none beyond the end of the audio.
+        unknown: where nobody annotated a class: spans with its label.
         facts: what the audio file holds; ``None`` where nobody has looked.
         annotations: the file that its events stand in: what faults name.
         rows: of that file.
@@ -37,6 +38,7 @@ class Clip:
     path: Path
     duration_s: float = 0.0
     events: tuple[Event, ...] = ()
+    unknown: tuple[Event, ...] = ()
     facts: AudioFacts | None = None
     annotations: Path = Path()
     rows: tuple[Row, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from torch.utils.data import Dataset
 from sed_cli.data.frames import Activities
 from sed_cli.data.sets import Recording
 
+UNKNOWN = math.nan
+"""Target of a frame that nobody annotated, in sequences; augmentations carry it along."""
+
 
 class SequenceBatch(NamedTuple):
     """A batch of sequences, padded at the end to the longest of them."""
@@ -21,6 +25,9 @@ class SequenceBatch(NamedTuple):
     log_mel: Tensor  # float32 (B, T, M)
     targets: Tensor  # float32 (B, T, C), 0 or 1; with onsets (B, T, 2C)
     lengths: Tensor  # int64 (B,), frames that are not padding
+    # Where targets are known, bool of their shape; None: everywhere. Elsewhere they are 0, and
+    # neither the loss nor the feedback takes them: the model is fed its own output.
+    known: Tensor | None = None
 
     @property
     def valid(self) -> Tensor:
@@ -62,7 +69,10 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
         return torch.tensor(self._recordings[index].log_mel[first:last]), self.targets(item)
 
     def targets(self, item: int) -> Tensor:
-        """Return activities (T, C), or targets (T, 2C), float32, without reading features."""
+        """Return activities (T, C), or targets (T, 2C), float32, without reading features.
+
+        Those that nobody annotated are :data:`UNKNOWN`.
+        """
         index, first, last = self._pieces[item]
         recording = self._recordings[index]
         targets = recording.activities[first:last]
@@ -70,14 +80,25 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
             assert isinstance(recording.activities, Activities)  # an array knows no events
             onsets = recording.activities.onsets(slice(first, last))
             targets = np.concatenate([targets, onsets], axis=1)
-        return torch.from_numpy(targets).float()
+        made = torch.from_numpy(targets).float()
+        known = recording.known(slice(first, last))
+        if known is not None:
+            n_kinds = made.shape[1] // known.shape[1]  # activities, and onsets
+            made[torch.from_numpy(~known).repeat(1, n_kinds)] = UNKNOWN
+        return made
 
 
 def collate(items: Sequence[tuple[Tensor, Tensor]]) -> SequenceBatch:
     """Join sequences into a batch, with zeros after the shorter ones."""
-    log_mels, targets = zip(*items, strict=True)
+    log_mels, all_targets = zip(*items, strict=True)
+    targets = pad_sequence(list(all_targets), batch_first=True)
+    known = None
+    if (unknown := targets.isnan()).any():
+        known = ~unknown
+        targets = torch.where(known, targets, 0.0)
     return SequenceBatch(
         pad_sequence(list(log_mels), batch_first=True),
-        pad_sequence(list(targets), batch_first=True),
+        targets,
         torch.tensor([len(log_mel) for log_mel in log_mels]),
+        known,
     )

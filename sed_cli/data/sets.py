@@ -33,12 +33,25 @@ class Recording(Clip):
 
     log_mel: NDArray[np.float32] | StoredArray  # (T, M)
     activities: NDArray[np.uint8] | Activities  # (T, C)
+    unknown_frames: Activities | None = None  # marks what nobody annotated; None: nothing
     content: str = ""  # hash of its file; empty where it came from none
 
     @property
     def n_frames(self) -> int:
         """T."""
         return len(self.log_mel)
+
+    def known(self, frames: slice = slice(None)) -> NDArray[np.bool_] | None:
+        """Where the activities of a range of frames are known (t, C); ``None``: everywhere.
+
+        An annotated event is known, also where nobody looked for all of its class.
+        """
+        if self.unknown_frames is None:
+            return None
+        known: NDArray[np.bool_] = (self.unknown_frames[frames] == 0) | (
+            self.activities[frames] == 1
+        )
+        return known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,17 +147,38 @@ def load_features(manifest: Manifest, data: DataConfig, feature: FeatureConfig) 
     loaded: dict[str, list[Recording]] = {split: [] for split in manifest.splits}
     for (split, as_listed), (log_mel, key) in zip(listed, all_stored, strict=True):
         clip = _as_decoded(as_listed, log_mel)
-        activities = Activities(clip.events, manifest.classes, len(log_mel), feature.hop_s)
+        frames = (manifest.classes, len(log_mel), feature.hop_s)
         loaded[split].append(
-            Recording(**vars(clip), log_mel=log_mel, activities=activities, content=key)
+            Recording(
+                **vars(clip),
+                log_mel=log_mel,
+                activities=Activities(clip.events, *frames),
+                unknown_frames=_unknown_frames(clip, *frames),
+                content=key,
+            )
         )
         content.update(repr((split, clip.name, key, clip.events)).encode())
+        if clip.unknown:
+            content.update(repr(clip.unknown).encode())
     return DataSet(
         classes=manifest.classes,
         hop_s=feature.hop_s,
         splits=loaded,
         fingerprint=content.hexdigest(),
     )
+
+
+def _unknown_frames(
+    clip: Clip, classes: Sequence[str], n_frames: int, hop_s: float
+) -> Activities | None:
+    """Mark what is not annotated, with the frames at its edges, which are so in part."""
+    if not clip.unknown:
+        return None
+    widened = (
+        span._replace(onset_s=span.onset_s - hop_s, offset_s=span.offset_s + hop_s)
+        for span in clip.unknown
+    )
+    return Activities(widened, classes, n_frames, hop_s)
 
 
 def _as_decoded(clip: Clip, log_mel: StoredArray) -> Clip:

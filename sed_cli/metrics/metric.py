@@ -52,12 +52,15 @@ class Compared:
         duration_s: length in seconds.
         hop_s: seconds from one frame to the next.
         reference: annotated events.
-        detected: detected events, with the times that ``events.tsv`` has.
+        detected: detected events, with the times that ``events.tsv`` has; those left out that lie
+            mostly where nobody annotated their class.
         confidences: of these, in [0, 1].
         reference_frames: 0 or 1, (T, C).
-        detected_frames: the same of what was detected.
+        detected_frames: the same of what was detected, 0 where nobody annotated.
         probabilities: of the model, in [0, 1], (T, C), before a decoder makes anything of them.
         evaluation: settings; what ``sedtf eval`` may leave to the run is filled in.
+        known: where the class is annotated, (T, C); ``None``: everywhere.
+        all_detected: the events that lie elsewhere among them; ``None``: there are none.
     """
 
     classes: Sequence[str]
@@ -70,6 +73,8 @@ class Compared:
     detected_frames: NDArray[np.bool_]
     probabilities: NDArray[np.float32]
     evaluation: EvaluationConfig
+    known: NDArray[np.bool_] | None = None
+    all_detected: Sequence[Event] | None = None
 
     @property
     def collar_s(self) -> float:

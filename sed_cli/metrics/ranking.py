@@ -23,14 +23,23 @@ Ranked = NDArray[np.int64]
 """(..., 2, N_BINS): silent frames, then active ones, by rising probability."""
 
 
-def count_ranked(activities: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> Ranked:
-    """Count the frames of a recording: activities and probabilities (T, C) to (C, 2, N_BINS)."""
+def count_ranked(
+    activities: NDArray[np.uint8],
+    probabilities: NDArray[np.float32],
+    known: NDArray[np.bool_] | None = None,
+) -> Ranked:
+    """Count the frames of a recording: activities and probabilities (T, C) to (C, 2, N_BINS).
+
+    Those that are not ``known`` (T, C) are passed over.
+    """
     n_classes = activities.shape[1]
     p = probabilities.astype(np.float64).clip(1e-9, 1 - 1e-9)
     log_odds = np.log(p) - np.log1p(-p)
     bins = (np.floor(log_odds / STEP) + N_BINS // 2).clip(0, N_BINS - 1).astype(np.int64)
     rows = 2 * np.arange(n_classes) + activities.astype(np.int64)
-    counts = np.bincount((rows * N_BINS + bins).ravel(), minlength=2 * n_classes * N_BINS)
+    places = rows * N_BINS + bins
+    counted = places.ravel() if known is None else places[known]
+    counts = np.bincount(counted, minlength=2 * n_classes * N_BINS)
     return counts.reshape(n_classes, 2, N_BINS)
 
 

@@ -27,7 +27,7 @@ from sed_cli.system.pool import n_cores
 from sed_cli.tasks.package import Data
 from sed_cli.tasks.registry import task_named
 from sed_cli.tasks.resuming import check_settings, restore, resume
-from sed_cli.training.batches import passes_of
+from sed_cli.training.batches import Batches
 from sed_cli.training.checkpoint import save_checkpoint
 from sed_cli.training.history import Epoch
 from sed_cli.training.initial import initialise, origin_of
@@ -190,8 +190,8 @@ def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
     """Build coins and trainer; nothing is drawn from the coins' generator yet."""
     keep_freed_memory()
     task.model.backend = config.trainer.recurrence  # type: ignore[assignment]
-    n_passes, n_batches = passes_of(len(task.lengths), config.trainer)
-    coins = make_coins(config.sampler, batches_per_epoch=n_passes * n_batches, seed=config.seed)
+    batches = Batches(task.sources, config.trainer)
+    coins = make_coins(config.sampler, batches_per_epoch=batches.n_updates, seed=config.seed)
     return Trainer(task, coins=coins, config=config.trainer, seed=config.seed)
 
 

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, count, islice
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from sed_cli.config.trainer import TrainerConfig
+from sed_cli.errors import UserError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Training sequences of one kind, which lie one after the other among those of a task.
+
+    Args:
+        name: what ``trainer.batch_shares`` calls it.
+        n_sequences: how many there are.
+        sets_epoch: whether an epoch lasts until all of them were taken; of others it takes as many
+            as come along.
+        weights: how likely each is drawn, (n_sequences,), in proportion; ``None``: all are taken
+            before any comes again.
+    """
+
+    name: str
+    n_sequences: int
+    sets_epoch: bool = True
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -23,15 +46,109 @@ class Part:
     counts: bool = True  # unset: nothing was left, these are computed by another rank as well
 
 
-def passes_of(n_sequences: int, config: TrainerConfig) -> tuple[int, int]:
-    """Passes over the sequences that an epoch makes, and the batches of each pass.
+class Batches:
+    """The batches of a training: a function of the seed and the number of the pass alone.
+
+    Of several sources each batch holds as many sequences of each as ``trainer.batch_shares`` says,
+    in the order of the sources. A pass takes them in a new order, and a source that is through
+    before the pass is begins anew, in another one.
 
     Of few sequences a pass is an update or two: they are gone through until an epoch has
     ``config.min_epoch_updates``, so that epochs, patience and the sampler's schedule stand for as
     much training as they do elsewhere.
+
+    Args:
+        sources: of the sequences, one at least.
+        config: of the optimisation.
+        seed: of the order.
+
+    Raises:
+        UserError: if a batch is too small for all sources, or shares are given to what is no
+            source.
     """
-    n_batches = -(-n_sequences // config.batch_size)
-    return -(-config.min_epoch_updates // n_batches), n_batches
+
+    def __init__(self, sources: Sequence[Source], config: TrainerConfig, seed: int = 0) -> None:
+        self._sources, self._seed = sources, seed
+        self.counts = counts_of([each.name for each in sources], config)
+        self.n_batches = max(
+            -(-each.n_sequences // n)
+            for each, n in zip(sources, self.counts, strict=True)
+            if each.sets_epoch
+        )
+        self.n_passes = -(-config.min_epoch_updates // self.n_batches)
+
+    @property
+    def n_updates(self) -> int:
+        """Batches an epoch, over all its passes; of a single source the last of a pass may be
+        smaller.
+        """
+        return self.n_passes * self.n_batches
+
+    def of_epoch(self, epoch: int) -> Iterator[tuple[int, list[int]]]:
+        """Yield the number of the pass and the sequences of each batch of an epoch, from 1."""
+        for number in range((epoch - 1) * self.n_passes + 1, epoch * self.n_passes + 1):
+            for indices in self.of_pass(number):
+                yield number, indices
+
+    def of_pass(self, number: int) -> Iterator[list[int]]:
+        """Yield the sequences of each batch of a pass."""
+        if len(self._sources) == 1:
+            source = self._sources[0]
+            yield from index_batches(
+                source.n_sequences, self.counts[0], self._seed, number, source.weights
+            )
+            return
+        firsts = accumulate((each.n_sequences for each in self._sources), initial=0)
+        orders = [
+            _order(each, first, (self._seed, number, place))
+            for place, (each, first) in enumerate(zip(self._sources, firsts, strict=False))
+        ]
+        for _ in range(self.n_batches):
+            yield [
+                index
+                for order, n in zip(orders, self.counts, strict=True)
+                for index in islice(order, n)
+            ]
+
+
+def counts_of(names: Sequence[str], config: TrainerConfig) -> list[int]:
+    """How many sequences of each source a batch holds, one at least; they add up to its size.
+
+    Raises:
+        UserError: if a batch is too small, or shares are given to what is no source.
+    """
+    shares: Mapping[str, float] = config.batch_shares
+    size = config.batch_size
+    if unknown := sorted(shares.keys() - set(names)):
+        raise UserError(
+            f"trainer.batch_shares names {', '.join(unknown)}, but the training sequences are "
+            f"{', '.join(names)} only: drop it, or name such data, as with data.train.weak"
+        )
+    if size < len(names):
+        raise UserError(
+            f"trainer.batch_size={size}, but each batch holds sequences of {', '.join(names)}: "
+            f"expected at least {len(names)}"
+        )
+    weights = [shares.get(name, 1.0) for name in names]
+    exact = [size * weight / sum(weights) for weight in weights]
+    counts = [max(1, math.floor(each)) for each in exact]
+    while (missing := size - sum(counts)) != 0:  # to whom, or from whom, most is due
+        step = 1 if missing > 0 else -1
+        able = [i for i, n in enumerate(counts) if n + step > 0]
+        counts[max(able, key=lambda i: step * (exact[i] - counts[i]))] += step
+    return counts
+
+
+def _order(source: Source, first: int, key: tuple[int, ...]) -> Iterator[int]:
+    """Yield numbers from ``first`` on without end, all before any comes again, or as drawn."""
+    n, weights = source.n_sequences, source.weights
+    for turn in count():
+        random = np.random.default_rng(np.random.SeedSequence((*key, turn)))
+        if weights is None:
+            numbers = random.permutation(n)
+        else:
+            numbers = random.choice(n, n, p=(weights / weights.sum()).numpy())
+        yield from (first + numbers).tolist()
 
 
 def index_batches(

@@ -21,7 +21,7 @@ from sed_cli.errors import SedtfError
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.system.distributed import agreed, counted_as_nothing, n_ranks, rank, summed
 from sed_cli.training.average import Average
-from sed_cli.training.batches import Part, index_batches, part_of, passes_of
+from sed_cli.training.batches import Batches, Part, part_of
 from sed_cli.training.history import Epoch
 from sed_cli.training.parts import freeze, keep_frozen, learning_rate, make_optimizer
 from sed_cli.training.state import Progress
@@ -42,7 +42,8 @@ class Trainer(Generic[BatchT]):
         seed: of the order of the sequences, and of the dropout of ranks above 0.
 
     Raises:
-        UserError: if ``trainer.freeze`` or ``trainer.lr_scale`` name parts that the model lacks.
+        UserError: if ``trainer.freeze`` or ``trainer.lr_scale`` name parts that the model lacks,
+            or ``trainer.batch_shares`` what is no source of the data.
 
     Several ranks (:mod:`sed_cli.system.distributed`) compute what one would: a batch is cut among
     them, with the teacher mask, the loss and the statistics that it has as a whole, and each of
@@ -57,6 +58,7 @@ class Trainer(Generic[BatchT]):
         self.config = config
         self._seed = seed
         self._losses: nn.Module | None = None
+        self._batches = Batches(task.sources, config, seed)
         self._frozen = freeze(task.model, config.freeze)
         self.optimizer = make_optimizer(task.model, config)
         schedule = config.lr_schedule
@@ -69,8 +71,7 @@ class Trainer(Generic[BatchT]):
     @property
     def n_batches(self) -> int:
         """Batches an epoch, over all its passes; the last of a pass may be smaller."""
-        n_passes, n_batches = passes_of(len(self.task.lengths), self.config)
-        return n_passes * n_batches
+        return self._batches.n_updates
 
     @property
     def n_updates(self) -> int:
@@ -80,13 +81,9 @@ class Trainer(Generic[BatchT]):
 
     def batches(self, epoch: int) -> Iterator[tuple[BatchT, Part]]:
         """What this rank computes of each batch of an epoch; with one rank, all of it."""
-        lengths, size = self.task.lengths, self.config.batch_size
-        weights = self.task.drawing_weights if self.config.balance else None
-        n_passes, _ = passes_of(len(lengths), self.config)
-        for number in range((epoch - 1) * n_passes + 1, epoch * n_passes + 1):  # of the pass
-            for indices in index_batches(len(lengths), size, self._seed, number, weights):
-                part = part_of(indices, lengths, rank(), n_ranks())
-                yield self.task.batch(part.indices, number), part
+        for number, indices in self._batches.of_epoch(epoch):
+            part = part_of(indices, self.task.lengths, rank(), n_ranks())
+            yield self.task.batch(part.indices, number), part
 
     def fit(self, on_epoch: Callable[[Epoch, bool], None]) -> None:
         """Train until the epochs, the updates or the patience run out.
@@ -173,7 +170,7 @@ class Trainer(Generic[BatchT]):
 
     def _backward(self, batch: BatchT) -> Tensor:
         total, count = self.task.losses(batch, self.coins)
-        loss = total / count
+        loss = (total / count.clamp(min=1)).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -190,9 +187,10 @@ class Trainer(Generic[BatchT]):
             total, count = self._losses(batch, self.coins)
             sums = summed(torch.stack([total.detach().double(), count.double()]))
             # Gradients are averaged over the ranks, where those of a sum are to be added up.
-            scale = n_ranks() / sums[1] if part.counts else 0.0
-            (total * scale).backward()
-        return (sums[0] / sums[1]).float()
+            n_counted = sums[1].clamp(min=1)
+            scale = n_ranks() / n_counted if part.counts else 0.0
+            (total * scale).sum().backward()
+        return (sums[0] / n_counted).sum().float()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the weights that :meth:`load_state_dict` needs to go on exactly."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sed_cli.models.labels import LABELS
 from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.training.batches import Source
 
 BatchT = TypeVar("BatchT")
 
@@ -58,6 +59,7 @@ class Task(ABC, Generic[BatchT]):
         lengths: steps of each training sequence, as a batch counts them.
         labels: what the outputs stand for, in their order.
         fingerprint: of the data: another one is another experiment.
+        sources: of the sequences, in their order; none: they are all of one.
     """
 
     def __init__(
@@ -69,9 +71,11 @@ class Task(ABC, Generic[BatchT]):
         lengths: Sequence[int],
         labels: Sequence[str],
         fingerprint: str,
+        sources: Sequence[Source] = (),
     ) -> None:
         self.model, self.device, self.is_sampled = model, device, is_sampled
         self.lengths, self.labels, self.fingerprint = lengths, labels, fingerprint
+        self.sources = sources or (Source("strong", len(lengths)),)
 
     @property
     @abstractmethod
@@ -84,7 +88,11 @@ class Task(ABC, Generic[BatchT]):
 
     @abstractmethod
     def losses(self, batch: BatchT, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        """Run the model on a batch: the sum of all losses, and how many it sums; both scalars."""
+        """Run the model on a batch: the sum of all losses, and how many it sums.
+
+        Both are scalars, or hold a number for each term of the loss, (K,): it is the sum of their
+        means, each over all ranks; a term that counts nothing is 0.
+        """
 
     @property
     def no_skill_loss(self) -> float:
@@ -106,11 +114,6 @@ class Task(ABC, Generic[BatchT]):
     @abstractmethod
     def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
         """Draw the learning curves of a ``history.csv`` that has a row at least."""
-
-    @property
-    def drawing_weights(self) -> Tensor | None:
-        """How likely each training sequence is drawn (N,); None: each once a pass."""
-        return None
 
     @property
     def label_sets(self) -> Mapping[str, Sequence[str]]:

@@ -11,9 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.data.annotations import Event
+from sed_cli.data.augmentation import Draws, Item, Others, Training
+from sed_cli.data.augmentations.mixup import Mixup
+from sed_cli.data.augmentations.roll import Roll
 from sed_cli.data.frames import Activities
-from sed_cli.data.sequences import Sequences, collate
+from sed_cli.data.sequences import UNKNOWN, Sequences, collate
 from sed_cli.data.sets import Recording
 
 
@@ -95,6 +99,55 @@ def test_a_piece_is_a_copy_of_the_mapped_features(tmp_path: Path) -> None:
     log_mel.zero_()
 
     assert np.abs(mapped).min() > 0
+
+
+def partly_known() -> Recording:
+    """Ten frames of 20 ms; nobody looked for a from 40 to 100 ms, but an event in it is known."""
+    events = (Event(0.06, 0.08, "a"), Event(0.12, 0.16, "a"))
+    spans = (Event(0.04, 0.1, "a"),)
+    return replace(
+        make_recording(10),
+        events=events,
+        activities=Activities(events, ["a", "b", "c"], 10, 0.02),
+        unknown_frames=Activities(spans, ["a", "b", "c"], 10, 0.02),
+    )
+
+
+@pytest.mark.parametrize("onsets", [False, True])
+def test_what_nobody_annotated_is_unknown_and_annotated_events_are_known(onsets: bool) -> None:
+    whole = replace(make_recording(4), activities=Activities([], ["a", "b", "c"], 4, 0.02))
+    sequences = Sequences([partly_known(), whole], onsets=onsets)
+
+    batch = collate([sequences[0], sequences[1]])
+
+    assert batch.known is not None
+    assert batch.known.shape == batch.targets.shape
+    assert (~batch.known).nonzero().tolist() == [
+        [0, frame, column] for frame in (2, 4) for column in ([0, 3] if onsets else [0])
+    ]
+    assert not batch.targets[~batch.known].any()
+    assert batch.targets[0, :, 0].nonzero().ravel().tolist() == [3, 6, 7]
+
+
+def test_a_batch_that_is_all_known_has_no_mask() -> None:
+    assert collate([(torch.ones(2, 4), torch.ones(2, 3))]).known is None
+
+
+def test_augmentations_carry_along_what_is_unknown() -> None:
+    training = Training(LogMelConfig(n_mels=4), torch.zeros(4), 0)
+    items = [(torch.rand(6, 4), torch.zeros(6, 2)) for _ in range(2)]
+    items[1][1][2, 0] = UNKNOWN
+    items[1][1][5, 1] = 1.0
+    others = Others(items, 2, 0)
+
+    mixed = Mixup(mixup=1.0).apply(Item(*items[0]), Draws(0, 1, 0), others, training)
+    rolled = Roll(roll=1.0).apply(Item(*items[1]), Draws(0, 1, 0), others, training)
+
+    assert mixed.targets.isnan().nonzero().tolist() == [[2, 0]]
+    assert mixed.targets[5, 1] == 1
+    ((frame, column),) = rolled.targets.isnan().nonzero().tolist()
+    assert column == 0
+    assert torch.equal(rolled.log_mel[frame], items[1][0][2])
 
 
 def test_a_piece_that_is_not_there_ends_the_iteration() -> None:

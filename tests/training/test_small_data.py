@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sed_cli.config.trainer import TrainerConfig
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.training.batches import Source
 from sed_cli.training.loop import Trainer, warn_of_best_epoch
 from sed_cli.training.optimizers.adam import Adam
 from sed_cli.training.state import Progress
@@ -32,6 +33,7 @@ class Scripted:
     def __init__(self, n_sequences: int, validations: Sequence[tuple[float, float]] = ()) -> None:
         self.model = nn.Linear(1, 1)
         self.lengths = [10] * n_sequences
+        self.sources = [Source("strong", n_sequences)]
         self.batches: list[list[int]] = []
         self._validations = iter(validations)
 
@@ -48,6 +50,9 @@ class Scripted:
 
     def describe(self, validation: Validation) -> str:
         return ""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
 
 
 def trainer_of(task: Scripted, **settings: Any) -> Trainer[Any]:

@@ -30,7 +30,7 @@ class FrameMeanAveragePrecision(Metric):
         """Count the frames of each class by probability, (C, 2, bins)."""
         from sed_cli.metrics.ranking import count_ranked
 
-        return count_ranked(compared.reference_frames, compared.probabilities)
+        return count_ranked(compared.reference_frames, compared.probabilities, compared.known)
 
     def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:
         """The mean of the average precisions of the classes that are active anywhere."""

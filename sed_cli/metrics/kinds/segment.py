@@ -26,10 +26,11 @@ class SegmentMetric(TunableMetric):
     def count(self, compared: Compared) -> Counts:
         """Count segments with sed_eval."""
         from sed_cli.metrics.detection import count_segments
+        from sed_cli.metrics.known import in_known_segments
 
         return count_segments(
             compared.reference,
-            compared.detected,
+            in_known_segments(compared, self.RESOLUTION_S),
             compared.duration_s,
             compared.classes,
             self.RESOLUTION_S,

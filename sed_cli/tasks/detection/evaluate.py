@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from sed_cli.metrics.detection import (
     count_frames,
     figures,
 )
+from sed_cli.metrics.known import are_judged
 from sed_cli.metrics.metric import all_metrics
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import print_metrics
@@ -87,9 +89,13 @@ def validate(
         logits = of_activities(outputs, len(detector.classes))
         activities = recording.activities[:]
         targets = torch.from_numpy(activities).float()
-        loss_sum += float(per_output(logits, targets).sum())
-        n_values += targets.numel()
-        counts += count_frames(activities, probabilities_of(logits) > PLAIN_THRESHOLD)
+        losses, active = per_output(logits, targets), probabilities_of(logits) > PLAIN_THRESHOLD
+        known = recording.known()
+        if known is not None:
+            losses, active = losses[torch.from_numpy(known)], active & known
+        loss_sum += float(losses.sum())
+        n_values += losses.numel()
+        counts += count_frames(activities, active)
         if watched is not None:
             watched.add(recording, probabilities_of(outputs))
     counts = summed(torch.from_numpy(counts)).numpy()
@@ -212,12 +218,18 @@ def filled(settings: EvaluationConfig) -> EvaluationConfig:
 def scored_by(
     decoder: Decoder, recording: Recording, probabilities: NDArray[np.floating]
 ) -> Scored:
-    """What threshold-free figures are drawn from."""
+    """What threshold-free figures are drawn from; nothing is found where nobody annotated."""
     own = recording.name, recording.duration_s, recording.events
     activities = of_activities(probabilities, len(decoder.classes))
+    known = recording.known()
     if decoder.GIVES_BOXES:
-        return Scored(*own, activities, decoder.boxes(probabilities, recording.duration_s))
-    return Scored(*own, decoder.scores(probabilities))
+        boxes = decoder.boxes(probabilities, recording.duration_s)
+        judged = are_judged(
+            [Event(*box[:3]) for box in boxes], known, decoder.classes, decoder.hop_s
+        )
+        return Scored(*own, activities, list(compress(boxes, judged)))
+    scores = decoder.scores(probabilities)
+    return Scored(*own, scores if known is None else np.where(known, scores, 0.0))
 
 
 def _warn_of_collar(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from sed_cli.data.annotations import Event
 from sed_cli.data.frames import events_to_activities
 from sed_cli.data.sets import Recording
 from sed_cli.metrics.detection import COLLAR_S, N_REF, N_SYS, SUBS, TP, Counts, count_frames
+from sed_cli.metrics.known import are_judged
 from sed_cli.metrics.outcomes import HIT, OUTCOMES, Fate, event_outcomes, frame_confusions
 
 N_BINS = 10
@@ -113,14 +115,18 @@ def examine(
     examination = Examination(tuple(classes))
     kept: list[tuple[tuple[float, int], int, Examined]] = []
     for index, (recording, probabilities) in enumerate(run):
-        predicted = tuple(events.get(recording.name, ()))
-        active = _active(predicted, recording, classes, hop_s)
+        known = recording.known()
+        found = events.get(recording.name, ())
+        predicted = tuple(compress(found, are_judged(found, known, classes, hop_s)))
+        active = _active(found, recording, classes, hop_s)
         truth = recording.activities[:]
+        if known is not None:
+            active &= known
         counts = count_frames(truth, active)
         fates = event_outcomes(recording.events, predicted, collar_s)
         examination.n_files += 1
         examination.counts += counts
-        examination.bins += calibration_bins(probabilities, truth)
+        examination.bins += calibration_bins(probabilities, truth, known)
         examination.confusions += frame_confusions(truth, active)
         for side, of_side in enumerate((recording.events, predicted)):
             for event, fate in zip(of_side, fates[side], strict=True):
@@ -157,19 +163,24 @@ def _active(
 
 
 def calibration_bins(
-    probabilities: NDArray[np.floating], activities: NDArray[np.uint8]
+    probabilities: NDArray[np.floating],
+    activities: NDArray[np.uint8],
+    known: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """Sort frames (T, C) into bins of probability: numbers, sums of probabilities, active ones.
+
+    Those that are not ``known`` (T, C) are passed over.
 
     Returns:
         (C, N_BINS, 3). A bin holds its lower edge; the last one holds 1 too.
     """
     n_classes = probabilities.shape[1]
     bins = np.minimum((probabilities * N_BINS).astype(np.intp), N_BINS - 1)
-    place = (bins + N_BINS * np.arange(n_classes)).ravel()
+    place = bins + N_BINS * np.arange(n_classes)
+    counted = np.ones(place.shape, np.bool_) if known is None else known
     columns = [
-        np.bincount(place, weights, n_classes * N_BINS)
-        for weights in (None, probabilities.ravel().astype(np.float64), activities.ravel())
+        np.bincount(place[counted], weights, n_classes * N_BINS)
+        for weights in (None, probabilities[counted].astype(np.float64), activities[counted])
     ]
     return np.stack(columns, axis=-1).reshape(n_classes, N_BINS, 3).astype(np.float64)
 

@@ -69,7 +69,7 @@ def fit_decoder(
 
 
 def kept_probabilities(detector: Detector, recordings: Sequence[Recording]) -> Callable[[], Scored]:
-    """Recordings with their probabilities, as often as it is called."""
+    """Recordings with their probabilities, as often as it is called; 0 where nobody annotated."""
     return _Probabilities(detector, recordings)
 
 
@@ -90,11 +90,23 @@ class _Probabilities:
     def _run(self) -> Iterator[tuple[Recording, NDArray[np.float32]]]:
         made = []
         for recording, logits in run_freely(self._detector, self._recordings):
-            scored = recording, probabilities_of(logits)
+            scored = recording, _of_known(recording, probabilities_of(logits))
             if self._keeps:
                 made.append(scored)
             yield scored
         self._kept = made
+
+
+def _of_known(recording: Recording, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (T, C), with onsets (T, 2C), as if nothing were heard where nobody annotated.
+
+    Nothing is annotated there either, so that whatever is tuned sees silence on both sides.
+    """
+    known = recording.known()
+    if known is None:
+        return probabilities
+    n_kinds = probabilities.shape[1] // known.shape[1]
+    return probabilities * np.tile(known, (1, n_kinds))
 
 
 class RunValidation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sed_cli.decoding.calibration import ConfidenceMap
 from sed_cli.decoding.decoder import Decoder, Detection
 from sed_cli.decoding.onsets import of_activities
 from sed_cli.metrics.detection import Bootstrap
+from sed_cli.metrics.known import are_judged
 from sed_cli.metrics.metric import Compared, Metric
 
 
@@ -45,18 +47,22 @@ class Tally:
     ) -> None:
         """Decode the probabilities of a recording, (T, C) or with onsets (T, 2C), and count."""
         found, active = decoder.decoded(probabilities, recording.duration_s)
-        self._events[recording.name] = [_as_written(each.event) for each in found]
+        events = self._events[recording.name] = [_as_written(each.event) for each in found]
+        known = recording.known()
+        judged = are_judged(events, known, self.data.classes, self.data.hop_s)
         compared = Compared(
             classes=self.data.classes,
             duration_s=recording.duration_s,
             hop_s=self.data.hop_s,
             reference=recording.events,
-            detected=self._events[recording.name],
-            confidences=self._confidences(found),
+            detected=list(compress(events, judged)),
+            confidences=self._confidences(list(compress(found, judged))),
             reference_frames=recording.activities[:],
-            detected_frames=active,
+            detected_frames=active if known is None else active & known,
             probabilities=of_activities(probabilities, len(self.data.classes)),
             evaluation=self.evaluation,
+            known=known,
+            all_detected=events,
         )
         self._counts[recording.name] = [np.asarray(each.count(compared)) for each in self.metrics]
 

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from sed_cli.config.data import RecordedConfig
 from sed_cli.config.monitors import PREFIX
 from sed_cli.config.verbs import TrainConfig
-from sed_cli.data.augment import AugmentedSequences, Augmenter
+from sed_cli.data.augment import Augmenter
 from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import DataSet, load_data
+from sed_cli.data.sources import SourcedSequences
+from sed_cli.decoding.onsets import of_activities
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.models import CRNN
@@ -43,6 +44,7 @@ from sed_cli.tasks.detection.loss import DetectorLoss
 from sed_cli.tasks.detection.rarity import balanced
 from sed_cli.tasks.detection.watched import Watched, names_beside
 from sed_cli.tasks.language import label_model
+from sed_cli.training.batches import Source
 from sed_cli.training.task import TakenPart, Task, Trained, Validation
 from sed_cli.training.weighting import OutputLoss
 
@@ -69,6 +71,14 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
     return data
 
 
+def _by_source(data: DataSet, length: int, *, onsets: bool) -> dict[str, Sequences]:
+    """Training sequences by what batches are composed of; the first source is there always.
+
+    The training split is cut into sequences of ``length`` frames.
+    """
+    return {"strong": Sequences(data.splits["train"], length, onsets=onsets)}
+
+
 class DetectionTask(Task[SequenceBatch]):
     """The detector of a configuration and its data.
 
@@ -91,7 +101,6 @@ class DetectionTask(Task[SequenceBatch]):
         augmenter = Augmenter(
             config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
         )
-        self.augmenter = augmenter if augmenter.is_active else None
         self.detector = Detector(
             model,
             log_mel=config.feature.build(),
@@ -99,8 +108,9 @@ class DetectionTask(Task[SequenceBatch]):
             feedback=config.sampler.feedback,
             device=device,
         )
-        self.sequences = Sequences(
-            data.splits["train"], config.data.sequence_length, onsets=model.has_onsets
+        self.sequences = SourcedSequences(
+            _by_source(data, config.data.sequence_length, onsets=model.has_onsets),
+            augmenter if augmenter.is_active else None,
         )
         super().__init__(
             model=self.detector.model,
@@ -109,12 +119,27 @@ class DetectionTask(Task[SequenceBatch]):
             lengths=self.sequences.lengths,
             labels=data.classes,
             fingerprint=data.fingerprint,
+            sources=self._sources(),
         )
         self._loss = DetectorLoss(
-            config, self.sequences, n_classes=len(data.classes), has_onsets=model.has_onsets
+            config, self._strong, n_classes=len(data.classes), has_onsets=model.has_onsets
         )
         if self._loss.weights is not None:
             log.info("weights of active targets: %s", self._loss.describe_weights(data.classes))
+
+    @property
+    def _strong(self) -> Sequences:
+        """Those of the training split."""
+        return self.sequences.by_source["strong"]
+
+    def _sources(self) -> list[Source]:
+        """What batches are composed of; rare classes come more often where that is asked for."""
+        balance = self._config.trainer.balance
+        weights = balanced(self._strong, self._data.classes, balance) if balance else None
+        return [
+            Source(name, len(own), weights=weights if own is self._strong else None)
+            for name, own in self.sequences.by_source.items()
+        ]
 
     @property
     def sizes(self) -> str:
@@ -127,29 +152,32 @@ class DetectionTask(Task[SequenceBatch]):
 
     def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
         """Join sequences, augmented where that is asked for."""
-        heard: Dataset[tuple[Tensor, Tensor]] = self.sequences
-        if self.augmenter is not None:
-            heard = AugmentedSequences(self.sequences, self.augmenter, epoch)
-        return collate([heard[index] for index in indices])
+        return collate([self.sequences.heard(index, epoch) for index in indices])
 
     def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        """Losses over valid frames and classes, those of onsets within."""
+        """Losses over valid frames and classes that are known, those of onsets within.
+
+        Where a target is unknown the model is fed its own output, as if the mask were not set.
+        """
         targets = batch.targets.to(self.device)
-        valid = batch.valid.to(self.device)[..., None]  # (B, T, 1)
+        counted, n_classes = batch.valid[..., None], len(self.labels)  # (B, T, 1)
+        if batch.known is not None:
+            counted, n_classes = counted & of_activities(batch.known, n_classes), 1  # (B, T, C)
+        counted = counted.to(self.device)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
         half = self._config.trainer.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
             logits = self.model(
                 batch.log_mel.to(self.device),
                 targets,
-                self._mask(targets, coins) if self.is_sampled else None,
+                self._mask(batch, coins) if self.is_sampled else None,
                 lengths=batch.lengths.to(self.device) if padded else None,
                 feedback=self._rule,
                 noise=self._noise(targets, coins),
             )
         losses = self._loss(logits, targets)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
-        return (losses * valid).sum(), valid.sum() * len(self.labels)
+        return (losses * counted).sum(), counted.sum() * n_classes
 
     def state_dict(self) -> dict[str, Any]:
         """The weights of active targets, where there are any."""
@@ -160,11 +188,18 @@ class DetectionTask(Task[SequenceBatch]):
         """Take the weights of active targets that the run began with."""
         self._loss.weights = state["positive_weights"]
 
-    def _mask(self, targets: Tensor, coins: TeacherCoins) -> Tensor:
-        """Draw the teacher mask; a class's onset shares the draw of its activity."""
-        n_sequences, n_steps, _ = targets.shape
+    def _mask(self, batch: SequenceBatch, coins: TeacherCoins) -> Tensor:
+        """Draw the teacher mask, and unset it where no target is known.
+
+        A class's onset shares the draw of its activity.
+        """
+        n_sequences, n_steps, _ = batch.targets.shape
         mask = coins.draw(n_sequences, n_steps, len(self.labels))
-        return mask.repeat(1, 1, 2) if mask.ndim == 3 and self.model.has_onsets else mask
+        if mask.ndim == 3 and self.model.has_onsets:
+            mask = mask.repeat(1, 1, 2)
+        if batch.known is None:
+            return mask
+        return (mask if mask.ndim == 3 else mask[..., None]) & batch.known  # (B, T, C)
 
     def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
         if not self.is_sampled or not self._rule.draws:
@@ -172,23 +207,17 @@ class DetectionTask(Task[SequenceBatch]):
         return coins.noise(*targets.shape).to(targets.device)
 
     @cached_property
-    def drawing_weights(self) -> Tensor | None:
-        """The likelier, the rarer the classes of a sequence are, where that is asked for."""
-        balance = self._config.trainer.balance
-        return balanced(self.sequences, self.labels, balance) if balance else None
-
-    @cached_property
     def no_skill_loss(self) -> float:
         """Least loss of outputs that are the same in all validation frames, one for each class."""
-        recordings = self._data.splits.get("validation") or []
-        n_frames = sum(recording.n_frames for recording in recordings)
-        n_active = np.zeros(len(self.labels), dtype=np.int64)
-        for recording in recordings:
+        n_frames, n_active = np.zeros((2, len(self.labels)), dtype=np.int64)
+        for recording in self._data.splits.get("validation") or []:
+            known = recording.known()
+            n_frames += recording.n_frames if known is None else known.sum(axis=0)
             n_active += recording.activities[:].sum(axis=0, dtype=np.int64)
         if not n_active.any():
             return math.inf
-        share = torch.from_numpy(n_active / n_frames)
-        return _least_constant_loss(self._loss.of_activities, share)
+        share = torch.from_numpy(n_active / n_frames.clip(1))
+        return _least_constant_loss(self._loss.of_activities, share, torch.from_numpy(n_frames))
 
     def validate(self) -> Validation | None:
         """Frame-wise figures of the validation split."""
@@ -267,16 +296,18 @@ class DetectionTask(Task[SequenceBatch]):
             log.warning("no test split: nothing to evaluate on")
 
 
-def _least_constant_loss(loss: OutputLoss, share: Tensor) -> float:
-    """Mean over classes of the least loss of a constant output, each active for a share (C,).
+def _least_constant_loss(loss: OutputLoss, share: Tensor, n_frames: Tensor | None = None) -> float:
+    """Mean of the least loss of a constant output, each class active in a share of its frames (C,).
 
     Outputs are tried in steps of 0.05 in log-odds, and that of the share itself, which is the best
-    one for binary cross-entropy.
+    one for binary cross-entropy. Classes count by their ``n_frames`` (C,); ``None``: alike.
     """
     steps = torch.linspace(-15, 15, 601, dtype=share.dtype)[:, None].expand(-1, len(share))
     logits = torch.cat([steps, share.logit(1e-12)[None]])[None]  # (1, 602, C)
     if_active, if_silent = (
         loss.per_output(logits, torch.full_like(logits, target)) for target in (1.0, 0.0)
     )
-    losses = share * if_active + (1 - share) * if_silent
-    return float(losses.amin(dim=1).mean())
+    losses = (share * if_active + (1 - share) * if_silent).amin(dim=1)  # (1, C)
+    if n_frames is not None:
+        losses = losses * (n_frames / n_frames.double().mean())
+    return float(losses.mean())

@@ -13,7 +13,7 @@ from sed_cli.data.sequences import Sequences
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.tasks.detection.rarity import count_targets, drawing_weights, drawn_shares
 from sed_cli.tasks.detection.task import DetectionTask
-from sed_cli.training.batches import index_batches
+from sed_cli.training.batches import Batches, Source, index_batches
 from tests.conftest import Sedtf, trainer_config
 from tests.training.test_distributed import make_config, make_data
 
@@ -132,8 +132,18 @@ def test_a_training_that_is_balanced_draws_so_and_reports_it(
 ) -> None:
     caplog.set_level("INFO")
     task, plain = task_of(balance=1.0), task_of()
-    assert plain.drawing_weights is None
-    assert task.drawing_weights is not None
-    assert len(task.drawing_weights) == len(task.lengths)
+    assert plain.sources[0].weights is None
+    weights = task.sources[0].weights
+    assert weights is not None
+    assert len(weights) == len(task.lengths)
     (line,) = caplog.messages
     assert line.startswith("trainer.balance=1: share of the sequences that are drawn with cat ")
+
+
+def test_one_source_of_several_is_balanced_too() -> None:
+    weights = drawing_weights(PRESENT, balance=1.0)
+    sources = [Source("strong", 8, weights=weights), Source("weak", 5)]
+    batches = Batches(sources, trainer_config(batch_size=2), seed=5)
+    drawn = [batch[0] for number in range(200) for batch in batches.of_pass(number)]
+    # 1,600 draws: three standard deviations are 0.034
+    assert drawn.count(0) / 1600 == pytest.approx((weights[0] / weights.sum()).item(), abs=0.034)

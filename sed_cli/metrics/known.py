@@ -1,0 +1,75 @@
+"""What counts of a recording in which not every class is annotated everywhere.
+
+Where nobody annotated a class, nothing is missed and nothing inserted. Frames are known one by one.
+A segment is known of a class if all of its frames are, or if an event of the class is annotated in
+it. A detected event is judged unless most of its frames are unknown. An annotated event always is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.data.annotations import Event
+from sed_cli.metrics.detection import n_segments, segments_of
+from sed_cli.metrics.metric import Compared
+
+
+def are_judged(
+    detected: Sequence[Event],
+    known: NDArray[np.bool_] | None,
+    classes: Sequence[str],
+    hop_s: float,
+) -> list[bool]:
+    """Whether each detected event lies, by half of its frames at least, where its class is known.
+
+    Args:
+        detected: events of these classes.
+        known: where a class is annotated, (T, C); ``None``: everywhere.
+        classes: labels of the columns.
+        hop_s: seconds from one frame to the next.
+    """
+    if known is None:
+        return [True] * len(detected)
+    column = {label: index for index, label in enumerate(classes)}
+    judged = []
+    for onset_s, offset_s, label in detected:
+        first = min(round(onset_s / hop_s), len(known) - 1)
+        frames = known[first : max(first + 1, round(offset_s / hop_s)), column[label]]
+        judged.append(2 * int(frames.sum()) >= len(frames))
+    return judged
+
+
+def in_known_segments(compared: Compared, resolution_s: float) -> Sequence[Event]:
+    """Detected events, cut to the segments of ``resolution_s`` seconds in which they count."""
+    if compared.known is None:
+        return compared.detected
+    column = {label: index for index, label in enumerate(compared.classes)}
+    are_known = _known_segments(compared, resolution_s)
+    kept = []
+    for event in compared.all_detected or compared.detected:
+        (first,), (after,) = segments_of(np.array([event[:2]]), resolution_s)
+        for segment in range(first, min(after, len(are_known))):
+            if are_known[segment, column[event.label]]:
+                span_s = (segment + 0.25) * resolution_s, (segment + 0.75) * resolution_s
+                kept.append(Event(*span_s, event.label))
+    return kept
+
+
+def _known_segments(compared: Compared, resolution_s: float) -> NDArray[np.bool_]:
+    """Which segments are known of each class (n, C)."""
+    known = compared.known
+    assert known is not None
+    n = n_segments(compared.duration_s, resolution_s)
+    edges = np.arange(n + 1) * (resolution_s / compared.hop_s)
+    first = np.floor(edges[:-1]).astype(np.int64).clip(0, len(known) - 1)
+    after = np.maximum(np.ceil(edges[1:]).astype(np.int64), first + 1)
+    are_known = np.stack(
+        [known[start:end].all(axis=0) for start, end in zip(first, after, strict=True)]
+    )
+    for event in compared.reference:
+        (start,), (end,) = segments_of(np.array([event[:2]]), resolution_s)
+        are_known[start:end, list(compared.classes).index(event.label)] = True
+    return are_known

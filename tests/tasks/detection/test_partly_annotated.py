@@ -1,0 +1,207 @@
+"""Recordings in which not all is annotated: neither loss, feedback nor scores ask for the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from sed_cli.config.evaluation import EvaluationConfig
+from sed_cli.data.annotations import Event
+from sed_cli.data.frames import Activities, activities_to_events
+from sed_cli.data.sequences import SequenceBatch
+from sed_cli.data.sets import DataSet, Recording
+from sed_cli.decoding.thresholds import ThresholdDecoder
+from sed_cli.metrics.detection import N_REF, N_SYS, TP
+from sed_cli.metrics.known import are_judged
+from sed_cli.sampling.schedules.constant import ConstantSchedule
+from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.tasks.detection.evaluate import evaluate_scored, validate
+from sed_cli.tasks.detection.fitting import kept_probabilities
+from tests.tasks.detection.test_evaluate import CLASSES, HOP_S, make_detector, make_recording
+from tests.test_hazards import make_task
+
+
+def hide(recording: Recording, *spans: Event) -> Recording:
+    """The recording as it is where nobody looked at these spans, and saw no event in them."""
+    hidden = Activities(spans, CLASSES, recording.n_frames, HOP_S)
+    activities = recording.activities[:] & (1 - hidden[:])
+    return replace(
+        recording,
+        activities=activities,
+        events=tuple(activities_to_events(activities, CLASSES, HOP_S)),
+        unknown_frames=hidden,
+        unknown=spans,
+    )
+
+
+def make_batch(known: torch.Tensor | None) -> SequenceBatch:
+    random = torch.Generator().manual_seed(3)
+    targets = (torch.rand(2, 12, 2, generator=random) > 0.5).float()
+    log_mel = torch.randn(2, 12, 4, generator=random)
+    return SequenceBatch(log_mel, targets, torch.tensor([12, 7]), known)
+
+
+def coins(p: float) -> TeacherCoins:
+    return TeacherCoins(schedule=ConstantSchedule(p=p))
+
+
+def test_the_loss_is_the_mean_over_what_is_known_and_not_padded() -> None:
+    task = make_task(10)
+    task.model.eval()
+    known = torch.rand(2, 12, 2, generator=torch.Generator().manual_seed(1)) > 0.4
+    batch = make_batch(known)
+
+    total, count = task.losses(batch, coins(0.0))
+
+    logits = task.model(batch.log_mel, lengths=batch.lengths)
+    counted = known & batch.valid[..., None]
+    expected = binary_cross_entropy_with_logits(logits[counted], batch.targets[counted])
+    assert int(count) == int(counted.sum())
+    torch.testing.assert_close(total / count, expected)
+
+
+def test_targets_that_are_unknown_change_nothing_under_teacher_forcing() -> None:
+    task = make_task(10)
+    task.model.eval()
+    known = torch.ones(2, 12, 2, dtype=torch.bool)
+    known[0, 4:, 1] = known[1, :3] = False
+    batch = make_batch(known)
+    other = batch._replace(targets=torch.where(known, batch.targets, 1 - batch.targets))
+
+    losses = [task.losses(each, coins(1.0)) for each in (batch, other)]
+    told = task.losses(batch._replace(known=None), coins(1.0))
+
+    assert torch.equal(losses[0][0], losses[1][0])
+    assert not torch.equal(losses[0][0], told[0])
+
+
+def test_where_nothing_is_known_the_model_runs_freely_and_there_is_no_loss() -> None:
+    task = make_task(10)
+    task.model.eval()
+    nothing = torch.zeros(2, 12, 2, dtype=torch.bool)
+    seen: list[torch.Tensor] = []
+    task.model.register_forward_hook(lambda module, inputs, logits: seen.append(logits))
+
+    total, count = task.losses(make_batch(nothing), coins(1.0))
+    task.model(make_batch(None).log_mel, lengths=make_batch(None).lengths)
+
+    assert (float(total.detach()), int(count)) == (0.0, 0)
+    assert torch.equal(*seen)
+
+
+def test_validation_leaves_out_what_nobody_annotated() -> None:
+    detector = make_detector()
+    first, second = make_recording(40, 1), make_recording(23, 2)
+    hidden = hide(first, Event(0.0, 9.0, "dog"))
+
+    found = validate(detector, [hidden, second])
+
+    pieces = []
+    for recording, n_known in ((first, 1), (second, 2)):
+        logits = detector.logits(torch.from_numpy(recording.log_mel)[None])[0]
+        targets = torch.from_numpy(recording.activities[:]).float()
+        pieces.append((logits[:, :n_known].ravel(), targets[:, :n_known].ravel()))
+    logits, targets = (torch.cat(each) for each in zip(*pieces, strict=True))
+    assert found.loss == pytest.approx(
+        float(binary_cross_entropy_with_logits(logits, targets)), rel=1e-5
+    )
+    active, there = (logits > 0).numpy(), targets.numpy() > 0
+    assert found.f1 == pytest.approx(2 * (active & there).sum() / (active.sum() + there.sum()))
+
+
+def scores_of(recording: Recording, probabilities: np.ndarray) -> dict:
+    data = DataSet(classes=CLASSES, hop_s=HOP_S, splits={"test": [recording]}, fingerprint="")
+    decoder = ThresholdDecoder.plain(CLASSES, HOP_S)
+    settings = EvaluationConfig(bootstrap=0)
+    scored = [(recording, probabilities)]
+    return evaluate_scored(scored, data, "test", settings, decoder).metrics
+
+
+def test_a_class_that_nobody_annotated_in_a_recording_is_not_counted_there() -> None:
+    recording = make_recording(80, 3)
+    probabilities = np.random.default_rng(0).random((80, 2)).astype(np.float32)
+    hidden = hide(recording, Event(0.0, 9.0, "dog"))
+    silent = replace(
+        recording,
+        activities=recording.activities * np.array([1, 0], np.uint8),
+        events=tuple(each for each in recording.events if each.label == "cat"),
+    )
+
+    metrics = scores_of(hidden, probabilities)
+    expected = scores_of(silent, probabilities * np.array([1, 0], np.float32))
+
+    for kind in ("frame", "segment", "segment_100ms", "event", "event_onset"):
+        assert metrics[kind]["f1"] == expected[kind]["f1"] > 0, kind
+        assert metrics["per_class"]["dog"][kind]["counts"]["n_sys"] == 0, kind
+    assert metrics["calibration"]["counts"] == expected["calibration"]["counts"]
+    assert metrics["frame_map"]["map"] == pytest.approx(
+        metrics["per_class"]["cat"]["frame_map"]["ap"]
+    )
+
+
+def test_events_are_judged_by_most_of_their_frames_and_segments_by_all() -> None:
+    """A dog from 0.64 to 1.28 s; nobody looked from 1.92 to 3.2 s, nor at all from 4 s on."""
+    n_frames = 160  # 5.12 s
+    events = (Event(20 * HOP_S, 40 * HOP_S, "dog"), Event(130 * HOP_S, 140 * HOP_S, "dog"))
+    recording = replace(
+        make_recording(n_frames, 1),
+        events=events,
+        activities=Activities(events, CLASSES, n_frames, HOP_S),
+        unknown_frames=Activities(
+            [Event(1.92, 3.2, "dog"), Event(4.0, 9.0, "dog")], CLASSES, n_frames, HOP_S
+        ),
+    )
+    probabilities = np.zeros((n_frames, 2), np.float32)
+    probabilities[20:40, 1] = 0.9  # right
+    probabilities[50:65, 1] = 0.9  # ten of fifteen frames are known: an insertion
+    probabilities[90:105, 1] = 0.9  # five of fifteen are
+    probabilities[130:140, 1] = 0.9  # an annotated event is known wherever it is
+    metrics = scores_of(recording, probabilities)
+
+    counts = {kind: metrics[kind]["counts"] for kind in ("frame", "segment", "event")}
+    assert counts["frame"]["tp"] == 30
+    assert counts["frame"]["fp"] == 10 + 5
+    assert (counts["event"]["tp"], counts["event"]["fp"], counts["event"]["n_ref"]) == (2, 1, 2)
+    # Of the seconds from 0, 1, ... the first two are active, and so is the fifth; the third and
+    # the fourth are known in part.
+    assert (counts["segment"]["tp"], counts["segment"]["fp"]) == (3, 0)
+
+
+def test_an_event_behind_the_last_frame_is_judged_by_that_frame() -> None:
+    known = np.array([[True], [False]])
+    assert are_judged([Event(0.9, 1.0, "a")], known, ["a"], 0.1) == [False]
+    assert are_judged([Event(0.0, 0.1, "a")], known, ["a"], 0.1) == [True]
+
+
+def test_what_is_tuned_hears_nothing_where_nobody_annotated() -> None:
+    detector = make_detector()
+    recording = hide(make_recording(40, 1), Event(0.0, 0.5, "cat"))
+
+    ((_, probabilities),) = kept_probabilities(detector, [recording])()
+
+    known = recording.known()
+    assert known is not None
+    assert not probabilities[~known].any()
+    assert probabilities[known].all()
+
+
+def test_frames_count_as_they_would_alone() -> None:
+    """The counts of a recording are those of its known frames, cut out."""
+    recording = make_recording(80, 3)
+    probabilities = np.random.default_rng(0).random((80, 2)).astype(np.float32)
+    first = hide(recording, Event(0.0, 40 * HOP_S, "cat"), Event(0.0, 40 * HOP_S, "dog"))
+    metrics = scores_of(first, probabilities)
+
+    active = probabilities[40:] > 0.5
+    there = recording.activities[40:] == 1
+    counts = metrics["frame"]["counts"]
+    assert (counts["tp"], counts["n_ref"], counts["n_sys"]) == (
+        int((active & there).sum()),
+        int(there.sum()),
+        int(active.sum()),
+    )
+    assert (TP, N_REF, N_SYS) == (0, 1, 2)
