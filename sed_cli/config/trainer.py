@@ -21,6 +21,13 @@ class TrainerConfig(Settings):
         25, "passes over the training split", at_least=1, role=Role.RESUMABLE | Role.FREE
     )
     batch_size: int = setting(8, "sequences, of all devices together", at_least=1)
+    accumulate: int = setting(
+        1,
+        "batches whose gradients are accumulated before an update, which is that of one batch of "
+        "so many times trainer.batch_size (but for batch norm)",
+        at_least=1,
+        before=DEFAULT,
+    )
     lr: float = setting(2e-3, "learning rate", above=0, role=Role.FREE)
     batch_shares: dict[str, float] = setting(
         {},

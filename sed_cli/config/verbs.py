@@ -182,7 +182,7 @@ class TrainConfig(AnyTrainConfig):
 
     def _batch_faults(self) -> list[str]:
         """Sequence length against batch size, where the size of the training split is known."""
-        data, batch_size = self.data, self.trainer.batch_size
+        data, batch_size = self.data, self.trainer.batch_size * self.trainer.accumulate
         if not isinstance(data, SoundscapesConfig) or data.sequence_length < 1:
             return []
         sizes = (data.duration_s, data.n_train, self.feature.sample_rate, self.feature.hop_length)
@@ -191,11 +191,13 @@ class TrainConfig(AnyTrainConfig):
         n_frames = 1 + int(data.duration_s * self.feature.sample_rate) // self.feature.hop_length
         n_sequences = data.n_train * -(-n_frames // data.sequence_length)
         faults = Faults()
+        said = f"trainer.batch_size={self.trainer.batch_size}"
+        said += f", trainer.accumulate={self.trainer.accumulate}" * (self.trainer.accumulate > 1)
         faults.require(
             n_sequences >= batch_size,
-            f"trainer.batch_size={batch_size}, but {data.n_train} recordings of {n_frames} frames "
+            f"{said}, but {data.n_train} recordings of {n_frames} frames "
             f"give {n_sequences} sequences of data.sequence_length={data.sequence_length}: fewer "
-            f"than one batch; lower one of the two or raise data.n_train",
+            f"than one batch; lower one of them or raise data.n_train",
         )
         faults.require(
             data.sequence_length <= n_frames,

@@ -110,11 +110,11 @@ def measure(config: AnyTrainConfig) -> Speed:
     seed_everything(config.seed)
     task = package.make(config, data, device)
     trainer = make_trainer(config, task)
-    batches = itertools.islice(itertools.cycle(trainer.batches(1)), 1 + _UPDATES)
-    trainer.step(*next(batches))
+    updates = itertools.islice(itertools.cycle(trainer.updates(1)), 1 + _UPDATES)
+    trainer.update(next(updates))
     started, n_updates = _now(device), 0
-    for batch, part in batches:
-        trainer.step(batch, part)
+    for parts in updates:
+        trainer.update(parts)
         n_updates += 1
         if _now(device) - started > _LONGEST_S:
             break

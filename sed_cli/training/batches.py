@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, count, islice
 
 import numpy as np
@@ -45,6 +45,11 @@ class Part:
     n_steps: int  # of its longest sequence
     counts: bool = True  # unset: nothing was left, these are computed by another rank as well
 
+    @property
+    def n_own(self) -> int:
+        """How many of them it computes."""
+        return len(self.indices)
+
 
 class Batches:
     """The batches of a training: a function of the seed and the number of the pass alone.
@@ -75,20 +80,22 @@ class Batches:
             for each, n in zip(sources, self.counts, strict=True)
             if each.sets_epoch
         )
-        self.n_passes = -(-config.min_epoch_updates // self.n_batches)
+        self._accumulate = config.accumulate
+        self.n_passes = -(-config.min_epoch_updates // -(-self.n_batches // self._accumulate))
 
     @property
     def n_updates(self) -> int:
-        """Batches an epoch, over all its passes; of a single source the last of a pass may be
-        smaller.
+        """Updates an epoch, over all its passes; the last of a pass may be of fewer batches, and of
+        a single source the last batch may be smaller.
         """
-        return self.n_passes * self.n_batches
+        return self.n_passes * -(-self.n_batches // self._accumulate)
 
-    def of_epoch(self, epoch: int) -> Iterator[tuple[int, list[int]]]:
-        """Yield the number of the pass and the sequences of each batch of an epoch, from 1."""
+    def of_epoch(self, epoch: int) -> Iterator[tuple[int, list[list[int]]]]:
+        """Yield the number of the pass and the batches of each update of an epoch, from 1."""
         for number in range((epoch - 1) * self.n_passes + 1, epoch * self.n_passes + 1):
-            for indices in self.of_pass(number):
-                yield number, indices
+            batches = self.of_pass(number)
+            while of_update := list(islice(batches, self._accumulate)):
+                yield number, of_update
 
     def of_pass(self, number: int) -> Iterator[list[int]]:
         """Yield the sequences of each batch of a pass."""
@@ -184,3 +191,24 @@ def part_of(indices: Sequence[int], lengths: Sequence[int], rank: int, n_ranks: 
         first, end = 0, 1
     n_steps = max(lengths[index] for index in indices)
     return Part(list(indices[first:end]), first, len(indices), n_steps, counts)
+
+
+def parts_of(
+    batches: Sequence[Sequence[int]], lengths: Sequence[int], rank: int, n_ranks: int
+) -> list[Part]:
+    """Cut each of the batches that make up an update; return what one rank computes of the whole.
+
+    Args:
+        batches: the update's, whose gradients are accumulated.
+        lengths: steps of each training sequence.
+        rank: which one.
+        n_ranks: of so many.
+    """
+    n_sequences = sum(map(len, batches))
+    n_steps = max(lengths[index] for indices in batches for index in indices)
+    firsts = accumulate(map(len, batches), initial=0)
+    return [
+        replace(part, first=first + part.first, n_sequences=n_sequences, n_steps=n_steps)
+        for first, indices in zip(firsts, batches, strict=False)
+        for part in [part_of(indices, lengths, rank, n_ranks)]
+    ]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -19,9 +18,10 @@ from sed_cli.config.monitors import PREFIX, column_of, is_loss, is_lower_better
 from sed_cli.config.trainer import TrainerConfig
 from sed_cli.errors import SedtfError
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.system.distributed import agreed, counted_as_nothing, n_ranks, rank, summed
+from sed_cli.system.distributed import agreed, n_ranks, rank
 from sed_cli.training.average import Average
-from sed_cli.training.batches import Batches, Part, part_of
+from sed_cli.training.batches import Batches, Part, parts_of
+from sed_cli.training.gradients import Gradients
 from sed_cli.training.history import Epoch
 from sed_cli.training.parts import freeze, keep_frozen, learning_rate, make_optimizer
 from sed_cli.training.state import Progress
@@ -57,7 +57,7 @@ class Trainer(Generic[BatchT]):
         self.coins = coins
         self.config = config
         self._seed = seed
-        self._losses: nn.Module | None = None
+        self._gradients = Gradients(task, coins)
         self._batches = Batches(task.sources, config, seed)
         self._frozen = freeze(task.model, config.freeze)
         self.optimizer = make_optimizer(task.model, config)
@@ -70,7 +70,7 @@ class Trainer(Generic[BatchT]):
 
     @property
     def n_batches(self) -> int:
-        """Batches an epoch, over all its passes; the last of a pass may be smaller."""
+        """Updates an epoch, over all its passes; the batch of the last of a pass may be smaller."""
         return self._batches.n_updates
 
     @property
@@ -79,11 +79,16 @@ class Trainer(Generic[BatchT]):
         n_updates = self.config.epochs * self.n_batches
         return min(n_updates, self.config.max_updates or n_updates)
 
+    def updates(self, epoch: int) -> Iterator[list[tuple[BatchT, Part]]]:
+        """What this rank computes of each update of an epoch: a part, or several to accumulate."""
+        for number, batches in self._batches.of_epoch(epoch):
+            parts = parts_of(batches, self.task.lengths, rank(), n_ranks())
+            yield [(self.task.batch(part.indices, number), part) for part in parts]
+
     def batches(self, epoch: int) -> Iterator[tuple[BatchT, Part]]:
-        """What this rank computes of each batch of an epoch; with one rank, all of it."""
-        for number, indices in self._batches.of_epoch(epoch):
-            part = part_of(indices, self.task.lengths, rank(), n_ranks())
-            yield self.task.batch(part.indices, number), part
+        """All that this rank computes in an epoch, one after the other."""
+        for parts in self.updates(epoch):
+            yield from parts
 
     def fit(self, on_epoch: Callable[[Epoch, bool], None]) -> None:
         """Train until the epochs, the updates or the patience run out.
@@ -148,16 +153,20 @@ class Trainer(Generic[BatchT]):
         return nullcontext() if self.average is None else self.average.in_place()
 
     def step(self, batch: BatchT, part: Part | None = None) -> Tensor:
-        """Make one update; return the loss, averaged over all that is predicted, detached.
+        """Make one update with one batch; return its loss, as :meth:`update` does.
 
         Args:
             batch: what this rank computes.
             part: which part of a whole batch that is; None: all of it, there is one rank.
         """
+        return self.update([(batch, part)])
+
+    def update(self, parts: Sequence[tuple[BatchT, Part | None]]) -> Tensor:
+        """Make one update; return the loss, averaged over all that is predicted, detached."""
         self.task.model.train()
         keep_frozen(self._frozen)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._backward(batch) if part is None else self._backward_part(batch, part)
+        loss = self._gradients.add(parts)
         if self.config.grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.task.model.parameters(), self.config.grad_norm)
         self.optimizer.step()
@@ -167,30 +176,6 @@ class Trainer(Generic[BatchT]):
             self.average.update()
         self.progress.update += 1
         return loss
-
-    def _backward(self, batch: BatchT) -> Tensor:
-        total, count = self.task.losses(batch, self.coins)
-        loss = (total / count.clamp(min=1)).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
-
-    def _backward_part(self, batch: BatchT, part: Part) -> Tensor:
-        """Compute the gradients of the whole batch's loss, which is a mean over all its ranks."""
-        if n_ranks() == 1:
-            return self._backward(batch)
-        if self._losses is None:
-            self._losses = DistributedDataParallel(_Losses(self.task))
-        with ExitStack() as stack:
-            stack.enter_context(self.coins.part_of(part.n_sequences, part.n_steps, part.first))
-            if not part.counts:
-                stack.enter_context(counted_as_nothing())
-            total, count = self._losses(batch, self.coins)
-            sums = summed(torch.stack([total.detach().double(), count.double()]))
-            # Gradients are averaged over the ranks, where those of a sum are to be added up.
-            n_counted = sums[1].clamp(min=1)
-            scale = n_ranks() / n_counted if part.counts else 0.0
-            (total * scale).sum().backward()
-        return (sums[0] / n_counted).sum().float()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the weights that :meth:`load_state_dict` needs to go on exactly."""
@@ -262,8 +247,8 @@ class Trainer(Generic[BatchT]):
                 disable=True if rank() else None,
             ) as bar,
         ):
-            for batch, part in self.batches(epoch):
-                losses.append(self.step(batch, part))
+            for parts in self.updates(epoch):
+                losses.append(self.update(parts))
                 if bar.update():  # it is drawn now and then; only then is a GPU waited for
                     bar.set_postfix_str(self._describe(losses[-1]), refresh=False)
                 limit = self.config.max_updates
@@ -337,18 +322,3 @@ def warn_of_best_epoch(progress: Progress, config: TrainerConfig) -> None:
             "trainer.epochs=%d",
             2 * config.epochs,
         )
-
-
-class _Losses(nn.Module):
-    """The losses of a task as a module, which is what torch's data-parallel training takes.
-
-    It has the weights of the model and none of its buffers: they are the same in all ranks.
-    """
-
-    def __init__(self, task: Task[BatchT]) -> None:
-        super().__init__()
-        self.weights = nn.ParameterList(task.model.parameters())
-        self._compute = task.losses
-
-    def forward(self, batch: Any, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        return self._compute(batch, coins)

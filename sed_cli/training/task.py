@@ -94,6 +94,10 @@ class Task(ABC, Generic[BatchT]):
         means, each over all ranks; a term that counts nothing is 0.
         """
 
+    @abstractmethod
+    def counts(self, batch: BatchT) -> Tensor:
+        """How many losses :meth:`losses` sums, int64: known before they are computed."""
+
     @property
     def no_skill_loss(self) -> float:
         """Validation loss of who knows only how often each label occurs; inf: not known."""

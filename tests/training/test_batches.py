@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed_cli.errors import UserError
-from sed_cli.training.batches import Batches, Source, counts_of, index_batches
+from sed_cli.training.batches import Batches, Source, counts_of, index_batches, parts_of
 from tests.conftest import trainer_config
 
 
@@ -98,3 +98,33 @@ def test_batches_that_cannot_hold_all_sources_and_unknown_ones_are_refused() -> 
         shared({"silence": 1.0})
     (fault,) = trainer_config(batch_shares={"weak": 0.0}).faults("trainer.")
     assert "trainer.batch_shares={weak: 0.0}: expected a share above 0" in fault
+
+
+@given(
+    n_sequences=st.integers(1, 30),
+    batch_size=st.integers(1, 5),
+    accumulate=st.integers(1, 4),
+    n_ranks=st.integers(1, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_batches_that_accumulate_make_up_the_large_one(
+    n_sequences: int, batch_size: int, accumulate: int, n_ranks: int
+) -> None:
+    own = {"min_epoch_updates": 7}
+    sources = [Source("strong", n_sequences)]
+    small = trainer_config(batch_size=batch_size, accumulate=accumulate, **own)
+    large = trainer_config(batch_size=batch_size * accumulate, **own)
+    batches, whole = (Batches(sources, config, seed=3) for config in (small, large))
+    assert batches.n_updates == whole.n_updates
+    lengths = [10 + index for index in range(n_sequences)]
+    for (number, several), (of_whole, (one,)) in zip(
+        batches.of_epoch(2), whole.of_epoch(2), strict=True
+    ):
+        assert number == of_whole
+        assert [index for indices in several for index in indices] == one
+        for rank in range(n_ranks):
+            for part in parts_of(several, lengths, rank, n_ranks):
+                place = slice(part.first, part.first + part.n_own)
+                assert one[place] == part.indices
+                assert part.n_sequences == len(one)
+                assert part.n_steps == max(lengths[index] for index in one)

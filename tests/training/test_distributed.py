@@ -86,6 +86,11 @@ CASES = {
         make_config(ConstantSchedule(p=0.0)),
         augment=joined(AugmentConfig)(mixup=0.5, time_masks=1, time_mask_frames=3),
     ),
+    "accumulated": make_config(
+        LinearSchedule(c=0.01, unit="time_step", coin="class", feedback="sampled"),
+        batch_size=2,
+        accumulate=2,
+    ),
     "averaged": make_config(ConstantSchedule(p=0.5), ema=0.7),
     "without feedback": replace(
         make_config(ConstantSchedule(p=0.5)),
@@ -122,11 +127,7 @@ def learn(config: TrainConfig) -> dict[str, Any]:
     task = Exact(config, make_data(), torch.device("cpu"))
     task.model.double()
     trainer = make_trainer(config, task)
-    losses = [
-        float(trainer.step(batch, part))
-        for epoch in (1, 2)
-        for batch, part in trainer.batches(epoch)
-    ]
+    losses = [float(trainer.update(parts)) for epoch in (1, 2) for parts in trainer.updates(epoch)]
     with trainer._kept():
         state, validation = dict(task.model.state_dict()), trainer._validate()
     own = torch.cat([value.double().flatten() for value in state.values()])

@@ -42,7 +42,10 @@ class Scripted:
         return list(indices)
 
     def losses(self, batch: list[int], coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        return self.model.weight.square().sum(), torch.tensor(1.0)
+        return self.model.weight.square().sum(), self.counts(batch)
+
+    def counts(self, batch: list[int]) -> Tensor:
+        return torch.tensor(1)
 
     def validate(self) -> Validation:
         loss, f1 = next(self._validations)

@@ -154,16 +154,24 @@ class DetectionTask(Task[SequenceBatch]):
         """Join sequences, augmented where that is asked for."""
         return collate([self.sequences.heard(index, epoch) for index in indices])
 
+    def counts(self, batch: SequenceBatch) -> Tensor:
+        """Valid frames and classes that are known."""
+        return self._counted(batch).sum()
+
+    def _counted(self, batch: SequenceBatch) -> Tensor:
+        """Where targets are valid and known, bool (B, T, C)."""
+        n_classes = len(self.labels)
+        valid = batch.valid[..., None]  # (B, T, 1)
+        if batch.known is None:
+            return valid.expand(-1, -1, n_classes).to(self.device)
+        return (valid & of_activities(batch.known, n_classes)).to(self.device)
+
     def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
         """Losses over valid frames and classes that are known, those of onsets within.
 
         Where a target is unknown the model is fed its own output, as if the mask were not set.
         """
         targets = batch.targets.to(self.device)
-        counted, n_classes = batch.valid[..., None], len(self.labels)  # (B, T, 1)
-        if batch.known is not None:
-            counted, n_classes = counted & of_activities(batch.known, n_classes), 1  # (B, T, C)
-        counted = counted.to(self.device)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
         half = self._config.trainer.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
@@ -177,7 +185,7 @@ class DetectionTask(Task[SequenceBatch]):
             )
         losses = self._loss(logits, targets)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
-        return (losses * counted).sum(), counted.sum() * n_classes
+        return (losses * self._counted(batch)).sum(), self.counts(batch)
 
     def state_dict(self) -> dict[str, Any]:
         """The weights of active targets, where there are any."""

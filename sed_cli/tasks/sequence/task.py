@@ -80,6 +80,10 @@ class NextToken(Task[TokenBatch]):
         """Join sentences; they are the same in every epoch."""
         return join([self.sentences[index] for index in indices])
 
+    def counts(self, batch: TokenBatch) -> Tensor:
+        """Targets, the end symbols included."""
+        return batch.valid.to(self.device).sum()
+
     def losses(self, batch: TokenBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
         """Cross-entropy of the targets, the end symbols included."""
         targets = batch.targets.to(self.device)
@@ -98,8 +102,8 @@ class NextToken(Task[TokenBatch]):
             noise=noise,
         )
         losses = self._config.trainer.loss.per_output(logits.flatten(0, 1), targets.flatten())
-        valid = batch.valid.to(self.device)
-        return (losses.view(targets.shape) * valid).sum(), valid.sum()
+        total = (losses.view(targets.shape) * batch.valid.to(self.device)).sum()
+        return total, self.counts(batch)
 
     def validate(self) -> Validation | None:
         """Figures of the validation split, teacher forced and free running."""

@@ -1,0 +1,92 @@
+"""The gradients of an update, whose batch several ranks compute, in several parts each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, Generic
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.system.distributed import counted_as_nothing, n_ranks, summed
+from sed_cli.training.batches import Part
+from sed_cli.training.task import BatchT, Task
+
+
+class Gradients(Generic[BatchT]):
+    """Computes the gradients of the loss of a whole batch, whoever computes which part of it when.
+
+    The loss is a mean over all that the batch predicts, so each part is divided by the count of the
+    whole, which is known beforehand; the teacher mask is that of the whole batch too. Batch norm
+    and dropout alone see one part after the other, of which ranks still share the statistics.
+
+    Args:
+        task: whose losses they are of.
+        coins: decide when the ground truth is fed.
+    """
+
+    def __init__(self, task: Task[BatchT], coins: TeacherCoins) -> None:
+        self._task, self._coins = task, coins
+        self._together: DistributedDataParallel | None = None
+
+    def add(self, parts: Sequence[tuple[BatchT, Part | None]]) -> Tensor:
+        """Add the gradients of a batch to those of the weights; return its loss, detached.
+
+        Args:
+            parts: what this rank computes, one after the other; without a :class:`Part` it is the
+                whole batch.
+        """
+        own = [self._task.counts(batch) for batch, part in parts if part is None or part.counts]
+        nothing = torch.zeros_like(self._task.counts(parts[0][0]))
+        count = summed(sum(own, nothing)).clamp(min=1)
+        before = self._coins.state_dict() if len(parts) > 1 else {}
+        totals = []
+        for number, (batch, part) in enumerate(parts):
+            if number:  # the whole batch is drawn for again, of which this part takes its own
+                self._coins.load_state_dict(before)
+            totals.append(self._add_part(batch, part, count, number == len(parts) - 1))
+        if len(parts) == n_ranks() == 1:
+            return (totals[0] / count).sum()
+        return (summed(torch.stack(totals).double().sum(0)) / count).sum().float()
+
+    def _add_part(self, batch: BatchT, part: Part | None, count: Tensor, is_last: bool) -> Tensor:
+        """Add the gradients of a part; return the sums of its losses."""
+        is_counted = part is None or part.counts
+        with ExitStack() as stack:
+            if part is not None and part.n_sequences > part.n_own:
+                whole = (part.n_sequences, part.n_steps, part.first)
+                stack.enter_context(self._coins.part_of(*whole))
+            if not is_counted:
+                stack.enter_context(counted_as_nothing())
+            if n_ranks() > 1 and not is_last:
+                stack.enter_context(self._joined.no_sync())
+            losses = self._task.losses if n_ranks() == 1 else self._joined
+            totals, _ = losses(batch, self._coins)
+            # Gradients are averaged over the ranks, where those of a sum are to be added up.
+            loss = (totals / count).sum()
+            (loss * (n_ranks() * is_counted) if n_ranks() > 1 else loss).backward()
+        return totals.detach() * is_counted
+
+    @property
+    def _joined(self) -> DistributedDataParallel:
+        if self._together is None:
+            self._together = DistributedDataParallel(_Losses(self._task))
+        return self._together
+
+
+class _Losses(nn.Module):
+    """The losses of a task as a module, which is what torch's data-parallel training takes.
+
+    It has the weights of the model and none of its buffers: they are the same in all ranks.
+    """
+
+    def __init__(self, task: Task[BatchT]) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(task.model.parameters())
+        self._compute = task.losses
+
+    def forward(self, batch: Any, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
+        return self._compute(batch, coins)
