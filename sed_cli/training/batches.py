@@ -14,6 +14,9 @@ from torch.utils.data import DataLoader
 from sed_cli.config.training import TrainerConfig
 from sed_cli.errors import UserError
 
+STRONG = "strong"
+"""Sequences of the training split; of a task with no other source all there are."""
+
 
 @dataclass(frozen=True)
 class Source:

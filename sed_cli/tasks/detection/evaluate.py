@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from sed_cli.config.verbs import EvalConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.decoding.calibration import ConfidenceMap
-from sed_cli.decoding.decoder import Decoder, Detection, described
+from sed_cli.decoding.decoder import Decoder, described
 from sed_cli.decoding.decoder import Scored as ScoredRecordings
 from sed_cli.decoding.onsets import OnsetDecoder, of_activities, plain_decoder
 from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
@@ -36,17 +36,19 @@ from sed_cli.metrics.detection import (
     figures,
 )
 from sed_cli.metrics.known import are_judged
-from sed_cli.metrics.metric import Compared, Metric, all_metrics
+from sed_cli.metrics.metric import all_metrics
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import print_metrics
 from sed_cli.system.distributed import share_of, summed
 from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.detection.calibrating import confidences_for
+from sed_cli.tasks.detection.clips import ClipCounts, linear_softmax, write_clips
 from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.fitting import RunValidation, collar_of, decoder_for
 from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.tasks.detection.running import probabilities_of, run_freely
+from sed_cli.tasks.detection.tally import Tally
 from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.task import Validation
 
@@ -63,18 +65,26 @@ class Evaluation:
     events: dict[str, list[Event]]  # detected, by file
     recordings: list[Recording]
     curves: Curves | None = None  # over all thresholds, where they were asked for
+    # Probability of each class in each recording as a whole, by file (C,).
+    clips: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def validate(
-    detector: Detector, recordings: Sequence[Recording], loss: LossConfig | None = None
+    detector: Detector,
+    recordings: Sequence[Recording],
+    loss: LossConfig | None = None,
+    *,
+    clips: bool = False,
 ) -> Validation:
     """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5.
 
-    The loss is the one trained with; ``None``: binary cross-entropy.
+    The loss is the one trained with; ``None``: binary cross-entropy. With ``clips`` there are F1
+    and mAP of whole recordings too.
 
     Where several processes train together, each runs over its share of the recordings.
     """
     counts = np.zeros((1 + len(detector.classes), 4), dtype=np.int64)
+    of_clips = ClipCounts(len(detector.classes))
     loss_sum, n_values = 0.0, 0
     per_output = (loss or BinaryCrossEntropy()).per_output
     for recording, outputs in run_freely(detector, share_of(recordings)):
@@ -88,11 +98,14 @@ def validate(
         loss_sum += float(losses.sum())
         n_values += losses.numel()
         counts += count_frames(activities, active)
+        if clips:
+            of_clips.add(recording, detector.pool(probabilities_of(logits)), detector.classes)
     counts = summed(torch.from_numpy(counts)).numpy()
     loss_sum, n_values = summed(torch.tensor([loss_sum, n_values], dtype=torch.float64)).tolist()
     values = figures(counts[0])
     mean_loss = loss_sum / n_values if n_values else math.nan
-    return Validation(mean_loss, float(values["f1"]), float(values["er"]))
+    more = of_clips.figures() if clips else {}
+    return Validation(mean_loss, float(values["f1"]), float(values["er"]), more)
 
 
 def evaluate_split(
@@ -124,7 +137,13 @@ def evaluate_split(
     )
     settings = evaluation or EvaluationConfig()
     return evaluate_scored(
-        scored, data, split, settings, detector.decoder, confidence_map=detector.confidence_map
+        scored,
+        data,
+        split,
+        settings,
+        detector.decoder,
+        confidence_map=detector.confidence_map,
+        pool=detector.pool,
     )
 
 
@@ -137,6 +156,7 @@ def evaluate_scored(
     *,
     confidence_map: ConfidenceMap | None = None,
     decoder_of: Callable[[Recording], Decoder] | None = None,
+    pool: Callable[[NDArray[np.floating]], NDArray[np.float32]] | None = None,
 ) -> Evaluation:
     """Score what a decoder makes of the probabilities of a split.
 
@@ -148,6 +168,8 @@ def evaluate_scored(
         decoder: makes the events, and is described.
         confidence_map: of the confidences of these.
         decoder_of: the decoder of a recording in the place of it.
+        pool: makes of probabilities of frames (T, C) those of a clip (C,); ``None``: by linear
+            softmax.
     """
     recordings = data.splits[split]
     has_onsets = isinstance(decoder, OnsetDecoder)
@@ -157,16 +179,19 @@ def evaluate_scored(
     bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
     settings = replace(settings, collar_s=collar_s, bin_s=bin_s)
     kinds = all_metrics()
-    tallies = [_Tally(data, kinds, settings, confidence_map)]
+    tallies = [Tally(data, kinds, settings, confidence_map)]
     if decoder != plain:
         of_plain = [metric for metric in kinds if metric.IN_PLAIN]
-        tallies.append(_Tally(data, of_plain, settings))
+        tallies.append(Tally(data, of_plain, settings))
     for_curves: list[Scored] = []
+    clips: dict[str, NDArray[np.float32]] = {}
     for recording, probabilities in scored:
         own = decoder if decoder_of is None else decoder_of(recording)
-        tallies[0].add(recording, probabilities, own)
+        of_clip = (pool or linear_softmax)(of_activities(probabilities, len(data.classes)))
+        clips[recording.name] = of_clip
+        tallies[0].add(recording, probabilities, of_clip, own)
         for tally in tallies[1:]:
-            tally.add(recording, probabilities, plain)
+            tally.add(recording, probabilities, of_clip, plain)
         if settings.psds:
             for_curves.append(scored_by(own, recording, probabilities))
     bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
@@ -187,7 +212,7 @@ def evaluate_scored(
         "bin_s": bin_s,
         "bootstrap": {"samples": bootstrap.n_samples, "seed": bootstrap.seed, "level": CONFIDENCE},
         **described(decoder),
-        "plain": _plain_figures(tallies[-1], recordings) if len(tallies) > 1 else None,
+        "plain": tallies[-1].plain_figures(recordings) if len(tallies) > 1 else None,
     }
     method = "none" if confidence_map is None else confidence_map.method
     metrics["calibration"]["method"] = method
@@ -196,7 +221,8 @@ def evaluate_scored(
     if settings.psds:
         curves = threshold_free(for_curves, data.classes, data.hop_s, collar_s)
         metrics["psds"] = curves.figures
-    return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves)
+    clips = {recording.name: clips[recording.name] for recording in recordings}
+    return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves, clips)
 
 
 def scored_by(
@@ -251,88 +277,14 @@ def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
         )
 
 
-class _Tally:
-    """Events that decoders find, and what metrics count of them, by recording."""
-
-    def __init__(
-        self,
-        data: DataSet,
-        metrics: Sequence[Metric],
-        evaluation: EvaluationConfig,
-        confidence_map: ConfidenceMap | None = None,
-    ) -> None:
-        self.data, self.confidence_map = data, confidence_map
-        self.metrics, self.evaluation = metrics, evaluation
-        self._events: dict[str, list[Event]] = {}
-        self._counts: dict[str, list[NDArray[Any]]] = {}
-
-    def add(
-        self, recording: Recording, probabilities: NDArray[np.floating], decoder: Decoder
-    ) -> None:
-        found, active = decoder.decoded(probabilities, recording.duration_s)
-        events = self._events[recording.name] = [_as_written(each.event) for each in found]
-        known = recording.known()
-        judged = are_judged(events, known, self.data.classes, self.data.hop_s)
-        compared = Compared(
-            classes=self.data.classes,
-            duration_s=recording.duration_s,
-            hop_s=self.data.hop_s,
-            reference=recording.events,
-            detected=list(compress(events, judged)),
-            confidences=self._confidences(list(compress(found, judged))),
-            reference_frames=recording.activities[:],
-            detected_frames=active if known is None else active & known,
-            probabilities=of_activities(probabilities, len(self.data.classes)),
-            evaluation=self.evaluation,
-            known=known,
-            all_detected=events,
-        )
-        self._counts[recording.name] = [np.asarray(each.count(compared)) for each in self.metrics]
-
-    def _confidences(self, found: Sequence[Detection]) -> list[float]:
-        """Confidences to as many digits as ``sedtf predict`` writes."""
-        values = np.array([each.confidence for each in found], np.float64)
-        mapped = values if self.confidence_map is None else self.confidence_map(values)
-        return [round(value, 4) for value in mapped.tolist()]
-
-    def events(self, recordings: Sequence[Recording]) -> dict[str, list[Event]]:
-        return {recording.name: self._events[recording.name] for recording in recordings}
-
-    def described(
-        self, recordings: Sequence[Recording], bootstrap: Bootstrap | None = None
-    ) -> dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
-        """Figures of all classes together and by label, by metric."""
-        of_files = [self._counts[recording.name] for recording in recordings]
-        return {
-            metric.name: metric.describe(np.stack(counts), self.data.classes, bootstrap)
-            for metric, counts in zip(self.metrics, zip(*of_files, strict=True), strict=True)
-        }
-
-
-def _as_written(event: Event) -> Event:
-    """Keep microseconds, as ``events.tsv`` does: who scores that file gets the same figures."""
-    onset_s, offset_s = round(event.onset_s, 6), round(event.offset_s, 6)
-    return Event(onset_s, max(offset_s, onset_s + 1e-6), event.label)
-
-
-def _plain_figures(tally: _Tally, recordings: Sequence[Recording]) -> dict[str, Any]:
-    """Figures at 0.5 without any filter: what tuning changed, and what older runs report."""
-    overall = tally.described(recordings)
-    return {
-        metric.name: {
-            figure.name: overall[metric.name][0][figure.name] for figure in metric.FIGURES
-        }
-        for metric in tally.metrics
-    }
-
-
 def write_evaluation(
     evaluation: Evaluation, detector: Detector, data: DataSet, run_dir: Path
 ) -> None:
-    """Write ``metrics.json``, ``events.tsv``, curves, and the piano rolls of a few recordings."""
+    """Write metrics, events, clips, curves, and the piano rolls of a few recordings."""
     with replacing(run_dir / "events.tsv") as path:
         write_annotations(path, evaluation.events)
     write_text(run_dir / "metrics.json", json_text(evaluation.metrics))
+    write_clips(run_dir / "clips.tsv", evaluation.clips, data.classes)
     if evaluation.curves is not None:
         write_curves(run_dir, evaluation.curves)
     step = max(1, len(evaluation.recordings) // _PICTURED)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sed_cli.config.annotations import SOURCES, SPLITS, WEAK
 from sed_cli.config.data import RecordedConfig
 from sed_cli.config.training import LossConfig
 from sed_cli.config.verbs import TrainConfig
@@ -40,7 +41,7 @@ from sed_cli.tasks.detection.evaluate import (
 from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
 from sed_cli.tasks.detection.load import load, load_crnn, read_config
 from sed_cli.tasks.language import label_model
-from sed_cli.training.batches import Source
+from sed_cli.training.batches import STRONG, Source
 from sed_cli.training.task import TakenPart, Task, Trained, Validation
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
         UserError: if the data cannot be used.
         SedtfError: if nothing is there to train on.
     """
-    data = load_data(config.data, config.feature)
+    data = load_data(config.data, config.feature, splits=(*SPLITS, *SOURCES))
     if not data.splits["train"]:
         raise SedtfError("the training split holds no recording")
     decoder = config.evaluation.decoder
@@ -62,16 +63,19 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
     if config.evaluation.language is not None:
         label_model(config.evaluation.language, "recurrent")
     if look_for_leaks and isinstance(config.data, RecordedConfig):
-        check_leaks(data.splits, config.feature, config.data.leak_check)
+        check_leaks(data.apart, config.feature, config.data.leak_check)
     return data
 
 
 def _by_source(data: DataSet, length: int, *, onsets: bool) -> dict[str, Sequences]:
     """Training sequences by what batches are composed of; the first source is there always.
 
-    The training split is cut into sequences of ``length`` frames.
+    The training split is cut into sequences of ``length`` frames; what holds for a whole clip does
+    not hold for its parts.
     """
-    return {"strong": Sequences(data.splits["train"], length, onsets=onsets)}
+    strong = {STRONG: Sequences(data.splits["train"], length, onsets=onsets)}
+    weak = {WEAK: Sequences(data.splits[WEAK], onsets=onsets)} if data.splits.get(WEAK) else {}
+    return strong | weak
 
 
 class DetectionTask(Task[SequenceBatch]):
@@ -88,7 +92,7 @@ class DetectionTask(Task[SequenceBatch]):
     def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
         self._config, self._data = config, data
         self._rule = rule_named(config.sampler.feedback)
-        mean, std = data.statistics("train")
+        mean, std = data.statistics(data.sources)
         model: CRNN = config.model.build(
             n_mels=config.feature.n_features, n_classes=len(data.classes)
         )
@@ -142,6 +146,7 @@ class DetectionTask(Task[SequenceBatch]):
         if batch.known is not None:
             counted, n_classes = counted & of_activities(batch.known, n_classes), 1  # (B, T, C)
         counted = counted.to(self.device)
+        valid = batch.valid.to(self.device)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
         half = self._config.trainer.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
@@ -155,7 +160,24 @@ class DetectionTask(Task[SequenceBatch]):
             )
         losses = self._per_class(logits, targets)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
-        return (losses * counted).sum(), counted.sum() * n_classes
+        frames = (losses * counted).sum(), counted.sum() * n_classes
+        if WEAK not in self.sequences.by_source:
+            return frames
+        clips = self._clip_losses(self.model.clip_logits(logits, valid), batch.tags)
+        total, count = (torch.stack(both) for both in zip(frames, clips, strict=True))
+        return total, count
+
+    def _clip_losses(self, logits: Tensor, tags: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Sum of the weighted losses of weakly labelled clips (B, C), and how many it sums.
+
+        The logits of other clips are part of it, by 0: so weights of the pooling take part in any
+        batch.
+        """
+        tags = torch.full_like(logits, torch.nan) if tags is None else tags.to(logits)
+        asked = ~tags.isnan()
+        config = self._config.trainer
+        losses = config.loss.per_output(logits[:, None], tags.nan_to_num()[:, None])[:, 0]
+        return config.clip_weight * (losses * asked).sum(), asked.sum()
 
     def _per_class(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Loss of each class (B, T, C), that of its onset within."""
@@ -204,7 +226,9 @@ class DetectionTask(Task[SequenceBatch]):
         recordings = self._data.splits.get("validation")
         if not recordings:
             return None
-        return validate(self.detector, recordings, self._config.trainer.loss)
+        return validate(
+            self.detector, recordings, self._config.trainer.loss, clips=WEAK in self._data.splits
+        )
 
     def describe(self, validation: Validation) -> str:
         """Loss, F1 and ER."""

@@ -1,0 +1,101 @@
+"""What decoders find in the recordings of a split, and what metrics count of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import compress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.config.evaluation import EvaluationConfig
+from sed_cli.data.annotations import Event
+from sed_cli.data.sets import DataSet, Recording
+from sed_cli.decoding.calibration import ConfidenceMap
+from sed_cli.decoding.decoder import Decoder, Detection
+from sed_cli.decoding.onsets import of_activities
+from sed_cli.metrics.detection import Bootstrap
+from sed_cli.metrics.known import are_judged
+from sed_cli.metrics.metric import Compared, Metric
+
+
+class Tally:
+    """Events that decoders find, and what metrics count of them, by recording."""
+
+    def __init__(
+        self,
+        data: DataSet,
+        metrics: Sequence[Metric],
+        evaluation: EvaluationConfig,
+        confidence_map: ConfidenceMap | None = None,
+    ) -> None:
+        self.data, self.confidence_map = data, confidence_map
+        self.metrics, self.evaluation = metrics, evaluation
+        self._events: dict[str, list[Event]] = {}
+        self._counts: dict[str, list[NDArray[Any]]] = {}
+
+    def add(
+        self,
+        recording: Recording,
+        probabilities: NDArray[np.floating],
+        of_clip: NDArray[np.float32],
+        decoder: Decoder,
+    ) -> None:
+        """Decode a recording and count it."""
+        found, active = decoder.decoded(probabilities, recording.duration_s)
+        events = self._events[recording.name] = [_as_written(each.event) for each in found]
+        known = recording.known()
+        judged = are_judged(events, known, self.data.classes, self.data.hop_s)
+        compared = Compared(
+            classes=self.data.classes,
+            duration_s=recording.duration_s,
+            hop_s=self.data.hop_s,
+            reference=recording.events,
+            detected=list(compress(events, judged)),
+            confidences=self._confidences(list(compress(found, judged))),
+            reference_frames=recording.activities[:],
+            detected_frames=active if known is None else active & known,
+            probabilities=of_activities(probabilities, len(self.data.classes)),
+            clip_probabilities=of_clip,
+            evaluation=self.evaluation,
+            known=known,
+            all_detected=events,
+        )
+        self._counts[recording.name] = [np.asarray(each.count(compared)) for each in self.metrics]
+
+    def _confidences(self, found: Sequence[Detection]) -> list[float]:
+        """Confidences to as many digits as ``sedtf predict`` writes."""
+        values = np.array([each.confidence for each in found], np.float64)
+        mapped = values if self.confidence_map is None else self.confidence_map(values)
+        return [round(value, 4) for value in mapped.tolist()]
+
+    def events(self, recordings: Sequence[Recording]) -> dict[str, list[Event]]:
+        """Events that were found, by file."""
+        return {recording.name: self._events[recording.name] for recording in recordings}
+
+    def described(
+        self, recordings: Sequence[Recording], bootstrap: Bootstrap | None = None
+    ) -> dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
+        """Figures of all classes together and by label, by metric."""
+        of_files = [self._counts[recording.name] for recording in recordings]
+        return {
+            metric.name: metric.describe(np.stack(counts), self.data.classes, bootstrap)
+            for metric, counts in zip(self.metrics, zip(*of_files, strict=True), strict=True)
+        }
+
+    def plain_figures(self, recordings: Sequence[Recording]) -> dict[str, Any]:
+        """The figures of tables alone, such as those at 0.5 without any filter, by metric."""
+        overall = self.described(recordings)
+        return {
+            metric.name: {
+                figure.name: overall[metric.name][0][figure.name] for figure in metric.FIGURES
+            }
+            for metric in self.metrics
+        }
+
+
+def _as_written(event: Event) -> Event:
+    """Keep microseconds, as ``events.tsv`` does: who scores that file gets the same figures."""
+    onset_s, offset_s = round(event.onset_s, 6), round(event.offset_s, 6)
+    return Event(onset_s, max(offset_s, onset_s + 1e-6), event.label)
