@@ -9,6 +9,9 @@ from sed_cli.config.faults import Faults
 from sed_cli.config.settings import DEFAULT, Settings, setting
 
 SPLITS = ("train", "validation", "test")
+WEAK = "weak"
+SOURCES = (WEAK,)
+"""What a model is trained on beside the training split; manifests list it as splits."""
 SPLIT_SHARES = [0.7, 0.15, 0.15]
 # What a table of annotations may hold; data.columns says how a table calls them.
 COLUMNS = ("filename", "onset", "offset", "duration", "event_label", "soft_label")

@@ -240,6 +240,34 @@ class SplitConfig(Settings):
 
 
 @dataclass
+class TrainSplitConfig(SplitConfig):
+    """The training split, and what else a model is trained on."""
+
+    weak: str | None = setting(
+        None,
+        "recordings of which is known what they hold, not when: a table of recordings and their "
+        "classes, or a folder with a folder for each class",
+        before=DEFAULT,
+    )
+    weak_audio: str | None = setting(
+        None,
+        "folder of the recordings of that table; null: audio/... of metadata/....tsv, a folder "
+        "called as the table, else that of the split",
+        before=DEFAULT,
+    )
+
+    def faults(self, prefix: str = "data.train.") -> list[str]:
+        """Faults of audio without a table."""
+        faults = Faults(super().faults(prefix))
+        faults.require(
+            self.weak_audio is None or self.weak is not None,
+            f"{prefix}weak_audio={self.weak_audio}, but no {prefix}weak names what it holds: give "
+            f"the table of its recordings, or drop it",
+        )
+        return faults
+
+
+@dataclass
 class RecordedConfig(AnnotationsConfig, DataConfig):
     """What data sets of recordings on disk share."""
 
@@ -275,7 +303,9 @@ class AnnotatedConfig(AnyFormatConfig, RecordedConfig):
     """Real recordings with annotations, in any format that is known."""
 
     kind: str = setting("annotated")
-    train: SplitConfig | None = setting(SplitConfig("train.tsv"), "of a data set with splits")
+    train: TrainSplitConfig | None = setting(
+        TrainSplitConfig("train.tsv"), "of a data set with splits"
+    )
     validation: SplitConfig | None = setting(
         SplitConfig("validation.tsv"), "null: no early stopping"
     )
@@ -296,6 +326,7 @@ class AnnotatedConfig(AnyFormatConfig, RecordedConfig):
         """Faults of the annotations, and of how a data set without splits is divided."""
         faults = Faults(super().faults(prefix))
         faults += split_faults(self.split, prefix)
+        faults += [] if self.train is None else self.train.faults(f"{prefix}train.")
         faults.require(
             (self.folds is None) == (self.fold is None),
             f"{prefix}folds={self.folds} and {prefix}fold={self.fold}: set both, such as "

@@ -14,6 +14,7 @@ from sed_cli.system.extras import missing
 
 PREFIX = "validation_"
 PSDS = ("psds1", "psds2")
+OF_CLIPS = ("clip_f1", "clip_map")  # given wherever there are weak labels
 
 # Of the columns that are always there: whether lower is better. The last two are of tokens.
 OF_ACTIVITIES = {"validation_f1": False, "validation_loss": True, "validation_er": True}

@@ -69,6 +69,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "front_end": Kind("feature", "kind", "sed_cli.audio.front_ends"),
         "model": Kind("model", "kind", "sed_cli.models.kinds"),
         "feedback": Kind("", "name", "sed_cli.models.feedbacks", is_told_by_name=True),
+        "clip_pooling": Kind("", "name", "sed_cli.models.poolings", is_told_by_name=True),
         "loss": Kind("trainer/loss", "name", "sed_cli.training.losses"),
         "optimizer": Kind("trainer/optimizer", "name", "sed_cli.training.optimizers"),
         "lr_schedule": Kind("trainer/lr_schedule", "name", "sed_cli.training.lr_schedules"),

@@ -35,6 +35,13 @@ class TrainerConfig(Settings):
         "of data.train.weak; one that is not named: 1",
         before=DEFAULT,
     )
+    clip_weight: float = setting(
+        1.0,
+        "of the loss of weakly labelled clips, beside 1 of frames",
+        above=0,
+        role=Role.FREE,
+        before=DEFAULT,
+    )
     min_epoch_updates: int = setting(
         20,
         "of few sequences an epoch makes several passes, until it has so many updates; 1: always "

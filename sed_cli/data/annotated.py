@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sed_cli.audio import inspect_audio
-from sed_cli.config.annotations import SPLITS
+from sed_cli.config.annotations import SPLITS, WEAK
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.cache.known_audio import inspect_all
@@ -17,6 +18,7 @@ from sed_cli.data.listing import Reading, list_recordings
 from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.notes import Notes
 from sed_cli.data.splits import by_lists, divide, fold_of
+from sed_cli.data.weak import list_weak
 from sed_cli.errors import DataError, UserError
 from sed_cli.system.text import cut_short
 
@@ -38,6 +40,21 @@ def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -
     """
     reading = Reading.of(data)
     data = discover(data, folder, reading)
+    manifest = _list_annotated(data, folder, reading, [name for name in splits if name in SPLITS])
+    if WEAK not in splits or data.train is None or data.train.weak is None:
+        return manifest
+    weak, faults = list_weak(data.train, folder, reading)
+    return replace(
+        manifest,
+        splits={**manifest.splits, WEAK: weak},
+        faults=(*manifest.faults, *faults),
+    )
+
+
+def _list_annotated(
+    data: AnnotatedConfig, folder: Path, reading: Reading, splits: Sequence[str]
+) -> Manifest:
+    """List the recordings whose events have times."""
     if data.annotations is None:
         return _list_splits(data, folder, reading, splits)
     listed, faults = list_recordings(folder / data.annotations, folder / data.audio, reading)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sed_cli.config.annotations import SPLITS
-from sed_cli.config.data import AnnotatedConfig, SplitConfig
+from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import Annotations
 from sed_cli.data.listing import (
     AudioFolder,
@@ -315,7 +315,10 @@ def _apply(data: AnnotatedConfig, settings: dict[str, str]) -> AnnotatedConfig:
         if annotations is None:
             setattr(found, name, None)
         elif getattr(data, name) is not None:
-            setattr(found, name, SplitConfig(annotations, settings[f"data.{name}.audio"]))
+            own = replace(
+                getattr(data, name), annotations=annotations, audio=settings[f"data.{name}.audio"]
+            )
+            setattr(found, name, own)
     return found
 
 

@@ -28,6 +28,7 @@ class Clip:
         duration_s: length in seconds; 0 where nobody has looked.
         events: of the classes in question, in order of onset, none beyond the end of the audio.
         unknown: where nobody annotated a class: spans with its label.
+        tags: classes that it holds, nobody knows when; ``None``: ``events`` says all.
         facts: what the audio file holds; ``None`` where nobody has looked.
         annotations: the file that its events stand in: what faults name.
         rows: of that file.
@@ -39,6 +40,7 @@ class Clip:
     duration_s: float = 0.0
     events: tuple[Event, ...] = ()
     unknown: tuple[Event, ...] = ()
+    tags: tuple[str, ...] | None = None
     facts: AudioFacts | None = None
     annotations: Path = Path()
     rows: tuple[Row, ...] = ()

@@ -17,6 +17,8 @@ from sed_cli.data.sets import Recording
 
 UNKNOWN = math.nan
 """Target of a frame that nobody annotated, in sequences; augmentations carry it along."""
+SOMEWHERE = math.inf
+"""Target of all frames of a clip that holds a class, nobody knows when; carried along as well."""
 
 
 class SequenceBatch(NamedTuple):
@@ -28,6 +30,9 @@ class SequenceBatch(NamedTuple):
     # Where targets are known, bool of their shape; None: everywhere. Elsewhere they are 0, and
     # neither the loss nor the feedback takes them: the model is fed its own output.
     known: Tensor | None = None
+    # Which classes weakly labelled clips hold, float32 (B, C): 1, 0, or not-a-number where that is
+    # not asked; None: there are no such clips.
+    tags: Tensor | None = None
 
     @property
     def valid(self) -> Tensor:
@@ -71,7 +76,8 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
     def targets(self, item: int) -> Tensor:
         """Return activities (T, C), or targets (T, 2C), float32, without reading features.
 
-        Those that nobody annotated are :data:`UNKNOWN`.
+        Those that nobody annotated are :data:`UNKNOWN`, those of classes that a clip holds nobody
+        knows when :data:`SOMEWHERE`.
         """
         index, first, last = self._pieces[item]
         recording = self._recordings[index]
@@ -84,7 +90,8 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
         known = recording.known(slice(first, last))
         if known is not None:
             n_kinds = made.shape[1] // known.shape[1]  # activities, and onsets
-            made[torch.from_numpy(~known).repeat(1, n_kinds)] = UNKNOWN
+            value = UNKNOWN if recording.tags is None else SOMEWHERE
+            made[torch.from_numpy(~known).repeat(1, n_kinds)] = value
         return made
 
 
@@ -92,13 +99,24 @@ def collate(items: Sequence[tuple[Tensor, Tensor]]) -> SequenceBatch:
     """Join sequences into a batch, with zeros after the shorter ones."""
     log_mels, all_targets = zip(*items, strict=True)
     targets = pad_sequence(list(all_targets), batch_first=True)
-    known = None
-    if (unknown := targets.isnan()).any():
-        known = ~unknown
+    known = tags = None
+    if not (finite := targets.isfinite()).all():
+        known, tags = finite, _tags_of(targets)
         targets = torch.where(known, targets, 0.0)
     return SequenceBatch(
         pad_sequence(list(log_mels), batch_first=True),
         targets,
         torch.tensor([len(log_mel) for log_mel in log_mels]),
         known,
+        tags,
     )
+
+
+def _tags_of(targets: Tensor) -> Tensor | None:
+    """Which classes (B, C) clips hold, of targets (B, T, C) that are not finite everywhere."""
+    held = targets.isposinf().any(dim=1)
+    is_weak = held.any(dim=1, keepdim=True)
+    if not is_weak.any():
+        return None
+    asked = is_weak & ~targets.isnan().any(dim=1)
+    return torch.where(asked, held.float(), torch.nan)

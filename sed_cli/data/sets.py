@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.audio.rates import band_faults
-from sed_cli.config.annotations import SPLITS
+from sed_cli.config.annotations import SOURCES, SPLITS
 from sed_cli.config.data import DataConfig, SoundscapesConfig
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.cache.features import FeatureCache
@@ -66,17 +66,31 @@ class DataSet:
     @property
     def facts(self) -> dict[str, Any]:
         """What ``run.json`` tells of them: how much is trained on, too."""
-        training = self.splits.get("train", [])
-        return {
-            "data_fingerprint": self.fingerprint,
-            "train_recordings": len(training),
-            "train_minutes": sum(recording.duration_s for recording in training) / 60,
-        }
+        facts: dict[str, Any] = {"data_fingerprint": self.fingerprint}
+        for name in self.sources:
+            recordings = self.splits[name]
+            facts[f"{name}_recordings"] = len(recordings)
+            facts[f"{name}_minutes"] = sum(each.duration_s for each in recordings) / 60
+        return facts
 
-    def statistics(self, split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mean and standard deviation of each mel band over a split, each (M,)."""
+    @property
+    def sources(self) -> list[str]:
+        """Names of the splits that a model is trained on: ``train``, and what there is beside."""
+        return [name for name in ("train", *SOURCES) if name in self.splits]
+
+    @property
+    def apart(self) -> dict[str, list[Recording]]:
+        """The splits, all that is trained on as ``train``: what must not have a sound in common."""
+        training = [each for name in self.sources for each in self.splits[name]]
+        others = {name: of for name, of in self.splits.items() if name not in self.sources}
+        return ({"train": training} if self.sources else {}) | others
+
+    def statistics(
+        self, splits: Sequence[str] = ("train",)
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and standard deviation of each mel band over some splits, each (M,)."""
         count, mean, square = 0, np.zeros(1), np.zeros(1)
-        for frames in _blocks(self.splits[split]):
+        for frames in _blocks(each for split in splits for each in self.splits[split]):
             total = count + len(frames)
             of_block = frames.mean(axis=0, dtype=np.float64)
             offset = of_block - mean

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sed_cli.audio import inspect_audio
-from sed_cli.config.annotations import SPLITS
+from sed_cli.config.annotations import SPLITS, WEAK
 from sed_cli.config.data import (
     AnnotatedConfig,
     DataConfig,
@@ -16,6 +16,7 @@ from sed_cli.config.data import (
     RecordedConfig,
     SoundscapesConfig,
     SplitConfig,
+    TrainSplitConfig,
 )
 from sed_cli.data.annotated import list_annotated, missing_audio
 from sed_cli.data.annotations import Fault, check_faults
@@ -32,6 +33,7 @@ from sed_cli.data.published import list_published
 from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.subsets import subset_of
 from sed_cli.data.times import Times
+from sed_cli.data.weak import tagged
 from sed_cli.errors import DataError
 from sed_cli.system import locks
 
@@ -109,6 +111,8 @@ def survey(
     looked_at = {
         name: _look_at(name, clips, known, times, faults) for name, clips in wanted.items()
     }
+    if WEAK in looked_at:
+        looked_at[WEAK] = [tagged(one) for one in looked_at[WEAK]]
     subset = None
     if "train" in looked_at:
         subset = subset_of(looked_at["train"], data, getattr(described, "group", None))
@@ -172,7 +176,7 @@ def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
         sequence_length=data.sequence_length,
         cache_dir=data.cache_dir,
         root=str(folder),
-        train=SplitConfig("train.tsv", "audio/train"),
+        train=TrainSplitConfig("train.tsv", "audio/train"),
         validation=SplitConfig("validation.tsv", "audio/validation"),
         test=SplitConfig("test.tsv", "audio/test"),
         classes=list(settings.classes),

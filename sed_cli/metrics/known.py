@@ -73,3 +73,21 @@ def _known_segments(compared: Compared, resolution_s: float) -> NDArray[np.bool_
         (start,), (end,) = segments_of(np.array([event[:2]]), resolution_s)
         are_known[start:end, list(compared.classes).index(event.label)] = True
     return are_known
+
+
+def clip_reference(
+    reference: Sequence[Event], classes: Sequence[str], known: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Which classes a recording holds, and of which that is known, both (1, C).
+
+    That a class is there is known by one event of it; that it is not, where all was annotated.
+
+    Args:
+        reference: annotated events.
+        classes: labels of the columns.
+        known: where a class is annotated, (T, C); ``None``: everywhere.
+    """
+    labels = {event.label for event in reference}
+    present = np.array([[label in labels for label in classes]])
+    is_known = np.ones_like(present) if known is None else present | known.all(axis=0)
+    return present.astype(np.uint8), is_known

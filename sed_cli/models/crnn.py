@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from sed_cli.config.registry import component_named
 from sed_cli.models import defaults
 from sed_cli.models.fast_conv import FastConvBlock
 from sed_cli.models.labels import LabelAxis
@@ -48,6 +49,8 @@ class CRNN(nn.Module):
         feedback: whether the previous activities are fed; without, the model is the baseline.
         onsets: whether there is a second output for each class, after those of all activities: an
             event of it begins. It is fed back as activities are.
+        clip_pooling: how frames are pooled into what holds for a clip, a name of
+            :mod:`sed_cli.models.poolings`.
 
     Attributes:
         backend: of the recurrence with feedback; not part of the model's state.
@@ -74,6 +77,7 @@ class CRNN(nn.Module):
         dropout: float = defaults.DROPOUT,
         feedback: bool = defaults.FEEDBACK,
         onsets: bool = defaults.ONSETS,
+        clip_pooling: str = defaults.CLIP_POOLING,
     ) -> None:
         super().__init__()
         product = math.prod(pooling)
@@ -108,6 +112,20 @@ class CRNN(nn.Module):
         self.n_features = conv_channels * (n_mels // product)
         self.cell = nn.GRUCell(self.n_features + (self.n_outputs if feedback else 0), rnn_hidden)
         self.readout = nn.Linear(rnn_hidden, self.n_outputs)
+        self.clip_head = component_named("clip_pooling", clip_pooling)().build(n_classes)
+
+    def clip_logits(self, logits: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Pool the logits of frames (B, T, C), with onsets or without, into those of clips.
+
+        Args:
+            logits: of the frames; those of onsets are left aside.
+            valid: frames that are no padding, bool (B, T); None: all.
+
+        Returns:
+            Logits of the classes in each clip, (B, n_classes).
+        """
+        of_clips: Tensor = self.clip_head(logits[..., : self.n_classes], valid)
+        return of_clips
 
     @property
     def n_outputs(self) -> int:
@@ -121,6 +139,7 @@ class CRNN(nn.Module):
             "readout.weight": LabelAxis(),
             "readout.bias": LabelAxis(),
             "cell.weight_ih": LabelAxis(axis=1, start=self.n_features),
+            "clip_head.weight": LabelAxis(is_whole=True),
         }
 
     def forward(

@@ -18,3 +18,4 @@ class LabelAxis(NamedTuple):
     axis: int = 0
     start: int = 0
     of: str = LABELS  # which labels
+    is_whole: bool = False  # other axes are labels as well: it is taken where all are the same

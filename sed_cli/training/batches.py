@@ -15,6 +15,9 @@ from torch.utils.data import DataLoader, WeightedRandomSampler
 from sed_cli.config.trainer import TrainerConfig
 from sed_cli.errors import UserError
 
+STRONG = "strong"
+"""Sequences of the training split; of a task with no other source all there are."""
+
 
 @dataclass(frozen=True)
 class Source:

@@ -153,6 +153,8 @@ class _Copying:
         if axis is not None:
             if there is None or (there.axis, there.of) != (axis.axis, axis.of):
                 return "its labels lie elsewhere in the run"
+            if axis.is_whole and self._labels.get(axis.of) != self._other_labels.get(axis.of):
+                return "its labels are others in the run"
             for shape in shapes:
                 shape[axis.axis] = 0
         if shapes[0] == shapes[1]:
@@ -162,7 +164,7 @@ class _Copying:
 
     def _inputs(self, name: str) -> str:
         """Copy what lies beside the labels; return why it does not fit, "" where it does."""
-        (axis, start, _), there = self._axes[name], self._other_axes[name].start
+        (axis, start, *_), there = self._axes[name], self._other_axes[name].start
         if start != there:
             return f"{there} features a frame in the run, {start} here"
         own, other = (state[name].narrow(axis, 0, start) for state in (self._own, self._other))
@@ -194,7 +196,7 @@ class _Copying:
         self, name: str, places: Sequence[Tensor], n_labels: tuple[int, int]
     ) -> tuple[int, int]:
         """Copy entries of labels; return how many outputs a label were copied, and there are."""
-        (axis, start, _), first = self._axes[name], self._other_axes[name].start
+        (axis, start, *_), first = self._axes[name], self._other_axes[name].start
         own, other = self._own[name], self._other[name]
         n_own, n_other = n_labels
         entries = own.shape[axis] - start, other.shape[axis] - first

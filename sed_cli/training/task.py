@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sed_cli.models.labels import LABELS
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.training.batches import Source
+from sed_cli.training.batches import STRONG, Source
 
 BatchT = TypeVar("BatchT")
 
@@ -75,7 +75,7 @@ class Task(ABC, Generic[BatchT]):
     ) -> None:
         self.model, self.device, self.is_sampled = model, device, is_sampled
         self.lengths, self.labels, self.fingerprint = lengths, labels, fingerprint
-        self.sources = sources or (Source("strong", len(lengths)),)
+        self.sources = sources or (Source(STRONG, len(lengths)),)
 
     @property
     @abstractmethod

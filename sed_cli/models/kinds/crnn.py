@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sed_cli.config.registry import component
+from sed_cli.config.registry import Names, component
 from sed_cli.config.settings import DEFAULT, Role, range_faults, setting
 from sed_cli.config.training import DetectorModelConfig, check_pooling
 from sed_cli.models import defaults
@@ -42,6 +42,13 @@ class CRNNConfig(DetectorModelConfig):
         before=DEFAULT,
     )
 
+    clip_pooling: str = setting(
+        defaults.CLIP_POOLING,
+        "how frames are pooled into what holds for a clip, of which weak labels are",
+        choices=Names("clip_pooling"),
+        before=DEFAULT,
+    )
+
     @property
     def has_feedback(self) -> bool:
         """Whether the model is fed the previous step."""
@@ -76,6 +83,7 @@ class CRNNConfig(DetectorModelConfig):
             "dropout": self.dropout,
             "feedback": self.feedback,
             "onsets": self.onsets,
+            "clip_pooling": self.clip_pooling,
         }
 
     def build(self, *, n_mels: int, n_classes: int) -> CRNN:

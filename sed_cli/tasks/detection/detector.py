@@ -134,6 +134,14 @@ class Detector:
             yield self.check_logits(stream.push(block))
         yield self.check_logits(stream.finish())
 
+    def pool(self, probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Pool the probabilities of frames (T, C), with onsets or without, to those of a clip."""
+        logits = torch.from_numpy(np.asarray(probabilities, np.float32)).logit(1e-7)
+        with torch.no_grad():
+            of_clip = self.model.clip_logits(logits[None].to(self.device))[0]
+        pooled: NDArray[np.float32] = of_clip.sigmoid().cpu().numpy()
+        return pooled
+
     def stream(self, sample_rate: int | None = None) -> DetectorStream:
         """Detect events in audio that is still coming in.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ from sed_cli.reports.tables import print_metrics
 from sed_cli.system.distributed import share_of, summed
 from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.detection.calibrating import confidences_for
+from sed_cli.tasks.detection.clips import linear_softmax, write_clips
 from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.fitting import RunValidation, collar_of, decoder_for
@@ -67,6 +68,8 @@ class Evaluation:
     events: dict[str, list[Event]]  # detected, by file
     recordings: list[Recording]
     curves: Curves | None = None  # over all thresholds, where they were asked for
+    # Probability of each class in each recording as a whole, by file (C,).
+    clips: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def validate(
@@ -97,7 +100,8 @@ def validate(
         n_values += losses.numel()
         counts += count_frames(activities, active)
         if watched is not None:
-            watched.add(recording, probabilities_of(outputs))
+            of_clip = detector.pool(probabilities_of(logits))
+            watched.add(recording, probabilities_of(outputs), of_clip)
     counts = summed(torch.from_numpy(counts)).numpy()
     loss_sum, n_values = summed(torch.tensor([loss_sum, n_values], dtype=torch.float64)).tolist()
     values = figures(counts[0])
@@ -135,7 +139,13 @@ def evaluate_split(
     )
     settings = evaluation or EvaluationConfig()
     return evaluate_scored(
-        scored, data, split, settings, detector.decoder, confidence_map=detector.confidence_map
+        scored,
+        data,
+        split,
+        settings,
+        detector.decoder,
+        confidence_map=detector.confidence_map,
+        pool=detector.pool,
     )
 
 
@@ -148,6 +158,7 @@ def evaluate_scored(
     *,
     confidence_map: ConfidenceMap | None = None,
     decoder_of: Callable[[Recording], Decoder] | None = None,
+    pool: Callable[[NDArray[np.floating]], NDArray[np.float32]] | None = None,
 ) -> Evaluation:
     """Score what a decoder makes of the probabilities of a split.
 
@@ -159,6 +170,8 @@ def evaluate_scored(
         decoder: makes the events, and is described.
         confidence_map: of the confidences of these.
         decoder_of: the decoder of a recording in the place of it.
+        pool: makes of probabilities of frames (T, C) those of a clip (C,); ``None``: by linear
+            softmax.
     """
     recordings = data.splits[split]
     has_onsets = isinstance(decoder, OnsetDecoder)
@@ -172,11 +185,14 @@ def evaluate_scored(
         of_plain = [metric for metric in kinds if metric.IN_PLAIN]
         tallies.append(Tally(data, of_plain, settings))
     for_curves: list[Scored] = []
+    clips: dict[str, NDArray[np.float32]] = {}
     for recording, probabilities in scored:
         own = decoder if decoder_of is None else decoder_of(recording)
-        tallies[0].add(recording, probabilities, own)
+        of_clip = (pool or linear_softmax)(of_activities(probabilities, len(data.classes)))
+        clips[recording.name] = of_clip
+        tallies[0].add(recording, probabilities, of_clip, own)
         for tally in tallies[1:]:
-            tally.add(recording, probabilities, plain)
+            tally.add(recording, probabilities, of_clip, plain)
         if settings.psds:
             for_curves.append(scored_by(own, recording, probabilities))
     bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
@@ -197,7 +213,7 @@ def evaluate_scored(
         "bin_s": bin_s,
         "bootstrap": {"samples": bootstrap.n_samples, "seed": bootstrap.seed, "level": CONFIDENCE},
         **described(decoder),
-        "plain": _plain_figures(tallies[-1], recordings) if len(tallies) > 1 else None,
+        "plain": tallies[-1].plain_figures(recordings) if len(tallies) > 1 else None,
     }
     method = "none" if confidence_map is None else confidence_map.method
     metrics["calibration"]["method"] = method
@@ -206,7 +222,8 @@ def evaluate_scored(
     if settings.psds:
         curves = threshold_free(for_curves, data.classes, data.hop_s, collar_s)
         metrics["psds"] = curves.figures
-    return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves)
+    clips = {recording.name: clips[recording.name] for recording in recordings}
+    return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves, clips)
 
 
 def filled(settings: EvaluationConfig) -> EvaluationConfig:
@@ -267,24 +284,14 @@ def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
         )
 
 
-def _plain_figures(tally: Tally, recordings: Sequence[Recording]) -> dict[str, Any]:
-    """Figures at 0.5 without any filter: what tuning changed, and what older runs report."""
-    overall = tally.described(recordings)
-    return {
-        metric.name: {
-            figure.name: overall[metric.name][0][figure.name] for figure in metric.FIGURES
-        }
-        for metric in tally.metrics
-    }
-
-
 def write_evaluation(
     evaluation: Evaluation, detector: Detector, data: DataSet, run_dir: Path
 ) -> None:
-    """Write ``metrics.json``, ``events.tsv``, curves, and the piano rolls of a few recordings."""
+    """Write metrics, events, clips, curves, and the piano rolls of a few recordings."""
     with replacing(run_dir / "events.tsv") as path:
         write_annotations(path, evaluation.events)
     write_text(run_dir / "metrics.json", json_text(evaluation.metrics))
+    write_clips(run_dir / "clips.tsv", evaluation.clips, data.classes)
     if evaluation.curves is not None:
         write_curves(run_dir, evaluation.curves)
     step = max(1, len(evaluation.recordings) // _PICTURED)

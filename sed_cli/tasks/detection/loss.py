@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from sed_cli.config.verbs import TrainConfig
@@ -33,6 +34,7 @@ class DetectorLoss:
         self, config: TrainConfig, sequences: Sequences, *, n_classes: int, has_onsets: bool
     ) -> None:
         self._loss, self._n_classes = config.trainer.loss, n_classes
+        self._clip_weight = config.trainer.clip_weight
         self._onset_weight = config.model.onset_loss_weight if has_onsets else None
         self.weights: Tensor | None = None
         if config.trainer.max_positive_weight is not None:
@@ -50,6 +52,20 @@ class DetectorLoss:
     def of_activities(self) -> OutputLoss:
         """That of activities alone."""
         return self._weighted(of_activities)
+
+    def of_clips(self, logits: Tensor, tags: Tensor | None) -> Tensor:
+        """Sum of the weighted losses of weakly labelled clips (B, C).
+
+        The logits of other clips are part of it, by 0: so weights of the pooling take part in any
+        batch.
+
+        Args:
+            logits: of all clips.
+            tags: which classes they hold; not-a-number where that is not asked; ``None``: nowhere.
+        """
+        tags = torch.full_like(logits, torch.nan) if tags is None else tags.to(logits)
+        losses = self._loss.per_output(logits[:, None], tags.nan_to_num()[:, None])[:, 0]
+        return self._clip_weight * (losses * ~tags.isnan()).sum()
 
     def describe_weights(self, labels: tuple[str, ...]) -> str:
         """The weight of each class's activities, in a line."""

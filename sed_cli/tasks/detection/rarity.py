@@ -18,7 +18,7 @@ def count_targets(sequences: Sequences) -> tuple[Tensor, Tensor]:
     active, known = [], []
     for targets in map(sequences.targets, range(len(sequences))):
         active.append((targets == 1).sum(0))
-        known.append((~targets.isnan()).sum(0))
+        known.append(targets.isfinite().sum(0))
     return torch.stack(active).sum(0), torch.stack(known).sum(0)
 
 

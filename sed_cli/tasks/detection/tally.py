@@ -1,4 +1,4 @@
-"""What metrics count of the events that are found in recordings."""
+"""What decoders find in the recordings of a split, and what metrics count of it."""
 
 from __future__ import annotations
 
@@ -43,9 +43,16 @@ class Tally:
         self._counts: dict[str, list[NDArray[Any]]] = {}
 
     def add(
-        self, recording: Recording, probabilities: NDArray[np.floating], decoder: Decoder
+        self,
+        recording: Recording,
+        probabilities: NDArray[np.floating],
+        of_clip: NDArray[np.float32],
+        decoder: Decoder,
     ) -> None:
-        """Decode the probabilities of a recording, (T, C) or with onsets (T, 2C), and count."""
+        """Decode the probabilities of a recording, (T, C) or with onsets (T, 2C), and count.
+
+        Those of it as a whole are ``of_clip`` (C,).
+        """
         found, active = decoder.decoded(probabilities, recording.duration_s)
         events = self._events[recording.name] = [_as_written(each.event) for each in found]
         known = recording.known()
@@ -60,6 +67,7 @@ class Tally:
             reference_frames=recording.activities[:],
             detected_frames=active if known is None else active & known,
             probabilities=of_activities(probabilities, len(self.data.classes)),
+            clip_probabilities=of_clip,
             evaluation=self.evaluation,
             known=known,
             all_detected=events,
@@ -90,6 +98,16 @@ class Tally:
         return {
             metric.name: metric.describe(np.stack(counts), self.data.classes, bootstrap)
             for metric, counts in zip(self.metrics, zip(*of_files, strict=True), strict=True)
+        }
+
+    def plain_figures(self, recordings: Sequence[Recording]) -> dict[str, Any]:
+        """The figures of tables alone, such as those at 0.5 without any filter, by metric."""
+        overall = self.described(recordings)
+        return {
+            metric.name: {
+                figure.name: overall[metric.name][0][figure.name] for figure in metric.FIGURES
+            }
+            for metric in self.metrics
         }
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sed_cli.config.annotations import SOURCES, SPLITS, WEAK
 from sed_cli.config.data import RecordedConfig
-from sed_cli.config.monitors import PREFIX
+from sed_cli.config.monitors import OF_CLIPS, PREFIX
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.augment import Augmenter
 from sed_cli.data.leaks import check_leaks
@@ -44,7 +45,7 @@ from sed_cli.tasks.detection.loss import DetectorLoss
 from sed_cli.tasks.detection.rarity import balanced
 from sed_cli.tasks.detection.watched import Watched, names_beside
 from sed_cli.tasks.language import label_model
-from sed_cli.training.batches import Source
+from sed_cli.training.batches import STRONG, Source
 from sed_cli.training.task import TakenPart, Task, Trained, Validation
 from sed_cli.training.weighting import OutputLoss
 
@@ -58,7 +59,7 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
         UserError: if the data cannot be used.
         SedtfError: if nothing is there to train on.
     """
-    data = load_data(config.data, config.feature)
+    data = load_data(config.data, config.feature, splits=(*SPLITS, *SOURCES))
     if not data.splits["train"]:
         raise SedtfError("the training split holds no recording")
     decoder = config.evaluation.decoder
@@ -67,16 +68,19 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
     if config.evaluation.language is not None:
         label_model(config.evaluation.language, "recurrent")
     if look_for_leaks and isinstance(config.data, RecordedConfig):
-        check_leaks(data.splits, config.feature, config.data.leak_check)
+        check_leaks(data.apart, config.feature, config.data.leak_check)
     return data
 
 
 def _by_source(data: DataSet, length: int, *, onsets: bool) -> dict[str, Sequences]:
     """Training sequences by what batches are composed of; the first source is there always.
 
-    The training split is cut into sequences of ``length`` frames.
+    The training split is cut into sequences of ``length`` frames; what holds for a whole clip does
+    not hold for its parts.
     """
-    return {"strong": Sequences(data.splits["train"], length, onsets=onsets)}
+    strong = {STRONG: Sequences(data.splits["train"], length, onsets=onsets)}
+    weak = {WEAK: Sequences(data.splits[WEAK], onsets=onsets)} if data.splits.get(WEAK) else {}
+    return strong | weak
 
 
 class DetectionTask(Task[SequenceBatch]):
@@ -93,7 +97,7 @@ class DetectionTask(Task[SequenceBatch]):
     def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
         self._config, self._data = config, data
         self._rule = rule_named(config.sampler.feedback)
-        mean, std = data.statistics("train")
+        mean, std = data.statistics(data.sources)
         model: CRNN = config.model.build(
             n_mels=config.feature.n_features, n_classes=len(data.classes)
         )
@@ -130,7 +134,7 @@ class DetectionTask(Task[SequenceBatch]):
     @property
     def _strong(self) -> Sequences:
         """Those of the training split."""
-        return self.sequences.by_source["strong"]
+        return self.sequences.by_source[STRONG]
 
     def _sources(self) -> list[Source]:
         """What batches are composed of; rare classes come more often where that is asked for."""
@@ -155,8 +159,13 @@ class DetectionTask(Task[SequenceBatch]):
         return collate([self.sequences.heard(index, epoch) for index in indices])
 
     def counts(self, batch: SequenceBatch) -> Tensor:
-        """Valid frames and classes that are known."""
-        return self._counted(batch).sum()
+        """Valid frames and classes that are known, and classes of weakly labelled clips."""
+        terms = [self._counted(batch).sum()]
+        if WEAK in self.sequences.by_source:
+            tags = batch.tags
+            asked = torch.tensor(0) if tags is None else (~tags.isnan()).sum()
+            terms.append(asked.to(self.device))
+        return _joined(terms)
 
     def _counted(self, batch: SequenceBatch) -> Tensor:
         """Where targets are valid and known, bool (B, T, C)."""
@@ -172,6 +181,7 @@ class DetectionTask(Task[SequenceBatch]):
         Where a target is unknown the model is fed its own output, as if the mask were not set.
         """
         targets = batch.targets.to(self.device)
+        valid = batch.valid.to(self.device)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
         half = self._config.trainer.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
@@ -185,7 +195,10 @@ class DetectionTask(Task[SequenceBatch]):
             )
         losses = self._loss(logits, targets)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
-        return (losses * self._counted(batch)).sum(), self.counts(batch)
+        terms = [(losses * self._counted(batch)).sum()]
+        if WEAK in self.sequences.by_source:
+            terms.append(self._loss.of_clips(self.model.clip_logits(logits, valid), batch.tags))
+        return _joined(terms), self.counts(batch)
 
     def state_dict(self) -> dict[str, Any]:
         """The weights of active targets, where there are any."""
@@ -235,8 +248,11 @@ class DetectionTask(Task[SequenceBatch]):
         return validate(self.detector, recordings, self._loss.of_activities, self._watched())
 
     def _watched(self) -> Watched | None:
+        """Figures that are asked for, and with weak labels those of whole recordings."""
         trainer = self._config.trainer
         names = [trainer.monitor, *trainer.figures]
+        if WEAK in self._data.splits:
+            names += OF_CLIPS
         if not names_beside(names):
             return None
         return Watched(names, self._data, self.detector.plain_decoder, self._config)
@@ -302,6 +318,11 @@ class DetectionTask(Task[SequenceBatch]):
             print_metrics(evaluated.metrics, run_dir)
         else:
             log.warning("no test split: nothing to evaluate on")
+
+
+def _joined(terms: Sequence[Tensor]) -> Tensor:
+    """A scalar, or one for each term of the loss, (K,)."""
+    return terms[0] if len(terms) == 1 else torch.stack(list(terms))
 
 
 def _least_constant_loss(loss: OutputLoss, share: Tensor, n_frames: Tensor | None = None) -> float:

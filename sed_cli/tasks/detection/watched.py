@@ -47,10 +47,15 @@ class Watched:
         self._tally = Tally(data, self._metrics, filled(config.evaluation))
         self._scored: list[Scored] = []
 
-    def add(self, recording: Recording, probabilities: NDArray[np.floating]) -> None:
-        """Take in a recording with its probabilities, (T, C) or with onsets (T, 2C)."""
+    def add(
+        self,
+        recording: Recording,
+        probabilities: NDArray[np.floating],
+        of_clip: NDArray[np.float32],
+    ) -> None:
+        """Take in a recording: probabilities (T, C), with onsets (T, 2C), and those of all of it."""
         if self._metrics:
-            self._tally.add(recording, probabilities, self._decoder)
+            self._tally.add(recording, probabilities, of_clip, self._decoder)
         if len(self._figures) < len(self._names):
             self._scored.append(scored_by(self._decoder, recording, probabilities))
 

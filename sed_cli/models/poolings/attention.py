@@ -1,0 +1,31 @@
+"""Frames weighted by an attention that is learnt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from sed_cli.config.registry import component
+from sed_cli.models.pooling import ClipPooling
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@component("clip_pooling", "attention")
+class Attention(ClipPooling):
+    """The mean of the probabilities, weighted by a softmax over time of scores that are learnt.
+
+    A class's scores are a linear function of the logits of all classes in the frame, at first of
+    its own alone. Source: the attention of the DCASE task 4 baselines (Turpault et al. 2019);
+    differs: theirs is a function of the hidden states, which streams and kept scores lack, and is
+    normalised over classes.
+    """
+
+    ORDER: ClassVar[int] = 2
+    IS_LEARNT: ClassVar[bool] = True
+
+    def build(self, n_classes: int) -> nn.Module:
+        """A module with a weight for each pair of classes."""
+        from sed_cli.models.clips import AttentionPooling
+
+        return AttentionPooling(n_classes)
