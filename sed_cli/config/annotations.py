@@ -10,7 +10,8 @@ from sed_cli.config.settings import DEFAULT, Settings, setting
 
 SPLITS = ("train", "validation", "test")
 WEAK = "weak"
-SOURCES = (WEAK,)
+UNLABELLED = "unlabelled"
+SOURCES = (WEAK, UNLABELLED)
 """What a model is trained on beside the training split; manifests list it as splits."""
 SPLIT_SHARES = [0.7, 0.15, 0.15]
 # What a table of annotations may hold; data.columns says how a table calls them.

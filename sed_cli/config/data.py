@@ -256,6 +256,13 @@ class TrainSplitConfig(SplitConfig):
         before=DEFAULT,
     )
 
+    unlabelled: str | None = setting(
+        None,
+        "folder of recordings without labels, which a mean teacher learns from; those that a split "
+        "holds are left out",
+        before=DEFAULT,
+    )
+
     def faults(self, prefix: str = "data.train.") -> list[str]:
         """Faults of audio without a table."""
         faults = Faults(super().faults(prefix))

@@ -114,9 +114,40 @@ class TrainerConfig(Settings):
     ema: float | None = setting(
         None,
         "decay, each update, of a moving average of the weights, which is validated and kept in "
-        "their place, such as 0.999; null: none",
+        "their place, such as 0.999; null: none, but 0.999 with data.train.unlabelled",
         above=0,
         below=1,
+        before=DEFAULT,
+    )
+    keep: str = setting(
+        "average",
+        "what is validated and kept where there is an average of the weights: average (the teacher "
+        "of a mean teacher), trained (its student)",
+        choices=("average", "trained"),
+        role=Role.FREE,
+        before=DEFAULT,
+    )
+    consistency_weight: float = setting(
+        2.0,
+        "of the squared distance of the student's probabilities from the teacher's, with "
+        "data.train.unlabelled",
+        at_least=0,
+        role=Role.FREE,
+        before=DEFAULT,
+    )
+    consistency_epochs: int = setting(
+        6,
+        "until that weight is reached, along exp(-5 (1 - x)^2)",
+        unit="epochs",
+        at_least=0,
+        role=Role.FREE,
+        before=DEFAULT,
+    )
+    consistency_feedback: str = setting(
+        "own",
+        "what the student is fed where no target is known: own (its outputs), teacher (the "
+        "teacher's activities where the teacher mask is set)",
+        choices=("own", "teacher"),
         before=DEFAULT,
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sed_cli.audio import inspect_audio
-from sed_cli.config.annotations import SPLITS, WEAK
+from sed_cli.config.annotations import SPLITS, UNLABELLED, WEAK
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.cache.known_audio import inspect_all
@@ -18,6 +18,7 @@ from sed_cli.data.listing import Reading, list_recordings
 from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.notes import Notes
 from sed_cli.data.splits import by_lists, divide, fold_of
+from sed_cli.data.unlabelled import list_unlabelled
 from sed_cli.data.weak import list_weak
 from sed_cli.errors import DataError, UserError
 from sed_cli.system.text import cut_short
@@ -41,14 +42,19 @@ def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -
     reading = Reading.of(data)
     data = discover(data, folder, reading)
     manifest = _list_annotated(data, folder, reading, [name for name in splits if name in SPLITS])
-    if WEAK not in splits or data.train is None or data.train.weak is None:
+    if data.train is None:
         return manifest
-    weak, faults = list_weak(data.train, folder, reading)
-    return replace(
-        manifest,
-        splits={**manifest.splits, WEAK: weak},
-        faults=(*manifest.faults, *faults),
-    )
+    if WEAK in splits and data.train.weak is not None:
+        weak, faults = list_weak(data.train, folder, reading)
+        manifest = replace(
+            manifest,
+            splits={**manifest.splits, WEAK: weak},
+            faults=(*manifest.faults, *faults),
+        )
+    if UNLABELLED in splits and data.train.unlabelled is not None:
+        own = list_unlabelled(folder / data.train.unlabelled)
+        manifest = replace(manifest, splits={**manifest.splits, UNLABELLED: own})
+    return manifest
 
 
 def _list_annotated(

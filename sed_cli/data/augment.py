@@ -32,14 +32,34 @@ class Augmenter:
         """Whether anything is done at all."""
         return bool(self._steps)
 
+    @property
+    def has_views(self) -> bool:
+        """Whether a sequence sounds otherwise in another view."""
+        return any(part.KEEPS_TARGETS for part, _ in self._steps)
+
     def __call__(
-        self, sequences: Dataset[Any], n_sequences: int, index: int, epoch: int, first: int = 0
+        self,
+        sequences: Dataset[Any],
+        n_sequences: int,
+        index: int,
+        epoch: int,
+        first: int = 0,
+        view: int = 0,
     ) -> Item:
-        """Return sequence ``index`` as it is heard in an epoch; ``first``: before it are others."""
+        """Return sequence ``index`` as it is heard in an epoch.
+
+        Args:
+            sequences: of its source.
+            n_sequences: how many these are.
+            index: of the sequence among them.
+            epoch: in which it is heard.
+            first: how many sequences of other sources come before.
+            view: others than 0 differ in what leaves activities as they are.
+        """
         item = Item(*sequences[index])
-        draws = Draws(self._seed, epoch, first + index)
         others = Others(sequences, n_sequences, index)
         for part, prepared in self._steps:
+            draws = Draws(self._seed, epoch, first + index, view if part.KEEPS_TARGETS else 0)
             item = part.apply(item, draws, others, prepared)
         return item
 
@@ -52,19 +72,27 @@ class AugmentedSequences(Dataset[tuple[Tensor, Tensor]]):
         augmenter: what is done to them.
         epoch: each has its own draws.
         first: number of the first of them among those of all sources.
+        view: as of :meth:`Augmenter.__call__`.
     """
 
     def __init__(
-        self, sequences: Sequences, augmenter: Augmenter, epoch: int, *, first: int = 0
+        self,
+        sequences: Sequences,
+        augmenter: Augmenter,
+        epoch: int,
+        *,
+        first: int = 0,
+        view: int = 0,
     ) -> None:
         self._sequences = sequences
         self._augmenter = augmenter
         self._epoch = epoch
-        self._first = first
+        self._first, self._view = first, view
 
     def __len__(self) -> int:
         return len(self._sequences)
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
         """Return features (T, M) and targets (T, C) or (T, 2C) of a piece, both float32."""
-        return self._augmenter(self._sequences, len(self), item, self._epoch, self._first)
+        numbers = (self._epoch, self._first, self._view)
+        return self._augmenter(self._sequences, len(self), item, *numbers)

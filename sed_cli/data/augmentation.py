@@ -62,10 +62,18 @@ _NUMBERED = {"roll": 0, "mixup": 1, "noise": 2, "level.gain": 3, "level.filter":
 
 
 class Draws:
-    """The generators of one sequence in one epoch."""
+    """The generators of one sequence in one epoch.
 
-    def __init__(self, seed: int, epoch: int, index: int) -> None:
-        self._key = (seed, epoch, index)
+    Args:
+        seed: of all draws.
+        epoch: of the training.
+        index: of the sequence.
+        view: of a sequence that is heard in several ways at once; those of 0 are as ever.
+    """
+
+    def __init__(self, seed: int, epoch: int, index: int, view: int = 0) -> None:
+        # Numbers of streams end the key: a view before them gives others.
+        self._key = (seed, epoch, index, view) if view else (seed, epoch, index)
 
     def generator(self, stream: str) -> np.random.Generator:
         """A generator of its own for each stream, by its name: its component's, or NAME.PART.
@@ -105,6 +113,9 @@ class Augmentation(Settings, ABC):
     # Place among those of the project, which come before those of plugins.
     ORDER: ClassVar[int] = 0
     ON_POWER: ClassVar[bool] = False  # whether it takes features that are the power of bands
+    # Whether it leaves activities as they are: then the student and the teacher of recordings
+    # without labels each have draws of their own.
+    KEEPS_TARGETS: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -33,6 +33,8 @@ class SequenceBatch(NamedTuple):
     # Which classes weakly labelled clips hold, float32 (B, C): 1, 0, or not-a-number where that is
     # not asked; None: there are no such clips.
     tags: Tensor | None = None
+    # The features as the teacher of what is not known hears them, (B, T, M); None: as they are.
+    other_view: Tensor | None = None
 
     @property
     def valid(self) -> Tensor:

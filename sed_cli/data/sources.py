@@ -32,10 +32,16 @@ class SourcedSequences:
         """Frames of each sequence."""
         return [length for part in self._parts for length in part.lengths]
 
-    def heard(self, index: int, epoch: int) -> tuple[Tensor, Tensor]:
+    @property
+    def has_views(self) -> bool:
+        """Whether sequences sound otherwise in another view."""
+        return self.augmenter is not None and self.augmenter.has_views
+
+    def heard(self, index: int, epoch: int, view: int = 0) -> tuple[Tensor, Tensor]:
         """Return features (T, M) and targets of a sequence as an epoch hears it."""
         place = bisect_right(self._firsts, index) - 1
         part, first = self._parts[place], self._firsts[place]
         if self.augmenter is None:
             return part[index - first]
-        return AugmentedSequences(part, self.augmenter, epoch, first=first)[index - first]
+        heard = AugmentedSequences(part, self.augmenter, epoch, first=first, view=view)
+        return heard[index - first]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sed_cli.audio import inspect_audio
-from sed_cli.config.annotations import SPLITS, WEAK
+from sed_cli.config.annotations import SPLITS, UNLABELLED, WEAK
 from sed_cli.config.data import (
     AnnotatedConfig,
     DataConfig,
@@ -33,6 +33,7 @@ from sed_cli.data.published import list_published
 from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.subsets import subset_of
 from sed_cli.data.times import Times
+from sed_cli.data.unlabelled import unlabelled
 from sed_cli.data.weak import tagged
 from sed_cli.errors import DataError
 from sed_cli.system import locks
@@ -118,6 +119,10 @@ def survey(
         subset = subset_of(looked_at["train"], data, getattr(described, "group", None))
     if subset is not None:
         looked_at["train"] = subset.clips
+    if UNLABELLED in looked_at:
+        own = looked_at.pop(UNLABELLED)
+        held = (one for clips in looked_at.values() for one in clips)
+        looked_at[UNLABELLED] = unlabelled(own, held, known)
     return replace(
         listing,
         classes=known,

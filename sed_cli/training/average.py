@@ -47,24 +47,35 @@ class Average:
         finally:
             self._swap()
 
+    @property
+    def model(self) -> nn.Module:
+        """The average as a model of its own; outside of :meth:`in_place`."""
+        if not self._n_updates:  # weights may have been taken from elsewhere since it was copied
+            self._averaged.module.load_state_dict(self._model.state_dict())
+        averaged: nn.Module = self._averaged.module
+        return averaged
+
     def state_dict(self) -> dict[str, Any]:
-        """The number of updates and the trained weights: the model itself is kept as averaged."""
-        aside = self._averaged.module if self._is_swapped else self._model
-        return {"n_updates": self._n_updates, "trained": aside.state_dict()}
+        """The number of updates, and the weights that the model does not hold now."""
+        aside = "trained" if self._is_swapped else "average"
+        return {"n_updates": self._n_updates, aside: self._averaged.module.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` returned; the model holds the average.
+        """Restore what :meth:`state_dict` returned, the model being as it was then.
 
         Raises:
-            ValueError: if the weights are not finite.
+            ValueError: if weights are not finite.
             RuntimeError: if they do not fit.
         """
-        trained: dict[str, Tensor] = state["trained"]
-        if not all(bool(torch.isfinite(value).all()) for value in trained.values()):
+        aside: dict[str, Tensor] = state["trained"] if "trained" in state else state["average"]
+        if not all(bool(torch.isfinite(value).all()) for value in aside.values()):
             raise ValueError("weights that are not finite")
-        self._averaged.module.load_state_dict(self._model.state_dict())
         self._averaged.n_averaged.fill_(int(state["n_updates"]))
-        self._model.load_state_dict(trained)
+        if "trained" in state:
+            self._averaged.module.load_state_dict(self._model.state_dict())
+            self._model.load_state_dict(aside)
+        else:
+            self._averaged.module.load_state_dict(aside)
 
     @property
     def _n_updates(self) -> int:

@@ -26,6 +26,7 @@ from sed_cli.training.history import Epoch
 from sed_cli.training.parts import freeze, keep_frozen, learning_rate, make_optimizer
 from sed_cli.training.state import Progress
 from sed_cli.training.task import BatchT, Task, Validation
+from sed_cli.training.teacher import DECAY, Teacher
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,12 @@ class Trainer(Generic[BatchT]):
         # Any: torch's have no common signature of their step.
         self.lr_schedule: Any = schedule and schedule.build(self.optimizer, self.n_updates)
         self._is_by_score = schedule is not None and schedule.BY_SCORE
-        self.average = None if config.ema is None else Average(task.model, config.ema)
+        learns = task.learns_unlabelled
+        decay = config.ema or (DECAY if learns else None)
+        self.average = None if decay is None else Average(task.model, decay)
+        if learns and self.average is not None:
+            n_rising = config.consistency_epochs * self.n_batches
+            task.teacher = Teacher(self.average, config.consistency_weight, n_rising)
         self.progress = Progress()
 
     @property
@@ -150,7 +156,9 @@ class Trainer(Generic[BatchT]):
 
     def _kept(self) -> AbstractContextManager[None]:
         """Have the weights in the model that are validated and kept."""
-        return nullcontext() if self.average is None else self.average.in_place()
+        if self.average is None or self.config.keep == "trained":
+            return nullcontext()
+        return self.average.in_place()
 
     def step(self, batch: BatchT, part: Part | None = None) -> Tensor:
         """Make one update with one batch; return its loss, as :meth:`update` does.
@@ -165,6 +173,8 @@ class Trainer(Generic[BatchT]):
         """Make one update; return the loss, averaged over all that is predicted, detached."""
         self.task.model.train()
         keep_frozen(self._frozen)
+        if self.task.learns_unlabelled and self.task.teacher is not None:
+            self.task.teacher.at(self.progress.update)
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._gradients.add(parts)
         if self.config.grad_norm is not None:

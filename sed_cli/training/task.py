@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sed_cli.models.labels import LABELS
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.training.batches import STRONG, Source
+from sed_cli.training.teacher import Teacher
 
 BatchT = TypeVar("BatchT")
 
@@ -60,7 +61,12 @@ class Task(ABC, Generic[BatchT]):
         labels: what the outputs stand for, in their order.
         fingerprint: of the data: another one is another experiment.
         sources: of the sequences, in their order; none: they are all of one.
+
+    Attributes:
+        teacher: set in training, where it is needed.
     """
+
+    teacher: Teacher | None = None
 
     def __init__(
         self,
@@ -76,6 +82,11 @@ class Task(ABC, Generic[BatchT]):
         self.model, self.device, self.is_sampled = model, device, is_sampled
         self.lengths, self.labels, self.fingerprint = lengths, labels, fingerprint
         self.sources = sources or (Source(STRONG, len(lengths)),)
+
+    @property
+    def learns_unlabelled(self) -> bool:
+        """Whether it learns from a teacher, which is an average of the weights."""
+        return False
 
     @property
     @abstractmethod

@@ -25,7 +25,7 @@ class Scripted:
     """A task of which every validation is given beforehand: (loss, F1) an epoch."""
 
     device = torch.device("cpu")
-    is_sampled = False
+    is_sampled = learns_unlabelled = False
     labels = ("cat",)
     fingerprint = sizes = ""
     no_skill_loss = 0.5

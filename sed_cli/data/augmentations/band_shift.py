@@ -23,6 +23,7 @@ class BandShift(Augmentation):
 
     # Before the masks, after all that is the recording's.
     ORDER: ClassVar[int] = 4
+    KEEPS_TARGETS: ClassVar[bool] = True
 
     band_shift: int = setting(
         0,

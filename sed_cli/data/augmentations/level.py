@@ -25,6 +25,7 @@ class Level(Augmentation):
 
     ORDER: ClassVar[int] = 3
     ON_POWER: ClassVar[bool] = True
+    KEEPS_TARGETS: ClassVar[bool] = True
 
     gain_db: list[float] = setting([0.0, 0.0], "range of a change of level", unit="dB")
     filter_db: float = setting(

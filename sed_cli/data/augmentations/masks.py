@@ -21,6 +21,7 @@ class Masks(Augmentation):
     """
 
     ORDER: ClassVar[int] = 5
+    KEEPS_TARGETS: ClassVar[bool] = True
 
     time_masks: int = setting(0, "masked stretches of time", at_least=0)
     time_mask_frames: int = setting(16, "the longest of them", unit="frames", at_least=1)

@@ -33,6 +33,7 @@ class Noise(Augmentation):
 
     ORDER: ClassVar[int] = 2
     ON_POWER: ClassVar[bool] = True
+    KEEPS_TARGETS: ClassVar[bool] = True
 
     noise: float = setting(0.0, "probability of added noise", at_least=0, at_most=1)
     noise_snr_db: list[float] = setting(

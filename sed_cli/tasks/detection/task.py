@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sed_cli.config.annotations import SOURCES, SPLITS, WEAK
+from sed_cli.config.annotations import SOURCES, SPLITS, UNLABELLED, WEAK
 from sed_cli.config.data import RecordedConfig
 from sed_cli.config.monitors import OF_CLIPS, PREFIX
 from sed_cli.config.verbs import TrainConfig
@@ -33,6 +33,7 @@ from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.tasks.detection.calibrating import fit_confidences
+from sed_cli.tasks.detection.consistency import Unknown, distances, taught
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import (
     evaluate_split,
@@ -80,7 +81,9 @@ def _by_source(data: DataSet, length: int, *, onsets: bool) -> dict[str, Sequenc
     """
     strong = {STRONG: Sequences(data.splits["train"], length, onsets=onsets)}
     weak = {WEAK: Sequences(data.splits[WEAK], onsets=onsets)} if data.splits.get(WEAK) else {}
-    return strong | weak
+    rest = data.splits.get(UNLABELLED)
+    unlabelled = {UNLABELLED: Sequences(rest, length, onsets=onsets)} if rest else {}
+    return strong | weak | unlabelled
 
 
 class DetectionTask(Task[SequenceBatch]):
@@ -141,7 +144,12 @@ class DetectionTask(Task[SequenceBatch]):
         balance = self._config.trainer.balance
         weights = balanced(self._strong, self._data.classes, balance) if balance else None
         return [
-            Source(name, len(own), weights=weights if own is self._strong else None)
+            Source(
+                name,
+                len(own),
+                sets_epoch=name != UNLABELLED,
+                weights=weights if own is self._strong else None,
+            )
             for name, own in self.sequences.by_source.items()
         ]
 
@@ -156,31 +164,55 @@ class DetectionTask(Task[SequenceBatch]):
 
     def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
         """Join sequences, augmented where that is asked for."""
-        return collate([self.sequences.heard(index, epoch) for index in indices])
+        items = [self.sequences.heard(index, epoch) for index in indices]
+        batch = collate(items)
+        if not (self.learns_unlabelled and self.sequences.has_views):
+            return batch
+        others = [
+            own if own[1].isfinite().all() else self.sequences.heard(index, epoch, view=1)
+            for index, own in zip(indices, items, strict=True)
+        ]
+        return batch._replace(other_view=collate(others).log_mel)
+
+    @property
+    def learns_unlabelled(self) -> bool:
+        """Whether there are recordings without labels."""
+        return UNLABELLED in self.sequences.by_source
 
     def counts(self, batch: SequenceBatch) -> Tensor:
-        """Valid frames and classes that are known, and classes of weakly labelled clips."""
+        """How many there are of each term: see :meth:`losses`."""
         terms = [self._counted(batch).sum()]
         if WEAK in self.sequences.by_source:
             tags = batch.tags
-            asked = torch.tensor(0) if tags is None else (~tags.isnan()).sum()
-            terms.append(asked.to(self.device))
-        return _joined(terms)
+            terms.append(torch.tensor(0) if tags is None else (~tags.isnan()).sum())
+        if self.learns_unlabelled:
+            terms += Unknown.of(batch, len(self.labels)).counts()
+        return _joined(terms).to(self.device)
 
     def _counted(self, batch: SequenceBatch) -> Tensor:
         """Where targets are valid and known, bool (B, T, C)."""
         n_classes = len(self.labels)
         valid = batch.valid[..., None]  # (B, T, 1)
         if batch.known is None:
-            return valid.expand(-1, -1, n_classes).to(self.device)
-        return (valid & of_activities(batch.known, n_classes)).to(self.device)
+            return valid.expand(-1, -1, n_classes)
+        return valid & of_activities(batch.known, n_classes)
 
     def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
         """Losses over valid frames and classes that are known, those of onsets within.
 
-        Where a target is unknown the model is fed its own output, as if the mask were not set.
+        Further terms are of weakly labelled clips, and of the distance of frames and of clips from
+        a teacher, where there are such. Where a target is unknown the model is fed its own output,
+        as if the mask were not set, or what the teacher finds.
         """
-        targets = batch.targets.to(self.device)
+        n_classes, teacher = len(self.labels), self.teacher
+        unknown = Unknown.of(batch, n_classes) if self.learns_unlabelled else None
+        known, targets = batch.known, batch.targets.to(self.device)
+        if unknown is not None:
+            assert teacher is not None
+            found = taught(teacher, batch, unknown, self.detector.feedback, self.model.n_outputs)
+            if known is not None and self._config.trainer.consistency_feedback == "teacher":
+                targets = torch.where(known.to(self.device), targets, (found > 0).to(targets))
+                known = None
         valid = batch.valid.to(self.device)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
         half = self._config.trainer.precision == "bf16"
@@ -188,16 +220,18 @@ class DetectionTask(Task[SequenceBatch]):
             logits = self.model(
                 batch.log_mel.to(self.device),
                 targets,
-                self._mask(batch, coins) if self.is_sampled else None,
+                self._mask(targets, known, coins) if self.is_sampled else None,
                 lengths=batch.lengths.to(self.device) if padded else None,
                 feedback=self._rule,
                 noise=self._noise(targets, coins),
             )
-        losses = self._loss(logits, targets)
+        losses = self._loss(logits, batch.targets.to(self.device))
         # A product, not a selection: a GPU would be waited for to know how much is selected.
-        terms = [(losses * self._counted(batch)).sum()]
+        terms = [(losses * self._counted(batch).to(self.device)).sum()]
         if WEAK in self.sequences.by_source:
             terms.append(self._loss.of_clips(self.model.clip_logits(logits, valid), batch.tags))
+        if unknown is not None and teacher is not None:
+            terms += distances(self.model, logits, found, valid, unknown, teacher.weight)
         return _joined(terms), self.counts(batch)
 
     def state_dict(self) -> dict[str, Any]:
@@ -209,18 +243,18 @@ class DetectionTask(Task[SequenceBatch]):
         """Take the weights of active targets that the run began with."""
         self._loss.weights = state["positive_weights"]
 
-    def _mask(self, batch: SequenceBatch, coins: TeacherCoins) -> Tensor:
+    def _mask(self, targets: Tensor, known: Tensor | None, coins: TeacherCoins) -> Tensor:
         """Draw the teacher mask, and unset it where no target is known.
 
         A class's onset shares the draw of its activity.
         """
-        n_sequences, n_steps, _ = batch.targets.shape
+        n_sequences, n_steps, _ = targets.shape
         mask = coins.draw(n_sequences, n_steps, len(self.labels))
         if mask.ndim == 3 and self.model.has_onsets:
             mask = mask.repeat(1, 1, 2)
-        if batch.known is None:
+        if known is None:
             return mask
-        return (mask if mask.ndim == 3 else mask[..., None]) & batch.known  # (B, T, C)
+        return (mask if mask.ndim == 3 else mask[..., None]) & known  # (B, T, C)
 
     def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
         if not self.is_sampled or not self._rule.draws:

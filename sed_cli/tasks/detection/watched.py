@@ -53,7 +53,7 @@ class Watched:
         probabilities: NDArray[np.floating],
         of_clip: NDArray[np.float32],
     ) -> None:
-        """Take in a recording: probabilities (T, C), with onsets (T, 2C), and those of all of it."""
+        """Take in a recording: its probabilities, (T, C) or with onsets (T, 2C), and as a whole."""
         if self._metrics:
             self._tally.add(recording, probabilities, of_clip, self._decoder)
         if len(self._figures) < len(self._names):

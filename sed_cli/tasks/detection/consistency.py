@@ -1,0 +1,87 @@
+"""What a student learns from its teacher, where nobody annotated.
+
+The teacher runs as it would in evaluation: free, without dropout, with the statistics of its batch
+norm. So its labels depend neither on the batch nor on any draw but those of the augmentations.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sed_cli.data.sequences import SequenceBatch
+from sed_cli.decoding.onsets import of_activities
+from sed_cli.models import CRNN
+from sed_cli.models.recurrence import Feedback
+from sed_cli.tasks.detection.chunks import evaluating
+from sed_cli.training.teacher import Teacher
+
+
+class Unknown(NamedTuple):
+    """What of a batch only the teacher can tell."""
+
+    frames: Tensor  # bool (B, T, C)
+    clips: Tensor  # bool (B, C)
+
+    @classmethod
+    def of(cls, batch: SequenceBatch, n_classes: int) -> Unknown:
+        """Frames without a target, and classes of clips none of whose frames has one."""
+        valid = batch.valid[..., None]  # (B, T, 1)
+        if batch.known is None:
+            n_sequences, n_frames, _ = batch.targets.shape
+            shape = (n_sequences, n_frames, n_classes)
+            return cls(torch.zeros(shape).bool(), torch.zeros(n_sequences, n_classes).bool())
+        unknown = ~of_activities(batch.known, n_classes)
+        clips = (unknown | ~valid).all(1)
+        if batch.tags is not None:
+            clips &= batch.tags.isnan()
+        return cls(unknown & valid, clips)
+
+    def counts(self) -> tuple[Tensor, Tensor]:
+        """How many there are of both."""
+        return self.frames.sum(), self.clips.sum()
+
+
+@torch.no_grad()
+def taught(
+    teacher: Teacher, batch: SequenceBatch, unknown: Unknown, feedback: Feedback, n_outputs: int
+) -> Tensor:
+    """Logits of the teacher (B, T, n_outputs); 0 in sequences of which all is known."""
+    model = teacher.model
+    assert isinstance(model, CRNN)
+    device = model.readout.weight.device
+    heard = batch.log_mel if batch.other_view is None else batch.other_view
+    logits = heard.new_zeros(*heard.shape[:2], n_outputs, device=device)
+    rows = unknown.frames.any(2).any(1)
+    if rows.any():
+        own = rows.to(device)
+        with evaluating(model):
+            logits[own] = model(
+                heard[rows].to(device), lengths=batch.lengths[rows].to(device), feedback=feedback
+            ).to(logits.dtype)
+    return logits
+
+
+def distances(
+    model: CRNN, student: Tensor, teacher: Tensor, valid: Tensor, unknown: Unknown, weight: float
+) -> tuple[Tensor, Tensor]:
+    """Weighted sums of squared distances of probabilities, of frames and of clips.
+
+    Args:
+        model: the student; it pools both.
+        student: its logits (B, T, C), with onsets (B, T, 2C).
+        teacher: the teacher's.
+        valid: frames that are no padding, bool (B, T).
+        unknown: which of them count.
+        weight: of both.
+    """
+    of_frames = (of_activities(each, model.n_classes) for each in (student, teacher))
+    of_clips = (model.clip_logits(each, valid) for each in (student, teacher))
+    sums = []
+    for pair, counted in zip((of_frames, of_clips), unknown, strict=True):
+        own, target = (logits.sigmoid() for logits in pair)
+        squares = (own - target.detach()).square()
+        sums.append(weight * (squares * counted.to(squares.device)).sum())
+    return sums[0], sums[1]
