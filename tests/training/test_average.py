@@ -62,6 +62,19 @@ def test_training_is_the_same_beside_an_average() -> None:
     assert same(*states)
 
 
+def test_the_trained_weights_are_kept_where_that_is_asked_for() -> None:
+    task = Heard(crnn())
+    trainer = trainer_of(task, ema=0.9, keep="trained", epochs=1, min_epoch_updates=5)
+    written: list[State] = []
+    trainer.fit(lambda row, is_best: written.append(copied(task.model)))  # type: ignore[arg-type]
+    assert same(written[0], copied(task.model))  # type: ignore[arg-type]
+    other = trainer_of(Heard(crnn()), ema=0.9, keep="trained")
+    other.load_state_dict(copy.deepcopy(trainer.state_dict()))
+    assert trainer.average is not None
+    assert other.average is not None
+    assert same(copied(trainer.average.model), copied(other.average.model))  # type: ignore[arg-type]
+
+
 def test_the_average_is_validated_and_kept() -> None:
     task, validated, written = Heard(crnn()), [], []
 
@@ -92,11 +105,11 @@ def test_both_are_restored_to_the_last_bit() -> None:
     assert same(kept(one), kept(other))
 
 
-def test_trained_weights_that_are_not_finite_are_refused() -> None:
+def test_weights_that_are_not_finite_are_refused() -> None:
     trainer = trainer_of(Heard(crnn()), ema=0.9)
     trainer.step([0])
     state = trainer.state_dict()
-    state["average"]["trained"]["readout.bias"][0] = float("nan")
+    state["average"]["average"]["readout.bias"][0] = float("nan")
     with pytest.raises(ValueError, match="not finite"):
         trainer.load_state_dict(state)
 

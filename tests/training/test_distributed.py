@@ -25,13 +25,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
+from sed_cli.config.annotations import UNLABELLED
 from sed_cli.config.data import DataConfig
 from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.identity import config_hash
 from sed_cli.config.registry import joined
 from sed_cli.config.training import AugmentConfig, SamplerConfig
 from sed_cli.config.verbs import TrainConfig
-from sed_cli.data.frames import activities_to_events
+from sed_cli.data.annotations import Event
+from sed_cli.data.frames import Activities, activities_to_events
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.errors import ConfigError, SedtfError, UserError
@@ -56,7 +58,10 @@ class Exact(DetectionTask):
 
     def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
         batch = super().batch(indices, epoch)
-        return batch._replace(log_mel=batch.log_mel.double(), targets=batch.targets.double())
+        view = None if batch.other_view is None else batch.other_view.double()
+        return batch._replace(
+            log_mel=batch.log_mel.double(), targets=batch.targets.double(), other_view=view
+        )
 
 
 def make_config(sampler: SamplerConfig, **trainer: Any) -> TrainConfig:
@@ -91,6 +96,12 @@ CASES = {
         batch_size=2,
         accumulate=2,
     ),
+    "unlabelled": replace(
+        make_config(
+            ConstantSchedule(p=0.5), batch_size=4, accumulate=2, ema=0.7, consistency_epochs=2
+        ),
+        augment=joined(AugmentConfig)(roll=0.5, time_masks=1, time_mask_frames=3),
+    ),
     "averaged": make_config(ConstantSchedule(p=0.5), ema=0.7),
     "without feedback": replace(
         make_config(ConstantSchedule(p=0.5)),
@@ -121,10 +132,22 @@ def make_data() -> DataSet:
     return DataSet(classes=("cat", "dog"), hop_s=HOP_S, splits=splits, fingerprint="")
 
 
-def learn(config: TrainConfig) -> dict[str, Any]:
+def with_unlabelled(data: DataSet) -> DataSet:
+    """A data set, with its training recordings without their labels beside them."""
+    rest = []
+    for recording in data.splits["train"]:
+        of = (data.classes, recording.n_frames, data.hop_s)
+        spans = [Event(0.0, recording.duration_s, label) for label in data.classes]
+        nothing: dict[str, Any] = {"events": (), "activities": Activities((), *of)}
+        rest.append(replace(recording, unknown_frames=Activities(spans, *of), **nothing))
+    return replace(data, splits={**data.splits, UNLABELLED: rest})
+
+
+def learn(config: TrainConfig, *, unlabelled: bool = False) -> dict[str, Any]:
     """Train two epochs; what came of it, as plain numbers."""
     seed_everything(config.seed)
-    task = Exact(config, make_data(), torch.device("cpu"))
+    data = with_unlabelled(make_data()) if unlabelled else make_data()
+    task = Exact(config, data, torch.device("cpu"))
     task.model.double()
     trainer = make_trainer(config, task)
     losses = [float(trainer.update(parts)) for epoch in (1, 2) for parts in trainer.updates(epoch)]
@@ -146,7 +169,9 @@ def learn(config: TrainConfig) -> dict[str, Any]:
 def learn_all_together() -> dict[str, dict[str, Any]]:
     torch.set_num_threads(1)
     with ranks.joined(torch.device("cpu")):
-        return {name: learn(config) for name, config in CASES.items()}
+        return {
+            name: learn(config, unlabelled=name == UNLABELLED) for name, config in CASES.items()
+        }
 
 
 @pytest.mark.slow
@@ -154,7 +179,7 @@ def test_two_processes_learn_what_one_does() -> None:
     together = ranks.launch(learn_all_together, n_ranks=2, go_on="")
 
     for name, config in CASES.items():
-        one, two = learn(config), together[name]
+        one, two = learn(config, unlabelled=name == UNLABELLED), together[name]
         assert two["apart"] == 0, name  # to the last bit
         # the loss is told in float32
         np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-6, err_msg=name)

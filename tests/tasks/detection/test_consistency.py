@@ -1,0 +1,189 @@
+"""A student that learns from its teacher where nobody annotated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sed_cli.config.registry import joined
+from sed_cli.config.training import AugmentConfig
+from sed_cli.config.verbs import TrainConfig
+from sed_cli.data.sequences import SequenceBatch
+from sed_cli.sampling.schedules.constant import ConstantSchedule
+from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.tasks.detection.consistency import Unknown, distances, taught
+from sed_cli.tasks.detection.task import DetectionTask
+from sed_cli.tasks.train import make_trainer
+from sed_cli.training.loop import Trainer
+from tests.conftest import ANNOTATED, Sedtf
+from tests.training.test_distributed import make_config, make_data, with_unlabelled
+
+STRONG, FREE = [0, 1], [6, 7]  # sequences of the two sources
+
+
+def trainer_for(config: TrainConfig) -> Trainer[Any]:
+    torch.manual_seed(3)
+    data = with_unlabelled(make_data())
+    return make_trainer(config, DetectionTask(config, data, torch.device("cpu")))
+
+
+def config_for(p: float = 0.5, **trainer: Any) -> TrainConfig:
+    return make_config(ConstantSchedule(p=p), **trainer)
+
+
+def draws(p: float) -> TeacherCoins:
+    return TeacherCoins(schedule=ConstantSchedule(p=p))
+
+
+# ------------------------------------------------------------------------------------- unknown
+
+
+def test_what_is_unknown_are_valid_frames_without_target_and_clips_without_any() -> None:
+    known = torch.ones(3, 4, 2, dtype=torch.bool)
+    known[0, :, 1] = False
+    known[1, 2:, 0] = False
+    known[2] = False
+    tags = torch.full((3, 2), torch.nan)
+    tags[2, 0] = 1.0  # weakly labelled
+    batch = SequenceBatch(
+        torch.zeros(3, 4, 5), torch.zeros(3, 4, 2), torch.tensor([3, 3, 2]), known, tags
+    )
+    unknown = Unknown.of(batch, 2)
+    assert unknown.frames.sum(1).tolist() == [[0, 3], [1, 0], [2, 2]]
+    assert unknown.clips.tolist() == [[False, True], [False, False], [False, True]]
+    assert [int(n) for n in unknown.counts()] == [8, 2]
+    assert not Unknown.of(batch._replace(known=None), 2).frames.any()
+
+
+def test_distances_are_squares_of_probabilities_where_nothing_is_known() -> None:
+    trainer = trainer_for(config_for())
+    model = trainer.task.model
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = (torch.randn(2, 5, 2, generator=generator) for _ in range(2))
+    student.requires_grad_()
+    teacher.requires_grad_()
+    unknown = Unknown(torch.rand(2, 5, 2, generator=generator) > 0.5, torch.eye(2).bool())
+    valid = torch.ones(2, 5, dtype=torch.bool)
+    frames, clips = distances(model, student, teacher, valid, unknown, weight=3.0)
+    expected = (student.sigmoid() - teacher.sigmoid()).square()
+    assert frames.item() == pytest.approx(3 * expected[unknown.frames].sum().item())
+    pooled = [model.clip_logits(each, valid).sigmoid() for each in (student, teacher)]
+    of_clips = (pooled[0] - pooled[1]).square().diagonal().sum()
+    assert clips.item() == pytest.approx(3 * of_clips.item(), rel=1e-5)
+    (frames + clips).backward()
+    assert student.grad is not None
+    assert teacher.grad is None
+
+
+# ------------------------------------------------------------------------------------- teacher
+
+
+def test_the_teacher_runs_as_in_evaluation_and_draws_nothing() -> None:
+    config = replace(config_for(), model=replace(config_for().model, dropout=0.5))
+    trainer = trainer_for(config)
+    task = trainer.task
+    batch = task.batch([*STRONG, *FREE], 1)
+    unknown = Unknown.of(batch, 2)
+    state = torch.get_rng_state()
+    first = taught(task.teacher, batch, unknown, "hard", 2)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first, taught(task.teacher, batch, unknown, "hard", 2))
+    assert not first[:2].any()  # all is known of these
+    task.model.eval()
+    free = task.model(batch.log_mel[2:], lengths=batch.lengths[2:])
+    torch.testing.assert_close(first[2:], free)  # before the first update they are one
+
+
+def test_recordings_without_labels_have_the_gradient_of_the_consistency_alone() -> None:
+    found = []
+    for weight in (0.0, 1.0, 2.0):
+        trainer = trainer_for(config_for(consistency_weight=weight, consistency_epochs=0))
+        for _ in range(2):  # so that the two differ
+            trainer.step(trainer.task.batch(STRONG, 1))
+        trainer.optimizer.zero_grad()
+        batch = trainer.task.batch(FREE, 1)
+        total, count = trainer.task.losses(batch, draws(0.5))
+        assert total[0] == 0
+        assert count.tolist() == [0, 2 * 20, 2 * 2]
+        total[1:].sum().backward()
+        found.append(trainer.task.model.readout.weight.grad)
+    assert not found[0].any()
+    assert found[1].any()
+    torch.testing.assert_close(found[2], 2 * found[1])
+
+
+def watch(task: DetectionTask) -> dict[str, Any]:
+    """Targets and mask that the student is given from now on."""
+    seen: dict[str, Any] = {}
+
+    def forward(log_mel: Any, targets: Any, mask: Any, **more: Any) -> Any:
+        seen.update(targets=targets, mask=mask)
+        return type(task.model).forward(task.model, log_mel, targets, mask, **more)
+
+    task.model.forward = forward  # type: ignore[method-assign]
+    return seen
+
+
+def test_the_student_is_fed_its_own_outputs_or_those_that_the_teacher_finds() -> None:
+    found = {}
+    for feedback in ("own", "teacher"):
+        trainer = trainer_for(config_for(consistency_feedback=feedback, consistency_epochs=0))
+        task = trainer.task
+        with torch.no_grad():
+            task.model.readout.bias.copy_(torch.tensor([0.1, -0.1]))
+        for _ in range(3):
+            trainer.step(task.batch(STRONG, 1))
+        seen = watch(task)
+        batch = task.batch([*STRONG, *FREE], 1)
+        logits = taught(task.teacher, batch, Unknown.of(batch, 2), "hard", 2)
+        task.losses(batch, draws(1.0))
+        found[feedback] = seen
+        assert torch.equal(seen["targets"][:2], batch.targets[:2])
+        assert seen["mask"][:2].all()
+    assert not found["own"]["mask"][2:].any()
+    assert found["teacher"]["mask"][2:].all()
+    assert torch.equal(found["teacher"]["targets"][2:], (logits[2:] > 0).float())
+
+
+def test_teacher_and_student_hear_other_draws_of_what_leaves_activities_as_they_are() -> None:
+    config = config_for()
+    roll = replace(config, augment=joined(AugmentConfig)(roll=1.0))
+    both = replace(config, augment=joined(AugmentConfig)(roll=1.0, time_masks=1))
+    assert trainer_for(config).task.batch(FREE, 1).other_view is None
+    assert trainer_for(roll).task.batch(FREE, 1).other_view is None
+    batch = trainer_for(both).task.batch([*STRONG, *FREE], 1)
+    assert batch.other_view is not None
+    assert torch.equal(batch.other_view[:2], batch.log_mel[:2])  # of which all is known
+    assert not torch.equal(batch.other_view[2:], batch.log_mel[2:])
+    rolled = trainer_for(roll).task.batch([*STRONG, *FREE], 1)
+    # Where neither is masked, both are rolled by the same number of frames.
+    same = (batch.other_view == rolled.log_mel) & (batch.log_mel == rolled.log_mel)
+    assert same[2:].float().mean() > 0.5
+
+
+def test_an_epoch_lasts_until_the_labelled_sequences_are_through() -> None:
+    trainer = trainer_for(config_for(batch_size=4, batch_shares={"strong": 3, "unlabelled": 1}))
+    assert trainer.n_batches == 2  # of six
+
+
+# -------------------------------------------------------------------------------------- whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keep", ["average", "trained"])
+def test_a_resumed_training_is_that_of_one_go(keep: str, sedtf: Sedtf, recordings: Path) -> None:
+    own = (f"data.root={recordings}", "data.train.unlabelled=audio", "data.train_share=0.5")
+    settings = (*ANNOTATED, *own, f"trainer.keep={keep}", "augment.time_masks=1")
+    assert sedtf("train", *settings, "trainer.epochs=3", "output_dir=at_once") == 0
+    assert sedtf("train", *settings, "trainer.epochs=1", "output_dir=run") == 0
+    assert sedtf("train", "resume=run", "trainer.epochs=3") == 0
+    at_once, resumed = (
+        load_file(Path(run, "checkpoints", "last", "model.safetensors"))
+        for run in ("at_once", "run")
+    )
+    torch.testing.assert_close(resumed, at_once, rtol=0, atol=0)
