@@ -17,6 +17,7 @@ from sed_cli.config.annotations import SOURCES, SPLITS, WEAK
 from sed_cli.config.data import RecordedConfig
 from sed_cli.config.training import LossConfig
 from sed_cli.config.verbs import TrainConfig
+from sed_cli.data import coverage
 from sed_cli.data.augment import Augmenter
 from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
@@ -57,6 +58,10 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
     data = load_data(config.data, config.feature, splits=(*SPLITS, *SOURCES))
     if not data.splits["train"]:
         raise SedtfError("the training split holds no recording")
+    for line in coverage.lines(data.splits, data.classes):
+        log.info("%s", line)
+    for line in coverage.warnings(data.splits["train"], data.classes):
+        log.warning("%s", line)
     decoder = config.evaluation.decoder
     if decoder is not None:
         decoder.check([r.events for r in data.splits["train"]], config.feature.hop_s)
@@ -173,7 +178,9 @@ class DetectionTask(Task[SequenceBatch]):
         The logits of other clips are part of it, by 0: so weights of the pooling take part in any
         batch.
         """
-        tags = torch.full_like(logits, torch.nan) if tags is None else tags.to(logits)
+        if tags is None:
+            tags = torch.full_like(logits, torch.nan)
+        tags = tags[:, : logits.shape[1]].to(logits)
         asked = ~tags.isnan()
         config = self._config.trainer
         losses = config.loss.per_output(logits[:, None], tags.nan_to_num()[:, None])[:, 0]
