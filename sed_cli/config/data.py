@@ -237,6 +237,9 @@ class SplitConfig(Settings):
     files: str | None = setting(
         None, "list of its recordings, of a data set whose annotations are not split"
     )
+    annotated_classes: list[str] | None = setting(
+        None, "of this split, in the place of data.annotated_classes", before=DEFAULT
+    )
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 from sed_cli.config.annotations import SOURCES
 from sed_cli.data.annotations import Event
 from sed_cli.data.manifest import Clip
-from sed_cli.system.text import counted, cut_short
+from sed_cli.system.text import cut_short
 
 _NAMED = 8  # classes in a line
 
@@ -118,21 +118,18 @@ def _length_s(spans: Sequence[tuple[float, float]]) -> float:
 
 
 def lines(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> Iterator[str]:
-    """Say what is not annotated, a line for the classes of a split of which equally much is not.
+    """Say what is not annotated, a line a split.
 
     Weakly labelled recordings are passed over, of which no class has times.
     """
     for name, clips in splits.items():
-        if name in SOURCES:
-            continue
-        alike: dict[tuple[str, int], list[str]] = {}
-        for label, of in coverage(clips, classes).items():
-            alike.setdefault((f"{100 * of.share:.1f}", of.n_files), []).append(label)
-        for (per_cent, n_files), labels in alike.items():
-            yield (
-                f"{name}: {cut_short(labels, _NAMED)} not annotated in {per_cent} % of the time "
-                f"({counted(n_files, 'file')} of {len(clips):,}): left out of losses and scores"
-            )
+        alike: dict[str, list[str]] = {}
+        for label, of in () if name in SOURCES else coverage(clips, classes).items():
+            what = f"{100 * of.share:.1f} % of the time ({of.n_files:,} of {len(clips):,} files)"
+            alike.setdefault(what, []).append(label)
+        if alike:
+            told = (f"{cut_short(labels, _NAMED)} in {what}" for what, labels in alike.items())
+            yield f"{name}: not annotated, and left out of losses and scores: {'; '.join(told)}"
 
 
 def warnings(training: Sequence[Clip], classes: Sequence[str]) -> Iterator[str]:

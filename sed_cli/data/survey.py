@@ -97,25 +97,25 @@ def survey(
     listing = _list(described, [*splits, "train"] if alone else splits)
     chosen = classes or described.classes or listing.classes
     unknown_label = described.unknown_label
-    annotated = Annotated(
-        classes=described.annotated_classes,
-        unknown_label=None if unknown_label in (chosen or ()) else unknown_label,
-    )
+    if unknown_label in (chosen or ()):
+        unknown_label = None
     labels = {
-        name: {label for one in clips for label in one.labels} - {annotated.unknown_label}
+        name: {label for one in clips for label in one.labels} - {unknown_label}
         for name, clips in listing.splits.items()
     }
     known = tuple(chosen or labels_to_learn(labels))
     wanted = {name: clips for name, clips in listing.splits.items() if name in splits}
     faults = list(listing.faults)
     if not chosen:
-        faults += unknown_labels(wanted, {*known, annotated.unknown_label})
+        faults += unknown_labels(wanted, {*known, unknown_label})
     inspect_all(
         [one.path for clips in wanted.values() for one in clips if not one.problem], data.cache_dir
     )
     times = Times(described.time_unit if isinstance(described, AnnotatedConfig) else "s")
     looked_at = {
-        name: _look_at(name, clips, known, annotated, times, faults)
+        name: _look_at(
+            name, clips, known, _annotated(described, name, unknown_label), times, faults
+        )
         for name, clips in wanted.items()
     }
     if WEAK in looked_at:
@@ -203,6 +203,14 @@ def _list(data: RecordedConfig, splits: Sequence[str]) -> Manifest:
 
 
 # -------------------------------------------------------------------------------- audio
+
+
+def _annotated(data: RecordedConfig, split: str, unknown_label: str | None) -> Annotated:
+    """What a set says of how far a split is annotated."""
+    own = getattr(data, split, None)
+    of_split = own.annotated_classes if isinstance(own, SplitConfig) else None
+    classes = data.annotated_classes if of_split is None else of_split
+    return Annotated(classes=classes, unknown_label=unknown_label)
 
 
 def _look_at(
