@@ -16,6 +16,8 @@ SOURCES = (WEAK, UNLABELLED)
 SPLIT_SHARES = [0.7, 0.15, 0.15]
 # What a table of annotations may hold; data.columns says how a table calls them.
 COLUMNS = ("filename", "onset", "offset", "duration", "event_label", "soft_label")
+# What else it may hold.
+OTHER_COLUMNS = ("annotated_classes",)
 TIME_UNITS = ("auto", "s", "ms", "min", "h", "samples")
 DECIMAL_MARKS = ("auto", "point", "comma")
 
@@ -68,10 +70,11 @@ class AnyFormatConfig(AnnotationsConfig):
     def faults(self, prefix: str = "data.") -> list[str]:
         """Faults of columns, times and the regular expression too."""
         faults = Faults(super().faults(prefix))
-        unknown = [ours for ours in self.columns if ours not in COLUMNS]
+        known = (*COLUMNS, *OTHER_COLUMNS)
+        unknown = [ours for ours in self.columns if ours not in known]
         faults.require(
             not unknown,
-            f"{prefix}columns.{' and '.join(unknown)}: expected {', '.join(COLUMNS)}, each with "
+            f"{prefix}columns.{' and '.join(unknown)}: expected {', '.join(known)}, each with "
             f"the name of its column in the tables, such as data.columns.event_label=species",
         )
         faults.require(

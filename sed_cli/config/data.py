@@ -237,6 +237,9 @@ class SplitConfig(Settings):
     files: str | None = setting(
         None, "list of its recordings, of a data set whose annotations are not split"
     )
+    annotated_classes: list[str] | None = setting(
+        None, "of this split, in the place of data.annotated_classes", before=DEFAULT
+    )
 
 
 @dataclass
@@ -281,6 +284,18 @@ class RecordedConfig(AnnotationsConfig, DataConfig):
     root: str = setting(MISSING, "folder of the data set", role=Role.PLACE | Role.PATH)
     classes: list[str] | None = setting(
         None, "labels to detect; null: those of the training annotations, sorted"
+    )
+    annotated_classes: list[str] | None = setting(
+        None,
+        "classes that all recordings are annotated for; others are so in recordings that hold an "
+        "event of theirs, and unknown elsewhere; null: all, as far as a column annotated_classes "
+        "of the tables says nothing else",
+        before=DEFAULT,
+    )
+    unknown_label: str | None = setting(
+        "unknown",
+        "label of spans that nobody could annotate, unless it is one of data.classes; null: none",
+        before=DEFAULT,
     )
     fold: int | None = setting(None, "which fold is the test split, from 1: -m data.fold=1,2,3,4")
     split_seed: int = setting(0, "of the division into splits", at_least=0)

@@ -174,7 +174,19 @@ class TrainConfig(AnyTrainConfig):
                 f"{', '.join(meaningless)} set, but this model feeds nothing back, so no sampler "
                 f"acts: drop that, or choose a model that does, such as model=crnn"
             )
-        return [*faults, *self._batch_faults()]
+        return [*faults, *self._clip_faults(), *self._batch_faults()]
+
+    def _clip_faults(self) -> list[str]:
+        """Faults of a pooling into clips that nothing would train."""
+        name = getattr(self.model, "clip_pooling", None)
+        pooling = components("clip_pooling").get(str(name))
+        train = getattr(self.data, "train", None)
+        if pooling is None or not pooling.IS_LEARNT or getattr(train, "weak", None) is not None:
+            return []
+        return [
+            f"model.clip_pooling={name} is learnt from weakly labelled clips, and there are none: "
+            f"name them with data.train.weak, or drop it"
+        ]
 
     def model_faults(self) -> list[str]:
         """Faults of the features and of the model that takes them."""

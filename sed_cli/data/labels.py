@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from sed_cli.data.annotations import Fault
@@ -19,7 +19,7 @@ def labels_to_learn(labels: Mapping[str, set[str]]) -> list[str]:
     return sorted(labels["train"] if "train" in labels else set().union(*labels.values()))
 
 
-def unknown_labels(splits: dict[str, list[Clip]], classes: Sequence[str]) -> list[Fault]:
+def unknown_labels(splits: dict[str, list[Clip]], classes: Collection[str | None]) -> list[Fault]:
     """Name labels that the training annotations do not have, each where it stands first."""
     faults = []
     for split, listed in splits.items():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sed_cli.audio import AudioFacts
+from sed_cli.config.annotations import SOURCES
 from sed_cli.data.annotations import Event, Fault, Row
 from sed_cli.data.notes import Notes
 
 if TYPE_CHECKING:
     from sed_cli.data.subsets import Subset
+
+
+ClipT = TypeVar("ClipT", bound="Clip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,14 @@ class Clip:
         return bool(self.problem) or not self.path.is_file()
 
 
+def apart(splits: Mapping[str, Sequence[ClipT]]) -> dict[str, list[ClipT]]:
+    """The splits with all that is trained on as one, ``train``: no two may share a sound."""
+    joined: dict[str, list[ClipT]] = {}
+    for name, clips in splits.items():
+        joined.setdefault("train" if name in SOURCES else name, []).extend(clips)
+    return joined
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The clips of a data set by split.
@@ -85,6 +97,11 @@ class Manifest:
     chosen: bool = False
     strict: bool = True
     subset: Subset | None = None
+
+    @property
+    def annotated(self) -> dict[str, list[Clip]]:
+        """The splits without what is trained on beside them."""
+        return {name: clips for name, clips in self.splits.items() if name not in SOURCES}
 
     @property
     def refused(self) -> list[Fault]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
@@ -30,8 +31,8 @@ class SequenceBatch(NamedTuple):
     # Where targets are known, bool of their shape; None: everywhere. Elsewhere they are 0, and
     # neither the loss nor the feedback takes them: the model is fed its own output.
     known: Tensor | None = None
-    # Which classes weakly labelled clips hold, float32 (B, C): 1, 0, or not-a-number where that is
-    # not asked; None: there are no such clips.
+    # Which classes weakly labelled clips hold, float32 (B, C), with onsets (B, 2C): 1, 0, or
+    # not-a-number where that is not asked; None: there are no such clips.
     tags: Tensor | None = None
     # The features as the teacher of what is not known hears them, (B, T, M); None: as they are.
     other_view: Tensor | None = None
@@ -91,10 +92,16 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
         made = torch.from_numpy(targets).float()
         known = recording.known(slice(first, last))
         if known is not None:
-            n_kinds = made.shape[1] // known.shape[1]  # activities, and onsets
-            value = UNKNOWN if recording.tags is None else SOMEWHERE
-            made[torch.from_numpy(~known).repeat(1, n_kinds)] = value
+            _put(made, ~known, UNKNOWN)
+        if recording.held is not None:
+            _put(made, recording.held[first:last] == 1, SOMEWHERE)
         return made
+
+
+def _put(targets: Tensor, where: NDArray[np.bool_], value: float) -> None:
+    """Put a value into targets (T, C), with onsets (T, 2C), where (T, C) says so."""
+    n_kinds = targets.shape[1] // where.shape[1]
+    targets[torch.from_numpy(where).repeat(1, n_kinds)] = value
 
 
 def collate(items: Sequence[tuple[Tensor, Tensor]]) -> SequenceBatch:

@@ -15,11 +15,12 @@ from sed_cli.audio.rates import band_faults
 from sed_cli.config.annotations import SOURCES, SPLITS
 from sed_cli.config.data import DataConfig, SoundscapesConfig
 from sed_cli.config.training import FeatureConfig
+from sed_cli.data.annotations import Event
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.data.cache.packs import StoredArray
 from sed_cli.data.cache.upkeep import cache_root
 from sed_cli.data.frames import Activities
-from sed_cli.data.manifest import Clip, Manifest
+from sed_cli.data.manifest import Clip, Manifest, apart
 from sed_cli.data.survey import load_manifest
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Recording(Clip):
     log_mel: NDArray[np.float32] | StoredArray  # (T, M)
     activities: NDArray[np.uint8] | Activities  # (T, C)
     unknown_frames: Activities | None = None  # marks what nobody annotated; None: nothing
+    held: Activities | None = None  # of a weakly labelled one: marks the classes that it holds
     content: str = ""  # hash of its file; empty where it came from none
 
     @property
@@ -81,9 +83,7 @@ class DataSet:
     @property
     def apart(self) -> dict[str, list[Recording]]:
         """The splits, all that is trained on as ``train``: what must not have a sound in common."""
-        training = [each for name in self.sources for each in self.splits[name]]
-        others = {name: of for name, of in self.splits.items() if name not in self.sources}
-        return ({"train": training} if self.sources else {}) | others
+        return apart(self.splits)
 
     def statistics(
         self, splits: Sequence[str] = ("train",)
@@ -167,13 +167,14 @@ def load_features(manifest: Manifest, data: DataConfig, feature: FeatureConfig) 
                 **vars(clip),
                 log_mel=log_mel,
                 activities=Activities(clip.events, *frames),
-                unknown_frames=_unknown_frames(clip, *frames),
+                unknown_frames=_marked(clip.unknown, *frames) if clip.unknown else None,
+                held=_held(clip, *frames),
                 content=key,
             )
         )
         content.update(repr((split, clip.name, key, clip.events)).encode())
-        if clip.unknown:
-            content.update(repr(clip.unknown).encode())
+        if clip.unknown or clip.tags is not None:
+            content.update(repr((clip.unknown, clip.tags)).encode())
     return DataSet(
         classes=manifest.classes,
         hop_s=feature.hop_s,
@@ -182,17 +183,23 @@ def load_features(manifest: Manifest, data: DataConfig, feature: FeatureConfig) 
     )
 
 
-def _unknown_frames(
-    clip: Clip, classes: Sequence[str], n_frames: int, hop_s: float
-) -> Activities | None:
+def _marked(
+    spans: Iterable[Event], classes: Sequence[str], n_frames: int, hop_s: float
+) -> Activities:
     """Mark what is not annotated, with the frames at its edges, which are so in part."""
-    if not clip.unknown:
-        return None
     widened = (
         span._replace(onset_s=span.onset_s - hop_s, offset_s=span.offset_s + hop_s)
-        for span in clip.unknown
+        for span in spans
     )
     return Activities(widened, classes, n_frames, hop_s)
+
+
+def _held(clip: Clip, classes: Sequence[str], n_frames: int, hop_s: float) -> Activities | None:
+    """Mark all frames of the classes that a weakly labelled recording holds."""
+    if clip.tags is None:
+        return None
+    whole = (Event(0.0, clip.duration_s, tag) for tag in clip.tags)
+    return _marked(whole, classes, n_frames, hop_s)
 
 
 def _as_decoded(clip: Clip, log_mel: StoredArray) -> Clip:

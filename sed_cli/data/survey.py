@@ -22,6 +22,7 @@ from sed_cli.data.annotated import list_annotated, missing_audio
 from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.cache.upkeep import cache_root, hold
+from sed_cli.data.coverage import Annotated
 from sed_cli.data.labels import (
     compare_labels,
     labels_to_learn,
@@ -95,22 +96,28 @@ def survey(
     assert isinstance(described, RecordedConfig)
     alone = classes is None and described.classes is None and "train" not in splits
     listing = _list(described, [*splits, "train"] if alone else splits)
+    chosen = classes or described.classes or listing.classes
+    unknown_label = described.unknown_label
+    if unknown_label in (chosen or ()):
+        unknown_label = None
     labels = {
-        name: {label for one in clips for label in one.labels}
+        name: {label for one in clips for label in one.labels} - {unknown_label}
         for name, clips in listing.splits.items()
     }
-    chosen = classes or described.classes or listing.classes
     known = tuple(chosen or labels_to_learn(labels))
     wanted = {name: clips for name, clips in listing.splits.items() if name in splits}
     faults = list(listing.faults)
     if not chosen:
-        faults += unknown_labels(wanted, known)
+        faults += unknown_labels(wanted, {*known, unknown_label})
     inspect_all(
         [one.path for clips in wanted.values() for one in clips if not one.problem], data.cache_dir
     )
     times = Times(described.time_unit if isinstance(described, AnnotatedConfig) else "s")
     looked_at = {
-        name: _look_at(name, clips, known, times, faults) for name, clips in wanted.items()
+        name: _look_at(
+            name, clips, known, _annotated(described, name, unknown_label), times, faults
+        )
+        for name, clips in wanted.items()
     }
     if WEAK in looked_at:
         looked_at[WEAK] = [tagged(one) for one in looked_at[WEAK]]
@@ -203,8 +210,21 @@ def _list(data: RecordedConfig, splits: Sequence[str]) -> Manifest:
 # -------------------------------------------------------------------------------- audio
 
 
+def _annotated(data: RecordedConfig, split: str, unknown_label: str | None) -> Annotated:
+    """What a set says of how far a split is annotated."""
+    own = getattr(data, split, None)
+    of_split = own.annotated_classes if isinstance(own, SplitConfig) else None
+    classes = data.annotated_classes if of_split is None else of_split
+    return Annotated(classes=classes, unknown_label=unknown_label)
+
+
 def _look_at(
-    split: str, listed: Sequence[Clip], classes: Sequence[str], times: Times, faults: list[Fault]
+    split: str,
+    listed: Sequence[Clip],
+    classes: Sequence[str],
+    annotated: Annotated,
+    times: Times,
+    faults: list[Fault],
 ) -> list[Clip]:
     """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
     missing = [one for one in listed if one.is_missing]
@@ -226,8 +246,18 @@ def _look_at(
             faults.append(Fault(one.annotations, one.line, message, repair))
         length_s = facts.duration_s
         one = times.in_seconds(one, length_s, facts.sample_rate, is_whole=facts.loss is None)
-        events = sorted(e for e in times.within(one, length_s) if e.label in classes)
-        clips.append(replace(one, duration_s=length_s, events=tuple(events), facts=facts, rows=()))
+        within = times.within(one, length_s)
+        events, unknown = annotated.told_apart(one, within, length_s, classes)
+        clips.append(
+            replace(
+                one,
+                duration_s=length_s,
+                events=tuple(events),
+                unknown=tuple(unknown),
+                facts=facts,
+                rows=(),
+            )
+        )
     return clips
 
 

@@ -7,16 +7,23 @@ which are left aside, or from a folder with a folder of recordings for each clas
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from sed_cli.config.annotations import WEAK
 from sed_cli.config.data import TrainSplitConfig
 from sed_cli.data.annotations import Event, Fault, Row
+from sed_cli.data.annotations.text import read_text, several, split_lines
+from sed_cli.data.annotations.units import plain_name
 from sed_cli.data.listing import AudioFolder, Reading, list_recordings
-from sed_cli.data.manifest import Clip
+from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.errors import DataError
+from sed_cli.system.text import counted
 
+_PLURAL = ("event_labels", "labels", "tags", "classes")
 _METADATA, _AUDIO = "metadata", "audio"  # folders of DESED's
 
 
@@ -38,8 +45,25 @@ def list_weak(
     if labels.is_dir() and split.weak_audio is None:
         return _list_class_folders(labels)
     audio = root / split.weak_audio if split.weak_audio else _audio_of(labels, root, split)
-    listed, faults = list_recordings(labels, audio, replace(reading, whole_clips=True))
+    columns = reading.columns if labels.is_dir() else _columns(labels, reading)
+    own = replace(reading, whole_clips=True, columns=columns)
+    listed, faults = list_recordings(labels, audio, own)
     return [replace(clip, rows=_of_whole(clip.rows)) for clip in listed], faults
+
+
+def _columns(table: Path, reading: Reading) -> Mapping[str, str | None]:
+    """Names of columns, with that of several labels, which tables of events have not."""
+    if reading.columns.get("event_label"):
+        return reading.columns
+    first = next((line for line in read_text(table).lines if line.strip()), "")
+    names = [
+        name
+        for delimiter in ("\t", ",", ";")
+        for _, fields in split_lines([first], delimiter, quotes=True)
+        for name in fields
+    ]
+    plural = next((name for name in names if plain_name(name) in _PLURAL), None)
+    return {**reading.columns, "event_label": plural}
 
 
 def _list_class_folders(folder: Path) -> tuple[list[Clip], list[Fault]]:
@@ -82,18 +106,50 @@ def _of_whole(rows: Sequence[Row]) -> tuple[Row, ...]:
     """A row for each label, once; several in one field are parted by ``;`` or ``|``, else ``,``."""
     labels: dict[str, Row] = {}
     for row in rows:
-        for label in _labels_in(row.event.label) if row.event else ():
+        for label in several(row.event.label) if row.event else ():
             labels.setdefault(label, row._replace(event=Event(0.0, math.inf, label)))
     return tuple(labels.values()) or tuple(rows[:1])
 
 
-def _labels_in(text: str) -> list[str]:
-    mark = next((each for each in ";|" if each in text), ",")
-    return [label for part in text.split(mark) if (label := part.strip())]
-
-
 def tagged(clip: Clip) -> Clip:
     """A weakly labelled recording: its events become its tags, and when these sound is unknown."""
-    tags = tuple(sorted({event.label for event in clip.events}))
-    spans = tuple(Event(0.0, clip.duration_s, tag) for tag in tags)
-    return replace(clip, tags=tags, events=(), unknown=spans)
+    tags = sorted({event.label for event in clip.events})
+    untold = [span for span in clip.unknown if span.label not in tags]
+    spans = [*untold, *(Event(0.0, clip.duration_s, tag) for tag in tags)]
+    return replace(clip, tags=tuple(tags), events=(), unknown=tuple(sorted(spans)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeakStatistics:
+    """Weakly labelled recordings: how many, how long, and how many hold each class."""
+
+    n_files: int
+    seconds: float
+    n_holding: dict[str, int]
+
+    @property
+    def lines(self) -> list[str]:
+        """What there is, for people."""
+        held = ", ".join(f"{label} in {n:,}" for label, n in self.n_holding.items())
+        return [f"{counted(self.n_files, 'file')}, {self.seconds / 60:.1f} minutes: {held}"]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it in numbers, for ``data.json``."""
+        return {
+            "n_files": self.n_files,
+            "hours": round(self.seconds / 3600, 6),
+            "per_class": self.n_holding,
+        }
+
+
+def weak_statistics(manifest: Manifest) -> WeakStatistics | None:
+    """Count the weakly labelled recordings of a set; ``None``: it has none."""
+    clips = manifest.splits.get(WEAK)
+    if clips is None:
+        return None
+    held = Counter(tag for clip in clips for tag in clip.tags or ())
+    return WeakStatistics(
+        n_files=len(clips),
+        seconds=sum(clip.duration_s for clip in clips),
+        n_holding={label: held[label] for label in manifest.classes},
+    )

@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from sed_cli.config.registry import component_named
 from sed_cli.models import defaults
+from sed_cli.models.clips import LinearSoftmaxPooling
 from sed_cli.models.fast_conv import FastConvBlock
 from sed_cli.models.labels import LabelAxis
 from sed_cli.models.recurrence import (
@@ -49,8 +49,8 @@ class CRNN(nn.Module):
         feedback: whether the previous activities are fed; without, the model is the baseline.
         onsets: whether there is a second output for each class, after those of all activities: an
             event of it begins. It is fed back as activities are.
-        clip_pooling: how frames are pooled into what holds for a clip, a name of
-            :mod:`sed_cli.models.poolings`.
+        clip_head: pools the logits of activities into those of clips, as a
+            :class:`.ClipPooling` builds it; None: by linear softmax.
 
     Attributes:
         backend: of the recurrence with feedback; not part of the model's state.
@@ -77,7 +77,7 @@ class CRNN(nn.Module):
         dropout: float = defaults.DROPOUT,
         feedback: bool = defaults.FEEDBACK,
         onsets: bool = defaults.ONSETS,
-        clip_pooling: str = defaults.CLIP_POOLING,
+        clip_head: nn.Module | None = None,
     ) -> None:
         super().__init__()
         product = math.prod(pooling)
@@ -112,7 +112,7 @@ class CRNN(nn.Module):
         self.n_features = conv_channels * (n_mels // product)
         self.cell = nn.GRUCell(self.n_features + (self.n_outputs if feedback else 0), rnn_hidden)
         self.readout = nn.Linear(rnn_hidden, self.n_outputs)
-        self.clip_head = component_named("clip_pooling", clip_pooling)().build(n_classes)
+        self.clip_head = clip_head or LinearSoftmaxPooling()
 
     def clip_logits(self, logits: Tensor, valid: Tensor | None = None) -> Tensor:
         """Pool the logits of frames (B, T, C), with onsets or without, into those of clips.

@@ -111,6 +111,39 @@ CASES = {
     ),
 }
 
+WEAK_CASES = {
+    # Batches of two strong sequences and three weak ones; the second rank has weak ones alone.
+    "weak": replace(
+        make_config(
+            ConstantSchedule(p=0.5), batch_shares={"strong": 2.0, "weak": 3.0}, clip_weight=0.5
+        ),
+        model=CRNNConfig(
+            **{"conv_channels": 2, "pooling": [2, 2], "rnn_hidden": 3, "dropout": 0.0},
+            clip_pooling="attention",
+        ),
+    ),
+    # Batches of one strong sequence and one weak one.
+    "alternating": make_config(ConstantSchedule(p=0.5, coin="class"), batch_size=2),
+}
+CASES |= WEAK_CASES
+
+
+def with_weak(data: DataSet) -> DataSet:
+    """The same, one recording partly annotated, with two more of which one class is known."""
+    first, *others = data.splits["train"]
+    frames = (data.classes, first.n_frames, HOP_S)
+    spans = (Event(0.1, 0.3, "cat"),)
+    first = replace(first, unknown=spans, unknown_frames=Activities(spans, *frames))
+    weak = []
+    for recording in others:
+        frames = (data.classes, recording.n_frames, HOP_S)
+        whole = Activities([Event(0.0, 9.0, "dog")], *frames)
+        silent = Activities((), *frames)
+        weak.append(
+            replace(recording, activities=silent, tags=("dog",), unknown_frames=whole, held=whole)
+        )
+    return replace(data, splits={**data.splits, "train": [first, *others], "weak": weak})
+
 
 def make_data() -> DataSet:
     random = np.random.default_rng(5)
@@ -143,10 +176,12 @@ def with_unlabelled(data: DataSet) -> DataSet:
     return replace(data, splits={**data.splits, UNLABELLED: rest})
 
 
-def learn(config: TrainConfig, *, unlabelled: bool = False) -> dict[str, Any]:
-    """Train two epochs; what came of it, as plain numbers."""
+def learn(name: str) -> dict[str, Any]:
+    """Train a case for two epochs; what came of it, as plain numbers."""
+    config = CASES[name]
     seed_everything(config.seed)
-    data = with_unlabelled(make_data()) if unlabelled else make_data()
+    data = with_weak(make_data()) if name in WEAK_CASES else make_data()
+    data = with_unlabelled(data) if name == UNLABELLED else data
     task = Exact(config, data, torch.device("cpu"))
     task.model.double()
     trainer = make_trainer(config, task)
@@ -169,17 +204,15 @@ def learn(config: TrainConfig, *, unlabelled: bool = False) -> dict[str, Any]:
 def learn_all_together() -> dict[str, dict[str, Any]]:
     torch.set_num_threads(1)
     with ranks.joined(torch.device("cpu")):
-        return {
-            name: learn(config, unlabelled=name == UNLABELLED) for name, config in CASES.items()
-        }
+        return {name: learn(name) for name in CASES}
 
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does() -> None:
     together = ranks.launch(learn_all_together, n_ranks=2, go_on="")
 
-    for name, config in CASES.items():
-        one, two = learn(config, unlabelled=name == UNLABELLED), together[name]
+    for name in CASES:
+        one, two = learn(name), together[name]
         assert two["apart"] == 0, name  # to the last bit
         # the loss is told in float32
         np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-6, err_msg=name)

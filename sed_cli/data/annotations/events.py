@@ -30,12 +30,14 @@ class Row(NamedTuple):
     """What one row of an annotation file says of a recording.
 
     ``event`` is ``None`` where the row says that the recording has no events, ``line`` is ``None``
-    where the format knows no lines.
+    where the format knows no lines. ``annotated``: classes that the recording is annotated for,
+    where the row says so.
     """
 
     filename: str
     event: Event | None
     line: int | None
+    annotated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,10 @@ class Annotations:
     def events(self) -> dict[str, list[Event]]:
         """Events of each recording by onset; recordings in the order of the file."""
         events: dict[str, list[Event]] = {}
-        for filename, event, _ in self.rows:
-            of_file = events.setdefault(filename, [])
-            if event is not None:
-                of_file.append(event)
+        for row in self.rows:
+            of_file = events.setdefault(row.filename, [])
+            if row.event is not None:
+                of_file.append(row.event)
         return {name: sorted(of_file) for name, of_file in events.items()}
 
 

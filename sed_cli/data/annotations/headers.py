@@ -43,9 +43,10 @@ SYNONYMS: dict[str, str] = {
         "event_label label event_class sound_event sound_class class_label class_name class "
         "manual_id category annotation species common_name scientific_name species_name "
         "species_code species_ebird_code species_id event call_type event_type type tag tag_1 text "
-        "event_labels labels tags"
+        "event_labels"
     ),
     "soft_label": "soft_label softlabel soft_labels",
+    "annotated_classes": "annotated_classes annotated_labels",
 }
 _TIMES = ("onset", "offset", "duration")
 

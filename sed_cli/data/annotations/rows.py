@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -141,6 +142,11 @@ class RowCollector:
             self.note(f"rows labelled {label}, taken for recordings without events")
             return self._keep_empty(line, filename)
         return self._keep(line, filename, Event(0.0, math.inf, label))
+
+    def annotated(self, line: int | None, classes: Sequence[str]) -> None:
+        """Note which classes the recording of the last row is annotated for, if that was taken."""
+        if self.rows and self.rows[-1].line == line:
+            self.rows[-1] = self.rows[-1]._replace(annotated=tuple(classes))
 
     def is_active(self, line: int | None, filename: str, soft_label: str) -> bool:
         """Whether a soft label, from 0 to 1, is above the threshold; its recording is kept."""

@@ -21,7 +21,7 @@ from sed_cli.data.annotations.headers import (
 from sed_cli.data.annotations.nothing import NOTHING
 from sed_cli.data.annotations.numbers import find_numbers, is_time
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector, join_touching, times_of
-from sed_cli.data.annotations.text import Text
+from sed_cli.data.annotations.text import Text, several
 from sed_cli.data.annotations.units import SAMPLES
 from sed_cli.data.endings import AUDIO_ENDINGS
 from sed_cli.errors import DataError
@@ -68,8 +68,9 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
     # An absent column is the empty field that table_rows puts last.
     place = {ours: header.index.get(ours, -1) for ours in SYNONYMS}
     end = place["offset"] if "offset" in header.index else place["duration"]
-    filename, onset, label, soft = (
-        place[ours] for ours in ("filename", "onset", "event_label", "soft_label")
+    filename, onset, label, soft, annotated = (
+        place[ours]
+        for ours in ("filename", "onset", "event_label", "soft_label", "annotated_classes")
     )
     names_files = "filename" in header.index
     stem = recording_of(text.path)
@@ -83,6 +84,8 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
             collector.add_whole(number, name, fields[label])
         else:
             collector.add(number, name, fields[onset], fields[end], fields[label])
+        if fields[annotated]:
+            collector.annotated(number, several(fields[annotated]))
     if "soft_label" in header.index:
         collector.rows = join_touching(collector.rows)
     if names_files and not (collector.rows or collector.faults) and stem != text.path.stem:

@@ -171,3 +171,9 @@ def _block(lines: Sequence[str], index: int, n_lines: int) -> Iterator[str]:
             return
         n_characters += len(line)
         yield line + "\n"
+
+
+def several(field: str) -> list[str]:
+    """The texts in a field that holds several: parted by ``;`` or ``|``, else by ``,``."""
+    mark = next((each for each in ";|" if each in field), ",")
+    return [text for part in field.split(mark) if (text := part.strip())]

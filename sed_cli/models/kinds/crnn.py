@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sed_cli.config.registry import Names, component
+from sed_cli.config.registry import Names, component, component_named
 from sed_cli.config.settings import DEFAULT, Role, range_faults, setting
 from sed_cli.config.training import DetectorModelConfig, check_pooling
 from sed_cli.models import defaults
@@ -73,9 +73,11 @@ class CRNNConfig(DetectorModelConfig):
         """Faults of the pooling against the number of mel bands too."""
         return [*self.faults(), *check_pooling(self.pooling, n_mels)]
 
-    def sizes(self) -> dict[str, Any]:
+    def sizes(self, n_classes: int) -> dict[str, Any]:
         """Arguments of the model that these settings give."""
+        pooling = component_named("clip_pooling", self.clip_pooling)()
         return {
+            "n_classes": n_classes,
             "conv_channels": self.conv_channels,
             "kernel_size": self.kernel_size,
             "pooling": self.pooling,
@@ -83,11 +85,11 @@ class CRNNConfig(DetectorModelConfig):
             "dropout": self.dropout,
             "feedback": self.feedback,
             "onsets": self.onsets,
-            "clip_pooling": self.clip_pooling,
+            "clip_head": pooling.build(n_classes),
         }
 
     def build(self, *, n_mels: int, n_classes: int) -> CRNN:
         """Build the model with random weights."""
         from sed_cli.models.crnn import CRNN
 
-        return CRNN(n_mels=n_mels, n_classes=n_classes, **self.sizes())
+        return CRNN(n_mels=n_mels, **self.sizes(n_classes))

@@ -21,4 +21,4 @@ class BidirectionalCRNNConfig(CRNNConfig):
         """Build the model with random weights."""
         from sed_cli.models.bidirectional import BidirectionalCRNN
 
-        return BidirectionalCRNN(n_mels=n_mels, n_classes=n_classes, **self.sizes())
+        return BidirectionalCRNN(n_mels=n_mels, **self.sizes(n_classes))

@@ -36,7 +36,7 @@ class Unknown(NamedTuple):
         unknown = ~of_activities(batch.known, n_classes)
         clips = (unknown | ~valid).all(1)
         if batch.tags is not None:
-            clips &= batch.tags.isnan()
+            clips &= batch.tags[:, :n_classes].isnan()
         return cls(unknown & valid, clips)
 
     def counts(self) -> tuple[Tensor, Tensor]:

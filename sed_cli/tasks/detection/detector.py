@@ -138,7 +138,7 @@ class Detector:
         """Pool the probabilities of frames (T, C), with onsets or without, to those of a clip."""
         logits = torch.from_numpy(np.asarray(probabilities, np.float32)).logit(1e-7)
         with torch.no_grad():
-            of_clip = self.model.clip_logits(logits[None].to(self.device))[0]
+            of_clip = self.model.clip_logits(logits[None].to(self.model.readout.weight))[0]
         pooled: NDArray[np.float32] = of_clip.sigmoid().cpu().numpy()
         return pooled
 

@@ -63,7 +63,9 @@ class DetectorLoss:
             logits: of all clips.
             tags: which classes they hold; not-a-number where that is not asked; ``None``: nowhere.
         """
-        tags = torch.full_like(logits, torch.nan) if tags is None else tags.to(logits)
+        if tags is None:
+            tags = torch.full_like(logits, torch.nan)
+        tags = tags[:, : self._n_classes].to(logits)
         losses = self._loss.per_output(logits[:, None], tags.nan_to_num()[:, None])[:, 0]
         return self._clip_weight * (losses * ~tags.isnan()).sum()
 

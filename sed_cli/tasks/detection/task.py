@@ -18,6 +18,7 @@ from sed_cli.config.annotations import SOURCES, SPLITS, UNLABELLED, WEAK
 from sed_cli.config.data import RecordedConfig
 from sed_cli.config.monitors import OF_CLIPS, PREFIX
 from sed_cli.config.verbs import TrainConfig
+from sed_cli.data import coverage
 from sed_cli.data.augment import Augmenter
 from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
@@ -63,6 +64,10 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
     data = load_data(config.data, config.feature, splits=(*SPLITS, *SOURCES))
     if not data.splits["train"]:
         raise SedtfError("the training split holds no recording")
+    for line in coverage.lines(data.splits, data.classes):
+        log.info("%s", line)
+    for line in coverage.warnings(data.splits["train"], data.classes):
+        log.warning("%s", line)
     decoder = config.evaluation.decoder
     if decoder is not None:
         decoder.check([r.events for r in data.splits["train"]], config.feature.hop_s)
@@ -184,7 +189,8 @@ class DetectionTask(Task[SequenceBatch]):
         terms = [self._counted(batch).sum()]
         if WEAK in self.sequences.by_source:
             tags = batch.tags
-            terms.append(torch.tensor(0) if tags is None else (~tags.isnan()).sum())
+            asked = None if tags is None else ~tags[:, : len(self.labels)].isnan()
+            terms.append(torch.tensor(0) if asked is None else asked.sum())
         if self.learns_unlabelled:
             terms += Unknown.of(batch, len(self.labels)).counts()
         return _joined(terms).to(self.device)

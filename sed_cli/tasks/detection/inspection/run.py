@@ -6,7 +6,7 @@ import csv
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,17 @@ from tqdm import tqdm
 from sed_cli.audio import AudioFacts, inspect_audio
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.audio.rates import band_faults
+from sed_cli.config.annotations import SOURCES, SPLITS
 from sed_cli.config.data import DataConfig
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.tools import DataVerbConfig
+from sed_cli.data import coverage
 from sed_cli.data.annotations import Fault
 from sed_cli.data.copies import BY_FILE, find_copies
-from sed_cli.data.manifest import Manifest
+from sed_cli.data.manifest import Manifest, apart
 from sed_cli.data.statistics import SetStatistics, Spread, describe, describe_recordings
 from sed_cli.data.survey import check, survey
+from sed_cli.data.weak import weak_statistics
 from sed_cli.errors import DataError
 from sed_cli.reports.tables import results_console
 from sed_cli.system.files import replacing
@@ -56,17 +59,23 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         DataError: if nothing can be read; after all has been written, if training would refuse it.
     """
     with RunRecord(run_dir, "data", config, seed=None):
-        manifest = survey(config.data)
+        manifest = survey(config.data, splits=(*SPLITS, *SOURCES))
+        splits = manifest.annotated
         headers = _read_headers(manifest)
-        statistics = describe(manifest, sequence_gap_s=config.sequence_gap_s)
+        statistics = describe(
+            replace(manifest, splits=splits), sequence_gap_s=config.sequence_gap_s
+        )
+        weak = weak_statistics(manifest)
         kinds = audio_kinds(one for split in headers.values() for one in split)
         audio_notes = [*manifest.audio_notes, *_band_notes(headers)]
         title = _title(config.data)
-        copies = find_copies(manifest.splits, *BY_FILE)
+        copies = find_copies(apart(manifest.splits), *BY_FILE)
         near = _near_copies(manifest, config.data) if config.near_copies else None
         description = {
             "data": title,
             **statistics.as_json(),
+            "weak": None if weak is None else weak.as_json(),
+            "not_annotated": coverage.as_json(splits, manifest.classes),
             "annotations": manifest.notes.sources(),
             "notes": manifest.notes.lines(),
             "subset": None if manifest.subset is None else manifest.subset.as_json(),
@@ -89,6 +98,13 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         if manifest.subset is not None:
             cut = [manifest.subset.line, *manifest.subset.warnings]
             print_notes(console, "part of the training split", cut)
+        if weak is not None:
+            print_notes(console, "weakly labelled recordings", weak.lines)
+        untold = [
+            *coverage.lines(splits, manifest.classes),
+            *coverage.warnings(splits.get("train", ()), manifest.classes),
+        ]
+        print_notes(console, "classes that are not annotated everywhere", untold)
         print_notes(console, "annotations and what was guessed", manifest.notes.lines())
         print_audio(console, kinds, audio_notes)
         print_copies(console, copies)
@@ -112,7 +128,7 @@ def _near_copies(manifest: Manifest, data: DataConfig) -> tuple[Leak, ...] | Non
 
     feature = LogMelConfig()
     try:
-        splits = load_features(manifest, data, feature).splits
+        splits = load_features(manifest, data, feature).apart
     except DataError as error:  # the rest of the set is to be shown all the same
         log.warning("near copies cannot be looked for: %s", error)
         return None

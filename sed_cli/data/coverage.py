@@ -1,0 +1,150 @@
+"""Which classes are annotated where: what of a recording nobody looked at, and how much it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sed_cli.config.annotations import SOURCES
+from sed_cli.data.annotations import Event
+from sed_cli.data.manifest import Clip
+from sed_cli.system.text import cut_short
+
+_NAMED = 8  # classes in a line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotated:
+    """What a set says of it.
+
+    Args:
+        classes: those that every recording is annotated for, unless its table says otherwise: in a
+            column ``annotated_classes``. Others count as annotated in recordings that hold an event
+            of theirs. ``None``: all.
+        unknown_label: of spans that nobody could annotate, for any class; ``None``: there are none.
+    """
+
+    classes: Collection[str] | None = None
+    unknown_label: str | None = None
+
+    def told_apart(
+        self, clip: Clip, events: Sequence[Event], length_s: float, classes: Sequence[str]
+    ) -> tuple[list[Event], list[Event]]:
+        """Divide what is annotated in a recording into events, and spans where that is not known.
+
+        Args:
+            clip: with its rows.
+            events: of these, within the recording.
+            length_s: of the recording.
+            classes: to detect.
+
+        Returns:
+            Events of these classes, and spans with the label of the class that is unknown there.
+        """
+        spans = [
+            event._replace(label=label)
+            for event in events
+            if event.label == self.unknown_label
+            for label in classes
+        ]
+        named = {label for row in clip.rows for label in row.annotated}
+        if not named and self.classes is not None:
+            named = {*self.classes, *(event.label for event in events)}
+        if named:
+            spans += [Event(0.0, length_s, label) for label in classes if label not in named]
+        return sorted(event for event in events if event.label in classes), sorted(spans)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """How much of a split is not annotated for a class.
+
+    Args:
+        seconds: that are not.
+        share: of all that it lasts.
+        n_files: recordings in which any of it lies.
+        is_never_silent: whether no second is known to be without the class.
+    """
+
+    seconds: float
+    share: float
+    n_files: int
+    is_never_silent: bool
+
+
+def coverage(clips: Sequence[Clip], classes: Sequence[str]) -> dict[str, Coverage]:
+    """Measure what is not annotated in some recordings, of each class of which anything is not."""
+    total_s = sum(clip.duration_s for clip in clips)
+    found = {}
+    for label in classes:
+        unknown_s = [_unknown_s(clip, label) for clip in clips]
+        if not any(unknown_s):
+            continue
+        active_s = sum(
+            _length_s(_joined(event for event in clip.events if event.label == label))
+            for clip in clips
+        )
+        found[label] = Coverage(
+            seconds=sum(unknown_s),
+            share=sum(unknown_s) / total_s,
+            n_files=sum(each > 0 for each in unknown_s),
+            is_never_silent=total_s - sum(unknown_s) - active_s < 1e-6,
+        )
+    return found
+
+
+def _unknown_s(clip: Clip, label: str) -> float:
+    """Seconds in which it is not known whether a class is there; of its events it is."""
+    spans = [span for span in clip.unknown if span.label == label]
+    if not spans:
+        return 0.0
+    events = [event for event in clip.events if event.label == label]
+    return _length_s(_joined([*spans, *events])) - _length_s(_joined(events))
+
+
+def _joined(spans: Collection[Event] | Iterator[Event]) -> list[tuple[float, float]]:
+    joined: list[tuple[float, float]] = []
+    for onset_s, offset_s, _ in sorted(spans):
+        if joined and onset_s <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(joined[-1][1], offset_s)
+        else:
+            joined.append((onset_s, offset_s))
+    return joined
+
+
+def _length_s(spans: Sequence[tuple[float, float]]) -> float:
+    return sum(offset_s - onset_s for onset_s, offset_s in spans)
+
+
+def lines(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> Iterator[str]:
+    """Say what is not annotated, a line a split.
+
+    Weakly labelled recordings are passed over, of which no class has times.
+    """
+    for name, clips in splits.items():
+        alike: dict[str, list[str]] = {}
+        for label, of in () if name in SOURCES else coverage(clips, classes).items():
+            what = f"{100 * of.share:.1f} % of the time ({of.n_files:,} of {len(clips):,} files)"
+            alike.setdefault(what, []).append(label)
+        if alike:
+            told = (f"{cut_short(labels, _NAMED)} in {what}" for what, labels in alike.items())
+            yield f"{name}: not annotated, and left out of losses and scores: {'; '.join(told)}"
+
+
+def warnings(training: Sequence[Clip], classes: Sequence[str]) -> Iterator[str]:
+    """Say of which classes nothing can be learnt but that they are there."""
+    never = [label for label, of in coverage(training, classes).items() if of.is_never_silent]
+    if never:
+        yield (
+            f"nothing in the training split is known to be without {cut_short(never, _NAMED)}: "
+            f"they would be found everywhere; annotate some recordings for them in whole"
+        )
+
+
+def as_json(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> dict[str, Any]:
+    """What is not annotated, by split and class, for ``data.json``."""
+    return {
+        name: {label: asdict(of) for label, of in coverage(clips, classes).items()}
+        for name, clips in splits.items()
+    }
