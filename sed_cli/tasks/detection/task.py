@@ -212,13 +212,14 @@ class DetectionTask(Task[SequenceBatch]):
         """
         n_classes, teacher = len(self.labels), self.teacher
         unknown = Unknown.of(batch, n_classes) if self.learns_unlabelled else None
-        known, targets = batch.known, batch.targets.to(self.device)
+        fed, targets = batch, batch.targets.to(self.device)
         if unknown is not None:
             assert teacher is not None
             found = taught(teacher, batch, unknown, self.detector.feedback, self.model.n_outputs)
-            if known is not None and self._config.trainer.consistency_feedback == "teacher":
-                targets = torch.where(known.to(self.device), targets, (found > 0).to(targets))
-                known = None
+            if batch.known is not None and self._config.trainer.consistency_feedback == "teacher":
+                known = batch.known.to(self.device)
+                targets = torch.where(known, targets, (found > 0).to(targets))
+                fed = batch._replace(known=None)
         valid = batch.valid.to(self.device)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
         half = self._config.trainer.precision == "bf16"
@@ -226,7 +227,7 @@ class DetectionTask(Task[SequenceBatch]):
             logits = self.model(
                 batch.log_mel.to(self.device),
                 targets,
-                self._mask(targets, known, coins) if self.is_sampled else None,
+                self._mask(fed, coins) if self.is_sampled else None,
                 lengths=batch.lengths.to(self.device) if padded else None,
                 feedback=self._rule,
                 noise=self._noise(targets, coins),
@@ -249,18 +250,18 @@ class DetectionTask(Task[SequenceBatch]):
         """Take the weights of active targets that the run began with."""
         self._loss.weights = state["positive_weights"]
 
-    def _mask(self, targets: Tensor, known: Tensor | None, coins: TeacherCoins) -> Tensor:
+    def _mask(self, batch: SequenceBatch, coins: TeacherCoins) -> Tensor:
         """Draw the teacher mask, and unset it where no target is known.
 
         A class's onset shares the draw of its activity.
         """
-        n_sequences, n_steps, _ = targets.shape
+        n_sequences, n_steps, _ = batch.targets.shape
         mask = coins.draw(n_sequences, n_steps, len(self.labels))
         if mask.ndim == 3 and self.model.has_onsets:
             mask = mask.repeat(1, 1, 2)
-        if known is None:
+        if batch.known is None:
             return mask
-        return (mask if mask.ndim == 3 else mask[..., None]) & known  # (B, T, C)
+        return (mask if mask.ndim == 3 else mask[..., None]) & batch.known  # (B, T, C)
 
     def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
         if not self.is_sampled or not self._rule.draws:
