@@ -1,7 +1,8 @@
-"""What weak labels and partial annotations are worth: detectors trained on generated soundscapes.
+"""What weak, partial and no labels are worth: detectors trained on generated soundscapes.
 
-Of 100 recordings of 10 s either all have times, or every tenth; the others have none, or labels
-without times. And of half of the recordings half of the classes are left unannotated, said or not.
+Of 100 recordings of 10 s either all have times, or every tenth; the others are left out, have
+labels without times, or none. And of half of the recordings half of the classes are left
+unannotated, said or not.
 All of it goes through ``sedtf synth`` and ``sedtf train``; runs that are there are not made again.
 
     python -m benchmarks.labels --output DIR            # three seeds: an hour or two of two cores
@@ -28,6 +29,7 @@ TRAIN = (
     *("trainer.patience=100", "trainer.min_epoch_updates=40", f"trainer.max_updates={UPDATES}"),
 )
 WEAK = "data.train.weak=weak.tsv"
+UNLABELLED = "data.train.unlabelled=audio/train"
 CASES = {
     "all strong": (),
     "10 % strong": ("data.train.annotations=strong.tsv",),
@@ -35,6 +37,12 @@ CASES = {
     "the same, attention": (
         *("data.train.annotations=strong.tsv", WEAK),
         "model.clip_pooling=attention",
+    ),
+    "10 % strong, averaged": ("data.train.annotations=strong.tsv", "trainer.ema=0.999"),
+    "10 % strong, 90 % unlabelled": ("data.train.annotations=strong.tsv", UNLABELLED),
+    "the same, fed by the teacher": (
+        *("data.train.annotations=strong.tsv", UNLABELLED),
+        "trainer.consistency_feedback=teacher",
     ),
     "half unannotated, said": ("data.train.annotations=half.tsv",),
     "half unannotated, not said": ("data.train.annotations=half_silent.tsv",),
@@ -97,6 +105,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--set", nargs="*", default=[], help="settings of all trainings")
     given = parser.parse_args()
     root = given.output / "soundscapes"
     if not (root / "train.tsv").is_file():
@@ -108,7 +117,7 @@ def main() -> None:
             run = given.output / "runs" / f"{case.replace(' %', '').replace(', ', ' ')} {seed}"
             run = run.with_name(run.name.replace(" ", "_"))
             if not (run / "metrics.json").is_file():
-                own = (*TRAIN, *CASES[case], f"data.root={root}", f"seed={seed}")
+                own = (*TRAIN, *CASES[case], *given.set, f"data.root={root}", f"seed={seed}")
                 _sedtf(run.with_suffix(".log"), "train", *own, f"output_dir={run}")
             found.setdefault(case, []).append(_scores(run))
             print(f"seed {seed}, {case}:", *(f"{x:.1f}" for x in found[case][-1]), flush=True)

@@ -32,7 +32,8 @@ class TrainerConfig(Settings):
     batch_shares: dict[str, float] = setting(
         {},
         "of the sequences of a batch by their source, {strong: 1, weak: 3}: of the training split, "
-        "of data.train.weak; one that is not named: 1",
+        "of data.train.weak; one that is not named: 1; of unlabelled, as data.train.unlabelled, so "
+        "many come on top",
         before=DEFAULT,
     )
     clip_weight: float = setting(

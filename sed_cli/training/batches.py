@@ -26,8 +26,8 @@ class Source:
     Args:
         name: what ``trainer.batch_shares`` calls it.
         n_sequences: how many there are.
-        sets_epoch: whether an epoch lasts until all of them were taken; of others it takes as many
-            as come along.
+        sets_epoch: whether they are among the ``trainer.batch_size`` sequences of a batch, and an
+            epoch lasts until all of them were taken; others come on top, as many as come along.
         weights: how likely each is drawn, (n_sequences,), in proportion; ``None``: all are taken
             before any comes again.
     """
@@ -77,7 +77,7 @@ class Batches:
 
     def __init__(self, sources: Sequence[Source], config: TrainerConfig, seed: int = 0) -> None:
         self._sources, self._seed = sources, seed
-        self.counts = counts_of([each.name for each in sources], config)
+        self.counts = _counts(sources, config)
         self.n_batches = max(
             -(-each.n_sequences // n)
             for each, n in zip(sources, self.counts, strict=True)
@@ -119,6 +119,24 @@ class Batches:
                 for order, n in zip(orders, self.counts, strict=True)
                 for index in islice(order, n)
             ]
+
+
+def _counts(sources: Sequence[Source], config: TrainerConfig) -> list[int]:
+    """How many sequences of each source a batch holds.
+
+    Those on top are as many, to those of the batch, as their shares say.
+    """
+    shares: Mapping[str, float] = config.batch_shares
+    within = [each.name for each in sources if each.sets_epoch]
+    on_top = {each.name for each in sources} - set(within)
+    own = {name: share for name, share in shares.items() if name not in on_top}
+    counts = counts_of(within, replace(config, batch_shares=own))
+    of_batch = dict(zip(within, counts, strict=True))
+    unit = config.batch_size / sum(own.get(name, 1.0) for name in within)
+    return [
+        of_batch[each.name] if each.sets_epoch else max(1, round(unit * shares.get(each.name, 1.0)))
+        for each in sources
+    ]
 
 
 def counts_of(names: Sequence[str], config: TrainerConfig) -> list[int]:

@@ -78,10 +78,22 @@ def test_the_order_depends_on_seed_and_pass_alone() -> None:
     assert list(batches.of_epoch(2)) != first
 
 
-def test_an_epoch_does_not_wait_for_a_source_that_does_not_set_it() -> None:
-    config = trainer_config(batch_size=4, min_epoch_updates=1)
-    sources = [Source("strong", 6), Source("unlabelled", 100, sets_epoch=False)]
-    assert Batches(sources, config).n_updates == 3
+def test_a_source_that_sets_no_epoch_comes_on_top_and_is_not_waited_for() -> None:
+    sources = [
+        Source("strong", 6),
+        Source("weak", 5),
+        Source("unlabelled", 100, sets_epoch=False),
+    ]
+    for shares, expected in (
+        ({}, [2, 2, 2]),
+        ({"unlabelled": 2.0}, [2, 2, 4]),
+        ({"strong": 3.0, "unlabelled": 0.1}, [3, 1, 1]),
+    ):
+        config = trainer_config(batch_size=4, min_epoch_updates=1, batch_shares=shares)
+        batches = Batches(sources, config)
+        assert batches.counts == expected
+        assert batches.n_updates == {2: 3, 3: 5}[expected[0]]
+        assert {len(each) for each in batches.of_pass(1)} == {sum(expected)}
 
 
 def test_of_one_source_all_is_as_ever() -> None:

@@ -167,8 +167,9 @@ def test_teacher_and_student_hear_other_draws_of_what_leaves_activities_as_they_
 
 
 def test_an_epoch_lasts_until_the_labelled_sequences_are_through() -> None:
-    trainer = trainer_for(config_for(batch_size=4, batch_shares={"strong": 3, "unlabelled": 1}))
+    trainer = trainer_for(config_for(batch_size=3, batch_shares={"unlabelled": 2.0}))
     assert trainer.n_batches == 2  # of six
+    assert [len(batch.lengths) for batch, _ in trainer.batches(1)] == [9, 9]
 
 
 # -------------------------------------------------------------------------------------- whole
