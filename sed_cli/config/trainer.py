@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sed_cli.config.faults import Faults, is_usable
@@ -193,6 +194,24 @@ class TrainerConfig(Settings):
         if self.lr_schedule is not None:
             faults += self.lr_schedule.faults(f"{prefix}lr_schedule.")
         return [*faults, *self._part_faults(prefix)]
+
+    def faults_of_average(self, named: Collection[str], *, learns_unlabelled: bool) -> list[str]:
+        """Faults of settings that were given for an average of the weights where there is none."""
+        faults = Faults()
+        if learns_unlabelled:
+            return faults
+        for key in sorted(named):
+            faults.require(
+                not key.startswith("trainer.consistency_"),
+                f"{key} is for recordings without labels: name some, as data.train.unlabelled of "
+                f"data=annotated, or drop it",
+            )
+        faults.require(
+            "trainer.keep" not in named or self.ema is not None,
+            f"trainer.keep={self.keep}, but there is no average of the weights: set trainer.ema, "
+            f"or drop it",
+        )
+        return faults
 
     def _part_faults(self, prefix: str) -> Faults:
         """Faults of what is set for parts of the model or the data; what there is shows later."""

@@ -154,6 +154,9 @@ class TrainConfig(AnyTrainConfig):
         faults += self.trainer.faults()
         faults += self.loss_faults()
         faults += faults_of_figures(self.trainer.monitor, self.trainer.figures)
+        split = getattr(self.data, "train", None)
+        has_unlabelled = getattr(split, "unlabelled", None) is not None
+        faults += self.trainer.faults_of_average(named, learns_unlabelled=has_unlabelled)
         faults += self.evaluation.faults()
         for key in ("metric", "min_gap_s", "min_duration_s", "decoder"):
             faults.require(
@@ -251,6 +254,7 @@ class SequenceTrainConfig(AnyTrainConfig):
         faults += self.data.faults()
         faults += self.trainer.faults()
         faults += self.loss_faults()
+        faults += self.trainer.faults_of_average(named, learns_unlabelled=False)
         faults.require(
             column_of(self.trainer.monitor) in OF_TOKENS,
             f"trainer.monitor={self.trainer.monitor}: expected one of {', '.join(OF_TOKENS)}",

@@ -121,6 +121,17 @@ def test_a_decay_is_a_number_between_0_and_1_and_makes_another_run() -> None:
     assert config_hash(trainer_config(ema=0.9)) != config_hash(trainer_config())
 
 
+def test_what_acts_on_no_average_is_refused(
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ("trainer.keep=trained", "trainer.consistency_weight=1", "output_dir=run")
+    for task in ("sed", "sequence"):
+        assert sedtf("train", f"task={task}", *words) == 2
+        lines = capfd.readouterr().err
+        assert "trainer.keep=trained, but there is no average of the weights" in lines
+        assert "trainer.consistency_weight is for recordings without labels" in lines
+
+
 @pytest.mark.slow
 def test_a_resumed_training_is_that_of_one_go(sedtf: Sedtf) -> None:
     check_resumed(sedtf, "trainer.ema=0.9", epochs=3)
