@@ -250,7 +250,7 @@ class TrainerConfig(Settings):
         before=DEFAULT,
     )
     clip_weight: float = setting(
-        1.0,
+        0.02,
         "of the loss of weakly labelled clips, beside 1 of frames",
         above=0,
         role=Role.FREE,

@@ -14,16 +14,8 @@ from sed_cli.data.sets import Recording
 from sed_cli.metrics.detection import count_frames, figures
 from sed_cli.metrics.known import clip_reference
 from sed_cli.metrics.ranking import N_BINS, count_ranked, mean_average_precision
-from sed_cli.models.clips import LinearSoftmaxPooling
 from sed_cli.system.distributed import summed
 from sed_cli.system.files import replacing
-
-
-def linear_softmax(probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Pool the probabilities of frames (T, C) to those of a clip (C,), without any model."""
-    logits = torch.from_numpy(np.asarray(probabilities, np.float32)).logit(1e-7)
-    pooled: NDArray[np.float32] = LinearSoftmaxPooling()(logits[None])[0].sigmoid().numpy()
-    return pooled
 
 
 class ClipCounts:
