@@ -38,8 +38,9 @@ class TrainerConfig(Settings):
         before=DEFAULT,
     )
     clip_weight: float = setting(
-        1.0,
-        "of the loss of weakly labelled clips, beside 1 of frames",
+        0.02,
+        "of the loss of weakly labelled clips, beside 1 of frames, and of their consistency with "
+        "data.train.unlabelled",
         above=0,
         role=Role.FREE,
         before=DEFAULT,

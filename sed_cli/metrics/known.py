@@ -75,6 +75,19 @@ def _known_segments(compared: Compared, resolution_s: float) -> NDArray[np.bool_
     return are_known
 
 
+def linear_softmax(probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Pool the probabilities of frames (T, C) to those of a clip (C,): each weighs itself."""
+    p = probabilities.astype(np.float64)
+    pooled = (p * p).sum(axis=0) / p.sum(axis=0).clip(1e-12)
+    return np.asarray(pooled, np.float32)
+
+
+def clips_of(compared: Compared) -> NDArray[np.float32]:
+    """Probability of each class in a recording as a whole (1, C)."""
+    pooled = compared.clip_probabilities
+    return (linear_softmax(compared.probabilities) if pooled is None else pooled)[None]
+
+
 def clip_reference(
     reference: Sequence[Event], classes: Sequence[str], known: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

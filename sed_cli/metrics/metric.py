@@ -58,9 +58,10 @@ class Compared:
         reference_frames: 0 or 1, (T, C).
         detected_frames: the same of what was detected, 0 where nobody annotated.
         probabilities: of the model, in [0, 1], (T, C), before a decoder makes anything of them.
-        clip_probabilities: of each class in the recording as a whole, pooled of these, (C,).
         evaluation: settings; what ``sedtf eval`` may leave to the run is filled in.
         known: where the class is annotated, (T, C); ``None``: everywhere.
+        clip_probabilities: of each class in the recording as a whole, in [0, 1], (C,); ``None``:
+            ``probabilities`` pooled by linear softmax.
         all_detected: the events that lie elsewhere among them; ``None``: there are none.
     """
 
@@ -73,9 +74,9 @@ class Compared:
     reference_frames: NDArray[np.uint8]
     detected_frames: NDArray[np.bool_]
     probabilities: NDArray[np.float32]
-    clip_probabilities: NDArray[np.float32]
     evaluation: EvaluationConfig
     known: NDArray[np.bool_] | None = None
+    clip_probabilities: NDArray[np.float32] | None = None
     all_detected: Sequence[Event] | None = None
 
     @property

@@ -23,7 +23,7 @@ class ClipMetric(ClassMetric):
     def count(self, compared: Compared) -> Counts:
         """Count a recording as one frame."""
         from sed_cli.metrics.detection import count_frames
-        from sed_cli.metrics.known import clip_reference
+        from sed_cli.metrics.known import clip_reference, clips_of
 
         present, known = clip_reference(compared.reference, compared.classes, compared.known)
-        return count_frames(present, (compared.clip_probabilities[None] > 0.5) & known)
+        return count_frames(present, (clips_of(compared) > 0.5) & known)

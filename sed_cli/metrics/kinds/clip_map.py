@@ -24,8 +24,8 @@ class ClipMeanAveragePrecision(FrameMeanAveragePrecision):
 
     def count(self, compared: Compared) -> NDArray[Any]:
         """Count a recording as one frame."""
-        from sed_cli.metrics.known import clip_reference
+        from sed_cli.metrics.known import clip_reference, clips_of
         from sed_cli.metrics.ranking import count_ranked
 
         present, known = clip_reference(compared.reference, compared.classes, compared.known)
-        return count_ranked(present, compared.clip_probabilities[None], known)
+        return count_ranked(present, clips_of(compared), known)

@@ -7,18 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from sed_cli.models.clips import LinearSoftmaxPooling
 from sed_cli.system.files import replacing
-
-
-def linear_softmax(probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Pool the probabilities of frames (T, C) to those of a clip (C,), without any model."""
-    logits = torch.from_numpy(np.asarray(probabilities, np.float32)).logit(1e-7)
-    pooled: NDArray[np.float32] = LinearSoftmaxPooling()(logits[None])[0].sigmoid().numpy()
-    return pooled
 
 
 def write_clips(

@@ -65,9 +65,9 @@ def taught(
 
 
 def distances(
-    model: CRNN, student: Tensor, teacher: Tensor, valid: Tensor, unknown: Unknown, weight: float
+    model: CRNN, student: Tensor, teacher: Tensor, valid: Tensor, unknown: Unknown
 ) -> tuple[Tensor, Tensor]:
-    """Weighted sums of squared distances of probabilities, of frames and of clips.
+    """Sums of squared distances of probabilities, of frames and of clips.
 
     Args:
         model: the student; it pools both.
@@ -75,7 +75,6 @@ def distances(
         teacher: the teacher's.
         valid: frames that are no padding, bool (B, T).
         unknown: which of them count.
-        weight: of both.
     """
     of_frames = (of_activities(each, model.n_classes) for each in (student, teacher))
     of_clips = (model.clip_logits(each, valid) for each in (student, teacher))
@@ -83,5 +82,5 @@ def distances(
     for pair, counted in zip((of_frames, of_clips), unknown, strict=True):
         own, target = (logits.sigmoid() for logits in pair)
         squares = (own - target.detach()).square()
-        sums.append(weight * (squares * counted.to(squares.device)).sum())
+        sums.append((squares * counted.to(squares.device)).sum())
     return sums[0], sums[1]

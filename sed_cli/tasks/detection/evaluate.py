@@ -34,14 +34,14 @@ from sed_cli.metrics.detection import (
     count_frames,
     figures,
 )
-from sed_cli.metrics.known import are_judged
+from sed_cli.metrics.known import are_judged, linear_softmax
 from sed_cli.metrics.metric import all_metrics
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import print_metrics
 from sed_cli.system.distributed import share_of, summed
 from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.detection.calibrating import confidences_for
-from sed_cli.tasks.detection.clips import linear_softmax, write_clips
+from sed_cli.tasks.detection.clips import write_clips
 from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.fitting import RunValidation, collar_of, decoder_for

@@ -27,6 +27,7 @@ class DetectorLoss:
         has_onsets: whether the outputs are (..., 2C), those for onsets last.
 
     Attributes:
+        clip_weight: of clips, beside 1 of frames.
         weights: of active targets, one for each output; ``None``: all count alike.
     """
 
@@ -34,7 +35,7 @@ class DetectorLoss:
         self, config: TrainConfig, sequences: Sequences, *, n_classes: int, has_onsets: bool
     ) -> None:
         self._loss, self._n_classes = config.trainer.loss, n_classes
-        self._clip_weight = config.trainer.clip_weight
+        self.clip_weight = config.trainer.clip_weight
         self._onset_weight = config.model.onset_loss_weight if has_onsets else None
         self.weights: Tensor | None = None
         if config.trainer.max_positive_weight is not None:
@@ -67,7 +68,7 @@ class DetectorLoss:
             tags = torch.full_like(logits, torch.nan)
         tags = tags[:, : self._n_classes].to(logits)
         losses = self._loss.per_output(logits[:, None], tags.nan_to_num()[:, None])[:, 0]
-        return self._clip_weight * (losses * ~tags.isnan()).sum()
+        return self.clip_weight * (losses * ~tags.isnan()).sum()
 
     def describe_weights(self, labels: tuple[str, ...]) -> str:
         """The weight of each class's activities, in a line."""

@@ -238,7 +238,8 @@ class DetectionTask(Task[SequenceBatch]):
         if WEAK in self.sequences.by_source:
             terms.append(self._loss.of_clips(self.model.clip_logits(logits, valid), batch.tags))
         if unknown is not None and teacher is not None:
-            terms += distances(self.model, logits, found, valid, unknown, teacher.weight)
+            frames, clips = distances(self.model, logits, found, valid, unknown)
+            terms += [teacher.weight * frames, teacher.weight * self._loss.clip_weight * clips]
         return _joined(terms), self.counts(batch)
 
     def state_dict(self) -> dict[str, Any]:

@@ -69,12 +69,12 @@ def test_distances_are_squares_of_probabilities_where_nothing_is_known() -> None
     teacher.requires_grad_()
     unknown = Unknown(torch.rand(2, 5, 2, generator=generator) > 0.5, torch.eye(2).bool())
     valid = torch.ones(2, 5, dtype=torch.bool)
-    frames, clips = distances(model, student, teacher, valid, unknown, weight=3.0)
+    frames, clips = distances(model, student, teacher, valid, unknown)
     expected = (student.sigmoid() - teacher.sigmoid()).square()
-    assert frames.item() == pytest.approx(3 * expected[unknown.frames].sum().item())
+    assert frames.item() == pytest.approx(expected[unknown.frames].sum().item())
     pooled = [model.clip_logits(each, valid).sigmoid() for each in (student, teacher)]
     of_clips = (pooled[0] - pooled[1]).square().diagonal().sum()
-    assert clips.item() == pytest.approx(3 * of_clips.item(), rel=1e-5)
+    assert clips.item() == pytest.approx(of_clips.item(), rel=1e-5)
     (frames + clips).backward()
     assert student.grad is not None
     assert teacher.grad is None

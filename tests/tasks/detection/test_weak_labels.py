@@ -16,8 +16,9 @@ from sed_cli.config.annotations import WEAK
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import Activities
 from sed_cli.data.sets import Recording
+from sed_cli.metrics.known import linear_softmax
 from sed_cli.metrics.ranking import average_precision, count_ranked
-from sed_cli.tasks.detection.clips import linear_softmax, write_clips
+from sed_cli.tasks.detection.clips import write_clips
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate, write_evaluation
 from sed_cli.tasks.detection.task import DetectionTask
 from tests.tasks.detection.test_evaluate import CLASSES, HOP_S, make_data, make_detector
