@@ -7,3 +7,4 @@ RNN_HIDDEN = 64
 DROPOUT = 0.25
 FEEDBACK = True
 ONSETS = False
+FED_OUTPUTS = "all"

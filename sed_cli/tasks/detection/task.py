@@ -25,7 +25,7 @@ from sed_cli.decoding.onsets import of_activities, of_onsets
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.models import CRNN
-from sed_cli.models.feedbacks import rule_named
+from sed_cli.models.feedbacks import rule_in
 from sed_cli.models.labels import LABELS
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
@@ -38,7 +38,7 @@ from sed_cli.tasks.detection.evaluate import (
     write_evaluation,
 )
 from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
-from sed_cli.tasks.detection.load import load, load_crnn, read_config
+from sed_cli.tasks.detection.load import build_model, load, load_crnn, read_config
 from sed_cli.tasks.language import label_model
 from sed_cli.training.task import TakenPart, Task, Trained, Validation
 
@@ -78,11 +78,9 @@ class DetectionTask(Task[SequenceBatch]):
 
     def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
         self._config, self._data = config, data
-        self._rule = rule_named(config.sampler.feedback)
+        self._rule = rule_in(config.sampler)
         mean, std = data.statistics("train")
-        model: CRNN = config.model.build(
-            n_mels=config.feature.n_features, n_classes=len(data.classes)
-        )
+        model = build_model(config, n_mels=config.feature.n_features, n_classes=len(data.classes))
         model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
         augmenter = Augmenter(
             config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
@@ -92,7 +90,7 @@ class DetectionTask(Task[SequenceBatch]):
             model,
             log_mel=config.feature.build(),
             classes=data.classes,
-            feedback=config.sampler.feedback,
+            feedback=self._rule,
             device=device,
         )
         self.sequences = Sequences(
@@ -126,13 +124,14 @@ class DetectionTask(Task[SequenceBatch]):
     def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
         """Losses over valid frames and classes, those of onsets within."""
         targets = batch.targets.to(self.device)
+        noise = self._config.sampler.target_noise
         valid = batch.valid.to(self.device)[..., None]  # (B, T, 1)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
         half = self._config.trainer.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
             logits = self.model(
                 batch.log_mel.to(self.device),
-                targets,
+                targets if not noise else coins.flipped(targets, noise),
                 self._mask(targets, coins) if self.is_sampled else None,
                 lengths=batch.lengths.to(self.device) if padded else None,
                 feedback=self._rule,
