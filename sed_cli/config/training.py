@@ -156,8 +156,7 @@ class SamplerConfig(Settings):
     def faults(self, prefix: str = "sampler.") -> list[str]:
         """Faults of ranges, of the bounds against each other, and of the rule of feedback."""
         faults = range_faults(self, prefix)
-        if self.feedback != MISSING:  # a schedule by itself, as Python programs make it, has none
-            faults += self.feedback.faults(f"{prefix}feedback.")
+        faults += self.feedback.faults(f"{prefix}feedback.")
         faults.require(
             self.p_min <= self.p_max,
             f"{prefix}p_min={self.p_min} and p_max={self.p_max}: expected 0 <= p_min <= p_max <= 1",

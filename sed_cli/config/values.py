@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any, TypeVar, cast
 
 from sed_cli.config.registry import component_named
-from sed_cli.config.settings import MISSING
 from sed_cli.config.training import SamplerConfig
 
 T = TypeVar("T")
@@ -65,7 +64,7 @@ def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConf
     if schedule != base.schedule:
         start = {key: start[key] for key in ("unit", "coin", "target_noise")}
     feedback = changes.get("feedback", base.feedback)
-    if isinstance(feedback, str) and feedback != MISSING:
+    if isinstance(feedback, str):
         feedback = component_named("feedback", feedback)()
     values = {key: value for key, value in {**start, **changes}.items() if key != "feedback"}
     return cast(SamplerConfig, build(chosen, values, feedback=feedback))

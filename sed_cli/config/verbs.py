@@ -231,7 +231,7 @@ class SequenceTrainConfig(AnyTrainConfig):
             "expected step or sequence",
         )
         faults.require(
-            self.sampler.feedback == MISSING or self.sampler.feedback.serves_tokens,
+            self.sampler.feedback.serves_tokens,
             f"sampler.feedback={self.sampler.feedback.name} feeds activities, and task=sequence "
             f"has tokens: expected one such as hard, or give the rule a method for tokens",
         )

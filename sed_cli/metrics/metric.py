@@ -58,6 +58,8 @@ class Compared:
         detected_frames: the same of what was detected.
         probabilities: of the model, in [0, 1], (T, C), before a decoder makes anything of them.
         evaluation: settings; what ``sedtf eval`` may leave to the run is filled in.
+        forced_frames: what was detected where the model was fed the ground truth; ``None`` where
+            that is not known.
     """
 
     classes: Sequence[str]
@@ -70,6 +72,7 @@ class Compared:
     detected_frames: NDArray[np.bool_]
     probabilities: NDArray[np.float32]
     evaluation: EvaluationConfig
+    forced_frames: NDArray[np.bool_] | None = None
 
     @property
     def collar_s(self) -> float:
@@ -114,6 +117,8 @@ class Metric(ABC):
     IN_PLAIN: ClassVar[bool] = False  # whether it is given for fixed thresholds of 0.5 as well
     # Of its column in the table of F1 and error rates; "": it is printed beneath that table.
     HEADING: ClassVar[str] = ""
+    IN_DIAGNOSTICS: ClassVar[bool] = False  # whether ``evaluation.diagnostics`` asks for it alone
+    NEEDS_FORCED: ClassVar[bool] = False  # whether it looks at ``forced_frames``
     COLUMNS: ClassVar[tuple[str, ...]] = ()  # names of counts (n,) in ``metrics.json``
 
     name: str = setting()

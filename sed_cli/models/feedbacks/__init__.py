@@ -34,9 +34,9 @@ def rule_of(feedback: str | FeedbackRule) -> FeedbackRule:
 
 
 def rule_in(sampler: SamplerConfig) -> FeedbackRule:
-    """Return the rule of a sampler; to one that a Python program made, it is ``hard``."""
-    chosen = sampler.feedback
-    return chosen if isinstance(chosen, FeedbackRule) else rule_named("hard")
+    """Return the rule of a sampler."""
+    assert isinstance(sampler.feedback, FeedbackRule)
+    return sampler.feedback
 
 
 def repeatable(feedback: str | FeedbackRule) -> FeedbackRule:

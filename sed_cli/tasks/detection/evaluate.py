@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.fitting import RunValidation, collar_of, decoder_for
 from sed_cli.tasks.detection.load import load, read_config
-from sed_cli.tasks.detection.running import probabilities_of, run_freely
+from sed_cli.tasks.detection.running import forced_probabilities, probabilities_of, run_freely
 from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.task import Validation
 
@@ -118,7 +119,13 @@ def evaluate_split(
     )
     settings = evaluation or EvaluationConfig()
     return evaluate_scored(
-        scored, data, split, settings, detector.decoder, confidence_map=detector.confidence_map
+        scored,
+        data,
+        split,
+        settings,
+        detector.decoder,
+        confidence_map=detector.confidence_map,
+        forced=partial(forced_probabilities, detector) if detector.model.has_feedback else None,
     )
 
 
@@ -131,6 +138,7 @@ def evaluate_scored(
     *,
     confidence_map: ConfidenceMap | None = None,
     decoder_of: Callable[[Recording], Decoder] | None = None,
+    forced: Callable[[Recording], NDArray[np.float32]] | None = None,
 ) -> Evaluation:
     """Score what a decoder makes of the probabilities of a split.
 
@@ -142,6 +150,7 @@ def evaluate_scored(
         decoder: makes the events, and is described.
         confidence_map: of the confidences of these.
         decoder_of: the decoder of a recording in the place of it.
+        forced: the probabilities of a recording where the model is fed the ground truth.
     """
     recordings = data.splits[split]
     has_onsets = isinstance(decoder, OnsetDecoder)
@@ -150,8 +159,16 @@ def evaluate_scored(
     _warn_of_collar(recordings, data.classes, collar_s)
     bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
     settings = replace(settings, collar_s=collar_s, bin_s=bin_s)
-    kinds = all_metrics()
-    tallies = [_Tally(data, kinds, settings, confidence_map)]
+    kinds = [
+        metric
+        for metric in all_metrics()
+        if settings.diagnostics or not metric.IN_DIAGNOSTICS
+        if forced is not None or not metric.NEEDS_FORCED
+    ]
+    looks_at_forced = any(metric.NEEDS_FORCED for metric in kinds)
+    tallies = [
+        _Tally(data, kinds, settings, confidence_map, forced=forced if looks_at_forced else None)
+    ]
     if decoder != plain:
         of_plain = [metric for metric in kinds if metric.IN_PLAIN]
         tallies.append(_Tally(data, of_plain, settings))
@@ -248,8 +265,10 @@ class _Tally:
         metrics: Sequence[Metric],
         evaluation: EvaluationConfig,
         confidence_map: ConfidenceMap | None = None,
+        *,
+        forced: Callable[[Recording], NDArray[np.float32]] | None = None,
     ) -> None:
-        self.data, self.confidence_map = data, confidence_map
+        self.data, self.confidence_map, self.forced = data, confidence_map, forced
         self.metrics, self.evaluation = metrics, evaluation
         self._events: dict[str, list[Event]] = {}
         self._counts: dict[str, list[NDArray[Any]]] = {}
@@ -259,6 +278,9 @@ class _Tally:
     ) -> None:
         found, active = decoder.decoded(probabilities, recording.duration_s)
         self._events[recording.name] = [_as_written(each.event) for each in found]
+        forced_frames = None
+        if self.forced is not None:
+            _, forced_frames = decoder.decoded(self.forced(recording), recording.duration_s)
         compared = Compared(
             classes=self.data.classes,
             duration_s=recording.duration_s,
@@ -270,6 +292,7 @@ class _Tally:
             detected_frames=active,
             probabilities=of_activities(probabilities, len(self.data.classes)),
             evaluation=self.evaluation,
+            forced_frames=forced_frames,
         )
         self._counts[recording.name] = [np.asarray(each.count(compared)) for each in self.metrics]
 
