@@ -13,6 +13,7 @@ KIND = "learning"
 UPDATES, COST = "updates_to_90", "update_s"
 SHARE = 0.9
 """Of the best validation F1, which is to be reached."""
+_ROUNDING = 1e-9
 
 Learning = dict[str, float | None]
 
@@ -29,14 +30,14 @@ def learning_of(folder: Path) -> Learning:
     updates = [_number(row, "update") for row in rows]
     f1s = [_number(row, "validation_f1") for row in rows]
     known = [(update, f1) for update, f1 in zip(updates, f1s, strict=True) if update and f1]
-    best = max((f1 for _, f1 in known), default=math.nan)
+    wanted = SHARE * max((f1 for _, f1 in known), default=math.nan) - _ROUNDING
     costs = [
         seconds / (update - before)
         for row, before, update in zip(rows, [0.0, *updates], updates, strict=False)
         if (seconds := _number(row, "seconds")) and update > before
     ]
     return {
-        UPDATES: next((update for update, f1 in known if f1 >= SHARE * best), None),
+        UPDATES: next((update for update, f1 in known if f1 >= wanted), None),
         COST: median(costs) if costs else None,
     }
 
