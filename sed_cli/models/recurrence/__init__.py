@@ -97,8 +97,8 @@ def feedback_gru(
         noise: uniforms in [0, 1), (B, T, C), or (B, T, 1) for tokens, for ``sampled``; not used
             otherwise.
         initial_state: of the stream so far; zeros if None.
-        fed_outputs: the activities that are fed; None: all. C is their number then where it says
-            how wide the cell is.
+        fed_outputs: which of the activities are fed, in a row; None: all. The cell is as wide as
+            these ask for.
 
     Returns:
         Logits (B, T, C), in the weights' dtype whatever autocast says.
