@@ -24,6 +24,8 @@ from torch import Tensor, nn
 
 from benchmarks.measure import Task, machine, medians, options, peak_memory, write_table
 from benchmarks.published import per_sample_loop
+from sed_cli.config.registry import components
+from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.recurrence import feedback_gru, fused
 
 Forward = Callable[["World"], Tensor]
@@ -59,6 +61,9 @@ class Shape:
 TUTORIAL = Shape(16, 107, 128, 6)
 PAPER = Shape(8, 1024, 256, 16)
 LARGEST = Shape(8, 4096, 512, 16)
+MEMORIES: dict[str, FeedbackRule] = {
+    name: component() for name, component in components("feedback").items() if component().remembers
+}
 
 
 class World:
@@ -73,12 +78,18 @@ class World:
         self.mask = torch.rand(*frames) < 0.5
         self.grad = torch.randn(*frames, n_classes, device=device)
         self.cell = nn.GRUCell(n_hidden + n_classes, n_hidden).to(device)
+        self.cells = nn.ModuleDict(  # for rules of feedback with a memory
+            {
+                name: nn.GRUCell(n_hidden + rule.width * n_classes, n_hidden)
+                for name, rule in MEMORIES.items()
+            }
+        ).to(device)
         self.readout = nn.Linear(n_hidden, n_classes).to(device)
         self.gru = nn.GRU(n_hidden, n_hidden, batch_first=True).to(device)
 
     def forward_and_backward(self, forward: Forward) -> None:
         """Run once, collecting gradients of all weights and of the features."""
-        modules = (self.cell, self.readout, self.gru)
+        modules = (self.cell, self.cells, self.readout, self.gru)
         for tensor in [self.features, *(p for module in modules for p in module.parameters())]:
             tensor.grad = None
         (forward(self) * self.grad).sum().backward()
@@ -102,6 +113,19 @@ def _forced(world: World) -> Tensor:
     return _sedtf(world, mask=torch.ones_like(world.mask))
 
 
+def _remembering(world: World, name: str, backend: Any = "auto") -> Tensor:
+    mask, cell = world.mask, world.cells[name]
+    return feedback_gru(
+        world.features,
+        world.targets,
+        mask,
+        cell,  # type: ignore[arg-type]
+        world.readout,
+        backend,
+        feedback=MEMORIES[name],
+    )
+
+
 FORWARDS: dict[str, Forward] = {
     "published": _published,
     "torch.gru": _without_feedback,
@@ -109,6 +133,10 @@ FORWARDS: dict[str, Forward] = {
     "uncompiled": partial(_sedtf, backend="torch"),
     "sedtf": _sedtf,
     "all teacher": _forced,
+    **{name: partial(_remembering, name=name) for name in MEMORIES},
+    **{
+        f"{name} uncompiled": partial(_remembering, name=name, backend="torch") for name in MEMORIES
+    },
 }
 
 

@@ -202,6 +202,8 @@ def test_a_fault_in_a_users_own_config_names_the_key(
     ("incomplete", "expected"),
     [
         ("sampl", "sampler="),
+        ("sampl", "sampler/"),
+        ("sampler/", "sampler/feedback="),
         ("sampler=sch", "sampler=scheduled"),
         ("sampler.gam", "sampler.gamma="),
         ("trainer.max", "trainer.max_updates="),

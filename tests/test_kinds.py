@@ -274,10 +274,12 @@ def test_a_rule_of_feedback_works_from_the_command_line(
 
     assert sedtf("eval", "checkpoint=run", "output_dir=no") == 2
     fault = capfd.readouterr().err
-    assert "feedback 'faint' is unknown: there are hard, sampled, soft" in fault
+    assert "feedback 'faint' is unknown: there are hard, sampled, soft, delayed" in fault
     assert f"it was trained with plugins=[{plugin}]: name that again" in fault
     assert sedtf("train", *settings, "output_dir=no") == 2
-    assert "sampler.feedback=faint: expected one of hard, sampled, soft" in capfd.readouterr().err
+    assert (
+        "sampler/feedback=faint: no such option; there are delayed, hard" in capfd.readouterr().err
+    )
     assert sedtf("train", own, "task=sequence", "sampler.feedback=faint", "output_dir=no") == 2
     assert "sampler.feedback=faint feeds activities" in capfd.readouterr().err
 

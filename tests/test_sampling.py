@@ -215,6 +215,21 @@ def test_restored_coins_go_on_exactly(unit: str) -> None:
     assert restored.p_teacher == coins.p_teacher
 
 
+def test_targets_flip_as_often_as_they_should_and_alike_when_drawn_again() -> None:
+    coins = make_coins(ConstantSchedule(p=0.5), batches_per_epoch=1, seed=3)
+    targets = torch.tensor([0.0, 1.0, 0.25]).expand(40, 50, 3)
+    state = coins.state_dict()
+    flipped = coins.flipped(targets, 0.1)
+    is_flipped = flipped != targets
+    assert torch.equal(flipped[is_flipped], (1 - targets)[is_flipped])
+    # five standard deviations of a binomial share
+    assert abs(float(is_flipped.float().mean()) - 0.1) < 5 * math.sqrt(0.09 / 6000)
+    assert not torch.equal(coins.flipped(targets, 0.1), flipped)
+    coins.load_state_dict(state)
+    with coins.part_of(40, 50, first=30):  # as a process that has the last ten of the batch
+        assert torch.equal(coins.flipped(targets[30:], 0.1), flipped[30:])
+
+
 def test_drawing_coins_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)

@@ -136,7 +136,13 @@ class Composer:
 
     def complete(self, line: str) -> list[str]:
         """Return the groups, options and keys that continue the last word of a line."""
-        return list(BashCompletion(self.loader)._query(self.config_name, line))
+        found = list(BashCompletion(self.loader)._query(self.config_name, line))
+        groups = self.options_of_groups()
+        # Hydra ends a group that has others within, such as sampler, with nothing at all.
+        whole = [word for word in found if word in groups]
+        within = [word for word in whole if any(name.startswith(f"{word}/") for name in groups)]
+        others = [word for word in found if word not in groups]
+        return [*(f"{word}=" for word in whole), *(f"{word}/" for word in within), *others]
 
     def show_help(self) -> None:
         """Print Hydra's own help."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from sed_cli.comparison.amounts import amount_of, curves_over_amounts
 from sed_cli.comparison.figures import draw_comparison
+from sed_cli.comparison.learning import COST, KIND, UPDATES, joined_over_folds
 from sed_cli.comparison.runs import (
     MISSING,
     Configuration,
@@ -97,7 +98,7 @@ def make_comparison(
         "principal": asdict(layout.first),
         "shown": [asdict(each) for each in layout.shown],
         "reported": [asdict(each) for each in layout.reported],
-        "by_seed": list(layout.by_seed),
+        "by_seed": [*layout.by_seed, UPDATES, COST],
         "learning_curves": layout.curves,
         "baseline": base.name if base else None,
         "level": CONFIDENCE,
@@ -187,13 +188,14 @@ def _by_seed(
 
 
 def _join(runs: Sequence[Run]) -> Figures:
-    """Figures of counts summed over folds; never means of the folds' figures."""
+    """Figures of counts summed over folds; means over folds of what is no count."""
     values: Figures = {}
     for kind in runs[0].scores:
         if all(kind in run.scores for run in runs):
             first, *others = (run.scores[kind] for run in runs)
             values[kind] = sum(others, start=first).figures()
-    return values
+    learning = joined_over_folds([run.learning for run in runs])
+    return values if set(learning.values()) == {None} else {**values, KIND: learning}
 
 
 def _names(entries: Sequence[Entry]) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf.errors import OmegaConfBaseException
 
 from sed_cli.comparison.amounts import AMOUNTS, DRAWS
+from sed_cli.comparison.learning import Learning, learning_of
 from sed_cli.config.identity import flattened, keys_with
 from sed_cli.config.plain import config_of
 from sed_cli.config.settings import Role
@@ -48,6 +49,7 @@ class Run:
         started: when, as ISO 8601 text.
         root: folder of the recordings; ``None`` where they were generated.
         train_minutes: of audio that it was trained on; ``None`` where it is not told.
+        learning: how fast it learnt, see :mod:`sed_cli.comparison.learning`.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Run:
     started: str = ""
     root: str | None = None
     train_minutes: float | None = None
+    learning: Learning = field(default_factory=dict)
 
 
 def find_runs(places: Sequence[str | Path]) -> list[Run]:
@@ -132,6 +135,7 @@ def _read(folder: Path, name: str) -> Run | None:
             started=str(record.get("started", "")),
             root=root,
             train_minutes=_train_minutes(folder, record),
+            learning=learning_of(_training_of(folder, record) or folder),
         )
     except _DAMAGED as error:
         return Run(folder=folder, name=name, trouble=f"cannot be read ({why(error)})")
@@ -191,16 +195,23 @@ def _settings(
 
 def _train_minutes(folder: Path, record: Mapping[str, Any]) -> float | None:
     """Minutes of training audio; of an evaluation, those of its training."""
-    if record["verb"] == "eval":
-        if not run_settings(folder).get("checkpoint"):
-            return None
-        record = _record(_trained_folder(folder))
+    trained = _training_of(folder, record)
+    if trained is None:
+        return None
+    record = _record(trained)
     if not record.get("train_minutes"):  # an older run, or one of another task
         return None
     minutes = float(record["train_minutes"])
     if not 0 < minutes < math.inf:
         raise ValueError(f"train_minutes: {minutes}")
     return minutes
+
+
+def _training_of(folder: Path, record: Mapping[str, Any]) -> Path | None:
+    """Folder of the training of a run, its own or that it evaluated; ``None``: of scores."""
+    if record["verb"] != "eval":
+        return folder
+    return _trained_folder(folder) if run_settings(folder).get("checkpoint") else None
 
 
 def _trained_folder(evaluation: Path) -> Path:

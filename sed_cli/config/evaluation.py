@@ -133,6 +133,13 @@ class EvaluationConfig(Settings):
         False, "PSDS and threshold-free curves too (needs sedtf[psds])", role=AFTER_TRAINING
     )
 
+    diagnostics: bool = setting(
+        False,
+        "what feedback has learnt, too: exposure gap, fragmentation, transitions between classes, "
+        "errors after an error (docs/evaluation.md)",
+        role=AFTER_TRAINING,
+        before=DEFAULT,
+    )
     decoder: DecoderConfig | None = setting(
         None, "what makes events of probabilities", role=AFTER_TRAINING, before=DEFAULT
     )

@@ -31,6 +31,8 @@ def identity(config: Any) -> dict[str, Any]:
             kind, value = kind_of(type(value)), identity(value)
             if value == {} and kind is not None and KINDS[kind].key:  # as it was without a choice
                 continue
+            if kind is not None and KINDS[kind].was_name and [*value] == [KINDS[kind].key]:
+                value = value[KINDS[kind].key]
         elif Role.PATH in role_of(each) and isinstance(value, str):
             value = str(Path(value).expanduser().absolute())  # the same from wherever it is run
         values[each.name] = value

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
-from sed_cli.config.registry import class_of, component_named, kind_of, original
+from sed_cli.config.registry import KINDS, class_of, kind_of, original
 from sed_cli.config.settings import NOTHING, default_of
 from sed_cli.config.values import literal
 from sed_cli.config.verbs import AnyTrainConfig, root_of
@@ -60,21 +60,23 @@ def _build_typed(root: type[AnyTrainConfig], values: Mapping[str, Any]) -> AnyTr
     _fill_before(schema["data"], kind, values["data"])
     _choose_components(schema, root, filled)
     merged = OmegaConf.unsafe_merge(schema, literal(filled))
-    component_named("feedback", merged.sampler.feedback)  # a value chooses it, not a class
     return cast(AnyTrainConfig, OmegaConf.to_object(merged))
 
 
 def _with_originals(owner: type[Any], values: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """Name the components that a run had before it could choose them."""
+    """Name the components that a run had before it could choose them, or settings beside a name."""
     filled = dict(values)
     for each, declared in _groups_in(owner):
         given, known = filled.get(each.name), original(declared, task)
+        kind = kind_of(declared)
         if known and (each.name not in filled or given == each.metadata["before"]):
             filled[each.name] = known
         elif known and given is not None:
             filled[each.name] = {**known, **given}
-        elif kind_of(declared) is None:
-            filled[each.name] = _with_originals(declared, given or {}, task)
+        elif kind is not None and KINDS[kind].was_name and isinstance(given, str):
+            filled[each.name] = {KINDS[kind].key: given}
+        if kind is None or isinstance(filled.get(each.name), Mapping):
+            filled[each.name] = _with_originals(declared, filled.get(each.name) or {}, task)
     return filled
 
 

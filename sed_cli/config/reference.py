@@ -24,7 +24,6 @@ _BY_NAME = {
     "format": "Annotation formats",
     "logger": "Loggers (`trainer.loggers`)",
     "metric": "Metrics",
-    "feedback": "Rules of feedback (`sampler.feedback`)",
 }
 
 

@@ -45,6 +45,8 @@ class Kind:
         role: what its settings mean for a run, whatever else they say of themselves.
         is_told_by_name: whether a name, or settings that are joined, are all that a run keeps of
             it: a plugin's of a built-in one's name would be taken for that.
+        was_name: whether runs wrote a name where its settings stand now; with no more settings
+            than that it still is one to the config hash.
         built_in: ours by name, as far as they are imported.
         added: those of plugins.
     """
@@ -54,6 +56,7 @@ class Kind:
     package: str
     role: Role = Role.NONE
     is_told_by_name: bool = False
+    was_name: bool = False
     built_in: dict[str, type[Any]] = field(default_factory=dict, compare=False)
     added: dict[str, type[Any]] = field(default_factory=dict, compare=False)
 
@@ -68,7 +71,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "schedule": Kind("sampler", "schedule", "sed_cli.sampling.schedules"),
         "front_end": Kind("feature", "kind", "sed_cli.audio.front_ends"),
         "model": Kind("model", "kind", "sed_cli.models.kinds"),
-        "feedback": Kind("", "name", "sed_cli.models.feedbacks", is_told_by_name=True),
+        "feedback": Kind(
+            "sampler/feedback",
+            "name",
+            "sed_cli.models.feedbacks",
+            is_told_by_name=True,
+            was_name=True,
+        ),
         "clip_pooling": Kind("", "name", "sed_cli.models.poolings", is_told_by_name=True),
         "loss": Kind("trainer/loss", "name", "sed_cli.training.losses"),
         "optimizer": Kind("trainer/optimizer", "name", "sed_cli.training.optimizers"),

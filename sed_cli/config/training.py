@@ -9,8 +9,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.faults import Faults
-from sed_cli.config.registry import Names, components
-from sed_cli.config.settings import MISSING, Role, Settings, range_faults, setting
+from sed_cli.config.feedback import FeedbackConfig
+from sed_cli.config.registry import components
+from sed_cli.config.settings import DEFAULT, MISSING, Role, Settings, range_faults, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,15 +136,22 @@ class SamplerConfig(Settings):
         "a draw for each step, for each sequence, or for each class and step",
         choices=("step", "sequence", "class"),
     )
-    feedback: str = setting(
-        "hard",
-        "what is made of the model's own output: hard (above 0.5), sampled, soft",
-        choices=Names("feedback"),
+    feedback: FeedbackConfig = setting(
+        MISSING, "what the model is fed of its own output, or of the target in its place"
+    )
+    target_noise: float = setting(
+        0.0,
+        "probability that a target activity is fed flipped: errors as the model's own, drawn "
+        "(task=sed)",
+        at_least=0,
+        below=1,
+        before=DEFAULT,
     )
 
     def faults(self, prefix: str = "sampler.") -> list[str]:
-        """Faults of ranges, and of the bounds against each other."""
+        """Faults of ranges, of the bounds against each other, and of the rule of feedback."""
         faults = range_faults(self, prefix)
+        faults += self.feedback.faults(f"{prefix}feedback.")
         faults.require(
             self.p_min <= self.p_max,
             f"{prefix}p_min={self.p_min} and p_max={self.p_max}: expected 0 <= p_min <= p_max <= 1",

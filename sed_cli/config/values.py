@@ -13,17 +13,22 @@ from sed_cli.config.training import SamplerConfig
 T = TypeVar("T")
 
 
-def build(schema: type[T], values: Mapping[str, Any]) -> T:
+def build(schema: type[T], values: Mapping[str, Any], **objects: Any) -> T:
     """Turn a plain mapping into its dataclass, with the same type checks as the command line.
 
     Text such as ``${oc.env:HOME}`` stays text: what was read from a file asks for nothing.
+
+    Args:
+        schema: the dataclass.
+        values: of its fields.
+        objects: settings that are objects already, of its other fields.
 
     Raises:
         omegaconf.errors.OmegaConfBaseException: for an unknown key or a wrong type.
     """
     from omegaconf import OmegaConf
 
-    merged = OmegaConf.merge(OmegaConf.structured(schema), literal(values))
+    merged = OmegaConf.merge(OmegaConf.structured(schema), objects, literal(values))
     return cast(T, OmegaConf.to_object(merged))
 
 
@@ -57,5 +62,9 @@ def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConf
     chosen = component_named("schedule", schedule)
     start = asdict(base)
     if schedule != base.schedule:
-        start = {key: start[key] for key in ("unit", "coin", "feedback")}
-    return cast(SamplerConfig, build(chosen, {**start, **changes}))
+        start = {key: start[key] for key in ("unit", "coin", "target_noise")}
+    feedback = changes.get("feedback", base.feedback)
+    if isinstance(feedback, str):
+        feedback = component_named("feedback", feedback)()
+    values = {key: value for key, value in {**start, **changes}.items() if key != "feedback"}
+    return cast(SamplerConfig, build(chosen, values, feedback=feedback))

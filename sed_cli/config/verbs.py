@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -171,7 +172,7 @@ class TrainConfig(AnyTrainConfig):
             f"init_normalisation={self.init_normalisation}, but init names no run: drop it, or "
             f"give init=RUN",
         )
-        meaningless = sorted(key for key in named if key.split(".")[0] == "sampler")
+        meaningless = sorted(key for key in named if re.match(r"sampler\b", key))
         if not self.model.has_feedback and meaningless:
             faults.append(
                 f"{', '.join(meaningless)} set, but this model feeds nothing back, so no sampler "
@@ -245,11 +246,15 @@ class SequenceTrainConfig(AnyTrainConfig):
             "sampler.coin=class draws for each class, but of tokens there is one a step: "
             "expected step or sequence",
         )
-        rule = components("feedback").get(self.sampler.feedback)
         faults.require(
-            rule is None or rule().serves_tokens,
-            f"sampler.feedback={self.sampler.feedback} feeds activities, and task=sequence has "
-            f"tokens: expected one such as hard, or give the rule a method for tokens",
+            self.sampler.feedback.serves_tokens,
+            f"sampler.feedback={self.sampler.feedback.name} feeds activities, and task=sequence "
+            f"has tokens: expected one such as hard, or give the rule a method for tokens",
+        )
+        faults.require(
+            self.sampler.target_noise == 0,
+            f"sampler.target_noise={self.sampler.target_noise:g} flips activities, and "
+            f"task=sequence has tokens: drop it",
         )
         faults += self.data.faults()
         faults += self.trainer.faults()

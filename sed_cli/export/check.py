@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -67,14 +68,14 @@ def check_stream(session: Session, model: CRNN, rule: FeedbackRule, tolerance: f
 
     Streams start at rest, and in the midst of things: with any hidden state and activities.
     """
-    is_hard = model.has_feedback and rule.decides
+    reach = _reach_of_ties(model, rule)
     random = np.random.default_rng(0)
     total = Difference()
     for n_sequences, n_frames, chunk in _STREAMS:
         log_mel = _features(model, random, n_sequences, n_frames)
-        for state in (None, _any_state(model, random, n_sequences)):
+        for state in (None, _any_state(model, rule, random, n_sequences)):
             got = stream(session, log_mel, chunk, model.context, state)
-            total += _compare(got, _reference(model, rule, log_mel, state), tolerance, is_hard)
+            total += _compare(got, _reference(model, rule, log_mel, state), tolerance, reach)
     return total
 
 
@@ -82,13 +83,13 @@ def check_recording(
     session: Session, model: CRNN, rule: FeedbackRule, tolerance: float
 ) -> Difference:
     """Compare whole sequences with PyTorch."""
-    is_hard = model.has_feedback and rule.decides
+    reach = _reach_of_ties(model, rule)
     random = np.random.default_rng(1)
     total = Difference()
     for n_sequences, n_frames in _RECORDINGS:
         log_mel = _features(model, random, n_sequences, n_frames)
         got = session.run(["probabilities"], {"log_mel": log_mel})[0]
-        total += _compare(got, _reference(model, rule, log_mel), tolerance, is_hard)
+        total += _compare(got, _reference(model, rule, log_mel), tolerance, reach)
     return total
 
 
@@ -96,7 +97,7 @@ def check_waveform(
     session: Session, model: CRNN, rule: FeedbackRule, log_mel: LogMel, tolerance: float
 ) -> Difference:
     """Compare features with those of PyTorch, and what is made of the graph's own features."""
-    is_hard = model.has_feedback and rule.decides
+    reach = _reach_of_ties(model, rule)
     random = np.random.default_rng(2)
     total = Difference()
     for n_sequences, n_samples in _WAVEFORMS:
@@ -104,7 +105,7 @@ def check_waveform(
         got, features = session.run(["probabilities", "log_mel"], {"waveform": waveform})
         expected = log_mel(torch.from_numpy(waveform))[:, 0].numpy()
         scale = 1.0 if log_mel.is_log else max(float(expected.max()), 1e-30)
-        difference = _compare(got, _reference(model, rule, features), tolerance, is_hard)
+        difference = _compare(got, _reference(model, rule, features), tolerance, reach)
         apart = float(np.abs(features - expected).max()) / scale
         total += replace(difference, features=apart)
     return total
@@ -151,10 +152,17 @@ def _reference(
     return np.asarray(logits.numpy())
 
 
-def _compare(got: Floats, logits: Floats, tolerance: float, is_hard: bool) -> Difference:
+def _reach_of_ties(model: CRNN, rule: FeedbackRule) -> int:
+    """Frames for which a threshold's decision may wait until it shows; 0: there is none."""
+    if not model.has_feedback or not rule.decides:
+        return 0
+    return sys.maxsize if rule.remembers else 1
+
+
+def _compare(got: Floats, logits: Floats, tolerance: float, reach: int) -> Difference:
     """Compare probabilities with logits, (B, T, C) each, up to where a tie parts them.
 
-    Ties there are where a threshold decides what is fed back.
+    Ties there are where a threshold decides what is fed back, up to ``reach`` frames before.
     """
     expected = torch.sigmoid(torch.from_numpy(logits)).numpy()
     if got.shape != expected.shape:
@@ -165,10 +173,11 @@ def _compare(got: Floats, logits: Floats, tolerance: float, is_hard: bool) -> Di
     for of_frames, of_logits in zip(apart, logits, strict=True):
         stop = len(of_frames)
         beyond = np.flatnonzero(of_frames > tolerance)
-        if is_hard and len(beyond) and beyond[0] > 0:
+        if reach and len(beyond) and beyond[0] > 0:
             # Either decision is right there, see sed_cli.models.recurrence: 4 * tolerance is what
             # logits differ by at the threshold where probabilities differ by the tolerance.
-            is_tie = np.abs(of_logits[beyond[0] - 1]).min() < 4 * tolerance
+            before = of_logits[max(beyond[0] - reach, 0) : beyond[0]]
+            is_tie = np.abs(before).min() < 4 * tolerance
             stop = int(beyond[0]) if is_tie else stop
         total += Difference(float(of_frames[:stop].max()), stop, len(of_frames) - stop)
     return total
@@ -183,9 +192,11 @@ def _features(model: CRNN, random: np.random.Generator, n_sequences: int, n_fram
     return (mean + std * wave).astype(np.float32)
 
 
-def _any_state(model: CRNN, random: np.random.Generator, n_sequences: int) -> RecurrentState:
+def _any_state(
+    model: CRNN, rule: FeedbackRule, random: np.random.Generator, n_sequences: int
+) -> RecurrentState:
     hidden = random.uniform(-1, 1, (n_sequences, model.cell.hidden_size))
-    activities = random.integers(0, 2, (n_sequences, model.n_outputs))
+    activities = random.integers(0, 2, (n_sequences, rule.carried * model.n_fed_outputs))
     return RecurrentState(_tensor(hidden), _tensor(activities))
 
 

@@ -6,7 +6,8 @@ prototype that only newer versions translate. So the number of frames and of seq
 every graph by construction, and what is written is held against PyTorch by :mod:`.check`.
 
 Shapes: B sequences, n frames of a chunk, T of a recording, M mel bands, F features a frame, H
-hidden units, C classes; S numbers of state.
+hidden units, C classes; S numbers of state, A of activities: C, or all that a rule of feedback with
+a memory carries.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sed_cli.models.feedback import FeedbackRule
 
 @dataclass(frozen=True)
 class _Recurrent:
-    """Names of what the recurrence returns: (B, T, C), (B, H), (B, C) where there is feedback."""
+    """Names of what the recurrence returns: (B, T, C), (B, H), (B, A) where there is feedback."""
 
     logits: str
     hidden: str
@@ -61,7 +62,7 @@ def stream_graph(model: CRNN, rule: FeedbackRule) -> onnx.GraphProto:
     """Build the graph of one chunk of a stream.
 
     Inputs: ``log_mel`` (B, n, M), not normalised; ``valid`` (B, n), 1 for frames of the recording
-    and 0 after its end; ``state`` (B, S); with feedback, ``activities`` (B, C), those of the last
+    and 0 after its end; ``state`` (B, S); with feedback, ``activities`` (B, A), those of the last
     frame. Outputs: ``probabilities`` (B, n, C) of the frames ``model.context`` before those of the
     input, 0 where that is outside of the recording; ``new_state`` and ``new_activities``, to be
     passed with the next chunk. State and activities start as zeros.
@@ -71,7 +72,8 @@ def stream_graph(model: CRNN, rule: FeedbackRule) -> onnx.GraphProto:
     log_mel = g.input("log_mel", ("B", "n", model.n_mels))
     valid = g.input("valid", ("B", "n"))
     past = _unpack_state(g, model)
-    activities = g.input("activities", ("B", model.n_outputs)) if model.has_feedback else None
+    n_carried = rule.carried * model.n_fed_outputs
+    activities = g.input("activities", ("B", n_carried)) if model.has_feedback else None
 
     known = g.node("Concat", past["valid"], valid, axis=1) if context else valid
     is_valid = g.node("Cast", known, to=onnx.TensorProto.BOOL)  # (B, context + n)
@@ -100,7 +102,7 @@ def stream_graph(model: CRNN, rule: FeedbackRule) -> onnx.GraphProto:
     }
     if out.activities is not None:
         g.node("Identity", out.activities, name="new_activities")
-        outputs["new_activities"] = (("B", model.n_outputs), "float")
+        outputs["new_activities"] = (("B", n_carried), "float")
     return g.graph("stream", outputs)
 
 
@@ -119,7 +121,7 @@ def add_recording(g: GraphBuilder, model: CRNN, rule: FeedbackRule, log_mel: str
         x = _block(g, index, block, x, padding=_reach(block))
     features = _features(g, x)
     if model.has_feedback:
-        sizes = model.cell.hidden_size, model.n_outputs
+        sizes = model.cell.hidden_size, rule.carried * model.n_fed_outputs
         hidden, activities = (_zeros(g, features, size) for size in sizes)
         logits = _scan(g, model, rule, features, (hidden, activities), None).logits
     else:
@@ -257,14 +259,16 @@ def _scan(
 def _step(model: CRNN, rule: FeedbackRule, *, holds: bool) -> onnx.GraphProto:
     """Build one step; its scanned output is the logits, or without feedback the hidden state."""
     g = GraphBuilder(prefix="step_")
-    cell, n_classes = model.cell, model.n_outputs
+    cell, n_fed = model.cell, rule.width * model.n_fed_outputs
+    n_carried = rule.carried * model.n_fed_outputs
     hidden = g.input("hidden", ("B", cell.hidden_size))
-    fed = g.input("fed", ("B", n_classes)) if model.has_feedback else None
+    carried = g.input("fed", ("B", n_carried)) if model.has_feedback else None
     gates = g.input("gates", ("B", 3 * cell.hidden_size))
     valid = g.input("is_valid", ("B", 1), "bool") if holds else None
 
-    if fed is not None:
+    if carried is not None:
         weight = g.weight("gates_of_fed", _input_weights(model)[1].t())
+        fed = carried if n_fed == n_carried else g.slice(carried, 0, n_fed, axis=1)
         gates = g.node("Add", gates, g.node("MatMul", fed, weight))
     new = _cell(g, model, gates, hidden)
     outputs: Outputs = {}
@@ -277,13 +281,16 @@ def _step(model: CRNN, rule: FeedbackRule, *, holds: bool) -> onnx.GraphProto:
         outputs[name] = (("B", size), "float")
 
     carry("next_hidden", new, hidden, cell.hidden_size)
-    if fed is None:
+    if carried is None:
         g.node("Identity", new, name="hidden_here")
         outputs["hidden_here"] = (("B", cell.hidden_size), "float")
     else:
         logits = _readout(g, model, new, name="logits_here")
-        carry("next_fed", rule.add_to_graph(g, logits, fed), fed, n_classes)
-        outputs[logits] = (("B", n_classes), "float")
+        chosen, of = logits, model.fed_outputs
+        if model.n_fed_outputs < model.n_outputs:
+            chosen = g.slice(logits, of.start, of.stop, axis=1)
+        carry("next_fed", rule.add_to_graph(g, chosen, carried), carried, n_carried)
+        outputs[logits] = (("B", model.n_outputs), "float")
     return g.graph("step", outputs)
 
 
@@ -330,8 +337,6 @@ def _gru(g: GraphBuilder, model: CRNN, features: str) -> str:
 
 
 def _input_weights(model: CRNN) -> tuple[Tensor, Tensor]:
-    """Split the cell's input weights into those of the features (3H, F) and of the fed (3H, C)."""
-    n_fed = model.n_outputs if model.has_feedback else 0
-    n_features = model.cell.input_size - n_fed
+    """Split the cell's input weights into those of the features (3H, F) and of the fed (3H, D)."""
     weight = model.cell.weight_ih.detach()
-    return weight[:, :n_features], weight[:, n_features:]
+    return weight[:, : model.n_features], weight[:, model.n_features :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import librosa
@@ -98,6 +99,8 @@ def _describe_feedback(model: CRNN, rule: FeedbackRule) -> dict[str, Any]:
     if not model.has_feedback:
         return {"kind": None}
     described: dict[str, Any] = {"kind": rule.name}
+    if rule.remembers:
+        described |= {key: value for key, value in asdict(rule).items() if key != "name"}
     if rule.name == "hard":
         # Inside the graphs, and no matter of taste as those of the post-processing are.
         described["threshold"] = 0.5

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,12 +175,37 @@ def hits_of(
     Returns:
         Bool (len(detected),).
     """
-    hits = np.zeros(len(detected), dtype=np.bool_)
+    return partnered(reference, detected, collar_s)[1]
+
+
+def partnered(
+    reference: Sequence[Event], detected: Sequence[Event], collar_s: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell which annotated and which detected events match one another, as :func:`hits_of`.
+
+    Returns:
+        Bool (len(reference),) and (len(detected),).
+    """
+    is_found = np.zeros(len(reference), dtype=np.bool_)
+    is_hit = np.zeros(len(detected), dtype=np.bool_)
     for label in {event.label for event in detected}:
-        own = np.array([i for i, event in enumerate(detected) if event.label == label], np.intp)
-        own = own[np.argsort([detected[i].onset_s for i in own.tolist()], kind="stable")]
-        estimate = np.array([detected[i][:2] for i in own.tolist()], np.float64)
-        there = np.array([event[:2] for event in reference if event.label == label], np.float64)
-        _, columns = pairs_of(there.reshape(-1, 2), estimate, collar_s, offsets=True)
-        hits[own[columns]] = True
-    return hits
+        there, estimate = (intervals_of(events, label) for events in (reference, detected))
+        rows, columns = pairs_of(there.times_s, estimate.times_s, collar_s, offsets=True)
+        is_found[there.places[rows]] = True
+        is_hit[estimate.places[columns]] = True
+    return is_found, is_hit
+
+
+class Intervals(NamedTuple):
+    """Events of a class: their places among all (n,), and onsets and offsets in seconds (n, 2)."""
+
+    places: NDArray[np.intp]
+    times_s: NDArray[np.float64]
+
+
+def intervals_of(events: Sequence[Event], label: str) -> Intervals:
+    """Events of a class, in order of onset."""
+    places = np.array([i for i, event in enumerate(events) if event.label == label], np.intp)
+    times_s = np.array([events[i][:2] for i in places.tolist()], np.float64).reshape(-1, 2)
+    order = np.argsort(times_s[:, 0], kind="stable")
+    return Intervals(places[order], times_s[order])

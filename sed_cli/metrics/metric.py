@@ -63,6 +63,8 @@ class Compared:
         clip_probabilities: of each class in the recording as a whole, in [0, 1], (C,); ``None``:
             ``probabilities`` pooled by linear softmax.
         all_detected: the events that lie elsewhere among them; ``None``: there are none.
+        forced_frames: what was detected where the model was fed the ground truth; ``None`` where
+            that is not known.
     """
 
     classes: Sequence[str]
@@ -78,6 +80,7 @@ class Compared:
     known: NDArray[np.bool_] | None = None
     clip_probabilities: NDArray[np.float32] | None = None
     all_detected: Sequence[Event] | None = None
+    forced_frames: NDArray[np.bool_] | None = None
 
     @property
     def collar_s(self) -> float:
@@ -122,6 +125,8 @@ class Metric(ABC):
     IN_PLAIN: ClassVar[bool] = False  # whether it is given for fixed thresholds of 0.5 as well
     # Of its column in the table of F1 and error rates; "": it is printed beneath that table.
     HEADING: ClassVar[str] = ""
+    IN_DIAGNOSTICS: ClassVar[bool] = False  # whether ``evaluation.diagnostics`` asks for it alone
+    NEEDS_FORCED: ClassVar[bool] = False  # whether it looks at ``forced_frames``
     COLUMNS: ClassVar[tuple[str, ...]] = ()  # names of counts (n,) in ``metrics.json``
 
     name: str = setting()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sed_cli.models import defaults
 from sed_cli.models.clips import LinearSoftmaxPooling
 from sed_cli.models.fast_conv import FastConvBlock
+from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.labels import LabelAxis
 from sed_cli.models.recurrence import (
     Backend,
@@ -51,6 +52,7 @@ class CRNN(nn.Module):
             event of it begins. It is fed back as activities are.
         clip_head: pools the logits of activities into those of clips, as a
             :class:`.ClipPooling` builds it; None: by linear softmax.
+        fed_outputs: with ``onsets``, what is fed back: ``all``, ``activities`` or ``onsets``.
 
     Attributes:
         backend: of the recurrence with feedback; not part of the model's state.
@@ -78,6 +80,7 @@ class CRNN(nn.Module):
         feedback: bool = defaults.FEEDBACK,
         onsets: bool = defaults.ONSETS,
         clip_head: nn.Module | None = None,
+        fed_outputs: str = defaults.FED_OUTPUTS,
     ) -> None:
         super().__init__()
         product = math.prod(pooling)
@@ -110,7 +113,12 @@ class CRNN(nn.Module):
         for block in self.blocks:
             block.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.n_features = conv_channels * (n_mels // product)
-        self.cell = nn.GRUCell(self.n_features + (self.n_outputs if feedback else 0), rnn_hidden)
+        # Outputs that are fed back.
+        self.fed_outputs = slice(
+            n_classes if fed_outputs == "onsets" else 0,
+            n_classes if fed_outputs == "activities" else self.n_outputs,
+        )
+        self.cell = nn.GRUCell(self.n_features + self.n_fed_outputs, rnn_hidden)
         self.readout = nn.Linear(rnn_hidden, self.n_outputs)
         self.clip_head = clip_head or LinearSoftmaxPooling()
 
@@ -131,6 +139,20 @@ class CRNN(nn.Module):
     def n_outputs(self) -> int:
         """C: the number of classes, or twice that with onsets."""
         return self.n_classes * (2 if self.has_onsets else 1)
+
+    @property
+    def n_fed_outputs(self) -> int:
+        """How many outputs are fed back."""
+        return self.fed_outputs.stop - self.fed_outputs.start if self.has_feedback else 0
+
+    def take_feedback(self, rule: FeedbackRule) -> None:
+        """Make room for what a rule feeds, with random weights, where that is not a number each.
+
+        A subclass with another recurrence in the place of the cell is fed what it likes.
+        """
+        if rule.width != 1 and self.has_feedback and hasattr(self, "cell"):
+            n_inputs = self.n_features + rule.width * self.n_fed_outputs
+            self.cell = nn.GRUCell(n_inputs, self.cell.hidden_size)
 
     @property
     def label_axes(self) -> Mapping[str, LabelAxis]:
@@ -160,7 +182,8 @@ class CRNN(nn.Module):
             teacher_mask: bool (B, T) or (B, T, C); None: free running.
             lengths: frames of each sequence that are not padding, (B,); None: all. What stands in
                 the padding then changes nothing before it.
-            feedback: what is made of the model's own output: ``hard``, ``sampled``, ``soft``.
+            feedback: what is made of the model's own output: ``hard``, ``sampled``, ``soft``, or
+                the rule that it has made room for (:meth:`take_feedback`).
             noise: uniforms in [0, 1), (B, T, C), for ``sampled``.
 
         Returns:
@@ -230,6 +253,7 @@ class CRNN(nn.Module):
             feedback=feedback,
             noise=noise,
             initial_state=initial_state,
+            fed_outputs=self.fed_outputs,
         )
 
 

@@ -8,3 +8,4 @@ DROPOUT = 0.25
 FEEDBACK = True
 ONSETS = False
 CLIP_POOLING = "linear_softmax"
+FED_OUTPUTS = "all"

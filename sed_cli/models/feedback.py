@@ -3,18 +3,24 @@
 A rule makes of the logits of one step what is fed to the next. There are two kinds of outputs:
 *activities* of C classes are fed as they are; a *token* is one choice out of C, fed as its row of a
 table of embeddings (C, D). Each rule is a class in a file of :mod:`sed_cli.models.feedbacks`, which
-a configuration chooses by its name. No gradient ever passes through a rule; a table does receive
-that of every row that was fed.
+a configuration chooses by its name; its fields are its settings. No gradient ever passes through a
+rule; a table does receive that of every row that was fed.
+
+A rule with a memory carries ``carried * C`` numbers from one step to the next, and the model is fed
+the first ``width * C`` of them. They are all there is to its state, so a stream that keeps them
+continues exactly.
 
 What a rule says here in torch is its definition. Compiled scans (:mod:`.recurrence`) have it once
-more, by the number that the class carries; a rule without one runs in torch's operations.
+more, by the numbers that it carries; a rule without one runs in torch's operations.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sed_cli.config.feedback import FeedbackConfig
+from sed_cli.config.registry import is_ours
 from sed_cli.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,21 +28,40 @@ if TYPE_CHECKING:
 
 OWN, HARD, SAMPLED, SOFT = -1, 0, 1, 2
 """What compiled scans know our rules by; those that they know nothing of are the caller's own."""
+NO_MEMORY, DELAYED, TRACE, LAST_EVENT = 0, 1, 2, 3
+"""And the memory of a rule."""
 BELOW_ONE = 1 - 2.0**-24
 """The largest uniform: one that was rounded up to 1 would stand for no token."""
 
 
-class FeedbackRule(ABC):
-    """A rule; it holds nothing from one step to the next but what it has fed."""
+class FeedbackRule(FeedbackConfig):
+    """A rule; it holds nothing itself from one step to the next: what it carries is handed to it.
 
-    KIND: ClassVar[str] = "feedback"
+    Attributes:
+        code: of its activities and tokens, for compiled scans.
+        draws: whether it is given uniforms.
+        decides: whether rounding may turn what it feeds into something else.
+    """
 
     ORDER: ClassVar[int] = 0
-    code: ClassVar[int] = OWN  # of compiled scans
-    draws: ClassVar[bool] = False  # whether it is given uniforms
-    decides: ClassVar[bool] = False  # whether rounding may turn what it feeds into something else
+    code: ClassVar[int] = OWN
+    draws: ClassVar[bool] = False
+    decides: ClassVar[bool] = False
 
-    name: str = ""  # which a component has
+    @property
+    def width(self) -> int:
+        """How many numbers are fed for each class."""
+        return 1
+
+    @property
+    def carried(self) -> int:
+        """How many are carried to the next step for each class: those fed, and then others."""
+        return self.width
+
+    @property
+    def memory(self) -> tuple[int, float]:
+        """What compiled scans know the memory by: its code, and a number that it depends on."""
+        return NO_MEMORY, 0.0
 
     @abstractmethod
     def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:
@@ -69,11 +94,14 @@ class FeedbackRule(ABC):
         )
 
     def fed(self, chosen: Tensor, before: Tensor) -> Tensor:
-        """What is fed to the next step; a rule with a memory makes it of what was fed before, too.
+        """What is carried to the next step, and fed as far as ``width`` says.
 
         Args:
             chosen: the target where the teacher mask is set, else :meth:`activities`, (B, C).
-            before: what was fed one step earlier, (B, C); zeros at first.
+            before: what was carried to this step, (B, carried * C); zeros at first.
+
+        Returns:
+            (B, carried * C); to a rule without a memory, ``chosen``.
         """
         return chosen
 
@@ -83,10 +111,10 @@ class FeedbackRule(ABC):
         Args:
             g: a :class:`sed_cli.export.builder.GraphBuilder`.
             logits: name of those of a step, (B, C).
-            before: name of what was fed at that step, (B, C).
+            before: name of what was carried to that step, (B, carried * C).
 
         Returns:
-            Name of what is fed to the next step, (B, C).
+            Name of what is carried to the next step, likewise.
 
         Raises:
             UserError: if it has no form in ONNX; ``sedtf export`` asks before.
@@ -98,8 +126,8 @@ class FeedbackRule(ABC):
 
     @property
     def serves_tokens(self) -> bool:
-        """Whether it is a rule for tokens too."""
-        return type(self).tokens is not FeedbackRule.tokens
+        """Whether it is a rule for tokens too; a memory is one of activities alone."""
+        return type(self).tokens is not FeedbackRule.tokens and not self.remembers
 
     @property
     def serves_graphs(self) -> bool:
@@ -110,3 +138,9 @@ class FeedbackRule(ABC):
     def remembers(self) -> bool:
         """Whether what is fed is more than what was chosen at the step."""
         return type(self).fed is not FeedbackRule.fed
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether compiled scans have it; what derives from one of ours may differ from it."""
+        is_known = self.code != OWN and (not self.remembers or self.memory[0] != NO_MEMORY)
+        return is_known and is_ours(type(self))

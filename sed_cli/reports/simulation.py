@@ -388,7 +388,7 @@ def _summary(sampler: NamedCoins, moments: _Moments, toss: _Tosses, run: _Sizes)
 
 
 def _settings(schedule: Schedule) -> dict[str, Any]:
-    shared = {"schedule", "unit", "coin", "feedback"}
+    shared = {"schedule", "unit", "coin", "feedback", "target_noise"}
     return {name: value for name, value in vars(schedule).items() if name not in shared}
 
 

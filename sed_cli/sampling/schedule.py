@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, overload
 
-from sed_cli.config.settings import is_checked
+from sed_cli.config.registry import component_named
+from sed_cli.config.settings import MISSING, is_checked
 from sed_cli.config.training import SamplerConfig
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Schedule(SamplerConfig, ABC):
     """
 
     def __post_init__(self) -> None:
+        if self.feedback == MISSING:  # made by a program that has no use for it
+            self.feedback = component_named("feedback", "hard")()
         if is_checked() and (faults := self.faults("")):
             raise ValueError("; ".join(faults))
 

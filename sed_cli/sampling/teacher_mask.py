@@ -110,6 +110,11 @@ class TeacherCoins:
             return noise.float()
         return self._uniform(n_sequences, n_steps, n_classes).float()
 
+    def flipped(self, targets: Tensor, probability: float) -> Tensor:
+        """Flip activities (B, T, C) in [0, 1], each with a probability, drawn from this source."""
+        is_flipped = self.noise(*targets.shape).to(targets.device) < probability
+        return torch.where(is_flipped, 1 - targets, targets)
+
     def _uniform(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self._generator, dtype=torch.float64)
 

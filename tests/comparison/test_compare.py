@@ -263,6 +263,8 @@ def test_all_files_hold_the_same_table(sedtf: Sedtf) -> None:
     assert latex.count("&") == 4 * (markdown[0].count("|") - 2)
     for row, of_csv, line in zip(comparison["rows"], rows, markdown[2:], strict=True):
         assert of_csv["configuration"] == row["name"]
+        # Epochs of 1 s have 10 updates.
+        assert float(of_csv["learning_update_s_mean"]) == pytest.approx(0.1)
         for kind in ("frame", "event_onset"):
             score = row["scores"][kind]["er"]
             assert float(of_csv[f"{kind}_er_mean"]) == score["mean"]

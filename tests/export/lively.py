@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,15 @@ from onnxruntime import InferenceSession
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.export.builder import make_model
+from sed_cli.models.feedback import FeedbackRule
+from sed_cli.models.feedbacks import repeatable
+from sed_cli.models.feedbacks.delayed import Delayed
+from sed_cli.models.feedbacks.last_event import LastEvent
 from sed_cli.tasks.detection.detector import Detector
 from tests.models.making import make_crnn
 
 # The shape of the model, and what is fed back; 8 mel bands keep it small.
-VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
+VARIANTS: dict[str, tuple[dict[str, Any], str | FeedbackRule]] = {
     "hard": ({}, "hard"),
     "sampled": ({}, "sampled"),
     "soft": ({}, "soft"),
@@ -22,6 +27,10 @@ VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
     "one block": ({"pooling": (8,), "kernel_size": 3}, "hard"),
     "no context": ({"kernel_size": 1}, "hard"),
     "uneven": ({"pooling": (2, 1, 2, 2), "kernel_size": 7}, "soft"),
+    "delayed": ({}, Delayed(frames=3)),
+    "trace": ({}, "trace"),
+    "last event": ({}, LastEvent(decay_frames=10.0, running=False)),
+    "onsets alone": ({"onsets": True, "fed_outputs": "onsets"}, "trace"),
 }
 
 
@@ -31,17 +40,21 @@ def lively_detector(variant: str) -> Detector:
     torch.manual_seed(list(VARIANTS).index(variant))
     shape = {"pooling": (2, 2), "kernel_size": 5, **sizes}
     model = make_crnn(n_mels=8, n_classes=3, conv_channels=4, rnn_hidden=6, **shape)
+    rule = repeatable(feedback)
+    model.take_feedback(rule)
     with torch.no_grad():
         model.normalisation.mean.normal_()
         model.normalisation.std.uniform_(0.5, 2.0)
         for block in model.blocks:
             block.norm.bias.uniform_(0.1, 0.5)
             block.norm.weight.uniform_(0.5, 1.5)
+        run = partial(model, feedback=rule)
         for _ in range(30):  # running statistics that fit, so that no unit is dead
-            model(torch.from_numpy(features(2, 100)))
+            run(torch.from_numpy(features(2, 100)))
         for weight in (*model.cell.parameters(), *model.readout.parameters()):
             weight.mul_(2.5)
-        logits = model.eval()(torch.from_numpy(features(2, 100)))
+        model.eval()
+        logits = run(torch.from_numpy(features(2, 100)))
         model.readout.bias -= logits.flatten(0, 1).median(dim=0).values
     log_mel = LogMelConfig(n_mels=8, backend="torchaudio").build()
     return Detector(model, log_mel=log_mel, classes=("a", "b", "c"), feedback=feedback)

@@ -40,6 +40,7 @@ from sed_cli.decoding.semi_markov import SemiMarkovDecoder
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.decoding.voting import VoteDecoder
 from sed_cli.export.metadata import describe_features
+from sed_cli.models.feedbacks import rule_named
 from sed_cli.tasks.detection import export as export_run
 from sed_cli.tasks.detection.export import _example, export_checkpoint
 from sed_cli.tasks.detection.load import load, read_config
@@ -175,7 +176,7 @@ def test_every_kind_of_feedback_is_exported(
     tmp_path: Path,
 ) -> None:
     config = read_config(lively_run)
-    config.sampler.feedback = trained
+    config.sampler.feedback = rule_named(trained)
     config.model.feedback = model_feedback
     torch.manual_seed(0)
     model = config.model.build(n_mels=40, n_classes=2)

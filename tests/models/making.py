@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from sed_cli.config.registry import components
 from sed_cli.models import CRNN, LanguageModel
 from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.models.kinds.language import LanguageConfig
+
+RULES_WITHOUT_MEMORY = tuple(
+    name for name, rule in components("feedback").items() if not rule().remembers
+)
 
 
 def make_crnn(*, n_mels: int, n_classes: int, **settings: Any) -> CRNN:

@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sed_cli.config.registry import components
 from sed_cli.models.language import LanguageModel
 from sed_cli.models.recurrence import Feedback
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from tests.models.making import make_language_model
+from tests.models.making import RULES_WITHOUT_MEMORY, make_language_model
 
-FEEDBACKS = tuple(components("feedback"))
+FEEDBACKS = RULES_WITHOUT_MEMORY
 
 EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-11}
 

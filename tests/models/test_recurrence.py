@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from sed_cli.config.registry import components
 from sed_cli.models import recurrence
 from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.recurrence import (
@@ -21,8 +20,9 @@ from sed_cli.models.recurrence import (
     feedback_gru_with_state,
     plain_gru,
 )
+from tests.models.making import RULES_WITHOUT_MEMORY
 
-FEEDBACKS = tuple(components("feedback"))
+FEEDBACKS = RULES_WITHOUT_MEMORY
 
 # Float64 throughout: back ends sum in different orders, and a threshold turns the last digit of a
 # logit into a different sequence. At 1e-16 no logit drawn here comes near enough to 0.

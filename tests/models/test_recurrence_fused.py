@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sed_cli.config.registry import components
 from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.recurrence import (
     Feedback,
@@ -21,8 +20,9 @@ from sed_cli.models.recurrence import (
     feedback_gru_with_state,
     fused,
 )
+from tests.models.making import RULES_WITHOUT_MEMORY
 
-FEEDBACKS = tuple(components("feedback"))
+FEEDBACKS = RULES_WITHOUT_MEMORY
 
 # Float32 sums of this length differ by about 5e-7 of their norm when added in another order (the
 # definition is as far from a float64 run); the tightest bound with room for another machine.

@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sed_cli.config.registry import components
 from sed_cli.models import recurrence
 from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.recurrence import (
@@ -26,6 +25,7 @@ from sed_cli.models.recurrence import (
     triton_scan,
 )
 from sed_cli.models.recurrence.problem import make_problem
+from tests.models.making import RULES_WITHOUT_MEMORY
 from tests.models.test_tokens import Case
 
 # Float32 sums in another order differ by up to 1e-6 of their norm; the smallest case here has
@@ -37,7 +37,7 @@ needs_interpreter = pytest.mark.skipif(
     reason="runs in the process that the test of the interpreter starts",
 )
 
-FEEDBACKS = tuple(components("feedback"))
+FEEDBACKS = RULES_WITHOUT_MEMORY
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 

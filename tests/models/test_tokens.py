@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from sed_cli.config.registry import components
 from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.feedbacks import rule_named
 from sed_cli.models.recurrence import (
@@ -20,8 +19,9 @@ from sed_cli.models.recurrence import (
     fused,
     known_inputs,
 )
+from tests.models.making import RULES_WITHOUT_MEMORY
 
-FEEDBACKS = tuple(components("feedback"))
+FEEDBACKS = RULES_WITHOUT_MEMORY
 
 # As for activities: float32 sums in another order differ by about 5e-7 of their norm.
 SINGLE_PRECISION = 1e-6

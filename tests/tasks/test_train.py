@@ -147,6 +147,7 @@ def test_a_run_is_the_same_whether_its_features_were_cached_or_not(
     ("sampler", "feedback", "augment"),
     [
         pytest.param("scheduled", "hard", "none", marks=pytest.mark.slow),
+        pytest.param("scheduled", "last_event", "none", marks=pytest.mark.slow),
         ("linear", "sampled", "full"),
     ],
 )
@@ -157,6 +158,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(
         *on(recordings),
         f"sampler={sampler}",
         f"sampler.feedback={feedback}",
+        "sampler.target_noise=0.1",
         f"augment={augment}",
         "trainer.patience=100",
     )
@@ -269,6 +271,10 @@ def test_tossing_other_coins_changes_nothing_but_what_is_fed(
         ["sampler=scheduled", "sampler.unit=time_step", "sampler.coin=class"],
         pytest.param(["sampler=exponential", "sampler.coin=sequence"], marks=pytest.mark.slow),
         pytest.param(["sampler=inverse_sigmoid"], marks=pytest.mark.slow),
+        pytest.param(
+            ["model.onsets=true", "model.fed_outputs=onsets", "sampler.feedback=delayed"],
+            marks=pytest.mark.slow,
+        ),
         ["trainer.precision=bf16"],
         pytest.param(
             ["trainer.monitor=validation_loss", "trainer.grad_norm=null"], marks=pytest.mark.slow

@@ -34,6 +34,12 @@ class CRNNConfig(DetectorModelConfig):
         "outputs for the frames in which events begin, too: they separate touching events",
         before=DEFAULT,
     )
+    fed_outputs: str = setting(
+        defaults.FED_OUTPUTS,
+        "with onsets, which outputs are fed back: all, activities, onsets",
+        choices=("all", "activities", "onsets"),
+        before=DEFAULT,
+    )
     onset_weight: float = setting(
         0.25,
         "of the loss of onsets, beside 1 of activities",
@@ -67,6 +73,12 @@ class CRNNConfig(DetectorModelConfig):
             f"{prefix}kernel_size={self.kernel_size}: expected an odd number, so that frames stay "
             f"put",
         )
+        faults.require(
+            self.fed_outputs == "all" or (self.onsets and self.feedback),
+            f"{prefix}fed_outputs={self.fed_outputs} chooses among activities and onsets, but "
+            f"{prefix}onsets={str(self.onsets).lower()} and {prefix}feedback="
+            f"{str(self.feedback).lower()}: drop it, or set {prefix}onsets=true",
+        )
         return faults
 
     def faults_with(self, n_mels: int) -> list[str]:
@@ -86,6 +98,7 @@ class CRNNConfig(DetectorModelConfig):
             "feedback": self.feedback,
             "onsets": self.onsets,
             "clip_head": pooling.build(n_classes),
+            "fed_outputs": self.fed_outputs,
         }
 
     def build(self, *, n_mels: int, n_classes: int) -> CRNN:

@@ -31,7 +31,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sed_cli.models.feedback import OWN, FeedbackRule
+from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.recurrence import fused, plain, triton_scan
 from sed_cli.models.recurrence.known_inputs import plain_gru, run_forced
 from sed_cli.models.recurrence.problem import Problem, RecurrentState, check_tokens, make_problem
@@ -69,6 +69,7 @@ def feedback_gru(
     feedback: Feedback = "hard",
     noise: Tensor | None = None,
     initial_state: RecurrentState | None = None,
+    fed_outputs: slice | None = None,
 ) -> Tensor:
     """Run a GRU whose input is the frame's features joined with what is fed back.
 
@@ -85,16 +86,19 @@ def feedback_gru(
         teacher_mask: bool (B, T), or for activities (B, T, C), a choice per class; None: the target
             is never fed (free running). It may stay on the CPU for features on a GPU: it is looked
             at there without stopping the GPU.
-        cell: ``nn.GRUCell(F + C, H)``, or ``nn.GRUCell(F + D, H)`` for tokens.
+        cell: ``nn.GRUCell(F + C, H)``, or ``nn.GRUCell(F + D, H)`` for tokens; a rule of feedback
+            may feed several numbers for each class, ``F + width * C``.
         readout: ``nn.Linear(H, C)``.
         backend: one of ``BACKENDS``.
         table: embeddings of the tokens, (C, D); None: activities are fed.
         feedback: ``hard``: 1 where the probability is above 0.5, or the likeliest token;
             ``sampled``: 1, or a token, with the model's probability; ``soft``: the probability, or
-            all tokens weighted with it. Or a rule (:mod:`sed_cli.models.feedback`).
+            all tokens weighted with it. Or another rule (:mod:`sed_cli.models.feedback`).
         noise: uniforms in [0, 1), (B, T, C), or (B, T, 1) for tokens, for ``sampled``; not used
             otherwise.
         initial_state: of the stream so far; zeros if None.
+        fed_outputs: which of the activities are fed, in a row; None: all. The cell is as wide as
+            these ask for.
 
     Returns:
         Logits (B, T, C), in the weights' dtype whatever autocast says.
@@ -117,6 +121,7 @@ def feedback_gru(
         feedback=feedback,
         noise=noise,
         initial_state=initial_state,
+        fed_outputs=fed_outputs,
     )[0]
 
 
@@ -132,6 +137,7 @@ def feedback_gru_with_state(
     feedback: Feedback = "hard",
     noise: Tensor | None = None,
     initial_state: RecurrentState | None = None,
+    fed_outputs: slice | None = None,
 ) -> tuple[Tensor, RecurrentState]:
     """Run :func:`feedback_gru` and return its logits and the state after the last frame.
 
@@ -140,7 +146,16 @@ def feedback_gru_with_state(
     # The weights decide the precision: under autocast a recurrence would round at every step.
     with torch.autocast(features.device.type, enabled=False):
         problem = make_problem(
-            features, targets, teacher_mask, cell, readout, table, feedback, noise, initial_state
+            features,
+            targets,
+            teacher_mask,
+            cell,
+            readout,
+            table,
+            feedback,
+            noise,
+            initial_state,
+            fed_outputs,
         )
         return _run(problem, backend)
 
@@ -183,7 +198,7 @@ def _fault_for_compiled(problem: Problem) -> str | None:
         return f"expected tensors on the CPU, got {device}"
     if dtype not in (torch.float32, torch.float64):
         return f"expected float32 or float64, got {dtype}"
-    if problem.rule.code == OWN:
+    if not problem.rule.is_compiled:
         return f"{type(problem.rule).__name__} is a rule of the caller's own"
     return None if _has_numba() else "numba is not installed"
 

@@ -6,14 +6,15 @@ All buffers put time first, so that a step is one block of memory:
 gates          (T, B, 3H)          projected inputs; the scan turns them into r, z, n
 candidate      (T, B, H)           what reaches n from the hidden state, before r scales it
 hidden         (T + 1, B, H)       entry t is the hidden state before step t
-fed            (T + 1, B, D)       entry t is what is fed at step t
+fed            (T + 1, B, D)       entry t is what is fed at step t, then what is carried beside it
 tokens         (T + 1, B)          entry t is the token fed at step t, -1 where none was chosen
 logits         (T, B, C)
 grads          (T + 1, B, 4H + C)  backward only: of n, r and z before their nonlinearities, of
                                    candidate, and (one step late) of the logits
 =============  ==================  =========================================================
 
-Activities are fed as they are, so that D is C; there are no tokens then. In ``grads`` the columns
+Activities are fed as they are, so that D is C; there are no tokens then. (A rule of feedback with a
+memory may feed, and carry, several numbers for each class.) In ``grads`` the columns
 of the first three stand side by side as the gradient of what came from the input, the last three
 and the logits as that of what came from the hidden state before the step.
 """
@@ -27,7 +28,7 @@ import torch
 from torch import Tensor
 
 from sed_cli.models.feedback import FeedbackRule
-from sed_cli.models.recurrence.problem import Problem
+from sed_cli.models.recurrence.problem import Problem, RecurrentState
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,11 @@ class Weights:
         b_ih: (3H,).
         b_hh: (3H,).
         b_out: (C,), the readout's.
+        n_fed: D, columns of ``w_ih`` for what is fed.
         table: (C, D), embeddings of the tokens; None where activities are fed.
     """
 
+    n_fed: int
     w_ih: Tensor
     w_hh: Tensor
     b_ih: Tensor
@@ -75,11 +78,6 @@ class Weights:
         """F."""
         return self.w_ih.shape[1] - self.n_fed
 
-    @property
-    def n_fed(self) -> int:
-        """D."""
-        return self.n_classes if self.table is None else self.table.shape[1]
-
 
 @dataclass(frozen=True)
 class Buffers:
@@ -93,22 +91,25 @@ class Buffers:
     logits: Tensor
 
     @staticmethod
-    def empty(n_steps: int, n_sequences: int, weights: Weights) -> Buffers:
-        """Allocate all of them, not initialised."""
+    def empty(n_steps: int, weights: Weights, state: RecurrentState) -> Buffers:
+        """Allocate all of them, not initialised but for the state before the first step."""
+        n_sequences, n_carried = state.feedback.shape
 
         def new(steps: int, width: int) -> Tensor:
             return weights.w_ih.new_empty(steps, n_sequences, width)
 
         n_hidden = weights.n_hidden
         n_chosen = 0 if weights.table is None else n_sequences
-        return Buffers(
+        made = Buffers(
             gates=new(n_steps, 3 * n_hidden),
             candidate=new(n_steps, n_hidden),
             hidden=new(n_steps + 1, n_hidden),
-            fed=new(n_steps + 1, weights.n_fed),
+            fed=new(n_steps + 1, n_carried),
             tokens=weights.w_ih.new_full((n_steps + 1, n_chosen), -1, dtype=torch.int64),
             logits=new(n_steps, weights.n_classes),
         )
+        made.hidden[0], made.fed[0] = state
+        return made
 
     def block(self, frames: slice) -> Buffers:
         """Take the given frames of all of them, as views."""
@@ -132,6 +133,7 @@ class Feeding:
         mask: bool, of that shape, likewise.
         noise: uniforms, (T, B, C), or (T, B, 1) for tokens; None unless the rule draws.
         rule: what is fed elsewhere.
+        outputs: those that are fed; C is their number here.
         n_frames: T x B of the whole run, of which these may be a part.
     """
 
@@ -139,6 +141,7 @@ class Feeding:
     mask: Tensor | None
     noise: Tensor | None
     rule: FeedbackRule
+    outputs: slice
     n_frames: int
 
     @property
@@ -154,13 +157,14 @@ class Feeding:
             noise = problem.noise[:, frames].transpose(0, 1).contiguous()
         n_frames = problem.features.shape[0] * problem.features.shape[1]
         if problem.mask is None or problem.targets is None:
-            return Feeding(None, None, noise, problem.rule, n_frames)
+            return Feeding(None, None, noise, problem.rule, problem.outputs, n_frames)
         mask, targets = problem.mask[:, frames], problem.targets.detach()[:, frames]
         return Feeding(
             targets.transpose(0, 1).contiguous(),
             mask.expand_as(targets).transpose(0, 1).contiguous(),
             noise,
             problem.rule,
+            problem.outputs,
             n_frames,
         )
 

@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.models.feedback import BELOW_ONE, HARD, SAMPLED, SOFT
+from sed_cli.models.feedback import (
+    BELOW_ONE,
+    DELAYED,
+    HARD,
+    LAST_EVENT,
+    NO_MEMORY,
+    SAMPLED,
+    SOFT,
+    TRACE,
+)
 from sed_cli.models.recurrence.compiled_math import exponential, sigmoid, tanh
 from sed_cli.models.recurrence.tile import TILE_VECTORS, strip_of_1, strip_of_2, strip_of_3
 from sed_cli.system.compiling import compiled
@@ -20,7 +29,7 @@ Array = NDArray[Any]
 
 # numba looks at this file alone to see whether what it has stored is still right: a change of
 # tile.py or compiled_math.py must change something here, as this number.
-EDITION = 3
+EDITION = 4
 
 
 @compiled
@@ -51,6 +60,34 @@ def _own_feedback(rule: int, logit: Any, uniform: Any) -> Any:
     if rule == SOFT:
         return probability
     return 1.0 if uniform < probability else 0.0
+
+
+@compiled
+def _remember(memory: int, number: Any, chosen: Array, before: Array, after: Array) -> None:
+    """Make what is carried ``after`` a step of what was chosen (C,) and carried ``before`` it.
+
+    The rules of :mod:`sed_cli.models.feedbacks` define it, by their codes; ``number`` is theirs.
+    """
+    n_classes, n_carried = chosen.shape[0], after.shape[0]
+    if memory == DELAYED:
+        for j in range(n_carried - n_classes):
+            after[j] = before[j + n_classes]
+        for c in range(n_classes):
+            after[n_carried - n_classes + c] = chosen[c]
+    elif memory == TRACE:
+        for c in range(n_classes):
+            after[c] = max(chosen[c], number * before[c])
+    elif memory == LAST_EVENT:
+        is_new = False
+        for c in range(n_classes):
+            active = before[2 * n_classes + c] > 0.5
+            is_new = is_new or (active and not chosen[c] > 0.5)
+        for c in range(n_classes):
+            active = before[2 * n_classes + c] > 0.5
+            over = 1.0 if active and not chosen[c] > 0.5 else 0.0
+            after[c] = over if is_new else before[c]
+            after[n_classes + c] = over if is_new else number * before[n_classes + c]
+            after[2 * n_classes + c] = chosen[c]
 
 
 @compiled
@@ -212,7 +249,11 @@ def scan_forward(
     targets: Array,
     mask: Array,
     noise: Array,
+    first_fed: int,
+    n_outputs: int,
     rule: int,
+    memory: int,
+    number: Any,
     tokens: Tokens | None,
     low: int,
     high: int,
@@ -223,16 +264,21 @@ def scan_forward(
         gates: (T, B, 3H), the projected features; becomes r, z, n.
         candidate: (T, B, H), becomes what reaches n from the hidden state.
         hidden: (T + 1, B, H); the first is read, the others are written.
-        fed: (T + 1, B, D), likewise: entry t is fed at step t.
+        fed: (T + 1, B, D), likewise: entry t is fed at step t. With a memory more is carried, and
+            as much is fed as ``fed_rows`` has rows.
         logits: (T, B, C), written.
         panels: ``concat(weight_hh, readout.weight).T`` packed.
         bias_gates: (4H,), of r, z, n and candidate.
         bias_readout: (C,).
         fed_rows: (D, 3H), the fed part of ``weight_ih.T``.
-        targets: (T, B, C), with ``mask``; no steps where the ground truth is never fed.
-        mask: bool (T, B, C).
-        noise: (T, B, C), or (T, B, 1) for tokens, for sampled feedback, else no steps.
+        targets: (T, B, n_outputs), with ``mask``; no steps where the ground truth is never fed.
+        mask: bool, likewise.
+        noise: likewise, or (T, B, 1) for tokens, for sampled feedback, else no steps.
+        first_fed: first of the outputs that are fed.
+        n_outputs: how many of them are.
         rule: HARD, SAMPLED or SOFT.
+        memory: NO_MEMORY, or that of the rule.
+        number: which that memory depends on, of the weights' dtype.
         tokens: None where activities are fed: numba then leaves out what is for tokens alone.
         low: first sequence.
         high: end of the sequences.
@@ -241,6 +287,8 @@ def scan_forward(
     n_classes = logits.shape[2]
     lanes, ld = panels.shape[2] // TILE_VECTORS, hidden.shape[2]
     product = np.empty((high - low, panels.shape[0] * panels.shape[2]), hidden.dtype)
+    chosen = np.empty(n_outputs, hidden.dtype)
+    n_fed = fed_rows.shape[0]
     n_vectors = (3 * n_hidden + n_classes + lanes - 1) // lanes
     for step in range(n_steps + 1):
         # The logits of the step before come out of the same product as this step's gates: only
@@ -255,17 +303,22 @@ def scan_forward(
                 for c in range(n_classes):
                     logit = row[3 * n_hidden + c] + bias_readout[c]
                     logits[step - 1, b, c] = logit
-                    if tokens is None:
+                if tokens is None:
+                    out = fed[step, b] if memory == NO_MEMORY else chosen
+                    for c in range(n_outputs):
                         if mask.shape[0] > 0 and mask[step - 1, b, c]:
-                            fed[step, b, c] = targets[step - 1, b, c]
+                            out[c] = targets[step - 1, b, c]
                         else:
+                            logit = logits[step - 1, b, first_fed + c]
                             uniform = noise[step - 1, b, c] if rule == SAMPLED else logit
-                            fed[step, b, c] = _own_feedback(rule, logit, uniform)
-                if tokens is not None:
+                            out[c] = _own_feedback(rule, logit, uniform)
+                    if memory != NO_MEMORY:
+                        _remember(memory, number, chosen, fed[step - 1, b], fed[step, b])
+                else:
                     _feed_token(tokens, rule, logits[step - 1, b], noise, fed[step, b], step, b)
             if step < n_steps:
                 if tokens is None:
-                    _add_rows(gates[step, b], fed[step, b], fed_rows)
+                    _add_rows(gates[step, b], fed[step, b, :n_fed], fed_rows)
                 else:
                     _add_token(gates[step, b], fed[step, b], fed_rows, tokens, step, b)
                 _cell(

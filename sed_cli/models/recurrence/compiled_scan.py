@@ -74,6 +74,8 @@ class CompiledScan:
             targets, mask = feeding.targets, cast(Tensor, feeding.mask)
         if feeding.noise is not None:
             noise = feeding.noise
+        memory, number = feeding.rule.memory
+        number = _view(buffers.hidden).dtype.type(number)  # no sum with it in another precision
         scan = partial(
             scan_forward,
             _view(buffers.gates),
@@ -85,7 +87,11 @@ class CompiledScan:
             _view(targets),
             _view(mask),
             _view(noise),
+            feeding.outputs.start,
+            feeding.outputs.stop - feeding.outputs.start,
             feeding.rule.code,
+            memory,
+            number,
             self._tokens(feeding, buffers),
         )
         _in_shares(buffers.hidden, scan)

@@ -55,7 +55,8 @@ def run(problem: Problem, make_scan: MakeScan) -> tuple[Tensor, RecurrentState]:
             logits, hidden, fed = apply(problem, make_scan, *tensors)
         else:
             with torch.no_grad():
-                logits, hidden, fed = _infer(problem, make_scan, _detached(*tensors[3:]))
+                weights = _detached(problem.n_fed, *tensors[3:])
+                logits, hidden, fed = _infer(problem, make_scan, weights)
     return logits, RecurrentState(hidden, fed)
 
 
@@ -77,10 +78,10 @@ def _tensors(problem: Problem) -> tuple[Tensor | None, ...]:
     )
 
 
-def _detached(*tensors: Tensor | None) -> Weights:
+def _detached(n_fed: int, *tensors: Tensor | None) -> Weights:
     """Take the last ones of what ``_tensors`` returned; threads at work on them must not record."""
     detached = (None if tensor is None else tensor.detach() for tensor in tensors)
-    return Weights(*cast("tuple[Tensor, ...]", tuple(detached)))
+    return Weights(n_fed, *cast("tuple[Tensor, ...]", tuple(detached)))
 
 
 def _infer(
@@ -89,15 +90,14 @@ def _infer(
     """Run block by block, each from where the last one ended, keeping nothing but the logits."""
     n_sequences, n_steps = problem.features.shape[:2]
     logits = problem.features.new_empty(n_sequences, n_steps, weights.n_classes)
-    hidden, feedback = problem.state
+    state = problem.state
     scan = make_scan(weights)
     for frames in _blocks(n_steps, _block_steps(problem.features, weights)):
-        buffers = Buffers.empty(frames.stop - frames.start, n_sequences, weights)
-        buffers.hidden[0], buffers.fed[0] = hidden, feedback
+        buffers = Buffers.empty(frames.stop - frames.start, weights, state)
         _advance(problem, frames, scan, weights, buffers)
         logits[:, frames] = buffers.logits.transpose(0, 1)
-        hidden, feedback = buffers.hidden[-1], buffers.fed[-1]
-    return logits, hidden.clone(), feedback.clone()
+        state = RecurrentState(buffers.hidden[-1], buffers.fed[-1])
+    return logits, state.hidden.clone(), state.feedback.clone()
 
 
 def _advance(
@@ -132,16 +132,16 @@ class _Recurrence(torch.autograd.Function):
     def forward(
         ctx: Any, problem: Problem, make_scan: MakeScan, *tensors: Tensor | None
     ) -> tuple[Tensor, ...]:
-        weights = _detached(*tensors[3:])
-        n_sequences, n_steps = problem.features.shape[:2]
-        buffers = Buffers.empty(n_steps, n_sequences, weights)
-        buffers.hidden[0], buffers.fed[0] = problem.state
+        weights = _detached(problem.n_fed, *tensors[3:])
+        n_steps = problem.features.shape[1]
+        buffers = Buffers.empty(n_steps, weights, problem.state)
         scan = make_scan(weights)
         for frames in _blocks(n_steps, _block_steps(problem.features, weights)):
             _advance(problem, frames, scan, weights, buffers.block(frames))
         logits = buffers.logits.transpose(0, 1).clone(memory_format=torch.contiguous_format)
         is_soft = problem.table is not None and problem.rule.code == SOFT
         ctx.is_soft, ctx.mask, ctx.make_scan = is_soft, problem.mask, make_scan
+        ctx.n_fed = problem.n_fed
         kept = [buffers.gates, buffers.candidate, buffers.hidden, buffers.fed, buffers.tokens]
         kept.append(logits if is_soft else logits.new_empty(0))
         ctx.save_for_backward(*kept, tensors[0], *tensors[3:])
@@ -155,7 +155,7 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         grad_logits, grad_last = outer[:2]  # (B, T, C), (B, H)
         gates, candidate, hidden, fed, tokens, logits, features, *rest = ctx.saved_tensors
-        weights = _detached(*rest)
+        weights = _detached(ctx.n_fed, *rest)
         needed = ctx.needs_input_grad[2:]
         buffers = Buffers(gates, candidate, hidden, fed, tokens, logits=gates[:, :, :0])
         scan = ctx.make_scan(weights)
@@ -243,7 +243,8 @@ class _WayBack:
             product(to_inputs, self._w_ih[:, n_features:], out=fed)
         if not self._are_weights_needed:
             return
-        features, fed = _rows(self._inputs, frames), self._buffers.fed[frames].flatten(0, 1)
+        features = _rows(self._inputs, frames)
+        fed = self._buffers.fed[frames, :, : self._weights.n_fed].flatten(0, 1)
         product(features.t(), to_inputs, out=self._w_input[:n_features], adds=True)
         product(fed.t(), to_inputs, out=self._w_input[n_features:], adds=True)
         if frames.stop < len(self._buffers.candidate):  # its last step belongs to the block after

@@ -16,29 +16,30 @@ def run(problem: Problem) -> tuple[Tensor, RecurrentState]:
         Logits (B, T, C) and the state after the last frame.
     """
     features, readout = problem.features, problem.readout
-    hidden, fed = problem.state
+    hidden, carried = problem.state
     logits = []
     for step in range(features.shape[1]):
+        fed = carried[:, : problem.n_fed]  # (B, D)
         hidden = problem.cell(torch.cat([features[:, step], fed], dim=1), hidden)  # (B, H)
         logits.append(readout(hidden))  # (B, C)
-        fed = _fed_after(step, logits[-1], fed, problem)  # (B, C), or (B, D) for tokens
+        carried = _carried_after(step, logits[-1], carried, problem)
     if not logits:  # no frames: still part of the graph, so that a loss over it can go backward
         return readout(hidden.new_zeros(hidden.shape[0], 0, hidden.shape[1])), problem.state
-    return torch.stack(logits, dim=1), RecurrentState(hidden, fed.detach())
+    return torch.stack(logits, dim=1), RecurrentState(hidden, carried.detach())
 
 
-def _fed_after(step: int, logits: Tensor, before: Tensor, problem: Problem) -> Tensor:
+def _carried_after(step: int, logits: Tensor, before: Tensor, problem: Problem) -> Tensor:
     """Return the target where the mask is set, else what the rule makes of the logits.
 
-    Then a rule with a memory joins it with what was fed before, (B, C). No gradient passes through
-    the rule; the embeddings of its tokens do receive one.
+    Then a rule with a memory joins it with what was carried before. No gradient passes through the
+    rule; the embeddings of its tokens do receive one.
     """
     rule, table = problem.rule, problem.table
     noise = None if problem.noise is None else problem.noise[:, step]
     if table is not None:
         own = embedded(rule.tokens(logits.detach(), noise), table)
     else:
-        own = rule.activities(logits.detach(), noise)
+        own = rule.activities(logits.detach()[:, problem.outputs], noise)
     if problem.targets is None or problem.mask is None:
         return own if table is not None else rule.fed(own, before)
     mask, target = problem.mask[:, step], problem.targets[:, step]

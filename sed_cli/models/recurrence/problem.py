@@ -18,7 +18,8 @@ class RecurrentState(NamedTuple):
     Attributes:
         hidden: hidden state after the last frame, (B, H).
         feedback: what the next frame is fed, without gradient: activities (B, C), or the embedding
-            of a token (B, D).
+            of a token (B, D). A rule with a memory carries more, (B, carried * C), see
+            :mod:`sed_cli.models.feedback`.
     """
 
     hidden: Tensor
@@ -31,6 +32,7 @@ class Problem:
 
     Attributes:
         features: (B, T, F); F may be 0.
+        outputs: those that are fed, all C or fewer; of the others no target, mask or noise is kept.
         targets: activities (B, T, C), or the ids of tokens (B, T), int64; None where the
             target is never fed.
         mask: bool, True where the target is fed to the next step: (B, T, 1) or (B, T, C) for
@@ -43,6 +45,7 @@ class Problem:
     """
 
     features: Tensor
+    outputs: slice
     targets: Tensor | None
     mask: Tensor | None
     is_forced: bool
@@ -52,6 +55,11 @@ class Problem:
     state: RecurrentState
     noise: Tensor | None = None
     table: Tensor | None = None
+
+    @property
+    def n_fed(self) -> int:
+        """D, numbers fed at a step: the first of those that the state carries."""
+        return self.cell.input_size - self.features.shape[2]
 
 
 def make_problem(
@@ -64,36 +72,43 @@ def make_problem(
     feedback: str | FeedbackRule,
     noise: Tensor | None,
     initial_state: RecurrentState | None,
+    fed_outputs: slice | None = None,
 ) -> Problem:
     """Check the arguments of ``feedback_gru`` (documented there) and bring them to one form."""
     weight = cell.weight_ih
     _check_shape("features", features, ("B", "T", "F"), (None, None, None))
     n_sequences, n_steps, n_features = features.shape
     n_classes = readout.out_features
-    fed = _Fed("activities", "C", n_classes)
+    rule = rule_of(feedback)
+    outputs = _checked_outputs(fed_outputs, n_classes, table)
+    fed = _Fed.of_rule(rule, outputs.stop - outputs.start)
     if table is not None:
         _check_shape("table", table, ("C", "D"), (n_classes, None))
-        fed = _Fed("values of an embedding", "D", table.shape[1])
+        fed = _Fed("values of an embedding", "D", table.shape[1], table.shape[1])
         table = table.to(weight)
     _check_modules(cell, readout, n_features, fed)
     frames = (n_sequences, n_steps)
-    rule = rule_of(feedback)
     if table is not None and not rule.serves_tokens:
         raise ValueError(f"feedback={rule.name!r} feeds activities, not tokens")
     letter, width = ("C", n_classes) if table is None else ("1", 1)
     noise = _checked_noise(noise, rule, ("B", "T", letter), (*frames, width))
+    if table is None and noise is not None:
+        noise = noise[:, :, outputs]
     mask, is_forced = _checked_mask(teacher_mask, targets, frames, n_classes, table)
     if table is None:
         if targets is not None:
             _check_shape("targets", targets, ("B", "T", "C"), (*frames, n_classes))
-            targets = targets.to(weight)
+            targets = targets.to(weight)[:, :, outputs]
             targets = targets.detach() if rule.remembers else targets
+        if mask is not None and mask.shape[2] > 1:
+            mask = mask[:, :, outputs]
     elif mask is None:
         targets = None
     else:
         targets = check_tokens("targets", targets, frames, n_classes).to(weight.device)
     return Problem(
         features=features.to(weight),
+        outputs=outputs,
         targets=targets,
         mask=None if mask is None else mask.to(weight.device, non_blocking=True),
         is_forced=is_forced,
@@ -119,11 +134,29 @@ def _checked_noise(
 
 
 class _Fed(NamedTuple):
-    """What is fed at a step, for messages, and how many numbers that is."""
+    """What is fed at a step, for messages, how many numbers that is, and how many are carried."""
 
     name: str
     letter: str
     size: int
+    carried: int
+
+    @staticmethod
+    def of_rule(rule: FeedbackRule, n_outputs: int) -> _Fed:
+        letter = "C" if rule.width == 1 else f"{rule.width} C"
+        return _Fed("activities", letter, rule.width * n_outputs, rule.carried * n_outputs)
+
+
+def _checked_outputs(outputs: slice | None, n_classes: int, table: Tensor | None) -> slice:
+    """Return the outputs that are fed, as numbers."""
+    if outputs is None:
+        return slice(0, n_classes)
+    start, stop, step = outputs.indices(n_classes)
+    if table is not None or step != 1 or not start < stop:
+        raise ValueError(
+            f"fed_outputs={outputs}: expected some of the {n_classes} activities, one after another"
+        )
+    return slice(start, stop)
 
 
 def check_tokens(
@@ -202,11 +235,12 @@ def _checked_state(
 ) -> RecurrentState:
     if state is None:
         return RecurrentState(
-            weight.new_zeros(n_sequences, n_hidden), weight.new_zeros(n_sequences, fed.size)
+            weight.new_zeros(n_sequences, n_hidden), weight.new_zeros(n_sequences, fed.carried)
         )
     hidden, feedback = state
     _check_shape("initial_state.hidden", hidden, ("B", "H"), (n_sequences, n_hidden))
-    _check_shape("initial_state.feedback", feedback, ("B", fed.letter), (n_sequences, fed.size))
+    letter = fed.letter if fed.size == fed.carried else "carried"
+    _check_shape("initial_state.feedback", feedback, ("B", letter), (n_sequences, fed.carried))
     return RecurrentState(hidden.to(weight), feedback.detach().to(weight))
 
 

@@ -32,7 +32,7 @@ class TorchScan:
         bias_gates, bias = self._weights.b_gates.split_with_sizes([3 * n_hidden, n_hidden])
         buffers.gates.add_(bias_gates)
         hidden_columns = self._hidden_rows.t().contiguous()  # (H, 3H + C)
-        hidden, fed = buffers.hidden.unbind(0), buffers.fed.unbind(0)
+        hidden, fed = buffers.hidden.unbind(0), buffers.fed[:, :, : self._weights.n_fed].unbind(0)
         product = hidden[0].new_empty(hidden[0].shape[0], hidden_columns.shape[1])
         from_gates, from_candidate, from_readout = product.split_with_sizes(
             [2 * n_hidden, n_hidden, self._weights.n_classes], dim=1
@@ -69,6 +69,7 @@ class TorchScan:
             truth = list(zip(feeding.mask.unbind(0), feeding.targets.unbind(0), strict=True))
 
         rule, noise = feeding.rule, None if feeding.noise is None else feeding.noise.unbind(0)
+        is_part = feeding.outputs.stop - feeding.outputs.start < self._weights.n_classes
 
         def decide(own: Tensor, step: int, out: Tensor) -> None:
             if truth is None:
@@ -79,11 +80,16 @@ class TorchScan:
         def feed(step: int) -> None:
             logits = torch.add(from_readout, self._weights.b_out, out=all_logits[step])
             choose = rule.activities if table is None else rule.tokens
-            own = choose(logits, None if noise is None else noise[step])
-            if table is None:
+            own = choose(
+                logits[:, feeding.outputs] if is_part else logits,
+                None if noise is None else noise[step],
+            )
+            if table is None and rule.remembers:
+                chosen = own.clone()
+                decide(own, step, chosen)
+                fed[step + 1].copy_(rule.fed(chosen, fed[step]))
+            elif table is None:
                 decide(own, step, fed[step + 1])
-                if rule.remembers:
-                    fed[step + 1].copy_(rule.fed(fed[step + 1].clone(), fed[step]))
             elif own.is_floating_point():  # the probabilities of all tokens
                 mean = embedded(own, table)
                 decide(tokens[step + 1], step, tokens[step + 1])  # -1 where no target is

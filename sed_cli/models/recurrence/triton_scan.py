@@ -53,6 +53,10 @@ def _fault(problem: Problem) -> str | None:
         return "Triton is not installed (a CUDA build of torch brings it along)"
     if problem.rule.code == OWN:
         return f"{type(problem.rule).__name__} is a rule of the caller's own"
+    if problem.rule.remembers:
+        return f"feedback={problem.rule.name} has a memory, which the kernels do not have"
+    if problem.outputs != slice(0, n_classes):
+        return "only some outputs are fed, and the kernels feed all of them"
     if dtype != torch.float32:
         return f"the weights are {dtype}, the kernels take torch.float32"
     if n_classes > MOST_CLASSES:

@@ -15,7 +15,7 @@ from sed_cli.config.tools import ExportConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.metrics.detection import COLLAR_S
 from sed_cli.models.feedback import FeedbackRule
-from sed_cli.models.feedbacks import rule_named
+from sed_cli.models.feedbacks import rule_in, rule_named
 from sed_cli.system.records import history_rows
 from sed_cli.system.structured import read_json_object
 
@@ -140,7 +140,8 @@ def _data(trained: TrainConfig) -> str:
 
 def _training(trained: TrainConfig, run: Path | None, n_weights: int) -> str:
     model, sampler, trainer = trained.model, trained.sampler, trained.trainer
-    feedback = f"`{sampler.schedule}` schedule, `{sampler.feedback}` feedback"
+    rule = rule_in(sampler)
+    feedback = f"`{sampler.schedule}` schedule, `{rule.name}` feedback ({described(rule)})"
     rows = [
         ("weights", f"{n_weights:,}"),
         ("model", described(model)),

@@ -68,18 +68,45 @@ class WholeLogits:
         if not len(log_mel):
             return torch.zeros(0, self._model.n_outputs, device=self._device)
         with evaluating(self._model):
-            features = torch.cat([*self._features(log_mel)])
+            features = torch.cat([*features_of(self._model, log_mel, self._device)])
             logits, _ = self._model.decode(features[None], feedback=self._feedback)
         return logits[0]
 
-    def _features(self, log_mel: Tensor) -> Iterator[Tensor]:
-        """Yield the features (t, F) of pieces, each run with the frames around it."""
-        context = self._model.context
-        for first in range(0, len(log_mel), PIECE_FRAMES):
-            start = max(0, first - context)
-            window = log_mel[start : first + PIECE_FRAMES + context].to(self._device)
-            features = self._model.encode(window[None])[0]
-            yield features[first - start : first - start + PIECE_FRAMES]
+
+def features_of(
+    model: CRNN, log_mel: Tensor, device: torch.device | str = "cpu"
+) -> Iterator[Tensor]:
+    """Yield the features (t, F) of pieces of frames (T, M), each run with the frames around it."""
+    for first in range(0, len(log_mel), PIECE_FRAMES):
+        start = max(0, first - model.context)
+        window = log_mel[start : first + PIECE_FRAMES + model.context].to(device)
+        features = model.encode(window[None])[0]
+        yield features[first - start : first - start + PIECE_FRAMES]
+
+
+@torch.no_grad()
+def forced_logits(
+    model: CRNN,
+    log_mel: Tensor,
+    targets: Tensor,
+    *,
+    feedback: Feedback = "hard",
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Run a model on all frames (T, M) of a recording, fed its targets (T, C): logits (T, C)."""
+    targets = targets.to(device)[None]
+    state: RecurrentState | None = None
+    logits = [targets.new_empty(0, model.n_outputs)]
+    with evaluating(model):
+        for features in features_of(model, log_mel, device):
+            fed = targets[:, : len(features)]
+            targets = targets[:, len(features) :]
+            is_fed = torch.ones(fed.shape[:2], dtype=torch.bool)
+            of_piece, state = model.decode(
+                features[None], fed, is_fed, feedback=feedback, initial_state=state
+            )
+            logits.append(of_piece[0])
+    return torch.cat(logits)
 
 
 class LogitStream:

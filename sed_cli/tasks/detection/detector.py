@@ -21,7 +21,7 @@ from sed_cli.errors import CheckpointError, DataError
 from sed_cli.models import CRNN
 from sed_cli.models.feedbacks import repeatable
 from sed_cli.models.recurrence import Feedback
-from sed_cli.tasks.detection.chunks import evaluating, logits_of
+from sed_cli.tasks.detection.chunks import evaluating, forced_logits, logits_of
 from sed_cli.tasks.detection.streaming import DetectorStream, FrameStream, checked_mono
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,17 @@ class Detector:
                 feedback=self.feedback,
             )
         return self.check_logits(of_batch)
+
+    def forced_logits(self, log_mel: Tensor, targets: Tensor) -> Tensor:
+        """Run the model on the features of a recording (T, M), fed its targets (T, C), or (T, 2C).
+
+        Returns:
+            Logits of that shape, on the detector's device.
+        """
+        logits = forced_logits(
+            self.model, log_mel, targets, feedback=self.feedback, device=self.device
+        )
+        return self.check_logits(logits)
 
     def check_logits(self, logits: Tensor) -> Tensor:
         """Return logits, unless they are no numbers: below every threshold, they look like silence.

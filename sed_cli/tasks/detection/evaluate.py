@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.fitting import RunValidation, collar_of, decoder_for
 from sed_cli.tasks.detection.load import load, read_config
-from sed_cli.tasks.detection.running import probabilities_of, run_freely
+from sed_cli.tasks.detection.running import forced_probabilities, probabilities_of, run_freely
 from sed_cli.tasks.detection.tally import Tally
 from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.task import Validation
@@ -146,6 +147,7 @@ def evaluate_split(
         detector.decoder,
         confidence_map=detector.confidence_map,
         pool=detector.pool,
+        forced=partial(forced_probabilities, detector) if detector.model.has_feedback else None,
     )
 
 
@@ -159,6 +161,7 @@ def evaluate_scored(
     confidence_map: ConfidenceMap | None = None,
     decoder_of: Callable[[Recording], Decoder] | None = None,
     pool: Callable[[NDArray[np.floating]], NDArray[np.float32]] | None = None,
+    forced: Callable[[Recording], NDArray[np.float32]] | None = None,
 ) -> Evaluation:
     """Score what a decoder makes of the probabilities of a split.
 
@@ -172,6 +175,7 @@ def evaluate_scored(
         decoder_of: the decoder of a recording in the place of it.
         pool: makes of probabilities of frames (T, C) those of a clip (C,); ``None``: by linear
             softmax.
+        forced: the probabilities of a recording where the model is fed the ground truth.
     """
     recordings = data.splits[split]
     has_onsets = isinstance(decoder, OnsetDecoder)
@@ -179,8 +183,15 @@ def evaluate_scored(
     settings = filled(settings)
     collar_s, bin_s = collar_of(settings), settings.bin_s
     _warn_of_collar(recordings, data.classes, collar_s)
-    kinds = all_metrics()
-    tallies = [Tally(data, kinds, settings, confidence_map)]
+    kinds = [
+        metric
+        for metric in all_metrics()
+        if settings.diagnostics or not metric.IN_DIAGNOSTICS
+        if forced is not None or not metric.NEEDS_FORCED
+    ]
+    if not any(metric.NEEDS_FORCED for metric in kinds):
+        forced = None
+    tallies = [Tally(data, kinds, settings, confidence_map, forced=forced)]
     if decoder != plain:
         of_plain = [metric for metric in kinds if metric.IN_PLAIN]
         tallies.append(Tally(data, of_plain, settings))

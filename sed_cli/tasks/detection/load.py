@@ -9,6 +9,7 @@ import torch
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.decoding.saved import read_confidence_map, read_decoder
 from sed_cli.models import CRNN
+from sed_cli.models.feedbacks import rule_in
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.training.checkpoint import (
     WEIGHTS,
@@ -28,6 +29,13 @@ def read_config(checkpoint: str | Path) -> TrainConfig:
     return read_config_of(checkpoint, TrainConfig)
 
 
+def build_model(config: TrainConfig, *, n_mels: int, n_classes: int) -> CRNN:
+    """Build the model of a detector, with room for what it is fed, and random weights."""
+    model: CRNN = config.model.build(n_mels=n_mels, n_classes=n_classes)
+    model.take_feedback(rule_in(config.sampler))
+    return model
+
+
 def load_crnn(folder: Path, config: TrainConfig) -> tuple[CRNN, list[str]]:
     """Load the model of a checkpoint folder, whose configuration is given, and its classes.
 
@@ -36,7 +44,7 @@ def load_crnn(folder: Path, config: TrainConfig) -> tuple[CRNN, list[str]]:
     """
     classes = read_classes(folder)
     sizes = {"n_mels": config.feature.n_features, "n_classes": len(classes)}
-    model: CRNN = load_model(folder, lambda: config.model.build(**sizes))
+    model: CRNN = load_model(folder, lambda: build_model(config, **sizes))
     return model, classes
 
 
@@ -60,7 +68,7 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Detector
         model,
         log_mel=config.feature.build(),
         classes=classes,
-        feedback=config.sampler.feedback,
+        feedback=rule_in(config.sampler),
         device=device,
         decoder=read_decoder(folder, classes, config.feature.hop_s, onsets=model.has_onsets),
         confidence_map=read_confidence_map(folder),

@@ -40,6 +40,12 @@ def _logits_of_long(detector: Detector, recording: Recording) -> Tensor:
     return torch.cat([logits.cpu() for logits in detector.logits_of_blocks(pieces)])
 
 
+def forced_probabilities(detector: Detector, recording: Recording) -> NDArray[np.float32]:
+    """Run over a recording with the ground truth fed at every step: probabilities (T, C)."""
+    log_mel, targets = Sequences([recording], onsets=detector.model.has_onsets)[0]
+    return probabilities_of(detector.forced_logits(log_mel, targets).cpu())
+
+
 def _group_by_length(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
     group: list[Recording] = []
     for recording in sorted(recordings, key=lambda r: r.n_frames, reverse=True):

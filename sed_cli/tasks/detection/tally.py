@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any
 
@@ -28,6 +28,8 @@ class Tally:
         metrics: what counts.
         evaluation: settings, without any that are left to the run.
         confidence_map: of the confidences of events; ``None``: they stay.
+        forced: the probabilities of a recording where the model is fed the ground truth; ``None``
+            where no metric asks for them.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class Tally:
         metrics: Sequence[Metric],
         evaluation: EvaluationConfig,
         confidence_map: ConfidenceMap | None = None,
+        *,
+        forced: Callable[[Recording], NDArray[np.float32]] | None = None,
     ) -> None:
-        self.data, self.confidence_map = data, confidence_map
+        self.data, self.confidence_map, self.forced = data, confidence_map, forced
         self.metrics, self.evaluation = metrics, evaluation
         self._events: dict[str, list[Event]] = {}
         self._counts: dict[str, list[NDArray[Any]]] = {}
@@ -71,8 +75,16 @@ class Tally:
             evaluation=self.evaluation,
             known=known,
             all_detected=events,
+            forced_frames=self._forced_frames(recording, decoder),
         )
         self._counts[recording.name] = [np.asarray(each.count(compared)) for each in self.metrics]
+
+    def _forced_frames(self, recording: Recording, decoder: Decoder) -> NDArray[np.bool_] | None:
+        if self.forced is None:
+            return None
+        _, active = decoder.decoded(self.forced(recording), recording.duration_s)
+        known = recording.known()
+        return active if known is None else active & known
 
     def _confidences(self, found: Sequence[Detection]) -> list[float]:
         """Confidences to as many digits as ``sedtf predict`` writes."""

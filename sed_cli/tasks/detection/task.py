@@ -28,7 +28,7 @@ from sed_cli.decoding.onsets import of_activities
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.models import CRNN
-from sed_cli.models.feedbacks import rule_named
+from sed_cli.models.feedbacks import rule_in
 from sed_cli.models.labels import LABELS
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
@@ -42,7 +42,7 @@ from sed_cli.tasks.detection.evaluate import (
     write_evaluation,
 )
 from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
-from sed_cli.tasks.detection.load import load, load_crnn, read_config
+from sed_cli.tasks.detection.load import build_model, load, load_crnn, read_config
 from sed_cli.tasks.detection.loss import DetectorLoss
 from sed_cli.tasks.detection.rarity import balanced
 from sed_cli.tasks.detection.watched import Watched, names_beside
@@ -104,11 +104,9 @@ class DetectionTask(Task[SequenceBatch]):
 
     def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
         self._config, self._data = config, data
-        self._rule = rule_named(config.sampler.feedback)
+        self._rule = rule_in(config.sampler)
         mean, std = data.statistics(data.sources)
-        model: CRNN = config.model.build(
-            n_mels=config.feature.n_features, n_classes=len(data.classes)
-        )
+        model = build_model(config, n_mels=config.feature.n_features, n_classes=len(data.classes))
         model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
         augmenter = Augmenter(
             config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
@@ -117,7 +115,7 @@ class DetectionTask(Task[SequenceBatch]):
             model,
             log_mel=config.feature.build(),
             classes=data.classes,
-            feedback=config.sampler.feedback,
+            feedback=self._rule,
             device=device,
         )
         self.sequences = SourcedSequences(
@@ -211,6 +209,7 @@ class DetectionTask(Task[SequenceBatch]):
         as if the mask were not set, or what the teacher finds.
         """
         n_classes, teacher = len(self.labels), self.teacher
+        noise = self._config.sampler.target_noise
         unknown = Unknown.of(batch, n_classes) if self.learns_unlabelled else None
         fed, targets = batch, batch.targets.to(self.device)
         if unknown is not None:
@@ -226,7 +225,7 @@ class DetectionTask(Task[SequenceBatch]):
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
             logits = self.model(
                 batch.log_mel.to(self.device),
-                targets,
+                targets if not noise else coins.flipped(targets, noise),
                 self._mask(fed, coins) if self.is_sampled else None,
                 lengths=batch.lengths.to(self.device) if padded else None,
                 feedback=self._rule,

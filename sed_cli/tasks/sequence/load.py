@@ -11,6 +11,7 @@ import torch
 from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.errors import CheckpointError, DataError
 from sed_cli.models import LanguageModel
+from sed_cli.models.feedbacks import rule_in
 from sed_cli.models.labels import LABELS, SOURCE
 from sed_cli.tasks.sequence.data import Vocabulary, units_of
 from sed_cli.tasks.sequence.predictor import Predictor, make_language_model
@@ -42,7 +43,7 @@ def load_predictor(checkpoint: str | Path, device: str | torch.device = "cpu") -
         source_vocabulary=source_vocabulary,
         unit=unit,
         source_unit=source_unit,
-        feedback=config.sampler.feedback,
+        feedback=rule_in(config.sampler),
         device=device,
     )
 

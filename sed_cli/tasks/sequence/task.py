@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.models import LanguageModel
-from sed_cli.models.feedbacks import rule_named
+from sed_cli.models.feedbacks import rule_in
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.tasks.sequence.data import TokenData
 from sed_cli.tasks.sequence.data.batches import TokenBatch, join
@@ -44,7 +44,7 @@ class NextToken(Task[TokenBatch]):
 
     def __init__(self, config: SequenceTrainConfig, data: TokenData, device: torch.device) -> None:
         self._config, self._data = config, data
-        self._rule = rule_named(config.sampler.feedback)
+        self._rule = rule_in(config.sampler)
         self.sentences = data.splits["train"]
         self.predictor = Predictor(
             make_language_model(config.model, data.vocabulary, data.source_vocabulary),
@@ -52,7 +52,7 @@ class NextToken(Task[TokenBatch]):
             source_vocabulary=data.source_vocabulary,
             unit=data.unit,
             source_unit=data.source_unit,
-            feedback=config.sampler.feedback,
+            feedback=self._rule,
             device=device,
         )
         super().__init__(

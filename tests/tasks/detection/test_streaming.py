@@ -118,7 +118,7 @@ MODELS: dict[str, Callable[[], CRNN]] = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("feedback", ["hard", "soft"])
+@pytest.mark.parametrize("feedback", ["hard", "soft", "trace"])
 @settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

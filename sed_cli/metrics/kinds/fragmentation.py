@@ -1,0 +1,66 @@
+"""Events in pieces, and pieces that are one event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sed_cli.config.registry import component
+from sed_cli.metrics.metric import Compared, Figure, Metric
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@component("metric", "fragmentation")
+class Fragmentation(Metric):
+    """Detected events of the class by annotated event that any of them overlaps; 1 is best.
+
+    Events overlap that share any time and the class. ``merged`` is the other way round: annotated
+    events by detected event that overlaps any.
+    """
+
+    ORDER: ClassVar[int] = 21
+    TITLE: ClassVar[str] = "fragmentation"
+    COUNTED: ClassVar[str] = "overlaps of annotated and detected events"
+    FIGURES: ClassVar[tuple[Figure, ...]] = (
+        Figure("fragments", "fragments of an event", lower_is_better=True, is_fraction=False),
+        Figure("merged", "events merged into one", lower_is_better=True, is_fraction=False),
+    )
+    COLUMNS: ClassVar[tuple[str, ...]] = ("overlaps", "n_overlapped", "n_overlapping")
+    IN_SHORT: ClassVar[bool] = False
+    IN_DIAGNOSTICS: ClassVar[bool] = True
+
+    def count(self, compared: Compared) -> tuple[int, int, int]:
+        """Count pairs that overlap, and the annotated and the detected events among them."""
+        from sed_cli.metrics.counting import intervals_of
+
+        pairs = overlapped = overlapping = 0
+        for label in {event.label for event in compared.detected}:
+            there, found = (
+                intervals_of(events, label).times_s
+                for events in (compared.reference, compared.detected)
+            )
+            of_there, of_found = _overlaps(there, found), _overlaps(found, there)
+            pairs += int(of_there.sum())
+            overlapped += int((of_there > 0).sum())
+            overlapping += int((of_found > 0).sum())
+        return pairs, overlapped, overlapping
+
+    def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:
+        """Pairs by event, of either side."""
+        pairs, overlapped, overlapping = (counts[..., column] for column in range(3))
+        return {"fragments": pairs / overlapped, "merged": pairs / overlapping}
+
+
+def _overlaps(events_s: NDArray[np.float64], others_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many of the others overlap each interval (n, 2): (n,)."""
+    import numpy as np
+
+    from sed_cli.metrics.detection import SLACK_S
+
+    begun = np.searchsorted(np.sort(others_s[:, 0]), events_s[:, 1] - SLACK_S, side="left")
+    over = np.searchsorted(np.sort(others_s[:, 1]), events_s[:, 0] + SLACK_S, side="right")
+    n_others: NDArray[np.int64] = np.maximum(begun - over, 0)
+    return n_others
