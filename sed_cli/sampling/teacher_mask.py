@@ -32,7 +32,8 @@ class TeacherCoins:
         unit: ``update``: the iteration advances once a call of :meth:`draw` (the paper);
             ``time_step``: it advances at every time step (the tutorial and the published code).
         coin: ``step``: a coin per sample and step; ``sequence``: one per sample, tossed at its
-            first step; ``class``: one per sample, step and class.
+            first step (under a schedule that follows decoding steps, compared with each step's
+            probability); ``class``: one per sample, step and class.
         seed: of the coins' own generator.
 
     Raises:
@@ -50,13 +51,16 @@ class TeacherCoins:
         self.unit: Unit = unit
         self.coin: Coin = coin
         self.iteration = 0
+        self._n_steps = 1  # of the last batch
         self._generator = torch.Generator().manual_seed(seed)
         self._part: tuple[int, int, int] | None = None
 
     @property
     def p_teacher(self) -> float:
-        """Probability that holds for the next coin."""
-        return self.schedule.probability(self.iteration)
+        """Probability that holds for the next coin, or for those of a batch like the last one."""
+        if not self.schedule.follows_steps:
+            return self.schedule.probability(self.iteration)
+        return float(self.probabilities(self._n_steps).mean())
 
     @contextmanager
     def part_of(self, n_sequences: int, n_steps: int, first: int) -> Iterator[None]:
@@ -85,10 +89,12 @@ class TeacherCoins:
         return self._draw(n_sequences, n_steps, n_classes)
 
     def _draw(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
+        self._n_steps = n_steps
         p = self.probabilities(n_steps)  # (T,)
         if self.coin == "sequence":
-            tosses = self._uniform(n_sequences, 1)  # (B, 1)
-            mask = (tosses < p[:1]).expand(n_sequences, n_steps).clone()  # (B, T)
+            steps = torch.arange(n_steps)
+            p = self.schedule.probability(torch.full_like(steps, self.iteration), steps)
+            mask = self._uniform(n_sequences, 1) < p  # (B, T)
         elif self.coin == "class":
             mask = self._uniform(n_sequences, n_steps, n_classes) < p[:, None]  # (B, T, C)
         else:
@@ -98,9 +104,9 @@ class TeacherCoins:
 
     def probabilities(self, n_steps: int) -> Tensor:
         """p_teacher of the next ``n_steps`` time steps, float64 (T,)."""
-        counted = torch.arange(n_steps)
-        steps = counted if self.unit == "time_step" else torch.zeros_like(counted)
-        return self.schedule.probability(self.iteration + steps)
+        steps = torch.arange(n_steps)
+        counted = steps if self.unit == "time_step" else torch.zeros_like(steps)
+        return self.schedule.probability(self.iteration + counted, steps)
 
     def noise(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
         """Draw uniforms in [0, 1) for sampled feedback, float32 (B, T, C), from the same source."""
