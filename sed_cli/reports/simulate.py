@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from sed_cli.config.values import vary_sampler
 from sed_cli.reports.simulation import NamedCoins, simulate
 from sed_cli.reports.tables import results_console
 from sed_cli.sampling.teacher_mask import make_coins
+
+log = logging.getLogger(__name__)
 
 _N_B = 50  # batches an epoch
 _N_EPOCHS = 10  # so that schedules which count updates show what they do
@@ -52,6 +55,8 @@ def simulate_config(config: SimulateConfig, run_dir: Path) -> None:
                 progress=progress,
             )
         _print(result, run_dir)
+        for caveat in sorted({s.coins.schedule.caveat for s in samplers} - {""}):
+            log.warning("%s", caveat)
 
 
 def _samplers(config: SimulateConfig) -> dict[str, SamplerConfig]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, ClassVar, Self, overload
 
 from sed_cli.config.settings import is_checked
 from sed_cli.config.training import SamplerConfig
@@ -23,9 +23,16 @@ if TYPE_CHECKING:
 class Schedule(SamplerConfig, ABC):
     """Bounds, and the two ways of asking for a probability; a subclass gives its curve.
 
+    Attributes:
+        asks_model: whether the model's confidence decides what is fed, and no draw.
+        caveat: of a simulation, which has no model.
+
     Raises:
         ValueError: for settings out of their range, all in one message.
     """
+
+    asks_model: ClassVar[bool] = False
+    caveat: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if is_checked() and (faults := self.faults("")):

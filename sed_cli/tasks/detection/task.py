@@ -25,10 +25,11 @@ from sed_cli.decoding.onsets import of_activities, of_onsets
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.models import CRNN
-from sed_cli.models.feedbacks import rule_named
+from sed_cli.models.feedbacks import repeatable, rule_named
 from sed_cli.models.labels import LABELS
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
+from sed_cli.sampling import confidence
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.tasks.detection.calibrating import fit_confidences
 from sed_cli.tasks.detection.detector import Detector
@@ -128,16 +129,21 @@ class DetectionTask(Task[SequenceBatch]):
         targets = batch.targets.to(self.device)
         valid = batch.valid.to(self.device)[..., None]  # (B, T, 1)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
+        lengths = batch.lengths.to(self.device) if padded else None
+        log_mel = batch.log_mel.to(self.device)
         half = self._config.trainer.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            logits = self.model(
-                batch.log_mel.to(self.device),
-                targets,
-                self._mask(targets, coins) if self.is_sampled else None,
-                lengths=batch.lengths.to(self.device) if padded else None,
-                feedback=self._rule,
-                noise=self._noise(targets, coins),
-            )
+            if self.is_sampled and coins.schedule.asks_model:
+                logits = self._logits_by_confidence(log_mel, targets, valid, lengths, coins)
+            else:
+                logits = self.model(
+                    log_mel,
+                    targets,
+                    self._mask(targets, coins) if self.is_sampled else None,
+                    lengths=lengths,
+                    feedback=self._rule,
+                    noise=self._noise(targets, coins),
+                )
         losses = self._per_class(logits, targets)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
         return (losses * valid).sum(), valid.sum() * len(self.labels)
@@ -154,9 +160,39 @@ class DetectionTask(Task[SequenceBatch]):
         return activities + self._config.model.onset_loss_weight * onsets
 
     def _mask(self, targets: Tensor, coins: TeacherCoins) -> Tensor:
-        """Draw the teacher mask; a class's onset shares the draw of its activity."""
         n_sequences, n_steps, _ = targets.shape
-        mask = coins.draw(n_sequences, n_steps, len(self.labels))
+        return self._with_onsets(coins.draw(n_sequences, n_steps, len(self.labels)))
+
+    def _logits_by_confidence(
+        self,
+        log_mel: Tensor,
+        targets: Tensor,
+        valid: Tensor,
+        lengths: Tensor | None,
+        coins: TeacherCoins,
+    ) -> Tensor:
+        """Run the recurrence twice: teacher-forced for its confidence, then fed by that."""
+        features = self.model.encode(log_mel, lengths)
+        with torch.no_grad():
+            everywhere = torch.ones(targets.shape[:2], dtype=torch.bool)
+            first, _ = self.model.decode(
+                features, targets, everywhere, lengths=lengths, feedback=repeatable(self._rule)
+            )
+            activities = (of_activities(each, len(self.labels)) for each in (first, targets))
+            sure = confidence.of_activities(*activities, each=coins.coin == "class")
+            fed, mask = coins.choose(targets, sure, valid[..., 0])
+        logits, _ = self.model.decode(
+            features,
+            fed,
+            self._with_onsets(mask),
+            lengths=lengths,
+            feedback=self._rule,
+            noise=self._noise(targets, coins),
+        )
+        return logits
+
+    def _with_onsets(self, mask: Tensor) -> Tensor:
+        """Let a class's onset share the draw of its activity, where each class has one."""
         return mask.repeat(1, 1, 2) if mask.ndim == 3 and self.model.has_onsets else mask
 
     def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
