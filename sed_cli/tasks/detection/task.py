@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sed_cli.config.data import RecordedConfig
+from sed_cli.config.identity import paths_of
 from sed_cli.config.training import LossConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.augment import AugmentedSequences, Augmenter
@@ -229,7 +230,7 @@ class DetectionTask(Task[SequenceBatch]):
         """Load a detector's model; features that were others are told."""
         config = read_config(folder)
         before, now = asdict(config.feature), asdict(self._config.feature)
-        for key in sorted(before.keys() & now.keys()):
+        for key in sorted((before.keys() & now.keys()) - {*paths_of(config.feature)}):
             if before[key] != now[key]:
                 log.warning("init: feature.%s was %s and is %s", key, before[key], now[key])
         model, classes = load_crnn(folder, config)
@@ -256,6 +257,10 @@ class DetectionTask(Task[SequenceBatch]):
     def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
         """Draw the learning curves."""
         learning_curves(history, path, best_epoch=best_epoch)
+
+    def save_extras(self, folder: Path) -> None:
+        """Write what the features need beside their settings."""
+        self._config.feature.keep(folder)
 
     def evaluate_best(self, run_dir: Path) -> None:
         """Score the best epoch on the test split, as ``sedtf eval`` does it."""
