@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sed_cli.audio.limits import BLOCK_FRAMES, FLOOR
-from sed_cli.audio.torchaudio_import import import_torchaudio
 from sed_cli.errors import DataError
+from sed_cli.system.torchaudio_import import import_torchaudio
 
 
 class FrontEnd(nn.Module, ABC):
