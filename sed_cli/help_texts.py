@@ -75,6 +75,7 @@ Examples:
 - `sedtf simulate sampler.gamma=0.02 n_batches=100`
 - `sedtf simulate experiment=tutorial_curves`
 - `sedtf simulate sampler=linear n_batches=1000 animate=false`
+- `sedtf simulate sampler=decoding_steps '+samplers.alone={}' '+samplers.jointly={k: 50}'`
 - `sedtf simulate '+samplers.slow.gamma=0.02' '+samplers.fast.gamma=0.1'`
 
 {groups}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sed_cli.sampling.schedule import Schedule
 from sed_cli.sampling.schedules.constant import ConstantSchedule
+from sed_cli.sampling.schedules.decoding_steps import DecodingStepsSchedule
 from sed_cli.sampling.schedules.exponential import ExponentialSchedule
 from sed_cli.sampling.schedules.inverse_sigmoid import InverseSigmoidSchedule
 from sed_cli.sampling.schedules.linear import LinearSchedule
@@ -152,6 +153,53 @@ def test_bengio_schedules_by_hand(
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("k", [None, 10.0])
+def test_decoding_steps_by_hand(k: float | None) -> None:
+    """p(t) = .99^t, jointly .99^(t (1 - f(i))) with f(i) = k / (k + exp(i / k))."""
+    schedule = DecodingStepsSchedule(k=k, p_min=0.2)
+    for i in (0, 23, 10**6):
+        f = 0.0 if k is None else k / (k + math.exp(min(i / k, 700)))
+        steps = torch.arange(0, 400, 57)
+        got = schedule.probability(torch.full_like(steps, i), steps)
+        expected = [max(0.2, 0.99 ** (t * (1 - f))) for t in steps.tolist()]
+        np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12)
+        assert schedule.probability(i, 57) == float(got[1])
+
+
+def test_a_mask_follows_decoding_steps() -> None:
+    schedule = DecodingStepsSchedule(base=0.9)
+    coins = TeacherCoins(schedule=schedule, seed=0)
+    expected = 0.9 ** np.arange(30)
+    for _ in range(2):  # each batch anew
+        share = coins.draw(20000, 30, 1).double().mean(dim=0).numpy()
+        # five standard deviations at p = 1/2
+        assert np.abs(share - expected).max() < 5 * math.sqrt(0.25 / 20000)
+    assert coins.p_teacher == pytest.approx(expected.mean())
+
+
+def test_one_draw_a_sequence_feeds_the_target_up_to_a_step() -> None:
+    coins = TeacherCoins(schedule=DecodingStepsSchedule(base=0.9), coin="sequence", seed=0)
+    mask = coins.draw(5000, 30, 1)
+    assert bool((mask[:, 1:] <= mask[:, :-1]).all())
+    share = mask.double().mean(dim=0).numpy()
+    assert np.abs(share - 0.9 ** np.arange(30)).max() < 5 * math.sqrt(0.25 / 5000)
+
+
+@pytest.mark.parametrize("unit", ["update", "time_step"])
+@pytest.mark.parametrize("coin", ["step", "sequence", "class"])
+def test_a_part_of_a_batch_gets_the_mask_it_has_in_the_whole(unit: str, coin: str) -> None:
+    def make() -> TeacherCoins:
+        config = DecodingStepsSchedule(base=0.9, k=5.0, unit=unit, coin=coin)
+        return make_coins(config, batches_per_epoch=3, seed=11)
+
+    whole, part = make(), make()
+    for _ in range(3):
+        expected = whole.draw(6, 12, 2)
+        with part.part_of(6, 12, 2):
+            assert torch.equal(part.draw(3, 9, 2), expected[2:5, :9])
+    assert part.p_teacher == whole.p_teacher
+
+
 def test_inverse_sigmoid_does_not_overflow() -> None:
     assert InverseSigmoidSchedule(k=2.0, p_min=0.0).probability(10**7) == 0.0
     assert RisingInverseSigmoidSchedule(k=2.0).probability(10**7) == 1.0
@@ -166,6 +214,7 @@ def test_inverse_sigmoid_does_not_overflow() -> None:
         lambda: LinearSchedule(c=0.0),
         lambda: ExponentialSchedule(k=1.0),
         lambda: InverseSigmoidSchedule(k=0.5),
+        lambda: DecodingStepsSchedule(base=1.0),
         lambda: ConstantSchedule(p=1.5),
         lambda: TeacherCoins(schedule=ConstantSchedule(p=1), unit="epoch"),
         lambda: TeacherCoins(schedule=ConstantSchedule(p=1), coin="edge"),

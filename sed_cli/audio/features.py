@@ -13,13 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sed_cli.audio.limits import FLOOR
-from sed_cli.audio.torchaudio_import import import_torchaudio
+from sed_cli.audio.limits import BLOCK_FRAMES, FLOOR
 from sed_cli.errors import DataError
-
-BLOCK_FRAMES = 64
-"""Frames transformed at once, always so many and from the same first frame on: a transform of other
-sizes sums in another order, and a frame would depend on how its samples came in."""
+from sed_cli.system.torchaudio_import import import_torchaudio
 
 
 class FrontEnd(nn.Module, ABC):
@@ -35,10 +31,19 @@ class FrontEnd(nn.Module, ABC):
         hop_length: samples from one frame to the next.
         n_fft: length of the transform in samples, around the window.
         n_features: M, numbers a frame.
+        n_together: frames that depend on the samples of all of them, a divisor of a block's; none
+            is complete before the last.
     """
 
     def __init__(
-        self, *, sample_rate: int, window_length: int, hop_length: int, n_fft: int, n_features: int
+        self,
+        *,
+        sample_rate: int,
+        window_length: int,
+        hop_length: int,
+        n_fft: int,
+        n_features: int,
+        n_together: int = 1,
     ) -> None:
         super().__init__()
         self.sample_rate = sample_rate
@@ -46,6 +51,7 @@ class FrontEnd(nn.Module, ABC):
         self.hop_length = hop_length
         self.n_fft = n_fft
         self.n_features = n_features
+        self.n_together = n_together
 
     @abstractmethod
     def frames(self, samples: Tensor) -> Tensor:

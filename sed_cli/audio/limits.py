@@ -13,6 +13,10 @@ LOWEST_RATE, HIGHEST_RATE = 100, 5_000_000
 
 MOST_CHANNELS = 256
 
+BLOCK_FRAMES = 64
+"""Frames transformed at once, always so many and from the same first frame on: a transform of other
+sizes sums in another order, and a frame would depend on how its samples came in."""
+
 FLOOR = 1e-10
 """Of the mel power before the logarithm: -100 dB."""
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sed_cli.audio.features import BLOCK_FRAMES, FrontEnd
+from sed_cli.audio.features import FrontEnd
 from sed_cli.audio.files import AudioReader
+from sed_cli.audio.limits import BLOCK_FRAMES
 
 
 class FeatureStream:
@@ -35,6 +36,8 @@ class FeatureStream:
         self._half = log_mel.n_fft // 2
         # Around the window a transform sees zeros: the samples there need not be known.
         self._before_window = (log_mel.n_fft - log_mel.window_length) // 2
+        # Samples after its centre that a frame by itself is made of.
+        self._of_one = self._before_window + log_mel.window_length - self._half
         self._held = np.empty(0, np.float32)
         self._state: Any = None
         self._held_from = 0  # index of the first sample held
@@ -42,7 +45,7 @@ class FeatureStream:
     @property
     def look_ahead_samples(self) -> int:
         """Samples after a frame's centre (at ``t * hop_length``) that must be known for it."""
-        return self._before_window + self._log_mel.window_length - self._half
+        return self._of_one + (self._log_mel.n_together - 1) * self._log_mel.hop_length
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take samples (n,), full scale at -1 and 1, and return the frames they complete (t, M)."""
@@ -51,7 +54,8 @@ class FeatureStream:
         hop, mirrored = self._log_mel.hop_length, self._half - self._before_window
         if self.n_samples <= mirrored:  # the first frame holds so many samples mirrored at 0
             return self._up_to(0)
-        frames = self._up_to(max(0, (self.n_samples - self.look_ahead_samples) // hop + 1))
+        n_frames = max(0, (self.n_samples - self._of_one) // hop + 1)
+        frames = self._up_to(n_frames - n_frames % self._log_mel.n_together)
         self._forget()
         return frames
 

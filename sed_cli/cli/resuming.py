@@ -151,6 +151,7 @@ def _find_data(config: AnyTrainConfig, folder: Path) -> None:
         return
     saved = read_config(standing(last))
     config.init = saved.init  # not looked for again, but part of what the run is
+    config.take_files_of(standing(last))
     found = saved.data
     for key in paths_of(config.data):
         path = getattr(found, key, None)

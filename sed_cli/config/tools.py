@@ -49,7 +49,12 @@ class SimulateConfig(VerbConfig):
         "variations of sampler in one figure: '+samplers.slow.gamma=0.02' "
         "'+samplers.line={schedule: linear, c: 0.0002}'",
     )
-    n_batches: int = setting(50, "batches drawn", at_least=1)
+    n_batches: int | None = setting(
+        None,
+        "batches drawn, and N_b unless sampler.batches_per_epoch is set; null: 10 epochs of 50 "
+        "where all samplers count updates, else 50",
+        at_least=1,
+    )
     batch_size: int = setting(16, "B, sequences in a batch", at_least=1)
     n_steps: int = setting(107, "T, time steps in a sequence", at_least=1)
     n_classes: int = setting(6, "C, for sampler.coin=class", at_least=1)

@@ -6,7 +6,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sed_cli.config.faults import Faults
 from sed_cli.config.feedback import FeedbackConfig
@@ -26,9 +27,15 @@ _MOST_BLOCKS = 64
 
 @dataclass
 class FeatureConfig(Settings, ABC):
-    """A front end, from waveforms to features; which one, its ``kind`` says."""
+    """A front end, from waveforms to features; which one, its ``kind`` says.
+
+    Attributes:
+        FILE: what a checkpoint calls the file that features are made by; "": there is none. Such
+            a file says how many features there are, too.
+    """
 
     KIND: ClassVar[str] = "front_end"
+    FILE: ClassVar[str] = ""
 
     kind: str = setting()
     sample_rate: int = setting(
@@ -53,6 +60,21 @@ class FeatureConfig(Settings, ABC):
     @abstractmethod
     def build(self) -> Any:
         """Build what computes the features: a :class:`sed_cli.audio.features.FrontEnd`."""
+
+    def file_faults(self) -> list[str]:
+        """All that is wrong with the file that features are made by."""
+        return []
+
+    def content(self) -> str:
+        """Hash of the file that features are made by; "": there is none."""
+        return ""
+
+    def keep(self, folder: Path) -> None:
+        """Write into a checkpoint folder what :meth:`build` needs beside the settings."""
+
+    def kept(self, folder: Path) -> Self:
+        """Return the settings with what a checkpoint folder keeps for them."""
+        return self
 
 
 @dataclass
@@ -244,7 +266,7 @@ def check_pooling(pooling: list[int], n_mels: int, prefix: str = "model.") -> li
     if len(pooling) > _MOST_BLOCKS or any(factor > most for factor in pooling):
         faults.append(
             f"{prefix}pooling of {len(pooling)} factors: expected at most {_MOST_BLOCKS}, "
-            f"none above feature.n_mels={n_mels}"
+            f"none above the features' {n_mels} a frame"
         )
         return faults
     faults.require(
@@ -255,8 +277,18 @@ def check_pooling(pooling: list[int], n_mels: int, prefix: str = "model.") -> li
     fitting = max(1, n_mels // product) * product
     faults.require(
         n_mels % product == 0,
-        f"feature.n_mels={n_mels} is no multiple of {product}, the product of {prefix}pooling="
-        f"{pooling}: bands would be dropped; set feature.n_mels={fitting} "
-        f"or a fitting {prefix}pooling",
+        f"features of {n_mels} numbers a frame (of mel bands feature.n_mels={n_mels}) are no "
+        f"multiple of {product}, the product of {prefix}pooling={pooling}: some would be dropped; "
+        f"set {prefix}pooling={_fitting_pooling(n_mels, len(pooling))}, or of mel bands "
+        f"feature.n_mels={fitting}",
     )
     return faults
+
+
+def _fitting_pooling(n_mels: int, n_blocks: int) -> list[int]:
+    """Factors that leave no band over, each as large as usual ones may be."""
+    factors = []
+    for _ in range(n_blocks):
+        factors.append(next(f for f in (5, 4, 3, 2, 1) if n_mels % f == 0))
+        n_mels //= factors[-1]
+    return factors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from sed_cli.config.annotations import SPLITS
@@ -114,6 +115,13 @@ class AnyTrainConfig(VerbConfig):
         """Faults of what the sizes of the weights follow from; a checkpoint is read with none."""
         return []
 
+    def take_files_of(self, checkpoint: Path) -> None:
+        """Use the files that a checkpoint folder keeps in the place of those of the training.
+
+        Raises:
+            CheckpointError: if one is missing there, or refused.
+        """
+
     def loss_faults(self) -> list[str]:
         """Faults of a loss of other outputs than the task's."""
         loss = self.trainer.loss
@@ -149,6 +157,7 @@ class TrainConfig(AnyTrainConfig):
         """Faults of all groups, alone and against each other."""
         faults = Faults(super().faults(named))
         faults += self.model_faults()
+        faults += self._file_faults()
         faults += self.sampler.faults()
         faults += self.data.faults()
         faults += self.augment.faults_with(self.feature)
@@ -194,7 +203,22 @@ class TrainConfig(AnyTrainConfig):
 
     def model_faults(self) -> list[str]:
         """Faults of the features and of the model that takes them."""
+        if self.feature.FILE:  # that a checkpoint keeps for itself
+            return [*self.feature.faults(), *self.model.faults("model.")]
         return [*self.feature.faults(), *self.model.faults_with(self.feature.n_features)]
+
+    def take_files_of(self, checkpoint: Path) -> None:
+        """Use the file that features are made by, as the checkpoint keeps it."""
+        self.feature = self.feature.kept(checkpoint)
+
+    def _file_faults(self) -> list[str]:
+        """Faults of a file that features are made by, and of a model that does not fit it."""
+        if not self.feature.FILE:
+            return []
+        known = {*self.model_faults()}
+        return self.feature.file_faults() or [
+            fault for fault in self.model.faults_with(self.feature.n_features) if fault not in known
+        ]
 
     def _batch_faults(self) -> list[str]:
         """Sequence length against batch size, where the size of the training split is known."""

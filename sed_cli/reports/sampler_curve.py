@@ -33,6 +33,8 @@ class Curve:
         batches_per_epoch: for a second axis in epochs; None if the schedule has no epochs.
         batches: int64 (K,), batches whose coins were looked at.
         shares: float64 (K,), the part of their steps that was fed with the ground truth.
+        band: p_teacher at the first and the last step of a sequence, each (N,), where it depends
+            on the step and ``p_teacher`` is a mean; None: it does not.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Curve:
     batches_per_epoch: int | None
     batches: NDArray[np.int64]
     shares: NDArray[np.float64]
+    band: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     def settled_at(self) -> int | None:
         """First iteration from which the curve stays at its last value, None if it never moves."""
@@ -134,6 +137,15 @@ def sampler_curve(path: Path, curves: Sequence[Curve]) -> None:
                 linestyle=style.dash_of(index),
                 label=style.shortened(curve.name, 60),
             )
+            if curve.band is not None:
+                axes.fill_between(
+                    abscissa.of(curve, curve.iterations),
+                    *curve.band,
+                    color=style.colour_of(index),
+                    alpha=0.15,
+                    linewidth=0,
+                    label="from the first step of a sequence to the last",
+                )
         if len(curves) == 1 and not abscissa.is_log:
             _draw_shares(axes, curves[0])
         abscissa.dress(axes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from sed_cli.reports.simulation import NamedCoins, simulate
 from sed_cli.reports.tables import results_console
 from sed_cli.sampling.teacher_mask import make_coins
 
+log = logging.getLogger(__name__)
+
+_N_B = 50  # batches an epoch
+_N_EPOCHS = 10  # so that schedules which count updates show what they do
+
 
 def simulate_config(config: SimulateConfig, run_dir: Path) -> None:
     """Do the work of ``sedtf simulate``: several samplers where ``config.samplers`` names them."""
@@ -24,10 +30,13 @@ def simulate_config(config: SimulateConfig, run_dir: Path) -> None:
         samplers = [
             NamedCoins(
                 name=name,
-                coins=make_coins(sampler, batches_per_epoch=config.n_batches, seed=config.seed),
+                coins=make_coins(
+                    sampler, batches_per_epoch=config.n_batches or _N_B, seed=config.seed
+                ),
             )
             for name, sampler in _samplers(config).items()
         ]
+        counts_updates = all(sampler.coins.unit == "update" for sampler in samplers)
         with tqdm(leave=False, disable=None) as bar:
 
             def progress(stage: str, done: int, total: int) -> None:
@@ -38,7 +47,7 @@ def simulate_config(config: SimulateConfig, run_dir: Path) -> None:
             result = simulate(
                 run_dir,
                 samplers,
-                n_batches=config.n_batches,
+                n_batches=config.n_batches or (_N_B * _N_EPOCHS if counts_updates else _N_B),
                 batch_size=config.batch_size,
                 n_steps=config.n_steps,
                 n_classes=config.n_classes,
@@ -46,6 +55,8 @@ def simulate_config(config: SimulateConfig, run_dir: Path) -> None:
                 progress=progress,
             )
         _print(result, run_dir)
+        for caveat in sorted({s.coins.schedule.caveat for s in samplers} - {""}):
+            log.warning("%s", caveat)
 
 
 def _samplers(config: SimulateConfig) -> dict[str, SamplerConfig]:
@@ -66,8 +77,8 @@ def _print(result: Mapping[str, Any], run_dir: Path) -> None:
         "p_min (p_max)\nat iteration",
     ):
         table.add_column(heading, justify="right")
-    table.add_column("truth fed\nexpected", justify="right")
-    table.add_column("truth fed\ndrawn", justify="right")
+    table.add_column("target fed\nexpected", justify="right")
+    table.add_column("target fed\ndrawn", justify="right")
     for sampler in result["samplers"]:
         rises = sampler["p_teacher_last"] > sampler["p_teacher_first"]
         reached = sampler["p_max_reached_at" if rises else "p_min_reached_at"]

@@ -5,6 +5,9 @@ What is streamed and what is thinned, so that long runs need no more memory than
 - ``curve.csv`` holds every iteration, written in pieces of :data:`CHUNK` rows.
 - The pictures evaluate the curve at no more than :data:`CURVE_POINTS` iterations, half of them
   evenly spaced and half geometrically, so that a steep start keeps its shape in a long run.
+- A schedule that follows decoding steps has a probability for each step. A row of ``curve.csv`` has
+  that of its time step or, where iterations are updates, the mean over the batch's steps; pictures
+  have that mean, and the curve a band from the first step to the last.
 - Coins are really drawn, batch after batch with the samplers' own generators, and counted as they
   come. Where a run has more than :data:`MAX_BATCHES_DRAWN` batches or more than
   :data:`MAX_COINS_DRAWN` coins, only every n-th batch is drawn, each at its own p_teacher;
@@ -26,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 from sed_cli.errors import UserError
+from sed_cli.reports.sampler_probabilities import Expected, Probabilities
 from sed_cli.sampling.schedule import Schedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.system.files import replacing
@@ -95,8 +99,8 @@ class _Moments:
     p_sum: float = 0.0
     variance_sum: float = 0.0
 
-    def add(self, p: NDArray[np.float64], bounds: tuple[float, float], toss_every: int) -> None:
-        """Take in the next iterations; coins are tossed at every ``toss_every``-th of them."""
+    def add(self, p: NDArray[np.float64], bounds: tuple[float, float], tossed: Expected) -> None:
+        """Take in the next iterations, and what is expected of the coins tossed at them."""
         if self.n == 0:
             self.p_first = float(p[0])
         self.p_last = float(p[-1])
@@ -104,10 +108,9 @@ class _Moments:
             self.p_min_at = self.n + int(low.argmax())
         if self.p_max_at is None and bool((high := p >= bounds[1]).any()):
             self.p_max_at = self.n + int(high.argmax())
-        tossed = p[-self.n % toss_every :: toss_every]
-        self.n_tosses += len(tossed)
-        self.p_sum += float(tossed.sum())
-        self.variance_sum += float((tossed * (1.0 - tossed)).sum())
+        self.n_tosses += len(tossed.share)
+        self.p_sum += float(tossed.share.sum())
+        self.variance_sum += float(tossed.variance.sum())
         self.n += len(p)
 
 
@@ -121,7 +124,7 @@ class _Tosses:
     batches: list[int] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
     tiles: list[NDArray[np.uint8]] = field(default_factory=list)
-    p_ends: list[tuple[float, float]] = field(default_factory=list)
+    p_shown: list[tuple[float, float, float]] = field(default_factory=list)  # first, last, curve
 
 
 def simulate(
@@ -217,7 +220,8 @@ def _write_curves(
             for p in _write_rows(file, sampler.coins, run, ending):
                 schedule = sampler.coins.schedule
                 bounds = schedule.p_min, schedule.p_max
-                moments.add(p, bounds, _toss_every(sampler.coins, run))
+                tossed = Probabilities(sampler.coins, run.n_steps).expected(moments.n, p)
+                moments.add(p, bounds, tossed)
                 tell("curve", done := done + len(p), total)
             all_moments.append(moments)
     return all_moments
@@ -231,9 +235,10 @@ def _write_rows(
     ``repr`` gives the shortest digits that read back as the very same number.
     """
     n_iterations = run.n_iterations(coins)
+    probabilities = Probabilities(coins, run.n_steps)
     for start in range(0, n_iterations, CHUNK):
         stop = min(start + CHUNK, n_iterations)
-        p = probabilities(coins.schedule, torch.arange(start, stop))
+        p = probabilities.rows(torch.arange(start, stop))
         if p[0] == p[-1] == p.min() == p.max():  # a settled curve: the digits need finding once
             tail = f",{float(p[0])!r}{ending}"
             file.write(tail.join(map(str, range(start, stop))) + tail)
@@ -243,22 +248,11 @@ def _write_rows(
         yield p
 
 
-def probabilities(schedule: Schedule, iterations: torch.Tensor) -> NDArray[np.float64]:
-    """p_teacher at ``iterations`` (N,) as a NumPy array."""
-    p: NDArray[np.float64] = schedule.probability(iterations).numpy()
-    return p
-
-
 def _quoted(name: str) -> str:
     """``name`` as a CSV field."""
     if any(character in name for character in ',"\r\n'):
         return '"' + name.replace('"', '""') + '"'
     return name
-
-
-def _toss_every(coins: TeacherCoins, run: _Sizes) -> int:
-    """Iterations from one toss to the next: coins of whole sequences fall at their first step."""
-    return run.iterations_per_batch(coins) if coins.coin == "sequence" else 1
 
 
 # --- the coins ---------------------------------------------------------------------------------
@@ -288,7 +282,8 @@ def _toss(
             is_shown = batch % run.frame_stride() == 0
             if is_shown:
                 p = coins.probabilities(run.n_steps)
-                seen.p_ends.append((float(p[0]), float(p[-1])))
+                now = p.mean() if coins.schedule.follows_steps else p[-1]
+                seen.p_shown.append((float(p[0]), float(p[-1]), float(now)))
             mask = coins.draw(run.batch_size, run.n_steps, run.n_classes).numpy()
             n_fed = int(np.count_nonzero(mask))
             seen.n_fed += n_fed
@@ -323,11 +318,13 @@ def _draw_figures(
     curves = []
     for sampler, toss in zip(samplers, tosses, strict=True):
         iterations = _thinned(run.n_iterations(sampler.coins))
+        p_teacher, band = Probabilities(sampler.coins, run.n_steps).shown(iterations)
         curves.append(
             Curve(
                 name=sampler.name,
                 iterations=iterations,
-                p_teacher=probabilities(sampler.coins.schedule, torch.from_numpy(iterations)),
+                p_teacher=p_teacher,
+                band=band,
                 iterations_per_batch=run.iterations_per_batch(sampler.coins),
                 batches_per_epoch=getattr(sampler.coins.schedule, "batches_per_epoch", None),
                 batches=np.array(toss.batches),
@@ -342,8 +339,9 @@ def _draw_figures(
         teacher_masks.CoinFrame(
             batch=batch,
             tiles=[toss.tiles[k] for toss in shown],
-            p_first=[toss.p_ends[k][0] for toss in shown],
-            p_last=[toss.p_ends[k][1] for toss in shown],
+            p_first=[toss.p_shown[k][0] for toss in shown],
+            p_last=[toss.p_shown[k][1] for toss in shown],
+            p_curve=[toss.p_shown[k][2] for toss in shown],
         )
         for k, batch in enumerate(tosses[0].batches)
     ]

@@ -169,12 +169,16 @@ def _palette() -> Image.Image:
 
 @dataclass(frozen=True, kw_only=True)
 class CoinFrame:
-    """One batch: its tiles per sampler, and p_teacher at its first and last step per sampler."""
+    """One batch: its tiles per sampler, and p_teacher per sampler.
+
+    That is p_teacher at its first step, at its last, and where it stands on the curve.
+    """
 
     batch: int
     tiles: Sequence[NDArray[np.uint8]]
     p_first: Sequence[float]
     p_last: Sequence[float]
+    p_curve: Sequence[float]
 
 
 class _Film:
@@ -293,7 +297,7 @@ class _Film:
         curve = self._curves[k]
         now = np.int64((frame.batch + 1) * curve.iterations_per_batch - 1)
         past = curve.iterations < now
-        middle = self._abscissa.of(curve, np.array([now])), [frame.p_last[k]]
+        middle = self._abscissa.of(curve, np.array([now])), [frame.p_curve[k]]
         x = self._abscissa.of(curve, curve.iterations)
         self._points[k].set_data(*middle)
         for line, part, order in ((self._lines, past, 1), (self._rests, ~past, -1)):

@@ -1,15 +1,16 @@
 """What every schedule shares.
 
 A *schedule* maps an iteration to ``p_teacher``, the probability that the ground truth of step t-1
-is fed back at step t: 1 is teacher forcing, 0 is free running. Each is a class in a file of
-:mod:`sed_cli.sampling.schedules`, which a configuration chooses by its name.
+is fed back at step t: 1 is teacher forcing, 0 is free running. One that follows decoding steps maps
+the step of the sequence too. Each is a class in a file of :mod:`sed_cli.sampling.schedules`, which
+a configuration chooses by its name.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, ClassVar, Self, overload
 
 from sed_cli.config.registry import component_named
 from sed_cli.config.settings import MISSING, is_checked
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
 class Schedule(SamplerConfig, ABC):
     """Bounds, and the two ways of asking for a probability; a subclass gives its curve.
 
+    Attributes:
+        asks_model: whether the model's confidence decides what is fed, and no draw.
+        caveat: of a simulation, which has no model.
+
     Raises:
         ValueError: for settings out of their range, all in one message.
     """
+
+    asks_model: ClassVar[bool] = False
+    caveat: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if self.feedback == MISSING:  # made by a program that has no use for it
@@ -37,16 +45,23 @@ class Schedule(SamplerConfig, ABC):
         """Return the schedule of a loader of so many batches; most do not depend on it."""
         return self
 
-    @overload
-    def probability(self, i: int) -> float: ...
-    @overload
-    def probability(self, i: Tensor) -> Tensor: ...
+    @property
+    def follows_steps(self) -> bool:
+        """Whether p_teacher depends on the step of the sequence, beside the iteration."""
+        return type(self).along is not Schedule.along
 
-    def probability(self, i: int | Tensor) -> float | Tensor:
-        """Return p_teacher at iteration ``i``.
+    @overload
+    def probability(self, i: int, t: int = 0) -> float: ...
+    @overload
+    def probability(self, i: Tensor, t: int | Tensor = 0) -> Tensor: ...
+
+    def probability(self, i: int | Tensor, t: int | Tensor = 0) -> float | Tensor:
+        """Return p_teacher at iteration ``i`` and step ``t`` of a sequence.
 
         Args:
             i: iteration, at least 0; an int, or a tensor of iterations of any shape.
+            t: step, from 0; an int, or steps of the shape of ``i``. It matters to a schedule that
+                follows decoding steps.
 
         Returns:
             A float for an int; for a tensor a float64 tensor of its shape and device. All values
@@ -60,8 +75,13 @@ class Schedule(SamplerConfig, ABC):
         iterations = torch.as_tensor(i, dtype=torch.float64)
         if iterations.numel() and bool((iterations < 0).any()):
             raise ValueError(f"i={i}: an iteration is at least 0")
-        p = self.curve(iterations).clamp(self.p_min, self.p_max)
+        steps = torch.as_tensor(t, dtype=torch.float64, device=iterations.device)
+        p = self.along(iterations, steps).clamp(self.p_min, self.p_max)
         return p if isinstance(i, torch.Tensor) else float(p)
+
+    def along(self, iterations: Tensor, steps: Tensor) -> Tensor:
+        """Unbounded probability at float64 ``iterations`` and ``steps``; the curve at any step."""
+        return self.curve(iterations)
 
     @abstractmethod
     def curve(self, iterations: Tensor) -> Tensor:

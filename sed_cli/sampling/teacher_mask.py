@@ -16,6 +16,8 @@ from torch import Tensor
 
 from sed_cli.config.training import SamplerConfig
 from sed_cli.sampling.schedule import Schedule
+from sed_cli.sampling.schedules.confidence import ConfidenceSchedule
+from sed_cli.system.distributed import summed
 
 Unit = Literal["update", "time_step"]
 Coin = Literal["step", "sequence", "class"]
@@ -32,7 +34,8 @@ class TeacherCoins:
         unit: ``update``: the iteration advances once a call of :meth:`draw` (the paper);
             ``time_step``: it advances at every time step (the tutorial and the published code).
         coin: ``step``: a coin per sample and step; ``sequence``: one per sample, tossed at its
-            first step; ``class``: one per sample, step and class.
+            first step (under a schedule that follows decoding steps, compared with each step's
+            probability); ``class``: one per sample, step and class.
         seed: of the coins' own generator.
 
     Raises:
@@ -50,13 +53,22 @@ class TeacherCoins:
         self.unit: Unit = unit
         self.coin: Coin = coin
         self.iteration = 0
+        self._n_steps = 1  # of the last batch
+        self._share: Tensor | None = None  # of its steps whose target was fed for confidence
         self._generator = torch.Generator().manual_seed(seed)
         self._part: tuple[int, int, int] | None = None
 
     @property
     def p_teacher(self) -> float:
-        """Probability that holds for the next coin."""
-        return self.schedule.probability(self.iteration)
+        """Probability of the next coin, or the mean over a batch like the last one.
+
+        Where the model's confidence decides it is the share of the last batch.
+        """
+        if self._share is not None:
+            return float(self._share)
+        if not self.schedule.follows_steps:
+            return self.schedule.probability(self.iteration)
+        return float(self.probabilities(self._n_steps).mean())
 
     @contextmanager
     def part_of(self, n_sequences: int, n_steps: int, first: int) -> Iterator[None]:
@@ -85,10 +97,12 @@ class TeacherCoins:
         return self._draw(n_sequences, n_steps, n_classes)
 
     def _draw(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
+        self._n_steps = n_steps
         p = self.probabilities(n_steps)  # (T,)
         if self.coin == "sequence":
-            tosses = self._uniform(n_sequences, 1)  # (B, 1)
-            mask = (tosses < p[:1]).expand(n_sequences, n_steps).clone()  # (B, T)
+            steps = torch.arange(n_steps)
+            p = self.schedule.probability(torch.full_like(steps, self.iteration), steps)
+            mask = self._uniform(n_sequences, 1) < p  # (B, T)
         elif self.coin == "class":
             mask = self._uniform(n_sequences, n_steps, n_classes) < p[:, None]  # (B, T, C)
         else:
@@ -96,11 +110,41 @@ class TeacherCoins:
         self.iteration += n_steps if self.unit == "time_step" else 1
         return mask
 
+    def choose(self, targets: Tensor, confidence: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Decide by the model's confidence what is fed to one batch, and advance the iteration.
+
+        Args:
+            targets: activities (B, T, C), with onsets (B, T, 2C), or ids (B, T).
+            confidence: probability that the model gives them, (B, T), or (B, T, C) of each class.
+            valid: bool (B, T), set on the steps that are not padding.
+
+        Returns:
+            What is fed as the target, of the shape of ``targets``: of steps that the model is too
+            sure of, the target of a random step of their sequence. And the teacher mask, bool of
+            the shape of ``confidence``.
+        """
+        schedule = cast(ConfidenceSchedule, self.schedule)
+        of_classes = confidence if confidence.ndim == 3 else confidence[..., None]  # (B, T, n)
+        is_target = of_classes <= schedule.target_at_most
+        is_random = of_classes > schedule.own_at_most
+        n_valid = valid.sum(dim=1)[:, None, None]  # (B, 1, 1)
+        noise = self.noise(*of_classes.shape).to(targets.device)
+        steps = torch.minimum((noise * n_valid).long(), n_valid - 1)  # (B, T, n)
+        rows = targets if targets.ndim == 3 else targets[..., None]  # (B, T, rows of n or one)
+        fits = rows.shape[2] // steps.shape[2]
+        random = rows.gather(1, steps.repeat(1, 1, fits))
+        fed = torch.where(is_random.repeat(1, 1, fits), random, rows)
+        counted = valid[..., None].expand_as(is_target)
+        sums = summed(torch.stack([(is_target & counted).sum(), counted.sum()]).double())
+        self._share = sums[0] / sums[1]
+        self.iteration += 1
+        return fed.view_as(targets), (is_target | is_random).view_as(confidence)
+
     def probabilities(self, n_steps: int) -> Tensor:
         """p_teacher of the next ``n_steps`` time steps, float64 (T,)."""
-        counted = torch.arange(n_steps)
-        steps = counted if self.unit == "time_step" else torch.zeros_like(counted)
-        return self.schedule.probability(self.iteration + steps)
+        steps = torch.arange(n_steps)
+        counted = steps if self.unit == "time_step" else torch.zeros_like(steps)
+        return self.schedule.probability(self.iteration + counted, steps)
 
     def noise(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
         """Draw uniforms in [0, 1) for sampled feedback, float32 (B, T, C), from the same source."""

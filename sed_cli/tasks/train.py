@@ -254,9 +254,9 @@ def _started_loggers(
 
 
 def _with_absolute_paths(config: AnyTrainConfig) -> AnyTrainConfig:
-    """Note where data and first weights lie so that they are found from any working folder."""
+    """Note where data and other files lie so that they are found from any working folder."""
     config = copy.deepcopy(config)
-    for owner in (config, config.data):
+    for owner in (config, config.data, getattr(config, "feature", config)):
         for key in paths_of(owner):
             value = getattr(owner, key)
             if isinstance(value, str):

@@ -14,8 +14,8 @@ import torch
 
 from sed_cli.audio import LogMel, features
 from sed_cli.audio.front_ends.logmel import LogMelConfig
-from sed_cli.audio.torchaudio_import import import_torchaudio
 from sed_cli.errors import DataError
+from sed_cli.system.torchaudio_import import import_torchaudio
 
 BACKENDS = ["torchlibrosa", "torchaudio"]
 SMALL: dict[str, Any] = {"window_length": 256, "hop_length": 100, "n_fft": 512, "n_mels": 40}

@@ -13,12 +13,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
+from sed_cli.config.tools import SimulateConfig
 from sed_cli.errors import UserError
 from sed_cli.reports import simulation, style, teacher_masks
+from sed_cli.reports.simulate import simulate_config
 from sed_cli.reports.simulation import NamedCoins, simulate
 from sed_cli.reports.teacher_masks import tile_grids
 from sed_cli.sampling.schedule import Schedule
 from sed_cli.sampling.schedules.constant import ConstantSchedule
+from sed_cli.sampling.schedules.decoding_steps import DecodingStepsSchedule
 from sed_cli.sampling.schedules.linear import LinearSchedule
 from sed_cli.sampling.schedules.rising_linear import RisingLinearSchedule
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
@@ -110,6 +113,44 @@ def test_observed_fraction_agrees_with_the_schedule(tmp_path: Path, unit: Unit, 
     deviation = np.sqrt((p * (1 - p)).mean() / n_coins)
     assert result["observed_std"] == pytest.approx(deviation, rel=1e-9)
     assert abs(result["observed_fraction"] - p.mean()) < 4.5 * deviation
+
+
+@pytest.mark.parametrize("coin", ["step", "sequence", "class"])
+@pytest.mark.parametrize("unit", ["update", "time_step"])
+def test_decoding_steps_are_expected_and_drawn_alike(
+    tmp_path: Path, unit: Unit, coin: Coin
+) -> None:
+    n_batches, batch_size, n_steps = 40, 64, 20
+    schedule = DecodingStepsSchedule(base=0.9, k=8.0 if unit == "update" else 60.0)
+    summary = simulate(
+        tmp_path,
+        [NamedCoins(name="s", coins=coins_of(schedule, unit=unit, coin=coin))],
+        n_batches=n_batches,
+        batch_size=batch_size,
+        n_steps=n_steps,
+        n_classes=2,
+        animate=False,
+    )
+    result = summary["samplers"][0]
+    batch, step = np.arange(n_batches)[:, None], np.arange(n_steps)
+
+    def p_at(counted: NDArray[np.int64]) -> NDArray[np.float64]:
+        i = batch + 0 * counted if unit == "update" else batch * n_steps + counted
+        return np.array(0.9 ** (step * (1 - schedule.k / (schedule.k + np.exp(i / schedule.k)))))
+
+    p = p_at(0 * step if coin == "sequence" else step)
+    assert result["expected_fraction"] == pytest.approx(p.mean(), abs=1e-12)
+    if coin == "sequence":  # the share of a sequence is that of the steps whose p is above its draw
+        lower = np.minimum(p[:, :, None], p[:, None, :]).mean(axis=(1, 2))
+        deviation = np.sqrt((lower - p.mean(axis=1) ** 2).mean() / (batch_size * n_batches))
+    else:
+        n_coins = batch_size * n_batches * n_steps * (2 if coin == "class" else 1)
+        deviation = np.sqrt((p * (1 - p)).mean() / n_coins)
+    assert result["observed_std"] == pytest.approx(deviation, rel=1e-9)
+    assert abs(result["observed_fraction"] - p.mean()) < 4.5 * deviation
+    rows = [float(row[1]) for row in read_rows(tmp_path / "curve.csv")[1:]]
+    expected = p_at(0 * step).mean(axis=1) if unit == "update" else p_at(step).flatten()
+    np.testing.assert_allclose(rows, expected, atol=1e-12)
 
 
 def test_summary_file_says_what_was_returned(tmp_path: Path) -> None:
@@ -314,3 +355,17 @@ def test_unusable_input_is_named(
     with pytest.raises(UserError, match=message):
         simulate(tmp_path, samplers, n_batches=1, batch_size=1, n_steps=n_steps)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("unit", "n_batches", "p_last"), [("update", 500, 0.998), ("time_step", 50, 1.0)]
+)
+def test_a_rising_line_reaches_its_end_by_default(
+    tmp_path: Path, unit: str, n_batches: int, p_last: float
+) -> None:
+    sampler = RisingLinearSchedule(unit=unit)
+    config = SimulateConfig(output_dir=str(tmp_path), sampler=sampler, n_steps=11, animate=False)
+    simulate_config(config, tmp_path)
+    written = json.loads((tmp_path / "simulation.json").read_text())
+    assert written["n_batches"] == n_batches
+    assert written["samplers"][0]["p_teacher_last"] == pytest.approx(p_last)

@@ -38,7 +38,9 @@ from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.errors import ConfigError, SedtfError, UserError
 from sed_cli.models.kinds.crnn import CRNNConfig
+from sed_cli.sampling.schedules.confidence import ConfidenceSchedule
 from sed_cli.sampling.schedules.constant import ConstantSchedule
+from sed_cli.sampling.schedules.decoding_steps import DecodingStepsSchedule
 from sed_cli.sampling.schedules.linear import LinearSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.system.distributed import rank, summed
@@ -86,6 +88,11 @@ CASES = {
     ),
     "sampled": make_config(
         LinearSchedule(c=0.01, unit="time_step", coin="class", feedback="sampled")
+    ),
+    "along the steps": make_config(DecodingStepsSchedule(base=0.8, k=2.0)),
+    "by confidence": make_config(ConfidenceSchedule(target_at_most=0.25, own_at_most=0.3)),
+    "by confidence of each class": make_config(
+        ConfidenceSchedule(target_at_most=0.5, own_at_most=0.55, coin="class", feedback="sampled")
     ),
     "augmented": replace(
         make_config(ConstantSchedule(p=0.0)),
@@ -194,6 +201,7 @@ def learn(name: str) -> dict[str, Any]:
         "losses": losses,
         "update": trainer.progress.update,
         "coins": trainer.coins.state_dict()["iteration"],
+        "p_teacher": trainer.coins.p_teacher,
         "next coins": trainer.coins.draw(3, 4, 2).tolist(),
         "validation": validation,
         "state": {name: value.numpy() for name, value in state.items()},
@@ -216,7 +224,7 @@ def test_two_processes_learn_what_one_does() -> None:
         assert two["apart"] == 0, name  # to the last bit
         # the loss is told in float32
         np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-6, err_msg=name)
-        for key in ("update", "coins", "next coins"):
+        for key in ("update", "coins", "p_teacher", "next coins"):
             assert two[key] == one[key], (name, key)
         for key, value in one["state"].items():
             # float64, but for sums of the validation none is large

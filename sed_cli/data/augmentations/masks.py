@@ -50,7 +50,7 @@ class Masks(Augmentation):
         """Fill them with the mean of each band."""
         import torch
 
-        from sed_cli.audio.torchaudio_import import import_torchaudio
+        from sed_cli.system.torchaudio_import import import_torchaudio
 
         mask_along_axis = import_torchaudio("functional").mask_along_axis
         seed = int(draws.generator("masks").integers(2**63))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from sed_cli.audio.files import ADVICE
-from sed_cli.config.identity import identity
+from sed_cli.config.identity import identity, paths_of
 from sed_cli.config.registry import is_ours
 from sed_cli.config.training import FeatureConfig
 from sed_cli.data.cache import upkeep
@@ -200,8 +200,14 @@ def _refuse_faults(faults: Sequence[str]) -> None:
 
 
 def _identity(feature: FeatureConfig) -> dict[str, Any]:
-    """Settings, and of a front end of a plugin its source: it may change at any time."""
+    """Settings, and of a front end of a plugin its source: it may change at any time.
+
+    A file that features are made by stands for its content, wherever it lies.
+    """
     settings = identity(feature)
+    if content := feature.content():
+        settings = {k: v for k, v in settings.items() if k not in paths_of(feature)}
+        settings["content"] = content
     if is_ours(type(feature)):
         return settings
     source = Path(inspect.getfile(type(feature))).read_bytes()

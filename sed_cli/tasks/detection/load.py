@@ -26,7 +26,9 @@ def read_config(checkpoint: str | Path) -> TrainConfig:
     Raises:
         CheckpointError: if it is missing, cannot be understood or is no detector's.
     """
-    return read_config_of(checkpoint, TrainConfig)
+    config = read_config_of(checkpoint, TrainConfig)
+    config.take_files_of(resolve_checkpoint(checkpoint))
+    return config
 
 
 def build_model(config: TrainConfig, *, n_mels: int, n_classes: int) -> CRNN:

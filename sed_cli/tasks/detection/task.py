@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sed_cli.config.annotations import SOURCES, SPLITS, UNLABELLED, WEAK
 from sed_cli.config.data import RecordedConfig
+from sed_cli.config.identity import paths_of
 from sed_cli.config.monitors import OF_CLIPS, PREFIX
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data import coverage
@@ -41,6 +42,7 @@ from sed_cli.tasks.detection.evaluate import (
     validate,
     write_evaluation,
 )
+from sed_cli.tasks.detection.feeding import Feeding
 from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
 from sed_cli.tasks.detection.load import build_model, load, load_crnn, read_config
 from sed_cli.tasks.detection.loss import DetectorLoss
@@ -104,7 +106,6 @@ class DetectionTask(Task[SequenceBatch]):
 
     def __init__(self, config: TrainConfig, data: DataSet, device: torch.device) -> None:
         self._config, self._data = config, data
-        self._rule = rule_in(config.sampler)
         mean, std = data.statistics(data.sources)
         model = build_model(config, n_mels=config.feature.n_features, n_classes=len(data.classes))
         model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
@@ -115,7 +116,7 @@ class DetectionTask(Task[SequenceBatch]):
             model,
             log_mel=config.feature.build(),
             classes=data.classes,
-            feedback=self._rule,
+            feedback=rule_in(config.sampler),
             device=device,
         )
         self.sequences = SourcedSequences(
@@ -130,6 +131,12 @@ class DetectionTask(Task[SequenceBatch]):
             labels=data.classes,
             fingerprint=data.fingerprint,
             sources=self._sources(),
+        )
+        self._feeding = Feeding(
+            model=self.model,
+            rule=rule_in(config.sampler),
+            is_sampled=self.is_sampled,
+            target_noise=config.sampler.target_noise,
         )
         self._loss = DetectorLoss(
             config, self._strong, n_classes=len(data.classes), has_onsets=model.has_onsets
@@ -209,7 +216,6 @@ class DetectionTask(Task[SequenceBatch]):
         as if the mask were not set, or what the teacher finds.
         """
         n_classes, teacher = len(self.labels), self.teacher
-        noise = self._config.sampler.target_noise
         unknown = Unknown.of(batch, n_classes) if self.learns_unlabelled else None
         fed, targets = batch, batch.targets.to(self.device)
         if unknown is not None:
@@ -223,13 +229,13 @@ class DetectionTask(Task[SequenceBatch]):
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
         half = self._config.trainer.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            logits = self.model(
+            logits = self._feeding.logits(
                 batch.log_mel.to(self.device),
-                targets if not noise else coins.flipped(targets, noise),
-                self._mask(fed, coins) if self.is_sampled else None,
+                targets,
+                valid,
+                coins,
                 lengths=batch.lengths.to(self.device) if padded else None,
-                feedback=self._rule,
-                noise=self._noise(targets, coins),
+                known=fed.known,
             )
         losses = self._loss(logits, batch.targets.to(self.device))
         # A product, not a selection: a GPU would be waited for to know how much is selected.
@@ -249,24 +255,6 @@ class DetectionTask(Task[SequenceBatch]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the weights of active targets that the run began with."""
         self._loss.weights = state["positive_weights"]
-
-    def _mask(self, batch: SequenceBatch, coins: TeacherCoins) -> Tensor:
-        """Draw the teacher mask, and unset it where no target is known.
-
-        A class's onset shares the draw of its activity.
-        """
-        n_sequences, n_steps, _ = batch.targets.shape
-        mask = coins.draw(n_sequences, n_steps, len(self.labels))
-        if mask.ndim == 3 and self.model.has_onsets:
-            mask = mask.repeat(1, 1, 2)
-        if batch.known is None:
-            return mask
-        return (mask if mask.ndim == 3 else mask[..., None]) & batch.known  # (B, T, C)
-
-    def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
-        if not self.is_sampled or not self._rule.draws:
-            return None
-        return coins.noise(*targets.shape).to(targets.device)
 
     @cached_property
     def no_skill_loss(self) -> float:
@@ -309,7 +297,7 @@ class DetectionTask(Task[SequenceBatch]):
         """Load a detector's model; features that were others are told."""
         config = read_config(folder)
         before, now = asdict(config.feature), asdict(self._config.feature)
-        for key in sorted(before.keys() & now.keys()):
+        for key in sorted((before.keys() & now.keys()) - {*paths_of(config.feature)}):
             if before[key] != now[key]:
                 log.warning("init: feature.%s was %s and is %s", key, before[key], now[key])
         model, classes = load_crnn(folder, config)
@@ -336,6 +324,10 @@ class DetectionTask(Task[SequenceBatch]):
     def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
         """Draw the learning curves."""
         learning_curves(history, path, best_epoch=best_epoch)
+
+    def save_extras(self, folder: Path) -> None:
+        """Write what the features need beside their settings."""
+        self._config.feature.keep(folder)
 
     def evaluate_best(self, run_dir: Path) -> None:
         """Score the best epoch on the test split, as ``sedtf eval`` does it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.models import LanguageModel
-from sed_cli.models.feedbacks import rule_in
+from sed_cli.models.feedbacks import repeatable, rule_in
+from sed_cli.sampling import confidence
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.tasks.sequence.data import TokenData
 from sed_cli.tasks.sequence.data.batches import TokenBatch, join
@@ -87,22 +89,27 @@ class NextToken(Task[TokenBatch]):
     def losses(self, batch: TokenBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
         """Cross-entropy of the targets, the end symbols included."""
         targets = batch.targets.to(self.device)
+        valid = batch.valid.to(self.device)
         n_sequences, n_steps = targets.shape
-        mask = coins.draw(n_sequences, n_steps, 1)
-        noise = None
-        if self._rule.draws:
-            noise = coins.noise(n_sequences, n_steps, 1).to(self.device)
-        logits = self.model(
-            targets,
-            mask,
+        run = partial(
+            self.model,
             lengths=batch.lengths,
             source=None if batch.source is None else batch.source.to(self.device),
             source_lengths=batch.source_lengths,
-            feedback=self._rule,
-            noise=noise,
         )
+        if coins.schedule.asks_model:  # of a first, teacher-forced pass
+            with torch.no_grad():
+                everywhere = torch.ones(n_sequences, n_steps, dtype=torch.bool)
+                first = run(targets, everywhere, feedback=repeatable(self._rule))
+                fed, mask = coins.choose(targets, confidence.of_tokens(first, targets), valid)
+        else:
+            fed, mask = targets, coins.draw(n_sequences, n_steps, 1)
+        noise = None
+        if self._rule.draws:
+            noise = coins.noise(n_sequences, n_steps, 1).to(self.device)
+        logits = run(fed, mask, feedback=self._rule, noise=noise)
         losses = self._config.trainer.loss.per_output(logits.flatten(0, 1), targets.flatten())
-        total = (losses.view(targets.shape) * batch.valid.to(self.device)).sum()
+        total = (losses.view(targets.shape) * valid).sum()
         return total, self.counts(batch)
 
     def validate(self) -> Validation | None:

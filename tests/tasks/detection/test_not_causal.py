@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,20 +13,30 @@ from torch import nn
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.errors import CheckpointError
+from sed_cli.models.kinds.conformer import ConformerConfig
+from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.models.kinds.crnn_bidirectional import BidirectionalCRNNConfig
 from sed_cli.tasks.detection import chunks
 from sed_cli.tasks.detection.detector import Detector
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
 
-@pytest.fixture
-def detector() -> Detector:
+def make_detector(config: CRNNConfig) -> Detector:
     torch.manual_seed(0)
     sizes = {"window_length": 256, "hop_length": 128, "n_fft": 256, "n_mels": 8}
     log_mel = LogMelConfig(sample_rate=8000, **sizes).build()
-    config = BidirectionalCRNNConfig(conv_channels=4, pooling=[2, 2], rnn_hidden=5)
     model = config.build(n_mels=8, n_classes=3)
     return Detector(model, log_mel=log_mel, classes=["a", "b", "c"])
+
+
+SMALL: dict[str, Any] = {"conv_channels": 4, "pooling": [2, 2]}
+GRU = BidirectionalCRNNConfig(**SMALL, rnn_hidden=5)
+CONFORMER = ConformerConfig(**SMALL, rnn_hidden=16, n_heads=2, time_kernel=3)
+
+
+@pytest.fixture(params=[GRU, CONFORMER], ids=lambda config: config.kind)
+def detector(request: pytest.FixtureRequest) -> Detector:
+    return make_detector(request.param)
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 15, 16, 17, 47])
@@ -62,11 +76,12 @@ def test_events_are_those_of_the_whole_recording(detector: Detector) -> None:
 
 
 def test_a_stream_is_refused(detector: Detector) -> None:
-    with pytest.raises(CheckpointError, match="BidirectionalCRNN is not causal"):
+    with pytest.raises(CheckpointError, match=f"{type(detector.model).__name__} is not causal"):
         detector.stream()
 
 
-def test_it_is_a_gru_forwards_and_one_backwards(detector: Detector) -> None:
+def test_it_is_a_gru_forwards_and_one_backwards() -> None:
+    detector = make_detector(GRU)
     features = torch.randn(2, 9, detector.model.n_features)
     gru, readout = detector.model.gru, detector.model.readout
     ways = []
@@ -84,6 +99,7 @@ def test_it_is_a_gru_forwards_and_one_backwards(detector: Detector) -> None:
 def test_half_precision_of_the_convolutions_stays_out_of_the_recurrence(
     detector: Detector,
 ) -> None:
+    detector.model.eval()
     features = torch.randn(1, 9, detector.model.n_features)
     expected, _ = detector.model.decode(features)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -102,17 +118,57 @@ def test_no_setting_says_that_it_is_fed_back_to(
         assert fault in capfd.readouterr().err
 
 
+@torch.no_grad()
+def test_a_conformer_reads_long_recordings_in_windows() -> None:
+    model = make_detector(replace(CONFORMER, window=16)).model.eval()
+    features = torch.randn(2, 43, model.n_features)
+    logits, _ = model.decode(features)
+    # windows from 0, 8, 16, 24 and, the last one, 27 on; a quarter of each is not kept
+    for start, first, end in ((0, 0, 12), (8, 12, 20), (24, 28, 31), (27, 31, 43)):
+        window, _ = model.decode(features[:, start : start + 16])
+        torch.testing.assert_close(logits[:, first:end], window[:, first - start : end - start])
+
+
+def test_a_conformer_is_about_as_large_as_the_crnn_of_its_settings() -> None:
+    for rnn_hidden in (64, 96, 256):
+        crnn, conformer = (
+            sum(weights.numel() for weights in model.parameters())
+            for model in (
+                kind(rnn_hidden=rnn_hidden).build(n_mels=40, n_classes=10)
+                for kind in (CRNNConfig, ConformerConfig)
+            )
+        )
+        assert 0.9 < conformer / crnn < 1.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"rnn_hidden": 20}, "rnn_hidden=20 is no multiple of 8.*set rnn_hidden=16"),
+        ({"time_kernel": 4}, "time_kernel=4: expected an odd number"),
+        ({"window": 3}, "window=3: expected at least 4"),
+    ],
+)
+def test_sizes_that_no_conformer_has_are_refused(settings: dict[str, int], words: str) -> None:
+    (fault,) = ConformerConfig(**settings).faults()
+    assert re.search(words, fault)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("crnn_bidirectional", "BidirectionalCRNN"), ("conformer", "ConformerDetector")],
+)
 def test_verbs_that_wait_for_the_end_take_it_and_the_others_say_why(
-    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+    model: str, name: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    settings = ["model=crnn_bidirectional", *TINY, *TINY_SOUNDSCAPES]
+    settings = [f"model={model}", *TINY, *TINY_SOUNDSCAPES]
     assert sedtf("train", *settings, "trainer.epochs=1", "output_dir=run") == 0
     assert sedtf("train", "resume=run", "trainer.epochs=2") == 0
     assert sedtf("eval", "checkpoint=run", "output_dir=again") == 0
     capfd.readouterr()
     for words, fault in (
-        (["listen"], "BidirectionalCRNN is not causal"),
+        (["listen"], f"{name} is not causal"),
         (["export", "output_dir=graphs"], "the graphs are those of model=crnn"),
     ):
         assert sedtf(words[0], "checkpoint=run", *words[1:]) == 2

@@ -19,7 +19,10 @@ from sed_cli.cli.verbs import Flags
 from sed_cli.config.tokens import TokensConfig
 from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.models.kinds.language import LanguageConfig
+from sed_cli.sampling.schedules.confidence import ConfidenceSchedule
+from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.schedules.scheduled import ScheduledSampler
+from sed_cli.sampling.teacher_mask import make_coins
 from sed_cli.tasks.sequence.data import load_tokens
 from sed_cli.tasks.sequence.task import NextToken
 from sed_cli.training.losses.cross_entropy import CrossEntropy
@@ -221,3 +224,26 @@ def test_a_batch_that_takes_much_memory_is_announced(
         NextToken(config, load_tokens(config.data), torch.device("cpu"))
 
     assert "3 sequences of 6 targets, with 7 symbols, are 0.0 GB of logits" in caplog.text
+
+
+@pytest.mark.parametrize(("bound", "p"), [(1.0, 1.0), (0.0, 0.0)])
+def test_confidence_at_its_bounds_is_teacher_forcing_or_free_running(
+    tmp_path: Path, bound: float, p: float
+) -> None:
+    (tmp_path / "text.txt").write_text("a b c d e\na b\nb a\n")
+    losses = []
+    for sampler in (
+        ConfidenceSchedule(target_at_most=bound, own_at_most=1.0),
+        ConstantSchedule(p=p),
+    ):
+        config = SequenceTrainConfig(
+            data=TokensConfig(path=str(tmp_path / "text.txt"), split=[1.0, 0.0, 0.0]),
+            model=LanguageConfig(),
+            sampler=sampler,
+            trainer=trainer_config(loss=CrossEntropy()),
+        )
+        torch.manual_seed(0)
+        task = NextToken(config, load_tokens(config.data), torch.device("cpu"))
+        coins = make_coins(sampler, batches_per_epoch=1, seed=0)
+        losses.append(float(task.losses(task.batch([0, 1, 2], 1), coins)[0].detach()))
+    assert losses[0] == losses[1]

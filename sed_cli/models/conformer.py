@@ -1,0 +1,106 @@
+"""A conformer in the place of the recurrence: attention and convolutions over time.
+
+Shapes: B sequences, T frames, F features a frame, D numbers a frame within it, C outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sed_cli.models.crnn import CRNN
+from sed_cli.system.torchaudio_import import import_torchaudio
+
+
+class ConformerDetector(CRNN):
+    """Convolutions over time and frequency, a linear layer, torchaudio's conformer, a readout.
+
+    Each frame depends on all others of a window, so that nothing can be fed back from one step to
+    the next. What is longer than a window is read in windows that overlap by half; of each the
+    middle is kept. Normalisation is by groups, not batches: a sequence gets the same numbers
+    whatever it is batched with, and padding is never read.
+
+    Source: Gulati et al. 2020, "Conformer" (arXiv 2005.08100); for sound events Miyazaki et al.
+    2020, DCASE task 4; differs: no positional encoding, which torchaudio's has not.
+
+    Args:
+        rnn_hidden: units of the GRU that a layer is about as large as: D is half of them, and the
+            feed-forward layers have as many; a multiple of ``2 * n_heads``.
+        n_heads: of the attention.
+        n_layers: of the conformer.
+        time_kernel: of its convolutions over time, odd.
+        window: frames that it reads at once, at most.
+        dropout: as that of :class:`CRNN`, in the conformer too.
+        sizes: the other arguments of :class:`CRNN`.
+    """
+
+    is_causal: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        rnn_hidden: int,
+        n_heads: int,
+        n_layers: int,
+        time_kernel: int,
+        window: int,
+        dropout: float,
+        **sizes: Any,
+    ) -> None:
+        super().__init__(dropout=dropout, **{**sizes, "rnn_hidden": 1, "feedback": False})
+        del self.cell
+        self.window = window
+        width = rnn_hidden // 2
+        self.projection = nn.Linear(self.n_features, width)
+        self.conformer = import_torchaudio("models").Conformer(
+            input_dim=width,
+            num_heads=n_heads,
+            ffn_dim=rnn_hidden,
+            num_layers=n_layers,
+            depthwise_conv_kernel_size=time_kernel,
+            dropout=dropout,
+            use_group_norm=True,
+        )
+        self.readout = nn.Linear(width, self.n_outputs)
+
+    def decode(
+        self,
+        features: Tensor,
+        targets: Tensor | None = None,
+        teacher_mask: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        **unused: Any,
+    ) -> tuple[Tensor, None]:
+        """Run the conformer: features (B, T, F) -> logits (B, T, C); there is no state."""
+        with torch.autocast(features.device.type, enabled=False):
+            x = self.projection(features)  # (B, T, D)
+            if lengths is None:
+                read = self._read(x)
+            else:  # its convolutions would read what stands in the padding
+                read = torch.zeros_like(x)
+                for n_frames in sorted({*lengths.tolist()} - {0}):
+                    rows = (lengths == n_frames).nonzero()[:, 0].to(x.device)
+                    read[rows, :n_frames] = self._read(x[rows, :n_frames])
+            logits: Tensor = self.readout(read)
+        return logits, None
+
+    def _read(self, x: Tensor) -> Tensor:
+        """Run (B, T, D) window by window, each frame with a quarter of one around it at least."""
+        n_frames = x.shape[1]
+        if n_frames <= self.window:
+            return self._run(x)
+        starts = [*range(0, n_frames - self.window, self.window // 2), n_frames - self.window]
+        bounds = [0, *(start + self.window // 4 for start in starts[1:]), n_frames]
+        parts = [
+            self._run(x[:, start : start + self.window])[:, first - start : end - start]
+            for start, first, end in zip(starts, bounds, bounds[1:], strict=False)
+        ]
+        return torch.cat(parts, dim=1)
+
+    def _run(self, x: Tensor) -> Tensor:
+        whole = torch.full((len(x),), x.shape[1], device=x.device)
+        read: Tensor = self.conformer(x, whole)[0]
+        return read

@@ -1,0 +1,28 @@
+"""How sure a model is of its targets: the probability that it gives them."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def of_activities(logits: Tensor, targets: Tensor, *, each: bool) -> Tensor:
+    """Probability of the activities of frames.
+
+    Args:
+        logits: (B, T, C).
+        targets: activities in [0, 1], (B, T, C).
+        each: of each class by itself; else of all of a frame at once, which is the product over
+            classes, since a detector's outputs are independent of each other.
+
+    Returns:
+        (B, T, C), or (B, T).
+    """
+    losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (-losses if each else -losses.sum(dim=2)).exp()
+
+
+def of_tokens(logits: Tensor, targets: Tensor) -> Tensor:
+    """Probability of tokens: logits (B, T, C) and ids (B, T) -> (B, T)."""
+    log_p = logits.log_softmax(dim=2)
+    return log_p.gather(2, targets[..., None])[..., 0].exp()

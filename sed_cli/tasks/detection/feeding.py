@@ -1,0 +1,120 @@
+"""What a detector is fed back in training: the teacher mask, and what stands for the targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sed_cli.decoding.onsets import of_activities
+from sed_cli.models import CRNN
+from sed_cli.models.feedback import FeedbackRule
+from sed_cli.models.feedbacks import repeatable
+from sed_cli.sampling import confidence
+from sed_cli.sampling.teacher_mask import TeacherCoins
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feeding:
+    """How a model is fed.
+
+    Args:
+        model: with C classes.
+        rule: makes of the model's own output what is fed.
+        is_sampled: whether the sampler acts; unset: the model runs freely, or has no feedback.
+        target_noise: probability that an activity of a target is fed flipped.
+    """
+
+    model: CRNN
+    rule: FeedbackRule
+    is_sampled: bool
+    target_noise: float
+
+    def logits(
+        self,
+        log_mel: Tensor,
+        targets: Tensor,
+        valid: Tensor,
+        coins: TeacherCoins,
+        *,
+        lengths: Tensor | None,
+        known: Tensor | None,
+    ) -> Tensor:
+        """Run the model on a batch.
+
+        Args:
+            log_mel: (B, T, M).
+            targets: what is fed where the teacher mask is set, (B, T, C) or with onsets (B, T, 2C).
+            valid: bool (B, T), unset on padding.
+            coins: draw the mask.
+            lengths: valid frames, (B,); None: all of them.
+            known: where the mask may be set, bool of the shape of ``targets``; None: everywhere.
+
+        Returns:
+            Of the shape of ``targets``.
+        """
+        if self.is_sampled and coins.schedule.asks_model:
+            return self._by_confidence(log_mel, targets, valid, coins, lengths, known)
+        mask = None
+        if self.is_sampled:
+            mask = self._limited(coins.draw(*targets.shape[:2], self.model.n_classes), known)
+        logits: Tensor = self.model(
+            log_mel,
+            self._flipped(targets, coins),
+            mask,
+            lengths=lengths,
+            feedback=self.rule,
+            noise=self._noise(targets, coins),
+        )
+        return logits
+
+    def _by_confidence(
+        self,
+        log_mel: Tensor,
+        targets: Tensor,
+        valid: Tensor,
+        coins: TeacherCoins,
+        lengths: Tensor | None,
+        known: Tensor | None,
+    ) -> Tensor:
+        """Run the recurrence twice: teacher-forced for its confidence, then fed by that."""
+        features = self.model.encode(log_mel, lengths)
+        n_classes = self.model.n_classes
+        with torch.no_grad():
+            everywhere = torch.ones(targets.shape[:2], dtype=torch.bool)
+            first, _ = self.model.decode(
+                features,
+                targets,
+                self._limited(everywhere, known),
+                lengths=lengths,
+                feedback=repeatable(self.rule),
+            )
+            activities = (of_activities(each, n_classes) for each in (first, targets))
+            sure = confidence.of_activities(*activities, each=coins.coin == "class")
+            fed, mask = coins.choose(targets, sure, valid)
+        logits, _ = self.model.decode(
+            features,
+            self._flipped(fed, coins),
+            self._limited(mask, known),
+            lengths=lengths,
+            feedback=self.rule,
+            noise=self._noise(targets, coins),
+        )
+        return logits
+
+    def _limited(self, mask: Tensor, known: Tensor | None) -> Tensor:
+        """Let a class's onset share the draw of its activity, and unset what is not known."""
+        if mask.ndim == 3 and self.model.has_onsets:
+            mask = mask.repeat(1, 1, 2)
+        if known is None:
+            return mask
+        return (mask if mask.ndim == 3 else mask[..., None]) & known.to(mask.device)
+
+    def _flipped(self, targets: Tensor, coins: TeacherCoins) -> Tensor:
+        return coins.flipped(targets, self.target_noise) if self.target_noise else targets
+
+    def _noise(self, targets: Tensor, coins: TeacherCoins) -> Tensor | None:
+        if not self.is_sampled or not self.rule.draws:
+            return None
+        return coins.noise(*targets.shape).to(targets.device)
