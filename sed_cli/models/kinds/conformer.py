@@ -62,10 +62,9 @@ class ConformerConfig(CRNNConfig):
 
         return ConformerDetector(
             n_mels=n_mels,
-            n_classes=n_classes,
             n_heads=self.n_heads,
             n_layers=self.n_layers,
             time_kernel=self.time_kernel,
             window=self.window,
-            **self.sizes(),
+            **self.sizes(n_classes),
         )

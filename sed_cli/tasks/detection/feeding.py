@@ -16,7 +16,7 @@ from sed_cli.sampling.teacher_mask import TeacherCoins
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feeding:
+class TrainingFeedback:
     """How a model is fed.
 
     Args:
@@ -58,7 +58,9 @@ class Feeding:
             return self._by_confidence(log_mel, targets, valid, coins, lengths, known)
         mask = None
         if self.is_sampled:
-            mask = self._limited(coins.draw(*targets.shape[:2], self.model.n_classes), known)
+            n_sequences, n_steps, _ = targets.shape
+            mask = coins.draw(n_sequences, n_steps, self.model.n_classes)
+            mask = self._limited(mask, known)
         logits: Tensor = self.model(
             log_mel,
             self._flipped(targets, coins),

@@ -42,7 +42,7 @@ from sed_cli.tasks.detection.evaluate import (
     validate,
     write_evaluation,
 )
-from sed_cli.tasks.detection.feeding import Feeding
+from sed_cli.tasks.detection.feeding import TrainingFeedback
 from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
 from sed_cli.tasks.detection.load import build_model, load, load_crnn, read_config
 from sed_cli.tasks.detection.loss import DetectorLoss
@@ -132,7 +132,7 @@ class DetectionTask(Task[SequenceBatch]):
             fingerprint=data.fingerprint,
             sources=self._sources(),
         )
-        self._feeding = Feeding(
+        self._feeding = TrainingFeedback(
             model=self.model,
             rule=rule_in(config.sampler),
             is_sampled=self.is_sampled,

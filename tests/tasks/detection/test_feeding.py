@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def losses_and_fed(p: float, target_noise: float) -> tuple[Tensor, Tensor, Tenso
     """Loss of a batch, the targets that the model was given, and those of the batch."""
     torch.manual_seed(0)
     task = make_task(37, 30)
-    task._config.sampler.target_noise = target_noise
+    task._feeding = replace(task._feeding, target_noise=target_noise)
     task.model.eval()
     batch = task.batch([0, 1, 2, 3], epoch=1)
     given: list[Any] = []
