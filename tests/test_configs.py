@@ -89,7 +89,8 @@ def test_every_option_composes_and_is_typed(
     task = "sequence" if option in OF_SEQUENCES.get(group, ()) else "sed"
     is_read = group == "data" and task == "sed" and "soundscapes" not in option
     extra = ["data.root=somewhere"] if is_read else []
-    assert sedtf("train", f"task={task}", f"{group}={option}", *extra, cfg="job") == 0
+    chosen = [f"task={task}", f"{group}={option}", *extra]
+    assert sedtf("train", *chosen, cfg="job", resolve=True) == 0
     shown = yaml.safe_load(capfd.readouterr().out)
     assert build_training(shown).task == task
 
