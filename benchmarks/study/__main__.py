@@ -55,7 +55,8 @@ def main() -> None:
     )
     seeds = range(arguments.seeds or plan.seeds)
     workers = arguments.workers or len(os.sched_getaffinity(0))
-    launcher = ["hydra/launcher=local", f"hydra.launcher.workers={workers}"]
+    launcher = ["hydra/launcher=local", "hydra.launcher.threads=1"]
+    launcher.append(f"hydra.launcher.workers={workers}")
     for setting in plan.settings:
         _train(setting, plan, seeds, output, launcher)
         _decode(setting, plan, output, workers)
