@@ -6,9 +6,11 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 # Test processes side by side; each keeps torch to one thread.
 JOBS ?= 2
+# Of the study.
+SCALE ?= quick
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint format bench clean
+.PHONY: help install train test test-all lint format bench study clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +50,9 @@ format: $(STAMP) ## put the code in the project's style
 
 bench: $(STAMP) ## measure speed and memory against references
 	$(BIN)/python -m benchmarks $(ARGS)
+
+study: $(STAMP) ## when does feedback help? SCALE=quick (15 minutes on two cores) or full (a night); ARGS="--birdsong ROOT"
+	$(BIN)/python -m benchmarks.study --scale $(SCALE) $(ARGS)
 
 clean: ## remove the environment, caches and build products; outputs/ stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -62,14 +62,35 @@ SMALL_SOUNDSCAPES = (
 )
 
 
+METHODS = sorted(path.stem for path in (CONF / "experiment" / "study").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(method, marks=[] if method in ("no_feedback", "onsets") else pytest.mark.slow)
+        for method in METHODS
+    ],
+)
+def test_every_method_of_the_study_composes_with_its_data(
+    method: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    chosen = [f"experiment=study/{method}", "data=poor_soundscapes", "trainer=study", "seed=3"]
+    assert sedtf("train", *chosen, cfg="job", resolve=True) == 0
+    config = build_training(yaml.safe_load(capfd.readouterr().out))
+    assert config.data.seed == 3
+    assert config.model.has_feedback == (method != "no_feedback")
+
+
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes_and_is_typed(
     group: str, option: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     task = "sequence" if option in OF_SEQUENCES.get(group, ()) else "sed"
-    is_read = group == "data" and task == "sed" and option != "soundscapes"
+    is_read = group == "data" and task == "sed" and "soundscapes" not in option
     extra = ["data.root=somewhere"] if is_read else []
-    assert sedtf("train", f"task={task}", f"{group}={option}", *extra, cfg="job") == 0
+    chosen = [f"task={task}", f"{group}={option}", *extra]
+    assert sedtf("train", *chosen, cfg="job", resolve=True) == 0
     shown = yaml.safe_load(capfd.readouterr().out)
     assert build_training(shown).task == task
 

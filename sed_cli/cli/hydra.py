@@ -128,8 +128,13 @@ class Composer:
             if group == "schema":
                 continue
             options = repository.get_group_options(group, ObjectType.CONFIG)
+            below = self.options_of_groups(group)
+            if options and group != "hydra":  # a folder of options, as experiment=study/scheduled
+                for deeper in below:
+                    folder = deeper.removeprefix(f"{group}/")
+                    options = [*options, *(f"{folder}/{option}" for option in below[deeper])]
             found |= {group: options} if options else {}
-            found |= self.options_of_groups(group)
+            found |= below
         return found
 
     # ------------------------------------------------------------------------------ showing

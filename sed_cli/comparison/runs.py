@@ -25,6 +25,7 @@ from sed_cli.tasks.registry import task_named
 from sed_cli.training.checkpoint import CONFIG, read_config, resolve_checkpoint
 
 SEED, FOLD, SET = "seed", "data.fold", "data.fingerprint"
+GENERATED = "data.seed"  # of the generator of soundscapes
 _SHOWN = 8  # characters of a fingerprint
 _DAMAGED = (
     OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, CheckpointError,
@@ -105,10 +106,11 @@ def _of_one_set(runs: Sequence[Run]) -> list[Run]:
         replace(run, settings={**run.settings, SET: run.root}) if run.root in cut else run
         for run in runs
     ]
-    draws = {(run.seed, run.settings[DRAWS]) for run in same if DRAWS in run.settings}
-    if all(len(set(each)) == len(draws) for each in zip(*draws, strict=True)):
-        # data.train_seed=${seed}: it is the seed of the run by another name.
-        same = [replace(run, settings=_without(run.settings, DRAWS)) for run in same]
+    for key in (DRAWS, GENERATED):
+        draws = {(run.seed, run.settings[key]) for run in same if key in run.settings}
+        if all(len(set(each)) == len(draws) for each in zip(*draws, strict=True)):
+            # data.train_seed=${seed}: it is the seed of the run by another name.
+            same = [replace(run, settings=_without(run.settings, key)) for run in same]
     return same
 
 

@@ -27,5 +27,7 @@ def meaning_of(group: str, option: str) -> str:
 
 
 def options_in(group: str) -> list[str]:
-    """Options of a group that are files, sorted."""
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    """Options of a group that are files, sorted; those of a folder in it as ``folder/option``."""
+    folder = conf_dir() / group
+    paths = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
+    return sorted(path.as_posix() for path in paths)

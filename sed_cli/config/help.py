@@ -39,7 +39,9 @@ def group_help(verb: str) -> str:
 def _of_verb(verb: str, group: str, names: list[str]) -> list[str]:
     if group != "experiment":
         return names
-    return [name for name in names if (name == "tutorial_curves") == (verb == "simulate")]
+    fitting = [name for name in names if (name == "tutorial_curves") == (verb == "simulate")]
+    folders = (f"{name.partition('/')[0]}/..." if "/" in name else name for name in fitting)
+    return list(dict.fromkeys(folders))
 
 
 def _of_task(group: str, task: str) -> list[str]:

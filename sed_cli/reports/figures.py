@@ -45,6 +45,8 @@ def learning_curves(
 ) -> None:
     """Draw loss, validation scores and p_teacher over the epochs, as PNG.
 
+    p_teacher is left out where it is 0 throughout: free running, or a model without feedback.
+
     Args:
         history: a row an epoch, or the ``history.csv`` that holds it, with the columns ``epoch``,
             ``train_loss``, ``validation_loss``, ``validation_f1``, ``validation_er`` (fractions)
@@ -59,22 +61,26 @@ def learning_curves(
     columns = _history_columns(history)
     best = _best_epoch(columns) if best_epoch is None else best_epoch
     with style.applied():
-        figure = style.new_figure(7.5, 7.2)
-        losses, scores, probability = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
+        is_taught = bool(np.nan_to_num(columns["p_teacher"]).any())
+        figure = style.new_figure(7.5, 7.2 if is_taught else 5.6)
+        ratios = (3, 3, 2) if is_taught else (3, 3)
+        panels = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios)
+        losses, scores, *probability = panels
         _draw_series(losses, columns, {"train_loss": "training", "validation_loss": "validation"})
         losses.set_ylabel("loss")
         _draw_series(scores, columns, {"validation_f1": "F1", "validation_er": "error rate"})
         scores.set_ylabel("validation, frame-wise")
         scores.set_ylim(0.0, None if scores.lines else 1.0)
-        _draw_series(probability, columns, {"p_teacher": "p_teacher"})
-        probability.set_ylabel("p_teacher")
-        probability.set_ylim(-0.03, 1.03)
-        probability.set_xlabel("epoch")
+        for panel in probability:
+            _draw_series(panel, columns, {"p_teacher": "p_teacher"})
+            panel.set_ylabel("p_teacher")
+            panel.set_ylim(-0.03, 1.03)
+        panels[-1].set_xlabel("epoch")
         epochs = columns["epoch"]
         pad = 0.5 if len(epochs) == 1 else 0.02 * float(np.ptp(epochs))
-        probability.set_xlim(float(epochs.min()) - pad, float(epochs.max()) + pad)
-        style.count_ticks(probability, n_ticks=12)
-        _mark_best(losses, (losses, scores, probability), columns, best)
+        panels[-1].set_xlim(float(epochs.min()) - pad, float(epochs.max()) + pad)
+        style.count_ticks(panels[-1], n_ticks=12)
+        _mark_best(losses, tuple(panels), columns, best)
         figure.align_ylabels()
         figure.set_layout_engine("constrained")
         style.save_png(figure, path)

@@ -1,0 +1,140 @@
+"""When does conditioning on the past help? Trains, decodes, compares, and writes the page.
+
+    python -m benchmarks.study [--scale quick|full] [--output DIR] [--bank DIR] [--birdsong ROOT]
+    python -m benchmarks.study --page docs/study.md --output DIR  # from what is there; no training
+
+All work is done by ``sedtf train -m``, ``eval``, ``data`` and ``compare``, in folders that stay.
+What is done is not done again: an interrupted study continues with the same command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.study.page import write_page
+from benchmarks.study.plan import BASELINE, Plan, Setting, make_plan
+from benchmarks.study.shuffling import shuffle_notes
+from sed_cli.system.records import RUN, read_record
+
+SYNTAX_SEEDS = 3  # data sets whose syntax is measured
+
+
+def main() -> None:
+    """Run what is left of the study."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scale", choices=["quick", "full"], default="quick")
+    parser.add_argument("--output", type=Path, default=None, help="default: outputs/study/SCALE")
+    parser.add_argument("--bank", type=Path, help="class folders of clips, such as ESC-10")
+    parser.add_argument("--birdsong", type=Path, help="root of a data set with splits")
+    parser.add_argument("--seeds", type=int, help="in place of the scale's")
+    parser.add_argument("--workers", type=int, help="processes; default: one for each core")
+    parser.add_argument("--page", type=Path, help="write it here, of what is there; train nothing")
+    arguments = parser.parse_args()
+    output = arguments.output or Path("outputs/study") / arguments.scale
+    output = output.resolve()
+    if arguments.page is not None:
+        write_page(output, arguments.page)
+        return
+    shuffled = None
+    if arguments.birdsong is not None and arguments.scale == "full":
+        shuffled = shuffle_notes(arguments.birdsong.resolve(), output / "shuffled")
+    plan = make_plan(
+        arguments.scale,
+        bank=arguments.bank and arguments.bank.resolve(),
+        birdsong=arguments.birdsong and arguments.birdsong.resolve(),
+        shuffled=shuffled,
+    )
+    seeds = range(arguments.seeds or plan.seeds)
+    workers = arguments.workers or len(os.sched_getaffinity(0))
+    launcher = ["hydra/launcher=local", "hydra.launcher.threads=1"]
+    launcher.append(f"hydra.launcher.workers={workers}")
+    for setting in plan.settings:
+        _train(setting, plan, seeds, output, launcher)
+        _decode(setting, plan, output, workers)
+        _measure_syntax(setting, output)
+        _compare(setting, output)
+    write_page(output, output / "study.md")
+    print(f"study: {output / 'study.md'}")
+
+
+def _verb(verb: str, settings: Sequence[str], *flags: str) -> None:
+    """Run a verb in a process of its own; end with its exit code unless that is 0."""
+    command = [sys.executable, "-m", "sed_cli", verb, *flags, *settings]
+    if code := subprocess.run(
+        command, check=False, env={"OMP_NUM_THREADS": "1", **os.environ}
+    ).returncode:
+        raise SystemExit(code)
+
+
+def _train(
+    setting: Setting, plan: Plan, seeds: range, output: Path, launcher: Sequence[str]
+) -> None:
+    folder = output / setting.folder
+    methods = ",".join(f"study/{method}" for method in setting.methods)
+    settings = [f"experiment={methods}", f"seed={','.join(map(str, seeds))}", "trainer=study"]
+    settings += [*setting.overrides, *plan.overrides, "evaluation.bootstrap=0", *launcher]
+    where = "resume_sweep" if (folder / "sweep.json").is_file() else "output_dir"
+    _verb("train", [*settings, f"{where}='{folder}'"], "-m")
+
+
+def _decode(setting: Setting, plan: Plan, output: Path, workers: int) -> None:
+    """Score the baseline and the paper's method by other decoders too."""
+    jobs = []
+    for decoder in plan.decoders:
+        for method in (BASELINE, "scheduled"):
+            for path in sorted(
+                (output / setting.folder).glob(f"experiment=study_{method},*/{RUN}")
+            ):
+                folder = output / "decoded" / decoder / setting.folder / path.parent.name
+                if not _is_completed(folder):
+                    jobs.append([f"checkpoint='{path.parent}'", f"evaluation.decoder={decoder}",
+                                 "evaluation.bootstrap=0", f"output_dir='{folder}'"])  # fmt: skip
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(lambda job: _verb("eval", job), jobs))
+
+
+def _is_completed(folder: Path) -> bool:
+    """Whether a run is; what is left of one that is not makes room for another."""
+    if (read_record(folder) or {}).get("status") == "completed":
+        return True
+    shutil.rmtree(folder, ignore_errors=True)
+    return False
+
+
+def _measure_syntax(setting: Setting, output: Path) -> None:
+    """Measure the bits of syntax that the data of the first seeds hold."""
+    data = [word for word in setting.overrides if word.startswith("data")]
+    generated = setting.syntax is not None
+    for seed in range(SYNTAX_SEEDS if generated else 1):
+        folder = output / "data" / setting.folder / f"seed={seed}"
+        if _is_completed(folder):
+            continue
+        words = [word.replace("${seed}", str(seed)) for word in data]
+        words += [f"data.seed={seed}"] if generated else []
+        _verb("data", [*words, f"output_dir='{folder}'"])
+
+
+def _compare(setting: Setting, output: Path) -> None:
+    folder = output / "comparisons" / setting.folder
+    places = [output / setting.folder]
+    places += sorted((output / "decoded").glob(f"*/{setting.folder}"))
+    made = folder / "comparison.json"
+    ended = [path.stat().st_mtime for place in places for path in place.glob(f"*/{RUN}")]
+    if made.is_file() and made.stat().st_mtime > max(ended):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    baseline = next(iter(sorted(places[0].glob(f"experiment=study_{BASELINE},*"))))
+    _verb("compare", [*map(str, places), f"baseline='{baseline}'", f"output_dir='{folder}'"])
+
+
+if __name__ == "__main__":
+    main()

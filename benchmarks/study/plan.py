@@ -1,0 +1,127 @@
+"""What the study trains: methods, settings in which they meet, seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from sed_cli.config.files import conf_dir
+from sed_cli.config.identity import flattened
+
+BASELINE = "no_feedback"
+MAIN = (BASELINE, "scheduled")
+REGIMES = (*MAIN, "free_running", "teacher_forcing")
+
+_BIRDSONG = conf_dir() / "experiment" / "birdsong.yaml"
+BIRDSONG_TRAIN_SHARE = 0.2  # 14 recordings: with more of this clean audio all methods reach .98
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where methods meet: one data set (drawn anew by each seed), one set of updates.
+
+    Args:
+        question: which table it belongs to.
+        name: within the question.
+        methods: options of ``experiment=study/``.
+        overrides: of ``sedtf train``.
+        syntax: strength of the syntax, where the data are generated.
+    """
+
+    question: str
+    name: str
+    methods: Sequence[str]
+    overrides: Sequence[str] = ()
+    syntax: float | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Of its runs, below that of the study."""
+        return Path(self.question) / self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All settings, with the seeds and what else a scale decides."""
+
+    settings: Sequence[Setting]
+    seeds: int
+    decoders: Sequence[str]
+    overrides: Sequence[str] = field(default=())  # of every training
+
+
+def methods() -> list[str]:
+    """All methods that ``conf/experiment/study/`` holds, the baseline first."""
+    names = sorted(path.stem for path in (conf_dir() / "experiment" / "study").glob("*.yaml"))
+    return [BASELINE, *(name for name in names if name != BASELINE)]
+
+
+def make_plan(
+    scale: str, *, bank: Path | None = None, birdsong: Path | None = None, shuffled: Path | None
+) -> Plan:
+    """Return what is trained.
+
+    Args:
+        scale: ``quick`` (some 15 minutes on two cores) or ``full`` (a night).
+        bank: folder of class folders of isolated clips, for soundscapes of real events.
+        birdsong: root of a data set with splits, and
+        shuffled: of the same with its notes in another order, the control.
+    """
+    if scale == "quick":
+        few = (*REGIMES, "constant_90", "rising", "trace")
+        known = [name for name in few if name in methods()]
+        return Plan(
+            settings=[
+                _generated("syntax", "0", MAIN, syntax=0.0),
+                _generated("syntax", "0.98", known, syntax=0.98),
+            ],
+            seeds=3,
+            decoders=["semi_markov"],
+            overrides=["trainer.epochs=25"],
+        )
+    settings = [
+        _generated("syntax", f"{strength:g}", names, syntax=strength)
+        for strength, names in ((0.0, REGIMES), (0.5, REGIMES), (0.85, REGIMES), (0.98, methods()))
+    ]
+    settings += [
+        _generated("polyphony", f"{strength:g}", MAIN, "data.polyphony=3", syntax=strength)
+        for strength in (0.0, 0.5, 0.85, 0.98)
+    ]
+    settings += [
+        _generated("noise", name, MAIN, f"data.snr_db={levels}", syntax=0.98)
+        for name, levels in (("-5 to 10 dB", "[-5,10]"), ("5 to 20 dB", "[5,20]"))
+    ]
+    settings += [
+        _generated("amount", f"{n} recordings", MAIN, f"data.n_train={n}", syntax=0.98)
+        for n in (25, 50, 200)
+    ]
+    if bank is not None:
+        settings += [
+            _generated("ESC-10", f"{strength:g}", MAIN, f"data.bank={bank}", syntax=strength)
+            for strength in (0.0, 0.98)
+        ]
+    for name, root in (("as recorded", birdsong), ("notes shuffled", shuffled)):
+        if root is not None:
+            settings.append(_birdsong(name, root))
+    return Plan(settings=settings, seeds=5, decoders=["semi_markov"])
+
+
+def _generated(
+    question: str, name: str, methods: Sequence[str], *overrides: str, syntax: float
+) -> Setting:
+    own = ("data=poor_soundscapes", f"data.syntax_strength={syntax:g}", *overrides)
+    return Setting(question=question, name=name, methods=methods, overrides=own, syntax=syntax)
+
+
+def _birdsong(name: str, root: Path) -> Setting:
+    """Few recordings, noise on what is heard in training."""
+    deltas: Any = OmegaConf.to_container(OmegaConf.load(_BIRDSONG))
+    kept = {key: deltas[key] for key in ("feature", "model", "data")}
+    own = [f"{key}={value}" for key, value in flattened(kept).items()]
+    own += ["data=annotated", f"data.root={root}", f"data.train_share={BIRDSONG_TRAIN_SHARE}"]
+    own += ["data.train_seed=${seed}", "augment.noise=1", "augment.noise_snr_db=[-6,0]"]
+    return Setting(question="birdsong", name=name, methods=REGIMES, overrides=own)

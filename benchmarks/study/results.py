@@ -1,0 +1,129 @@
+"""What the study's folders hold: comparisons, bits of syntax, and intervals over all of a table."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.study.plan import BASELINE
+
+LEVEL = 0.95
+
+FIGURES = {
+    "frame F1": ("frame", "f1"),
+    "event F1": ("event", "f1"),
+    "syllable error": ("syllable_error_rate", "rate"),
+}
+"""What is compared, by its heading: kind and name in ``metrics.json``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A method with a decoder in a setting.
+
+    Args:
+        question: table that the setting belongs to.
+        setting: its name.
+        method: option of ``experiment=study/``.
+        decoder: of the events.
+        runs: folders.
+        scores: by heading, then by seed.
+    """
+
+    question: str
+    setting: str
+    method: str
+    decoder: str
+    runs: Sequence[str]
+    scores: dict[str, dict[int, float]]
+
+    @property
+    def seeds(self) -> set[int]:
+        """Those that were scored."""
+        return set().union(*map(set, self.scores.values()))
+
+    def mean(self, heading: str) -> float:
+        """Over seeds."""
+        return float(np.mean([*self.scores[heading].values()]))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Mean of paired differences; half of its interval, for one comparison and for all together."""
+
+    mean: float
+    half: float
+    half_of_all: float
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the interval that allows for all comparisons leaves 0 out."""
+        return abs(self.mean) > self.half_of_all
+
+
+def read_rows(output: Path) -> list[Row]:
+    """Read all comparisons of the study, in the order of their folders."""
+    rows = []
+    for path in sorted((output / "comparisons").glob("*/*/comparison.json")):
+        comparison = json.loads(path.read_text(encoding="utf-8"))
+        for row in comparison["rows"]:
+            rows.append(_row(row, path.parent))
+    return rows
+
+
+def _row(row: dict[str, Any], folder: Path) -> Row:
+    columns = row["columns"]
+    scores = {
+        heading: {int(seed): value for seed, value in of_kind["by_seed"].items()}
+        for heading, (kind, name) in FIGURES.items()
+        if (of_kind := row["scores"].get(kind, {}).get(name)) is not None
+    }
+    return Row(
+        question=folder.parent.name,
+        setting=folder.name,
+        method=columns["experiment"].removeprefix("study/"),
+        decoder=columns.get("evaluation/decoder", "threshold"),
+        runs=row["runs"],
+        scores=scores,
+    )
+
+
+def baseline_of(row: Row, rows: Sequence[Row]) -> Row:
+    """No feedback with tuned thresholds in the same setting."""
+    wanted = (row.question, row.setting, BASELINE, "threshold")
+    for each in rows:
+        if (each.question, each.setting, each.method, each.decoder) == wanted:
+            return each
+    raise SystemExit(f"{row.question}/{row.setting} has no runs of {BASELINE}: it is not complete")
+
+
+def gain(row: Row, rows: Sequence[Row], heading: str, n_comparisons: int) -> Gain:
+    """Differences to the baseline, paired by seed, with t intervals (Bonferroni for all)."""
+    own, other = row.scores[heading], baseline_of(row, rows).scores[heading]
+    seeds = sorted(set(own) & set(other))
+    differences = np.array([own[seed] - other[seed] for seed in seeds])
+    mean = float(differences.mean())
+    if len(differences) < 2:
+        return Gain(mean, math.inf, math.inf)
+    error = float(stats.sem(differences))
+    halves = [
+        float(stats.t.ppf(1 - (1 - LEVEL) / 2 / n, len(differences) - 1)) * error
+        for n in (1, max(n_comparisons, 1))
+    ]
+    return Gain(mean, *halves)
+
+
+def bits_of(question: str, setting: str, output: Path) -> float | None:
+    """Bits of the next class that the class of an event tells, mean over the sets measured."""
+    found = []
+    for path in sorted((output / "data" / question / setting).glob("*/data.json")):
+        syntax = json.loads(path.read_text(encoding="utf-8"))["overall"]["syntax"]
+        found.append(syntax["gain_bits"])
+    return float(np.mean(found)) if found else None
