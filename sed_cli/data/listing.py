@@ -27,7 +27,8 @@ _ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
 
 
 def _annotation_endings() -> set[str]:
-    return _ENDINGS | {known.ending.lower() for known in FORMATS.values()}
+    known = FORMATS.values()
+    return _ENDINGS | {end.lower() for each in known for end in (each.ending, *each.more_endings)}
 
 
 @dataclass(frozen=True, kw_only=True)

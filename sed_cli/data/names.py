@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from sed_cli.data.annotations import FORMATS
+from sed_cli.data.annotations import WRITTEN
 from sed_cli.data.endings import AUDIO_ENDINGS, SCORES_ENDING
 
 _DRIVE = re.compile(r"^[a-z]:(?=/|$)")
@@ -68,4 +68,4 @@ def predicted_name(path: Path) -> str | None:
 
 
 def _endings_of_predictions() -> set[str]:
-    return {".jsonl", *(known.ending for known in FORMATS.values())}
+    return {".jsonl", *(known.ending for known in WRITTEN.values())}

@@ -32,17 +32,18 @@ SYNONYMS: dict[str, str] = {
     ),
     "onset": (
         "onset start start_time begin begin_time onset_time event_onset event_start starttime "
-        "time_start t_start t_min tmin t0 from time timestamp"
+        "time_start t_start t_min tmin t0 from begintime xmin time timestamp"
     ),
     "offset": (
         "offset end end_time stop stop_time offset_time event_offset event_end endtime time_end "
-        "t_end t_max tmax t1 to finish"
+        "t_end t_max tmax t1 to finish xmax"
     ),
     "duration": "duration event_duration dur length",
     "event_label": (
         "event_label label event_class sound_event sound_class class_label class_name class "
         "manual_id category annotation species common_name scientific_name species_name "
-        "species_code species_ebird_code species_id event call_type event_type type tag tag_1 text"
+        "species_code species_ebird_code species_id event call_type event_type type tag tag_1 text "
+        "labels cluster syllable primary_label ebird_code word transcript transcription"
     ),
     "soft_label": "soft_label softlabel soft_labels",
 }

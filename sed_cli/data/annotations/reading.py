@@ -17,21 +17,35 @@ from sed_cli.errors import DataError
 
 
 class _Formats(Mapping[str, AnnotationFormat]):
-    """The formats by name, in the order in which they are tried: plugins' first, then ours."""
+    """The formats by name, in the order in which they are tried: plugins' first, then ours.
+
+    Args:
+        is_written: whether those alone count that can be written.
+    """
+
+    def __init__(self, *, is_written: bool) -> None:
+        self._is_written = is_written
 
     def __getitem__(self, name: str) -> AnnotationFormat:
-        known: AnnotationFormat = components("format")[name]()
+        known: AnnotationFormat = self._known()[name]()
         return known
 
     def __iter__(self) -> Iterator[str]:
-        known = components("format")
+        known = self._known()
         yield from sorted(known, key=lambda name: is_ours(known[name]))
 
     def __len__(self) -> int:
-        return len(components("format"))
+        return len(self._known())
+
+    def _known(self) -> Mapping[str, type[AnnotationFormat]]:
+        known = components("format")
+        if not self._is_written:
+            return known
+        return {name: cls for name, cls in known.items() if cls.IS_WRITTEN}
 
 
-FORMATS: Mapping[str, AnnotationFormat] = _Formats()
+FORMATS: Mapping[str, AnnotationFormat] = _Formats(is_written=False)
+WRITTEN: Mapping[str, AnnotationFormat] = _Formats(is_written=True)
 
 
 def read_annotations(
@@ -85,7 +99,7 @@ def read_annotations(
         text = read_text(path)
         if not any(each.fits(text, options) for each in FORMATS.values() if not each.has_lines):
             check_lines(text)
-        known = _format(format) if format is not None else _fitting_format(text, options)
+        known = _format(format, FORMATS) if format else _fitting_format(text, options)
         return known.read(text, options)
 
 
@@ -111,7 +125,7 @@ def _fitting_format(text: Text, options: ReadOptions) -> AnnotationFormat:
     first = next((line.strip() for line in text.lines if line.strip()), "")
     got = f"begins with {first[:80]!r}" if first else "is empty"
     raise DataError(
-        f"{text.path}: {got}, which is none of {', '.join(FORMATS)}; expected such as a header "
+        f"{text.path}: {got}, which is no known format; expected such as a header "
         f"'filename onset offset event_label' or lines 'onset offset label'; where a header "
         f"has other names say which with data.columns"
     )
@@ -127,13 +141,13 @@ def dump_annotations(
 
     Args:
         events: of each recording.
-        format: one of :data:`FORMATS`.
+        format: one of :data:`WRITTEN`.
         durations_s: of the recordings, for JAMS, which tells them.
 
     Raises:
         DataError: if the format cannot hold a file name or label, or not that many recordings.
     """
-    known = _format(format)
+    known = _format(format, WRITTEN)
     events = {name: list(of_file) for name, of_file in events.items()}
     if not known.names_files and len(events) != 1:
         raise DataError(f"{len(events)} recordings, but a file of format {format} holds one")
@@ -173,7 +187,7 @@ def _refuse_broken(text: str) -> None:
         raise DataError(f"{text!r}: cannot be written in UTF-8; rename it") from error
 
 
-def _format(name: str) -> AnnotationFormat:
-    if name not in FORMATS:
-        raise DataError(f"format {name!r}: expected one of {', '.join(FORMATS)}")
-    return FORMATS[name]
+def _format(name: str, among: Mapping[str, AnnotationFormat]) -> AnnotationFormat:
+    if name not in among:
+        raise DataError(f"format {name!r}: expected one of {', '.join(among)}")
+    return among[name]

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
-from sed_cli.data.annotations import FORMATS, Event, read_annotations, write_annotations
+from sed_cli.data.annotations import WRITTEN, Event, read_annotations, write_annotations
 from sed_cli.data.survey import Manifest, load_manifest
 from sed_cli.errors import DataError
 from tests.conftest import Sedtf
@@ -29,7 +29,7 @@ def annotated(root: Path, recordings: Path, format: str) -> AnnotatedConfig:
 
 
 def write(root: Path, split: str, events: Mapping[str, list[Event]], format: str) -> str:
-    known = FORMATS[format]
+    known = WRITTEN[format]
     if known.names_files:
         write_annotations(root / f"{split}{known.ending}", events, format)
         return f"{split}{known.ending}"
@@ -47,7 +47,7 @@ def contents(manifest: Manifest) -> dict[str, set[tuple[str, tuple[Event, ...]]]
     }
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", WRITTEN)
 def test_a_set_is_the_same_in_every_format(format: str, recordings: Path, tmp_path: Path) -> None:
     expected = load_manifest(AnnotatedConfig(root=str(recordings)))
 
@@ -172,7 +172,7 @@ def test_real_annotations_are_the_same_in_every_format(real_data: Path, tmp_path
     expected = contents(load_manifest(AnnotatedConfig(root=str(birdsong))))
     assert sum(len(events) for _, events in expected["train"]) > 1000
 
-    for format in FORMATS:
+    for format in WRITTEN:
         root = tmp_path / format
         root.mkdir()
         assert contents(load_manifest(annotated(root, birdsong, format))) == expected
