@@ -55,6 +55,11 @@ class AnyFormatConfig(AnnotationsConfig):
         "ignored; null: soft if they fill a grid of segments",
         before=DEFAULT,
     )
+    unlabelled: str | None = setting(
+        None,
+        "class of events without labels; null: call, where no event of the data set has a label",
+        before=DEFAULT,
+    )
     group: str | None = setting(
         None,
         "regular expression: recordings in whose names it finds the same stay together, such as "

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from sed_cli.config.annotations import AnyFormatConfig
 from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row, read_annotations
+from sed_cli.data.annotations.units import SAMPLES
+from sed_cli.data.annotations.unread import UNREAD_ENDINGS
 from sed_cli.data.audio_folder import SUFFIX
 from sed_cli.data.audio_folder import AudioFolder as AudioFolder
 from sed_cli.data.claims import Claim, make_claims, settle
@@ -28,7 +30,11 @@ _ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
 
 def _annotation_endings() -> set[str]:
     known = FORMATS.values()
-    return _ENDINGS | {end.lower() for each in known for end in (each.ending, *each.more_endings)}
+    return (
+        _ENDINGS
+        | UNREAD_ENDINGS
+        | {end.lower() for each in known for end in (each.ending, *each.more_endings)}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,7 @@ class Reading:
     time_unit: str = "auto"
     decimal_mark: str = "auto"
     soft_labels: bool | None = None
+    unlabelled: str | None = None
     notes: Notes = field(default_factory=Notes)
     _read: dict[Path, Annotations] = field(default_factory=dict, init=False, repr=False)
 
@@ -59,6 +66,7 @@ class Reading:
             time_unit=data.time_unit,
             decimal_mark=data.decimal_mark,
             soft_labels=data.soft_labels,
+            unlabelled=data.unlabelled,
         )
 
     def read(self, path: Path) -> Annotations:
@@ -77,6 +85,7 @@ class Reading:
             time_unit=self.time_unit,
             decimal_mark=self.decimal_mark,
             soft_labels=self.soft_labels,
+            unlabelled=self.unlabelled,
         )
 
 
@@ -110,7 +119,7 @@ def list_recordings(
     listed, faults = list_files(read, folder, reading)
     faults += _say_unread(unread, listed, folder, reading)
     if annotations.is_dir() and not listed and not faults:
-        endings = ", ".join(sorted(_annotation_endings()))
+        endings = ", ".join(sorted(_annotation_endings() - UNREAD_ENDINGS))
         raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
     return listed, faults
 
@@ -121,6 +130,9 @@ def list_files(
     """List the recordings of files of annotations, found in a folder, each once."""
     read = list(read)
     faults = [fault for one in read for fault in one.faults]
+    if reading.unlabelled is None:
+        read, unlabelled = _without_unlabelled(read)
+        faults += unlabelled
     claims = [claim for one in read for claim in make_claims(one, folder)]
     settled: list[tuple[object, Claim]] = []
     kept: list[Claim] = []
@@ -148,10 +160,25 @@ def list_files(
             path=claim.match.path,
             annotations=claim.read.path,
             rows=claim.rows,
+            in_samples=claim.read.taken.time_unit == SAMPLES,
             problem=claim.match.problem,
         )
         for name, claim in zip(names, kept, strict=True)
     ], faults
+
+
+def _without_unlabelled(read: list[Annotations]) -> tuple[list[Annotations], list[Fault]]:
+    """Leave out files without labels where others have some: nobody knows what they hold."""
+    labelled = [one for one in read if not one.is_unlabelled]
+    if not any(row.event for one in labelled for row in one.rows):
+        return read, []
+    message = (
+        "its events have no labels, those of other files do: label them, or name their class by "
+        "data.unlabelled=NAME"
+    )
+    repair = "the file is passed over"
+    faults = [Fault(one.path, None, message, repair) for one in read if one.is_unlabelled]
+    return labelled, faults
 
 
 def _is_empty(claim: Claim) -> bool:
@@ -194,12 +221,18 @@ def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Clip]
             rows.setdefault(key, []).append(row)
         for key, of_name in rows.items():
             name = names.get(key, own)
-            one = Clip(name=name, path=Path(name), annotations=path, rows=tuple(of_name))
+            one = Clip(
+                name=name,
+                path=Path(name),
+                annotations=path,
+                rows=tuple(of_name),
+                in_samples=read.taken.time_unit == SAMPLES,
+            )
             if (other := listed.setdefault(key, one)) is not one:
                 message = f"{name} is annotated in {other.annotations.name} already"
                 faults.append(Fault(path, None, message, "the file is passed over"))
     if annotations.is_dir() and not listed and not faults:
-        endings = ", ".join(sorted(_annotation_endings()))
+        endings = ", ".join(sorted(_annotation_endings() - UNREAD_ENDINGS))
         raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
     return list(listed.values()), faults
 

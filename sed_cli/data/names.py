@@ -15,9 +15,10 @@ _DRIVE = re.compile(r"^[a-z]:(?=/|$)")
 # What people and programs put behind the name of a recording to call its annotations. Nothing that
 # tells siblings apart, such as a number or a date, is among them.
 _SUFFIX = re.compile(
-    r"[ ._-](?:labels?|labelled|label[ _-]?track|annotations?|annotated|annots?|annos?|ann|events?"
-    r"|selections?|segments?|tags?|times(?:tamps?)?|strong|gt|ground[_-]?truth|truth|reference|ref"
-    r"|audacity|raven|birdnet|results?|table|table[ ._-]?\d+|manual|corrected|checked|reviewed)"
+    r"(?:\.not|[ ._-](?:labels?|labelled|label[ _-]?track|annotations?|annotated|annots?|annos?"
+    r"|ann|events?|selections?|segments?|tags?|times(?:tamps?)?|strong|gt|ground[_-]?truth|truth"
+    r"|reference|ref|audacity|raven|birdnet|results?|table|table[ ._-]?\d+|manual|corrected|checked"
+    r"|reviewed))"
     r"$",
     re.IGNORECASE,
 )

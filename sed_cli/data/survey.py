@@ -106,8 +106,11 @@ def survey(
         [one.path for clips in wanted.values() for one in clips if not one.problem], data.cache_dir
     )
     times = Times(described.time_unit if isinstance(described, AnnotatedConfig) else "s")
+    opened = {name: _open(name, clips, times, faults) for name, clips in wanted.items()}
+    if guessed := times.settle():
+        listing.notes.add(guessed)
     looked_at = {
-        name: _look_at(name, clips, known, times, faults) for name, clips in wanted.items()
+        name: [_with_events(one, known, times) for one in clips] for name, clips in opened.items()
     }
     subset = None
     if "train" in looked_at:
@@ -194,10 +197,8 @@ def _list(data: RecordedConfig, splits: Sequence[str]) -> Manifest:
 # -------------------------------------------------------------------------------- audio
 
 
-def _look_at(
-    split: str, listed: Sequence[Clip], classes: Sequence[str], times: Times, faults: list[Fault]
-) -> list[Clip]:
-    """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
+def _open(split: str, listed: Sequence[Clip], times: Times, faults: list[Fault]) -> list[Clip]:
+    """Read the headers of a split's recordings; what cannot be used is added to ``faults``."""
     missing = [one for one in listed if one.is_missing]
     faults += missing_audio(split, missing, len(listed))
     left_out = {id(one) for one in missing}
@@ -215,11 +216,17 @@ def _look_at(
             message = f"{one.path}: {facts.loss}; copy or convert it again, or leave it out"
             repair = f"the first {facts.duration_s:.2f} s are used"
             faults.append(Fault(one.annotations, one.line, message, repair))
-        length_s = facts.duration_s
-        one = times.in_seconds(one, length_s, facts.sample_rate, is_whole=facts.loss is None)
-        events = sorted(e for e in times.within(one, length_s) if e.label in classes)
-        clips.append(replace(one, duration_s=length_s, events=tuple(events), facts=facts, rows=()))
+        times.look_at(one, facts.duration_s, facts.sample_rate, is_whole=facts.loss is None)
+        clips.append(replace(one, duration_s=facts.duration_s, facts=facts))
     return clips
+
+
+def _with_events(one: Clip, classes: Sequence[str], times: Times) -> Clip:
+    """Take the events of the classes that lie within a recording."""
+    assert one.facts is not None
+    found = times.within(times.in_seconds(one, one.facts.sample_rate), one.duration_s)
+    events = sorted(event for event in found if event.label in classes)
+    return replace(one, events=tuple(events), rows=(), in_samples=False)
 
 
 def _warn_of_audio(notes: Sequence[str]) -> None:

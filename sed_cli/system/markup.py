@@ -49,7 +49,7 @@ def parse_xml(content: str) -> Element:
         parser.feed(_without_declaration(content).encode(errors="replace"))
         root: Element = parser.close()
     except DefusedXmlException as error:
-        raise ValueError(f"XML with entities or references of its own ({error.name})") from error
+        raise ValueError("XML that declares entities, which are not followed") from error
     except ParseError as error:
         raise ValueError(f"broken XML: {one_line(error)}") from error
     return root

@@ -60,7 +60,8 @@ class Header:
     """The header of a table: where its columns are.
 
     ``index`` and ``units`` hold for each of our names the column and, for times, the unit that its
-    name says; ``candidates`` all columns that our name may mean, the surest first.
+    name says; ``candidates`` all columns that our name may mean, the surest first. ``has_no_words``: no
+    other column holds what may be labels.
     """
 
     line: int
@@ -70,6 +71,7 @@ class Header:
     units: dict[str, str | None] = field(default_factory=dict)
     candidates: dict[str, list[int]] = field(default_factory=dict)
     others: dict[str, list[int]] = field(default_factory=dict)
+    has_no_words: bool = False
 
     @property
     def shown(self) -> str:
@@ -201,12 +203,18 @@ def check_header(path: Path, header: Header, options: ReadOptions, *, whole: boo
         if ours not in header.index:
             raise DataError(f"{got}, but no {theirs!r} as data.columns.{ours} says")
     missing = [ours for ours in ("onset", "event_label") if ours not in header.index]
+    is_unlabelled = options.unlabelled is not None or header.has_no_words
+    if is_unlabelled and missing == ["event_label"] and {"offset", "duration"} & set(header.index):
+        missing = []
     has_no_times = whole and missing == ["onset"] and "filename" in header.index
     if missing and not (has_no_times and options.whole_clips):
+        unlabelled = "; if there is none, the class of all by data.unlabelled=NAME" * (
+            missing == ["event_label"]
+        )
         advice = "; if labels hold for whole recordings, set data.whole_clips=true" * has_no_times
         raise DataError(
             f"{got}, but no {' and no '.join(missing)}; say which column it is: "
-            f"{' '.join(f'data.columns.{ours}=NAME' for ours in missing)}{advice}"
+            f"{' '.join(f'data.columns.{ours}=NAME' for ours in missing)}{advice}{unlabelled}"
         )
     for ours in _TIMES:
         if ours in header.index and options.time_unit is None:

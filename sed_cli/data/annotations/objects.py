@@ -37,7 +37,7 @@ class _Found:
     """An event with the keys that lead to it; ``*`` stands for those that name one of many."""
 
     place: tuple[str, ...]
-    values: dict[str, str]
+    values: dict[str, Any]
 
 
 def read_objects(text: Text, options: ReadOptions, content: Any, format: str) -> Annotations:
@@ -208,7 +208,7 @@ def _leaves(value: Object) -> Iterator[tuple[str, Any]]:
             yield key, one
 
 
-def _rows(value: Object) -> Iterator[dict[str, str]]:
+def _rows(value: Object) -> Iterator[dict[str, Any]]:
     """Yield an event a label; what stands at the upper level comes before what stands within."""
     flat: dict[str, Any] = {}
     for key, one in sorted(_leaves(value), key=lambda leaf: leaf[0] not in value):

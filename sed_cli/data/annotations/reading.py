@@ -58,6 +58,7 @@ def read_annotations(
     time_unit: str = "auto",
     decimal_mark: str = "auto",
     soft_labels: bool | None = None,
+    unlabelled: str | None = None,
     format: str | None = None,
 ) -> Annotations:
     """Read annotations in any of the :data:`FORMATS`.
@@ -76,6 +77,7 @@ def read_annotations(
         decimal_mark: point or comma; auto: told by all times of the file together.
         soft_labels: whether numbers behind the labels of a list are soft labels; else they are
             confidences, which are passed over; ``None``: told by their grid of segments.
+        unlabelled: the class of events in a file without any label; ``None``: ``call``.
         format: ``None``: found by content, and by ending where that does not tell.
 
     Returns:
@@ -94,6 +96,7 @@ def read_annotations(
         time_unit=None if time_unit == "auto" else time_unit,
         decimal_mark=MARKS[decimal_mark],
         soft_labels=soft_labels,
+        unlabelled=unlabelled,
     )
     with _no_garbage_collection():
         text = read_text(path)
@@ -122,6 +125,11 @@ def _fitting_format(text: Text, options: ReadOptions) -> AnnotationFormat:
     for known in FORMATS.values():
         if known.fits(text, options):
             return known
+    if text.binary:
+        raise DataError(
+            f"{text.path}: a MATLAB file without onsets, offsets and labels; save these three, or "
+            f"export the events as CSV"
+        )
     first = next((line.strip() for line in text.lines if line.strip()), "")
     got = f"begins with {first[:80]!r}" if first else "is empty"
     raise DataError(

@@ -72,7 +72,7 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
     filename = header.index.get("filename", place.get("begin_path", -1))
     is_path = "filename" not in header.index  # of the machine that the table was made on
     end = header.index.get("offset", header.index.get("duration", -1))
-    onset, label = header.index["onset"], header.index["event_label"]
+    onset, label = header.index["onset"], header.index.get("event_label", -1)
     file_offset, view = place.get("file_offset", -1), place.get("view", -1)
     stem = recording_of(text.path)
     views: dict[tuple[str, ...], str] = {}

@@ -1,4 +1,4 @@
-"""Subtitles of one recording: SubRip (.srt) and WebVTT (.vtt), as Whisper and editors write them."""
+"""Subtitles of one recording: SubRip (.srt) and WebVTT (.vtt), as Whisper writes them."""
 
 from __future__ import annotations
 
