@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sed_cli.data.annotations import WRITTEN
@@ -22,6 +23,9 @@ _SUFFIX = re.compile(
     r"$",
     re.IGNORECASE,
 )
+
+
+_CUT = re.compile(r"[ ._-](?=.)")
 
 
 def parts_of(name: str) -> tuple[str, ...]:
@@ -57,6 +61,38 @@ def without_suffixes(stem: str) -> Iterator[str]:
         if not stem:
             return
         yield stem
+
+
+def by_common_suffix(files: Collection[str], recordings: Collection[str]) -> dict[str, str]:
+    """Match names that differ from those of recordings in one suffix, which two or more have.
+
+    ``a_js`` and ``b_js`` are for ``a`` and ``b``, or ``a`` and ``b`` for ``a_16k`` and ``b_16k``;
+    nothing is where a suffix is a number, or where one name has several.
+
+    Returns:
+        The recording of each file.
+    """
+    for longer, shorter, is_file in ((files, recordings, True), (recordings, files, False)):
+        suffixes: dict[str, dict[str, str]] = {}
+        owners: Counter[str] = Counter()
+        bases = set(shorter) - set(longer)
+        for name in set(longer) - set(shorter):
+            for cut in _CUT.finditer(name):
+                base, suffix = name[: cut.start()], name[cut.start() :]
+                if base in bases:
+                    owners[base] += 1
+                    if any(letter.isalpha() for letter in suffix):
+                        suffixes.setdefault(suffix, {})[base] = name
+        found = {
+            base: name
+            for of_suffix in suffixes.values()
+            if len(of_suffix) > 1
+            for base, name in of_suffix.items()
+            if owners[base] == 1
+        }
+        if found:
+            return {name: base for base, name in found.items()} if is_file else found
+    return {}
 
 
 def predicted_name(path: Path) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
-from sed_cli.data.annotations import FORMATS, Event, write_annotations
+from sed_cli.data.annotations import WRITTEN, Event, write_annotations
 from sed_cli.data.survey import Manifest, load_manifest
 from sed_cli.errors import DataError, UserError
 from tests.conftest import TINY, Sedtf
@@ -268,16 +268,19 @@ def test_predictions_beside_the_audio_do_not_stand_in_the_way(
     assert "6 predictions of sedtf that are passed over" in caplog.text
 
 
-@pytest.mark.parametrize("form", ["desed", "raven", "audacity"])
-def test_predictions_alone_have_to_be_asked_for(form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", WRITTEN)
+def test_predictions_alone_are_taken_and_said(
+    form: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for number in range(6):
         write_audio(tmp_path / f"{number}.wav")
-        path = tmp_path / f"{number}.events{FORMATS[form].ending}"
+        path = tmp_path / f"{number}.events{WRITTEN[form].ending}"
         write_table(path, {f"{number}.wav": DOG}, form)
 
-    with pytest.raises(DataError, match=r"predictions of sedtf.*data\.annotations=\."):
-        catalogue(tmp_path)
-    assert catalogue(tmp_path, annotations=".").classes == ("dog",)
+    caplog.set_level("INFO")
+
+    assert catalogue(tmp_path).classes == ("dog",)
+    assert "6 predictions of sedtf that are taken for labels" in caplog.text
 
 
 def test_a_table_a_recording_called_as_it_is_found(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ class Header:
     """The header of a table: where its columns are.
 
     ``index`` and ``units`` hold for each of our names the column and, for times, the unit that its
-    name says; ``candidates`` all columns that our name may mean, the surest first. ``has_no_words``: no
-    other column holds what may be labels.
+    name says; ``candidates`` all columns that our name may mean, the surest first;
+    ``has_no_words``: no other column holds what may be labels.
     """
 
     line: int

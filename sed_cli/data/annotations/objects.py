@@ -33,7 +33,7 @@ Object = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Placed:
     """An event with the keys that lead to it; ``*`` stands for those that name one of many."""
 
     place: tuple[str, ...]
@@ -46,13 +46,13 @@ def read_objects(text: Text, options: ReadOptions, content: Any, format: str) ->
     Raises:
         DataError: if none do.
     """
-    found = [_Found(place, row) for place, one in _search(content, (), "") for row in _rows(one)]
+    found = [_Placed(place, row) for place, one in _search(content, (), "") for row in _rows(one)]
     if not found:
         raise DataError(
             f"{text.path}: JSON without objects that have a start, an end and a label, such as "
             f'{{"start": 1.0, "end": 1.5, "label": "call"}}'
         )
-    places: dict[tuple[str, ...], list[_Found]] = defaultdict(list)
+    places: dict[tuple[str, ...], list[_Placed]] = defaultdict(list)
     for each in found:
         places[each.place].append(each)
     others: list[str] = []
@@ -220,11 +220,11 @@ def _rows(value: Object) -> Iterator[dict[str, Any]]:
         yield {**plain, **({} if label is None else {label: one})}
 
 
-def _has_label(found: _Found) -> bool:
+def _has_label(found: _Placed) -> bool:
     return bool(_labels(found.values))
 
 
-def _labelled(found: _Found, label: str) -> _Found:
+def _labelled(found: _Placed, label: str) -> _Placed:
     return replace(found, values={**found.values, "event_label": label})
 
 

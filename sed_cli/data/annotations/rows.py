@@ -72,6 +72,7 @@ class RowCollector:
         self._notes: dict[str, int] = {}
         self._dropped: dict[str, int] = {}
         self._lines_of_points: list[int | None] = []
+        self._has_labels = False
         self._unlabelled: list[tuple[str, int | None, str, str, str]] = []
 
     def fault(
@@ -108,6 +109,7 @@ class RowCollector:
             if onset or end or label:
                 self.note(f"rows of {label or onset or end}, taken for recordings without events")
             return self._keep_empty(line, filename)
+        self._has_labels |= bool(label)
         if onset and not label:
             return self._unlabelled.append((self.place, line, filename, onset, end))
         if not (onset and label):
@@ -205,8 +207,7 @@ class RowCollector:
 
     def _label_the_unlabelled(self) -> bool:
         """Make one class of events without labels, where none has one; else they are faults."""
-        has_labels = any(row.event is not None for row in self.rows)
-        is_one_class = bool(self._unlabelled) and not has_labels
+        is_one_class = bool(self._unlabelled) and not self._has_labels
         label = self._options.unlabelled or UNLABELLED
         for place, line, filename, onset, end in self._unlabelled:
             self.place = place

@@ -143,7 +143,7 @@ def test_an_unknown_format_is_answered_with_those_there_are(tmp_path: Path) -> N
     with pytest.raises(DataError, match="'praat': expected one of desed, jams"):
         dump_annotations(TABLE, "praat")
     (tmp_path / "a.txt").write_text("0\t1\tx\n")
-    with pytest.raises(DataError, match="'praat': expected one of desed, jams"):
+    with pytest.raises(DataError, match=r"'praat': expected one of desed, .*elan"):
         read_annotations(tmp_path / "a.txt", format="praat")
 
 

@@ -52,7 +52,7 @@ def _records(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if key.startswith(_FILES)
         for one in values
     }
-    labels = {str(one.get("id")): one.get("name") for one in lists["categories"]}
+    labels = {str(one.get("id")): one.get("name") for one in lists.get("categories", ())}
     annotated = set()
     for one in as_dicts(content.get("annotations")):
         file = str(one.get(_key(one, _FILES)))

@@ -14,6 +14,7 @@ from sed_cli.data.annotations.headers import Header, find_header, rows_below
 from sed_cli.data.annotations.rows import ReadOptions
 from sed_cli.data.annotations.tables import collector_for, recording_of, table_rows
 from sed_cli.data.annotations.text import Text
+from sed_cli.errors import DataError
 
 _VALUES = frozenset(("POS", "NEG", "UNK"))
 _SNIFFED = 1000  # rows
@@ -34,8 +35,8 @@ class FewShot(ReadOnlyFormat):
     def read(self, text: Text, options: ReadOptions) -> Annotations:
         """An event a row and class that is POS; what is unknown is no event."""
         header = find_header(text, options.columns)
-        assert header is not None
-        classes = _classes(text, header)
+        if header is None or not (classes := _classes(text, header)):
+            raise DataError(f"{text.path}: no table with columns of POS, NEG and UNK")
         collector = collector_for(text, options, header)
         end = header.index.get("offset", header.index.get("duration", -1))
         place = header.index.get("filename", -1)
