@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from sed_cli.audio.foreign import FOREIGN_ENDINGS, RAW_ENDING
+
 # Lower case, with the dot.
 AUDIO_ENDINGS = frozenset(
     (
         *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc"),
-        *(".au", ".caf", ".w64", ".rf64"),
+        *(".au", ".caf", ".w64", ".rf64", ".sph", RAW_ENDING),
+        *FOREIGN_ENDINGS,
     )
 )
 

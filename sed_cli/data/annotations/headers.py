@@ -109,7 +109,8 @@ def _find_header(text: Text, columns: Mapping[str, str]) -> Header | None:
         found = [_parse_header(number, line, delimiter, columns) for delimiter in _DELIMITERS]
         best = max(found, key=lambda header: len(header.index))
         is_comment = line.startswith("#")
-        if is_comment and {"onset", "event_label"} <= best.index.keys():
+        is_table = best.delimiter is not None and {"onset", "offset"} <= best.index.keys()
+        if is_comment and (is_table or {"onset", "event_label"} <= best.index.keys()):
             return best
         if not is_comment:
             return best if len(best.index) > 1 or (best.index and columns) else None

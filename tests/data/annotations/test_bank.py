@@ -11,6 +11,7 @@ import soundfile
 from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import Event
 from sed_cli.data.survey import load_manifest
+from sed_cli.errors import DataError
 from tests.data.annotations import bank
 from tests.data.annotations.bank import (
     ALL,
@@ -214,3 +215,82 @@ def test_a_data_set_is_read_by_its_folder_alone(sample: str, audio: Path, tmp_pa
     lay_out(tmp_path, LABELLED[sample], audio)
 
     assert found_in(tmp_path) == ALL
+
+
+# --------------------------------------------------- fewer labels than that, or other audio
+
+
+UNLABELLED: dict[str, Files] = {
+    "raven_without_annotation": each(
+        ".Table.1.selections.txt",
+        lines("{n}\tSpectrogram 1\t1\t{on}\t{off}\t0\t8000", head=f"{RAVEN}\n"),
+    ),
+    "audacity_blank": each(".txt", lines("{on}\t{off}\t")),
+    "two_columns": each(".txt", lines("{on}\t{off}")),
+    "usvseg": each(
+        ".csv",
+        lines("{n},{on},{off},{dur},50.1,0.3", head="#,start,end,duration,maxfreq,maxamp\n"),
+    ),
+    "table": table("calls.csv", "{name}.wav,{on},{off}", head="file,start,end\n"),
+}
+
+
+@pytest.mark.parametrize("sample", UNLABELLED)
+def test_events_without_labels_are_one_class(sample: str, audio: Path, tmp_path: Path) -> None:
+    lay_out(tmp_path, UNLABELLED[sample], audio)
+
+    assert found_in(tmp_path) == {
+        name: [event._replace(label="call") for event in events] for name, events in ALL.items()
+    }
+
+
+def test_syllables_of_evtaf_are_read_with_its_raw_samples(tmp_path: Path) -> None:
+    for path, content in bank.not_mat(".cbin").items():
+        (tmp_path / path).write_bytes(bytes(content))
+        name = path.split(".")[0]
+        (tmp_path / f"{name}.cbin").write_bytes(bytes(2 * 10 * bank.RATE))
+        (tmp_path / f"{name}.rec").write_text(f"ADFREQ =  {bank.RATE}\nChans =  1\n")
+
+    assert found_in(tmp_path) == {
+        name: [event._replace(label=event.label[0]) for event in events]
+        for name, events in ALL.items()
+    }
+
+
+def test_syllables_of_evtaf_are_read_beside_wav(audio: Path, tmp_path: Path) -> None:
+    lay_out(tmp_path, bank.not_mat(".wav"), audio)
+    assert sum(map(len, found_in(tmp_path).values())) == 12
+
+
+def test_of_a_few_shot_table_what_is_positive_is_an_event(audio: Path, tmp_path: Path) -> None:
+    values = {"whistle": "POS,NEG", "click": "UNK,POS"}
+    for name, events in ALL.items():
+        rows = [f"{name}.wav,{on},{off},{values[label]}\n" for on, off, label in events]
+        rows.append(f"{name}.wav,8.0,9.0,NEG,UNK\n")
+        head = "Audiofilename,Starttime,Endtime,whistle,click\n"
+        (tmp_path / f"{name}.csv").write_text(head + "".join(rows))
+    lay_out(tmp_path, {}, audio)
+
+    assert found_in(tmp_path) == ALL
+
+
+UNREAD: dict[str, tuple[str, str]] = {
+    "excel": ("labels.xlsx", "an Excel workbook, which is not read: save the table as CSV"),
+    "sonic_visualiser_session": ("rec_a.sv", "File > Export Annotation Layer"),
+    "audacity_project": ("rec_a.aup3", "File > Export > Export Labels"),
+    "transcriber": ("rec_a.trs", "open it in ELAN or Praat"),
+    "parquet": ("labels.parquet", "a Parquet table, which is not read"),
+    "pamguard": ("survey.sqlite3", "a database"),
+}
+
+
+@pytest.mark.parametrize("sample", UNREAD)
+def test_what_is_not_read_is_named_with_what_to_export(
+    sample: str, audio: Path, tmp_path: Path
+) -> None:
+    name, advice = UNREAD[sample]
+    lay_out(tmp_path, {name: b"PK\x03\x04\0\0"}, audio)
+
+    with pytest.raises(DataError, match=advice) as raised:
+        found_in(tmp_path)
+    assert name in str(raised.value)
