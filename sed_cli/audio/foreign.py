@@ -8,8 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any
 
-import soundfile
-
 from sed_cli.errors import DataError
 
 FOREIGN_ENDINGS = frozenset(
@@ -32,6 +30,8 @@ def decoded(path: Path) -> IO[bytes]:
         DataError: if PyAV is not installed, or cannot decode it; with what to do.
     """
     advice = f"convert it, such as by: ffmpeg -i '{path.name}' '{path.stem}.wav'"
+    import soundfile
+
     try:
         import av
     except ImportError as error:
@@ -51,6 +51,8 @@ def decoded(path: Path) -> IO[bytes]:
 
 
 def _copy_samples(container: Any, copy: IO[bytes], av: Any) -> None:
+    import soundfile
+
     stream = container.streams.audio[0]
     planar = av.AudioResampler(format="fltp")
     kind = (stream.rate, stream.codec_context.channels)

@@ -22,6 +22,7 @@ from sed_cli.data.manifest import Clip
 from sed_cli.data.names import key_of, path_of, predicted_name
 from sed_cli.data.names import stem_of as stem_of
 from sed_cli.data.notes import Notes
+from sed_cli.data.relabelling import Relabelling
 from sed_cli.data.walking import walk
 from sed_cli.errors import DataError
 
@@ -52,6 +53,7 @@ class Reading:
     decimal_mark: str = "auto"
     soft_labels: bool | None = None
     unlabelled: str | None = None
+    relabelling: Relabelling = field(default_factory=Relabelling)
     notes: Notes = field(default_factory=Notes)
     _read: dict[Path, Annotations] = field(default_factory=dict, init=False, repr=False)
 
@@ -67,6 +69,7 @@ class Reading:
             decimal_mark=data.decimal_mark,
             soft_labels=data.soft_labels,
             unlabelled=data.unlabelled,
+            relabelling=Relabelling.of(data),
         )
 
     def read(self, path: Path) -> Annotations:
@@ -74,6 +77,10 @@ class Reading:
         if path not in self._read:
             self._read[path] = self._read_anew(path)
         return self._read[path]
+
+    def rows_of(self, rows: Iterable[Row]) -> tuple[Row, ...]:
+        """Return rows of a recording with the labels that they are to have."""
+        return self.relabelling.rows(rows) if self.relabelling.is_active else tuple(rows)
 
     def _read_anew(self, path: Path) -> Annotations:
         return read_annotations(
@@ -159,7 +166,7 @@ def list_files(
             name=name if often[name] == 1 else _unique(claim, folder),
             path=claim.match.path,
             annotations=claim.read.path,
-            rows=claim.rows,
+            rows=reading.rows_of(claim.rows),
             in_samples=claim.read.taken.time_unit == SAMPLES,
             problem=claim.match.problem,
         )
@@ -225,7 +232,7 @@ def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Clip]
                 name=name,
                 path=Path(name),
                 annotations=path,
-                rows=tuple(of_name),
+                rows=reading.rows_of(of_name),
                 in_samples=read.taken.time_unit == SAMPLES,
             )
             if (other := listed.setdefault(key, one)) is not one:

@@ -29,6 +29,7 @@ from sed_cli.data.labels import (
 )
 from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.published import list_published
+from sed_cli.data.relabelling import Relabelling
 from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.subsets import subset_of
 from sed_cli.data.times import Times
@@ -189,6 +190,10 @@ def _list(data: RecordedConfig, splits: Sequence[str]) -> Manifest:
     if isinstance(data, PublishedConfig):
         listing = list_published(data, folder)
         wanted = {name: listing.splits[name] for name in splits if name in listing.splits}
+        relabelling = Relabelling.of(data)
+        if relabelling.is_active:
+            wanted = {name: list(map(relabelling.clip, clips)) for name, clips in wanted.items()}
+            listing = replace(listing, classes=relabelling.labels(listing.classes))
         return replace(listing, splits=wanted)
     assert isinstance(data, AnnotatedConfig)
     return list_annotated(data, folder, splits)

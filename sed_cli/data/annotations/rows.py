@@ -177,7 +177,6 @@ class RowCollector:
         format: str,
         *,
         names_files: bool,
-        may_be_empty: bool = False,
         taken: Taken | None = None,
         hint: str = "",
     ) -> Annotations:
@@ -189,7 +188,7 @@ class RowCollector:
         if not self.rows and not any(map(_costs_rows, self.faults)):
             if not names_files:
                 self.empty(self.path.stem)
-            elif not may_be_empty:
+            else:
                 self.fault(None, "no rows", None)
         self.faults.sort(key=lambda fault: fault.line or 0)
         notes = tuple(f"{what}: {n}" for what, n in self._notes.items())

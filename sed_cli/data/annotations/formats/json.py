@@ -9,7 +9,7 @@ from sed_cli.data.annotations.documents import json_of, looks_like_json
 from sed_cli.data.annotations.events import Annotations
 from sed_cli.data.annotations.format import ReadOnlyFormat
 from sed_cli.data.annotations.objects import read_objects
-from sed_cli.data.annotations.rows import ReadOptions
+from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
 
 
@@ -24,8 +24,11 @@ class Json(ReadOnlyFormat):
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
         """By its first character."""
-        return looks_like_json(text)
+        is_empty = not text.content.strip() and text.path.suffix.lower() == ".jsonl"
+        return is_empty or looks_like_json(text)
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
         """All events that stand there."""
+        if not text.content.strip():  # of a recording without events
+            return RowCollector(text, options).finish(self.name, names_files=False)
         return read_objects(text, options, json_of(text), self.name)
