@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sed_cli.config.annotations import AnyFormatConfig
-from sed_cli.config.data import AnnotatedConfig
-from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row, read_annotations
+from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row
 from sed_cli.data.annotations.units import SAMPLES
 from sed_cli.data.annotations.unread import UNREAD_ENDINGS
 from sed_cli.data.audio_folder import SUFFIX
@@ -22,7 +19,7 @@ from sed_cli.data.manifest import Clip
 from sed_cli.data.names import key_of, path_of, predicted_name
 from sed_cli.data.names import stem_of as stem_of
 from sed_cli.data.notes import Notes
-from sed_cli.data.relabelling import Relabelling
+from sed_cli.data.reading import Reading as Reading
 from sed_cli.data.walking import walk
 from sed_cli.errors import DataError
 
@@ -36,64 +33,6 @@ def _annotation_endings() -> set[str]:
         | UNREAD_ENDINGS
         | {end.lower() for each in known for end in (each.ending, *each.more_endings)}
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How annotations are read; see :func:`.read_annotations`.
-
-    ``notes`` are kept of what was read and guessed on the way.
-    """
-
-    columns: Mapping[str, str | None] = field(default_factory=dict)
-    event_duration_s: float | None = None
-    soft_threshold: float = 0.5
-    whole_clips: bool = False
-    time_unit: str = "auto"
-    decimal_mark: str = "auto"
-    soft_labels: bool | None = None
-    unlabelled: str | None = None
-    relabelling: Relabelling = field(default_factory=Relabelling)
-    notes: Notes = field(default_factory=Notes)
-    _read: dict[Path, Annotations] = field(default_factory=dict, init=False, repr=False)
-
-    @classmethod
-    def of(cls, data: AnyFormatConfig) -> Reading:
-        """What a configuration says."""
-        return cls(
-            columns=data.columns,
-            event_duration_s=data.event_duration_s,
-            soft_threshold=data.soft_threshold,
-            whole_clips=isinstance(data, AnnotatedConfig) and data.whole_clips,
-            time_unit=data.time_unit,
-            decimal_mark=data.decimal_mark,
-            soft_labels=data.soft_labels,
-            unlabelled=data.unlabelled,
-            relabelling=Relabelling.of(data),
-        )
-
-    def read(self, path: Path) -> Annotations:
-        """Read one file, once."""
-        if path not in self._read:
-            self._read[path] = self._read_anew(path)
-        return self._read[path]
-
-    def rows_of(self, rows: Iterable[Row]) -> tuple[Row, ...]:
-        """Return rows of a recording with the labels that they are to have."""
-        return self.relabelling.rows(rows) if self.relabelling.is_active else tuple(rows)
-
-    def _read_anew(self, path: Path) -> Annotations:
-        return read_annotations(
-            path,
-            columns=self.columns,
-            event_duration_s=self.event_duration_s,
-            soft_threshold=self.soft_threshold,
-            whole_clips=self.whole_clips,
-            time_unit=self.time_unit,
-            decimal_mark=self.decimal_mark,
-            soft_labels=self.soft_labels,
-            unlabelled=self.unlabelled,
-        )
 
 
 def list_recordings(

@@ -35,6 +35,7 @@ _NO_WORD = re.compile(r"[\W_]+")
 _FITS = 0.95  # of the recordings: single faults do not hide a unit
 _SLACK = 1.05
 _LEAST_SHARE = 0.005  # of a recording that its events span
+_SURE_SHARE = 0.05  # the same where the unit is taken; those of another recording span less
 
 
 def words_of(name: str) -> list[str]:
@@ -132,7 +133,7 @@ def likely_unit(
                 what = (
                     f"samples at {' or '.join(f'{rate:g}' for rate in sorted(set(rates))[:3])} Hz"
                 )
-            is_sure = n_far >= _FITS * len(ends)
+            is_sure = n_far >= _FITS * len(ends) and median(shares) >= _SURE_SHARE
             likeness = f"{where}: the times look like {what}"
             return OtherUnit(unit if is_sure else None, f"{likeness}; set data.time_unit={unit}")
     return OtherUnit(
