@@ -15,6 +15,8 @@ from sed_cli.system.markup import parse_xml
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxlong, _REPR.maxother = 2, 60, 30, 60
 _DEEPEST = 64
+_LONGEST_JSON = 512 * 2**20  # characters
+_MOST_VALUES = 32_000_000
 
 
 def looks_like_json(text: Text) -> bool:
@@ -92,6 +94,12 @@ def _once(text: Text, key: str, parse: Callable[[], Any]) -> Any:
 
 
 def _load(text: Text) -> Any:
+    n_values = sum(map(text.content.count, (",", "[", "{")))
+    if len(text.content) > _LONGEST_JSON or n_values > _MOST_VALUES:
+        raise DataError(
+            f"{text.path}: JSON of {len(text.content)} characters and some {n_values} values: "
+            f"read up to {_LONGEST_JSON} and {_MOST_VALUES}; divide it"
+        )
     try:
         try:
             content = json.loads(text.content)

@@ -27,6 +27,10 @@ _FILE = "filename"
 _SURE_FILES = ("filename", "file_name", "fname", "audio_filename", "audio_file", "file")
 _NAMES = {ours: frozenset(theirs.split()) for ours, theirs in SYNONYMS.items()}
 _ENDS = _NAMES["offset"] | _NAMES["duration"]
+# What lists of events are called where they may be empty.
+_LISTS = frozenset(
+    ("annotation", "annotations", "event", "events", "segments", "labels", "detections", "onset")
+) | frozenset(("regions", "results", "selections", "predictions", "sound_events", "calls", "units"))
 _SHOWN = 3
 
 Object = Mapping[str, Any]
@@ -47,6 +51,8 @@ def read_objects(text: Text, options: ReadOptions, content: Any, format: str) ->
         DataError: if none do.
     """
     found = [_Placed(place, row) for place, one in _search(content, (), "") for row in _rows(one)]
+    if not found and _is_empty(content):
+        return read_records(text, options, [], format)
     if not found:
         raise DataError(
             f"{text.path}: JSON without objects that have a start, an end and a label, such as "
@@ -78,6 +84,8 @@ def read_records(
     if not records:
         return RowCollector(text, options).finish(format, names_files=False)
     keys = list(dict.fromkeys(key for record in records for key in record))
+    if keys == [_FILE]:  # of recordings without events alone
+        keys += ["onset", "offset", "event_label"]
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
     writer.writerow(keys)
@@ -98,6 +106,13 @@ def read_records(
             for fault in read.faults
         ),
     )
+
+
+def _is_empty(content: Any) -> bool:
+    """Whether a document has a list of events, and that is empty."""
+    if isinstance(content, dict):
+        return any(value == [] and key.lower() in _LISTS for key, value in content.items())
+    return bool(content == [])
 
 
 def file_of(values: Object) -> str:
@@ -126,7 +141,9 @@ def _search(value: Any, place: tuple[str, ...], file: str) -> Iterator[tuple[tup
     for key, inner in items:
         own = key if is_audio(key) else file
         step = place if key == "*" else (*place, "*" if are_alike or is_audio(key) else key)
-        if isinstance(inner, dict) and _is_event(inner) and are_alike:
+        if is_audio(key) and inner in ([], {}):
+            yield step, {_FILE: key}
+        elif isinstance(inner, dict) and _is_event(inner) and are_alike:
             within = [] if _labels(inner) else list(_search_in(inner, step, own))
             if within:
                 yield from within

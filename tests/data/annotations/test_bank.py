@@ -274,6 +274,22 @@ def test_of_a_few_shot_table_what_is_positive_is_an_event(audio: Path, tmp_path:
     assert found_in(tmp_path) == ALL
 
 
+@pytest.mark.parametrize(
+    "empty",
+    [
+        '{"annotation": [], "id": "rec_a.wav"}',
+        '{"onset": [], "offset": [], "cluster": []}',
+        '{"event_annotation": []}',
+        "[]",
+    ],
+)
+def test_json_with_an_empty_list_is_a_recording_without_events(
+    empty: str, audio: Path, tmp_path: Path
+) -> None:
+    lay_out(tmp_path, {**each(".json", bank.whisper_seg), "rec_a.json": empty}, audio)
+    assert found_in(tmp_path) == {**ALL, "rec_a": []}
+
+
 UNREAD: dict[str, tuple[str, str]] = {
     "excel": ("labels.xlsx", "an Excel workbook, which is not read: save the table as CSV"),
     "sonic_visualiser_session": ("rec_a.sv", "File > Export Annotation Layer"),
