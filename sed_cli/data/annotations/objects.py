@@ -67,8 +67,11 @@ def read_objects(text: Text, options: ReadOptions, content: Any, format: str) ->
         if not labelled:
             found = [_labelled(each, each.place[-1]) for each in found if each.place]
         else:
-            found = places[labelled[0]]
-            others = [".".join(place) for place in places if place != labelled[0]]
+            # The splits of a set are called otherwise; its words and its sentences hold others.
+            made = _make(places[labelled[0]])
+            kept = {place for place in labelled if _make(places[place]) == made}
+            found = [each for each in found if each.place in kept]
+            others = [".".join(place) for place in places if place not in kept]
     read = read_records(text, options, [each.values for each in found], format)
     if not others:
         return read
@@ -217,9 +220,9 @@ def _leaves(value: Object) -> Iterator[tuple[str, Any]]:
     for key, one in value.items():
         if isinstance(one, dict):
             inner = [(deeper, leaf) for deeper, leaf in one.items() if not isinstance(leaf, dict)]
-            named = [leaf for deeper, leaf in inner if deeper in ("name", "label", "value", "id")]
-            if named and key not in one:
-                yield key, named[0]
+            named = next((one[k] for k in ("name", "label", "value", "id") if k in one), None)
+            if isinstance(named, (str, int)) and key not in one:
+                yield key, named
             yield from inner
         elif not isinstance(one, list) or all(not isinstance(part, (dict, list)) for part in one):
             yield key, one
@@ -235,6 +238,15 @@ def _rows(value: Object) -> Iterator[dict[str, Any]]:
     label = next((k for k in lists if plain_name(k) in _NAMES["event_label"] and lists[k]), None)
     for one in lists[label] if label is not None else [None]:
         yield {**plain, **({} if label is None else {label: one})}
+
+
+def _make(found: Sequence[_Placed]) -> tuple[str, str]:
+    """The keys that onset and label of events have."""
+    keys = list(found[0].values)
+    onset = next((key for key in keys if _is_role(key, "onset")), "")
+    plain = {plain_name(key): key for key in keys}
+    label = next((name for name in SYNONYMS["event_label"].split() if name in plain), "")
+    return onset, label
 
 
 def _has_label(found: _Placed) -> bool:

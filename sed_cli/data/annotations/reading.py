@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from sed_cli.config.registry import components, is_ours
+from sed_cli.config.registry import KINDS, components, is_ours
 from sed_cli.data.annotations.events import Annotations, Event
 from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.numbers import MARKS
@@ -25,23 +25,30 @@ class _Formats(Mapping[str, AnnotationFormat]):
 
     def __init__(self, *, is_written: bool) -> None:
         self._is_written = is_written
+        self._classes: tuple[type, ...] | None = None
+        self._formats: dict[str, AnnotationFormat] = {}
 
     def __getitem__(self, name: str) -> AnnotationFormat:
-        known: AnnotationFormat = self._known()[name]()
-        return known
+        return self._known()[name]
 
     def __iter__(self) -> Iterator[str]:
-        known = self._known()
-        yield from sorted(known, key=lambda name: is_ours(known[name]))
+        yield from self._known()
 
     def __len__(self) -> int:
         return len(self._known())
 
-    def _known(self) -> Mapping[str, type[AnnotationFormat]]:
-        known = components("format")
-        if not self._is_written:
-            return known
-        return {name: cls for name, cls in known.items() if cls.IS_WRITTEN}
+    def _known(self) -> Mapping[str, AnnotationFormat]:
+        """Each is made once, for as long as no plugin comes or goes: all files ask for all."""
+        kind = KINDS["format"]
+        if self._classes != tuple(kind.found.values()):
+            known = components("format")
+            self._formats = {
+                name: known[name]()
+                for name in sorted(known, key=lambda name: is_ours(known[name]))
+                if known[name].IS_WRITTEN or not self._is_written
+            }
+            self._classes = tuple(kind.found.values())
+        return self._formats
 
 
 FORMATS: Mapping[str, AnnotationFormat] = _Formats(is_written=False)
