@@ -67,11 +67,20 @@ def test_every_option_composes_and_is_typed(
     group: str, option: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     task = "sequence" if option in OF_SEQUENCES.get(group, ()) else "sed"
-    is_read = group == "data" and task == "sed" and option != "soundscapes"
+    is_read = group == "data" and task == "sed" and option not in ("soundscapes", "small")
     extra = ["data.root=somewhere"] if is_read else []
     assert sedtf("train", f"task={task}", f"{group}={option}", *extra, cfg="job") == 0
     shown = yaml.safe_load(capfd.readouterr().out)
     assert build_training(shown).task == task
+
+
+def test_the_smoke_experiment_goes_with_other_data(
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    choices = ("experiment=smoke", "data=annotated", "data.root=somewhere")
+    assert sedtf("train", *choices, cfg="job") == 0
+    shown = yaml.safe_load(capfd.readouterr().out)
+    assert (shown["data"]["kind"], shown["trainer"]["epochs"]) == ("annotated", 2)
 
 
 @pytest.mark.parametrize(

@@ -336,7 +336,7 @@ def write_evaluation(
     piano_rolls(run_dir / "figures" / "events.png", rolls)
 
 
-def _whole(own: DataConfig, split: str, trained: DataConfig) -> DataConfig:
+def whole_set(own: DataConfig, split: str, trained: DataConfig) -> DataConfig:
     """Have all recordings of another data set scored, if it has no splits and none is asked for.
 
     Nothing is trained on them. Of the data that the detector was trained on the same split as then
@@ -373,7 +373,7 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         detector.decoder = decoder_for(config, trained, detector, validation)
         detector.confidence_map = confidences_for(config, detector, before, validation)
         data = load_data(
-            trained.data if own is None else _whole(own, config.split, trained.data),
+            trained.data if own is None else whole_set(own, config.split, trained.data),
             trained.feature,
             splits=[config.split],
             classes=detector.classes,

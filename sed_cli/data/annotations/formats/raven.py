@@ -112,7 +112,11 @@ def _starts(collector: RowCollector, rows: Sequence[tuple[str, str, str]]) -> di
         except ValueError:
             continue
         found.setdefault(name, Counter())[round(start_s, _SAME_DIGITS)] += 1
-    return {name: starts.most_common(1)[0][0] for name, starts in found.items()}
+    # None begins before the first; where rows disagree as often as not, it begins with it.
+    return {
+        name: max(starts, key=lambda start_s: (start_s >= 0, starts[start_s], -start_s))
+        for name, starts in found.items()
+    }
 
 
 def _in_file(
