@@ -6,6 +6,7 @@ answer at once.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -164,12 +165,27 @@ for _name, _text in VERBS.items():
     _add_verb(_name, _text)
 
 
+def _speak_utf8() -> None:
+    """Read and write pipes and files in UTF-8, whatever the system or an environment variable has.
+
+    A terminal keeps its encoding; what that cannot show becomes a question mark.
+    """
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        if stream.isatty():
+            stream.reconfigure(errors="replace")
+        else:
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 def main() -> NoReturn:
     """Run the command line and exit with sedtf's codes: 0, 1, 2 or 130."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this
             nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
             setattr(sys, name, nowhere)
+    _speak_utf8()
     try:
         sys.exit(app(args=sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except typer.Abort:

@@ -37,6 +37,18 @@ def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
     assert what_it_imports(arguments, heavy) == set()
 
 
+def test_pipes_are_utf_8_whatever_the_system_has(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sed_cli", "train", "--cfg", "job", "data.bank='λ鸟'"],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+        timeout=120,
+    )
+    assert done.returncode == 0
+    assert "bank: λ鸟" in done.stdout.decode("utf-8")
+
+
 def test_version_is_printed() -> None:
     assert command("--version").stdout == f"sedtf {__version__}\n"
 

@@ -87,12 +87,22 @@ def test_every_option_composes_and_is_typed(
     group: str, option: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     task = "sequence" if option in OF_SEQUENCES.get(group, ()) else "sed"
-    is_read = group == "data" and task == "sed" and "soundscapes" not in option
+    generated = option in ("soundscapes", "poor_soundscapes", "small")
+    is_read = group == "data" and task == "sed" and not generated
     extra = ["data.root=somewhere"] if is_read else []
     chosen = [f"task={task}", f"{group}={option}", *extra]
     assert sedtf("train", *chosen, cfg="job", resolve=True) == 0
     shown = yaml.safe_load(capfd.readouterr().out)
     assert build_training(shown).task == task
+
+
+def test_the_smoke_experiment_goes_with_other_data(
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    choices = ("experiment=smoke", "data=annotated", "data.root=somewhere")
+    assert sedtf("train", *choices, cfg="job") == 0
+    shown = yaml.safe_load(capfd.readouterr().out)
+    assert (shown["data"]["kind"], shown["trainer"]["epochs"]) == ("annotated", 2)
 
 
 @pytest.mark.parametrize(

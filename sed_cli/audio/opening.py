@@ -12,6 +12,7 @@ from typing import IO, BinaryIO, cast
 import soundfile
 
 from sed_cli.audio.containers import ByteRange, Contents, PartFile, examine
+from sed_cli.audio.foreign import FOREIGN_ENDINGS, RAW_ENDING, decoded, raw_format
 from sed_cli.errors import DataError
 
 UNKNOWN_LENGTH = 2**62
@@ -60,7 +61,8 @@ def open_audio(path: Path, copy: IO[bytes] | None, part: ByteRange | None) -> Re
             return _opened_part(PartFile(whole, part))
         # A temporary file has no name: libsndfile takes its descriptor. A name may be no text.
         name = os.fsencode(path) if os.name == "posix" else path
-        return ReadThrough(name if copy is None else copy.fileno(), closefd=False)
+        how = raw_format(path) if _is_raw(path, copy) else {}
+        return ReadThrough(name if copy is None else copy.fileno(), closefd=False, **how)
     except FAULTS as error:
         if copy is not None:
             copy.close()
@@ -98,10 +100,16 @@ def contents_of(path: Path, copy: IO[bytes] | None) -> Contents:
     if copy is not None:
         return examine(cast(BinaryIO, copy))
     _refuse_unopenable(path)
+    if _is_raw(path, copy):  # its samples may look like anything
+        return Contents()
     status = path.stat()
     return _contents_of_file(
         path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
     )
+
+
+def _is_raw(path: Path, copy: IO[bytes] | None) -> bool:
+    return copy is None and path.suffix.lower() == RAW_ENDING
 
 
 @lru_cache(maxsize=4096)
@@ -123,8 +131,13 @@ def _refuse_unopenable(path: Path) -> None:
 
 
 def spooled(path: Path, pipe: IO[bytes] | None) -> IO[bytes] | None:
-    """Copy a pipe to a temporary file, for decoders seek; ``None`` for a file that is none."""
+    """Copy a pipe to a temporary file, for decoders seek, or decode what libsndfile cannot.
+
+    ``None`` for a file that is to be read as it is.
+    """
     if pipe is None:
+        if path.suffix.lower() in FOREIGN_ENDINGS and path.is_file():
+            return decoded(path)
         if not path.is_fifo():
             return None
         with path.open("rb") as fifo:

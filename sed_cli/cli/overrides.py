@@ -36,14 +36,32 @@ def literal(override: str, keys: Sequence[str]) -> str:
     A run of a sweep may be a folder named ``seed=0,model=crnn``.
     """
     key, equals, value = override.partition("=")
+    if key not in keys:
+        value = _at_home(value)
+        override = f"{key}{equals}{value}"
     if not equals or value in ("", "null") or value[0] in "'\"":
         return override
     is_path = (
         re.search(r"[^\w./+-]", value)
         and value[0] not in "[{"
-        and (value.startswith("~") or _exists(value))
+        and (value.startswith(("~", str(Path.home()))) or _exists(value))
     )
     return f"{key}={quoted(value)}" if key in keys or is_path else override
+
+
+def _at_home(value: str) -> str:
+    """Put the folder that ``~`` stands for where a value, or a part of a list, begins with it.
+
+    Shells do that for words alone, and not behind an equals sign.
+    """
+
+    def expanded(match: re.Match[str]) -> str:
+        try:
+            return f"{match[1]}{Path(match[2]).expanduser()}"
+        except RuntimeError:  # of no such user
+            return match[0]
+
+    return re.sub(r"((?:^|[\[,])['\"]?)(~[\w.-]*)(?=/|$)", expanded, value)
 
 
 def _exists(path: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from sed_cli.config.faults import Faults
-from sed_cli.config.settings import DEFAULT, Settings, setting
+from sed_cli.config.settings import DEFAULT, Role, Settings, setting
 
 SPLITS = ("train", "validation", "test")
 WEAK = "weak"
@@ -30,6 +30,16 @@ class AnnotationsConfig(Settings):
         0.5, "a segment with a soft label above it is active", at_least=0, below=1
     )
     strict: bool = setting(True, "false: repair annotations where that is safe, and report it")
+    merge: dict[str, str] = setting(
+        {}, "labels that become another, as '{old: new, older: new}'", before=DEFAULT
+    )
+    exclude: list[str] = setting([], "labels whose events are left out", before=DEFAULT)
+    relabel: str | None = setting(
+        None,
+        "table with the columns old and new: the same of many labels; an empty new: left out",
+        role=Role.PATH,
+        before=DEFAULT,
+    )
 
 
 @dataclass
@@ -59,6 +69,11 @@ class AnyFormatConfig(AnnotationsConfig):
         None,
         "numbers behind the labels of a list: true: soft labels; false: confidences, which are "
         "ignored; null: soft if they fill a grid of segments",
+        before=DEFAULT,
+    )
+    unlabelled: str | None = setting(
+        None,
+        "class of events without labels; null: call, where no event of the data set has a label",
         before=DEFAULT,
     )
     group: str | None = setting(

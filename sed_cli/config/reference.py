@@ -57,7 +57,8 @@ def _named(kind: str) -> str:
     if kind == "format":
         head += ["several recordings in a file", "written as"]
         for row, cls in zip(rows, known.values(), strict=True):
-            row += ["yes" if cls.names_files else "no", f"`{cls.ending}`"]
+            written = f"`{cls.ending}`" if cls.IS_WRITTEN else "read only"
+            row += ["yes" if cls.names_files else "no", written]
     table = [_line(cells) for cells in (head, ["---"] * len(head), *rows)]
     return "\n".join([f"### {_BY_NAME[kind]}", *table, ""])
 

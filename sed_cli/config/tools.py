@@ -81,7 +81,9 @@ class SynthConfig(VerbConfig):
         "recipe.json of a data set that was written: the same bytes again; with it only data.bank "
         "may be set: where the bank lies now",
     )
-    format: str = setting("desed", "of the annotations", choices=Names("format"))
+    format: str = setting(
+        "desed", "of the annotations", choices=Names("format", where="IS_WRITTEN")
+    )
     workers: int | None = setting(None, "processes; null: one for each core", at_least=1)
     figure: bool = setting(True, "draw figures/scene.png, a recording with its events")
     data: DataConfig = setting()
@@ -188,7 +190,9 @@ class PredictConfig(VerbConfig):
     input: str = setting(
         MISSING, "a recording, a folder (and all folders in it), or - for standard input"
     )
-    format: str = setting("desed", "of the events", choices=Names("format", JSONL))
+    format: str = setting(
+        "desed", "of the events", choices=Names("format", JSONL, where="IS_WRITTEN")
+    )
     channels: str = setting(
         "mix",
         "mix: their average; first: that one alone; each: one after the other",

@@ -18,6 +18,7 @@ from sed_cli.data.listing import Reading, list_recordings
 from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.notes import Notes
 from sed_cli.data.splits import by_lists, divide, fold_of
+from sed_cli.data.time_splits import cut_in_time
 from sed_cli.data.unlabelled import list_unlabelled
 from sed_cli.data.weak import list_weak
 from sed_cli.errors import DataError, UserError
@@ -73,7 +74,13 @@ def _list_annotated(
         if not listed:
             check_faults(faults, strict=True)
     try:
-        divided = _divide(data, folder, listed, reading.notes)
+        if _are_too_few(data, listed):
+            shares = {n: s for n, s in zip(SPLITS, data.split, strict=True) if getattr(data, n)}
+            unit, place = data.time_unit, data.cache_dir
+            how: dict[str, Any] = {"time_unit": unit, "cache_dir": place, "notes": reading.notes}
+            divided = Manifest(splits=cut_in_time(listed, shares, **how))
+        else:
+            divided = _divide(data, folder, listed, reading.notes)
     except UserError as error:
         if not faults:
             raise
@@ -121,6 +128,17 @@ def _list_splits(
         check_faults(faults, strict=True)
         raise DataError("the set has no split: set data.train, data.validation or data.test")
     return Manifest(splits=listed, faults=tuple(faults), notes=reading.notes)
+
+
+def _are_too_few(data: AnnotatedConfig, listed: Sequence[Clip]) -> bool:
+    """Whether whole recordings cannot fill the splits, and nothing says how to divide them."""
+    wanted = [
+        getattr(data, name)
+        for name, share in zip(SPLITS, data.split, strict=True)
+        if getattr(data, name) is not None and share > 0
+    ]
+    is_told = data.folds is not None or data.group is not None or any(w.files for w in wanted)
+    return len(listed) < len(wanted) and not is_told
 
 
 def _divide(data: AnnotatedConfig, folder: Path, listed: list[Clip], notes: Notes) -> Manifest:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sed_cli.data.endings import AUDIO_ENDINGS
-from sed_cli.data.names import parts_of, stem_of, without_suffixes
+from sed_cli.data.names import by_common_suffix, parts_of, stem_of, without_suffixes
 from sed_cli.data.walking import Walk, identity, walk
 from sed_cli.errors import DataError
 
 ELSEWHERE = "in another folder than named"
 OTHER_ENDING = "with another ending than named"
 SUFFIX = "by the name of its annotations without their suffix"
+COMMON_SUFFIX = "by names that differ in one suffix, the same for all"
 
 
 class Match(NamedTuple):
@@ -44,6 +45,7 @@ class AudioFolder:
             raise DataError(f"{folder}: no such folder of recordings")
         self.folder = folder
         self._identities: dict[Path, Hashable] = {}
+        self._beside: dict[tuple[Path, str], dict[str, str]] = {}
 
     def identity(self, path: Path) -> Hashable:
         """As :func:`.identity`, asked once a path."""
@@ -94,17 +96,40 @@ class AudioFolder:
         stem = annotations.stem
         for named in (stem, *without_suffixes(stem)):
             parts = parts_of(named)
-            for index in (self._by_name, self._by_stem):
-                found = index.get(parts[-1], []) if parts else []
-                near = self._nearest(found, [], named, annotations)
-                if len(near) == 1:
-                    is_whole = named == stem or index is self._by_name
-                    return Match(near[0], guess="" if is_whole else SUFFIX)
-                if near:
-                    places = ", ".join(self.relative(path) for path in near[:3])
-                    problem = f"{annotations.name} may belong to any of {places}"
-                    return Match(self.folder / stem, problem)
+            last = parts[-1] if parts else ""
+            for index, key, guess in (
+                (self._by_name, last, ""),
+                (self._by_stem, last, "" if named == stem else SUFFIX),
+                (self._by_stem, stem_of(last), OTHER_ENDING),
+            ):
+                if match := self._only(index.get(key, []), named, annotations, guess):
+                    return match
+        like = self._by_common_suffix(annotations)
+        if like and (match := self._only(self._by_stem[like], like, annotations, COMMON_SUFFIX)):
+            return match
         return Match(self.folder / stem, f"no recording is called {stem}")
+
+    def _only(
+        self, found: Sequence[Path], named: str, annotations: Path, guess: str
+    ) -> Match | None:
+        near = self._nearest(found, [], named, annotations)
+        if len(near) == 1:
+            return Match(near[0], guess=guess)
+        if near:
+            places = ", ".join(self.relative(path) for path in near[:3])
+            problem = f"{annotations.name} may belong to any of {places}"
+            return Match(self.folder / annotations.stem, problem)
+        return None
+
+    def _by_common_suffix(self, annotations: Path) -> str | None:
+        """The recording whose name is the file's but for a suffix that all files beside it have."""
+        key = (annotations.parent, annotations.suffix.lower())
+        if key not in self._beside:
+            beside = (p for p in annotations.parent.iterdir() if p.suffix.lower() == key[1])
+            stems = frozenset(parts_of(p.stem)[-1] for p in beside if parts_of(p.stem))
+            self._beside[key] = by_common_suffix(stems, self._by_stem.keys())
+        parts = parts_of(annotations.stem)
+        return self._beside[key].get(parts[-1]) if parts else None
 
     def relative(self, path: Path) -> str:
         """Return the name of a recording in this folder."""

@@ -94,8 +94,8 @@ def _annotations(
 ) -> tuple[list[_Found], list[str]]:
     """Read what may be annotations; keep what is, and why the rest cannot be read.
 
-    Raises:
-        DataError: if nothing but predictions of sedtf are there.
+    Predictions of sedtf count where there is nothing else, whether somebody has corrected them or
+    not.
     """
     read, unread = [], []
     for path in annotation_files(folder):
@@ -105,10 +105,7 @@ def _annotations(
             unread.append(str(error))
     own, predicted = told_apart(read)
     unread += [str(fault) for one in own if not one.rows for fault in one.faults[:1]]
-    found = list(_found(own, audio))
-    if not found and (predictions := list(_found(predicted, audio))):
-        raise DataError(_say_predictions(folder, predictions, audio))
-    return found, unread
+    return list(_found(own, audio)) or list(_found(predicted, audio)), unread
 
 
 def _found(read: Iterable[Annotations], audio: AudioFolder) -> Iterator[_Found]:
@@ -123,16 +120,6 @@ def _found(read: Iterable[Annotations], audio: AudioFolder) -> Iterator[_Found]:
                 yield _Found(one.path, one)
         elif own is not None:
             yield _Found(one.path, one, own)
-
-
-def _say_predictions(folder: Path, found: Sequence[_Found], audio: AudioFolder) -> str:
-    paths = [_relative(one.path, folder) for one in found]
-    place = _common(folder, (one.path for one in found))
-    return (
-        f"{folder}: holds {len(audio.paths)} recordings and no annotations of them but predictions "
-        f"of sedtf ({cut_short(paths, _SHOWN)}): take these for labels with "
-        f"data.annotations={place}, or name yours by data.annotations=FILE"
-    )
 
 
 def _names(read: Annotations) -> list[str]:
@@ -215,6 +202,8 @@ def _without_splits(
     Where there are several of these, a file for each of all recordings is taken.
     """
     folders = _folders_of_files(files, folder)
+    if len(tables) > 1 and not folders and _are_parts(tables, audio):
+        return {"data.annotations": _common(folder, (t.path for t in tables)), "data.audio": "."}
     if len(tables) == 1 and not folders:
         return {
             "data.annotations": _relative(tables[0].path, folder),
@@ -245,6 +234,18 @@ def _without_splits(
         "data.annotations": chosen,
         "data.audio": _common(folder, (file.audio for file in folders[chosen] if file.audio)),
     }
+
+
+def _are_parts(tables: Sequence[_Found], audio: AudioFolder) -> bool:
+    """Whether tables are of one format and make, and none annotates what another one does."""
+    if len({(table.read.format, table.read.taken.columns) for table in tables}) > 1:
+        return False
+    named = [{row.filename for row in table.read.rows} for table in tables]
+    found = [
+        {audio.identity(audio.find(n, t.path).path) for n in names}
+        for t, names in zip(tables, named, strict=True)
+    ]
+    return sum(map(len, found)) == len(set().union(*found))
 
 
 def _folders_of_files(files: Sequence[_Found], folder: Path) -> dict[str, list[_Found]]:

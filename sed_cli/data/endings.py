@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from sed_cli.audio.foreign import FOREIGN_ENDINGS, RAW_ENDING
+
 # Lower case, with the dot.
 AUDIO_ENDINGS = frozenset(
     (
         *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc"),
-        *(".au", ".caf", ".w64", ".rf64"),
+        *(".au", ".caf", ".w64", ".rf64", ".sph", RAW_ENDING),
+        *FOREIGN_ENDINGS,
     )
 )
 
 SCORES_ENDING = ".scores.tsv"
 """Of the probabilities that ``sedtf predict`` writes of a recording; no annotations."""
+
+PREDICTIONS = "predictions.jsonl"
+"""What ``sedtf predict`` has done of a folder; what it wrote of all recordings lies beside it."""

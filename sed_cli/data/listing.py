@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sed_cli.config.annotations import AnyFormatConfig
-from sed_cli.config.data import AnnotatedConfig
-from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row, read_annotations
+from sed_cli.data.annotations import FORMATS, Annotations, Fault, Row
+from sed_cli.data.annotations.units import SAMPLES
+from sed_cli.data.annotations.unread import UNREAD_ENDINGS
 from sed_cli.data.audio_folder import SUFFIX
 from sed_cli.data.audio_folder import AudioFolder as AudioFolder
 from sed_cli.data.claims import Claim, make_claims, settle
@@ -20,6 +19,7 @@ from sed_cli.data.manifest import Clip
 from sed_cli.data.names import key_of, path_of, predicted_name
 from sed_cli.data.names import stem_of as stem_of
 from sed_cli.data.notes import Notes
+from sed_cli.data.reading import Reading as Reading
 from sed_cli.data.walking import walk
 from sed_cli.errors import DataError
 
@@ -27,56 +27,12 @@ _ENDINGS = {".tsv", ".csv", ".txt", ".ann", ".lab", ".tab", ".json"}
 
 
 def _annotation_endings() -> set[str]:
-    return _ENDINGS | {known.ending.lower() for known in FORMATS.values()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How annotations are read; see :func:`.read_annotations`.
-
-    ``notes`` are kept of what was read and guessed on the way.
-    """
-
-    columns: Mapping[str, str | None] = field(default_factory=dict)
-    event_duration_s: float | None = None
-    soft_threshold: float = 0.5
-    whole_clips: bool = False
-    time_unit: str = "auto"
-    decimal_mark: str = "auto"
-    soft_labels: bool | None = None
-    notes: Notes = field(default_factory=Notes)
-    _read: dict[Path, Annotations] = field(default_factory=dict, init=False, repr=False)
-
-    @classmethod
-    def of(cls, data: AnyFormatConfig) -> Reading:
-        """What a configuration says."""
-        return cls(
-            columns=data.columns,
-            event_duration_s=data.event_duration_s,
-            soft_threshold=data.soft_threshold,
-            whole_clips=isinstance(data, AnnotatedConfig) and data.whole_clips,
-            time_unit=data.time_unit,
-            decimal_mark=data.decimal_mark,
-            soft_labels=data.soft_labels,
-        )
-
-    def read(self, path: Path) -> Annotations:
-        """Read one file, once."""
-        if path not in self._read:
-            self._read[path] = self._read_anew(path)
-        return self._read[path]
-
-    def _read_anew(self, path: Path) -> Annotations:
-        return read_annotations(
-            path,
-            columns=self.columns,
-            event_duration_s=self.event_duration_s,
-            soft_threshold=self.soft_threshold,
-            whole_clips=self.whole_clips,
-            time_unit=self.time_unit,
-            decimal_mark=self.decimal_mark,
-            soft_labels=self.soft_labels,
-        )
+    known = FORMATS.values()
+    return (
+        _ENDINGS
+        | UNREAD_ENDINGS
+        | {end.lower() for each in known for end in (each.ending, *each.more_endings)}
+    )
 
 
 def list_recordings(
@@ -109,7 +65,7 @@ def list_recordings(
     listed, faults = list_files(read, folder, reading)
     faults += _say_unread(unread, listed, folder, reading)
     if annotations.is_dir() and not listed and not faults:
-        endings = ", ".join(sorted(_annotation_endings()))
+        endings = ", ".join(sorted(_annotation_endings() - UNREAD_ENDINGS))
         raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
     return listed, faults
 
@@ -120,6 +76,9 @@ def list_files(
     """List the recordings of files of annotations, found in a folder, each once."""
     read = list(read)
     faults = [fault for one in read for fault in one.faults]
+    if reading.unlabelled is None:
+        read, unlabelled = _without_unlabelled(read)
+        faults += unlabelled
     claims = [claim for one in read for claim in make_claims(one, folder)]
     settled: list[tuple[object, Claim]] = []
     kept: list[Claim] = []
@@ -146,11 +105,26 @@ def list_files(
             name=name if often[name] == 1 else _unique(claim, folder),
             path=claim.match.path,
             annotations=claim.read.path,
-            rows=claim.rows,
+            rows=reading.rows_of(claim.rows),
+            in_samples=claim.read.taken.time_unit == SAMPLES,
             problem=claim.match.problem,
         )
         for name, claim in zip(names, kept, strict=True)
     ], faults
+
+
+def _without_unlabelled(read: list[Annotations]) -> tuple[list[Annotations], list[Fault]]:
+    """Leave out files without labels where others have some: nobody knows what they hold."""
+    labelled = [one for one in read if not one.is_unlabelled]
+    if not any(row.event for one in labelled for row in one.rows):
+        return read, []
+    message = (
+        "its events have no labels, those of other files do: label them, or name their class by "
+        "data.unlabelled=NAME"
+    )
+    repair = "the file is passed over"
+    faults = [Fault(one.path, None, message, repair) for one in read if one.is_unlabelled]
+    return labelled, faults
 
 
 def _is_empty(claim: Claim) -> bool:
@@ -193,12 +167,18 @@ def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Clip]
             rows.setdefault(key, []).append(row)
         for key, of_name in rows.items():
             name = names.get(key, own)
-            one = Clip(name=name, path=Path(name), annotations=path, rows=tuple(of_name))
+            one = Clip(
+                name=name,
+                path=Path(name),
+                annotations=path,
+                rows=reading.rows_of(of_name),
+                in_samples=read.taken.time_unit == SAMPLES,
+            )
             if (other := listed.setdefault(key, one)) is not one:
                 message = f"{name} is annotated in {other.annotations.name} already"
                 faults.append(Fault(path, None, message, "the file is passed over"))
     if annotations.is_dir() and not listed and not faults:
-        endings = ", ".join(sorted(_annotation_endings()))
+        endings = ", ".join(sorted(_annotation_endings() - UNREAD_ENDINGS))
         raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
     return list(listed.values()), faults
 

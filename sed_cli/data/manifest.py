@@ -36,6 +36,7 @@ class Clip:
         facts: what the audio file holds; ``None`` where nobody has looked.
         annotations: the file that its events stand in: what faults name.
         rows: of that file.
+        in_samples: whether the times of its rows count samples of the recording.
         problem: why it is not known where the audio lies; empty where it is.
     """
 
@@ -48,6 +49,7 @@ class Clip:
     facts: AudioFacts | None = None
     annotations: Path = Path()
     rows: tuple[Row, ...] = ()
+    in_samples: bool = False
     problem: str = ""
 
     @property

@@ -5,22 +5,27 @@ from __future__ import annotations
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from sed_cli.data.annotations import FORMATS
+from sed_cli.data.annotations import WRITTEN
 from sed_cli.data.endings import AUDIO_ENDINGS, SCORES_ENDING
 
 _DRIVE = re.compile(r"^[a-z]:(?=/|$)")
 # What people and programs put behind the name of a recording to call its annotations. Nothing that
 # tells siblings apart, such as a number or a date, is among them.
 _SUFFIX = re.compile(
-    r"[ ._-](?:labels?|labelled|label[ _-]?track|annotations?|annotated|annots?|annos?|ann|events?"
-    r"|selections?|segments?|tags?|times(?:tamps?)?|strong|gt|ground[_-]?truth|truth|reference|ref"
-    r"|audacity|raven|birdnet|results?|table|table[ ._-]?\d+|manual|corrected|checked|reviewed)"
+    r"(?:\.not|[ ._-](?:labels?|labelled|label[ _-]?track|annotations?|annotated|annots?|annos?"
+    r"|ann|events?|selections?|segments?|tags?|times(?:tamps?)?|strong|gt|ground[_-]?truth|truth"
+    r"|reference|ref|audacity|raven|birdnet|results?|table|table[ ._-]?\d+|manual|corrected|checked"
+    r"|reviewed))"
     r"$",
     re.IGNORECASE,
 )
+
+
+_CUT = re.compile(r"[ ._-](?=.)")
 
 
 def parts_of(name: str) -> tuple[str, ...]:
@@ -58,6 +63,38 @@ def without_suffixes(stem: str) -> Iterator[str]:
         yield stem
 
 
+def by_common_suffix(files: Collection[str], recordings: Collection[str]) -> dict[str, str]:
+    """Match names that differ from those of recordings in one suffix, which two or more have.
+
+    ``a_js`` and ``b_js`` are for ``a`` and ``b``, or ``a`` and ``b`` for ``a_16k`` and ``b_16k``;
+    nothing is where a suffix is a number, or where one name has several.
+
+    Returns:
+        The recording of each file.
+    """
+    for longer, shorter, is_file in ((files, recordings, True), (recordings, files, False)):
+        suffixes: dict[str, dict[str, str]] = {}
+        owners: Counter[str] = Counter()
+        bases = set(shorter) - set(longer)
+        for name in set(longer) - set(shorter):
+            for cut in _CUT.finditer(name):
+                base, suffix = name[: cut.start()], name[cut.start() :]
+                if base in bases:
+                    owners[base] += 1
+                    if any(letter.isalpha() for letter in suffix):
+                        suffixes.setdefault(suffix, {})[base] = name
+        found = {
+            base: name
+            for of_suffix in suffixes.values()
+            if len(of_suffix) > 1
+            for base, name in of_suffix.items()
+            if owners[base] == 1
+        }
+        if found:
+            return {name: base for base, name in found.items()} if is_file else found
+    return {}
+
+
 def predicted_name(path: Path) -> str | None:
     """Return the recording that ``sedtf predict`` would have written such a file of, or None."""
     if path.name.lower().endswith(SCORES_ENDING):
@@ -68,4 +105,4 @@ def predicted_name(path: Path) -> str | None:
 
 
 def _endings_of_predictions() -> set[str]:
-    return {".jsonl", *(known.ending for known in FORMATS.values())}
+    return {".jsonl", *(known.ending for known in WRITTEN.values())}

@@ -31,6 +31,7 @@ from sed_cli.data.labels import (
 )
 from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.published import list_published
+from sed_cli.data.relabelling import Relabelling
 from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.subsets import subset_of
 from sed_cli.data.times import Times
@@ -113,11 +114,15 @@ def survey(
         [one.path for clips in wanted.values() for one in clips if not one.problem], data.cache_dir
     )
     times = Times(described.time_unit if isinstance(described, AnnotatedConfig) else "s")
+    opened = {name: _open(name, clips, times, faults) for name, clips in wanted.items()}
+    if guessed := times.settle():
+        listing.notes.add(guessed)
     looked_at = {
-        name: _look_at(
-            name, clips, known, _annotated(described, name, unknown_label), times, faults
-        )
-        for name, clips in wanted.items()
+        name: [
+            _with_events(one, _annotated(described, name, unknown_label), known, times)
+            for one in clips
+        ]
+        for name, clips in opened.items()
     }
     if WEAK in looked_at:
         looked_at[WEAK] = [tagged(one) for one in looked_at[WEAK]]
@@ -202,6 +207,10 @@ def _list(data: RecordedConfig, splits: Sequence[str]) -> Manifest:
     if isinstance(data, PublishedConfig):
         listing = list_published(data, folder)
         wanted = {name: listing.splits[name] for name in splits if name in listing.splits}
+        relabelling = Relabelling.of(data)
+        if relabelling.is_active:
+            wanted = {name: list(map(relabelling.clip, clips)) for name, clips in wanted.items()}
+            listing = replace(listing, classes=relabelling.labels(listing.classes))
         return replace(listing, splits=wanted)
     assert isinstance(data, AnnotatedConfig)
     return list_annotated(data, folder, splits)
@@ -218,15 +227,8 @@ def _annotated(data: RecordedConfig, split: str, unknown_label: str | None) -> A
     return Annotated(classes=classes, unknown_label=unknown_label)
 
 
-def _look_at(
-    split: str,
-    listed: Sequence[Clip],
-    classes: Sequence[str],
-    annotated: Annotated,
-    times: Times,
-    faults: list[Fault],
-) -> list[Clip]:
-    """Read the headers of a split's recordings; what does not fit is added to ``faults``."""
+def _open(split: str, listed: Sequence[Clip], times: Times, faults: list[Fault]) -> list[Clip]:
+    """Read the headers of a split's recordings; what cannot be used is added to ``faults``."""
     missing = [one for one in listed if one.is_missing]
     faults += missing_audio(split, missing, len(listed))
     left_out = {id(one) for one in missing}
@@ -244,21 +246,18 @@ def _look_at(
             message = f"{one.path}: {facts.loss}; copy or convert it again, or leave it out"
             repair = f"the first {facts.duration_s:.2f} s are used"
             faults.append(Fault(one.annotations, one.line, message, repair))
-        length_s = facts.duration_s
-        one = times.in_seconds(one, length_s, facts.sample_rate, is_whole=facts.loss is None)
-        within = times.within(one, length_s)
-        events, unknown = annotated.told_apart(one, within, length_s, classes)
-        clips.append(
-            replace(
-                one,
-                duration_s=length_s,
-                events=tuple(events),
-                unknown=tuple(unknown),
-                facts=facts,
-                rows=(),
-            )
-        )
+        times.look_at(one, facts.duration_s, facts.sample_rate, is_whole=facts.loss is None)
+        clips.append(replace(one, duration_s=facts.duration_s, facts=facts))
     return clips
+
+
+def _with_events(one: Clip, annotated: Annotated, classes: Sequence[str], times: Times) -> Clip:
+    """Take the events of the classes that lie within a recording, and where they are not known."""
+    assert one.facts is not None
+    one = times.in_seconds(one, one.facts.sample_rate)
+    within = times.within(one, one.duration_s)
+    events, unknown = annotated.told_apart(one, within, one.duration_s, classes)
+    return replace(one, events=tuple(events), unknown=tuple(unknown), rows=(), in_samples=False)
 
 
 def _warn_of_audio(notes: Sequence[str]) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sed_cli.data.annotations import Event, Fault, Row, likely_unit
+from sed_cli.data.annotations.numbers import END_DIGITS
+from sed_cli.data.annotations.units import SAMPLES, UNITS_S, OtherUnit
 from sed_cli.data.manifest import Clip
 
 _SLACK_S = 0.1  # annotations may pass the end of a recording by rounding, not by more
@@ -21,31 +23,50 @@ class Times:
     """
 
     unit: str
+    guessed: str | None = field(default=None, init=False)
     _late: list[Fault] = field(default_factory=list)
     _seen: list[tuple[list[Event], float, float]] = field(default_factory=list)
     _first: Path = Path()
+    _other: OtherUnit | None = field(default=None, init=False)
 
-    def in_seconds(self, one: Clip, length_s: float, rate: float, *, is_whole: bool) -> Clip:
-        """Take note of a recording's events; where they count samples, convert them.
+    def look_at(self, one: Clip, length_s: float, rate: float, *, is_whole: bool) -> None:
+        """Take note of a recording's events.
 
         Of a recording that breaks off, events may lie behind its end in any unit.
         """
-        if self.unit == "samples":
-            return replace(one, rows=tuple(_in_seconds(row, rate) for row in one.rows))
-        if not is_whole:
-            return one
+        if one.in_samples or not is_whole:
+            return
         if not self._seen:
             self._first = one.annotations
-        self._seen.append(([row.event for row in one.rows if row.event], length_s, rate))
-        return one
+        timed = [row.event for row in one.rows if row.event and row.event.offset_s < math.inf]
+        self._seen.append((timed, length_s, rate))
+
+    def settle(self) -> str | None:
+        """Decide in which unit the times are, all recordings together; return what was guessed."""
+        if self.unit != "auto" or not self._seen:
+            return None
+        self._other = likely_unit(*zip(*self._seen, strict=True))
+        if self._other is None or self._other.unit is None:
+            return None
+        self.guessed = self._other.unit
+        return f"{self._other.message.replace('; set', ', and are taken for that:')} (or s)"
+
+    def in_seconds(self, one: Clip, rate: float) -> Clip:
+        """Convert a recording's events to seconds."""
+        if one.in_samples or self.guessed == SAMPLES:
+            unit_s = 1.0 / rate
+        elif self.guessed is not None:
+            unit_s = UNITS_S[self.guessed]
+        else:
+            return one
+        rows = tuple(_in_seconds(row, unit_s) for row in one.rows)
+        return replace(one, rows=rows, in_samples=False)
 
     @property
     def faults(self) -> list[Fault]:
-        """One where the times are in another unit, else one an event."""
-        if self.unit == "auto" and self._seen:
-            remedy = likely_unit(*zip(*self._seen, strict=True))
-            if remedy is not None:
-                return [Fault(self._first, None, remedy)]
+        """One where the times are in another unit that is not known, else one an event."""
+        if self._other is not None and self._other.unit is None:
+            return [Fault(self._first, None, self._other.message)]
         return self._late
 
     def within(self, one: Clip, length_s: float) -> list[Event]:
@@ -72,8 +93,8 @@ class Times:
         return events
 
 
-def _in_seconds(row: Row, rate: float) -> Row:
+def _in_seconds(row: Row, unit_s: float) -> Row:
     if row.event is None:
         return row
-    onset_s, offset_s = (round(time / rate, 9) for time in row.event[:2])
+    onset_s, offset_s = (round(time * unit_s, END_DIGITS) for time in row.event[:2])
     return row._replace(event=Event(onset_s, offset_s, row.event.label))

@@ -61,7 +61,7 @@ def save_checkpoint(
         weights = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
         save_file(weights, new / WEIGHTS)
         (new / WEIGHTS).chmod(0o644)  # as the other files: a run may be shared
-        (new / CONFIG).write_text(yaml.safe_dump(asdict(config), sort_keys=False))
+        (new / CONFIG).write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
         (new / CLASSES).write_text(json.dumps(list(classes), ensure_ascii=False), encoding="utf-8")
         if extra is not None:
             extra(new)

@@ -68,7 +68,10 @@ class History:
 
     def write(self) -> None:
         """Write the file anew; what must outlive a power cut is in the training state too."""
-        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
+        with (
+            replacing(self.path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
             writer = csv.DictWriter(file, list(self.epochs[-1].row))
             writer.writeheader()
             writer.writerows(self.rows)

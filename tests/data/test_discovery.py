@@ -12,7 +12,8 @@ import pytest
 import soundfile
 
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
-from sed_cli.data.annotations import FORMATS, Event, write_annotations
+from sed_cli.data.annotations import WRITTEN, Event, write_annotations
+from sed_cli.data.names import by_common_suffix
 from sed_cli.data.survey import Manifest, load_manifest
 from sed_cli.errors import DataError, UserError
 from tests.conftest import TINY, Sedtf
@@ -268,16 +269,19 @@ def test_predictions_beside_the_audio_do_not_stand_in_the_way(
     assert "6 predictions of sedtf that are passed over" in caplog.text
 
 
-@pytest.mark.parametrize("form", ["desed", "raven", "audacity"])
-def test_predictions_alone_have_to_be_asked_for(form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", WRITTEN)
+def test_predictions_alone_are_taken_and_said(
+    form: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for number in range(6):
         write_audio(tmp_path / f"{number}.wav")
-        path = tmp_path / f"{number}.events{FORMATS[form].ending}"
+        path = tmp_path / f"{number}.events{WRITTEN[form].ending}"
         write_table(path, {f"{number}.wav": DOG}, form)
 
-    with pytest.raises(DataError, match=r"predictions of sedtf.*data\.annotations=\."):
-        catalogue(tmp_path)
-    assert catalogue(tmp_path, annotations=".").classes == ("dog",)
+    caplog.set_level("INFO")
+
+    assert catalogue(tmp_path).classes == ("dog",)
+    assert "6 predictions of sedtf that are taken for labels" in caplog.text
 
 
 def test_a_table_a_recording_called_as_it_is_found(tmp_path: Path) -> None:
@@ -360,3 +364,49 @@ def test_one_file_in_two_splits_under_two_spellings_is_refused(
 
     assert code == 2
     assert "1 file in two splits" in capfd.readouterr().err
+
+
+def test_tables_of_parts_are_one_data_set(tmp_path: Path) -> None:
+    """As a table a site; two tables of the same recordings have to be chosen between."""
+    for site in ("a", "b", "c"):
+        write_audio(tmp_path / site / "x.wav", tmp_path / site / "y.wav")
+        write_table(tmp_path / f"{site}.csv", {f"{site}/x.wav": DOG, f"{site}/y.wav": DOG}, "csv")
+
+    found = catalogue(tmp_path, leak_check="none")
+
+    assert sum(map(len, found.splits.values())) == 6
+
+    write_table(tmp_path / "again.csv", {"a/x.wav": DOG}, "csv")
+    with pytest.raises(DataError, match="several files of annotations"):
+        catalogue(tmp_path, leak_check="none")
+
+
+def test_files_without_labels_beside_others_are_faults(tmp_path: Path) -> None:
+    for name in ("w", "x", "y", "z"):
+        write_audio(tmp_path / f"{name}.wav")
+        write_table(tmp_path / f"{name}.txt", {name: DOG}, "audacity")
+    (tmp_path / "x.txt").write_text("0.0\t0.05\t\n")
+
+    with pytest.raises(
+        DataError, match=r"x\.txt: its events have no labels.*data\.unlabelled=NAME"
+    ):
+        catalogue(tmp_path, leak_check="none")
+    found = catalogue(tmp_path, leak_check="none", unlabelled="dog")
+    assert sum(len(clip.events) for of in found.splits.values() for clip in of) == 4
+
+
+@pytest.mark.parametrize(
+    ("files", "recordings", "expected"),
+    [
+        (["a_js", "b_js"], ["a", "b"], {"a_js": "a", "b_js": "b"}),
+        (["a", "b"], ["a_16k", "b_16k"], {"a": "a_16k", "b": "b_16k"}),
+        (["rec_001", "rec_002"], ["rec"], {}),  # siblings of one that is there
+        (["a_js"], ["a"], {}),  # one alone says nothing
+        (["a_js", "a_mk", "b_js", "b_mk"], ["a", "b"], {}),  # of two people
+        (["a_1", "b_1"], ["a", "b"], {}),  # a part of it?
+    ],
+)
+def test_names_that_differ_in_one_suffix_belong_together(
+    files: list[str], recordings: list[str], expected: dict[str, str]
+) -> None:
+    assert by_common_suffix(files, recordings) == expected

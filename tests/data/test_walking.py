@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sed_cli.data.annotations import FORMATS
+from sed_cli.data.annotations import WRITTEN
 from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.data.names import predicted_name
 from sed_cli.data.walking import identity, walk
@@ -65,7 +65,7 @@ def test_a_file_is_the_same_through_links(tmp_path: Path) -> None:
     assert identity(other) not in same
 
 
-@pytest.mark.parametrize("ending", [*(known.ending for known in FORMATS.values()), ".jsonl"])
+@pytest.mark.parametrize("ending", [*(known.ending for known in WRITTEN.values()), ".jsonl"])
 @pytest.mark.parametrize("name", ["x", "x.wav", "20240501_210000"])
 def test_what_predict_writes_is_known_by_its_name(name: str, ending: str) -> None:
     item = AudioInput(path=Path("x.wav"), base=Path("folder") / name)

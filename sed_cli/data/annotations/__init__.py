@@ -4,6 +4,7 @@ from sed_cli.data.annotations.events import Annotations, Event, Fault, Row, Take
 from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.reading import (
     FORMATS,
+    WRITTEN,
     dump_annotations,
     read_annotations,
     write_annotations,
@@ -12,6 +13,7 @@ from sed_cli.data.annotations.units import likely_unit
 
 __all__ = [
     "FORMATS",
+    "WRITTEN",
     "AnnotationFormat",
     "Annotations",
     "Event",

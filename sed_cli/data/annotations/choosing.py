@@ -21,6 +21,10 @@ _SURE_LABELS = frozenset(SYNONYMS["event_label"].split()[:9])
 _SPECIES = frozenset(SYNONYMS["event_label"].split()[11:18])
 _PARTS = frozenset(("call_type", "type"))
 
+# Of Raven's tables: they hold words that are no labels.
+_NO_LABELS = frozenset(
+    ("view", "begin_path", "begin_file", "end_file", "end_path", "begin_clock_time", "channel")
+) | frozenset(("end_clock_time", "begin_date", "date", "time", "begin_date_time", "notated_path"))
 _SNIFFED = 1000  # rows that tell which column is which
 _ROUNDED = 0.02  # of minutes or hours that are written with few digits
 # Beside these, hours and minutes are those of a day.
@@ -46,11 +50,22 @@ def choose_columns(text: Text, header: Header, options: ReadOptions) -> Header:
     if "filename" not in header.index and "filename" not in options.columns:
         _find_names(text.path, header, columns)
     _refuse_namesakes(text.path, header, columns)
+    header = replace(header, has_no_words=not _may_hold_labels(header, columns))
     for ours, i in header.index.items():
         if ours != "event_label":
             rivals = [j for j in header.candidates.get(ours, []) if j not in header.index.values()]
             header.others[ours] = [j for j in rivals if columns[j] and columns[j] != columns[i]]
     return header
+
+
+def _may_hold_labels(header: Header, columns: list[list[str]]) -> bool:
+    """Whether a column that is taken for nothing else holds several words, or one in all rows."""
+    others = [
+        values
+        for i, values in enumerate(columns)
+        if i not in header.index.values() and plain_name(header.names[i]) not in _NO_LABELS
+    ]
+    return any(values and not all(map(is_number, values)) for values in others)
 
 
 def _refuse_namesakes(path: Path, header: Header, columns: list[list[str]]) -> None:

@@ -115,7 +115,8 @@ class Annotations:
     Where ``names_files`` is false the file belongs to one recording, which it does not name: the
     only key is then the annotation file's own stem, to be matched with audio of the same stem.
     The rows are already repaired as the faults say, and ``taken`` tells how they were read.
-    ``hint`` says what to set where that one recording is not there.
+    ``hint`` says what to set where that one recording is not there; ``is_unlabelled``, that no
+    event had a label, and all have been given one.
     """
 
     path: Path
@@ -125,6 +126,7 @@ class Annotations:
     faults: tuple[Fault, ...]
     taken: Taken = Taken()
     hint: str = ""
+    is_unlabelled: bool = False
 
     @property
     def events(self) -> dict[str, list[Event]]:

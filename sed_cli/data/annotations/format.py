@@ -11,6 +11,7 @@ from sed_cli.config.settings import setting
 from sed_cli.data.annotations.events import Annotations, Event
 from sed_cli.data.annotations.rows import ReadOptions
 from sed_cli.data.annotations.text import Text
+from sed_cli.errors import DataError
 
 
 @dataclass
@@ -22,9 +23,11 @@ class AnnotationFormat(ABC):
     # The place in which it is tried: what is surely told from its content comes first. Those of
     # plugins are tried before all of ours, or what takes any list would take theirs.
     ORDER: ClassVar[int] = 0
-    ending: ClassVar[str]  # of files that are written
+    ending: ClassVar[str]  # of files that are written, or else of those that are read
+    more_endings: ClassVar[tuple[str, ...]] = ()  # of files that are read
     names_files: ClassVar[bool]  # whether a file names its recordings; else it holds one
     has_lines: ClassVar[bool] = True  # of a length that is no sign of damage
+    IS_WRITTEN: ClassVar[bool] = True
 
     name: str = setting()
 
@@ -47,3 +50,19 @@ class AnnotationFormat(ABC):
         Raises:
             DataError: for what the format cannot hold.
         """
+
+
+@dataclass
+class ReadOnlyFormat(AnnotationFormat):
+    """A format of other programs' that nothing is written in."""
+
+    names_files: ClassVar[bool] = True
+    IS_WRITTEN: ClassVar[bool] = False
+
+    def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
+        """Refuse to write it.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError(f"format {self.name!r} is read and not written")

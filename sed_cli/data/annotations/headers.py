@@ -32,18 +32,19 @@ SYNONYMS: dict[str, str] = {
     ),
     "onset": (
         "onset start start_time begin begin_time onset_time event_onset event_start starttime "
-        "time_start t_start t_min tmin t0 from time timestamp"
+        "time_start t_start t_min tmin t0 from begintime xmin time timestamp"
     ),
     "offset": (
         "offset end end_time stop stop_time offset_time event_offset event_end endtime time_end "
-        "t_end t_max tmax t1 to finish"
+        "t_end t_max tmax t1 to finish xmax"
     ),
     "duration": "duration event_duration dur length",
     "event_label": (
         "event_label label event_class sound_event sound_class class_label class_name class "
         "manual_id category annotation species common_name scientific_name species_name "
         "species_code species_ebird_code species_id event call_type event_type type tag tag_1 text "
-        "event_labels"
+        "event_labels labels cluster syllable primary_label ebird_code word transcript "
+        "transcription"
     ),
     "soft_label": "soft_label softlabel soft_labels",
     "annotated_classes": "annotated_classes annotated_labels",
@@ -61,7 +62,8 @@ class Header:
     """The header of a table: where its columns are.
 
     ``index`` and ``units`` hold for each of our names the column and, for times, the unit that its
-    name says; ``candidates`` all columns that our name may mean, the surest first.
+    name says; ``candidates`` all columns that our name may mean, the surest first;
+    ``has_no_words``: no other column holds what may be labels.
     """
 
     line: int
@@ -71,6 +73,7 @@ class Header:
     units: dict[str, str | None] = field(default_factory=dict)
     candidates: dict[str, list[int]] = field(default_factory=dict)
     others: dict[str, list[int]] = field(default_factory=dict)
+    has_no_words: bool = False
 
     @property
     def shown(self) -> str:
@@ -108,7 +111,8 @@ def _find_header(text: Text, columns: Mapping[str, str]) -> Header | None:
         found = [_parse_header(number, line, delimiter, columns) for delimiter in _DELIMITERS]
         best = max(found, key=lambda header: len(header.index))
         is_comment = line.startswith("#")
-        if is_comment and {"onset", "event_label"} <= best.index.keys():
+        is_table = best.delimiter is not None and {"onset", "offset"} <= best.index.keys()
+        if is_comment and (is_table or {"onset", "event_label"} <= best.index.keys()):
             return best
         if not is_comment:
             return best if len(best.index) > 1 or (best.index and columns) else None
@@ -202,12 +206,18 @@ def check_header(path: Path, header: Header, options: ReadOptions, *, whole: boo
         if ours not in header.index:
             raise DataError(f"{got}, but no {theirs!r} as data.columns.{ours} says")
     missing = [ours for ours in ("onset", "event_label") if ours not in header.index]
+    is_unlabelled = options.unlabelled is not None or header.has_no_words
+    if is_unlabelled and missing == ["event_label"] and {"offset", "duration"} & set(header.index):
+        missing = []
     has_no_times = whole and missing == ["onset"] and "filename" in header.index
     if missing and not (has_no_times and options.whole_clips):
+        unlabelled = "; if there is none, the class of all by data.unlabelled=NAME" * (
+            missing == ["event_label"]
+        )
         advice = "; if labels hold for whole recordings, set data.whole_clips=true" * has_no_times
         raise DataError(
             f"{got}, but no {' and no '.join(missing)}; say which column it is: "
-            f"{' '.join(f'data.columns.{ours}=NAME' for ours in missing)}{advice}"
+            f"{' '.join(f'data.columns.{ours}=NAME' for ours in missing)}{advice}{unlabelled}"
         )
     for ours in _TIMES:
         if ours in header.index and options.time_unit is None:

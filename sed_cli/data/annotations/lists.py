@@ -7,6 +7,7 @@ Where the numbers stand tells which column is which:
 - ``onset label`` (Audacity 1.2), and labels whose two times are equal: points in time;
 - ``file onset offset label`` and ``file scene onset offset label``, with anything behind;
 - ``label onset offset`` and ``file label onset offset``;
+- ``onset value duration label``: regions of Sonic Visualiser;
 - ``file`` or ``file scene``: a recording without events.
 """
 
@@ -51,6 +52,7 @@ class Columns:
     offset: int | None
     label: int
     soft_label: int | None = None
+    is_lasting: bool = False  # the offset is a duration
 
 
 def fits_audacity(text: Text, options: ReadOptions) -> bool:
@@ -90,7 +92,13 @@ def read_list(text: Text, options: ReadOptions, format: str) -> Annotations:
         coarse=options.time_unit in ("ms", SAMPLES),
         delimiter=layout.delimiter,
     )
-    collector = RowCollector(text, options, points=format == "audacity", numbers=numbers)
+    collector = RowCollector(
+        text,
+        options,
+        lasting=layout.is_lasting,
+        points=format == "audacity",
+        numbers=numbers,
+    )
     layout = _settle_values(text, layout, options, collector)
     n_rows = 0
     for number, fields in split_lines(_lines(text), layout.delimiter, quotes=_quotes(layout)):
@@ -107,7 +115,11 @@ def read_list(text: Text, options: ReadOptions, format: str) -> Annotations:
 def _taken(layout: Columns, time_unit: str) -> Taken:
     roles = ("filename", "onset", "offset", "label", "soft_label")
     places = ((role, getattr(layout, role)) for role in roles)
-    columns = tuple((role, f"column {i + 1}") for role, i in places if i is not None)
+    named = ((role, i) for role, i in places if i is not None)
+    columns = tuple(
+        ("duration" if role == "offset" and layout.is_lasting else role, f"column {i + 1}")
+        for role, i in named
+    )
     return Taken(columns=columns, time_unit=time_unit)
 
 
@@ -255,6 +267,8 @@ def _layout(fields: list[str], delimiter: str | None) -> Columns | None:
         return Columns(delimiter, 3, 0, 1, None, 2)
     if times in ([True, True], [True, True, True], [True, True, False]):
         return Columns(delimiter, 3, None, 0, 1, 2)  # a label that is a number, or none
+    if times == [True, True, True, False] and delimiter == ",":
+        return Columns(delimiter, 4, None, 0, 2, 3, is_lasting=True)
     if times == [False, True, True, True]:
         return Columns(delimiter, 4, 0, 1, 2, 3)
     if times == [False, True, True] and not is_audio(fields[0]):

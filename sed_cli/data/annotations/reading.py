@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from sed_cli.config.registry import components, is_ours
+from sed_cli.config.registry import KINDS, components, is_ours
 from sed_cli.data.annotations.events import Annotations, Event
 from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.numbers import MARKS
@@ -17,21 +17,42 @@ from sed_cli.errors import DataError
 
 
 class _Formats(Mapping[str, AnnotationFormat]):
-    """The formats by name, in the order in which they are tried: plugins' first, then ours."""
+    """The formats by name, in the order in which they are tried: plugins' first, then ours.
+
+    Args:
+        is_written: whether those alone count that can be written.
+    """
+
+    def __init__(self, *, is_written: bool) -> None:
+        self._is_written = is_written
+        self._classes: tuple[type, ...] | None = None
+        self._formats: dict[str, AnnotationFormat] = {}
 
     def __getitem__(self, name: str) -> AnnotationFormat:
-        known: AnnotationFormat = components("format")[name]()
-        return known
+        return self._known()[name]
 
     def __iter__(self) -> Iterator[str]:
-        known = components("format")
-        yield from sorted(known, key=lambda name: is_ours(known[name]))
+        yield from self._known()
 
     def __len__(self) -> int:
-        return len(components("format"))
+        return len(self._known())
+
+    def _known(self) -> Mapping[str, AnnotationFormat]:
+        """Each is made once, for as long as no plugin comes or goes: all files ask for all."""
+        kind = KINDS["format"]
+        if self._classes != tuple(kind.found.values()):
+            known = components("format")
+            self._formats = {
+                name: known[name]()
+                for name in sorted(known, key=lambda name: is_ours(known[name]))
+                if known[name].IS_WRITTEN or not self._is_written
+            }
+            self._classes = tuple(kind.found.values())
+        return self._formats
 
 
-FORMATS: Mapping[str, AnnotationFormat] = _Formats()
+FORMATS: Mapping[str, AnnotationFormat] = _Formats(is_written=False)
+WRITTEN: Mapping[str, AnnotationFormat] = _Formats(is_written=True)
 
 
 def read_annotations(
@@ -44,6 +65,7 @@ def read_annotations(
     time_unit: str = "auto",
     decimal_mark: str = "auto",
     soft_labels: bool | None = None,
+    unlabelled: str | None = None,
     format: str | None = None,
 ) -> Annotations:
     """Read annotations in any of the :data:`FORMATS`.
@@ -62,6 +84,7 @@ def read_annotations(
         decimal_mark: point or comma; auto: told by all times of the file together.
         soft_labels: whether numbers behind the labels of a list are soft labels; else they are
             confidences, which are passed over; ``None``: told by their grid of segments.
+        unlabelled: the class of events in a file without any label; ``None``: ``call``.
         format: ``None``: found by content, and by ending where that does not tell.
 
     Returns:
@@ -80,12 +103,13 @@ def read_annotations(
         time_unit=None if time_unit == "auto" else time_unit,
         decimal_mark=MARKS[decimal_mark],
         soft_labels=soft_labels,
+        unlabelled=unlabelled,
     )
     with _no_garbage_collection():
         text = read_text(path)
         if not any(each.fits(text, options) for each in FORMATS.values() if not each.has_lines):
             check_lines(text)
-        known = _format(format) if format is not None else _fitting_format(text, options)
+        known = _format(format, FORMATS) if format else _fitting_format(text, options)
         return known.read(text, options)
 
 
@@ -108,10 +132,15 @@ def _fitting_format(text: Text, options: ReadOptions) -> AnnotationFormat:
     for known in FORMATS.values():
         if known.fits(text, options):
             return known
+    if text.binary:
+        raise DataError(
+            f"{text.path}: a MATLAB file without onsets, offsets and labels; save these three, or "
+            f"export the events as CSV"
+        )
     first = next((line.strip() for line in text.lines if line.strip()), "")
     got = f"begins with {first[:80]!r}" if first else "is empty"
     raise DataError(
-        f"{text.path}: {got}, which is none of {', '.join(FORMATS)}; expected such as a header "
+        f"{text.path}: {got}, which is no known format; expected such as a header "
         f"'filename onset offset event_label' or lines 'onset offset label'; where a header "
         f"has other names say which with data.columns"
     )
@@ -127,13 +156,13 @@ def dump_annotations(
 
     Args:
         events: of each recording.
-        format: one of :data:`FORMATS`.
+        format: one of :data:`WRITTEN`.
         durations_s: of the recordings, for JAMS, which tells them.
 
     Raises:
         DataError: if the format cannot hold a file name or label, or not that many recordings.
     """
-    known = _format(format)
+    known = _format(format, WRITTEN)
     events = {name: list(of_file) for name, of_file in events.items()}
     if not known.names_files and len(events) != 1:
         raise DataError(f"{len(events)} recordings, but a file of format {format} holds one")
@@ -173,7 +202,7 @@ def _refuse_broken(text: str) -> None:
         raise DataError(f"{text!r}: cannot be written in UTF-8; rename it") from error
 
 
-def _format(name: str) -> AnnotationFormat:
-    if name not in FORMATS:
-        raise DataError(f"format {name!r}: expected one of {', '.join(FORMATS)}")
-    return FORMATS[name]
+def _format(name: str, among: Mapping[str, AnnotationFormat]) -> AnnotationFormat:
+    if name not in among:
+        raise DataError(f"format {name!r}: expected one of {', '.join(among)}")
+    return among[name]

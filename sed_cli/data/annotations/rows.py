@@ -15,6 +15,7 @@ from sed_cli.data.annotations.text import Text
 from sed_cli.data.annotations.units import SAMPLES, UNITS_S
 
 _DROPPED = "the row is dropped"
+UNLABELLED = "call"  # the class of events that nobody gave a label
 SOFT_MAX = 1 + 1e-6  # MAESTRO has sums of weights that pass 1 by rounding
 _TOUCHING_S = 1e-6  # soft segments nearer than this follow one another
 _LONGEST_NAME = 255  # bytes, of a part of a path; no file system in use has longer ones
@@ -32,6 +33,7 @@ class ReadOptions:
     time_unit: str | None = None
     decimal_mark: str | None = None
     soft_labels: bool | None = None
+    unlabelled: str | None = None
 
 
 class RowCollector:
@@ -71,6 +73,8 @@ class RowCollector:
         self._notes: dict[str, int] = {}
         self._dropped: dict[str, int] = {}
         self._lines_of_points: list[int | None] = []
+        self._has_labels = False
+        self._unlabelled: list[tuple[str, int | None, str, str, str]] = []
 
     def fault(
         self,
@@ -106,16 +110,22 @@ class RowCollector:
             if onset or end or label:
                 self.note(f"rows of {label or onset or end}, taken for recordings without events")
             return self._keep_empty(line, filename)
+        self._has_labels |= bool(label)
+        if onset and not label:
+            return self._unlabelled.append((self.place, line, filename, onset, end))
         if not (onset and label):
-            what = "duration" if self.lasting else "offset"
-            empty = f"onset {_short(onset)}, {what} {_short(end)}, label {_short(label)}"
-            return self.fault(line, f"{empty}: one is empty", filename=filename)
+            return self._is_empty(line, filename, onset, end, label)
         try:
             onset_s = self.seconds(onset, self._onset_unit_s)
             end_s = self.seconds(end, self._end_unit_s) if end and end not in NOTHING else None
         except ValueError:
             return self.fault(line, self._no_number(onset, end), filename=filename)
         return self.add_times(line, filename, onset_s, end_s, label)
+
+    def _is_empty(self, line: int | None, filename: str, onset: str, end: str, label: str) -> None:
+        what = "duration" if self.lasting else "offset"
+        empty = f"onset {_short(onset)}, {what} {_short(end)}, label {_short(label)}"
+        self.fault(line, f"{empty}: one is empty", filename=filename)
 
     def add_times(
         self, line: int | None, filename: str, onset_s: float, end_s: float | None, label: str
@@ -173,18 +183,18 @@ class RowCollector:
         format: str,
         *,
         names_files: bool,
-        may_be_empty: bool = False,
         taken: Taken | None = None,
         hint: str = "",
     ) -> Annotations:
         """The annotations, with the faults in order of their lines."""
+        is_unlabelled = self._label_the_unlabelled()
         self.place = ""
         self._say_points()
         self._say_lost()
         if not self.rows and not any(map(_costs_rows, self.faults)):
             if not names_files:
                 self.empty(self.path.stem)
-            elif not may_be_empty:
+            else:
                 self.fault(None, "no rows", None)
         self.faults.sort(key=lambda fault: fault.line or 0)
         notes = tuple(f"{what}: {n}" for what, n in self._notes.items())
@@ -197,7 +207,24 @@ class RowCollector:
             faults=tuple(self.faults),
             taken=replace(taken, numbers=str(self._numbers), notes=(*taken.notes, *notes)),
             hint=hint,
+            is_unlabelled=is_unlabelled,
         )
+
+    def _label_the_unlabelled(self) -> bool:
+        """Make one class of events without labels, where none has one; else they are faults."""
+        is_one_class = bool(self._unlabelled) and not self._has_labels
+        label = self._options.unlabelled or UNLABELLED
+        for place, line, filename, onset, end in self._unlabelled:
+            self.place = place
+            if is_one_class:
+                self.add(line, filename, onset, end, label)
+            else:
+                self._is_empty(line, filename, onset, end, "")
+        if is_one_class:
+            what = f"events without labels, taken for the class {label} (data.unlabelled=NAME)"
+            self.note(what, len(self._unlabelled))
+            self.rows.sort(key=lambda row: row.line or 0)
+        return is_one_class
 
     def _say_points(self) -> None:
         if not self._lines_of_points:

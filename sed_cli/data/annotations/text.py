@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sed_cli.data.annotations.events import Fault
+from sed_cli.data.annotations.unread import advice_on
 from sed_cli.errors import DataError
 
 # UTF-32 first: its little-endian mark starts with that of UTF-16.
@@ -21,6 +22,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_MATLAB = b"MATLAB 5.0 MAT-file"
 # A quotation mark that is not closed within these is a character.
 _LINES_OF_A_FIELD = 100
 _CHARACTERS_OF_A_FIELD = 20_000
@@ -33,11 +35,13 @@ class Text:
     """The text of an annotation file.
 
     ``faults`` holds what was wrong with its encoding, ``found`` what readers have found in it.
+    ``binary``: all that a file of MATLAB's holds; there is no text then.
     """
 
     path: Path
     content: str
     faults: tuple[Fault, ...] = ()
+    binary: bytes = field(default=b"", repr=False)
     lines: list[str] = field(init=False, repr=False)
     found: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -59,7 +63,11 @@ def read_text(path: Path, what: str = "annotation") -> Text:
     Raises:
         DataError: if the file is missing, cannot be read, is larger than 1 GiB, or no text.
     """
+    if (advice := advice_on(path)) is not None:
+        raise DataError(f"{path}: {advice}")
     data = _read_bytes(path, what)
+    if data.startswith(_MATLAB):
+        return Text(path, "", binary=data)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     data = data.removeprefix(codecs.BOM_UTF8)
     faults: tuple[Fault, ...] = ()

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from statistics import median
+from typing import NamedTuple
 
 from sed_cli.data.annotations.events import Event
 
@@ -34,6 +35,7 @@ _NO_WORD = re.compile(r"[\W_]+")
 _FITS = 0.95  # of the recordings: single faults do not hide a unit
 _SLACK = 1.05
 _LEAST_SHARE = 0.005  # of a recording that its events span
+_SURE_SHARE = 0.05  # the same where the unit is taken; those of another recording span less
 
 
 def words_of(name: str) -> list[str]:
@@ -85,10 +87,20 @@ def is_no_time(name: str) -> bool:
     return bool(words) and (words[-1] in _NO_TIMES or (len(words) > 1 and words[0] in _NO_TIMES))
 
 
+class OtherUnit(NamedTuple):
+    """What the times look like where they are no seconds.
+
+    ``unit``: ms or samples; ``None``: none that is known, or not for all recordings alike.
+    """
+
+    unit: str | None
+    message: str
+
+
 def likely_unit(
     recordings: Sequence[Sequence[Event]], durations_s: Sequence[float], rates: Sequence[float]
-) -> str | None:
-    """What to do where events lie behind the ends of their recordings: one line, or ``None``.
+) -> OtherUnit | None:
+    """Tell in which unit times are whose events lie behind the ends of their recordings.
 
     Args:
         recordings: events of each, read as seconds.
@@ -96,8 +108,8 @@ def likely_unit(
         rates: their sample rates in Hz.
 
     Returns:
-        The remedy where half of the recordings that have events, or more, have most of them behind
-        their end.
+        A unit, or what to do, where half of the recordings that have events, or more, have most of
+        them behind their end; else None.
     """
     ends = [
         (max(event.offset_s for event in events), duration_s, rate)
@@ -121,11 +133,14 @@ def likely_unit(
                 what = (
                     f"samples at {' or '.join(f'{rate:g}' for rate in sorted(set(rates))[:3])} Hz"
                 )
-            return f"{where}: the times look like {what}; set data.time_unit={unit}"
-    return (
+            is_sure = n_far >= _FITS * len(ends) and median(shares) >= _SURE_SHARE
+            likeness = f"{where}: the times look like {what}"
+            return OtherUnit(unit if is_sure else None, f"{likeness}; set data.time_unit={unit}")
+    return OtherUnit(
+        None,
         f"{where}: the times do not count seconds from the start of each recording (times of day, "
         f"or counted from the start of another file?); name the right column by "
-        f"data.columns.onset=NAME, or the unit by data.time_unit=UNIT"
+        f"data.columns.onset=NAME, or the unit by data.time_unit=UNIT",
     )
 
 

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sed_cli.config.data import DataConfig
+from sed_cli.config.annotations import SPLIT_SHARES
+from sed_cli.config.data import AnnotatedConfig, DataConfig
 from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
 from sed_cli.config.verbs import EvalConfig
@@ -321,6 +322,21 @@ def write_evaluation(
     piano_rolls(run_dir / "figures" / "events.png", rolls)
 
 
+def whole_set(own: DataConfig, split: str, trained: DataConfig) -> DataConfig:
+    """Have all recordings of another data set scored, if it has no splits and none is asked for.
+
+    Nothing is trained on them. Of the data that the detector was trained on the same split as then
+    is scored.
+    """
+    if not isinstance(own, AnnotatedConfig) or split != "test":
+        return own
+    is_same = isinstance(trained, AnnotatedConfig) and (
+        Path(own.root).expanduser().resolve() == Path(trained.root).expanduser().resolve()
+    )
+    is_divided = own.split != SPLIT_SHARES or own.folds is not None
+    return own if is_same or is_divided else replace(own, train=None, validation=None)
+
+
 def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
     """Do the work of ``sedtf eval``; return the frame-wise F1."""
     assert config.checkpoint is not None
@@ -343,7 +359,7 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         detector.decoder = decoder_for(config, trained, detector, validation)
         detector.confidence_map = confidences_for(config, detector, before, validation)
         data = load_data(
-            own or trained.data,
+            trained.data if own is None else whole_set(own, config.split, trained.data),
             trained.feature,
             splits=[config.split],
             classes=detector.classes,

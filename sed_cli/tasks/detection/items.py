@@ -20,8 +20,6 @@ from sed_cli.errors import DataError
 
 log = logging.getLogger(__name__)
 
-# Audio that libsndfile does not read: better named as a failure than passed over.
-_UNREADABLE = {".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".ape", ".wv"}
 _SHOWN = 10
 _UNFINISHED = re.compile(r"\.(?P<base>.+)\.(events|scores|timeline)-[0-9a-f]{8}\.[a-z]+")
 _ABANDONED_AFTER_S = 60.0  # of no writing: a run that lives writes to its files all the time
@@ -122,7 +120,7 @@ def sweep(items: Iterable[AudioInput]) -> None:
 
 def _is_audio(path: Path) -> bool:
     """Whether it is to be tried: pipes and the like in a folder would be waited for."""
-    if path.suffix.lower() not in AUDIO_ENDINGS | _UNREADABLE:
+    if path.suffix.lower() not in AUDIO_ENDINGS:
         return False
     try:
         return path.is_file() or not path.exists()

@@ -204,5 +204,5 @@ def test_fields_that_a_name_may_have_shifted_are_a_fault(
 
 
 def test_scenes_between_blanks_cannot_be_told_from_names(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="which is none of"):
+    with pytest.raises(DataError, match="which is no known format"):
         read(tmp_path, "site A 0.5 1.5 dog\nsite B 0.5 1.5 car\n")

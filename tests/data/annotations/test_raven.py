@@ -116,3 +116,36 @@ def test_faults_name_their_lines(tmp_path: Path) -> None:
     faults = read(tmp_path, "\n".join([f"{HEADER}\tAnnotation", *rows])).faults
 
     assert [fault.line for fault in faults] == [2, 3, 4]
+
+
+def test_corrections_by_hand_are_kept(tmp_path: Path) -> None:
+    """One moved without its file offset, one drawn anew without the name of its recording."""
+    head = f"{HEADER}\tBegin File\tFile Offset (s)\tAnnotation"
+    rows = [
+        "1\tSpectrogram 1\t1\t0.5\t0.9\t0\t4000\trec.wav\t2.0\tbirb",
+        "2\tSpectrogram 1\t1\t4.0\t5.0\t0\t4000\trec.wav\t4.0\tbirb",
+        "3\tSpectrogram 1\t1\t7.0\t7.5\t0\t4000\t\t\tbirb",
+    ]
+
+    annotations = read(tmp_path, "\n".join([head, *rows]))
+
+    assert annotations.faults == ()
+    assert annotations.events == {
+        "rec.wav": [Event(0.5, 0.9, "birb"), Event(4.0, 5.0, "birb"), Event(7.0, 7.5, "birb")]
+    }
+    assert "selections whose begin was moved" in str(annotations.taken)
+
+
+def test_times_of_recordings_that_were_open_together_count_from_each_start(tmp_path: Path) -> None:
+    head = f"{HEADER}\tBegin File\tFile Offset (s)\tAnnotation"
+    rows = [
+        "1\tSpectrogram 1\t1\t1.0\t1.5\t0\t4000\ta.wav\t1.0\tbirb",
+        "2\tSpectrogram 1\t1\t61.0\t61.5\t0\t4000\tb.wav\t1.0\tbirb",
+        "3\tSpectrogram 1\t1\t65.0\t65.5\t0\t4000\tb.wav\t4.0\tbirb",
+        "4\tSpectrogram 1\t1\t67.0\t67.5\t0\t4000\tb.wav\t7.0\tbirb",
+    ]
+
+    events = read(tmp_path, "\n".join([head, *rows])).events
+
+    assert [event.onset_s for event in events["a.wav"]] == [1.0]
+    assert [event.onset_s for event in events["b.wav"]] == [1.0, 5.0, 7.0]

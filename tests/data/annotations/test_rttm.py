@@ -73,7 +73,8 @@ def test_surplus_fields_that_nothing_explains_are_a_fault(tmp_path: Path) -> Non
 def test_a_file_of_comments_holds_no_events(tmp_path: Path) -> None:
     for content in ("", ";; nothing\n"):
         annotations = read(tmp_path, content)
-        assert (annotations.format, annotations.faults, annotations.rows) == ("rttm", (), ())
+        assert (annotations.format, annotations.faults) == ("rttm", ())
+        assert list(annotations.events.values()) == [[]]
 
 
 def test_faults_name_their_lines(tmp_path: Path) -> None:

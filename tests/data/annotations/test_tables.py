@@ -99,9 +99,9 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("a.wav\t0\t1\t", "one is empty"),
+        ("b.wav\t0\t1\tx\na.wav\t0\t1\t", "one is empty"),
         ("a.wav\t\t1\tx", "one is empty"),
-        ("a.wav\t0\t1", "one is empty"),
+        ("b.wav\t0\t1\tx\na.wav\t0\t1", "one is empty"),
         ("a.wav\t0\t1\tx\ty", "5 fields"),
         ("a.wav\t0\t1\tx\na.wav\t0\t1\tx", "line 3: the same event stands there twice"),
     ],
@@ -126,7 +126,7 @@ def test_many_faults_are_counted_rather_than_listed(tmp_path: Path) -> None:
         ((HEADER + "a.wav\t0\t1\tété\n").encode("latin-1"), "UTF-8"),
         (HEADER.encode("utf-16-le"), "UTF-8"),
         (b"RIFF\0\0\0\0WAVEfmt ", "UTF-8"),
-        ("Dear annotators,\nplease find the sounds attached.\n", "none of desed"),
+        ("Dear annotators,\nplease find the sounds attached.\n", "no known format"),
     ],
     ids=["empty", "header only", "column", "latin-1", "utf-16 without mark", "audio", "prose"],
 )

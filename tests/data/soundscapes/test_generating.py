@@ -14,7 +14,7 @@ import soundfile
 
 from sed_cli.config.annotations import SPLITS
 from sed_cli.config.data import SoundscapesConfig
-from sed_cli.data.annotations import FORMATS, read_annotations
+from sed_cli.data.annotations import WRITTEN, read_annotations
 from sed_cli.data.soundscapes.generating import generate_soundscapes, plan_soundscapes
 from sed_cli.data.soundscapes.recipe import RECIPE_FILE, check_bank, read_recipe
 from sed_cli.data.soundscapes.writing import SOURCES_FILE
@@ -161,13 +161,13 @@ def test_a_set_is_named_by_the_content_of_its_bank_and_how_it_is_heard(
     assert len({name(), name(bank=str(copy)), *others}) == 7
 
 
-@pytest.mark.parametrize("format", sorted(FORMATS))
+@pytest.mark.parametrize("format", sorted(WRITTEN))
 def test_annotations_of_every_format_are_read_back_as_a_set(
     format: str, bank: Path, written: Path, tmp_path: Path
 ) -> None:
     recipe = plan_soundscapes(config_of(bank), format=format)
     generate_soundscapes(tmp_path / "set", recipe, n_workers=1)
-    known = FORMATS[format]
+    known = WRITTEN[format]
     events = {split: read_annotations(written / f"{split}.tsv").events for split in SPLITS}
     for split in SPLITS:
         for name, expected in events[split].items():

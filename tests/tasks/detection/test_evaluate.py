@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
+from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import read_annotations
 from sed_cli.data.frames import activities_to_events
 from sed_cli.data.sets import DataSet, Recording
@@ -20,7 +21,12 @@ from sed_cli.metrics.detection import _import_sed_eval, count_frames, figures
 from sed_cli.metrics.metric import all_metrics
 from sed_cli.tasks.detection import running
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.evaluate import evaluate_split, validate, write_evaluation
+from sed_cli.tasks.detection.evaluate import (
+    evaluate_split,
+    validate,
+    whole_set,
+    write_evaluation,
+)
 from tests.models.making import make_crnn
 
 CLASSES = ("cat", "dog")
@@ -189,3 +195,21 @@ def test_who_scores_the_written_events_with_sed_eval_gets_the_written_figures(
             assert metrics[kind][name] == pytest.approx(overall["f_measure"][name], abs=1e-9)
         for name in ("substitution_rate", "deletion_rate", "insertion_rate"):
             assert metrics[kind][name] == pytest.approx(overall["error_rate"][name], abs=1e-9)
+
+
+def test_other_recordings_are_scored_whole_and_ones_own_by_their_split() -> None:
+    """Nothing is trained on the former; of the latter most were trained on."""
+    trained = AnnotatedConfig(root="mine")
+    others = AnnotatedConfig(root="others")
+
+    whole = whole_set(others, "test", trained)
+
+    assert isinstance(whole, AnnotatedConfig)
+    assert (whole.train, whole.validation, whole.test) == (None, None, others.test)
+    for own, split in (
+        (AnnotatedConfig(root="./mine"), "test"),
+        (others, "validation"),
+        (AnnotatedConfig(root="others", split=[0.5, 0.0, 0.5]), "test"),
+        (AnnotatedConfig(root="others", folds=5, fold=1), "test"),
+    ):
+        assert whole_set(own, split, trained) is own

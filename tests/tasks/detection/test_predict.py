@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sed_cli.config.tools import PredictConfig
-from sed_cli.data.annotations import FORMATS, read_annotations
+from sed_cli.data.annotations import WRITTEN, read_annotations
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.predict import predict
 from tests.conftest import Sedtf
@@ -93,11 +93,11 @@ def test_events_of_one_recording_are_printed(
     assert os.listdir(recording.parent) == ["sound.wav"]  # noqa: PTH208
 
 
-@pytest.mark.parametrize("format", sorted(FORMATS))
+@pytest.mark.parametrize("format", sorted(WRITTEN))
 def test_every_format_is_read_back(
     format: str, detector: Detector, recording: Path, run: Run, tmp_path: Path
 ) -> None:
-    path = tmp_path / f"sound{FORMATS[format].ending}"
+    path = tmp_path / f"sound{WRITTEN[format].ending}"
     path.write_text(run(recording, format=format), encoding="utf-8")
 
     (events,) = read_annotations(path, format=format).events.values()
@@ -122,7 +122,7 @@ def test_json_lines_hold_confidences(detector: Detector, recording: Path, run: R
 
 def test_the_formats_that_can_be_chosen_are_those_there_are() -> None:
     (format,) = (each for each in fields(PredictConfig) if each.name == "format")
-    assert set(format.metadata["choices"]) == {*FORMATS, "jsonl"}
+    assert set(format.metadata["choices"]) == {*WRITTEN, "jsonl"}
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac"])

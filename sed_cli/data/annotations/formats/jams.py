@@ -9,13 +9,12 @@ Schema: https://jams.readthedocs.io/en/stable/jams_structure.html
 
 from __future__ import annotations
 
-import json
 import re
-import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from sed_cli.config.registry import component
+from sed_cli.data.annotations.documents import as_dicts, json_of, json_or_none, shown
 from sed_cli.data.annotations.events import Annotations, Event
 from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector
@@ -28,8 +27,6 @@ from sed_cli.system.files import json_text
 NAMESPACES = ("scaper", "sound_event", "tag_open", "segment_open", "tag_urbansound", "tag_audioset")
 _VERSION = "0.3.5"  # of the schema that is written
 _DIGITS = 6
-_REPR = reprlib.Repr()
-_REPR.maxlevel, _REPR.maxstring, _REPR.maxlong = 2, 60, 30
 _OBJECT = re.compile(r'\s*\{\s*("\w+"\s*:|\}\s*$)')
 
 
@@ -56,8 +53,15 @@ class Jams(AnnotationFormat):
 
 
 def _fits(text: Text, options: ReadOptions) -> bool:
-    """Whether the text is a JSON object."""
-    return _OBJECT.match(text.content) is not None
+    """Whether the text is an object of JAMS' keys; by its ending where it cannot be read."""
+    if text.path.suffix.lower() == ".jams":
+        return _OBJECT.match(text.content) is not None
+    content = json_or_none(text)
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        return False
+    metadata = content.get("file_metadata")
+    is_named = isinstance(metadata, dict) and "jams_version" in metadata
+    return is_named or any("namespace" in one for one in as_dicts(content["annotations"]))
 
 
 def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
@@ -67,7 +71,7 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
     chosen = next((namespace for namespace in NAMESPACES if namespace in found), None)
     collector = RowCollector(text, options, lasting=True)
     if chosen is None and annotations:
-        names = ", ".join(sorted({_shown(namespace).strip("'") for namespace in found}))
+        names = ", ".join(sorted({shown(namespace).strip("'") for namespace in found}))
         raise DataError(
             f"{text.path}: annotations of {names}: expected one of {', '.join(NAMESPACES)}"
         )
@@ -85,12 +89,7 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
 
 def _load(text: Text) -> list[dict[str, Any]]:
     """The annotations of a JAMS file."""
-    try:
-        content = json.loads(text.content)
-    except ValueError as error:
-        raise DataError(f"{text.path}: broken JSON: {error}") from error
-    except RecursionError as error:
-        raise DataError(f"{text.path}: JSON with thousands of brackets within another") from error
+    content = json_of(text)
     annotations = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
         raise DataError(f"{text.path}: JSON without the list 'annotations' that JAMS has")
@@ -111,7 +110,7 @@ def _observations(data: Any) -> Iterator[Any]:
 
 def _add(collector: RowCollector, stem: str, observation: Any) -> None:
     if not isinstance(observation, dict):
-        return collector.fault(None, f"{_shown(observation)}: expected time, duration and value")
+        return collector.fault(None, f"{shown(observation)}: expected time, duration and value")
     value = observation.get("value")
     if isinstance(value, dict):
         if value.get("role") == "background":
@@ -120,10 +119,10 @@ def _add(collector: RowCollector, stem: str, observation: Any) -> None:
     try:
         time, duration = _number(observation.get("time")), _number(observation.get("duration"))
     except (TypeError, OverflowError):
-        times = " or ".join(f"{key} {_shown(observation.get(key))}" for key in ("time", "duration"))
+        times = " or ".join(f"{key} {shown(observation.get(key))}" for key in ("time", "duration"))
         return collector.fault(None, f"{times} is no number of seconds", filename=stem)
     if not (isinstance(value, str) and value.strip()):
-        return collector.fault(None, f"value {_shown(value)}: expected a label", filename=stem)
+        return collector.fault(None, f"value {shown(value)}: expected a label", filename=stem)
     unit_s = UNITS_S.get(collector.time_unit, 1.0)
     return collector.add_times(None, stem, time * unit_s, duration * unit_s, value.strip())
 
@@ -132,11 +131,6 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(value)
     return float(value)
-
-
-def _shown(value: Any) -> str:
-    """A value of JSON as it is shown in a message, however large or deep it is."""
-    return _REPR.repr(value)
 
 
 def _dump(events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:

@@ -6,7 +6,8 @@ from that of ``Begin File``. Raven takes quotation marks for characters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PureWindowsPath
 from typing import ClassVar
 
@@ -26,6 +27,8 @@ _HEADER = (
     *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)"),
     *("Low Freq (Hz)", "High Freq (Hz)", "Begin File", "File Offset (s)", "Annotation"),
 )
+_SAME_DIGITS = 2  # of seconds in which rows agree on where a recording begins
+_SAME_S = 0.02  # times are written with few digits
 # The band of an event is not known: boxes span what every recording from 8 kHz on has.
 _LOW_HZ, _HIGH_HZ = "0.0", "4000.0"
 
@@ -72,22 +75,27 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
     filename = header.index.get("filename", place.get("begin_path", -1))
     is_path = "filename" not in header.index  # of the machine that the table was made on
     end = header.index.get("offset", header.index.get("duration", -1))
-    onset, label = header.index["onset"], header.index["event_label"]
+    onset, label = header.index["onset"], header.index.get("event_label", -1)
     file_offset, view = place.get("file_offset", -1), place.get("view", -1)
     stem = recording_of(text.path)
+    rows = list(table_rows(text, header, collector, quotes=False))
+    if is_path:
+        for _, fields in rows:
+            fields[filename] = PureWindowsPath(fields[filename]).name  # either slash
+    named = {fields[filename] for _, fields in rows if filename >= 0 and fields[filename]}
+    only = named.pop() if len(named) == 1 else ""
+    starts = _starts(collector, [(f[filename], f[onset], f[file_offset]) for _, f in rows])
     views: dict[tuple[str, ...], str] = {}
-    for number, fields in table_rows(text, header, collector, quotes=False):
-        name = fields[filename] if filename >= 0 else stem
-        if is_path:
-            name = PureWindowsPath(name).name  # either slash
+    for number, fields in rows:
+        # A selection that was drawn by hand into a table of one recording has no name of it.
+        name = (fields[filename] or only) if filename >= 0 else stem
         selection = (name, *(fields[i] for i in (place.get("selection", -1), onset, end, label)))
         if views.setdefault(selection, fields[view]) != fields[view]:
             continue
-        if fields[file_offset]:
-            fields[onset], fields[end] = _in_file(
-                collector, fields[file_offset], fields[onset], fields[end]
-            )
-        collector.add(number, name, fields[onset], fields[end], fields[label])
+        times = fields[onset], fields[end]
+        if file_offset >= 0:
+            times = _in_file(collector, fields[file_offset], *times, starts.get(name))
+        collector.add(number, name, *times, fields[label])
     if not collector.rows and not collector.faults:
         collector.empty(stem)
         filename = -1
@@ -95,15 +103,43 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
     return collector.finish(format, names_files=filename >= 0, taken=taken)
 
 
-def _in_file(collector: RowCollector, file_offset: str, onset: str, end: str) -> tuple[str, str]:
-    """Begin and end counted from the start of the file; as they are where one is no number."""
-    if collector.lasting:
-        return file_offset, end
+def _starts(collector: RowCollector, rows: Sequence[tuple[str, str, str]]) -> dict[str, float]:
+    """Where each recording begins among those that were open together: as most of its rows say."""
+    found: dict[str, Counter[float]] = {}
+    for name, onset, file_offset in rows:
+        try:
+            start_s = collector.seconds(onset) - collector.seconds(file_offset)
+        except ValueError:
+            continue
+        found.setdefault(name, Counter())[round(start_s, _SAME_DIGITS)] += 1
+    # None begins before the first; where rows disagree as often as not, it begins with it.
+    return {
+        name: max(starts, key=lambda start_s: (start_s >= 0, starts[start_s], -start_s))
+        for name, starts in found.items()
+    }
+
+
+def _in_file(
+    collector: RowCollector, file_offset: str, onset: str, end: str, start_s: float | None
+) -> tuple[str, str]:
+    """Begin and end counted from the start of the file; as they are where one is no number.
+
+    Where another program has moved a selection its file offset is that of before.
+    """
     try:
-        onset_s, end_s = collector.seconds(onset), collector.seconds(end)
-        file_onset_s = collector.seconds(file_offset)
+        onset_s, file_onset_s = collector.seconds(onset), collector.seconds(file_offset or "0")
+        end_s = None if collector.lasting else collector.seconds(end)
     except ValueError:
         return onset, end
+    if start_s is None:
+        start_s = 0.0 if not file_offset else onset_s - file_onset_s
+    if not file_offset or abs(onset_s - start_s - file_onset_s) > _SAME_S:
+        if file_offset:
+            collector.note("selections whose begin was moved: it counts before the file offset")
+        file_onset_s = round(onset_s - start_s, END_DIGITS)
+        file_offset = repr(file_onset_s).replace(".", collector.mark)
+    if end_s is None:
+        return file_offset, end
     in_file_s = round(file_onset_s + end_s - onset_s, END_DIGITS)
     return file_offset, repr(in_file_s).replace(".", collector.mark)
 

@@ -93,7 +93,8 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
             last = max(_LABEL + 1, len(fields) - 2) if len(fields) > _N_FIELDS else _LABEL + 1
             label = " ".join(fields[_LABEL:last]).replace(_NOTHING, "").strip()
             collector.add(number, name, fields[3], fields[4], label)
-    return collector.finish(format, names_files=True, may_be_empty=True)
+    is_empty = not (collector.rows or collector.faults)
+    return collector.finish(format, names_files=not is_empty)
 
 
 def _words_of_name(fields: list[str]) -> int | None:

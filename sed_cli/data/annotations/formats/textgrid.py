@@ -13,23 +13,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from sed_cli.config.registry import component
-from sed_cli.data.annotations.events import Annotations, Event, Taken
+from sed_cli.data.annotations.events import Annotations, Event
 from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector, times_of
 from sed_cli.data.annotations.text import Text
+from sed_cli.data.annotations.tiers import Mark, Tier, read_tiers
 from sed_cli.errors import DataError
-from sed_cli.system.text import cut_short, one_line
+from sed_cli.system.text import one_line
 
 _HEAD = re.compile(r'\s*(File type\s*=\s*)?"ooTextFile( short)?"\s*(Object class\s*=\s*)?"TextGrid')
 _TOKEN = re.compile(
     r'"(?P<text>[^"]*(?:""[^"]*)*)"|(?<!\S)(?P<number>[-+]?\d[\d.eE+-]*)(?!\S)|(?<!\S)!.*'
 )
 _INTERVALS, _POINTS = "IntervalTier", "TextTier"
-_MARKS = ("x", "+", "*", "1")  # that stand for the class that a tier is called by
 
 
 @component("format", "textgrid")
@@ -46,30 +45,12 @@ class TextGrid(AnnotationFormat):
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
         """All intervals with a text."""
-        return _read(text, options, self.name)
+        found = list(_tiers(_Tokens(text)))
+        return read_tiers(text, options, found, RowCollector(text, options), self.name)
 
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
         """The long form, a tier a class; where its own events overlap, several of that name."""
         return _dump(events, durations_s)
-
-
-class _Mark(NamedTuple):
-    """An interval, or a point, which has no end."""
-
-    line: int
-    onset: str
-    end: str
-    text: str
-
-
-@dataclass
-class _Tier:
-    name: str
-    marks: list[_Mark] = field(default_factory=list)
-
-    @property
-    def texts(self) -> set[str]:
-        return {mark.text for mark in self.marks}
 
 
 # ---------------------------------------------------------------------------------- reading
@@ -109,8 +90,8 @@ class _Tokens:
         return int(got)
 
 
-def _tiers(tokens: _Tokens) -> Iterator[tuple[str, _Tier]]:
-    """Class and content of each tier; intervals without a text are silence, and left out."""
+def _tiers(tokens: _Tokens) -> Iterator[Tier]:
+    """Content of each tier; intervals without a text are silence, and left out."""
     for _ in range(2):  # file type and object class
         tokens.text()
     for _ in range(2):  # from, to
@@ -122,7 +103,7 @@ def _tiers(tokens: _Tokens) -> Iterator[tuple[str, _Tier]]:
                 f"{tokens.path}, line {tokens.line}: a tier of class {kind[:80]!r}: expected "
                 f"{_INTERVALS} or {_POINTS}"
             )
-        tier = _Tier(tokens.text())
+        tier = Tier(tokens.text(), holds_points=kind == _POINTS)
         for _ in range(2):  # from, to
             tokens.number()
         for _ in range(tokens.count()):
@@ -130,63 +111,8 @@ def _tiers(tokens: _Tokens) -> Iterator[tuple[str, _Tier]]:
             line = tokens.line
             end = tokens.number() if kind == _INTERVALS else ""
             if text := tokens.text():
-                tier.marks.append(_Mark(line, onset, end, text))
-        yield kind, tier
-
-
-def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
-    found = list(_tiers(_Tokens(text)))
-    collector = RowCollector(text, options)
-    kept = _chosen(text, options, found, collector)
-    by_name = _are_classes(kept)
-    if by_name and any(tier.texts - {tier.name} for tier in kept):
-        collector.note("tiers whose names are taken for labels", len(kept))
-    for tier in kept:
-        for mark in tier.marks:
-            label = tier.name if by_name else mark.text
-            collector.add(mark.line, text.path.stem, mark.onset, mark.end, label)
-    names = cut_short([*dict.fromkeys(tier.name[:80] for tier in kept)], 4)
-    columns = () if by_name or not names else (("event_label", f"tier {names}"),)
-    return collector.finish(
-        format, names_files=False, taken=Taken(columns=columns, time_unit=collector.time_unit)
-    )
-
-
-def _are_classes(tiers: list[_Tier]) -> bool:
-    """Whether names of tiers are the labels: their intervals say the same, or hold a mark."""
-    if not all(tier.name for tier in tiers):
-        return False
-    said = [{text.lower() for text in tier.texts} - {tier.name.lower()} for tier in tiers]
-    marks = set().union(*said)
-    # A digit alone in one tier may be a label, as of syllables.
-    return len(marks) <= 1 and marks <= set(_MARKS[: len(_MARKS) - (len(tiers) < 2)])
-
-
-def _chosen(
-    text: Text, options: ReadOptions, found: list[tuple[str, _Tier]], collector: RowCollector
-) -> list[_Tier]:
-    """The tiers that hold the events: one, or one a class."""
-    wanted = options.columns.get("event_label")
-    if wanted is not None:
-        named = [tier for _, tier in found if tier.name == wanted]
-        if not named:
-            there = cut_short([tier.name[:80] for _, tier in found], 8)
-            raise DataError(f"{text.path}: no tier {wanted!r}; there are {there}")
-        return named
-    filled = [(kind, tier) for kind, tier in found if tier.marks]
-    intervals = [tier for kind, tier in filled if kind == _INTERVALS]
-    points = [tier for kind, tier in filled if kind == _POINTS]
-    if intervals and points:
-        collector.note("points beside intervals, passed over", sum(len(t.marks) for t in points))
-    kept = intervals or points
-    if len({tier.name for tier in kept}) > 1 and not _are_classes(kept):
-        shown = "; ".join(f"{t.name[:80]}: {', '.join(sorted(t.texts)[:3])[:80]}" for t in kept[:4])
-        raise DataError(
-            f"{text.path}: labels may be in any of {len(kept)} tiers ({shown}); say in which: "
-            f"data.columns.event_label=NAME (where a tier is a class, its intervals hold its name, "
-            f"or one of {', '.join(_MARKS)})"
-        )
-    return kept
+                tier.marks.append(Mark(line, onset, end, text))
+        yield tier
 
 
 # ---------------------------------------------------------------------------------- writing

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sed_cli.config.tokens import LabelsConfig
-from sed_cli.data.annotations import FORMATS, Event, write_annotations
+from sed_cli.data.annotations import WRITTEN, Event, write_annotations
 from sed_cli.data.syntax import corrected_log, entropies_bits
 from sed_cli.errors import DataError, UserError
 from sed_cli.tasks.sequence.data import load_tokens
@@ -51,11 +51,11 @@ def test_a_longer_silence_or_the_end_of_a_recording_ends_a_sequence(
     assert texts_of(table, gap=gap) == {"train": sequences}
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", WRITTEN)
 def test_sequences_are_the_same_in_every_format_without_audio(tmp_path: Path, format: str) -> None:
     for name, labels in (("x", ("car", "bell")), ("y", ("bell",))):
         events = [Event(2.0 * at, 2.0 * at + 1, label) for at, label in enumerate(labels)]
-        path = tmp_path / f"{name}{FORMATS[format].ending}"
+        path = tmp_path / f"{name}{WRITTEN[format].ending}"
         write_annotations(path, {f"{name}.wav": events}, format)
 
     assert texts_of(tmp_path) == {"train": ["car bell", "bell"]}

@@ -1,0 +1,98 @@
+"""The .not.mat of evTAF and evsonganaly: onsets and offsets in milliseconds, a letter a syllable.
+
+evfuncs (0.3) reads it as well, by the same function of scipy.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from sed_cli.config.registry import component
+from sed_cli.data.annotations.events import Annotations, Taken
+from sed_cli.data.annotations.format import ReadOnlyFormat
+from sed_cli.data.annotations.rows import ReadOptions, RowCollector
+from sed_cli.data.annotations.text import Text
+from sed_cli.errors import DataError
+
+_NAMES = ("onsets", "offsets", "labels")
+_MOST_VALUES = 10_000_000
+_ENDING = ".not.mat"
+
+
+@component("format", "notmat")
+class NotMat(ReadOnlyFormat):
+    """evTAF's .not.mat, one recording; or onsets, offsets and labels in another MATLAB file."""
+
+    ORDER: ClassVar[int] = 1
+    ending: ClassVar[str] = ".mat"
+    names_files: ClassVar[bool] = False
+    has_lines: ClassVar[bool] = False
+
+    def fits(self, text: Text, options: ReadOptions) -> bool:
+        """By the variables that it holds."""
+        return bool(text.binary) and {"onsets", "offsets"} <= set(_sizes(text))
+
+    def read(self, text: Text, options: ReadOptions) -> Annotations:
+        """A syllable an event."""
+        sizes = _sizes(text)
+        if any(sizes.get(name, 0) > _MOST_VALUES for name in _NAMES):
+            raise DataError(f"{text.path}: more than {_MOST_VALUES} syllables")
+        values = _load(text)
+        onsets, offsets = (_numbers(values.get(name)) for name in _NAMES[:2])
+        labels = _letters(values.get("labels"))
+        unit = "ms" if text.path.name.lower().endswith(_ENDING) else None
+        collector = RowCollector(text, options, units=(unit, unit))
+        if len(onsets) != len(offsets) or (labels and len(labels) != len(onsets)):
+            raise DataError(
+                f"{text.path}: {len(onsets)} onsets, {len(offsets)} offsets and {len(labels)} "
+                f"labels: expected as many of each"
+            )
+        for number, (onset, offset) in enumerate(zip(onsets, offsets, strict=True)):
+            collector.place = f"syllable {number + 1}: "
+            label = labels[number] if labels else ""
+            collector.add(None, text.path.stem, onset, offset, label)
+        taken = Taken(time_unit=collector.time_unit)
+        return collector.finish(self.name, names_files=False, taken=taken)
+
+
+def _sizes(text: Text) -> Mapping[str, int]:
+    """The number of values of each variable, by headers alone."""
+    if "mat" not in text.found:
+        import math
+
+        from scipy.io import whosmat
+
+        try:
+            found = {name: math.prod(shape) for name, shape, _ in whosmat(io.BytesIO(text.binary))}
+        except Exception:  # what scipy raises of a damaged file may be anything
+            found = {}
+        text.found["mat"] = found
+    sizes: Mapping[str, int] = text.found["mat"]
+    return sizes
+
+
+def _load(text: Text) -> Mapping[str, Any]:
+    from scipy.io import loadmat
+
+    try:
+        values: Mapping[str, Any] = loadmat(io.BytesIO(text.binary), variable_names=list(_NAMES))
+    except Exception as error:  # as above
+        raise DataError(f"{text.path}: a damaged MATLAB file; save it again") from error
+    return values
+
+
+def _numbers(value: Any) -> list[str]:
+    """Times as text; what is none stays as it is, and is told as a fault."""
+    return [] if value is None else [str(one) for one in value.ravel().tolist()]
+
+
+def _letters(value: Any) -> list[str]:
+    """A letter a syllable, or a cell a syllable."""
+    if value is None:
+        return []
+    cells = value.ravel().tolist()
+    if value.dtype.kind == "U":
+        return list("".join(cells)) if len(cells) == 1 else [cell.strip() for cell in cells]
+    return [str(cell.ravel()[0]) if getattr(cell, "size", 0) else str(cell) for cell in cells]

@@ -1,0 +1,63 @@
+"""XML, whoever wrote it: without entities that stand for more than they are, and within bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
+
+from sed_cli.system.text import one_line
+
+_DEEPEST = 64
+_MOST_ELEMENTS = 4_000_000
+
+
+class _Bounded(TreeBuilder):
+    """Refuses what is nested too deep to be worked on, or has too many elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = self._n_elements = 0
+
+    def start(self, tag: Any, attrs: Any, /) -> Element:
+        """Begin an element."""
+        self._depth += 1
+        self._n_elements += 1
+        if self._depth > _DEEPEST:
+            raise ValueError(f"nested more than {_DEEPEST} deep")
+        if self._n_elements > _MOST_ELEMENTS:
+            raise ValueError(f"more than {_MOST_ELEMENTS} elements")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> Element:
+        """End an element."""
+        self._depth -= 1
+        return super().end(tag)
+
+
+def parse_xml(content: str) -> Element:
+    """Parse XML; a declaration of a document type is passed over, one of an entity is refused.
+
+    Raises:
+        ValueError: if it is no XML, declares entities, or is out of bounds.
+    """
+    parser = DefusedXMLParser(target=_Bounded(), forbid_dtd=False, forbid_entities=True)
+    try:
+        # As bytes: of a text the encoding that its first line names would be taken at its word.
+        parser.feed(_without_declaration(content).encode(errors="replace"))
+        root: Element = parser.close()
+    except DefusedXmlException as error:
+        raise ValueError("XML that declares entities, which are not followed") from error
+    except ParseError as error:
+        raise ValueError(f"broken XML: {one_line(error)}") from error
+    return root
+
+
+def _without_declaration(content: str) -> str:
+    """Drop ``<?xml ... encoding="UTF-16"?>``: the text has been decoded."""
+    content = content.lstrip("\ufeff \t\r\n")
+    if content.startswith("<?xml"):
+        _, _, content = content.partition("?>")
+    return content

@@ -1,0 +1,76 @@
+"""Labels of people are untidy: they are merged and left out by settings, not by editing files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.data.annotations import Event, write_annotations
+from sed_cli.data.survey import Manifest, load_manifest
+from sed_cli.errors import DataError
+from tests.data.test_listing import write_audio
+
+EVENTS = [
+    Event(0.0, 0.02, "SIL"),
+    Event(0.02, 0.04, "Noctule"),
+    Event(0.02, 0.04, "noctule?"),
+    Event(0.04, 0.06, "noctule?"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("x", "y", "z"):
+        write_audio(tmp_path / f"{name}.wav")
+        write_annotations(tmp_path / f"{name}.txt", {name: EVENTS}, "audacity")
+    write_audio(tmp_path / "silent.wav")
+    write_annotations(tmp_path / "silent.txt", {"silent": EVENTS[:1]}, "audacity")
+    return tmp_path
+
+
+def listed(folder: Path, **settings: object) -> Manifest:
+    config = AnnotatedConfig(root=str(folder), leak_check="none", test=None, validation=None)
+    for key, value in settings.items():
+        setattr(config, key, value)
+    return load_manifest(config)
+
+
+def test_labels_are_merged_and_left_out(folder: Path) -> None:
+    found = listed(folder, merge={"noctule?": "Noctule"}, exclude=["SIL"])
+
+    assert found.classes == ("Noctule",)
+    events = {clip.path.stem: clip.events for clip in found.splits["train"]}
+    merged = (Event(0.02, 0.04, "Noctule"), Event(0.04, 0.06, "Noctule"))
+    assert events == {"x": merged, "y": merged, "z": merged, "silent": ()}
+
+
+@pytest.mark.parametrize("head", ["old,new\n", ""])
+def test_a_table_says_the_same_and_single_settings_go_before_it(folder: Path, head: str) -> None:
+    table = folder / "meta" / "names.list"
+    table.parent.mkdir()
+    table.write_text(f"{head}noctule?,Noctule\nSIL,\n\n")
+
+    assert listed(folder, relabel=str(table)).classes == ("Noctule",)
+    assert listed(folder, relabel=str(table), merge={"Noctule": "bat"}).classes == (
+        "Noctule",
+        "bat",
+    )
+
+
+def test_a_label_is_left_out_by_its_new_name_too(folder: Path) -> None:
+    assert listed(folder, merge={"noctule?": "bat"}, exclude=["bat"]).classes == ("Noctule", "SIL")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("a,b,c\n", "line 1: 'a' stands beside 2 others"), ("a,b\na,c\n", "line 2: 'a' stands twice")],
+)
+def test_a_table_of_something_else_is_refused(folder: Path, content: str, reason: str) -> None:
+    table = folder / "names.list"
+    table.write_text(content)
+    with pytest.raises(DataError, match=reason):
+        listed(folder, relabel=str(table))
+    with pytest.raises(DataError, match="no such table of labels file"):
+        listed(folder, relabel="nowhere.csv")
