@@ -188,6 +188,23 @@ class PredictConfig(VerbConfig):
         "mix: their average; first: that one alone; each: one after the other",
         choices=("mix", "first", "each"),
     )
+    threshold: Any = setting(
+        None,
+        "in the place of those of the checkpoint: a probability, or several by class, as "
+        "'threshold={call: 0.3, song: 0.6}'; for a decoder without thresholds the least confidence",
+    )
+    min_duration_s: float | None = setting(
+        None,
+        "shorter events are dropped, once gaps are filled; null: as in the checkpoint",
+        unit="s",
+        at_least=0,
+    )
+    min_gap_s: float | None = setting(
+        None,
+        "shorter silences within a class are filled; null: as in the checkpoint",
+        unit="s",
+        at_least=0,
+    )
     probabilities: bool = setting(
         False, "save the probability of each class at each frame: NAME.scores.tsv"
     )
@@ -207,8 +224,24 @@ class PredictConfig(VerbConfig):
     )
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of decoding too."""
-        return [*super().faults(named), *self.decoding.faults()]
+        """Faults of decoding and of thresholds too."""
+        return [*super().faults(named), *self.decoding.faults(), *threshold_faults(self.threshold)]
+
+
+def threshold_faults(threshold: Any) -> list[str]:
+    """Faults of a threshold for all classes, or of several by class."""
+    values = list(threshold.values()) if isinstance(threshold, dict) else [threshold]
+    if threshold is None or all(_is_probability(value) for value in values):
+        return []
+    return [
+        f"threshold={threshold}: expected a number from 0 to 1, or numbers by class, as in "
+        f"'threshold={{call: 0.3, song: 0.6}}'"
+    ]
+
+
+def _is_probability(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= 1  # which not-a-number is not
 
 
 @dataclass

@@ -40,6 +40,11 @@ class AudioInput:
         """As it stands in tables."""
         return "stdin" if self.pipe_is_stdin else self.path.name
 
+    @property
+    def absolute(self) -> Path | None:
+        """Where it lies; ``None`` where it is no file."""
+        return None if self.pipe_is_stdin else self.path.absolute()
+
     def open(self) -> AudioReader:
         """Open it; what can be decoded of a damaged recording is used, with a warning."""
         pipe = sys.stdin.buffer if self.pipe_is_stdin else None

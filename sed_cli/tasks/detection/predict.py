@@ -19,6 +19,7 @@ from sed_cli.config.provenance import choose_device, set_threads
 from sed_cli.config.tools import PredictConfig
 from sed_cli.data.annotations import FORMATS
 from sed_cli.data.endings import SCORES_ENDING
+from sed_cli.decoding.holding import held_against
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system.files import replacing
 from sed_cli.system.text import cut_short
@@ -46,11 +47,11 @@ def predict(config: PredictConfig) -> None:
         if config.input != "-" and source.is_dir():
             items, unsearched = find_items(source, output_dir, cast(Channels, config.channels))
             sweep(items)
-            detector = load(config.checkpoint, choose_device(config.device))
+            detector = _load(config)
             _predict_all(detector, items, unsearched, config)
             return
         item = _single(config.input, source, output_dir)
-        detector = load(config.checkpoint, choose_device(config.device))
+        detector = _load(config)
         rates: list[int] = []
         found = _predict_one(detector, item, config, rates)
         _warn_of_bands(detector, rates)
@@ -58,6 +59,18 @@ def predict(config: PredictConfig) -> None:
             sys.stdout.write(dump_events(found, config.format))
         else:
             _write_events(item, found, config.format)
+
+
+def _load(config: PredictConfig) -> Detector:
+    """Load the detector, with thresholds and minimum lengths that the settings name."""
+    detector = load(config.checkpoint, choose_device(config.device))
+    decoder = detector.decoder.with_least(
+        min_gap_s=config.min_gap_s, min_duration_s=config.min_duration_s
+    )
+    if config.threshold is not None:
+        decoder = held_against(decoder, config.threshold)
+    detector.decoder = decoder
+    return detector
 
 
 def _single(given: str, source: Path, output_dir: Path | None) -> AudioInput:
@@ -86,7 +99,7 @@ def _predict_all(
             failed.append(str(item.path))
             continue
         n_done += 1
-        n_events += sum(map(len, found.values()))
+        n_events += sum(len(one.detections) for one in found.values())
     _warn_of_bands(detector, rates)
     log.info("%d of %d recordings done, %d events", n_done, len(items), n_events)
     if failed:
@@ -115,6 +128,7 @@ def _predict_one(
             detector,
             reader,
             name=item.name,
+            path=item.absolute,
             channels=cast(Channels, config.channels),
             outputs=outputs,
             progress=progress,
