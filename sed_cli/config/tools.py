@@ -209,6 +209,26 @@ class PredictConfig(VerbConfig):
         False, "save the probability of each class at each frame: NAME.scores.tsv"
     )
     timeline: bool = setting(False, "draw each recording with its events: NAME.timeline.png")
+    joined: bool = setting(
+        False, "also one table of the events of all recordings: predictions/events.tsv"
+    )
+    summary: bool = setting(
+        False,
+        "events, their duration and events per hour, by class and recording and by time of day: "
+        "predictions/summary.csv and .png",
+    )
+    clips: bool = setting(
+        False, "cut each event out of its recording: predictions/clips/CLASS/*.wav"
+    )
+    clip_context_s: float = setting(
+        0.5, "before and after the event in its clip", unit="s", at_least=0, at_most=10
+    )
+    redo: bool = setting(
+        False, "true: also the recordings of a folder that are done by the same settings"
+    )
+    workers: int | None = setting(
+        1, "processes for the recordings of a folder; null: one for each core", at_least=1
+    )
     decoding: DecodingConfig = setting(DecodingConfig(), "of a sequence model")
     output_dir: str | None = setting(
         None,

@@ -12,3 +12,6 @@ AUDIO_ENDINGS = frozenset(
 
 SCORES_ENDING = ".scores.tsv"
 """Of the probabilities that ``sedtf predict`` writes of a recording; no annotations."""
+
+PREDICTIONS = "predictions.jsonl"
+"""What ``sedtf predict`` has done of a folder; what it wrote of all recordings lies beside it."""

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sed_cli.data.endings import PREDICTIONS
 from sed_cli.system.records import RUN, SWEEP
 
 log = logging.getLogger(__name__)
 
 # A folder that holds one of these was written by a run, a sweep or a checkpoint of sedtf.
-_RUN_MARKS = frozenset((RUN, SWEEP, ".hydra", "multirun.yaml", "model.safetensors"))
+_RUN_MARKS = frozenset((RUN, SWEEP, ".hydra", "multirun.yaml", "model.safetensors", PREDICTIONS))
 # What runs write about themselves, for where the folder of one is named as that of a data set.
 _RECORDS = frozenset(
     (

@@ -25,7 +25,8 @@ class DetectionPackage(TaskPackage):
     config = TrainConfig
     predict_settings = (
         *("format", "channels", "threshold", "min_duration_s", "min_gap_s"),
-        *("probabilities", "timeline"),
+        *("probabilities", "timeline", "joined", "summary", "clips", "clip_context_s", "redo"),
+        "workers",
     )
 
     def load_data(self, config: TrainConfig, *, look_for_leaks: bool = True) -> DataSet:
