@@ -155,7 +155,7 @@ def _outcomes(
         for outcome in work:
             for line in outcome.said:
                 log.warning("%s", line)
-            if outcome.done is not None and outcome.task.known is None:
+            if outcome.done is not None:
                 ledger.add(outcome.done)
             outcomes[outcome.task.name] = outcome
             tell()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,8 +43,7 @@ def clips_of(found: Found, name: str, folder: Path, context_s: float) -> list[Cu
         folder: of all clips.
         context_s: seconds before and after each event.
     """
-    recording = safe_name(Path(name).with_suffix("").as_posix().replace("/", "_"))
-    clips = []
+    recording, clips = _recording(name), []
     for index, one in enumerate(found.values()):
         channel = f"_ch{one.channel}" if len(found) > 1 else ""
         for onset_s, offset_s, label, confidence in one.detections:
@@ -52,6 +52,24 @@ def clips_of(found: Found, name: str, folder: Path, context_s: float) -> list[Cu
             span = max(0.0, onset_s - context_s), offset_s + context_s
             clips.append(Cutting(*span, index, folder / of_class / file))
     return sorted(clips)
+
+
+def remove_clips(name: str, folder: Path) -> None:
+    """Delete the clips that were cut of a recording before, by other settings.
+
+    Args:
+        name: of the recording, as a path below the folder of all.
+        folder: of all clips.
+    """
+    ours = re.compile(rf".+_\d\.\d{{3}}_{re.escape(_recording(name))}(_ch\d+)?_\d+\.\d{{3}}s\.wav")
+    for path in folder.glob("*/*.wav"):
+        if ours.fullmatch(path.name):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _recording(name: str) -> str:
+    return safe_name(Path(name).with_suffix("").as_posix().replace("/", "_"))
 
 
 def cut(clips: Sequence[Cutting], reader: AudioReader, channels: Channels) -> None:

@@ -40,6 +40,7 @@ class Done:
         sample_rate: in Hz.
         recorded: when it began; ``None`` where nothing tells.
         found: what was found in it, or in each of its channels.
+        written: names of the files that were written of it, by these settings.
     """
 
     name: str
@@ -49,6 +50,11 @@ class Done:
     sample_rate: int
     recorded: datetime | None
     found: Found
+    written: frozenset[str] = frozenset()
+
+    def has(self, path: Path) -> bool:
+        """Whether a file that was written of it is still there: as it was, or corrected."""
+        return path.name in self.written and path.exists()
 
     @property
     def n_events(self) -> int:
@@ -113,11 +119,14 @@ class Ledger:
         for line in content.splitlines():
             try:
                 values = json.loads(line)
-                if values["settings"] == self._settings:
-                    known[str(values["name"])] = values
+                known[str(values["name"])] = values  # what is written is that of the last line
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
-        return known
+        return {
+            name: values
+            for name, values in known.items()
+            if values.get("settings") == self._settings
+        }
 
     def known(self, name: str, path: Path) -> Done | None:
         """What was found in a recording, if it is the one that it was then.
@@ -165,6 +174,7 @@ def _as_json(done: Done) -> dict[str, Any]:
         "signature": done.signature,
         "sample_rate": done.sample_rate,
         "recorded": None if done.recorded is None else done.recorded.isoformat(),
+        "written": sorted(done.written),
         "found": {
             name: {
                 "channel": one.channel,
@@ -187,6 +197,7 @@ def _from_json(values: Mapping[str, Any], path: Path) -> Done:
         signature=Signature(*values["signature"]),
         sample_rate=int(values["sample_rate"]),
         recorded=None if recorded is None else datetime.fromisoformat(recorded),
+        written=frozenset(map(str, values["written"])),
         found={
             name: Findings(
                 detections=[

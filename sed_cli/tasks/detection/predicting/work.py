@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +24,7 @@ from sed_cli.system.pool import is_stopping
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.items import AudioInput
 from sed_cli.tasks.detection.load import load
-from sed_cli.tasks.detection.predicting.clips import Cutting, clips_of, cut
+from sed_cli.tasks.detection.predicting.clips import Cutting, clips_of, cut, remove_clips
 from sed_cli.tasks.detection.predicting.ledger import Done
 from sed_cli.tasks.detection.recording import Found, Outputs, dump_events, find_events
 
@@ -32,6 +32,7 @@ Progress = Callable[[float, float | None], None]
 """Told the seconds of a recording that are done, and of how many, where that is known."""
 
 _TIMELINE_ENDING = ".timeline.png"
+_CLIPS = "clips with "  # what stands for them in the list of what is written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,21 +120,34 @@ class FilePredictor:
             UserError: if the disk is full.
         """
         done = task.known
-        if done is None or any(not path.exists() for path in self._of_frames(task.item, done)):
+        if done is None or not all(done.has(path) for path in self._of_frames(task.item, done)):
             found = self.find(task, progress, say)
             done = found if done is None else done
+        tables = tables_of(task.item, done.found, self.config.format)
         with _writing(task.item):
-            for path, part in tables_of(task.item, done.found, self.config.format).items():
-                if task.known is None or not path.exists():
+            for path, part in tables.items():
+                if not done.has(path):
                     write_text(path, dump_events(part, self.config.format))
         self.cut_clips(task, done)
-        return done
+        marks = self._clips_mark
+        written = {path.name for path in (*tables, *self._of_frames(task.item, done))}
+        before = {name for name in done.written if not (marks and name.startswith(_CLIPS))}
+        return replace(done, written=frozenset(before | written | marks))
 
     def is_complete(self, item: AudioInput, done: Done) -> bool:
         """Whether all that is asked for of a recording is there."""
         tables = tables_of(item, done.found, self.config.format)
-        paths = (*tables, *self._of_frames(item, done), *(one.path for one in self._clips(done)))
-        return all(path.exists() for path in paths)
+        return (
+            all(done.has(path) for path in (*tables, *self._of_frames(item, done)))
+            and self._clips_mark <= done.written
+            and all(clip.path.exists() for clip in self._clips(done))
+        )
+
+    @property
+    def _clips_mark(self) -> frozenset[str]:
+        """What stands for clips among what is written of a recording."""
+        clips = self.config.clips
+        return frozenset([f"{_CLIPS}{self.config.clip_context_s:g} s"] if clips else [])
 
     def _of_frames(self, item: AudioInput, done: Done) -> Iterator[Path]:
         """Files that are written while a recording is gone through."""
@@ -190,8 +204,10 @@ class FilePredictor:
         Raises: as :meth:`done`.
         """
         clips = self._clips(done)
-        if task.known is not None:
+        if self._clips_mark <= done.written:
             clips = [clip for clip in clips if not clip.path.exists()]
+        elif self.config.clips:
+            remove_clips(done.name, self.clips_dir)
         if clips:
             # What is wrong with the recording has been said.
             with task.item.open(lambda _: None) as reader, _writing(task.item):

@@ -87,12 +87,37 @@ def test_what_is_done_is_skipped_by_content_and_settings(
     assert went_through(probabilities=True) == [*NAMES]
     assert went_through(threshold=0.9) == [*NAMES]
     assert went_through(threshold=0.9) == []
-    assert went_through() == []  # both are known; the tables are those of the last that wrote them
+    assert went_through() == [*NAMES]  # whose tables were replaced
     other = shutil.copytree(lively, tmp_path / "other")
     assert went_through(checkpoint=str(other)) == []
     (other / "postprocessing.json").unlink(missing_ok=True)
     (other / "classes.json").write_text((other / "classes.json").read_text() + "\n")
     assert went_through(checkpoint=str(other)) == [*NAMES]
+
+
+def test_nothing_of_other_settings_is_left(go: Go, folder: Path) -> None:
+    def clips() -> set[str]:
+        return {path.name for path in (folder / "predictions" / "clips").rglob("*.wav")}
+
+    go(clips=True, format="csv")
+    before, table = clips(), (folder / "a.events.csv").read_text()
+    go(clips=True, threshold=1.0)
+    assert before
+    assert clips() == set()
+    go(clips=True, threshold=1.0, format="csv")
+    assert len((folder / "a.events.csv").read_text().splitlines()) == 2  # no event
+    go(clips=True, format="csv")
+    assert clips() == before
+    assert (folder / "a.events.csv").read_text() == table
+
+    def n_bytes() -> int:
+        return sum(path.stat().st_size for path in folder.rglob("*_*.wav"))
+
+    with_context = n_bytes()
+    go(clips=True, format="csv", clip_context_s=0.0)
+    assert n_bytes() < with_context
+    go(clips=True, format="csv")
+    assert n_bytes() == with_context
 
 
 def test_a_table_that_somebody_has_corrected_stays_as_it_is(go: Go, folder: Path) -> None:
