@@ -223,8 +223,8 @@ def _write_of_all(
 
 def _warn_of_bands(detector: Detector, dones: Iterable[Done]) -> None:
     rates = [done.sample_rate for done in dones]
-    f_max = getattr(detector.log_mel, "f_max", None)  # of a front end that has one
-    for fault in band_faults(rates, detector.log_mel.sample_rate, f_max):
+    log_mel, trained_hz = detector.log_mel, detector.trained_hz
+    for fault in band_faults(rates, log_mel.sample_rate, log_mel.band_hz[1], trained_hz=trained_hz):
         log.warning("%s", fault)
 
 

@@ -20,6 +20,7 @@ from sed_cli.config.provenance import RunRecord
 from sed_cli.config.tools import DataVerbConfig
 from sed_cli.data.annotations import Fault
 from sed_cli.data.copies import BY_FILE, find_copies
+from sed_cli.data.doubts import lone_classes, short_events
 from sed_cli.data.manifest import Manifest
 from sed_cli.data.statistics import SetStatistics, Spread, describe, describe_recordings
 from sed_cli.data.survey import check, survey
@@ -60,7 +61,8 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         headers = _read_headers(manifest)
         statistics = describe(manifest, sequence_gap_s=config.sequence_gap_s)
         kinds = audio_kinds(one for split in headers.values() for one in split)
-        audio_notes = [*manifest.audio_notes, *_band_notes(headers)]
+        doubts = [*_default_notes(headers, manifest), *lone_classes(manifest.splits)]
+        audio_notes = [*manifest.audio_notes, *doubts]
         title = _title(config.data)
         copies = find_copies(manifest.splits, *BY_FILE)
         near = _near_copies(manifest, config.data) if config.near_copies else None
@@ -131,12 +133,19 @@ def _refuse(manifest: Manifest) -> None:
     check(manifest)
 
 
-def _band_notes(headers: Headers) -> list[str]:
+def _default_notes(headers: Headers, manifest: Manifest) -> list[str]:
+    """What the default features would hear little of."""
     usual = LogMelConfig()
     rates = [one.sample_rate for split in headers.values() for one in split]
     return [
-        f"with the default feature.sample_rate={usual.sample_rate}: {fault}"
-        for fault in band_faults(rates, usual.sample_rate, usual.f_max)
+        *(
+            f"with the default feature.sample_rate={usual.sample_rate}: {fault}"
+            for fault in band_faults(rates, usual.sample_rate, usual.f_max)
+        ),
+        *(
+            f"with the default features: {doubt}"
+            for doubt in short_events(manifest.splits.get("train", []), usual)
+        ),
     ]
 
 
