@@ -237,6 +237,11 @@ class SplitConfig(Settings):
     files: str | None = setting(
         None, "list of its recordings, of a data set whose annotations are not split"
     )
+    background: str | None = setting(
+        None,
+        "folder of recordings without any event that join it: what is found there is a false alarm",
+        before=DEFAULT,
+    )
 
 
 @dataclass

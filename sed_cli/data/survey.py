@@ -19,6 +19,7 @@ from sed_cli.config.data import (
 )
 from sed_cli.data.annotated import list_annotated, missing_audio
 from sed_cli.data.annotations import Fault, check_faults
+from sed_cli.data.background import list_background
 from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.labels import (
@@ -109,11 +110,18 @@ def survey(
     looked_at = {
         name: _look_at(name, clips, known, times, faults) for name, clips in wanted.items()
     }
+    annotated = [one for clips in listing.splits.values() for one in clips]
+    background = {
+        name: list_background(described, name, annotated, listing.notes) for name in wanted
+    }
     subset = None
     if "train" in looked_at:
         subset = subset_of(looked_at["train"], data, getattr(described, "group", None))
     if subset is not None:
         looked_at["train"] = subset.clips
+    for name, clips in background.items():  # whole, however little else is trained on
+        inspect_all([one.path for one in clips], data.cache_dir)
+        looked_at[name] += _look_at(name, clips, known, times, faults)
     return replace(
         listing,
         classes=known,

@@ -42,7 +42,7 @@ from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.detection.calibrating import confidences_for
 from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.fitting import RunValidation, collar_of, decoder_for
+from sed_cli.tasks.detection.fitting import RunValidation, bound_of, collar_of, decoder_for
 from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.tasks.detection.running import probabilities_of, run_freely
 from sed_cli.training.losses.bce import BinaryCrossEntropy
@@ -185,6 +185,7 @@ def evaluate_scored(
     }
     method = "none" if confidence_map is None else confidence_map.method
     metrics["calibration"]["method"] = method
+    metrics["false_alarms_per_hour"]["bound"] = settings.max_false_alarms_per_hour
     _warn_of_missed(metrics)
     curves = None
     if settings.psds:
@@ -356,6 +357,8 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         validation = RunValidation(config, trained, detector)
         detector.decoder = decoder_for(config, trained, detector, validation)
         detector.confidence_map = confidences_for(config, detector, before, validation)
+        bound = bound_of(config.evaluation, trained.evaluation)
+        config.evaluation.max_false_alarms_per_hour = bound
         data = load_data(
             own or trained.data,
             trained.feature,
