@@ -121,7 +121,7 @@ def survey(
         looked_at["train"] = subset.clips
     for name, clips in background.items():  # whole, however little else is trained on
         inspect_all([one.path for one in clips], data.cache_dir)
-        looked_at[name] += _look_at(name, clips, known, times, faults)
+        looked_at[name] = [*looked_at[name], *_look_at(name, clips, known, times, faults)]
     return replace(
         listing,
         classes=known,
