@@ -119,13 +119,15 @@ Recordings may be of any rate, channel count, format and length.
 
 Events of one recording go to standard output; those of a folder go beside its audio, a file a
 recording (`NAME.events.tsv`), or into `output_dir=`. A recording that cannot be read does not stop
-the others: it is named, and the exit code is 1.
+the others: it is named, and the exit code is 1. The same command again resumes: what is done is
+skipped.
 
 Examples:
 
 - `sedtf predict checkpoint=RUN input=recording.wav`
 - `sedtf predict checkpoint=RUN input=recordings output_dir=found timeline=true`
-- `sedtf predict checkpoint=RUN input=dawn.flac format=audacity > dawn.txt`
+- `sedtf predict checkpoint=RUN input=survey workers=4 joined=true summary=true clips=true`
+- `sedtf predict checkpoint=RUN input=dawn.flac threshold=0.3 format=audacity > dawn.txt`
 - `sedtf predict checkpoint=RUN input=stereo.wav channels=each probabilities=true`
 - `curl -s https://example.org/a.flac | sedtf predict checkpoint=RUN input=- format=jsonl`
 

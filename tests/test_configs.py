@@ -113,7 +113,7 @@ def test_every_training_experiment_runs(
 ) -> None:
     own = (
         [f"data.root={recordings}", "data.sequence_length=40"]
-        if experiment.startswith("birdsong")
+        if experiment.startswith(("birdsong", "ultrasound"))
         else SMALL_SOUNDSCAPES
     )
     assert sedtf("train", f"experiment={experiment}", *SMALL, *own, "output_dir=run") == 0

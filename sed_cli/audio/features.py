@@ -71,6 +71,11 @@ class FrontEnd(nn.Module, ABC):
         """Centre frequency of each band in Hz, (M,); ``None`` where features are no bands."""
         return None
 
+    @property
+    def band_hz(self) -> tuple[float, float]:
+        """Lowest and highest frequency that features tell of."""
+        return 0.0, self.sample_rate / 2
+
     def n_frames(self, n_samples: int) -> int:
         """T for a waveform of ``n_samples``."""
         return 1 + n_samples // self.hop_length
@@ -169,6 +174,11 @@ class LogMel(FrontEnd):
             self.n_mels + 2, fmin=self.f_min, fmax=self.f_max
         )
         return edges[1:-1]
+
+    @property
+    def band_hz(self) -> tuple[float, float]:
+        """Edges of the lowest and of the highest band."""
+        return self.f_min, self.f_max
 
     def frames(self, samples: Tensor) -> Tensor:
         """In dB, or power: (B, n) -> (B, t, M)."""

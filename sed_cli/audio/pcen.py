@@ -58,6 +58,11 @@ class PCEN(FrontEnd):
         """Centre frequency of each band in Hz, (M,)."""
         return self._mel[0].centres_hz
 
+    @property
+    def band_hz(self) -> tuple[float, float]:
+        """Edges of the lowest and of the highest band."""
+        return self._mel[0].band_hz
+
     def frames(self, samples: Tensor) -> Tensor:
         """Mel power: (B, n) -> (B, t, M)."""
         return self._mel[0].frames(samples)

@@ -6,35 +6,51 @@ from collections import Counter
 from collections.abc import Iterable
 
 FAR_ABOVE = 4  # times the rate of the features: 44.1 and 48 kHz at 16 kHz are usual
+ULTRASOUND = 96_000  # Hz; recorders of ultrasound have higher rates
+_SHARE = 0.7  # of the band that is heard: a recording that ends below it lacks much of that
 
 
-def band_faults(rates: Iterable[int], sample_rate: int, f_max: float | None) -> list[str]:
-    """Describe recordings of which most of the band is dropped, or that leave most bands empty.
+def band_faults(
+    rates: Iterable[int], sample_rate: int, f_max: float | None, *, trained_hz: float | None = None
+) -> list[str]:
+    """Describe recordings of which most of the band is dropped, or that leave much of it empty.
 
     Args:
         rates: of the recordings, in Hz.
         sample_rate: of the features, in Hz.
         f_max: upper edge of their highest band, in Hz; ``None``: half their rate.
+        trained_hz: up to where the recordings that a model was trained on had any sound;
+            ``None``: up to ``f_max``.
 
     Returns:
         A clause a direction, with what to do; empty where the bands are alike.
     """
     counts = Counter(rates)
     top_hz = sample_rate / 2 if f_max is None else f_max
+    heard_hz = top_hz if trained_hz is None else min(trained_hz, top_hz)
     above = [rate for rate in counts if rate > FAR_ABOVE * sample_rate]
-    below = [rate for rate in counts if rate < top_hz]
+    below = [rate for rate in counts if rate / 2 < _SHARE * heard_hz]
+    beyond = [rate for rate in counts if heard_hz < _SHARE * min(rate / 2, top_hz)]
     faults = []
     if above:
+        experiment = "experiment=ultrasound " if max(above) > ULTRASOUND else ""
         faults.append(
             f"{_described(above, counts)}, features at {_khz(sample_rate)}: nothing above "
-            f"{_khz(top_hz)} is heard; to hear it, train with feature.sample_rate={max(above)} "
+            f"{_khz(top_hz)} is heard; to hear it, train with {experiment}"
+            f"feature.sample_rate={max(above)} "
             f"(feature.window_length, n_fft and hop_length are in samples: raise them as well)"
         )
     if below:
         faults.append(
-            f"{_described(below, counts)}, features up to {_khz(top_hz)}: the mel bands above "
-            f"{_khz(min(below) / 2)} are empty; train with feature.sample_rate={min(below)}, or "
-            f"with recordings of one rate"
+            f"{_described(below, counts)}, features up to {_khz(heard_hz)}: the mel bands above "
+            f"{_khz(min(below) / 2)} are empty, which may be taken for anything; train with "
+            f"feature.sample_rate={min(below)}, or with recordings of one rate"
+        )
+    if beyond:
+        faults.append(
+            f"{_described(beyond, counts)}, trained on recordings without sound above "
+            f"{_khz(round(heard_hz, -2))}: what lies above was never learnt; train with such "
+            f"recordings, or with feature.f_max={heard_hz:.0f} (feature.sample_rate stays)"
         )
     return faults
 

@@ -240,6 +240,11 @@ class SplitConfig(Settings):
     annotated_classes: list[str] | None = setting(
         None, "of this split, in the place of data.annotated_classes", before=DEFAULT
     )
+    background: str | None = setting(
+        None,
+        "folder of recordings without any event that join it: what is found there is a false alarm",
+        before=DEFAULT,
+    )
 
 
 @dataclass

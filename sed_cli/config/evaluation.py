@@ -113,6 +113,14 @@ class EvaluationConfig(Settings):
         at_least=0,
         role=AFTER_TRAINING,
     )
+    max_false_alarms_per_hour: float | None = setting(
+        None,
+        "bound on the false alarms of each class on validation, to which thresholds are raised or "
+        "lowered for as many events as can be found; null: thresholds are tuned for the metric",
+        at_least=0,
+        role=AFTER_TRAINING,
+        before=DEFAULT,
+    )
     calibrate: str | None = setting(
         "auto",
         "confidences of events made probabilities, on validation: none, temperature, isotonic; "
@@ -171,6 +179,11 @@ class EvaluationConfig(Settings):
         faults.require(
             self.language is None or (self.decoder is not None and self.decoder.ASKS_LANGUAGE),
             f"{prefix}language={self.language} has no effect without {prefix}decoder=language",
+        )
+        faults.require(
+            self.tune or self.max_false_alarms_per_hour is None,
+            f"{prefix}max_false_alarms_per_hour={self.max_false_alarms_per_hour} asks for tuning "
+            f"and {prefix}tune=false for none: drop one of the two",
         )
         if self.psds:
             faults += [

@@ -198,10 +198,47 @@ class PredictConfig(VerbConfig):
         "mix: their average; first: that one alone; each: one after the other",
         choices=("mix", "first", "each"),
     )
+    threshold: Any = setting(
+        None,
+        "in the place of those of the checkpoint: a probability, or several by class, as "
+        "'threshold={call: 0.3, song: 0.6}'; for a decoder without thresholds the least confidence",
+    )
+    min_duration_s: float | None = setting(
+        None,
+        "shorter events are dropped, once gaps are filled; null: as in the checkpoint",
+        unit="s",
+        at_least=0,
+    )
+    min_gap_s: float | None = setting(
+        None,
+        "shorter silences within a class are filled; null: as in the checkpoint",
+        unit="s",
+        at_least=0,
+    )
     probabilities: bool = setting(
         False, "save the probability of each class at each frame: NAME.scores.tsv"
     )
     timeline: bool = setting(False, "draw each recording with its events: NAME.timeline.png")
+    joined: bool = setting(
+        False, "also one table of the events of all recordings: predictions/events.tsv"
+    )
+    summary: bool = setting(
+        False,
+        "events, their duration and events per hour, by class and recording and by time of day: "
+        "predictions/summary.csv and .png",
+    )
+    clips: bool = setting(
+        False, "cut each event out of its recording: predictions/clips/CLASS/*.wav"
+    )
+    clip_context_s: float = setting(
+        0.5, "before and after the event in its clip", unit="s", at_least=0, at_most=10
+    )
+    redo: bool = setting(
+        False, "true: also the recordings of a folder that are done by the same settings"
+    )
+    workers: int | None = setting(
+        1, "processes for the recordings of a folder; null: one for each core", at_least=1
+    )
     decoding: DecodingConfig = setting(DecodingConfig(), "of a sequence model")
     output_dir: str | None = setting(
         None,
@@ -217,8 +254,24 @@ class PredictConfig(VerbConfig):
     )
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of decoding too."""
-        return [*super().faults(named), *self.decoding.faults()]
+        """Faults of decoding and of thresholds too."""
+        return [*super().faults(named), *self.decoding.faults(), *threshold_faults(self.threshold)]
+
+
+def threshold_faults(threshold: Any) -> list[str]:
+    """Faults of a threshold for all classes, or of several by class."""
+    values = list(threshold.values()) if isinstance(threshold, dict) else [threshold]
+    if threshold is None or all(_is_probability(value) for value in values):
+        return []
+    return [
+        f"threshold={threshold}: expected a number from 0 to 1, or numbers by class, as in "
+        f"'threshold={{call: 0.3, song: 0.6}}'"
+    ]
+
+
+def _is_probability(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= 1  # which not-a-number is not
 
 
 @dataclass

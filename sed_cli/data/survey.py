@@ -20,6 +20,7 @@ from sed_cli.config.data import (
 )
 from sed_cli.data.annotated import list_annotated, missing_audio
 from sed_cli.data.annotations import Fault, check_faults
+from sed_cli.data.background import list_background
 from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.coverage import Annotated
@@ -131,6 +132,12 @@ def survey(
         subset = subset_of(looked_at["train"], data, getattr(described, "group", None))
     if subset is not None:
         looked_at["train"] = subset.clips
+    annotated = [one for clips in listing.splits.values() for one in clips]
+    for name in wanted:  # whole, however little else is trained on
+        own = list_background(described, name, annotated, listing.notes)
+        inspect_all([one.path for one in own], data.cache_dir)
+        silent = _open(name, own, times, faults)
+        looked_at[name] += [_with_events(one, Annotated(), known, times) for one in silent]
     if UNLABELLED in looked_at:
         own = looked_at.pop(UNLABELLED)
         held = (one for clips in looked_at.values() for one in clips)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.data.annotations import Detection as Detection
 from sed_cli.data.annotations import Event
 from sed_cli.errors import UserError
 
@@ -67,20 +68,6 @@ class Fitting:
     def tunes(self) -> bool:
         """Whether there is something to tune on, and that is wanted."""
         return self.tune and bool(self.validation)
-
-
-class Detection(NamedTuple):
-    """An event that was found, with the confidence in it, in [0, 1]; times in seconds."""
-
-    onset_s: float
-    offset_s: float
-    label: str
-    confidence: float
-
-    @property
-    def event(self) -> Event:
-        """It without the confidence."""
-        return Event(self.onset_s, self.offset_s, self.label)
 
 
 class Decoded(NamedTuple):
@@ -238,10 +225,22 @@ class Decoder(ABC):
         unknown = sorted(set(asked) - {each.name for each in fields(self)})
         if unknown:
             raise UserError(
-                f"evaluation.{unknown[0]}={asked[unknown[0]]}: the decoder {self.NAME} has no such "
-                f"thing; drop it, or choose another evaluation.decoder"
+                f"{unknown[0]}={asked[unknown[0]]}: the decoder {self.NAME} has no such thing; "
+                f"drop it, or choose another evaluation.decoder"
             )
         return replace(self, **asked)
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Self | None:
+        """Replace the thresholds of some classes; ``None`` where there are none.
+
+        Args:
+            thresholds: by label, probabilities.
+        """
+        return None
+
+    def replaced(self, values: Sequence[float], by_label: Mapping[str, float]) -> tuple[float, ...]:
+        """Values of all classes, those of some replaced."""
+        return tuple(by_label.get(*of_class) for of_class in zip(self.classes, values, strict=True))
 
     def detections(
         self,

@@ -138,6 +138,11 @@ class HysteresisDecoder(FrameDecoder, TunedDecoder):
             durations_s=self.durations_s if min_duration_s is None else (min_duration_s,) * n,
         )
 
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Self:
+        """Replace the upper thresholds of some classes; lower ones are lowered to them."""
+        upper = self.replaced(self.upper, thresholds)
+        return replace(self, upper=upper, lower=tuple(map(min, self.lower, upper)))
+
     def as_json(self) -> dict[str, Any]:
         """Describe it by label."""
         return {

@@ -169,6 +169,11 @@ class OnsetDecoder(FrameDecoder):
         least = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
         return replace(self, inner=self.inner.with_least(**least))
 
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Self | None:
+        """Replace thresholds of the inner decoder; those of onsets stay."""
+        inner = self.inner.with_thresholds(thresholds)
+        return None if inner is None else replace(self, inner=inner)
+
     def check(self, probabilities: NDArray[np.floating]) -> None:
         """Refuse probabilities of another shape than (T, 2C)."""
         if probabilities.ndim != 2 or probabilities.shape[1] != 2 * len(self.classes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -57,6 +57,11 @@ class ThresholdDecoder(FrameDecoder):
         given = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
         asked: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         return replace(self, postprocessing=replace(self.postprocessing, **asked))
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Self:
+        """Replace the thresholds of some classes; median filters stay."""
+        made = self.replaced(self.postprocessing.thresholds, thresholds)
+        return replace(self, postprocessing=replace(self.postprocessing, thresholds=made))
 
     def as_json(self) -> dict[str, Any]:
         """Describe it by label."""

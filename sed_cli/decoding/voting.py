@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -91,6 +91,10 @@ class VoteDecoder(TunedDecoder):
     def tracker(self) -> Tracker:
         """Make a tracker of the same events: it waits for the longest piece and the minimum gap."""
         return _VoteTracker(self)
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Self:
+        """Replace the thresholds of some classes."""
+        return replace(self, thresholds=self.replaced(self.thresholds, thresholds))
 
     def as_json(self) -> dict[str, Any]:
         """Describe it by label."""

@@ -162,6 +162,50 @@ def pairs_of(
     return found, partners[found]
 
 
+def alarms_of(
+    reference: Sequence[Event], detected: Sequence[Event], label: str
+) -> tuple[int, int, int]:
+    """Count false alarms of a class, its annotated events that are found, and all of these.
+
+    A detected event is a false alarm if it overlaps no annotated one of its class. An annotated one
+    is found if it overlaps a detected one that stands for no other: what is found everywhere has
+    found one event.
+    """
+    there, found = (
+        np.array(sorted(each[:2] for each in side if each.label == label)).reshape(-1, 2)
+        for side in (reference, detected)
+    )
+    n_false = len(found) - int(overlapping(found, there).sum())
+    return n_false, _n_pairs(there.tolist(), found.tolist()), len(there)
+
+
+def _n_pairs(there: list[list[float]], found: list[list[float]]) -> int:
+    """Pair intervals that overlap, each with one at most, in order of their onsets."""
+    n_pairs = at_there = at_found = 0
+    while at_there < len(there) and at_found < len(found):
+        (begin, end), (onset, offset) = there[at_there], found[at_found]
+        if begin < offset and onset < end:
+            n_pairs, at_there, at_found = n_pairs + 1, at_there + 1, at_found + 1
+        elif end <= onset:
+            at_there += 1
+        else:
+            at_found += 1
+    return n_pairs
+
+
+def overlapping(intervals: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which intervals (n, 2) any of others (m, 2) overlaps, by more than their ends (n,)."""
+    if not len(others):
+        return np.zeros(len(intervals), np.bool_)
+    others = others[np.argsort(others[:, 0], kind="stable")]
+    reached = np.maximum.accumulate(others[:, 1])  # by those that begin no later
+    n_before = np.searchsorted(others[:, 0], intervals[:, 1], side="left")
+    overlaps: NDArray[np.bool_] = (n_before > 0) & (
+        reached[np.maximum(n_before, 1) - 1] > intervals[:, 0]
+    )
+    return overlaps
+
+
 def hits_of(
     reference: Sequence[Event], detected: Sequence[Event], collar_s: float
 ) -> NDArray[np.bool_]:

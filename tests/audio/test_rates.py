@@ -23,7 +23,9 @@ HEARD = "nothing above 8 kHz is heard"
         ([96_000, 384_000], 16_000, None, ["2 recordings at 96 to 384 kHz", HEARD, "=384000"]),
         ([44_100, 250_000], 16_000, None, ["1 recording at 250 kHz"]),
         ([8000] * 3, 44_100, None, ["3 recordings at 8 kHz", "above 4 kHz are empty", "=8000"]),
-        ([44_100, 48_000, 22_050, 16_000, 8000], 16_000, None, []),
+        ([44_100, 48_000, 22_050, 16_000], 16_000, None, []),
+        ([8000], 16_000, None, ["1 recording at 8 kHz", "above 4 kHz are empty", "=8000"]),
+        ([384_000], 44_100, None, ["experiment=ultrasound feature.sample_rate=384000"]),
         ([16_000], 44_100, 10_000.0, []),  # 2 of 10 kHz are missing
         ([8000], 44_100, 10_000.0, ["features up to 10 kHz"]),
         ([], 16_000, None, []),
@@ -37,6 +39,16 @@ def test_bands_that_nothing_hears_or_fills_are_described(
     assert all(clause in text for clause in clauses)
     assert bool(text) == bool(clauses)
     assert ("feature.sample_rate" in text) == bool(clauses)
+
+
+def test_bands_are_held_against_those_of_the_recordings_that_were_trained_on() -> None:
+    def faults(rate: int) -> list[str]:
+        return band_faults([rate], 16_000, None, trained_hz=4100.0)
+
+    assert faults(8000) == []  # as in training
+    (fault,) = faults(16_000)
+    assert "trained on recordings without sound above 4.1 kHz" in fault
+    assert "feature.f_max=4100" in fault
 
 
 @pytest.fixture

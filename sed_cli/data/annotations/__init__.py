@@ -1,11 +1,21 @@
 """Annotations of events: readers and writers of the formats that recordings come with."""
 
-from sed_cli.data.annotations.events import Annotations, Event, Fault, Row, Taken, check_faults
+from sed_cli.data.annotations.events import (
+    Annotations,
+    Detection,
+    Event,
+    Fault,
+    Findings,
+    Row,
+    Taken,
+    check_faults,
+)
 from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.reading import (
     FORMATS,
     WRITTEN,
     dump_annotations,
+    dump_findings,
     read_annotations,
     write_annotations,
 )
@@ -16,12 +26,15 @@ __all__ = [
     "WRITTEN",
     "AnnotationFormat",
     "Annotations",
+    "Detection",
     "Event",
     "Fault",
+    "Findings",
     "Row",
     "Taken",
     "check_faults",
     "dump_annotations",
+    "dump_findings",
     "likely_unit",
     "read_annotations",
     "write_annotations",

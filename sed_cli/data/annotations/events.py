@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -24,6 +24,44 @@ class Event(NamedTuple):
     onset_s: float
     offset_s: float
     label: str
+
+
+class Detection(NamedTuple):
+    """An event that was found, with the confidence in it, in [0, 1]; times in seconds."""
+
+    onset_s: float
+    offset_s: float
+    label: str
+    confidence: float
+
+    @property
+    def event(self) -> Event:
+        """It without the confidence."""
+        return Event(self.onset_s, self.offset_s, self.label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What was found in a recording, or in one channel of it.
+
+    Args:
+        detections: in order of onset.
+        path: of the recording, absolute; ``None`` where it is no file.
+        duration_s: length of the recording in seconds.
+        band_hz: lowest and highest frequency that was heard; ``None`` where nobody knows.
+        channel: of the recording, from 1.
+    """
+
+    detections: Sequence[Detection]
+    path: Path | None = None
+    duration_s: float = 0.0
+    band_hz: tuple[float, float] | None = None
+    channel: int = 1
+
+    @property
+    def events(self) -> list[Event]:
+        """Its events without confidences."""
+        return [detection.event for detection in self.detections]
 
 
 class Row(NamedTuple):

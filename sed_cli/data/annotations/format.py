@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sed_cli.config.settings import setting
-from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.events import Annotations, Event, Findings
 from sed_cli.data.annotations.rows import ReadOptions
 from sed_cli.data.annotations.text import Text
 from sed_cli.errors import DataError
@@ -50,6 +50,15 @@ class AnnotationFormat(ABC):
         Raises:
             DataError: for what the format cannot hold.
         """
+
+    def dump_findings(self, found: Mapping[str, Findings]) -> str:
+        """What was found in recordings as text: with confidences where the format holds them.
+
+        Raises:
+            DataError: for what the format cannot hold.
+        """
+        durations_s = {name: one.duration_s for name, one in found.items()}
+        return self.dump({name: one.events for name, one in found.items()}, durations_s)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sed_cli.config.registry import KINDS, components, is_ours
-from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.events import Annotations, Event, Findings
 from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.numbers import MARKS
 from sed_cli.data.annotations.rows import ReadOptions
@@ -162,17 +162,31 @@ def dump_annotations(
     Raises:
         DataError: if the format cannot hold a file name or label, or not that many recordings.
     """
-    known = _format(format, WRITTEN)
     events = {name: list(of_file) for name, of_file in events.items()}
+    return _fitting(format, events).dump(events, durations_s or {})
+
+
+def dump_findings(found: Mapping[str, Findings], format: str) -> str:
+    """What was found in recordings as text, with confidences where the format holds them.
+
+    Raises:
+        DataError: if the format cannot hold a file name or label, or not that many recordings.
+    """
+    return _fitting(format, {name: one.events for name, one in found.items()}).dump_findings(found)
+
+
+def _fitting(format: str, events: Mapping[str, Iterable[Event]]) -> AnnotationFormat:
+    """The format, unless it cannot hold these names, labels, or that many recordings."""
+    known = _format(format, WRITTEN)
     if not known.names_files and len(events) != 1:
         raise DataError(f"{len(events)} recordings, but a file of format {format} holds one")
     for name, of_file in events.items():
-        for text in (name, *(event.label for event in of_file)):
+        for text in (name, *{event.label for event in of_file}):
             if any(character in text for character in "\t\n\r\0"):
                 raise DataError(f"{text!r}: no tab or line break can stand in a table; rename it")
             if not text.isprintable():
                 _refuse_broken(text)
-    return known.dump(events, durations_s or {})
+    return known
 
 
 def write_annotations(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sed_cli.data.annotations.choosing import choose_columns
-from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.events import Annotations, Event, Findings
 from sed_cli.data.annotations.headers import (
     SYNONYMS,
     Header,
@@ -27,6 +27,7 @@ from sed_cli.data.endings import AUDIO_ENDINGS
 from sed_cli.errors import DataError
 
 COLUMNS = ("filename", "onset", "offset", "event_label")
+CONFIDENCE = "confidence"
 _AUDIO_ENDINGS = tuple(AUDIO_ENDINGS)
 # What Raven and BirdNET put behind the recording's name.
 _SUFFIX = re.compile(
@@ -171,12 +172,38 @@ def is_audio(name: str) -> bool:
 
 def dump_table(events: Mapping[str, Iterable[Event]], delimiter: str) -> str:
     """The table of DESED, with any delimiter; a recording without events has a row of its own."""
+    rows = {
+        name: [(*times_of(event), event.label) for event in of_file]
+        for name, of_file in events.items()
+    }
+    return _table(COLUMNS, rows, delimiter)
+
+
+def dump_found_table(found: Mapping[str, Findings], delimiter: str) -> str:
+    """The same with a column more, the confidence in each event."""
+    rows = {
+        name: [
+            (*times_of(each.event), each.label, confidence_of(each.confidence))
+            for each in one.detections
+        ]
+        for name, one in found.items()
+    }
+    return _table((*COLUMNS, CONFIDENCE), rows, delimiter)
+
+
+def confidence_of(value: float) -> str:
+    """A confidence as tables hold it."""
+    return f"{value:.4f}"
+
+
+def _table(
+    columns: Sequence[str], rows: Mapping[str, Sequence[tuple[str, ...]]], delimiter: str
+) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for filename, of_file in events.items():
-        of_file = list(of_file)
-        writer.writerows((filename, *times_of(event), event.label) for event in of_file)
+    writer.writerow(columns)
+    for filename, of_file in rows.items():
+        writer.writerows((filename, *row) for row in of_file)
         if not of_file:
-            writer.writerow((filename, "", "", ""))
+            writer.writerow((filename, *[""] * (len(columns) - 1)))
     return buffer.getvalue()

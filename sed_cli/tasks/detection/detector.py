@@ -26,6 +26,7 @@ from sed_cli.tasks.detection.streaming import DetectorStream, FrameStream, check
 
 log = logging.getLogger(__name__)
 
+_EMPTY_DB, _STEADY_DB = -90.0, 6.0  # mean and deviation of a band without any sound
 _BLOCK = 2**17  # samples of a waveform taken at once
 _LONG_FRAMES = 32_768  # more of them in one sequence are too many for the convolutions' memory
 
@@ -80,6 +81,22 @@ class Detector:
     def hop_s(self) -> float:
         """Seconds from one frame to the next."""
         return self.log_mel.hop_length / self.log_mel.sample_rate
+
+    @property
+    def trained_hz(self) -> float | None:
+        """Up to where the recordings that it was trained on had any sound; ``None``: all the way.
+
+        Bands of nothing but what a resampler leaves there are told by their statistics.
+        """
+        centres_hz = self.log_mel.centres_hz
+        if centres_hz is None or not getattr(self.log_mel, "is_log", False):
+            return None
+        normalisation = self.model.normalisation
+        is_empty = (normalisation.mean < _EMPTY_DB) & (normalisation.std < _STEADY_DB)
+        heard = np.flatnonzero(~is_empty.cpu().numpy())
+        if not len(heard) or heard[-1] + 1 == len(centres_hz):
+            return None
+        return float(centres_hz[heard[-1]])
 
     @torch.no_grad()
     def logits(self, log_mel: Tensor, lengths: Tensor | None = None) -> Tensor:

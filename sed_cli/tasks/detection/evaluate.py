@@ -46,7 +46,7 @@ from sed_cli.tasks.detection.calibrating import confidences_for
 from sed_cli.tasks.detection.clips import write_clips
 from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.fitting import RunValidation, collar_of, decoder_for
+from sed_cli.tasks.detection.fitting import RunValidation, bound_of, collar_of, decoder_for
 from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.tasks.detection.running import forced_probabilities, probabilities_of, run_freely
 from sed_cli.tasks.detection.tally import Tally
@@ -229,6 +229,7 @@ def evaluate_scored(
     }
     method = "none" if confidence_map is None else confidence_map.method
     metrics["calibration"]["method"] = method
+    metrics["false_alarms_per_hour"]["bound"] = settings.max_false_alarms_per_hour
     _warn_of_missed(metrics)
     curves = None
     if settings.psds:
@@ -358,6 +359,8 @@ def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
         validation = RunValidation(config, trained, detector)
         detector.decoder = decoder_for(config, trained, detector, validation)
         detector.confidence_map = confidences_for(config, detector, before, validation)
+        bound = bound_of(config.evaluation, trained.evaluation)
+        config.evaluation.max_false_alarms_per_hour = bound
         data = load_data(
             trained.data if own is None else whole_set(own, config.split, trained.data),
             trained.feature,

@@ -15,6 +15,7 @@ from sed_cli.data.manifest import Clip
 from sed_cli.data.sets import Recording, load_data
 from sed_cli.data.survey import load_manifest
 from sed_cli.decoding.decoder import Decoder, Fitting, Scored
+from sed_cli.decoding.false_alarms import bounded
 from sed_cli.decoding.saved import fit
 from sed_cli.errors import DataError
 from sed_cli.metrics.detection import COLLAR_S
@@ -65,7 +66,9 @@ def fit_decoder(
         scored=scored or kept_probabilities(detector, validation),
         language=None if language is None else lambda kind: label_model(language, kind),
     )
-    return fit(evaluation.decoder, task)
+    decoder = fit(evaluation.decoder, task)
+    bound = evaluation.max_false_alarms_per_hour
+    return bounded(decoder, task.scored(), bound) if bound is not None and task.tunes else decoder
 
 
 def kept_probabilities(detector: Detector, recordings: Sequence[Recording]) -> Callable[[], Scored]:
@@ -153,7 +156,8 @@ def decoder_for(
 ) -> Decoder:
     """That of the checkpoint, unless the settings of ``sedtf eval`` ask for another."""
     asked = config.evaluation
-    if asked.decoder is None and asked.metric is None and asked.tune:
+    is_kept = (asked.decoder, asked.metric, asked.max_false_alarms_per_hour) == (None,) * 3
+    if is_kept and asked.tune:
         chosen = detector.decoder
     else:
         chosen = _fitted_anew(config, trained, detector, validation)
@@ -181,13 +185,17 @@ def _fitted_anew(
         tune=asked.tune,
         min_gap_s=gap_s,
         min_duration_s=duration_s,
+        max_false_alarms_per_hour=bound_of(asked, before),
         decoder=decoder,
         language=language,
     )
     recordings: Sequence[Recording] = ()
     if asked.tune:
         wanted = f"evaluation.metric={asked.metric} tunes thresholds"
-        if asked.metric is None:
+        if asked.metric is None and asked.decoder is None:
+            bound = asked.max_false_alarms_per_hour
+            wanted = f"evaluation.max_false_alarms_per_hour={bound} tunes thresholds"
+        elif asked.metric is None:
             wanted = f"evaluation.decoder={decoder.name} tunes its values"
         recordings = validation.recordings(wanted, "drop it to use those of the checkpoint")
     return fit_decoder(
@@ -197,6 +205,13 @@ def _fitted_anew(
         recordings,
         validation.scored if asked.tune else None,
     )
+
+
+def bound_of(asked: EvaluationConfig, before: EvaluationConfig) -> float | None:
+    """The bound on false alarms that is asked for, else that of the run, if anything is tuned."""
+    if not asked.tune or asked.max_false_alarms_per_hour is not None:
+        return asked.max_false_alarms_per_hour
+    return before.max_false_alarms_per_hour
 
 
 def _training(trained: TrainConfig, detector: Detector) -> Sequence[Clip]:

@@ -8,20 +8,22 @@ import re
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from sed_cli.audio import AudioReader, Channels
-from sed_cli.data.endings import AUDIO_ENDINGS
+from sed_cli.data.endings import AUDIO_ENDINGS, PREDICTIONS
 from sed_cli.data.walking import is_of_run
 from sed_cli.errors import DataError
 
 log = logging.getLogger(__name__)
 
 _SHOWN = 10
-_UNFINISHED = re.compile(r"\.(?P<base>.+)\.(events|scores|timeline)-[0-9a-f]{8}\.[a-z]+")
+_UNFINISHED = re.compile(
+    r"\.(?P<base>.+)\.(events|scores|timeline)(\.[a-z]+)?-[0-9a-f]{8}(\.part)?\.[a-z]+"
+)
 _ABANDONED_AFTER_S = 60.0  # of no writing: a run that lives writes to its files all the time
 
 
@@ -38,10 +40,15 @@ class AudioInput:
         """As it stands in tables."""
         return "stdin" if self.pipe_is_stdin else self.path.name
 
-    def open(self) -> AudioReader:
-        """Open it; what can be decoded of a damaged recording is used, with a warning."""
+    @property
+    def absolute(self) -> Path | None:
+        """Where it lies; ``None`` where it is no file."""
+        return None if self.pipe_is_stdin else self.path.absolute()
+
+    def open(self, say: Callable[[str], None] = log.warning) -> AudioReader:
+        """Open it; what can be decoded of a damaged recording is used, and ``say`` is told."""
         pipe = sys.stdin.buffer if self.pipe_is_stdin else None
-        return AudioReader(self.path, pipe=pipe, salvage=log.warning)
+        return AudioReader(self.path, pipe=pipe, salvage=say)
 
     def written(self, ending: str, channel: str | None = None) -> Path:
         """Path of a file that is written of it, or of a channel of it."""
@@ -79,6 +86,9 @@ def find_items(
     for root, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(root)
+        if here != folder and PREDICTIONS in files:
+            folders.clear()
+            continue
         if here != folder and is_of_run((*folders, *files)):
             log.warning("%s: written by sedtf, passed over (to take it: input=%s)", here, here)
             folders.clear()

@@ -23,7 +23,11 @@ class DetectionPackage(TaskPackage):
     """A detector, trained on recordings with their events."""
 
     config = TrainConfig
-    predict_settings = ("format", "channels", "probabilities", "timeline")
+    predict_settings = (
+        *("format", "channels", "threshold", "min_duration_s", "min_gap_s"),
+        *("probabilities", "timeline", "joined", "summary", "clips", "clip_context_s", "redo"),
+        "workers",
+    )
 
     def load_data(self, config: TrainConfig, *, look_for_leaks: bool = True) -> DataSet:
         """Read recordings, annotations and features."""

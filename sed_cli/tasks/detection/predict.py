@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import cast
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from sed_cli.audio import AudioReader, Channels
+from sed_cli.audio import Channels
 from sed_cli.audio.rates import band_faults
-from sed_cli.config.provenance import choose_device, set_threads
-from sed_cli.config.tools import PredictConfig
+from sed_cli.config.provenance import set_threads
+from sed_cli.config.tools import JSONL, PredictConfig
 from sed_cli.data.annotations import FORMATS
-from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.errors import DataError, SedtfError, UserError
-from sed_cli.system.files import replacing
-from sed_cli.system.text import cut_short
+from sed_cli.system.files import write_text
+from sed_cli.system.pool import n_cores, run_in_processes
+from sed_cli.system.text import counted, cut_short
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.items import AudioInput, find_items, sweep
-from sed_cli.tasks.detection.load import load
-from sed_cli.tasks.detection.recording import Found, Outputs, dump_events, find_events
+from sed_cli.tasks.detection.predicting.ledger import Done, Ledger, settings_digest
+from sed_cli.tasks.detection.predicting.summary import write_summary
+from sed_cli.tasks.detection.predicting.work import (
+    FileOutcome,
+    FilePredictor,
+    FileTask,
+    Progress,
+    renamed,
+    table_ending,
+)
+from sed_cli.tasks.detection.recording import dump_events
 
 log = logging.getLogger(__name__)
 
+FOLDER = "predictions"
+"""Of what is written of all recordings together, and of what is done."""
+
 _SHOWN = 10
+_TOLD_EVERY_S = 60.0  # where no bar is shown
 
 
 def predict(config: PredictConfig) -> None:
@@ -38,119 +52,206 @@ def predict(config: PredictConfig) -> None:
     Raises:
         UserError: if there is nothing to go through, the checkpoint cannot be used, the one
             recording cannot be read, or a result cannot be written.
-        SedtfError: if any recording of a folder could not be read: all that could be are done.
+        SedtfError: if any recording of a folder could not be read, or what is made of it not be
+            written: all others are done.
     """
     output_dir = None if config.output_dir is None else Path(config.output_dir).expanduser()
     source = Path(config.input).expanduser()
+    _check_joined(config)
     with set_threads(config.threads), logging_redirect_tqdm():
         if config.input != "-" and source.is_dir():
-            items, unsearched = find_items(source, output_dir, cast(Channels, config.channels))
-            sweep(items)
-            detector = load(config.checkpoint, choose_device(config.device))
-            _predict_all(detector, items, unsearched, config)
-            return
-        item = _single(config.input, source, output_dir)
-        detector = load(config.checkpoint, choose_device(config.device))
-        rates: list[int] = []
-        found = _predict_one(detector, item, config, rates)
-        _warn_of_bands(detector, rates)
-        if output_dir is None:
-            sys.stdout.write(dump_events(found, config.format))
+            _predict_folder(source, output_dir, config)
         else:
-            _write_events(item, found, config.format)
+            _predict_one(_single(config, source, output_dir), output_dir, config)
 
 
-def _single(given: str, source: Path, output_dir: Path | None) -> AudioInput:
-    if given == "-":
+def _check_joined(config: PredictConfig) -> None:
+    known = FORMATS.get(config.format)
+    if config.joined and known is not None and not known.names_files:
+        fitting = [name for name, one in FORMATS.items() if one.names_files]
+        raise UserError(
+            f"joined=true format={config.format}: a file of that format holds one recording; "
+            f"choose one of {', '.join([*fitting, JSONL])}"
+        )
+
+
+# -------------------------------------------------------------------------- one recording
+
+
+def _single(config: PredictConfig, source: Path, output_dir: Path | None) -> AudioInput:
+    is_pipe = config.input == "-" or (source.exists() and not source.is_file())
+    if is_pipe and config.clips:
+        raise UserError(
+            f"input={config.input} clips=true: a recording is read twice for its clips, which a "
+            f"pipe is not; save it to a file"
+        )
+    if config.input == "-":
         if sys.stdin.isatty():
             raise UserError("input=-: standard input is a terminal; pipe a recording into sedtf")
         base = (output_dir or Path()) / "stdin"
         return AudioInput(path=Path("standard input"), base=base, pipe_is_stdin=True)
     if not source.exists():
-        raise DataError(f"input={given}: no such file or folder")
+        raise DataError(f"input={config.input}: no such file or folder")
     return AudioInput(path=source, base=(output_dir or source.parent) / source.stem)
 
 
-def _predict_all(
-    detector: Detector, items: list[AudioInput], unsearched: list[Path], config: PredictConfig
-) -> None:
-    n_done = n_events = 0
-    rates: list[int] = []
-    failed = [str(path) for path in unsearched]
-    for item in tqdm(items, desc="predict", unit="file", disable=None):
-        try:
-            found = _predict_one(detector, item, config, rates)
-            _write_events(item, found, config.format)
-        except DataError as error:
-            log.warning("%s", error)
-            failed.append(str(item.path))
-            continue
-        n_done += 1
-        n_events += sum(map(len, found.values()))
-    _warn_of_bands(detector, rates)
-    log.info("%d of %d recordings done, %d events", n_done, len(items), n_events)
-    if failed:
-        raise SedtfError(
-            f"{len(failed)} could not be read, for the reasons above: {cut_short(failed, _SHOWN)}"
-        )
+def _predict_one(item: AudioInput, output_dir: Path | None, config: PredictConfig) -> None:
+    folder = item.base.parent / FOLDER
+    predictor = FilePredictor(config, folder / "clips")
+    detector = predictor.detector  # what is wrong with the checkpoint comes first
+    task = FileTask(item=item, name=item.name)
+    with _progress_of(item) as progress:
+        if output_dir is None:
+            done = predictor.find(task, progress, log.warning)
+            predictor.cut_clips(task, done)
+        else:
+            done = predictor.done(task, progress, log.warning)
+    _warn_of_bands(detector, [done])
+    _write_of_all(folder, [done], detector, config)
+    if output_dir is None:
+        sys.stdout.write(dump_events(done.found, config.format))
 
 
-def _warn_of_bands(detector: Detector, rates: Sequence[int]) -> None:
-    f_max = getattr(detector.log_mel, "f_max", None)  # of a front end that has one
-    for fault in band_faults(rates, detector.log_mel.sample_rate, f_max):
-        log.warning("%s", fault)
+# -------------------------------------------------------------------------------- a folder
 
 
-def _predict_one(
-    detector: Detector, item: AudioInput, config: PredictConfig, rates: list[int]
-) -> Found:
-    """Find the events of a recording, and add its sample rate to ``rates``."""
-    outputs = Outputs(
-        scores=partial(item.written, SCORES_ENDING) if config.probabilities else None,
-        timeline=partial(item.written, ".timeline.png") if config.timeline else None,
+def _predict_folder(source: Path, output_dir: Path | None, config: PredictConfig) -> None:
+    items, unsearched = find_items(source, output_dir, cast(Channels, config.channels))
+    sweep(items)
+    place = (output_dir or source) / FOLDER
+    predictor = FilePredictor(config, place / "clips", hashes=True)
+    detector = predictor.detector
+    tasks = [FileTask(item=item, name=item.path.relative_to(source).as_posix()) for item in items]
+    with Ledger(place, settings_digest(config)) as ledger:
+        outcomes = _outcomes(tasks, predictor, ledger)
+    dones = [one.done for one in outcomes if one.done is not None]
+    _warn_of_bands(detector, dones)
+    _write_of_all(place, dones, detector, config)
+    n_before = sum(one.task.known is not None for one in outcomes)
+    log.info(
+        "%d of %d recordings done%s, %d events",
+        len(dones),
+        len(items),
+        f" ({n_before} before)" if n_before else "",
+        sum(done.n_events for done in dones),
     )
-    with item.open() as reader, _progress(item, reader) as progress, _writing(item):
-        rates.append(reader.sample_rate)
-        return find_events(
-            detector,
-            reader,
-            name=item.name,
-            channels=cast(Channels, config.channels),
-            outputs=outputs,
-            progress=progress,
-        )
+    _report_failures(outcomes, unsearched)
 
 
-def _write_events(item: AudioInput, found: Found, format: str) -> None:
-    """Write one file, or one a channel where the format holds one recording only."""
-    known = FORMATS.get(format)
-    ending = f".events{'.jsonl' if known is None else known.ending}"
-    parts = {item.written(ending): found}
-    if known is not None and not known.names_files and len(found) > 1:
-        parts = {item.written(ending, name): {name: one} for name, one in found.items()}
-    for path, part in parts.items():
-        text = dump_events(part, format)
-        with _writing(item), replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+def _outcomes(
+    tasks: Sequence[FileTask], predictor: FilePredictor, ledger: Ledger
+) -> list[FileOutcome]:
+    """Do what is not done yet; return what became of all, in their order."""
+    outcomes: dict[str, FileOutcome] = {}
+    waiting: list[FileTask] = []
+    for task in tasks:
+        known = None if predictor.config.redo else ledger.known(task.name, task.item.path)
+        task = FileTask(item=task.item, name=task.name, known=known)
+        if known is not None and predictor.is_complete(task.item, known):
+            outcomes[task.name] = FileOutcome(task=task, done=known)
+        else:
+            waiting.append(task)
+    with _told(len(tasks), len(outcomes)) as tell, closing(_work(waiting, predictor)) as work:
+        for outcome in work:
+            for line in outcome.said:
+                log.warning("%s", line)
+            if outcome.done is not None:
+                ledger.add(outcome.done)
+            outcomes[outcome.task.name] = outcome
+            tell()
+    return [outcomes[task.name] for task in tasks]
 
 
-@contextmanager
-def _writing(item: AudioInput) -> Iterator[None]:
-    """Say where results could not be written, and what to do."""
+def _work(
+    tasks: Sequence[FileTask], predictor: FilePredictor
+) -> Generator[FileOutcome, None, None]:
+    """Yield what becomes of recordings, done here or by several processes."""
+    n_workers = min(predictor.config.workers or n_cores(), len(tasks))
+    if n_workers <= 1:
+        for task in tasks:
+            with _progress_of(task.item) as progress:
+                yield predictor.outcome(task, progress)
+        return
     try:
-        yield
+        with closing(run_in_processes(predictor, tasks, n_workers)) as outcomes:
+            yield from outcomes
+    except BrokenProcessPool as error:
+        raise SedtfError(
+            f"one of {n_workers} processes ended abruptly, most likely since memory ran out; what "
+            f"is done stays: run it again with fewer workers"
+        ) from error
+
+
+def _report_failures(outcomes: Iterable[FileOutcome], unsearched: Sequence[Path]) -> None:
+    failed = [one for one in outcomes if one.done is None]
+    unread = [str(one.task.item.path) for one in failed if one.is_unread]
+    unwritten = [str(one.task.item.path) for one in failed if not one.is_unread]
+    parts = [
+        f"{len(paths)} could not be {what}, for the reasons above: {cut_short(paths, _SHOWN)}"
+        for what, paths in (
+            ("read", [*map(str, unsearched), *unread]),
+            ("written", unwritten),
+        )
+        if paths
+    ]
+    if parts:
+        raise SedtfError("; ".join(parts))
+
+
+# --------------------------------------------------------------------------- of all together
+
+
+def _write_of_all(
+    folder: Path, dones: Sequence[Done], detector: Detector, config: PredictConfig
+) -> None:
+    """Write one table of all events, and the summary, where they are asked for."""
+    try:
+        if config.joined:
+            found = {name: one for done in dones for name, one in renamed(done).items()}
+            path = folder / table_ending(config.format).removeprefix(".")
+            write_text(path, dump_events(found, config.format))
+            log.info("all events: %s", path)
+        if config.summary:
+            paths = write_summary(folder, dones, detector.classes)
+            log.info("summary: %s", ", ".join(map(str, paths)))
     except OSError as error:
         raise UserError(
-            f"{item.base.parent}: cannot be written to ({error.strerror}); "
+            f"{folder}: cannot be written to ({error.strerror}); "
             f"name another folder with output_dir="
         ) from error
 
 
+def _warn_of_bands(detector: Detector, dones: Iterable[Done]) -> None:
+    rates = [done.sample_rate for done in dones]
+    log_mel, trained_hz = detector.log_mel, detector.trained_hz
+    for fault in band_faults(rates, log_mel.sample_rate, log_mel.band_hz[1], trained_hz=trained_hz):
+        log.warning("%s", fault)
+
+
+# --------------------------------------------------------------------------------- progress
+
+
 @contextmanager
-def _progress(item: AudioInput, reader: AudioReader) -> Iterator[Callable[[float], None]]:
+def _told(n_all: int, n_done: int) -> Iterator[Callable[[], None]]:
+    """Show how many recordings are done: a bar, or now and then a line where there is none."""
+    with tqdm(total=n_all, initial=n_done, desc="predict", unit="file", disable=None) as bar:
+        last = time.monotonic()
+
+        def tell() -> None:
+            nonlocal n_done, last
+            n_done += 1
+            bar.update()
+            if bar.disable and time.monotonic() - last > _TOLD_EVERY_S:
+                last = time.monotonic()
+                log.info("%d of %s", n_done, counted(n_all, "recording"))
+
+        yield tell
+
+
+@contextmanager
+def _progress_of(item: AudioInput) -> Iterator[Progress]:
     """Show how much of a long recording is done."""
     with tqdm(
-        total=None if reader.header_s is None else round(reader.header_s),
         desc=item.name,
         unit=" s of audio",
         leave=False,
@@ -158,7 +259,8 @@ def _progress(item: AudioInput, reader: AudioReader) -> Iterator[Callable[[float
         disable=None,
     ) as bar:
 
-        def show(done_s: float) -> None:
+        def show(done_s: float, of_s: float | None) -> None:
+            bar.total = None if of_s is None else round(of_s)
             bar.update(round(done_s) - bar.n)
 
         yield show

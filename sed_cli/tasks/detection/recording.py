@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.audio import AudioReader, Channels
-from sed_cli.data.annotations import Event, dump_annotations
+from sed_cli.config.tools import JSONL
+from sed_cli.data.annotations import Detection, Findings, dump_findings
 from sed_cli.decoding.decoder import StreamEvent
 from sed_cli.decoding.onsets import of_activities
 from sed_cli.reports.timeline import Overview, Timeline, draw_timeline
@@ -20,8 +21,8 @@ from sed_cli.system.files import replacing
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.streaming import Frames, FrameStream
 
-Found = dict[str, list[StreamEvent]]
-"""Ends of events by the name of what they were found in: a recording, or a channel of one."""
+Found = dict[str, Findings]
+"""What was found, by the name of what it was found in: a recording, or a channel of one."""
 
 
 class Outputs:
@@ -46,6 +47,7 @@ def find_events(
     reader: AudioReader,
     *,
     name: str,
+    path: Path | None = None,
     channels: Channels = "mix",
     outputs: Outputs | None = None,
     progress: Callable[[float], None] | None = None,
@@ -56,6 +58,7 @@ def find_events(
         detector: that is applied.
         reader: of the recording.
         name: of the recording.
+        path: of it, absolute; ``None`` where it is no file.
         channels: what is made of them; several of ``each`` are called as in ``a.ch1.wav``.
         outputs: what is written besides.
         progress: told the seconds that are done, after each block.
@@ -80,7 +83,18 @@ def find_events(
                 progress(reader.duration_s)
         for lane in lanes:
             lane.finish()
-    return {lane.name: lane.found for lane in lanes}
+    low_hz, high_hz = detector.log_mel.band_hz
+    heard = low_hz, max(low_hz, min(high_hz, reader.sample_rate / 2))
+    return {
+        lane.name: Findings(
+            detections=lane.found,
+            path=path,
+            duration_s=reader.duration_s,
+            band_hz=heard,
+            channel=1 + index,
+        )
+        for index, lane in enumerate(lanes)
+    }
 
 
 class _Channel:
@@ -96,7 +110,7 @@ class _Channel:
         keeps_overview: bool,
     ) -> None:
         self.name = name
-        self.found: list[StreamEvent] = []
+        self.found: list[Detection] = []
         self._detector = detector
         self._stream = FrameStream(detector, sample_rate)
         self._tracker = detector.tracker()
@@ -113,7 +127,7 @@ class _Channel:
     def finish(self) -> None:
         self._take(self._stream.finish())
         self._keep(self._tracker.finish(self._stream.duration_s))
-        self.found.sort(key=lambda report: (report.onset_s, report.time_s, report.label))
+        self.found.sort()
 
     def _take(self, frames: Frames) -> None:
         self._keep(self._tracker.push(frames.probabilities, self._stream.duration_s))
@@ -127,7 +141,11 @@ class _Channel:
                 overview.push(of_frames)
 
     def _keep(self, reports: Sequence[StreamEvent]) -> None:
-        self.found += [report for report in reports if report.kind == "end"]
+        self.found += [
+            Detection(report.onset_s, report.time_s, report.label, report.confidence)
+            for report in reports
+            if report.kind == "end"
+        ]
 
     def draw(self, path: Path) -> None:
         log_mel, probabilities = self._overviews
@@ -137,7 +155,7 @@ class _Channel:
             hop_s=self._detector.hop_s,
             log_mel=log_mel,
             probabilities=probabilities,
-            events=events_of(self.found),
+            events=[each.event for each in self.found],
             classes=self._detector.classes,
             centres_hz=self._detector.log_mel.centres_hz,
         )
@@ -180,30 +198,23 @@ class _Scores:
         self._n_frames += len(probabilities)
 
 
-def events_of(found: Sequence[StreamEvent]) -> list[Event]:
-    """Leave out what only streams know."""
-    return [report.event for report in found if report.event is not None]
-
-
-def dump_events(found: Mapping[str, Sequence[StreamEvent]], format: str) -> str:
+def dump_events(found: Mapping[str, Findings], format: str) -> str:
     """Events as text of one of the annotation formats, or as JSON lines with confidences.
 
     Raises:
         DataError: if the format cannot hold a name or label, or not that many recordings.
     """
-    if format == "jsonl":
-        return "".join(
-            _json_line(name, report) for name, of_one in found.items() for report in of_one
-        )
-    return dump_annotations({name: events_of(of_one) for name, of_one in found.items()}, format)
+    if format == JSONL:
+        return "".join(_json_line(name, each) for name in found for each in found[name].detections)
+    return dump_findings(found, format)
 
 
-def _json_line(name: str, report: StreamEvent) -> str:
+def _json_line(name: str, found: Detection) -> str:
     values = {
         "filename": name,
-        "onset": round(report.onset_s, 6),
-        "offset": round(report.time_s, 6),
-        "event_label": report.label,
-        "confidence": round(report.confidence, 4),
+        "onset": round(found.onset_s, 6),
+        "offset": round(found.offset_s, 6),
+        "event_label": found.label,
+        "confidence": round(found.confidence, 4),
     }
     return json.dumps(values, ensure_ascii=False) + "\n"

@@ -21,6 +21,7 @@ from sed_cli.config.monitors import OF_CLIPS, PREFIX
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data import coverage
 from sed_cli.data.augment import Augmenter
+from sed_cli.data.doubts import lone_classes, short_events
 from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
 from sed_cli.data.sets import DataSet, load_data
@@ -77,6 +78,9 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
         label_model(config.evaluation.language, "recurrent")
     if look_for_leaks and isinstance(config.data, RecordedConfig):
         check_leaks(data.apart, config.feature, config.data.leak_check)
+        short = short_events(data.splits["train"], config.feature)
+        for doubt in (*short, *lone_classes(data.apart)):
+            log.warning("%s", doubt)
     return data
 
 

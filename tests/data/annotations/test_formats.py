@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -12,10 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed_cli.data.annotations import (
+    FORMATS,
     WRITTEN,
+    Detection,
     Event,
+    Findings,
     check_faults,
     dump_annotations,
+    dump_findings,
     read_annotations,
     write_annotations,
 )
@@ -206,3 +211,51 @@ def test_pandas_reads_our_selections_and_time_marks(tmp_path: Path) -> None:
 def test_a_recording_whose_name_is_an_ending_alone_is_one(tmp_path: Path) -> None:
     write_annotations(tmp_path / "x.ann", {"/.wav": []}, "tut")
     assert read_annotations(tmp_path / "x.ann").events == {"/.wav": []}
+
+
+# ---------------------------------------------------------------------------------- confidences
+
+
+def test_confidences_of_what_was_found_stand_where_a_format_holds_them(tmp_path: Path) -> None:
+    found = {
+        "a/x.wav": Findings(
+            detections=[Detection(0.5, 1.25, "song", 0.91234), Detection(2.0, 2.5, "call", 1.0)],
+            path=Path("/birds/a/x.wav"),
+            duration_s=10.0,
+            band_hz=(500.0, 8000.0),
+        ),
+        "b/x.wav": Findings(
+            detections=[Detection(0.25, 0.75, "call", 0.5)],
+            path=Path("/birds/b/x.wav"),
+            duration_s=5.0,
+            band_hz=(500.0, 4000.0),
+            channel=2,
+        ),
+        "silent.wav": Findings(detections=[], path=Path("/birds/silent.wav"), duration_s=1.0),
+    }
+
+    for format in ("desed", "csv", "raven"):
+        path = tmp_path / f"found{FORMATS[format].ending}"
+        path.write_text(dump_findings(found, format), encoding="utf-8")
+        read = read_annotations(path)
+        assert (read.format, read.faults, read.taken.is_plain) == (format, (), True)
+        with_events = {name: one.events for name, one in found.items() if one.events}
+        assert {name: events for name, events in read.events.items() if events} == with_events
+
+    table = pd.read_csv(tmp_path / "found.csv")
+    assert table["confidence"].tolist()[:3] == [0.9123, 1.0, 0.5]
+    raven = pd.read_csv(tmp_path / "found.selections.txt", sep="\t")
+    assert raven["Confidence"].tolist() == [0.9123, 1.0, 0.5]
+    assert raven["Begin Path"].tolist() == ["/birds/a/x.wav"] * 2 + ["/birds/b/x.wav"]
+    assert raven["Channel"].tolist() == [1, 1, 2]
+    assert raven["High Freq (Hz)"].tolist() == [8000.0, 8000.0, 4000.0]
+    # Raven opens the files one after the other: times go on, offsets into each file do not.
+    assert raven["Begin Time (s)"].tolist() == [0.5, 2.0, 10.25]
+    assert raven["File Offset (s)"].tolist() == [0.5, 2.0, 0.25]
+
+
+def test_jams_holds_confidences_and_the_length_of_the_recording() -> None:
+    one = Findings(detections=[Detection(0.5, 1.25, "song", 0.75)], duration_s=10.0)
+    jams = json.loads(dump_findings({"x.wav": one}, "jams"))
+    assert jams["annotations"][0]["data"][0]["confidence"] == 0.75
+    assert jams["file_metadata"]["duration"] == 10.0

@@ -65,7 +65,10 @@ def test_what_a_killed_prediction_left_is_swept_and_nothing_else(tmp_path: Path)
     write(tmp_path, a_wav=1)
     out = tmp_path / "out"
     out.mkdir()
-    old = [".a.events-01234567.txt", ".a.ch1.scores-01234567.tsv", ".a.timeline-89abcdef.png"]
+    old = [
+        *(".a.events-01234567.txt", ".a.ch1.scores-01234567.tsv", ".a.timeline-89abcdef.png"),
+        *(".a.events-01234567.part.tsv", ".a.events.selections-01234567.part.txt"),
+    ]
     others = [".b.events-01234567.txt", ".a.events.txt", "a.events-01234567.txt", ".a.events-1.txt"]
     for name in [*old, *others]:
         (out / name).touch()

@@ -66,8 +66,8 @@ def run(
 def rows(text: str) -> list[tuple[float, float, str]]:
     """Events of a table as it is printed."""
     lines = [line.split("\t") for line in text.splitlines()]
-    assert lines[0] == ["filename", "onset", "offset", "event_label"]
-    return [(float(on), float(off), label) for _, on, off, label in lines[1:] if label]
+    assert lines[0] == ["filename", "onset", "offset", "event_label", "confidence"]
+    return [(float(on), float(off), label) for _, on, off, label, _ in lines[1:] if label]
 
 
 def expected(detector: Detector, audio: Path) -> list[tuple[float, float, str]]:
@@ -118,6 +118,37 @@ def test_json_lines_hold_confidences(detector: Detector, recording: Path, run: R
         frames = slice(round(line["onset"] / 0.032), int(np.ceil(line["offset"] / 0.032 - 1e-6)))
         of_event = probabilities[frames, detector.classes.index(line["event_label"])]
         assert line["confidence"] == pytest.approx(of_event.mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("format", ["desed", "csv", "raven"])
+def test_tables_hold_the_confidences_of_json_lines(
+    format: str, recording: Path, run: Run, lively: Path
+) -> None:
+    lines = [json.loads(line) for line in run(recording, format="jsonl").splitlines()]
+    table = pd.read_csv(io.StringIO(run(recording, format=format)), sep=None, engine="python")
+
+    column = "Confidence" if format == "raven" else "confidence"
+    assert table[column].tolist() == [line["confidence"] for line in lines]
+    if format == "raven":
+        assert set(table["Begin Path"]) == {str(recording.absolute())}
+        assert set(table["High Freq (Hz)"]) == {RATE / 2}
+
+
+def test_thresholds_and_minimum_lengths_take_the_place_of_those_of_the_checkpoint(
+    detector: Detector, recording: Path, run: Run
+) -> None:
+    first, *others = detector.classes
+    usual = rows(run(recording))
+    strict = rows(run(recording, threshold={first: 1.0}))
+    assert {row[2] for row in usual} > {row[2] for row in strict} == set(others)
+    assert [row for row in usual if row[2] != first] == strict
+    assert sum(b - a for a, b, _ in rows(run(recording, threshold=0.0))) > sum(
+        b - a for a, b, _ in usual
+    )
+    long = rows(run(recording, min_duration_s=1.0))
+    assert 0 < len(long) < len(usual)
+    assert all(offset - onset >= 1.0 - 1e-6 for onset, offset, _ in long)
+    assert len(rows(run(recording, min_gap_s=1.0))) < len(usual)
 
 
 def test_the_formats_that_can_be_chosen_are_those_there_are() -> None:
@@ -226,7 +257,8 @@ def test_very_short_recordings_are_no_fault(
 
     run(path, output_dir="out", probabilities=True, timeline=True)
 
-    assert [line for line in caplog.messages if "is heard" not in line] == []
+    of_bands = "is heard", "are empty"
+    assert [line for line in caplog.messages if not any(map(line.count, of_bands))] == []
     for onset, offset, _ in rows((tmp_path / "out" / "short.events.tsv").read_text()):
         assert 0 <= onset < offset <= n_samples / rate + 1e-6  # the table holds microseconds
 
@@ -430,6 +462,10 @@ def test_what_may_not_be_read_is_named(
         ([], "input is not set"),
         (["input=x", "format=xml"], "format=xml: expected one of desed,"),
         (["input=x", "channels=left"], "channels=left: expected one of mix, first, each"),
+        (["input=x", "threshold=2"], "threshold=2: expected a number from 0 to 1"),
+        (["input=x", "threshold=high"], "threshold=high: expected a number from 0 to 1"),
+        (["input=x", "min_gap_s=-1"], "min_gap_s=-1.0: expected at least 0"),
+        (["input=notes/a.md", "threshold={owl: 0.2}"], "threshold of owl: expected classes of"),
         (["input=x", "threads=0"], "threads=0: expected a number from 1"),
         (["input=x", "treads=1"], "there is no key treads; did you mean threads?"),
     ],
@@ -466,7 +502,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault(lively: Path, recording: Path
     )
     assert done.returncode == 0
     assert done.stderr == ""
-    assert done.stdout == "filename\tonset\toffset\tevent_label\n"
+    assert done.stdout == "filename\tonset\toffset\tevent_label\tconfidence\n"
 
 
 # By a small process in between: what a process forks from counts as memory of its own.

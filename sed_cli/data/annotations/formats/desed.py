@@ -6,10 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from sed_cli.config.registry import component
-from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.events import Annotations, Event, Findings
 from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.rows import ReadOptions
-from sed_cli.data.annotations.tables import dump_table, fits_desed, read_table
+from sed_cli.data.annotations.tables import (
+    dump_found_table,
+    dump_table,
+    fits_desed,
+    read_table,
+)
 from sed_cli.data.annotations.text import Text
 
 
@@ -32,3 +37,7 @@ class Desed(AnnotationFormat):
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
         """A header and a row an event."""
         return dump_table(events, delimiter="\t")
+
+    def dump_findings(self, found: Mapping[str, Findings]) -> str:
+        """A header and a row an event, with its confidence."""
+        return dump_found_table(found, delimiter="\t")

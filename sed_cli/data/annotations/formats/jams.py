@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from sed_cli.config.registry import component
 from sed_cli.data.annotations.documents import as_dicts, json_of, json_or_none, shown
-from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.events import Annotations, Detection, Event, Findings
 from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
@@ -50,6 +50,11 @@ class Jams(AnnotationFormat):
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
         """As other programs read it."""
         return _dump(events, durations_s)
+
+    def dump_findings(self, found: Mapping[str, Findings]) -> str:
+        """The same with confidences."""
+        durations_s = {name: one.duration_s for name, one in found.items()}
+        return _dump({name: one.detections for name, one in found.items()}, durations_s)
 
 
 def _fits(text: Text, options: ReadOptions) -> bool:
@@ -133,7 +138,9 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _dump(events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
+def _dump(
+    events: Mapping[str, Iterable[Event | Detection]], durations_s: Mapping[str, float]
+) -> str:
     """JAMS of one recording, its events as open tags; these may overlap, as segments may not.
 
     JAMS asks for the recording's duration: where that is not known it is that of its annotation.
@@ -147,7 +154,7 @@ def _dump(events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float
             "time": round(event.onset_s, _DIGITS),
             "duration": max(round(event.offset_s - event.onset_s, _DIGITS), 10**-_DIGITS),
             "value": event.label,
-            "confidence": None,
+            "confidence": round(event.confidence, 4) if isinstance(event, Detection) else None,
         }
         for event in of_file
     ]

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import ClassVar
 
 from sed_cli.config.registry import component
 from sed_cli.data.annotations.choosing import choose_columns
-from sed_cli.data.annotations.events import Annotations, Event
+from sed_cli.data.annotations.events import Annotations, Event, Findings
 from sed_cli.data.annotations.format import AnnotationFormat
 from sed_cli.data.annotations.headers import check_header, find_header
 from sed_cli.data.annotations.numbers import END_DIGITS
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector, times_of
-from sed_cli.data.annotations.tables import collector_for, recording_of, table_rows
+from sed_cli.data.annotations.tables import collector_for, confidence_of, recording_of, table_rows
 from sed_cli.data.annotations.text import Text
 from sed_cli.data.annotations.units import without_unit
 from sed_cli.errors import DataError
@@ -29,6 +29,7 @@ _HEADER = (
 )
 _SAME_DIGITS = 2  # of seconds in which rows agree on where a recording begins
 _SAME_S = 0.02  # times are written with few digits
+_PREDICTED = (*_HEADER[:-3], "Begin Path", *_HEADER[-3:], "Confidence")
 # The band of an event is not known: boxes span what every recording from 8 kHz on has.
 _LOW_HZ, _HIGH_HZ = "0.0", "4000.0"
 
@@ -52,6 +53,10 @@ class Raven(AnnotationFormat):
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
         """As other programs read it."""
         return _dump(events)
+
+    def dump_findings(self, found: Mapping[str, Findings]) -> str:
+        """With confidences, boxes of the band that was heard, and paths by which Raven finds it."""
+        return _dump_findings(found)
 
 
 def _fits(text: Text, options: ReadOptions) -> bool:
@@ -153,3 +158,30 @@ def _dump(events: Mapping[str, Iterable[Event]]) -> str:
             selection = (str(len(lines)), "Spectrogram 1", "1", onset, offset)
             lines.append("\t".join((*selection, _LOW_HZ, _HIGH_HZ, name, onset, event.label)))
     return "".join(line + "\n" for line in lines)
+
+
+def _dump_findings(found: Mapping[str, Findings]) -> str:
+    """A selection table of recordings that Raven opens one after the other."""
+    lines = ["\t".join(_PREDICTED)]
+    begin_s, path, length_s = 0.0, None, 0.0
+    for name, one in found.items():
+        if one.path != path:  # else another channel of the same
+            begin_s, path, length_s = begin_s + length_s, one.path, one.duration_s
+        low, high = (_LOW_HZ, _HIGH_HZ) if one.band_hz is None else map(_hertz, one.band_hz)
+        for each in one.detections:
+            event = each.event
+            on_line = Event(event.onset_s + begin_s, event.offset_s + begin_s, event.label)
+            selection = (str(len(lines)), "Spectrogram 1", str(one.channel), *times_of(on_line))
+            place = (_path_in_table(path), name, times_of(event)[0], event.label)
+            lines.append("\t".join((*selection, low, high, *place, confidence_of(each.confidence))))
+    return "".join(line + "\n" for line in lines)
+
+
+def _path_in_table(path: Path | None) -> str:
+    """A path; nothing where no table can hold it, since tables are text in UTF-8."""
+    written = "" if path is None else str(path)
+    return written if written.isprintable() else ""
+
+
+def _hertz(frequency: float) -> str:
+    return f"{frequency:.1f}"

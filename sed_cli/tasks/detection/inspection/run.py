@@ -22,6 +22,7 @@ from sed_cli.config.tools import DataVerbConfig
 from sed_cli.data import coverage
 from sed_cli.data.annotations import Fault
 from sed_cli.data.copies import BY_FILE, find_copies
+from sed_cli.data.doubts import lone_classes, short_events
 from sed_cli.data.manifest import Manifest, apart
 from sed_cli.data.statistics import SetStatistics, Spread, describe, describe_recordings
 from sed_cli.data.survey import check, survey
@@ -67,7 +68,8 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         )
         weak = weak_statistics(manifest)
         kinds = audio_kinds(one for split in headers.values() for one in split)
-        audio_notes = [*manifest.audio_notes, *_band_notes(headers)]
+        doubts = [*_default_notes(headers, manifest), *lone_classes(apart(manifest.splits))]
+        audio_notes = [*manifest.audio_notes, *doubts]
         title = _title(config.data)
         copies = find_copies(apart(manifest.splits), *BY_FILE)
         near = _near_copies(manifest, config.data) if config.near_copies else None
@@ -147,12 +149,19 @@ def _refuse(manifest: Manifest) -> None:
     check(manifest)
 
 
-def _band_notes(headers: Headers) -> list[str]:
+def _default_notes(headers: Headers, manifest: Manifest) -> list[str]:
+    """What the default features would hear little of."""
     usual = LogMelConfig()
     rates = [one.sample_rate for split in headers.values() for one in split]
     return [
-        f"with the default feature.sample_rate={usual.sample_rate}: {fault}"
-        for fault in band_faults(rates, usual.sample_rate, usual.f_max)
+        *(
+            f"with the default feature.sample_rate={usual.sample_rate}: {fault}"
+            for fault in band_faults(rates, usual.sample_rate, usual.f_max)
+        ),
+        *(
+            f"with the default features: {doubt}"
+            for doubt in short_events(manifest.splits.get("train", []), usual)
+        ),
     ]
 
 

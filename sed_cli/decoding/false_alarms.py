@@ -1,0 +1,79 @@
+"""Thresholds that keep the false alarms of each class on validation below a bound."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sed_cli.decoding.decoder import Decoder, Scored
+from sed_cli.decoding.grid import THRESHOLDS
+from sed_cli.errors import UserError
+from sed_cli.metrics.counting import alarms_of
+
+log = logging.getLogger(__name__)
+
+_KEY = "evaluation.max_false_alarms_per_hour"
+# At 1 nothing is found, so that any bound can be kept.
+_THRESHOLDS = np.array([*THRESHOLDS, 0.985, 0.99, 0.995, 0.999, 1.0])
+
+
+def bounded(decoder: Decoder, scored: Scored, bound: float) -> Decoder:
+    """Hold each class against the threshold that finds most of its events within a bound.
+
+    All thresholds are tried on validation, with all else as the decoder has it. A false alarm is a
+    detected event that overlaps no annotated one of its class; of thresholds that find as many
+    events those with the fewest false alarms are taken, and of these the middle one.
+
+    Args:
+        decoder: that was tuned.
+        scored: recordings of validation, with their probabilities.
+        bound: false alarms an hour, of each class.
+
+    Raises:
+        UserError: if the decoder has no thresholds.
+    """
+    recordings = list(scored)
+    hours = sum(recording.duration_s for recording, _ in recordings) / 3600
+    decoders = []
+    for threshold in _THRESHOLDS.tolist():
+        made = decoder.with_thresholds(dict.fromkeys(decoder.classes, threshold))
+        if made is None:
+            raise UserError(
+                f"{_KEY}={bound:g}: the decoder {decoder.NAME} has no thresholds to keep it by; "
+                f"choose another evaluation.decoder, such as threshold"
+            )
+        decoders.append(made)
+    counts = np.stack([_counts(made, recordings) for made in decoders])  # (K, C, 3)
+    if bound * hours < 1:
+        log.warning(
+            "%s=%g: validation lasts %.2g h, so that a single false alarm is more; with longer "
+            "recordings there, also without events (data.validation.background), it is told better",
+            *(_KEY, bound, hours),
+        )
+    chosen = {}
+    for index, label in enumerate(decoder.classes):
+        n_false, n_found, n_there = counts[:, index].T
+        fits = np.flatnonzero(n_false <= bound * hours + 1e-9)
+        fits = fits[n_found[fits] == n_found[fits].max()]
+        fits = fits[n_false[fits] == n_false[fits].min()]
+        best = fits[len(fits) // 2]  # away from where more is found wrongly, or less at all
+        chosen[label] = float(_THRESHOLDS[best])
+        log.info(
+            "%s: threshold %g, %.3g false alarms an hour (at most %g), %d of %d events found on "
+            "validation",
+            *(label, chosen[label], n_false[best] / hours, bound, n_found[best], n_there[best]),
+        )
+    made = decoder.with_thresholds(chosen)
+    assert made is not None
+    return made
+
+
+def _counts(decoder: Decoder, recordings: Scored) -> NDArray[np.int64]:
+    """False alarms, annotated events that are found, and all of them, of each class (C, 3)."""
+    counts = np.zeros((len(decoder.classes), 3), np.int64)
+    for recording, probabilities in recordings:
+        found = decoder.events(probabilities, recording.duration_s)
+        counts += [alarms_of(recording.events, found, label) for label in decoder.classes]
+    return counts

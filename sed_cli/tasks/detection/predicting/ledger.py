@@ -1,0 +1,218 @@
+"""What is done of a folder of recordings, so that a prediction resumes where it was stopped.
+
+A line of JSON a recording is added to ``predictions/predictions.jsonl`` once all that is written of
+it is there: what it holds (a hash), by which settings, and what was found. Lines are never changed;
+one that a kill has cut short is no line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sed_cli import __version__
+from sed_cli.audio import Signature, signature
+from sed_cli.config.tools import PredictConfig
+from sed_cli.data.annotations import Detection, Findings
+from sed_cli.data.cache.digests import digest, file_digest
+from sed_cli.data.endings import PREDICTIONS
+from sed_cli.errors import DataError, UserError
+from sed_cli.system import locks
+from sed_cli.system.files import make_folder
+from sed_cli.tasks.detection.recording import Found
+from sed_cli.training.checkpoint import resolve_checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A recording that is done.
+
+    Args:
+        name: of the recording, as a path below the folder.
+        path: of it, absolute; ``None`` where it is no file.
+        content: hash of the file; empty where nobody has asked.
+        signature: of the file that was hashed.
+        sample_rate: in Hz.
+        recorded: when it began; ``None`` where nothing tells.
+        found: what was found in it, or in each of its channels.
+        written: names of the files that were written of it, by these settings.
+    """
+
+    name: str
+    path: Path | None
+    content: str
+    signature: Signature | None
+    sample_rate: int
+    recorded: datetime | None
+    found: Found
+    written: frozenset[str] = frozenset()
+
+    def has(self, path: Path) -> bool:
+        """Whether a file that was written of it is still there: as it was, or corrected."""
+        return path.name in self.written and path.exists()
+
+    @property
+    def n_events(self) -> int:
+        """Of all channels."""
+        return sum(len(one.detections) for one in self.found.values())
+
+
+def settings_digest(config: PredictConfig) -> str:
+    """Hash of all that decides what is found: the checkpoint, the settings and this program."""
+    folder = resolve_checkpoint(config.checkpoint)
+    return digest(
+        {
+            "version": __version__,
+            "checkpoint": {
+                path.name: file_digest(path) for path in folder.iterdir() if path.is_file()
+            },
+            "plugins": [file_digest(Path(file).expanduser()) for file in config.plugins],
+            **{
+                name: getattr(config, name)
+                for name in ("channels", "threshold", "min_duration_s", "min_gap_s")
+            },
+        }
+    )
+
+
+class Ledger:
+    """Reads and adds to what is done in a folder. A context manager; one process at a time.
+
+    Args:
+        folder: where it lies; made where it is missing.
+        settings: hash of those in force: what was done by others counts as not done.
+
+    Raises:
+        UserError: if another process predicts there, or nothing can be written.
+    """
+
+    def __init__(self, folder: Path, settings: str) -> None:
+        self._settings = settings
+        try:
+            make_folder(folder)
+            self._file = (folder / PREDICTIONS).open("a+b")
+        except OSError as error:
+            raise UserError(
+                f"{folder.parent}: cannot be written to ({error.strerror}); "
+                f"name another folder with output_dir="
+            ) from error
+        if locks.take(self._file) is False:
+            self._file.close()
+            raise UserError(
+                f"{folder}: another sedtf predict writes there: wait for it, or name another "
+                f"folder with output_dir="
+            )
+        self._lines = self._read()
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        self._file.seek(0)
+        content = self._file.read()
+        if content and not content.endswith(b"\n"):  # cut short by a kill: it ends here
+            self._file.write(b"\n")
+            self._file.flush()
+        known = {}
+        for line in content.splitlines():
+            try:
+                values = json.loads(line)
+                known[str(values["name"])] = values  # what is written is that of the last line
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+        return {
+            name: values
+            for name, values in known.items()
+            if values.get("settings") == self._settings
+        }
+
+    def known(self, name: str, path: Path) -> Done | None:
+        """What was found in a recording, if it is the one that it was then.
+
+        Args:
+            name: of it, as it was added.
+            path: of the file. Its content is compared, unless it provably was not touched since.
+        """
+        values = self._lines.get(name)
+        try:
+            if values is None or not _is_same(values, path):
+                return None
+            return _from_json(values, path)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, DataError):
+            return None  # damaged, or the recording is gone: it is done anew, and named then
+
+    def add(self, done: Done) -> None:
+        """Note that a recording is done, and all that belongs to it is written."""
+        line = json.dumps({"settings": self._settings, **_as_json(done)}, ensure_ascii=True)
+        self._file.write(line.encode() + b"\n")
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def _is_same(values: Mapping[str, Any], path: Path) -> bool:
+    if Signature(*values["signature"]) == signature(path):
+        return True
+    return bool(values["content"]) and values["content"] == file_digest(path)
+
+
+def _as_json(done: Done) -> dict[str, Any]:
+    return {
+        "name": done.name,
+        "content": done.content,
+        "signature": done.signature,
+        "sample_rate": done.sample_rate,
+        "recorded": None if done.recorded is None else done.recorded.isoformat(),
+        "written": sorted(done.written),
+        "found": {
+            name: {
+                "channel": one.channel,
+                "duration_s": one.duration_s,
+                "band_hz": one.band_hz,
+                "events": one.detections,
+            }
+            for name, one in done.found.items()
+        },
+    }
+
+
+def _from_json(values: Mapping[str, Any], path: Path) -> Done:
+    path = path.absolute()
+    recorded = values["recorded"]
+    return Done(
+        name=values["name"],
+        path=path,
+        content=str(values["content"]),
+        signature=Signature(*values["signature"]),
+        sample_rate=int(values["sample_rate"]),
+        recorded=None if recorded is None else datetime.fromisoformat(recorded),
+        written=frozenset(map(str, values["written"])),
+        found={
+            name: Findings(
+                detections=[
+                    Detection(float(onset), float(offset), str(label), float(confidence))
+                    for onset, offset, label, confidence in one["events"]
+                ],
+                path=path,
+                duration_s=float(one["duration_s"]),
+                band_hz=None if one["band_hz"] is None else _pair(*one["band_hz"]),
+                channel=int(one["channel"]),
+            )
+            for name, one in values["found"].items()
+        },
+    )
+
+
+def _pair(low: float, high: float) -> tuple[float, float]:
+    return float(low), float(high)

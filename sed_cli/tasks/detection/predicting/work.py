@@ -1,0 +1,259 @@
+"""One recording after another: its events found, and all that is asked for of it written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, cast
+
+from sed_cli.audio import Channels, signature
+from sed_cli.audio.recorded import recorded_at
+from sed_cli.config import plugins
+from sed_cli.config.provenance import choose_device, set_threads
+from sed_cli.config.tools import PredictConfig
+from sed_cli.data.annotations import FORMATS
+from sed_cli.data.cache.digests import file_digest
+from sed_cli.data.endings import SCORES_ENDING
+from sed_cli.decoding.holding import held_against
+from sed_cli.errors import DataError, UserError
+from sed_cli.system.files import full_disk, write_text
+from sed_cli.system.pool import is_stopping
+from sed_cli.tasks.detection.detector import Detector
+from sed_cli.tasks.detection.items import AudioInput
+from sed_cli.tasks.detection.load import load
+from sed_cli.tasks.detection.predicting.clips import Cutting, clips_of, cut, remove_clips
+from sed_cli.tasks.detection.predicting.ledger import Done
+from sed_cli.tasks.detection.recording import Found, Outputs, dump_events, find_events
+
+Progress = Callable[[float, float | None], None]
+"""Told the seconds of a recording that are done, and of how many, where that is known."""
+
+_TIMELINE_ENDING = ".timeline.png"
+_CLIPS = "clips with "  # what stands for them in the list of what is written
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileTask:
+    """A recording to be done.
+
+    Args:
+        item: the recording.
+        name: of it, as a path below the folder.
+        known: what was found in it before, where only something that is written is missing.
+    """
+
+    item: AudioInput
+    name: str
+    known: Done | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOutcome:
+    """What became of a recording.
+
+    Args:
+        task: that it was.
+        done: what was found; ``None``: it failed.
+        said: what is to be warned of, in lines.
+        is_unread: whether it failed since it cannot be read, rather than written.
+    """
+
+    task: FileTask
+    done: Done | None = None
+    said: tuple[str, ...] = ()
+    is_unread: bool = False
+
+
+class FilePredictor:
+    """Does recordings; it reaches each process once, and loads the detector there when needed.
+
+    Args:
+        config: of ``sedtf predict``.
+        clips_dir: folder of all clips.
+        hashes: whether contents are hashed, for a later command to know them by.
+    """
+
+    def __init__(self, config: PredictConfig, clips_dir: Path, *, hashes: bool = False) -> None:
+        self.config, self.clips_dir, self.hashes = config, clips_dir, hashes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "detector"}
+
+    @cached_property
+    def detector(self) -> Detector:
+        """With thresholds and minimum lengths that the settings name."""
+        config = self.config
+        plugins.use(config.plugins)
+        detector = load(config.checkpoint, choose_device(config.device))
+        decoder = detector.decoder.with_least(
+            min_gap_s=config.min_gap_s, min_duration_s=config.min_duration_s
+        )
+        if config.threshold is not None:
+            decoder = held_against(decoder, config.threshold)
+        detector.decoder = decoder
+        return detector
+
+    def __call__(self, task: FileTask) -> FileOutcome:
+        """Do a recording in a process of its own, which may be told to stop."""
+        with set_threads(self.config.threads):
+            return self.outcome(task, _stop_if_told)
+
+    def outcome(self, task: FileTask, progress: Progress) -> FileOutcome:
+        """Do a recording; that it cannot be read or written is an outcome too."""
+        said: list[str] = []
+        try:
+            done = self.done(task, progress, said.append)
+        except (DataError, UnwritableError) as error:
+            is_unread = isinstance(error, DataError)
+            return FileOutcome(task=task, said=(*said, str(error)), is_unread=is_unread)
+        return FileOutcome(task=task, done=done, said=tuple(said))
+
+    def done(self, task: FileTask, progress: Progress, say: Callable[[str], None]) -> Done:
+        """Find the events of a recording unless they are known, and write what is missing.
+
+        Raises:
+            DataError: if it cannot be read.
+            UnwritableError: if what is made of it cannot be written.
+            UserError: if the disk is full.
+        """
+        done = task.known
+        if done is None or not all(done.has(path) for path in self._of_frames(task.item, done)):
+            found = self.find(task, progress, say)
+            done = found if done is None else done
+        tables = tables_of(task.item, done.found, self.config.format)
+        with _writing(task.item):
+            for path, part in tables.items():
+                if not done.has(path):
+                    write_text(path, dump_events(part, self.config.format))
+        self.cut_clips(task, done)
+        marks = self._clips_mark
+        written = {path.name for path in (*tables, *self._of_frames(task.item, done))}
+        before = {name for name in done.written if not (marks and name.startswith(_CLIPS))}
+        return replace(done, written=frozenset(before | written | marks))
+
+    def is_complete(self, item: AudioInput, done: Done) -> bool:
+        """Whether all that is asked for of a recording is there."""
+        tables = tables_of(item, done.found, self.config.format)
+        return (
+            all(done.has(path) for path in (*tables, *self._of_frames(item, done)))
+            and self._clips_mark <= done.written
+            and all(clip.path.exists() for clip in self._clips(done))
+        )
+
+    @property
+    def _clips_mark(self) -> frozenset[str]:
+        """What stands for clips among what is written of a recording."""
+        clips = self.config.clips
+        return frozenset([f"{_CLIPS}{self.config.clip_context_s:g} s"] if clips else [])
+
+    def _of_frames(self, item: AudioInput, done: Done) -> Iterator[Path]:
+        """Files that are written while a recording is gone through."""
+        for name in done.found:
+            if self.config.probabilities:
+                yield item.written(SCORES_ENDING, name)
+            if self.config.timeline:
+                yield item.written(_TIMELINE_ENDING, name)
+
+    def find(self, task: FileTask, progress: Progress, say: Callable[[str], None]) -> Done:
+        """Find the events of a recording; scores and a picture are written on the way.
+
+        Raises: as :meth:`done`.
+        """
+        item = task.item
+        outputs = Outputs(
+            scores=partial(item.written, SCORES_ENDING) if self.config.probabilities else None,
+            timeline=partial(item.written, _TIMELINE_ENDING) if self.config.timeline else None,
+        )
+        path = item.absolute
+        seen = signature(path) if self.hashes and path is not None else None
+        try:
+            content = "" if seen is None else file_digest(item.path)
+        except OSError as error:
+            raise DataError(f"{item.path}: cannot be opened ({error.strerror})") from error
+        with item.open(say) as reader, _writing(item):
+            found = find_events(
+                self.detector,
+                reader,
+                name=item.name,
+                path=path,
+                channels=cast(Channels, self.config.channels),
+                outputs=outputs,
+                progress=lambda done_s: progress(done_s, reader.header_s),
+            )
+            return Done(
+                name=task.name,
+                path=path,
+                content=content,
+                signature=seen,
+                sample_rate=reader.sample_rate,
+                recorded=None if path is None else recorded_at(path),
+                found=found,
+            )
+
+    def _clips(self, done: Done) -> list[Cutting]:
+        if not self.config.clips:
+            return []
+        return clips_of(done.found, done.name, self.clips_dir, self.config.clip_context_s)
+
+    def cut_clips(self, task: FileTask, done: Done) -> None:
+        """Write the clips that are asked for and missing.
+
+        Raises: as :meth:`done`.
+        """
+        clips = self._clips(done)
+        if self._clips_mark <= done.written:
+            clips = [clip for clip in clips if not clip.path.exists()]
+        elif self.config.clips:
+            remove_clips(done.name, self.clips_dir)
+        if clips:
+            # What is wrong with the recording has been said.
+            with task.item.open(lambda _: None) as reader, _writing(task.item):
+                cut(clips, reader, cast(Channels, self.config.channels))
+
+
+class UnwritableError(UserError):
+    """What is made of one recording cannot be written; others may be."""
+
+
+def tables_of(item: AudioInput, found: Found, format: str) -> dict[Path, Found]:
+    """One table, or one a channel where the format holds one recording only; by their paths."""
+    known = FORMATS.get(format)
+    ending = table_ending(format)
+    if known is not None and not known.names_files and len(found) > 1:
+        return {item.written(ending, name): {name: one} for name, one in found.items()}
+    return {item.written(ending): found}
+
+
+def table_ending(format: str) -> str:
+    """What files of events end in."""
+    known = FORMATS.get(format)
+    return f".events{'.jsonl' if known is None else known.ending}"
+
+
+def renamed(done: Done) -> Found:
+    """What was found, by names that are paths below the folder of all recordings."""
+    parent = Path(done.name).parent
+    return {(parent / name).as_posix(): one for name, one in done.found.items()}
+
+
+def _stop_if_told(done_s: float, of_s: float | None) -> None:
+    if is_stopping():
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _writing(item: AudioInput) -> Iterator[None]:
+    """Say where results could not be written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        message = (
+            f"{item.base.parent}: cannot be written to ({error.strerror}); "
+            f"name another folder with output_dir="
+        )
+        if full_disk(error) is not None:
+            raise UserError(message) from error
+        raise UnwritableError(message) from error

@@ -1,0 +1,80 @@
+"""False alarms by hour of recording, and what is found at that price."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sed_cli.config.evaluation import EvaluationConfig
+from sed_cli.data.annotations import Event
+from sed_cli.metrics.counting import overlapping
+from sed_cli.metrics.kinds.false_alarms_per_hour import FalseAlarms
+from sed_cli.metrics.metric import Compared
+
+INTERVALS = st.lists(
+    st.tuples(st.integers(0, 20), st.integers(1, 8)).map(lambda one: (one[0], sum(one))),
+    max_size=8,
+)
+
+
+@given(INTERVALS, INTERVALS)
+def test_intervals_overlap_by_more_than_their_ends(
+    one: list[tuple[int, int]], other: list[tuple[int, int]]
+) -> None:
+    expected = [any(c < b and d > a for c, d in other) for a, b in one]
+    arrays = (np.array(each, np.float64).reshape(-1, 2) for each in (one, other))
+    assert overlapping(*arrays).tolist() == expected
+
+
+def counts_of(
+    reference: list[Event], detected: list[Event], duration_s: float
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    nothing = np.zeros((10, 2))
+    compared = Compared(
+        classes=("owl", "wren"),
+        duration_s=duration_s,
+        hop_s=0.1,
+        reference=reference,
+        detected=detected,
+        confidences=[1.0] * len(detected),
+        reference_frames=nothing.astype(np.uint8),
+        detected_frames=nothing.astype(bool),
+        probabilities=nothing.astype(np.float32),
+        evaluation=EvaluationConfig(),
+    )
+    return np.asarray(FalseAlarms().count(compared))
+
+
+def test_false_alarms_are_counted_by_hour_of_all_recordings_also_of_background() -> None:
+    with_events = counts_of(
+        [Event(10.0, 12.0, "owl"), Event(20.0, 21.0, "owl"), Event(30.0, 31.0, "wren")],
+        [
+            Event(11.5, 15.0, "owl"),  # late and long, and yet it was noticed
+            Event(20.5, 20.6, "wren"),  # of another class
+            Event(21.0, 22.0, "owl"),  # only touches
+        ],
+        1800.0,
+    )
+    background = counts_of([], [Event(1.0, 2.0, "owl")], 3600.0)
+
+    block, of_classes = FalseAlarms().describe(np.stack([with_events, background]), ["owl", "wren"])
+
+    assert block["rate"] == pytest.approx(3 / 1.5)
+    assert block["recall"] == pytest.approx(1 / 3)
+    assert of_classes["owl"] == pytest.approx({"rate": 2 / 1.5, "recall": 0.5})
+    assert of_classes["wren"] == pytest.approx({"rate": 1 / 1.5, "recall": 0.0})
+
+
+def test_what_is_found_everywhere_has_found_one_event() -> None:
+    calls = [Event(at, at + 1.0, "owl") for at in range(0, 100, 10)]
+    counts = counts_of(calls, [Event(0.0, 100.0, "owl")], 3600.0)
+    assert counts[1, :3].tolist() == [0, 1, 10]
+    assert counts_of(calls, calls, 3600.0)[1, :3].tolist() == [0, 10, 10]
+
+
+def test_without_annotated_events_there_is_no_recall() -> None:
+    block, of_classes = FalseAlarms().describe(counts_of([], [], 3600.0)[None], ["owl", "wren"])
+    assert (block["rate"], block["recall"]) == (0.0, None)
+    assert of_classes["wren"] == {"rate": 0.0, "recall": None}
