@@ -125,8 +125,23 @@ def unknown_homes(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
                     yield f"{prefix}{key}={text}: there is no such user, so no such home folder"
 
 
+def empty_texts(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the settings that are an empty text: as a path that would be the working folder."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from empty_texts(value, f"{prefix}{key}.")
+        elif value == "" or (isinstance(value, list) and "" in value):
+            yield empty_fault(f"{prefix}{key}")
+
+
+def empty_fault(key: str) -> str:
+    """The fault of a key without a value."""
+    return f"{key}= is empty: expected a value; drop it, or give {key}=VALUE"
+
+
 _PATHS = {
     *("checkpoint", "init", "input", "output_dir", "resume", "resume_sweep", "runs", "run", "dir"),
     *("recipe", "root", "bank", "bank_splits", "transition", "cache_dir"),
     *("path", "validation_path", "test_path", "annotations", "train", "validation", "test"),
+    *("scores", "durations", "language"),
 }

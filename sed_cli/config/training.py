@@ -85,8 +85,18 @@ class DetectorModelConfig(Settings, ABC):
     """A model from spectrograms to logits; which one, its ``kind`` says."""
 
     KIND: ClassVar[str] = "model"
+    SIZES: ClassVar[tuple[str, ...]] = ()
+    """Keys of the settings that its memory follows from."""
 
     kind: str = setting()
+
+    def least_weights(self, n_features: int, n_classes: int) -> int:
+        """Weights that the model has at least; 0: not known, so that none is refused for them."""
+        return 0
+
+    def least_activations(self, n_features: int) -> int:
+        """Numbers that an update keeps of a frame at least; 0: not known."""
+        return 0
 
     @property
     def has_feedback(self) -> bool:
@@ -112,8 +122,14 @@ class SequenceModelConfig(Settings, ABC):
     """A model of the next token; which one, its ``kind`` says."""
 
     KIND: ClassVar[str] = "model"
+    SIZES: ClassVar[tuple[str, ...]] = ()
+    """Keys of the settings that its memory follows from."""
 
     kind: str = setting()
+
+    def least_weights(self) -> int:
+        """Weights that the model has at least; 0: not known, so that none is refused for them."""
+        return 0
 
     @abstractmethod
     def build(self, *, n_tokens: int, n_source_tokens: int | None) -> Any:
@@ -248,6 +264,7 @@ class TrainerConfig(Settings):
         "of few sequences an epoch makes several passes, until it has so many updates; 1: always "
         "one pass",
         at_least=1,
+        at_most=1_000_000,
         before=1,
     )
     patience: int = setting(
