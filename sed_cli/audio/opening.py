@@ -13,6 +13,7 @@ import soundfile
 
 from sed_cli.audio.containers import ByteRange, Contents, PartFile, examine
 from sed_cli.errors import DataError
+from sed_cli.system.structured import open_regular
 
 UNKNOWN_LENGTH = 2**62
 """Samples, or more: libsndfile's word for a length that the header leaves open."""
@@ -107,7 +108,7 @@ def contents_of(path: Path, copy: IO[bytes] | None) -> Contents:
 @lru_cache(maxsize=4096)
 def _contents_of_file(path: Path, *signature: int) -> Contents:
     """Examine a file once for as long as nobody writes to it."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return examine(file)
 
 
@@ -117,7 +118,7 @@ def _refuse_unopenable(path: Path) -> None:
         what = "a folder, expected an audio file" if path.is_dir() else "no such audio file"
         raise DataError(f"{path}: {what}")
     try:
-        path.open("rb").close()
+        open_regular(path).close()
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
 
