@@ -85,7 +85,7 @@ def payloads(mark: Path) -> dict[str, bytes]:
         "overrides": f"- +hydra.callbacks.x={{_target_: pathlib.Path.touch}}\n"
         f"- plugins=[{mark}.py]\n".encode(),
         "plugins": f"plugins: ['{mark}.py']\n".encode(),
-        "formula": f"filename,onset,offset,event_label\na.wav,0,1,\"=cmd|' touch {mark}'!A0\"\n".encode(),
+        "formula": f"filename,onset,offset,event_label\na.wav,0,1,=touch {mark}\n".encode(),
         "shell": f"a.wav;$(touch {mark})\t0\t1\t`touch {mark}`\n".encode(),
     }
 

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sed_cli.cli.hydra import FAULTS, Composer, keys_of, settings_of, use_config
 from sed_cli.cli.verbs import Flags
-from sed_cli.config.plain import empty_fault, empty_texts, unknown_homes
+from sed_cli.config.plain import empty_fault, empty_texts, path_faults
 from sed_cli.config.registry import KINDS
 from sed_cli.config.settings import unchecked
 from sed_cli.errors import ConfigError
@@ -311,7 +311,7 @@ def check_job(
     with unchecked():
         config: Any = OmegaConf.to_object(settings)
     values = asdict(config)
-    faults = [*empty_texts(values), *unknown_homes(values), *config.faults(named)]
+    faults = [*empty_texts(values), *path_faults(values), *config.faults(named)]
     if faults:
         raise ConfigError(faults)
     return config, composed

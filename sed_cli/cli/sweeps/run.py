@@ -25,7 +25,7 @@ from sed_cli.cli.sweeps.plan import check_free, parse_task, plan_jobs
 from sed_cli.cli.sweeps.sweep import Sweep, recorded
 from sed_cli.cli.task import DONE, HydraTask
 from sed_cli.cli.verbs import Flags, Verb
-from sed_cli.config.plain import unknown_homes
+from sed_cli.config.plain import path_faults
 from sed_cli.errors import ConfigError, UserError
 from sed_cli.system.records import SWEEP, Plan, beating, history_rows, this_process
 
@@ -49,7 +49,7 @@ def run_sweep(
     resumed = None if resumed == "null" else resumed
     overrides = [o for o in overrides if o.split("=", 1)[0] != "resume_sweep"]
     if resumed is not None:
-        _check_homes("resume_sweep", resumed)
+        _check_path("resume_sweep", resumed)
         resumed = str(Path(resumed).expanduser())
         folder = Path(resumed)
         if not folder.is_dir():
@@ -58,7 +58,7 @@ def run_sweep(
         check_no_links(folder, f"resume_sweep={resumed}")
         overrides.append(f"output_dir={quoted(folder)}")
     master = compose(composer, overrides, RunMode.MULTIRUN)
-    _check_homes("output_dir", str(master.hydra.sweep.dir))
+    _check_path("output_dir", str(master.hydra.sweep.dir))
     folder = Path(str(master.hydra.sweep.dir)).absolute()
     check_free(folder, is_resumed=resumed is not None)
     context = composer.context(master)
@@ -85,8 +85,8 @@ def run_sweep(
     return code
 
 
-def _check_homes(key: str, folder: str) -> None:
-    if faults := list(unknown_homes({key: folder})):
+def _check_path(key: str, folder: str) -> None:
+    if faults := list(path_faults({key: folder})):
         raise ConfigError(faults)
 
 

@@ -17,13 +17,14 @@ from sed_cli.audio import AudioReader, Channels
 from sed_cli.data.endings import AUDIO_ENDINGS
 from sed_cli.data.walking import is_of_run
 from sed_cli.errors import DataError
+from sed_cli.system.files import fitting_name
 
 log = logging.getLogger(__name__)
 
 # Audio that libsndfile does not read: better named as a failure than passed over.
 _UNREADABLE = {".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".ape", ".wv"}
 _SHOWN = 10
-_UNFINISHED = re.compile(r"\.(?P<base>.+)\.(events|scores|timeline)-[0-9a-f]{8}\.[a-z]+")
+_UNFINISHED = re.compile(r"\.(?P<base>.+)\.(events|scores|timeline)-[0-9a-f]{8}(\.part)?\.[a-z]+")
 _ABANDONED_AFTER_S = 60.0  # of no writing: a run that lives writes to its files all the time
 
 
@@ -48,7 +49,7 @@ class AudioInput:
     def written(self, ending: str, channel: str | None = None) -> Path:
         """Path of a file that is written of it, or of a channel of it."""
         suffix = PurePath(channel or self.name).stem.removeprefix(PurePath(self.name).stem)
-        return self.base.with_name(f"{self.base.name}{suffix}{ending}")
+        return self.base.with_name(fitting_name(self.base.name, f"{suffix}{ending}"))
 
 
 def find_items(
