@@ -89,6 +89,16 @@ def test_without_locks_the_file_counts_while_its_process_lives(
         pass
 
 
+def test_a_folder_is_not_taken_through_a_link(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".at_work").symlink_to(mine)
+    with pytest.raises(OSError, match="symbolic links"), at_work(tmp_path / "run"):
+        pass
+    assert mine.read_text() == "precious"
+
+
 def test_a_run_that_another_goes_on_with_is_not_written_off(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         since = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19]

@@ -299,6 +299,27 @@ def test_a_damaged_run_is_listed_and_the_others_are_shown(
         assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_report_of_odd_figures_shows_what_it_can_or_names_the_folder(
+    run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    huge = {**metrics, "n_files": 10**400, "frame": {**metrics["frame"], "f1": 1e999}}
+    (run / "metrics.json").write_text(json.dumps(huge))
+    assert sedtf("report", str(run), "files=0", "output_dir=page") == 0
+    assert "Infinity" not in Path("page/report.html").read_text()
+    for values in (dict.fromkeys(metrics), {**metrics, "collar_s": "wide"}):
+        (run / "metrics.json").write_text(json.dumps(values))
+        capfd.readouterr()
+        assert sedtf("report", str(run), "files=0", "output_dir=none") == 2
+        assert f"{run}: run.json, metrics.json or" in capfd.readouterr().err
+
+
+def test_a_status_that_is_no_word_is_unknown(run: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, "status": [1]}))
+    assert describe(run)[-1] == "1 runs: 1 unknown"
+
+
 @pytest.mark.parametrize(
     "values",
     [

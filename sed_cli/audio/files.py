@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sed_cli.audio.containers import ByteRange
-from sed_cli.audio.limits import MOST_CHANNELS, fault_of_rate, fault_of_samples, first_fault
+from sed_cli.audio.limits import (
+    MOST_CHANNELS,
+    fault_of_length,
+    fault_of_rate,
+    fault_of_samples,
+    first_fault,
+    longest_s,
+)
 from sed_cli.audio.opening import (
     FAULTS,
     UNKNOWN_LENGTH,
@@ -191,7 +198,7 @@ class AudioReader:
 
     def _decoded(self) -> Iterator[NDArray[np.float32]]:
         """Yield (n, n_channels) as far as it can be decoded."""
-        reason = self._contents.loss
+        reason, longest = self._contents.loss, longest_s()
         for i, part in enumerate(self._parts):
             if i and (obstacle := self._open_next(part)) is not None:
                 reason = obstacle
@@ -205,6 +212,9 @@ class AudioReader:
                     raise unreadable(self.path, fault)
                 if not len(block):
                     break
+                if self.duration_s > longest:
+                    length = fault_of_length(self.duration_s)
+                    raise DataError(f"{self.path}: holds {length}; divide it, or leave it out")
                 yield block
             if fault is not None:
                 reason = reason_of(fault)
@@ -266,7 +276,7 @@ class AudioReader:
     def _fault_of_header(self) -> str | None:
         if self.n_channels > MOST_CHANNELS:
             return f"{self.n_channels} channels, expected at most {MOST_CHANNELS}"
-        return fault_of_rate(self.sample_rate)
+        return fault_of_rate(self.sample_rate) or fault_of_length(self.header_s or 0.0)
 
     def _close(self) -> None:
         self._file.close()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING, Any
+
+from sed_cli.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +19,8 @@ MOST_CHANNELS = 256
 BLOCK_FRAMES = 64
 """Frames transformed at once, always so many and from the same first frame on: a transform of other
 sizes sums in another order, and a frame would depend on how its samples came in."""
+_LONGEST_H = 200.0
+_VARIABLE = "SEDTF_LONGEST_H"
 
 FLOOR = 1e-10
 """Of the mel power before the logarithm: -100 dB."""
@@ -30,6 +35,33 @@ def fault_of_rate(sample_rate: int) -> str | None:
     if LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
         return None
     return f"a sample rate of {sample_rate} Hz, expected {LOWEST_RATE} to {HIGHEST_RATE}"
+
+
+def longest_s() -> float:
+    """Seconds that a recording may last: silence of years fits into a few megabytes.
+
+    Raises:
+        UserError: if the variable is no number above 0.
+    """
+    given = os.environ.get(_VARIABLE) or _LONGEST_H
+    try:
+        hours = float(given)
+    except ValueError:
+        hours = 0.0
+    if not 0 < hours < math.inf:
+        raise UserError(f"{_VARIABLE}={given}: expected a number of hours, such as {_LONGEST_H:g}")
+    return hours * 3600
+
+
+def fault_of_length(duration_s: float) -> str | None:
+    """Say what is wrong with a length in seconds; ``None``: nothing."""
+    longest = longest_s()
+    if duration_s <= longest:
+        return None
+    return (
+        f"{duration_s / 3600:,.0f} h of audio, expected at most {longest / 3600:g} "
+        f"(the variable {_VARIABLE} raises that)"
+    )
 
 
 def fault_of_samples(samples: NDArray[Any]) -> str | None:

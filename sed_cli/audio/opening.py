@@ -14,6 +14,7 @@ import soundfile
 from sed_cli.audio.containers import ByteRange, Contents, PartFile, examine
 from sed_cli.audio.foreign import FOREIGN_ENDINGS, RAW_ENDING, decoded, raw_format
 from sed_cli.errors import DataError
+from sed_cli.system.structured import open_regular
 
 UNKNOWN_LENGTH = 2**62
 """Samples, or more: libsndfile's word for a length that the header leaves open."""
@@ -115,7 +116,7 @@ def _is_raw(path: Path, copy: IO[bytes] | None) -> bool:
 @lru_cache(maxsize=4096)
 def _contents_of_file(path: Path, *signature: int) -> Contents:
     """Examine a file once for as long as nobody writes to it."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return examine(file)
 
 
@@ -125,7 +126,7 @@ def _refuse_unopenable(path: Path) -> None:
         what = "a folder, expected an audio file" if path.is_dir() else "no such audio file"
         raise DataError(f"{path}: {what}")
     try:
-        path.open("rb").close()
+        open_regular(path).close()
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
 

@@ -10,14 +10,14 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sed_cli.cli.hydra import FAULTS, Composer, keys_of, settings_of, use_config
 from sed_cli.cli.verbs import Flags
-from sed_cli.config.plain import unknown_homes
+from sed_cli.config.plain import empty_fault, empty_texts, path_faults
 from sed_cli.config.registry import KINDS
 from sed_cli.config.settings import unchecked
 from sed_cli.errors import ConfigError
@@ -43,7 +43,9 @@ def check_names(composer: Composer, overrides: Sequence[str], flags: Flags) -> N
     """
     parsed = composer.parse(overrides)
     groups = composer.options_of_groups()
-    faults: list[str] = []
+    faults = [empty_fault(each.key_or_group) for each in parsed if _is_empty(each)]
+    if faults:
+        raise ConfigError(faults)
     good: list[str] = []
     bad: set[str] = set()
     for override in _choosing(parsed, groups):
@@ -70,6 +72,15 @@ def check_names(composer: Composer, overrides: Sequence[str], flags: Flags) -> N
         faults += [belongs] if owner else found
     if faults:
         raise ConfigError(faults)
+
+
+def _is_empty(override: Override) -> bool:
+    """Tell whether an override gives an empty text, alone or within a list."""
+    if override.is_delete() or override.is_sweep_override():
+        return False
+    value = override.value()
+    parts = value if isinstance(value, list) else [value]
+    return any((part.text if isinstance(part, QuotedString) else part) == "" for part in parts)
 
 
 def _option_with(
@@ -299,7 +310,8 @@ def check_job(
     use_config(composed)
     with unchecked():
         config: Any = OmegaConf.to_object(settings)
-    faults = [*unknown_homes(asdict(config)), *config.faults(named)]
+    values = asdict(config)
+    faults = [*empty_texts(values), *path_faults(values), *config.faults(named)]
     if faults:
         raise ConfigError(faults)
     return config, composed

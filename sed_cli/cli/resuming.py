@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,8 @@ def read_resumed(resume: str) -> Resumed:
         CheckpointError: if its configuration cannot be understood.
     """
     folder = Path(resume)
+    with suppress(RuntimeError):  # of no such user
+        folder = folder.expanduser()
     config = _config(folder, resume)
     _find_data(config, folder)
     check_no_links(folder, f"resume={resume}")

@@ -17,6 +17,7 @@ from sed_cli.config.faults import Faults
 from sed_cli.config.settings import DEFAULT, MISSING, Role, Settings, range_faults, setting
 
 _MOST_FILES = 10_000_000
+_MOST_CHAINS = 1000
 PUBLISHED = {
     "tut2016_home": 4,
     "tut2016_residential": 4,
@@ -119,7 +120,9 @@ class SoundscapesConfig(DataConfig):
         16000, "of the recordings", unit="Hz", at_least=8000, at_most=10_000_000
     )
     classes: list[str] | None = setting(None, "null: all there are; or some, as [bell, siren]")
-    polyphony: int = setting(2, "chains of events that overlap one another", at_least=1)
+    polyphony: int = setting(
+        2, "chains of events that overlap one another", at_least=1, at_most=_MOST_CHAINS
+    )
     snr_db: list[float] = setting(
         [-3.0, 15.0], "range of the events' signal-to-noise ratios", unit="dB"
     )
@@ -175,6 +178,11 @@ class SoundscapesConfig(DataConfig):
             faults.require(
                 getattr(self, key) != 0, f"{prefix}{key}={getattr(self, key)}: expected at least 1"
             )
+        faults.require(
+            self.empty_fraction != 1,
+            f"{prefix}empty_fraction={self.empty_fraction}: no recording would hold an event, so "
+            f"that there is nothing to learn; expected less than 1",
+        )
         return faults
 
     def faults_of_set(self, prefix: str = "data.") -> list[str]:

@@ -12,6 +12,8 @@ from sed_cli.config.settings import DEFAULT, Role, Settings, range_faults, setti
 from sed_cli.system.extras import missing
 
 AFTER_TRAINING = Role.RESUMABLE | Role.FREE
+_WIDEST_BEAM = 10_000
+_LONGEST_TEXT = 1_000_000
 
 
 @dataclass
@@ -204,6 +206,7 @@ class SequenceEvaluationConfig(Settings):
         5,
         "of the beam search where sources are translated; 1: greedy alone",
         at_least=1,
+        at_most=_WIDEST_BEAM,
         role=AFTER_TRAINING,
     )
 
@@ -230,9 +233,13 @@ class DecodingConfig(Settings):
     temperature: float = setting(
         1.0, "of sample: below 1 keeps to the likely, above 1 strays", above=0
     )
-    beam_width: int = setting(5, "of beam", at_least=1)
-    n_best: int = setting(1, "continuations a line, of sample and beam", at_least=1)
-    max_length: int = setting(100, "tokens after which a continuation is cut", at_least=1)
+    beam_width: int = setting(5, "of beam", at_least=1, at_most=_WIDEST_BEAM)
+    n_best: int = setting(
+        1, "continuations a line, of sample and beam", at_least=1, at_most=_LONGEST_TEXT
+    )
+    max_length: int = setting(
+        100, "tokens after which a continuation is cut", at_least=1, at_most=_LONGEST_TEXT
+    )
     seed: int = setting(0, "of sample", at_least=0)
 
     def faults(self, prefix: str = "decoding.") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, asdict, fields, is_dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from sed_cli.config.registry import KINDS, class_of, kind_of, original
 from sed_cli.config.settings import NOTHING, default_of
 from sed_cli.config.values import literal
 from sed_cli.config.verbs import AnyTrainConfig, root_of
+from sed_cli.system.files import LONGEST_NAME
 
 
 def build_training(values: Mapping[str, Any]) -> AnyTrainConfig:
@@ -36,7 +38,7 @@ def config_of(values: Mapping[str, Any]) -> AnyTrainConfig:
         omegaconf.errors.OmegaConfBaseException, KeyError, TypeError, ValueError: if they are none.
     """
     config = build_training(values)
-    if homes := list(unknown_homes(asdict(config))):
+    if homes := list(path_faults(asdict(config))):
         raise ValueError("; ".join(homes))
     config.data.forget_cache()
     if faults := config.model_faults():
@@ -114,21 +116,48 @@ def _fill_before(node: Any, cls: type[Any], values: Mapping[str, Any]) -> None:
             node[each.name] = before
 
 
-def unknown_homes(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the paths that begin with a home folder of nobody, ``KEY=VALUE: what is wrong``."""
+def path_faults(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the paths that no file can have, ``KEY=VALUE: what is wrong``."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from unknown_homes(value, f"{prefix}{key}.")
+            yield from path_faults(value, f"{prefix}{key}.")
         for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str) and text.startswith("~") and key in _PATHS:
-                try:
-                    Path(text).expanduser()
-                except RuntimeError:
-                    yield f"{prefix}{key}={text}: there is no such user, so no such home folder"
+            if isinstance(text, str) and key in _PATHS and (fault := _fault_of_path(text)):
+                yield f"{prefix}{key}={text[:_SHOWN]}: {fault}"
+
+
+def _fault_of_path(text: str) -> str | None:
+    if text.startswith("~"):
+        try:
+            Path(text).expanduser()
+        except RuntimeError:
+            return "there is no such user, so no such home folder"
+    longest = max((len(os.fsencode(part)) for part in Path(text).parts), default=0)
+    if longest > LONGEST_NAME:
+        return f"a name of {longest} bytes, and no file has one of more than {LONGEST_NAME}"
+    return None
+
+
+_SHOWN = 200  # characters of a path
+
+
+def empty_texts(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the settings that are an empty text: as a path that would be the working folder."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from empty_texts(value, f"{prefix}{key}.")
+        elif value == "" or (isinstance(value, list) and "" in value):
+            yield empty_fault(f"{prefix}{key}")
+
+
+def empty_fault(key: str) -> str:
+    """The fault of a key without a value."""
+    return f"{key}= is empty: expected a value; drop it, or give {key}=VALUE"
 
 
 _PATHS = {
     *("checkpoint", "init", "input", "output_dir", "resume", "resume_sweep", "runs", "run", "dir"),
     *("recipe", "root", "bank", "bank_splits", "transition", "cache_dir"),
     *("path", "validation_path", "test_path", "annotations", "train", "validation", "test"),
+    *("scores", "durations", "language"),
 }

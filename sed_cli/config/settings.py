@@ -159,6 +159,9 @@ def range_faults(config: Any, prefix: str, declared: type[Any] | None = None) ->
                 f"{rule['chosen_by'].replace('.', '/')}={value}"
             )
         parts = value if isinstance(value, list) else [value]
+        if isinstance(value, int | float) and not is_usable(value):
+            faults.append(f"{key}={value}: expected {_in_words(rule, list(_limits(rule)))}")
+            continue
         if rule["choices"] and not all(part in rule["choices"] for part in parts):
             words = "any of" if isinstance(value, list) else "one of"
             faults.append(f"{key}={value}: expected {words} {', '.join(rule['choices'])}")
@@ -181,6 +184,8 @@ def _limits(rule: Any) -> Iterator[tuple[str, float, Any]]:
 
 
 def _in_words(rule: Any, limits: list[tuple[str, float, Any]]) -> str:
+    if not limits:
+        return "a number that can be computed with"
     if rule["at_least"] is not None and rule["at_most"] is not None:
         return f"a number from {rule['at_least']} to {rule['at_most']}"
     return " and ".join(f"{words} {limit}" for words, limit, _ in limits)

@@ -10,6 +10,9 @@ from sed_cli.config.faults import Faults
 from sed_cli.config.settings import Role, setting
 
 TOKEN_UNITS = ("word", "char")
+_MOST_SEQUENCES = 10_000_000
+_DEEPEST = 20
+_LONGEST_PAIR = 10_000
 
 
 PAIR_TASKS = ("reverse", "digits")
@@ -60,16 +63,18 @@ class TokensConfig(TokenSetConfig):
         choices=TOKEN_UNITS,
     )
     longest_sequence: int | None = setting(1000, _LONGEST, unit="tokens", at_least=1)
-    n_train: int = setting(3000, "generated sentences of the training split", at_least=1)
-    n_validation: int = setting(500, "of the validation split", at_least=0)
-    n_test: int = setting(1000, "of the test split", at_least=0)
+    n_train: int = setting(
+        3000, "generated sentences of the training split", at_least=1, at_most=_MOST_SEQUENCES
+    )
+    n_validation: int = setting(500, "of the validation split", at_least=0, at_most=_MOST_SEQUENCES)
+    n_test: int = setting(1000, "of the test split", at_least=0, at_most=_MOST_SEQUENCES)
     relative_clauses: float = setting(
         0.5,
         "probability that a noun has one, between a subject and its verb",
         at_least=0,
         at_most=1,
     )
-    depth: int = setting(2, "how deep they may be nested", at_least=0)
+    depth: int = setting(2, "how deep they may be nested", at_least=0, at_most=_DEEPEST)
     seed: int = setting(0, "of the sentences", at_least=0, role=Role.FREE)
 
     def faults(self, prefix: str = "data.") -> list[str]:
@@ -106,10 +111,12 @@ class PairsConfig(TokenSetConfig):
         "reverse: letters to the same backwards; digits: a number to words",
         choices=PAIR_TASKS,
     )
-    n_train: int = setting(3000, "generated pairs of the training split", at_least=1)
-    n_validation: int = setting(500, "of the validation split", at_least=0)
-    n_test: int = setting(1000, "of the test split", at_least=0)
-    longest: int = setting(8, "letters, or digits, of a source", at_least=1)
+    n_train: int = setting(
+        3000, "generated pairs of the training split", at_least=1, at_most=_MOST_SEQUENCES
+    )
+    n_validation: int = setting(500, "of the validation split", at_least=0, at_most=_MOST_SEQUENCES)
+    n_test: int = setting(1000, "of the test split", at_least=0, at_most=_MOST_SEQUENCES)
+    longest: int = setting(8, "letters, or digits, of a source", at_least=1, at_most=_LONGEST_PAIR)
     seed: int = setting(0, "of the pairs", at_least=0, role=Role.FREE)
 
     def faults(self, prefix: str = "data.") -> list[str]:

@@ -13,10 +13,20 @@ from sed_cli.config.settings import MISSING, Role, setting
 from sed_cli.config.trainer import MOST_THREADS
 from sed_cli.config.training import SamplerConfig
 from sed_cli.config.values import vary_sampler
-from sed_cli.config.verbs import CHECKPOINT, DEVICE, DEVICES, THREADS, VerbConfig
+from sed_cli.config.verbs import (
+    CHECKPOINT,
+    DEVICE,
+    DEVICES,
+    THREADS,
+    SizedConfig,
+    VerbConfig,
+)
 
 JSONL = "jsonl"  # events as they are found, a line of JSON each
 
+
+_HIGHEST_RATE, _MOST_CHANNELS = 5_000_000, 256
+_MOST_ITERATIONS = 10**8  # a row of curve.csv each
 
 PCM_DTYPES = ("s16", "s32", "f32")
 
@@ -38,7 +48,7 @@ class ExportConfig(VerbConfig):
 
 
 @dataclass
-class SimulateConfig(VerbConfig):
+class SimulateConfig(SizedConfig):
     """``sedtf simulate``: ``samplers`` lays named variations of ``sampler`` over one another."""
 
     seed: int = setting(0, "of the teacher masks", at_least=0, at_most=2**32 - 1)
@@ -62,7 +72,7 @@ class SimulateConfig(VerbConfig):
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
         """Faults of the sampler and of each variation."""
-        faults = Faults([*super().faults(named), *self.sampler.faults()])
+        faults = Faults([*super().faults(named), *self.sampler.faults(), *self._size_faults()])
         for name, changes in self.samplers.items():
             try:
                 faults += vary_sampler(self.sampler, changes).faults(f"samplers.{name}.")
@@ -70,9 +80,24 @@ class SimulateConfig(VerbConfig):
                 faults.append(f"samplers.{name}: {str(error).splitlines()[0]}")
         return faults
 
+    def _size_faults(self) -> list[str]:
+        """Faults of more rows, or of larger batches, than any machine can write and hold."""
+        faults = Faults()
+        units = [self.sampler.unit, *(each.get("unit") for each in self.samplers.values())]
+        each = self.n_steps if "time_step" in units else 1
+        n_rows = (self.n_batches or 1) * each
+        faults.require(
+            n_rows <= _MOST_ITERATIONS,
+            f"n_batches={self.n_batches} and n_steps={self.n_steps}: curve.csv would have "
+            f"{n_rows:.3g} rows, and {_MOST_ITERATIONS:.0e} are the most; lower one",
+        )
+        drawn = self.batch_size * self.n_steps * self.n_classes
+        keys = ("batch_size", "n_steps", "n_classes")
+        return [*faults, *self.memory_faults(8 * drawn, "the draws of a batch", keys)]
+
 
 @dataclass
-class SynthConfig(VerbConfig):
+class SynthConfig(SizedConfig):
     """``sedtf synth``: soundscapes of ``data``, or of the recipe of a set that was written."""
 
     output_dir: str = setting(MISSING, "folder of the data set", role=Role.PLACE)
@@ -84,7 +109,9 @@ class SynthConfig(VerbConfig):
     format: str = setting(
         "desed", "of the annotations", choices=Names("format", where="IS_WRITTEN")
     )
-    workers: int | None = setting(None, "processes; null: one for each core", at_least=1)
+    workers: int | None = setting(
+        None, "processes; null: one for each core", at_least=1, at_most=MOST_THREADS
+    )
     figure: bool = setting(True, "draw figures/scene.png, a recording with its events")
     data: DataConfig = setting()
 
@@ -108,7 +135,7 @@ class SynthConfig(VerbConfig):
                 f"{', '.join(fixed)} set, but recipe={self.recipe} fixes that: drop one of the two",
             )
             return faults
-        faults += self.data.faults_of_set()
+        faults += [*self.data.faults_of_set(), *self.recording_faults(self.data)]
         cut = [k for k in ("train_share", "train_minutes") if getattr(self.data, k) is not None]
         faults.require(
             not cut,
@@ -123,7 +150,7 @@ class SynthConfig(VerbConfig):
 
 
 @dataclass
-class DataVerbConfig(VerbConfig):
+class DataVerbConfig(SizedConfig):
     """``sedtf data``."""
 
     output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
@@ -144,7 +171,7 @@ class DataVerbConfig(VerbConfig):
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
         """Faults of the data too."""
-        return [*super().faults(named), *self.data.faults()]
+        return [*super().faults(named), *self.data.faults(), *self.recording_faults(self.data)]
 
 
 @dataclass
@@ -280,14 +307,20 @@ class ListenConfig(VerbConfig):
 
     checkpoint: str = setting(MISSING, CHECKPOINT)
     sample_rate: int | None = setting(
-        None, "of the samples; null: that of the detector", unit="Hz", at_least=1000
+        None,
+        "of the samples; null: that of the detector",
+        unit="Hz",
+        at_least=1000,
+        at_most=_HIGHEST_RATE,
     )
     dtype: str = setting(
         "s16",
         "s16, s32 (integers), f32 (floats in [-1, 1]); all little-endian",
         choices=PCM_DTYPES,
     )
-    channels: int = setting(1, "interleaved in the samples; they are averaged", at_least=1)
+    channels: int = setting(
+        1, "interleaved in the samples; they are averaged", at_least=1, at_most=_MOST_CHANNELS
+    )
     device: str = setting("cpu", DEVICE, choices=DEVICES)
     threads: int | None = setting(1, THREADS, at_least=1, at_most=MOST_THREADS)
 

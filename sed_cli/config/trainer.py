@@ -50,6 +50,7 @@ class TrainerConfig(Settings):
         "of few sequences an epoch makes several passes, until it has so many updates; 1: always "
         "one pass",
         at_least=1,
+        at_most=1_000_000,
         before=1,
     )
     patience: int = setting(

@@ -103,8 +103,18 @@ class DetectorModelConfig(Settings, ABC):
     """A model from spectrograms to logits; which one, its ``kind`` says."""
 
     KIND: ClassVar[str] = "model"
+    SIZES: ClassVar[tuple[str, ...]] = ()
+    """Keys of the settings that its memory follows from."""
 
     kind: str = setting()
+
+    def least_weights(self, n_features: int, n_classes: int) -> int:
+        """Weights that the model has at least; 0: not known, so that none is refused for them."""
+        return 0
+
+    def least_activations(self, n_features: int) -> int:
+        """Numbers that an update keeps of a frame at least; 0: not known."""
+        return 0
 
     @property
     def has_feedback(self) -> bool:
@@ -130,8 +140,14 @@ class SequenceModelConfig(Settings, ABC):
     """A model of the next token; which one, its ``kind`` says."""
 
     KIND: ClassVar[str] = "model"
+    SIZES: ClassVar[tuple[str, ...]] = ()
+    """Keys of the settings that its memory follows from."""
 
     kind: str = setting()
+
+    def least_weights(self) -> int:
+        """Weights that the model has at least; 0: not known, so that none is refused for them."""
+        return 0
 
     @abstractmethod
     def build(self, *, n_tokens: int, n_source_tokens: int | None) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 from sed_cli.config.annotations import SPLITS
 from sed_cli.config.data import (
     DATA_SETS,
+    EVENT_CLASSES,
     AnnotatedConfig,
     AnyDataConfig,
     DataConfig,
@@ -34,10 +36,14 @@ from sed_cli.config.training import (
     SamplerConfig,
     SequenceModelConfig,
 )
+from sed_cli.system.memory import GPU_BYTES, has_gpu, memory_bytes
 
 DEVICES = ("auto", "cpu", "cuda")
 
 DEVICE = "auto (CUDA when there is one), cpu, cuda"
+_BYTES_A_SAMPLE = 16  # of a recording that is mixed: itself and its background, in float64
+_BYTES_A_WEIGHT = 8  # itself and its gradient, in float32
+
 CHECKPOINT = "a run folder (its best epoch) or a checkpoint folder"
 THREADS = "CPU threads; null: torch's choice"
 
@@ -70,7 +76,52 @@ class VerbConfig:
 
 
 @dataclass
-class AnyTrainConfig(VerbConfig):
+class SizedConfig(VerbConfig):
+    """What verbs take whose settings may ask for more memory than there is."""
+
+    memory_limit_gb: float | None = setting(
+        None,
+        "what certainly takes more is refused before it begins; null: the memory of this machine",
+        unit="10^9 bytes",
+        above=0,
+        role=Role.PLACE | Role.FREE,
+        before=DEFAULT,
+    )
+
+    def memory_faults(
+        self, n_bytes: int, what: str, keys: Sequence[str], *, device: str = "cpu"
+    ) -> list[str]:
+        """Fault of what takes more memory than there is.
+
+        Args:
+            n_bytes: that it takes at least.
+            what: takes them, for the message.
+            keys: of settings that make it smaller.
+            device: where; of the memory of GPUs nothing is known here.
+        """
+        limit = memory_bytes() if self.memory_limit_gb is None else self.memory_limit_gb * 1e9
+        if limit is None or not 0 < limit < math.inf:  # the latter is reported already
+            return []
+        if self.memory_limit_gb is None and device != "cpu" and has_gpu():
+            limit = max(limit, GPU_BYTES)
+        if n_bytes <= limit:
+            return []
+        return [
+            f"{what} would take at least {n_bytes / 1e9:.3g} GB of memory, and {limit / 1e9:.3g} "
+            f"are there: lower {' or '.join(keys)}, or raise memory_limit_gb"
+        ]
+
+    def recording_faults(self, data: AnyDataConfig) -> list[str]:
+        """Fault of generated recordings that no memory holds."""
+        if not isinstance(data, SoundscapesConfig) or range_faults(data, ""):
+            return []
+        n_bytes = int(data.duration_s * data.sample_rate) * _BYTES_A_SAMPLE
+        keys = ("data.duration_s", "data.sample_rate")
+        return self.memory_faults(n_bytes, f"a recording of {data.duration_s:g} s", keys)
+
+
+@dataclass
+class AnyTrainConfig(SizedConfig):
     """``sedtf train`` of any task.
 
     Attributes:
@@ -187,7 +238,36 @@ class TrainConfig(AnyTrainConfig):
                 f"{', '.join(meaningless)} set, but this model feeds nothing back, so no sampler "
                 f"acts: drop that, or choose a model that does, such as model=crnn"
             )
-        return [*faults, *self._clip_faults(), *self._batch_faults()]
+        faults += [*self._clip_faults(), *self._batch_faults()]
+        return [*faults, *self.recording_faults(self.data), *self._too_large()]
+
+    def _too_large(self) -> list[str]:
+        """Faults of a model, and of batches, that no memory holds."""
+        if self.model_faults() or self.data.faults() or self.trainer.faults():
+            return []  # sizes that are reported already
+        if self.feature.FILE:
+            return []  # which says how many features there are, and is not read yet
+        data, n_features = self.data, self.feature.n_features
+        named = getattr(data, "classes", None)
+        is_generated = isinstance(data, SoundscapesConfig)
+        usual = len(EVENT_CLASSES) if is_generated and data.bank is None else 1  # type: ignore[attr-defined]
+        n_classes = len(named) if named else usual
+        # Recordings that are read may be shorter than a sequence: of these one frame is certain.
+        n_frames = self.trainer.batch_size * (data.sequence_length if is_generated else 1)
+        n_weights = self.model.least_weights(n_features, n_classes)
+        faults = self.memory_faults(
+            _BYTES_A_WEIGHT * n_weights,
+            f"a model of {n_weights:.3g} weights",
+            self.model.SIZES,
+            device=self.device,
+        )
+        n_numbers = n_frames * self.model.least_activations(n_features)
+        return faults or self.memory_faults(
+            4 * n_numbers,
+            f"a batch of {n_frames} frames",
+            ("trainer.batch_size", "data.sequence_length", *self.model.SIZES),
+            device=self.device,
+        )
 
     def _clip_faults(self) -> list[str]:
         """Faults of a pooling into clips that nothing would train."""
@@ -305,7 +385,14 @@ class SequenceTrainConfig(AnyTrainConfig):
             f"trainer.precision={self.trainer.precision}: task=sequence has no convolutions that "
             f"would gain by it; expected float32",
         )
-        return [*faults, *self.evaluation.faults()]
+        faults += self.evaluation.faults()
+        if not self.model.faults("model."):
+            n_weights = self.model.least_weights()
+            what = f"a model of {n_weights:.3g} weights"
+            faults += self.memory_faults(
+                _BYTES_A_WEIGHT * n_weights, what, self.model.SIZES, device=self.device
+            )
+        return faults
 
 
 TASKS: dict[str, type[AnyTrainConfig]] = {"sed": TrainConfig, "sequence": SequenceTrainConfig}

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+MOST_DB = 200
+"""Of a change of level: more than lies between silence and what no number can hold."""
+
 
 class Item(NamedTuple):
     """A sequence: features (T, M) and activities (T, C), or with onsets targets (T, 2C)."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TypeVar
 
 from sed_cli.data.manifest import Clip
+from sed_cli.system.structured import open_regular
 
 T = TypeVar("T")
 Placed = tuple[str, T]
@@ -43,13 +44,13 @@ def _size(entry: Clip) -> int:
 
 
 def _middle(entry: Clip) -> bytes:
-    with entry.path.open("rb") as file:
+    with open_regular(entry.path) as file:
         file.seek(max(0, (_size(entry) - _BLOCK) // 2))
         return hashlib.blake2b(file.read(_BLOCK), digest_size=16).digest()
 
 
 def _digest(entry: Clip) -> bytes:
-    with entry.path.open("rb") as file:
+    with open_regular(entry.path) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from sed_cli.data.endings import AUDIO_ENDINGS, SCORES_ENDING
 from sed_cli.data.frames import Activities
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.errors import DataError
+from sed_cli.system.structured import open_regular, read_plain, why
 
 _ENDINGS = {".tsv": "\t", ".csv": ","}
 _TIMES = ["onset", "offset"]
@@ -44,7 +46,7 @@ class ScoreTable:
         """
         delimiter = _ENDINGS[path.suffix.lower()]
         try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
+            with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
                 header = next(csv.reader(file, delimiter=delimiter), [])
                 labels = tuple(header[len(_TIMES) :])
                 if header[: len(_TIMES)] != _TIMES or not labels or len(set(labels)) < len(labels):
@@ -53,8 +55,8 @@ class ScoreTable:
                         f"a column a class"
                     )
                 values = np.loadtxt(file, delimiter=delimiter, ndmin=2, comments=None)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: no table of scores ({error})") from error
+        except (OSError, ValueError, csv.Error) as error:
+            raise DataError(f"{path}: no table of scores ({why(error)})") from error
         if not len(values):
             raise DataError(f"{path}: no frames")
         scores = values[:, len(_TIMES) :]
@@ -192,15 +194,14 @@ def _events(
 
 def _durations(path: Path) -> dict[str, float]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            rows = list(csv.DictReader(file, delimiter="\t" if "\t" in first else ","))
+        text = read_plain(path)
+        delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
         names = [name for name in _NAMES if rows and name in rows[0]]
         return {_stem(row[names[0]]): float(row["duration"]) for row in rows}
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, csv.Error) as error:
         raise DataError(
-            f"{path}: expected the columns filename and duration ({error!r})"
+            f"{path}: expected the columns filename and duration ({why(error)})"
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from sed_cli.errors import UserError
 from sed_cli.reports import style
+from sed_cli.system.structured import read_plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,8 +103,7 @@ def _history_columns(history: pd.DataFrame | Path | str) -> dict[str, NDArray[np
 
 def read_history(path: Path | str) -> dict[str, NDArray[np.float64]]:
     """Read the columns of ``history.csv``; NaN where a cell is empty."""
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
+    header, *rows = csv.reader(io.StringIO(read_plain(Path(path)), newline=""))
     cells = [[float(cell or "nan") for cell in row] for row in rows]
     table = np.array(cells, dtype=np.float64).reshape(len(rows), len(header))
     return dict(zip(header, table.T, strict=True))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import json
 import os
 import re
@@ -22,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+LONGEST_NAME = 255
+"""Bytes of a name, on most file systems."""
+
 _PART = ".part"  # in names of files that are not whole yet
 # The second kind is that of earlier versions.
 _LEFTOVER = re.compile(
@@ -44,8 +48,9 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         durable: whether it has to outlive a power cut once the block has been left.
     """
     make_folder(path.parent)
-    # The ending stays last, since image writers go by it.
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{_PART}{path.suffix}")
+    # The ending stays last, since image writers go by it; a name of any length has room for more.
+    ending = f"-{secrets.token_hex(4)}{_PART}{path.suffix}"
+    temporary = path.with_name(f".{_cut(path.stem, LONGEST_NAME - 1, ending)}{ending}")
     try:
         yield temporary
         if durable:
@@ -56,6 +61,23 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
             flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def fitting_name(base: str, ending: str) -> str:
+    """Join a name that is given and an ending; of one that gets too long a hash stands for the end.
+
+    Two names that differ still do, and the same one is always shortened alike.
+    """
+    if len(os.fsencode(base + ending)) <= LONGEST_NAME:
+        return base + ending
+    mark = hashlib.blake2b(os.fsencode(base), digest_size=4).hexdigest()
+    return f"{_cut(base, LONGEST_NAME, f'~{mark}{ending}')}~{mark}{ending}"
+
+
+def _cut(name: str, longest: int, ending: str) -> str:
+    """The beginning of a name that leaves room for an ending."""
+    room = max(longest - len(os.fsencode(ending)), 0)
+    return os.fsencode(name)[:room].decode(errors="ignore")
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:

@@ -138,7 +138,9 @@ def is_alive(process: Mapping[str, Any], path: Path) -> bool:
 
 def state(path: Path, values: Mapping[str, Any]) -> str:
     """Status of a record as it is now: what died while it was ``running`` was interrupted."""
-    status = str(values.get("status", ""))
+    status = values.get("status", "")
+    if not isinstance(status, str):
+        return "unknown"
     process = values.get("process", {"machine": None})
     if status == "running" and not (isinstance(process, dict) and is_alive(process, path)):
         return "interrupted"
@@ -225,7 +227,9 @@ def at_work(folder: Path) -> Iterator[None]:
 
 
 def _claim(path: Path) -> BinaryIO | None:
-    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+    # Not through a link: what it leads to would be emptied.
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
     taken = take(file)
     if taken is None:
         owner = _owner(path)
@@ -240,8 +244,8 @@ def _claim(path: Path) -> BinaryIO | None:
 
 def _owner(path: Path) -> dict[str, Any]:
     try:
-        owner = json.loads(path.read_bytes())
-        return owner if isinstance(owner, dict) and isinstance(owner.get("pid"), int) else {}
+        owner = read_json_object(path)
+        return owner if isinstance(owner.get("pid"), int) else {}
     except (OSError, ValueError):
         return {}
 

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,16 @@ import yaml
 from sed_cli.errors import UserError
 from sed_cli.system.text import one_line
 
-_JSON_BYTES, _YAML_BYTES = 64 * 2**20, 4 * 2**20
-_JSON_VALUES, _YAML_VALUES = 4_000_000, 200_000
+_JSON_BYTES, _YAML_BYTES, _TEXT_BYTES = 64 * 2**20, 4 * 2**20, 256 * 2**20
+_JSON_VALUES, _YAML_VALUES, _SETTINGS = 4_000_000, 200_000, 20_000
 _DEEPEST = 64
 _LONGEST_REASON = 300  # characters; a number in it may have thousands
 _LONGEST_NUMBER = 64  # digits; those of base 60, which YAML has, would take for ever
 _NUMBER = re.compile(r"[-+]?[.\d]")
+# What Python says of a value that was taken for one of another type: nothing of the file.
+_OF_PYTHON = re.compile(
+    r"\b(object|argument must|NoneType|str instance|must be real number)\b|operand"
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -43,8 +48,32 @@ def why(error: Exception) -> str:
     """What an error of reading a file says, in a line, without the path."""
     if isinstance(error, UnreadableError):
         return error.reason
+    if isinstance(error, KeyError):
+        return f"no {one_line(error)}"[:_LONGEST_REASON]
+    if isinstance(error, AttributeError) or (
+        isinstance(error, TypeError) and _OF_PYTHON.search(str(error))
+    ):
+        return "a value of another kind than expected"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return one_line(text.strip() or type(error).__name__)[:_LONGEST_REASON]
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to be read, if it is one: a pipe would be waited for, a device has no end.
+
+    Raises:
+        OSError: if it is missing or may not be read.
+        UnreadableError: if it is something else, such as a folder, a pipe or a device.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened, which may act on a device
+        raise UnreadableError(path, "expected a file, got a folder, a pipe or a device")
+    # If a pipe has taken its place meanwhile, it is not waited for.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    file = os.fdopen(descriptor, "rb")  # buffered, so that it can be hashed
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise UnreadableError(path, "expected a file, got a folder, a pipe or a device")
+    return file
 
 
 def read_limited(path: Path, limit: int) -> bytes:
@@ -54,17 +83,24 @@ def read_limited(path: Path, limit: int) -> bytes:
         OSError: if it is missing or may not be read.
         UnreadableError: if it is something else, such as a folder, a pipe or a device, or longer.
     """
-    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened, which may act on a device
-        raise UnreadableError(path, "expected a file, got a folder, a pipe or a device")
-    # If a pipe has taken its place meanwhile, it is not waited for.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnreadableError(path, "expected a file, got a folder, a pipe or a device")
+    with open_regular(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise UnreadableError(path, f"longer than {limit // 2**20} MiB, so none of sedtf's")
     return content
+
+
+def read_plain(path: Path) -> str:
+    """Read a text in UTF-8, with or without its mark, such as a table or a list of names.
+
+    Raises:
+        OSError: if it is missing or may not be read.
+        UnreadableError: if it is no such text, or out of bounds.
+    """
+    try:
+        return read_limited(path, _TEXT_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableError(path, f"not a text in UTF-8 (byte {error.start})") from error
 
 
 def read_json(path: Path) -> Any:
@@ -95,11 +131,15 @@ def read_yaml(path: Path) -> Any:
         OSError: if it is missing or may not be read.
         UnreadableError: if it is no YAML, is out of bounds, or has tags or aliases.
     """
+    return _read_yaml(path, _YAML_VALUES)
+
+
+def _read_yaml(path: Path, most: int) -> Any:
     content = read_limited(path, _YAML_BYTES)
 
     def parse() -> Any:
         text = content.decode("utf-8")
-        _check_events(text, is_own=True)
+        _check_events(text, is_own=True, most=most)
         # A kind of SafeLoader: it makes plain values, never objects of a class that the file names.
         return yaml.load(text, Loader=_PlainSafeLoader)
 
@@ -108,7 +148,7 @@ def read_yaml(path: Path) -> Any:
 
 def read_settings(path: Path) -> dict[str, Any]:
     """Read a YAML file of settings by name; none where it is empty. See :func:`read_yaml`."""
-    values = read_yaml(path)
+    values = _read_yaml(path, _SETTINGS)  # each of which takes its time to be checked
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -178,12 +218,13 @@ _PlainSafeLoader.yaml_implicit_resolvers = {
 }
 
 
-def _check_events(text: str, *, is_own: bool) -> None:
+def _check_events(text: str, *, is_own: bool, most: int = _YAML_VALUES) -> None:
     """Go through a YAML text without building anything of it.
 
     Args:
         text: to be checked.
         is_own: it was written by sedtf, which uses neither tags nor aliases.
+        most: values there may be.
     """
     sizes: dict[str, int] = {}  # of what has an anchor, with all that its aliases stand for
     open_ones: list[tuple[str | None, int]] = []  # anchors of what is not closed yet, and counts
@@ -210,8 +251,8 @@ def _check_events(text: str, *, is_own: bool) -> None:
                 sizes[anchor] = 1
         if len(open_ones) > _DEEPEST:
             raise ValueError(f"nested more than {_DEEPEST} deep")
-        if count > _YAML_VALUES:
-            raise ValueError(f"more than {_YAML_VALUES} values")
+        if count > most:
+            raise ValueError(f"more than {most} values")
 
 
 def _check_scalar(event: yaml.Event) -> None:

@@ -28,7 +28,7 @@ from sed_cli.config.registry import plugin_components
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.errors import CheckpointError, ConfigError
 from sed_cli.system.files import replacing_folder, standing
-from sed_cli.system.structured import read_json, read_settings, why
+from sed_cli.system.structured import open_regular, read_json, read_settings, why
 
 ConfigT = TypeVar("ConfigT", bound=AnyTrainConfig)
 ModelT = TypeVar("ModelT", bound=nn.Module)
@@ -160,6 +160,7 @@ def load_model(folder: Path, make: Callable[[], ModelT]) -> ModelT:
     """
     path = folder / WEIGHTS
     try:
+        open_regular(path).close()
         with safe_open(path, "pt") as file:
             found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         with torch.device("meta"):  # shapes without numbers
@@ -189,6 +190,7 @@ def load_weights(model: nn.Module, folder: Path) -> None:
             which looks like silence.
     """
     try:
+        open_regular(folder / WEIGHTS).close()  # a pipe would be waited for
         weights = load_file(folder / WEIGHTS)
         damaged = [name for name, value in weights.items() if not torch.isfinite(value).all()]
         if damaged:

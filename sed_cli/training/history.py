@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sed_cli.system.files import replacing
+from sed_cli.system.structured import read_plain, why
 
 log = logging.getLogger(__name__)
 
@@ -87,17 +89,16 @@ def _read(path: Path, n_epochs: int) -> list[Epoch]:
     epochs: list[Epoch] = []
     fault = f"it ends before epoch {n_epochs}"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, strict=True):
-                epoch = _parse(row)
-                if epoch.epoch != len(epochs) + 1:
-                    fault = f"epoch {epoch.epoch} follows upon epoch {len(epochs)}"
-                    break
-                epochs.append(epoch)
-                if len(epochs) == n_epochs:
-                    return epochs
+        for row in csv.DictReader(io.StringIO(read_plain(path), newline=""), strict=True):
+            epoch = _parse(row)
+            if epoch.epoch != len(epochs) + 1:
+                fault = f"epoch {epoch.epoch} follows upon epoch {len(epochs)}"
+                break
+            epochs.append(epoch)
+            if len(epochs) == n_epochs:
+                return epochs
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        fault = str(error) or type(error).__name__
+        fault = why(error)
     kept = path.with_name(f"{path.name}.damaged")
     if path.exists():
         path.replace(kept)

@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from sed_cli.audio import AudioReader, audio_blocks, duration_s, read_audio, read_excerpt
-from sed_cli.errors import DataError
+from sed_cli.errors import DataError, UserError
 
 RATE = 16_000
 
@@ -247,3 +247,21 @@ def test_an_excerpt_is_that_part_of_the_whole(start_s: float, end_s: float, tmp_
     excerpt = read_excerpt(path, 16000, start_s, end_s)
 
     np.testing.assert_array_equal(excerpt, whole[round(start_s * 16000) : round(end_s * 16000)])
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_a_recording_without_end_is_refused_unless_that_is_raised(
+    is_said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "silence.flac"
+    soundfile.write(path, np.zeros(50 * 8000, np.int16), 8000)
+    if not is_said:
+        monkeypatch.setattr(AudioReader, "header_s", None)
+    monkeypatch.setenv("SEDTF_LONGEST_H", "0.01")  # 36 s
+    with pytest.raises(DataError, match=r"0 h of audio, expected at most 0\.01 \(the variable"):
+        read_audio(path, 8000)
+    monkeypatch.setenv("SEDTF_LONGEST_H", "0.1")
+    assert len(read_audio(path, 8000)) == 50 * 8000
+    monkeypatch.setenv("SEDTF_LONGEST_H", "-1")
+    with pytest.raises(UserError, match="SEDTF_LONGEST_H=-1: expected a number of hours"):
+        read_audio(path, 8000)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sed_cli.system.files import (
+    fitting_name,
     flush_tree,
     full_disk,
     remove_leftovers,
@@ -192,3 +193,19 @@ def test_flushing_passes_over_links_pipes_and_what_is_older(
     monkeypatch.setattr(os, "fsync", flushed.append)
     flush_tree(tmp_path, since=1.0)
     assert len(flushed) == 2  # `a` and the folder
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".tsv", "ä" * 125 + ".tsv", "y" * 255])
+def test_a_name_may_be_as_long_as_the_file_system_takes_it(name: str, tmp_path: Path) -> None:
+    write_text(tmp_path / name, "whole")
+    assert (tmp_path / name).read_text() == "whole"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_long_name_is_cut_for_its_ending_and_stays_its_own() -> None:
+    names = ["x" * 250 + end for end in ("a", "b")] + ["ä" * 124, "short"]
+    made = [fitting_name(name, ".scores.tsv") for name in names]
+    assert len(set(made)) == len(made)
+    assert made[-1] == "short.scores.tsv"
+    assert all(len(os.fsencode(name)) <= 255 and name.endswith(".scores.tsv") for name in made)
+    assert made == [fitting_name(name, ".scores.tsv") for name in names]

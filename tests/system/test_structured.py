@@ -14,8 +14,10 @@ from sed_cli.system.structured import (
     check_yaml,
     read_json,
     read_json_object,
+    read_plain,
     read_settings,
     read_yaml,
+    why,
 )
 
 READERS = (read_json, read_json_object, read_yaml, read_settings, check_yaml)
@@ -104,6 +106,39 @@ def test_bytes_that_are_no_text_and_files_without_end_are_refused(
         file.truncate(2**40)  # takes no room
     with pytest.raises(UnreadableError, match="longer than"):
         read(path)
+
+
+def test_settings_are_no_more_than_can_be_checked_in_a_moment(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"pooling: [{','.join(['5'] * 30_000)}]")
+    assert len(read_yaml(path)["pooling"]) == 30_000
+    with pytest.raises(UnreadableError, match="more than 20000 values"):
+        read_settings(path)
+
+
+def test_texts_may_have_a_mark_and_are_in_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes("\ufeffä\n".encode())
+    assert read_plain(path) == "ä\n"
+    path.write_bytes(b"\xff")
+    with pytest.raises(UnreadableError, match="UTF-8"):
+        read_plain(path)
+
+
+@pytest.mark.parametrize(
+    ("access", "words"),
+    [
+        (lambda values: values[3], "a value of another kind than expected"),
+        (lambda values: values.items(), "a value of another kind than expected"),
+        (float, "a value of another kind than expected"),
+        (lambda values: {}["thresholds"], "no 'thresholds'"),
+        (lambda values: int("x"), "invalid literal for int() with base 10: 'x'"),
+    ],
+)
+def test_what_python_says_of_types_is_no_message(access: Callable[[Any], Any], words: str) -> None:
+    with pytest.raises((TypeError, AttributeError, KeyError, ValueError)) as caught:
+        access(None)
+    assert why(caught.value) == words
 
 
 def test_plain_values_are_read_as_they_stand(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig
@@ -12,6 +13,7 @@ from omegaconf import DictConfig
 from sed_cli.cli.sweeps.local import LocalLauncher
 from sed_cli.cli.task import HydraTask
 from sed_cli.errors import UserError
+from sed_cli.system.structured import why
 
 _LAUNCHERS = (
     "sed_cli.cli.sweeps.local.LocalLauncher",
@@ -40,9 +42,12 @@ def make_launcher(config: DictConfig, context: HydraContext, task: HydraTask) ->
     counts_of(config.hydra.launcher, "launcher", "workers", "threads")
     target = str(settings.pop("_target_"))
     if target not in _LAUNCHERS:
-        return Plugins.instance().instantiate_launcher(
-            hydra_context=context, task_function=task, config=config
-        )
+        try:
+            return Plugins.instance().instantiate_launcher(
+                hydra_context=context, task_function=task, config=config
+            )
+        except (HydraException, RuntimeError, TypeError) as error:
+            raise UserError(f"hydra/launcher: {target} cannot be made ({why(error)})") from error
     module, _, name = target.rpartition(".")
     launcher: Launcher = getattr(importlib.import_module(module), name)(**settings)
     launcher.setup(hydra_context=context, task_function=task, config=config)

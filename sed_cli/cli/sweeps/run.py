@@ -25,7 +25,8 @@ from sed_cli.cli.sweeps.plan import check_free, parse_task, plan_jobs
 from sed_cli.cli.sweeps.sweep import Sweep, recorded
 from sed_cli.cli.task import DONE, HydraTask
 from sed_cli.cli.verbs import Flags, Verb
-from sed_cli.errors import UserError
+from sed_cli.config.plain import path_faults
+from sed_cli.errors import ConfigError, UserError
 from sed_cli.system.records import SWEEP, Plan, beating, history_rows, this_process
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,11 @@ def run_sweep(
     """
     command = list(overrides)
     resumed = value_of("resume_sweep", overrides)
-    resumed = None if resumed in ("null", "") else resumed
+    resumed = None if resumed == "null" else resumed
     overrides = [o for o in overrides if o.split("=", 1)[0] != "resume_sweep"]
     if resumed is not None:
-        with suppress(RuntimeError):  # of no such user
-            resumed = str(Path(resumed).expanduser())
+        _check_path("resume_sweep", resumed)
+        resumed = str(Path(resumed).expanduser())
         folder = Path(resumed)
         if not folder.is_dir():
             raise UserError(f"resume_sweep={resumed}: no such folder; name that of a sweep")
@@ -57,6 +58,7 @@ def run_sweep(
         check_no_links(folder, f"resume_sweep={resumed}")
         overrides.append(f"output_dir={quoted(folder)}")
     master = compose(composer, overrides, RunMode.MULTIRUN)
+    _check_path("output_dir", str(master.hydra.sweep.dir))
     folder = Path(str(master.hydra.sweep.dir)).absolute()
     check_free(folder, is_resumed=resumed is not None)
     context = composer.context(master)
@@ -67,6 +69,7 @@ def run_sweep(
     plan = Plan(verb.name, command, [], parallel_of(master, launcher), started=time.time())
     sweep = Sweep(folder, master, launcher, plan)
     search = _search_of(master)
+    size = counts_of(master.hydra.sweeper, "sweeper", "max_batch_size")
     if search is None:
         plan.jobs = plan_jobs(composer, master, overrides, folder)
     if flags.dry_run:
@@ -76,15 +79,21 @@ def run_sweep(
     remedy = "wait for it, or end it" if resumed else "name another folder, or wait for it"
     with taken_folder(folder, remedy):
         check_free(folder, is_resumed=resumed is not None)  # another may have come meanwhile
-        code = _work(sweep, search, composer, overrides, context, again)
+        code = _work(sweep, search, size, composer, overrides, context, again)
     if code != DONE and (search is None or sweep.is_open):
         say(f"run what is not done with: {again}")
     return code
 
 
+def _check_path(key: str, folder: str) -> None:
+    if faults := list(path_faults({key: folder})):
+        raise ConfigError(faults)
+
+
 def _work(
     sweep: Sweep,
     search: Any,
+    size: int | None,
     composer: Composer,
     overrides: Sequence[str],
     context: HydraContext,
@@ -100,7 +109,7 @@ def _work(
     try:
         with beating(folder / SWEEP):
             if search is None:
-                _run_grid(sweep)
+                _run_grid(sweep, size)
             else:
                 search(sweep, composer, overrides)
             code = sweep.summarise()
@@ -150,7 +159,8 @@ def _print_cost(plan: Plan, composer: Composer, launcher: Launcher, folder: Path
         )
 
 
-def _run_grid(sweep: Sweep) -> None:
+def _run_grid(sweep: Sweep, size: int | None) -> None:
+    """Run what is left of a grid, at most ``size`` jobs together."""
     left = []
     for planned in sweep.plan.jobs:
         outcome = recorded(sweep.folder / planned.folder)
@@ -162,7 +172,7 @@ def _run_grid(sweep: Sweep) -> None:
         log.info(
             "%d of %d jobs are done already", len(sweep.plan.jobs) - len(left), len(sweep.plan.jobs)
         )
-    size = counts_of(sweep.config.hydra.sweeper, "sweeper", "max_batch_size") or max(len(left), 1)
+    size = size or max(len(left), 1)
     for start in range(0, len(left), size):
         sweep.run(left[start : start + size])
 

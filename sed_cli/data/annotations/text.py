@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 
 from sed_cli.data.annotations.events import Fault
 from sed_cli.data.annotations.unread import advice_on
-from sed_cli.errors import DataError
+from sed_cli.errors import DataError, UserError
 
 # UTF-32 first: its little-endian mark starts with that of UTF-16.
 _MARKS = (
@@ -27,6 +28,8 @@ _MATLAB = b"MATLAB 5.0 MAT-file"
 _LINES_OF_A_FIELD = 100
 _CHARACTERS_OF_A_FIELD = 20_000
 _LONGEST_LINE = 1_000_000  # characters
+_MOST_LINES = 3_000_000
+_VARIABLE = "SEDTF_MOST_LINES"
 _LARGEST_FILE = 2**30  # bytes
 
 
@@ -68,6 +71,7 @@ def read_text(path: Path, what: str = "annotation") -> Text:
     data = _read_bytes(path, what)
     if data.startswith(_MATLAB):
         return Text(path, "", binary=data)
+    _check_lines_of(path, data, what)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     data = data.removeprefix(codecs.BOM_UTF8)
     faults: tuple[Fault, ...] = ()
@@ -79,6 +83,7 @@ def read_text(path: Path, what: str = "annotation") -> Text:
         content, taken = _decode_western(data)
         message = f"not in {encoding.upper()} ({got}); save it as UTF-8"
         faults = (Fault(path, line, message, f"read as {taken}"),)
+    del data  # as large as the text
     if "\0" in content:
         raise DataError(
             f"{path}: holds zero bytes: binary data, or UTF-16 without its byte order mark; "
@@ -105,6 +110,23 @@ def _read_bytes(path: Path, what: str) -> bytes:
     except (OSError, ValueError) as error:  # no permission, or no name that a file can have
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise DataError(f"{path}: the {what} file cannot be read: {reason}") from error
+
+
+def _check_lines_of(path: Path, data: bytes, what: str) -> None:
+    """Refuse a file whose lines would take gigabytes."""
+    if len(data) <= _MOST_LINES:
+        return
+    given = os.environ.get(_VARIABLE) or _MOST_LINES
+    try:
+        most = int(given)
+    except ValueError as error:
+        raise UserError(f"{_VARIABLE}={given}: expected a number of lines") from error
+    n_lines = data.count(b"\n")
+    if n_lines > most:
+        raise DataError(
+            f"{path}: {n_lines:,} lines, but {what} files are read up to {most:,} (the variable "
+            f"{_VARIABLE} raises that); divide it, or name another file"
+        )
 
 
 def check_lines(text: Text) -> None:

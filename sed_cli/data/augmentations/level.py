@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from sed_cli.config.faults import Faults
 from sed_cli.config.registry import component
 from sed_cli.config.settings import setting
-from sed_cli.data.augmentation import Augmentation, Draws, Item, Others, Training, uniform
+from sed_cli.data.augmentation import MOST_DB, Augmentation, Draws, Item, Others, Training, uniform
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,9 +27,19 @@ class Level(Augmentation):
     ON_POWER: ClassVar[bool] = True
     KEEPS_TARGETS: ClassVar[bool] = True
 
-    gain_db: list[float] = setting([0.0, 0.0], "range of a change of level", unit="dB")
+    gain_db: list[float] = setting(
+        [0.0, 0.0],
+        "range of a change of level",
+        unit="dB",
+        at_least=-MOST_DB,
+        at_most=MOST_DB,
+    )
     filter_db: float = setting(
-        0.0, "by how much bands are raised or lowered at most", unit="dB", at_least=0
+        0.0,
+        "by how much bands are raised or lowered at most",
+        unit="dB",
+        at_least=0,
+        at_most=MOST_DB,
     )
 
     @property

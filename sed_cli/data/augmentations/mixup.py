@@ -25,7 +25,10 @@ class Mixup(Augmentation):
         0.0, "probability that another sequence is mixed in; both count", at_least=0, at_most=1
     )
     mixup_alpha: float = setting(
-        10.0, "its share is drawn from Beta(alpha, alpha): the larger, the nearer 0.5", above=0
+        10.0,
+        "its share is drawn from Beta(alpha, alpha): the larger, the nearer 0.5",
+        above=0,
+        at_most=1_000_000,
     )
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from sed_cli.config.faults import Faults
 from sed_cli.config.registry import component
 from sed_cli.config.settings import setting
-from sed_cli.data.augmentation import Augmentation, Draws, Item, Others, Training, uniform
+from sed_cli.data.augmentation import MOST_DB, Augmentation, Draws, Item, Others, Training, uniform
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sed_cli.config.training import FeatureConfig, PowerConfig
 
+_STEEPEST = 10
 _NOISE_S = 30.0
 """Length of the noise of which stretches are drawn; at 16 kHz it takes a tenth of a second."""
 
@@ -37,10 +38,17 @@ class Noise(Augmentation):
 
     noise: float = setting(0.0, "probability of added noise", at_least=0, at_most=1)
     noise_snr_db: list[float] = setting(
-        [6.0, 30.0], "range of the sequence's power over that of the noise", unit="dB"
+        [6.0, 30.0],
+        "range of the sequence's power over that of the noise",
+        unit="dB",
+        at_least=-MOST_DB,
+        at_most=MOST_DB,
     )
     noise_slope: list[float] = setting(
-        [0.0, 2.0], "range of the slope of its spectrum: 0 white, 1 pink, 2 brown"
+        [0.0, 2.0],
+        "range of the slope of its spectrum: 0 white, 1 pink, 2 brown",
+        at_least=-_STEEPEST,
+        at_most=_STEEPEST,
     )
 
     @property

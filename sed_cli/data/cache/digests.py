@@ -14,6 +14,7 @@ from sed_cli.audio import Signature, signature
 from sed_cli.data.cache import memory
 from sed_cli.errors import DataError
 from sed_cli.system.pool import n_cores
+from sed_cli.system.structured import open_regular
 
 _ATTEMPTS = 3
 
@@ -34,7 +35,7 @@ def digest(values: Mapping[str, Any]) -> str:
 
 def file_digest(path: Path) -> str:
     """Hash of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 

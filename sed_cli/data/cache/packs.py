@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import mmap
 import os
 import stat
@@ -28,6 +29,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.errors import DataError
 from sed_cli.system import locks
 
 ENDING = ".pack"
@@ -35,6 +37,7 @@ UNFINISHED = ".part"
 _MARK = b"sedtf\x00p2"
 _EARLIER_MARK = b"sedtf\x00p1"
 _TAIL = struct.Struct("<IQ8s")  # checksum and length of the index, mark
+_MOST_MELS = 2**24
 _DTYPE = np.dtype("<f4")
 _MAPPED_AT_MOST = 128 << 20
 _FAULT_AROUND = 64 << 10  # what the system maps at least when a page is touched
@@ -182,18 +185,31 @@ class Pack:
         _mapped.add(self)
 
     def rows(self, first: int, last: int) -> NDArray[np.float32]:
-        """Copy a range of rows (last - first, M)."""
+        """Copy a range of rows (last - first, M).
+
+        Raises:
+            DataError: if the file was cut short meanwhile: to touch what is gone ends the process.
+        """
+        self._check_size()
         rows: NDArray[np.float32] = np.array(self._rows[first:last], np.float32)
         _mapped.note(rows.nbytes)
         return rows
 
     def is_intact(self, content: str) -> bool:
         """Tell whether a recording is what was written: reads all of it."""
+        self._check_size()
         kept = self.index.recordings[content]
         rows = self._rows[kept.first : kept.first + kept.n_rows]
         checksum = zlib.crc32(rows.data)
         _mapped.note(rows.nbytes)
         return checksum == kept.checksum
+
+    def _check_size(self) -> None:
+        if self._map.size() < len(self._map):
+            raise DataError(
+                f"{self.path}: was cut short while it was in use; delete it (sedtf cache "
+                f"clear=features) and start again: its features are computed anew"
+            )
 
     def give_back(self) -> None:
         """Let go of the pages that were read; those that are read again are mapped again."""
@@ -284,7 +300,9 @@ def _read_index(file: BinaryIO) -> Index:
         raise ValueError("its index is damaged")
     try:
         index = _index_of(json.loads(text))
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        *(KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError),
+    ) as error:
         raise ValueError("its index is of another kind") from error
     expected = index.n_rows * index.n_mels * _DTYPE.itemsize
     if expected != size - _TAIL.size - length:
@@ -298,6 +316,8 @@ def _index_of(values: dict[str, Any]) -> Index:
         for content, (first, n_rows, checksum, heard) in values["recordings"].items()
     }
     index = Index(int(values["n_mels"]), float(values["hop_s"]), str(values["source"]), recordings)
+    if not (1 <= index.n_mels <= _MOST_MELS and 0 < index.hop_s < math.inf):
+        raise ValueError(f"{index.n_mels} bands, {index.hop_s} s from one row to the next")
     end = 0
     for kept in sorted(recordings.values(), key=lambda kept: kept[:2]):
         if kept.first != end or kept.n_rows < 0:

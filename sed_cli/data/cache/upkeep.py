@@ -223,9 +223,11 @@ def _recipe(folder: Path) -> Path:
 
 
 def _folders(parent: Path) -> list[Path]:
-    """Folders of a folder, the hidden ones left out."""
+    """Folders of a folder, but hidden ones and links, as what these lead to is another's."""
     try:
-        return sorted(p for p in parent.iterdir() if p.is_dir() and p.name[0] != ".")
+        return sorted(
+            p for p in parent.iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] != "."
+        )
     except OSError:
         return []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from sed_cli.config.data import PublishedConfig
 from sed_cli.data import listing
 from sed_cli.data.annotations import Fault
+from sed_cli.data.annotations.text import read_text
 from sed_cli.data.listing import AudioFolder, Reading
 from sed_cli.data.manifest import Clip
 from sed_cli.data.names import key_of as key_of
@@ -68,7 +69,7 @@ def list_files(
 def read_names(path: Path) -> list[str]:
     """Keys of the recordings that a list names first in each line, in order and once each."""
     names: dict[str, None] = {}
-    for line in path.read_text(encoding="utf-8-sig").splitlines():
+    for line in read_text(path, "list").lines:
         name = line.replace(",", "\t").split("\t")[0].strip()
         if name and name.lower() != "filename":
             names.setdefault(key_of(name))

@@ -24,6 +24,7 @@ from sed_cli.data.soundscapes.bank_splits import (
     split_named,
 )
 from sed_cli.errors import DataError
+from sed_cli.system.structured import open_regular
 
 log = logging.getLogger(__name__)
 
@@ -293,7 +294,7 @@ def file_sha256(path: Path) -> str:
     Raises:
         OSError: if it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -73,7 +73,10 @@ def _table(path: Path) -> tuple[list[tuple[int, list[str]]], int, int]:
     first = next((line for line in lines if line.strip()), "")
     delimiter = next((mark for mark in "\t;," if mark in first), "\t")
     reader = csv.reader(lines, delimiter=delimiter)
-    rows = [(reader.line_num, fields) for fields in reader if any(map(str.strip, fields))]
+    try:
+        rows = [(reader.line_num, fields) for fields in reader if any(map(str.strip, fields))]
+    except csv.Error as error:
+        raise DataError(f"data.bank_splits={path}: no table ({error})") from error
     header = [name.strip().casefold() for name in rows[0][1]] if rows else []
     clip = next((header.index(name) for name in _CLIP_COLUMNS if name in header), None)
     split = next((header.index(name) for name in _SPLIT_COLUMNS if name in header), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -18,6 +19,9 @@ from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.transitions import read_transition
 from sed_cli.data.soundscapes.workers import Progress
 from sed_cli.data.soundscapes.writing import Written, write_soundscapes
+from sed_cli.errors import UserError
+
+_BYTES_A_SAMPLE = 1  # of 16 bits, which FLAC halves at best where there is noise
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +75,10 @@ def generate_soundscapes(
 
     Raises:
         DataError: for faults of the bank's clips.
+        UserError: if the disk has no room for the set.
     """
     settings, events = recipe.settings, None
+    _check_room(folder, settings)
     if recipe.bank is not None:
         with _bar("clips") as progress:
             events = listen(
@@ -88,6 +94,20 @@ def generate_soundscapes(
             format=recipe.format,
             n_workers=n_workers,
             progress=progress,
+        )
+
+
+def _check_room(folder: Path, settings: SoundscapeSettings) -> None:
+    """Refuse at once what would fill the disk after hours."""
+    total = settings.n_train + settings.n_validation + settings.n_test
+    n_bytes = total * settings.duration_s * settings.sample_rate * _BYTES_A_SAMPLE
+    place = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    free = shutil.disk_usage(place).free
+    if n_bytes > free:
+        raise UserError(
+            f"{total:,} soundscapes of {settings.duration_s:g} s would take at least "
+            f"{n_bytes / 1e9:.3g} GB, and {free / 1e9:.3g} are free on the disk of {place}: lower "
+            f"data.n_train, data.duration_s or data.sample_rate, or write elsewhere"
         )
 
 

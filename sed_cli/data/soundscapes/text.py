@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sed_cli.errors import DataError
+from sed_cli.system.structured import read_plain, why
 
 
 def read_setting(path: Path, setting: str) -> str:
@@ -18,8 +19,8 @@ def read_setting(path: Path, setting: str) -> str:
         DataError: if it is missing, or no text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_plain(path)
     except FileNotFoundError as error:
         raise DataError(f"{setting}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{setting}: cannot be read as text ({error})") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{setting}: cannot be read as text ({why(error)})") from error

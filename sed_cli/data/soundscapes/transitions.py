@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from sed_cli.data.soundscapes.text import read_setting
 from sed_cli.errors import DataError
+from sed_cli.system.structured import read_json, why
 
 _EXPECTED = (
     "expected a mapping such as {a: {a: 0.1, b: 0.9}, b: {a: 1}}, or a table whose header names "
@@ -77,9 +77,9 @@ def _read_file(path: Path, name: str) -> Any:
     if not text.lstrip().startswith("{"):
         return _from_table(text, name)
     try:
-        given = json.loads(text)
+        given = read_json(path)
     except ValueError as error:
-        raise DataError(f"{name}: no JSON that can be read ({error})") from error
+        raise DataError(f"{name}: no JSON that can be read ({why(error)})") from error
     with contextlib.suppress(KeyError, TypeError):  # else it is none of sedtf data
         counts = given["overall"]["syntax"]["transitions"]
         return _from_rows(given["classes"], given["classes"], counts, name)
@@ -92,11 +92,14 @@ def _read_file(path: Path, name: str) -> Any:
 def _from_table(text: str, name: str) -> _Weights:
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = next((mark for mark in "\t;," if mark in first), "\t")
-    rows = [
-        [field.strip() for field in row]
-        for row in csv.reader(text.splitlines(), delimiter=delimiter)
-        if any(map(str.strip, row))
-    ]
+    try:
+        rows = [
+            [field.strip() for field in row]
+            for row in csv.reader(text.splitlines(), delimiter=delimiter)
+            if any(map(str.strip, row))
+        ]
+    except csv.Error as error:
+        raise DataError(f"{name}: {error}; {_EXPECTED}") from error
     if len(rows) < 2:
         raise DataError(f"{name}: {_EXPECTED}")
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.registry import Names, component, component_named
 from sed_cli.config.settings import DEFAULT, Role, range_faults, setting
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 @component("model", "crnn", original=True)
 class CRNNConfig(DetectorModelConfig):
     """Convolutions over time and frequency, a GRU over time, with feedback of the last step."""
+
+    GRUS: ClassVar[int] = 1
+    SIZES: ClassVar[tuple[str, ...]] = (
+        "model.rnn_hidden",
+        "model.conv_channels",
+        "model.kernel_size",
+    )
 
     conv_channels: int = setting(defaults.CONV_CHANNELS, "of each convolution block", at_least=1)
     kernel_size: int = setting(defaults.KERNEL_SIZE, "of the convolutions, odd", at_least=1)
@@ -84,6 +92,27 @@ class CRNNConfig(DetectorModelConfig):
     def faults_with(self, n_mels: int) -> list[str]:
         """Faults of the pooling against the number of mel bands too."""
         return [*self.faults(), *check_pooling(self.pooling, n_mels)]
+
+    def least_weights(self, n_features: int, n_classes: int) -> int:
+        """Weights of all blocks, the GRU and the readout: all there usually are."""
+        channels, hidden = self.conv_channels, self.rnn_hidden
+        inputs = [1, *[channels] * (len(self.pooling) - 1)]
+        blocks = sum(channels * (n * self.kernel_size**2 + 3) for n in inputs)
+        n_outputs = n_classes * (2 if self.onsets else 1)
+        n_inputs = channels * (n_features // math.prod(self.pooling))
+        if self.feedback:
+            n_inputs += n_outputs if self.fed_outputs == "all" else n_classes
+        ways = self.GRUS
+        grus = ways * 3 * hidden * (n_inputs + hidden + 2)
+        return blocks + grus + n_outputs * (ways * hidden + 1)
+
+    def least_activations(self, n_features: int) -> int:
+        """What each convolution gives, which its gradient asks for, and the states of the GRU."""
+        bands, count = n_features, 0
+        for factor in self.pooling:
+            count += self.conv_channels * bands
+            bands //= factor
+        return count + self.rnn_hidden
 
     def sizes(self, n_classes: int) -> dict[str, Any]:
         """Arguments of the model that these settings give."""

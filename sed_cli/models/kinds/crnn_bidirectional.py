@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class BidirectionalCRNNConfig(CRNNConfig):
     """Convolutions over time and frequency, a GRU that reads both ways (rnn_hidden units each)."""
 
+    GRUS: ClassVar[int] = 2
+
     feedback: ClassVar[bool] = False  # type: ignore[misc]  # no setting here: nothing can be fed
 
     def build(self, *, n_mels: int, n_classes: int) -> CRNN:

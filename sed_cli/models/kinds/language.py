@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sed_cli.config.registry import component
 from sed_cli.config.settings import setting
@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 class LanguageConfig(SequenceModelConfig):
     """A recurrent model of the next token; with sources (data=pairs) an encoder starts it."""
 
+    SIZES: ClassVar[tuple[str, ...]] = ("model.rnn_hidden", "model.embedding_size")
+
     embedding_size: int = setting(64, "numbers that stand for a token", at_least=1)
     rnn_hidden: int = setting(128, "H, units of the GRU", at_least=1)
     dropout: float = setting(0.0, "of embeddings and of the softmax's input", at_least=0, below=1)
+
+    def least_weights(self) -> int:
+        """Weights of the GRU; tokens come on top."""
+        return 3 * self.rnn_hidden * (self.embedding_size + self.rnn_hidden + 2)
 
     def build(self, *, n_tokens: int, n_source_tokens: int | None) -> LanguageModel:
         """Build the model with random weights."""

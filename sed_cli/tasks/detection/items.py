@@ -17,6 +17,7 @@ from sed_cli.audio import AudioReader, Channels
 from sed_cli.data.endings import AUDIO_ENDINGS, PREDICTIONS
 from sed_cli.data.walking import is_of_run
 from sed_cli.errors import DataError
+from sed_cli.system.files import fitting_name
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class AudioInput:
     def written(self, ending: str, channel: str | None = None) -> Path:
         """Path of a file that is written of it, or of a channel of it."""
         suffix = PurePath(channel or self.name).stem.removeprefix(PurePath(self.name).stem)
-        return self.base.with_name(f"{self.base.name}{suffix}{ending}")
+        return self.base.with_name(fitting_name(self.base.name, f"{suffix}{ending}"))
 
 
 def find_items(

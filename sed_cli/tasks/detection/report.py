@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from sed_cli.audio import FrontEnd, read_excerpt
 from sed_cli.config.data import DATA_SETS, DataConfig, RecordedConfig
+from sed_cli.config.faults import is_usable
 from sed_cli.config.identity import flattened
 from sed_cli.config.monitors import column_of, is_lower_better
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
@@ -58,7 +59,7 @@ def report_run(config: ReportConfig, run_dir: Path) -> None:
     """Do the work of ``sedtf report``."""
     with RunRecord(run_dir, "report", config, seed=0), set_threads(config.threads):
         folder = Path(config.run).expanduser()
-        content = describe_run(folder)
+        content = _described(folder)
         explored: Iterable[Explored] = ()
         try:
             source = _source(folder, content)
@@ -84,6 +85,17 @@ def report_run(config: ReportConfig, run_dir: Path) -> None:
 
 
 # ------------------------------------------------------------------------ from the run folder
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """:func:`describe_run`, of a folder whose files may be anybody's."""
+    try:
+        return describe_run(folder)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{folder}: run.json, metrics.json or .hydra/config.yaml is none that sedtf has "
+            f"written ({why(error)})"
+        ) from error
 
 
 def describe_run(folder: Path) -> dict[str, Any]:
@@ -126,7 +138,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "metrics": metrics or None,
         "classes": list(metrics.get("per_class", {})),
         "kinds": _kinds(metrics),
-        "settings": flattened(settings),
+        "settings": _finite(flattened(settings)),
         "given": given_words(folder),
         "history": history,
         "monitor": column_of(monitor),
@@ -171,11 +183,20 @@ def _kinds(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _json(path: Path) -> dict[str, Any]:
     """Read a file of a run folder; nothing where it is missing."""
     try:
-        return read_json_object(path)
+        return dict(_finite(read_json_object(path)))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({why(error)})") from error
+
+
+def _finite(values: Any) -> Any:
+    """What a page can hold: in the place of numbers that no browser can read there is none."""
+    if isinstance(values, dict):
+        return {key: _finite(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return list(map(_finite, values))
+    return None if isinstance(values, int | float) and not is_usable(values) else values
 
 
 def _training_folder(folder: Path, verb: str) -> Path | None:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 HEADER = ("given", "continuation", "log_probability", "ended")
 _LINES_AT_ONCE = 256
+_LONGEST_LINE = 1_000_000  # characters
 
 
 def continue_lines(config: PredictConfig) -> None:
@@ -112,11 +113,17 @@ def _rows(
 
 def _read(lines: Iterator[str], n: int) -> list[str]:
     try:
-        return [line.rstrip("\r\n") for line in islice(lines, n)]
+        read = [line.rstrip("\r\n") for line in islice(lines, n)]
     except UnicodeDecodeError as error:
         raise DataError(
             f"the input is no text in UTF-8 (byte {error.start}): convert it"
         ) from error
+    if (longest := max(map(len, read), default=0)) > _LONGEST_LINE:
+        raise DataError(
+            f"a line of {longest:,} characters: a line is a sequence, of at most "
+            f"{_LONGEST_LINE:,}; divide it"
+        )
+    return read
 
 
 def _encode(predictor: Predictor, line: str) -> NDArray[np.int64]:

@@ -30,7 +30,12 @@ class Adam(OptimizerConfig):
         before=DEFAULT,
     )
     eps: float = setting(
-        1e-8, "added to the root of the latter", above=0, role=Role.FREE, before=DEFAULT
+        1e-8,
+        "added to the root of the latter",
+        above=0,
+        at_most=1,
+        role=Role.FREE,
+        before=DEFAULT,
     )
 
     def build(self, parameters: Iterable[Parameter], lr: float) -> Optimizer:

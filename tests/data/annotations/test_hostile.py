@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sed_cli.data.annotations import FORMATS, Annotations, read_annotations, text
-from sed_cli.errors import DataError
+from sed_cli.errors import DataError, UserError
 
 FIELDS = st.sampled_from(
     (
@@ -199,3 +199,18 @@ def test_a_name_that_no_file_can_have_is_a_fault(tmp_path: Path) -> None:
     assert list(read.events) == ["a.wav"]
     with pytest.raises(DataError, match="cannot be read: File name too long"):
         read_annotations(tmp_path / ("y" * 300))
+
+
+def test_a_file_of_too_many_lines_is_refused_unless_that_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_MOST_LINES", 1000)
+    path = tmp_path / "a.csv"
+    path.write_text("file,onset,offset,label\n" + "a.wav,0,1,x\n" * 1000)
+    with pytest.raises(DataError, match="1,001 lines, but annotation files are read up to 1,000"):
+        read_annotations(path)
+    monkeypatch.setenv("SEDTF_MOST_LINES", "2000")
+    assert len(read_annotations(path).events["a.wav"]) > 0
+    monkeypatch.setenv("SEDTF_MOST_LINES", "many")
+    with pytest.raises(UserError, match="SEDTF_MOST_LINES=many: expected a number of lines"):
+        read_annotations(path)

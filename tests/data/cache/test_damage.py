@@ -89,6 +89,9 @@ def test_no_byte_of_a_pack_can_change_unnoticed(audio: list[Path], tmp_path: Pat
         {"n_mels": 20, "hop_s": 0.016, "source": "x", "recordings": {"a": [0, 1]}},
         {"n_mels": "x", "hop_s": 0.016, "source": "x", "recordings": {}},
         {"n_mels": 20, "hop_s": 1, "source": "x", "recordings": {"a": [5, 2, 0, [1.0, None]]}},
+        {"n_mels": 1e999, "hop_s": 1, "source": "x", "recordings": {}},
+        {"n_mels": 10**30, "hop_s": 1, "source": "x", "recordings": {}},
+        {"n_mels": 0, "hop_s": 1e999, "source": "x", "recordings": {}},
         {"n_mels": -1, "hop_s": 1, "source": "x", "recordings": {"a": [0, 2, 0, [1.0, None]]}},
     ],
 )

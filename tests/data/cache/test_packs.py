@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sed_cli.data.cache import packs
 from sed_cli.data.cache.packs import Pack, PackWriter, StoredArray, read_index
+from sed_cli.errors import DataError
 from sed_cli.system import locks
 
 
@@ -191,3 +192,15 @@ with PackWriter(Path({str(tmp_path)!r}), n_mels=3, hop_s=0.02, source="here") as
         os.kill(writer.pid, signal.SIGKILL)
     assert locks.remove_unused(unfinished)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pack_that_is_cut_while_it_is_read_is_an_error_and_no_end_of_the_process(
+    tmp_path: Path,
+) -> None:
+    path = write_pack(tmp_path, rows(100_000))
+    pack = Pack(path)
+    (content,) = pack.index.recordings
+    os.truncate(path, 4096)
+    for read in (lambda: pack.rows(99_000, 99_001), lambda: pack.is_intact(content)):
+        with pytest.raises(DataError, match="was cut short while it was in use; delete it"):
+            read()

@@ -324,3 +324,20 @@ def test_pipes_and_devices_are_listed_without_being_opened_and_cleared(tmp_path:
     assert all(item.remove() for item in found.values())
     assert held(tmp_path) == set()
     assert Path("/dev/zero").exists()
+
+
+def test_what_links_lead_to_is_not_the_cache_s_to_delete(tmp_path: Path) -> None:
+    mine = add_features(tmp_path / "other")
+    root = tmp_path / "cache"
+    own = add_features(root)
+    (root / "features" / "linked").symlink_to(mine.parent)
+    (root / "soundscapes").mkdir(exist_ok=True)
+    (root / "soundscapes" / "linked").symlink_to(tmp_path / "other")
+    own.with_name("linked.pack").symlink_to(mine)
+
+    for item in items(root):
+        item.remove()
+    sweep(root)
+
+    assert mine.is_file()
+    assert not own.exists()
