@@ -37,10 +37,11 @@ test-all: $(VENV)/.psds ## run the slow tests too: on a SLURM of one node if the
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray,slurm,triton]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" $(ARGS)
 
-lint: $(STAMP) ## check style and types
+lint: $(STAMP) ## check style, types and words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tools.words
 
 format: $(STAMP) ## put the code in the project's style
 	$(BIN)/ruff check --fix .
@@ -51,6 +52,9 @@ bench: $(STAMP) ## measure speed and memory against references
 
 docs: $(STAMP) ## build the documentation's site into site/, strictly
 	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+
+pictures: $(STAMP) ## draw the pictures of the documentation; ARGS="--train" trains what they need
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.pictures $(ARGS)
 
 clean: ## remove the environment, caches and build products; outputs/ stays
 	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
