@@ -158,11 +158,13 @@ def _report(run: Path, target: Path, scratch: Path) -> None:
     _sedtf("report", str(run), f"output_dir={scratch}")
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
-    for flag in ("headless", "no-sandbox", "disable-gpu", "window-size=1100,860"):
+    for flag in ("headless", "no-sandbox", "disable-gpu"):
         options.add_argument(f"--{flag}")
     service = webdriver.ChromeService(shutil.which("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
+    size = {"width": 1100, "height": 860, "deviceScaleFactor": 1, "mobile": False}
     try:
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         driver.get((scratch / "report.html").resolve().as_uri())
         for _ in range(4):
             driver.find_element(By.ID, "next-error").click()
@@ -183,6 +185,8 @@ def _decoders(run: Path, target: Path, scratch: Path) -> None:
     window = ("--recording", "3", "--start", "1", "--seconds", "4")
     sys.argv = ["decoder_quality", str(run), "--picture", str(target), *window]
     sys.argv += ["--output", str(scratch)]
+    labels = run.parent / "labels"  # a run of experiment=birdsong_syntax
+    sys.argv += ["--language", str(labels)] if labels.is_dir() else []
     decoder_quality.main()
 
 
@@ -202,6 +206,7 @@ PICTURES = {
     "learning_curves.png": Picture(_figure("learning_curves.png"), "default"),
     "timeline.png": Picture(_timeline, "default"),
     "report.png": Picture(_report, "default"),
+    "tutorial_report.png": Picture(_report, "song"),
     "convergence.png": Picture(_compared("convergence.png", "comparison"), "demo"),
     "training_minutes.png": Picture(_compared("f1_over_training_minutes.png"), "amounts"),
     "decoders.png": Picture(_decoders, "song"),
