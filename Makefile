@@ -10,7 +10,7 @@ JOBS ?= 2
 SCALE ?= quick
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint format bench study clean
+.PHONY: help install train test test-all lint format bench study docs pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,10 +39,11 @@ test-all: $(VENV)/.psds ## run the slow tests too: on a SLURM of one node if the
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray,slurm,triton]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" $(ARGS)
 
-lint: $(STAMP) ## check style and types
+lint: $(STAMP) ## check style, types and words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tools.words
 
 format: $(STAMP) ## put the code in the project's style
 	$(BIN)/ruff check --fix .
@@ -53,7 +54,12 @@ bench: $(STAMP) ## measure speed and memory against references
 
 study: $(STAMP) ## when does feedback help? SCALE=quick (15 minutes on two cores) or full (a night); ARGS="--birdsong ROOT"
 	$(BIN)/python -m benchmarks.study --scale $(SCALE) $(ARGS)
+docs: $(STAMP) ## build the documentation's site into site/, strictly
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+
+pictures: $(STAMP) ## draw the pictures of the documentation; ARGS="--train" trains what they need
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.pictures $(ARGS)
 
 clean: ## remove the environment, caches and build products; outputs/ stays
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

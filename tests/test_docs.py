@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
-FOLDERS = ("sed_cli", "conf", "tests", "benchmarks", "examples", "docs")
+FOLDERS = ("sed_cli", "conf", "tests", "benchmarks", "examples", "docs", "tools")
 _PRINTED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 

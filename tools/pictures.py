@@ -1,0 +1,260 @@
+"""Make the pictures of docs/images anew: ``make pictures``.
+
+    python -m tools.pictures [NAME...] [--runs FOLDER] [--train] [--images FOLDER]
+
+Pictures of a training are drawn from a run in ``--runs``; those that need a run which is not there
+are listed with the command that trains it. ``--train`` trains what is missing where that needs
+no recordings: about an hour on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from sed_cli.cli.run import run as run_verb
+from sed_cli.cli.verbs import Flags
+from sed_cli.data.survey import load_manifest
+from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.training.checkpoint import resolve_checkpoint
+
+_COLOURS = 255  # of a picture with a spectrogram: a third of its size, and no difference to see
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run that pictures are drawn from, and the words of ``sedtf train`` that make it."""
+
+    words: tuple[str, ...]
+    is_sweep: bool = False
+
+    @property
+    def needs_recordings(self) -> bool:
+        """Whether it trains on recordings that the reader has to bring."""
+        return any(word.startswith("data.root=") for word in self.words)
+
+
+_SONG = ("experiment=birdsong", "data.root=RECORDINGS")
+TRAININGS = {
+    "default": Training(()),
+    "demo": Training(("experiment=teacher_forcing_demo",)),
+    "amounts": Training(
+        (
+            "data.train_share=0.06,0.12,0.25,0.5,1",
+            "seed=0,1,2",
+            "data.train_seed=${seed}",
+            "data.n_train=100",
+            "data.n_validation=20",
+            "data.n_test=30",
+            "trainer.epochs=10",
+            "evaluation.tune=false",
+        ),
+        is_sweep=True,
+    ),
+    "song": Training(_SONG),
+    "onsets": Training((*_SONG, "model.onsets=true")),
+}
+
+
+# ------------------------------------------------------------------------------------ drawing
+
+
+def _sedtf(verb: str, *words: str) -> None:
+    if run_verb(verb, words, Flags()):
+        raise SystemExit(f"sedtf {verb} {' '.join(words)}: failed")
+
+
+def _copy(source: Path, target: Path, *, colours: int | None = None) -> None:
+    """Copy a picture, with at most so many colours."""
+    if colours is None:
+        shutil.copyfile(source, target)
+        return
+    with Image.open(source) as picture:
+        picture.convert("RGB").quantize(colours).save(target, optimize=True)
+
+
+def _teacher_masks(_: Path, target: Path, scratch: Path) -> None:
+    _sedtf("simulate", f"output_dir={scratch}")
+    _copy(scratch / "forced_targets.gif", target)
+
+
+def _curves(_: Path, target: Path, scratch: Path) -> None:
+    words = ("experiment=tutorial_curves", "animate=false")
+    _sedtf("simulate", *words, f"output_dir={scratch}")
+    _copy(scratch / "curve.png", target)
+
+
+def _data(_: Path, target: Path, scratch: Path) -> None:
+    _sedtf("data", f"output_dir={scratch}")
+    _copy(scratch / "figures" / "data.png", target)
+
+
+def _figure(name: str, colours: int | None = None) -> Callable[[Path, Path, Path], None]:
+    """Take a figure that lies in the run."""
+
+    def draw(run: Path, target: Path, _: Path) -> None:
+        _copy(run / "figures" / name, target, colours=colours)
+
+    return draw
+
+
+def _compared(name: str, folder: str = "") -> Callable[[Path, Path, Path], None]:
+    """Take a figure of ``sedtf compare``."""
+
+    def draw(run: Path, target: Path, scratch: Path) -> None:
+        there = run / folder / "figures" / name
+        if not (folder and there.is_file()):
+            _sedtf("compare", str(run), f"output_dir={scratch}")
+            there = scratch / "figures" / name
+        _copy(there, target)
+
+    return draw
+
+
+def _recordings_of(run: Path) -> list[Path]:
+    config = read_config(resolve_checkpoint(run))
+    manifest = load_manifest(config.data, splits=["test"], classes=load(run).classes)
+    return [clip.path for clip in manifest.splits["test"]]
+
+
+def _timeline(run: Path, target: Path, scratch: Path) -> None:
+    """Four test recordings, one after the other, as one."""
+    sounds = [soundfile.read(path, dtype="float32") for path in _recordings_of(run)[:4]]
+    scratch.mkdir(parents=True)
+    recording = scratch / "soundscape.flac"
+    soundfile.write(recording, np.concatenate([sound for sound, _ in sounds]), sounds[0][1])
+    _predicted(run, recording, target)
+
+
+def _song(run: Path, target: Path, scratch: Path) -> None:
+    """The longest test recording."""
+    paths = _recordings_of(run)
+    recording = max(paths, key=lambda path: soundfile.info(path).duration)
+    scratch.mkdir(parents=True)
+    _predicted(run, Path(shutil.copy(recording, scratch)), target)
+
+
+def _predicted(run: Path, recording: Path, target: Path) -> None:
+    folder = recording.parent / "found"
+    words = (f"checkpoint={run}", f"input={recording}", f"output_dir={folder}", "timeline=true")
+    _sedtf("predict", *words)
+    _copy(folder / f"{recording.stem}.timeline.png", target, colours=_COLOURS)
+
+
+def _report(run: Path, target: Path, scratch: Path) -> None:
+    """The errors of a recording on the page of a run, in Chromium."""
+    from selenium import webdriver
+    from selenium.webdriver.common.by import By
+
+    _sedtf("report", str(run), f"output_dir={scratch}")
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for flag in ("headless", "no-sandbox", "disable-gpu"):
+        options.add_argument(f"--{flag}")
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options=options, service=service)
+    size = {"width": 1100, "height": 860, "deviceScaleFactor": 1, "mobile": False}
+    try:
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        driver.get((scratch / "report.html").resolve().as_uri())
+        for _ in range(4):
+            driver.find_element(By.ID, "next-error").click()
+        driver.execute_script(
+            "document.getElementById('stage').closest('section').scrollIntoView()"
+        )
+        scratch.mkdir(exist_ok=True)
+        driver.save_screenshot(str(scratch / "report.png"))
+    finally:
+        driver.quit()
+    _copy(scratch / "report.png", target, colours=_COLOURS)
+
+
+def _decoders(run: Path, target: Path, scratch: Path) -> None:
+    """Four seconds of a song, decoded by all decoders."""
+    from benchmarks import decoder_quality
+
+    window = ("--recording", "3", "--start", "1", "--seconds", "4")
+    sys.argv = ["decoder_quality", str(run), "--picture", str(target), *window]
+    sys.argv += ["--output", str(scratch)]
+    labels = run.parent / "labels"  # a run of experiment=birdsong_syntax
+    sys.argv += ["--language", str(labels)] if labels.is_dir() else []
+    decoder_quality.main()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What draws a picture: from a run, into a file, with a folder for what comes between."""
+
+    draw: Callable[[Path, Path, Path], None]
+    run: str | None = None
+
+
+PICTURES = {
+    "forced_targets.gif": Picture(_teacher_masks),
+    "curves.png": Picture(_curves),
+    "data.png": Picture(_data),
+    "events.png": Picture(_figure("events.png", _COLOURS), "default"),
+    "learning_curves.png": Picture(_figure("learning_curves.png"), "default"),
+    "timeline.png": Picture(_timeline, "default"),
+    "report.png": Picture(_report, "default"),
+    "tutorial_report.png": Picture(_report, "song"),
+    "convergence.png": Picture(_compared("convergence.png", "comparison"), "demo"),
+    "training_minutes.png": Picture(_compared("f1_over_training_minutes.png"), "amounts"),
+    "decoders.png": Picture(_decoders, "song"),
+    "tutorial_song.png": Picture(_song, "onsets"),
+}
+
+
+def main() -> None:
+    """Draw the pictures that are asked for, or all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help="such as events.png; all by default")
+    parser.add_argument("--runs", type=Path, default=Path("outputs/pictures"))
+    parser.add_argument("--train", action="store_true", help="train the runs that are missing")
+    parser.add_argument("--images", type=Path, default=Path("docs/images"))
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(PICTURES):
+        raise SystemExit(f"no such picture: {', '.join(sorted(unknown))}; {', '.join(PICTURES)}")
+    left = []
+    for name in arguments.names or PICTURES:
+        picture = PICTURES[name]
+        run = arguments.runs / (picture.run or "")
+        if picture.run and not run.is_dir() and not _trained(picture.run, run, arguments.train):
+            left.append(name)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            picture.draw(run.resolve(), arguments.images.resolve() / name, Path(folder) / "scratch")
+        print(arguments.images / name)
+    for name in left:
+        run = arguments.runs / str(PICTURES[name].run)
+        print(f"{name}: left as it is; it is drawn from {run}: {_command(run)}")
+
+
+def _command(run: Path) -> str:
+    training = TRAININGS[run.name]
+    words = [*(["-m"] if training.is_sweep else []), *training.words, f"output_dir={run}"]
+    return "sedtf train " + " ".join(f"'{word}'" if "$" in word else word for word in words)
+
+
+def _trained(name: str, run: Path, may_train: bool) -> bool:
+    """Train a run if that may be and needs no recordings."""
+    training = TRAININGS[name]
+    if not may_train or training.needs_recordings:
+        return False
+    words = (*training.words, f"output_dir={run.resolve()}")
+    return run_verb("train", words, Flags(multirun=training.is_sweep)) == 0
+
+
+if __name__ == "__main__":
+    main()
