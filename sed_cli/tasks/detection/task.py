@@ -297,7 +297,8 @@ class DetectionTask(Task[SequenceBatch]):
             names += OF_CLIPS
         if not names_beside(names):
             return None
-        return Watched(names, self._data, self.detector.plain_decoder, self._config)
+        decoder = self.detector.plain_decoder
+        return Watched(names, self._data, decoder, self._config.evaluation)
 
     def describe(self, validation: Validation) -> str:
         """Loss, F1 and ER, and what else is watched."""
