@@ -170,6 +170,7 @@ def missing_audio(split: str | None, missing: Sequence[Clip], n_listed: int) -> 
         return []
     names = [one.problem or str(one.path) for one in missing]
     of_split, key = (f" of the {split} split", f"{split}.audio") if split else ("", "audio")
+    key = "train.weak_audio" if split == WEAK else key
     return [
         Fault(
             missing[0].annotations,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from sed_cli.config.annotations import SOURCES
-from sed_cli.data.annotations import Event
+from sed_cli.data.annotations import Event, Fault
 from sed_cli.data.manifest import Clip
 from sed_cli.system.text import cut_short
 
@@ -54,6 +55,31 @@ class Annotated:
         if named:
             spans += [Event(0.0, length_s, label) for label in classes if label not in named]
         return sorted(event for event in events if event.label in classes), sorted(spans)
+
+
+def unknown_names(
+    splits: Mapping[str, Sequence[Clip]], named: Collection[str], classes: Sequence[str], root: Path
+) -> Iterator[Fault]:
+    """Name what recordings are said to be annotated for, and is no class: each once.
+
+    Args:
+        splits: with the rows of their recordings.
+        named: those that settings name.
+        classes: to detect.
+        root: of the set.
+    """
+    places: dict[str, tuple[Path, int | None]] = dict.fromkeys(named, (root, None))
+    for clip in (clip for clips in splits.values() for clip in clips):
+        for row in clip.rows:
+            for label in row.annotated:
+                places.setdefault(label, (clip.annotations, row.line))
+    for label in sorted(places.keys() - set(classes)):
+        yield Fault(
+            *places[label],
+            f"annotated_classes names {label}, which is no class: there are "
+            f"{cut_short(classes, _NAMED)}; choose with data.classes=[...]",
+            "the name is passed over",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from sed_cli.data.annotated import list_annotated, missing_audio
 from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.cache.upkeep import cache_root, hold
-from sed_cli.data.coverage import Annotated
+from sed_cli.data.coverage import Annotated, unknown_names
 from sed_cli.data.labels import (
     compare_labels,
     labels_to_learn,
@@ -109,6 +109,13 @@ def survey(
     faults = list(listing.faults)
     if not chosen:
         faults += unknown_labels(wanted, {*known, unknown_label})
+    if classes is None:
+        named = {
+            label
+            for name in wanted
+            for label in _annotated(described, name, unknown_label).classes or ()
+        }
+        faults += unknown_names(wanted, named, known, Path(described.root))
     inspect_all(
         [one.path for clips in wanted.values() for one in clips if not one.problem], data.cache_dir
     )

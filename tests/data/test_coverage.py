@@ -15,6 +15,7 @@ from sed_cli.data.annotations import Event
 from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.sets import load_data
 from sed_cli.data.survey import load_manifest, survey
+from sed_cli.errors import DataError
 from tests.data.test_weak import HEADER, write_audio
 
 TABLE = (
@@ -83,6 +84,18 @@ def test_a_column_names_the_classes_that_a_recording_is_annotated_for(root: Path
     (root / "train.tsv").write_text(renamed)
     assert not any(unknown(manifest(root)).values())
     assert unknown(manifest(root, columns={"annotated_classes": "looked_for"})) == unknown(found)
+
+
+def test_names_of_no_class_are_refused_once(root: Path) -> None:
+    (root / "train.tsv").write_text(
+        "filename\tonset\toffset\tevent_label\tannotated_classes\n"
+        "a.wav\t0.1\t0.2\tcat\tcat,cow\nb.wav\t0.0\t0.1\tcat\tcow\n"
+    )
+    with pytest.raises(DataError, match=r"names ant.*line 2: annotated_classes names cow, wh") as e:
+        manifest(root, annotated_classes=["ant", "cat"])
+    assert str(e.value).count("cow") == 1
+    assert unknown(manifest(root, strict=False)) == {"a.wav": [], "b.wav": [(0.0, 0.5, "cat")]}
+    assert manifest(root, classes=["cat", "cow"]).faults == ()
 
 
 def test_a_split_may_say_it_for_itself(root: Path) -> None:

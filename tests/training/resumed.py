@@ -10,15 +10,15 @@ from safetensors.torch import load_file
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
 
-def check_resumed(sedtf: Sedtf, setting: str, epochs: int) -> None:
+def check_resumed(sedtf: Sedtf, setting: str | list[str], epochs: int) -> None:
     """Train in one go into ``at_once``, and after one epoch again into ``run``; compare weights.
 
     Args:
         sedtf: runs a verb in an empty working folder.
-        setting: of both.
+        setting: of both, on tiny soundscapes; or all of their settings.
         epochs: of both.
     """
-    settings = [setting, *TINY, *TINY_SOUNDSCAPES]
+    settings = [setting, *TINY, *TINY_SOUNDSCAPES] if isinstance(setting, str) else setting
     assert sedtf("train", *settings, f"trainer.epochs={epochs}", "output_dir=at_once") == 0
     assert sedtf("train", *settings, "trainer.epochs=1", "output_dir=run") == 0
     assert sedtf("train", "resume=run", f"trainer.epochs={epochs}") == 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch.nn.functional import binary_cross_entropy as bce
 
@@ -24,9 +26,11 @@ from sed_cli.tasks.detection.clips import write_clips
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate, write_evaluation
 from sed_cli.tasks.detection.task import DetectionTask
 from sed_cli.tasks.detection.watched import Watched
+from tests.conftest import TINY, Sedtf
 from tests.tasks.detection.test_evaluate import CLASSES, HOP_S, make_data, make_detector
 from tests.tasks.detection.test_partly_annotated import coins, hide
 from tests.test_hazards import make_recordings, make_task
+from tests.training.resumed import check_resumed
 
 
 def weak(recording: Recording, *tags: str) -> Recording:
@@ -157,3 +161,34 @@ def test_a_silent_clip_has_a_small_probability_that_is_written(tmp_path: Path) -
     write_clips(tmp_path / "c.tsv", {"a.wav": np.array([0.25, 1.0], np.float32)}, ["x", "y"])
     assert (tmp_path / "c.tsv").read_text() == "filename\tx\ty\na.wav\t0.250000\t1.000000\n"
     assert not math.isnan(float(silent[0]))
+
+
+@pytest.mark.slow
+def test_a_resumed_training_with_weak_labels_is_as_one_without_a_break(
+    sedtf: Sedtf, tmp_path: Path
+) -> None:
+    for name, seed in (("s.wav", 1), ("v.wav", 2), ("a.wav", 3), ("b.wav", 4), ("c.wav", 5)):
+        samples = 0.1 * np.random.default_rng(seed).normal(size=8000)
+        (tmp_path / "set" / "audio").mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / "set" / "audio" / name, samples, 16000)
+    header, events = (
+        "filename\tonset\toffset\tevent_label\n",
+        "\t0.1\t0.2\tcat\n{}\t0.2\t0.3\tdog\n",
+    )
+    for split, name in (("train", "s.wav"), ("validation", "v.wav")):
+        (tmp_path / "set" / f"{split}.tsv").write_text(header + name + events.format(name))
+    (tmp_path / "set" / "weak.tsv").write_text(
+        "filename\tevent_labels\na.wav\tcat\nb.wav\tdog,cat\nc.wav\t\n"
+    )
+    own = [
+        *("data=annotated", f"data.root={tmp_path / 'set'}", "data.train.weak=weak.tsv"),
+        *("data.test=null", "data.sequence_length=8", "trainer.batch_shares={weak: 2}"),
+        *("model.clip_pooling=attention", "augment.roll=0.5", "trainer.batch_size=3"),
+        *TINY,
+    ]
+    check_resumed(sedtf, own, epochs=3)
+    with Path("run", "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3
+    assert all(0 <= float(row["validation_clip_map"]) <= 1 for row in rows)
+    assert json.loads(Path("run", "run.json").read_text())["weak_recordings"] == 3
