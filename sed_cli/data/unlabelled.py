@@ -19,6 +19,8 @@ def list_unlabelled(folder: Path) -> list[Clip]:
     Raises:
         DataError: if there is no such folder, or no recording in it.
     """
+    if not folder.is_dir():
+        raise DataError(f"data.train.unlabelled: {folder}: no such folder")
     audio = AudioFolder(folder)
     if not audio.paths:
         raise DataError(

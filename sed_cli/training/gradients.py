@@ -39,9 +39,8 @@ class Gradients(Generic[BatchT]):
             parts: what this rank computes, one after the other; without a :class:`Part` it is the
                 whole batch.
         """
-        own = [self._task.counts(batch) for batch, part in parts if part is None or part.counts]
-        nothing = torch.zeros_like(self._task.counts(parts[0][0]))
-        count = summed(sum(own, nothing)).clamp(min=1)
+        counts = [self._task.counts(batch) * _is_counted(part) for batch, part in parts]
+        count = summed(torch.stack(counts).sum(0)).clamp(min=1)
         before = self._coins.state_dict() if len(parts) > 1 else {}
         totals = []
         for number, (batch, part) in enumerate(parts):
@@ -54,7 +53,7 @@ class Gradients(Generic[BatchT]):
 
     def _add_part(self, batch: BatchT, part: Part | None, count: Tensor, is_last: bool) -> Tensor:
         """Add the gradients of a part; return the sums of its losses."""
-        is_counted = part is None or part.counts
+        is_counted = _is_counted(part)
         with ExitStack() as stack:
             if part is not None and part.n_sequences > part.n_own:
                 whole = (part.n_sequences, part.n_steps, part.first)
@@ -75,6 +74,10 @@ class Gradients(Generic[BatchT]):
         if self._together is None:
             self._together = DistributedDataParallel(_Losses(self._task))
         return self._together
+
+
+def _is_counted(part: Part | None) -> bool:
+    return part is None or part.counts
 
 
 class _Losses(nn.Module):

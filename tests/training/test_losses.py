@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
 from sed_cli.config.training import LossConfig
-from sed_cli.tasks.detection.task import _least_constant_loss
+from sed_cli.tasks.detection.loss import least_constant_loss
 from sed_cli.training.losses.asymmetric import AsymmetricLoss
 from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.losses.focal import FocalLoss
@@ -101,7 +101,7 @@ def test_what_is_right_counts_less_and_silence_below_the_clip_nothing() -> None:
 def test_what_no_skill_costs_is_told_for_any_loss() -> None:
     """Patience waits until a model is better than knowing how often each class occurs."""
     share = torch.tensor([0.3, 0.01, 0.0], dtype=torch.float64)
-    of_bce = _least_constant_loss(BinaryCrossEntropy(), share)
+    of_bce = least_constant_loss(BinaryCrossEntropy(), share)
     assert of_bce == pytest.approx(float(binary_cross_entropy(share, share)), rel=1e-9)
     for loss in (FocalLoss(), AsymmetricLoss()):
         tried = torch.linspace(-9, 9, 4001, dtype=torch.float64).view(1, -1, 1).expand(-1, -1, 3)
@@ -110,7 +110,7 @@ def test_what_no_skill_costs_is_told_for_any_loss() -> None:
         losses = losses + (1 - share) * loss.per_output(tried, 0 * ones)
         # steps of 0.05 in log-odds against finer ones, at a minimum
         expected = float(losses.amin(dim=1).mean())
-        assert _least_constant_loss(loss, share) == pytest.approx(expected, abs=1e-4)
+        assert least_constant_loss(loss, share) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.slow

@@ -86,3 +86,20 @@ class DetectorLoss:
         if self.weights is None:
             return self._loss
         return WeightedLoss(self._loss, part(self.weights, self._n_classes))
+
+
+def least_constant_loss(loss: OutputLoss, share: Tensor, n_frames: Tensor | None = None) -> float:
+    """Mean of the least loss of a constant output, each class active in a share of its frames (C,).
+
+    Outputs are tried in steps of 0.05 in log-odds, and that of the share itself, which is the best
+    one for binary cross-entropy. Classes count by their ``n_frames`` (C,); ``None``: alike.
+    """
+    steps = torch.linspace(-15, 15, 601, dtype=share.dtype)[:, None].expand(-1, len(share))
+    logits = torch.cat([steps, share.logit(1e-12)[None]])[None]  # (1, 602, C)
+    if_active, if_silent = (
+        loss.per_output(logits, torch.full_like(logits, target)) for target in (1.0, 0.0)
+    )
+    losses = (share * if_active + (1 - share) * if_silent).amin(dim=1)  # (1, C)
+    if n_frames is not None:
+        losses = losses * (n_frames / n_frames.double().mean())
+    return float(losses.mean())

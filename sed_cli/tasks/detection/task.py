@@ -46,13 +46,12 @@ from sed_cli.tasks.detection.evaluate import (
 from sed_cli.tasks.detection.feeding import TrainingFeedback
 from sed_cli.tasks.detection.fitting import fit_decoder, kept_probabilities
 from sed_cli.tasks.detection.load import build_model, load, load_crnn, read_config
-from sed_cli.tasks.detection.loss import DetectorLoss
+from sed_cli.tasks.detection.loss import DetectorLoss, least_constant_loss
 from sed_cli.tasks.detection.rarity import balanced
 from sed_cli.tasks.detection.watched import Watched, names_beside
 from sed_cli.tasks.language import label_model
 from sed_cli.training.batches import STRONG, Source
 from sed_cli.training.task import TakenPart, Task, Trained, Validation
-from sed_cli.training.weighting import OutputLoss
 
 log = logging.getLogger(__name__)
 
@@ -219,37 +218,51 @@ class DetectionTask(Task[SequenceBatch]):
         a teacher, where there are such. Where a target is unknown the model is fed its own output,
         as if the mask were not set, or what the teacher finds.
         """
-        n_classes, teacher = len(self.labels), self.teacher
-        unknown = Unknown.of(batch, n_classes) if self.learns_unlabelled else None
-        fed, targets = batch, batch.targets.to(self.device)
-        if unknown is not None:
-            assert teacher is not None
-            found = taught(teacher, batch, unknown, self.detector.feedback, self.model.n_outputs)
-            if batch.known is not None and self._config.trainer.consistency_feedback == "teacher":
-                known = batch.known.to(self.device)
-                targets = torch.where(known, targets, (found > 0).to(targets))
-                fed = batch._replace(known=None)
-        valid = batch.valid.to(self.device)
-        padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
-        half = self._config.trainer.precision == "bf16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            logits = self._feeding.logits(
-                batch.log_mel.to(self.device),
-                targets,
-                valid,
-                coins,
-                lengths=batch.lengths.to(self.device) if padded else None,
-                known=fed.known,
-            )
+        unknown, found = None, None
+        if self.learns_unlabelled:
+            assert self.teacher is not None
+            unknown = Unknown.of(batch, len(self.labels))
+            own = (self.detector.feedback, self.model.n_outputs)
+            found = taught(self.teacher, batch, unknown, *own)
+        logits = self._logits(self._fed(batch, found), coins)
         losses = self._loss(logits, batch.targets.to(self.device))
+        valid = batch.valid.to(self.device)
         # A product, not a selection: a GPU would be waited for to know how much is selected.
         terms = [(losses * self._counted(batch).to(self.device)).sum()]
         if WEAK in self.sequences.by_source:
             terms.append(self._loss.of_clips(self.model.clip_logits(logits, valid), batch.tags))
-        if unknown is not None and teacher is not None:
+        if self.teacher is not None and unknown is not None and found is not None:
+            weight = self.teacher.weight
             frames, clips = distances(self.model, logits, found, valid, unknown)
-            terms += [teacher.weight * frames, teacher.weight * self._loss.clip_weight * clips]
+            terms += [weight * frames, weight * self._loss.clip_weight * clips]
         return _joined(terms), self.counts(batch)
+
+    def _fed(self, batch: SequenceBatch, found: Tensor | None) -> SequenceBatch:
+        """A batch with the targets that are fed: where none is known, what the teacher found.
+
+        It is as it was where there is no teacher, or its outputs are not to be fed.
+        """
+        is_own = self._config.trainer.consistency_feedback == "own"
+        if is_own or found is None or batch.known is None:
+            return batch
+        targets = batch.targets.to(self.device)
+        targets = torch.where(batch.known.to(self.device), targets, (found > 0).to(targets))
+        return batch._replace(targets=targets, known=None)
+
+    def _logits(self, batch: SequenceBatch, coins: TeacherCoins) -> Tensor:
+        """Run the model on a batch, fed the targets that the teacher mask chooses."""
+        targets = batch.targets.to(self.device)
+        padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
+        half = self._config.trainer.precision == "bf16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            return self._feeding.logits(
+                batch.log_mel.to(self.device),
+                targets,
+                batch.valid.to(self.device),
+                coins,
+                lengths=batch.lengths.to(self.device) if padded else None,
+                known=batch.known,
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """The weights of active targets, where there are any."""
@@ -271,7 +284,7 @@ class DetectionTask(Task[SequenceBatch]):
         if not n_active.any():
             return math.inf
         share = torch.from_numpy(n_active / n_frames.clip(1))
-        return _least_constant_loss(self._loss.of_activities, share, torch.from_numpy(n_frames))
+        return least_constant_loss(self._loss.of_activities, share, torch.from_numpy(n_frames))
 
     def validate(self) -> Validation | None:
         """Frame-wise figures of the validation split."""
@@ -288,7 +301,8 @@ class DetectionTask(Task[SequenceBatch]):
             names += OF_CLIPS
         if not names_beside(names):
             return None
-        return Watched(names, self._data, self.detector.plain_decoder, self._config)
+        decoder = self.detector.plain_decoder
+        return Watched(names, self._data, decoder, self._config.evaluation)
 
     def describe(self, validation: Validation) -> str:
         """Loss, F1 and ER, and what else is watched."""
@@ -360,20 +374,3 @@ class DetectionTask(Task[SequenceBatch]):
 def _joined(terms: Sequence[Tensor]) -> Tensor:
     """A scalar, or one for each term of the loss, (K,)."""
     return terms[0] if len(terms) == 1 else torch.stack(list(terms))
-
-
-def _least_constant_loss(loss: OutputLoss, share: Tensor, n_frames: Tensor | None = None) -> float:
-    """Mean of the least loss of a constant output, each class active in a share of its frames (C,).
-
-    Outputs are tried in steps of 0.05 in log-odds, and that of the share itself, which is the best
-    one for binary cross-entropy. Classes count by their ``n_frames`` (C,); ``None``: alike.
-    """
-    steps = torch.linspace(-15, 15, 601, dtype=share.dtype)[:, None].expand(-1, len(share))
-    logits = torch.cat([steps, share.logit(1e-12)[None]])[None]  # (1, 602, C)
-    if_active, if_silent = (
-        loss.per_output(logits, torch.full_like(logits, target)) for target in (1.0, 0.0)
-    )
-    losses = (share * if_active + (1 - share) * if_silent).amin(dim=1)  # (1, C)
-    if n_frames is not None:
-        losses = losses * (n_frames / n_frames.double().mean())
-    return float(losses.mean())

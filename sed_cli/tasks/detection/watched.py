@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.monitors import (
     OF_ACTIVITIES,
     PREFIX,
@@ -14,7 +15,6 @@ from sed_cli.config.monitors import (
     column_of,
     figures_of_metrics,
 )
-from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.decoding.decoder import Decoder
 from sed_cli.metrics.curves import Scored, psds
@@ -32,11 +32,11 @@ class Watched:
         names: such as ``event_f1``; those that validation gives anyhow are passed over.
         data: classes and hop.
         decoder: with that threshold.
-        config: of the run, for what its evaluation sets.
+        evaluation: what it sets is held to.
     """
 
     def __init__(
-        self, names: Sequence[str], data: DataSet, decoder: Decoder, config: TrainConfig
+        self, names: Sequence[str], data: DataSet, decoder: Decoder, evaluation: EvaluationConfig
     ) -> None:
         self._data, self._decoder = data, decoder
         self._names = names_beside(names)
@@ -44,7 +44,7 @@ class Watched:
         self._figures = {name: known[name] for name in self._names if name in known}
         metrics = dict.fromkeys(figure.metric for figure in self._figures.values())
         self._metrics = [metric_named(name) for name in metrics]
-        self._tally = Tally(data, self._metrics, filled(config.evaluation))
+        self._tally = Tally(data, self._metrics, filled(evaluation))
         self._scored: list[Scored] = []
 
     def add(

@@ -15,6 +15,8 @@ import torch
 from torch.nn.functional import binary_cross_entropy as bce
 
 from sed_cli.config.annotations import WEAK
+from sed_cli.config.evaluation import EvaluationConfig
+from sed_cli.config.monitors import OF_CLIPS
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import Activities
 from sed_cli.data.sets import Recording
@@ -23,6 +25,7 @@ from sed_cli.metrics.ranking import average_precision, count_ranked
 from sed_cli.tasks.detection.clips import write_clips
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate, write_evaluation
 from sed_cli.tasks.detection.task import DetectionTask
+from sed_cli.tasks.detection.watched import Watched
 from tests.conftest import TINY, Sedtf
 from tests.tasks.detection.test_evaluate import CLASSES, HOP_S, make_data, make_detector
 from tests.tasks.detection.test_partly_annotated import coins, hide
@@ -123,7 +126,8 @@ def test_clips_are_scored_by_pooled_probabilities(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         [[float(row[label]) for label in CLASSES] for row in rows], found, atol=1e-5
     )
-    own = validate(detector, data.splits["test"], clips=True).more
+    watched = Watched(OF_CLIPS, data, detector.plain_decoder, EvaluationConfig())
+    own = validate(detector, data.splits["test"], watched=watched).more
     assert own["validation_clip_f1"] == pytest.approx(f1)
     assert own["validation_clip_map"] == pytest.approx(evaluation.metrics["clip_map"]["map"])
     assert not validate(detector, data.splits["test"]).more
