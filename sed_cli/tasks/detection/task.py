@@ -106,7 +106,7 @@ class DetectionTask(Task[SequenceBatch]):
             is_sampled=model.has_feedback,
             lengths=self.sequences.lengths,
             labels=data.classes,
-            fingerprint=data.fingerprint,
+            fingerprint="-".join(filter(None, (data.fingerprint, config.feature.content()))),
         )
 
     @property
