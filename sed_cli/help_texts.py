@@ -17,6 +17,7 @@ Examples:
 - `sedtf train data=annotated data.root=recordings data.sequence_length=500`
 - `sedtf train data=annotated data.root=recordings init=RUN trainer.freeze=[blocks]` begins with
   what fits of the weights of another run (docs/transfer.md)
+- `sedtf train feature=onnx feature.path=MODEL.onnx model=conformer` (docs/front_ends.md)
 - `sedtf train data.bank=esc10 data.n_train=600`
 - `sedtf train trainer.devices=4 device=cuda trainer.batch_size=64` (docs/distributed.md)
 - `sedtf train resume=outputs/train/2026-01-31/12-00-00-000000 trainer.epochs=80`

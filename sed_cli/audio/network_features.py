@@ -67,7 +67,7 @@ class NetworkFeatures(FrontEnd):
         given = F.pad(cut, (0, windows.length - size)).flatten(0, 1)
         if self._mel_in[0] is not None:
             given = self._mel_in[0].frames(given)
-        embedded = self._network.run(given.contiguous().numpy(), self._outputs)
+        embedded = self._network.run(given.cpu().contiguous().numpy(), self._outputs)
         aligned = [
             torch.from_numpy((weights @ values).reshape(len(samples), -1, values.shape[2]))
             for weights, values in zip(self._weights, embedded, strict=True)
@@ -77,4 +77,4 @@ class NetworkFeatures(FrontEnd):
             start = windows.context - mel.n_fft // 2
             span = (BLOCK_FRAMES - 1) * hop + mel.n_fft
             aligned.append(mel.frames(samples[:, start : start + span]))
-        return torch.cat(aligned, dim=2)
+        return torch.cat([each.to(samples.device) for each in aligned], dim=2)

@@ -21,7 +21,7 @@ from sed_cli.system.text import one_line
 
 MOST_BYTES = 256 << 20
 MOST_FEATURES = 2**14  # numbers a frame
-_MOST_VALUES = 2**26  # of an output for one window
+_MOST_VALUES = 2**26  # of a window, and of an output for some
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 BATCH, TIME, BANDS, FEATURES, ONE = "B", "T", "M", "F", "1"
@@ -118,8 +118,11 @@ class Network:
         found = []
         for name, shape, other in zip(names, shapes, longer, strict=True):
             layout = self._asked.output_layout or self._guessed_output(name, shape, other)
-            if len(layout) != len(shape):
-                raise self._fault(f"its output {name} has shape {shape}, not axes {layout}")
+            if len(layout) != len(shape) or not _is_output(layout, shape):
+                raise self._fault(
+                    f"its output {name} has shape {shape}, not axes {layout}: expected a letter "
+                    f"for each in feature.output_layout, B batch, T time, F features and 1"
+                )
             sizes = dict.fromkeys("BT", 1)
             n_features = 1
             for letter, size in zip(layout, shape, strict=True):
@@ -173,6 +176,10 @@ class Network:
         return np.ascontiguousarray(values)
 
     def _silence(self, length: int) -> Floats:
+        if length * (self._asked.n_mels if self.takes_mel else 1) > _MOST_VALUES:
+            raise self._fault(
+                f"takes windows of {length}, more than is reasonable: expected seconds"
+            )
         shape = (1, length, self._asked.n_mels) if self.takes_mel else (1, length)
         return self._arranged(np.zeros(shape, np.float32))
 
@@ -245,6 +252,16 @@ class Network:
         return DataError(f"feature.path={self.path}: {what}")
 
 
+def _is_output(layout: str, shape: Sequence[int]) -> bool:
+    """Whether letters are those of an output, and axes of 1 are that."""
+    return (
+        {*layout} <= {*"BTF1"}
+        and FEATURES in layout
+        and max(layout.count(BATCH), layout.count(TIME)) <= 1
+        and all(size == 1 for letter, size in zip(layout, shape, strict=True) if letter == ONE)
+    )
+
+
 def _in_order(values: Floats, layout: str) -> Floats:
     """Bring an output of any layout to (N, J, D)."""
     order = [axis for letter in "BTF1" for axis, own in enumerate(layout) if own == letter]
@@ -254,17 +271,19 @@ def _in_order(values: Floats, layout: str) -> Floats:
 
 
 def _read(path: Path) -> bytes:
+    if not path.is_file():  # a pipe or a device would be read without end
+        words = "is no file" if path.exists() else "there is no such file"
+        raise DataError(f"feature.path={path}: {words}: name the network, an ONNX file")
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise DataError(
-                f"feature.path={path}: {size >> 20} MiB, and {MOST_BYTES >> 20} are the most"
-            )
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
+        raise DataError(f"feature.path={path}: cannot be read ({error.strerror})") from error
+    if len(data) > MOST_BYTES:
         raise DataError(
-            f"feature.path={path}: cannot be read ({error.strerror}): name the ONNX file"
-        ) from error
+            f"feature.path={path}: more than {MOST_BYTES >> 20} MiB, which are the most"
+        )
+    return data
 
 
 def _check(path: Path, data: bytes) -> None:

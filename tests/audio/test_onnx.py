@@ -150,8 +150,10 @@ def with_text(path: Path) -> Path:
         (with_two_outputs, r"gives one .*other.*choose by feature.outputs"),
         (with_two_inputs, "takes a tensor.*expected one input"),
         (with_text, "is no ONNX file"),
-        (lambda path: path, "cannot be read"),
+        (lambda path: path, "there is no such file"),
+        (lambda path: path.parent, "is no file"),
         (lambda path: identity(path, ["B", "T", 30]), "say by feature.input_layout"),
+        (lambda path: identity(path, ["B", 2**40, 1]), "takes windows of 1099511627776"),
     ],
 )
 def test_what_cannot_or_must_not_be_run_is_refused_in_a_line(
@@ -169,7 +171,7 @@ def test_a_file_that_is_too_large_is_not_read(
 ) -> None:
     monkeypatch.setattr(networks, "MOST_BYTES", 100)
     (fault,) = OnnxConfig(path=str(energy(tmp_path / "energy.onnx"))).file_faults()
-    assert "are the most" in fault
+    assert "that are the most" in fault
 
 
 @pytest.mark.parametrize(
@@ -179,6 +181,8 @@ def test_a_file_that_is_too_large_is_not_read(
         ({"context_s": 1.0}, "lower feature.context_s"),
         ({"outputs": ["nothing"]}, "gives embedded"),
         ({"output_layout": "BF"}, "not axes BF"),
+        ({"output_layout": "BXF"}, "not axes BXF"),
+        ({"output_layout": "BT1"}, "not axes BT1"),
         ({"input_layout": "BXT"}, "a letter for each axis"),
         ({"input_layout": "BT"}, "not BT"),
     ],

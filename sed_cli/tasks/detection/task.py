@@ -132,7 +132,7 @@ class DetectionTask(Task[SequenceBatch]):
             is_sampled=model.has_feedback,
             lengths=self.sequences.lengths,
             labels=data.classes,
-            fingerprint=data.fingerprint,
+            fingerprint="-".join(filter(None, (data.fingerprint, config.feature.content()))),
             sources=self._sources(),
         )
         self._feeding = TrainingFeedback(

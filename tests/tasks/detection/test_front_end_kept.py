@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.audio.small_networks import energy
+from tests.audio.small_networks import POOL, energy
 from tests.conftest import TRAINED, Sedtf
 
 pytestmark = pytest.mark.slow
@@ -31,6 +31,11 @@ def test_eval_predict_and_resume_need_nothing_but_the_run(
     assert sedtf("predict", "checkpoint=moved", f"input={audio}") == 0
     assert sedtf("train", "resume=moved", "trainer.epochs=2") == 0
     assert len(Path("moved/history.csv").read_text().splitlines()) == 3
+    capfd.readouterr()
+    other = energy(tmp_path / "other.onnx", 80 * POOL)
+    again = ("resume=moved", "trainer.epochs=3", f"feature.path={other}")
+    assert sedtf("train", *again) == 2
+    assert "a file that features are made by have changed" in capfd.readouterr().err
 
     kept = Path("moved/checkpoints/best/front_end.onnx")
     kept.unlink()
