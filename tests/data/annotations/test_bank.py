@@ -12,6 +12,7 @@ from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import Event
 from sed_cli.data.survey import load_manifest
 from sed_cli.errors import DataError
+from tests.audio.test_foreign import write_m4a
 from tests.data.annotations import bank, bank_json
 from tests.data.annotations.bank import (
     ALL,
@@ -291,12 +292,22 @@ def test_json_with_an_empty_list_is_a_recording_without_events(
     assert found_in(tmp_path) == {**ALL, "rec_a": []}
 
 
+def test_recordings_of_a_phone_are_read(tmp_path: Path) -> None:
+    for name in NAMES:
+        write_m4a(tmp_path / f"{name}.m4a", np.zeros(10 * 16_000))
+    for name, content in LABELLED["audacity"].items():
+        (tmp_path / name).write_text(str(content))
+
+    assert found_in(tmp_path) == ALL
+
+
 UNREAD: dict[str, tuple[str, str]] = {
     "excel": ("labels.xlsx", "an Excel workbook, which is not read: save the table as CSV"),
     "sonic_visualiser_session": ("rec_a.sv", "File > Export Annotation Layer"),
     "audacity_project": ("rec_a.aup3", "File > Export > Export Labels"),
     "transcriber": ("rec_a.trs", "open it in ELAN or Praat"),
     "parquet": ("labels.parquet", "a Parquet table, which is not read"),
+    "matlab": ("rec_a.mat", r"a MATLAB 7\.3 file \(HDF5\), which is not read"),
     "pamguard": ("survey.sqlite3", "a database"),
 }
 
@@ -306,7 +317,8 @@ def test_what_is_not_read_is_named_with_what_to_export(
     sample: str, audio: Path, tmp_path: Path
 ) -> None:
     name, advice = UNREAD[sample]
-    lay_out(tmp_path, {name: b"PK\x03\x04\0\0"}, audio)
+    content = b"MATLAB 7.3 MAT-file, \0" if name.endswith(".mat") else b"PK\x03\x04\0\0"
+    lay_out(tmp_path, {name: content}, audio)
 
     with pytest.raises(DataError, match=advice) as raised:
         found_in(tmp_path)
