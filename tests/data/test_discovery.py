@@ -13,7 +13,6 @@ import soundfile
 
 from sed_cli.config.data import AnnotatedConfig, SplitConfig
 from sed_cli.data.annotations import WRITTEN, Event, write_annotations
-from sed_cli.data.names import by_common_suffix
 from sed_cli.data.survey import Manifest, load_manifest
 from sed_cli.errors import DataError, UserError
 from tests.conftest import TINY, Sedtf
@@ -393,20 +392,3 @@ def test_files_without_labels_beside_others_are_faults(tmp_path: Path) -> None:
         catalogue(tmp_path, leak_check="none")
     found = catalogue(tmp_path, leak_check="none", unlabelled="dog")
     assert sum(len(clip.events) for of in found.splits.values() for clip in of) == 4
-
-
-@pytest.mark.parametrize(
-    ("files", "recordings", "expected"),
-    [
-        (["a_js", "b_js"], ["a", "b"], {"a_js": "a", "b_js": "b"}),
-        (["a", "b"], ["a_16k", "b_16k"], {"a": "a_16k", "b": "b_16k"}),
-        (["rec_001", "rec_002"], ["rec"], {}),  # siblings of one that is there
-        (["a_js"], ["a"], {}),  # one alone says nothing
-        (["a_js", "a_mk", "b_js", "b_mk"], ["a", "b"], {}),  # of two people
-        (["a_1", "b_1"], ["a", "b"], {}),  # a part of it?
-    ],
-)
-def test_names_that_differ_in_one_suffix_belong_together(
-    files: list[str], recordings: list[str], expected: dict[str, str]
-) -> None:
-    assert by_common_suffix(files, recordings) == expected

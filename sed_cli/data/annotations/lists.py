@@ -7,7 +7,7 @@ Where the numbers stand tells which column is which:
 - ``onset label`` (Audacity 1.2), and labels whose two times are equal: points in time;
 - ``file onset offset label`` and ``file scene onset offset label``, with anything behind;
 - ``label onset offset`` and ``file label onset offset``;
-- ``onset value duration label``: regions of Sonic Visualiser;
+- ``onset value duration label``: regions of Sonic Visualiser; ``onset offset number label``;
 - ``file`` or ``file scene``: a recording without events.
 """
 
@@ -239,7 +239,18 @@ def _find_layout(text: Text) -> Columns | None:
         if votes.total() > best.total():  # of equal ones the first
             best = votes
     found = (best or names).most_common(1)  # names alone count where nothing else does
+    if found and found[0][0].is_lasting:
+        return _without_value(lines, found[0][0])
     return found[0][0] if found else None
+
+
+def _without_value(lines: Sequence[str], layout: Columns) -> Columns:
+    """A number between onset and duration is Sonic Visualiser's value, unless all are offsets."""
+    rows = [fields for _, fields in split_lines(lines, layout.delimiter, quotes=True)]
+    pairs = [fields[:2] for fields in rows if len(fields) == layout.n_fields]
+    if all(_value(onset) < _value(offset) for onset, offset in pairs):
+        return replace(layout, offset=1, is_lasting=False)
+    return layout
 
 
 def _layout(fields: list[str], delimiter: str | None) -> Columns | None:

@@ -23,7 +23,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_MATLAB = b"MATLAB 5.0 MAT-file"
+_MATLAB, _MATLAB_73 = b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"
 # A quotation mark that is not closed within these is a character.
 _LINES_OF_A_FIELD = 100
 _CHARACTERS_OF_A_FIELD = 20_000
@@ -69,6 +69,11 @@ def read_text(path: Path, what: str = "annotation") -> Text:
     if (advice := advice_on(path)) is not None:
         raise DataError(f"{path}: {advice}")
     data = _read_bytes(path, what)
+    if data.startswith(_MATLAB_73):
+        raise DataError(
+            f"{path}: a MATLAB 7.3 file (HDF5), which is not read: save(..., '-v7'), or export the "
+            f"events as CSV"
+        )
     if data.startswith(_MATLAB):
         return Text(path, "", binary=data)
     _check_lines_of(path, data, what)

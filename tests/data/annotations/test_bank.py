@@ -12,7 +12,8 @@ from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import Event
 from sed_cli.data.survey import load_manifest
 from sed_cli.errors import DataError
-from tests.data.annotations import bank
+from tests.audio.test_foreign import write_m4a
+from tests.data.annotations import bank, bank_json
 from tests.data.annotations.bank import (
     ALL,
     NAMES,
@@ -60,29 +61,30 @@ LABELLED: dict[str, Files] = {
     ),
     "sonic_visualiser": each(".svl", bank.sonic_visualiser),
     "sonic_visualiser_regions": each(".csv", lines("{on:.9f},1,{dur:.9f},{label}")),
+    "number_before_label": each(".csv", lines("{on},{off},0.81,{label}")),
     "sonic_visualiser_header": each(
         ".csv", lines("{on:.9f},1,{dur:.9f},{label}", head="TIME,VALUE,DURATION,LABEL\n")
     ),
-    "label_studio": bank.label_studio(),
-    "label_studio_min": bank.label_studio_min(),
-    "label_studio_csv": bank.label_studio_table(","),
-    "label_studio_tsv": bank.label_studio_table("\t"),
-    "via_json": bank.via_json(),
-    "via_csv": bank.via_csv(),
-    "coco": bank.coco(),
-    "whisperseg_json": each(".json", bank.whisper_seg),
+    "label_studio": bank_json.label_studio(),
+    "label_studio_min": bank_json.label_studio_min(),
+    "label_studio_csv": bank_json.label_studio_table(","),
+    "label_studio_tsv": bank_json.label_studio_table("\t"),
+    "via_json": bank_json.via_json(),
+    "via_csv": bank_json.via_csv(),
+    "coco": bank_json.coco(),
+    "whisperseg_json": each(".json", bank_json.whisper_seg),
     "whisperseg_csv": each(".csv", lines("{on},{off},{label}", head="onset,offset,cluster\n")),
     "whisperseg_folder": table(
         "out.csv", "{name}.wav,{on},{off},{label}", head="filename,onset,offset,cluster\n"
     ),
-    "whisperx": each(".json", bank.whisper_x),
-    "whisper_cpp": each(".json", bank.whisper_cpp),
+    "whisperx": each(".json", bank_json.whisper_x),
+    "whisper_cpp": each(".json", bank_json.whisper_cpp),
     "whisper_tsv": each(
         ".tsv", lines("{on}\t{off}\t{label}", head="start\tend\ttext\n", times=milliseconds)
     ),
     "srt": each(".srt", bank.subtitle("{n}\n{on} --> {off}\n{label}\n")),
     "vtt": each(".vtt", lines("{on} --> {off}\n{label}\n", head="WEBVTT\n\n", times=clock)),
-    "batdetect2_json": each(".wav.json", bank.batdetect),
+    "batdetect2_json": each(".wav.json", bank_json.batdetect),
     "batdetect2_csv": each(
         ".wav.csv",
         lines(
@@ -90,12 +92,12 @@ LABELLED: dict[str, Files] = {
             head="id,det_prob,start_time,end_time,high_freq,low_freq,class,class_prob\n",
         ),
     ),
-    "whombat": bank.whombat(),
-    "sprsound": each(".json", bank.spr_sound),
-    "avianz": each(".wav.data", bank.avianz),
-    "nested_json": bank.nested_json(),
-    "json_by_file": bank.json_by_file(),
-    "json_lines": bank.json_lines(),
+    "whombat": bank_json.whombat(),
+    "sprsound": each(".json", bank_json.spr_sound),
+    "avianz": each(".wav.data", bank_json.avianz),
+    "nested_json": bank_json.nested_json(),
+    "json_by_file": bank_json.json_by_file(),
+    "json_lines": bank_json.json_lines(),
     "birdnet_raven": each(
         ".BirdNET.selection.table.txt",
         lines(
@@ -178,7 +180,7 @@ LABELLED: dict[str, Files] = {
         head="filename\tonset\toffset\tevent_label\n",
     ),
     "rttm": table("labels.rttm", "SPEAKER {name} 1 {on} {dur} <NA> <NA> {label} <NA> <NA>"),
-    "jams": each(".jams", bank.jams),
+    "jams": each(".jams", bank_json.jams),
     "tut": table("meta.txt", "audio/{name}.wav\thome\t{on}\t{off}\t{label}\tm\tx01"),
 }
 
@@ -286,8 +288,17 @@ def test_of_a_few_shot_table_what_is_positive_is_an_event(audio: Path, tmp_path:
 def test_json_with_an_empty_list_is_a_recording_without_events(
     empty: str, audio: Path, tmp_path: Path
 ) -> None:
-    lay_out(tmp_path, {**each(".json", bank.whisper_seg), "rec_a.json": empty}, audio)
+    lay_out(tmp_path, {**each(".json", bank_json.whisper_seg), "rec_a.json": empty}, audio)
     assert found_in(tmp_path) == {**ALL, "rec_a": []}
+
+
+def test_recordings_of_a_phone_are_read(tmp_path: Path) -> None:
+    for name in NAMES:
+        write_m4a(tmp_path / f"{name}.m4a", np.zeros(10 * 16_000))
+    for name, content in LABELLED["audacity"].items():
+        (tmp_path / name).write_text(str(content))
+
+    assert found_in(tmp_path) == ALL
 
 
 UNREAD: dict[str, tuple[str, str]] = {
@@ -296,6 +307,7 @@ UNREAD: dict[str, tuple[str, str]] = {
     "audacity_project": ("rec_a.aup3", "File > Export > Export Labels"),
     "transcriber": ("rec_a.trs", "open it in ELAN or Praat"),
     "parquet": ("labels.parquet", "a Parquet table, which is not read"),
+    "matlab": ("rec_a.mat", r"a MATLAB 7\.3 file \(HDF5\), which is not read"),
     "pamguard": ("survey.sqlite3", "a database"),
 }
 
@@ -305,7 +317,8 @@ def test_what_is_not_read_is_named_with_what_to_export(
     sample: str, audio: Path, tmp_path: Path
 ) -> None:
     name, advice = UNREAD[sample]
-    lay_out(tmp_path, {name: b"PK\x03\x04\0\0"}, audio)
+    content = b"MATLAB 7.3 MAT-file, \0" if name.endswith(".mat") else b"PK\x03\x04\0\0"
+    lay_out(tmp_path, {name: content}, audio)
 
     with pytest.raises(DataError, match=advice) as raised:
         found_in(tmp_path)

@@ -107,6 +107,11 @@ def _list(data: LabelsConfig, path: str, reading: Reading) -> list[Clip]:
     check_faults(faults, strict=data.strict)
     if not listed:
         raise DataError(f"{place}: annotates no recording")
+    if data.gap is not None and (counted := [one for one in listed if one.in_samples]):
+        raise DataError(
+            f"{counted[0].annotations}: counts samples, of recordings whose rate nobody looks at "
+            f"here: data.gap={data.gap} needs seconds; leave it out, or convert the times"
+        )
     return listed
 
 

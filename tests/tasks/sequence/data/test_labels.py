@@ -62,6 +62,15 @@ def test_sequences_are_the_same_in_every_format_without_audio(tmp_path: Path, fo
     assert texts_of(tmp_path, gap=0.9) == {"train": ["car", "bell", "bell"]}
 
 
+def test_samples_give_an_order_and_no_gaps(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        (tmp_path / f"{name}.phn").write_text("0 3050 h#\n3050 4559 sh\n")
+
+    assert texts_of(tmp_path) == {"train": ["h# sh", "h# sh"]}
+    with pytest.raises(DataError, match=r"x\.phn: counts samples, .*gap=0\.5 needs seconds"):
+        texts_of(tmp_path, gap=0.5)
+
+
 def recordings(n: int) -> Iterator[tuple[str, list[Event]]]:
     for number in range(n):
         # Each recording has a label of its own, so that it is told by its sequences.
