@@ -52,22 +52,35 @@ def bounded(decoder: Decoder, scored: Scored, bound: float) -> Decoder:
             "recordings there, also without events (data.validation.background), it is told better",
             *(_KEY, bound, hours),
         )
-    chosen = {}
+    chosen, lost = {}, []
     for index, label in enumerate(decoder.classes):
         n_false, n_found, n_there = counts[:, index].T
-        fits = np.flatnonzero(n_false <= bound * hours + 1e-9)
-        fits = fits[n_found[fits] == n_found[fits].max()]
-        fits = fits[n_false[fits] == n_false[fits].min()]
-        best = fits[len(fits) // 2]  # away from where more is found wrongly, or less at all
+        best = _best(n_false, n_found, bound * hours)
         chosen[label] = float(_THRESHOLDS[best])
         log.info(
             "%s: threshold %g, %.3g false alarms an hour (at most %g), %d of %d events found on "
             "validation",
             *(label, chosen[label], n_false[best] / hours, bound, n_found[best], n_there[best]),
         )
+        lost += [label] if n_there[best] and not n_found[best] else []
+    if lost:
+        log.warning(
+            "%s=%g: no threshold finds any event of %s within it; train on recordings without "
+            "events (data.train.background) or for longer, or allow more",
+            *(_KEY, bound, ", ".join(lost)),
+        )
     made = decoder.with_thresholds(chosen)
     assert made is not None
     return made
+
+
+def _best(n_false: NDArray[np.int64], n_found: NDArray[np.int64], most: float) -> int:
+    """The middle one of the thresholds that find most, with fewest false alarms, within a bound."""
+    fits = np.flatnonzero(n_false <= most + 1e-9)
+    fits = fits[n_found[fits] == n_found[fits].max()]
+    fits = fits[n_false[fits] == n_false[fits].min()]
+    # Away from where more is found wrongly, and from where less is found at all.
+    return int(fits[len(fits) // 2])
 
 
 def _counts(decoder: Decoder, recordings: Scored) -> NDArray[np.int64]:

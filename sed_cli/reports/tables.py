@@ -76,10 +76,13 @@ def _of_others(metrics: Mapping[str, Any]) -> Iterator[str]:
     """A line a metric that has no F1."""
     for name, cls in _kinds(metrics).items():
         if not cls.HEADING:
-            block = metrics[name]
-            said = ", ".join(f"{of.title} {_cell(block[of.name])}" for of in cls.FIGURES)
-            low, high = block.get("interval", {}).get(cls.FIGURES[0].name, (None, None))
-            yield said if low is None else f"{said} (95 % from {_cell(low)} to {_cell(high)})"
+            yield ", ".join(_with_interval(metrics[name], of) for of in cls.FIGURES)
+
+
+def _with_interval(block: Mapping[str, Any], figure: Any) -> str:
+    said = f"{figure.title} {_cell(block[figure.name])}"
+    low, high = block.get("interval", {}).get(figure.name, (None, None))
+    return said if low is None else f"{said} (95 % from {_cell(low)} to {_cell(high)})"
 
 
 def _of_kinds(metrics: Mapping[str, Any]) -> Table:

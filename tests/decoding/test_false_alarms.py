@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from sed_cli.decoding.false_alarms import bounded
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.errors import UserError
 from sed_cli.metrics.counting import alarms_of
+from tests.conftest import Sedtf
 from tests.decoding.test_semi_markov import decoder_of, song
 from tests.decoding.test_tuning import CLASSES, HOP_S, make_pairs, recording_of
 
@@ -72,6 +76,10 @@ def test_what_is_loud_in_the_background_raises_the_threshold(
     assert "validation lasts 0.0056 h, so that a single false alarm is more" in caplog.text
     assert "at most 1), 1 of 2 events found on validation" in caplog.text
     assert 0.1 < threshold([with_calls, background], 400.0) < 0.6
+    assert "no threshold finds any" not in caplog.text
+    louder = (recording_of("c.wav", active, [], 10.0), np.minimum(1.0, thunder + 0.3))
+    assert threshold([with_calls, louder], 1.0) >= 0.98
+    assert "no threshold finds any event of owl within it" in caplog.text
 
 
 def test_all_else_of_a_decoder_stays() -> None:
@@ -85,3 +93,30 @@ def test_a_decoder_without_thresholds_is_refused() -> None:
     model = EventModel.of([song(40, seed) for seed in range(6)], ("a", "b", "c"), 0.01, 1)
     with pytest.raises(UserError, match=r"=1: the decoder semi_markov has no thresholds"):
         bounded(decoder_of(model), [], 1.0)
+
+
+def test_eval_keeps_another_bound_and_tells_it(trained_run: Path, sedtf: Sedtf) -> None:
+    """In the command line: the checkpoint's own thresholds stay for other commands."""
+    kept: dict[str, dict[str, Any]] = {}
+    for name, asked in {
+        "usual": [],
+        "none": ["evaluation.max_false_alarms_per_hour=0"],
+        "many": ["evaluation.max_false_alarms_per_hour=100000"],
+    }.items():
+        given = (f"checkpoint={trained_run}", "split=validation", f"output_dir={name}")
+        assert sedtf("eval", *given, *asked) == 0
+        kept[name] = json.loads(Path(name, "metrics.json").read_text())
+    alarms = {name: values["false_alarms_per_hour"] for name, values in kept.items()}
+    assert [alarms[name]["bound"] for name in kept] == [None, 0.0, 100_000.0]
+    assert alarms["none"]["rate"] == 0.0
+    assert alarms["many"]["recall"] >= max(alarms["usual"]["recall"], alarms["none"]["recall"])
+    per_class = kept["many"]["per_class"].values()
+    assert all("rate" in values["false_alarms_per_hour"] for values in per_class)
+
+
+def test_without_tuning_there_is_no_bound(
+    trained_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("evaluation.max_false_alarms_per_hour=1", "evaluation.tune=false")
+    assert sedtf("eval", f"checkpoint={trained_run}", *asked, "output_dir=out") == 2
+    assert "asks for tuning and evaluation.tune=false for none" in capfd.readouterr().err
