@@ -27,10 +27,9 @@ VARIANTS: dict[str, tuple[dict[str, Any], str | FeedbackRule]] = {
     "one block": ({"pooling": (8,), "kernel_size": 3}, "hard"),
     "no context": ({"kernel_size": 1}, "hard"),
     "uneven": ({"pooling": (2, 1, 2, 2), "kernel_size": 7}, "soft"),
-    "delayed": ({}, Delayed(frames=3)),
     "trace": ({}, "trace"),
     "last event": ({}, LastEvent(decay_frames=10.0, running=False)),
-    "onsets alone": ({"onsets": True, "fed_outputs": "onsets"}, "trace"),
+    "delayed onsets": ({"onsets": True, "fed_outputs": "onsets"}, Delayed(frames=3)),
 }
 
 

@@ -118,7 +118,9 @@ MODELS: dict[str, Callable[[], CRNN]] = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("feedback", ["hard", "soft", "trace"])
+@pytest.mark.parametrize(
+    "feedback", ["hard", "soft", pytest.param("trace", marks=pytest.mark.slow)]
+)
 @settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
