@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sed_cli.config.pooling import check_pooling
 from sed_cli.config.registry import component
 from sed_cli.config.settings import DEFAULT, Role, range_faults, setting
-from sed_cli.config.training import DetectorModelConfig, check_pooling
+from sed_cli.config.training import DetectorModelConfig
 from sed_cli.models import defaults
 
 if TYPE_CHECKING:
