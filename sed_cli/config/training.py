@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from sed_cli.config.faults import Faults
 from sed_cli.config.feedback import FeedbackConfig
 from sed_cli.config.registry import components
 from sed_cli.config.settings import DEFAULT, MISSING, Role, Settings, range_faults, setting
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 
 _HIGHEST_RATE = 10_000_000  # Hz; recorders of bats take 500 kHz
-_MOST_BLOCKS = 64
 
 
 @dataclass
@@ -273,38 +270,3 @@ class LrScheduleConfig(Settings, ABC):
     @abstractmethod
     def build(self, optimizer: Optimizer, n_updates: int) -> LRScheduler | None:
         """Build the schedule of an optimiser, for a training of so many updates at most."""
-
-
-def check_pooling(pooling: list[int], n_mels: int, prefix: str = "model.") -> list[str]:
-    """Faults of pooling factors, alone and against the number of mel bands."""
-    faults = Faults()
-    most = max(1, n_mels)
-    if len(pooling) > _MOST_BLOCKS or any(factor > most for factor in pooling):
-        faults.append(
-            f"{prefix}pooling of {len(pooling)} factors: expected at most {_MOST_BLOCKS}, "
-            f"none above the features' {n_mels} a frame"
-        )
-        return faults
-    faults.require(
-        bool(pooling) and all(p >= 1 for p in pooling),
-        f"{prefix}pooling={pooling}: expected a list of factors of at least 1, one a block",
-    )
-    product = max(1, math.prod(pooling))
-    fitting = max(1, n_mels // product) * product
-    faults.require(
-        n_mels % product == 0,
-        f"features of {n_mels} numbers a frame (of mel bands feature.n_mels={n_mels}) are no "
-        f"multiple of {product}, the product of {prefix}pooling={pooling}: some would be dropped; "
-        f"set {prefix}pooling={_fitting_pooling(n_mels, len(pooling))}, or of mel bands "
-        f"feature.n_mels={fitting}",
-    )
-    return faults
-
-
-def _fitting_pooling(n_mels: int, n_blocks: int) -> list[int]:
-    """Factors that leave no band over, each as large as usual ones may be."""
-    factors = []
-    for _ in range(n_blocks):
-        factors.append(next(f for f in (5, 4, 3, 2, 1) if n_mels % f == 0))
-        n_mels //= factors[-1]
-    return factors

@@ -173,7 +173,7 @@ class RollItem:
         predicted: detected events; None where nothing was detected with.
         classes: labels in the order of the lanes; a label not among them gets a lane of its own
             below.
-        centres_hz: (M,) centre frequencies of the mel bands, or None to number the bands.
+        centres_hz: (M,) centre frequencies of the mel bands; None: features are no bands.
     """
 
     name: str
@@ -320,10 +320,16 @@ def _draw_item(
 
 
 def draw_log_mel(axes: Axes, item: RollItem, window: tuple[float, float]) -> None:
-    """Draw the log-mel of a recording between two times in seconds."""
+    """Draw the features of a recording between two times in seconds.
+
+    Bands share their colours; features that are no bands have each its own range of values.
+    """
     first = math.floor(window[0] / item.hop_s)
     last = min(len(item.log_mel), math.ceil(window[1] / item.hop_s))
     picture = np.asarray(item.log_mel[first:last], dtype=np.float64).T  # (M, T)
+    if item.centres_hz is None and picture.size:
+        least = picture.min(axis=1, keepdims=True)
+        picture = (picture - least) / np.maximum(np.ptp(picture, axis=1, keepdims=True), 1e-9)
     finite = picture[np.isfinite(picture)]
     # A click or a digital silence must not take all of the colours.
     low, high = np.percentile(finite, (2.0, 99.7)) if finite.size else (0.0, 1.0)
@@ -340,7 +346,7 @@ def draw_log_mel(axes: Axes, item: RollItem, window: tuple[float, float]) -> Non
     )
     axes.grid(False)
     if item.centres_hz is None:
-        axes.set_ylabel("mel band")
+        axes.set_ylabel("feature")
         return
     ticks, names = frequency_ticks(item.centres_hz)
     axes.yaxis.set_major_locator(FixedLocator(ticks))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sed_cli.config.pooling import check_pooling
 from sed_cli.config.registry import Names, component, component_named
 from sed_cli.config.settings import DEFAULT, Role, range_faults, setting
-from sed_cli.config.training import DetectorModelConfig, check_pooling
+from sed_cli.config.training import DetectorModelConfig
 from sed_cli.models import defaults
 
 if TYPE_CHECKING:
