@@ -86,6 +86,7 @@ def _list_annotated(
             raise
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise UserError(f"{error}; others are left out: {faults[0]}{more}") from error
+    _say_unused(reading)
     log.info(
         "%d recordings without splits are divided here: %s (data.split; to have all of them in "
         "one split: data.train=null data.validation=null)",
@@ -124,10 +125,18 @@ def _list_splits(
         except DataError as error:
             message = str(error).removeprefix(f"{annotations}: ")
             faults.append(Fault(annotations, None, f"{message} (the {name} split)"))
+    if reading.notes.is_whole:
+        _say_unused(reading)
     if not listed:
         check_faults(faults, strict=True)
         raise DataError("the set has no split: set data.train, data.validation or data.test")
     return Manifest(splits=listed, faults=tuple(faults), notes=reading.notes)
+
+
+def _say_unused(reading: Reading) -> None:
+    for label in reading.relabelling.unused:
+        what = "labels to be merged or left out that nothing is annotated with"
+        reading.notes.add(what, label)
 
 
 def _are_too_few(data: AnnotatedConfig, listed: Sequence[Clip]) -> bool:

@@ -25,6 +25,7 @@ class Relabelling:
 
     new: Mapping[str, str | None] = field(default_factory=dict)
     excluded: frozenset[str] = frozenset()
+    _met: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, data: AnnotationsConfig) -> Relabelling:
@@ -41,9 +42,15 @@ class Relabelling:
         """Whether anything is relabelled."""
         return bool(self.new or self.excluded)
 
+    @property
+    def unused(self) -> list[str]:
+        """Labels that are asked for, and that nothing has been annotated with so far."""
+        return sorted((set(self.new) | self.excluded) - self._met)
+
     def label(self, old: str) -> str | None:
         """Return what a label becomes; ``None``: its events are left out."""
         new = self.new.get(old, old)
+        self._met.update((old, old if new is None else new))
         return None if new is None or not self.excluded.isdisjoint((old, new)) else new
 
     def labels(self, old: Iterable[str]) -> tuple[str, ...]:
