@@ -81,8 +81,8 @@ def _warn_of_long_clips(data: DataSet, length: int) -> None:
     if longest is not None and longest.n_frames > _LONG_CLIP * length:
         log.warning(
             "%s lasts %.0f s, %.0f times as long as a training sequence, and weakly labelled "
-            "recordings are not cut: a batch takes as much memory; cut them into clips whose labels "
-            "are known, or lower trainer.batch_size",
+            "recordings are not cut: a batch takes as much memory; cut them into clips whose "
+            "labels are known, or lower trainer.batch_size",
             longest.path,
             longest.duration_s,
             longest.n_frames / length,
