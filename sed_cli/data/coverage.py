@@ -17,7 +17,7 @@ _NAMED = 8  # classes in a line
 
 @dataclass(frozen=True, kw_only=True)
 class Annotated:
-    """What a set says of it.
+    """What is known of it for a whole split.
 
     Args:
         classes: those that every recording is annotated for, unless its table says otherwise: in a
@@ -144,7 +144,7 @@ def _length_s(spans: Sequence[tuple[float, float]]) -> float:
 
 
 def lines(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> Iterator[str]:
-    """Say what is not annotated, a line a split.
+    """Describe what is not annotated, a line a split.
 
     Weakly labelled recordings are passed over, of which no class has times.
     """
@@ -159,7 +159,7 @@ def lines(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> Itera
 
 
 def warnings(training: Sequence[Clip], classes: Sequence[str]) -> Iterator[str]:
-    """Say of which classes nothing can be learnt but that they are there."""
+    """Name classes of which nothing can be learnt but that they are there."""
     never = [label for label, of in coverage(training, classes).items() if of.is_never_silent]
     if never:
         yield (

@@ -7,6 +7,9 @@ import torch
 
 from sed_cli.config.registry import components
 from sed_cli.models.clips import AttentionPooling, LinearSoftmaxPooling
+from sed_cli.models.labels import LABELS
+from sed_cli.training.initial import take_weights
+from sed_cli.training.task import Trained
 from tests.models.making import make_crnn
 
 
@@ -72,3 +75,20 @@ def test_attention_leaves_the_other_weights_of_a_model_as_they_are() -> None:
     added = states[1].keys() - states[0].keys()
     assert added == {"clip_head.weight"}
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], ["b", "a"], ["a", "b", "c"]])
+def test_attention_is_taken_from_a_run_with_the_same_labels_only(labels: list[str]) -> None:
+    sizes = {"n_mels": 4, "pooling": (2, 2), "clip_pooling": "attention"}
+    own = make_crnn(n_classes=len(labels), **sizes)  # type: ignore[arg-type]
+    other = make_crnn(n_classes=2, **sizes)  # type: ignore[arg-type]
+    with torch.no_grad():
+        other.clip_head.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+
+    rows = take_weights(Trained(own, {LABELS: labels}), Trained(other, {LABELS: ["a", "b"]}))
+
+    is_same = labels == ["a", "b"]
+    expected = other.clip_head.weight if is_same else torch.eye(len(labels))
+    assert torch.equal(own.clip_head.weight, expected)
+    row = next(row for row in rows if row.part.startswith("clip_head"))
+    assert (row.taken == "all") == is_same

@@ -52,6 +52,8 @@ from sed_cli.training.task import TakenPart, Task, Trained, Validation
 
 log = logging.getLogger(__name__)
 
+_LONG_CLIP = 8  # training sequences
+
 
 def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> DataSet:
     """Read what a detector is trained on, with its features, and look for leaks between splits.
@@ -67,6 +69,7 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
         log.info("%s", line)
     for line in coverage.warnings(data.splits["train"], data.classes):
         log.warning("%s", line)
+    _warn_of_long_clips(data, config.data.sequence_length)
     decoder = config.evaluation.decoder
     if decoder is not None:
         decoder.check([r.events for r in data.splits["train"]], config.feature.hop_s)
@@ -75,6 +78,20 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
     if look_for_leaks and isinstance(config.data, RecordedConfig):
         check_leaks(data.apart, config.feature, config.data.leak_check)
     return data
+
+
+def _warn_of_long_clips(data: DataSet, length: int) -> None:
+    """Warn of weakly labelled recordings that take the memory of many sequences."""
+    longest = max(data.splits.get(WEAK, []), key=lambda each: each.n_frames, default=None)
+    if longest is not None and longest.n_frames > _LONG_CLIP * length:
+        log.warning(
+            "%s lasts %.0f s, %.0f times as long as a training sequence, and weakly labelled "
+            "recordings are not cut: a batch takes as much memory; cut them into clips whose "
+            "labels are known, or lower trainer.batch_size",
+            longest.path,
+            longest.duration_s,
+            longest.n_frames / length,
+        )
 
 
 def _by_source(data: DataSet, length: int, *, onsets: bool) -> dict[str, Sequences]:

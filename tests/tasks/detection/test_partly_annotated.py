@@ -19,7 +19,8 @@ from sed_cli.metrics.detection import N_REF, N_SYS, TP
 from sed_cli.metrics.known import are_judged
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.tasks.detection.evaluate import evaluate_scored, validate
+from sed_cli.tasks.detection.evaluate import evaluate_scored, scored_by, validate
+from sed_cli.tasks.detection.examination import examine
 from sed_cli.tasks.detection.fitting import kept_probabilities
 from tests.tasks.detection.test_evaluate import CLASSES, HOP_S, make_detector, make_recording
 from tests.test_hazards import make_task
@@ -205,3 +206,46 @@ def test_frames_count_as_they_would_alone() -> None:
         int(active.sum()),
     )
     assert (TP, N_REF, N_SYS) == (0, 1, 2)
+
+
+def test_a_closer_look_and_threshold_free_figures_leave_out_the_same() -> None:
+    recording = hide(make_recording(80, 3), Event(0.0, 30 * HOP_S, "cat"), Event(0.0, 9.0, "dog"))
+    probabilities = np.random.default_rng(0).random((80, 2)).astype(np.float32)
+    data = DataSet(classes=CLASSES, hop_s=HOP_S, splits={"test": [recording]}, fingerprint="")
+    decoder = ThresholdDecoder.plain(CLASSES, HOP_S)
+    scored = [(recording, probabilities)]
+    evaluated = evaluate_scored(scored, data, "test", EvaluationConfig(bootstrap=0), decoder)
+
+    examined = examine(scored, evaluated.events, CLASSES, HOP_S)
+
+    known = recording.known()
+    assert known is not None
+    counts = evaluated.metrics["frame"]["counts"]
+    assert examined.counts[0, [TP, N_REF, N_SYS]].tolist() == [
+        counts[key] for key in ("tp", "n_ref", "n_sys")
+    ]
+    assert examined.bins[..., 0].sum(axis=1).tolist() == known.sum(axis=0).tolist()
+    assert examined.outcomes[1].sum() == evaluated.metrics["event"]["counts"]["n_sys"]
+    assert len(evaluated.events[recording.name]) > examined.outcomes[1].sum()
+    scores = scored_by(decoder, recording, probabilities).probabilities
+    assert not scores[~known].any()
+    np.testing.assert_array_equal(scores[known], decoder.scores(probabilities)[known])
+
+
+def test_who_knows_how_often_classes_occur_is_told_by_known_frames() -> None:
+    """A class that is annotated in no frame of validation changes nothing."""
+    task = make_task(40)
+    (recording,) = task._data.splits["validation"]
+    hidden = hide(recording, Event(0.0, 9.0, "dog"))
+    only_cat = replace(recording, activities=recording.activities[:, :1])
+
+    found = []
+    for each, labels in ((hidden, CLASSES), (only_cat, CLASSES[:1])):
+        splits = {"train": [recording], "validation": [each]}
+        task = make_task(40)
+        task._data = replace(task._data, splits=splits)
+        task.labels = labels
+        found.append(task.no_skill_loss)
+
+    assert found[0] == pytest.approx(found[1])
+    assert 0 < found[0] < 1

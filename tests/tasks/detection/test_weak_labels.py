@@ -24,7 +24,7 @@ from sed_cli.metrics.known import linear_softmax
 from sed_cli.metrics.ranking import average_precision, count_ranked
 from sed_cli.tasks.detection.clips import write_clips
 from sed_cli.tasks.detection.evaluate import evaluate_split, validate, write_evaluation
-from sed_cli.tasks.detection.task import DetectionTask
+from sed_cli.tasks.detection.task import DetectionTask, _warn_of_long_clips
 from sed_cli.tasks.detection.watched import Watched
 from tests.conftest import TINY, Sedtf
 from tests.tasks.detection.test_evaluate import CLASSES, HOP_S, make_data, make_detector
@@ -192,3 +192,11 @@ def test_a_resumed_training_with_weak_labels_is_as_one_without_a_break(
     assert len(rows) == 3
     assert all(0 <= float(row["validation_clip_map"]) <= 1 for row in rows)
     assert json.loads(Path("run", "run.json").read_text())["weak_recordings"] == 3
+
+
+def test_a_clip_as_long_as_many_sequences_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    data = weak_task()._data
+    _warn_of_long_clips(data, 2)
+    assert not caplog.text
+    _warn_of_long_clips(data, 1)
+    assert "12 times as long as a training sequence" in caplog.text
