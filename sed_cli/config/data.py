@@ -273,10 +273,7 @@ class TrainSplitConfig(SplitConfig):
     )
 
     unlabelled: str | None = setting(
-        None,
-        "folder of recordings without labels, which a mean teacher learns from; those that a split "
-        "holds are left out",
-        before=DEFAULT,
+        None, "folder of recordings without labels, for a mean teacher", before=DEFAULT
     )
 
     def faults(self, prefix: str = "data.train.") -> list[str]:

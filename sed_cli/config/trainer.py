@@ -134,7 +134,7 @@ class TrainerConfig(Settings):
     consistency_weight: float = setting(
         2.0,
         "of the squared distance of the student's probabilities from the teacher's, with "
-        "data.train.unlabelled",
+        "data.train.unlabelled; times 1 - p_teacher",
         at_least=0,
         role=Role.FREE,
         before=DEFAULT,

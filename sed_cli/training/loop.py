@@ -174,7 +174,8 @@ class Trainer(Generic[BatchT]):
         self.task.model.train()
         keep_frozen(self._frozen)
         if self.task.learns_unlabelled and self.task.teacher is not None:
-            self.task.teacher.at(self.progress.update)
+            p_teacher = self.coins.p_teacher if self.task.is_sampled else 0.0
+            self.task.teacher.at(self.progress.update, p_teacher)
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._gradients.add(parts)
         if self.config.grad_norm is not None:

@@ -35,9 +35,13 @@ class Teacher:
         """The average as it is now."""
         return self._average.model
 
-    def at(self, update: int) -> None:
-        """Set the weight to that of an update, from 0."""
-        self.weight = self._weight * risen(update, self._n_updates)
+    def at(self, update: int, p_teacher: float) -> None:
+        """Set the weight to that of an update, from 0.
+
+        A model that has been fed the ground truth hardly knows how to run free, and free-running
+        labels are all that it has to give: they count by the share of what it has been fed itself.
+        """
+        self.weight = self._weight * risen(update, self._n_updates) * (1.0 - p_teacher)
 
 
 def risen(update: int, n_updates: int) -> float:

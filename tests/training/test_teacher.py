@@ -17,8 +17,17 @@ def test_the_weight_rises_along_a_gaussian_as_in_the_baselines() -> None:
     assert risen(50, 100) == pytest.approx(math.exp(-5 * 0.25))
     assert risen(100, 100) == risen(10_000, 100) == risen(0, 0) == 1
     teacher = Teacher(Average(crnn(), 0.9), weight=2.0, n_updates=10)
-    teacher.at(5)
+    teacher.at(5, p_teacher=0.0)
     assert teacher.weight == pytest.approx(2 * math.exp(-1.25))
+
+
+def test_labels_of_a_model_that_was_fed_the_ground_truth_count_little() -> None:
+    teacher = Teacher(Average(crnn(), 0.9), weight=2.0, n_updates=0)
+    weights = []
+    for p_teacher in (1.0, 0.75, 0.0):
+        teacher.at(5, p_teacher)
+        weights.append(teacher.weight)
+    assert weights == [0.0, 0.5, 2.0]
 
 
 def test_before_the_first_update_the_teacher_is_the_student() -> None:
