@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -100,14 +100,17 @@ def _predict_one(item: AudioInput, output_dir: Path | None, config: PredictConfi
     predictor = FilePredictor(config, folder / "clips")
     detector = predictor.detector  # what is wrong with the checkpoint comes first
     task = FileTask(item=item, name=item.name)
-    with _progress_of(item) as progress:
+    with ExitStack() as stack:
+        if config.joined or config.summary or config.clips:
+            stack.enter_context(Ledger(folder, ""))  # marks the folder as one that we wrote
+        progress = stack.enter_context(_progress_of(item))
         if output_dir is None:
             done = predictor.find(task, progress, log.warning)
             predictor.cut_clips(task, done)
         else:
             done = predictor.done(task, progress, log.warning)
+        _write_of_all(folder, [done], detector, config)
     _warn_of_bands(detector, [done])
-    _write_of_all(folder, [done], detector, config)
     if output_dir is None:
         sys.stdout.write(dump_events(done.found, config.format))
 

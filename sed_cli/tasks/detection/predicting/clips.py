@@ -76,7 +76,7 @@ def cut(clips: Sequence[Cutting], reader: AudioReader, channels: Channels) -> No
     """Write clips of a recording as 16-bit wav files at its rate, each whole or not at all.
 
     Args:
-        clips: in order of their starts.
+        clips: in order of their starts, at least one.
         reader: of the recording, from its beginning.
         channels: what is made of its channels.
 

@@ -179,6 +179,16 @@ def test_several_processes_find_the_same(
     assert len(tree("one")) == 2 * len(NAMES) + 1
 
 
+def test_clips_of_one_recording_are_no_recordings_either(
+    go: Go, folder: Path, gone_through: list[str]
+) -> None:
+    go(input=str(folder / "a.wav"), clips=True)
+    assert list((folder / "predictions" / "clips").rglob("*.wav"))
+    gone_through.clear()
+    go()
+    assert gone_through == [*NAMES]
+
+
 def test_what_cannot_be_written_does_not_stop_the_others(
     go: Go, folder: Path, tmp_path: Path
 ) -> None:
