@@ -10,7 +10,7 @@ JOBS ?= 2
 SCALE ?= quick
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint format bench study docs pictures clean
+.PHONY: help install train test test-all fuzz lint format bench study docs pictures audit sbom wheel hashes clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ test-all: $(VENV)/.psds ## run the slow tests too: on a SLURM of one node if the
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray,slurm,triton]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" $(ARGS)
 
+fuzz: $(STAMP) ## change the files of a finished run at random and read them: make fuzz ARGS="outputs/train/DATE/TIME --seconds 600"
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(ARGS)
+
 lint: $(STAMP) ## check style, types and words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,11 +57,31 @@ bench: $(STAMP) ## measure speed and memory against references
 
 study: $(STAMP) ## when does feedback help? SCALE=quick (15 minutes on two cores) or full (a night); ARGS="--birdsong ROOT"
 	$(BIN)/python -m benchmarks.study --scale $(SCALE) $(ARGS)
+
 docs: $(STAMP) ## build the documentation's site into site/, strictly
 	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 
 pictures: $(STAMP) ## draw the pictures of the documentation; ARGS="--train" trains what they need
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.pictures $(ARGS)
+# Tools of their own environment: what they need is no business of the project's.
+$(VENV)/.audit: $(STAMP)
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3' 'cyclonedx-bom>=7,<8'
+	touch $@
+
+audit: $(VENV)/.audit ## compare all dependencies with the list of known faults, and look at their licences
+	$(BIN)/python .ci/licences.py
+	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
+sbom: $(VENV)/.audit ## write dist/sbom.json: all that is installed, in CycloneDX
+	mkdir -p dist
+	$(VENV)/audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/sbom.json $(BIN)/python
+
+wheel: $(STAMP) ## build dist/*.whl: the same bytes from the same commit
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --wheel --outdir dist
+
+hashes: $(STAMP) ## write .ci/hashes.txt: what this platform installs, by its hashes, for pip install --require-hashes
+	$(BIN)/python .ci/hashes.py > .ci/hashes.txt
 
 clean: ## remove the environment, caches and build products; outputs/ stays
 	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

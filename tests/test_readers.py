@@ -99,3 +99,19 @@ def test_damaged_files_are_read_or_refused(n: int, trained_run: Path, tmp_path: 
         for _ in range(n):
             place.write_bytes(mutated(content, draws))
             try_to_read(name, place)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "refusal"),
+    [
+        ("transitions", '{"bell": {"siren": 1' + "0" * 400 + "}}", "expected numbers of at least"),
+        ("history.csv as drawn", "epoch,seconds\n1," + "1" * 200_000, "no table of epochs"),
+        ("splits of a bank", "clip,split\na.wav," + "t" * 200_000, "no table"),
+        ("transitions", "after,bell\nbell," + "1" * 200_000, "field larger than"),
+    ],
+)
+def test_what_mutations_have_found_is_refused(
+    name: str, content: str, refusal: str, place: Path
+) -> None:
+    place.write_text(content)
+    assert refusal in try_to_read(name, place)

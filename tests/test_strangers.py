@@ -239,6 +239,19 @@ def test_what_can_be_made_again_may_be_replaced(run: Path, sedtf: Sedtf) -> None
         assert sedtf("compare", str(run), f"output_dir={run / 'comparison'}") == 0
 
 
+def test_an_evaluation_that_came_to_no_end_is_made_anew_in_its_folder(
+    run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["eval", f"checkpoint={run}", "output_dir=scored", "evaluation.bootstrap=0"]
+    whole = (run / "checkpoints" / "best" / "classes.json").read_text()
+    (run / "checkpoints" / "best" / "classes.json").write_text("[")
+    assert sedtf(*command) == 2
+    (run / "checkpoints" / "best" / "classes.json").write_text(whole)
+    assert sedtf(*command) == 0
+    assert sedtf(*command) == 2
+    assert "holds a run already" in capfd.readouterr().err
+
+
 # --------------------------------------------------------------------------- one damaged file
 
 

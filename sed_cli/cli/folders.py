@@ -28,11 +28,20 @@ def check_unused(folder: Path, verb: str) -> None:
         return
     if verb == "train" and held == verb and not (folder / RUN).exists():
         return  # it ended before its work began
+    if verb == "eval" and held == verb and _ended(folder) in ("failed", "interrupted"):
+        return  # it is made anew
     what = {"sweep": "a sweep", "checkpoint": "a checkpoint"}.get(held, f"a run of sedtf {held}")
     if held == verb:
         what = "a run"
     go_on = f", or continue it with resume={folder}" if verb == held == "train" else ""
     raise UserError(f"output_dir={folder} holds {what} already: name another folder{go_on}")
+
+
+def _ended(folder: Path) -> str:
+    """How the run of a folder ended; "" where that is not known."""
+    with suppress(OSError, ValueError):
+        return state(folder / RUN, read_record(folder) or {})
+    return ""
 
 
 def check_folder(verb: str, config: Any) -> None:

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 
 from sed_cli.errors import ConfigError
 from sed_cli.system.files import full_disk
-from sed_cli.system.text import one_line
+from sed_cli.system.text import PlainFormatter, one_line, plain
 
 
 def say(line: str) -> None:
     """Print a line on standard error."""
-    sys.stderr.write(f"sedtf: {line}\n")
+    sys.stderr.write(f"sedtf: {plain(line)}\n")
 
 
 def report(error: BaseException) -> None:
@@ -37,6 +37,7 @@ def report(error: BaseException) -> None:
 def log_to_stderr() -> Iterator[None]:
     """Show what is logged while a verb without a log of its own is at work."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter())
     root, level = logging.getLogger(), logging.getLogger().level
     root.addHandler(handler)
     root.setLevel(logging.INFO)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from sed_cli.reports.tables import results_console
 from sed_cli.system.files import replacing
-from sed_cli.system.text import and_more
+from sed_cli.system.text import and_more, cell, plain
 
 _SHOWN_LEFT_OUT = 10
 Comparison = Mapping[str, Any]
@@ -172,7 +173,7 @@ def write_tables(comparison: Comparison, folder: Path) -> None:
 
 def _write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
+        csv.writer(file).writerows([cell(each) for each in row] for row in rows)
 
 
 def _csv_rows(comparison: Comparison) -> Iterable[list[Any]]:
@@ -229,9 +230,13 @@ def _text_rows(comparison: Comparison) -> list[list[str]]:
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+        return "| " + " | ".join(map(_in_markdown, cells)) + " |\n"
 
     return line(header) + line("---" for _ in header) + "".join(line(row) for row in rows)
+
+
+def _in_markdown(text: str) -> str:
+    return html.escape(plain(text), quote=False).replace("|", "\\|")
 
 
 def _amounts_markdown(comparison: Comparison) -> str:

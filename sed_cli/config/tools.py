@@ -7,20 +7,13 @@ from typing import Any
 
 from sed_cli.config.data import DataConfig, SoundscapesConfig
 from sed_cli.config.evaluation import DecodingConfig
+from sed_cli.config.every_verb import CHECKPOINT, DEVICE, DEVICES, THREADS, SizedConfig, VerbConfig
 from sed_cli.config.faults import Faults
 from sed_cli.config.registry import Names
 from sed_cli.config.settings import MISSING, Role, setting
 from sed_cli.config.trainer import MOST_THREADS
 from sed_cli.config.training import SamplerConfig
 from sed_cli.config.values import vary_sampler
-from sed_cli.config.verbs import (
-    CHECKPOINT,
-    DEVICE,
-    DEVICES,
-    THREADS,
-    SizedConfig,
-    VerbConfig,
-)
 
 JSONL = "jsonl"  # events as they are found, a line of JSON each
 

@@ -103,7 +103,10 @@ def _history_columns(history: pd.DataFrame | Path | str) -> dict[str, NDArray[np
 
 def read_history(path: Path | str) -> dict[str, NDArray[np.float64]]:
     """Read the columns of ``history.csv``; NaN where a cell is empty."""
-    header, *rows = csv.reader(io.StringIO(read_plain(Path(path)), newline=""))
+    try:
+        header, *rows = csv.reader(io.StringIO(read_plain(Path(path)), newline=""))
+    except csv.Error as error:
+        raise UserError(f"{path}: no table of epochs ({error})") from error
     cells = [[float(cell or "nan") for cell in row] for row in rows]
     table = np.array(cells, dtype=np.float64).reshape(len(rows), len(header))
     return dict(zip(header, table.T, strict=True))

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 
 from sed_cli.config.registry import components
+from sed_cli.system.text import plain
 
 _FIGURES = {
     "precision": "precision",
@@ -123,7 +125,15 @@ def results_console() -> Console:
 
 
 class _ResultsConsole(Console):
-    """A reader that stops reading, such as ``| head``, is no reason to fail a run."""
+    """A console of data: nothing in it acts on the terminal, and ``| head`` fails no run."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Write control characters of what is shown out; those of colours come later."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(plain(text), style)
 
     def on_broken_pipe(self) -> None:
         discard_standard_output()

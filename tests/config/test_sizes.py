@@ -10,7 +10,7 @@ import pytest
 from sed_cli.cli.checks import check_job
 from sed_cli.cli.hydra import Composer
 from sed_cli.cli.verbs import Flags
-from sed_cli.config import verbs
+from sed_cli.config import every_verb
 from sed_cli.config.data import SoundscapesConfig
 from sed_cli.config.registry import component_named
 from sed_cli.config.tools import SimulateConfig
@@ -50,7 +50,7 @@ def simulation(**settings: Any) -> SimulateConfig:
 def test_the_limit_is_the_memory_of_the_machine_unless_a_setting_raises_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(verbs, "memory_bytes", lambda: 10**9)
+    monkeypatch.setattr(every_verb, "memory_bytes", lambda: 10**9)
     assert simulation(batch_size=1000).faults() == []
     (fault,) = simulation(batch_size=10**6).faults()
     assert fault == (
@@ -59,15 +59,15 @@ def test_the_limit_is_the_memory_of_the_machine_unless_a_setting_raises_it(
     )
     assert simulation(batch_size=10**6, memory_limit_gb=6.0).faults() == []
     assert len(simulation(batch_size=1000, memory_limit_gb=0.001).faults()) == 1
-    monkeypatch.setattr(verbs, "memory_bytes", lambda: None)  # it cannot be found out
+    monkeypatch.setattr(every_verb, "memory_bytes", lambda: None)  # it cannot be found out
     assert simulation(batch_size=10**9).faults() == []
 
 
 def test_the_memory_of_gpus_is_not_taken_for_that_of_the_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(verbs, "memory_bytes", lambda: 10**9)
-    monkeypatch.setattr(verbs, "has_gpu", lambda: True)
+    monkeypatch.setattr(every_verb, "memory_bytes", lambda: 10**9)
+    monkeypatch.setattr(every_verb, "has_gpu", lambda: True)
     composer = Composer("train", Flags())
     large = ["model.rnn_hidden=30000"]  # 22 GB
     check_job(composer, large)

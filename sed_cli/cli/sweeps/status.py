@@ -29,7 +29,7 @@ from sed_cli.system.records import (
     state,
 )
 from sed_cli.system.structured import why
-from sed_cli.system.text import one_line
+from sed_cli.system.text import one_line, plain
 
 _HEADER = ("status", "epochs", "best", "left", "run")
 _ORDER = ("running", "completed", "failed", "interrupted", "waiting")
@@ -229,7 +229,9 @@ def _counts(rows: Sequence[StatusRow]) -> str:
     counts = Counter(row.status for row in rows)
     known = [status for status in _ORDER if counts[status]]
     others = sorted(counts.keys() - set(_ORDER))
-    return f"{len(rows)} runs: " + ", ".join(f"{counts[key]} {key}" for key in [*known, *others])
+    return plain(
+        f"{len(rows)} runs: " + ", ".join(f"{counts[key]} {key}" for key in [*known, *others])
+    )
 
 
 # -------------------------------------------------------------------------------- the table
@@ -237,7 +239,7 @@ def _counts(rows: Sequence[StatusRow]) -> str:
 
 def _table(rows: Sequence[StatusRow]) -> list[str]:
     usual_s = _median_epoch_s(rows)
-    cells = [_HEADER, *(_cells(row, usual_s) for row in rows)]
+    cells = [_HEADER, *(tuple(map(plain, _cells(row, usual_s))) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -18,7 +18,7 @@ from sed_cli.cli.task import DONE, FAILED, INTERRUPTED, WAITING, Outcome
 from sed_cli.errors import SedtfError
 from sed_cli.system.records import RUN, Plan, Planned, note_end, read_record, state
 from sed_cli.system.structured import why
-from sed_cli.system.text import one_line
+from sed_cli.system.text import one_line, plain
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Sweep:
             words = {DONE: "done", INTERRUPTED: "interrupted", WAITING: "waiting"}
             status = words.get(outcome.status, "failed")
             settings = " ".join(planned.overrides)
-            sys.stdout.write("\t".join((status, objective, str(folder), settings)) + "\n")
+            sys.stdout.write(plain("\t".join((status, objective, str(folder), settings))) + "\n")
             if outcome.error and outcome.status != WAITING:
                 say(f"job {settings}: {outcome.error}")
         is_done = all(outcome.status == DONE for outcome in self.outcomes.values())

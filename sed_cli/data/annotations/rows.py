@@ -13,6 +13,7 @@ from sed_cli.data.annotations.nothing import NOTHING, is_at_zero, is_no_call, is
 from sed_cli.data.annotations.numbers import END_DIGITS, Numbers
 from sed_cli.data.annotations.text import Text
 from sed_cli.data.annotations.units import SAMPLES, UNITS_S
+from sed_cli.system.text import fault_of_label, plain
 
 _DROPPED = "the row is dropped"
 UNLABELLED = "call"  # the class of events that nobody gave a label
@@ -270,6 +271,11 @@ class RowCollector:
         if not (event.label.isprintable() or _is_text(event.label)):
             message = f"label {_short(event.label)}: half a character, which is no text"
             return self.fault(line, message, filename=filename)
+        if event.label != (neutral := plain(event.label)):
+            self.note("labels with control characters, which are written out")
+            return self._keep(line, filename, event._replace(label=neutral))
+        if fault := fault_of_label(event.label):
+            return self.fault(line, f"label {_short(event.label)}: {fault}", filename=filename)
         seen.add(event)
         self.rows.append(Row(filename, event, line))
         return None

@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from sed_cli.config.tools import CacheConfig
 from sed_cli.data.cache import upkeep
 from sed_cli.data.cache.upkeep import Cached
+from sed_cli.system.text import plain
 
 _HEADER = ("kind", "recordings", "hours", "size", "last use", "in use", "of")
 
@@ -88,4 +89,4 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{plain(line)}\n")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sed_cli.config.faults import is_usable
 from sed_cli.data.soundscapes.text import read_setting
 from sed_cli.errors import DataError
 from sed_cli.system.structured import read_json, why
@@ -69,7 +69,7 @@ def _faults(weights: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) ->
 
 def _is_weight(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value >= 0
+    return is_number and is_usable(value) and value >= 0
 
 
 def _read_file(path: Path, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePath
@@ -18,6 +19,7 @@ from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.feedbacks import rule_in, rule_named
 from sed_cli.system.records import history_rows
 from sed_cli.system.structured import read_json_object
+from sed_cli.system.text import plain
 
 _NOT_STATED = "not stated"
 
@@ -92,7 +94,7 @@ def _summary(trained: TrainConfig, description: Mapping[str, Any]) -> str:
         f"A convolutional recurrent network that says which of {len(description['classes'])} "
         f"classes of sounds are active in a recording, and when; several may be at once. Its "
         f"recurrent layer is fed {fed[0].lower()}{fed[1:]}.\n\n"
-        f"- classes: {', '.join(description['classes'])}\n"
+        f"- classes: {', '.join(map(_cell, description['classes']))}\n"
         f"- input: {features['sample_rate']} Hz mono, as {features['n_mels']} mel bands from "
         f"{features['f_min']:g} to {features['f_max']:g} Hz\n"
         f"- output: a probability for each class every {1000 * stream['hop_s']:g} ms{onsets}\n"
@@ -255,7 +257,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return html.escape(plain(text.replace("\n", " ")), quote=False).replace("|", "\\|")
 
 
 def _yaml(values: Mapping[str, Any]) -> str:

@@ -8,10 +8,13 @@ import torch
 
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.decoding.saved import read_confidence_map, read_decoder
+from sed_cli.errors import CheckpointError
 from sed_cli.models import CRNN
 from sed_cli.models.feedbacks import rule_in
+from sed_cli.system.text import fault_of_label
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.training.checkpoint import (
+    CLASSES,
     WEIGHTS,
     load_model,
     read_classes,
@@ -45,6 +48,9 @@ def load_crnn(folder: Path, config: TrainConfig) -> tuple[CRNN, list[str]]:
         CheckpointError: if they cannot be read, or do not fit.
     """
     classes = read_classes(folder)
+    for label in classes:
+        if fault := fault_of_label(label):
+            raise CheckpointError(f"{folder / CLASSES}: label {label!r}: {fault}")
     sizes = {"n_mels": config.feature.n_features, "n_classes": len(classes)}
     model: CRNN = load_model(folder, lambda: build_model(config, **sizes))
     return model, classes

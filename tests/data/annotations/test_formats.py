@@ -25,6 +25,7 @@ from sed_cli.data.annotations import (
     write_annotations,
 )
 from sed_cli.errors import DataError
+from sed_cli.system.text import fault_of_label, plain
 
 Table = dict[str, list[Event]]
 
@@ -33,7 +34,10 @@ Table = dict[str, list[Event]]
 TEXTS = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0\t\n\r"), min_size=1, max_size=60
 )
-WORDS = TEXTS.filter(lambda text: text == text.strip())
+# What acts on a terminal is written out as it is read, formulas of spreadsheets are refused.
+WORDS = TEXTS.filter(
+    lambda text: text == text.strip() == plain(text) and fault_of_label(text) is None
+)
 # RTTM is made of words, and knows files by their names without endings.
 SHORT_WORDS = WORDS.filter(lambda text: not set(text) & set(".<#;/") and len(text.split()) == 1)
 

@@ -30,7 +30,7 @@ from sed_cli.data.weak import weak_statistics
 from sed_cli.errors import DataError
 from sed_cli.reports.tables import results_console
 from sed_cli.system.files import replacing
-from sed_cli.system.text import counted
+from sed_cli.system.text import cell, counted
 from sed_cli.tasks.detection.inspection.audio import audio_kinds
 from sed_cli.tasks.detection.inspection.figure import draw_set
 from sed_cli.tasks.detection.inspection.tables import (
@@ -236,4 +236,4 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Rows) -> None:
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows([cell(each) for each in row] for row in rows)
