@@ -59,6 +59,7 @@ NOT_RUN = (
     NotRun(r"^extending\.md: ", "tests/test_extending.py runs them"),
     NotRun(r"^slurm\.md: |launcher=slurm", "needs a cluster: tests/test_slurm.py"),
     NotRun(r"device=cuda", "needs GPUs"),
+    NotRun(r"status .*watch=", "runs until Ctrl-C: tests/test_status.py"),
     NotRun(r": torchrun ", "needs several machines: tests/training/test_distributed.py"),
     NotRun(r"cache_dir=/scratch", "names a folder of a machine"),
     NotRun(r"eval scores=", "needs published scores: tests/tasks/detection/test_scores.py"),
