@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,7 @@ NOT_RUN = (
     NotRun(r"^extending\.md: ", "tests/test_extending.py runs them"),
     NotRun(r"^slurm\.md: |launcher=slurm", "needs a cluster: tests/test_slurm.py"),
     NotRun(r"device=cuda", "needs GPUs"),
+    NotRun(r"baseline=sampler=", "names a row of a sweep over sizes: tests/comparison/"),
     NotRun(r"status .*watch=", "runs until Ctrl-C: tests/test_status.py"),
     NotRun(r": torchrun ", "needs several machines: tests/training/test_distributed.py"),
     NotRun(r"cache_dir=/scratch", "names a folder of a machine"),
@@ -68,6 +70,8 @@ NOT_RUN = (
 
 def why_not(where: str, command: str) -> str | None:
     """The reason why a command is not run; None if it is."""
+    if "psds=true" in command and find_spec("sed_scores_eval") is None:
+        return "needs sedtf[psds], which takes a C compiler"
     known = (each.reason for each in NOT_RUN if re.search(each.pattern, f"{where}: {command}"))
     return next(known, None)
 
@@ -246,11 +250,3 @@ def _add_runs(folder: Path) -> None:
     run("train", *small, samplers, "seed=0,2", f"output_dir={folder / 'SWEEP'}", multirun=True)
     other = ("model=crnn_baseline", "seed=0,2", f"output_dir={folder / 'OTHER_SWEEP'}")
     run("train", *small, *other, multirun=True)
-    run(
-        "synth",
-        f"data.bank={folder / 'esc10'}",
-        *(f"{k}={v}" for k, v in _SOUNDSCAPES.items()),
-        "data.duration_s=10.0",
-        "figure=false",
-        f"output_dir={folder / 'scenes'}",
-    )
