@@ -181,10 +181,10 @@ def _add_recordings(folder: Path, recordings: Path) -> None:
     for split in ("train", "validation", "test"):  # a language model takes one event at a time
         apart = {name: _apart(events) for name, events in splits[split].events.items()}
         write_annotations(folder / "FOLDER" / f"{split}.tsv", apart)
-    table = (folder / "set" / "train.tsv").read_text().replace("\t", ",")
-    renamed = table.replace("filename", "recording_no", 1).replace("event_label", "Art", 1)
-    (folder / "set" / "train.csv").write_text(renamed)
-    (folder / "set" / "train.tsv").unlink()
+    for table in (folder / "set").glob("*.tsv"):
+        renamed = table.read_text().replace("filename", "recording_no", 1)
+        table.write_text(renamed.replace("event_label", "Art", 1))
+    (folder / "set" / "train.tsv").rename(folder / "set" / "train.csv")
     for split in ("train", "validation", "test"):
         shutil.copy(recordings / f"{split}.tsv", folder)
     (folder / "annotations").mkdir()
@@ -238,7 +238,9 @@ def _add_runs(folder: Path) -> None:
     def run(verb: str, *words: object, multirun: bool = False) -> None:
         assert run_verb(verb, [str(word) for word in words], Flags(multirun=multirun)) == 0, words
 
-    run("train", *small, f"output_dir={folder / 'RUN'}")
+    own = [f"{key}={value}" for key, value in _DETECTOR.items()]
+    own += ["data=annotated", f"data.root={folder / 'recordings'}", "data.leak_check=none"]
+    run("train", *own, f"output_dir={folder / 'RUN'}")
     for name in ("RUN_1", "RUN_2", "RUN_3", "outputs/train/DATE/TIME"):
         shutil.copytree(folder / "RUN", folder / name)
     dated = folder / "outputs" / "train" / "2026-01-31" / "12-00-00-000000"
