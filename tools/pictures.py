@@ -182,7 +182,7 @@ def _decoders(run: Path, target: Path, scratch: Path) -> None:
     """Four seconds of a song, decoded by all decoders."""
     from benchmarks import decoder_quality
 
-    window = ("--recording", "3", "--start", "1", "--seconds", "4")
+    window = ("--recording", "1", "--start", "2.4", "--seconds", "4")
     sys.argv = ["decoder_quality", str(run), "--picture", str(target), *window]
     sys.argv += ["--output", str(scratch)]
     labels = run.parent / "labels"  # a run of experiment=birdsong_syntax
