@@ -36,8 +36,9 @@ class Schedule(SamplerConfig, ABC):
     caveat: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        if self.feedback == MISSING:  # made by a program that has no use for it
-            self.feedback = component_named("feedback", "hard")()
+        if isinstance(self.feedback, str):  # made by a program: by its name, or without any
+            name = "hard" if self.feedback == MISSING else self.feedback
+            self.feedback = component_named("feedback", name)()
         if is_checked() and (faults := self.faults("")):
             raise ValueError("; ".join(faults))
 

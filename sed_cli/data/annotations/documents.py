@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import reprlib
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +18,12 @@ _REPR.maxlevel, _REPR.maxstring, _REPR.maxlong, _REPR.maxother = 2, 60, 30, 60
 _DEEPEST = 64
 _LONGEST_JSON = 512 * 2**20  # characters
 _MOST_VALUES = 32_000_000
+_JSON = re.compile(r'\s*(\{\s*("[^"\n]{0,200}"\s*:|\}\s*$)|\[\s*[\[{\]])')
 
 
 def looks_like_json(text: Text) -> bool:
     """Whether a text begins as an object, or a list of such, does."""
-    first = text.content[:10_000].lstrip()
-    return first[:1] == "{" or (first[:1] == "[" and first[1:].lstrip()[:1] in ("{", "[", "]"))
+    return _JSON.match(text.content) is not None
 
 
 def json_of(text: Text) -> Any:

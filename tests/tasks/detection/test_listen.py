@@ -224,8 +224,8 @@ def test_a_reader_that_has_seen_enough_ends_it_without_a_fault(lively: Path) -> 
     ("given", "message"),
     [
         (["dtype=u8"], "dtype=u8: expected one of s16, s32, f32"),
-        (["channels=0"], "channels=0: expected at least 1"),
-        (["sample_rate=16"], "sample_rate=16: expected at least 1000"),
+        (["channels=0"], "channels=0: expected a number from 1 to 256"),
+        (["sample_rate=16"], "sample_rate=16: expected a number from 1000 to"),
         (["checkpoint=nowhere"], "checkpoint=nowhere: no such folder"),
     ],
 )

@@ -93,7 +93,7 @@ def test_the_pooling_takes_part_in_batches_without_weak_clips() -> None:
 def test_weak_clips_feed_known_silence_and_else_what_the_model_finds() -> None:
     task = weak_task()
     batch = task.batch([2], 1)
-    mask = task._mask(batch, coins(1.0))
+    mask = task._feeding._limited(coins(1.0).draw(1, 12, 2), batch.known)
     assert mask.shape == (1, 12, 2)
     assert mask.all(dim=1).tolist() == [[True, False]]
     assert not mask[..., 1].any()

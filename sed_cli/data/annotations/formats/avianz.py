@@ -14,6 +14,7 @@ from sed_cli.data.annotations.events import Annotations
 from sed_cli.data.annotations.format import ReadOnlyFormat
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
+from sed_cli.errors import DataError
 
 
 @component("format", "avianz")
@@ -36,9 +37,12 @@ class AviaNZ(ReadOnlyFormat):
     def read(self, text: Text, options: ReadOptions) -> Annotations:
         """An event a segment and species."""
         collector = RowCollector(text, options)
-        for number, segment in enumerate((json_or_none(text) or [])[1:], start=1):
+        content = json_or_none(text)
+        if not isinstance(content, list):
+            raise DataError(f"{text.path}: expected a JSON list of segments")
+        for number, segment in enumerate(content[1:], start=1):
             collector.place = f"segment {number}: "
-            if len(segment) < 5:
+            if not isinstance(segment, list) or len(segment) < 5:
                 collector.fault(None, f"{shown(segment)}: expected start, end, two frequencies")
                 continue
             for label in _species(segment[4]):

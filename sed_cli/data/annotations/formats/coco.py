@@ -36,7 +36,8 @@ class Coco(ReadOnlyFormat):
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
         """All annotations; a sound without any is a recording without events."""
-        records = list(_records(json_or_none(text) or {}))
+        content = json_or_none(text)
+        records = list(_records(content)) if isinstance(content, dict) else []
         if not records:
             raise DataError(f"{text.path}: JSON as COCO's without annotations")
         return read_records(text, options, records, self.name)

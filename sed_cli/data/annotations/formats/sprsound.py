@@ -15,6 +15,7 @@ from sed_cli.data.annotations.format import ReadOnlyFormat
 from sed_cli.data.annotations.objects import read_records
 from sed_cli.data.annotations.rows import ReadOptions
 from sed_cli.data.annotations.text import Text
+from sed_cli.errors import DataError
 
 _EVENTS = "event_annotation"
 
@@ -35,7 +36,9 @@ class SprSound(ReadOnlyFormat):
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
         """All events; a recording without any has none."""
-        content = json_or_none(text) or {}
+        content = json_or_none(text)
+        if not isinstance(content, dict):
+            raise DataError(f"{text.path}: expected a JSON object with {_EVENTS}")
         records = [
             {"onset": one.get("start"), "offset": one.get("end"), "event_label": one.get("type")}
             for one in content.get(_EVENTS, ())

@@ -34,17 +34,22 @@ class Via(ReadOnlyFormat):
         """By the keys of a project, or the header of its export."""
         if text.content.startswith("#"):
             return any(line.startswith(_HEADER) for line in text.lines[:_SNIFFED])
-        content = json_or_none(text)
-        keys = ("metadata", "attribute", "file")
-        return isinstance(content, dict) and all(isinstance(content.get(k), dict) for k in keys)
+        return _is_project(json_or_none(text))
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
         """All segments in time."""
         content = json_or_none(text)
+        if content is not None and not _is_project(content):
+            raise DataError(f"{text.path}: expected a project of VIA, or its segments as CSV")
         records = list(_of_table(text) if content is None else _of_project(content))
         if not records:
             raise DataError(f"{text.path}: a project of VIA without a segment in time")
         return read_records(text, options, records, self.name)
+
+
+def _is_project(content: Any) -> bool:
+    keys = ("metadata", "attribute", "file")
+    return isinstance(content, dict) and all(isinstance(content.get(key), dict) for key in keys)
 
 
 def _of_project(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
