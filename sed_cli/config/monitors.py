@@ -36,13 +36,17 @@ class MetricFigure(NamedTuple):
 
 
 def figures_of_metrics() -> dict[str, MetricFigure]:
-    """The figures of all metrics, by names such as ``event_f1`` and ``bin_accuracy``."""
+    """The figures of all metrics, by names such as ``event_f1`` and ``bin_accuracy``.
+
+    Those that take a teacher-forced pass are left out: validation runs freely alone.
+    """
     return {
         name if name.endswith(figure.name) else f"{name}_{figure.name}": MetricFigure(
             name, figure.name, figure.lower_is_better
         )
         for name, cls in components("metric").items()
         for figure in cls.FIGURES
+        if not cls.NEEDS_FORCED
     }
 
 

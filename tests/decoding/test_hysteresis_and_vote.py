@@ -31,8 +31,8 @@ from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.decoding.voting import VoteDecoder
 from sed_cli.errors import CheckpointError
 from sed_cli.metrics.detection import count_frames, figures
-from sed_cli.tasks.detection.tally import _as_written
 from sed_cli.tasks.detection.load import load
+from sed_cli.tasks.detection.tally import _as_written
 from tests.conftest import TRAINED, Sedtf
 from tests.decoding.streams import check_stream
 from tests.decoding.test_tuning import CLASSES, HOP_S, Pairs, make_pairs, recording_of

@@ -29,8 +29,8 @@ from sed_cli.metrics.detection import (
     figures,
 )
 from sed_cli.metrics.metric import tunable
-from sed_cli.tasks.detection.tally import _as_written
 from sed_cli.tasks.detection.load import load
+from sed_cli.tasks.detection.tally import _as_written
 from tests.conftest import TINY, Sedtf
 from tests.metrics.counted import KINDS, sed_eval_counts
 

@@ -29,7 +29,7 @@ def test_each_figure_is_that_of_an_evaluation_at_a_fixed_threshold() -> None:
     found = task.validate()
 
     assert found is not None
-    settings = EvaluationConfig(bootstrap=0)
+    settings = EvaluationConfig(bootstrap=0, diagnostics=True)
     expected = evaluate_split(task.detector, data, "validation", settings).metrics
     assert expected["event"]["counts"]["n_sys"] > 0
     for name, figure in known.items():
