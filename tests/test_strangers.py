@@ -111,6 +111,16 @@ def test_a_resumed_run_keeps_its_cache_where_it_is_told_now(
     assert not (tmp_path / "theirs").exists()
 
 
+def test_a_run_sets_no_limit_of_memory_for_the_command_that_continues_it(
+    run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    change(run / ".hydra" / "config.yaml", memory_limit_gb=1e9)
+    assert sedtf("train", f"resume={run}", "trainer.epochs=2", "memory_limit_gb=1e-9") == 2
+    assert "or raise memory_limit_gb" in capfd.readouterr().err
+    change(run / ".hydra" / "config.yaml", memory_limit_gb=1e-9)
+    assert sedtf("train", f"resume={run}", "trainer.epochs=2") == 0
+
+
 @pytest.mark.parametrize("name", ["train.log", ".hydra/overrides.yaml", "history.csv", "figures"])
 def test_a_run_folder_with_links_to_elsewhere_is_not_written_to(
     name: str, run: Path, sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]

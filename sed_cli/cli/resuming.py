@@ -32,7 +32,7 @@ from sed_cli.training.checkpoint import CONFIG, read_config
 
 log = logging.getLogger(__name__)
 
-_OF_THE_COMMAND = ("output_dir", "resume", "resume_sweep", "plugins")
+_OF_THE_COMMAND = ("output_dir", "resume", "resume_sweep", "plugins", "memory_limit_gb")
 _NAME = re.compile(r"[\w/.-]+")
 
 

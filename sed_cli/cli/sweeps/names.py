@@ -14,7 +14,10 @@ from sed_cli.config.settings import Role
 _LONGEST = 120  # bytes; file systems take 255 of a name, and a path has to hold more than one
 _UNSAFE = re.compile(r"[^\w.,=+-]+")  # spaces, slashes, quotes, and what shells and Windows mind
 _WORD = re.compile(r"(?P<key>[\w/]+(\.\w+)*)=(?P<value>.*)", re.DOTALL)
-_NOT_TAKEN = ("hydra", "output_dir", "resume", "resume_sweep", "plugins", "data.cache_limit_gb")
+_NOT_TAKEN = (
+    *("hydra", "output_dir", "resume", "resume_sweep", "plugins"),
+    *("data.cache_limit_gb", "memory_limit_gb"),
+)
 _OPTION = re.compile(r"[\w.+-]*")  # of a group, not a path to some other file
 
 

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from sed_cli.audio import Channels
-from sed_cli.tasks.detection.items import find_items, sweep
+from sed_cli.tasks.detection.items import AudioInput, find_items, sweep
 
 
 def write(folder: Path, **channels: int) -> None:
@@ -96,3 +96,17 @@ def test_what_sedtf_wrote_is_passed_over_unless_it_is_named(
     assert "outputs/synth/1: written by sedtf" in caplog.text
     assert "link: a link to a folder" in caplog.text
     assert len(find_items(tmp_path / "outputs/synth/1", None)[0]) == 1
+
+
+def test_files_that_were_not_whole_yet_are_swept_by_their_names(tmp_path: Path) -> None:
+    left = tmp_path / ".a.events-0123abcd.part.tsv"  # as files are named until they are whole
+    others = [tmp_path / name for name in (".b.events-0123abcd.part.tsv", "a.events.tsv", ".a.txt")]
+    fresh = tmp_path / ".a.scores-0123abcd.part.tsv"
+    for path in (left, *others, fresh):
+        path.write_text("")
+        os.utime(path, (0, 0))
+    os.utime(fresh)
+
+    sweep([AudioInput(path=tmp_path / "a.wav", base=tmp_path / "a")])
+
+    assert set(tmp_path.iterdir()) == {*others, fresh}
