@@ -14,6 +14,7 @@ from typing import Any
 
 from sed_cli.audio.facts import inspect_audio
 from sed_cli.audio.files import audio_blocks
+from sed_cli.audio.networks import Network, NetworkSettings
 from sed_cli.config.data import EVENT_CLASSES
 from sed_cli.data.annotations import FORMATS, read_annotations
 from sed_cli.data.cache.digests import file_digest
@@ -95,6 +96,7 @@ READERS: dict[str, Reader] = {
         POSTPROCESSING, lambda folder: read_decoder(folder, ["a", "b"], 0.02)
     ),
     "pack": Pack,
+    "front_end.onnx": lambda path: Network(path, NetworkSettings(40, None, (), None)),
     "audio": inspect_audio,
     "decoded audio": lambda path: [block.shape for block in audio_blocks(path, 16000)],
     "hash of audio": file_digest,
