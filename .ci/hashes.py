@@ -13,7 +13,7 @@ def main() -> None:
     """Print a line a package: ``NAME==VERSION --hash=sha256:...``."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
     pinned = Path(__file__).parents[1] / "constraints.txt"
-    options = ["--no-deps", "--only-binary=:all:", "--report", "-", "--requirement", str(pinned)]
+    options = ["--no-deps", "--report", "-", "--requirement", str(pinned)]
     done = subprocess.run([*command, *options], stdout=subprocess.PIPE, check=True)
     python = ".".join(map(str, sys.version_info[:2]))
     sys.stdout.write(
