@@ -108,7 +108,11 @@ def _read_table(path: Path) -> dict[str, str | None]:
     text = read_text(path, "table of labels")
     delimiter = next((mark for mark in ("\t", ";", ",") if mark in text.content), ",")
     found: dict[str, str | None] = {}
-    for number, fields in enumerate(csv.reader(text.lines, delimiter=delimiter), start=1):
+    try:
+        rows = list(csv.reader(text.lines, delimiter=delimiter))
+    except csv.Error as error:
+        raise DataError(f"{path}: no table of labels: {error}") from error
+    for number, fields in enumerate(rows, start=1):
         old, *rest = (one.strip() for one in fields or [""])
         if not old or old.startswith("#") or (number == 1 and old.lower() == "old"):
             continue
