@@ -221,19 +221,26 @@ def test_a_file_of_too_many_lines_is_refused_unless_that_is_raised(
 
 
 HUGE = "1" + "0" * 400
+_WHOMBAT = {
+    "data": {
+        "recordings": [{"uuid": "r", "path": "a.wav"}],
+        "sound_events": [
+            {
+                "uuid": "s",
+                "recording": "r",
+                "geometry": {"type": "LineString", "coordinates": [[int(HUGE), 1], [2, 3]]},
+            }
+        ],
+        "sound_event_annotations": [{"uuid": "x", "sound_event": "s", "tags": [1]}],
+        "tags": [{"id": 1, "key": "species", "value": "owl"}],
+    }
+}
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        (
-            "whombat.json",
-            '{"data": {"collection_type": "annotation_project", "recordings": [{"uuid": "r", "path":'
-            ' "a.wav"}], "sound_events": [{"uuid": "s", "recording": "r", "geometry": {"type": '
-            f'"LineString", "coordinates": [[{HUGE}, 1], [2, 3]]}}}}], "sound_event_annotations": '
-            '[{"uuid": "x", "sound_event": "s", "tags": [1]}], "tags": [{"id": 1, "key": "species",'
-            ' "value": "owl"}]}}',
-        ),
+        ("whombat.json", json.dumps(_WHOMBAT)),
         ("htk.lab", f"{HUGE} {HUGE}1 a\n"),
         ("htk.lab", f"1{'0' * 5000} 1{'0' * 5001} a\n"),
     ],
