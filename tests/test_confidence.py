@@ -10,7 +10,9 @@ from torch import Tensor
 
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.sampling import confidence
+from sed_cli.sampling.schedule import Schedule
 from sed_cli.sampling.schedules.confidence import ConfidenceSchedule
+from sed_cli.sampling.schedules.decoding_steps import DecodingStepsSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins, make_coins
 from tests.tasks.test_train import small_trainer
 
@@ -125,3 +127,18 @@ def test_settings_without_meaning_are_refused() -> None:
             ConfidenceSchedule(**{key: value})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="target_at_most <= own_at_most"):
         ConfidenceSchedule(target_at_most=0.9, own_at_most=0.8)
+
+
+@pytest.mark.parametrize("schedule", [ConfidenceSchedule(), DecodingStepsSchedule(base=0.9)])
+def test_the_share_of_the_last_batch_is_known_where_a_run_resumes(schedule: Schedule) -> None:
+    """A mean teacher counts by it at the next update."""
+    coins, resumed = TeacherCoins(schedule=schedule), TeacherCoins(schedule=schedule)
+    if schedule.asks_model:
+        coins.choose(*batch())
+    else:
+        coins.draw(3, 40, 2)
+    assert coins.p_teacher != resumed.p_teacher
+    resumed.load_state_dict(coins.state_dict())
+    assert resumed.p_teacher == coins.p_teacher
+    older = {key: coins.state_dict()[key] for key in ("iteration", "generator")}
+    TeacherCoins(schedule=schedule).load_state_dict(older)

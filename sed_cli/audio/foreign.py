@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any
 
+from sed_cli.audio.limits import fault_of_length, longest_s
 from sed_cli.errors import DataError
 
 FOREIGN_ENDINGS = frozenset(
@@ -18,8 +19,10 @@ FOREIGN_ENDINGS = frozenset(
 RAW_ENDING = ".cbin"
 """Of evTAF's recordings: 16-bit samples, big-endian, their rate in a file ``.rec`` beside them."""
 
-_RATE = re.compile(r"^\s*ADFREQ\s*=\s*([\d.]+)", re.MULTILINE | re.IGNORECASE)
-_CHANNELS = re.compile(r"^\s*Chans\s*=\s*(\d+)", re.MULTILINE | re.IGNORECASE)
+_RATE = re.compile(
+    r"^\s*ADFREQ\s*=\s*(\d{1,9}(?:\.\d{0,9})?)(?![\d.])", re.MULTILINE | re.IGNORECASE
+)
+_CHANNELS = re.compile(r"^\s*Chans\s*=\s*(\d{1,9})(?!\d)", re.MULTILINE | re.IGNORECASE)
 _LONGEST_RECORD = 2**20  # bytes
 
 
@@ -43,11 +46,18 @@ def decoded(path: Path) -> IO[bytes]:
     try:
         with av.open(str(path)) as container:
             _copy_samples(container, copy, av)
+    except TooLongError as error:
+        copy.close()
+        raise DataError(f"{path}: holds {error}; divide it, or leave it out") from error
     except (av.FFmpegError, IndexError, ValueError, soundfile.SoundFileError) as error:
         copy.close()
         raise DataError(f"{path}: cannot be decoded ({error}); {advice}") from error
     copy.seek(0)
     return copy
+
+
+class TooLongError(Exception):
+    """It holds more than is read."""
 
 
 def _copy_samples(container: Any, copy: IO[bytes], av: Any) -> None:
@@ -59,7 +69,7 @@ def _copy_samples(container: Any, copy: IO[bytes], av: Any) -> None:
     said = math.inf
     if stream.duration is not None:
         said = round(stream.duration * stream.time_base * stream.rate)
-    n_samples = 0
+    n_samples, most = 0, longest_s() * stream.rate
     # The length of a wav file ends at 4 GiB.
     with soundfile.SoundFile(copy, "w", *kind, format="RF64", subtype="FLOAT") as file:
         for frame in container.decode(stream):
@@ -69,6 +79,8 @@ def _copy_samples(container: Any, copy: IO[bytes], av: Any) -> None:
                 is_last = n_samples < said < n_samples + len(samples)
                 file.write(samples[: int(said) - n_samples] if is_last else samples)
                 n_samples += len(samples)
+                if n_samples > most:  # silence of years fits into a few megabytes
+                    raise TooLongError(fault_of_length(n_samples / stream.rate))
 
 
 def raw_format(path: Path) -> dict[str, Any]:

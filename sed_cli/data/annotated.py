@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,22 @@ def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -
     reading = Reading.of(data)
     data = discover(data, folder, reading)
     manifest = _list_annotated(data, folder, reading, [name for name in splits if name in SPLITS])
-    if data.train is None:
-        return manifest
-    if WEAK in splits and data.train.weak is not None:
+    has_weak = getattr(data.train, "weak", None) is not None
+    if WEAK in splits and data.train is not None and has_weak:
         weak, faults = list_weak(data.train, folder, reading)
         manifest = replace(
             manifest,
             splits={**manifest.splits, WEAK: weak},
             faults=(*manifest.faults, *faults),
         )
+    if reading.notes.is_whole and (WEAK in splits or not has_weak):
+        _say_unused(reading)
+    if any(getattr(getattr(data, name, None), "background", None) for name in splits):
+        manifest = replace(
+            manifest, elsewhere=(*manifest.elsewhere, *_elsewhere(data, folder, reading, splits))
+        )
+    if data.train is None:
+        return manifest
     if UNLABELLED in splits and data.train.unlabelled is not None:
         own = list_unlabelled(folder / data.train.unlabelled)
         manifest = replace(manifest, splits={**manifest.splits, UNLABELLED: own})
@@ -86,7 +94,6 @@ def _list_annotated(
             raise
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise UserError(f"{error}; others are left out: {faults[0]}{more}") from error
-    _say_unused(reading)
     log.info(
         "%d recordings without splits are divided here: %s (data.split; to have all of them in "
         "one split: data.train=null data.validation=null)",
@@ -97,7 +104,25 @@ def _list_annotated(
         splits={name: divided.splits[name] for name in splits if name in divided.splits},
         faults=(*faults, *divided.faults),
         notes=reading.notes,
+        elsewhere=tuple(listed),
     )
+
+
+def _elsewhere(
+    data: AnnotatedConfig, folder: Path, reading: Reading, splits: Sequence[str]
+) -> list[Clip]:
+    """Annotated recordings of splits that were not asked for, as far as they can be read."""
+    own = replace(reading, notes=Notes())
+    found: list[Clip] = []
+    with suppress(DataError):
+        if WEAK not in splits and data.train and getattr(data.train, "weak", None):
+            found += list_weak(data.train, folder, own)[0]
+    for name in SPLITS if data.annotations is None else ():
+        split: SplitConfig | None = getattr(data, name)
+        if name not in splits and split is not None:
+            with suppress(DataError):
+                found += list_recordings(folder / split.annotations, folder / split.audio, own)[0]
+    return found
 
 
 def _list_splits(
@@ -125,8 +150,6 @@ def _list_splits(
         except DataError as error:
             message = str(error).removeprefix(f"{annotations}: ")
             faults.append(Fault(annotations, None, f"{message} (the {name} split)"))
-    if reading.notes.is_whole:
-        _say_unused(reading)
     if not listed:
         check_faults(faults, strict=True)
         raise DataError("the set has no split: set data.train, data.validation or data.test")

@@ -37,7 +37,7 @@ def list_background(
     if not folder.is_dir():
         raise DataError(f"{key}={settings.background}: no such folder ({folder})")
     audio = AudioFolder(folder)
-    known = {audio.identity(clip.path) for clip in annotated if not clip.problem}
+    known = {audio.identity(p) for clip in annotated if not clip.problem for p in clip.paths}
     found = [path for path in audio.paths if audio.identity(path) not in known]
     if not found:
         what = "annotated ones only" if audio.paths else "none"

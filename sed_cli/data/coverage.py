@@ -49,10 +49,11 @@ class Annotated:
             if event.label == self.unknown_label
             for label in classes
         ]
-        named = {label for row in clip.rows for label in row.annotated}
-        if not named and self.classes is not None:
+        told = [row.annotated for row in clip.rows if row.annotated is not None]
+        named = {label for annotated in told for label in annotated} if told else None
+        if named is None and self.classes is not None:
             named = {*self.classes, *(event.label for event in events)}
-        if named:
+        if named is not None:
             spans += [Event(0.0, length_s, label) for label in classes if label not in named]
         return sorted(event for event in events if event.label in classes), sorted(spans)
 
@@ -71,7 +72,7 @@ def unknown_names(
     places: dict[str, tuple[Path, int | None]] = dict.fromkeys(named, (root, None))
     for clip in (clip for clips in splits.values() for clip in clips):
         for row in clip.rows:
-            for label in row.annotated:
+            for label in row.annotated or ():
                 places.setdefault(label, (clip.annotations, row.line))
     for label in sorted(places.keys() - set(classes)):
         yield Fault(

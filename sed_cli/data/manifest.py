@@ -38,6 +38,7 @@ class Clip:
         rows: of that file.
         in_samples: whether the times of its rows count samples of the recording.
         problem: why it is not known where the audio lies; empty where it is.
+        part_of: the recording that it was cut from; ``None``: it is a whole one.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Clip:
     rows: tuple[Row, ...] = ()
     in_samples: bool = False
     problem: str = ""
+    part_of: Path | None = None
 
     @property
     def labels(self) -> set[str]:
@@ -61,6 +63,11 @@ class Clip:
     def line(self) -> int | None:
         """Where its annotations begin in their file."""
         return self.rows[0].line if self.rows else None
+
+    @property
+    def paths(self) -> set[Path]:
+        """Its audio, and that of the recording that it was cut from."""
+        return {self.path} if self.part_of is None else {self.path, self.part_of}
 
     @property
     def is_missing(self) -> bool:
@@ -89,6 +96,7 @@ class Manifest:
         chosen: whether the classes were named; else they are the labels that the set holds.
         strict: whether faults are refused even where they can be repaired.
         subset: what is kept of a training split that is cut; ``None``: all of it.
+        elsewhere: annotated recordings of splits that were not asked for, where they matter.
     """
 
     classes: tuple[str, ...] = ()
@@ -99,6 +107,7 @@ class Manifest:
     chosen: bool = False
     strict: bool = True
     subset: Subset | None = None
+    elsewhere: tuple[Clip, ...] = ()
 
     @property
     def annotated(self) -> dict[str, list[Clip]]:

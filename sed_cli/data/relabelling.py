@@ -61,7 +61,8 @@ class Relabelling:
     def rows(self, rows: Iterable[Row]) -> tuple[Row, ...]:
         """Relabel a recording's rows; what becomes the same event twice is kept once.
 
-        One whose events are all left out is a recording without events.
+        One whose events are all left out is a recording without events. All that rows say of the
+        classes that the recording is annotated for is kept.
         """
         kept: dict[object, Row] = {}
         for row in rows:
@@ -69,12 +70,37 @@ class Relabelling:
             if event is not None:
                 label = self.label(event.label)
                 event = None if label is None else event._replace(label=label)
-            kept.setdefault(event, row._replace(event=event))
+            row = row._replace(event=event, annotated=self._annotated(row.annotated))
+            kept[event] = _joined(kept[event], row) if event in kept else row
         return tuple(kept.values())
+
+    def _annotated(self, named: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """Relabel classes that a recording is annotated for, if that is told.
+
+        What others become part of is so if it is named itself, or all that become part of it are.
+        """
+        if named is None:
+            return None
+        found: dict[str, None] = {}
+        for old in named:
+            label = self.label(old)
+            if label is not None and (label == old or self._parts_of(label) <= set(named)):
+                found.setdefault(label)
+        return tuple(found)
+
+    def _parts_of(self, label: str) -> set[str]:
+        return {old for old, new in self.new.items() if new == label and old != label}
 
     def clip(self, clip: Clip) -> Clip:
         """Relabel the rows of a clip."""
         return replace(clip, rows=self.rows(clip.rows))
+
+
+def _joined(first: Row, second: Row) -> Row:
+    """One row of two that are the same event, with all that they say of the recording."""
+    told = [row.annotated for row in (first, second) if row.annotated is not None]
+    annotated = tuple(dict.fromkeys(label for of in told for label in of)) if told else None
+    return first._replace(annotated=annotated)
 
 
 def _read_table(path: Path) -> dict[str, str | None]:
@@ -82,7 +108,11 @@ def _read_table(path: Path) -> dict[str, str | None]:
     text = read_text(path, "table of labels")
     delimiter = next((mark for mark in ("\t", ";", ",") if mark in text.content), ",")
     found: dict[str, str | None] = {}
-    for number, fields in enumerate(csv.reader(text.lines, delimiter=delimiter), start=1):
+    try:
+        rows = list(csv.reader(text.lines, delimiter=delimiter))
+    except csv.Error as error:
+        raise DataError(f"{path}: no table of labels: {error}") from error
+    for number, fields in enumerate(rows, start=1):
         old, *rest = (one.strip() for one in fields or [""])
         if not old or old.startswith("#") or (number == 1 and old.lower() == "old"):
             continue

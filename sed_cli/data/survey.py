@@ -139,7 +139,8 @@ def survey(
         subset = subset_of(looked_at["train"], data, getattr(described, "group", None))
     if subset is not None:
         looked_at["train"] = subset.clips
-    annotated = [one for clips in listing.splits.values() for one in clips]
+    annotated = [one for name, of in listing.splits.items() if name != UNLABELLED for one in of]
+    annotated += listing.elsewhere
     for name in wanted:  # whole, however little else is trained on
         own = list_background(described, name, annotated, listing.notes)
         inspect_all([one.path for one in own], data.cache_dir)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sed_cli.audio import AudioReader, inspect_audio
-from sed_cli.data.annotations import Event, Row
+from sed_cli.data.annotations import Event
 from sed_cli.data.annotations.numbers import END_DIGITS
 from sed_cli.data.cache.digests import digest, file_digest
 from sed_cli.data.cache.upkeep import cache_root, hold
@@ -144,13 +144,16 @@ def _clip(one: Clip, part: _Part, last: _Part, folder: Path) -> Clip:
                 round(time - part.start_s, END_DIGITS) for time in (onset_s, offset_s)
             )
             moved = Event(onset_s, offset_s, label)
-            rows.append(Row(row.filename, moved, row.line))
+            rows.append(row._replace(event=moved))
+        elif row.annotated is not None:  # which holds for the whole recording
+            rows.append(row._replace(event=None))
     name = PurePath(one.name)
     return Clip(
         name=name.with_name(_name(one, part)).as_posix(),
         path=folder / "audio" / part.split / _name(one, part),
         annotations=one.annotations,
         rows=tuple(rows),
+        part_of=one.path,
     )
 
 

@@ -35,7 +35,7 @@ def unlabelled(listed: Sequence[Clip], held: Iterable[Clip], classes: Sequence[s
     Raises:
         DataError: if none is left.
     """
-    known = {identity(clip.path) for clip in held}
+    known = {identity(path) for clip in held for path in clip.paths}
     rest = [clip for clip in listed if identity(clip.path) not in known]
     if listed and not rest:
         raise DataError(

@@ -11,6 +11,7 @@ from sed_cli.decoding.decoder import Decoder, Scored
 from sed_cli.decoding.grid import THRESHOLDS
 from sed_cli.errors import UserError
 from sed_cli.metrics.counting import alarms_of
+from sed_cli.metrics.known import known_hours
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,9 @@ def bounded(decoder: Decoder, scored: Scored, bound: float) -> Decoder:
         UserError: if the decoder has no thresholds.
     """
     recordings = list(scored)
-    hours = sum(recording.duration_s for recording, _ in recordings) / 3600
+    hours = np.zeros(len(decoder.classes))  # in which each class is annotated
+    for recording, _ in recordings:
+        hours += known_hours(recording.duration_s, recording.known())
     decoders = []
     for threshold in _THRESHOLDS.tolist():
         made = decoder.with_thresholds(dict.fromkeys(decoder.classes, threshold))
@@ -46,21 +49,28 @@ def bounded(decoder: Decoder, scored: Scored, bound: float) -> Decoder:
             )
         decoders.append(made)
     counts = np.stack([_counts(made, recordings) for made in decoders])  # (K, C, 3)
-    if bound * hours < 1:
+    if bound * hours.min() < 1:
         log.warning(
             "%s=%g: validation lasts %.2g h, so that a single false alarm is more; with longer "
             "recordings there, also without events (data.validation.background), it is told better",
-            *(_KEY, bound, hours),
+            *(_KEY, bound, hours.min()),
         )
     chosen, lost = {}, []
     for index, label in enumerate(decoder.classes):
         n_false, n_found, n_there = counts[:, index].T
-        best = _best(n_false, n_found, bound * hours)
+        best = _best(n_false, n_found, bound * hours[index])
         chosen[label] = float(_THRESHOLDS[best])
         log.info(
             "%s: threshold %g, %.3g false alarms an hour (at most %g), %d of %d events found on "
             "validation",
-            *(label, chosen[label], n_false[best] / hours, bound, n_found[best], n_there[best]),
+            *(
+                label,
+                chosen[label],
+                n_false[best] / max(hours[index], 1e-9),
+                bound,
+                n_found[best],
+                n_there[best],
+            ),
         )
         lost += [label] if n_there[best] and not n_found[best] else []
     if lost:

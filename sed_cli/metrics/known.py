@@ -42,6 +42,17 @@ def are_judged(
     return judged
 
 
+def known_hours(duration_s: float, known: NDArray[np.bool_] | None) -> float | NDArray[np.float64]:
+    """Hours of a recording, or of each class those in which it is annotated (C,).
+
+    Args:
+        duration_s: length of the recording.
+        known: where a class is annotated, (T, C); ``None``: everywhere.
+    """
+    hours = duration_s / 3600
+    return hours if known is None else known.mean(axis=0, dtype=np.float64) * hours
+
+
 def in_known_segments(compared: Compared, resolution_s: float) -> Sequence[Event]:
     """Detected events, cut to the segments of ``resolution_s`` seconds in which they count."""
     if compared.known is None:

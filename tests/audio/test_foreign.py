@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sed_cli.audio import inspect_audio, read_audio
+from sed_cli.audio import foreign, inspect_audio, read_audio
 from sed_cli.errors import DataError
 
 RATE = 16_000
@@ -73,3 +73,21 @@ def test_raw_samples_without_their_rate_are_refused(
 
     with pytest.raises(DataError, match=reason):
         inspect_audio(tmp_path / "bird.cbin")
+
+
+@pytest.mark.parametrize("rate", ["32.0.0", ".", "1" * 400])
+def test_a_rate_that_is_no_number_is_refused(rate: str, tmp_path: Path) -> None:
+    (tmp_path / "bird.cbin").write_bytes(bytes(100))
+    (tmp_path / "bird.rec").write_text(f"ADFREQ = {rate}\nChans = {'9' * 5000}\n")
+    with pytest.raises(DataError, match=r"bird\.rec: expected a line such as 'ADFREQ = 32000'"):
+        inspect_audio(tmp_path / "bird.cbin")
+
+
+def test_decoding_ends_where_a_recording_is_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silence of years would fill the disk before anybody asks how long it is."""
+    write_m4a(tmp_path / "long.m4a", np.zeros(50_000))
+    monkeypatch.setenv("SEDTF_LONGEST_H", str(1 / 3600))
+    with pytest.raises(DataError, match=r"long\.m4a: holds 0 h of audio, expected at most 0\.000"):
+        foreign.decoded(tmp_path / "long.m4a")

@@ -18,8 +18,10 @@ from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config import training
 from sed_cli.config.registry import joined
 from sed_cli.config.values import build
+from sed_cli.data.annotations import Event
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.augmentation import Draws
+from sed_cli.data.frames import Activities
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import Recording
 
@@ -225,6 +227,19 @@ def test_mixup_adds_powers_and_unites_activities(feature: LogMelConfig) -> None:
     # Beta(10, 10): mean 1/2, standard deviation 0.11; of 58 draws
     assert 0.42 < np.mean(shares) < 0.58
     assert 0.05 < np.std(shares) < 0.2
+
+
+def test_what_a_clip_holds_somewhere_is_not_asked_of_a_shorter_one_it_is_laid_under() -> None:
+    """It may lie in what is cut off; the longer one holds what the shorter one does."""
+    clips = []
+    for label, n_frames in (("a", 20), ("b", 60)):
+        (recording,) = make_sequences(n_frames)._recordings
+        whole = Activities([Event(0.0, 9.0, label)], ("a", "b", "c"), n_frames, 0.032)
+        silent = np.zeros((n_frames, 3), np.uint8)
+        clips.append(replace(recording, activities=silent, unknown_frames=whole, held=whole))
+    short, long = collate(augment(Sequences(clips), mixup=1.0)).tags  # type: ignore[misc]
+    assert short.nan_to_num(9).tolist() == [1.0, 9.0, 0.0]
+    assert long.tolist() == [1.0, 1.0, 0.0]
 
 
 def test_a_sequence_without_others_is_not_mixed() -> None:

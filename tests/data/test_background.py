@@ -102,3 +102,19 @@ def test_runs_from_before_it_keep_their_hash() -> None:
     assert config_hash(plain) != config_hash(
         replace(plain, train=replace(plain.train, background="wind"))
     )
+
+
+def test_it_is_the_same_whatever_split_is_asked_for(root: Path, tmp_path: Path) -> None:
+    """An evaluation lists one split alone; what others annotate is no background there either."""
+    shutil.copy(root / "wind" / "a.wav", root / "audio" / "wind.wav")
+    data = AnnotatedConfig(
+        root=str(root),
+        train=SplitConfig("train.tsv"),
+        validation=SplitConfig("validation.tsv", background="audio"),
+        test=None,
+        cache_dir=str(tmp_path / "cache"),
+    )
+    whole = survey(data).splits["validation"]
+    alone = survey(data, splits=["validation"], classes=["owl"]).splits["validation"]
+    assert alone == whole
+    assert [clip.name for clip in whole] == ["v.wav", "background/wind.wav"]

@@ -80,3 +80,35 @@ def test_a_table_of_something_else_is_refused(folder: Path, content: str, reason
 def test_a_mistyped_label_is_named(folder: Path) -> None:
     said = "\n".join(listed(folder, exclude=["SILL"]).notes.lines())
     assert "labels to be merged or left out that nothing is annotated with: SILL" in said
+
+
+def unknown_of(folder: Path, table: str, **settings: object) -> dict[str, set[str]]:
+    """Classes that recordings are not annotated for."""
+    header = "filename\tonset\toffset\tevent_label\tannotated_classes\n"
+    (folder / "events.tsv").write_text(header + table)
+    found = listed(folder, annotations="events.tsv", audio=".", **settings)
+    return {clip.name: {span.label for span in clip.unknown} for clip in found.splits["train"]}
+
+
+def test_classes_that_recordings_are_annotated_for_are_merged_and_left_out(folder: Path) -> None:
+    table = (
+        "x.wav\t0\t0.02\ttom\ttom,queen,hum\ny.wav\t0\t0.02\tdog\ttom\nz.wav\t0\t0.02\tdog\tcat\n"
+    )
+    settings = {"merge": {"tom": "cat", "queen": "cat"}, "exclude": ["hum"]}
+    assert unknown_of(folder, table, **settings) == {
+        "x.wav": {"dog"},
+        "y.wav": {"cat", "dog"},  # of queens nobody knows, and of all else
+        "z.wav": {"dog"},
+    }
+
+
+def test_rows_that_become_one_keep_what_they_are_annotated_for(folder: Path) -> None:
+    table = (
+        "x.wav\t0\t0.02\ttom\tcat\nx.wav\t0\t0.02\tcat\tdog\n"
+        "y.wav\t\t\t\tcat\ny.wav\t\t\t\tdog\nz.wav\t0\t0.02\tdog\tdog\n"
+    )
+    assert unknown_of(folder, table, merge={"tom": "cat"}) == {
+        "x.wav": set(),
+        "y.wav": set(),
+        "z.wav": {"cat"},
+    }

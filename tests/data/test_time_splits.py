@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.annotations import SPLITS, UNLABELLED
+from sed_cli.config.data import AnnotatedConfig, TrainSplitConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.survey import load_manifest
 from sed_cli.errors import UserError
@@ -74,3 +75,36 @@ def test_one_split_is_not_cut(tmp_path: Path) -> None:
     config.validation = config.test = None
     ((clip,),) = load_manifest(config).splits.values()
     assert clip.path == tmp_path / "rec.wav"
+
+
+def test_parts_keep_which_classes_the_recording_is_annotated_for(tmp_path: Path) -> None:
+    data_set(tmp_path, [])
+    rows = "".join(f"rec.wav\t{t}\t{t + 0.5}\tcall\tcall\n" for t in range(0, 60, 2))
+    header = "filename\tonset\toffset\tevent_label\tannotated_classes\n"
+    # Said in one row, of an event that two of the parts do not hold.
+    rows += "rec.wav\t1\t1.4\thum\tcall,hum\nrec.wav\t1\t1.2\tsong\t\n"
+    (tmp_path / "rec.tsv").write_text(header + rows)
+
+    data = AnnotatedConfig(root=str(tmp_path), annotations="rec.tsv", audio=".")
+    splits = load_manifest(data).splits
+
+    unknown = [{span.label for span in clip.unknown} for (clip,) in splits.values()]
+    assert unknown == [{"song"}] * 3
+
+
+def test_a_recording_that_is_cut_is_neither_background_nor_unlabelled(tmp_path: Path) -> None:
+    """Its test part would be trained on."""
+    data = data_set(tmp_path, [Event(float(t), t + 0.5, "call") for t in range(0, 60, 2)])
+    for name in ("wind", "more"):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / f"{name}.wav", np.full(RATE, len(name)) / 99, RATE)
+    data.annotations, data.audio = "rec.txt", "."
+    data.train = TrainSplitConfig(background=".")
+    found = load_manifest(data, splits=(*SPLITS, UNLABELLED)).splits
+    assert [clip.path.name for clip in found["train"]] == [
+        *("rec.train.wav", "more.wav", "wind.wav")
+    ]
+    data.train = TrainSplitConfig(background="wind", unlabelled=".")
+    found = load_manifest(data, splits=(*SPLITS, UNLABELLED)).splits
+    assert [clip.path.name for clip in found["train"]] == ["rec.train.wav", "wind.wav"]
+    assert [clip.path.name for clip in found[UNLABELLED]] == ["more.wav"]

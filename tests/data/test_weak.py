@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +173,26 @@ def test_which_classes_are_annotated_in_a_weak_table_is_kept(
     )
     assert not batch.known[0].any()
     assert batch.known[1].any(dim=0).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("weak", "content"),
+    [("more.csv", 'fname,labels\na.wav,"puppy,cat"\nb.wav,puppy\n'), ("more", "")],
+)
+def test_labels_of_recordings_are_merged_and_left_out_too(
+    root: Path, weak: str, content: str
+) -> None:
+    if content:
+        write_audio(root / "more", "a.wav", "b.wav")
+        (root / weak).write_text(content)
+    else:
+        write_audio(root / "more", "cat/a.wav", "puppy/b.wav")
+    asked = replace(config(root, weak=weak), merge={"puppy": "dog"}, exclude=["cat"])
+
+    found = load_manifest(asked, splits=(*SPLITS, *SOURCES))
+
+    assert found.classes == ("dog",)
+    assert [clip.tags for clip in found.splits[WEAK]] == (
+        [("dog",)] * 2 if content else [(), ("dog",)]
+    )
+    assert "nothing is annotated with" not in "\n".join(found.notes.lines())

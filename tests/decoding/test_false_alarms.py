@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sed_cli.data.annotations import Event
+from sed_cli.data.frames import Activities
 from sed_cli.decoding.event_model import EventModel
 from sed_cli.decoding.false_alarms import bounded
 from sed_cli.decoding.thresholds import ThresholdDecoder
@@ -80,6 +81,21 @@ def test_what_is_loud_in_the_background_raises_the_threshold(
     louder = (recording_of("c.wav", active, [], 10.0), np.minimum(1.0, thunder + 0.3))
     assert threshold([with_calls, louder], 1.0) >= 0.98
     assert "no threshold finds any event of owl within it" in caplog.text
+
+
+def test_hours_in_which_a_class_is_not_annotated_do_not_count_for_its_bound() -> None:
+    quiet = np.full((100, 1), 0.1, np.float32)
+    quiet[20:30], quiet[60:70], quiet[40:48] = 0.9, 0.6, 0.7
+    events = [Event(2.0, 3.0, "owl"), Event(6.0, 7.0, "owl")]
+    whole = recording_of("a.wav", np.zeros((100, 1), bool), events, 10.0)
+    unknown = Activities([Event(7.5, 10.0, "owl")], ("owl",), 100, 0.1)
+    decoder = ThresholdDecoder.plain(("owl",), 0.1)
+    found = []
+    for recording in (whole, replace(whole, unknown_frames=unknown)):
+        made = bounded(decoder, [(recording, quiet)], 400.0)  # 1.1 and 0.8 in what is annotated
+        assert isinstance(made, ThresholdDecoder)
+        found.append(made.postprocessing.thresholds[0])
+    assert found[0] < 0.6 < 0.7 <= found[1] < 0.9
 
 
 def test_all_else_of_a_decoder_stays() -> None:

@@ -29,7 +29,10 @@ def test_intervals_overlap_by_more_than_their_ends(
 
 
 def counts_of(
-    reference: list[Event], detected: list[Event], duration_s: float
+    reference: list[Event],
+    detected: list[Event],
+    duration_s: float,
+    known: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None = None,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     nothing = np.zeros((10, 2))
     compared = Compared(
@@ -43,6 +46,7 @@ def counts_of(
         detected_frames=nothing.astype(bool),
         probabilities=nothing.astype(np.float32),
         evaluation=EvaluationConfig(),
+        known=known,
     )
     return np.asarray(FalseAlarms().count(compared))
 
@@ -78,3 +82,12 @@ def test_without_annotated_events_there_is_no_recall() -> None:
     block, of_classes = FalseAlarms().describe(counts_of([], [], 3600.0)[None], ["owl", "wren"])
     assert (block["rate"], block["recall"]) == (0.0, None)
     assert of_classes["wren"] == {"rate": 0.0, "recall": None}
+
+
+def test_hours_in_which_a_class_is_not_annotated_do_not_count_for_it() -> None:
+    known = np.ones((10, 2), np.bool_)
+    known[2:, 1] = False
+    counts = counts_of([], [Event(1.0, 2.0, "owl"), Event(1.0, 2.0, "wren")], 3600.0, known)
+    block, of_classes = FalseAlarms().describe(counts[None], ["owl", "wren"])
+    assert (of_classes["owl"]["rate"], of_classes["wren"]["rate"]) == (1.0, pytest.approx(5.0))
+    assert block["rate"] == pytest.approx(2 / 0.6)

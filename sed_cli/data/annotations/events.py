@@ -69,13 +69,13 @@ class Row(NamedTuple):
 
     ``event`` is ``None`` where the row says that the recording has no events, ``line`` is ``None``
     where the format knows no lines. ``annotated``: classes that the recording is annotated for,
-    where the row says so.
+    and ``None`` where the row does not say so.
     """
 
     filename: str
     event: Event | None
     line: int | None
-    annotated: tuple[str, ...] = ()
+    annotated: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def _check_lines_of(path: Path, data: bytes, what: str) -> None:
         most = int(given)
     except ValueError as error:
         raise UserError(f"{_VARIABLE}={given}: expected a number of lines") from error
-    n_lines = data.count(b"\n")
+    n_lines = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
     if n_lines > most:
         raise DataError(
             f"{path}: {n_lines:,} lines, but {what} files are read up to {most:,} (the variable "

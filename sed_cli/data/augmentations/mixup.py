@@ -51,6 +51,8 @@ class Mixup(Augmentation):
         n_frames = min(len(item.log_mel), len(other.log_mel))
         power = feature.to_power(item.log_mel) * share
         power[:n_frames] += feature.to_power(other.log_mel[:n_frames]) * (1 - share)
-        targets = item.targets.clone()
-        targets[:n_frames] = torch.maximum(targets[:n_frames], other.targets[:n_frames])
+        targets, laid = item.targets.clone(), other.targets[:n_frames]
+        if n_frames < len(other.targets):  # what it holds somewhere may be in what is cut off
+            laid = torch.where(laid.isposinf(), torch.nan, laid)
+        targets[:n_frames] = torch.maximum(targets[:n_frames], laid)
         return Item(feature.from_power(power), targets)

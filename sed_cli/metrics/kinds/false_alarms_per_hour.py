@@ -20,7 +20,8 @@ class FalseAlarms(Metric):
 
     ``recall`` is the share of annotated events that a detected one of their class overlaps, each
     of which stands for one. Times do not count beyond that: it is asked whether a call was noticed,
-    not when it began.
+    not when it began. Hours in which a class is not annotated do not count for it; those of all
+    classes together are their mean.
     """
 
     ORDER: ClassVar[int] = 8
@@ -37,12 +38,14 @@ class FalseAlarms(Metric):
         import numpy as np
 
         from sed_cli.metrics.counting import alarms_of
+        from sed_cli.metrics.known import known_hours
 
         counts = np.zeros((1 + len(compared.classes), 4))
         for row, label in enumerate(compared.classes, start=1):
             counts[row, :3] = alarms_of(compared.reference, compared.detected, label)
         counts[0] = counts.sum(axis=0)
-        counts[:, 3] = compared.duration_s / 3600
+        hours = known_hours(compared.duration_s, compared.known)
+        counts[1:, 3], counts[0, 3] = hours, np.mean(hours)
         return counts
 
     def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:

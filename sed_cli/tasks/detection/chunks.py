@@ -93,8 +93,13 @@ def forced_logits(
     feedback: Feedback = "hard",
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Run a model on all frames (T, M) of a recording, fed its targets (T, C): logits (T, C)."""
-    targets = targets.to(device)[None]
+    """Run a model on all frames (T, M) of a recording, fed its targets (T, C): logits (T, C).
+
+    Where a target is not finite, it is not known, and the model is fed its own output.
+    """
+    known = targets.isfinite()[None]
+    is_whole = bool(known.all())
+    targets = targets.nan_to_num(0.0, 0.0, 0.0).to(device)[None]
     state: RecurrentState | None = None
     logits = [targets.new_empty(0, model.n_outputs)]
     with evaluating(model):
@@ -102,6 +107,8 @@ def forced_logits(
             fed = targets[:, : len(features)]
             targets = targets[:, len(features) :]
             is_fed = torch.ones(fed.shape[:2], dtype=torch.bool)
+            if not is_whole:
+                is_fed, known = known[:, : fed.shape[1]], known[:, fed.shape[1] :]
             of_piece, state = model.decode(
                 features[None], fed, is_fed, feedback=feedback, initial_state=state
             )

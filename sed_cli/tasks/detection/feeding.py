@@ -92,9 +92,17 @@ class TrainingFeedback:
                 lengths=lengths,
                 feedback=repeatable(self.rule),
             )
-            activities = (of_activities(each, n_classes) for each in (first, targets))
-            sure = confidence.of_activities(*activities, each=coins.coin == "class")
+            known = None if known is None else known.to(targets.device)
+            sure = confidence.of_activities(
+                *(of_activities(each, n_classes) for each in (first, targets)),
+                each=coins.coin == "class",
+                known=None if known is None else of_activities(known, n_classes),
+            )
+            if known is not None:  # the target of a random step may be unknown, too
+                targets = torch.where(known, targets, torch.nan)
             fed, mask = coins.choose(targets, sure, valid)
+            if known is not None:
+                known, fed = known & fed.isfinite(), fed.nan_to_num()
         logits, _ = self.model.decode(
             features,
             self._flipped(fed, coins),

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sed_cli.config.data import AnnotatedConfig
 from sed_cli.data.annotations import FORMATS, Annotations, read_annotations, text
+from sed_cli.data.relabelling import Relabelling
 from sed_cli.errors import DataError, UserError
 
 FIELDS = st.sampled_from(
@@ -201,12 +203,14 @@ def test_a_name_that_no_file_can_have_is_a_fault(tmp_path: Path) -> None:
         read_annotations(tmp_path / ("y" * 300))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
 def test_a_file_of_too_many_lines_is_refused_unless_that_is_raised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     monkeypatch.setattr(text, "_MOST_LINES", 1000)
     path = tmp_path / "a.csv"
-    path.write_text("file,onset,offset,label\n" + "a.wav,0,1,x\n" * 1000)
+    content = "file,onset,offset,label\n" + "a.wav,0,1,x\n" * 1000
+    path.write_text(content.replace("\n", end), newline="")
     with pytest.raises(DataError, match="1,001 lines, but annotation files are read up to 1,000"):
         read_annotations(path)
     monkeypatch.setenv("SEDTF_MOST_LINES", "2000")
@@ -214,3 +218,46 @@ def test_a_file_of_too_many_lines_is_refused_unless_that_is_raised(
     monkeypatch.setenv("SEDTF_MOST_LINES", "many")
     with pytest.raises(UserError, match="SEDTF_MOST_LINES=many: expected a number of lines"):
         read_annotations(path)
+
+
+HUGE = "1" + "0" * 400
+_WHOMBAT = {
+    "data": {
+        "recordings": [{"uuid": "r", "path": "a.wav"}],
+        "sound_events": [
+            {
+                "uuid": "s",
+                "recording": "r",
+                "geometry": {"type": "LineString", "coordinates": [[int(HUGE), 1], [2, 3]]},
+            }
+        ],
+        "sound_event_annotations": [{"uuid": "x", "sound_event": "s", "tags": [1]}],
+        "tags": [{"id": 1, "key": "species", "value": "owl"}],
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("whombat.json", json.dumps(_WHOMBAT)),
+        ("htk.lab", f"{HUGE} {HUGE}1 a\n"),
+        ("htk.lab", f"1{'0' * 5000} 1{'0' * 5001} a\n"),
+    ],
+)
+def test_numbers_that_are_too_large_are_faults(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    read = read_annotations(tmp_path / name)
+    assert len(read.faults) == 1
+    assert read.rows == ()
+
+
+def test_a_cell_that_is_too_long_for_a_table_is_told(tmp_path: Path) -> None:
+    long = "x" * 200_000
+    header = "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,"
+    (tmp_path / "via.csv").write_text(f'{header}metadata\n"1","[""a.wav""]",0,"[1,2]",[],{long}\n')
+    with pytest.raises(DataError, match=r"via\.csv, line 2: no row of a CSV: field larger"):
+        read_annotations(tmp_path / "via.csv")
+    (tmp_path / "labels.csv").write_text(f"old,new\na,{long}\n")
+    with pytest.raises(DataError, match=r"labels\.csv: no table of labels: field larger"):
+        Relabelling.of(AnnotatedConfig(relabel=str(tmp_path / "labels.csv")))

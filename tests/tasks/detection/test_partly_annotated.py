@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +18,14 @@ from sed_cli.data.sets import DataSet, Recording
 from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.metrics.detection import N_REF, N_SYS, TP
 from sed_cli.metrics.known import are_judged
+from sed_cli.sampling.schedules.confidence import ConfidenceSchedule
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.tasks.detection.evaluate import evaluate_scored, scored_by, validate
+from sed_cli.tasks.detection.evaluate import evaluate_scored, evaluate_split, scored_by, validate
 from sed_cli.tasks.detection.examination import examine
 from sed_cli.tasks.detection.fitting import kept_probabilities
+from sed_cli.tasks.detection.running import forced_probabilities
+from tests.models.making import make_crnn
 from tests.tasks.detection.test_evaluate import CLASSES, HOP_S, make_detector, make_recording
 from tests.test_hazards import make_task
 
@@ -249,3 +253,63 @@ def test_who_knows_how_often_classes_occur_is_told_by_known_frames() -> None:
 
     assert found[0] == pytest.approx(found[1])
     assert 0 < found[0] < 1
+
+
+@pytest.mark.parametrize("coin", ["step", "class"])
+@pytest.mark.parametrize("onsets", [False, True])
+def test_confidence_neither_asks_for_nor_feeds_what_is_unknown(
+    coin: str, onsets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stands where nobody knows: not for its own step, and for no random one."""
+    task = make_task(10)
+    if onsets:
+        sizes = {"n_mels": 4, "n_classes": 2, "conv_channels": 2, "pooling": [2, 2]}
+        task.detector.model = task.model = make_crnn(**sizes, rnn_hidden=3, onsets=True)
+        task._feeding = replace(task._feeding, model=task.model)
+    task.model.eval()
+    fed: list[torch.Tensor] = []
+    decode = task.model.decode
+
+    def watched(features: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor, **rest: Any):  # type: ignore[no-untyped-def]
+        fed.append(torch.where(mask, targets, 0.0))
+        return decode(features, targets, mask, **rest)
+
+    monkeypatch.setattr(task.model, "decode", watched)
+    random = torch.Generator().manual_seed(1)
+    n_outputs = task.model.n_outputs
+    known = torch.rand(2, 12, n_outputs, generator=random) > 0.4
+    targets = (torch.rand(2, 12, n_outputs, generator=random) > 0.5).float()
+    log_mel = torch.randn(2, 12, 4, generator=random)
+    schedule = ConfidenceSchedule(target_at_most=0.2, own_at_most=0.3)
+    seen = []
+    for unknown in (0.0, 1.0):
+        of_batch = SequenceBatch(
+            log_mel, torch.where(known, targets, unknown), torch.tensor([12, 7]), known
+        )
+        drawn = TeacherCoins(schedule=schedule, coin=coin)  # type: ignore[arg-type]
+        logits = task._logits(of_batch, drawn)
+        seen.append((logits, fed[-1], drawn.p_teacher))
+    assert torch.equal(seen[0][0], seen[1][0])
+    assert torch.equal(seen[0][1], seen[1][1])
+    assert seen[0][2] == seen[1][2]
+
+
+def test_a_run_fed_the_ground_truth_is_fed_its_own_output_where_that_is_unknown() -> None:
+    detector = make_detector()
+    span = Event(10 * HOP_S, 20 * HOP_S, "dog")
+    whole = make_recording(40, 0)
+    recording = hide(whole, span)
+    found = forced_probabilities(detector, recording)
+
+    targets = torch.from_numpy(recording.activities[:]).float()[None]
+    mask = torch.from_numpy(recording.known())[None]
+    with torch.no_grad():
+        logits = detector.model.eval()(torch.from_numpy(recording.log_mel)[None], targets, mask)[0]
+    np.testing.assert_allclose(found, torch.sigmoid(logits).numpy(), rtol=0, atol=1e-5)
+    everywhere = forced_probabilities(detector, whole)
+    assert np.abs(found - everywhere).max() > 1e-4
+
+    data = DataSet(classes=CLASSES, hop_s=HOP_S, splits={"test": [recording]}, fingerprint="")
+    asked = EvaluationConfig(bootstrap=0, diagnostics=True)
+    metrics = evaluate_split(detector, data, "test", asked).metrics
+    assert metrics["exposure_gap"]["forced_f1"] is not None

@@ -17,7 +17,7 @@ from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
 from sed_cli.data.annotations.units import SAMPLES
 
-_ROW = re.compile(r"\s*(\d+)\s+(\d+)\s+(\S.*?)\s*")
+_ROW = re.compile(r"\s*(\d{1,18})\s+(\d{1,18})\s+(\S.*?)\s*")
 _SNIFFED = 1000  # lines
 _FINE = 5000  # a shorter event, of half a millisecond, is none in units of 100 ns
 _MASTER = "#!MLF!#"

@@ -68,17 +68,24 @@ def _of_project(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _of_table(text: Text) -> Iterator[dict[str, Any]]:
     names: list[str] = []
     attributes: Any = {}
-    for line in text.lines:
+    for number, line in enumerate(text.lines, start=1):
         if line.startswith(_HEADER):
             names = [name.strip() for name in line[len(_HEADER) :].split(",")]
         elif line.startswith(_ATTRIBUTES):
             attributes = _parsed(line[len(_ATTRIBUTES) :])
         elif line.strip() and not line.startswith("#"):
-            row = dict(zip(names, next(csv.reader([line])), strict=False))
+            row = dict(zip(names, _fields(text, number, line), strict=False))
             files = _parsed(row.get("file_list", ""))
             name = files[0] if isinstance(files, list) and files else row.get("file_list")
             times = _parsed(row.get("temporal_coordinates", ""))
             yield from _records(name, times, _parsed(row.get("metadata", "")), attributes)
+
+
+def _fields(text: Text, number: int, line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as error:
+        raise DataError(f"{text.path}, line {number}: no row of a CSV: {error}") from error
 
 
 def _records(name: Any, times: Any, values: Any, attributes: Any) -> Iterator[dict[str, Any]]:

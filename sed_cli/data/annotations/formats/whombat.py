@@ -105,7 +105,7 @@ def _extent(geometry: Any) -> tuple[Any, Any]:
 def _times(coordinates: list[Any], depth: int) -> Iterator[float]:
     """Yield the first number of each point."""
     if coordinates and isinstance(coordinates[0], (int, float)):
-        yield float(coordinates[0])
+        yield coordinates[0]  # as it is: whole numbers may be too large for a float
     elif depth:
         for inner in coordinates:
             if isinstance(inner, list):
