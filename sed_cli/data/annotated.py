@@ -43,16 +43,18 @@ def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -
     reading = Reading.of(data)
     data = discover(data, folder, reading)
     manifest = _list_annotated(data, folder, reading, [name for name in splits if name in SPLITS])
-    if data.train is None:
-        return manifest
-    if WEAK in splits and data.train.weak is not None:
+    weak_labels = None if data.train is None else data.train.weak
+    if data.train is not None and weak_labels is not None and WEAK in splits:
         weak, faults = list_weak(data.train, folder, reading)
         manifest = replace(
             manifest,
             splits={**manifest.splits, WEAK: weak},
             faults=(*manifest.faults, *faults),
         )
-    if UNLABELLED in splits and data.train.unlabelled is not None:
+    is_all = data.annotations is not None or reading.notes.is_whole
+    if is_all and (weak_labels is None or WEAK in splits):
+        _say_unused(reading)
+    if data.train is not None and data.train.unlabelled is not None and UNLABELLED in splits:
         own = list_unlabelled(folder / data.train.unlabelled)
         manifest = replace(manifest, splits={**manifest.splits, UNLABELLED: own})
     return manifest
@@ -86,7 +88,6 @@ def _list_annotated(
             raise
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise UserError(f"{error}; others are left out: {faults[0]}{more}") from error
-    _say_unused(reading)
     log.info(
         "%d recordings without splits are divided here: %s (data.split; to have all of them in "
         "one split: data.train=null data.validation=null)",
@@ -125,8 +126,6 @@ def _list_splits(
         except DataError as error:
             message = str(error).removeprefix(f"{annotations}: ")
             faults.append(Fault(annotations, None, f"{message} (the {name} split)"))
-    if reading.notes.is_whole:
-        _say_unused(reading)
     if not listed:
         check_faults(faults, strict=True)
         raise DataError("the set has no split: set data.train, data.validation or data.test")

@@ -61,7 +61,8 @@ class Relabelling:
     def rows(self, rows: Iterable[Row]) -> tuple[Row, ...]:
         """Relabel a recording's rows; what becomes the same event twice is kept once.
 
-        One whose events are all left out is a recording without events.
+        One whose events are all left out is a recording without events. The classes that it is
+        annotated for are relabelled as well.
         """
         kept: dict[object, Row] = {}
         for row in rows:
@@ -69,7 +70,9 @@ class Relabelling:
             if event is not None:
                 label = self.label(event.label)
                 event = None if label is None else event._replace(label=label)
-            kept.setdefault(event, row._replace(event=event))
+            same = kept.get(event, row._replace(event=event, annotated=()))
+            annotated = (*same.annotated, *self.labels(row.annotated))
+            kept[event] = same._replace(annotated=tuple(dict.fromkeys(annotated)))
         return tuple(kept.values())
 
     def clip(self, clip: Clip) -> Clip:

@@ -20,6 +20,7 @@ from sed_cli.data.annotations.text import read_text, several, split_lines
 from sed_cli.data.annotations.units import plain_name
 from sed_cli.data.listing import AudioFolder, Reading, list_recordings
 from sed_cli.data.manifest import Clip, Manifest
+from sed_cli.data.relabelling import Relabelling
 from sed_cli.errors import DataError
 from sed_cli.system.text import counted
 
@@ -43,12 +44,13 @@ def list_weak(
     assert split.weak is not None
     labels = root / split.weak
     if labels.is_dir() and split.weak_audio is None:
-        return _list_class_folders(labels)
+        return _list_class_folders(labels, reading)
     audio = root / split.weak_audio if split.weak_audio else _audio_of(labels, root, split)
     columns = reading.columns if labels.is_dir() else _columns(labels, reading)
-    own = replace(reading, whole_clips=True, columns=columns)
+    # Labels get their new names only once those of a field are parted.
+    own = replace(reading, whole_clips=True, columns=columns, relabelling=Relabelling())
     listed, faults = list_recordings(labels, audio, own)
-    return [replace(clip, rows=_of_whole(clip.rows)) for clip in listed], faults
+    return [replace(clip, rows=reading.rows_of(_of_whole(clip.rows))) for clip in listed], faults
 
 
 def _columns(table: Path, reading: Reading) -> Mapping[str, str | None]:
@@ -66,7 +68,7 @@ def _columns(table: Path, reading: Reading) -> Mapping[str, str | None]:
     return {**reading.columns, "event_label": plural}
 
 
-def _list_class_folders(folder: Path) -> tuple[list[Clip], list[Fault]]:
+def _list_class_folders(folder: Path, reading: Reading) -> tuple[list[Clip], list[Fault]]:
     audio = AudioFolder(folder)
     if not audio.paths:
         raise DataError(
@@ -81,8 +83,8 @@ def _list_class_folders(folder: Path) -> tuple[list[Clip], list[Fault]]:
             message = f"{name} lies in no folder of a class"
             faults.append(Fault(folder, None, message, "the recording is left out"))
             continue
-        row = Row(name, Event(0.0, math.inf, label), None)
-        clips.append(Clip(name=name, path=path, annotations=folder, rows=(row,)))
+        rows = reading.rows_of([Row(name, Event(0.0, math.inf, label), None)])
+        clips.append(Clip(name=name, path=path, annotations=folder, rows=rows))
     return clips, faults
 
 
