@@ -6,7 +6,8 @@ out only where ``trainer.monitor`` or ``trainer.figures`` ask for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sed_cli.config.registry import components
@@ -62,6 +63,29 @@ def is_lower_better(monitor: str) -> bool:
         return OF_TOKENS[column]
     figure = figures_of_metrics().get(column.removeprefix(PREFIX))
     return figure is not None and figure.lower_is_better
+
+
+def best_epoch(history: Mapping[str, Sequence[float | None]], monitor: str) -> int | None:
+    """The epoch of the best value of a figure, of several the one of least loss, as in training.
+
+    Args:
+        history: columns of ``history.csv``.
+        monitor: the figure.
+
+    Returns:
+        ``None`` where the figure has no value.
+    """
+    sign = -1 if is_lower_better(monitor) else 1
+    losses = history.get("validation_loss", ())
+    ranked = [
+        (sign * value, -math.inf if loss is None else -loss, -at)
+        for at, (value, loss) in enumerate(
+            zip(history.get(column_of(monitor), ()), losses, strict=False)
+        )
+        if value is not None
+    ]
+    epoch = history["epoch"][-max(ranked)[2]] if ranked else None
+    return None if epoch is None else int(epoch)
 
 
 def is_loss(monitor: str) -> bool:

@@ -52,7 +52,8 @@ def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -
             splits={**manifest.splits, WEAK: weak},
             faults=(*manifest.faults, *faults),
         )
-    if reading.notes.is_whole and (WEAK in splits or not has_weak):
+    is_all = data.annotations is not None or reading.notes.is_whole
+    if is_all and (WEAK in splits or not has_weak):
         _say_unused(reading)
     if any(getattr(getattr(data, name, None), "background", None) for name in splits):
         manifest = replace(

@@ -145,7 +145,10 @@ def survey(
         own = list_background(described, name, annotated, listing.notes)
         inspect_all([one.path for one in own], data.cache_dir)
         silent = _open(name, own, times, faults)
-        looked_at[name] += [_with_events(one, Annotated(), known, times) for one in silent]
+        looked_at[name] = [
+            *looked_at[name],
+            *(_with_events(one, Annotated(), known, times) for one in silent),
+        ]
     if UNLABELLED in looked_at:
         own = looked_at.pop(UNLABELLED)
         held = (one for clips in looked_at.values() for one in clips)

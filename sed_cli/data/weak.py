@@ -44,8 +44,7 @@ def list_weak(
     assert split.weak is not None
     labels = root / split.weak
     if labels.is_dir() and split.weak_audio is None:
-        listed, faults = _list_class_folders(labels)
-        return [replace(clip, rows=reading.rows_of(clip.rows)) for clip in listed], faults
+        return _list_class_folders(labels, reading)
     audio = root / split.weak_audio if split.weak_audio else _audio_of(labels, root, split)
     columns = reading.columns if labels.is_dir() else _columns(labels, reading)
     # Labels are parted before any of them becomes another one.
@@ -69,7 +68,7 @@ def _columns(table: Path, reading: Reading) -> Mapping[str, str | None]:
     return {**reading.columns, "event_label": plural}
 
 
-def _list_class_folders(folder: Path) -> tuple[list[Clip], list[Fault]]:
+def _list_class_folders(folder: Path, reading: Reading) -> tuple[list[Clip], list[Fault]]:
     audio = AudioFolder(folder)
     if not audio.paths:
         raise DataError(
@@ -84,8 +83,8 @@ def _list_class_folders(folder: Path) -> tuple[list[Clip], list[Fault]]:
             message = f"{name} lies in no folder of a class"
             faults.append(Fault(folder, None, message, "the recording is left out"))
             continue
-        row = Row(name, Event(0.0, math.inf, label), None)
-        clips.append(Clip(name=name, path=path, annotations=folder, rows=(row,)))
+        rows = reading.rows_of([Row(name, Event(0.0, math.inf, label), None)])
+        clips.append(Clip(name=name, path=path, annotations=folder, rows=rows))
     return clips, faults
 
 

@@ -363,7 +363,7 @@ def frequency_ticks(centres_hz: NDArray[np.float64] | None) -> tuple[list[float]
     names: list[str] = []
     if centres_hz is None:
         return ticks, names
-    for hertz in (125, 250, 500, 1000, 2000, 4000, 8000, 16000):
+    for hertz in 125 * 2 ** np.arange(12):  # up to 256 kHz: bats are drawn too
         band = float(np.interp(hertz, centres_hz, np.arange(len(centres_hz)), np.nan, np.nan))
         if math.isfinite(band) and (not ticks or band - ticks[-1] >= 0.1 * len(centres_hz)):
             ticks.append(band)

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from sed_cli.config.monitors import (
+    best_epoch,
     column_of,
     faults_of_figures,
     figures_of_metrics,
@@ -24,6 +25,19 @@ def test_each_figure_of_each_metric_has_a_name_and_a_direction() -> None:
     assert all(is_lower_better(name) for name in worse)
     better = {"event_f1", "validation_f1", "psds1", "frame_map", "validation_forced_accuracy"}
     assert not any(is_lower_better(name) for name in better)
+
+
+def test_of_equal_epochs_the_one_of_least_loss_is_the_best() -> None:
+    history = {
+        "epoch": [1.0, 2.0, 3.0, 4.0],
+        "validation_f1": [0.0, 0.0, None, 0.0],
+        "validation_loss": [0.3, 0.2, 0.1, 0.2],
+        "validation_er": [1.0, 0.9, None, 1.0],
+    }
+    assert best_epoch(history, "validation_f1") == 2
+    assert best_epoch(history, "er") == 2
+    assert best_epoch(history, "validation_loss") == 3
+    assert best_epoch(history, "event_f1") is None
 
 
 def test_a_column_may_be_named_as_the_history_does() -> None:

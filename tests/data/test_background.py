@@ -71,6 +71,8 @@ def test_what_is_annotated_is_no_background(root: Path, tmp_path: Path) -> None:
 def test_a_part_of_the_training_split_keeps_all_of_it(root: Path, tmp_path: Path) -> None:
     found = listed(root, tmp_path / "cache", "wind", train_share=0.5)
     assert len(found.splits["train"]) == 1 + 2
+    assert found.subset is not None
+    assert "1 of 2 recordings of the training split are kept" in found.subset.line
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,27 @@ def test_several_classes_of_a_recording_are_read_however_they_are_written(
     assert list(tags(weak_of(root, weak="more.csv")).values()) == [("cat", "dog")]
 
 
+def test_labels_are_merged_and_left_out_as_those_with_times(root: Path) -> None:
+    """Else what is called otherwise here would count as silent."""
+    write_audio(root / "weak", "a.wav", "b.wav", "c.wav")
+    (root / "weak.tsv").write_text(
+        "filename\tevent_labels\tannotated_classes\n"
+        "a.wav\tchien,cat\tchien;cat\nb.wav\tchien,dog,noise\t\nc.wav\tnoise\t\n"
+    )
+    write_audio(root / "bank", "chien/1.wav", "noise/1.wav")
+    expected = {
+        "weak.tsv": {"a.wav": ("cat", "dog"), "b.wav": ("dog",), "c.wav": ()},
+        "bank": {"chien/1.wav": ("dog",), "noise/1.wav": ()},
+    }
+    for weak, held in expected.items():
+        data = config(root, weak=weak)
+        data.merge, data.exclude = {"chien": "dog", "vache": "cow"}, ["noise"]
+        found = load_manifest(data, splits=(*SPLITS, *SOURCES))
+        assert tags(found.splits[WEAK]) == held
+        unused = [line for line in found.notes.lines() if "nothing is annotated with" in line]
+        assert [line.rpartition(": ")[2] for line in unused] == ["vache"]
+
+
 def test_a_folder_of_class_folders_labels_its_recordings(root: Path) -> None:
     write_audio(root / "bank", "cat/1.wav", "dog/deep/1.wav")
     clips = weak_of(root, weak="bank")

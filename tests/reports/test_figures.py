@@ -17,6 +17,11 @@ from sed_cli.reports import figures
 from sed_cli.reports.figures import MAX_WINDOW_S, EventRow, RollItem, learning_curves, piano_rolls
 
 
+def test_the_bands_of_ultrasound_have_frequencies_too() -> None:
+    _, names = figures.frequency_ticks(np.geomspace(15_000.0, 125_000.0, 40))
+    assert names == ["16", "32", "64"]
+
+
 def history_of(n_epochs: int) -> pd.DataFrame:
     epochs = np.arange(1, n_epochs + 1)
     return pd.DataFrame(

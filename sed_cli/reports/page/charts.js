@@ -55,7 +55,7 @@ function showLearning(content) {
   const history = content.history;
   if (!history) return;
   const epochs = history.epoch;
-  const best = bestEpoch(content);
+  const best = content.best_epoch;
   const teacher = teacherStory(content);
   const places = { loss: make("div", { class: "chart" }), score: make("div", { class: "chart" }), teacher: make("div", { class: "chart", id: "teacher-chart" }) };
   addPart("learning", "Learning", `All over the epochs; point at one to read it in all curves. ${best === null ? "" : `Best epoch: ${best}. `}${teacher ? teacher.long : ""}`,

@@ -27,16 +27,6 @@ function teacherStory(content) {
   };
 }
 
-function bestEpoch(content) {
-  const history = content.history;
-  if (!history) return null;
-  const sign = content.lower_is_better ? -1 : 1;
-  const values = history[content.monitor] || [];
-  let best = null;
-  values.forEach((value, i) => { if (value !== null && (best === null || sign * value > sign * values[best])) best = i; });
-  return best === null ? null : history.epoch[best];
-}
-
 function showHeader(content) {
   const record = content.record;
   document.getElementById("title").textContent = content.title;
@@ -60,7 +50,7 @@ function showSummary(content) {
     }
     if (metrics.segment) tile("Segment error rate", fraction(metrics.segment.er), "0 is best, may exceed 1");
   }
-  const best = bestEpoch(content);
+  const best = content.best_epoch;
   if (best !== null) tile("Best epoch", String(best), `of ${content.history.epoch.length}, by ${content.monitor.replaceAll("_", " ")}`);
   const teacher = teacherStory(content);
   if (teacher) tile("p_teacher", make("a", { href: "#learning" }, teacher.short), teacher.when);

@@ -127,9 +127,9 @@ def _predict_folder(source: Path, output_dir: Path | None, config: PredictConfig
     tasks = [FileTask(item=item, name=item.path.relative_to(source).as_posix()) for item in items]
     with Ledger(place, settings_digest(config)) as ledger:
         outcomes = _outcomes(tasks, predictor, ledger)
-    dones = [one.done for one in outcomes if one.done is not None]
-    _warn_of_bands(detector, dones)
-    _write_of_all(place, dones, detector, config)
+        dones = [one.done for one in outcomes if one.done is not None]
+        _warn_of_bands(detector, dones)
+        _write_of_all(place, dones, detector, config, ledger)
     n_before = sum(one.task.known is not None for one in outcomes)
     log.info(
         "%d of %d recordings done%s, %d events",
@@ -205,14 +205,29 @@ def _report_failures(outcomes: Iterable[FileOutcome], unsearched: Sequence[Path]
 
 
 def _write_of_all(
-    folder: Path, dones: Sequence[Done], detector: Detector, config: PredictConfig
+    folder: Path,
+    dones: Sequence[Done],
+    detector: Detector,
+    config: PredictConfig,
+    ledger: Ledger | None = None,
 ) -> None:
-    """Write one table of all events, and the summary, where they are asked for."""
+    """Write one table of all events, and the summary, where they are asked for.
+
+    A ``ledger`` knows of a table that was corrected by hand: it stays, unless all is done again.
+    """
     try:
-        if config.joined:
+        path = folder / table_ending(config.format).removeprefix(".")
+        if config.joined and ledger is not None and not config.redo and ledger.is_corrected(path):
+            log.warning(
+                "%s was corrected since it was written, and stays as it is: rename it, or give "
+                "another output_dir, for one of all recordings (redo=true replaces it)",
+                path,
+            )
+        elif config.joined:
             found = {name: one for done in dones for name, one in renamed(done).items()}
-            path = folder / table_ending(config.format).removeprefix(".")
             write_text(path, dump_events(found, config.format))
+            if ledger is not None:
+                ledger.add_table(path)
             log.info("all events: %s", path)
         if config.summary:
             paths = write_summary(folder, dones, detector.classes)

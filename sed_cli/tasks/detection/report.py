@@ -18,7 +18,7 @@ from sed_cli.audio import FrontEnd, read_excerpt
 from sed_cli.config.data import DATA_SETS, DataConfig, RecordedConfig
 from sed_cli.config.faults import is_usable
 from sed_cli.config.identity import flattened
-from sed_cli.config.monitors import column_of, is_lower_better
+from sed_cli.config.monitors import best_epoch, column_of
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
 from sed_cli.config.registry import components, original
 from sed_cli.config.tools import ReportConfig
@@ -36,6 +36,7 @@ from sed_cli.reports.page import Explored, ShownEvent, write_page
 from sed_cli.system.hydra_records import found_from, given_words
 from sed_cli.system.records import history_rows, run_settings
 from sed_cli.system.structured import read_json_object, why
+from sed_cli.tasks.detection.evaluate import whole_set
 from sed_cli.tasks.detection.examination import Examination, Examined, examine, is_error
 from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.tasks.detection.running import probabilities_of, run_freely
@@ -142,7 +143,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "given": given_words(folder),
         "history": history,
         "monitor": column_of(monitor),
-        "lower_is_better": is_lower_better(monitor),
+        "best_epoch": best_epoch(history, monitor) if history else None,
         "feeds_back": _feeds_back(trained.get("model", {})),
         "notes": notes,
         "outcomes": OUTCOMES,
@@ -243,14 +244,12 @@ def _source(folder: Path, content: dict[str, Any]) -> _Source:
         raise DataError(f"{folder / '.hydra' / 'config.yaml'} names no checkpoint")
     checkpoint = found_from(folder, values["checkpoint"])
     trained = read_config(checkpoint)
-    data = trained.data
+    data, split = trained.data, str(values.get("split", "test"))
     if values.get("data"):
-        data = _data_of(values["data"], folder)
+        data = whole_set(_data_of(values["data"], folder), split, data)
     if isinstance(data, RecordedConfig):
         data = replace(data, root=str(found_from(folder, data.root)))
-    return _Source(
-        checkpoint=checkpoint, trained=trained, data=data, split=str(values.get("split", "test"))
-    )
+    return _Source(checkpoint=checkpoint, trained=trained, data=data, split=split)
 
 
 def _data_of(values: dict[str, Any], folder: Path) -> DataConfig:

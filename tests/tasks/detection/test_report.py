@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from sed_cli.tasks.detection.report import _feeds_back
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.tasks.detection.report import _feeds_back, _source
 from tests.conftest import Sedtf
 from tests.reports.test_page import read_page
 
@@ -77,6 +78,18 @@ def test_an_evaluation_is_shown_with_the_curves_of_its_training(
     assert content["metrics"]["split"] == "validation"
     assert content["history"]["epoch"]
     assert content["files"][0]["name"].startswith("validation_")
+
+
+def test_an_evaluation_of_other_recordings_is_shown_with_all_that_it_scored(
+    trained_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / ".hydra").mkdir()
+    values = {"checkpoint": str(trained_run), "split": "test", "data": {"kind": "annotated"}}
+    values["data"]["root"] = str(tmp_path / "others")  # type: ignore[index]
+    (tmp_path / ".hydra" / "config.yaml").write_text(json.dumps(values))
+    source = _source(tmp_path, {"metrics": {"frame": {}}, "record": {"verb": "eval"}})
+    assert isinstance(source.data, AnnotatedConfig)
+    assert (source.data.train, source.data.validation) == (None, None)
 
 
 def test_a_run_whose_recordings_are_gone_is_shown_without_them(

@@ -1,8 +1,9 @@
 """What is done of a folder of recordings, so that a prediction resumes where it was stopped.
 
 A line of JSON a recording is added to ``predictions/predictions.jsonl`` once all that is written of
-it is there: what it holds (a hash), by which settings, and what was found. Lines are never changed;
-one that a kill has cut short is no line.
+it is there: what it holds (a hash), by which settings, and what was found. One for the table of all
+tells whether it was corrected since. Lines are never changed; one that a kill has cut short is no
+line.
 """
 
 from __future__ import annotations
@@ -149,6 +150,19 @@ class Ledger:
         self._file.write(line.encode() + b"\n")
         self._file.flush()
 
+    def is_corrected(self, table: Path) -> bool:
+        """Whether a table of all recordings is another one than these settings have written."""
+        values = self._lines.get(_name_of(table))
+        return (
+            values is not None and table.is_file() and values.get("content") != file_digest(table)
+        )
+
+    def add_table(self, table: Path) -> None:
+        """Note what a table of all recordings holds."""
+        of_table = {"name": _name_of(table), "content": file_digest(table)}
+        line = json.dumps({"settings": self._settings, **of_table}, ensure_ascii=True)
+        self._file.write(line.encode() + b"\n")
+
     def __enter__(self) -> Self:
         return self
 
@@ -159,6 +173,11 @@ class Ledger:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
+
+
+def _name_of(table: Path) -> str:
+    """A name that no recording has, since that folder is passed over."""
+    return f"{table.parent.name}/{table.name}"
 
 
 def _is_same(values: Mapping[str, Any], path: Path) -> bool:

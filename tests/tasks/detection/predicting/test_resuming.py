@@ -129,6 +129,23 @@ def test_a_table_that_somebody_has_corrected_stays_as_it_is(go: Go, folder: Path
     assert table.read_text() == before
 
 
+def test_one_table_of_all_that_somebody_has_corrected_stays_too(
+    go: Go, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    go(joined=True)
+    table = folder / "predictions" / "events.tsv"
+    before = table.read_text()
+    shutil.copy(folder / "a.wav", folder / "new.wav")
+    go(joined=True)
+    assert "new.wav" in table.read_text()  # nobody has corrected it
+    table.write_text(before + "a.wav\t0.1\t0.2\tcorrected\t1\n")
+    go(joined=True, summary=True)
+    assert table.read_text().endswith("corrected\t1\n")
+    assert "was corrected since it was written, and stays as it is" in caplog.text
+    go(joined=True, redo=True)
+    assert "corrected" not in table.read_text()
+
+
 def test_one_table_holds_all_events_by_paths_below_the_folder(
     go: Go, folder: Path, tmp_path: Path
 ) -> None:
