@@ -83,6 +83,13 @@ def test_a_part_of_a_batch_is_fed_what_it_is_in_the_whole_and_resumes() -> None:
     assert all(torch.equal(a, b) for a, b in zip(again, expected, strict=True))
 
 
+def test_a_resumed_training_knows_the_share_of_its_last_batch() -> None:
+    coins, resumed = coins_of(), coins_of()
+    coins.choose(*batch())
+    resumed.load_state_dict(coins.state_dict())
+    assert resumed.p_teacher == coins.p_teacher < 1
+
+
 def test_a_frame_is_as_probable_as_all_of_its_activities_together() -> None:
     p = torch.tensor([[[0.9, 0.2, 0.5]]])
     targets = torch.tensor([[[1.0, 0.0, 0.0]]])

@@ -164,12 +164,20 @@ class TeacherCoins:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that :meth:`load_state_dict` needs to go on with the very same coins."""
-        return {"iteration": self.iteration, "generator": self._generator.get_state()}
+        return {
+            "iteration": self.iteration,
+            "generator": self._generator.get_state(),
+            "n_steps": self._n_steps,
+            "share": self._share,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
         self.iteration = int(state["iteration"])
         self._generator.set_state(state["generator"])
+        # Older states lack these two, which p_teacher needs between two batches.
+        self._n_steps = int(state.get("n_steps", 1))
+        self._share = state.get("share")
 
 
 def make_coins(config: SamplerConfig, *, batches_per_epoch: int, seed: int) -> TeacherCoins:
