@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def of_activities(logits: Tensor, targets: Tensor, *, each: bool) -> Tensor:
+def of_activities(
+    logits: Tensor, targets: Tensor, *, each: bool, known: Tensor | None = None
+) -> Tensor:
     """Probability of the activities of frames.
 
     Args:
@@ -14,11 +16,14 @@ def of_activities(logits: Tensor, targets: Tensor, *, each: bool) -> Tensor:
         targets: activities in [0, 1], (B, T, C).
         each: of each class by itself; else of all of a frame at once, which is the product over
             classes, since a detector's outputs are independent of each other.
+        known: which activities count in it, bool (B, T, C); None: all.
 
     Returns:
         (B, T, C), or (B, T).
     """
     losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    if known is not None and not each:
+        losses = losses * known
     return (-losses if each else -losses.sum(dim=2)).exp()
 
 

@@ -93,12 +93,14 @@ class TrainingFeedback:
                 feedback=repeatable(self.rule),
             )
             activities = (of_activities(each, n_classes) for each in (first, targets))
-            sure = confidence.of_activities(*activities, each=coins.coin == "class")
-            fed, mask = coins.choose(targets, sure, valid)
+            known = None if known is None else known.to(targets.device)
+            counted = None if known is None else of_activities(known, n_classes)
+            sure = confidence.of_activities(*activities, each=coins.coin == "class", known=counted)
+            fed, mask = coins.choose(targets, sure, valid, known)
         logits, _ = self.model.decode(
             features,
             self._flipped(fed, coins),
-            self._limited(mask, known),
+            self._limited(mask, None) if known is None else mask,
             lengths=lengths,
             feedback=self.rule,
             noise=self._noise(targets, coins),
