@@ -85,6 +85,13 @@ def test_a_part_of_a_batch_is_fed_what_it_is_in_the_whole_and_resumes() -> None:
     assert all(torch.equal(a, b) for a, b in zip(again, expected, strict=True))
 
 
+def test_a_resumed_training_knows_the_share_of_its_last_batch() -> None:
+    coins, resumed = coins_of(), coins_of()
+    coins.choose(*batch())
+    resumed.load_state_dict(coins.state_dict())
+    assert resumed.p_teacher == coins.p_teacher < 1
+
+
 def test_a_frame_is_as_probable_as_all_of_its_activities_together() -> None:
     p = torch.tensor([[[0.9, 0.2, 0.5]]])
     targets = torch.tensor([[[1.0, 0.0, 0.0]]])
@@ -94,6 +101,30 @@ def test_a_frame_is_as_probable_as_all_of_its_activities_together() -> None:
     torch.testing.assert_close(whole, torch.tensor([[0.36]]))
     tokens = confidence.of_tokens(p.log(), torch.tensor([[2]]))
     torch.testing.assert_close(tokens, torch.tensor([[0.5 / 1.6]]))
+
+
+def test_what_is_unknown_is_neither_fed_nor_counted_nor_asked_for() -> None:
+    targets, sure, valid = batch()
+    of_classes = torch.stack([targets, targets + 1000], dim=2).float()  # (B, T, 2)
+    known = torch.rand(3, 40, 2, generator=torch.Generator().manual_seed(2)) > 0.4
+    coins = coins_of(target_at_most=0.4, own_at_most=0.5)
+    fed, mask = coins.choose(of_classes, sure, valid, known)
+
+    assert not mask[~known].any()
+    is_random = (sure > 0.5)[..., None].expand_as(mask)
+    assert torch.equal(mask[~is_random], ((sure <= 0.4)[..., None] & known)[~is_random])
+    steps = (fed % 40).long().clamp(0, 39)
+    steps[..., 1] = ((fed[..., 1] - 1000) % 40).long()
+    assert bool(known.gather(1, steps)[mask].all())  # of the step whose target is fed
+    counted = valid & known.any(2)
+    assert coins.p_teacher == pytest.approx(float((sure[counted] <= 0.4).double().mean()))
+    coins.choose(of_classes, sure, valid, torch.zeros_like(known))
+    assert coins.p_teacher == 0
+
+    logits, active = torch.tensor([[[2.0, -3.0]]]), torch.tensor([[[1.0, 0.0]]])
+    told = torch.tensor([[[True, False]]])
+    got = confidence.of_activities(logits, active, each=False, known=told)
+    torch.testing.assert_close(got, torch.tensor([[2.0]]).sigmoid())
 
 
 @pytest.mark.parametrize(

@@ -264,6 +264,16 @@ def test_restored_coins_go_on_exactly(unit: str) -> None:
     assert restored.p_teacher == coins.p_teacher
 
 
+def test_restored_coins_know_the_mean_over_the_steps_of_the_last_batch() -> None:
+    """The weight of a mean teacher follows it."""
+    coins, restored = (
+        make_coins(DecodingStepsSchedule(), batches_per_epoch=3, seed=0) for _ in range(2)
+    )
+    coins.draw(2, 50, 1)
+    restored.load_state_dict(coins.state_dict())
+    assert restored.p_teacher == coins.p_teacher < 1
+
+
 def test_targets_flip_as_often_as_they_should_and_alike_when_drawn_again() -> None:
     coins = make_coins(ConstantSchedule(p=0.5), batches_per_epoch=1, seed=3)
     targets = torch.tensor([0.0, 1.0, 0.25]).expand(40, 50, 3)

@@ -118,6 +118,7 @@ class CRNN(nn.Module):
             n_classes if fed_outputs == "onsets" else 0,
             n_classes if fed_outputs == "activities" else self.n_outputs,
         )
+        self._fed_entries: tuple[str, ...] = ("activity",)
         self.cell = nn.GRUCell(self.n_features + self.n_fed_outputs, rnn_hidden)
         self.readout = nn.Linear(rnn_hidden, self.n_outputs)
         self.clip_head = clip_head or LinearSoftmaxPooling()
@@ -150,6 +151,7 @@ class CRNN(nn.Module):
 
         A subclass with another recurrence in the place of the cell is fed what it likes.
         """
+        self._fed_entries = rule.entries
         if rule.width != 1 and self.has_feedback and hasattr(self, "cell"):
             n_inputs = self.n_features + rule.width * self.n_fed_outputs
             self.cell = nn.GRUCell(n_inputs, self.cell.hidden_size)
@@ -157,10 +159,12 @@ class CRNN(nn.Module):
     @property
     def label_axes(self) -> Mapping[str, LabelAxis]:
         """Where the classes lie in the weights: outputs, and what is fed back beside features."""
+        kinds = ("", "onset ")[self.fed_outputs.start > 0 :][: self.n_fed_outputs // self.n_classes]
+        fed = tuple(kind + entry for entry in self._fed_entries for kind in kinds)
         return {
             "readout.weight": LabelAxis(),
             "readout.bias": LabelAxis(),
-            "cell.weight_ih": LabelAxis(axis=1, start=self.n_features),
+            "cell.weight_ih": LabelAxis(axis=1, start=self.n_features, outputs=fed),
             "clip_head.weight": LabelAxis(is_whole=True),
         }
 

@@ -54,6 +54,13 @@ class FeedbackRule(FeedbackConfig):
         return 1
 
     @property
+    def entries(self) -> tuple[str, ...]:
+        """Names of these numbers; weights of inputs of the same name may stand for each other."""
+        if self.width == 1:
+            return ("activity",)
+        return tuple(f"{self.name} {number}" for number in range(self.width))
+
+    @property
     def carried(self) -> int:
         """How many are carried to the next step for each class: those fed, and then others."""
         return self.width

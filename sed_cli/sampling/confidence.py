@@ -16,13 +16,13 @@ def of_activities(
         targets: activities in [0, 1], (B, T, C).
         each: of each class by itself; else of all of a frame at once, which is the product over
             classes, since a detector's outputs are independent of each other.
-        known: where targets are known, bool (B, T, C); None: everywhere. Others count as sure.
+        known: which activities count in it, bool (B, T, C); None: all.
 
     Returns:
         (B, T, C), or (B, T).
     """
     losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    if known is not None:
+    if known is not None and not each:
         losses = losses * known
     return (-losses if each else -losses.sum(dim=2)).exp()
 

@@ -110,18 +110,21 @@ class TeacherCoins:
         self.iteration += n_steps if self.unit == "time_step" else 1
         return mask
 
-    def choose(self, targets: Tensor, confidence: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def choose(
+        self, targets: Tensor, confidence: Tensor, valid: Tensor, known: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Decide by the model's confidence what is fed to one batch, and advance the iteration.
 
         Args:
             targets: activities (B, T, C), with onsets (B, T, 2C), or ids (B, T).
             confidence: probability that the model gives them, (B, T), or (B, T, C) of each class.
             valid: bool (B, T), set on the steps that are not padding.
+            known: where there is a target, bool of the shape of ``targets``; None: everywhere.
 
         Returns:
             What is fed as the target, of the shape of ``targets``: of steps that the model is too
             sure of, the target of a random step of their sequence. And the teacher mask, bool of
-            the shape of ``confidence``.
+            the shape of ``confidence``; with ``known`` of its shape, and set nowhere else.
         """
         schedule = cast(ConfidenceSchedule, self.schedule)
         of_classes = confidence if confidence.ndim == 3 else confidence[..., None]  # (B, T, n)
@@ -135,10 +138,18 @@ class TeacherCoins:
         random = rows.gather(1, steps.repeat(1, 1, fits))
         fed = torch.where(is_random.repeat(1, 1, fits), random, rows)
         counted = valid[..., None].expand_as(is_target)
+        mask = is_target | is_random
+        if known is not None:
+            n_own = is_target.shape[2]
+            counted = counted & (known[..., :n_own] if n_own > 1 else known.any(2, keepdim=True))
+            # A random step may be one whose target nobody knows.
+            drawn = known.gather(1, steps.repeat(1, 1, fits))
+            mask = (mask & ~is_random).repeat(1, 1, fits) | (is_random.repeat(1, 1, fits) & drawn)
+            mask = mask & known
         sums = summed(torch.stack([(is_target & counted).sum(), counted.sum()]).double())
-        self._share = sums[0] / sums[1]
+        self._share = sums[0] / sums[1].clamp(min=1)
         self.iteration += 1
-        return fed.view_as(targets), (is_target | is_random).view_as(confidence)
+        return fed.view_as(targets), mask if known is not None else mask.view_as(confidence)
 
     def probabilities(self, n_steps: int) -> Tensor:
         """p_teacher of the next ``n_steps`` time steps, float64 (T,)."""
@@ -171,7 +182,8 @@ class TeacherCoins:
         """Restore what :meth:`state_dict` returned."""
         self.iteration = int(state["iteration"])
         self._generator.set_state(state["generator"])
-        self._n_steps = int(state.get("n_steps", 1))  # which older states lack, and the share
+        # Older states lack these two, which p_teacher needs between two batches.
+        self._n_steps = int(state.get("n_steps", 1))
         self._share = state.get("share")
 
 

@@ -203,16 +203,24 @@ class _Copying:
         if any(n == 0 or size % n for size, n in zip(entries, n_labels, strict=True)):
             return 0, 1
         n_outputs = entries[0] // n_own
-        n_copied = min(n_outputs, entries[1] // n_other)
-        for output in range(n_copied):
-            here, there = start + output * n_own + places[0], first + output * n_other + places[1]
+        named = self._axes[name].outputs, self._other_axes[name].outputs
+        numbered = range(n_outputs), range(entries[1] // n_other)
+        fits = [*map(len, named)] == [*map(len, numbered)]
+        pairs = _pairs(*(named if fits else numbered))
+        for output, of_other in pairs:
+            here, there = start + output * n_own + places[0], first + of_other * n_other + places[1]
             values = other.index_select(axis, there.to(other.device))
             own.index_copy_(axis, here.to(own.device), values.to(own))
-        return n_copied, n_outputs
+        return len(pairs), n_outputs
 
     @staticmethod
     def _n_entries(state: Mapping[str, Tensor], axes: Mapping[str, LabelAxis], name: str) -> int:
         return int(state[name].shape[axes[name].axis] - axes[name].start)
+
+
+def _pairs(own: Sequence[Any], other: Sequence[Any]) -> list[tuple[int, int]]:
+    """Places of what both have."""
+    return [(place, other.index(name)) for place, name in enumerate(own) if name in other]
 
 
 class _Label(NamedTuple):

@@ -12,6 +12,10 @@ from torch import Tensor, nn
 from sed_cli.models import CRNN, LanguageModel
 from sed_cli.models.bidirectional import BidirectionalCRNN
 from sed_cli.models.crnn import Normalisation
+from sed_cli.models.feedback import FeedbackRule
+from sed_cli.models.feedbacks.hard import Hard
+from sed_cli.models.feedbacks.last_event import LastEvent
+from sed_cli.models.feedbacks.trace import Trace
 from sed_cli.models.labels import LabelAxis
 from sed_cli.training.initial import table, take_weights
 from sed_cli.training.task import TakenPart, Trained
@@ -140,6 +144,43 @@ def test_each_output_of_a_label_follows_it() -> None:
     one, two = (Trained(Outputs(3, n_outputs), {"labels": OLD}) for n_outputs in (1, 2))
     fewer = take_weights(two, one)
     assert fewer[-1].why == "1 of 2 outputs of each taken"
+
+
+def fed_by(rule: FeedbackRule, **sizes: Any) -> Trained:
+    own = detector(OLD, onsets=True, **sizes)
+    assert isinstance(own.model, CRNN)
+    own.model.take_feedback(rule)
+    return own
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "places"),
+    [  # of inputs a class: last event, time since it, activity, each of activities and onsets
+        (fed_by(LastEvent()), fed_by(Hard()), {4: 0, 5: 1}),
+        (fed_by(Trace()), fed_by(LastEvent()), {0: 4, 1: 5}),
+        (fed_by(LastEvent(running=False)), fed_by(LastEvent()), {0: 0, 1: 1, 2: 2, 3: 3}),
+        (fed_by(LastEvent(), fed_outputs="onsets"), fed_by(LastEvent()), {0: 1, 1: 3, 2: 5}),
+        (fed_by(Hard(), fed_outputs="onsets"), fed_by(Hard(), fed_outputs="activities"), {}),
+    ],
+)
+def test_inputs_that_are_fed_back_take_those_of_the_same_meaning(
+    own: Trained, other: Trained, places: dict[int, int]
+) -> None:
+    before, _ = taken(own, other)
+    model, there = own.model, other.model
+    assert isinstance(model, CRNN)
+    start = model.n_features
+    columns, fresh, old = (
+        weights[:, start:].unflatten(1, (-1, len(OLD)))
+        for weights in (
+            model.cell.weight_ih,
+            before["cell.weight_ih"],
+            there.state_dict()["cell.weight_ih"],
+        )
+    )
+    for place in range(columns.shape[1]):
+        wanted = old[:, places[place]] if place in places else fresh[:, place]
+        assert torch.equal(columns[:, place], wanted)
 
 
 def test_a_model_that_says_nothing_of_its_labels_has_them_in_its_readout() -> None:

@@ -37,6 +37,11 @@ class LastEvent(Hard):
         return 3 if self.running else 2
 
     @property
+    def entries(self) -> tuple[str, ...]:
+        """The activity is that of rules without a memory."""
+        return ("last", "since", "activity")[: self.width]
+
+    @property
     def carried(self) -> int:
         """All three: an end shows by what was active before it."""
         return 3

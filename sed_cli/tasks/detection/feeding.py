@@ -92,21 +92,15 @@ class TrainingFeedback:
                 lengths=lengths,
                 feedback=repeatable(self.rule),
             )
+            activities = (of_activities(each, n_classes) for each in (first, targets))
             known = None if known is None else known.to(targets.device)
-            sure = confidence.of_activities(
-                *(of_activities(each, n_classes) for each in (first, targets)),
-                each=coins.coin == "class",
-                known=None if known is None else of_activities(known, n_classes),
-            )
-            if known is not None:  # the target of a random step may be unknown, too
-                targets = torch.where(known, targets, torch.nan)
-            fed, mask = coins.choose(targets, sure, valid)
-            if known is not None:
-                known, fed = known & fed.isfinite(), fed.nan_to_num()
+            counted = None if known is None else of_activities(known, n_classes)
+            sure = confidence.of_activities(*activities, each=coins.coin == "class", known=counted)
+            fed, mask = coins.choose(targets, sure, valid, known)
         logits, _ = self.model.decode(
             features,
             self._flipped(fed, coins),
-            self._limited(mask, known),
+            self._limited(mask, None) if known is None else mask,
             lengths=lengths,
             feedback=self.rule,
             noise=self._noise(targets, coins),
