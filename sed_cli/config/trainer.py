@@ -197,8 +197,13 @@ class TrainerConfig(Settings):
             faults += self.lr_schedule.faults(f"{prefix}lr_schedule.")
         return [*faults, *self._part_faults(prefix)]
 
-    def faults_of_average(self, named: Collection[str], *, learns_unlabelled: bool) -> list[str]:
-        """Faults of settings that were given for an average of the weights where there is none."""
+    def faults_of_average(
+        self, named: Collection[str], *, learns_unlabelled: bool, learns_clips: bool = False
+    ) -> list[str]:
+        """Faults of settings that were given for an average of the weights, or for clips.
+
+        Where there is none, or none has labels as a whole, they would do nothing.
+        """
         faults = Faults()
         if learns_unlabelled:
             return faults
@@ -208,6 +213,12 @@ class TrainerConfig(Settings):
                 f"{key} is for recordings without labels: name some, as data.train.unlabelled of "
                 f"data=annotated, or drop it",
             )
+        faults.require(
+            "trainer.clip_weight" not in named or learns_clips,
+            f"trainer.clip_weight={self.clip_weight} is for weakly labelled clips, and for "
+            f"recordings without labels: name some, as data.train.weak of data=annotated, or drop "
+            f"it",
+        )
         faults.require(
             "trainer.keep" not in named or self.ema is not None,
             f"trainer.keep={self.keep}, but there is no average of the weights: set trainer.ema, "

@@ -136,7 +136,11 @@ class TrainConfig(AnyTrainConfig):
         faults += faults_of_figures(self.trainer.monitor, self.trainer.figures)
         split = getattr(self.data, "train", None)
         has_unlabelled = getattr(split, "unlabelled", None) is not None
-        faults += self.trainer.faults_of_average(named, learns_unlabelled=has_unlabelled)
+        faults += self.trainer.faults_of_average(
+            named,
+            learns_unlabelled=has_unlabelled,
+            learns_clips=getattr(split, "weak", None) is not None,
+        )
         faults += self.evaluation.faults()
         for key in ("metric", "min_gap_s", "min_duration_s", "decoder"):
             faults.require(

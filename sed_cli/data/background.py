@@ -37,6 +37,10 @@ def list_background(
     if not folder.is_dir():
         raise DataError(f"{key}={settings.background}: no such folder ({folder})")
     audio = AudioFolder(folder)
+    annotated = list(annotated)
+    prefix = "background"
+    while any(clip.name.startswith(f"{prefix}/") for clip in annotated):
+        prefix += "_"
     known = {audio.identity(p) for clip in annotated if not clip.problem for p in clip.paths}
     found = [path for path in audio.paths if audio.identity(path) not in known]
     if not found:
@@ -49,6 +53,6 @@ def list_background(
         if audio.identity(path) in known:
             notes.add(f"recordings of {key} that are annotated, and no background", path.name)
     return [
-        Clip(name=f"background/{audio.relative(path)}", path=path, annotations=folder)
+        Clip(name=f"{prefix}/{audio.relative(path)}", path=path, annotations=folder)
         for path in found
     ]

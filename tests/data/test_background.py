@@ -120,3 +120,15 @@ def test_it_is_the_same_whatever_split_is_asked_for(root: Path, tmp_path: Path) 
     alone = survey(data, splits=["validation"], classes=["owl"]).splits["validation"]
     assert alone == whole
     assert [clip.name for clip in whole] == ["v.wav", "background/wind.wav"]
+
+
+def test_its_names_are_no_others(root: Path, tmp_path: Path) -> None:
+    """Recordings of a split are told apart by their names."""
+    (root / "audio" / "background").mkdir()
+    shutil.copy(root / "audio" / "b.wav", root / "audio" / "background" / "a.wav")
+    with (root / "train.tsv").open("a") as table:
+        table.write("background/a.wav\t0.1\t0.2\towl\n")
+    found = listed(root, tmp_path / "cache", "wind")
+    assert [clip.name for clip in found.splits["train"]] == [
+        *("a.wav", "b.wav", "background/a.wav", "background_/a.wav", "background_/deep/rain.wav")
+    ]

@@ -125,11 +125,13 @@ def test_what_acts_on_no_average_is_refused(
     sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = ("trainer.keep=trained", "trainer.consistency_weight=1", "output_dir=run")
+    words = (*words, "trainer.clip_weight=1")
     for task in ("sed", "sequence"):
         assert sedtf("train", f"task={task}", *words) == 2
         lines = capfd.readouterr().err
         assert "trainer.keep=trained, but there is no average of the weights" in lines
         assert "trainer.consistency_weight is for recordings without labels" in lines
+        assert "trainer.clip_weight=1.0 is for weakly labelled clips" in lines
 
 
 @pytest.mark.slow

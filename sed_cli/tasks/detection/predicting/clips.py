@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ from sed_cli.system.files import replacing
 from sed_cli.system.safe_names import safe_name
 from sed_cli.tasks.detection.recording import Found
 
+_CONFIDENCE = re.compile(r"(?<=.)_\d\.\d{3}(?=_)")
+_PLACE = re.compile(r"(?P<channel>_ch\d+)?_\d+\.\d{3}s\.wav$")
 _LEAST_ROOM = 2**20  # bytes; with less a disk counts as full
 
 
@@ -54,18 +57,31 @@ def clips_of(found: Found, name: str, folder: Path, context_s: float) -> list[Cu
     return sorted(clips)
 
 
-def remove_clips(name: str, folder: Path) -> None:
+def earlier_clips(folder: Path) -> dict[str, list[Path]]:
+    """List the clips that lie in a folder of all, by the recordings that may be theirs.
+
+    A class may be called as anything, so that a name may be that of several recordings.
+    """
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in folder.glob("*/*.wav"):
+        place = _PLACE.search(path.name)
+        for end in () if place is None else {place.start(), place.end("channel")} - {-1}:
+            for confidence in _CONFIDENCE.finditer(path.name, endpos=end):
+                found[path.name[confidence.end() + 1 : end]].append(path)
+    return found
+
+
+def remove_clips(name: str, earlier: dict[str, list[Path]]) -> None:
     """Delete the clips that were cut of a recording before, by other settings.
 
     Args:
         name: of the recording, as a path below the folder of all.
-        folder: of all clips.
+        earlier: of all recordings, as :func:`earlier_clips` lists them; its own are taken out, so
+            that a recording of the same name in another folder keeps those that are cut now.
     """
-    ours = re.compile(rf".+_\d\.\d{{3}}_{re.escape(_recording(name))}(_ch\d+)?_\d+\.\d{{3}}s\.wav")
-    for path in folder.glob("*/*.wav"):
-        if ours.fullmatch(path.name):
-            with suppress(OSError):
-                path.unlink()
+    for path in earlier.pop(_recording(name), ()):
+        with suppress(OSError):
+            path.unlink()
 
 
 def _recording(name: str) -> str:

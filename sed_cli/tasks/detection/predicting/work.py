@@ -24,7 +24,13 @@ from sed_cli.system.pool import is_stopping
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.items import AudioInput
 from sed_cli.tasks.detection.load import load
-from sed_cli.tasks.detection.predicting.clips import Cutting, clips_of, cut, remove_clips
+from sed_cli.tasks.detection.predicting.clips import (
+    Cutting,
+    clips_of,
+    cut,
+    earlier_clips,
+    remove_clips,
+)
 from sed_cli.tasks.detection.predicting.ledger import Done
 from sed_cli.tasks.detection.recording import Found, Outputs, dump_events, find_events
 
@@ -198,6 +204,11 @@ class FilePredictor:
             return []
         return clips_of(done.found, done.name, self.clips_dir, self.config.clip_context_s)
 
+    @cached_property
+    def _earlier_clips(self) -> dict[str, list[Path]]:
+        """Listed once: thousands of recordings have tens of thousands of clips."""
+        return earlier_clips(self.clips_dir)
+
     def cut_clips(self, task: FileTask, done: Done) -> None:
         """Write the clips that are asked for and missing.
 
@@ -207,7 +218,7 @@ class FilePredictor:
         if self._clips_mark <= done.written:
             clips = [clip for clip in clips if not clip.path.exists()]
         elif self.config.clips:
-            remove_clips(done.name, self.clips_dir)
+            remove_clips(done.name, self._earlier_clips)
         if clips:
             # What is wrong with the recording has been said.
             with task.item.open(lambda _: None) as reader, _writing(task.item):
