@@ -13,11 +13,11 @@ from typing import Any
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import KeyValidationError, OmegaConfBaseException
 
 from sed_cli.cli.hydra import FAULTS, Composer, keys_of, settings_of, use_config
 from sed_cli.cli.verbs import Flags
-from sed_cli.config.plain import empty_fault, empty_texts, path_faults
+from sed_cli.config.plain import empty_fault, empty_texts, nested_faults, path_faults
 from sed_cli.config.registry import KINDS
 from sed_cli.config.settings import unchecked
 from sed_cli.errors import ConfigError
@@ -281,6 +281,11 @@ def _explain(error: BaseException) -> str:
     if inner is None:
         return one_line(error)
     full_key = getattr(inner, "full_key", None)
+    if str(full_key).startswith("data.merge.") and isinstance(inner, KeyValidationError):
+        return (
+            f"{full_key}: the command line takes no number for a label here: write old and new "
+            f"labels into a table, data.relabel=FILE"
+        )
     message = one_line(str(inner).split("\n")[0])
     return f"{full_key}: {message}" if full_key else message
 
@@ -310,6 +315,8 @@ def check_job(
     use_config(composed)
     with unchecked():
         config: Any = OmegaConf.to_object(settings)
+    if nested := list(nested_faults(config)):  # what other checks cannot compute with
+        raise ConfigError(nested)
     values = asdict(config)
     faults = [*empty_texts(values), *path_faults(values), *config.faults(named)]
     if faults:

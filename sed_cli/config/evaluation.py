@@ -25,6 +25,9 @@ class DecoderConfig(Settings, ABC):
     ASKS_LANGUAGE: ClassVar[bool] = False
     """Whether it needs the model of labels that ``evaluation.language`` names."""
 
+    HAS_THRESHOLDS: ClassVar[bool] = True
+    """Whether it has thresholds of classes, by which false alarms are kept within a bound."""
+
     LEARNS_LENGTHS: ClassVar[bool] = False
     """Whether it learns durations and silences, so that no minimum of them is given."""
 
@@ -170,6 +173,12 @@ class EvaluationConfig(Settings):
                 self.language is not None or not self.decoder.ASKS_LANGUAGE,
                 f"{prefix}decoder={self.decoder.name} needs a model of labels: train one with "
                 f"sedtf train task=sequence data=labels, and give its run as {prefix}language=RUN",
+            )
+            bound = self.max_false_alarms_per_hour
+            faults.require(
+                self.decoder.HAS_THRESHOLDS or bound is None,
+                f"{prefix}max_false_alarms_per_hour={bound}: {prefix}decoder={self.decoder.name} "
+                f"has no thresholds to keep it by; choose another one, such as threshold",
             )
             for name in ("min_gap_s", "min_duration_s"):
                 faults.require(

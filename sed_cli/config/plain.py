@@ -141,6 +141,27 @@ def _fault_of_path(text: str) -> str | None:
 _SHOWN = 200  # characters of a path
 
 
+def nested_faults(config: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the settings of plain values that hold lists or mappings: OmegaConf lets them pass."""
+    hints = get_type_hints(type(config))
+    for each in fields(config):
+        value, key = getattr(config, each.name), f"{prefix}{each.name}"
+        if is_dataclass(value):
+            yield from nested_faults(value, f"{key}.")
+        elif isinstance(value, list | dict) and _is_of_plain_values(hints[each.name]):
+            parts = value.values() if isinstance(value, dict) else value
+            if any(isinstance(part, list | dict) for part in parts):
+                what = "one value a key" if isinstance(value, dict) else "single values"
+                yield f"{key}={value}: expected {what}, no lists or mappings within"
+
+
+def _is_of_plain_values(hint: Any) -> bool:
+    if get_origin(hint) is UnionType:  # a choice that may be missing
+        hint = next(part for part in get_args(hint) if part is not NoneType)
+    part = get_args(hint)[-1:]
+    return part != () and get_origin(part[0]) not in (list, dict) and part[0] is not Any
+
+
 def empty_texts(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Yield the settings that are an empty text: as a path that would be the working folder."""
     for key, value in values.items():

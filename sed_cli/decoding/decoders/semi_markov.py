@@ -19,6 +19,7 @@ class SemiMarkovConfig(DecoderConfig):
     """The likeliest events, by durations, silences and order of those in the training labels."""
 
     SEPARATES: ClassVar[bool] = True
+    HAS_THRESHOLDS: ClassVar[bool] = False
     LEARNS_LENGTHS: ClassVar[bool] = True
 
     order: int = setting(
