@@ -93,7 +93,10 @@ def forced_logits(
     feedback: Feedback = "hard",
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Run a model on all frames (T, M) of a recording, fed its targets (T, C): logits (T, C)."""
+    """Run a model on all frames (T, M) of a recording, fed its targets (T, C): logits (T, C).
+
+    Where a target is not finite, which is unknown, it is fed its own output.
+    """
     targets = targets.to(device)[None]
     state: RecurrentState | None = None
     logits = [targets.new_empty(0, model.n_outputs)]
@@ -101,7 +104,10 @@ def forced_logits(
         for features in features_of(model, log_mel, device):
             fed = targets[:, : len(features)]
             targets = targets[:, len(features) :]
-            is_fed = torch.ones(fed.shape[:2], dtype=torch.bool)
+            known = fed.isfinite()
+            # The mask of frames is the one that a whole pass is made for.
+            is_fed = torch.ones(fed.shape[:2], dtype=torch.bool) if known.all() else known
+            fed = torch.where(known, fed, 0.0)
             of_piece, state = model.decode(
                 features[None], fed, is_fed, feedback=feedback, initial_state=state
             )
