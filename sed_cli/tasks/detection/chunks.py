@@ -95,20 +95,19 @@ def forced_logits(
 ) -> Tensor:
     """Run a model on all frames (T, M) of a recording, fed its targets (T, C): logits (T, C).
 
-    Where a target is not finite, it is not known, and the model is fed its own output.
+    Where a target is not finite, it is unknown, and the model is fed its own output.
     """
-    known = targets.isfinite()[None]
-    is_whole = bool(known.all())
-    targets = targets.nan_to_num(0.0, 0.0, 0.0).to(device)[None]
+    targets = targets.to(device)[None]
     state: RecurrentState | None = None
     logits = [targets.new_empty(0, model.n_outputs)]
     with evaluating(model):
         for features in features_of(model, log_mel, device):
             fed = targets[:, : len(features)]
             targets = targets[:, len(features) :]
-            is_fed = torch.ones(fed.shape[:2], dtype=torch.bool)
-            if not is_whole:
-                is_fed, known = known[:, : fed.shape[1]], known[:, fed.shape[1] :]
+            known = fed.isfinite()
+            # The mask of frames is the one that a whole pass is made for.
+            is_fed = torch.ones(fed.shape[:2], dtype=torch.bool) if known.all() else known
+            fed = torch.where(known, fed, 0.0)
             of_piece, state = model.decode(
                 features[None], fed, is_fed, feedback=feedback, initial_state=state
             )

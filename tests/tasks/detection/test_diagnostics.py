@@ -38,6 +38,18 @@ def test_pieces_fed_the_ground_truth_are_the_teacher_forced_whole(
     assert not torch.allclose(free, whole, atol=1e-2)
 
 
+def test_where_nothing_is_known_the_model_is_fed_its_own_output() -> None:
+    torch.manual_seed(0)
+    model = make_crnn(n_mels=4, n_classes=2, conv_channels=3, pooling=[2, 2], rnn_hidden=6).eval()
+    log_mel, targets = torch.randn(30, 4), (torch.rand(30, 2) > 0.5).float()
+    targets[5:20, 0] = torch.nan
+    known = targets.isfinite()
+    with torch.no_grad():
+        expected = model(log_mel[None], targets.nan_to_num()[None], known[None])[0]
+    got = forced_logits(model, log_mel, targets)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)  # sums of another order in float32
+
+
 def test_the_gap_is_that_between_two_runs_of_the_model() -> None:
     detector, data = make_detector(), make_data()
     metrics = evaluate_split(detector, data, "test", ASKED).metrics
