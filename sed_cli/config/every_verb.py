@@ -40,8 +40,8 @@ class VerbConfig:
         return [
             *range_faults(self, ""),
             *(
-                f"plugins={file} stands in a file of configs, and is imported only where the "
-                f"command names it: add plugins=[{file}]"
+                f"plugins={file} is set in a config file, and is imported only if the command "
+                f"names it: add plugins=[{file}]"
                 for file in sorted(unknown)
             ),
         ]

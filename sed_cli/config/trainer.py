@@ -180,14 +180,14 @@ class TrainerConfig(Settings):
         faults.require(
             (self.devices or 1) <= self.batch_size,
             f"{prefix}devices={self.devices}, but a batch of {prefix}batch_size="
-            f"{self.batch_size} sequences, which they share, gives some of them nothing to do: "
+            f"{self.batch_size} sequences, which they share, gives some of them no work: "
             f"lower the first or raise the second",
         )
         known = components("logger")
         faults.require(
             "csv" in self.loggers,
             f"{prefix}loggers={self.loggers}: expected csv, which status, compare and resume read, "
-            f"and what you like beside it",
+            f"and any others",
         )
         for name in filter(known.__contains__, self.loggers):
             faults += [f"{prefix}loggers={self.loggers}: {each}" for each in known[name].faults()]
@@ -221,14 +221,14 @@ class TrainerConfig(Settings):
         for source, share in self.batch_shares.items():
             faults.require(
                 is_usable(share) and share > 0,
-                f"{prefix}batch_shares={{{source}: {share}}}: expected a share above 0; what "
-                f"is not to be trained on belongs out of the data",
+                f"{prefix}batch_shares={{{source}: {share}}}: expected a share above 0; remove a "
+                "source from the data to train without it",
             )
         for part, factor in self.lr_scale.items():
             faults.require(
                 is_usable(factor) and factor > 0,
-                f"{prefix}lr_scale={{{part}: {factor}}}: expected a factor above 0; what is not "
-                f"to be trained belongs into {prefix}freeze",
+                f"{prefix}lr_scale={{{part}: {factor}}}: expected a factor above 0; to freeze a "
+                f"part, name it in {prefix}freeze",
             )
             faults.require(
                 part not in self.freeze,

@@ -141,8 +141,8 @@ class TrainConfig(AnyTrainConfig):
         for key in ("metric", "min_gap_s", "min_duration_s", "decoder"):
             faults.require(
                 getattr(self.evaluation, key) is not None,
-                f"evaluation.{key}=null: that stands for what a checkpoint holds, and there is "
-                f"none yet; drop it, or give a value",
+                f"evaluation.{key}=null: that stands for the value in a checkpoint, and there is "
+                "none yet; drop it, or give a value",
             )
         if isinstance(self.data, AnnotatedConfig) and self.data.train is None:
             faults.append("data.train=null: a model cannot be trained without that split")
@@ -154,8 +154,8 @@ class TrainConfig(AnyTrainConfig):
         meaningless = sorted(key for key in named if re.match(r"sampler\b", key))
         if not self.model.has_feedback and meaningless:
             faults.append(
-                f"{', '.join(meaningless)} set, but this model feeds nothing back, so no sampler "
-                f"acts: drop that, or choose a model that does, such as model=crnn"
+                f"{', '.join(meaningless)} set, but this model has no feedback, so no sampler "
+                "acts: drop it, or choose a model with feedback, such as model=crnn"
             )
         faults += [*self._clip_faults(), *self._batch_faults()]
         return [*faults, *self.recording_faults(self.data), *self._too_large()]
@@ -196,8 +196,8 @@ class TrainConfig(AnyTrainConfig):
         if pooling is None or not pooling.IS_LEARNT or getattr(train, "weak", None) is not None:
             return []
         return [
-            f"model.clip_pooling={name} is learnt from weakly labelled clips, and there are none: "
-            f"name them with data.train.weak, or drop it"
+            f"model.clip_pooling={name} is learnt from weakly labelled clips, but none are given: "
+            "name them with data.train.weak, or drop it"
         ]
 
     def model_faults(self) -> list[str]:
@@ -386,7 +386,7 @@ class EvalConfig(VerbConfig):
         faults = Faults()
         faults.require(
             self.annotations is not None,
-            f"scores={self.scores} needs annotations=FILE: what is to be found there",
+            f"scores={self.scores} needs annotations=FILE: the ground truth",
         )
         for key in ("checkpoint", "data"):
             faults.require(

@@ -183,8 +183,8 @@ def _check_events(manifest: Manifest) -> None:
     ]
     if "train" in lost or (lost and not left):
         raise DataError(
-            f"no event is left in {', '.join(lost)}: all were dropped as faults; mend the "
-            f"annotations (sedtf data shows them)"
+            f"no event is left in {', '.join(lost)}: all were dropped as faults; correct the "
+            "annotations (sedtf data shows them)"
         )
 
 

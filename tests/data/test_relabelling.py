@@ -79,4 +79,4 @@ def test_a_table_of_something_else_is_refused(folder: Path, content: str, reason
 
 def test_a_mistyped_label_is_named(folder: Path) -> None:
     said = "\n".join(listed(folder, exclude=["SILL"]).notes.lines())
-    assert "labels to be merged or left out that nothing is annotated with: SILL" in said
+    assert "labels to merge or exclude that do not occur: SILL" in said

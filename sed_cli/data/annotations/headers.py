@@ -216,7 +216,7 @@ def check_header(path: Path, header: Header, options: ReadOptions, *, whole: boo
         )
         advice = "; if labels hold for whole recordings, set data.whole_clips=true" * has_no_times
         raise DataError(
-            f"{got}, but no {' and no '.join(missing)}; say which column it is: "
+            f"{got}, but no {' and no '.join(missing)}; name the column: "
             f"{' '.join(f'data.columns.{ours}=NAME' for ours in missing)}{advice}{unlabelled}"
         )
     for ours in _TIMES:
@@ -231,7 +231,7 @@ def _check_unit(path: Path, ours: str, name: str, unit: str | None) -> None:
         raise DataError(f"{what}: for times in samples set data.time_unit={SAMPLES}")
     if unit is None and is_no_time(name):
         raise DataError(
-            f"{what}, whose unit cannot be told: expected such as seconds; convert it, or say its "
+            f"{what}, whose unit is unclear: expected such as seconds; convert it, or set its "
             f"unit: data.time_unit=s, ms, min, h or {SAMPLES}"
         )
 

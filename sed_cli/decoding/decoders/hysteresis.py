@@ -23,7 +23,7 @@ class HysteresisConfig(DecoderConfig):
         None, "above which an event of any class starts; null: tuned", at_least=0, at_most=1
     )
     lower: float | None = setting(
-        None, "above which an event of any class goes on; null: tuned", at_least=0, at_most=1
+        None, "above which an event of any class continues; null: tuned", at_least=0, at_most=1
     )
 
     def faults(self, prefix: str = "evaluation.decoder.") -> list[str]:

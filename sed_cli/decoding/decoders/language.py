@@ -44,7 +44,7 @@ class LanguageDecoderConfig(DecoderConfig):
         if not is_joint(events, hop_s):
             raise UserError(
                 "evaluation.decoder=language puts events in one order, but classes overlap in "
-                "training: evaluation.decoder=semi_markov decodes each class for itself"
+                "training: evaluation.decoder=semi_markov decodes each class by itself"
             )
 
     def fit(self, task: Fitting) -> LanguageDecoder:

@@ -51,8 +51,8 @@ class ConformerConfig(CRNNConfig):
         )
         faults.require(
             self.time_kernel % 2 == 1,
-            f"{prefix}time_kernel={self.time_kernel}: expected an odd number, so that frames stay "
-            f"put",
+            f"{prefix}time_kernel={self.time_kernel}: expected an odd number, so that frames keep "
+            "their place",
         )
         return faults
 

@@ -79,8 +79,8 @@ class CRNNConfig(DetectorModelConfig):
         faults = range_faults(self, prefix)
         faults.require(
             self.kernel_size % 2 == 1,
-            f"{prefix}kernel_size={self.kernel_size}: expected an odd number, so that frames stay "
-            f"put",
+            f"{prefix}kernel_size={self.kernel_size}: expected an odd number, so that frames keep "
+            "their place",
         )
         faults.require(
             self.fed_outputs == "all" or (self.onsets and self.feedback),

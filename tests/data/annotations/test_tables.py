@@ -103,7 +103,7 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         ("a.wav\t\t1\tx", "one is empty"),
         ("b.wav\t0\t1\tx\na.wav\t0\t1", "one is empty"),
         ("a.wav\t0\t1\tx\ty", "5 fields"),
-        ("a.wav\t0\t1\tx\na.wav\t0\t1\tx", "line 3: the same event stands there twice"),
+        ("a.wav\t0\t1\tx\na.wav\t0\t1\tx", "line 3: the same event is listed twice"),
     ],
 )
 def test_a_fault_says_what_is_wrong(row: str, reason: str, tmp_path: Path) -> None:

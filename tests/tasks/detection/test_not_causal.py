@@ -112,7 +112,7 @@ def test_no_setting_says_that_it_is_fed_back_to(
 ) -> None:
     for word, fault in (
         ("model.feedback=true", "there is no key model.feedback"),
-        ("sampler.gamma=1", "this model feeds nothing back"),
+        ("sampler.gamma=1", "this model has no feedback"),
     ):
         assert sedtf("train", "model=crnn_bidirectional", word, "output_dir=run") == 2
         assert fault in capfd.readouterr().err

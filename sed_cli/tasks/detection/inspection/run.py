@@ -107,7 +107,7 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
             *coverage.warnings(splits.get("train", ()), manifest.classes),
         ]
         print_notes(console, "classes that are not annotated everywhere", untold)
-        print_notes(console, "annotations and what was guessed", manifest.notes.lines())
+        print_notes(console, "annotations and assumptions", manifest.notes.lines())
         print_audio(console, kinds, audio_notes)
         print_copies(console, copies)
         if near is not None:
@@ -117,7 +117,8 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         _refuse(manifest)
         if copies and getattr(config.data, "leak_check", "none") != "none":
             raise DataError(
-                f"training would refuse this set for {counted(len(copies), 'file')} in two splits: "
+                f"training would refuse this data set for {counted(len(copies), 'file')} in two "
+                "splits: "
                 f"take them out of one, or allow it with data.leak_check=none"
             )
 
@@ -143,7 +144,8 @@ def _refuse(manifest: Manifest) -> None:
         mend = "mend it" if len(manifest.refused) == 1 else "mend them"
         repair = ", or set data.strict=false" if manifest.strict else ", for no repair is safe"
         raise DataError(
-            f"training would refuse this set for {counted(len(manifest.refused), 'fault')}, all of "
+            f"training would refuse this data set for {counted(len(manifest.refused), 'fault')}, "
+            "all of "
             f"them in faults.csv: {mend}{repair}"
         )
     check(manifest)

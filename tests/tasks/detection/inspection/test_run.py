@@ -269,7 +269,7 @@ def test_what_was_taken_for_labels_and_every_guess_is_printed(
     for said in (
         "3 annotations (audacity",
         "a_labels.txt for a.wav",
-        "3 predictions of sedtf that are passed over",
+        "3 predictions of sedtf that are skipped",
         "recordings that nothing annotates: alone.wav",
         "folders written by sedtf that are not searched: set/site/old_run",
         "taking data.annotations=site",
