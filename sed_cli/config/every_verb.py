@@ -53,7 +53,7 @@ class SizedConfig(VerbConfig):
 
     memory_limit_gb: float | None = setting(
         None,
-        "what certainly takes more is refused before it begins; null: the memory of this machine",
+        "refuse settings that certainly need more memory; null: the memory of this machine",
         unit="10^9 bytes",
         above=0,
         role=Role.PLACE | Role.FREE,

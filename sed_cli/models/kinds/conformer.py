@@ -22,19 +22,22 @@ class ConformerConfig(CRNNConfig):
 
     rnn_hidden: int = setting(
         defaults.RNN_HIDDEN,
-        "units of the GRU that a layer is as large as: half as many numbers a frame",
+        "a layer is as large as a GRU of this many units: half as many numbers per frame",
         at_least=2,
         at_most=2**14,
     )
     n_heads: int = setting(
-        4, "of the attention; rnn_hidden is a multiple of twice that", at_least=1
+        4, "attention heads; rnn_hidden is a multiple of twice this number", at_least=1
     )
     n_layers: int = setting(1, "of the conformer", at_least=1, at_most=128)
     time_kernel: int = setting(
         15, "of its convolutions over time, odd", unit="frames", at_least=1, at_most=9999
     )
     window: int = setting(
-        512, "read at once, at most; longer ones overlap by half", unit="frames", at_least=4
+        512,
+        "frames read at once, at most; longer recordings are read in windows that overlap by half",
+        unit="frames",
+        at_least=4,
     )
 
     def faults(self, prefix: str = "model.") -> list[str]:
