@@ -129,7 +129,7 @@ def _add_verb(name: str, text: str) -> None:
         dry_run: Annotated[
             bool,
             typer.Option(
-                "--dry-run", help="Of train: measure a few updates, estimate the time and memory."
+                "--dry-run", help="Of train: measure a few updates, estimate the duration."
             ),
         ] = False,
         config_dir: Annotated[

@@ -99,7 +99,7 @@ def amount_faults(data: DataConfig, prefix: str) -> list[str]:
     faults.require(
         data.train_share is None or data.train_minutes is None,
         f"{prefix}train_share={data.train_share} and {prefix}train_minutes={data.train_minutes}: "
-        f"each says how much of the training split is kept; drop one of the two",
+        f"each sets how much of the training split is kept; drop one of the two",
     )
     return faults
 

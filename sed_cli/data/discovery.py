@@ -332,9 +332,9 @@ def _say_what_there_is(
         reasons = f" ({'; '.join(unread[:_SHOWN_REASONS])})" if unread else ""
         return (
             f"{what}no annotations of them that can be read{reasons}; name these by "
-            f"data.annotations=FILE (or a folder with a file a recording), or "
-            f"data.train.annotations=FILE and so on (folders of isolated clips, one a class, are a "
-            f"bank: sedtf train data.bank=FOLDER)"
+            "data.annotations=FILE (or a folder with one file per recording), or "
+            "data.train.annotations=FILE and so on (folders of isolated clips, one per class, are "
+            "a bank: sedtf train data.bank=FOLDER)"
         )
     folders = _folders_of_files(files, folder)
     ways = [f"{place} ({len(of_place)} files)" for place, of_place in folders.items()]

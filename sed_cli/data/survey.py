@@ -73,7 +73,7 @@ def load_manifest(
     if classes is None:
         check(found)
         if not found.chosen and "train" not in found.labels:
-            raise DataError("the set has no training split: name its labels with data.classes")
+            raise DataError("the data set has no training split: name its labels with data.classes")
     else:
         check_faults(found.faults, strict=found.strict)
         _check_events(found)

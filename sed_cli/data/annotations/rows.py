@@ -222,7 +222,7 @@ class RowCollector:
             else:
                 self._is_empty(line, filename, onset, end, "")
         if is_one_class:
-            what = f"files whose events have no labels, taken for the class {label}"
+            what = f"files whose events have no labels, assigned to the class {label}"
             self.note(what, len(self._unlabelled))
             self.rows.sort(key=lambda row: row.line or 0)
         return is_one_class

@@ -176,8 +176,8 @@ class _Scan:
     def _wanted(self, classes: Sequence[str] | None, there: set[str]) -> set[str]:
         if not there:
             raise DataError(
-                f"data.bank={self.folder}: no folders in it; expected a folder a class, "
-                f"such as {self.folder / 'dog_bark' / 'clip.wav'}"
+                f"data.bank={self.folder}: no folders in it; expected one folder per class, such "
+                f"as {self.folder / 'dog_bark' / 'clip.wav'}"
             )
         if unknown := [label for label in classes or () if label not in there]:
             raise DataError(

@@ -273,7 +273,7 @@ def _example(decoder: str) -> str:
 _EVENTS = re.compile(r"^def events\(.*?\n\n\n", re.DOTALL | re.MULTILINE)
 _PARTED = re.compile(r"^def parted\(.*?\n\n\n", re.DOTALL | re.MULTILINE)
 _NO_EVENTS = """def events(scores, post, hop, end):  # -> onset and offset in seconds, label
-    sys.exit(f"the decoder {post['decoder']} is sedtf's alone: write here what it does")
+    sys.exit(f"the decoder {post['decoder']} is sedtf's alone: implement it here")
 
 
 """

@@ -233,7 +233,7 @@ def test_an_offset_is_an_onset_where_its_maker_means_that(tmp_path: Path) -> Non
         (
             "file,onset,offset,label\n",
             {"event_label": "kind"},
-            "no 'kind' as data.columns.event_label",
+            "no 'kind', set by data.columns.event_label",
         ),
         ("file,onset_samples,label\n", {}, "set data.time_unit=samples"),
         ("file,start_sample,label\n", {"onset": "start_sample"}, "set data.time_unit=samples"),
