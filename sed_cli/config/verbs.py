@@ -145,7 +145,7 @@ class TrainConfig(AnyTrainConfig):
                 "none yet; drop it, or give a value",
             )
         if isinstance(self.data, AnnotatedConfig) and self.data.train is None:
-            faults.append("data.train=null: a model cannot be trained without that split")
+            faults.append("data.train=null: training needs that split")
         faults.require(
             self.init is not None or "init_normalisation" not in named,
             f"init_normalisation={self.init_normalisation}, but init names no run: drop it, or "

@@ -43,7 +43,7 @@ def test_an_impulse_comes_out_at_its_time(
 ) -> None:
     """Outputs of POOL samples each, frames of any hop: in the middle they agree to half of one."""
     path = energy(tmp_path / "energy.onnx", length)
-    # A window of any length is no multiple of outputs: evenly spread over it they would drift.
+    # A window of any length is not a multiple of outputs: evenly spread over it they would drift.
     stated = {"output_hop": float(POOL)} if length == "T" else {}
     config = OnnxConfig(path=str(path), hop_length=hop_length, **stated)
     assert config.file_faults() == []

@@ -305,7 +305,7 @@ class RowCollector:
         hint = f"; expected a decimal {mark}" if other in onset + end else ""
         if ":" in onset + end:
             hint = "; clock times are read as minutes:seconds or hours:minutes:seconds, below 60"
-        return f"onset {_short(onset)} or {what} {_short(end)} is no number of {unit}{hint}"
+        return f"onset {_short(onset)} or {what} {_short(end)} is not a number of {unit}{hint}"
 
     def _odd_times(
         self,

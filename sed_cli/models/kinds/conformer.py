@@ -48,7 +48,8 @@ class ConformerConfig(CRNNConfig):
         step = 2 * self.n_heads
         faults.require(
             self.rnn_hidden % step == 0,
-            f"{prefix}rnn_hidden={self.rnn_hidden} is no multiple of {step}: a frame has half as "
+            f"{prefix}rnn_hidden={self.rnn_hidden} is not a multiple of {step}: a frame has half "
+            "as "
             f"many numbers, and each of {prefix}n_heads={self.n_heads} takes an equal share; set "
             f"rnn_hidden={max(1, self.rnn_hidden // step) * step}",
         )

@@ -144,7 +144,7 @@ def test_a_conformer_is_about_as_large_as_the_crnn_of_its_settings() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"rnn_hidden": 20}, "rnn_hidden=20 is no multiple of 8.*set rnn_hidden=16"),
+        ({"rnn_hidden": 20}, "rnn_hidden=20 is not a multiple of 8.*set rnn_hidden=16"),
         ({"time_kernel": 4}, "time_kernel=4: expected an odd number"),
         ({"window": 3}, "window=3: expected at least 4"),
     ],

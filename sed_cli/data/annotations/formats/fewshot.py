@@ -22,7 +22,7 @@ _SNIFFED = 1000  # rows
 
 @component("format", "fewshot")
 class FewShot(ReadOnlyFormat):
-    """DCASE's few-shot tables: a column a class, with POS, NEG or UNK."""
+    """DCASE's few-shot tables: one column per class, with POS, NEG or UNK."""
 
     ORDER: ClassVar[int] = 2
     ending: ClassVar[str] = ".csv"

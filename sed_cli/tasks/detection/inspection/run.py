@@ -141,12 +141,11 @@ def _near_copies(manifest: Manifest, data: DataConfig) -> tuple[Leak, ...] | Non
 def _refuse(manifest: Manifest) -> None:
     """Refuse what training would refuse, without telling again what has been printed."""
     if manifest.refused:
-        mend = "mend it" if len(manifest.refused) == 1 else "mend them"
+        mend = "correct it" if len(manifest.refused) == 1 else "correct them"
         repair = ", or set data.strict=false" if manifest.strict else ", for no repair is safe"
         raise DataError(
             f"training would refuse this data set for {counted(len(manifest.refused), 'fault')}, "
-            "all of "
-            f"them in faults.csv: {mend}{repair}"
+            f"all of them in faults.csv: {mend}{repair}"
         )
     check(manifest)
 

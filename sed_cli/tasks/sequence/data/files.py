@@ -109,5 +109,5 @@ def _find_columns(text: Text, source: str, target: str) -> tuple[str, int, int]:
     shown = ", ".join(name[:40] for name in names[:8])
     raise DataError(
         f"{text.path}: the header has {shown or 'nothing'}, but not both {source} and {target}; "
-        f"say which columns they are: data.source_column=NAME data.target_column=NAME"
+        f"name the columns: data.source_column=NAME data.target_column=NAME"
     )
