@@ -114,7 +114,7 @@ def test_help_lists_every_option_of_the_groups_of_a_verb(verb: str) -> None:
         (["cache", "clear=everything"], "expected one of features, soundscapes, all"),
         (["cache", "older_than_days=3"], "nothing is cleared: add clear=all"),
         (["cache", "cache_dir=/proc/nope"], "/proc/nope: cannot be made for the cache"),
-        (["cache", "-m", "clear=all"], "no experiment to be swept over"),
+        (["cache", "-m", "clear=all"], "cannot be swept over"),
         (["train", "augment=mixp"], "did you mean mixup?"),
         (["train", "augment.mixup=2"], "augment.mixup=2.0: expected a number from 0 to 1"),
         (["train", "augment.gain_db=[6,-6]"], "expected [lowest, highest]"),

@@ -152,7 +152,7 @@ def with_text(path: Path) -> Path:
         (with_text, "is no ONNX file"),
         (lambda path: path, "there is no such file"),
         (lambda path: path.parent, "is no file"),
-        (lambda path: identity(path, ["B", "T", 30]), "say by feature.input_layout"),
+        (lambda path: identity(path, ["B", "T", 30]), "name each with feature.input_layout"),
         (lambda path: identity(path, ["B", 2**40, 1]), "takes windows of 1099511627776"),
     ],
 )

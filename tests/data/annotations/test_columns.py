@@ -43,7 +43,7 @@ def test_the_unit_of_a_column_is_that_of_its_name(name: str, unit_s: float, tmp_
 )
 def test_a_unit_that_cannot_be_told_is_asked_for(name: str, tmp_path: Path) -> None:
     content = f"file,{name},offset,label\na.wav,1,2,x\n"
-    with pytest.raises(DataError, match=r"unit cannot be told.*data\.time_unit=s, ms, min, h"):
+    with pytest.raises(DataError, match=r"unit is unclear.*data\.time_unit=s, ms, min, h"):
         read(tmp_path, content, {"onset": name})
     assert read(tmp_path, content, {"onset": name}, time_unit="s").faults == ()
 

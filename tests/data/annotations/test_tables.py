@@ -238,8 +238,8 @@ def test_an_offset_is_an_onset_where_its_maker_means_that(tmp_path: Path) -> Non
         ("file,onset_samples,label\n", {}, "set data.time_unit=samples"),
         ("file,start_sample,label\n", {"onset": "start_sample"}, "set data.time_unit=samples"),
         ("file,onset,stop (frames),label\n", {"offset": "stop (frames)"}, "convert it"),
-        ("file,start (%),stop (%),label\n", {"onset": "start (%)"}, "unit cannot be told"),
-        ("file,start_ns,stop_ns,label\n", {"onset": "start_ns"}, "unit cannot be told"),
+        ("file,start (%),stop (%),label\n", {"onset": "start (%)"}, "unit is unclear"),
+        ("file,start_ns,stop_ns,label\n", {"onset": "start_ns"}, "unit is unclear"),
         ("file,start,label,class\n", {"onset": "label", "event_label": "none"}, "no 'none'"),
     ],
 )
