@@ -149,7 +149,7 @@ def with_text(path: Path) -> Path:
         (lambda path: with_foreign_operator(path, nested=True), "operator somebody.Anything"),
         (with_two_outputs, r"gives one .*other.*choose by feature.outputs"),
         (with_two_inputs, "takes a tensor.*expected one input"),
-        (with_text, "is no ONNX file"),
+        (with_text, "is not an ONNX file"),
         (lambda path: path, "there is no such file"),
         (lambda path: path.parent, "is no file"),
         (lambda path: identity(path, ["B", "T", 30]), "name each with feature.input_layout"),
@@ -215,7 +215,7 @@ def test_a_checkpoint_holds_its_network(tmp_path: Path) -> None:
     kept = config.kept(folder)
     assert kept.n_features == 2
     (folder / OnnxConfig.FILE).write_text("no network")
-    with pytest.raises(CheckpointError, match="is no ONNX file"):
+    with pytest.raises(CheckpointError, match="is not an ONNX file"):
         config.kept(folder)
 
 

@@ -117,7 +117,7 @@ BOMB = '<?xml version="1.0"?>\n<!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a
         ),
         ("a.eaf", "<a>" * 1000, "nested more than 64 deep"),
         ("a.eaf", "<ANNOTATION_DOCUMENT>", "broken XML"),
-        ("a.xml", "<html></html>", "no known format"),
+        ("a.xml", "<html></html>", "not a known format"),
     ],
 )
 def test_xml_that_is_no_data_is_refused(

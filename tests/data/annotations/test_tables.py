@@ -126,7 +126,7 @@ def test_many_faults_are_counted_rather_than_listed(tmp_path: Path) -> None:
         ((HEADER + "a.wav\t0\t1\tété\n").encode("latin-1"), "UTF-8"),
         (HEADER.encode("utf-16-le"), "UTF-8"),
         (b"RIFF\0\0\0\0WAVEfmt ", "UTF-8"),
-        ("Dear annotators,\nplease find the sounds attached.\n", "no known format"),
+        ("Dear annotators,\nplease find the sounds attached.\n", "not a known format"),
     ],
     ids=["empty", "header only", "column", "latin-1", "utf-16 without mark", "audio", "prose"],
 )
