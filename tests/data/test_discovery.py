@@ -165,7 +165,7 @@ def test_a_table_that_was_named_is_not_replaced_by_another(tmp_path: Path) -> No
 
 
 def test_folds_of_a_set_with_splits_are_refused(recordings: Path) -> None:
-    with pytest.raises(UserError, match=r"data\.folds=3 divides a set without splits"):
+    with pytest.raises(UserError, match=r"data\.folds=3 divides a data set without splits"):
         catalogue(recordings, folds=3, fold=1)
 
 

@@ -156,7 +156,7 @@ def test_columns_of_labels_are_chosen_by_their_values_and_the_others_named(
 
 def test_columns_that_label_different_things_are_asked_for(tmp_path: Path) -> None:
     content = rows("species,event", "tall,bark", "short,chew", "tall,chew")
-    with pytest.raises(DataError, match=r"\(species: short, tall; event: bark, chew\); say in whi"):
+    with pytest.raises(DataError, match=r"\(species: short, tall; event: bark, chew\); choose one"):
         read(tmp_path, content)
     assert labels(read(tmp_path, content, {"event_label": "event"})) == {"bark", "chew"}
 

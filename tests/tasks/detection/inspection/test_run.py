@@ -175,7 +175,7 @@ def test_a_set_without_splits_is_refused(
 ) -> None:
     none = (f"data.{split}=null" for split in ("train", "validation", "test"))
     assert sedtf("data", "data=annotated", f"data.root={recordings}", *none) == 2
-    assert "sedtf: the set has no split" in capfd.readouterr().err
+    assert "sedtf: the data set has no split" in capfd.readouterr().err
 
 
 def test_a_set_that_is_divided_here_is_described(
@@ -199,7 +199,7 @@ def test_a_set_without_events_is_described_and_refused(
     assert sedtf("data", "data=annotated", "data.root=set", "output_dir=run") == 2
     out, err = capfd.readouterr()
     assert "train holds no event" in out
-    assert "nothing to learn" in err
+    assert "no event to learn from" in err
     assert read_json(tmp_path / "run" / "data.json")["overall"]["n_empty_files"] == 3
 
 
