@@ -86,7 +86,7 @@ def test_help_lists_every_option_of_the_groups_of_a_verb(verb: str) -> None:
         (["train", "+experiment=typo"], "+experiment=typo"),
         (["train", "hydra/launcher=basic"], "add -m"),
         (["train", "-m", "hydra/launcher=jobib"], "hydra/launcher=jobib: no such option"),
-        (["train", "model"], "no KEY=VALUE"),
+        (["train", "model"], "not a readable KEY=VALUE"),
         (["train", "data=annotated"], "data.root is not set"),
         (["train", "data=annotated", "data.root=nowhere"], "nowhere: no such folder"),
         (["train", "sampler=null"], "sampler=null: no such option"),
