@@ -128,7 +128,9 @@ def _add_verb(name: str, text: str) -> None:
         ] = False,
         dry_run: Annotated[
             bool,
-            typer.Option("--dry-run", help="Of train: measure a few updates, tell what it takes."),
+            typer.Option(
+                "--dry-run", help="Of train: measure a few updates, estimate the duration."
+            ),
         ] = False,
         config_dir: Annotated[
             str | None,

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-TRAIN = """Train a detector, keep its best epoch by validation, evaluate that on the test split.
+TRAIN = """Train a detector, keep the epoch with the best validation, evaluate it on the test split.
 
-Without any setting it trains on generated soundscapes. With `task=sequence` it trains a model of
-the next token, by the same recurrence and the same samplers.
+By default it trains on generated soundscapes. With `task=sequence` it trains a sequence model,
+with the same recurrence and the same samplers.
 
 Examples:
 
 - `sedtf train`
 - `sedtf train model=crnn sampler.gamma=0.08 trainer.epochs=50`
 - `sedtf train -m sampler=scheduled,free_running seed=0,1,2 hydra/launcher=local`
-- `sedtf train -m seed=0,1,2 resume_sweep=SWEEP` runs the jobs that are not done there
-- `sedtf train -m seed=0,1,2 --dry-run` estimates how long that takes
+- `sedtf train -m seed=0,1,2 resume_sweep=SWEEP` runs the remaining jobs
+- `sedtf train -m seed=0,1,2 --dry-run` estimates the time
 - `sedtf train data=annotated data.root=recordings data.sequence_length=500`
-- `sedtf train data=annotated data.root=recordings init=RUN trainer.freeze=[blocks]` begins with
-  what fits of the weights of another run (docs/transfer.md)
+- `sedtf train data=annotated data.root=recordings init=RUN trainer.freeze=[blocks]` starts
+  from the weights of another run (docs/transfer.md)
 - `sedtf train feature=onnx feature.path=MODEL.onnx model=conformer` (docs/front_ends.md)
 - `sedtf train data.bank=esc10 data.n_train=600`
 - `sedtf train trainer.devices=4 device=cuda trainer.batch_size=64` (docs/distributed.md)
@@ -27,20 +27,20 @@ Examples:
 
 {groups}
 
-Sweeps (`-m`) can be told how to run:
+Options for sweeps (`-m`):
 
-- `hydra/launcher`: basic, local (side by side on this machine), slurm, slurm_gpu
+- `hydra/launcher`: basic, local (in parallel on this machine), slurm, slurm_gpu
   (a cluster), ray
 - `hydra/sweeper`: basic, optuna (searches; needs `sedtf[optuna]`)
 
 All keys with their values: `sedtf train --cfg job`
 """
 
-EVAL = """Evaluate a checkpoint on a split: frame, segment and event based F1 and error rate.
+EVAL = """Evaluate a checkpoint on a split: frame, segment and event-based F1 and error rate.
 
-The decoder, with its thresholds, is that of the checkpoint, unless `evaluation.metric` or
-`evaluation.decoder` asks for another. With `scores=` it is the published scores of another system
-that are decoded, each file as tuned on the others.
+It uses the decoder and thresholds of the checkpoint, unless `evaluation.metric` or
+`evaluation.decoder` is set. With `scores=` it decodes the published scores of another system,
+each file as tuned on the others.
 
 Examples:
 
@@ -50,7 +50,7 @@ Examples:
 - `sedtf eval checkpoint=RUN evaluation.metric=event evaluation.min_gap_s=0.1`
 - `sedtf eval checkpoint=RUN evaluation.tune=false evaluation.psds=true`
 - `sedtf eval checkpoint=RUN evaluation.decoder=boxes evaluation.psds=true`
-- `sedtf eval scores=FOLDER annotations=truth.tsv durations=durations.tsv evaluation.decoder=boxes`
+- `sedtf eval scores=FOLDER annotations=labels.tsv durations=durations.tsv evaluation.decoder=boxes`
 - `sedtf eval checkpoint=RUN data=tokens data.path=other.txt data.split=[1,0,0] split=train`
 
 {groups}
@@ -68,7 +68,7 @@ Examples:
 - `sedtf export checkpoint=RUN licence=cc-by-4.0 data_licence=cc-by-3.0`
 """
 
-SIMULATE = """Write a sampler's curve and its teacher masks, without any model.
+SIMULATE = """Draw a sampler's curve and its teacher masks, without a model.
 
 Examples:
 
@@ -84,9 +84,9 @@ Examples:
 
 DATA = """Describe a data set: recordings, events, classes, overlaps, times, syntax and faults.
 
-Tables on the terminal, a picture, and `data.json` in the run folder; nothing is trained. A data set
-with faults is shown all the same; the exit code is then 2, as that of training would be (with
-`data.strict=false` only where a fault cannot be repaired).
+It prints tables and writes a figure and `data.json` to the run folder; it trains nothing. A data
+set with faults is described too; the exit code is then 2, as in training (with
+`data.strict=false` only if a fault cannot be repaired).
 
 Examples:
 
@@ -102,8 +102,8 @@ Examples:
 
 CACHE = """List cached features and generated soundscapes, or delete them.
 
-What a running process uses is never deleted. The least recently used entries go by themselves once
-the cache holds more than `data.cache_limit_gb` of a training, or `SEDTF_CACHE_LIMIT_GB`, allows.
+Entries in use by a running process are never deleted. Training deletes the least recently used
+entries when the cache exceeds `data.cache_limit_gb`, or `SEDTF_CACHE_LIMIT_GB`.
 
 Examples:
 
@@ -114,14 +114,14 @@ Examples:
 """
 
 
-PREDICT = """Find events in recordings of your own; with a sequence model, continue lines.
+PREDICT = """Detect events in your own recordings; with a sequence model, continue lines.
 
-Recordings may be of any rate, channel count, format and length.
+Recordings may have any rate, channel count, format and length.
 
-Events of one recording go to standard output; those of a folder go beside its audio, a file a
-recording (`NAME.events.tsv`), or into `output_dir=`. A recording that cannot be read does not stop
-the others: it is named, and the exit code is 1. The same command again resumes: what is done is
-skipped.
+Events of one recording go to standard output. Those of a folder go beside the audio, one file per
+recording (`NAME.events.tsv`), or to `output_dir=`. If a recording cannot be read, sedtf names it,
+continues with the others, and exits with 1. To resume, repeat the command: finished recordings
+are skipped.
 
 Examples:
 
@@ -132,8 +132,8 @@ Examples:
 - `sedtf predict checkpoint=RUN input=stereo.wav channels=each probabilities=true`
 - `curl -s https://example.org/a.flac | sedtf predict checkpoint=RUN input=- format=jsonl`
 
-A sequence model (`task=sequence`) reads a prefix a line, or what is to be translated, and
-writes a tab-separated table of its continuations:
+A sequence model (`task=sequence`) reads one prefix, or one source to translate, per line, and
+writes a tab-separated table of continuations:
 
 - `echo 'this old fox' | sedtf predict checkpoint=RUN input=-`
 - `sedtf predict checkpoint=RUN input=prefixes.txt decoding.method=beam decoding.n_best=3`
@@ -141,11 +141,10 @@ writes a tab-separated table of its continuations:
   decoding.temperature=0.8`
 """
 
-LISTEN = """Find events in audio while it comes in: raw PCM on standard input, JSON lines out.
+LISTEN = """Detect events in live audio: raw PCM on standard input, JSON lines on standard output.
 
-A line is printed when an event starts and when it ends. The longest delay is reported on standard
-error at the start: about a quarter of a second with the default model
-and decoder.
+It prints one line when an event starts and one when it ends. At the start it reports the maximum
+latency on standard error: about a quarter of a second with the default model and decoder.
 
 Examples:
 
@@ -156,10 +155,10 @@ Examples:
 """
 
 
-COMPARE = """Join runs or a sweep into one table with the spread over seeds, and figures.
+COMPARE = """Compare runs or sweeps in one table, with the spread over seeds, and in figures.
 
-Words without `=` are folders: runs of `train` or `eval`, or anything that such runs lie below.
-Runs that failed or did not finish are listed, and take no part.
+Words without `=` are folders: runs of `train` or `eval`, or any folder above such runs.
+Runs that failed or did not finish are listed, and left out.
 
 Examples:
 
@@ -170,16 +169,16 @@ Examples:
 
 Folds (runs that differ in `data.fold` alone) are joined by summing their counts. Sequence
 models are sorted by perplexity, with the gap between teacher-forced and free-running accuracy, and
-a figure of what they learn over the updates. Keys: `metric`
-(such as frame or event), `baseline`, `output_dir`.
+a figure of their learning curves. Keys: `metric` (such as frame or event), `baseline`,
+`output_dir`.
 """
 
 
 SYNTH = """Write soundscapes with annotations: from a bank of isolated clips, or synthetic events.
 
-A bank is a folder of class folders. Silence is trimmed off its clips; no source clip is heard in
-two splits, by the bank's own splits or folds where it has them. The recipe beside the data
-set gives the same bytes again.
+A bank is a folder of class folders. Silence is trimmed off its clips. No source clip occurs in
+two splits; the bank's own splits or folds are used if it has them. The recipe beside the data
+set reproduces it byte by byte.
 
 Examples:
 
@@ -197,8 +196,8 @@ Examples:
 
 REPORT = """Write one HTML page of a run: scores, curves, errors, and test files to listen to.
 
-The page needs no network and no other file. Its recordings are played beside the spectrogram,
-the reference, the detected events and the probabilities. The word without `=` is the folder of a
+The page needs no network and no other file. It plays recordings beside the spectrogram, the
+reference, the detected events and the probabilities. The word without `=` is the folder of a
 run of `train` or `eval`.
 
 Examples:
@@ -206,22 +205,22 @@ Examples:
 - `sedtf report outputs/train/2026-01-31/12-00-00-000000`
 - `sedtf report RUN output_dir=page` writes `page/report.html`
 - `sedtf report RUN files=10` shows the 10 worst files, `files=null` all, `files=0` none
-- `sedtf report RUN longest_s=60` shows a minute of longer recordings: that with most errors
+- `sedtf report RUN longest_s=60` shows one minute of longer recordings, the one with most errors
 
 Keys: `files`, `longest_s`, `device`, `threads`, `output_dir`.
 """
 
-STATUS = """Show how far runs are: those of a sweep, or all below a folder, while they run or after.
+STATUS = """Show the progress of runs: those of a sweep, or all below a folder, now or afterwards.
 
-Each run's status (running, completed, failed with its reason, interrupted, waiting), its epochs,
-its best value and the time left. It works on another machine too, over a shared
-folder: a run there counts as interrupted once it gave no sign of life for two minutes. The word
-without `=` is the folder.
+For each run it shows the status (running, completed, failed with the reason, interrupted,
+waiting), the epochs, the best value and the remaining time. It also works from another machine,
+over a shared folder: a run there counts as interrupted after two minutes without a sign of life.
+The word without `=` is the folder.
 
 Examples:
 
 - `sedtf status outputs/train/2026-01-31/12-00-00-000000`
-- `sedtf status SWEEP watch=10` shows it again every 10 seconds
+- `sedtf status SWEEP watch=10` refreshes it every 10 seconds
 - `sedtf status outputs` lists all runs there
 """
 

@@ -275,7 +275,7 @@ def test_a_rule_of_feedback_works_from_the_command_line(
     assert sedtf("eval", "checkpoint=run", "output_dir=no") == 2
     fault = capfd.readouterr().err
     assert "feedback 'faint' is unknown: there are hard, sampled, soft, delayed" in fault
-    assert f"it was trained with plugins=[{plugin}]: name that again" in fault
+    assert f"it was trained with plugins=[{plugin}]: name it again" in fault
     assert sedtf("train", *settings, "output_dir=no") == 2
     assert (
         "sampler/feedback=faint: no such option; there are delayed, hard" in capfd.readouterr().err

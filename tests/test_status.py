@@ -66,7 +66,7 @@ def test_who_is_at_work_is_found_out_here_and_elsewhere(tmp_path: Path) -> None:
 
 def test_a_sweep_that_nobody_works_on_says_how_to_go_on(tmp_path: Path) -> None:
     Plan("train", [], [Planned("a", [], "")]).write(tmp_path)
-    assert describe(tmp_path)[-1].endswith(f"go on by resume_sweep={tmp_path}")
+    assert describe(tmp_path)[-1].endswith(f"continue with resume_sweep={tmp_path}")
     (tmp_path / "sweep.json").write_text("{")
     run(tmp_path / "other", "completed")
     assert describe(tmp_path)[-1] == "1 runs: 1 completed"

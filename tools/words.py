@@ -27,6 +27,13 @@ INSTEAD = {
     r"\bleast gap\b": "minimum gap",
     r"\bplain 0\.5\b": "fixed threshold of 0.5",
     r"\bforetold|\bforetells?\b": "predicted, predicts",
+    r"\bpassed over\b": "skipped, ignored",
+    r"\bas ever\b": "as usual",
+    r"\ball the same\b": "nevertheless",
+    r"(?<!ground )\btruth fed\b": "target fed",
+    r"\bmend(s|ed)?\b": "correct",
+    r"\bwhat (it|they) sa(id|ys?)\b": "output",
+    r"\ba (file|row|line|column|folder) a (?!few\b)[a-z]+": "one file per recording",
 }
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 
@@ -66,7 +73,9 @@ def found_in(path: Path) -> list[str]:
 
 def files() -> list[Path]:
     """Everything that is checked."""
-    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    pages = [
+        ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+    ]
     return [*pages, *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("sed_cli/**/*.py"))]
 
 

@@ -41,7 +41,7 @@ class AudioFacts:
         sample_rate: in Hz.
         n_channels: of the file.
         format: container and coding, such as ``WAV PCM_16``.
-        notes: what was taken otherwise than its header says, a clause each.
+        notes: what was taken otherwise than its header declares, a clause each.
         loss: how far a damaged file can be read; ``None``: it is whole.
     """
 

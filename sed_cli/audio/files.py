@@ -40,7 +40,7 @@ Tell = Callable[[str], None]
 _BLOCK = 2**17  # samples decoded at once, of every channel, ...
 _BLOCK_OF_ALL = 2**20  # ... of all channels together, ...
 _BLOCK_S = 20  # ... and seconds, since a low rate is brought to one that is far higher
-ADVICE = "copy or convert it again, leave it out, or use what is there with data.strict=false"
+ADVICE = "copy or convert it again, leave it out, or use the readable part with data.strict=false"
 """What to do about a recording of which a part is missing."""
 
 _MISSING_S = 0.1  # a header may be wrong about the length by this much: some formats estimate it
@@ -49,7 +49,7 @@ _MISSING_S = 0.1  # a header may be wrong about the length by this much: some fo
 class AudioReader:
     """A recording that is read block by block, whatever its length. A context manager.
 
-    What the file holds is compared with what its header says: where there is more, all of it is
+    What the file holds is compared with what its header declares: where there is more, all of it is
     read; where there is less, or a decoder gives up, the recording is damaged.
 
     Args:
@@ -64,8 +64,8 @@ class AudioReader:
         loss: how far a damaged recording was read, once it was; ``None``: it is whole.
 
     Raises:
-        DataError: if the file is missing or cannot be decoded, or what its header says is out of
-            reason (see :mod:`.limits`).
+        DataError: if the file is missing or cannot be decoded, or its header declares values out
+            of range (see :mod:`.limits`).
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class AudioReader:
         if fault := self._fault_of_header():
             self._close()
             raise DataError(
-                f"{path}: its header says {fault}: it is damaged, or no audio; "
+                f"{path}: its header declares {fault}: it is damaged, or no audio; "
                 f"write it again, or leave it out"
             )
 
@@ -236,7 +236,7 @@ class AudioReader:
         )
         if self._salvage is None:
             raise DataError(f"{self.path}: {self.loss}; {ADVICE}")
-        self._tell(f"{self.loss}; what was decoded is used")
+        self._tell(f"{self.loss}; the decoded part is used")
 
     def _tell(self, what: str) -> None:
         if self._salvage is not None:

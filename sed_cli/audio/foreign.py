@@ -39,7 +39,8 @@ def decoded(path: Path) -> IO[bytes]:
         import av
     except ImportError as error:
         raise DataError(
-            f"{path}: {path.suffix} is no format that libsndfile reads: pip install 'sedtf[aac]', "
+            f"{path}: {path.suffix} is not a format that libsndfile reads: pip install "
+            "'sedtf[aac]', "
             f"or {advice}"
         ) from error
     copy = tempfile.TemporaryFile()  # noqa: SIM115

@@ -52,7 +52,7 @@ class Windows:
 
         A frame is the mean of the outputs near its centre, each weighted by how near it is: down to
         none at the distance of a hop, of the frames or of the outputs, whichever is longer. Between
-        sparse outputs that is linear interpolation; of dense ones none is passed over. Beyond the
+        sparse outputs that is linear interpolation; of dense ones none is skipped. Beyond the
         first and last output, these hold.
         """
         outputs = self.outputs_at(n_outputs)

@@ -210,8 +210,8 @@ class Network:
             letters[next(axis for axis in rest if axis != bands[0])] = TIME
         else:
             raise self._fault(
-                f"its input has axes {list(shape)}: say by feature.input_layout what each is, such "
-                f"as BTM with feature.n_mels bands"
+                f"its input has axes {list(shape)}: name each with feature.input_layout, such as "
+                "BTM with feature.n_mels bands"
             )
         return "".join(letters)
 
@@ -239,8 +239,8 @@ class Network:
         is_known = len(growing) <= 1 and len(rest) <= 2
         if not is_known:
             raise self._fault(
-                f"its output {name} has shape {tuple(shape)}: say by feature.output_layout what "
-                f"each axis is, such as BTF"
+                f"its output {name} has shape {tuple(shape)}: name each axis with "
+                "feature.output_layout, such as BTF"
             )
         if self.length is None and shape != longer:
             letters[growing[0]] = TIME
@@ -292,7 +292,7 @@ def _check(path: Path, data: bytes) -> None:
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:
-        raise DataError(f"feature.path={path}: is no ONNX file ({one_line(error)})") from error
+        raise DataError(f"feature.path={path}: is not an ONNX file ({one_line(error)})") from error
     own = {(function.domain, function.name) for function in model.functions}
     for message in _messages(model):
         if message.DESCRIPTOR.name == "TensorProto" and (
@@ -306,8 +306,8 @@ def _check(path: Path, data: bytes) -> None:
             message.domain in _DOMAINS or (message.domain, message.op_type) in own
         ):
             raise DataError(
-                f"feature.path={path}: operator {message.domain}.{message.op_type} is none of "
-                f"ONNX's own, which alone are run: export it with standard operators"
+                f"feature.path={path}: operator {message.domain}.{message.op_type} is not one "
+                f"of ONNX's own, and sedtf runs no others: export it with standard operators"
             )
 
 

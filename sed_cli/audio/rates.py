@@ -43,13 +43,13 @@ def band_faults(
     if below:
         faults.append(
             f"{_described(below, counts)}, features up to {_khz(heard_hz)}: the mel bands above "
-            f"{_khz(min(below) / 2)} are empty, which may be taken for anything; train with "
+            f"{_khz(min(below) / 2)} are empty, so the model's output is arbitrary; train with "
             f"feature.sample_rate={min(below)}, or with recordings of one rate"
         )
     if beyond:
         faults.append(
             f"{_described(beyond, counts)}, trained on recordings without sound above "
-            f"{_khz(round(heard_hz, -2))}: what lies above was never learnt; train with such "
+            f"{_khz(round(heard_hz, -2))}: the model never heard what lies above; train with such "
             f"recordings, or with feature.f_max={heard_hz:.0f} (feature.sample_rate stays)"
         )
     return faults

@@ -217,7 +217,7 @@ def _group_fault(override: Override, options: list[str], flags: Flags) -> str | 
             return absent[0]
         if option not in options:
             near = _nearest(option, options)
-            own = "; one of your own comes with plugins=[FILE.py]" if _is_component(group) else ""
+            own = "; add one of your own with plugins=[FILE.py]" if _is_component(group) else ""
             return f"{group}={option}: no such option; there are {', '.join(options)}{near}{own}"
     return None
 

@@ -105,7 +105,7 @@ def check_no_links(folder: Path, named: str) -> None:
             if path.is_symlink() and not path.resolve().is_relative_to(inside):
                 raise UserError(
                     f"{named}: {path} is a link to {path.resolve()}, outside of the folder: "
-                    f"what is written here would go there; put a copy in its place"
+                    f"files written here would go there; put a copy in its place"
                 )
 
 

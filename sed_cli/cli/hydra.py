@@ -109,7 +109,7 @@ class Composer:
                 parsed += parser.parse_overrides([override])
             except HydraException:
                 faults.append(
-                    f"{override!r} is no KEY=VALUE that can be read; "
+                    f"{override!r} is not a readable KEY=VALUE; "
                     f"quote a value with special characters: KEY=\"'VALUE'\""
                 )
         if faults:

@@ -129,11 +129,11 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
 
 def _check_flags(verb: Verb, overrides: Sequence[str], flags: Flags) -> None:
     if not flags.cfg and (flags.package or flags.resolve):
-        raise UserError("--package and --resolve say how --cfg shows the settings: add --cfg job")
+        raise UserError("--package and --resolve set how --cfg shows the settings: add --cfg job")
     if flags.dry_run and verb.name != "train":
         raise UserError(f"--dry-run shows what training takes, not sedtf {verb.name}: drop it")
     if flags.multirun and not verb.leaves_run:
-        raise UserError(f"sedtf {verb.name} is no experiment to be swept over: drop -m")
+        raise UserError(f"sedtf {verb.name} cannot be swept over: drop -m")
     if flags.multirun and is_given("resume", overrides):
         raise UserError("resume= continues one run: drop -m, or name a sweep by resume_sweep=")
     if not flags.multirun and is_given("resume_sweep", overrides):

@@ -180,8 +180,8 @@ def _by_seed(
         missing = sorted(folds - set(of_seed)) if None not in of_seed else []
         if missing:
             notes.append(
-                f"seed {seed} of {next(iter(of_seed.values())).name} and its like lacks fold "
-                f"{', '.join(missing)}: left out, as sums over other folds do not compare"
+                f"seed {seed} of {next(iter(of_seed.values())).name} lacks fold "
+                f"{', '.join(missing)}: left out, as sums over different folds are not comparable"
             )
             del found[seed]
     return dict(sorted(found.items()))

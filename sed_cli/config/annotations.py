@@ -27,16 +27,18 @@ class AnnotationsConfig(Settings):
     """How annotations of any kind are read."""
 
     soft_threshold: float = setting(
-        0.5, "a segment with a soft label above it is active", at_least=0, below=1
+        0.5, "a segment with a higher soft label is active", at_least=0, below=1
     )
-    strict: bool = setting(True, "false: repair annotations where that is safe, and report it")
+    strict: bool = setting(
+        True, "refuse all faults; false: repair what is safe to repair, and report it"
+    )
     merge: dict[str, str] = setting(
-        {}, "labels that become another, as '{old: new, older: new}'", before=DEFAULT
+        {}, "labels to rename, as '{old: new, older: new}'", before=DEFAULT
     )
     exclude: list[str] = setting([], "labels whose events are left out", before=DEFAULT)
     relabel: str | None = setting(
         None,
-        "table with the columns old and new: the same of many labels; an empty new: left out",
+        "table with the columns old and new, for many labels; an empty new leaves the label out",
         role=Role.PATH,
         before=DEFAULT,
     )
@@ -48,37 +50,37 @@ class AnyFormatConfig(AnnotationsConfig):
 
     columns: dict[str, str | None] = setting(
         dict.fromkeys(COLUMNS),
-        "names of the columns in the tables; null: recognised by the usual names",
+        "names of the columns in the tables; null: the usual names",
     )
     event_duration_s: float | None = setting(
-        None, "how long an event lasts where only its onset is annotated", unit="s", above=0
+        None, "duration of an event if only its onset is annotated", unit="s", above=0
     )
     time_unit: str = setting(
         "auto",
-        "of all times; auto: what the header says, else s",
+        "of all times; auto: as in the header, otherwise s",
         choices=TIME_UNITS,
         before=DEFAULT,
     )
     decimal_mark: str = setting(
         "auto",
-        "point or comma, the other one between thousands; auto: told by all times",
+        "point or comma, the other one separates thousands; auto: inferred from all times",
         choices=DECIMAL_MARKS,
         before=DEFAULT,
     )
     soft_labels: bool | None = setting(
         None,
-        "numbers behind the labels of a list: true: soft labels; false: confidences, which are "
-        "ignored; null: soft if they fill a grid of segments",
+        "numbers after the labels of a list: true: soft labels; false: confidences, which are "
+        "ignored; null: soft labels if they fill a grid of segments",
         before=DEFAULT,
     )
     unlabelled: str | None = setting(
         None,
-        "class of events without labels; null: call, where no event of the data set has a label",
+        "class of events without labels; null: call, if no event of the data set has a label",
         before=DEFAULT,
     )
     group: str | None = setting(
         None,
-        "regular expression: recordings in whose names it finds the same stay together, such as "
+        "regular expression: recordings with the same match in their names stay together, such as "
         "'^[^_]*' for site_date_time.wav",
     )
 

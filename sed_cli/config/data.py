@@ -39,7 +39,7 @@ EVENT_CLASSES = (
 class AnyDataConfig(Settings):
     """The data of any task."""
 
-    kind: str = setting(MISSING, "what sort of data they are")
+    kind: str = setting(MISSING, "kind of data")
 
     def faults(self, prefix: str = "data.") -> list[str]:
         """All that is wrong with the values, alone and against each other."""
@@ -56,30 +56,29 @@ class DataConfig(AnyDataConfig):
     sequence_length: int = setting(313, "of a training sequence", unit="frames", at_least=1)
     train_share: float | None = setting(
         None,
-        "of the recordings of the training split that are kept; those of a smaller share are all "
-        "in a larger one; null: all",
+        "share of the training recordings to keep; a larger share contains every smaller one; "
+        "null: all",
         above=0,
         at_most=1,
         before=DEFAULT,
     )
     train_minutes: float | None = setting(
         None,
-        "recordings of the training split are kept, in drawn order, until they last so long; "
-        "null: all",
+        "keep training recordings, in drawn order, until they last this long; null: all",
         unit="min",
         above=0,
         before=DEFAULT,
     )
     train_seed: int = setting(
-        0, "of the order in which they are kept", at_least=0, role=Role.FREE, before=DEFAULT
+        0, "of the order of these recordings", at_least=0, role=Role.FREE, before=DEFAULT
     )
     cache_dir: str | None = setting(
-        None, "null: SEDTF_CACHE, else the user's cache folder", role=Role.PLACE
+        None, "null: SEDTF_CACHE, otherwise the user's cache folder", role=Role.PLACE
     )
     cache_limit_gb: float | None = setting(
         None,
-        "kept at most; null: SEDTF_CACHE_LIMIT_GB, else 20 or half of the room on the disk; the "
-        "least recently used goes first",
+        "size of the cache at most; null: SEDTF_CACHE_LIMIT_GB, otherwise 20 or half of the free "
+        "disk; the least recently used entries are deleted first",
         unit="10^9 bytes",
         at_least=0,
         role=Role.PLACE,
@@ -100,7 +99,7 @@ def amount_faults(data: DataConfig, prefix: str) -> list[str]:
     faults.require(
         data.train_share is None or data.train_minutes is None,
         f"{prefix}train_share={data.train_share} and {prefix}train_minutes={data.train_minutes}: "
-        f"each says how much of the training split is kept; drop one of the two",
+        f"each sets how much of the training split is kept; drop one of the two",
     )
     return faults
 
@@ -119,25 +118,28 @@ class SoundscapesConfig(DataConfig):
     sample_rate: int = setting(
         16000, "of the recordings", unit="Hz", at_least=8000, at_most=10_000_000
     )
-    classes: list[str] | None = setting(None, "null: all there are; or some, as [bell, siren]")
+    classes: list[str] | None = setting(None, "null: all available; or some, as [bell, siren]")
     polyphony: int = setting(
-        2, "chains of events that overlap one another", at_least=1, at_most=_MOST_CHAINS
+        2, "number of overlapping chains of events", at_least=1, at_most=_MOST_CHAINS
     )
     snr_db: list[float] = setting(
         [-3.0, 15.0], "range of the events' signal-to-noise ratios", unit="dB"
     )
     syntax_strength: float = setting(
-        0.85, "0: any event follows any; 1: only the two successors of each", at_least=0, at_most=1
+        0.85,
+        "0: any event may follow any; 1: only the two successors of each",
+        at_least=0,
+        at_most=1,
     )
     transition: Any = setting(
         None,
-        "who follows whom, instead of a random syntax: a table, the data.json of sedtf data, or "
-        "{bell: {siren: 3}, siren: {bell: 1}}",
+        "which class follows which, instead of a random syntax: a table, the data.json of sedtf "
+        "data, or {bell: {siren: 3}, siren: {bell: 1}}",
         role=Role.PATH,
     )
     gap_s: list[float] = setting([0.2, 1.0], "range of the classes' typical silences", unit="s")
     event_duration_s: list[float] | None = setting(
-        None, "[shortest, longest]; longer events are cut; null: as they are", unit="s"
+        None, "[shortest, longest]; longer events are cut; null: unchanged", unit="s"
     )
     empty_fraction: float = setting(
         0.04, "share of recordings without any event", at_least=0, at_most=1
@@ -156,8 +158,8 @@ class SoundscapesConfig(DataConfig):
     )
     bank_splits: str | None = setting(
         None,
-        "table of clip and split; null: train/validation/test folders, else folds in the file "
-        "names (FOLD-SOURCE-TAKE), else sources are drawn",
+        "table of clip and split; null: train/validation/test folders, otherwise folds in the "
+        "file names (FOLD-SOURCE-TAKE), otherwise sources are drawn",
         role=Role.PATH,
     )
     split: list[float] = setting(
@@ -166,10 +168,13 @@ class SoundscapesConfig(DataConfig):
     split_seed: int = setting(0, "of that draw", at_least=0)
     group: str | None = setting(
         None,
-        "regular expression: clips in whose paths it finds the same (its first group) are one "
-        "source; null: FOLD-SOURCE-TAKE, or SOURCE-CLASS-OCCURRENCE-SLICE, else each clip",
+        "regular expression: clips with the same match in their paths (its first group) come from "
+        "one source; null: FOLD-SOURCE-TAKE, or SOURCE-CLASS-OCCURRENCE-SLICE, otherwise each "
+        "clip",
     )
-    strict: bool = setting(True, "false: leave broken and silent clips out, and report it")
+    strict: bool = setting(
+        True, "refuse broken and silent clips; false: leave them out, and report it"
+    )
 
     def faults(self, prefix: str = "data.") -> list[str]:
         """Faults of soundscapes that a model is trained on: each split has a recording."""
@@ -240,17 +245,17 @@ def soundscape_faults(values: Any, prefix: str) -> list[str]:
 class SplitConfig(Settings):
     """One split of an annotated data set: all paths are relative to ``data.root``."""
 
-    annotations: str = setting(MISSING, "a file, or a folder with a file a recording")
+    annotations: str = setting(MISSING, "a file, or a folder with one file per recording")
     audio: str = setting("audio", "folder of its recordings")
     files: str | None = setting(
         None, "list of its recordings, of a data set whose annotations are not split"
     )
     annotated_classes: list[str] | None = setting(
-        None, "of this split, in the place of data.annotated_classes", before=DEFAULT
+        None, "replaces data.annotated_classes for this split", before=DEFAULT
     )
     background: str | None = setting(
         None,
-        "folder of recordings without any event that join it: what is found there is a false alarm",
+        "folder of additional recordings without any event: every detection there is a false alarm",
         before=DEFAULT,
     )
 
@@ -261,14 +266,14 @@ class TrainSplitConfig(SplitConfig):
 
     weak: str | None = setting(
         None,
-        "recordings of which is known what they hold, not when: a table of recordings and their "
-        "classes, or a folder with a folder for each class",
+        "weakly labelled recordings, with classes but without times: a table of recordings and "
+        "their classes, or a folder with one subfolder per class",
         before=DEFAULT,
     )
     weak_audio: str | None = setting(
         None,
         "folder of the recordings of that table; null: audio/... of metadata/....tsv, a folder "
-        "called as the table, else that of the split",
+        "with the table's name, or that of the split",
         before=DEFAULT,
     )
 
@@ -297,22 +302,23 @@ class RecordedConfig(AnnotationsConfig, DataConfig):
     )
     annotated_classes: list[str] | None = setting(
         None,
-        "classes that all recordings are annotated for; others are so in recordings that hold an "
-        "event of theirs, and unknown elsewhere; null: all, as far as a column annotated_classes "
-        "of the tables says nothing else",
+        "classes that are annotated in all recordings; other classes count as annotated in "
+        "recordings with an event of theirs, and as unknown elsewhere; null: all, unless a column "
+        "annotated_classes of the tables differs",
         before=DEFAULT,
     )
     unknown_label: str | None = setting(
         "unknown",
-        "label of spans that nobody could annotate, unless it is one of data.classes; null: none",
+        "label of spans that the annotator could not identify, unless it is one of data.classes; "
+        "null: none",
         before=DEFAULT,
     )
-    fold: int | None = setting(None, "which fold is the test split, from 1: -m data.fold=1,2,3,4")
+    fold: int | None = setting(None, "fold that is the test split, from 1: -m data.fold=1,2,3,4")
     split_seed: int = setting(0, "of the division into splits", at_least=0)
     leak_check: str = setting(
         "all",
-        "all: refuse equal files in two splits and warn where two hold the same sound; copies: "
-        "the former only; none",
+        "all: refuse equal files in two splits and warn if two contain the same sound; copies: "
+        "refuse only; none",
         choices=("all", "copies", "none"),
         role=Role.PLACE | Role.FREE,
     )
@@ -344,15 +350,15 @@ class AnnotatedConfig(AnyFormatConfig, RecordedConfig):
     test: SplitConfig | None = setting(SplitConfig("test.tsv"), "null: no evaluation")
     annotations: str | None = setting(
         None,
-        "of a data set without splits: a file, or a folder with a file a recording, matched by "
-        "name",
+        "of a data set without splits: a file, or a folder with one file per recording, matched "
+        "by name",
     )
     audio: str = setting(".", "folder of its recordings")
     split: list[float] = setting(
         SPLIT_SHARES, "shares of training, validation and test: whole recordings"
     )
-    folds: int | None = setting(None, "cross-validation: into how many folds", at_least=2)
-    whole_clips: bool = setting(False, "labels without times hold for the whole recording")
+    folds: int | None = setting(None, "number of folds for cross-validation", at_least=2)
+    whole_clips: bool = setting(False, "labels without times apply to the whole recording")
 
     def faults(self, prefix: str = "data.") -> list[str]:
         """Faults of the annotations, and of how a data set without splits is divided."""
@@ -388,7 +394,7 @@ class PublishedConfig(RecordedConfig):
     """A published data set as it unzips, with its splits and folds."""
 
     kind: str = setting("published")
-    name: str = setting(MISSING, "which one", choices=tuple(PUBLISHED))
+    name: str = setting(MISSING, "name of the data set", choices=tuple(PUBLISHED))
     validation_share: float = setting(
         0.2, "of the training part, held out for early stopping", at_least=0, below=1
     )

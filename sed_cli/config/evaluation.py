@@ -80,14 +80,14 @@ class EvaluationConfig(Settings):
 
     metric: str | None = setting(
         "frame",
-        "what thresholds and median filters are tuned for, on validation; frames and segments each "
-        "together with events",
+        "objective of tuning thresholds and median filters on validation; frames and segments "
+        "each together with events",
         choices=Names("metric", where="TUNES"),
         role=AFTER_TRAINING,
     )
     collar_s: float | None = setting(
         0.2,
-        "by which onsets and offsets of events may differ from the reference",
+        "tolerance of onsets and offsets of events",
         unit="s",
         above=0,
         role=AFTER_TRAINING,
@@ -102,64 +102,66 @@ class EvaluationConfig(Settings):
         before=DEFAULT,
     )
     tune: bool = setting(
-        True, "false: a fixed threshold of 0.5 for all classes, no filter", role=AFTER_TRAINING
+        True,
+        "tune thresholds and filters; false: a fixed threshold of 0.5 for all classes, no filter",
+        role=AFTER_TRAINING,
     )
     min_gap_s: float | None = setting(
         0.0,
-        "shorter silences within a class are filled",
+        "minimum gap: shorter silences within a class are filled",
         unit="s",
         at_least=0,
         role=AFTER_TRAINING,
     )
     min_duration_s: float | None = setting(
         0.0,
-        "shorter events are dropped, once gaps are filled",
+        "minimum duration: shorter events are dropped, after gaps are filled",
         unit="s",
         at_least=0,
         role=AFTER_TRAINING,
     )
     max_false_alarms_per_hour: float | None = setting(
         None,
-        "bound on the false alarms of each class on validation, to which thresholds are raised or "
-        "lowered for as many events as can be found; null: thresholds are tuned for the metric",
+        "bound on the false alarms of each class on validation; thresholds find as many events as "
+        "it allows; null: thresholds are tuned for the metric",
         at_least=0,
         role=AFTER_TRAINING,
         before=DEFAULT,
     )
     calibrate: str | None = setting(
         "auto",
-        "confidences of events made probabilities, on validation: none, temperature, isotonic; "
-        "auto: whichever helps in cross-validation, if any does",
+        "turn confidences of events into probabilities, on validation: none, temperature, "
+        "isotonic; auto: whichever helps in cross-validation, if any",
         choices=("auto", "none", "temperature", "isotonic"),
         role=AFTER_TRAINING,
         before=DEFAULT,
     )
     bootstrap: int = setting(
         1000,
-        "times the files are drawn anew for 95 % intervals; 0: no intervals",
+        "draws of the files for 95 % intervals; 0: no intervals",
         at_least=0,
         at_most=100_000,  # of which intervals are good to two digits and more
         role=AFTER_TRAINING,
     )
-    bootstrap_seed: int = setting(0, "of that draw", at_least=0, role=AFTER_TRAINING)
+    bootstrap_seed: int = setting(0, "of these draws", at_least=0, role=AFTER_TRAINING)
     psds: bool = setting(
-        False, "PSDS and threshold-free curves too (needs sedtf[psds])", role=AFTER_TRAINING
+        False, "add PSDS and threshold-free curves (needs sedtf[psds])", role=AFTER_TRAINING
     )
 
     diagnostics: bool = setting(
         False,
-        "what feedback has learnt, too: exposure gap, fragmentation, transitions between classes, "
-        "errors after an error (docs/evaluation.md)",
+        "add metrics of what feedback has learnt: exposure gap, fragmentation, transitions "
+        "between classes, errors after an error (docs/evaluation.md)",
         role=AFTER_TRAINING,
         before=DEFAULT,
     )
     decoder: DecoderConfig | None = setting(
-        None, "what makes events of probabilities", role=AFTER_TRAINING, before=DEFAULT
+        None, "turns probabilities into events", role=AFTER_TRAINING, before=DEFAULT
     )
 
     language: str | None = setting(
         None,
-        "of decoder=language: a run of task=sequence data=labels that scores the order of events",
+        "for decoder=language: a run of task=sequence data=labels that scores the order of events",
         role=AFTER_TRAINING | Role.PATH,
         before=DEFAULT,
     )
@@ -209,11 +211,11 @@ class SequenceEvaluationConfig(Settings):
     """What is reported of a sequence model beside its own figures."""
 
     ngrams: list[int] = setting(
-        [1, 2, 3], "orders of the n-gram models beside it; []: none", role=AFTER_TRAINING
+        [1, 2, 3], "orders of the n-gram models for comparison; []: none", role=AFTER_TRAINING
     )
     beam_width: int = setting(
         5,
-        "of the beam search where sources are translated; 1: greedy alone",
+        "of the beam search for translations; 1: greedy alone",
         at_least=1,
         at_most=_WIDEST_BEAM,
         role=AFTER_TRAINING,
@@ -240,11 +242,11 @@ class DecodingConfig(Settings):
         choices=("greedy", "sample", "beam"),
     )
     temperature: float = setting(
-        1.0, "of sample: below 1 keeps to the likely, above 1 strays", above=0
+        1.0, "of sample: below 1 favours likely tokens, above 1 unlikely ones", above=0
     )
     beam_width: int = setting(5, "of beam", at_least=1, at_most=_WIDEST_BEAM)
     n_best: int = setting(
-        1, "continuations a line, of sample and beam", at_least=1, at_most=_LONGEST_TEXT
+        1, "continuations per line, for sample and beam", at_least=1, at_most=_LONGEST_TEXT
     )
     max_length: int = setting(
         100, "tokens after which a continuation is cut", at_least=1, at_most=_LONGEST_TEXT

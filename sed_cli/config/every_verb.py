@@ -40,8 +40,8 @@ class VerbConfig:
         return [
             *range_faults(self, ""),
             *(
-                f"plugins={file} stands in a file of configs, and is imported only where the "
-                f"command names it: add plugins=[{file}]"
+                f"plugins={file} is set in a config file, and is imported only if the command "
+                f"names it: add plugins=[{file}]"
                 for file in sorted(unknown)
             ),
         ]
@@ -53,7 +53,7 @@ class SizedConfig(VerbConfig):
 
     memory_limit_gb: float | None = setting(
         None,
-        "what certainly takes more is refused before it begins; null: the memory of this machine",
+        "refuse settings that certainly need more memory; null: the memory of this machine",
         unit="10^9 bytes",
         above=0,
         role=Role.PLACE | Role.FREE,

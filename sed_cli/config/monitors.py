@@ -100,8 +100,7 @@ def faults_of_figures(monitor: str, figures: list[str], prefix: str = "trainer."
     given = [(f"monitor={monitor}", monitor), *((f"figures={figures}", each) for each in figures)]
     for setting, name in given:
         if column_of(name) not in columns:
-            yield f"{prefix}{setting}: {name} is no figure of validation: there are " + ", ".join(
-                known
-            )
+            expected = f"expected one of {', '.join(known)}"
+            yield f"{prefix}{setting}: {name} is not a figure of validation: {expected}"
         elif name.removeprefix(PREFIX) in PSDS:
             yield from missing(f"{prefix}{setting}", "sed_scores_eval", "psds")

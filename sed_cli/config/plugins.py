@@ -156,8 +156,8 @@ def warn_of_changes(before: object, now: Sequence[Mapping[str, str]]) -> None:
         name = Path(each["file"]).name
         if each["sha256"] not in earlier.get(name, {each["sha256"]}):
             log.warning(
-                "plugins=%s has changed since this run was trained with it: what follows is "
-                "computed by the new source; both are kept in %s/",
+                "plugins=%s has changed since this run was trained with it: from here on the new "
+                "source is used; both are kept in %s/",
                 each["file"],
                 FOLDER,
             )
@@ -179,7 +179,7 @@ def needed(values: Mapping[str, Any]) -> str:
     names = [str(file) for file in files] if isinstance(files, list) else []
     if not names:
         return ""
-    return f"; it was trained with plugins=[{','.join(names)}]: name that again"
+    return f"; it was trained with plugins=[{','.join(names)}]: name it again"
 
 
 @cache

@@ -49,8 +49,8 @@ class TokensConfig(TokenSetConfig):
     kind: str = setting("tokens")
     path: str | None = setting(
         None,
-        "text file in UTF-8, a sequence a line; null: a generated grammar whose verbs agree with "
-        "a subject some words before",
+        "text file in UTF-8, one sequence per line; null: a generated grammar whose verbs agree "
+        "with a subject some words before",
         role=Role.PATH,
     )
     validation_path: str | None = setting(
@@ -59,7 +59,8 @@ class TokensConfig(TokenSetConfig):
     test_path: str | None = setting(None, "the same of the test split", role=Role.PATH)
     unit: str = setting(
         "word",
-        "word: separated by white space; char: one character as a reader sees it, accents included",
+        "word: separated by white space; char: one character as the reader sees it, accents "
+        "included",
         choices=TOKEN_UNITS,
     )
     longest_sequence: int | None = setting(1000, _LONGEST, unit="tokens", at_least=1)
@@ -70,11 +71,11 @@ class TokensConfig(TokenSetConfig):
     n_test: int = setting(1000, "of the test split", at_least=0, at_most=_MOST_SEQUENCES)
     relative_clauses: float = setting(
         0.5,
-        "probability that a noun has one, between a subject and its verb",
+        "probability that a noun has a relative clause, between a subject and its verb",
         at_least=0,
         at_most=1,
     )
-    depth: int = setting(2, "how deep they may be nested", at_least=0, at_most=_DEEPEST)
+    depth: int = setting(2, "maximum nesting of these clauses", at_least=0, at_most=_DEEPEST)
     seed: int = setting(0, "of the sentences", at_least=0, role=Role.FREE)
 
     def faults(self, prefix: str = "data.") -> list[str]:
@@ -99,16 +100,16 @@ class PairsConfig(TokenSetConfig):
     source_column: str = setting("source", "name in the header")
     target_column: str = setting("target", "name in the header")
     source_unit: str | None = setting(
-        None, "word, char; null: data.unit, or that of the generated pairs", choices=TOKEN_UNITS
+        None, "word, char; null: data.unit, or the unit of the generated pairs", choices=TOKEN_UNITS
     )
     unit: str | None = setting(
         None,
-        "of the target: word, char; null: word, or that of the generated pairs",
+        "of the target: word, char; null: word, or the unit of the generated pairs",
         choices=TOKEN_UNITS,
     )
     generate: str = setting(
         "reverse",
-        "reverse: letters to the same backwards; digits: a number to words",
+        "reverse: the same letters backwards; digits: a number in words",
         choices=PAIR_TASKS,
     )
     n_train: int = setting(
@@ -116,7 +117,9 @@ class PairsConfig(TokenSetConfig):
     )
     n_validation: int = setting(500, "of the validation split", at_least=0, at_most=_MOST_SEQUENCES)
     n_test: int = setting(1000, "of the test split", at_least=0, at_most=_MOST_SEQUENCES)
-    longest: int = setting(8, "letters, or digits, of a source", at_least=1, at_most=_LONGEST_PAIR)
+    longest: int = setting(
+        8, "letters, or digits, of a source at most", at_least=1, at_most=_LONGEST_PAIR
+    )
     seed: int = setting(0, "of the pairs", at_least=0, role=Role.FREE)
 
     def faults(self, prefix: str = "data.") -> list[str]:
@@ -143,7 +146,7 @@ class LabelsConfig(AnyFormatConfig, TokenSetConfig):
         None, "a file, or a folder of files, in any format of annotations", role=Role.PATH
     )
     train: str | None = setting(
-        None, "instead of it, of a data set with splits: a file or folder", role=Role.PATH
+        None, "replaces it for a data set with splits: a file or folder", role=Role.PATH
     )
     validation: str | None = setting(None, "the same of the validation split", role=Role.PATH)
     test: str | None = setting(None, "the same of the test split", role=Role.PATH)

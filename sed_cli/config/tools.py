@@ -31,10 +31,12 @@ class ExportConfig(VerbConfig):
     checkpoint: str = setting(MISSING, CHECKPOINT)
     output_dir: str = setting(MISSING, "folder of the exported model", role=Role.PLACE)
     waveform: bool = setting(
-        True, "also a graph that takes samples; adds 9 MB at the default features"
+        True, "also write a graph that takes samples; adds 9 MB at the default features"
     )
     tolerance: float = setting(
-        1e-5, "greatest difference of a probability from PyTorch's; more fails the job", above=0
+        1e-5,
+        "largest difference of a probability from PyTorch's; a larger one fails the export",
+        above=0,
     )
     licence: str | None = setting(None, "of the model, for its card, such as cc-by-4.0")
     data_licence: str | None = setting(None, "of the training data, for the card")
@@ -96,8 +98,8 @@ class SynthConfig(SizedConfig):
     output_dir: str = setting(MISSING, "folder of the data set", role=Role.PLACE)
     recipe: str | None = setting(
         None,
-        "recipe.json of a data set that was written: the same bytes again; with it only data.bank "
-        "may be set: where the bank lies now",
+        "recipe.json of an earlier data set: writes the same bytes again; with it only data.bank "
+        "may be set, to the bank's present folder",
     )
     format: str = setting(
         "desed", "of the annotations", choices=Names("format", where="IS_WRITTEN")
@@ -158,7 +160,7 @@ class DataVerbConfig(SizedConfig):
         20, "faults shown; all of them are in data.json and faults.csv", at_least=0
     )
     near_copies: bool = setting(
-        False, "look for the same sound in two splits too (computes features)"
+        False, "also look for the same sound in two splits (computes features)"
     )
     data: DataConfig = setting()
 
@@ -172,7 +174,7 @@ class StatusConfig(VerbConfig):
     """How far runs are."""
 
     dir: str = setting(MISSING, "of a sweep, a run, or of several; as in sedtf status DIR")
-    watch: float | None = setting(None, "show it again and again, until Ctrl-C", unit="s", above=0)
+    watch: float | None = setting(None, "refresh until Ctrl-C", unit="s", above=0)
 
 
 @dataclass
@@ -181,13 +183,13 @@ class CacheConfig(VerbConfig):
 
     clear: str | None = setting(
         None,
-        "what a running process uses stays",
+        "entries in use by a running process are kept",
         choices=("features", "soundscapes", "all"),
     )
     older_than_days: float | None = setting(
-        None, "clear only what was not used for so many days", at_least=0
+        None, "clear only entries that were not used for this many days", at_least=0
     )
-    cache_dir: str | None = setting(None, "null: SEDTF_CACHE, else the user's cache folder")
+    cache_dir: str | None = setting(None, "null: SEDTF_CACHE, otherwise the user's cache folder")
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
         """Faults of an age where nothing is cleared."""
@@ -208,24 +210,25 @@ class PredictConfig(VerbConfig):
 
     checkpoint: str = setting(MISSING, CHECKPOINT)
     input: str = setting(
-        MISSING, "a recording, a folder (and all folders in it), or - for standard input"
+        MISSING, "a recording, a folder (with its subfolders), or - for standard input"
     )
     format: str = setting(
         "desed", "of the events", choices=Names("format", JSONL, where="IS_WRITTEN")
     )
     channels: str = setting(
         "mix",
-        "mix: their average; first: that one alone; each: one after the other",
+        "mix: their average; first: the first alone; each: one after the other",
         choices=("mix", "first", "each"),
     )
     threshold: Any = setting(
         None,
-        "in the place of those of the checkpoint: a probability, or several by class, as "
-        "'threshold={call: 0.3, song: 0.6}'; for a decoder without thresholds the least confidence",
+        "replaces those of the checkpoint: a probability, or several by class, as "
+        "'threshold={call: 0.3, song: 0.6}'; for a decoder without thresholds the minimum "
+        "confidence",
     )
     min_duration_s: float | None = setting(
         None,
-        "shorter events are dropped, once gaps are filled; null: as in the checkpoint",
+        "shorter events are dropped, after gaps are filled; null: as in the checkpoint",
         unit="s",
         at_least=0,
     )
@@ -240,7 +243,7 @@ class PredictConfig(VerbConfig):
     )
     timeline: bool = setting(False, "draw each recording with its events: NAME.timeline.png")
     joined: bool = setting(
-        False, "also one table of the events of all recordings: predictions/events.tsv"
+        False, "also write one table of the events of all recordings: predictions/events.tsv"
     )
     summary: bool = setting(
         False,
@@ -254,7 +257,7 @@ class PredictConfig(VerbConfig):
         0.5, "before and after the event in its clip", unit="s", at_least=0, at_most=10
     )
     redo: bool = setting(
-        False, "true: also the recordings of a folder that are done by the same settings"
+        False, "process recordings of a folder again that were done with the same settings"
     )
     workers: int | None = setting(
         1, "processes for the recordings of a folder; null: one for each core", at_least=1
@@ -262,8 +265,8 @@ class PredictConfig(VerbConfig):
     decoding: DecodingConfig = setting(DecodingConfig(), "of a sequence model")
     output_dir: str | None = setting(
         None,
-        "folder for all that is written; null: events of one recording go to standard output, the "
-        "rest goes beside the audio",
+        "folder for all output; null: events of one recording go to standard output, everything "
+        "else beside the audio",
     )
     device: str = setting("auto", DEVICE, choices=DEVICES)
     threads: int | None = setting(
@@ -301,7 +304,7 @@ class ListenConfig(VerbConfig):
     checkpoint: str = setting(MISSING, CHECKPOINT)
     sample_rate: int | None = setting(
         None,
-        "of the samples; null: that of the detector",
+        "of the samples; null: as the detector's",
         unit="Hz",
         at_least=1000,
         at_most=_HIGHEST_RATE,
@@ -323,11 +326,11 @@ class CompareConfig(VerbConfig):
     """``sedtf compare``: words of the command line without ``=`` are ``runs``."""
 
     runs: list[str] = setting([], "folders of runs, or of sweeps; as in sedtf compare RUN...")
-    metric: str = setting("frame", "what is compared first", choices=Names("metric"))
+    metric: str = setting("frame", "compared first", choices=Names("metric"))
     baseline: str | None = setting(
         None,
-        "the configuration that others are compared with, such as free_running, "
-        "'sampler=free_running model.rnn_hidden=32', or a run folder",
+        "configuration to compare the others with, such as free_running, 'sampler=free_running "
+        "model.rnn_hidden=32', or a run folder",
     )
     output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
 
@@ -350,7 +353,7 @@ class ReportConfig(VerbConfig):
     )
     longest_s: float | None = setting(
         30.0,
-        "shown of a recording at most, the part with most errors; null: all",
+        "of a recording at most, the part with most errors; null: all",
         unit="s",
         above=0,
     )

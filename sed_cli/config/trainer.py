@@ -21,54 +21,54 @@ class TrainerConfig(Settings):
     epochs: int = setting(
         25, "passes over the training split", at_least=1, role=Role.RESUMABLE | Role.FREE
     )
-    batch_size: int = setting(8, "sequences, of all devices together", at_least=1)
+    batch_size: int = setting(8, "sequences, over all devices", at_least=1)
     accumulate: int = setting(
         1,
-        "batches whose gradients are accumulated before an update, which is that of one batch of "
-        "so many times trainer.batch_size (but for batch norm)",
+        "batches per update; their accumulated gradient is that of one batch of this many times "
+        "trainer.batch_size (except for batch norm)",
         at_least=1,
         before=DEFAULT,
     )
     lr: float = setting(2e-3, "learning rate", above=0, role=Role.FREE)
     batch_shares: dict[str, float] = setting(
         {},
-        "of the sequences of a batch by their source, {strong: 1, weak: 3}: of the training split, "
-        "of data.train.weak; one that is not named: 1; of unlabelled, as data.train.unlabelled, so "
-        "many come on top",
+        "proportions of the sources in a batch, {strong: 1, weak: 3}: the training split, "
+        "data.train.weak; others: 1; unlabelled, data.train.unlabelled, comes on top",
         before=DEFAULT,
     )
     clip_weight: float = setting(
         0.02,
-        "of the loss of weakly labelled clips, beside 1 of frames, and of their consistency with "
-        "data.train.unlabelled",
+        "weight of the loss of weakly labelled clips, where that of frames is 1, and of their "
+        "consistency with data.train.unlabelled",
         above=0,
         role=Role.FREE,
         before=DEFAULT,
     )
     min_epoch_updates: int = setting(
         20,
-        "of few sequences an epoch makes several passes, until it has so many updates; 1: always "
-        "one pass",
+        "an epoch of few sequences makes several passes, until it has this many updates; 1: "
+        "always one pass",
         at_least=1,
         at_most=1_000_000,
         before=1,
     )
     patience: int = setting(
         10,
-        "epochs without a better validation before stopping, once anything is detected",
+        "epochs without a better validation before stopping, counted once the model detects "
+        "anything",
         at_least=1,
         role=Role.RESUMABLE | Role.FREE,
     )
     monitor: str = setting(
         "validation_f1",
-        "what the best epoch is chosen by, free running: validation_f1, validation_loss, "
-        "validation_er, or a figure of any metric, such as event_f1, segment_er, psds1; of "
+        "figure that chooses the best epoch, free running: validation_f1, validation_loss, "
+        "validation_er, or a figure of any metric, such as event_f1, segment_er, psds1; for "
         "task=sequence also validation_perplexity (teacher-forced)",
         role=Role.FREE,
     )
     figures: list[str] = setting(
         [],
-        "figures of validation in history.csv beside those and trainer.monitor, such as event_f1",
+        "further figures of validation for history.csv, such as event_f1",
         before=DEFAULT,
     )
     grad_norm: float | None = setting(1.0, "clip the norm of the gradient; null: never", above=0)
@@ -77,20 +77,21 @@ class TrainerConfig(Settings):
     )
     threads: int | None = setting(
         None,
-        "CPU threads of a process; null: torch's choice, and for several processes an equal share",
+        "CPU threads of a process; null: torch's choice, or an equal share for each of several "
+        "processes",
         at_least=1,
         at_most=MOST_THREADS,
         role=Role.PLACE,
     )
     recurrence: str = setting(
         "auto",
-        "auto; plain: a loop over time, slow, to check against; triton: one kernel on CUDA, "
+        "auto; plain: a loop over time, slow, for checks; triton: one kernel on CUDA, "
         "experimental: never run on a GPU by us",
         choices=("auto", "plain", "triton"),
         role=Role.PLACE,
     )
     max_updates: int | None = setting(
-        None, "stop after so many updates", at_least=1, role=Role.FREE
+        None, "stop after this many updates", at_least=1, role=Role.FREE
     )
     devices: int | None = setting(
         None,
@@ -100,16 +101,18 @@ class TrainerConfig(Settings):
     )
     loggers: list[str] = setting(
         ["csv", "tensorboard"],
-        "what records each epoch; csv, which is history.csv, always",
+        "records of each epoch; csv, which is history.csv, is required",
         choices=Names("logger"),
         role=Role.PLACE,
         before=DEFAULT,
     )
-    loss: LossConfig = setting(MISSING, "what is minimised")
-    optimizer: OptimizerConfig = setting(MISSING, "how weights follow the gradient")
-    lr_schedule: LrScheduleConfig | None = setting(None, "how the learning rate changes")
+    loss: LossConfig = setting(MISSING, "objective of training")
+    optimizer: OptimizerConfig = setting(MISSING, "computes the updates from the gradients")
+    lr_schedule: LrScheduleConfig | None = setting(
+        None, "changes the learning rate during training"
+    )
     freeze: list[str] = setting(
-        [], "parts of the model that are not trained, such as blocks, cell", before=DEFAULT
+        [], "parts of the model to leave untrained, such as blocks, cell", before=DEFAULT
     )
     lr_scale: dict[str, float] = setting(
         {}, "factor of lr for parts of the model, {PART: FACTOR}", role=Role.FREE, before=DEFAULT
@@ -117,7 +120,7 @@ class TrainerConfig(Settings):
 
     ema: float | None = setting(
         None,
-        "decay, each update, of a moving average of the weights, which is validated and kept in "
+        "decay per update of a moving average of the weights, which is validated and stored in "
         "their place, such as 0.999; null: none, but 0.999 with data.train.unlabelled",
         above=0,
         below=1,
@@ -125,15 +128,15 @@ class TrainerConfig(Settings):
     )
     keep: str = setting(
         "average",
-        "what is validated and kept where there is an average of the weights: average (the teacher "
-        "of a mean teacher), trained (its student)",
+        "with an average of the weights, the model to validate and store: average (the teacher of "
+        "a mean teacher), trained (its student)",
         choices=("average", "trained"),
         role=Role.FREE,
         before=DEFAULT,
     )
     consistency_weight: float = setting(
         2.0,
-        "of the squared distance of the student's probabilities from the teacher's, with "
+        "weight of the squared distance between the probabilities of student and teacher, with "
         "data.train.unlabelled; times 1 - p_teacher",
         at_least=0,
         role=Role.FREE,
@@ -141,7 +144,7 @@ class TrainerConfig(Settings):
     )
     consistency_epochs: int = setting(
         6,
-        "until that weight is reached, along exp(-5 (1 - x)^2)",
+        "epochs until that weight is reached, along exp(-5 (1 - x)^2)",
         unit="epochs",
         at_least=0,
         role=Role.FREE,
@@ -149,7 +152,7 @@ class TrainerConfig(Settings):
     )
     consistency_feedback: str = setting(
         "own",
-        "what the student is fed where no target is known: own (its outputs), teacher (the "
+        "feedback of the student where no target is known: own (its outputs), teacher (the "
         "teacher's activities where the teacher mask is set)",
         choices=("own", "teacher"),
         before=DEFAULT,
@@ -157,8 +160,8 @@ class TrainerConfig(Settings):
 
     max_positive_weight: float | None = setting(
         None,
-        "active targets of a class count as much more as there are silent ones for each in the "
-        "training split, at most so much; null: all count alike",
+        "maximum weight of a class's active targets, which is the number of silent targets per "
+        "active one in the training split; null: all weights 1",
         at_least=1,
         role=Role.FREE,
         before=DEFAULT,
@@ -166,8 +169,8 @@ class TrainerConfig(Settings):
 
     balance: float = setting(
         0.0,
-        "how much likelier sequences with rare classes are drawn; 0: each once a pass; 1: as if "
-        "each class were in equally many",
+        "how much more often sequences with rare classes are drawn; 0: each once per pass; 1: as "
+        "if every class were in equally many",
         at_least=0,
         at_most=1,
         role=Role.FREE,
@@ -180,14 +183,14 @@ class TrainerConfig(Settings):
         faults.require(
             (self.devices or 1) <= self.batch_size,
             f"{prefix}devices={self.devices}, but a batch of {prefix}batch_size="
-            f"{self.batch_size} sequences, which they share, gives some of them nothing to do: "
+            f"{self.batch_size} sequences, which they share, gives some of them no work: "
             f"lower the first or raise the second",
         )
         known = components("logger")
         faults.require(
             "csv" in self.loggers,
             f"{prefix}loggers={self.loggers}: expected csv, which status, compare and resume read, "
-            f"and what you like beside it",
+            f"and any others",
         )
         for name in filter(known.__contains__, self.loggers):
             faults += [f"{prefix}loggers={self.loggers}: {each}" for each in known[name].faults()]
@@ -232,14 +235,14 @@ class TrainerConfig(Settings):
         for source, share in self.batch_shares.items():
             faults.require(
                 is_usable(share) and share > 0,
-                f"{prefix}batch_shares={{{source}: {share}}}: expected a share above 0; what "
-                f"is not to be trained on belongs out of the data",
+                f"{prefix}batch_shares={{{source}: {share}}}: expected a share above 0; remove a "
+                "source from the data to train without it",
             )
         for part, factor in self.lr_scale.items():
             faults.require(
                 is_usable(factor) and factor > 0,
-                f"{prefix}lr_scale={{{part}: {factor}}}: expected a factor above 0; what is not "
-                f"to be trained belongs into {prefix}freeze",
+                f"{prefix}lr_scale={{{part}: {factor}}}: expected a factor above 0; to freeze a "
+                f"part, name it in {prefix}freeze",
             )
             faults.require(
                 part not in self.freeze,

@@ -42,7 +42,9 @@ class FeatureConfig(Settings, ABC):
         at_least=1,
         at_most=_HIGHEST_RATE,
     )
-    hop_length: int = setting(512, "from one frame to the next", unit="samples", at_least=1)
+    hop_length: int = setting(
+        512, "distance from one frame to the next", unit="samples", at_least=1
+    )
 
     @property
     def hop_s(self) -> float:
@@ -162,22 +164,22 @@ class SamplerConfig(Settings):
     p_max: float = setting(1.0, "highest p_teacher", at_least=0, at_most=1, role=Role.FREE)
     unit: str = setting(
         "update",
-        "what an iteration is: update (the paper), time_step (the tutorial)",
+        "unit of an iteration: update (the paper), time_step (the tutorial)",
         choices=("update", "time_step"),
         role=Role.FREE,
     )
     coin: str = setting(
         "step",
-        "a draw for each step, for each sequence, or for each class and step",
+        "one draw per step, per sequence, or per class and step",
         choices=("step", "sequence", "class"),
     )
     feedback: FeedbackConfig = setting(
-        MISSING, "what the model is fed of its own output, or of the target in its place"
+        MISSING, "rule that feeds back the model's own output, or the target in its place"
     )
     target_noise: float = setting(
         0.0,
-        "probability that a target activity is fed flipped: errors as the model's own, drawn "
-        "(task=sed)",
+        "probability of flipping a target activity that is fed back, to imitate the model's own "
+        "errors (task=sed)",
         at_least=0,
         below=1,
         before=DEFAULT,

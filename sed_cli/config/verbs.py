@@ -51,7 +51,7 @@ class AnyTrainConfig(SizedConfig):
     MODEL: ClassVar[str]
     DATA_SETS: ClassVar[Mapping[str, type[AnyDataConfig]]]
 
-    task: str = setting(MISSING, "sed: sound event detection; sequence: the next token")
+    task: str = setting(MISSING, "sed: sound event detection; sequence: next-token prediction")
     seed: int = setting(
         0,
         "of weights, batches, dropout and sampling",
@@ -63,17 +63,17 @@ class AnyTrainConfig(SizedConfig):
     output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE | Role.FREE)
     resume: str | None = setting(
         None,
-        "a run folder to continue, with the settings it was started with",
+        "a run folder to continue, with its original settings",
         role=Role.PLACE | Role.FREE,
     )
     resume_sweep: str | None = setting(
         None,
-        "with -m: the folder of a sweep; only what is not done there is run",
+        "with -m: folder of a sweep; runs only the remaining jobs",
         role=Role.PLACE | Role.FREE,
     )
     init: str | None = setting(
         None,
-        "a run or checkpoint whose weights the training begins with, where they fit",
+        "a run or checkpoint that provides initial weights, where they fit",
         role=Role.PATH | Role.FREE,
         before=DEFAULT,
     )
@@ -110,8 +110,8 @@ class TrainConfig(AnyTrainConfig):
     task: str = setting("sed", "sound event detection", choices=("sed",))
     init_normalisation: float = setting(
         0.0,
-        "share of the statistics of init's features in the normalisation; 0: those of the new data "
-        "alone, 1: those of init",
+        "share of init's feature statistics in the normalisation; 0: the new data's alone, 1: "
+        "init's",
         at_least=0,
         at_most=1,
         role=Role.FREE,
@@ -145,11 +145,11 @@ class TrainConfig(AnyTrainConfig):
         for key in ("metric", "min_gap_s", "min_duration_s", "decoder"):
             faults.require(
                 getattr(self.evaluation, key) is not None,
-                f"evaluation.{key}=null: that stands for what a checkpoint holds, and there is "
-                f"none yet; drop it, or give a value",
+                f"evaluation.{key}=null: that stands for the value in a checkpoint, and there is "
+                "none yet; drop it, or give a value",
             )
         if isinstance(self.data, AnnotatedConfig) and self.data.train is None:
-            faults.append("data.train=null: a model cannot be trained without that split")
+            faults.append("data.train=null: training needs that split")
         faults.require(
             self.init is not None or "init_normalisation" not in named,
             f"init_normalisation={self.init_normalisation}, but init names no run: drop it, or "
@@ -158,8 +158,8 @@ class TrainConfig(AnyTrainConfig):
         meaningless = sorted(key for key in named if re.match(r"sampler\b", key))
         if not self.model.has_feedback and meaningless:
             faults.append(
-                f"{', '.join(meaningless)} set, but this model feeds nothing back, so no sampler "
-                f"acts: drop that, or choose a model that does, such as model=crnn"
+                f"{', '.join(meaningless)} set, but this model has no feedback, so no sampler "
+                "acts: drop it, or choose a model with feedback, such as model=crnn"
             )
         faults += [*self._clip_faults(), *self._batch_faults()]
         return [*faults, *self.recording_faults(self.data), *self._too_large()]
@@ -200,8 +200,8 @@ class TrainConfig(AnyTrainConfig):
         if pooling is None or not pooling.IS_LEARNT or getattr(train, "weak", None) is not None:
             return []
         return [
-            f"model.clip_pooling={name} is learnt from weakly labelled clips, and there are none: "
-            f"name them with data.train.weak, or drop it"
+            f"model.clip_pooling={name} is learnt from weakly labelled clips, but none are given: "
+            "name them with data.train.weak, or drop it"
         ]
 
     def model_faults(self) -> list[str]:
@@ -258,7 +258,7 @@ class SequenceTrainConfig(AnyTrainConfig):
     MODEL: ClassVar[str] = "a sequence model"
     DATA_SETS: ClassVar[Mapping[str, type[AnyDataConfig]]] = TOKEN_SETS
 
-    task: str = setting("sequence", "the next token", choices=("sequence",))
+    task: str = setting("sequence", "next-token prediction", choices=("sequence",))
     model: SequenceModelConfig = setting()
     data: TokenSetConfig = setting()
     evaluation: SequenceEvaluationConfig = setting()
@@ -337,10 +337,10 @@ class EvalConfig(VerbConfig):
     checkpoint: str | None = setting(None, CHECKPOINT, role=Role.SOURCE)
     scores: str | None = setting(
         None,
-        "in the place of a checkpoint, the scores of any system: a folder of tables, one a "
-        "recording, with onset, offset and a column a class",
+        "replaces the checkpoint by the scores of any system: a folder with one table per "
+        "recording, with onset, offset and one column per class",
     )
-    annotations: str | None = setting(None, "with scores: a file of what is annotated")
+    annotations: str | None = setting(None, "with scores: a file with the ground truth")
     durations: str | None = setting(
         None,
         "with scores: a table with filename and duration (s); null: recordings end with their "
@@ -348,13 +348,12 @@ class EvalConfig(VerbConfig):
     )
     folds: int = setting(
         5,
-        "with scores: parts that files are divided into, each decoded as tuned on the others",
+        "with scores: number of parts of the files, each decoded as tuned on the others",
         at_least=2,
     )
     tune_share: float | None = setting(
         None,
-        "with scores: share of the files that is tuned on, in the place of folds; the rest is "
-        "scored",
+        "with scores: share of the files to tune on, instead of folds; the rest is scored",
         above=0,
         below=1,
     )
@@ -390,7 +389,7 @@ class EvalConfig(VerbConfig):
         faults = Faults()
         faults.require(
             self.annotations is not None,
-            f"scores={self.scores} needs annotations=FILE: what is to be found there",
+            f"scores={self.scores} needs annotations=FILE: the ground truth",
         )
         for key in ("checkpoint", "data"):
             faults.require(

@@ -133,9 +133,9 @@ def _list_splits(
     if data.folds is not None or data.group is not None:
         key = "folds" if data.folds is not None else "group"
         raise UserError(
-            f"data.{key}={getattr(data, key)} divides a set without splits, but this one has a "
-            f"training split in {data.train.annotations if data.train else None}: "
-            f"drop it, or name the annotations of the whole set with data.annotations"
+            f"data.{key}={getattr(data, key)} divides a data set without splits, but this one has "
+            f"a training split in {data.train.annotations if data.train else None}: "
+            f"drop it, or name the annotations of the whole data set with data.annotations"
         )
     listed: dict[str, list[Clip]] = {}
     faults: list[Fault] = []
@@ -153,13 +153,13 @@ def _list_splits(
             faults.append(Fault(annotations, None, f"{message} (the {name} split)"))
     if not listed:
         check_faults(faults, strict=True)
-        raise DataError("the set has no split: set data.train, data.validation or data.test")
+        raise DataError("the data set has no split: set data.train, data.validation or data.test")
     return Manifest(splits=listed, faults=tuple(faults), notes=reading.notes)
 
 
 def _say_unused(reading: Reading) -> None:
     for label in reading.relabelling.unused:
-        what = "labels to be merged or left out that nothing is annotated with"
+        what = "labels to merge or exclude that do not occur"
         reading.notes.add(what, label)
 
 

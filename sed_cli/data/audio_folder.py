@@ -137,7 +137,7 @@ class AudioFolder:
 
     @cached_property
     def paths(self) -> tuple[Path, ...]:
-        """All recordings below the folder, sorted; see :func:`.walk` for what is passed over."""
+        """All recordings below the folder, sorted; see :func:`.walk` for what is skipped."""
         return tuple(p for p in self.walked.files if p.suffix.lower() in AUDIO_ENDINGS)
 
     @cached_property

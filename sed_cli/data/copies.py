@@ -1,4 +1,4 @@
-"""Equal files in two splits: what is trained on would be tested on."""
+"""Equal files in two splits: training data would be tested on."""
 
 from __future__ import annotations
 

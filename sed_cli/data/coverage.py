@@ -77,9 +77,9 @@ def unknown_names(
     for label in sorted(places.keys() - set(classes)):
         yield Fault(
             *places[label],
-            f"annotated_classes names {label}, which is no class: there are "
+            f"annotated_classes names {label}, which is not a class: expected one of "
             f"{cut_short(classes, _NAMED)}; choose with data.classes=[...]",
-            "the name is passed over",
+            "the name is skipped",
         )
 
 
@@ -147,7 +147,7 @@ def _length_s(spans: Sequence[tuple[float, float]]) -> float:
 def lines(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> Iterator[str]:
     """Describe what is not annotated, a line a split.
 
-    Weakly labelled recordings are passed over, of which no class has times.
+    Weakly labelled recordings are skipped, of which no class has times.
     """
     for name, clips in splits.items():
         alike: dict[str, list[str]] = {}
@@ -165,7 +165,7 @@ def warnings(training: Sequence[Clip], classes: Sequence[str]) -> Iterator[str]:
     if never:
         yield (
             f"nothing in the training split is known to be without {cut_short(never, _NAMED)}: "
-            f"they would be found everywhere; annotate some recordings for them in whole"
+            "the model would find them everywhere; annotate some recordings for them completely"
         )
 
 

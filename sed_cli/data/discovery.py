@@ -48,7 +48,7 @@ def discover(data: AnnotatedConfig, folder: Path, reading: Reading) -> Annotated
     Args:
         data: the configuration.
         folder: of the set.
-        reading: how annotations are read; it keeps the notes on what is passed over.
+        reading: how annotations are read; it keeps the notes on what is skipped.
 
     Raises:
         DataError: if there are no recordings, no annotations, or several sets of them; it lists
@@ -59,9 +59,10 @@ def discover(data: AnnotatedConfig, folder: Path, reading: Reading) -> Annotated
     audio = AudioFolder(folder)
     if not audio.paths:
         runs = [str(run) for run in audio.walked.runs]
-        passed_over = f" (what holds a run.json is not searched: {runs[0]})" if runs else ""
+        passed_over = f" (folders with a run.json are not searched: {runs[0]})" if runs else ""
         raise DataError(
-            f"{folder}: holds no recordings{passed_over}; name the folder of the set by data.root"
+            f"{folder}: holds no recordings{passed_over}; name the folder of the data set with "
+            "data.root"
         )
     files, unread = _annotations(folder, audio, reading)
     tables = [file for file in files if file.audio is None]
@@ -331,15 +332,15 @@ def _say_what_there_is(
         reasons = f" ({'; '.join(unread[:_SHOWN_REASONS])})" if unread else ""
         return (
             f"{what}no annotations of them that can be read{reasons}; name these by "
-            f"data.annotations=FILE (or a folder with a file a recording), or "
-            f"data.train.annotations=FILE and so on (folders of isolated clips, one a class, are a "
-            f"bank: sedtf train data.bank=FOLDER)"
+            "data.annotations=FILE (or a folder with one file per recording), or "
+            "data.train.annotations=FILE and so on (folders of isolated clips, one per class, are "
+            "a bank: sedtf train data.bank=FOLDER)"
         )
     folders = _folders_of_files(files, folder)
     ways = [f"{place} ({len(of_place)} files)" for place, of_place in folders.items()]
     ways += [_relative(file.path, folder) for file in files if file.audio is None]
     return (
-        f"{what}several files of annotations ({cut_short(ways, _SHOWN)}): say which are "
-        f"meant, by data.annotations=FILE, such as data.annotations={ways[0].split(' (')[0]}, or "
+        f"{what}several files of annotations ({cut_short(ways, _SHOWN)}): choose one with "
+        f"data.annotations=FILE, such as data.annotations={ways[0].split(' (')[0]}, or "
         f"data.train.annotations=FILE and so on"
     )

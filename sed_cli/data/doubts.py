@@ -42,7 +42,7 @@ def short_events(training: Sequence[Clip], feature: FeatureConfig) -> list[str]:
     hop = min(hop, feature.hop_length)
     return [
         f"events are short for frames of {1000 * window_s:.3g} ms every "
-        f"{1000 * feature.hop_s:.3g} ms, in which they blur or are missed: "
+        f"{1000 * feature.hop_s:.3g} ms, which blur or miss them: "
         f"{cut_short(named, _SHOWN)}; set feature.hop_length={hop} "
         f"feature.window_length={min(2 * hop, window_length)} (samples), or less"
     ]
@@ -64,7 +64,7 @@ def lone_classes(splits: Mapping[str, Sequence[Clip]]) -> list[str]:
     return [
         f"annotated in the {name} split alone, and so {_MEANS.get(name, _UNLEARNT)}: "
         f"{cut_short(labels, _SHOWN)}; put recordings with it into the other splits "
-        f"(data.split_seed draws anew), or leave it out (data.classes)"
+        f"(data.split_seed draws again), or leave it out (data.classes)"
         for name, labels in alone.items()
     ]
 

@@ -25,7 +25,7 @@ class Activities:
     since all of them, of a long set with many classes, would take more memory than its features.
 
     Args:
-        events: those with a label outside ``classes`` are passed over. One within the recording
+        events: those with a label outside ``classes`` are skipped. One within the recording
             marks at least one frame.
         classes: labels, in the order of the columns.
         n_frames: T.

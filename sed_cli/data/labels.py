@@ -37,7 +37,7 @@ def unknown_labels(splits: dict[str, list[Clip]], classes: Collection[str | None
                     *first[label],
                     f"the {split} annotations hold {label}{often}, which the training annotations "
                     f"do not; choose with data.classes=[...]",
-                    "the label is passed over",
+                    "the label is skipped",
                 )
             )
     return faults
@@ -50,7 +50,7 @@ def refuse_nothing_to_learn(found: set[str], classes: Sequence[str]) -> None:
         DataError: if they do not.
     """
     if not found:
-        raise DataError("the training annotations hold no event: there is nothing to learn")
+        raise DataError("the training annotations hold no event to learn from")
     if not found & set(classes):
         raise DataError(
             f"data.classes={list(classes)}: the training annotations hold none of these, "
@@ -64,7 +64,7 @@ def compare_labels(labels: Mapping[str, set[str]], classes: Sequence[str]) -> No
         if found and not found & set(classes):
             raise DataError(
                 f"the {split} annotations hold {', '.join(sorted(found))}, but the detector knows "
-                f"{', '.join(classes)} only: nothing could be compared"
+                f"{', '.join(classes)} only: nothing can be compared"
             )
         if unknown := sorted(found - set(classes)):
-            log.warning("%s: passed over, unknown to the detector: %s", split, ", ".join(unknown))
+            log.warning("%s: skipped, unknown to the detector: %s", split, ", ".join(unknown))

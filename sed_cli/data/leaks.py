@@ -99,12 +99,12 @@ def check_leaks(
         return
     if copies := tuple(_copies(splits)):
         raise DataError(
-            f"{cut_short(copies, _SHOWN, '; ')}: what is trained on would be tested on; take them "
+            f"{cut_short(copies, _SHOWN, '; ')}: training data would be tested on; take them "
             f"out of one split, or allow it with data.leak_check=none"
         )
     if leak_check == "all" and (near := find_near_copies(splits, feature)):
         log.warning(
-            "%s: results on these will be too good; take them out of one split, keep sources "
+            "%s: results on these will be optimistic; take them out of one split, keep sources "
             "together with data.group, or silence this with data.leak_check=copies",
             cut_short(near, _SHOWN, "; "),
         )

@@ -119,10 +119,10 @@ def _without_unlabelled(read: list[Annotations]) -> tuple[list[Annotations], lis
     if not any(row.event for one in labelled for row in one.rows):
         return read, []
     message = (
-        "its events have no labels, those of other files do: label them, or name their class by "
-        "data.unlabelled=NAME"
+        "its events have no labels, but those of other files do: label them, or name their class "
+        "by data.unlabelled=NAME"
     )
-    repair = "the file is passed over"
+    repair = "the file is skipped"
     faults = [Fault(one.path, None, message, repair) for one in read if one.is_unlabelled]
     return labelled, faults
 
@@ -136,7 +136,7 @@ def _annotated_twice(claim: Claim, other: Claim) -> Fault:
     also = "" if claim.spelt == other.spelt else f" (as {other.spelt})"
     name = claim.given or claim.match.path.name
     message = f"{name} is annotated in {other.read.path.name} already{also}"
-    return Fault(claim.read.path, None, message, "the file is passed over")
+    return Fault(claim.read.path, None, message, "the file is skipped")
 
 
 def _unique(claim: Claim, folder: AudioFolder) -> str:
@@ -176,7 +176,7 @@ def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Clip]
             )
             if (other := listed.setdefault(key, one)) is not one:
                 message = f"{name} is annotated in {other.annotations.name} already"
-                faults.append(Fault(path, None, message, "the file is passed over"))
+                faults.append(Fault(path, None, message, "the file is skipped"))
     if annotations.is_dir() and not listed and not faults:
         endings = ", ".join(sorted(_annotation_endings() - UNREAD_ENDINGS))
         raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
@@ -220,11 +220,11 @@ def read_folder(
     own, predicted = told_apart(read)
     if any(claim.is_matched for one in own for claim in make_claims(one, audio)):
         for one in predicted:
-            reading.notes.add("predictions of sedtf that are passed over", str(one.path))
+            reading.notes.add("predictions of sedtf that are skipped", str(one.path))
         read = own
     elif predicted:
         for one in predicted:
-            reading.notes.add("predictions of sedtf that are taken for labels", str(one.path))
+            reading.notes.add("predictions of sedtf that are read as labels", str(one.path))
         read = [*own, *_of_one_format(predicted, reading.notes)]
     read = of_one_ending(read, reading.notes)
     return _without_stray_tables(read, audio, reading), unread
@@ -261,7 +261,7 @@ def _of_one_format(predicted: Iterable[Annotations], notes: Notes) -> list[Annot
                 f"one of them away, or name a table with all recordings by data.annotations=FILE"
             )
         note = f"{one.path.name} beside {other.path.name}"
-        notes.add("predictions passed over: the same in another format", note)
+        notes.add("predictions skipped: the same in another format", note)
     return list(kept.values())
 
 
@@ -283,7 +283,7 @@ def of_one_ending(read: Iterable[Annotations], notes: Notes | None = None) -> li
         stem = one.path.with_suffix("")
         if kept.setdefault(stem, one) is not one and notes is not None:
             note = f"{one.path.name} beside {kept[stem].path.name}"
-            notes.add("files passed over: the same name with another ending", note)
+            notes.add("files skipped: the same name with another ending", note)
     return sorted(kept.values(), key=lambda one: one.path)
 
 
@@ -311,7 +311,7 @@ def _without_stray_tables(
         return list(read)
     for one in tables:
         reading.notes.add(
-            "tables passed over: each recording has a file of its own (to take one: "
+            "tables skipped: each recording has a file of its own (to take one: "
             "data.annotations=FILE)",
             one.path.name,
         )
@@ -328,9 +328,9 @@ def _say_unread(
         match = audio.find_annotated(path)
         reason = reason.removeprefix(f"{path}: ")
         if not match.problem and audio.identity(match.path) not in annotated:
-            faults.append(Fault(path, None, reason, "the file is passed over"))
+            faults.append(Fault(path, None, reason, "the file is skipped"))
         else:
-            reading.notes.add("files passed over: no annotations", f"{path.name} ({reason[:60]})")
+            reading.notes.add("files skipped: no annotations", f"{path.name} ({reason[:60]})")
     return faults
 
 

@@ -91,7 +91,7 @@ class Manifest:
         classes: labels to detect; empty before they are chosen, where the set itself names none.
         splits: clips by split; what is at fault is repaired or left out.
         faults: of annotations, and of recordings that are missing, unreadable or too short.
-        notes: on what was read, guessed and passed over.
+        notes: on what was read, guessed and skipped.
         labels: what is annotated in each split, before anything is left out.
         chosen: whether the classes were named; else they are the labels that the set holds.
         strict: whether faults are refused even where they can be repaired.

@@ -1,4 +1,4 @@
-"""What was guessed or passed over while a set was listed: for the log, and for ``sedtf data``."""
+"""What was guessed or skipped while a set was listed: for the log, and for ``sedtf data``."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class ScoreTable:
                 if header[: len(_TIMES)] != _TIMES or not labels or len(set(labels)) < len(labels):
                     raise DataError(
                         f"{path}: a header of {', '.join(header[:4])}: expected onset, offset and "
-                        f"a column a class"
+                        "one column per class"
                     )
                 values = np.loadtxt(file, delimiter=delimiter, ndmin=2, comments=None)
         except (OSError, ValueError, csv.Error) as error:

@@ -210,7 +210,7 @@ def _as_decoded(clip: Clip, log_mel: StoredArray) -> Clip:
     length_s = log_mel.heard.duration_s
     if log_mel.heard.loss is None or (clip.facts is not None and clip.facts.loss is not None):
         return clip
-    log.warning("%s: %s; what was decoded is used", clip.path, log_mel.heard.loss)
+    log.warning("%s: %s; the decoded part is used", clip.path, log_mel.heard.loss)
     events = [
         event._replace(offset_s=min(event.offset_s, length_s))
         for event in clip.events

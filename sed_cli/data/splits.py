@@ -60,7 +60,7 @@ def divide(
         what = "recordings" if group is None else f"groups by data.group={group}"
         raise UserError(
             f"{len(groups)} {what} cannot be divided into {len(wanted)} splits "
-            f"({', '.join(wanted)}); ask for fewer, or add recordings"
+            f"({', '.join(wanted)}); use fewer, or add recordings"
         )
     total = sum(wanted.values())
     chosen = _deal(_weights(groups), np.array([share / total for share in wanted.values()]), seed)
@@ -149,7 +149,7 @@ def by_lists(
         splits[split] = []
         lines = _read_list(path, split, index)
         found_by = [_named(name, index) for _, name in lines]
-        # Where the folders of any name are those of its recording they are not to be passed over.
+        # Where the folders of any name are those of its recording they are not to be skipped.
         has_folders = any(
             len(parts_of(name)) > 1 and any(_lies_in(one, name) for one in found)
             for (_, name), found in zip(lines, found_by, strict=True)
@@ -161,7 +161,7 @@ def by_lists(
                 message = f"{name} may be any of {len(found)} recordings; list their folders"
                 faults.append(Fault(path, line, message, "it is left out"))
             elif not found:
-                message = f"{name} is listed, but {annotations.name} does not annotate it"
+                message = f"{name} is listed, but {annotations.name} has no annotation of it"
                 faults.append(Fault(path, line, message, "it is left out"))
             elif (one := found[0]).name in taken:
                 message = f"{name} is in the {taken[one.name]} split already"

@@ -106,7 +106,7 @@ def subset_of(listed: Sequence[Clip], data: DataConfig, group: str | None = None
     if before and not left:
         raise DataError(
             f"{asked} keeps {len(clips)} of {counted(len(listed), 'recording')} of the training "
-            f"split, none of which holds an event: ask for more, or draw anew with data.train_seed"
+            f"split, none of which holds an event: ask for more, or draw again with data.train_seed"
         )
     return Subset(
         asked=asked,

@@ -73,7 +73,7 @@ def load_manifest(
     if classes is None:
         check(found)
         if not found.chosen and "train" not in found.labels:
-            raise DataError("the set has no training split: name its labels with data.classes")
+            raise DataError("the data set has no training split: name its labels with data.classes")
     else:
         check_faults(found.faults, strict=found.strict)
         _check_events(found)
@@ -187,8 +187,8 @@ def _check_events(manifest: Manifest) -> None:
     ]
     if "train" in lost or (lost and not left):
         raise DataError(
-            f"no event is left in {', '.join(lost)}: all were dropped as faults; mend the "
-            f"annotations (sedtf data shows them)"
+            f"no event is left in {', '.join(lost)}: all were dropped as faults; correct the "
+            "annotations (sedtf data shows them)"
         )
 
 

@@ -76,7 +76,7 @@ def cut_in_time(
             raise UserError(
                 f"{len(listed)} recordings cannot be divided into {len(wanted)} splits "
                 f"({', '.join(wanted)}), and {one.name} of {facts.duration_s:.2f} s is too short "
-                f"to be cut in time; ask for fewer, or add recordings"
+                f"to be cut in time; use fewer, or add recordings"
             )
         folder = _written(one, parts, cache_root(cache_dir))
         for part in parts:

@@ -49,7 +49,7 @@ class Times:
         if self._other is None or self._other.unit is None:
             return None
         self.guessed = self._other.unit
-        return f"{self._other.message.replace('; set', ', and are taken for that:')} (or s)"
+        return f"{self._other.message.replace('; set', ', and are read as such:')} (or s)"
 
     def in_seconds(self, one: Clip, rate: float) -> Clip:
         """Convert a recording's events to seconds."""

@@ -27,7 +27,7 @@ _RECORDS = frozenset(
 
 @dataclass(frozen=True)
 class Walk:
-    """Visible files below a folder, sorted, and the folders of runs that were passed over."""
+    """Visible files below a folder, sorted, and the folders of runs that were skipped."""
 
     files: tuple[Path, ...]
     runs: tuple[Path, ...]
@@ -36,7 +36,7 @@ class Walk:
 def walk(folder: Path) -> Walk:
     """List the files below a folder.
 
-    Hidden files and folders are passed over, and so are folders that sedtf wrote (those with a
+    Hidden files and folders are skipped, and so are folders that sedtf wrote (those with a
     ``run.json``) with all that is below them, unless ``folder`` itself is one: then only what the
     run recorded about itself is. Links to folders are followed, each folder is visited once.
     """

@@ -104,8 +104,8 @@ def _chosen(task: Fitting, plain: _Shape, longest: int) -> list[_Shape]:
     best = shrunk.argmax(axis=1)
     of_best = every[np.arange(len(best)), best][n_events > 0].mean()
     log.info(
-        "boxes: mean area under both PSD-ROCs over classes on validation %.3f (%.3f with what is "
-        "not tuned)",
+        "boxes: mean area under both PSD-ROCs over classes on validation %.3f (%.3f with the "
+        "defaults)",
         of_best,
         pooled[at_first],
     )

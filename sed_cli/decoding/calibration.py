@@ -168,7 +168,10 @@ def calibrated(
     gain = gains[best]
     error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
     if not gain.mean() > _SURE * error:
-        return None, "confidences stay as they are: no map is better for certain on validation"
+        return (
+            None,
+            "confidences stay as they are: no calibration is certain to be better on validation",
+        )
     better = -gain.sum() / n_events
     reason = f"{best}, Brier's score {better:+.4f} an event in cross-validation"
     return fitted(best, *pooled), f"confidences are calibrated: {reason}"

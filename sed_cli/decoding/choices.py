@@ -58,8 +58,8 @@ def log_choices(labels: Sequence[str], choices: Sequence[Choice]) -> None:
     ]
     if few:
         log.warning(
-            "validation holds fewer than %d events of %s: what is chosen by F1 there, the best "
-            "epoch and thresholds, is little more than chance; put more recordings into "
+            "validation holds fewer than %d events of %s: choices by F1 there, the best epoch and "
+            "thresholds, are little better than chance; put more recordings into "
             "validation (a larger second number in data.split, or a longer validation list)",
             FEWEST_EVENTS,
             ", ".join(few),

@@ -225,8 +225,8 @@ class Decoder(ABC):
         unknown = sorted(set(asked) - {each.name for each in fields(self)})
         if unknown:
             raise UserError(
-                f"{unknown[0]}={asked[unknown[0]]}: the decoder {self.NAME} has no such thing; "
-                f"drop it, or choose another evaluation.decoder"
+                f"{unknown[0]}={asked[unknown[0]]}: the decoder {self.NAME} has no such setting; "
+                "drop it, or choose another evaluation.decoder"
             )
         return replace(self, **asked)
 

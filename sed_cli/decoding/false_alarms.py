@@ -44,15 +44,16 @@ def bounded(decoder: Decoder, scored: Scored, bound: float) -> Decoder:
         made = decoder.with_thresholds(dict.fromkeys(decoder.classes, threshold))
         if made is None:
             raise UserError(
-                f"{_KEY}={bound:g}: the decoder {decoder.NAME} has no thresholds to keep it by; "
+                f"{_KEY}={bound:g}: the decoder {decoder.NAME} has no thresholds for it; "
                 f"choose another evaluation.decoder, such as threshold"
             )
         decoders.append(made)
     counts = np.stack([_counts(made, recordings) for made in decoders])  # (K, C, 3)
     if bound * hours.min() < 1:
         log.warning(
-            "%s=%g: validation lasts %.2g h, so that a single false alarm is more; with longer "
-            "recordings there, also without events (data.validation.background), it is told better",
+            "%s=%g: validation lasts %.2g h, so that a single false alarm exceeds it; add "
+            "recordings there, for example without events (data.validation.background), for a "
+            "better estimate",
             *(_KEY, bound, hours.min()),
         )
     chosen, lost = {}, []

@@ -150,7 +150,7 @@ class Grid:
             return Point(0, PLAIN_THRESHOLD, "no events in validation", n_events)
         row, column = self.best(index)
         if (row, column) == (0, self.plain):
-            reason = "nothing is better by enough, for this class and for all of them"
+            reason = "no point is better by enough, for this class and for all classes"
             return Point(0, PLAIN_THRESHOLD, reason, n_events)
         draws = np.random.default_rng(0).multinomial(
             _N_STRETCHES, np.full(_N_STRETCHES, 1 / _N_STRETCHES), size=_DRAWS

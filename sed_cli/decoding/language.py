@@ -123,7 +123,7 @@ def fit(task: Fitting, labels: LabelModel, order: int, lag_s: float) -> Language
             f"of their labels"
         )
     if unknown:
-        log.warning("%s does not know %s: taken as unlikely", labels.name, ", ".join(unknown))
+        log.warning("%s does not know %s: treated as unlikely", labels.name, ", ".join(unknown))
     spoken = _spoken(model, labels, task)
     plain = LanguageDecoder(
         classes=task.classes, hop_s=task.hop_s, model=spoken, lag_s=lag_s, language=labels.name

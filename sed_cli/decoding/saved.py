@@ -80,7 +80,7 @@ def read_decoder(
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else why(error)
         raise CheckpointError(
-            f"{path}: cannot be used ({reason}); without the file 0.5 is taken for every class"
+            f"{path}: cannot be used ({reason}); without the file every class gets 0.5"
         ) from error
 
 

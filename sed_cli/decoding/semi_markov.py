@@ -158,7 +158,7 @@ def fit(task: Fitting, order: int, lag_s: float) -> SemiMarkovDecoder:
         "semi_markov: %s",
         f"classes do not overlap in training: one chain of events, of order {order}"
         if model.joint
-        else "classes overlap in training: a chain for each, which ignores what follows what",
+        else "classes overlap in training: a chain for each, which ignores the order of classes",
     )
     plain = SemiMarkovDecoder(classes=task.classes, hop_s=task.hop_s, model=model, lag_s=lag_s)
     return tuned(task, weighings(plain), "all classes") if task.tunes else plain

@@ -30,7 +30,7 @@ def count_ranked(
 ) -> Ranked:
     """Count the frames of a recording: activities and probabilities (T, C) to (C, 2, N_BINS).
 
-    Those that are not ``known`` (T, C) are passed over.
+    Those that are not ``known`` (T, C) are skipped.
     """
     n_classes = activities.shape[1]
     p = probabilities.astype(np.float64).clip(1e-9, 1 - 1e-9)

@@ -61,7 +61,7 @@ class CRNN(nn.Module):
         n_features: F.
 
     Raises:
-        ValueError: if ``n_mels`` is no multiple of the pooling, or ``kernel_size`` is even.
+        ValueError: if ``n_mels`` is not a multiple of the pooling, or ``kernel_size`` is even.
     """
 
     is_causal: ClassVar[bool] = True

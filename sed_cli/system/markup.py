@@ -38,7 +38,7 @@ class _Bounded(TreeBuilder):
 
 
 def parse_xml(content: str) -> Element:
-    """Parse XML; a declaration of a document type is passed over, one of an entity is refused.
+    """Parse XML; a declaration of a document type is skipped, one of an entity is refused.
 
     Raises:
         ValueError: if it is no XML, declares entities, or is out of bounds.

@@ -35,7 +35,7 @@ def fault_of_label(label: str) -> str | None:
     if _ACTING.search(label):
         return "control characters, which no label has"
     if _FORMULA.match(label):
-        return "a spreadsheet would take it for a formula; rename it"
+        return "a spreadsheet would read it as a formula; rename it"
     return None
 
 

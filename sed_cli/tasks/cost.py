@@ -95,7 +95,7 @@ def tell_cost(
         f"{runs}: training takes {duration(span(seconds, at_once))}, less where it stops early "
         f"({duration(sum(seconds))} of work){done}"
     )
-    _say("On top come starting up, features that are not cached, and the evaluation at the end.")
+    _say("Start-up, uncached features and the final evaluation come on top.")
     if any((config.trainer.devices or 1) > 1 for config in configs):
         _say("Each was measured in one process; those of trainer.devices share its work.")
     if at_once > 1:

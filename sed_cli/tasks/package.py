@@ -75,7 +75,7 @@ class TaskPackage(ABC):
         folder = Path(config.run).expanduser()
         raise UserError(
             f"{folder}: a run of task={self.config.task}, of which there is no page; its figures "
-            f"are in {folder / 'figures'}, and sedtf compare holds it against others"
+            f"are in {folder / 'figures'}, and sedtf compare compares it with others"
         )
 
     def label_model(self, checkpoint: str, kind: str) -> LabelModel:

@@ -79,8 +79,8 @@ def restore(config: AnyTrainConfig, trainer: Trainer[BatchT]) -> Past | None:
     past = Past(state.pop("history", None))
     if state.pop("data") != trainer.task.fingerprint:
         raise CheckpointError(
-            f"resume={run}: recordings, annotations or a file that features are made by have "
-            f"changed since; start a new run"
+            f"resume={run}: recordings, annotations or the network of the front end have changed "
+            "since; start a new run"
         )
     try:
         trainer.load_state_dict(state)

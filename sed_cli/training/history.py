@@ -109,7 +109,7 @@ def _read(path: Path, n_epochs: int) -> list[Epoch]:
         fault,
         n_epochs,
         n_epochs - len(epochs),
-        f"; what it held is in {kept}" if kept.exists() else "",
+        f"; its content is in {kept}" if kept.exists() else "",
     )
     return epochs
 

@@ -79,7 +79,7 @@ def initialise(config: AnyTrainConfig, task: Task[Any]) -> None:
         trained = task.load_trained(folder)
     own = Trained(task.model, task.label_sets)
     rows = take_weights(own, trained, task.take_statistics(trained))
-    log.info("init=%s: what is taken of it", folder)
+    log.info("init=%s: weights taken", folder)
     for line in [*table(rows), *_left_out(own, trained)]:
         log.info("  %s", line)
     trained_rows = [row for row in rows if row.is_trained]

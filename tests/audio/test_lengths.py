@@ -1,4 +1,4 @@
-"""What a file holds is read, whatever its header says, and what is missing is told."""
+"""What a file holds is read, whatever its header declares, and what is missing is told."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_recording_that_breaks_off_is_refused_or_used_with_a_warning(
     assert facts.duration_s == pytest.approx(share * SECONDS, rel=0.15)  # of blocks, some are gone
     assert facts.loss is not None
     assert facts.loss.startswith(f"breaks off after {facts.duration_s:.2f} s of ")
-    assert told == [f"{path}: {facts.loss}; what was decoded is used"]
+    assert told == [f"{path}: {facts.loss}; the decoded part is used"]
 
 
 @pytest.mark.parametrize(
@@ -235,4 +235,6 @@ def test_a_recording_that_comes_through_a_pipe_is_examined_too(tmp_path: Path) -
         AudioReader(Path("standard input"), pipe=pipe, salvage=told.append) as reader,
     ):
         assert sum(map(len, reader.blocks())) == SECONDS * RATE
-    assert told[0].startswith("standard input: its header says 2.00 s, but the file holds 4.00 s")
+    assert told[0].startswith(
+        "standard input: its header declares 2.00 s, but the file holds 4.00 s"
+    )

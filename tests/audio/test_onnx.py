@@ -43,7 +43,7 @@ def test_an_impulse_comes_out_at_its_time(
 ) -> None:
     """Outputs of POOL samples each, frames of any hop: in the middle they agree to half of one."""
     path = energy(tmp_path / "energy.onnx", length)
-    # A window of any length is no multiple of outputs: evenly spread over it they would drift.
+    # A window of any length is not a multiple of outputs: evenly spread over it they would drift.
     stated = {"output_hop": float(POOL)} if length == "T" else {}
     config = OnnxConfig(path=str(path), hop_length=hop_length, **stated)
     assert config.file_faults() == []
@@ -149,10 +149,10 @@ def with_text(path: Path) -> Path:
         (lambda path: with_foreign_operator(path, nested=True), "operator somebody.Anything"),
         (with_two_outputs, r"gives one .*other.*choose by feature.outputs"),
         (with_two_inputs, "takes a tensor.*expected one input"),
-        (with_text, "is no ONNX file"),
+        (with_text, "is not an ONNX file"),
         (lambda path: path, "there is no such file"),
         (lambda path: path.parent, "is no file"),
-        (lambda path: identity(path, ["B", "T", 30]), "say by feature.input_layout"),
+        (lambda path: identity(path, ["B", "T", 30]), "name each with feature.input_layout"),
         (lambda path: identity(path, ["B", 2**40, 1]), "takes windows of 1099511627776"),
     ],
 )
@@ -215,7 +215,7 @@ def test_a_checkpoint_holds_its_network(tmp_path: Path) -> None:
     kept = config.kept(folder)
     assert kept.n_features == 2
     (folder / OnnxConfig.FILE).write_text("no network")
-    with pytest.raises(CheckpointError, match="is no ONNX file"):
+    with pytest.raises(CheckpointError, match="is not an ONNX file"):
         config.kept(folder)
 
 

@@ -124,7 +124,7 @@ def test_what_is_said_of_how_to_go_on_works_as_it_stands(
     monkeypatch.chdir(place)
     FAILING[1] = ValueError("no luck")
     assert sedtf("train", "seed=0,1", "output_dir=sweep", multirun=True) == 1
-    (line,) = [line for line in capfd.readouterr().err.splitlines() if "run what is" in line]
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "run the remaining" in line]
     words = shlex.split(line.partition("with: ")[2])
     assert words[:3] == ["sedtf", "train", "-m"]
     FAILING.clear()

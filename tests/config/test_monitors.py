@@ -55,7 +55,10 @@ def test_what_cannot_be_monitored_is_refused_with_what_can(
     sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert sedtf("train", "trainer.monitor=even_f1", "output_dir=run") == 2
-    line = "trainer.monitor=even_f1: even_f1 is no figure of validation: there are validation_f1, "
+    line = (
+        "trainer.monitor=even_f1: even_f1 is not a figure of validation: "
+        "expected one of validation_f1, "
+    )
     text = capfd.readouterr().err
     assert line in text
     assert "event_f1" in text

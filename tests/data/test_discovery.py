@@ -165,7 +165,7 @@ def test_a_table_that_was_named_is_not_replaced_by_another(tmp_path: Path) -> No
 
 
 def test_folds_of_a_set_with_splits_are_refused(recordings: Path) -> None:
-    with pytest.raises(UserError, match=r"data\.folds=3 divides a set without splits"):
+    with pytest.raises(UserError, match=r"data\.folds=3 divides a data set without splits"):
         catalogue(recordings, folds=3, fold=1)
 
 
@@ -265,7 +265,7 @@ def test_predictions_beside_the_audio_do_not_stand_in_the_way(
         found = catalogue(tmp_path)
 
     assert found.classes == ("dog",)
-    assert "6 predictions of sedtf that are passed over" in caplog.text
+    assert "6 predictions of sedtf that are skipped" in caplog.text
 
 
 @pytest.mark.parametrize("form", WRITTEN)
@@ -280,7 +280,7 @@ def test_predictions_alone_are_taken_and_said(
     caplog.set_level("INFO")
 
     assert catalogue(tmp_path).classes == ("dog",)
-    assert "6 predictions of sedtf that are taken for labels" in caplog.text
+    assert "6 predictions of sedtf that are read as labels" in caplog.text
 
 
 def test_a_table_a_recording_called_as_it_is_found(tmp_path: Path) -> None:

@@ -306,7 +306,7 @@ def test_labels_of_people_win_over_predictions_in_a_folder(form: str, tmp_path: 
     assert faults == []
     assert [(one.name, one.labels) for one in listed] == [("x.wav", {"dog"})]
     said = "\n".join(reading.notes.lines())
-    assert "2 predictions of sedtf that are passed over" in said
+    assert "2 predictions of sedtf that are skipped" in said
     assert "recordings that nothing annotates: y.wav" in said
 
 
@@ -349,7 +349,7 @@ def test_a_folder_of_predictions_alone_is_read_when_it_is_named(form: str, tmp_p
     listed, _ = list_recordings(tmp_path, tmp_path, reading)
 
     assert {one.path.name: one.labels for one in listed} == {"x.wav": {"dog"}, "y.wav": {"dog"}}
-    assert "2 predictions of sedtf that are taken for labels" in "\n".join(reading.notes.lines())
+    assert "2 predictions of sedtf that are read as labels" in "\n".join(reading.notes.lines())
 
 
 def test_a_table_of_many_recordings_is_no_prediction_whatever_it_is_called(tmp_path: Path) -> None:
@@ -377,7 +377,7 @@ def test_what_cannot_be_read_is_a_fault_only_where_a_recording_loses_its_labels(
 
     assert [one.name for one in listed] == ["x.wav"]
     assert [(fault.path.name, fault.repair) for fault in faults] == [
-        ("y.txt", "the file is passed over")
+        ("y.txt", "the file is skipped")
     ]
     assert "settings.json" in "\n".join(reading.notes.lines())
 

@@ -41,7 +41,7 @@ def test_labels_are_merged_and_left_out(folder: Path) -> None:
     found = listed(folder, merge={"noctule?": "Noctule"}, exclude=["SIL"])
 
     assert found.classes == ("Noctule",)
-    assert "nothing is annotated with" not in "\n".join(found.notes.lines())
+    assert "that do not occur" not in "\n".join(found.notes.lines())
     events = {clip.path.stem: clip.events for clip in found.splits["train"]}
     merged = (Event(0.02, 0.04, "Noctule"), Event(0.04, 0.06, "Noctule"))
     assert events == {"x": merged, "y": merged, "z": merged, "silent": ()}
@@ -79,7 +79,7 @@ def test_a_table_of_something_else_is_refused(folder: Path, content: str, reason
 
 def test_a_mistyped_label_is_named(folder: Path) -> None:
     said = "\n".join(listed(folder, exclude=["SILL"]).notes.lines())
-    assert "labels to be merged or left out that nothing is annotated with: SILL" in said
+    assert "labels to merge or exclude that do not occur: SILL" in said
 
 
 def unknown_of(folder: Path, table: str, **settings: object) -> dict[str, set[str]]:

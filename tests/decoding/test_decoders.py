@@ -193,7 +193,7 @@ def test_a_least_duration_that_a_decoder_has_not_is_refused(
 
     assert sedtf("eval", f"checkpoint={trained_run}", *asked) == 2
 
-    assert "the decoder loudest has no such thing" in capfd.readouterr().err
+    assert "the decoder loudest has no such setting" in capfd.readouterr().err
 
 
 def test_eval_fits_what_was_trained_on_without_another_choice(

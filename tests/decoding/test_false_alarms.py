@@ -74,7 +74,7 @@ def test_what_is_loud_in_the_background_raises_the_threshold(
 
     assert 0.1 < threshold([with_calls], 1.0) < 0.6
     assert 0.7 <= threshold([with_calls, background], 1.0) < 0.9
-    assert "validation lasts 0.0056 h, so that a single false alarm is more" in caplog.text
+    assert "validation lasts 0.0056 h, so that a single false alarm exceeds it" in caplog.text
     assert "at most 1), 1 of 2 events found on validation" in caplog.text
     assert 0.1 < threshold([with_calls, background], 400.0) < 0.6
     assert "no threshold finds any" not in caplog.text

@@ -128,7 +128,7 @@ def test_classes_that_it_does_not_know_are_unlikely_and_named(
 ) -> None:
     following = {"": {"a": 1.0}, "a": {"a": 0.5, "b": 0.5}, "b": {"a": 1.0}, "c": {"a": 1.0}}
     decoder = fit(task, Saying(following, known="ab"), order=1, lag_s=1.0)
-    assert "what was said does not know c: taken as unlikely" in caplog.text
+    assert "what was said does not know c: treated as unlikely" in caplog.text
     assert (decoder.model.following[:, 2] < np.log(1e-4)).all()
     with pytest.raises(UserError, match="knows none of the classes a, b, c"):
         fit(task, Saying(following, known="xy"), order=1, lag_s=1.0)

@@ -374,7 +374,7 @@ def test_a_collar_of_ones_own_counts_and_stands_in_the_metrics(
     assert hits == sorted(hits)
     assert hits[0] < hits[2]
     assert strict["frame"] == of_run["frame"]
-    warning = "event-based scores forgive {} ms"
+    warning = "event-based scores tolerate {} ms"
     said = capfd.readouterr().err
     assert warning.format(300) in said  # events last 400 ms
     assert warning.format(1) not in said

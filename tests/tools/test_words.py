@@ -17,6 +17,8 @@ from tools.words import INSTEAD, files, found_in
         ("The teacher tossed coins.\n", True),
         ("`sampler.coins` is a key.\n", False),
         ("```sh\necho the truth\n```\n", False),
+        ("A file a recording.\n", True),
+        ("A file a few pages long.\n", False),
     ],
 )
 def test_prose_is_checked_and_code_is_not(text: str, is_found: bool, tmp_path: Path) -> None:

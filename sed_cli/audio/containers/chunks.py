@@ -19,7 +19,7 @@ _MORE = (b"ID3", b"TAG", b"APETAGEX")  # what tagging programs put behind any fi
 
 @dataclass
 class _Sound:
-    """Where the samples of a file lie, and how many its header says there are.
+    """Where the samples of a file lie, and how many its header declares.
 
     Args:
         at: their first byte.
@@ -30,7 +30,7 @@ class _Sound:
         is_padded: whether chunks begin at even bytes.
         order: of the bytes of sizes.
         kind: what must be equal for two files to be joined.
-        is_refused: whether the decoder refuses a file of another length than its header says.
+        is_refused: whether the decoder refuses a file of another length than its header declares.
     """
 
     at: int
@@ -78,7 +78,7 @@ def _compare(data: mmap.mmap, sound: _Sound) -> Contents:
         return _joined(data, sound, end)
     held_s = held / sound.byte_rate
     said_s = sound.size / sound.byte_rate
-    says = "is unfinished and says 0 s" if not sound.size else f"says {said_s:.2f} s"
+    says = "is unfinished and declares 0 s" if not sound.size else f"declares {said_s:.2f} s"
     note = f"its header {says}, but the file holds {held_s:.2f} s: all of it is read"
     return Contents(parts=parts, notes=(note,), said_s=held_s)
 

@@ -33,7 +33,7 @@ def read_flac(data: Mapped) -> Contents | None:
     if last is not None and last < n_samples:
         return Contents(said_s=said_s, loss="")
     if last is not None and last - n_samples > 0.1 * rate:
-        note = f"its header says {said_s:.2f} s, but there is more: all of it is read"
+        note = f"its header declares {said_s:.2f} s, but there is more: all of it is read"
         return Contents(parts=(_opened(data, start, stop),), notes=(note,))
     return Contents(said_s=said_s)
 

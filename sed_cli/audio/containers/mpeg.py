@@ -74,7 +74,7 @@ def read_mpeg(data: Mapped) -> Contents | None:
         elif n_frames - said > max(1.0, 0.1 / frame_s):
             parts.append(_counted(data, stream))
             notes.append(
-                f"its header says {said * frame_s:.2f} s, but the file holds "
+                f"its header declares {said * frame_s:.2f} s, but the file holds "
                 f"{n_frames * frame_s:.2f} s: all of it is read"
             )
         else:
@@ -115,7 +115,7 @@ def _counted(data: Mapped, stream: _Stream) -> ByteRange:
 
 
 def _walk(data: Mapped) -> list[_Stream]:
-    """Go from frame to frame; what is no frame (tags, junk) is passed over."""
+    """Go from frame to frame; what is no frame (tags, junk) is skipped."""
     size = len(data)
     at = _after_tags(data, 0)
     found = _next_frame(data, at, min(size, at + _SEARCHED), None)

@@ -29,7 +29,7 @@ class MelConfig(FeatureConfig, ABC):
 
     backend: str = setting(
         "torchaudio",
-        "which library computes it: the same numbers, torchaudio is faster",
+        "library that computes it; same numbers, torchaudio is faster",
         choices=("torchaudio", "torchlibrosa"),
     )
     window_length: int = setting(1024, "of the Hann window", unit="samples", at_least=1)
@@ -85,7 +85,7 @@ class MelConfig(FeatureConfig, ABC):
 class LogMelConfig(MelConfig, PowerConfig):
     """Log-mel spectrogram in dB."""
 
-    is_log: bool = setting(True, "10 log10 of the power, floor 1e-10; false: the power itself")
+    is_log: bool = setting(True, "10 log10 of the power, with a floor of 1e-10; false: the power")
 
     def build(self) -> LogMel:
         """Build the transform."""

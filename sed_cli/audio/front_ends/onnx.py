@@ -30,44 +30,44 @@ class OnnxConfig(MelConfig):
 
     FILE: ClassVar[str] = "front_end.onnx"
 
-    path: str | None = setting(None, "the network, an ONNX file; to be given", role=Role.PATH)
+    path: str | None = setting(None, "ONNX file of the network; required", role=Role.PATH)
     input_layout: str | None = setting(
         None,
-        "what each axis of its input is, B batch, T time, M mel bands, 1: BT1 takes samples, BTM "
-        "mel bands; null: guessed from the graph",
+        "axes of its input, a letter each: B batch, T time, M mel bands, 1; BT1 takes samples, "
+        "BTM mel bands; null: inferred from the graph",
     )
     input_hop: int | None = setting(
         None,
-        "from one mel frame of its input to the next; null: hop_length",
+        "distance of the mel frames of its input; null: hop_length",
         unit="samples",
         at_least=1,
     )
-    is_log: bool = setting(True, "whether its mel bands are in dB; false: the power itself")
+    is_log: bool = setting(True, "whether its mel bands are in dB; false: power")
     window: int | None = setting(
         None,
-        "along time, of a network that takes any: samples or mel frames; null: a block of frames "
-        "and the context",
+        "length of its input if the graph accepts any: samples or mel frames; null: a block of "
+        "frames and the context",
         at_least=1,
         at_most=2**24,
     )
     context_s: float | None = setting(
         None,
-        "that it is given before and after each group of frames, at least; null: an eighth of a "
-        "fixed window, else 0.5",
+        "minimum context before and after each group of frames; null: an eighth of a fixed "
+        "window, otherwise 0.5",
         unit="s",
         at_least=0,
         at_most=60,
     )
-    outputs: list[str] = setting([], "names of those that are features; []: its only one")
+    outputs: list[str] = setting([], "names of the outputs that are features; []: its only output")
     output_layout: str | None = setting(
-        None, "what each axis of an output is, B, T, F features, 1; null: guessed"
+        None, "axes of an output, a letter each: B, T, F features, 1; null: inferred"
     )
     output_hop: float | None = setting(
-        None, "from one output to the next; null: evenly over a window", unit="samples", above=0
+        None, "distance of the outputs; null: evenly over a window", unit="samples", above=0
     )
     output_offset: float | None = setting(
         None,
-        "of a window's first output from its first sample; null: half an output_hop",
+        "position of a window's first output after its first sample; null: half an output_hop",
         unit="samples",
     )
     joined: bool = setting(False, "append the log-mel spectrogram")

@@ -20,10 +20,12 @@ class PCENConfig(MelConfig):
     Source: Wang et al. 2017; the defaults are librosa's.
     """
 
-    gain: float = setting(0.98, "alpha, share of the past level taken out", at_least=0, at_most=1)
+    gain: float = setting(
+        0.98, "alpha, share of the past level that is removed", at_least=0, at_most=1
+    )
     bias: float = setting(2.0, "delta, added before the root", at_least=0)
     power: float = setting(0.5, "r, exponent of the root", above=0, at_most=1)
-    time_constant: float = setting(0.4, "of the past that counts", unit="s", above=0)
+    time_constant: float = setting(0.4, "of the average over the past", unit="s", above=0)
     eps: float = setting(1e-10, "power of silence: the floor of log-mel", above=0)
 
     def build(self) -> PCEN:

@@ -96,7 +96,7 @@ class LocalLauncher(Launcher):
         returns: dict[int, JobReturn] = {}
         progress = SweepProgress(len(job_overrides), n_workers)
         log.info(
-            "%d jobs on %d processes; what they say: %s",
+            "%d jobs on %d processes; their output: %s",
             len(job_overrides),
             n_workers,
             self._said,
@@ -162,7 +162,7 @@ class LocalLauncher(Launcher):
 
     def _interrupt(self) -> None:
         """End all processes as Ctrl-C would: jobs write down how far they came."""
-        log.warning("waiting for %d jobs to write down how far they came", len(self._busy()))
+        log.warning("waiting for %d jobs to save their progress", len(self._busy()))
         for worker in self._running:
             worker.process.terminate()
         deadline = time.monotonic() + _ENDS_WITHIN_S

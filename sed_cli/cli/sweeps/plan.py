@@ -63,7 +63,7 @@ def plan_jobs(
         jobs.append(planned_job(name, row, config))
     others = sum(map(len, earlier.values()))
     if others:
-        log.warning("%s holds %d runs of other settings: they are left alone", folder, others)
+        log.warning("%s holds %d runs of other settings, which are not touched", folder, others)
     return jobs
 
 
@@ -138,7 +138,7 @@ def check_free(folder: Path, *, is_resumed: bool) -> None:
     while busy := _at_work(folder, plan):
         if time.monotonic() > deadline:
             raise UserError(
-                f"resume_sweep={folder}: {busy[0]} is still at work there"
+                f"resume_sweep={folder}: {busy[0]} is still running there"
                 f"{f', and {len(busy) - 1} more' if busy[1:] else ''}: wait for it, or end it"
             )
         time.sleep(0.2)

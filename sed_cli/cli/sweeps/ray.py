@@ -63,7 +63,7 @@ class RayLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         said = Path(str(self.config.hydra.sweep.dir)) / SAID
-        log.info("%d jobs handed to Ray; what they say: %s", len(job_overrides), said)
+        log.info("%d jobs handed to Ray; their output: %s", len(job_overrides), said)
         work = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0)(_work)
         places = {
             work.remote(
@@ -85,7 +85,7 @@ class RayLauncher(Launcher):
                 outcomes[places[done]] = outcome = _outcome(ray, done)
                 progress.note(outcome, job_overrides[places[done]])
         except KeyboardInterrupt:
-            log.warning("waiting for the jobs to write down how far they came")
+            log.warning("waiting for the jobs to save their progress")
             for each in waiting:
                 ray.cancel(each)
             ray.wait(waiting, num_returns=len(waiting), timeout=_ENDS_WITHIN_S)

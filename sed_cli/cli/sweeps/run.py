@@ -81,7 +81,7 @@ def run_sweep(
         check_free(folder, is_resumed=resumed is not None)  # another may have come meanwhile
         code = _work(sweep, search, size, composer, overrides, context, again)
     if code != DONE and (search is None or sweep.is_open):
-        say(f"run what is not done with: {again}")
+        say(f"run the remaining jobs with: {again}")
     return code
 
 
@@ -143,7 +143,7 @@ def _print_cost(plan: Plan, composer: Composer, launcher: Launcher, folder: Path
     from sed_cli.tasks.cost import tell_cost
 
     if not plan.jobs:
-        raise UserError("--dry-run: what optuna will choose is not known; ask for a grid of it")
+        raise UserError("--dry-run: Optuna's choices are not known; estimate a grid instead")
     left = [j for j in plan.jobs if recorded(folder / j.folder).status != DONE]
     if not left:
         raise UserError(f"{folder}: all {len(plan.jobs)} runs are done already")
@@ -186,7 +186,7 @@ def _search_of(master: DictConfig) -> Any:
         from sed_cli.cli.sweeps.search import search
 
         return search
-    raise UserError(f"hydra/sweeper: {target} is none that sedtf can drive: choose basic or optuna")
+    raise UserError(f"hydra/sweeper: {target} is not supported by sedtf: choose basic or optuna")
 
 
 def _most_devices(composer: Composer, master: DictConfig, overrides: Sequence[str]) -> int:

@@ -97,8 +97,8 @@ def _warn_of_others(study: Study, fixed: set[str], space: Container[str]) -> Non
         others |= fixed ^ {each for each in row if each.split("=", 1)[0] not in space}
     if others:
         log.warning(
-            "trials of this study were run with other settings (%s) and are compared all the same: "
-            "for a study of its own, name another folder",
+            "trials of this study were run with other settings (%s) and are compared "
+            "nevertheless: for a study of its own, name another folder",
             " ".join(sorted(others)),
         )
 
@@ -127,14 +127,14 @@ def _go_on(sweep: Sweep, study: Study, composer: Composer, fixed: Sequence[str])
         else:
             begun.append((trial.number, name, row))
     if begun or sweep.plan.jobs:
-        log.info("%d trials are told already, %d begun", len(sweep.plan.jobs), len(begun))
+        log.info("%d trials are finished already, %d begun", len(sweep.plan.jobs), len(begun))
     _run(sweep, study, composer, begun)
 
 
 def _check_read(number: int, name: object, row: object, fixed: Sequence[str]) -> None:
     texts = row if isinstance(row, list) and all(isinstance(each, str) for each in row) else None
     if texts is None or not (isinstance(name, str) and is_inside(name)):
-        raise UserError(f"trial {number} of the study is none that sedtf has written")
+        raise UserError(f"trial {number} of the study was not written by sedtf")
     foreign = [each for each in texts if each not in fixed and not is_plain(each)]
     if foreign:
         raise UserError(

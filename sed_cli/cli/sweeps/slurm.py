@@ -51,7 +51,7 @@ class SlurmLauncher(HydraLauncher):  # type: ignore[misc]  # Hydra's has no type
         )
         array = jobs[0].job_id.split("_")[0]
         count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-        log.info("%s as SLURM job %s; what is said there: %s", count, array, said)
+        log.info("%s as SLURM job %s; its output: %s", count, array, said)
         places = {each.job_id: place for place, each in enumerate(jobs)}
         outcomes: dict[int, Outcome] = {}
         try:
@@ -104,7 +104,7 @@ def _result(submitted: Any) -> Path:
 
 def _outcome(submitted: Any, how: str) -> Outcome:
     """What a job has left, else what became of it."""
-    said = f"what it said is in {submitted.paths.stderr}"
+    said = f"its output is in {submitted.paths.stderr}"
     if how != "COMPLETED":
         error = f"SLURM job {submitted.job_id} ended as {how}; {said}"
         return Outcome(INTERRUPTED, "", error=error)

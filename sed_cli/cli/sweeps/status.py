@@ -209,7 +209,7 @@ def _sum_of_sweep(folder: Path, plan: Plan, rows: Sequence[StatusRow], unknown: 
         return words
     process = plan.process
     if not process or not is_alive(process, folder / SWEEP):
-        return f"{words}; nobody is at work on it: go on by resume_sweep={folder}"
+        return f"{words}; no process works on it: continue with resume_sweep={folder}"
     usual_s = _median_epoch_s(rows)
     left = [_left_s(row, usual_s) for row in rows]
     known = [seconds for seconds in left if seconds is not None]

@@ -184,7 +184,7 @@ def _ask_for_label(
             for i in (first, *rivals[:3])
         )
         raise DataError(
-            f"{path}: labels may be in any of {1 + len(rivals)} columns ({shown}); say in which: "
+            f"{path}: labels may be in any of {1 + len(rivals)} columns ({shown}); choose one: "
             f"data.columns.event_label=NAME"
         )
 
@@ -208,7 +208,7 @@ def _find_names(path: Path, header: Header, columns: list[list[str]]) -> None:
     if len(found) > 1:
         raise DataError(
             f"{path}: the names of the recordings may be in any of "
-            f"{', '.join(header.names[i] for i in found)}; say in which: "
+            f"{', '.join(header.names[i] for i in found)}; choose one: "
             f"data.columns.filename=NAME"
         )
     if found:

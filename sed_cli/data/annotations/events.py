@@ -203,5 +203,5 @@ def check_faults(faults: Iterable[Fault], *, strict: bool) -> None:
     ]
     more = and_more(len(faults), _SHOWN_FAULTS)
     repairs = sorted({fault.repair for fault in faults if fault.repair is not None})
-    advice = f"; mend this, or set data.strict=false: {', '.join(repairs)}" if repairs else ""
+    advice = f"; correct this, or set data.strict=false: {', '.join(repairs)}" if repairs else ""
     raise DataError("; ".join(shown) + more + advice)

@@ -204,19 +204,19 @@ def check_header(path: Path, header: Header, options: ReadOptions, *, whole: boo
     got = f"{path}: the header has {header.shown}"
     for ours, theirs in options.columns.items():
         if ours not in header.index:
-            raise DataError(f"{got}, but no {theirs!r} as data.columns.{ours} says")
+            raise DataError(f"{got}, but no {theirs!r}, set by data.columns.{ours}")
     missing = [ours for ours in ("onset", "event_label") if ours not in header.index]
     is_unlabelled = options.unlabelled is not None or header.has_no_words
     if is_unlabelled and missing == ["event_label"] and {"offset", "duration"} & set(header.index):
         missing = []
     has_no_times = whole and missing == ["onset"] and "filename" in header.index
     if missing and not (has_no_times and options.whole_clips):
-        unlabelled = "; if there is none, the class of all by data.unlabelled=NAME" * (
+        unlabelled = "; if there is none, name the class of all events: data.unlabelled=NAME" * (
             missing == ["event_label"]
         )
         advice = "; if labels hold for whole recordings, set data.whole_clips=true" * has_no_times
         raise DataError(
-            f"{got}, but no {' and no '.join(missing)}; say which column it is: "
+            f"{got}, but no {' and no '.join(missing)}; name the column: "
             f"{' '.join(f'data.columns.{ours}=NAME' for ours in missing)}{advice}{unlabelled}"
         )
     for ours in _TIMES:
@@ -231,7 +231,7 @@ def _check_unit(path: Path, ours: str, name: str, unit: str | None) -> None:
         raise DataError(f"{what}: for times in samples set data.time_unit={SAMPLES}")
     if unit is None and is_no_time(name):
         raise DataError(
-            f"{what}, whose unit cannot be told: expected such as seconds; convert it, or say its "
+            f"{what}, whose unit is unclear: expected such as seconds; convert it, or set its "
             f"unit: data.time_unit=s, ms, min, h or {SAMPLES}"
         )
 

@@ -146,7 +146,7 @@ def _settle_values(
         values = [row[-1].replace(",", ".") for row in rows if is_number(row[-1])]
         n_low = sum(float(value) <= options.soft_threshold for value in values)
         collector.note(
-            "values behind the labels, taken for confidences, with all events kept (if they are "
+            "values behind the labels, read as confidences, with all events kept (if they are "
             "soft labels set data.soft_labels=true)",
             len(values),
         )
@@ -212,9 +212,7 @@ def _add(
         return collector.add(line, name, placeholder, placeholder, placeholder)
     if may_be_header and fields[layout.onset] and not any(map(is_time, fields)):
         names = ", ".join(filter(None, fields))
-        return collector.fault(
-            line, f"a header with {names}? Say which column is which with data.columns"
-        )
+        return collector.fault(line, f"a header with {names}? Name the columns with data.columns")
     if layout.soft_label is not None and not collector.is_active(
         line, name, fields[layout.soft_label]
     ):

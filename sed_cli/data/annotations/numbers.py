@@ -160,7 +160,7 @@ def find_numbers(
     is_comma = "," in value
     raise DataError(
         f"{path}: line {line}: {value!r} may be {grouped} or {decimal}, and no other time of the "
-        f"file tells which; set data.decimal_mark={'point' if is_comma else 'comma'} if it is "
+        f"file decides it; set data.decimal_mark={'point' if is_comma else 'comma'} if it is "
         f"{grouped}, data.decimal_mark={'comma' if is_comma else 'point'} if it is {decimal}"
     )
 

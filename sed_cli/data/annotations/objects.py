@@ -75,7 +75,7 @@ def read_objects(text: Text, options: ReadOptions, content: Any, format: str) ->
     read = read_records(text, options, [each.values for each in found], format)
     if not others:
         return read
-    note = f"other lists of events in the file, passed over ({', '.join(others[:_SHOWN])})"
+    note = f"other lists of events in the file, skipped ({', '.join(others[:_SHOWN])})"
     taken = replace(read.taken, notes=(*read.taken.notes, f"{note}: {len(others)}"))
     return replace(read, taken=taken)
 

@@ -83,7 +83,7 @@ def read_annotations(
             recordings' rates converts them; auto: what a header says, else seconds.
         decimal_mark: point or comma; auto: told by all times of the file together.
         soft_labels: whether numbers behind the labels of a list are soft labels; else they are
-            confidences, which are passed over; ``None``: told by their grid of segments.
+            confidences, which are skipped; ``None``: told by their grid of segments.
         unlabelled: the class of events in a file without any label; ``None``: ``call``.
         format: ``None``: found by content, and by ending where that does not tell.
 
@@ -140,9 +140,9 @@ def _fitting_format(text: Text, options: ReadOptions) -> AnnotationFormat:
     first = next((line.strip() for line in text.lines if line.strip()), "")
     got = f"begins with {first[:80]!r}" if first else "is empty"
     raise DataError(
-        f"{text.path}: {got}, which is no known format; expected such as a header "
-        f"'filename onset offset event_label' or lines 'onset offset label'; where a header "
-        f"has other names say which with data.columns"
+        f"{text.path}: {got}, which is not a known format; expected such as a header "
+        "'filename onset offset event_label' or lines 'onset offset label'; if a header has "
+        "other names, set data.columns"
     )
 
 

@@ -109,7 +109,7 @@ class RowCollector:
             return self.fault(line, "no file name")
         if label in NOTHING and (is_nothing(onset, end) or is_at_zero(onset, end)):
             if onset or end or label:
-                self.note(f"rows of {label or onset or end}, taken for recordings without events")
+                self.note(f"rows of {label or onset or end}, read as recordings without events")
             return self._keep_empty(line, filename)
         self._has_labels |= bool(label)
         if onset and not label:
@@ -133,7 +133,7 @@ class RowCollector:
     ) -> None:
         """Take a row whose times are numbers of seconds."""
         if label[0] in "nN" and is_no_call(label):
-            self.note(f"rows labelled {label}, taken for recordings without events")
+            self.note(f"rows labelled {label}, read as recordings without events")
             return self._keep_empty(line, filename)
         if end_s is None:
             offset_s = onset_s
@@ -150,7 +150,7 @@ class RowCollector:
         if not filename:
             return self.fault(line, "no file name")
         if label in NOTHING or is_no_call(label):
-            self.note(f"rows labelled {label}, taken for recordings without events")
+            self.note(f"rows labelled {label}, read as recordings without events")
             return self._keep_empty(line, filename)
         return self._keep(line, filename, Event(0.0, math.inf, label))
 
@@ -173,7 +173,7 @@ class RowCollector:
             got = f"soft label {_short(soft_label)}"
             self.fault(line, f"{got}: expected a number from 0 to 1", filename=filename)
             return False
-        self.note(f"soft labels of at most {threshold:g}, which are no events")
+        self.note(f"soft labels of at most {threshold:g}, which are not events")
         if filename not in self._seen:
             self._keep_empty(line, filename)
             self._seen.setdefault(filename, set())
@@ -222,7 +222,7 @@ class RowCollector:
             else:
                 self._is_empty(line, filename, onset, end, "")
         if is_one_class:
-            what = f"files whose events have no labels, taken for the class {label}"
+            what = f"files whose events have no labels, assigned to the class {label}"
             self.note(what, len(self._unlabelled))
             self.rows.sort(key=lambda row: row.line or 0)
         return is_one_class
@@ -267,9 +267,9 @@ class RowCollector:
                 return None
             seen = self._seen[filename] = set()
         if event in seen:
-            return self.fault(line, "the same event stands there twice")
+            return self.fault(line, "the same event is listed twice")
         if not (event.label.isprintable() or _is_text(event.label)):
-            message = f"label {_short(event.label)}: half a character, which is no text"
+            message = f"label {_short(event.label)}: half a character, which is not text"
             return self.fault(line, message, filename=filename)
         if event.label != (neutral := plain(event.label)):
             self.note("labels with control characters, which are written out")
@@ -305,7 +305,7 @@ class RowCollector:
         hint = f"; expected a decimal {mark}" if other in onset + end else ""
         if ":" in onset + end:
             hint = "; clock times are read as minutes:seconds or hours:minutes:seconds, below 60"
-        return f"onset {_short(onset)} or {what} {_short(end)} is no number of {unit}{hint}"
+        return f"onset {_short(onset)} or {what} {_short(end)} is not a number of {unit}{hint}"
 
     def _odd_times(
         self,

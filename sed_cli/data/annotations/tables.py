@@ -93,8 +93,8 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
         collector.empty(stem)  # BirdNET's of a recording without detections
         names_files = False
     hint = (
-        f"no column of file names was recognised among {header.shown}; if there is one, say which "
-        f"by data.columns.filename=NAME"
+        f"no column of file names was recognised among {header.shown}; if there is one, name it: "
+        f"data.columns.filename=NAME"
     )
     return collector.finish(
         format,

@@ -49,7 +49,7 @@ def read_tiers(
     kept = _chosen(text, options, found, collector)
     by_name = _are_classes(kept)
     if by_name and any(tier.texts - {tier.name} for tier in kept):
-        collector.note("tiers whose names are taken for labels", len(kept))
+        collector.note("tiers whose names are read as labels", len(kept))
     for tier in kept:
         for mark in tier.marks:
             label = tier.name if by_name else mark.text
@@ -86,12 +86,12 @@ def _chosen(
     intervals = [tier for tier in filled if not tier.holds_points]
     points = [tier for tier in filled if tier.holds_points]
     if intervals and points:
-        collector.note("points beside intervals, passed over", sum(len(t.marks) for t in points))
+        collector.note("points beside intervals, skipped", sum(len(t.marks) for t in points))
     kept = intervals or points
     if len({tier.name for tier in kept}) > 1 and not _are_classes(kept):
         shown = "; ".join(f"{t.name[:80]}: {', '.join(sorted(t.texts)[:3])[:80]}" for t in kept[:4])
         raise DataError(
-            f"{text.path}: labels may be in any of {len(kept)} tiers ({shown}); say in which: "
+            f"{text.path}: labels may be in any of {len(kept)} tiers ({shown}); choose one: "
             f"data.columns.event_label=NAME (where a tier is a class, its intervals hold its name, "
             f"or one of {', '.join(_MARKS)})"
         )

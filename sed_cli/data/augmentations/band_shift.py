@@ -27,7 +27,7 @@ class BandShift(Augmentation):
 
     band_shift: int = setting(
         0,
-        "greatest shift up or down, drawn for each sequence; 0: none",
+        "largest shift up or down, drawn for each sequence; 0: none",
         unit="bands",
         at_least=0,
     )

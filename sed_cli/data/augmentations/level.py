@@ -29,14 +29,14 @@ class Level(Augmentation):
 
     gain_db: list[float] = setting(
         [0.0, 0.0],
-        "range of a change of level",
+        "range of level changes",
         unit="dB",
         at_least=-MOST_DB,
         at_most=MOST_DB,
     )
     filter_db: float = setting(
         0.0,
-        "by how much bands are raised or lowered at most",
+        "largest change of a band's level",
         unit="dB",
         at_least=0,
         at_most=MOST_DB,

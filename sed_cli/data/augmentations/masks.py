@@ -25,13 +25,17 @@ class Masks(Augmentation):
     ORDER: ClassVar[int] = 5
     KEEPS_TARGETS: ClassVar[bool] = True
 
-    time_masks: int = setting(0, "masked stretches of time", at_least=0, at_most=_MOST_MASKS)
-    time_mask_frames: int = setting(16, "the longest of them", unit="frames", at_least=1)
-    time_mask_share: float = setting(
-        0.2, "the longest of them, as a share of the sequence", at_least=0, at_most=1
+    time_masks: int = setting(
+        0, "number of masked stretches of time", at_least=0, at_most=_MOST_MASKS
     )
-    frequency_masks: int = setting(0, "masked ranges of bands", at_least=0, at_most=_MOST_MASKS)
-    frequency_mask_bands: int = setting(6, "the widest of them", unit="bands", at_least=1)
+    time_mask_frames: int = setting(16, "length of the longest stretch", unit="frames", at_least=1)
+    time_mask_share: float = setting(
+        0.2, "length of the longest stretch, as a share of the sequence", at_least=0, at_most=1
+    )
+    frequency_masks: int = setting(
+        0, "number of masked ranges of bands", at_least=0, at_most=_MOST_MASKS
+    )
+    frequency_mask_bands: int = setting(6, "width of the widest range", unit="bands", at_least=1)
 
     @property
     def is_active(self) -> bool:

@@ -22,11 +22,14 @@ class Mixup(Augmentation):
     ON_POWER: ClassVar[bool] = True
 
     mixup: float = setting(
-        0.0, "probability that another sequence is mixed in; both count", at_least=0, at_most=1
+        0.0,
+        "probability of mixing in another sequence; the labels of both count",
+        at_least=0,
+        at_most=1,
     )
     mixup_alpha: float = setting(
         10.0,
-        "its share is drawn from Beta(alpha, alpha): the larger, the nearer 0.5",
+        "its share is drawn from Beta(alpha, alpha): larger values are nearer 0.5",
         above=0,
         at_most=1_000_000,
     )

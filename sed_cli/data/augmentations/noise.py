@@ -36,10 +36,10 @@ class Noise(Augmentation):
     ON_POWER: ClassVar[bool] = True
     KEEPS_TARGETS: ClassVar[bool] = True
 
-    noise: float = setting(0.0, "probability of added noise", at_least=0, at_most=1)
+    noise: float = setting(0.0, "probability of adding noise", at_least=0, at_most=1)
     noise_snr_db: list[float] = setting(
         [6.0, 30.0],
-        "range of the sequence's power over that of the noise",
+        "range of the signal-to-noise ratio",
         unit="dB",
         at_least=-MOST_DB,
         at_most=MOST_DB,

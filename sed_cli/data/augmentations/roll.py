@@ -16,7 +16,10 @@ class Roll(Augmentation):
     ORDER: ClassVar[int] = 0
 
     roll: float = setting(
-        0.0, "probability that a sequence begins elsewhere; the rest follows", at_least=0, at_most=1
+        0.0,
+        "probability of a time roll: the sequence starts elsewhere and wraps around",
+        at_least=0,
+        at_most=1,
     )
 
     @property

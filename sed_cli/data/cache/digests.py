@@ -78,4 +78,4 @@ def _hash_unchanged(path: Path) -> Hashed:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         if signature(path) == before:
             return Hashed(path, before, content)
-    raise DataError(f"{path}: is being written while it is read; try again when that is done")
+    raise DataError(f"{path}: is being written while it is read; try again afterwards")

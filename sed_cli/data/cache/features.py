@@ -124,14 +124,14 @@ class FeatureCache:
                 continue
             except ValueError as error:
                 log.warning(
-                    "%s: passed over, %s", path, str(error)
+                    "%s: skipped, %s", path, str(error)
                 )  # not the error: it would hold on to packs
                 locks.remove_unused(path)
                 continue
             except OSError as error:  # a folder, another user's, or a failing disk
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     raise
-                log.warning("%s: passed over, %s", path, error.strerror)
+                log.warning("%s: skipped, %s", path, error.strerror)
                 continue
             here = self._intact(pack, left & pack.index.recordings.keys())
             if here:
@@ -155,8 +155,8 @@ class FeatureCache:
             damaged = sum(key in keys and not is_intact for key, is_intact in checked.items())
             if damaged:
                 log.warning(
-                    "%s: the features of %d of %d recordings are not what was written, so they "
-                    "are computed again: is the disk failing?",
+                    "%s: the features of %d of %d recordings differ from what was written, so "
+                    "they are computed again: is the disk failing?",
                     *(path, damaged, len(checked)),
                 )
 

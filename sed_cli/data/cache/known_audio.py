@@ -22,7 +22,7 @@ _VERSION = 1  # raise it when other things are found in the same file
 def inspect_all(paths: Iterable[Path], cache_dir: str | None) -> None:
     """Look at audio files, so that :func:`inspect_audio` has its answers ready.
 
-    What cannot be read is passed over here.
+    What cannot be read is skipped here.
 
     Args:
         paths: of them.

@@ -54,7 +54,7 @@ class Memory:
         except sqlite3.OperationalError as error:  # locked, or no such table
             log.debug("%s: not read (%s)", self._path, error)
         except sqlite3.DatabaseError as error:
-            log.warning("%s: damaged (%s), made anew", self._path, error)
+            log.warning("%s: damaged (%s), created again", self._path, error)
             self._path.unlink(missing_ok=True)
         return found
 

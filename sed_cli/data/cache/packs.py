@@ -208,7 +208,7 @@ class Pack:
         if self._map.size() < len(self._map):
             raise DataError(
                 f"{self.path}: was cut short while it was in use; delete it (sedtf cache "
-                f"clear=features) and start again: its features are computed anew"
+                f"clear=features) and start again: its features are computed again"
             )
 
     def give_back(self) -> None:

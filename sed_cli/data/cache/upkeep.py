@@ -139,10 +139,10 @@ def trim(root: Path, limit_gb: float | None) -> list[Cached]:
             removed.append(item)
     if removed:
         n_bytes = sum(item.n_bytes for item in removed)
-        log.info("cache: %.1f MB that were not used for longest deleted", n_bytes / 1e6)
+        log.info("cache: deleted the least recently used %.1f MB", n_bytes / 1e6)
     if total > limit:
         log.warning(
-            "%s: what is in use takes %.3g GB, more than the limit of %.3g GB "
+            "%s: entries in use take %.3g GB, more than the limit of %.3g GB "
             "(data.cache_limit_gb or SEDTF_CACHE_LIMIT_GB)",
             root, total / 1e9, limit / 1e9,
         )  # fmt: skip

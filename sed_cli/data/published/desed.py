@@ -106,7 +106,7 @@ def _audio(table: Path, base: Path) -> Path | None:
         has_files = audio.is_dir() and any(path.is_file() for path in audio.iterdir())
         if has_files:
             return audio
-    log.warning("%s: passed over, no recordings in %s", table, base / "audio" / below)
+    log.warning("%s: skipped, no recordings in %s", table, base / "audio" / below)
     return None
 
 
@@ -121,5 +121,5 @@ def _without(train: list[Clip], others: list[Clip]) -> list[Clip]:
         one for one in train if "strong_label_real" not in one.name or _base(one.name) not in known
     ]
     if n_left_out := len(train) - len(kept):
-        log.info("%d training clips left out: validated or tested on as well", n_left_out)
+        log.info("%d training clips left out: they are in validation or test as well", n_left_out)
     return kept

@@ -75,7 +75,7 @@ def list_maestro(data: PublishedConfig, root: Path, reading: Reading) -> Manifes
             listed += renamed(found, name)
             faults += more
     if data.fold is None:
-        log.warning("data.fold=null: nothing is tested on; choose data.fold=1 to 5")
+        log.warning("data.fold=null: there is no test split; choose data.fold=1 to 5")
         return Manifest(
             splits=with_validation(data, listed, []),
             faults=tuple(faults),

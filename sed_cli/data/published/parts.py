@@ -87,7 +87,7 @@ def choose(
             chosen.append(index[name])
         else:
             faults.append(
-                Fault(path, None, f"{name} is listed, but nothing annotates it", "it is left out")
+                Fault(path, None, f"{name} is listed, but not annotated", "it is left out")
             )
     return chosen, faults
 

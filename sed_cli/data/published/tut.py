@@ -109,7 +109,7 @@ def _evaluation(
     annotations = None if part is None else truth(part)
     if part is None or annotations is None:
         log.warning(
-            "%s: no evaluation part with annotations: nothing is tested on; unpack it beside the "
+            "%s: no evaluation part with annotations: there is no test split; unpack it beside the "
             "development part, or choose data.fold=1,2,3,4",
             beside,
         )

@@ -102,7 +102,7 @@ def scan_bank(
 
     A class is a folder directly below ``folder``, its clips are all audio files in it, however
     deep; where the folders below ``folder`` are called train, validation and test, the classes are
-    those in them. Hidden files, and files that are no audio by their ending, are passed over.
+    those in them. Hidden files, and files that are no audio by their ending, are skipped.
 
     The splits are those of ``rules.table``, else of the folders, else of the folds that the file
     names begin with (the last is for testing, the one before for validation) if there are three or
@@ -112,7 +112,7 @@ def scan_bank(
         folder: the bank.
         classes: those wanted; ``None``: all.
         rules: of the splits.
-        strict: refuse faults that could be passed over.
+        strict: refuse faults that could be skipped.
 
     Raises:
         DataError: all faults at once: no class folders, unknown or empty classes, unreadable
@@ -176,8 +176,8 @@ class _Scan:
     def _wanted(self, classes: Sequence[str] | None, there: set[str]) -> set[str]:
         if not there:
             raise DataError(
-                f"data.bank={self.folder}: no folders in it; expected a folder a class, "
-                f"such as {self.folder / 'dog_bark' / 'clip.wav'}"
+                f"data.bank={self.folder}: no folders in it; expected one folder per class, such "
+                f"as {self.folder / 'dog_bark' / 'clip.wav'}"
             )
         if unknown := [label for label in classes or () if label not in there]:
             raise DataError(

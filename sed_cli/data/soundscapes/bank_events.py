@@ -55,7 +55,7 @@ class Listener:
         folder: of the bank.
         sample_rate: of the set; what lies above its half is not heard.
         pause_s: a longer silence ends an event.
-        shortest_s: shorter events are passed over.
+        shortest_s: shorter events are skipped.
     """
 
     folder: Path
@@ -96,7 +96,7 @@ def listen(
     """Decode the clips of a bank and find their events.
 
     Args:
-        bank: the clips; those of no split are passed over.
+        bank: the clips; those of no split are skipped.
         settings: of the set that the events are for.
         strict: refuse clips that are broken or silent; else leave them out and say so.
         n_workers: see :func:`.run_tasks`.

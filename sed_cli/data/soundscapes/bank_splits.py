@@ -63,7 +63,7 @@ def read_split_table(path: Path, files: Sequence[str]) -> tuple[dict[str, str | 
         elif splits.setdefault(matches[0], named) != named:
             fault = f"{clip} stands there before, with another split"
         if fault:
-            faults.append(Fault(path, line, fault, "the row is passed over"))
+            faults.append(Fault(path, line, fault, "the row is skipped"))
     return splits, faults
 
 
@@ -124,7 +124,7 @@ def refuse_shared(
                 path,
                 None,
                 f"{names[file]} stands in {splits[other]} ({other}) and in {split} ({file}): "
-                f"what is learnt would be tested; put its clips into one split",
+                f"training data would be tested on; put its clips into one split",
             )
     return list(faults.values())
 

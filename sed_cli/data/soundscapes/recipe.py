@@ -102,11 +102,11 @@ def read_recipe(path: Path) -> Recipe:
         reason = f"no {error}" if isinstance(error, KeyError) else why(error)
         raise DataError(
             f"{path}: not a recipe that can be read ({reason}); expected "
-            f"the {RECIPE_FILE} of a set that sedtf has written"
+            f"the {RECIPE_FILE} of a data set that sedtf wrote"
         ) from error
     raise DataError(
         f"{path}: made by generator {generator} of sedtf {versions.get('sedtf')}, but this is "
-        f"generator {GENERATOR_VERSION}, which would give other bytes: install that version"
+        f"generator {GENERATOR_VERSION}, which would write different bytes: install that version"
     )
 
 

@@ -39,7 +39,7 @@ class SoundscapeSettings:
         transition: rows and columns in the order of ``classes``: which class follows which, each
             row a distribution. ``None``: drawn, see ``syntax_strength``.
         gap_s: range from which each class's typical silence after its events is drawn.
-        event_duration_s: shortest and longest event: shorter ones are passed over, of longer ones a
+        event_duration_s: shortest and longest event: shorter ones are skipped, of longer ones a
             stretch is taken. ``None``: as they come.
         empty_fraction: probability that a recording has no events at all, in [0, 1].
         noise_slope: range of the exponent a of each background's power spectrum f**-a: 0 is

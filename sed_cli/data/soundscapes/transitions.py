@@ -57,7 +57,7 @@ def _faults(weights: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) ->
     if unknown := sorted(named - set(classes)):
         faults.append(f"{', '.join(unknown)}: not among the classes {', '.join(classes)}")
     if missing := [label for label in classes if label not in weights]:
-        faults.append(f"it does not say what follows {', '.join(missing)}")
+        faults.append(f"it does not give what follows {', '.join(missing)}")
     for before, row in weights.items():
         wrong = [f"{after} {weight!r}" for after, weight in row.items() if not _is_weight(weight)]
         if wrong:
@@ -79,7 +79,7 @@ def _read_file(path: Path, name: str) -> Any:
     try:
         given = read_json(path)
     except ValueError as error:
-        raise DataError(f"{name}: no JSON that can be read ({why(error)})") from error
+        raise DataError(f"{name}: not readable as JSON ({why(error)})") from error
     with contextlib.suppress(KeyError, TypeError):  # else it is none of sedtf data
         counts = given["overall"]["syntax"]["transitions"]
         return _from_rows(given["classes"], given["classes"], counts, name)
@@ -119,5 +119,5 @@ def _from_rows(before: Any, after: Any, rows: Any, name: str) -> _Weights:
             f"classes; {_EXPECTED}"
         )
     if len(set(before)) < len(before) or len(set(after)) < len(after):
-        raise DataError(f"{name}: a class stands there twice; {_EXPECTED}")
+        raise DataError(f"{name}: a class is listed twice; {_EXPECTED}")
     return {a: dict(zip(after, row, strict=True)) for a, row in zip(before, rows, strict=True)}

@@ -133,7 +133,7 @@ def _is_written(folder: Path, recipe: Recipe) -> bool:
     if differing:
         raise DataError(
             f"{folder} holds soundscapes of other settings ({', '.join(differing)}): name another "
-            "folder, or delete this one to have it written anew"
+            "folder, or delete this one to have it written again"
         )
     return True
 

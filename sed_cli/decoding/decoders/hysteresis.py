@@ -20,10 +20,16 @@ class HysteresisConfig(DecoderConfig):
     """An event starts above an upper threshold and goes on while above a lower one; both tuned."""
 
     upper: float | None = setting(
-        None, "above which an event of any class starts; null: tuned", at_least=0, at_most=1
+        None,
+        "probability above which an event of any class starts; null: tuned",
+        at_least=0,
+        at_most=1,
     )
     lower: float | None = setting(
-        None, "above which an event of any class goes on; null: tuned", at_least=0, at_most=1
+        None,
+        "probability above which an event of any class continues; null: tuned",
+        at_least=0,
+        at_most=1,
     )
 
     def faults(self, prefix: str = "evaluation.decoder.") -> list[str]:

@@ -27,15 +27,21 @@ class LanguageDecoderConfig(DecoderConfig):
 
     model: str = setting(
         "recurrent",
-        "which model of evaluation.language scores: recurrent, the one that was trained; ngram, "
-        "one of its training labels",
+        "scoring model from evaluation.language: recurrent, the trained one; ngram, one of its "
+        "training labels",
         choices=("recurrent", "ngram"),
     )
     order: int = setting(
-        2, "events back that the search remembers; the model remembers more", at_least=1, at_most=4
+        2,
+        "number of past events that the search remembers; the model remembers more",
+        at_least=1,
+        at_most=4,
     )
     lag_s: float = setting(
-        2.0, "after its end an event may still change; listen waits so long", unit="s", above=0
+        2.0,
+        "an event may change until this long after its end; listen waits as long",
+        unit="s",
+        above=0,
     )
 
     def check(self, events: Sequence[Sequence[Event]], hop_s: float) -> None:
@@ -45,7 +51,7 @@ class LanguageDecoderConfig(DecoderConfig):
         if not is_joint(events, hop_s):
             raise UserError(
                 "evaluation.decoder=language puts events in one order, but classes overlap in "
-                "training: evaluation.decoder=semi_markov decodes each class for itself"
+                "training: evaluation.decoder=semi_markov decodes each class by itself"
             )
 
     def fit(self, task: Fitting) -> LanguageDecoder:

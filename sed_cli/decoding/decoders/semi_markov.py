@@ -23,10 +23,16 @@ class SemiMarkovConfig(DecoderConfig):
     LEARNS_LENGTHS: ClassVar[bool] = True
 
     order: int = setting(
-        1, "events back that tell the next one, where classes do not overlap", at_least=1, at_most=2
+        1,
+        "number of past events that predict the next one, if classes do not overlap",
+        at_least=1,
+        at_most=2,
     )
     lag_s: float = setting(
-        2.0, "after its end an event may still change; listen waits so long", unit="s", above=0
+        2.0,
+        "an event may change until this long after its end; listen waits as long",
+        unit="s",
+        above=0,
     )
 
     def fit(self, task: Fitting) -> SemiMarkovDecoder:

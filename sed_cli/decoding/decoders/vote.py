@@ -19,10 +19,10 @@ class VoteConfig(DecoderConfig):
     """What lies between silences takes its majority class; one event at a time."""
 
     threshold: float | None = setting(
-        None, "where no class is above it there is silence; null: tuned", at_least=0, at_most=1
+        None, "silence is where no class exceeds it; null: tuned", at_least=0, at_most=1
     )
     longest_s: float = setting(
-        2.0, "longer segments are voted on in pieces; listen waits so long", unit="s", above=0
+        2.0, "longer segments are voted on in pieces; listen waits as long", unit="s", above=0
     )
 
     def fit(self, task: Fitting) -> VoteDecoder:

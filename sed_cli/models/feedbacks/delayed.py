@@ -25,7 +25,7 @@ class Delayed(Hard):
 
     ORDER: ClassVar[int] = 4
 
-    frames: int = setting(8, "how far back", unit="frames", at_least=2, at_most=64)
+    frames: int = setting(8, "delay", unit="frames", at_least=2, at_most=64)
 
     @property
     def carried(self) -> int:

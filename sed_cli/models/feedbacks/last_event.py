@@ -27,9 +27,9 @@ class LastEvent(Hard):
     ORDER: ClassVar[int] = 6
 
     decay_frames: float = setting(
-        50.0, "the time since its end fades to 1/e of 1", unit="frames", above=0
+        50.0, "time constant with which the time since its end decays", unit="frames", above=0
     )
-    running: bool = setting(True, "feed what is active, too")
+    running: bool = setting(True, "also feed back the current activities")
 
     @property
     def width(self) -> int:

@@ -23,7 +23,7 @@ class Trace(Hard):
 
     ORDER: ClassVar[int] = 5
 
-    factor: float = setting(0.97, "what is left of the trace a frame later", above=0, below=1)
+    factor: float = setting(0.97, "decay of the trace per frame", above=0, below=1)
 
     @property
     def memory(self) -> tuple[int, float]:

@@ -22,19 +22,22 @@ class ConformerConfig(CRNNConfig):
 
     rnn_hidden: int = setting(
         defaults.RNN_HIDDEN,
-        "units of the GRU that a layer is as large as: half as many numbers a frame",
+        "a layer is as large as a GRU of this many units: half as many numbers per frame",
         at_least=2,
         at_most=2**14,
     )
     n_heads: int = setting(
-        4, "of the attention; rnn_hidden is a multiple of twice that", at_least=1
+        4, "attention heads; rnn_hidden is a multiple of twice this number", at_least=1
     )
     n_layers: int = setting(1, "of the conformer", at_least=1, at_most=128)
     time_kernel: int = setting(
         15, "of its convolutions over time, odd", unit="frames", at_least=1, at_most=9999
     )
     window: int = setting(
-        512, "read at once, at most; longer ones overlap by half", unit="frames", at_least=4
+        512,
+        "frames read at once, at most; longer recordings are read in windows that overlap by half",
+        unit="frames",
+        at_least=4,
     )
 
     def faults(self, prefix: str = "model.") -> list[str]:
@@ -45,14 +48,15 @@ class ConformerConfig(CRNNConfig):
         step = 2 * self.n_heads
         faults.require(
             self.rnn_hidden % step == 0,
-            f"{prefix}rnn_hidden={self.rnn_hidden} is no multiple of {step}: a frame has half as "
+            f"{prefix}rnn_hidden={self.rnn_hidden} is not a multiple of {step}: a frame has half "
+            "as "
             f"many numbers, and each of {prefix}n_heads={self.n_heads} takes an equal share; set "
             f"rnn_hidden={max(1, self.rnn_hidden // step) * step}",
         )
         faults.require(
             self.time_kernel % 2 == 1,
-            f"{prefix}time_kernel={self.time_kernel}: expected an odd number, so that frames stay "
-            f"put",
+            f"{prefix}time_kernel={self.time_kernel}: expected an odd number, so that frames keep "
+            "their place",
         )
         return faults
 

@@ -29,18 +29,16 @@ class CRNNConfig(DetectorModelConfig):
     conv_channels: int = setting(defaults.CONV_CHANNELS, "of each convolution block", at_least=1)
     kernel_size: int = setting(defaults.KERNEL_SIZE, "of the convolutions, odd", at_least=1)
     pooling: list[int] = setting(
-        list(defaults.POOLING), "over frequency, a factor a block: 40 bands become 1"
+        list(defaults.POOLING), "factor over frequency, one per block: 40 bands become 1"
     )
     rnn_hidden: int = setting(defaults.RNN_HIDDEN, "H, units of the GRU", at_least=1)
     dropout: float = setting(
         defaults.DROPOUT, "probability of dropping a value after each block", at_least=0, below=1
     )
-    feedback: bool = setting(
-        defaults.FEEDBACK, "feed the activities of the previous step to the GRU"
-    )
+    feedback: bool = setting(defaults.FEEDBACK, "feed the previous step's activities to the GRU")
     onsets: bool = setting(
         defaults.ONSETS,
-        "outputs for the frames in which events begin, too: they separate touching events",
+        "add outputs for the frames in which events begin: they separate touching events",
         before=DEFAULT,
     )
     fed_outputs: str = setting(
@@ -51,7 +49,7 @@ class CRNNConfig(DetectorModelConfig):
     )
     onset_weight: float = setting(
         0.25,
-        "of the loss of onsets, beside 1 of activities",
+        "weight of the loss of onsets, where that of activities is 1",
         above=0,
         role=Role.FREE,
         before=DEFAULT,
@@ -59,7 +57,7 @@ class CRNNConfig(DetectorModelConfig):
 
     clip_pooling: str = setting(
         defaults.CLIP_POOLING,
-        "how frames are pooled into what holds for a clip, of which weak labels are",
+        "pools the probabilities of frames to those of a clip, for weak labels",
         choices=Names("clip_pooling"),
         before=DEFAULT,
     )
@@ -79,8 +77,8 @@ class CRNNConfig(DetectorModelConfig):
         faults = range_faults(self, prefix)
         faults.require(
             self.kernel_size % 2 == 1,
-            f"{prefix}kernel_size={self.kernel_size}: expected an odd number, so that frames stay "
-            f"put",
+            f"{prefix}kernel_size={self.kernel_size}: expected an odd number, so that frames keep "
+            "their place",
         )
         faults.require(
             self.fed_outputs == "all" or (self.onsets and self.feedback),

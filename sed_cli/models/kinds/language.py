@@ -18,7 +18,7 @@ class LanguageConfig(SequenceModelConfig):
 
     SIZES: ClassVar[tuple[str, ...]] = ("model.rnn_hidden", "model.embedding_size")
 
-    embedding_size: int = setting(64, "numbers that stand for a token", at_least=1)
+    embedding_size: int = setting(64, "length of the vector of a token", at_least=1)
     rnn_hidden: int = setting(128, "H, units of the GRU", at_least=1)
     dropout: float = setting(0.0, "of embeddings and of the softmax's input", at_least=0, below=1)
 

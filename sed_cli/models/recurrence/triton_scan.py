@@ -50,7 +50,7 @@ def _fault(problem: Problem) -> str | None:
     if device != "cuda" and not interprets():
         return f"expected tensors on a CUDA device, got {device}"
     if importlib.util.find_spec("triton") is None:
-        return "Triton is not installed (a CUDA build of torch brings it along)"
+        return "Triton is not installed (a CUDA build of torch includes it)"
     if problem.rule.code == OWN:
         return f"{type(problem.rule).__name__} is a rule of the caller's own"
     if problem.rule.remembers:

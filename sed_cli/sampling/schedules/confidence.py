@@ -32,10 +32,13 @@ class ConfidenceSchedule(Schedule):
     )
 
     target_at_most: float = setting(
-        0.9, "the target is fed where the model gives it at most this", at_least=0, at_most=1
+        0.9,
+        "the target is fed where the model's probability of it is at most this",
+        at_least=0,
+        at_most=1,
     )
     own_at_most: float = setting(
-        0.95, "up to this its own output, above a random target", at_least=0, at_most=1
+        0.95, "up to this, its own output is fed; above, a random target", at_least=0, at_most=1
     )
 
     def faults(self, prefix: str = "sampler.") -> list[str]:

@@ -28,8 +28,8 @@ class DecodingStepsSchedule(Schedule):
     base: float = setting(0.99, "0.99: half after 69 steps", above=0, below=1, role=Role.FREE)
     k: float | None = setting(
         None,
-        "jointly with the training, by an inverse sigmoid: 50: half way after 196 iterations, the "
-        "paper has 20000; null: the same in all of it",
+        "combines it with the training, by an inverse sigmoid: 50: half way after 196 iterations, "
+        "the paper has 20000; null: the same throughout",
         at_least=1,
         role=Role.FREE,
     )

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class LinearSchedule(Schedule):
     """Bengio et al. 2015, section 2.4: max(p_min, k - c i) (their epsilon is p_min)."""
 
-    k: float = setting(1.0, "where the line starts", role=Role.FREE)
+    k: float = setting(1.0, "start of the line", role=Role.FREE)
     c: float = setting(
-        0.002, "fall an iteration: from 1 to p_min in 475 updates", above=0, role=Role.FREE
+        0.002, "fall per iteration: from 1 to p_min in 475 updates", above=0, role=Role.FREE
     )
     p_min: float = setting(0.05, "lowest p_teacher", at_least=0, at_most=1, role=Role.FREE)
 

@@ -19,9 +19,9 @@ class RisingLinearSchedule(Schedule):
     Source: "Flipped classroom: effective teaching for time series forecasting" (arXiv 2210.08959).
     """
 
-    k: float = setting(0.0, "where the line starts", role=Role.FREE)
+    k: float = setting(0.0, "start of the line", role=Role.FREE)
     c: float = setting(
-        0.002, "rise an iteration: from 0 to 1 in 500 updates", above=0, role=Role.FREE
+        0.002, "rise per iteration: from 0 to 1 in 500 updates", above=0, role=Role.FREE
     )
 
     def curve(self, iterations: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ class ScheduledSampler(Schedule):
 
     gamma: float = setting(
         0.3,
-        "steepness: at the start p_teacher falls by gamma / 2 an epoch; 0.3 reaches p_min after 13 "
-        "epochs; the paper, which trains for hundreds, has 10/80 to 10/120",
+        "steepness: at the start p_teacher falls by gamma / 2 per epoch; 0.3 reaches p_min after "
+        "13 epochs; the paper, which trains for hundreds of epochs, uses 10/80 to 10/120",
         above=0,
         role=Role.FREE,
     )

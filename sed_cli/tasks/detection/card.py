@@ -91,7 +91,7 @@ def _summary(trained: TrainConfig, description: Mapping[str, Any]) -> str:
     onsets = ", and whether an event of it begins there" if "outputs" in description else ""
     fed = "Nothing of what came before (the baseline)" if rule is None else described(rule)
     return (
-        f"A convolutional recurrent network that says which of {len(description['classes'])} "
+        f"A convolutional recurrent network that detects which of {len(description['classes'])} "
         f"classes of sounds are active in a recording, and when; several may be at once. Its "
         f"recurrent layer is fed {fed[0].lower()}{fed[1:]}.\n\n"
         f"- classes: {', '.join(map(_cell, description['classes']))}\n"
@@ -107,7 +107,8 @@ def _postprocessing(values: Mapping[str, Any]) -> str:
     if "onsets" in values:
         whole = {key: value for key, value in values.items() if key != "onsets"}
         return (
-            f"{_postprocessing(whole)}; what touches is parted where an event of the class begins"
+            f"{_postprocessing(whole)}; touching events are split where an event of the class "
+            f"begins"
         )
     if values["decoder"] != "threshold":
         return f"by the decoder `{values['decoder']}`, fitted on validation"
@@ -134,7 +135,7 @@ def _use(description: Mapping[str, Any]) -> str:
 
 def _data(trained: TrainConfig) -> str:
     return (
-        "As the training was told, `data.kind: "
+        "As configured for training, `data.kind: "
         f"{trained.data.kind}`:\n\n"
         f"```yaml\n{_yaml(asdict(trained.data))}```\n"
     )
@@ -217,19 +218,22 @@ def _scores(scores: Mapping[str, Mapping[str, float | None]], kinds: Iterable[st
 def _limits(trained: TrainConfig, description: Mapping[str, Any]) -> str:
     features, stream = description["features"], description["stream"]
     lines = [
-        "It knows its classes alone: any other sound is silence to it, or taken for one of them.",
+        "It knows its own classes only: it treats any other sound as silence, or as one of them.",
         "Figures hold for recordings like those of the test split; other rooms, microphones, "
-        "levels and mixtures must be tested anew (`sedtf eval data=...`).",
+        "levels and mixtures need a test of their own (`sedtf eval data=...`).",
         f"Nothing above {features['f_max']:g} Hz is heard.",
         f"Times are multiples of {1000 * stream['hop_s']:g} ms.",
     ]
     if trained.data.kind == "soundscapes":
-        lines.insert(0, "It was trained on **generated sounds**, for trying things out: real "
-                        "recordings are not what it has learnt.")  # fmt: skip
+        lines.insert(
+            0,
+            "It was trained on **generated sounds**, for trying things out: it has not learnt from "
+            "real recordings.",
+        )
     if (rule := _rule(description)) is not None and rule.decides:
         lines.append(
-            "What it has decided goes on to act, so that one decision that is nearly a tie may "
-            "fall otherwise on another machine, and what follows with it."
+            "Each decision affects later ones: one that is nearly a tie may differ on another "
+            "machine, and with it the decisions after it."
         )
     return "\n".join(f"- {line}" for line in lines)
 

@@ -181,8 +181,8 @@ class Detector:
         """
         if not self.model.is_causal:
             raise CheckpointError(
-                f"{self._source or 'the model'}: {type(self.model).__name__} is not causal: its "
-                f"events are known once all audio is there; use sedtf predict on recordings"
+                f"{self._source or 'the model'}: {type(self.model).__name__} is not causal: it "
+                "needs the whole recording; use sedtf predict on recordings"
             )
         return DetectorStream(self, sample_rate or self.log_mel.sample_rate)
 

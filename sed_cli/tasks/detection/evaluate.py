@@ -276,7 +276,7 @@ def _warn_of_collar(
     }
     if short_s:
         log.warning(
-            "event-based scores forgive %g ms, more than half of a typical event of %s: for a "
+            "event-based scores tolerate %g ms, more than half of a typical event of %s: for a "
             "stricter score set evaluation.collar_s=%.2g (seconds)",
             1000 * collar_s,
             ", ".join(f"{label} ({1000 * of:.0f} ms)" for label, of in short_s.items()),
@@ -290,8 +290,8 @@ def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
     missed = [label for label, n in counts.items() if n["n_ref"] and not n["n_sys"]]
     if missed:
         log.warning(
-            "never found in the %s split, though annotated there: %s; annotate more events of "
-            "that, train longer (trainer.epochs), or leave it out (data.classes)",
+            "never found in the %s split, though annotated there: %s; annotate more such events, "
+            "train longer (trainer.epochs), or leave it out (data.classes)",
             metrics["split"],
             ", ".join(f"{label} ({counts[label]['n_ref']} events)" for label in missed),
         )

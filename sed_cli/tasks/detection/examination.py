@@ -169,7 +169,7 @@ def calibration_bins(
 ) -> NDArray[np.float64]:
     """Sort frames (T, C) into bins of probability: numbers, sums of probabilities, active ones.
 
-    Those that are not ``known`` (T, C) are passed over.
+    Those that are not ``known`` (T, C) are skipped.
 
     Returns:
         (C, N_BINS, 3). A bin holds its lower edge; the last one holds 1 too.

@@ -44,7 +44,7 @@ _PURPOSES = {
     "waveform.onnx": "a whole recording: samples in, probabilities out",
     _DESCRIPTION: "features, classes, thresholds, state: all that it takes to run the graphs",
     "detect.py": "an example that does so, without PyTorch",
-    _CARD: "what it is for, how it was trained, what it reaches",
+    _CARD: "purpose, training, scores",
 }
 
 
@@ -263,8 +263,8 @@ def _example(decoder: str) -> str:
         assert made is not None
         return _EVENTS.sub(lambda _: made[0], text)
     log.warning(
-        "evaluation.decoder=%s makes its events in sedtf alone: detect.py says so once it has the "
-        "probabilities, and its function `events` is yours to write",
+        "evaluation.decoder=%s computes events in sedtf only: detect.py stops after the "
+        "probabilities; write its function `events` yourself",
         decoder,
     )
     return _EVENTS.sub(lambda _: _NO_EVENTS, text)
@@ -273,7 +273,7 @@ def _example(decoder: str) -> str:
 _EVENTS = re.compile(r"^def events\(.*?\n\n\n", re.DOTALL | re.MULTILINE)
 _PARTED = re.compile(r"^def parted\(.*?\n\n\n", re.DOTALL | re.MULTILINE)
 _NO_EVENTS = """def events(scores, post, hop, end):  # -> onset and offset in seconds, label
-    sys.exit(f"the decoder {post['decoder']} is sedtf's alone: write here what it does")
+    sys.exit(f"the decoder {post['decoder']} is sedtf's alone: implement it here")
 
 
 """

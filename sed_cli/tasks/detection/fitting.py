@@ -136,7 +136,7 @@ class RunValidation:
                 f"{wanted} on the validation split of the run, which has none: {remedy}"
             )
         if self._config.split == "validation":
-            log.warning("%s on the very split that is scored: the figures flatter", wanted)
+            log.warning("%s on the split that is scored: the scores are optimistic", wanted)
         return self._loaded
 
     @cached_property

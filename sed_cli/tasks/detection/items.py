@@ -62,7 +62,7 @@ def find_items(
 ) -> tuple[list[AudioInput], list[Path]]:
     """List the recordings in a folder and the folders in it, by their endings.
 
-    Hidden files and folders are passed over, and so are folders that sedtf wrote; links to folders
+    Hidden files and folders are skipped, and so are folders that sedtf wrote; links to folders
     are not followed.
 
     Args:
@@ -91,7 +91,7 @@ def find_items(
             folders.clear()
             continue
         if here != folder and is_of_run((*folders, *files)):
-            log.warning("%s: written by sedtf, passed over (to take it: input=%s)", here, here)
+            log.warning("%s: written by sedtf, skipped (to take it: input=%s)", here, here)
             folders.clear()
             continue
         for link in (here / name for name in folders):

@@ -180,8 +180,8 @@ def _work(
             yield from outcomes
     except BrokenProcessPool as error:
         raise SedtfError(
-            f"one of {n_workers} processes ended abruptly, most likely since memory ran out; what "
-            f"is done stays: run it again with fewer workers"
+            f"one of {n_workers} processes ended abruptly, most likely because memory ran out; "
+            "finished recordings are kept: run it again with fewer workers"
         ) from error
 
 

@@ -94,8 +94,8 @@ def _described(folder: Path) -> dict[str, Any]:
         return describe_run(folder)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise UserError(
-            f"{folder}: run.json, metrics.json or .hydra/config.yaml is none that sedtf has "
-            f"written ({why(error)})"
+            f"{folder}: run.json, metrics.json or .hydra/config.yaml was not written by sedtf "
+            f"({why(error)})"
         ) from error
 
 
@@ -114,7 +114,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
     verb = record.get("verb", "train")
     if not record or verb not in ("train", "eval"):
         raise UserError(
-            f"{folder}: not the folder of a run of sedtf train or eval (its run.json says so)"
+            f"{folder}: not the folder of a run of sedtf train or eval (see its run.json)"
         )
     metrics = _json(folder / "metrics.json")
     settings = run_settings(folder)
@@ -129,7 +129,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
     if record.get("status") != "completed":
         notes.append(f"This run did not complete: {record.get('status')}.")
     if not metrics:
-        notes.append("There are no scores: the run did not come to a test split.")
+        notes.append("There are no scores: the run did not reach the test split.")
     trained = run_settings(training) if training else {}
     monitor = str(trained.get("trainer", {}).get("monitor", "validation_f1"))
     return {
@@ -317,7 +317,7 @@ def _of_examination(
     notes = list(content["notes"])
     if isinstance(counted, dict) and counted.get("n_ref") != int(examination.counts[0, N_REF]):
         notes.append(
-            "The annotations have changed since the run: what is counted anew here (confusions, "
+            "The annotations have changed since the run: the figures computed here (confusions, "
             "outcomes, files) does not add up to its scores."
         )
     return {

@@ -84,9 +84,9 @@ def _refuse_other_bytes(before: Recipe, now: Recipe) -> None:
         if now.versions.get(name) != version
     ]
     raise SedtfError(
-        "the recipe gave other bytes than it did before: "
-        + (", ".join(libraries) or "the libraries are the same, so it is another processor")
-        + "; the set is written, but it is not the same to the last bit"
+        "the recipe gave different bytes this time: "
+        + (", ".join(libraries) or "the libraries are the same, so the processor differs")
+        + "; the data set is written, but it is not the same to the last bit"
     )
 
 

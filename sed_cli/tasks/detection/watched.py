@@ -29,7 +29,7 @@ class Watched:
     """Figures of a split, of events at a fixed threshold of 0.5 as the frame-wise F1 is.
 
     Args:
-        names: such as ``event_f1``; those that validation gives anyhow are passed over.
+        names: such as ``event_f1``; those that validation gives anyhow are skipped.
         data: classes and hop.
         decoder: with that threshold.
         evaluation: what it sets is held to.

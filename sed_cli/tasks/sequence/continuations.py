@@ -115,9 +115,7 @@ def _read(lines: Iterator[str], n: int) -> list[str]:
     try:
         read = [line.rstrip("\r\n") for line in islice(lines, n)]
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"the input is no text in UTF-8 (byte {error.start}): convert it"
-        ) from error
+        raise DataError(f"the input is not UTF-8 text (byte {error.start}): convert it") from error
     if (longest := max(map(len, read), default=0)) > _LONGEST_LINE:
         raise DataError(
             f"a line of {longest:,} characters: a line is a sequence, of at most "

@@ -24,12 +24,12 @@ class AsymmetricLoss(LossConfig):
     """
 
     gamma_positive: float = setting(
-        0.0, "focusing of active outputs; 0: all count in full", at_least=0, role=Role.FREE
+        0.0, "focusing of active outputs; 0: all have full weight", at_least=0, role=Role.FREE
     )
     gamma_negative: float = setting(4.0, "focusing of silent outputs", at_least=0, role=Role.FREE)
     clip: float = setting(
         0.05,
-        "probability up to which a silent output is right",
+        "probability up to which a silent output has no loss",
         at_least=0,
         below=1,
         role=Role.FREE,

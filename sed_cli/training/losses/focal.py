@@ -21,7 +21,7 @@ class FocalLoss(LossConfig):
     """
 
     gamma: float = setting(
-        2.0, "how much less; 0: binary cross-entropy", at_least=0, role=Role.FREE
+        2.0, "focusing of uncertain outputs; 0: binary cross-entropy", at_least=0, role=Role.FREE
     )
     alpha: float | None = setting(
         None,

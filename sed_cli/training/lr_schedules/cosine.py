@@ -18,11 +18,15 @@ class Cosine(Warmup):
     """
 
     warmup_updates: int = setting(
-        0, "of a straight line up to trainer.lr before", unit="updates", at_least=0, role=Role.FREE
+        0,
+        "updates of a linear rise to trainer.lr first",
+        unit="updates",
+        at_least=0,
+        role=Role.FREE,
     )
     updates: int | None = setting(
         None,
-        "until it has fallen; null: all of trainer.epochs",
+        "updates until the end of the fall; null: all of trainer.epochs",
         unit="updates",
         at_least=1,
         role=Role.FREE,

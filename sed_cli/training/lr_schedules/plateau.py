@@ -20,9 +20,12 @@ class Plateau(LrScheduleConfig):
 
     BY_SCORE: ClassVar[bool] = True
 
-    factor: float = setting(0.5, "of the learning rate before", above=0, below=1, role=Role.FREE)
+    factor: float = setting(0.5, "of the previous learning rate", above=0, below=1, role=Role.FREE)
     patience: int = setting(
-        4, "epochs that are waited; below trainer.patience", at_least=0, role=Role.FREE
+        4,
+        "epochs without improvement before a change; below trainer.patience",
+        at_least=0,
+        role=Role.FREE,
     )
     floor: float = setting(
         0.0, "lowest learning rate, times trainer.lr_scale", at_least=0, role=Role.FREE

@@ -18,7 +18,7 @@ class Warmup(LrScheduleConfig):
     """A straight line up to trainer.lr, which then stays."""
 
     warmup_updates: int = setting(
-        100, "until trainer.lr is reached", unit="updates", at_least=0, role=Role.FREE
+        100, "updates until trainer.lr is reached", unit="updates", at_least=0, role=Role.FREE
     )
 
     def build(self, optimizer: Optimizer, n_updates: int) -> LRScheduler:

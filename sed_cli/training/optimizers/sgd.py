@@ -19,11 +19,9 @@ class SGD(OptimizerConfig):
     """Stochastic gradient descent with momentum; it takes a higher trainer.lr than Adam."""
 
     momentum: float = setting(
-        0.9, "share of the last step that is taken again", at_least=0, below=1, role=Role.FREE
+        0.9, "share of the last step that is repeated", at_least=0, below=1, role=Role.FREE
     )
-    nesterov: bool = setting(
-        False, "the gradient is taken where the momentum leads to", role=Role.FREE
-    )
+    nesterov: bool = setting(False, "use Nesterov's momentum", role=Role.FREE)
     weight_decay: float = setting(
         0.0, "added to the gradient, times the weight", at_least=0, role=Role.FREE
     )

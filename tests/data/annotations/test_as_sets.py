@@ -165,7 +165,7 @@ def test_columns_are_named_on_the_command_line(
         "output_dir=run",
     )
     assert code == 2
-    assert "but no 'species' as data.columns.event_label says" in capsys.readouterr().err
+    assert "but no 'species', set by data.columns.event_label" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def test_the_unit_of_a_column_is_that_of_its_name(name: str, unit_s: float, tmp_
 )
 def test_a_unit_that_cannot_be_told_is_asked_for(name: str, tmp_path: Path) -> None:
     content = f"file,{name},offset,label\na.wav,1,2,x\n"
-    with pytest.raises(DataError, match=r"unit cannot be told.*data\.time_unit=s, ms, min, h"):
+    with pytest.raises(DataError, match=r"unit is unclear.*data\.time_unit=s, ms, min, h"):
         read(tmp_path, content, {"onset": name})
     assert read(tmp_path, content, {"onset": name}, time_unit="s").faults == ()
 
@@ -156,7 +156,7 @@ def test_columns_of_labels_are_chosen_by_their_values_and_the_others_named(
 
 def test_columns_that_label_different_things_are_asked_for(tmp_path: Path) -> None:
     content = rows("species,event", "tall,bark", "short,chew", "tall,chew")
-    with pytest.raises(DataError, match=r"\(species: short, tall; event: bark, chew\); say in whi"):
+    with pytest.raises(DataError, match=r"\(species: short, tall; event: bark, chew\); choose one"):
         read(tmp_path, content)
     assert labels(read(tmp_path, content, {"event_label": "event"})) == {"bark", "chew"}
 

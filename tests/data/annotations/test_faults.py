@@ -30,7 +30,7 @@ def test_strict_refuses_all_with_file_and_line() -> None:
         check_faults(faults, strict=True)
 
     assert str(raised.value) == (
-        "a.tsv: line 3: first; second; b.tsv: line 1: third; mend this, or set "
+        "a.tsv: line 3: first; second; b.tsv: line 1: third; correct this, or set "
         "data.strict=false: read as cp1252, the row is dropped"
     )
     assert str(faults[0]) == "a.tsv, line 3: first"
@@ -39,7 +39,7 @@ def test_strict_refuses_all_with_file_and_line() -> None:
 def test_many_faults_are_counted_rather_than_listed() -> None:
     faults = [Fault(Path("a.tsv"), line, "bad", "the row is dropped") for line in range(500)]
 
-    with pytest.raises(DataError, match="and 490 more; mend this") as raised:
+    with pytest.raises(DataError, match="and 490 more; correct this") as raised:
         check_faults(faults, strict=True)
 
     assert str(raised.value).count("line ") == 10

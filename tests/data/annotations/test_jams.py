@@ -70,8 +70,8 @@ def test_annotations_of_something_else_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (observation("1", 2, "x"), "time '1' or duration 2 is no number"),
-        (observation(1, None, "x"), "duration None is no number"),
+        (observation("1", 2, "x"), "time '1' or duration 2 is not a number"),
+        (observation(1, None, "x"), "duration None is not a number"),
         (observation(1, 0, "x"), "expected a duration above 0"),
         (observation(1, -2, "x"), "expected a duration above 0"),
         (observation(-3, 2, "x"), "expected finite times"),

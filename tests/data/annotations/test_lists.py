@@ -150,13 +150,13 @@ def test_faults_name_their_lines(tmp_path: Path) -> None:
     assert {fault.repair for fault in faults} == {"the row is dropped"}
     assert [str(fault).partition(": ")[2] for fault in faults] == [
         "offset 1 is not after onset 2",
-        "onset 'zero' or offset '1' is no number of seconds",
+        "onset 'zero' or offset '1' is not a number of seconds",
         "onset 0, offset inf: expected finite times of at least 0 s",
-        "onset '1_0' or offset '11' is no number of seconds",
+        "onset '1_0' or offset '11' is not a number of seconds",
         "onset '3', offset '4', label '': one is empty",
         "4 fields, but most lines have 3",
-        "the same event stands there twice",
-        "onset '0,5' or offset '1' is no number of seconds; expected a decimal point",
+        "the same event is listed twice",
+        "onset '0,5' or offset '1' is not a number of seconds; expected a decimal point",
         "onset '5', offset '5.5', label '': one is empty",
     ]
 
@@ -204,5 +204,5 @@ def test_fields_that_a_name_may_have_shifted_are_a_fault(
 
 
 def test_scenes_between_blanks_cannot_be_told_from_names(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="which is no known format"):
+    with pytest.raises(DataError, match="which is not a known format"):
         read(tmp_path, "site A 0.5 1.5 dog\nsite B 0.5 1.5 car\n")

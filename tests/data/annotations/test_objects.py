@@ -65,7 +65,7 @@ def test_lists_of_another_kind_are_named(tmp_path: Path) -> None:
     found = read(tmp_path, {"segments": [{"start": 1, "end": 2, "text": "x y"}], "words": words})
 
     assert [event.label for event in found.events["a"]] == ["x y"]
-    assert "passed over (words): 1" in str(found.taken)
+    assert "skipped (words): 1" in str(found.taken)
 
 
 def test_faults_count_events(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ BOMB = '<?xml version="1.0"?>\n<!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a
         ),
         ("a.eaf", "<a>" * 1000, "nested more than 64 deep"),
         ("a.eaf", "<ANNOTATION_DOCUMENT>", "broken XML"),
-        ("a.xml", "<html></html>", "no known format"),
+        ("a.xml", "<html></html>", "not a known format"),
     ],
 )
 def test_xml_that_is_no_data_is_refused(

@@ -28,7 +28,7 @@ def test_a_row_of_placeholders_is_a_recording_without_events(nothing: str, tmp_p
         annotations = read(tmp_path, content, name)
         assert annotations.faults == ()
         assert annotations.events == {"a.wav": [], "b.wav": [Event(0.0, 1.0, "x")]}
-        assert (f"rows of {nothing}, taken" in str(annotations.taken)) == bool(nothing)
+        assert (f"rows of {nothing}, read as" in str(annotations.taken)) == bool(nothing)
 
 
 def test_an_event_at_zero_without_length_and_label_is_a_placeholder(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_confidences_are_no_soft_labels_and_are_counted(tmp_path: Path) -> None:
 
     assert len(annotations.events["a"]) == 4
     note, low = annotations.taken.notes
-    assert "taken for confidences" in note
+    assert "read as confidences" in note
     assert "data.soft_labels=true" in note
     assert note.endswith(": 4")
     assert low == "of these values at most 0.5: 3"
@@ -152,7 +152,7 @@ def test_a_grid_of_values_for_every_class_is_one_of_soft_labels(tmp_path: Path) 
     for content in (GRID, GRID.replace(".", ",")):
         annotations = read(tmp_path, content, "a.txt")
         assert annotations.events == expected
-        assert annotations.taken.notes == ("soft labels of at most 0.5, which are no events: 3",)
+        assert annotations.taken.notes == ("soft labels of at most 0.5, which are not events: 3",)
 
 
 def test_what_values_are_can_be_said(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         ("a.wav\t\t1\tx", "one is empty"),
         ("b.wav\t0\t1\tx\na.wav\t0\t1", "one is empty"),
         ("a.wav\t0\t1\tx\ty", "5 fields"),
-        ("a.wav\t0\t1\tx\na.wav\t0\t1\tx", "line 3: the same event stands there twice"),
+        ("a.wav\t0\t1\tx\na.wav\t0\t1\tx", "line 3: the same event is listed twice"),
     ],
 )
 def test_a_fault_says_what_is_wrong(row: str, reason: str, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_many_faults_are_counted_rather_than_listed(tmp_path: Path) -> None:
         ((HEADER + "a.wav\t0\t1\tété\n").encode("latin-1"), "UTF-8"),
         (HEADER.encode("utf-16-le"), "UTF-8"),
         (b"RIFF\0\0\0\0WAVEfmt ", "UTF-8"),
-        ("Dear annotators,\nplease find the sounds attached.\n", "no known format"),
+        ("Dear annotators,\nplease find the sounds attached.\n", "not a known format"),
     ],
     ids=["empty", "header only", "column", "latin-1", "utf-16 without mark", "audio", "prose"],
 )
@@ -233,13 +233,13 @@ def test_an_offset_is_an_onset_where_its_maker_means_that(tmp_path: Path) -> Non
         (
             "file,onset,offset,label\n",
             {"event_label": "kind"},
-            "no 'kind' as data.columns.event_label",
+            "no 'kind', set by data.columns.event_label",
         ),
         ("file,onset_samples,label\n", {}, "set data.time_unit=samples"),
         ("file,start_sample,label\n", {"onset": "start_sample"}, "set data.time_unit=samples"),
         ("file,onset,stop (frames),label\n", {"offset": "stop (frames)"}, "convert it"),
-        ("file,start (%),stop (%),label\n", {"onset": "start (%)"}, "unit cannot be told"),
-        ("file,start_ns,stop_ns,label\n", {"onset": "start_ns"}, "unit cannot be told"),
+        ("file,start (%),stop (%),label\n", {"onset": "start (%)"}, "unit is unclear"),
+        ("file,start_ns,stop_ns,label\n", {"onset": "start_ns"}, "unit is unclear"),
         ("file,start,label,class\n", {"onset": "label", "event_label": "none"}, "no 'none'"),
     ],
 )

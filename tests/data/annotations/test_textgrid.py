@@ -108,7 +108,7 @@ def test_both_forms_are_read_in_the_encodings_of_praat(
     assert annotations.faults == ()
     assert annotations.events == {"a": [Event(0.0, 0.5, "å"), EVENTS[1]]}
     assert str(annotations.taken) == (
-        "event_label=tier syllables; points beside intervals, passed over: 1"
+        "event_label=tier syllables; points beside intervals, skipped: 1"
     )
 
 
@@ -160,7 +160,7 @@ def test_faults_of_intervals_are_told_together_by_their_lines(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (LONG[:-40], "ends where a number should follow: it is not whole"),
+        (LONG[:-40], "ends where a number should follow: it is incomplete"),
         (LONG.replace("size = 3", 'size = "3"'), 'line 14: "3": expected a number'),
         (LONG.replace("size = 3", "size = 3.5"), "line 14: 3.5: expected a whole number"),
         (LONG.replace('"TextTier"', '"PitchTier"'), "line 28: a tier of class 'PitchTier'"),

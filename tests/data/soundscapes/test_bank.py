@@ -80,7 +80,7 @@ def test_folders_that_are_no_bank_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="bare: no clip in its class folders"):
         scan_bank(tmp_path / "bare", strict=False)
     write_clip(tmp_path / "flat" / "a.wav")
-    with pytest.raises(DataError, match="expected a folder a class"):
+    with pytest.raises(DataError, match="expected one folder per class"):
         scan_bank(tmp_path / "flat")
 
 

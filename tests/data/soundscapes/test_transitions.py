@@ -64,10 +64,10 @@ def test_faults_are_said(given: Any, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("{not json", "no JSON"),
+        ("{not json", "not readable as JSON"),
         ("from,bell,call,siren\nbell,1,2\n", "rows of [2] numbers under 3 classes"),
         ("from,bell\nbell,much\n", "could not convert string to float: 'much'"),
-        ("from,bell,bell\nbell,1,1\n", "a class stands there twice"),
+        ("from,bell,bell\nbell,1,1\n", "a class is listed twice"),
         ("", "expected a mapping"),
         ('{"classes": ["bell"], "transition": [[1], [2]]}', "rows of [1] numbers under 1 classes"),
         ('{"classes": 3, "transition": 4}', "expected a mapping"),

@@ -35,7 +35,7 @@ def test_eval_predict_and_resume_need_nothing_but_the_run(
     other = energy(tmp_path / "other.onnx", 80 * POOL)
     again = ("resume=moved", "trainer.epochs=3", f"feature.path={other}")
     assert sedtf("train", *again) == 2
-    assert "a file that features are made by have changed" in capfd.readouterr().err
+    assert "the network of the front end have changed" in capfd.readouterr().err
 
     kept = Path("moved/checkpoints/best/front_end.onnx")
     kept.unlink()

@@ -91,7 +91,7 @@ def test_what_is_no_audio_is_silence_and_told_once(caplog: pytest.LogCaptureFixt
     (block,) = pcm_blocks(io.BytesIO(values.tobytes()), ListenConfig(dtype="f32"))
 
     assert block[:, 0].tolist() == [0.5, 0, 0, 0, 0, -0.5] * 3
-    assert caplog.messages == ["samples beyond all measure are taken as silence: is dtype right?"]
+    assert caplog.messages == ["samples out of range are read as silence: is dtype right?"]
 
 
 def lines_of(reports: Sequence[StreamEvent]) -> list[dict[str, Any]]:

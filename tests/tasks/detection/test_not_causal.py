@@ -112,7 +112,7 @@ def test_no_setting_says_that_it_is_fed_back_to(
 ) -> None:
     for word, fault in (
         ("model.feedback=true", "there is no key model.feedback"),
-        ("sampler.gamma=1", "this model feeds nothing back"),
+        ("sampler.gamma=1", "this model has no feedback"),
     ):
         assert sedtf("train", "model=crnn_bidirectional", word, "output_dir=run") == 2
         assert fault in capfd.readouterr().err
@@ -144,7 +144,7 @@ def test_a_conformer_is_about_as_large_as_the_crnn_of_its_settings() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"rnn_hidden": 20}, "rnn_hidden=20 is no multiple of 8.*set rnn_hidden=16"),
+        ({"rnn_hidden": 20}, "rnn_hidden=20 is not a multiple of 8.*set rnn_hidden=16"),
         ({"time_kernel": 4}, "time_kernel=4: expected an odd number"),
         ({"window": 3}, "window=3: expected at least 4"),
     ],

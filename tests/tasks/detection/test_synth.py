@@ -99,7 +99,7 @@ def test_other_bytes_than_the_recipe_says_are_no_success(
     (tmp_path / "old.json").write_text(json.dumps(values))
     settings = ("recipe=old.json", "workers=1", "figure=false", "output_dir=again")
     assert sedtf("synth", *settings) == 1
-    assert "other bytes than it did before: numpy " in capfd.readouterr().err
+    assert "different bytes this time: numpy " in capfd.readouterr().err
 
 
 def test_a_folder_holds_one_set(

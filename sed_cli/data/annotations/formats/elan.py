@@ -62,7 +62,7 @@ def _tiers(root: Element, collector: RowCollector) -> list[Tier]:
             value = " ".join((one.findtext("ANNOTATION_VALUE") or "").split())
             onset, offset = _times_of(one.get("ANNOTATION_ID", ""), times, parents)
             if not (onset and offset):
-                collector.note("annotations without times, passed over")
+                collector.note("annotations without times, skipped")
             elif value:
                 tier.marks.append(Mark(None, onset, offset, value))
         found.append(tier)

@@ -22,7 +22,7 @@ _SNIFFED = 1000  # rows
 
 @component("format", "fewshot")
 class FewShot(ReadOnlyFormat):
-    """DCASE's few-shot tables: a column a class, with POS, NEG or UNK."""
+    """DCASE's few-shot tables: one column per class, with POS, NEG or UNK."""
 
     ORDER: ClassVar[int] = 2
     ending: ClassVar[str] = ".csv"
@@ -49,7 +49,7 @@ class FewShot(ReadOnlyFormat):
             if "POS" not in values.values():
                 collector.empty(name, number)
             if "UNK" in values.values():
-                collector.note("rows that may be events (UNK), taken for none")
+                collector.note("rows that may be events (UNK), not counted as events")
         names_files = place >= 0
         return collector.finish(self.name, names_files=names_files, taken=header.taken("s"))
 

@@ -83,7 +83,7 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
     stem = text.path.stem
     for index, annotation in enumerate(annotations):
         if "namespace" not in annotation:
-            collector.fault(None, f"annotations[{index}]: no namespace", "it is passed over")
+            collector.fault(None, f"annotations[{index}]: no namespace", "it is skipped")
         if annotation.get("namespace") != chosen:
             continue
         for number, observation in enumerate(_observations(annotation.get("data"))):
@@ -125,7 +125,7 @@ def _add(collector: RowCollector, stem: str, observation: Any) -> None:
         time, duration = _number(observation.get("time")), _number(observation.get("duration"))
     except (TypeError, OverflowError):
         times = " or ".join(f"{key} {shown(observation.get(key))}" for key in ("time", "duration"))
-        return collector.fault(None, f"{times} is no number of seconds", filename=stem)
+        return collector.fault(None, f"{times} is not a number of seconds", filename=stem)
     if not (isinstance(value, str) and value.strip()):
         return collector.fault(None, f"value {shown(value)}: expected a label", filename=stem)
     unit_s = UNITS_S.get(collector.time_unit, 1.0)

@@ -75,7 +75,7 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
         if not fields or fields[0].startswith(_COMMENTS) or fields[0] in _OTHER_TYPES:
             continue
         if fields[0] != "SPEAKER":
-            collector.fault(number, f"begins with {fields[0]!r}, which is no type of RTTM")
+            collector.fault(number, f"begins with {fields[0]!r}, which is not a type of RTTM")
         elif len(fields) <= _LABEL:
             collector.fault(number, f"{len(fields)} fields, but RTTM has {_N_FIELDS}")
         elif (n_words := _words_of_name(fields)) is None:

@@ -75,7 +75,7 @@ class _Tokens:
                     f"{self.path}, line {self.line}: {one_line(found[0][:80])}: expected a {kind}"
                 )
             return found[kind]
-        raise DataError(f"{self.path}: ends where a {kind} should follow: it is not whole")
+        raise DataError(f"{self.path}: ends where a {kind} should follow: it is incomplete")
 
     def text(self) -> str:
         return " ".join(self._next("text").replace('""', '"').split("\n")).strip()

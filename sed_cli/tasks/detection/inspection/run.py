@@ -107,7 +107,7 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
             *coverage.warnings(splits.get("train", ()), manifest.classes),
         ]
         print_notes(console, "classes that are not annotated everywhere", untold)
-        print_notes(console, "annotations and what was guessed", manifest.notes.lines())
+        print_notes(console, "annotations and assumptions", manifest.notes.lines())
         print_audio(console, kinds, audio_notes)
         print_copies(console, copies)
         if near is not None:
@@ -117,7 +117,8 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         _refuse(manifest)
         if copies and getattr(config.data, "leak_check", "none") != "none":
             raise DataError(
-                f"training would refuse this set for {counted(len(copies), 'file')} in two splits: "
+                f"training would refuse this data set for {counted(len(copies), 'file')} in two "
+                "splits: "
                 f"take them out of one, or allow it with data.leak_check=none"
             )
 
@@ -140,11 +141,11 @@ def _near_copies(manifest: Manifest, data: DataConfig) -> tuple[Leak, ...] | Non
 def _refuse(manifest: Manifest) -> None:
     """Refuse what training would refuse, without telling again what has been printed."""
     if manifest.refused:
-        mend = "mend it" if len(manifest.refused) == 1 else "mend them"
+        mend = "correct it" if len(manifest.refused) == 1 else "correct them"
         repair = ", or set data.strict=false" if manifest.strict else ", for no repair is safe"
         raise DataError(
-            f"training would refuse this set for {counted(len(manifest.refused), 'fault')}, all of "
-            f"them in faults.csv: {mend}{repair}"
+            f"training would refuse this data set for {counted(len(manifest.refused), 'fault')}, "
+            f"all of them in faults.csv: {mend}{repair}"
         )
     check(manifest)
 

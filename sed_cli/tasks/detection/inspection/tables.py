@@ -66,7 +66,7 @@ def print_audio(console: Console, kinds: Sequence[AudioKind], notes: Sequence[st
 
 
 def print_notes(console: Console, heading: str, lines: Sequence[str]) -> None:
-    """Print what was read, guessed or passed over, a line each."""
+    """Print what was read, guessed or skipped, a line each."""
     if lines:
         console.print(Text(heading, style="bold"))
         _print_lines(console, lines)
@@ -77,7 +77,7 @@ def print_copies(console: Console, copies: Sequence[Sequence[Placed[Clip]]]) -> 
     """Print files that stand in more than one split, some of them where there are many."""
     if copies:
         files = counted(len(copies), "file")
-        _warn(console, f"{files} in two splits: what is trained on would be tested on")
+        _warn(console, f"{files} in two splits: training data would be tested on")
         lines = [", ".join(f"{one.name} ({split})" for split, one in group) for group in copies]
         _print_lines(console, lines, _COPIES, " in data.json")
         console.print()
@@ -89,7 +89,7 @@ def print_near_copies(console: Console, found: Sequence[str]) -> None:
         console.print("no sound stands in two splits", highlight=False)
     else:
         sounds = counted(len(found), "sound")
-        _warn(console, f"{sounds} in two splits: results on these will be too good")
+        _warn(console, f"{sounds} in two splits: results on these will be optimistic")
     _print_lines(console, found, _COPIES)
     console.print()
 
@@ -153,14 +153,14 @@ def _notes_on_syntax(found: SetStatistics) -> Iterable[str]:
         return
     if syntax.beyond_chance:
         yield (
-            f"syntax: the class of an event tells {syntax.gain_bits:.2f} of the "
+            f"syntax: the class of an event reveals {syntax.gain_bits:.2f} of the "
             f"{syntax.next_bits:.2f} bits of the next one's "
             f"({_whole(syntax.gain_bits / syntax.next_bits)})"
         )
     else:
         yield (
-            f"no syntax beyond chance: the class of an event tells {syntax.gain_bits:.2f} bits of "
-            f"the next one's, in shuffled order up to {syntax.chance_bits:.2f}"
+            f"no syntax beyond chance: the class of an event reveals {syntax.gain_bits:.2f} bits "
+            f"of the next one's, in shuffled order up to {syntax.chance_bits:.2f}"
         )
     overlapping = syntax.n_overlapping / syntax.n_transitions
     if overlapping >= 0.25:

@@ -41,7 +41,7 @@ class Texts:
 
 
 def read_lines(path: Path) -> Texts:
-    """Read a sequence a line; lines of white space alone are passed over, and counted.
+    """Read a sequence a line; lines of white space alone are skipped, and counted.
 
     Raises:
         DataError: if the file is missing, is no text in UTF-8, or holds no sequence.
@@ -57,7 +57,7 @@ def read_lines(path: Path) -> Texts:
 
 
 def read_pairs(path: Path, source_column: str, target_column: str) -> Texts:
-    """Read two columns of a table with a header; a row that lacks either is passed over.
+    """Read two columns of a table with a header; a row that lacks either is skipped.
 
     Fields may stand in quotation marks; white space around them is not theirs.
 
@@ -93,7 +93,7 @@ def _read(path: Path, what: str) -> Text:
 
 def _say_skipped(path: Path, n_skipped: int, what: str) -> None:
     if n_skipped:
-        log.info("%s: %d %s are passed over", path, n_skipped, what)
+        log.info("%s: %d %s are skipped", path, n_skipped, what)
 
 
 def _find_columns(text: Text, source: str, target: str) -> tuple[str, int, int]:
@@ -109,5 +109,5 @@ def _find_columns(text: Text, source: str, target: str) -> tuple[str, int, int]:
     shown = ", ".join(name[:40] for name in names[:8])
     raise DataError(
         f"{text.path}: the header has {shown or 'nothing'}, but not both {source} and {target}; "
-        f"say which columns they are: data.source_column=NAME data.target_column=NAME"
+        f"name the columns: data.source_column=NAME data.target_column=NAME"
     )

@@ -95,7 +95,7 @@ def _given(data: LabelsConfig, reading: Reading) -> dict[str, list[Clip]]:
         if twice := [one.name for one in listed if split_of.setdefault(one.name, name) != name]:
             raise DataError(
                 f"{paths[name]}: {cut_short(twice, _SHOWN)} is in the {split_of[twice[0]]} "
-                f"split too: what is trained on would be tested on; take it out of one of the two"
+                f"split too: training data would be tested on; take it out of one of the two"
             )
     return splits
 

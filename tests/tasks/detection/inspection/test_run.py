@@ -175,7 +175,7 @@ def test_a_set_without_splits_is_refused(
 ) -> None:
     none = (f"data.{split}=null" for split in ("train", "validation", "test"))
     assert sedtf("data", "data=annotated", f"data.root={recordings}", *none) == 2
-    assert "sedtf: the set has no split" in capfd.readouterr().err
+    assert "sedtf: the data set has no split" in capfd.readouterr().err
 
 
 def test_a_set_that_is_divided_here_is_described(
@@ -199,7 +199,7 @@ def test_a_set_without_events_is_described_and_refused(
     assert sedtf("data", "data=annotated", "data.root=set", "output_dir=run") == 2
     out, err = capfd.readouterr()
     assert "train holds no event" in out
-    assert "nothing to learn" in err
+    assert "no event to learn from" in err
     assert read_json(tmp_path / "run" / "data.json")["overall"]["n_empty_files"] == 3
 
 
@@ -269,7 +269,7 @@ def test_what_was_taken_for_labels_and_every_guess_is_printed(
     for said in (
         "3 annotations (audacity",
         "a_labels.txt for a.wav",
-        "3 predictions of sedtf that are passed over",
+        "3 predictions of sedtf that are skipped",
         "recordings that nothing annotates: alone.wav",
         "folders written by sedtf that are not searched: set/site/old_run",
         "taking data.annotations=site",

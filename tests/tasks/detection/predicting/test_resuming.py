@@ -169,7 +169,7 @@ def test_what_stands_beside_the_audio_is_no_recording_and_no_annotation(
     gone_through.clear()
     go()
     assert gone_through == []
-    assert "passed over" not in caplog.text
+    assert "skipped" not in caplog.text
     assert not any("predictions" in path.parts for path in walk(folder).files)
 
 

@@ -153,4 +153,4 @@ def test_what_was_guessed_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert (
         "onset=onset_ms (ms), offset=offset_ms, event_label=species, decimal comma" in caplog.text
     )
-    assert "rows of NA, taken for recordings without events: 1 in all.csv" in caplog.text
+    assert "rows of NA, read as recordings without events: 1 in all.csv" in caplog.text

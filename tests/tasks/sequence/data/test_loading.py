@@ -56,7 +56,7 @@ def test_empty_lines_are_passed_over_and_counted(
         data = load_text(tmp_path, "a\n\n \t\nb c\n", **ALL)
 
     assert data.splits["train"].lengths.tolist() == [1, 2]
-    assert "text.txt: 2 empty lines are passed over" in caplog.text
+    assert "text.txt: 2 empty lines are skipped" in caplog.text
 
 
 @pytest.mark.parametrize(
