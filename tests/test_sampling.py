@@ -277,7 +277,7 @@ def test_restored_coins_know_the_mean_over_the_steps_of_the_last_batch() -> None
 @pytest.mark.parametrize("wrong", [{"n_steps": 10**12}, {"share": torch.tensor(torch.nan)}])
 def test_a_state_that_no_batch_can_have_left_is_refused(wrong: dict[str, object]) -> None:
     coins = make_coins(DecodingStepsSchedule(), batches_per_epoch=3, seed=0)
-    with pytest.raises(ValueError, match="steps|share"):
+    with pytest.raises(ValueError, match=r"steps|share"):
         coins.load_state_dict({**coins.state_dict(), **wrong})
 
 
