@@ -274,6 +274,13 @@ def test_restored_coins_know_the_mean_over_the_steps_of_the_last_batch() -> None
     assert restored.p_teacher == coins.p_teacher < 1
 
 
+@pytest.mark.parametrize("wrong", [{"n_steps": 10**12}, {"share": torch.tensor(torch.nan)}])
+def test_a_state_that_no_batch_can_have_left_is_refused(wrong: dict[str, object]) -> None:
+    coins = make_coins(DecodingStepsSchedule(), batches_per_epoch=3, seed=0)
+    with pytest.raises(ValueError, match=r"steps|share"):
+        coins.load_state_dict({**coins.state_dict(), **wrong})
+
+
 def test_targets_flip_as_often_as_they_should_and_alike_when_drawn_again() -> None:
     coins = make_coins(ConstantSchedule(p=0.5), batches_per_epoch=1, seed=3)
     targets = torch.tensor([0.0, 1.0, 0.25]).expand(40, 50, 3)

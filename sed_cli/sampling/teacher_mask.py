@@ -25,6 +25,8 @@ Coin = Literal["step", "sequence", "class"]
 UNITS: tuple[Unit, ...] = ("update", "time_step")
 COINS: tuple[Coin, ...] = ("step", "sequence", "class")
 
+_MOST_STEPS = 10_000_000  # of a batch whose state is read: files may come from anywhere
+
 
 class TeacherCoins:
     """Draws teacher masks, counting iterations as it goes.
@@ -179,12 +181,20 @@ class TeacherCoins:
         return {**state, "n_steps": self._n_steps, "share": self._share}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` returned."""
+        """Restore what :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: if it is nothing that a batch can have left.
+        """
         self.iteration = int(state["iteration"])
         self._generator.set_state(state["generator"])
         # Older states lack these two, which p_teacher needs between two batches.
         self._n_steps = int(state.get("n_steps", 1))
         self._share = state.get("share")
+        if not 1 <= self._n_steps <= _MOST_STEPS:
+            raise ValueError(f"{self._n_steps} steps")
+        if self._share is not None and not 0 <= float(self._share) <= 1:
+            raise ValueError(f"a share of {float(self._share)}")
 
 
 def make_coins(config: SamplerConfig, *, batches_per_epoch: int, seed: int) -> TeacherCoins:
