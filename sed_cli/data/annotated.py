@@ -43,7 +43,7 @@ def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -
     reading = Reading.of(data)
     data = discover(data, folder, reading)
     manifest = _list_annotated(data, folder, reading, [name for name in splits if name in SPLITS])
-    weak_labels = None if data.train is None else data.train.weak
+    weak_labels = getattr(data.train, "weak", None)
     if data.train is not None and weak_labels is not None and WEAK in splits:
         weak, faults = list_weak(data.train, folder, reading)
         manifest = replace(
@@ -54,7 +54,7 @@ def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -
     is_all = data.annotations is not None or reading.notes.is_whole
     if is_all and (weak_labels is None or WEAK in splits):
         _say_unused(reading)
-    if data.train is not None and data.train.unlabelled is not None and UNLABELLED in splits:
+    if data.train is not None and UNLABELLED in splits and data.train.unlabelled is not None:
         own = list_unlabelled(folder / data.train.unlabelled)
         manifest = replace(manifest, splits={**manifest.splits, UNLABELLED: own})
     return manifest
