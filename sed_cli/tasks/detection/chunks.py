@@ -93,15 +93,20 @@ def forced_logits(
     feedback: Feedback = "hard",
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Run a model on all frames (T, M) of a recording, fed its targets (T, C): logits (T, C)."""
-    targets = targets.to(device)[None]
+    """Run a model on all frames (T, M) of a recording, fed its targets (T, C): logits (T, C).
+
+    Where a target is unknown, and so not finite, the model is fed its own output.
+    """
+    known = targets.isfinite()[None]
+    targets = targets.nan_to_num(0.0, 0.0).to(device)[None]
     state: RecurrentState | None = None
     logits = [targets.new_empty(0, model.n_outputs)]
     with evaluating(model):
         for features in features_of(model, log_mel, device):
             fed = targets[:, : len(features)]
             targets = targets[:, len(features) :]
-            is_fed = torch.ones(fed.shape[:2], dtype=torch.bool)
+            is_fed, known = known[:, : len(features)], known[:, len(features) :]
+            is_fed = is_fed[..., 0] if is_fed.all() else is_fed
             of_piece, state = model.decode(
                 features[None], fed, is_fed, feedback=feedback, initial_state=state
             )
