@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sed_cli.data.annotations import Fault
@@ -17,6 +17,15 @@ log = logging.getLogger(__name__)
 def labels_to_learn(labels: Mapping[str, set[str]]) -> list[str]:
     """Return the labels of the training split, sorted; without one, those of all splits."""
     return sorted(labels["train"] if "train" in labels else set().union(*labels.values()))
+
+
+def alike(classes: Iterable[str]) -> list[str]:
+    """Return classes that differ in case or blanks alone; single letters do so on purpose."""
+    spelled: dict[str, list[str]] = {}
+    for label in classes:
+        if len(label) > 1:
+            spelled.setdefault("".join(label.casefold().split()), []).append(label)
+    return [" and ".join(labels) for labels in spelled.values() if len(labels) > 1]
 
 
 def unknown_labels(splits: dict[str, list[Clip]], classes: Collection[str | None]) -> list[Fault]:

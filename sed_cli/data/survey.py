@@ -25,6 +25,7 @@ from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.cache.upkeep import cache_root, hold
 from sed_cli.data.coverage import Annotated, unknown_names
 from sed_cli.data.labels import (
+    alike,
     compare_labels,
     labels_to_learn,
     refuse_nothing_to_learn,
@@ -110,6 +111,12 @@ def survey(
     wanted = {name: clips for name, clips in listing.splits.items() if name in splits}
     faults = list(listing.faults)
     if not chosen:
+        for pair in alike(known):
+            listing.notes.add(
+                "names that differ in case or blanks alone, and are classes of their own "
+                "(data.merge makes them one)",
+                pair,
+            )
         faults += unknown_labels(wanted, {*known, unknown_label})
     if classes is None:
         named = {

@@ -47,6 +47,17 @@ def test_labels_are_merged_and_left_out(folder: Path) -> None:
     assert events == {"x": merged, "y": merged, "z": merged, "silent": ()}
 
 
+def test_labels_that_differ_in_case_alone_are_named(tmp_path: Path) -> None:
+    write_audio(tmp_path / "x.wav")
+    labels = ("Noctule", "noctule ", "a", "A")
+    events = [Event(0.02 * n, 0.02 * n + 0.01, label) for n, label in enumerate(labels)]
+    write_annotations(tmp_path / "x.csv", {"x.wav": events}, "csv")
+    (line,) = [one for one in listed(tmp_path).notes.lines() if "in case or blanks alone" in one]
+    assert line.endswith(": Noctule and noctule")
+    merged = listed(tmp_path, merge={"noctule": "Noctule"})
+    assert "in case or blanks alone" not in "\n".join(merged.notes.lines())
+
+
 @pytest.mark.parametrize("head", ["old,new\n", ""])
 def test_a_table_says_the_same_and_single_settings_go_before_it(folder: Path, head: str) -> None:
     table = folder / "meta" / "names.list"

@@ -37,6 +37,13 @@ def test_pieces_fed_the_ground_truth_are_the_teacher_forced_whole(
     torch.testing.assert_close(got, whole, rtol=0, atol=1e-5)  # sums of another order in float32
     assert not torch.allclose(free, whole, atol=1e-2)
 
+    targets[10:20, 1] = torch.nan  # unknown: there it is fed its own output
+    known = targets.isfinite()[None]
+    with torch.no_grad():
+        partly = model(log_mel[None], targets[None].nan_to_num(0.0), known, feedback=rule)[0]
+    got = forced_logits(model, log_mel, targets, feedback=rule)
+    torch.testing.assert_close(got, partly, rtol=0, atol=1e-5)
+
 
 def test_where_nothing_is_known_the_model_is_fed_its_own_output() -> None:
     torch.manual_seed(0)
