@@ -10,7 +10,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 
@@ -257,6 +259,23 @@ def test_an_evaluation_that_came_to_no_end_is_made_anew_in_its_folder(
     (run / "checkpoints" / "best" / "classes.json").write_text("[")
     assert sedtf(*command) == 2
     (run / "checkpoints" / "best" / "classes.json").write_text(whole)
+    assert sedtf(*command) == 0
+    assert sedtf(*command) == 2
+    assert "holds a run already" in capfd.readouterr().err
+
+
+def test_a_training_refused_for_its_data_is_begun_anew_in_its_folder(
+    tmp_path: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(3, 16000))
+    rows = ["filename\tonset\toffset\tevent_label"]
+    for name, samples in zip("abc", noise, strict=True):
+        soundfile.write(tmp_path / f"{name}.wav", samples, 16000)
+        rows.append(f"{name}.wav\t0.2\t0.8\tcat")
+    (tmp_path / "all.tsv").write_text("\n".join(rows))
+    command = ["train", *TINY, "data=annotated", f"data.root={tmp_path}", "output_dir=again"]
+    assert sedtf(*command, "data.classes=[dog]") == 2
+    assert (Path("again") / "run.json").is_file()
     assert sedtf(*command) == 0
     assert sedtf(*command) == 2
     assert "holds a run already" in capfd.readouterr().err

@@ -28,7 +28,7 @@ def check_unused(folder: Path, verb: str) -> None:
         return
     if verb == "train" and held == verb and not (folder / RUN).exists():
         return  # it ended before its work began
-    if verb == "eval" and held == verb and _ended(folder) in ("failed", "interrupted"):
+    if held == verb and _holds_nothing(folder, verb):
         return  # it is made anew
     what = {"sweep": "a sweep", "checkpoint": "a checkpoint"}.get(held, f"a run of sedtf {held}")
     if held == verb:
@@ -37,11 +37,17 @@ def check_unused(folder: Path, verb: str) -> None:
     raise UserError(f"output_dir={folder} holds {what} already: name another folder{go_on}")
 
 
-def _ended(folder: Path) -> str:
-    """How the run of a folder ended; "" where that is not known."""
+def _holds_nothing(folder: Path, verb: str) -> bool:
+    """Whether a run failed or was interrupted before there was anything to lose.
+
+    Of an evaluation there never is, of a training not before its first epoch.
+    """
+    kept = [folder / name for name in ("checkpoints", "history.csv")] if verb == "train" else []
+    if verb not in ("train", "eval") or any(path.exists() for path in kept):
+        return False
     with suppress(OSError, ValueError):
-        return state(folder / RUN, read_record(folder) or {})
-    return ""
+        return state(folder / RUN, read_record(folder) or {}) in ("failed", "interrupted")
+    return False
 
 
 def check_folder(verb: str, config: Any) -> None:
