@@ -119,9 +119,9 @@ PREDICT = """Detect events in your own recordings; with a sequence model, contin
 Recordings may have any rate, channel count, format and length.
 
 Events of one recording go to standard output. Those of a folder go beside the audio, one file per
-recording (`NAME.events.tsv`), or to `output_dir=`. If a recording cannot be read, sedtf names it,
-continues with the others, and exits with 1. To resume, repeat the command: finished recordings
-are skipped.
+recording (`NAME.events.tsv`), or to `output_dir=`. A recording that cannot be read is reported; the
+others are done, and the exit code is 1. To resume, repeat the command: finished recordings are
+skipped.
 
 Examples:
 

@@ -64,6 +64,11 @@ NOT_RUN = (
     NotRun(r"status .*watch=", "runs until Ctrl-C: tests/test_status.py"),
     NotRun(r": torchrun ", "needs several machines: tests/training/test_distributed.py"),
     NotRun(r"cache_dir=/scratch", "names a folder of a machine"),
+    NotRun(r"feature=onnx", "needs a network: tests/audio/test_onnx.py"),
+    NotRun(r"data\.train\.weak=", "needs weak labels: tests/data/test_weak.py"),
+    NotRun(r"data\.train\.unlabelled=", "needs more recordings: tests/data/test_unlabelled.py"),
+    NotRun(r"\.background=", "needs recordings without events: tests/data/test_background.py"),
+    NotRun(r"data\.(merge|relabel)=", "names labels: tests/data/test_relabelling.py"),
     NotRun(r"eval scores=", "needs published scores: tests/tasks/detection/test_scores.py"),
 )
 
@@ -190,9 +195,11 @@ def _add_recordings(folder: Path, recordings: Path) -> None:
     (folder / "annotations").mkdir()
     write_annotations(folder / "annotations" / "all.tsv", every)
     write_annotations(folder / "all_songs.tsv", every)
-    (folder / "new").mkdir()
+    for name in ("new", "survey"):
+        (folder / name).mkdir()
     sound, rate = soundfile.read(recordings / "audio" / "test_0.wav", dtype="float32")
     soundfile.write(folder / "new" / "song_040.wav", sound, rate)
+    soundfile.write(folder / "survey" / "site_20260503_053000.wav", sound, rate)
     soundfile.write(folder / "recording.wav", sound, rate)
     soundfile.write(folder / "dawn.flac", sound, rate)
     soundfile.write(folder / "stereo.wav", np.stack([sound, sound], axis=-1), rate)
