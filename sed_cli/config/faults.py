@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 
@@ -26,9 +25,3 @@ class Faults(list[str]):
             pair = getattr(config, key)
             if not (len(pair) == 2 and -math.inf < pair[0] <= pair[1] < math.inf):
                 self.append(f"{group}{key}={pair}: expected [lowest, highest]")
-
-    def one_of(self, group: str, config: Any, key: str, choices: Iterable[str]) -> None:
-        """Note a value that is none of the choices."""
-        value, choices = getattr(config, key), list(choices)
-        if value not in choices:
-            self.append(f"{group}{key}={value}: expected one of {', '.join(choices)}")

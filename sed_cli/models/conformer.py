@@ -5,20 +5,19 @@ Shapes: B sequences, T frames, F features a frame, D numbers a frame within it, 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sed_cli.models.crnn import CRNN
+from sed_cli.models.non_causal import NonCausalCRNN
 from sed_cli.system.torchaudio_import import import_torchaudio
 
 
-class ConformerDetector(CRNN):
+class ConformerDetector(NonCausalCRNN):
     """Convolutions over time and frequency, a linear layer, torchaudio's conformer, a readout.
 
-    Each frame depends on all others of a window, so that nothing can be fed back from one step to
-    the next. What is longer than a window is read in windows that overlap by half; of each the
+    What is longer than a window is read in windows that overlap by half; of each the
     middle is kept. Normalisation is by groups, not batches: a sequence gets the same numbers
     whatever it is batched with, and padding is never read.
 
@@ -32,11 +31,9 @@ class ConformerDetector(CRNN):
         n_layers: of the conformer.
         time_kernel: of its convolutions over time, odd.
         window: frames that it reads at once, at most.
-        dropout: as that of :class:`CRNN`, in the conformer too.
-        sizes: the other arguments of :class:`CRNN`.
+        dropout: as that of :class:`~sed_cli.models.crnn.CRNN`, in the conformer too.
+        sizes: the other arguments of :class:`~sed_cli.models.crnn.CRNN`.
     """
-
-    is_causal: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -49,8 +46,7 @@ class ConformerDetector(CRNN):
         dropout: float,
         **sizes: Any,
     ) -> None:
-        super().__init__(dropout=dropout, **{**sizes, "rnn_hidden": 1, "feedback": False})
-        del self.cell
+        super().__init__(dropout=dropout, **{**sizes, "rnn_hidden": 1})
         self.window = window
         width = rnn_hidden // 2
         self.projection = nn.Linear(self.n_features, width)
@@ -65,27 +61,16 @@ class ConformerDetector(CRNN):
         )
         self.readout = nn.Linear(width, self.n_outputs)
 
-    def decode(
-        self,
-        features: Tensor,
-        targets: Tensor | None = None,
-        teacher_mask: Tensor | None = None,
-        *,
-        lengths: Tensor | None = None,
-        **unused: Any,
-    ) -> tuple[Tensor, None]:
-        """Run the conformer: features (B, T, F) -> logits (B, T, C); there is no state."""
-        with torch.autocast(features.device.type, enabled=False):
-            x = self.projection(features)  # (B, T, D)
-            if lengths is None:
-                read = self._read(x)
-            else:  # its convolutions would read what stands in the padding
-                read = torch.zeros_like(x)
-                for n_frames in sorted({*lengths.tolist()} - {0}):
-                    rows = (lengths == n_frames).nonzero()[:, 0].to(x.device)
-                    read[rows, :n_frames] = self._read(x[rows, :n_frames])
-            logits: Tensor = self.readout(read)
-        return logits, None
+    def read(self, features: Tensor, lengths: Tensor | None) -> Tensor:
+        """Run the conformer: (B, T, F) -> (B, T, D)."""
+        x = self.projection(features)  # (B, T, D)
+        if lengths is None:
+            return self._read(x)
+        read = torch.zeros_like(x)  # its convolutions would read what stands in the padding
+        for n_frames in sorted({*lengths.tolist()} - {0}):
+            rows = (lengths == n_frames).nonzero()[:, 0].to(x.device)
+            read[rows, :n_frames] = self._read(x[rows, :n_frames])
+        return read
 
     def _read(self, x: Tensor) -> Tensor:
         """Run (B, T, D) window by window, each frame with a quarter of one around it at least."""

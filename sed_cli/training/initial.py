@@ -239,10 +239,6 @@ def _places(labels: Sequence[str]) -> dict[_Label, int]:
     return places
 
 
-def _indices(places: Mapping[_Label, int], labels: Sequence[_Label]) -> Tensor:
-    return torch.tensor([places[label] for label in labels], dtype=torch.int64)
-
-
 def _listed(labels: Sequence[_Label]) -> str:
     return cut_short([label.text for label in labels], _SHOWN)
 
