@@ -102,7 +102,8 @@ def _predict_one(item: AudioInput, output_dir: Path | None, config: PredictConfi
     task = FileTask(item=item, name=item.name)
     with ExitStack() as stack:
         if config.joined or config.summary or config.clips:
-            stack.enter_context(Ledger(folder, ""))  # marks the folder as one that we wrote
+            # It marks the folder as one that we wrote.
+            stack.enter_context(closing(Ledger(folder, "")))
         progress = stack.enter_context(_progress_of(item))
         if output_dir is None:
             done = predictor.find(task, progress, log.warning)
@@ -125,7 +126,7 @@ def _predict_folder(source: Path, output_dir: Path | None, config: PredictConfig
     predictor = FilePredictor(config, place / "clips", hashes=True)
     detector = predictor.detector
     tasks = [FileTask(item=item, name=item.path.relative_to(source).as_posix()) for item in items]
-    with Ledger(place, settings_digest(config)) as ledger:
+    with closing(Ledger(place, settings_digest(config))) as ledger:
         outcomes = _outcomes(tasks, predictor, ledger)
         dones = [one.done for one in outcomes if one.done is not None]
         _warn_of_bands(detector, dones)

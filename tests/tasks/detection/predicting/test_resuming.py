@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,7 @@ def test_what_cannot_be_written_does_not_stop_the_others(
 
 def test_a_second_prediction_in_the_same_place_is_refused(go: Go, folder: Path) -> None:
     with (
-        Ledger(folder / "predictions", "settings"),
+        closing(Ledger(folder / "predictions", "settings")),
         pytest.raises(UserError, match="another sedtf predict writes there"),
     ):
         go()
