@@ -112,6 +112,13 @@ def find_items(
     return items, unsearched
 
 
+def unwritable(folder: Path, error: OSError) -> str:
+    """Say that nothing can be written to a folder of results, and what to do."""
+    return (
+        f"{folder}: cannot be written to ({error.strerror}); name another folder with output_dir="
+    )
+
+
 def sweep(items: Iterable[AudioInput]) -> None:
     """Delete what an earlier prediction of the same recordings left when it was killed."""
     bases = defaultdict(list)

@@ -24,7 +24,7 @@ from sed_cli.system.files import write_text
 from sed_cli.system.pool import n_cores, run_in_processes
 from sed_cli.system.text import counted, cut_short
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.items import AudioInput, find_items, sweep
+from sed_cli.tasks.detection.items import AudioInput, find_items, sweep, unwritable
 from sed_cli.tasks.detection.predicting.ledger import Done, Ledger, settings_digest
 from sed_cli.tasks.detection.predicting.summary import write_summary
 from sed_cli.tasks.detection.predicting.work import (
@@ -234,10 +234,7 @@ def _write_of_all(
             paths = write_summary(folder, dones, detector.classes)
             log.info("summary: %s", ", ".join(map(str, paths)))
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written to ({error.strerror}); "
-            f"name another folder with output_dir="
-        ) from error
+        raise UserError(unwritable(folder, error)) from error
 
 
 def _warn_of_bands(detector: Detector, dones: Iterable[Done]) -> None:

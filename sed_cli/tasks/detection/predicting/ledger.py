@@ -24,6 +24,7 @@ from sed_cli.data.endings import PREDICTIONS
 from sed_cli.errors import DataError, UserError
 from sed_cli.system import locks
 from sed_cli.system.files import make_folder
+from sed_cli.tasks.detection.items import unwritable
 from sed_cli.tasks.detection.recording import Found
 from sed_cli.training.checkpoint import resolve_checkpoint
 
@@ -97,10 +98,7 @@ class Ledger:
             make_folder(folder)
             self._file = (folder / PREDICTIONS).open("a+b")
         except OSError as error:
-            raise UserError(
-                f"{folder.parent}: cannot be written to ({error.strerror}); "
-                f"name another folder with output_dir="
-            ) from error
+            raise UserError(unwritable(folder.parent, error)) from error
         if locks.take(self._file) is False:
             self._file.close()
             raise UserError(

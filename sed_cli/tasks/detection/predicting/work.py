@@ -22,7 +22,7 @@ from sed_cli.errors import DataError, UserError
 from sed_cli.system.files import full_disk, write_text
 from sed_cli.system.pool import is_stopping
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.items import AudioInput
+from sed_cli.tasks.detection.items import AudioInput, unwritable
 from sed_cli.tasks.detection.load import load
 from sed_cli.tasks.detection.predicting.clips import (
     Cutting,
@@ -261,10 +261,7 @@ def _writing(item: AudioInput) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = (
-            f"{item.base.parent}: cannot be written to ({error.strerror}); "
-            f"name another folder with output_dir="
-        )
+        message = unwritable(item.base.parent, error)
         if full_disk(error) is not None:
             raise UserError(message) from error
         raise UnwritableError(message) from error
