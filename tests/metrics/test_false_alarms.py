@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.data.annotations import Event
-from sed_cli.metrics.counting import overlapping
+from sed_cli.metrics.counting import overlaps_of
 from sed_cli.metrics.kinds.false_alarms_per_hour import FalseAlarms
 from sed_cli.metrics.metric import Compared
 
@@ -23,9 +23,9 @@ INTERVALS = st.lists(
 def test_intervals_overlap_by_more_than_their_ends(
     one: list[tuple[int, int]], other: list[tuple[int, int]]
 ) -> None:
-    expected = [any(c < b and d > a for c, d in other) for a, b in one]
-    arrays = (np.array(each, np.float64).reshape(-1, 2) for each in (one, other))
-    assert overlapping(*arrays).tolist() == expected
+    expected = [sum(c < b and d > a for c, d in other) for a, b in one]
+    ours, others = (np.array(each, np.float64).reshape(-1, 2) for each in (one, other))
+    assert overlaps_of(ours, others).tolist() == expected
 
 
 def counts_of(
