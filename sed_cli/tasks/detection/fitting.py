@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -31,6 +32,12 @@ _KEPT_BYTES = 2**28  # of probabilities; of more the detector is run again each 
 def collar_of(evaluation: EvaluationConfig) -> float:
     """Seconds that an event may be off; without a setting the usual ones."""
     return COLLAR_S if evaluation.collar_s is None else evaluation.collar_s
+
+
+def filled(settings: EvaluationConfig) -> EvaluationConfig:
+    """Settings, with the defaults in the place of what ``sedtf eval`` may leave to the run."""
+    bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
+    return replace(settings, collar_s=collar_of(settings), bin_s=bin_s)
 
 
 def fit_decoder(

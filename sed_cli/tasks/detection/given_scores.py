@@ -28,8 +28,9 @@ from sed_cli.metrics.curves import Scored, threshold_free
 from sed_cli.reports.tables import print_metrics
 from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.detection.curves import write_curves
-from sed_cli.tasks.detection.evaluate import evaluate_scored, scored_by
+from sed_cli.tasks.detection.evaluate import evaluate_scored
 from sed_cli.tasks.detection.fitting import collar_of
+from sed_cli.tasks.detection.tally import scored_by
 from sed_cli.tasks.language import label_model
 
 log = logging.getLogger(__name__)
