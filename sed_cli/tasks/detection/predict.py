@@ -18,7 +18,7 @@ from sed_cli.audio import Channels
 from sed_cli.audio.rates import band_faults
 from sed_cli.config.provenance import set_threads
 from sed_cli.config.tools import JSONL, PredictConfig
-from sed_cli.data.annotations import FORMATS
+from sed_cli.data.annotations import WRITTEN
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system.files import write_text
 from sed_cli.system.pool import n_cores, run_in_processes
@@ -66,9 +66,9 @@ def predict(config: PredictConfig) -> None:
 
 
 def _check_joined(config: PredictConfig) -> None:
-    known = FORMATS.get(config.format)
+    known = WRITTEN.get(config.format)
     if config.joined and known is not None and not known.names_files:
-        fitting = [name for name, one in FORMATS.items() if one.names_files]
+        fitting = [name for name, one in WRITTEN.items() if one.names_files]
         raise UserError(
             f"joined=true format={config.format}: a file of that format holds one recording; "
             f"choose one of {', '.join([*fitting, JSONL])}"

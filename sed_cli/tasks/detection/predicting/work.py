@@ -14,7 +14,7 @@ from sed_cli.audio.recorded import recorded_at
 from sed_cli.config import plugins
 from sed_cli.config.provenance import choose_device, set_threads
 from sed_cli.config.tools import PredictConfig
-from sed_cli.data.annotations import FORMATS
+from sed_cli.data.annotations import WRITTEN
 from sed_cli.data.cache.digests import file_digest
 from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.decoding.holding import held_against
@@ -231,7 +231,7 @@ class UnwritableError(UserError):
 
 def tables_of(item: AudioInput, found: Found, format: str) -> dict[Path, Found]:
     """One table, or one a channel where the format holds one recording only; by their paths."""
-    known = FORMATS.get(format)
+    known = WRITTEN.get(format)
     ending = table_ending(format)
     if known is not None and not known.names_files and len(found) > 1:
         return {item.written(ending, name): {name: one} for name, one in found.items()}
@@ -240,7 +240,7 @@ def tables_of(item: AudioInput, found: Found, format: str) -> dict[Path, Found]:
 
 def table_ending(format: str) -> str:
     """What files of events end in."""
-    known = FORMATS.get(format)
+    known = WRITTEN.get(format)
     return f".events{'.jsonl' if known is None else known.ending}"
 
 
