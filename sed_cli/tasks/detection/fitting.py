@@ -16,7 +16,6 @@ from sed_cli.data.manifest import Clip
 from sed_cli.data.sets import Recording, load_data
 from sed_cli.data.survey import load_manifest
 from sed_cli.decoding.decoder import Decoder, Fitting, Scored
-from sed_cli.decoding.false_alarms import bounded
 from sed_cli.decoding.saved import fit
 from sed_cli.errors import DataError
 from sed_cli.metrics.detection import COLLAR_S
@@ -67,15 +66,14 @@ def fit_decoder(
         min_gap_s=evaluation.min_gap_s or 0.0,
         min_duration_s=evaluation.min_duration_s or 0.0,
         tune=evaluation.tune,
+        max_false_alarms_per_hour=evaluation.max_false_alarms_per_hour,
         onsets=detector.model.has_onsets,
         training=training,
         validation=validation,
         scored=scored or kept_probabilities(detector, validation),
         language=None if language is None else lambda kind: label_model(language, kind),
     )
-    decoder = fit(evaluation.decoder, task)
-    bound = evaluation.max_false_alarms_per_hour
-    return bounded(decoder, task.scored(), bound) if bound is not None and task.tunes else decoder
+    return fit(evaluation.decoder, task)
 
 
 def kept_probabilities(detector: Detector, recordings: Sequence[Recording]) -> Callable[[], Scored]:

@@ -139,6 +139,7 @@ def _fitted(
         min_gap_s=settings.min_gap_s or 0.0,
         min_duration_s=settings.min_duration_s or 0.0,
         tune=settings.tune,
+        max_false_alarms_per_hour=settings.max_false_alarms_per_hour,
         training=lambda: recordings,
         validation=recordings,
         scored=lambda: ((each, given.scores[each.name]) for each in recordings),
