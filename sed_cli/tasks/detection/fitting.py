@@ -55,22 +55,44 @@ def fit_decoder(
         validation: none: the decoder is one that is not tuned.
         scored: these with their probabilities; ``None``: the detector is run.
     """
+    return fit_to(
+        evaluation,
+        classes=detector.classes,
+        hop_s=detector.hop_s,
+        onsets=detector.model.has_onsets,
+        training=training,
+        validation=validation,
+        scored=scored or kept_probabilities(detector, validation),
+    )
+
+
+def fit_to(
+    evaluation: EvaluationConfig,
+    *,
+    classes: tuple[str, ...],
+    hop_s: float,
+    training: Callable[[], Sequence[Clip]],
+    validation: Sequence[Recording],
+    scored: Callable[[], Scored],
+    onsets: bool = False,
+) -> Decoder:
+    """Fit ``evaluation.decoder`` to probabilities of any origin: see :class:`Fitting`."""
     assert evaluation.decoder is not None
     assert evaluation.metric is not None
     language = evaluation.language
     task = Fitting(
-        classes=detector.classes,
-        hop_s=detector.hop_s,
+        classes=classes,
+        hop_s=hop_s,
         metric=evaluation.metric,
         collar_s=collar_of(evaluation),
         min_gap_s=evaluation.min_gap_s or 0.0,
         min_duration_s=evaluation.min_duration_s or 0.0,
         tune=evaluation.tune,
         max_false_alarms_per_hour=evaluation.max_false_alarms_per_hour,
-        onsets=detector.model.has_onsets,
+        onsets=onsets,
         training=training,
         validation=validation,
-        scored=scored or kept_probabilities(detector, validation),
+        scored=scored,
         language=None if language is None else lambda kind: label_model(language, kind),
     )
     return fit(evaluation.decoder, task)
