@@ -109,7 +109,7 @@ def _predict_one(item: AudioInput, output_dir: Path | None, config: PredictConfi
             done = predictor.find(task, progress, log.warning)
             predictor.cut_clips(task, done)
         else:
-            done = predictor.done(task, progress, log.warning)
+            done = predictor.do(task, progress, log.warning)
         _write_of_all(folder, [done], detector, config)
     _warn_of_bands(detector, [done])
     if output_dir is None:

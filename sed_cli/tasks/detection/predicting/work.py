@@ -111,13 +111,13 @@ class FilePredictor:
         """Do a recording; that it cannot be read or written is an outcome too."""
         said: list[str] = []
         try:
-            done = self.done(task, progress, said.append)
+            done = self.do(task, progress, said.append)
         except (DataError, UnwritableError) as error:
             is_unread = isinstance(error, DataError)
             return FileOutcome(task=task, said=(*said, str(error)), is_unread=is_unread)
         return FileOutcome(task=task, done=done, said=tuple(said))
 
-    def done(self, task: FileTask, progress: Progress, say: Callable[[str], None]) -> Done:
+    def do(self, task: FileTask, progress: Progress, say: Callable[[str], None]) -> Done:
         """Find the events of a recording unless they are known, and write what is missing.
 
         Raises:
@@ -166,7 +166,7 @@ class FilePredictor:
     def find(self, task: FileTask, progress: Progress, say: Callable[[str], None]) -> Done:
         """Find the events of a recording; scores and a picture are written on the way.
 
-        Raises: as :meth:`done`.
+        Raises: as :meth:`do`.
         """
         item = task.item
         outputs = Outputs(
@@ -212,7 +212,7 @@ class FilePredictor:
     def cut_clips(self, task: FileTask, done: Done) -> None:
         """Write the clips that are asked for and missing.
 
-        Raises: as :meth:`done`.
+        Raises: as :meth:`do`.
         """
         clips = self._clips(done)
         if self._clips_mark <= done.written:
