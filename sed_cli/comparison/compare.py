@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,8 +30,6 @@ from sed_cli.system.files import json_text, write_text
 from sed_cli.tasks.package import TaskPackage
 from sed_cli.tasks.registry import task_named
 from sed_cli.tasks.scores import Layout
-
-log = logging.getLogger(__name__)
 
 Figures = dict[str, dict[str, float | None]]
 """By kind, then by name: ``f1``, ``er``, ``macro_f1`` and the like."""

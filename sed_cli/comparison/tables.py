@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from rich.table import Table
 
 from sed_cli.reports.tables import results_console
 from sed_cli.system.files import replacing
-from sed_cli.system.text import and_more, cell, plain
+from sed_cli.system.text import and_more, cell, in_markdown
 
 _SHOWN_LEFT_OUT = 10
 Comparison = Mapping[str, Any]
@@ -230,13 +229,9 @@ def _text_rows(comparison: Comparison) -> list[list[str]]:
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(map(_in_markdown, cells)) + " |\n"
+        return "| " + " | ".join(map(in_markdown, cells)) + " |\n"
 
     return line(header) + line("---" for _ in header) + "".join(line(row) for row in rows)
-
-
-def _in_markdown(text: str) -> str:
-    return html.escape(plain(text), quote=False).replace("|", "\\|")
 
 
 def _amounts_markdown(comparison: Comparison) -> str:

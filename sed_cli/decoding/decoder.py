@@ -44,6 +44,7 @@ class Fitting:
         tune: whether anything may be tuned on validation.
         training: lists the recordings of the training split, with their events and durations.
         validation: those of the validation split; none where there is no such split.
+        max_false_alarms_per_hour: of each class on validation; ``None``: any number.
         onsets: whether probabilities have those of onsets, after those of all activities: (T, 2C).
         scored: yields those of validation, each with its probabilities, as often as it is called.
             The first call runs the detector, and what that gave is kept if it is not too long.
@@ -62,6 +63,7 @@ class Fitting:
     validation: Sequence[Recording]
     scored: Callable[[], Scored]
     language: Callable[[str], LabelModel] | None = None
+    max_false_alarms_per_hour: float | None = None
     onsets: bool = False
 
     @property

@@ -9,6 +9,7 @@ from sed_cli.config.evaluation import DecoderConfig
 from sed_cli.config.registry import component_named
 from sed_cli.decoding.calibration import ConfidenceMap
 from sed_cli.decoding.decoder import Decoder, Fitting, described
+from sed_cli.decoding.false_alarms import bounded
 from sed_cli.decoding.onsets import OnsetDecoder
 from sed_cli.decoding.onsets_tuning import activities_alone, fit_onsets
 from sed_cli.decoding.thresholds import ThresholdDecoder
@@ -25,7 +26,8 @@ def fit(settings: DecoderConfig, task: Fitting) -> Decoder:
     """Make the decoder that settings stand for.
 
     Raises:
-        UserError: if what it makes could not be read again.
+        UserError: if what it makes could not be read again, or a bound on false alarms is asked
+            for and it has no thresholds to keep it by.
     """
     decoder: Decoder = settings.fit(activities_alone(task) if task.onsets else task)
     if settings.name != decoder.NAME:
@@ -33,9 +35,12 @@ def fit(settings: DecoderConfig, task: Fitting) -> Decoder:
             f"the decoder {settings.name} makes a {type(decoder).__name__} whose NAME is "
             f"{decoder.NAME!r}: expected {settings.name!r}, by which checkpoints find it again"
         )
-    if not task.onsets:
-        return decoder
-    return OnsetDecoder.of(decoder, None) if settings.SEPARATES else fit_onsets(decoder, task)
+    if task.onsets:
+        decoder = (
+            OnsetDecoder.of(decoder, None) if settings.SEPARATES else fit_onsets(decoder, task)
+        )
+    bound = task.max_false_alarms_per_hour
+    return bounded(decoder, task.scored(), bound) if bound is not None and task.tunes else decoder
 
 
 def save_decoder(

@@ -171,11 +171,8 @@ def alarms_of(
     is found if it overlaps a detected one that stands for no other: what is found everywhere has
     found one event.
     """
-    there, found = (
-        np.array(sorted(each[:2] for each in side if each.label == label)).reshape(-1, 2)
-        for side in (reference, detected)
-    )
-    n_false = len(found) - int(overlapping(found, there).sum())
+    there, found = (intervals_of(sorted(side), label).times_s for side in (reference, detected))
+    n_false = int((overlaps_of(found, there) == 0).sum())
     return n_false, _n_pairs(there.tolist(), found.tolist()), len(there)
 
 
@@ -193,17 +190,14 @@ def _n_pairs(there: list[list[float]], found: list[list[float]]) -> int:
     return n_pairs
 
 
-def overlapping(intervals: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which intervals (n, 2) any of others (m, 2) overlaps, by more than their ends (n,)."""
-    if not len(others):
-        return np.zeros(len(intervals), np.bool_)
-    others = others[np.argsort(others[:, 0], kind="stable")]
-    reached = np.maximum.accumulate(others[:, 1])  # by those that begin no later
-    n_before = np.searchsorted(others[:, 0], intervals[:, 1], side="left")
-    overlaps: NDArray[np.bool_] = (n_before > 0) & (
-        reached[np.maximum(n_before, 1) - 1] > intervals[:, 0]
-    )
-    return overlaps
+def overlaps_of(
+    intervals: NDArray[np.float64], others: NDArray[np.float64], slack_s: float = 0.0
+) -> NDArray[np.int64]:
+    """How many of others (m, 2) overlap each interval (n, 2), by more than a slack (n,)."""
+    begun = np.searchsorted(np.sort(others[:, 0]), intervals[:, 1] - slack_s, side="left")
+    over = np.searchsorted(np.sort(others[:, 1]), intervals[:, 0] + slack_s, side="right")
+    n_others: NDArray[np.int64] = np.maximum(begun - over, 0)
+    return n_others
 
 
 def hits_of(

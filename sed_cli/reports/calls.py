@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from sed_cli.reports import style
-from sed_cli.system.text import counted, cut_short
+from sed_cli.system.text import counted, cut_short, plain
 
 MOST_ROWS = 12
 _MOST_NAMES = 40  # of recordings beneath their bars
@@ -74,7 +74,7 @@ def draw_call_rates(path: Path, rates: CallRates) -> None:
         figure.text(0.15 / _WIDTH, 1 - 0.24 / height, _title(rates), weight="bold", fontsize=10)
         figure.text(0.15 / _WIDTH, 1 - 0.44 / height, _notes(rates, rows), fontsize=8)
         for place, row in enumerate(rows):
-            label = style.shortened(_as_text(rates.classes[row]), _LABEL_LENGTH)
+            label = style.shortened(plain(rates.classes[row]), _LABEL_LENGTH)
             _draw_class(add_axes(label, _TOP + place * (_ROW + _GAP), _ROW), rates, row)
         scale, unit = (1.0, "hours") if rates.hours.max(initial=0.0) >= 1 else (60.0, "minutes")
         axes = add_axes(f"recorded\n({unit})", _TOP + len(rows) * (_ROW + _GAP), _EFFORT)
@@ -94,7 +94,7 @@ def _notes(rates: CallRates, rows: Sequence[int]) -> str:
     found = rates.counts.sum(axis=1) > 0
     absent = [label for label, is_found in zip(rates.classes, found, strict=True) if not is_found]
     if absent:
-        notes.append(f"never found: {cut_short(list(map(_as_text, absent)), _MOST_ABSENT)}")
+        notes.append(f"never found: {cut_short(list(map(plain, absent)), _MOST_ABSENT)}")
     if len(rows) < found.sum():
         notes.append(f"{int(found.sum()) - len(rows)} rarer classes: see the table")
     if rates.n_undated:
@@ -149,7 +149,7 @@ def _prepare(axes: Axes, rates: CallRates) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:02.0f}:00"))
     elif n <= _MOST_NAMES:
         axes.set_xticks(np.arange(n) + 0.5)
-        names = [style.shortened(_as_text(name), _NAME_LENGTH) for name in rates.names]
+        names = [style.shortened(plain(name), _NAME_LENGTH) for name in rates.names]
         axes.set_xticklabels(names, rotation=90, fontsize=7)
     else:
         style.count_ticks(axes)
@@ -161,7 +161,3 @@ def _bar_width(rates: CallRates) -> float:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:.2g}"
-
-
-def _as_text(name: str) -> str:
-    return name.encode(errors="replace").decode()  # a file name may be no text

@@ -20,8 +20,8 @@ from sed_cli.sampling.teacher_mask import make_coins
 
 log = logging.getLogger(__name__)
 
-_N_B = 50  # batches an epoch
-_N_EPOCHS = 10  # so that schedules which count updates show what they do
+_BATCHES_PER_EPOCH = 50
+_EPOCHS = 10  # of schedules that count updates, so that they show what they do
 
 
 def simulate_config(config: SimulateConfig, run_dir: Path) -> None:
@@ -31,12 +31,14 @@ def simulate_config(config: SimulateConfig, run_dir: Path) -> None:
             NamedCoins(
                 name=name,
                 coins=make_coins(
-                    sampler, batches_per_epoch=config.n_batches or _N_B, seed=config.seed
+                    sampler,
+                    batches_per_epoch=config.n_batches or _BATCHES_PER_EPOCH,
+                    seed=config.seed,
                 ),
             )
             for name, sampler in _samplers(config).items()
         ]
-        counts_updates = all(sampler.coins.unit == "update" for sampler in samplers)
+        n_epochs = _EPOCHS if all(one.coins.unit == "update" for one in samplers) else 1
         with tqdm(leave=False, disable=None) as bar:
 
             def progress(stage: str, done: int, total: int) -> None:
@@ -47,7 +49,7 @@ def simulate_config(config: SimulateConfig, run_dir: Path) -> None:
             result = simulate(
                 run_dir,
                 samplers,
-                n_batches=config.n_batches or (_N_B * _N_EPOCHS if counts_updates else _N_B),
+                n_batches=config.n_batches or _BATCHES_PER_EPOCH * n_epochs,
                 batch_size=config.batch_size,
                 n_steps=config.n_steps,
                 n_classes=config.n_classes,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sed_cli.reports import style
 from sed_cli.reports.figures import MAX_LANES, EventRow, RollItem, draw_log_mel
+from sed_cli.system.text import plain
 
 _COLUMNS = 1500  # of a picture, at least, where there are as many frames
 _WIDTH, _MEL_HEIGHT, _LANE_HEIGHT = 11.0, 1.6, 0.28  # inches
@@ -124,8 +125,7 @@ def draw_timeline(path: Path, timeline: Timeline) -> None:
     with style.applied():
         figure = style.new_figure(_WIDTH, height)
         mel = figure.add_axes(box(_TOP, _MEL_HEIGHT))
-        name = timeline.name.encode(errors="replace").decode()  # a file name may be no text
-        mel.set_title(style.shortened(name, 80))
+        mel.set_title(style.shortened(plain(timeline.name), 80))  # a file name may be no text
         _draw_log_mel(mel, timeline)
         bottom = mel
         if labels:

@@ -6,6 +6,7 @@ control characters on a terminal, the first character of a formula in a spreadsh
 
 from __future__ import annotations
 
+import html
 import logging
 import re
 from collections.abc import Sequence
@@ -45,6 +46,11 @@ def cell(value: Any) -> Any:
         return value
     text = plain(" ".join(value.splitlines()) if "\n" in value or "\r" in value else value)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") and not _is_number(text) else text
+
+
+def in_markdown(text: str) -> str:
+    """Return the text of a cell of a table in Markdown: it stays text there, in one line."""
+    return html.escape(plain(text.replace("\n", " ")), quote=False).replace("|", "\\|")
 
 
 def _is_number(text: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -22,8 +21,6 @@ from sed_cli.system.records import duration
 from sed_cli.tasks.registry import task_named
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training.state import seed_everything
-
-log = logging.getLogger(__name__)
 
 _UPDATES = 5  # measured, after one that does not count: it compiles and allocates
 _LONGEST_S = 20.0  # for that

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.data.annotations import Event
-from sed_cli.metrics.counting import overlapping
+from sed_cli.metrics.counting import overlaps_of
 from sed_cli.metrics.kinds.false_alarms_per_hour import FalseAlarms
-from sed_cli.metrics.metric import Compared
+from tests.metrics.counted import compared
 
 INTERVALS = st.lists(
     st.tuples(st.integers(0, 20), st.integers(1, 8)).map(lambda one: (one[0], sum(one))),
@@ -23,9 +24,9 @@ INTERVALS = st.lists(
 def test_intervals_overlap_by_more_than_their_ends(
     one: list[tuple[int, int]], other: list[tuple[int, int]]
 ) -> None:
-    expected = [any(c < b and d > a for c, d in other) for a, b in one]
-    arrays = (np.array(each, np.float64).reshape(-1, 2) for each in (one, other))
-    assert overlapping(*arrays).tolist() == expected
+    expected = [sum(c < b and d > a for c, d in other) for a, b in one]
+    ours, others = (np.array(each, np.float64).reshape(-1, 2) for each in (one, other))
+    assert overlaps_of(ours, others).tolist() == expected
 
 
 def counts_of(
@@ -34,21 +35,8 @@ def counts_of(
     duration_s: float,
     known: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None = None,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    nothing = np.zeros((10, 2))
-    compared = Compared(
-        classes=("owl", "wren"),
-        duration_s=duration_s,
-        hop_s=0.1,
-        reference=reference,
-        detected=detected,
-        confidences=[1.0] * len(detected),
-        reference_frames=nothing.astype(np.uint8),
-        detected_frames=nothing.astype(bool),
-        probabilities=nothing.astype(np.float32),
-        evaluation=EvaluationConfig(),
-        known=known,
-    )
-    return np.asarray(FalseAlarms().count(compared))
+    given = compared(reference, detected, duration_s, ("owl", "wren"))
+    return np.asarray(FalseAlarms().count(replace(given, known=known)))
 
 
 def test_false_alarms_are_counted_by_hour_of_all_recordings_also_of_background() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class ClipMetric(ClassMetric):
     """Whether a class is anywhere in a recording, by its pooled probability, above 0.5."""
 
-    ORDER: ClassVar[int] = 9
+    ORDER: ClassVar[int] = 10
     TITLE: ClassVar[str] = "clip"
     COUNTED: ClassVar[str] = "classes of recordings"
     IN_SHORT: ClassVar[bool] = False

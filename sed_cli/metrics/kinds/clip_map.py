@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class ClipMeanAveragePrecision(FrameMeanAveragePrecision):
     """Whether recordings with a class have higher pooled probabilities than those without it."""
 
-    ORDER: ClassVar[int] = 10
+    ORDER: ClassVar[int] = 11
     TITLE: ClassVar[str] = "clip mAP"
     COUNTED: ClassVar[str] = "recordings by probability"
     FIGURES: ClassVar[tuple[Figure, ...]] = (Figure("map", "clip mAP"),)

@@ -9,7 +9,6 @@ from sed_cli.config.registry import component
 from sed_cli.metrics.metric import Compared, Figure, Metric
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -34,7 +33,8 @@ class Fragmentation(Metric):
 
     def count(self, compared: Compared) -> tuple[int, int, int]:
         """Count pairs that overlap, and the annotated and the detected events among them."""
-        from sed_cli.metrics.counting import intervals_of
+        from sed_cli.metrics.counting import intervals_of, overlaps_of
+        from sed_cli.metrics.detection import SLACK_S
 
         pairs = overlapped = overlapping = 0
         for label in {event.label for event in compared.detected}:
@@ -42,7 +42,8 @@ class Fragmentation(Metric):
                 intervals_of(events, label).times_s
                 for events in (compared.reference, compared.detected)
             )
-            of_there, of_found = _overlaps(there, found), _overlaps(found, there)
+            of_there = overlaps_of(there, found, SLACK_S)
+            of_found = overlaps_of(found, there, SLACK_S)
             pairs += int(of_there.sum())
             overlapped += int((of_there > 0).sum())
             overlapping += int((of_found > 0).sum())
@@ -52,15 +53,3 @@ class Fragmentation(Metric):
         """Pairs by event, of either side."""
         pairs, overlapped, overlapping = (counts[..., column] for column in range(3))
         return {"fragments": pairs / overlapped, "merged": pairs / overlapping}
-
-
-def _overlaps(events_s: NDArray[np.float64], others_s: NDArray[np.float64]) -> NDArray[np.int64]:
-    """How many of the others overlap each interval (n, 2): (n,)."""
-    import numpy as np
-
-    from sed_cli.metrics.detection import SLACK_S
-
-    begun = np.searchsorted(np.sort(others_s[:, 0]), events_s[:, 1] - SLACK_S, side="left")
-    over = np.searchsorted(np.sort(others_s[:, 1]), events_s[:, 0] + SLACK_S, side="right")
-    n_others: NDArray[np.int64] = np.maximum(begun - over, 0)
-    return n_others

@@ -21,7 +21,7 @@ _ROWS = ("silent", "active")
 class FrameMeanAveragePrecision(Metric):
     """Whether active frames have higher probabilities than silent ones, whatever the threshold."""
 
-    ORDER: ClassVar[int] = 8
+    ORDER: ClassVar[int] = 9
     TITLE: ClassVar[str] = "frame mAP"
     COUNTED: ClassVar[str] = "frames by probability"
     FIGURES: ClassVar[tuple[Figure, ...]] = (Figure("map", "frame mAP"),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePath
@@ -19,7 +18,7 @@ from sed_cli.models.feedback import FeedbackRule
 from sed_cli.models.feedbacks import rule_in, rule_named
 from sed_cli.system.records import history_rows
 from sed_cli.system.structured import read_json_object
-from sed_cli.system.text import plain
+from sed_cli.system.text import in_markdown
 
 _NOT_STATED = "not stated"
 
@@ -94,7 +93,7 @@ def _summary(trained: TrainConfig, description: Mapping[str, Any]) -> str:
         f"A convolutional recurrent network that detects which of {len(description['classes'])} "
         f"classes of sounds are active in a recording, and when; several may be at once. Its "
         f"recurrent layer is fed {fed[0].lower()}{fed[1:]}.\n\n"
-        f"- classes: {', '.join(map(_cell, description['classes']))}\n"
+        f"- classes: {', '.join(map(in_markdown, description['classes']))}\n"
         f"- input: {features['sample_rate']} Hz mono, as {features['n_mels']} mel bands from "
         f"{features['f_min']:g} to {features['f_max']:g} Hz\n"
         f"- output: a probability for each class every {1000 * stream['hop_s']:g} ms{onsets}\n"
@@ -257,11 +256,7 @@ def _rule(description: Mapping[str, Any]) -> FeedbackRule | None:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return html.escape(plain(text.replace("\n", " ")), quote=False).replace("|", "\\|")
+    return "".join(f"| {' | '.join(map(in_markdown, line))} |\n" for line in lines)
 
 
 def _yaml(values: Mapping[str, Any]) -> str:

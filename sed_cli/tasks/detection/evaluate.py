@@ -7,9 +7,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ from sed_cli.metrics.detection import (
     count_frames,
     figures,
 )
-from sed_cli.metrics.known import are_judged, linear_softmax
+from sed_cli.metrics.known import linear_softmax
 from sed_cli.metrics.metric import all_metrics
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import print_metrics
@@ -46,16 +45,14 @@ from sed_cli.tasks.detection.calibrating import confidences_for
 from sed_cli.tasks.detection.clips import write_clips
 from sed_cli.tasks.detection.curves import write_curves
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.fitting import RunValidation, bound_of, collar_of, decoder_for
+from sed_cli.tasks.detection.fitting import RunValidation, bound_of, collar_of, decoder_for, filled
 from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.tasks.detection.running import forced_probabilities, probabilities_of, run_freely
-from sed_cli.tasks.detection.tally import Tally
+from sed_cli.tasks.detection.tally import Tally, scored_by
+from sed_cli.tasks.detection.watched import Watched
 from sed_cli.training.losses.bce import BinaryCrossEntropy
 from sed_cli.training.task import Validation
 from sed_cli.training.weighting import OutputLoss
-
-if TYPE_CHECKING:
-    from sed_cli.tasks.detection.watched import Watched
 
 log = logging.getLogger(__name__)
 
@@ -179,10 +176,9 @@ def evaluate_scored(
         forced: the probabilities of a recording where the model is fed the ground truth.
     """
     recordings = data.splits[split]
-    has_onsets = isinstance(decoder, OnsetDecoder)
-    plain = plain_decoder(data.classes, data.hop_s, onsets=has_onsets)
+    plain = plain_decoder(data.classes, data.hop_s, onsets=isinstance(decoder, OnsetDecoder))
     settings = filled(settings)
-    collar_s, bin_s = collar_of(settings), settings.bin_s
+    collar_s = collar_of(settings)
     _warn_of_collar(recordings, data.classes, collar_s)
     kinds = [
         metric
@@ -190,28 +186,44 @@ def evaluate_scored(
         if settings.diagnostics or not metric.IN_DIAGNOSTICS
         if forced is not None or not metric.NEEDS_FORCED
     ]
-    if not any(metric.NEEDS_FORCED for metric in kinds):
-        forced = None
-    tallies = [Tally(data, kinds, settings, confidence_map, forced=forced)]
+    tally = Tally(data, kinds, settings, confidence_map, forced=forced)
+    plain_tally = None
     if decoder != plain:
-        of_plain = [metric for metric in kinds if metric.IN_PLAIN]
-        tallies.append(Tally(data, of_plain, settings))
+        plain_tally = Tally(data, [metric for metric in kinds if metric.IN_PLAIN], settings)
     for_curves: list[Scored] = []
     clips: dict[str, NDArray[np.float32]] = {}
     for recording, probabilities in scored:
         own = decoder if decoder_of is None else decoder_of(recording)
         of_clip = (pool or linear_softmax)(of_activities(probabilities, len(data.classes)))
         clips[recording.name] = of_clip
-        tallies[0].add(recording, probabilities, of_clip, own)
-        for tally in tallies[1:]:
-            tally.add(recording, probabilities, of_clip, plain)
+        tally.add(recording, probabilities, of_clip, own)
+        if plain_tally is not None:
+            plain_tally.add(recording, probabilities, of_clip, plain)
         if settings.psds:
             for_curves.append(scored_by(own, recording, probabilities))
-    bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
-    figures_of = tallies[0].described(recordings, bootstrap)
-    metrics: dict[str, Any] = {
+    metrics = {
         "split": split,
         "n_files": len(recordings),
+        **_metrics_of(tally, recordings, settings),
+        **described(decoder),
+        "plain": None if plain_tally is None else plain_tally.plain_figures(recordings),
+    }
+    _warn_of_missed(metrics)
+    curves = None
+    if settings.psds:
+        curves = threshold_free(for_curves, data.classes, data.hop_s, collar_s)
+        metrics["psds"] = curves.figures
+    clips = {recording.name: clips[recording.name] for recording in recordings}
+    return Evaluation(metrics, tally.events(recordings), list(recordings), curves, clips)
+
+
+def _metrics_of(
+    tally: Tally, recordings: Sequence[Recording], settings: EvaluationConfig
+) -> dict[str, Any]:
+    """Figures of all metrics, as ``metrics.json`` has them, and what they were held to."""
+    bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
+    figures_of = tally.described(recordings, bootstrap)
+    metrics: dict[str, Any] = {
         **{kind: overall for kind, (overall, _) in figures_of.items()},
         "per_class": {
             label: {
@@ -219,47 +231,16 @@ def evaluate_scored(
                 for kind, (_, of_classes) in figures_of.items()
                 if label in of_classes
             }
-            for label in data.classes
+            for label in tally.data.classes
         },
-        "collar_s": collar_s,
-        "bin_s": bin_s,
+        "collar_s": settings.collar_s,
+        "bin_s": settings.bin_s,
         "bootstrap": {"samples": bootstrap.n_samples, "seed": bootstrap.seed, "level": CONFIDENCE},
-        **described(decoder),
-        "plain": tallies[-1].plain_figures(recordings) if len(tallies) > 1 else None,
     }
-    method = "none" if confidence_map is None else confidence_map.method
-    metrics["calibration"]["method"] = method
+    calibration = tally.confidence_map
+    metrics["calibration"]["method"] = "none" if calibration is None else calibration.method
     metrics["false_alarms_per_hour"]["bound"] = settings.max_false_alarms_per_hour
-    _warn_of_missed(metrics)
-    curves = None
-    if settings.psds:
-        curves = threshold_free(for_curves, data.classes, data.hop_s, collar_s)
-        metrics["psds"] = curves.figures
-    clips = {recording.name: clips[recording.name] for recording in recordings}
-    return Evaluation(metrics, tallies[0].events(recordings), list(recordings), curves, clips)
-
-
-def filled(settings: EvaluationConfig) -> EvaluationConfig:
-    """Settings, with the defaults in the place of what ``sedtf eval`` may leave to the run."""
-    bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
-    return replace(settings, collar_s=collar_of(settings), bin_s=bin_s)
-
-
-def scored_by(
-    decoder: Decoder, recording: Recording, probabilities: NDArray[np.floating]
-) -> Scored:
-    """What threshold-free figures are drawn from; nothing is found where nobody annotated."""
-    own = recording.name, recording.duration_s, recording.events
-    activities = of_activities(probabilities, len(decoder.classes))
-    known = recording.known()
-    if decoder.GIVES_BOXES:
-        boxes = decoder.boxes(probabilities, recording.duration_s)
-        judged = are_judged(
-            [Event(*box[:3]) for box in boxes], known, decoder.classes, decoder.hop_s
-        )
-        return Scored(*own, activities, list(compress(boxes, judged)))
-    scores = decoder.scores(probabilities)
-    return Scored(*own, scores if known is None else np.where(known, scores, 0.0))
+    return metrics
 
 
 def _warn_of_collar(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +16,6 @@ from sed_cli.data.manifest import Clip
 from sed_cli.data.sets import Recording, load_data
 from sed_cli.data.survey import load_manifest
 from sed_cli.decoding.decoder import Decoder, Fitting, Scored
-from sed_cli.decoding.false_alarms import bounded
 from sed_cli.decoding.saved import fit
 from sed_cli.errors import DataError
 from sed_cli.metrics.detection import COLLAR_S
@@ -31,6 +31,12 @@ _KEPT_BYTES = 2**28  # of probabilities; of more the detector is run again each 
 def collar_of(evaluation: EvaluationConfig) -> float:
     """Seconds that an event may be off; without a setting the usual ones."""
     return COLLAR_S if evaluation.collar_s is None else evaluation.collar_s
+
+
+def filled(settings: EvaluationConfig) -> EvaluationConfig:
+    """Settings, with the defaults in the place of what ``sedtf eval`` may leave to the run."""
+    bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
+    return replace(settings, collar_s=collar_of(settings), bin_s=bin_s)
 
 
 def fit_decoder(
@@ -49,26 +55,47 @@ def fit_decoder(
         validation: none: the decoder is one that is not tuned.
         scored: these with their probabilities; ``None``: the detector is run.
     """
+    return fit_to(
+        evaluation,
+        classes=detector.classes,
+        hop_s=detector.hop_s,
+        onsets=detector.model.has_onsets,
+        training=training,
+        validation=validation,
+        scored=scored or kept_probabilities(detector, validation),
+    )
+
+
+def fit_to(
+    evaluation: EvaluationConfig,
+    *,
+    classes: tuple[str, ...],
+    hop_s: float,
+    training: Callable[[], Sequence[Clip]],
+    validation: Sequence[Recording],
+    scored: Callable[[], Scored],
+    onsets: bool = False,
+) -> Decoder:
+    """Fit ``evaluation.decoder`` to probabilities of any origin: see :class:`Fitting`."""
     assert evaluation.decoder is not None
     assert evaluation.metric is not None
     language = evaluation.language
     task = Fitting(
-        classes=detector.classes,
-        hop_s=detector.hop_s,
+        classes=classes,
+        hop_s=hop_s,
         metric=evaluation.metric,
         collar_s=collar_of(evaluation),
         min_gap_s=evaluation.min_gap_s or 0.0,
         min_duration_s=evaluation.min_duration_s or 0.0,
         tune=evaluation.tune,
-        onsets=detector.model.has_onsets,
+        max_false_alarms_per_hour=evaluation.max_false_alarms_per_hour,
+        onsets=onsets,
         training=training,
         validation=validation,
-        scored=scored or kept_probabilities(detector, validation),
+        scored=scored,
         language=None if language is None else lambda kind: label_model(language, kind),
     )
-    decoder = fit(evaluation.decoder, task)
-    bound = evaluation.max_false_alarms_per_hour
-    return bounded(decoder, task.scored(), bound) if bound is not None and task.tunes else decoder
+    return fit(evaluation.decoder, task)
 
 
 def kept_probabilities(detector: Detector, recordings: Sequence[Recording]) -> Callable[[], Scored]:

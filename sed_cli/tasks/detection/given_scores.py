@@ -21,16 +21,16 @@ from sed_cli.config.verbs import EvalConfig
 from sed_cli.data.annotations import write_annotations
 from sed_cli.data.score_tables import GivenScores, read_score_set
 from sed_cli.data.sets import Recording
-from sed_cli.decoding.decoder import Decoder, Fitting
-from sed_cli.decoding.saved import fit, save_decoder
+from sed_cli.decoding.decoder import Decoder
+from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import DataError
 from sed_cli.metrics.curves import Scored, threshold_free
 from sed_cli.reports.tables import print_metrics
 from sed_cli.system.files import json_text, replacing, write_text
 from sed_cli.tasks.detection.curves import write_curves
-from sed_cli.tasks.detection.evaluate import evaluate_scored, scored_by
-from sed_cli.tasks.detection.fitting import collar_of
-from sed_cli.tasks.language import label_model
+from sed_cli.tasks.detection.evaluate import evaluate_scored
+from sed_cli.tasks.detection.fitting import fit_to
+from sed_cli.tasks.detection.tally import scored_by
 
 log = logging.getLogger(__name__)
 
@@ -129,21 +129,14 @@ def _fitted(
     """The decoder as tuned on some recordings; what learns from training learns from these too."""
     kind = settings.decoder or component_named("decoder", "threshold")()
     assert isinstance(kind, DecoderConfig)
-    language = settings.language
-    task = Fitting(
+    return fit_to(
+        replace(settings, decoder=kind, metric=settings.metric or "frame"),
         classes=given.data.classes,
         hop_s=given.data.hop_s,
-        metric=settings.metric or "frame",
-        collar_s=collar_of(settings),
-        min_gap_s=settings.min_gap_s or 0.0,
-        min_duration_s=settings.min_duration_s or 0.0,
-        tune=settings.tune,
         training=lambda: recordings,
         validation=recordings,
         scored=lambda: ((each, given.scores[each.name]) for each in recordings),
-        language=None if language is None else lambda name: label_model(language, name),
     )
-    return fit(kind, task)
 
 
 @contextmanager

@@ -87,11 +87,9 @@ def find_items(
     for root, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(root)
-        if here != folder and PREDICTIONS in files:
-            folders.clear()
-            continue
         if here != folder and is_of_run((*folders, *files)):
-            log.warning("%s: written by sedtf, skipped (to take it: input=%s)", here, here)
+            if PREDICTIONS not in files:  # that of an earlier prediction is expected here
+                log.warning("%s: written by sedtf, skipped (to take it: input=%s)", here, here)
             folders.clear()
             continue
         for link in (here / name for name in folders):
@@ -110,6 +108,13 @@ def find_items(
             f"expected audio such as {', '.join(sorted(AUDIO_ENDINGS)[-4:])}"
         )
     return items, unsearched
+
+
+def unwritable(folder: Path, error: OSError) -> str:
+    """Say that nothing can be written to a folder of results, and what to do."""
+    return (
+        f"{folder}: cannot be written to ({error.strerror}); name another folder with output_dir="
+    )
 
 
 def sweep(items: Iterable[AudioInput]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import torch
@@ -13,8 +12,6 @@ from sed_cli.data.sequences import Sequences
 from sed_cli.decoding.onsets import of_activities, of_onsets
 from sed_cli.tasks.detection.rarity import count_targets
 from sed_cli.training.weighting import OutputLoss, WeightedLoss, positive_weights
-
-log = logging.getLogger(__name__)
 
 
 class DetectorLoss:

@@ -18,13 +18,13 @@ from sed_cli.audio import Channels
 from sed_cli.audio.rates import band_faults
 from sed_cli.config.provenance import set_threads
 from sed_cli.config.tools import JSONL, PredictConfig
-from sed_cli.data.annotations import FORMATS
+from sed_cli.data.annotations import WRITTEN
 from sed_cli.errors import DataError, SedtfError, UserError
 from sed_cli.system.files import write_text
 from sed_cli.system.pool import n_cores, run_in_processes
 from sed_cli.system.text import counted, cut_short
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.items import AudioInput, find_items, sweep
+from sed_cli.tasks.detection.items import AudioInput, find_items, sweep, unwritable
 from sed_cli.tasks.detection.predicting.ledger import Done, Ledger, settings_digest
 from sed_cli.tasks.detection.predicting.summary import write_summary
 from sed_cli.tasks.detection.predicting.work import (
@@ -66,9 +66,9 @@ def predict(config: PredictConfig) -> None:
 
 
 def _check_joined(config: PredictConfig) -> None:
-    known = FORMATS.get(config.format)
+    known = WRITTEN.get(config.format)
     if config.joined and known is not None and not known.names_files:
-        fitting = [name for name, one in FORMATS.items() if one.names_files]
+        fitting = [name for name, one in WRITTEN.items() if one.names_files]
         raise UserError(
             f"joined=true format={config.format}: a file of that format holds one recording; "
             f"choose one of {', '.join([*fitting, JSONL])}"
@@ -102,13 +102,14 @@ def _predict_one(item: AudioInput, output_dir: Path | None, config: PredictConfi
     task = FileTask(item=item, name=item.name)
     with ExitStack() as stack:
         if config.joined or config.summary or config.clips:
-            stack.enter_context(Ledger(folder, ""))  # marks the folder as one that we wrote
+            # It marks the folder as one that we wrote.
+            stack.enter_context(closing(Ledger(folder, "")))
         progress = stack.enter_context(_progress_of(item))
         if output_dir is None:
             done = predictor.find(task, progress, log.warning)
             predictor.cut_clips(task, done)
         else:
-            done = predictor.done(task, progress, log.warning)
+            done = predictor.do(task, progress, log.warning)
         _write_of_all(folder, [done], detector, config)
     _warn_of_bands(detector, [done])
     if output_dir is None:
@@ -125,7 +126,7 @@ def _predict_folder(source: Path, output_dir: Path | None, config: PredictConfig
     predictor = FilePredictor(config, place / "clips", hashes=True)
     detector = predictor.detector
     tasks = [FileTask(item=item, name=item.path.relative_to(source).as_posix()) for item in items]
-    with Ledger(place, settings_digest(config)) as ledger:
+    with closing(Ledger(place, settings_digest(config))) as ledger:
         outcomes = _outcomes(tasks, predictor, ledger)
         dones = [one.done for one in outcomes if one.done is not None]
         _warn_of_bands(detector, dones)
@@ -233,10 +234,7 @@ def _write_of_all(
             paths = write_summary(folder, dones, detector.classes)
             log.info("summary: %s", ", ".join(map(str, paths)))
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written to ({error.strerror}); "
-            f"name another folder with output_dir="
-        ) from error
+        raise UserError(unwritable(folder, error)) from error
 
 
 def _warn_of_bands(detector: Detector, dones: Iterable[Done]) -> None:

@@ -217,4 +217,6 @@ def _json_line(name: str, found: Detection) -> str:
         "event_label": found.label,
         "confidence": round(found.confidence, 4),
     }
-    return json.dumps(values, ensure_ascii=False) + "\n"
+    line = json.dumps(values, ensure_ascii=False)
+    # A file name may be no text: Python's escapes of its bytes are those of JSON.
+    return line.encode(errors="backslashreplace").decode() + "\n"

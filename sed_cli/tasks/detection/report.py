@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from sed_cli.audio import FrontEnd, read_excerpt
 from sed_cli.config.data import DATA_SETS, DataConfig, RecordedConfig
 from sed_cli.config.faults import is_usable
 from sed_cli.config.identity import flattened
@@ -26,18 +23,19 @@ from sed_cli.config.training import DetectorModelConfig
 from sed_cli.config.values import build
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import Event, read_annotations
-from sed_cli.data.sets import DataSet, Recording, load_data
+from sed_cli.data.sets import DataSet, load_data
 from sed_cli.decoding.onsets import of_activities
 from sed_cli.errors import CheckpointError, DataError, UserError
-from sed_cli.metrics.detection import COLLAR_S, N_REF
+from sed_cli.metrics.detection import COLLAR_S
 from sed_cli.metrics.metric import all_metrics
-from sed_cli.metrics.outcomes import OUTCOMES, Fate
-from sed_cli.reports.page import Explored, ShownEvent, write_page
+from sed_cli.metrics.outcomes import OUTCOMES
+from sed_cli.reports.page import Explored, write_page
 from sed_cli.system.hydra_records import found_from, given_words
 from sed_cli.system.records import history_rows, run_settings
 from sed_cli.system.structured import read_json_object, why
 from sed_cli.tasks.detection.evaluate import whole_set
-from sed_cli.tasks.detection.examination import Examination, Examined, examine, is_error
+from sed_cli.tasks.detection.examination import Examination, examine
+from sed_cli.tasks.detection.explorer import examined_content, explored
 from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.tasks.detection.running import probabilities_of, run_freely
 
@@ -61,7 +59,7 @@ def report_run(config: ReportConfig, run_dir: Path) -> None:
     with RunRecord(run_dir, "report", config, seed=0), set_threads(config.threads):
         folder = Path(config.run).expanduser()
         content = _described(folder)
-        explored: Iterable[Explored] = ()
+        shown: Iterable[Explored] = ()
         try:
             source = _source(folder, content)
             data = load_data(
@@ -77,10 +75,10 @@ def report_run(config: ReportConfig, run_dir: Path) -> None:
             content["notes"].append(note)
             log.warning("%s", note)
         else:
-            content |= _of_examination(examination, content, data)
+            content |= examined_content(examination, content, data.hop_s)
             log_mel = source.trained.feature.build()
-            explored = (_explored(file, log_mel, examination.classes) for file in examination.files)
-        n_bytes = write_page(run_dir / PAGE, content, explored)
+            shown = (explored(file, log_mel, examination.classes) for file in examination.files)
+        n_bytes = write_page(run_dir / PAGE, content, shown)
         log.info("%d files to listen to, %.1f MB", len(content["files"]), n_bytes / 1e6)
         print(run_dir / PAGE)  # noqa: T201
 
@@ -307,95 +305,3 @@ def _detected(path: Path, classes: Sequence[str]) -> dict[str, list[Event]]:
     if unknown:
         raise DataError(f"{path} holds labels unknown to the detector: {', '.join(unknown)}")
     return events
-
-
-def _of_examination(
-    examination: Examination, content: dict[str, Any], data: DataSet
-) -> dict[str, Any]:
-    frame = content["metrics"].get("frame")
-    counted = frame.get("counts") if isinstance(frame, dict) else None
-    notes = list(content["notes"])
-    if isinstance(counted, dict) and counted.get("n_ref") != int(examination.counts[0, N_REF]):
-        notes.append(
-            "The annotations have changed since the run: the figures computed here (confusions, "
-            "outcomes, files) does not add up to its scores."
-        )
-    return {
-        "notes": notes,
-        "classes": list(examination.classes),
-        "hop_s": data.hop_s,
-        "n_files": examination.n_files,
-        "bins": examination.bins.tolist(),
-        "confusions_s": (examination.confusions * data.hop_s).tolist(),
-        "event_outcomes": examination.outcomes.tolist(),
-        "files": [
-            {
-                "name": file.recording.name,
-                "f1": file.f1,
-                "n_reference": len(file.recording.events),
-                "n_predicted": len(file.predicted),
-                "n_errors": sum(is_error(fate) for side in file.fates for fate in side),
-                "labels": sorted(_wrong_labels(file, examination.classes)),
-            }
-            for file in examination.files
-        ],
-    }
-
-
-def _wrong_labels(file: Examined, classes: Sequence[str]) -> set[int]:
-    """Classes of which the file holds an error."""
-    sides = zip((file.recording.events, file.predicted), file.fates, strict=True)
-    return {
-        classes.index(event.label)
-        for events, fates in sides
-        for event, fate in zip(events, fates, strict=True)
-        if is_error(fate)
-    }
-
-
-def _explored(file: Examined, log_mel: FrontEnd, classes: Sequence[str]) -> Explored:
-    """Cut out of a recording what the page shows of it."""
-    rate, (start_s, end_s) = log_mel.sample_rate, file.window_s
-    last = file.first_frame + len(file.probabilities)
-    sides = (file.recording.events, file.predicted)
-    reference, predicted = (
-        list(_shown(sides[side], file.fates[side], sides[1 - side], file.window_s, classes))
-        for side in (0, 1)
-    )
-    return Explored(
-        name=file.recording.name,
-        duration_s=file.recording.duration_s,
-        window_s=file.window_s,
-        waveform=read_excerpt(file.recording.path, rate, start_s, end_s),
-        sample_rate=rate,
-        log_mel=_rows(file.recording, file.first_frame, last),
-        centres_hz=log_mel.centres_hz,
-        first_frame_s=file.first_frame * log_mel.hop_length / rate,
-        hop_s=log_mel.hop_length / rate,
-        probabilities=file.probabilities,
-        reference=reference,
-        predicted=predicted,
-    )
-
-
-def _rows(recording: Recording, first: int, last: int) -> NDArray[np.float32]:
-    return np.asarray(recording.log_mel[first:last])
-
-
-def _shown(
-    events: Sequence[Event],
-    fates: Sequence[Fate],
-    others: Sequence[Event],
-    window_s: tuple[float, float],
-    classes: Sequence[str],
-) -> Iterator[ShownEvent]:
-    for event, fate in zip(events, fates, strict=True):
-        if event.onset_s < window_s[1] and event.offset_s > window_s[0]:
-            partner = None if fate.partner is None else classes.index(others[fate.partner].label)
-            yield ShownEvent(
-                onset_s=event.onset_s,
-                offset_s=event.offset_s,
-                label=classes.index(event.label),
-                outcome=OUTCOMES.index(fate.outcome),
-                partner=partner,
-            )

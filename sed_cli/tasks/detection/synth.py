@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shlex
 import shutil
@@ -29,8 +28,6 @@ from sed_cli.data.soundscapes.writing import Written
 from sed_cli.errors import SedtfError
 from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import results_console
-
-log = logging.getLogger(__name__)
 
 _HYDRA_WORDS = ("null", "true", "false", "nan", "inf")
 _PICTURED_OF = 20  # the busiest of so many recordings is drawn

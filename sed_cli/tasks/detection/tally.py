@@ -15,6 +15,7 @@ from sed_cli.data.sets import DataSet, Recording
 from sed_cli.decoding.calibration import ConfidenceMap
 from sed_cli.decoding.decoder import Decoder, Detection
 from sed_cli.decoding.onsets import of_activities
+from sed_cli.metrics.curves import Scored
 from sed_cli.metrics.detection import Bootstrap
 from sed_cli.metrics.known import are_judged
 from sed_cli.metrics.metric import Compared, Metric
@@ -28,8 +29,8 @@ class Tally:
         metrics: what counts.
         evaluation: settings, without any that are left to the run.
         confidence_map: of the confidences of events; ``None``: they stay.
-        forced: the probabilities of a recording where the model is fed the ground truth; ``None``
-            where no metric asks for them.
+        forced: the probabilities of a recording where the model is fed the ground truth, for the
+            metrics that ask for them; ``None`` where none does.
     """
 
     def __init__(
@@ -41,8 +42,9 @@ class Tally:
         *,
         forced: Callable[[Recording], NDArray[np.float32]] | None = None,
     ) -> None:
-        self.data, self.confidence_map, self.forced = data, confidence_map, forced
+        self.data, self.confidence_map = data, confidence_map
         self.metrics, self.evaluation = metrics, evaluation
+        self.forced = forced if any(metric.NEEDS_FORCED for metric in metrics) else None
         self._events: dict[str, list[Event]] = {}
         self._counts: dict[str, list[NDArray[Any]]] = {}
 
@@ -127,3 +129,20 @@ def _as_written(event: Event) -> Event:
     """Keep microseconds, as ``events.tsv`` does: who scores that file gets the same figures."""
     onset_s, offset_s = round(event.onset_s, 6), round(event.offset_s, 6)
     return Event(onset_s, max(offset_s, onset_s + 1e-6), event.label)
+
+
+def scored_by(
+    decoder: Decoder, recording: Recording, probabilities: NDArray[np.floating]
+) -> Scored:
+    """What threshold-free figures are drawn from; nothing is found where nobody annotated."""
+    own = recording.name, recording.duration_s, recording.events
+    activities = of_activities(probabilities, len(decoder.classes))
+    known = recording.known()
+    if decoder.GIVES_BOXES:
+        boxes = decoder.boxes(probabilities, recording.duration_s)
+        judged = are_judged(
+            [Event(*box[:3]) for box in boxes], known, decoder.classes, decoder.hop_s
+        )
+        return Scored(*own, activities, list(compress(boxes, judged)))
+    scores = decoder.scores(probabilities)
+    return Scored(*own, scores if known is None else np.where(known, scores, 0.0))

@@ -21,8 +21,8 @@ from sed_cli.metrics.curves import Scored, psds
 from sed_cli.metrics.detection import quiet
 from sed_cli.metrics.metric import metric_named
 from sed_cli.system.distributed import gathered
-from sed_cli.tasks.detection.evaluate import filled, scored_by
-from sed_cli.tasks.detection.tally import Tally
+from sed_cli.tasks.detection.fitting import filled
+from sed_cli.tasks.detection.tally import Tally, scored_by
 
 
 class Watched:

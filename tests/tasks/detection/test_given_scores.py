@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.score_tables import read_score_set
+from sed_cli.decoding.false_alarms import bounded
 from sed_cli.errors import DataError
-from sed_cli.tasks.detection.given_scores import _parts
+from sed_cli.tasks.detection.given_scores import _fitted, _parts
 from tests.conftest import Sedtf
 from tests.metrics.test_curves import library
 
@@ -115,6 +117,18 @@ def test_what_does_not_fit_is_refused_by_file(
 
     with pytest.raises(DataError, match=said):
         read(tmp_path)
+
+
+def test_thresholds_keep_a_bound_on_false_alarms(tmp_path: Path) -> None:
+    write_set(tmp_path)
+    given = read(tmp_path)
+    recordings = given.data.splits["test"]
+    free, held = (
+        _fitted(given, EvaluationConfig(max_false_alarms_per_hour=bound), recordings)
+        for bound in (None, 0.0)
+    )
+    pairs = [(each, given.scores[each.name]) for each in recordings]
+    assert held == bounded(free, pairs, 0.0) != free
 
 
 def test_no_file_is_decoded_by_what_was_tuned_on_it(tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ from sed_cli.metrics.known import are_judged
 from sed_cli.sampling.schedules.confidence import ConfidenceSchedule
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.tasks.detection.evaluate import evaluate_scored, evaluate_split, scored_by, validate
+from sed_cli.tasks.detection.evaluate import evaluate_scored, evaluate_split, validate
 from sed_cli.tasks.detection.examination import examine
 from sed_cli.tasks.detection.fitting import kept_probabilities
 from sed_cli.tasks.detection.running import forced_probabilities
+from sed_cli.tasks.detection.tally import scored_by
 from tests.models.making import make_crnn
 from tests.tasks.detection.test_evaluate import CLASSES, HOP_S, make_detector, make_recording
 from tests.test_hazards import make_task

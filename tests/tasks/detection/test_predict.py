@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sed_cli.config.tools import PredictConfig
-from sed_cli.data.annotations import WRITTEN, read_annotations
+from sed_cli.data.annotations import WRITTEN, Detection, Findings, read_annotations
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.predict import predict
+from sed_cli.tasks.detection.recording import dump_events
 from tests.conftest import Sedtf
 
 pytestmark = pytest.mark.usefixtures("drawn")  # timelines
@@ -118,6 +119,13 @@ def test_json_lines_hold_confidences(detector: Detector, recording: Path, run: R
         frames = slice(round(line["onset"] / 0.032), int(np.ceil(line["offset"] / 0.032 - 1e-6)))
         of_event = probabilities[frames, detector.classes.index(line["event_label"])]
         assert line["confidence"] == pytest.approx(of_event.mean(), abs=1e-4)
+
+
+def test_a_name_that_is_no_text_is_read_back_from_json_lines() -> None:
+    found = Findings(detections=[Detection(0.0, 1.0, "\u2603", 0.5)], duration_s=2.0)
+    text = dump_events({"a\udcff.wav": found}, "jsonl")
+    values = json.loads(text.encode())
+    assert (values["filename"], values["event_label"]) == ("a\udcff.wav", "\u2603")
 
 
 @pytest.mark.parametrize("format", ["desed", "csv", "raven"])

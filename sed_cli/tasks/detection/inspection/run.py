@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +29,8 @@ from sed_cli.data.weak import weak_statistics
 from sed_cli.errors import DataError
 from sed_cli.reports.tables import results_console
 from sed_cli.system.files import replacing
-from sed_cli.system.text import cell, counted
+from sed_cli.system.tables import Rows, write_csv
+from sed_cli.system.text import counted
 from sed_cli.tasks.detection.inspection.audio import audio_kinds
 from sed_cli.tasks.detection.inspection.figure import draw_set
 from sed_cli.tasks.detection.inspection.tables import (
@@ -91,9 +91,9 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
         }
         with replacing(run_dir / "data.json") as path:
             path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        _write_csv(run_dir / "recordings.csv", _RECORDING, _recordings(manifest, headers))
-        _write_csv(run_dir / "classes.csv", _CLASS, _classes(statistics))
-        _write_csv(run_dir / "faults.csv", _FAULT, map(_fault, manifest.faults))
+        write_csv(run_dir / "recordings.csv", _RECORDING, _recordings(manifest, headers))
+        write_csv(run_dir / "classes.csv", _CLASS, _classes(statistics))
+        write_csv(run_dir / "faults.csv", _FAULT, map(_fault, manifest.faults))
         draw_set(run_dir / "figures" / "data.png", title, statistics)
         console = results_console()
         print_set(console, title, statistics)
@@ -185,7 +185,6 @@ def _read_headers(manifest: Manifest) -> Headers:
 
 # --------------------------------------------------------------------------------- files
 
-Rows = Iterable[tuple[object, ...]]
 
 _RECORDING = (
     *("split", "name", "path", "seconds", "n_events", "n_classes", "active_s"),
@@ -228,13 +227,3 @@ def _spread(spread: Spread | None) -> list[str]:
 
 def _fault(fault: Fault) -> tuple[object, ...]:
     return (str(fault.path), fault.line, fault.message, fault.repair)
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Rows) -> None:
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([cell(each) for each in row] for row in rows)

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from sed_cli import __version__
 from sed_cli.audio import Signature, signature
@@ -25,6 +24,7 @@ from sed_cli.data.endings import PREDICTIONS
 from sed_cli.errors import DataError, UserError
 from sed_cli.system import locks
 from sed_cli.system.files import make_folder
+from sed_cli.tasks.detection.items import unwritable
 from sed_cli.tasks.detection.recording import Found
 from sed_cli.training.checkpoint import resolve_checkpoint
 
@@ -82,7 +82,7 @@ def settings_digest(config: PredictConfig) -> str:
 
 
 class Ledger:
-    """Reads and adds to what is done in a folder. A context manager; one process at a time.
+    """Reads and adds to what is done in a folder, one process at a time until it is closed.
 
     Args:
         folder: where it lies; made where it is missing.
@@ -98,10 +98,7 @@ class Ledger:
             make_folder(folder)
             self._file = (folder / PREDICTIONS).open("a+b")
         except OSError as error:
-            raise UserError(
-                f"{folder.parent}: cannot be written to ({error.strerror}); "
-                f"name another folder with output_dir="
-            ) from error
+            raise UserError(unwritable(folder.parent, error)) from error
         if locks.take(self._file) is False:
             self._file.close()
             raise UserError(
@@ -146,9 +143,7 @@ class Ledger:
 
     def add(self, done: Done) -> None:
         """Note that a recording is done, and all that belongs to it is written."""
-        line = json.dumps({"settings": self._settings, **_as_json(done)}, ensure_ascii=True)
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
+        self._append(_as_json(done))
 
     def is_corrected(self, table: Path) -> bool:
         """Whether a table of all recordings is another one than these settings have written."""
@@ -159,19 +154,15 @@ class Ledger:
 
     def add_table(self, table: Path) -> None:
         """Note what a table of all recordings holds."""
-        of_table = {"name": _name_of(table), "content": file_digest(table)}
-        line = json.dumps({"settings": self._settings, **of_table}, ensure_ascii=True)
+        self._append({"name": _name_of(table), "content": file_digest(table)})
+
+    def _append(self, values: Mapping[str, Any]) -> None:
+        line = json.dumps({"settings": self._settings, **values}, ensure_ascii=True)
         self._file.write(line.encode() + b"\n")
+        self._file.flush()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let another process predict there."""
         self._file.close()
 
 

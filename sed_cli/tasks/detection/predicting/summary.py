@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Findings
 from sed_cli.reports.calls import CallRates, draw_call_rates
-from sed_cli.system.files import write_text
+from sed_cli.system.tables import write_csv
 from sed_cli.tasks.detection.predicting.ledger import Done
 from sed_cli.tasks.detection.predicting.work import renamed
 
@@ -23,6 +21,7 @@ _COLUMNS = (
     *("filename", "recorded", "duration_s", "event_label", "events", "events_s"),
     *("events_per_hour", "mean_confidence", "highest_confidence"),
 )
+_HOUR_COLUMNS = ("event_label", "hour", "recorded_hours", "events", "events_per_hour")
 _HOUR_S = 3600.0
 _HOURS = 24
 
@@ -45,19 +44,15 @@ def write_summary(folder: Path, dones: Sequence[Done], classes: Sequence[str]) -
     """
     ones = [_One(name, done, one) for done in dones for name, one in renamed(done).items()]
     written = [folder / TABLE]
-    write_text(written[0], _table(ones, classes))
+    write_csv(written[0], _COLUMNS, (row for one in ones for row in _rows(one, classes)))
     dated = [one for one in ones if one.done.recorded is not None]
     rates = by_recording(ones, classes)
     if dated:
         rates = by_hour(dated, classes, n_undated=len(ones) - len(dated))
         written.append(folder / BY_HOUR)
-        write_text(written[1], _hour_table(rates))
+        write_csv(written[1], _HOUR_COLUMNS, _hour_rows(rates))
     draw_call_rates(folder / FIGURE, rates)
     return [*written, folder / FIGURE]
-
-
-def _table(ones: Sequence[_One], classes: Sequence[str]) -> str:
-    return _csv(_COLUMNS, (row for one in ones for row in _rows(one, classes)))
 
 
 def _rows(one: _One, classes: Sequence[str]) -> Iterator[tuple[str | int, ...]]:
@@ -73,14 +68,6 @@ def _rows(one: _One, classes: Sequence[str]) -> Iterator[tuple[str | int, ...]]:
             f"{np.mean(confidences):.4f}" if own else "",
             f"{max(confidences):.4f}" if own else "",
         )
-
-
-def _csv(columns: Sequence[str], rows: Iterator[tuple[str | int, ...]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return buffer.getvalue()
 
 
 def by_recording(ones: Sequence[_One], classes: Sequence[str]) -> CallRates:
@@ -128,13 +115,10 @@ def _in_hours(start_s: float, duration_s: float) -> NDArray[np.float64]:
     return hours
 
 
-def _hour_table(rates: CallRates) -> str:
-    rows = (
-        (
-            *(label, hour, f"{rates.hours[hour]:.4f}", int(rates.counts[row, hour])),
-            f"{rates.rates[row, hour]:.2f}" if rates.hours[hour] else "",
-        )
-        for row, label in enumerate(rates.classes)
-        for hour in range(_HOURS)
-    )
-    return _csv(("event_label", "hour", "recorded_hours", "events", "events_per_hour"), rows)
+def _hour_rows(rates: CallRates) -> Iterator[tuple[str | int, ...]]:
+    for row, label in enumerate(rates.classes):
+        for hour in range(_HOURS):
+            yield (
+                *(label, hour, f"{rates.hours[hour]:.4f}", int(rates.counts[row, hour])),
+                f"{rates.rates[row, hour]:.2f}" if rates.hours[hour] else "",
+            )

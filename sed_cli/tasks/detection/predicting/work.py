@@ -14,7 +14,7 @@ from sed_cli.audio.recorded import recorded_at
 from sed_cli.config import plugins
 from sed_cli.config.provenance import choose_device, set_threads
 from sed_cli.config.tools import PredictConfig
-from sed_cli.data.annotations import FORMATS
+from sed_cli.data.annotations import WRITTEN
 from sed_cli.data.cache.digests import file_digest
 from sed_cli.data.endings import SCORES_ENDING
 from sed_cli.decoding.holding import held_against
@@ -22,7 +22,7 @@ from sed_cli.errors import DataError, UserError
 from sed_cli.system.files import full_disk, write_text
 from sed_cli.system.pool import is_stopping
 from sed_cli.tasks.detection.detector import Detector
-from sed_cli.tasks.detection.items import AudioInput
+from sed_cli.tasks.detection.items import AudioInput, unwritable
 from sed_cli.tasks.detection.load import load
 from sed_cli.tasks.detection.predicting.clips import (
     Cutting,
@@ -111,13 +111,13 @@ class FilePredictor:
         """Do a recording; that it cannot be read or written is an outcome too."""
         said: list[str] = []
         try:
-            done = self.done(task, progress, said.append)
+            done = self.do(task, progress, said.append)
         except (DataError, UnwritableError) as error:
             is_unread = isinstance(error, DataError)
             return FileOutcome(task=task, said=(*said, str(error)), is_unread=is_unread)
         return FileOutcome(task=task, done=done, said=tuple(said))
 
-    def done(self, task: FileTask, progress: Progress, say: Callable[[str], None]) -> Done:
+    def do(self, task: FileTask, progress: Progress, say: Callable[[str], None]) -> Done:
         """Find the events of a recording unless they are known, and write what is missing.
 
         Raises:
@@ -166,7 +166,7 @@ class FilePredictor:
     def find(self, task: FileTask, progress: Progress, say: Callable[[str], None]) -> Done:
         """Find the events of a recording; scores and a picture are written on the way.
 
-        Raises: as :meth:`done`.
+        Raises: as :meth:`do`.
         """
         item = task.item
         outputs = Outputs(
@@ -212,7 +212,7 @@ class FilePredictor:
     def cut_clips(self, task: FileTask, done: Done) -> None:
         """Write the clips that are asked for and missing.
 
-        Raises: as :meth:`done`.
+        Raises: as :meth:`do`.
         """
         clips = self._clips(done)
         if self._clips_mark <= done.written:
@@ -231,7 +231,7 @@ class UnwritableError(UserError):
 
 def tables_of(item: AudioInput, found: Found, format: str) -> dict[Path, Found]:
     """One table, or one a channel where the format holds one recording only; by their paths."""
-    known = FORMATS.get(format)
+    known = WRITTEN.get(format)
     ending = table_ending(format)
     if known is not None and not known.names_files and len(found) > 1:
         return {item.written(ending, name): {name: one} for name, one in found.items()}
@@ -240,7 +240,7 @@ def tables_of(item: AudioInput, found: Found, format: str) -> dict[Path, Found]:
 
 def table_ending(format: str) -> str:
     """What files of events end in."""
-    known = FORMATS.get(format)
+    known = WRITTEN.get(format)
     return f".events{'.jsonl' if known is None else known.ending}"
 
 
@@ -261,10 +261,7 @@ def _writing(item: AudioInput) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = (
-            f"{item.base.parent}: cannot be written to ({error.strerror}); "
-            f"name another folder with output_dir="
-        )
+        message = unwritable(item.base.parent, error)
         if full_disk(error) is not None:
             raise UserError(message) from error
         raise UnwritableError(message) from error

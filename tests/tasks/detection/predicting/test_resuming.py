@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 import soundfile
 
 from sed_cli.config.tools import PredictConfig
-from sed_cli.data.annotations import read_annotations
+from sed_cli.data.annotations import WRITTEN, read_annotations
 from sed_cli.data.endings import PREDICTIONS
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.tasks.detection import predict as verb
@@ -155,8 +156,10 @@ def test_one_table_holds_all_events_by_paths_below_the_folder(
     for name in NAMES:
         own = read_annotations((tmp_path / "out" / name).with_suffix(".events.tsv")).events
         assert own == {Path(name).name: joined[name]}
-    with pytest.raises(UserError, match="holds one recording; choose one of desed,"):
+    with pytest.raises(UserError, match="holds one recording; choose one of desed,") as caught:
         go(joined=True, format="audacity")
+    named = str(caught.value).partition("one of ")[2].split(", ")
+    assert set(named) == {"jsonl"} | {name for name, one in WRITTEN.items() if one.names_files}
 
 
 def test_what_stands_beside_the_audio_is_no_recording_and_no_annotation(
@@ -219,7 +222,7 @@ def test_what_cannot_be_written_does_not_stop_the_others(
 
 def test_a_second_prediction_in_the_same_place_is_refused(go: Go, folder: Path) -> None:
     with (
-        Ledger(folder / "predictions", "settings"),
+        closing(Ledger(folder / "predictions", "settings")),
         pytest.raises(UserError, match="another sedtf predict writes there"),
     ):
         go()

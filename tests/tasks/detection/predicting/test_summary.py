@@ -76,6 +76,14 @@ def test_without_times_recordings_are_drawn(tmp_path: Path) -> None:
     assert all(path.stat().st_size for path in written)
 
 
+def test_names_that_are_no_text_or_a_formula_are_text_in_the_table(tmp_path: Path) -> None:
+    call = Detection(0.0, 1.0, "frog", 0.5)
+    ones = [done(name, [call], 10.0, None) for name in ("=1+1.wav", "a\udcff.wav")]
+    written = write_summary(tmp_path, ones, ["frog"])
+    names = pd.read_csv(written[0])["filename"].tolist()
+    assert names == ["'=1+1.wav", "a\\udcff.wav"]
+
+
 @pytest.mark.parametrize("n_channels", [1, 2])
 def test_a_clip_is_the_event_with_its_context(n_channels: int, tmp_path: Path) -> None:
     rate = 8000
