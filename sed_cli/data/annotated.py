@@ -11,7 +11,8 @@ from typing import Any
 
 from sed_cli.audio import inspect_audio
 from sed_cli.config.annotations import SPLITS, UNLABELLED, WEAK
-from sed_cli.config.data import AnnotatedConfig, SplitConfig
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.splits import SplitConfig
 from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.discovery import discover

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
-from sed_cli.config.data import AnnotatedConfig, SplitConfig, TrainSplitConfig
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.splits import SplitConfig, TrainSplitConfig
 from sed_cli.data import coverage
 from sed_cli.data.annotations import Event
 from sed_cli.data.manifest import Clip, Manifest
