@@ -99,8 +99,8 @@ def _list_annotated(
         raise UserError(f"{error}; others are left out: {faults[0]}{more}") from error
     is_single = len(listed) == 1
     log.info(
-        "%s without splits %s %s: %s (data.split; to have all of them in one split: data.train=null "
-        "data.validation=null)",
+        "%s without splits %s %s: %s (data.split; to have all of them in one split: "
+        "data.train=null data.validation=null)",
         "1 recording" if is_single else f"{len(listed)} recordings",
         "is" if is_single else "are",
         "cut in time" if is_cut else "divided",
