@@ -1,4 +1,4 @@
-"""Sets of a user's own: their annotations found, listed, and divided as the configuration says."""
+"""Data sets of the user: finding, listing and dividing their annotations by the configuration."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _SHOWN = 10
 
 
 def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -> Manifest:
-    """List the recordings of a user's own set by split.
+    """List the recordings of the user's data set by split.
 
     Args:
-        data: the set.
+        data: settings of the data set.
         folder: ``data.root``.
-        splits: those wanted.
+        splits: the requested ones.
 
     Raises:
         DataError: if there is nothing to list.
@@ -94,9 +94,9 @@ def _list_annotated(
         if not faults:
             raise
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-        raise UserError(f"{error}; others are left out: {faults[0]}{more}") from error
+        raise UserError(f"{error}; skipped others: {faults[0]}{more}") from error
     log.info(
-        "%d recordings without splits are divided here: %s (data.split; to have all of them in "
+        "%d recordings without splits are divided into: %s (data.split; to put all of them into "
         "one split: data.train=null data.validation=null)",
         len(listed),
         ", ".join(f"{name} {len(part)}" for name, part in divided.splits.items()),
@@ -112,7 +112,7 @@ def _list_annotated(
 def _elsewhere(
     data: AnnotatedConfig, folder: Path, reading: Reading, splits: Sequence[str]
 ) -> list[Clip]:
-    """Annotated recordings of splits that were not asked for, as far as they can be read."""
+    """Annotated recordings of splits that were not requested, as far as they can be read."""
     own = replace(reading, notes=Notes())
     found: list[Clip] = []
     with suppress(DataError):
@@ -129,7 +129,7 @@ def _elsewhere(
 def _list_splits(
     data: AnnotatedConfig, folder: Path, reading: Reading, splits: Sequence[str]
 ) -> Manifest:
-    """List the splits of a set whose splits have annotations of their own."""
+    """List the splits of a data set with separate annotations per split."""
     if data.folds is not None or data.group is not None:
         key = "folds" if data.folds is not None else "group"
         raise UserError(
@@ -164,7 +164,7 @@ def _say_unused(reading: Reading) -> None:
 
 
 def _are_too_few(data: AnnotatedConfig, listed: Sequence[Clip]) -> bool:
-    """Whether whole recordings cannot fill the splits, and nothing says how to divide them."""
+    """Whether there are too few recordings for the splits, and no setting divides them."""
     wanted = [
         getattr(data, name)
         for name, share in zip(SPLITS, data.split, strict=True)
@@ -175,7 +175,7 @@ def _are_too_few(data: AnnotatedConfig, listed: Sequence[Clip]) -> bool:
 
 
 def _divide(data: AnnotatedConfig, folder: Path, listed: list[Clip], notes: Notes) -> Manifest:
-    """Divide a set without splits as the configuration says: by lists, folds, or shares."""
+    """Divide a data set without splits by lists, folds or shares."""
     wanted = [name for name in SPLITS if getattr(data, name) is not None]
     lists = {
         name: folder / getattr(data, name).files for name in wanted if getattr(data, name).files
@@ -194,9 +194,9 @@ def _divide(data: AnnotatedConfig, folder: Path, listed: list[Clip], notes: Note
 
 
 def _present(listed: Sequence[Clip], cache_dir: str | None) -> tuple[list[Clip], list[Fault]]:
-    """Leave out what is missing or unreadable, before a set is divided.
+    """Skip missing and unreadable recordings before a data set is divided.
 
-    Splits drawn of recordings that are not there would be smaller than asked for.
+    Otherwise the splits would be smaller than requested.
     """
     missing = [one for one in listed if one.is_missing]
     faults = missing_audio(None, missing, len(listed))
@@ -208,7 +208,7 @@ def _present(listed: Sequence[Clip], cache_dir: str | None) -> tuple[list[Clip],
             try:
                 inspect_audio(one.path)
             except DataError as error:
-                repair = "the recording is left out"
+                repair = "the recording is skipped"
                 faults.append(Fault(one.annotations, one.line, str(error), repair))
             else:
                 there.append(one)
@@ -216,7 +216,7 @@ def _present(listed: Sequence[Clip], cache_dir: str | None) -> tuple[list[Clip],
 
 
 def missing_audio(split: str | None, missing: Sequence[Clip], n_listed: int) -> list[Fault]:
-    """Say which of ``n_listed`` recordings of a split, or of the whole set, are missing."""
+    """Report which of ``n_listed`` recordings of a split, or of the whole data set, are missing."""
     if not missing:
         return []
     names = [one.problem or str(one.path) for one in missing]
@@ -228,6 +228,6 @@ def missing_audio(split: str | None, missing: Sequence[Clip], n_listed: int) -> 
             missing[0].line,
             f"{len(missing)} of {n_listed} annotated recordings{of_split} are missing: "
             f"{cut_short(names, _SHOWN)}; check data.{key}",
-            None if len(missing) == n_listed else "they are left out",
+            None if len(missing) == n_listed else "they are skipped",
         )
     ]

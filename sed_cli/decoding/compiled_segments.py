@@ -10,7 +10,7 @@ from sed_cli.decoding.segment_rows import Rows, Tables
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def advance(n_old: int, rows: Rows, tables: Tables) -> None:
-    """As :func:`sed_cli.decoding.segment_rows.advance_plainly`."""
+    """Same as :func:`sed_cli.decoding.segment_rows.advance_plainly`."""
     total, begun, ended, tails = rows
     durations, stays, gaps, starts, arcs = tables
     n_rows, n_states = total.shape

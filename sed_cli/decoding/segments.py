@@ -1,19 +1,19 @@
-"""Viterbi over segments: the likeliest sequence of events, given each frame's log-odds.
+"""Viterbi over segments: the most likely sequence of events, given each frame's log-odds.
 
-A semi-Markov model says how long events of each class last, how long the silences between them
-are, and which class follows which; a path through it is a list of events that do not overlap. Its
+A semi-Markov model describes the durations of events and silences, and the transitions between
+classes; a path through it is a list of events that do not overlap. Its
 score is that of the frames, the sum of the log-odds of the active class over the frames of each
 event (silence is the reference and counts 0), plus the logarithms of the model's probabilities.
-Where classes overlap, each has a chain of its own, and the chains do not see one another.
+If classes overlap, each has its own chain, and the chains are independent.
 
 Source: Yu 2010, "Hidden semi-Markov models", Artificial Intelligence 174; for sound events Hayashi
 et al. 2017, "Duration-controlled LSTM for polyphonic sound event detection".
 
 Boundaries are numbered like frames: an event from boundary ``a`` to ``b`` is active in the frames
-``a`` to ``b - 1``, and the next one may begin at ``b`` already. What follows what is given by
-*states*: a state is a class together with as much of what came before it as the syntax remembers.
+``a`` to ``b - 1``, and the next one may start at ``b``. Transitions are between *states*: a
+state is a class together with the history that the syntax remembers.
 
-No library decodes this: hmmlearn and pomegranate have no durations, pyhsmm is unmaintained and
+No library can decode this: hmmlearn and pomegranate have no durations, pyhsmm is unmaintained and
 samples, hsmmlearn is not on a package index.
 """
 
@@ -31,7 +31,7 @@ from sed_cli.decoding.segment_rows import NEVER, Floats, Rows, Tables, advance_p
 Ints = NDArray[np.int64]
 
 _UNIT = 2.0**-20  # of scores: sums of its multiples are exact, so that equal paths stay equal
-_MOST_ROWS = 131_072  # kept of an event that goes on and on; then its begin alone is known
+_MOST_ROWS = 131_072  # kept of a very long event, of which then only the start is known
 
 
 class Segment(NamedTuple):
@@ -44,17 +44,17 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentModel:
-    """What is known of events before a recording is heard; logarithms throughout.
+    """The prior model of events; all values are logarithms.
 
     Args:
         class_of: class of each state, (S,).
         starts: of each state as the first event, (S,).
         arcs: of each state (column) after each (row), (S, S); -inf: never. ``None``: each state
-            is a chain of its own, and follows itself alone.
+                        is a separate chain, and only follows itself.
         durations: of events of 1 to D frames of each class, (D, C).
-        duration_stays: of one frame more, from D frames on, (C,).
-        gaps: of silences of 0 to G - 1 frames after a class, (G, C); longer ones are as likely as
-            the longest, since an hour of silence must not rule out what comes after it.
+        duration_stays: of another frame, from D frames on, (C,).
+        gaps: of silences of 0 to G - 1 frames after a class, (G, C); longer ones are as likely
+            as             the longest, since an hour of silence must not rule out the next event.
     """
 
     class_of: Ints
@@ -66,23 +66,23 @@ class SegmentModel:
 
     @property
     def reach(self) -> int:
-        """Boundaries that an event or a silence goes back to, its tail apart."""
+        """Number of boundaries that an event or a silence reaches back, without its tail."""
         return max(len(self.durations), len(self.gaps) - 1)
 
 
 def exact(scores: Floats) -> Floats:
-    """Scores as multiples of a power of two: whatever the order of a sum, it is the same."""
+    """Scores as multiples of a power of two, so that sums do not depend on their order."""
     return np.round(scores / _UNIT) * _UNIT
 
 
 class SegmentDecoder:
-    """Find the likeliest events in scores that come bit by bit.
+    """Finds the most likely events in streamed scores.
 
     Args:
         model: of durations, gaps and syntax.
-        lag: frames after the end of an event that may still change it.
-        step: frames after which it is decided again.
-        plain: decide by the plain twin, whether or not the compiled one can be had.
+        lag: number of frames after an event's end that may still change it.
+        step: number of frames between decisions.
+        plain: use the plain loop even if the compiled one is available.
     """
 
     def __init__(self, model: SegmentModel, *, lag: int, step: int, plain: bool = False) -> None:
@@ -98,27 +98,27 @@ class SegmentDecoder:
             arcs=np.zeros((0, 0)) if model.arcs is None else exact(model.arcs),
         )
         self._advance = advance_plainly if plain else _fastest()
-        self._n_done = 0  # boundaries before the first row that is kept
+        self._n_done = 0  # number of boundaries before the first row kept
         every = np.arange(n_states)
         self._chains = [every] if model.arcs is not None else list(every[:, None])
         self._decided = [0] * len(self._chains)
-        # Of the rows that were dropped: the best path that ends there, of each state; and the best
-        # begin of an event that goes on for long, as far as it does not depend on its end.
+        # For dropped rows: the best path that ends there, of each state; and the best start of
+        # a long         # event, up to terms that depend on its end.
         self._best_end = np.full(n_states, NEVER)
         self._best_begin = np.full(n_states, NEVER)
         self._begin_of_best = np.zeros(n_states, np.int64)
-        # A row for each boundary; boundary 0 stands before the first frame.
+        # One row per boundary; boundary 0 is before the first frame.
         self._total = np.zeros((1, n_states))  # sum of the scores of all frames before it
-        # Best path whose next event begins there, less it.
+        # Best path whose next event starts there, minus that sum.
         self._begun = self._tables.starts[None].copy()
         self._ended = np.full((1, n_states), NEVER)  # best path whose last event ends there
         self._tails = np.full((2, n_states), NEVER)  # the same of long events and silences
 
     def push(self, scores: NDArray[np.floating]) -> list[Segment]:
-        """Take the scores of the next frames (t, C), and return the events that are decided upon.
+        """Take the scores of the next frames (t, C), and return the decided events.
 
-        Finite: a score is a weighed log-odds. How the frames are cut into pieces makes no
-        difference: it is decided after each ``step`` of them.
+        Scores must be finite, weighted log-odds. The division of frames into pieces does not
+        matter:         decisions are made after each ``step`` of them.
         """
         found: list[Segment] = []
         while len(scores):
@@ -131,17 +131,17 @@ class SegmentDecoder:
         return found
 
     def finish(self) -> list[Segment]:
-        """Return the events that are left, at the end of the recording."""
+        """Return the remaining events at the end of the recording."""
         self._extend()
         return self._decide(None)
 
     @property
     def oldest(self) -> int:
-        """Boundary before which no event that is not decided upon begins, but very long ones."""
+        """Boundary before which no undecided event starts, except very long ones."""
         return self._n_done
 
     def _extend(self) -> None:
-        """Carry the best paths on over the frames that wait."""
+        """Extend the best paths over the waiting frames."""
         of_states = self._waiting[:, self._model.class_of]
         self._waiting = self._waiting[:0]
         n_old, n_new = len(self._total), len(of_states)
@@ -154,7 +154,7 @@ class SegmentDecoder:
         self._advance(n_old, rows, self._tables)
 
     def _decide(self, until: int | None) -> list[Segment]:
-        """Follow the best path back; return its events up to a boundary, and forget older rows."""
+        """Trace back the best path; return its events up to a boundary, and drop older rows."""
         if until is not None and until <= self._n_done:
             return []
         found: list[Segment] = []
@@ -174,7 +174,7 @@ class SegmentDecoder:
         return sorted(found)
 
     def _forget(self, oldest: int) -> None:
-        """Drop rows that neither a path nor an undecided event needs."""
+        """Drop rows that no path and no undecided event needs."""
         newest = self._n_done + len(self._total) - 1
         keep_from = oldest - self._model.reach - 1
         keep_from = max(keep_from, newest - _MOST_ROWS)
@@ -193,14 +193,14 @@ class SegmentDecoder:
         self._n_done += n_dropped
 
     def _begins(self, rows: slice, states: Any) -> Floats:
-        """Scores of long events by where they begin, as far as they do not depend on their end."""
+        """Scores of long events by their start, without terms that depend on their end."""
         boundaries = self._n_done + np.arange(len(self._begun))[rows]
         stays = self._tables.stays[states]
         fallen: Floats = self._tables.durations[-1, states] - np.multiply.outer(boundaries, stays)
         return self._begun[rows, states] + fallen
 
     def _trace(self, chain: int, states: Ints) -> list[Segment]:
-        """Events of the best path of a chain, after the boundary that is decided upon."""
+        """Events of the best path of a chain, after the decided boundary."""
         decided = self._decided[chain]
         ended = self._ended[:, states]
         row, column = divmod(int(np.argmax(ended)), ended.shape[1])
@@ -222,19 +222,19 @@ class SegmentDecoder:
         return segments[::-1]
 
     def _onset(self, at: int, state: int, begins: Floats) -> int:
-        """Row at which the best event begins that ends at another; negative: it was dropped.
+        """Row at which the best event that ends at another row starts; negative: it was dropped.
 
         Args:
             at: that other row.
             state: of the event.
-            begins: best of :meth:`_begins` of that state, of each row or one before, (rows,).
+            begins: running maximum of :meth:`_begins` of that state, (rows,).
         """
         n = min(at, len(self._tables.durations))
         values = self._begun[at - n : at, state] + self._tables.durations[:n, state][::-1]
         first, best = at - n + int(np.argmax(values)), values.max()
         if n < len(self._tables.durations):
             return first
-        # Of longer ones each further frame costs the same.
+        # For longer ones each further frame costs the same.
         constant = self._tables.stays[state] * (at - n + self._n_done)
         if begins[at - n] + constant > best:
             first = int(np.searchsorted(begins[: at - n + 1], begins[at - n]))
@@ -244,13 +244,13 @@ class SegmentDecoder:
         return first
 
     def _before(self, at: int, state: int, states: Ints, ends: Floats) -> tuple[int, int] | None:
-        """Row and state of the end of the event before one that begins at a row.
+        """Row and state of the end of the event before one that starts at a row.
 
         Args:
             at: that row.
-            state: of the event that begins.
-            states: of its chain; any of them may come before it, as far as there is an arc.
-            ends: best path of each state that ends at a row or before, (rows, n).
+            state: of the event that starts.
+            states: of its chain; any of them with an arc may precede it.
+            ends: best path of each state that ends at or before a row, (rows, n).
         """
         arcs, starts = self._tables.arcs, self._tables.starts
         costs = arcs[states, state] if arcs.size else np.zeros(1)
@@ -269,13 +269,13 @@ class SegmentDecoder:
                     row = int(np.searchsorted(ends[: at - n + 1, column], ends[at - n, column]))
                     best, found = far[column], (row, int(states[column]))
             if (self._best_end[states] + costs).max() > best:
-                return None  # that was decided upon long ago
+                return None  # decided long ago
         return None if best <= starts[state] else found
 
 
 @cache
 def _fastest() -> Any:
-    """The compiled twin where numba is there, else the plain one."""
+    """The compiled loop if numba is available, else the plain one."""
     try:
         from sed_cli.decoding.compiled_segments import advance
     except ImportError:
