@@ -1,7 +1,7 @@
-"""The command line: the verbs, their help, and nothing else.
+"""The command line: verbs and their help.
 
-Everything heavy is imported inside the functions, so that ``--help`` and a shell's completion
-answer at once.
+Heavy modules are imported inside the functions, so that ``--help`` and shell completion
+respond immediately.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _WORDS = {"compare": "RUN...", "report": "RUN", "status": "DIR"}
 
 
 class _RichHelp(TyperCommand):
-    """A verb whose help is laid out by rich; for the plain list of verbs rich loads too slowly."""
+    """A verb with help formatted by rich, which loads too slowly for the plain list of verbs."""
 
     _plugins: Sequence[str] = ()  # words of the command before its help is shown
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Note the plugins, whose components the help lists."""
+        """Record the plugins, so that the help lists their components."""
         self._plugins = [word for word in args if word.startswith("plugins=")]
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Fill in the config groups; what they hold is looked up when somebody asks."""
+        """Fill in the config groups; their options are looked up only when help is shown."""
         from sed_cli.config.help import group_help
 
         if self._plugins:
@@ -91,7 +91,7 @@ def _root(
 
 
 def _add_verb(name: str, text: str) -> None:
-    """Declare a verb: all of them take settings and Hydra's flags, and differ in their job."""
+    """Declare a verb: all take settings and Hydra's flags, and differ in the job they run."""
 
     @app.command(name=name, cls=_RichHelp, help=text, short_help=text.splitlines()[0])
     def verb(
@@ -113,7 +113,7 @@ def _add_verb(name: str, text: str) -> None:
             typer.Option("--cfg", "-c", help="Show the configuration instead of running."),
         ] = None,
         resolve: Annotated[
-            bool, typer.Option("--resolve", help="With --cfg: fill in references.")
+            bool, typer.Option("--resolve", help="With --cfg: resolve references.")
         ] = False,
         package: Annotated[
             str | None,
@@ -129,7 +129,7 @@ def _add_verb(name: str, text: str) -> None:
         dry_run: Annotated[
             bool,
             typer.Option(
-                "--dry-run", help="Of train: measure a few updates, estimate the duration."
+                "--dry-run", help="With train: measure a few updates and estimate the duration."
             ),
         ] = False,
         config_dir: Annotated[
@@ -142,7 +142,7 @@ def _add_verb(name: str, text: str) -> None:
         ] = None,
         config_name: Annotated[
             str | None,
-            typer.Option("--config-name", help="Another root config than the verb's own."),
+            typer.Option("--config-name", help="Use another root config."),
         ] = None,
     ) -> None:
         from sed_cli.cli.run import run
@@ -168,9 +168,9 @@ for _name, _text in VERBS.items():
 
 
 def _speak_utf8() -> None:
-    """Read and write pipes and files in UTF-8, whatever the system or an environment variable has.
+    """Use UTF-8 for pipes and files, whatever the system or environment variables request.
 
-    A terminal keeps its encoding; what that cannot show becomes a question mark.
+    A terminal keeps its encoding; unsupported characters become question marks.
     """
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
@@ -193,7 +193,7 @@ def main() -> NoReturn:
     except typer.Abort:
         sys.exit(130)
     except Exception as error:
-        # A usage error of Typer's has a message for the user; anything else is a defect.
+        # Typer's usage errors have a message for the user; anything else is a bug.
         describe = getattr(error, "format_message", None)
         if describe is None or os.environ.get("SEDTF_DEBUG"):
             raise

@@ -1,22 +1,22 @@
-"""The exceptions a user can meet. Anyone may import this module; it imports nothing of sedtf."""
+"""Exceptions shown to users. Any module may import this one; it imports no other part of sedtf."""
 
 from __future__ import annotations
 
 
 class SedtfError(Exception):
-    """Base of all errors that are reported as one clear line instead of a traceback."""
+    """Base of all errors reported as one line instead of a traceback."""
 
     exit_code = 1
 
 
 class UserError(SedtfError):
-    """The user's input is at fault: what was got, what was expected, what to do."""
+    """The input is invalid: the message gives the value, the expected value and the remedy."""
 
     exit_code = 2
 
 
 class ConfigError(UserError):
-    """A configuration that cannot work; ``faults`` lists every fault found, one line each."""
+    """An invalid configuration; ``faults`` lists every fault found, one line each."""
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = list(faults)
@@ -24,8 +24,8 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """Audio or annotations that cannot be used as they are."""
+    """Invalid audio or annotations."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is missing, incomplete or does not fit what is asked of it."""
+    """A checkpoint that is missing, incomplete or incompatible with the request."""

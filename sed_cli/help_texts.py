@@ -1,4 +1,4 @@
-"""What each verb does, with worked examples: its help."""
+"""Help of each verb, with worked examples."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ EVAL = """Evaluate a checkpoint on a split: frame, segment and event-based F1 an
 
 It uses the decoder and thresholds of the checkpoint, unless `evaluation.metric` or
 `evaluation.decoder` is set. With `scores=` it decodes the published scores of another system,
-each file as tuned on the others.
+with decoders tuned for each file on the other files.
 
 Examples:
 
@@ -82,11 +82,11 @@ Examples:
 {groups}
 """
 
-DATA = """Describe a data set: recordings, events, classes, overlaps, times, syntax and faults.
+DATA = """Describe a data set: recordings, events, classes, overlaps, times, syntax, faults.
 
-It prints tables and writes a figure and `data.json` to the run folder; it trains nothing. A data
-set with faults is described too; the exit code is then 2, as in training (with
-`data.strict=false` only if a fault cannot be repaired).
+It prints tables and writes a figure and `data.json` to the run folder; it trains nothing. If it
+finds faults, the exit code is 2, as in training (with `data.strict=false` only if a fault cannot
+be repaired).
 
 Examples:
 
@@ -118,10 +118,10 @@ PREDICT = """Detect events in your own recordings; with a sequence model, contin
 
 Recordings may have any rate, channel count, format and length.
 
-Events of one recording go to standard output. Those of a folder go beside the audio, one file per
-recording (`NAME.events.tsv`), or to `output_dir=`. A recording that cannot be read is reported; the
-others are done, and the exit code is 1. To resume, repeat the command: finished recordings are
-skipped.
+Events of a single recording go to standard output. For a folder, each recording gets a file
+`NAME.events.tsv` beside its audio, or in `output_dir=`. A recording that cannot be read is
+reported; the others are processed, and the exit code is 1. To resume, repeat the command: it skips
+finished recordings.
 
 Examples:
 
@@ -158,7 +158,7 @@ Examples:
 COMPARE = """Compare runs or sweeps in one table, with the spread over seeds, and in figures.
 
 Words without `=` are folders: runs of `train` or `eval`, or any folder above such runs.
-Runs that failed or did not finish are listed, and left out.
+Failed and unfinished runs are listed, but not compared.
 
 Examples:
 
@@ -167,7 +167,7 @@ Examples:
 - `sedtf compare SWEEP metric=event 'baseline=sampler=free_running model.rnn_hidden=32'`
 - `sedtf compare RUN_1 RUN_2 RUN_3 output_dir=table`
 
-Folds (runs that differ in `data.fold` alone) are joined by summing their counts. Sequence
+Folds (runs that differ only in `data.fold`) are merged by summing their counts. Sequence
 models are sorted by perplexity, with the gap between teacher-forced and free-running accuracy, and
 a figure of their learning curves. Keys: `metric` (such as frame or event), `baseline`,
 `output_dir`.
@@ -176,8 +176,8 @@ a figure of their learning curves. Keys: `metric` (such as frame or event), `bas
 
 SYNTH = """Write soundscapes with annotations: from a bank of isolated clips, or synthetic events.
 
-A bank is a folder of class folders. Silence is trimmed off its clips. No source clip occurs in
-two splits; the bank's own splits or folds are used if it has them. The recipe beside the data
+A bank is a folder of class folders. Silence at the ends of clips is trimmed. No source clip occurs
+in two splits; a bank's own splits or folds are kept. The recipe beside the data
 set reproduces it byte by byte.
 
 Examples:
@@ -188,7 +188,7 @@ Examples:
 - `sedtf synth data.bank=clips 'data.classes=[dog,cat]' 'data.event_duration_s=[0.2,3]'`
 - `sedtf synth data.bank=clips data.bank_splits=splits.tsv data.transition=syntax.csv format=csv`
 - `sedtf synth recipe=scenes/recipe.json data.bank=moved/esc10`
-- `sedtf train data.bank=esc10` trains on such a data set at once
+- `sedtf train data.bank=esc10` generates such a data set and trains on it
 
 {groups}
 """
@@ -210,11 +210,11 @@ Examples:
 Keys: `files`, `longest_s`, `device`, `threads`, `output_dir`.
 """
 
-STATUS = """Show the progress of runs: those of a sweep, or all below a folder, now or afterwards.
+STATUS = """Show the progress of runs: those of a sweep, or all below a folder, running or finished.
 
 For each run it shows the status (running, completed, failed with the reason, interrupted,
-waiting), the epochs, the best value and the remaining time. It also works from another machine,
-over a shared folder: a run there counts as interrupted after two minutes without a sign of life.
+waiting), the epochs, the best value and the remaining time. Runs on other machines are shown too,
+if the folder is shared; they count as interrupted after two minutes without a heartbeat.
 The word without `=` is the folder.
 
 Examples:

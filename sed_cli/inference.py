@@ -1,4 +1,4 @@
-"""What scripts import: ``load(checkpoint).predict(path_or_array)``."""
+"""The Python interface: ``load(checkpoint).predict(path_or_array)``."""
 
 from sed_cli.tasks.detection.load import load
 

@@ -105,8 +105,8 @@ def test_damaged_files_are_read_or_refused(n: int, trained_run: Path, tmp_path: 
     ("name", "content", "refusal"),
     [
         ("transitions", '{"bell": {"siren": 1' + "0" * 400 + "}}", "expected numbers of at least"),
-        ("history.csv as drawn", "epoch,seconds\n1," + "1" * 200_000, "no table of epochs"),
-        ("splits of a bank", "clip,split\na.wav," + "t" * 200_000, "no table"),
+        ("history.csv as drawn", "epoch,seconds\n1," + "1" * 200_000, "not a table of epochs"),
+        ("splits of a bank", "clip,split\na.wav," + "t" * 200_000, "not a table"),
         ("transitions", "after,bell\nbell," + "1" * 200_000, "field larger than"),
     ],
 )

@@ -60,7 +60,7 @@ def test_of_several_that_come_together_one_has_the_folder(tmp_path: Path) -> Non
         heard = [hear(process) for process in processes]
         winner = processes[heard.index("has it")]
         assert heard.count("has it") == 1
-        assert heard.count(f"process {winner.pid} on {os.uname().nodename} is at work there") == 4
+        assert heard.count(f"process {winner.pid} on {os.uname().nodename} is using it") == 4
         with pytest.raises(InUseError), at_work(tmp_path / "link"):
             pass
     finally:

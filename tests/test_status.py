@@ -44,7 +44,7 @@ def test_a_sweep_is_listed_with_what_waits(tmp_path: Path) -> None:
     # 9 epochs of b and 10 of d, of 2 s each, side by side: d takes longest
     assert lines[-1] == (
         "4 runs: 1 running, 1 completed, 1 failed, 1 waiting; "
-        "20 s left at most, if none stops early"
+        "20 s left at most, without early stopping"
     )
 
 
@@ -80,7 +80,7 @@ def test_a_search_whose_trials_all_failed_at_once_is_told_without_a_time(tmp_pat
     assert describe(tmp_path)[-1].startswith("1 runs: 1 failed")
     plan.total = 3
     plan.write(tmp_path)
-    assert describe(tmp_path)[-1].endswith("time left is known once an epoch has ended")
+    assert describe(tmp_path)[-1].endswith("remaining time unknown until an epoch has ended")
 
 
 def test_jobs_that_a_resumed_sweep_did_not_name_are_listed_and_comparisons_are_not(
@@ -95,7 +95,7 @@ def test_jobs_that_a_resumed_sweep_did_not_name_are_listed_and_comparisons_are_n
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no run and no sweep"):
+    with pytest.raises(UserError, match="no run or sweep found"):
         describe(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         describe(tmp_path / "nowhere")

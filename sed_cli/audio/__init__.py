@@ -1,7 +1,7 @@
 """Audio files to waveforms, waveforms to features.
 
-All of it is imported when it is first asked for: settings of front ends are read without numpy,
-and who only looks at files need not wait for torch.
+Names are imported lazily: settings of front ends are read without numpy, and reading files does
+not import torch.
 """
 
 from __future__ import annotations

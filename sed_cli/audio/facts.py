@@ -1,4 +1,4 @@
-"""What is known of a recording before it is decoded for its features."""
+"""Facts about a recording that are known before it is decoded for its features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sed_cli.errors import DataError
 
 
 class Signature(NamedTuple):
-    """What changes whenever a file is written, replaced or given other times."""
+    """A signature that changes whenever a file is written, replaced or touched."""
 
     size: int
     modified_ns: int
@@ -23,7 +23,7 @@ def signature(path: Path) -> Signature:
     """Return the signature of a file.
 
     Raises:
-        DataError: if there is none.
+        DataError: if the file does not exist.
     """
     try:
         status = path.stat()
@@ -34,14 +34,14 @@ def signature(path: Path) -> Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioFacts:
-    """What a file holds.
+    """The contents of a file.
 
     Args:
-        duration_s: length in seconds of what can be decoded.
+        duration_s: length in seconds of the decodable part.
         sample_rate: in Hz.
         n_channels: of the file.
         format: container and coding, such as ``WAV PCM_16``.
-        notes: what was taken otherwise than its header declares, a clause each.
+        notes: deviations from the header, one clause each.
         loss: how far a damaged file can be read; ``None``: it is whole.
     """
 
@@ -57,14 +57,14 @@ _known: dict[Path, tuple[Signature, AudioFacts]] = {}
 
 
 def inspect_audio(path: Path) -> AudioFacts:
-    """Tell what a file holds, by its header and structure; decoded only if these disagree.
+    """Examine a file by its header and structure; it is decoded only if these disagree.
 
     Damage in the middle of a file, which its structure does not show, is found when it is decoded.
-    What was found is remembered while the process runs, unless the file is written to;
-    :func:`sed_cli.data.cache.known_audio.inspect_all` remembers it beyond that.
+    The result is remembered while the process runs, unless the file changes;
+    :func:`sed_cli.data.cache.known_audio.inspect_all` stores it permanently.
 
     Raises:
-        DataError: if the file is missing, cannot be decoded, or its header is out of reason.
+        DataError: if the file is missing, cannot be decoded, or its header is implausible.
     """
     now = signature(path) if path.is_file() else None
     known = _known.get(path)
@@ -77,7 +77,7 @@ def inspect_audio(path: Path) -> AudioFacts:
 
 
 def remember_audio(path: Path, of: Signature, facts: AudioFacts) -> None:
-    """Keep what was found in a file of a certain signature for :func:`inspect_audio`."""
+    """Remember the facts of a file with a certain signature for :func:`inspect_audio`."""
     _known[path] = (of, facts)
 
 
@@ -99,7 +99,7 @@ def _inspect(path: Path) -> AudioFacts:
 
 
 def duration_s(path: Path) -> float:
-    """Length in seconds of what can be decoded of a recording.
+    """Length in seconds of the decodable part of a recording.
 
     Raises:
         DataError: as :func:`inspect_audio`.

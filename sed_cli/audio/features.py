@@ -1,4 +1,4 @@
-"""Waveforms to features: what front ends share, and log-mel spectrograms."""
+"""Waveforms to features: the base of front ends, and log-mel spectrograms."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from sed_cli.system.torchaudio_import import import_torchaudio
 
 
 class FrontEnd(nn.Module, ABC):
-    """Features of a waveform with centred frames: frame t lies around sample t * hop_length.
+    """Features of a waveform with centred frames: frame t is centred at sample t * hop_length.
 
-    Both ends are reflected, as by librosa's ``pad_mode="reflect"``. What a frame is made of is for
-    :meth:`frames` to say, and what of earlier frames it takes for :meth:`follow`. It has no
-    trainable weights and nothing in its ``state_dict``.
+    Both ends are reflected, as by librosa's ``pad_mode="reflect"``. Subclasses compute
+    frames in :meth:`frames`, and dependencies on earlier frames in :meth:`follow`. It has no
+     trainable weights and an empty ``state_dict``.
 
     Args:
         sample_rate: of the waveforms, in Hz.
-        window_length: samples that a frame is made of, at most ``n_fft``.
+        window_length: samples in the window of a frame, at most ``n_fft``.
         hop_length: samples from one frame to the next.
         n_fft: length of the transform in samples, around the window.
-        n_features: M, numbers a frame.
-        n_together: frames that depend on the samples of all of them, a divisor of a block's; none
-            is complete before the last.
+        n_features: M, numbers per frame.
+        n_together: size of groups of frames that depend on the samples of the whole group; a
+            divisor of the frames in a block.
     """
 
     def __init__(
@@ -58,22 +58,22 @@ class FrontEnd(nn.Module, ABC):
         """Transform (B, n) into the frames (B, t, M) of its whole transforms, each by itself."""
 
     def follow(self, frames: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Make features of frames (B, t, M) that depend on those before them.
+        """Compute features from frames (B, t, M) that depend on earlier ones.
 
         Args:
-            frames: the next ones, as :meth:`frames` gives them.
-            state: what the call before has returned beside its frames; ``None`` at the start.
+            frames: the next frames, from :meth:`frames`.
+            state: second result of the previous call; ``None`` at the start.
         """
         return frames, None
 
     @property
     def centres_hz(self) -> NDArray[np.float64] | None:
-        """Centre frequency of each band in Hz, (M,); ``None`` where features are no bands."""
+        """Centre frequency of each band in Hz, (M,); ``None`` if features are not bands."""
         return None
 
     @property
     def band_hz(self) -> tuple[float, float]:
-        """Lowest and highest frequency that features tell of."""
+        """Lowest and highest frequency that the features cover."""
         return 0.0, self.sample_rate / 2
 
     def n_frames(self, n_samples: int) -> int:
@@ -108,9 +108,9 @@ class FrontEnd(nn.Module, ABC):
 
     @torch.no_grad()
     def block(self, padded: Tensor) -> Tensor:
-        """Transform one block: (B, n) from its first frame's first sample on -> (B, 64, M).
+        """Transform one block: (B, n) from the first sample of its first frame -> (B, 64, M).
 
-        What ``padded`` holds after the block is not looked at, what it lacks is taken as zero.
+        Samples of ``padded`` after the block are ignored, missing ones are taken as zero.
         """
         span = (BLOCK_FRAMES - 1) * self.hop_length + self.n_fft
         piece = padded[:, :span]
@@ -216,7 +216,7 @@ class _TorchlibrosaMel(nn.Module):
         self.register_buffer("mel", bank.melW.detach())  # (bins, M)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        # Its convolution, as a product: for few frames at a time that is three times faster.
+        # Its convolution, as a matrix product: three times faster for few frames.
         frames = waveform.unfold(1, self.n_fft, self.hop_length)  # (B, n) -> (B, T, n_fft)
         real, imag = F.linear(frames, self.dft).chunk(2, dim=2)  # (B, T, bins)
         return (real.square() + imag.square()) @ self.mel  # (B, T, M)

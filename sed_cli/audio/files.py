@@ -39,29 +39,29 @@ Tell = Callable[[str], None]
 
 _BLOCK = 2**17  # samples decoded at once, of every channel, ...
 _BLOCK_OF_ALL = 2**20  # ... of all channels together, ...
-_BLOCK_S = 20  # ... and seconds, since a low rate is brought to one that is far higher
-ADVICE = "copy or convert it again, leave it out, or use the readable part with data.strict=false"
-"""What to do about a recording of which a part is missing."""
+_BLOCK_S = 20  # ... and seconds, since a low rate may be resampled to a much higher one
+ADVICE = "copy or convert it again, exclude it, or use the readable part with data.strict=false"
+"""Advice for a recording with a missing part."""
 
-_MISSING_S = 0.1  # a header may be wrong about the length by this much: some formats estimate it
+_MISSING_S = 0.1  # tolerance for the length in a header: some formats estimate it
 
 
 class AudioReader:
     """A recording that is read block by block, whatever its length. A context manager.
 
-    What the file holds is compared with what its header declares: where there is more, all of it is
-    read; where there is less, or a decoder gives up, the recording is damaged.
+    The contents of the file are compared with its header: if there is more, all of it is read; if
+    there is less, or the decoder fails, the recording is damaged.
 
     Args:
-        path: a file that libsndfile reads: wav, flac, ogg, mp3, ... Of a pipe all is read first,
+        path: a file that libsndfile reads: wav, flac, ogg, mp3, ... A pipe is first read completely
             into a temporary file.
-        pipe: what to read instead, such as standard input; ``path`` is what it is called then.
-        salvage: told what is wrong with a damaged recording, of which what can be decoded is used
-            then, and where a header was not believed; ``None``: a damaged one is refused.
+        pipe: read this instead, such as standard input; ``path`` is then its name.
+        salvage: called with messages on damage and wrong headers; the decodable part is then used;
+            ``None``: damaged recordings are rejected.
 
     Attributes:
-        notes: what was taken otherwise than the header says.
-        loss: how far a damaged recording was read, once it was; ``None``: it is whole.
+        notes: deviations from the header.
+        loss: how far a damaged recording could be read, after reading; ``None``: it is complete.
 
     Raises:
         DataError: if the file is missing or cannot be decoded, or its header declares values out
@@ -88,8 +88,8 @@ class AudioReader:
         if fault := self._fault_of_header():
             self._close()
             raise DataError(
-                f"{path}: its header declares {fault}: it is damaged, or no audio; "
-                f"write it again, or leave it out"
+                f"{path}: its header declares {fault}: it is damaged, or not audio; write it "
+                f"again, or exclude it"
             )
 
     @property
@@ -109,7 +109,7 @@ class AudioReader:
 
     @property
     def header_s(self) -> float | None:
-        """Length in seconds as the file says; ``None`` where that is not known beforehand."""
+        """Length in seconds by the header; ``None`` if that is unknown."""
         if self._contents.said_s is not None:
             return self._contents.said_s
         if self._n_said is None or len(self._parts) > 1:
@@ -118,11 +118,11 @@ class AudioReader:
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds of what has been read so far."""
+        """Length in seconds of the audio read so far."""
         return self._n_read / self.sample_rate
 
     def count(self) -> int | None:
-        """Return how many samples of a channel there are; ``None`` if only decoding them tells."""
+        """Return the number of samples per channel; ``None`` if only decoding can determine it."""
         if self._contents.loss is not None or not can_reach_its_end(self._file):
             return None
         for part in self._parts[1:]:
@@ -131,11 +131,11 @@ class AudioReader:
         return self._n_said
 
     def skip(self, time_s: float) -> float:
-        """Begin at a time instead of at the start, if that can be done without decoding.
+        """Start at a time instead of at the beginning, if that is possible without decoding.
 
         Returns:
-            Where reading begins, in seconds: 0 in a file whose length the header does not tell, or
-            of several parts.
+            Where reading starts, in seconds: 0 in a file of several parts, or without a length
+            in the header.
         """
         at = min(max(0, round(time_s * self.sample_rate)), self._file.frames)
         if tuple(self._parts) == (None,) and self._n_said is not None:
@@ -144,7 +144,7 @@ class AudioReader:
         return self.duration_s
 
     def decode_all(self) -> int:
-        """Decode the whole for nothing but its length: return samples of a channel."""
+        """Decode everything only to determine the length: return samples per channel."""
         for _ in self._decoded():
             pass
         return self._n_read
@@ -152,18 +152,18 @@ class AudioReader:
     def blocks(
         self, sample_rate: int | None = None, channels: Channels = "mix"
     ) -> Iterator[NDArray[np.float32]]:
-        """Yield the waveform, resampled by soxr at high quality where needed.
+        """Yield the waveform, resampled by soxr at high quality if necessary.
 
         Args:
             sample_rate: in Hz; ``None``: that of the file.
-            channels: ``mix``: their average, ``first``: that one alone, ``each``: all of them.
+            channels: ``mix``: their average, ``first``: only the first, ``each``: all of them.
 
         Yields:
             Float32 (n,), or (n, n_channels) for ``each``; full scale at -1 and 1.
 
         Raises:
             DataError: if the file is damaged (see ``salvage``), or holds no samples, or samples
-                that are not finite or beyond all measure.
+                that are not finite or implausibly large.
         """
         n_channels = self.n_channels if channels == "each" else 1
         rates = self.sample_rate, sample_rate or self.sample_rate
@@ -175,7 +175,7 @@ class AudioReader:
             yield _joined(resampled, channels)
         last = [resampler.finish() for resampler in resamplers]
         if not n_samples + len(last[0]):
-            raise DataError(f"{self.path}: holds no samples; leave it out")
+            raise DataError(f"{self.path}: holds no samples; exclude it")
         if len(last[0]):
             yield _joined(last, channels)
 
@@ -186,8 +186,8 @@ class AudioReader:
             if fault := fault_of_samples(block):
                 at_s = self.duration_s - (len(block) - first_fault(block)) / self.sample_rate
                 raise DataError(
-                    f"{self.path}: holds {fault}, from {at_s:.2f} s on; "
-                    f"write it again, or leave it out"
+                    f"{self.path}: holds {fault}, from {at_s:.2f} s on; write it again, or "
+                    f"exclude it"
                 )
             if channels == "each":
                 yield list(block.T)
@@ -214,7 +214,7 @@ class AudioReader:
                     break
                 if self.duration_s > longest:
                     length = fault_of_length(self.duration_s)
-                    raise DataError(f"{self.path}: holds {length}; divide it, or leave it out")
+                    raise DataError(f"{self.path}: holds {length}; split it, or exclude it")
                 yield block
             if fault is not None:
                 reason = reason_of(fault)
@@ -227,7 +227,7 @@ class AudioReader:
             self._lose(said_s, reason)
 
     def _lose(self, said_s: float | None, reason: str) -> None:
-        """Note how far a damaged recording was read, or refuse it."""
+        """Note how far a damaged recording was read, or reject it."""
         is_known = said_s is not None and said_s - self.duration_s > _MISSING_S
         self.loss = (
             f"breaks off after {self.duration_s:.2f} s of "
@@ -244,7 +244,7 @@ class AudioReader:
 
     def _decode(self) -> tuple[NDArray[np.float32], BaseException | None]:
         n_samples = min(_BLOCK, _BLOCK_OF_ALL // self.n_channels, _BLOCK_S * self.sample_rate)
-        # Behind the last of them there may be tags, which are no samples to the decoder.
+        # After the last of them there may be tags, which are not samples to the decoder.
         n_samples = min(n_samples, self._file.frames - self._n_of_part)
         block = np.full((n_samples, self.n_channels), np.nan, dtype=np.float32)
         try:
@@ -254,7 +254,7 @@ class AudioReader:
             return block[:n_decoded], error
 
     def _open_next(self, part: ByteRange | None) -> str | None:
-        """Go to the next part; tell why that cannot be."""
+        """Go to the next part; return why that is not possible."""
         try:
             file = open_audio(self.path, self._copy, part)
         except DataError as error:
@@ -302,7 +302,7 @@ def audio_blocks(
 
     Raises:
         DataError: if the file is missing, cannot be decoded, or holds no samples or samples
-            that are not finite or beyond all measure.
+            that are not finite or implausibly large.
     """
     with AudioReader(path, salvage=salvage) as reader:
         yield from reader.blocks(sample_rate, channels)
@@ -325,15 +325,15 @@ def read_audio(path: Path, sample_rate: int) -> NDArray[np.float32]:
 
 
 def read_excerpt(path: Path, sample_rate: int, start_s: float, end_s: float) -> NDArray[np.float32]:
-    """Read what :func:`read_audio` gives from one time to another, holding no more than that.
+    """Read the excerpt of :func:`read_audio` from one time to another, without holding more.
 
-    What can be decoded of a damaged recording is taken without a word: it has been warned of.
+    The decodable part of a damaged recording is used without another warning.
 
     Args:
         path: of the recording.
         sample_rate: in Hz.
         start_s: seconds from its start.
-        end_s: the same; what lies after the recording is left out.
+        end_s: the same; it may be after the end of the recording.
 
     Raises:
         DataError: as :func:`read_audio`.

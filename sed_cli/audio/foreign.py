@@ -1,4 +1,4 @@
-"""Audio that libsndfile does not read by itself: AAC and its kin, and the raw samples of evTAF."""
+"""Audio that libsndfile does not read: AAC and similar formats, and the raw samples of evTAF."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from sed_cli.errors import DataError
 FOREIGN_ENDINGS = frozenset(
     (".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".ape", ".wv", ".3gp", ".mka")
 )
-"""Of files that FFmpeg decodes; lower case, with the dot."""
+"""Endings of files that FFmpeg decodes; lower case, with the dot."""
 
 RAW_ENDING = ".cbin"
-"""Of evTAF's recordings: 16-bit samples, big-endian, their rate in a file ``.rec`` beside them."""
+"""Ending of evTAF recordings: 16-bit samples, big-endian, the rate in a file ``.rec`` "
+"beside them."""
 
 _RATE = re.compile(
     r"^\s*ADFREQ\s*=\s*(\d{1,9}(?:\.\d{0,9})?)(?![\d.])", re.MULTILINE | re.IGNORECASE
@@ -27,10 +28,10 @@ _LONGEST_RECORD = 2**20  # bytes
 
 
 def decoded(path: Path) -> IO[bytes]:
-    """Decode a file by PyAV, which brings FFmpeg along, into a temporary one.
+    """Decode a file into a temporary one by PyAV, which bundles FFmpeg.
 
     Raises:
-        DataError: if PyAV is not installed, or cannot decode it; with what to do.
+        DataError: if PyAV is not installed, or cannot decode it; with the remedy.
     """
     advice = f"convert it, such as by: ffmpeg -i '{path.name}' '{path.stem}.wav'"
     import soundfile
@@ -49,7 +50,7 @@ def decoded(path: Path) -> IO[bytes]:
             _copy_samples(container, copy, av)
     except TooLongError as error:
         copy.close()
-        raise DataError(f"{path}: holds {error}; divide it, or leave it out") from error
+        raise DataError(f"{path}: holds {error}; split it, or exclude it") from error
     except (av.FFmpegError, IndexError, ValueError, soundfile.SoundFileError) as error:
         copy.close()
         raise DataError(f"{path}: cannot be decoded ({error}); {advice}") from error
@@ -58,7 +59,7 @@ def decoded(path: Path) -> IO[bytes]:
 
 
 class TooLongError(Exception):
-    """It holds more than is read."""
+    """The file is longer than the limit."""
 
 
 def _copy_samples(container: Any, copy: IO[bytes], av: Any) -> None:
@@ -76,19 +77,19 @@ def _copy_samples(container: Any, copy: IO[bytes], av: Any) -> None:
         for frame in container.decode(stream):
             for part in planar.resample(frame):
                 samples = part.to_ndarray().T
-                # An encoder fills its last block up: no sound is there.
+                # An encoder pads its last block: there is no sound.
                 is_last = n_samples < said < n_samples + len(samples)
                 file.write(samples[: int(said) - n_samples] if is_last else samples)
                 n_samples += len(samples)
-                if n_samples > most:  # silence of years fits into a few megabytes
+                if n_samples > most:  # years of silence fit into a few megabytes
                     raise TooLongError(fault_of_length(n_samples / stream.rate))
 
 
 def raw_format(path: Path) -> dict[str, Any]:
-    """Tell how the samples of a file without a header are to be read.
+    """Determine how to read the samples of a file without a header.
 
     Raises:
-        DataError: if what tells it is missing.
+        DataError: if the record is missing.
     """
     record = path.with_suffix(".rec")
     try:
@@ -96,8 +97,8 @@ def raw_format(path: Path) -> dict[str, Any]:
             text = file.read(_LONGEST_RECORD).decode("latin-1")
     except OSError as error:
         raise DataError(
-            f"{path}: raw samples of evTAF, whose rate stands in {record.name}, which cannot be "
-            f"read ({error.strerror}); put it beside them, or convert them to wav"
+            f"{path}: raw samples of evTAF with the rate in {record.name}, which cannot be "
+            f"read ({error.strerror}); put that file beside them, or convert them to wav"
         ) from error
     rate, channels = _RATE.search(text), _CHANNELS.search(text)
     if rate is None or not float(rate[1]) >= 1:

@@ -1,8 +1,8 @@
-"""Features that a network of others makes, aligned in time to frames.
+"""Features from a pretrained network, aligned in time with frames.
 
-The network is run on windows of one length, whose middle holds a group of frames; to each side
-lies the context that it is given. A window begins at a multiple of the group, so that a frame is
-always computed from the same samples, in a stream as in a file.
+The network runs on windows of one length, with a group of frames in the middle and context on
+each side. A window starts at a multiple of the group, so that a frame is always computed from
+the same samples, in a stream as in a file.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from sed_cli.audio.networks import Network, Output
 
 
 class NetworkFeatures(FrontEnd):
-    """Frames of a network's outputs, joined with log-mel where that is asked for.
+    """Frames of a network's outputs, optionally joined with log-mel.
 
     Args:
-        network: that is run.
-        outputs: that are used, each with its frames J and features D in a window.
-        windows: that it is run on.
-        mel_in: makes the mel bands that it takes; None: it takes samples.
-        joined: log-mel that is appended; None: none.
+        network: the network to run.
+        outputs: the outputs to use, each with its frames J and features D in a window.
+        windows: the windows it runs on.
+        mel_in: computes its mel bands; None: it takes samples.
+        joined: log-mel to append; None: none.
         sample_rate: of the samples, in Hz.
         hop_length: samples from one frame to the next.
     """

@@ -1,4 +1,4 @@
-"""Windows that a network is run on, and how its outputs are aligned in time to frames."""
+"""Windows of a network's input, and alignment of its outputs with frames in time."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from sed_cli.audio.limits import BLOCK_FRAMES
 from sed_cli.audio.networks import Network
 from sed_cli.errors import DataError
 
-_CONTEXT_S = 0.5  # where neither the graph nor the settings say
-_SHARE = 8  # of a window of fixed length, one part of so many is context on each side
+_CONTEXT_S = 0.5  # unless the graph or the settings determine it
+_SHARE = 8  # divisor of a fixed window's length: context on each side
 
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Where a network's windows and its outputs lie, in samples of the features' rate.
+    """Positions of a network's windows and outputs, in samples at the rate of the features.
 
     Args:
         length: of a window.
-        along: the same as its network counts it, in samples or mel frames.
+        along: the same as counted by the network, in samples or mel frames.
         context: on each side of the group of frames in it.
         group: frames in it, a divisor of :data:`BLOCK_FRAMES`.
-        start: where its first output's share of the window begins ...
-        extent: ... and how much all of them cover together.
-        output_hop: from one output to the next; None: evenly spaced over what they cover.
+        start: where the first output's share of the window starts ...
+        extent: ... and how much all outputs cover.
+        output_hop: from one output to the next; None: evenly spaced over their extent.
         output_offset: of the first output from the window's first sample; None: half an output
-            into what they cover.
+            into their extent.
     """
 
     length: int
@@ -42,18 +42,18 @@ class Windows:
     output_offset: float | None = None
 
     def outputs_at(self, n_outputs: int) -> NDArray[np.float64]:
-        """Samples from the window's first one at which the outputs of it lie, (J,)."""
+        """Positions of the outputs in samples from the start of the window, (J,)."""
         hop = self.extent / n_outputs if self.output_hop is None else self.output_hop
         first = self.start + hop / 2 if self.output_offset is None else self.output_offset
         return first + hop * np.arange(n_outputs, dtype=np.float64)
 
     def alignment(self, n_outputs: int, hop_length: int) -> NDArray[np.float64]:
-        """Weights (group, J) that make frames of outputs.
+        """Weights (group, J) from outputs to frames.
 
-        A frame is the mean of the outputs near its centre, each weighted by how near it is: down to
-        none at the distance of a hop, of the frames or of the outputs, whichever is longer. Between
-        sparse outputs that is linear interpolation; of dense ones none is skipped. Beyond the
-        first and last output, these hold.
+        A frame is the mean of the outputs near its centre, weighted by proximity: down to
+          0 at the distance of a hop of the frames or of the outputs, whichever is longer.
+        Between sparse outputs this is linear interpolation; dense ones are all used. The first and
+        last output are extended outwards.
         """
         outputs = self.outputs_at(n_outputs)
         frames = self.context + hop_length * np.arange(self.group)
@@ -67,14 +67,14 @@ class Windows:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSettings:
-    """What the settings say of windows, in samples unless said otherwise.
+    """Settings of windows, in samples unless stated otherwise.
 
     Args:
         sample_rate: in Hz.
         hop_length: of the frames.
-        window: along time, as the network counts it; None: what the graph says, or fits a block.
+        window: along time, as the network counts it; None: by the graph, or to fit a block.
         context_s: at least, in seconds; None: a share of a fixed window, or half a second.
-        least_context: that joined log-mel needs.
+        least_context: minimum that joined log-mel needs.
         input_hop: of the mel frames that the network takes.
         n_fft: of these.
         output_hop: see :class:`Windows`.
@@ -96,7 +96,7 @@ def planned(network: Network, asked: WindowSettings) -> Windows:
     """Lay out windows: the largest groups of frames that leave the context room.
 
     Raises:
-        DataError: if there is no room in windows of the network's length.
+        DataError: if windows of the network's length are too short.
     """
     if network.length is not None and asked.window not in (None, network.length):
         raise DataError(
@@ -143,7 +143,7 @@ def _wanted_context(network: Network, asked: WindowSettings, along: int | None) 
 
 
 def _in_its_units(network: Network, asked: WindowSettings, n_samples: int) -> int:
-    """Samples, or the mel frames that cover them: as many on each side of the group of frames."""
+    """Samples, or the mel frames that cover them: the same number on each side of the frames."""
     if not network.takes_mel:
         return n_samples
     return max(2, 2 * math.ceil((1 + (n_samples - asked.n_fft) / asked.input_hop) / 2))

@@ -1,7 +1,7 @@
-"""Networks of others that embed frames: ONNX files, checked before anything of them runs.
+"""Pretrained networks that embed frames: ONNX files, checked before anything runs.
 
-Standard operators compute and do nothing else. What could do more, or is not in the file, is
-refused: operators of other domains, and tensors that lie in other files. Sizes are bounded.
+Standard operators only compute. Anything else is rejected: operators of other domains, and
+tensors in other files. Sizes are bounded.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from sed_cli.system.extras import imported
 from sed_cli.system.text import one_line
 
 MOST_BYTES = 256 << 20
-MOST_FEATURES = 2**14  # numbers a frame
-_MOST_VALUES = 2**26  # of a window, and of an output for some
+MOST_FEATURES = 2**14  # numbers per frame
+_MOST_VALUES = 2**26  # numbers in a window, and in an output for several
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 BATCH, TIME, BANDS, FEATURES, ONE = "B", "T", "M", "F", "1"
@@ -31,7 +31,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What the settings say of a network; None and (): it is to be guessed."""
+    """Settings of a network; None and (): to be inferred."""
 
     n_mels: int
     input_layout: str | None
@@ -41,11 +41,11 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class Output:
-    """One of the outputs that are used.
+    """One of the outputs to use.
 
     Args:
         name: in the graph.
-        layout: a letter an axis.
+        layout: one letter per axis.
     """
 
     name: str
@@ -57,16 +57,16 @@ class Network:
 
     Args:
         path: of the file, for messages.
-        asked: what the settings say of it.
+        asked: its settings.
 
     Attributes:
-        data: the file's content.
+        data: contents of the file.
         content: its SHA-256.
-        layout: of the input, a letter an axis: ``BT1``; with ``M`` it takes mel bands.
+        layout: of the input, one letter per axis: ``BT1``; with ``M`` it takes mel bands.
         length: of a window along time, in samples or mel frames; None: any.
 
     Raises:
-        DataError: if it cannot be read, is not allowed, or does not fit what is asked.
+        DataError: if it cannot be read, is not allowed, or does not fit the settings.
     """
 
     def __init__(self, path: Path, asked: NetworkSettings) -> None:
@@ -93,17 +93,17 @@ class Network:
         self.length = self._fixed(TIME)
         if self.takes_mel and self._fixed(BANDS) not in (None, asked.n_mels):
             raise self._fault(
-                f"takes {self._fixed(BANDS)} mel bands, and feature.n_mels={asked.n_mels}: set "
-                f"that to it"
+                f"takes {self._fixed(BANDS)} mel bands, but feature.n_mels={asked.n_mels}: set "
+                f"them equal"
             )
 
     @property
     def takes_mel(self) -> bool:
-        """Whether it is given mel bands, else samples."""
+        """Whether it takes mel bands, else samples."""
         return BANDS in self.layout
 
     def outputs_for(self, length: int) -> list[tuple[Output, int, int]]:
-        """Outputs that are used, with their frames J and features D for windows of a length."""
+        """The outputs to use, with their frames J and features D for windows of a length."""
         if length not in self._outputs:
             self._outputs[length] = self._tried(length)
         return self._outputs[length]
@@ -120,8 +120,8 @@ class Network:
             layout = self._asked.output_layout or self._guessed_output(name, shape, other)
             if len(layout) != len(shape) or not _is_output(layout, shape):
                 raise self._fault(
-                    f"its output {name} has shape {shape}, not axes {layout}: expected a letter "
-                    f"for each in feature.output_layout, B batch, T time, F features and 1"
+                    f"its output {name} has shape {shape}, not axes {layout}: name each with a "
+                    f"letter in feature.output_layout, B batch, T time, F features and 1"
                 )
             sizes = dict.fromkeys("BT", 1)
             n_features = 1
@@ -150,7 +150,7 @@ class Network:
     def _run(self, values: Floats, names: Sequence[str]) -> list[Floats]:
         try:
             found = self._session.run(list(names), {self._input.name: values})
-        except Exception as error:  # of onnxruntime, which has no base of its own
+        except Exception as error:  # onnxruntime's exceptions have no common base
             raise self._fault(
                 f"does not run on an input of shape {values.shape} ({one_line(error)}): see "
                 f"feature.input_layout and feature.window"
@@ -164,7 +164,7 @@ class Network:
         return list(found)
 
     def _arranged(self, values: Floats) -> Floats:
-        """Put (N, L) or (N, L, M) into the order of the input's axes."""
+        """Rearrange (N, L) or (N, L, M) to the input's axes."""
         given = "BTM" if self.takes_mel else "BT"
         wanted = self.layout.replace(ONE, "")
         if BATCH not in wanted:
@@ -178,7 +178,7 @@ class Network:
     def _silence(self, length: int) -> Floats:
         if length * (self._asked.n_mels if self.takes_mel else 1) > _MOST_VALUES:
             raise self._fault(
-                f"takes windows of {length}, more than is reasonable: expected seconds"
+                f"takes windows of {length}, more than is plausible: expected a few seconds"
             )
         shape = (1, length, self._asked.n_mels) if self.takes_mel else (1, length)
         return self._arranged(np.zeros(shape, np.float32))
@@ -191,14 +191,14 @@ class Network:
         return inputs[0]
 
     def _fixed(self, letter: str) -> int | None:
-        """Size of an axis of the input, where the graph fixes it."""
+        """Size of an axis of the input, if the graph fixes it."""
         if letter not in self.layout:
             return None
         size = self._input.shape[self.layout.index(letter)]
         return size if isinstance(size, int) else None
 
     def _guessed_layout(self, shape: Sequence[Any]) -> str:
-        """Letters of the input's axes: batch first, then what is longer than 1."""
+        """Letters of the input's axes: batch first, then axes longer than 1."""
         rest = [axis for axis in range(1 if len(shape) > 1 else 0, len(shape)) if shape[axis] != 1]
         letters = [ONE] * len(shape)
         letters[0] = BATCH
@@ -225,7 +225,7 @@ class Network:
         return list(self._asked.outputs)
 
     def _guessed_output(self, name: str, shape: Sequence[int], longer: Sequence[int]) -> str:
-        """Letters of an output's axes: time is what grows with the window, else the first."""
+        """Letters of an output's axes: time grows with the window, else it is the first."""
         letters = [FEATURES] * len(shape)
         start = 1 if BATCH in self.layout and len(shape) > 1 and shape[0] == 1 else 0
         if start:
@@ -253,7 +253,7 @@ class Network:
 
 
 def _is_output(layout: str, shape: Sequence[int]) -> bool:
-    """Whether letters are those of an output, and axes of 1 are that."""
+    """Whether letters fit an output, and axes named 1 have size 1."""
     return (
         {*layout} <= {*"BTF1"}
         and FEATURES in layout
@@ -263,7 +263,7 @@ def _is_output(layout: str, shape: Sequence[int]) -> bool:
 
 
 def _in_order(values: Floats, layout: str) -> Floats:
-    """Bring an output of any layout to (N, J, D)."""
+    """Rearrange an output of any layout to (N, J, D)."""
     order = [axis for letter in "BTF1" for axis, own in enumerate(layout) if own == letter]
     n = values.shape[layout.index(BATCH)] if BATCH in layout else 1
     n_frames = values.shape[layout.index(TIME)] if TIME in layout else 1
@@ -271,8 +271,8 @@ def _in_order(values: Floats, layout: str) -> Floats:
 
 
 def _read(path: Path) -> bytes:
-    if not path.is_file():  # a pipe or a device would be read without end
-        words = "is no file" if path.exists() else "there is no such file"
+    if not path.is_file():  # a pipe or a device might never end
+        words = "is not a file" if path.exists() else "no such file"
         raise DataError(f"feature.path={path}: {words}: name the network, an ONNX file")
     try:
         with path.open("rb") as file:
@@ -280,14 +280,12 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise DataError(f"feature.path={path}: cannot be read ({error.strerror})") from error
     if len(data) > MOST_BYTES:
-        raise DataError(
-            f"feature.path={path}: more than {MOST_BYTES >> 20} MiB, which are the most"
-        )
+        raise DataError(f"feature.path={path}: larger than {MOST_BYTES >> 20} MiB, the limit")
     return data
 
 
 def _check(path: Path, data: bytes) -> None:
-    """Refuse what is no ONNX file, or asks for more than is in it."""
+    """Reject files that are not ONNX, or refer to anything outside."""
     onnx = imported("feature=onnx", "onnx", "onnx")
     try:
         model = onnx.load_model_from_string(data)
@@ -299,8 +297,8 @@ def _check(path: Path, data: bytes) -> None:
             message.external_data or message.data_location == onnx.TensorProto.EXTERNAL
         ):
             raise DataError(
-                f"feature.path={path}: its weights {message.name} lie in another file: save it as "
-                f"one, such as with onnx.save_model(..., save_as_external_data=False)"
+                f"feature.path={path}: its weights {message.name} are in another file: save it "
+                f"as one, such as with onnx.save_model(..., save_as_external_data=False)"
             )
         if message.DESCRIPTOR.name == "NodeProto" and not (
             message.domain in _DOMAINS or (message.domain, message.op_type) in own
@@ -312,7 +310,7 @@ def _check(path: Path, data: bytes) -> None:
 
 
 def _messages(message: Any) -> Iterator[Any]:
-    """Yield a message of protobuf and all within it: graphs lie in attributes of nodes, too."""
+    """Yield a protobuf message and all messages within it: node attributes may hold graphs."""
     waiting = [message]
     while waiting:
         one = waiting.pop()
@@ -325,12 +323,12 @@ def _messages(message: Any) -> Iterator[Any]:
 def _session(path: Path, data: bytes) -> Any:
     runtime = imported("feature=onnx", "onnxruntime", "onnx")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = 1  # sums of other threads are of another order
+    options.intra_op_num_threads = 1  # with more threads, sums have another order
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
         return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise DataError(
-            f"feature.path={path}: onnxruntime refuses it ({one_line(error)})"
+            f"feature.path={path}: onnxruntime rejects it ({one_line(error)})"
         ) from error

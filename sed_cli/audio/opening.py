@@ -1,4 +1,4 @@
-"""Opening audio files: what libsndfile is given to read, and why that cannot be."""
+"""Opening audio files for libsndfile, and the reasons if that fails."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from sed_cli.errors import DataError
 from sed_cli.system.structured import open_regular
 
 UNKNOWN_LENGTH = 2**62
-"""Samples, or more: libsndfile's word for a length that the header leaves open."""
+"""Samples, or more: libsndfile's value for a length missing in the header."""
 
 FAULTS = (soundfile.SoundFileError, RuntimeError, TypeError)
-"""What soundfile raises where it cannot open or decode a file."""
+"""Exceptions of soundfile for files that it cannot open or decode."""
 
 
 class ReadThrough(soundfile.SoundFile):  # type: ignore[misc]
-    """A file that is read from its start to its end.
+    """A file that is read sequentially.
 
-    Of one that can seek, soundfile sets the position after each read. A flac file that was written
-    into a pipe leaves its length open, and cannot be positioned at its end.
+    In a seekable file, soundfile sets the position after each read; but a flac file written to a
+    pipe has no length in its header, so seeking to its end fails.
     """
 
     def seekable(self) -> bool:
-        """Say that it cannot."""
+        """Report that it is not seekable."""
         return False
 
 
@@ -49,10 +49,10 @@ class _ReadPart(ReadThrough):
 
 
 def open_audio(path: Path, copy: IO[bytes] | None, part: ByteRange | None) -> ReadThrough:
-    """Open a file, the copy that was made of a pipe, or a part of either.
+    """Open a file, the copy of a pipe, or a part of either.
 
     Raises:
-        DataError: if it is missing or no audio; the copy is closed then.
+        DataError: if it is missing or not audio; the copy is closed then.
     """
     if copy is None:
         _refuse_unopenable(path)
@@ -60,7 +60,8 @@ def open_audio(path: Path, copy: IO[bytes] | None, part: ByteRange | None) -> Re
         if part is not None:
             whole = path.open("rb") if copy is None else os.fdopen(os.dup(copy.fileno()), "rb")
             return _opened_part(PartFile(whole, part))
-        # A temporary file has no name: libsndfile takes its descriptor. A name may be no text.
+        # A temporary file has no name: libsndfile takes its descriptor. A name may not be valid
+        # text.
         name = os.fsencode(path) if os.name == "posix" else path
         how = raw_format(path) if _is_raw(path, copy) else {}
         return ReadThrough(name if copy is None else copy.fileno(), closefd=False, **how)
@@ -79,9 +80,9 @@ def _opened_part(file: PartFile) -> ReadThrough:
 
 
 def can_reach_its_end(file: ReadThrough) -> bool:
-    """Tell whether the last sample of a flac file can be decoded: its frames are found by search.
+    """Whether the last sample of a flac file can be decoded: its frames are found by search.
 
-    Other formats are read there without looking at what is there.
+    Other formats are read there without checking the contents.
     """
     if file.format != "FLAC" or not 0 < file.frames < UNKNOWN_LENGTH:
         return True
@@ -93,7 +94,7 @@ def can_reach_its_end(file: ReadThrough) -> bool:
 
 
 def contents_of(path: Path, copy: IO[bytes] | None) -> Contents:
-    """Tell what a file holds, or the copy that was made of a pipe: examined once.
+    """Examine a file, or the copy of a pipe, only once.
 
     Raises:
         DataError: if it cannot be opened.
@@ -101,7 +102,7 @@ def contents_of(path: Path, copy: IO[bytes] | None) -> Contents:
     if copy is not None:
         return examine(cast(BinaryIO, copy))
     _refuse_unopenable(path)
-    if _is_raw(path, copy):  # its samples may look like anything
+    if _is_raw(path, copy):  # its samples may look like any format
         return Contents()
     status = path.stat()
     return _contents_of_file(
@@ -115,13 +116,13 @@ def _is_raw(path: Path, copy: IO[bytes] | None) -> bool:
 
 @lru_cache(maxsize=4096)
 def _contents_of_file(path: Path, *signature: int) -> Contents:
-    """Examine a file once for as long as nobody writes to it."""
+    """Examine a file only once, unless it is written to."""
     with open_regular(path) as file:
         return examine(file)
 
 
 def _refuse_unopenable(path: Path) -> None:
-    """Say why a file cannot be opened, which libsndfile does not."""
+    """Explain why a file cannot be opened, which libsndfile does not."""
     if not path.is_file():
         what = "a folder, expected an audio file" if path.is_dir() else "no such audio file"
         raise DataError(f"{path}: {what}")
@@ -132,9 +133,9 @@ def _refuse_unopenable(path: Path) -> None:
 
 
 def spooled(path: Path, pipe: IO[bytes] | None) -> IO[bytes] | None:
-    """Copy a pipe to a temporary file, for decoders seek, or decode what libsndfile cannot.
+    """Copy a pipe to a temporary file, since decoders seek; or decode what libsndfile cannot.
 
-    ``None`` for a file that is to be read as it is.
+    ``None`` for a file that can be read directly.
     """
     if pipe is None:
         if path.suffix.lower() in FOREIGN_ENDINGS and path.is_file():
@@ -150,12 +151,12 @@ def spooled(path: Path, pipe: IO[bytes] | None) -> IO[bytes] | None:
 
 
 def unreadable(path: Path, error: BaseException) -> DataError:
-    """Make an error that names a file and says what soundfile says of it."""
+    """Create an error with the name of a file and soundfile's message."""
     return DataError(
-        f"{path}: cannot be read as audio ({reason_of(error)}); convert it again, or leave it out"
+        f"{path}: cannot be read as audio ({reason_of(error)}); convert it again, or exclude it"
     )
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what soundfile says, to be put into a sentence."""
+    """Return soundfile's message, to be part of a sentence."""
     return str(getattr(error, "error_string", error)).strip().rstrip(".")

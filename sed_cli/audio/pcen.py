@@ -20,10 +20,10 @@ class PCEN(FrontEnd):
 
     Source: Wang et al. 2017, "Trainable frontend for robust and far-field keyword spotting" (arXiv
     1607.05666), equations 1 and 2, not trained; s of a time constant as in librosa.pcen (Lostanlen
-    et al. 2019). Differs: full scale is 1, where librosa's eps is meant for 2 ** 31.
+    et al. 2019). Differs: full scale is 1, where librosa's eps assumes 2 ** 31.
 
     Args:
-        mel: of which bands, without its logarithm.
+        mel: the mel spectrogram, without its logarithm.
         gain: alpha, in [0, 1].
         bias: delta.
         power: r.
@@ -48,7 +48,7 @@ class PCEN(FrontEnd):
             n_fft=mel.n_fft,
             n_features=mel.n_features,
         )
-        self._mel = [mel]  # kept out of the modules, as it is from the state_dict
+        self._mel = [mel]  # kept out of the modules and the state_dict
         self._gain, self._bias, self._power, self._eps = gain, bias, power, eps
         n_frames = time_constant_s * mel.sample_rate / mel.hop_length
         self._share = (math.sqrt(1 + 4 * n_frames**2) - 1) / (2 * n_frames**2)  # s
@@ -72,8 +72,8 @@ class PCEN(FrontEnd):
         """Normalise mel power (B, t, M); the state is M after the last frame, (B, M)."""
         smooth = state
         out = []
-        # Frame by frame, also where no recursion asks for it: a power of many numbers at once is
-        # rounded by where each of them lies, and a frame would depend on how its samples came in.
+        # Frame by frame, even without the recursion: vectorised powers are rounded depending on the
+        # position in memory, and a frame would depend on how its samples arrived.
         for power in frames.unbind(1):
             power = power.contiguous()
             smooth = power if smooth is None else smooth + self._share * (power - smooth)

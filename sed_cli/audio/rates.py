@@ -7,23 +7,23 @@ from collections.abc import Iterable
 
 FAR_ABOVE = 4  # times the rate of the features: 44.1 and 48 kHz at 16 kHz are usual
 ULTRASOUND = 96_000  # Hz; recorders of ultrasound have higher rates
-_SHARE = 0.7  # of the band that is heard: a recording that ends below it lacks much of that
+_SHARE = 0.7  # share of the features' band: recordings that end below it lack much of that band
 
 
 def band_faults(
     rates: Iterable[int], sample_rate: int, f_max: float | None, *, trained_hz: float | None = None
 ) -> list[str]:
-    """Describe recordings of which most of the band is dropped, or that leave much of it empty.
+    """Describe recordings that lose most of their band, or leave much of the features' band empty.
 
     Args:
         rates: of the recordings, in Hz.
         sample_rate: of the features, in Hz.
         f_max: upper edge of their highest band, in Hz; ``None``: half their rate.
-        trained_hz: up to where the recordings that a model was trained on had any sound;
-            ``None``: up to ``f_max``.
+        trained_hz: highest frequency in the recordings that a model was trained on; ``None``:
+            ``f_max``.
 
     Returns:
-        A clause a direction, with what to do; empty where the bands are alike.
+        One clause per direction, with the remedy; empty if the bands match.
     """
     counts = Counter(rates)
     top_hz = sample_rate / 2 if f_max is None else f_max
@@ -36,7 +36,7 @@ def band_faults(
         experiment = "experiment=ultrasound " if max(above) > ULTRASOUND else ""
         faults.append(
             f"{_described(above, counts)}, features at {_khz(sample_rate)}: nothing above "
-            f"{_khz(top_hz)} is heard; to hear it, train with {experiment}"
+            f"{_khz(top_hz)} is used; to use it, train with {experiment}"
             f"feature.sample_rate={max(above)} "
             f"(feature.window_length, n_fft and hop_length are in samples: raise them as well)"
         )
@@ -44,13 +44,13 @@ def band_faults(
         faults.append(
             f"{_described(below, counts)}, features up to {_khz(heard_hz)}: the mel bands above "
             f"{_khz(min(below) / 2)} are empty, so the model's output is arbitrary; train with "
-            f"feature.sample_rate={min(below)}, or with recordings of one rate"
+            f"feature.sample_rate={min(below)}, or with recordings at a single rate"
         )
     if beyond:
         faults.append(
             f"{_described(beyond, counts)}, trained on recordings without sound above "
-            f"{_khz(round(heard_hz, -2))}: the model never heard what lies above; train with such "
-            f"recordings, or with feature.f_max={heard_hz:.0f} (feature.sample_rate stays)"
+            f"{_khz(round(heard_hz, -2))}: the model has never seen anything above; train with "
+            f"such recordings, or with feature.f_max={heard_hz:.0f} (feature.sample_rate stays)"
         )
     return faults
 

@@ -1,7 +1,6 @@
-"""When a recording was made, by its name or its header.
+"""Time of a recording, from its name or its header.
 
-Times are those that stand there: a time zone is not taken into account, since what is asked for is
-the time of day at the place of the recording.
+Times are taken as written, without time zones, since the purpose is the local time of day.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-_YEARS = range(1980, 2100)  # of what is taken for a date
-# SITE_20260503_053000 (Song Meter, AudioMoth), 2026-05-03T05-30-00, 20260503053000; seconds may be
-# missing where date and time are apart.
+_YEARS = range(1980, 2100)  # of dates
+# SITE_20260503_053000 (Song Meter, AudioMoth), 2026-05-03T05-30-00, 20260503053000; seconds may
+# be # missing if date and time are separated.
 _IN_NAME = re.compile(
     r"(?<!\d)(\d{4})([-_.]?)(\d\d)\2(\d\d)(?:[T _-]{1,3}(\d\d)([-_:.h]?)(\d\d)(?:\6(\d\d))?|"
     r"(\d\d)(\d\d)(\d\d))(?!\d)"
@@ -26,14 +25,14 @@ _AUDIOMOTH = re.compile(
     rb"Recorded at (\d\d):(\d\d):(\d\d)(?:\.\d+)? (\d\d)/(\d\d)/(\d{4})", re.IGNORECASE
 )
 _GUANO = re.compile(rb"^Timestamp:\s*(\S+(?: \S+)?)\s*$", re.MULTILINE)
-_MOST_CHUNKS, _LARGEST = 100, 1 << 20  # looked at, bytes of one
+_MOST_CHUNKS, _LARGEST = 100, 1 << 20  # chunks examined, and bytes of each
 
 
 def recorded_at(path: Path) -> datetime | None:
-    """Tell when a recording began; ``None`` where neither its name nor its header does.
+    """Start of a recording; ``None`` if neither its name nor its header has it.
 
-    A date and time in the name come first; else those of GUANO, of an AudioMoth's comment, or of
-    the ``bext`` chunk of a broadcast wave file.
+    A date and time in the name take precedence; else those of GUANO, of an AudioMoth's comment, or
+    of the ``bext`` chunk of a broadcast wave file.
     """
     return _by_name(path.stem) or _by_header(path)
 
@@ -66,7 +65,7 @@ def _time(*parts: str | bytes | int) -> datetime | None:
 
 
 def _by_header(path: Path) -> datetime | None:
-    if not path.is_file():  # a pipe would be waited for
+    if not path.is_file():  # reading a pipe would block
         return None
     with suppress(OSError, struct.error), path.open("rb") as file:
         for name, content in _chunks(file):
@@ -78,7 +77,7 @@ def _by_header(path: Path) -> datetime | None:
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the chunks of a wav file that may tell: names and the beginnings of contents."""
+    """Yield the relevant chunks of a wav file: names and the start of their contents."""
     mark, _, kind = struct.unpack("<4sI4s", file.read(12))
     if mark not in (b"RIFF", b"RF64", b"BW64") or kind != b"WAVE":
         return

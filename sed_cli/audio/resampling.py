@@ -1,4 +1,4 @@
-"""Resampling of a stream: the one way to another sample rate, for files, arrays and live audio."""
+"""Resampling of a stream, for files, arrays and live audio alike."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 
 class Resampler:
-    """Resample samples as they come, by soxr at high quality.
+    """Resample samples as they arrive, by soxr at high quality.
 
-    What comes out does not depend on the pieces in which samples are pushed, to the last bit. It
-    comes late (see ``latency_s``), but nothing is moved in time.
+    The output is bit-identical for any division of the input into pieces. It is delayed (see
+     ``latency_s``), but not shifted in time.
 
     Args:
-        from_rate: of what is pushed, in Hz.
-        to_rate: of what comes out, in Hz; the same: samples are passed on at once.
+        from_rate: of the input, in Hz.
+        to_rate: of the output, in Hz; if equal, samples are passed on immediately.
     """
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
@@ -27,11 +27,11 @@ class Resampler:
 
     @property
     def latency_s(self) -> float:
-        """Seconds by which what comes out lags behind what was pushed, at most: measured."""
+        """Maximum delay of the output in seconds, measured."""
         return 0.0 if self._stream is None else _latency_s(*self._rates)
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take samples (n,) and return those that are complete, float32 (n',)."""
+        """Take samples (n,) and return the completed ones, float32 (n',)."""
         return self._resample(samples, last=False)
 
     def finish(self) -> NDArray[np.float32]:
@@ -52,7 +52,7 @@ def _soxr_stream(from_rate: int, to_rate: int) -> Any:
 
 @cache
 def _latency_s(from_rate: int, to_rate: int) -> float:
-    """Push two seconds of silence in small pieces and see how late they come: some 10 ms of work.
+    """Push two seconds of silence in small pieces and measure the delay: about 10 ms of work.
 
     The filter works in blocks that are much shorter than that.
     """

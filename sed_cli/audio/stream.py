@@ -1,4 +1,4 @@
-"""Features of recordings of any length, and of audio that is still coming in."""
+"""Features of recordings of any length, and of live audio."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from sed_cli.audio.limits import BLOCK_FRAMES
 
 
 class FeatureStream:
-    """The frames of a waveform whose samples come bit by bit, each as soon as it is complete.
+    """The frames of a waveform that arrives in pieces, each as soon as it is complete.
 
-    Joined they equal ``log_mel`` of the whole waveform to the last bit, whatever the pieces: a
-    frame is always computed at the same place of a block of the same size, with zeros where
-    samples are missing that it does not need.
+    Joined they are bit-identical to ``log_mel`` of the whole waveform, whatever the pieces: a
+      frame is always computed at the same position in a block of the same size, with zeros in
+    place of missing samples that it does not need.
 
     Args:
-        log_mel: what computes the features.
+        log_mel: the front end.
 
     Attributes:
-        n_samples: pushed so far.
-        n_frames: returned so far.
+        n_samples: number of samples pushed so far.
+        n_frames: number of frames returned so far.
     """
 
     def __init__(self, log_mel: FrontEnd) -> None:
@@ -34,9 +34,9 @@ class FeatureStream:
         self.n_frames = 0
         self._log_mel = log_mel
         self._half = log_mel.n_fft // 2
-        # Around the window a transform sees zeros: the samples there need not be known.
+        # Around the window a transform sees zeros: samples there are not needed.
         self._before_window = (log_mel.n_fft - log_mel.window_length) // 2
-        # Samples after its centre that a frame by itself is made of.
+        # Samples after its centre that a frame needs.
         self._of_one = self._before_window + log_mel.window_length - self._half
         self._held = np.empty(0, np.float32)
         self._state: Any = None
@@ -52,7 +52,7 @@ class FeatureStream:
         self._held = np.concatenate([self._held, samples], dtype=np.float32)
         self.n_samples += len(samples)
         hop, mirrored = self._log_mel.hop_length, self._half - self._before_window
-        if self.n_samples <= mirrored:  # the first frame holds so many samples mirrored at 0
+        if self.n_samples <= mirrored:  # samples of the first frame that are mirrored at 0
             return self._up_to(0)
         n_frames = max(0, (self.n_samples - self._of_one) // hop + 1)
         frames = self._up_to(n_frames - n_frames % self._log_mel.n_together)
@@ -60,7 +60,7 @@ class FeatureStream:
         return frames
 
     def finish(self) -> NDArray[np.float32]:
-        """Return the last frames (t, M): those that reach beyond the end, which is mirrored."""
+        """Return the last frames (t, M): those beyond the end, which is mirrored."""
         if not self.n_samples:
             return self._up_to(0)
         n_frames = self._log_mel.n_frames(self.n_samples)
@@ -90,12 +90,12 @@ class FeatureStream:
         stop = start + span - self._held_from
         if start >= 0:
             return self._held[start - self._held_from : stop]
-        known = self._held[1 : 1 - start][::-1]  # nothing has been forgotten yet
+        known = self._held[1 : 1 - start][::-1]  # nothing has been dropped yet
         unknown = np.zeros(-start - len(known), np.float32)
         return np.concatenate([unknown, known, self._held[: max(stop, 0)]])
 
     def _forget(self) -> None:
-        """Keep what later frames need, and what is mirrored at the end."""
+        """Keep samples that later frames and the mirrored end need."""
         first = self.n_frames - self.n_frames % BLOCK_FRAMES
         start = first * self._log_mel.hop_length - self._half
         start = min(start, self.n_samples - self._half - 1)
@@ -105,13 +105,13 @@ class FeatureStream:
 
 
 def feature_blocks(reader: AudioReader, log_mel: FrontEnd) -> Iterator[NDArray[np.float32]]:
-    """Yield the features of a recording block by block (t, M), in memory that its length leaves be.
+    """Yield the features of a recording block by block (t, M), in constant memory.
 
     Joined they equal ``log_mel`` of :func:`read_audio`'s waveform.
 
     Args:
         reader: of a file of any rate and channel count; channels are averaged.
-        log_mel: what computes the features; samples are brought to its rate.
+        log_mel: the front end; samples are resampled to its rate.
 
     Raises:
         DataError: as the reader's ``blocks``.

@@ -1,1 +1,1 @@
-"""The only bridge to Hydra: compose, check, run or sweep, and report what went wrong."""
+"""The only bridge to Hydra: compose, check, run or sweep, and report errors."""

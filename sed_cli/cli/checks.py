@@ -1,7 +1,7 @@
-"""Overrides held against what can be composed: mistyped groups, options and keys, and bad values.
+"""Checks of overrides: mistyped groups, options and keys, and bad values.
 
-Every fault is found before anything is written, and each is a line that names the override, what
-was expected and, where there is one, the nearest word.
+Every fault is found before anything is written. Each is one line with the override, the
+expected value and, if there is one, the nearest match.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sed_cli.errors import ConfigError
 from sed_cli.system.extras import missing
 from sed_cli.system.text import nearest, one_line
 
-_TASK = "task"  # the group that says which options the others have
+_TASK = "task"  # the group that determines the options of the others
 
-# Options of groups that take an extra: the package that is needed, and the extra that brings it.
+# Options that need an extra: the required package, and the extra that installs it.
 _EXTRAS = {
     ("hydra/launcher", "slurm"): ("submitit", "slurm"),
     ("hydra/launcher", "slurm_gpu"): ("submitit", "slurm"),
@@ -63,7 +63,7 @@ def check_names(composer: Composer, overrides: Sequence[str], flags: Flags) -> N
     for override in parsed:
         name = override.key_or_group
         group = name.split(".")[0]
-        # Of a group whose option is at fault it is not known which keys it has.
+        # The keys of a group with an invalid option are unknown.
         if name in groups or override.is_delete() or group == "hydra" or group in bad:
             continue
         found = _key_faults(override, keys, composed)
@@ -75,7 +75,7 @@ def check_names(composer: Composer, overrides: Sequence[str], flags: Flags) -> N
 
 
 def _is_empty(override: Override) -> bool:
-    """Tell whether an override gives an empty text, alone or within a list."""
+    """Whether an override gives an empty text, alone or within a list."""
     if override.is_delete() or override.is_sweep_override():
         return False
     value = override.value()
@@ -89,7 +89,7 @@ def _option_with(
     chosen: Sequence[str],
     groups: Mapping[str, Sequence[str]],
 ) -> str | None:
-    """Name the option of the key's group that has the key, or the task and option that have it."""
+    """Return the option of the key's group, or the task and option, that have the key."""
     group = key.split(".")[0]
     unsuited = []
     for option in groups.get(group, ()):
@@ -113,16 +113,16 @@ def _unsuited(
     groups: Mapping[str, Sequence[str]],
     choices: Sequence[str],
 ) -> list[str]:
-    """Say which of some options of groups go with another task: with one they compose with.
+    """Describe which options of groups need another task.
 
-    Verbs without tasks have groups, and options of them, that others do not.
+    Verbs without tasks have their own groups and options.
     """
     plain = composer.compose_or_none([])
     if plain is None:
         return []
     if _TASK not in plain:
         return _unknown_to_verb(composer, plain, groups, choices)
-    # An experiment may name its task, and may be what does not go with the task that is given.
+    # An experiment may name its task, and may be the choice that does not fit the given task.
     for named in (f"{_TASK}=", "experiment="), (f"{_TASK}=",):
         base = [choice for choice in choices if choice.startswith(named)]
         others = _other_tasks(composer, base, groups)
@@ -139,9 +139,7 @@ def _unsuited(
             group = choice.split("=")[0]
             options = [one for one in groups[group] if _goes(composer, task, f"{group}={one}")]
             there = f"{group}={', '.join(options)}" if options else f"no {group}"
-            faults.append(
-                f"{choice} goes with {' or '.join(fitting)}, not with {task}, which has {there}"
-            )
+            faults.append(f"{choice} needs {' or '.join(fitting)}; {task} has {there}")
     return faults
 
 
@@ -151,7 +149,7 @@ def _unknown_to_verb(
     groups: Mapping[str, Sequence[str]],
     choices: Sequence[str],
 ) -> list[str]:
-    """Say which groups, or options of them, a verb without tasks does not have."""
+    """Describe groups or options that a verb without tasks does not have."""
     known = [str(name) for name in plain.hydra.runtime.choices if "/" not in str(name)]
     faults = []
     for choice in choices:
@@ -172,7 +170,7 @@ def _unknown_to_verb(
 def _other_tasks(
     composer: Composer, choices: Sequence[str], groups: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """Return the tasks that some choices are not of; none where they do not go together."""
+    """Return the tasks that some choices exclude; none if the choices are incompatible."""
     composed = composer.compose_or_none(choices)
     if composed is None or _TASK not in composed:
         return []
@@ -198,13 +196,13 @@ def _group_fault(override: Override, options: list[str], flags: Flags) -> str | 
     group = override.key_or_group
     if override.is_add():
         return (
-            f"{override.input_line}: {group} is a config group that is always there, a + would add "
-            f"a key beside it that nothing reads; write {(override.input_line or '').lstrip('+')}"
+            f"{override.input_line}: {group} is a config group that always exists, and + would "
+            f"add an unused key; write {(override.input_line or '').lstrip('+')}"
         )
     if group in ("hydra/launcher", "hydra/sweeper") and not flags.multirun:
-        return f"{override.input_line}: that acts on the jobs of a sweep; add -m, or drop it"
+        return f"{override.input_line}: it applies to the jobs of a sweep; add -m, or drop it"
     if override.is_delete():
-        return f"{override.input_line}: {group} is always there; choose one of {', '.join(options)}"
+        return f"{override.input_line}: {group} always exists; choose one of {', '.join(options)}"
     chosen: Iterator[Any] = iter(())
     if override.is_sweep_override():
         chosen = override.sweep_string_iterator()
@@ -218,7 +216,9 @@ def _group_fault(override: Override, options: list[str], flags: Flags) -> str | 
         if option not in options:
             near = _nearest(option, options)
             own = "; add one of your own with plugins=[FILE.py]" if _is_component(group) else ""
-            return f"{group}={option}: no such option; there are {', '.join(options)}{near}{own}"
+            return (
+                f"{group}={option}: no such option; expected one of {', '.join(options)}{near}{own}"
+            )
     return None
 
 
@@ -236,14 +236,17 @@ def _key_faults(override: Override, keys: set[str], composed: DictConfig) -> lis
         return (
             []
             if override.is_add() or override.is_force_add()
-            else [f"{override.input_line}: {name} is new there; write +{override.input_line}"]
+            else [
+                f"{override.input_line}: there is no key {name} yet; to add it, write "
+                f"+{override.input_line}"
+            ]
         )
     candidates = sorted(key for key in keys if not key.startswith("hydra"))
     return [f"{override.input_line}: there is no key {name}{_nearest(name, candidates)}"]
 
 
 def _nearest(word: str, candidates: Sequence[str]) -> str:
-    """Name the candidate nearest to ``word``, or say nothing."""
+    """Suggest the candidate nearest to ``word``, or return ""."""
     near = nearest(word, candidates)
     if near is None and "." in word:
         end = word.rsplit(".", 1)[-1]
@@ -260,7 +263,7 @@ def compose(
     """Compose a configuration.
 
     Raises:
-        ConfigError: with the reason in a line, if it cannot be composed.
+        ConfigError: with the reason in one line, if it cannot be composed.
     """
     try:
         return composer.compose(overrides, mode)
@@ -283,8 +286,8 @@ def _explain(error: BaseException) -> str:
     full_key = getattr(inner, "full_key", None)
     if str(full_key).startswith("data.merge.") and isinstance(inner, KeyValidationError):
         return (
-            f"{full_key}: the command line takes no number for a label here: write old and new "
-            f"labels into a table, data.relabel=FILE"
+            f"{full_key}: labels cannot be numbers on the command line: write old and new labels "
+            f"into a table, data.relabel=FILE"
         )
     message = one_line(str(inner).split("\n")[0])
     return f"{full_key}: {message}" if full_key else message
@@ -293,19 +296,19 @@ def _explain(error: BaseException) -> str:
 def check_job(
     composer: Composer, overrides: Sequence[str], named: frozenset[str] = frozenset()
 ) -> tuple[Any, DictConfig]:
-    """Compose a job in full and hold it against the checks of its classes.
+    """Compose a job in full and run the checks of its classes.
 
     Args:
         composer: of the verb.
         overrides: of the job.
-        named: keys that the user gave for this job; a grid may hold keys that some of its jobs
-            have no use for.
+        named: keys that the user gave for this job; some keys of a grid may have no effect in some
+            of its jobs.
 
     Returns:
-        The typed configuration, and what it was made of, with Hydra's own settings.
+        The typed configuration, and its source with Hydra's own settings.
 
     Raises:
-        ConfigError: with all that is wrong with it.
+        ConfigError: with all its faults.
     """
     composed = compose(composer, overrides)
     settings = settings_of(composed)
@@ -315,7 +318,7 @@ def check_job(
     use_config(composed)
     with unchecked():
         config: Any = OmegaConf.to_object(settings)
-    if nested := list(nested_faults(config)):  # what other checks cannot compute with
+    if nested := list(nested_faults(config)):  # other checks cannot compute with them
         raise ConfigError(nested)
     values = asdict(config)
     faults = [*empty_texts(values), *path_faults(values), *config.faults(named)]

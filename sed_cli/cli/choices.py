@@ -1,4 +1,4 @@
-"""What overrides choose: components by their names, and the plugins that define some of them."""
+"""Choices in overrides: components by name, and the plugins that define them."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def with_choices(overrides: Sequence[str]) -> list[str]:
             rest += [f"{key}.{name}={part}" for name, part in parts.items()]
         else:
             rest.append(override)
-    # The name of a component says more than an option of its group.
+    # The name of a component is more specific than an option of its group.
     rest = [override for override in rest if override.partition("=")[0] not in chosen]
     return [*(f"{group}={name}" for group, name in chosen.items() if name), *rest]
 
 
 def _parts(mapping: str) -> dict[str, str]:
-    """Keys and values of a ``{key: value, ...}``, as text; none where it cannot be read."""
+    """Keys and values of a ``{key: value, ...}``, as text; empty if it cannot be read."""
     parsed = _parsed(f"x={mapping}")
     values = parsed.value() if parsed is not None else None
     if not isinstance(values, dict):
@@ -58,10 +58,10 @@ def _parts(mapping: str) -> dict[str, str]:
 
 
 def without_plugins(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part overrides from the files that ``plugins=`` names: a list, or one.
+    """Separate overrides from the files named by ``plugins=``: a list, or one file.
 
     Raises:
-        UserError: for a value that is neither, or that is swept over.
+        UserError: for a value that is neither, or a sweep over values.
     """
     kept, files = [], []
     for override in overrides:
@@ -74,7 +74,7 @@ def without_plugins(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _files(value: str) -> list[str]:
-    if _is_file(value):  # as it stands, commas, quotes and all
+    if _is_file(value):  # literally, with commas and quotes
         return [value]
     parsed = _parsed(f"plugins={value}")
     if parsed is None:
@@ -85,7 +85,7 @@ def _files(value: str) -> list[str]:
     if parsed.is_sweep_override():
         raise UserError(
             f"plugins={value}: all jobs of a sweep have the same plugins; write "
-            f"plugins=[{value}] for all of these"
+            f"plugins=[{value}] to use them all"
         )
     given: Any = parsed.value()
     listed = given if isinstance(given, list) else [given]

@@ -1,4 +1,4 @@
-"""Whose a folder is: one that holds a run, a sweep or a checkpoint is written to by nobody else."""
+"""Ownership of folders: one with a run, a sweep or a checkpoint is not written to by others."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from sed_cli.system.records import RUN, SWEEP, InUseError, at_work, read_record,
 from sed_cli.system.structured import read_settings
 
 WEIGHTS = "model.safetensors"
-# What they write can be made again from what they were given, so that a later one may replace it.
+# Their output can be reproduced from their input, so that a later run may replace it.
 _MAY_REPLACE = ("compare", "data", "export", "report", "simulate")
 
 
 def check_unused(folder: Path, verb: str) -> None:
-    """Refuse to write where files of a run, a sweep or a checkpoint would be lost.
+    """Refuse to overwrite files of a run, a sweep or a checkpoint.
 
     Raises:
-        UserError: naming what is there.
+        UserError: with the contents of the folder.
     """
     held = _held(folder)
     if held is None or (held == verb and verb in _MAY_REPLACE):
         return
     if verb == "train" and held == verb and not (folder / RUN).exists():
-        return  # it ended before its work began
+        return  # it ended before its work started
     if held == verb and _holds_nothing(folder, verb):
-        return  # it is made anew
+        return  # it is created anew
     what = {"sweep": "a sweep", "checkpoint": "a checkpoint"}.get(held, f"a run of sedtf {held}")
     if held == verb:
         what = "a run"
     go_on = f", or continue it with resume={folder}" if verb == held == "train" else ""
-    raise UserError(f"output_dir={folder} holds {what} already: name another folder{go_on}")
+    raise UserError(f"output_dir={folder} already holds {what}: name another folder{go_on}")
 
 
 def _holds_nothing(folder: Path, verb: str) -> bool:
-    """Whether a run failed or was interrupted before there was anything to lose.
+    """Whether a run failed or was interrupted before it had any results.
 
-    Of an evaluation there never is, of a training not before its first epoch.
+    An evaluation never has any to lose, a training has none before its first epoch.
     """
     kept = [folder / name for name in ("checkpoints", "history.csv")] if verb == "train" else []
     if verb not in ("train", "eval") or any(path.exists() for path in kept):
@@ -51,10 +51,10 @@ def _holds_nothing(folder: Path, verb: str) -> bool:
 
 
 def check_folder(verb: str, config: Any) -> None:
-    """Keep one folder to one run: files of two would be taken for one.
+    """Reserve a folder for one run: files of two runs would be confused.
 
     Raises:
-        UserError: naming what is there.
+        UserError: with the contents of the folder.
     """
     given = getattr(config, "output_dir", None)
     if given is None:
@@ -64,26 +64,26 @@ def check_folder(verb: str, config: Any) -> None:
     resumed = resume is not None and Path(resume).resolve() == folder.resolve()
     if not resumed:
         check_unused(folder, verb)
-    with suppress(ValueError):  # of a record that cannot be read nothing is known
+    with suppress(ValueError):  # nothing is known about an unreadable record
         if resumed and state(folder / RUN, read_record(folder) or {}) == "running":
-            raise UserError(f"resume={resume}: the run is still at work: wait for it, or end it")
+            raise UserError(f"resume={resume}: the run is still active: wait for it, or end it")
 
 
 @contextmanager
 def own_folder(verb: str, config: Any) -> Iterator[None]:
-    """Keep the run folder to this command, before anything is written there."""
+    """Reserve the run folder for this command, before anything is written there."""
     check_folder(verb, config)
     with taken_folder(Path(config.output_dir), "name another folder, or wait for it"):
-        check_folder(verb, config)  # another may have come and gone meanwhile
+        check_folder(verb, config)  # another may have come and gone in the meantime
         yield
 
 
 @contextmanager
 def taken_folder(folder: Path, remedy: str) -> Iterator[None]:
-    """Keep a folder to this command.
+    """Reserve a folder for this command.
 
     Raises:
-        UserError: where another has it, or nothing can be written.
+        UserError: if another command has it, or it is not writable.
     """
     with ExitStack() as held:
         try:
@@ -92,14 +92,13 @@ def taken_folder(folder: Path, remedy: str) -> Iterator[None]:
             raise UserError(f"output_dir={folder}: {error}: {remedy}") from error
         except OSError as error:
             raise UserError(
-                f"output_dir={folder}: nothing can be written there ({error.strerror}): "
-                f"name another folder"
+                f"output_dir={folder}: not writable ({error.strerror}): name another folder"
             ) from error
         yield
 
 
 def check_no_links(folder: Path, named: str) -> None:
-    """Refuse to write into a folder some of whose files are others, elsewhere.
+    """Refuse to write into a folder with links to files elsewhere.
 
     Raises:
         UserError: naming the first.
@@ -110,20 +109,20 @@ def check_no_links(folder: Path, named: str) -> None:
             path = Path(parent) / name
             if path.is_symlink() and not path.resolve().is_relative_to(inside):
                 raise UserError(
-                    f"{named}: {path} is a link to {path.resolve()}, outside of the folder: "
-                    f"files written here would go there; put a copy in its place"
+                    f"{named}: {path} is a link to {path.resolve()}, outside the folder: files "
+                    f"would be written there; replace the link by a copy"
                 )
 
 
 def _held(folder: Path) -> str | None:
-    """The verb whose run a folder holds, ``sweep`` or ``checkpoint``; None: none of them."""
+    """The verb of the run in a folder, ``sweep`` or ``checkpoint``; None: none of them."""
     hydra = folder / ".hydra" / "hydra.yaml"
     try:
         if (folder / RUN).exists():
             return str((read_record(folder) or {}).get("verb", "train"))
         if hydra.exists():
             return str(read_settings(hydra)["hydra"]["job"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):  # damaged, but somebody's
+    except (OSError, ValueError, KeyError, TypeError):  # damaged, but in use
         return "train"
     if (folder / SWEEP).exists() or (folder / "multirun.yaml").exists():
         return "sweep"

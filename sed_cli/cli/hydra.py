@@ -1,9 +1,9 @@
-"""Hydra: started, asked to compose, parse, complete and show, and given a job to run.
+"""Hydra: composing, parsing, completing and showing configurations, and running jobs.
 
-The only file that imports Hydra's private modules, hence ``hydra-core<1.4``. Hydra's own function
-for command lines exits the process and prints errors as it likes, but exit codes are part of
-sedtf's interface. So its pieces are called one by one: the configuration is composed, checked
-(:mod:`.checks`), and only then is a run folder made and the job started.
+The only file that imports Hydra's private modules, hence ``hydra-core<1.4``. Hydra's own entry
+point exits the process and prints its own errors, but exit codes are part of sedtf's interface.
+So its steps are called one by one: the configuration is composed, checked (:mod:`.checks`), and
+only then a run folder is created and the job started.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ if TYPE_CHECKING:
     from sed_cli.cli.resuming import Resumed
 
 FAULTS = (HydraException, OmegaConfBaseException)
-"""What Hydra and OmegaConf raise for settings that are at fault."""
+"""Exceptions of Hydra and OmegaConf for invalid settings."""
 
 
 class Composer:
-    """Hydra for one verb: it composes its configurations, shows them, and runs jobs.
+    """Hydra for one verb: composes its configurations, shows them, and runs jobs.
 
     Args:
         verb_name: names the job, and the root config unless the flags name another.
         flags: of the command line; folders of configs among them.
-        resumed: run whose values lie below those that are given now.
+        resumed: run whose values underlie those given now.
 
     Raises:
         UserError: if a folder of configs is missing.
@@ -73,10 +73,10 @@ class Composer:
     # ---------------------------------------------------------------------------- composing
 
     def compose(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
-        """Compose a configuration; it is the caller's own.
+        """Compose a configuration; the caller may change it.
 
         Raises:
-            HydraException: if a file is missing, or a key or value is at fault.
+            HydraException: if a file is missing, or a key or value is invalid.
         """
         return self.loader.load_configuration(self.config_name, list(overrides), mode)
 
@@ -84,13 +84,13 @@ class Composer:
         """Compose options of groups alone; the result is shared and must not be changed.
 
         Raises:
-            HydraException: if they do not go together.
+            HydraException: if they are incompatible.
             OmegaConfBaseException: likewise.
         """
         return self.loader.composed(self.config_name, choices)
 
     def compose_or_none(self, choices: Sequence[str]) -> DictConfig | None:
-        """:meth:`compose_choices`, or ``None`` where these do not go together."""
+        """:meth:`compose_choices`, or ``None`` if these are incompatible."""
         try:
             return self.compose_choices(choices)
         except FAULTS:
@@ -100,7 +100,7 @@ class Composer:
         """Parse overrides.
 
         Raises:
-            ConfigError: naming all that cannot be read.
+            ConfigError: with all unreadable ones.
         """
         parser = OverridesParser.create(self.loader)
         faults, parsed = [], []
@@ -117,9 +117,9 @@ class Composer:
         return parsed
 
     def options_of_groups(self, parent: str = "") -> dict[str, list[str]]:
-        """Return the options of every group below ``parent``, but for those of the schema.
+        """Return the options of every group below ``parent``, except those of the schema.
 
-        Asks the repository: the loader copies all that is registered for each question.
+        Uses the repository, since the loader copies everything registered on each call.
         """
         repository = self.loader.repository
         found: dict[str, list[str]] = {}
@@ -143,7 +143,7 @@ class Composer:
         """Return the groups, options and keys that continue the last word of a line."""
         found = list(BashCompletion(self.loader)._query(self.config_name, line))
         groups = self.options_of_groups()
-        # Hydra ends a group that has others within, such as sampler, with nothing at all.
+        # Hydra ends a group with subgroups, such as sampler, without any suffix.
         whole = [word for word in found if word in groups]
         within = [word for word in whole if any(name.startswith(f"{word}/") for name in groups)]
         others = [word for word in found if word not in groups]
@@ -159,19 +159,19 @@ class Composer:
         self._hydra.show_info(what, self.config_name, list(overrides), RunMode.RUN)
 
     def show_config(self, overrides: Sequence[str], flags: Flags) -> bool:
-        """Print a configuration; return whether there is what the flags ask for."""
+        """Print a configuration; return whether the requested part exists."""
         try:
             self._hydra.show_cfg(
                 self.config_name, list(overrides), str(flags.cfg), flags.package, flags.resolve
             )
-        except SystemExit:  # Hydra has said that there is no such package
+        except SystemExit:  # Hydra has reported that there is no such package
             return False
         return True
 
     # ------------------------------------------------------------------------------ running
 
     def context(self, config: DictConfig) -> HydraContext:
-        """Return what launchers and jobs are given, with the callbacks of a configuration."""
+        """Return the context of launchers and jobs, with the callbacks of a configuration."""
         return HydraContext(config_loader=self.loader, callbacks=Callbacks(config))
 
     def run(self, task: TaskFunction, config: DictConfig) -> Any:
@@ -193,7 +193,7 @@ class Composer:
 
 
 def register_schemas() -> None:
-    """Make the classes of :mod:`sed_cli.config` known to Hydra, with those of plugins in use."""
+    """Register the classes of :mod:`sed_cli.config` with Hydra, and those of plugins in use."""
     _register(tuple(plugins.load()))
 
 
@@ -217,7 +217,7 @@ def _search_path(flags: Flags) -> ConfigSearchPath:
             raise UserError(f"{folder}: no such folder of configs")
     search_path = cast(ConfigSearchPathImpl, create_config_search_path(str(main_dir)))
     if flags.config_dir is not None:
-        # Before the main folder, so that a user's own option of the same name wins.
+        # Before the main folder, so that a user's option of the same name takes precedence.
         search_path.prepend("command-line", f"file://{Path(flags.config_dir).absolute()}", "main")
     return search_path
 
@@ -251,7 +251,7 @@ def keys_of(config: DictConfig, prefix: str = "") -> Iterator[str]:
 
 
 class _Loader(ConfigLoaderImpl):
-    """Composes what chooses the same options of groups once, and lays values over copies.
+    """Composes each choice of group options once, and applies values to copies.
 
     Hydra takes a third of a second for each job of a sweep, once to check it and once to start it.
     """
@@ -305,7 +305,7 @@ class _Loader(ConfigLoaderImpl):
 
     @staticmethod
     def _apply_overrides_to_config(overrides: list[Override], cfg: DictConfig) -> None:
-        """Apply values; those of a table of numbers may come with keys of their own."""
+        """Apply values; a table of numbers may get new keys."""
         for override in overrides:
             if isinstance(override.value(), dict):
                 node = OmegaConf.select(cfg, override.key_or_group, throw_on_missing=False)
@@ -315,22 +315,22 @@ class _Loader(ConfigLoaderImpl):
         ConfigLoaderImpl._apply_overrides_to_config(overrides, cfg)
 
     def _is_value(self, override: Override) -> bool:
-        """Tell what changes a value from what changes the files that are composed."""
+        """Separate overrides of values from those that change the composed files."""
         name = override.key_or_group
         if override.package is not None or name.startswith("hydra.searchpath"):
             return False
         return "." in name or not self.repository.group_exists(name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Launchers send a loader on; what it has composed need not travel."""
+        """Launchers pickle a loader; its composed configurations are dropped."""
         return {**self.__dict__, "_composed": {}}
 
 
 class _Repository(ConfigRepository):
-    """Looks at the files of configs, a user's own among them, before Hydra takes them in."""
+    """Checks config files, including the user's, before Hydra loads them."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Repository:
-        """A copy whose list of sources Hydra may replace; not of all classes that they hold."""
+        """A shallow copy whose list of sources Hydra may replace."""
         made = copy.copy(self)
         made.sources = list(self.sources)
         return made

@@ -1,4 +1,4 @@
-"""What the user is told: on standard error, a line for each fault."""
+"""Messages to the user: on standard error, one line per fault."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def say(line: str) -> None:
 
 
 def report(error: BaseException) -> None:
-    """Print an error, a line for each of its faults; its traceback with ``SEDTF_DEBUG``."""
+    """Print an error, one line per fault; with its traceback if ``SEDTF_DEBUG`` is set."""
     if os.environ.get("SEDTF_DEBUG"):
         traceback.print_exception(error)
     full = full_disk(error)
     if full is not None:
         place = f" of {full}" if full.parts else ""
-        say(f"no room left on the disk{place}, or within its quota: make some, or write elsewhere")
+        say(f"the disk{place} or its quota is full: free some space, or write elsewhere")
         return
     faults = error.faults if isinstance(error, ConfigError) else [one_line(error)]
     for fault in faults:
@@ -35,7 +35,7 @@ def report(error: BaseException) -> None:
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Show what is logged while a verb without a log of its own is at work."""
+    """Show log messages while a verb without a log file runs."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter())
     root, level = logging.getLogger(), logging.getLogger().level

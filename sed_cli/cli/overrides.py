@@ -1,4 +1,4 @@
-"""Overrides as typed, put into Hydra's grammar: quotes and words."""
+"""Conversion of typed overrides to Hydra's grammar: quotes and words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sed_cli.errors import UserError
 
 
 def with_words(verb: Verb, overrides: list[str]) -> list[str]:
-    """Gather words that are no KEY=VALUE under the key that takes them, such as folders of runs."""
+    """Collect words that are not KEY=VALUE under the key that takes them, such as run folders."""
     if verb.words is None:
         return overrides
     # A sweep may name its folders by their settings, such as gamma=0.1.
@@ -25,13 +25,13 @@ def with_words(verb: Verb, overrides: list[str]) -> list[str]:
     if len(words) > 1:
         raise UserError(
             f"sedtf {verb.name} takes one folder, got {len(words)}: {' '.join(words)}; "
-            f"settings are written KEY=VALUE"
+            f"write settings as KEY=VALUE"
         )
     return [f"{verb.words}={quoted(words[0])}", *kept]
 
 
 def literal(override: str, keys: Sequence[str]) -> str:
-    """Quote a value that is to be taken literally: that of some keys, and what names a path.
+    """Quote values to be taken literally: those of some keys, and paths.
 
     A run of a sweep may be a folder named ``seed=0,model=crnn``.
     """
@@ -50,15 +50,15 @@ def literal(override: str, keys: Sequence[str]) -> str:
 
 
 def _at_home(value: str) -> str:
-    """Put the folder that ``~`` stands for where a value, or a part of a list, begins with it.
+    """Expand ``~`` at the start of a value or of a list item.
 
-    Shells do that for words alone, and not behind an equals sign.
+    Shells do not expand it after an equals sign.
     """
 
     def expanded(match: re.Match[str]) -> str:
         try:
             return f"{match[1]}{Path(match[2]).expanduser()}"
-        except RuntimeError:  # of no such user
+        except RuntimeError:  # unknown user
             return match[0]
 
     return re.sub(r"((?:^|[\[,])['\"]?)(~[\w.-]*)(?=/|$)", expanded, value)
@@ -67,12 +67,12 @@ def _at_home(value: str) -> str:
 def _exists(path: str) -> bool:
     try:
         return Path(path).expanduser().exists()
-    except (OSError, RuntimeError, ValueError):  # too long for a name, or of no such user
+    except (OSError, RuntimeError, ValueError):  # too long for a name, or an unknown user
         return False
 
 
 def quoted(value: Path | str) -> str:
-    """Quote a path or text for Hydra: any character stands for itself."""
+    """Quote a path or text for Hydra, so that any character is literal."""
     text = str(value).replace("${", r"\${")
     # Within quotes a backslash is special before a quote only, the last one included.
     text = re.sub(r"(\\*)'", lambda match: 2 * match[1] + r"\'", text)
@@ -91,5 +91,5 @@ def value_of(key: str, overrides: Sequence[str]) -> str | None:
 
 
 def is_given(key: str, overrides: Sequence[str]) -> bool:
-    """Tell whether overrides give a key a value other than ``null``."""
+    """Whether overrides give a key a value other than ``null``."""
     return value_of(key, overrides) not in (None, "null", "")

@@ -1,7 +1,7 @@
-"""``resume=RUN``: a run continues with the values that it wrote down, whoever made its folder.
+"""``resume=RUN``: a run continues with its recorded values; its folder may be untrusted.
 
-The values are read as plain text and numbers and held against the schema. What the command line of
-the run was is shown again, never applied: Hydra's grammar can set callbacks, log files and plugins.
+The values are read as plain text and numbers and checked by the schema. The original command
+line is only shown, never applied: Hydra's grammar can set callbacks, log files and plugins.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _NAME = re.compile(r"[\w/.-]+")
 
 @dataclass(frozen=True)
 class Resumed:
-    """What a run that goes on was set to.
+    """Settings of a resumed run.
 
     Args:
         folder: of the run.
         config: its configuration.
-        choices: the option that was chosen of each config group, by its name.
-        given: what its command line set, to be written down again.
+        choices: the chosen option of each config group, by its name.
+        given: overrides of its command line, to be recorded again.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class Resumed:
     given: Sequence[str]
 
     def without_known(self, overrides: Sequence[str]) -> list[str]:
-        """Drop choices that the run was started with anyway: they would undo what was set beside.
+        """Drop choices that equal the run's own: they would undo its other settings.
 
         Raises:
             UserError: for another task or experiment.
@@ -73,14 +73,14 @@ class Resumed:
         return left
 
     def lay_over(self, config: DictConfig, chosen: Sequence[str]) -> None:
-        """Put the values of the run into a configuration that was composed with its task.
+        """Apply the values of the run to a configuration composed with its task.
 
         Args:
-            config: of Hydra, changed in place.
-            chosen: groups of which another option was chosen now.
+            config: Hydra's configuration, changed in place.
+            chosen: groups with another option chosen now.
         """
         values = {key: value for key, value in vars(self.config).items() if key not in chosen}
-        # What was chosen within a group that is otherwise as it was, such as evaluation/decoder.
+        # Choices within an otherwise unchanged group, such as evaluation/decoder.
         within = [key.replace("/", ".") for key in chosen if "/" in key and "hydra/" not in key]
         parts = {key: OmegaConf.select(config, key) for key in within}
         with open_dict(config):
@@ -95,7 +95,7 @@ class Resumed:
             for (
                 key,
                 part,
-            ) in parts.items():  # such as the decoder of an evaluation that is as it was
+            ) in parts.items():  # such as the decoder of an unchanged evaluation
                 OmegaConf.update(config, key, part, merge=False)
         choices = config.hydra.runtime.choices
         with read_write(choices), open_dict(choices):
@@ -107,8 +107,8 @@ def read_resumed(resume: str) -> Resumed:
     """Read the run named by ``resume=``.
 
     Raises:
-        UserError: if there is none, or it would write elsewhere.
-        CheckpointError: if its configuration cannot be understood.
+        UserError: if it does not exist, or would write elsewhere.
+        CheckpointError: if its configuration is not understood.
     """
     folder = Path(resume)
     with suppress(RuntimeError):  # of no such user
@@ -131,29 +131,31 @@ def _config(folder: Path, resume: str) -> AnyTrainConfig:
         values = read_settings(recorded if recorded.exists() else saved)
         words = needed(values)
         _drop(values)
-        if "${" in str(values) and saved.exists():  # of an earlier version, which did not resolve
+        if (
+            "${" in str(values) and saved.exists()
+        ):  # from an earlier version, which did not resolve values
             recorded, values = saved, read_settings(saved)
             _drop(values)
         cache_dir = (values.get("data") or {}).get("cache_dir")
         config = config_of(values)
-    except ConfigError as error:  # a component that is unknown here
+    except ConfigError as error:  # an unknown component
         raise CheckpointError(f"resume={resume}: {error}{words}") from error
     except (OSError, OmegaConfBaseException, ValueError, TypeError, KeyError, AttributeError) as e:
         raise CheckpointError(
             f"resume={resume}: {recorded}: cannot be understood ({why(e)})"
         ) from e
     if cache_dir is not None:
-        log.warning("data.cache_dir=%s is not taken from the run: give it again", cache_dir)
+        log.warning("data.cache_dir=%s is not taken from the run: set it again", cache_dir)
     return config
 
 
 def _find_data(config: AnyTrainConfig, folder: Path) -> None:
-    """Take the data where the run found them: what its command line said began in its folder."""
+    """Use the data of the run: paths on its command line were relative to its working folder."""
     last = folder / "checkpoints" / "last"
     if not standing(last).is_dir():
         return
     saved = read_config(standing(last))
-    config.init = saved.init  # not looked for again, but part of what the run is
+    config.init = saved.init  # not read again, but part of the run's identity
     config.take_files_of(standing(last))
     found = saved.data
     for key in paths_of(config.data):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
-    """Run a verb, or show its configuration; return the exit code, whatever the user gave."""
+    """Run a verb, or show its configuration; return the exit code, for any input."""
     verb = VERBS[verb_name]
     try:
         with terminate_as_interrupt():
@@ -51,11 +51,11 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
         if not torchrun.rank():
             say("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # closed by `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except RecursionError:
-        say("settings that refer to themselves, in a defaults list or by ${...}, without an end")
+        say("settings refer to themselves endlessly, in a defaults list or by ${...}")
         return USER_ERROR
     except (SedtfError, *FAULTS, OSError, YAMLError) as error:
         if not (torchrun.local_rank() and isinstance(error, UserError)):  # another rank reports it
@@ -65,7 +65,7 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
 
 def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]:
     """Config groups, their options and keys that continue ``incomplete``, for the shell."""
-    with suppress(UserError):  # what is wrong with the words is no matter of completion
+    with suppress(UserError):  # completion does not report faults in the words
         words, files = without_plugins(words)
         plugins.use(files)
     folders: list[str] = []
@@ -77,7 +77,7 @@ def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]
 
 
 def _folders(incomplete: str) -> list[str]:
-    """Folders that continue a path, written as it was begun."""
+    """Folders that complete a path, in the form it was typed."""
     parent, slash, start = incomplete.rpartition("/")
     try:
         inside = list(Path(parent + slash or ".").expanduser().iterdir())
@@ -129,20 +129,20 @@ def _run(verb: Verb, overrides: list[str], flags: Flags) -> int:
 
 def _check_flags(verb: Verb, overrides: Sequence[str], flags: Flags) -> None:
     if not flags.cfg and (flags.package or flags.resolve):
-        raise UserError("--package and --resolve set how --cfg shows the settings: add --cfg job")
+        raise UserError("--package and --resolve need --cfg: add --cfg job")
     if flags.dry_run and verb.name != "train":
-        raise UserError(f"--dry-run shows what training takes, not sedtf {verb.name}: drop it")
+        raise UserError(f"--dry-run estimates trainings, not sedtf {verb.name}: drop it")
     if flags.multirun and not verb.leaves_run:
-        raise UserError(f"sedtf {verb.name} cannot be swept over: drop -m")
+        raise UserError(f"sedtf {verb.name} does not support sweeps: drop -m")
     if flags.multirun and is_given("resume", overrides):
         raise UserError("resume= continues one run: drop -m, or name a sweep by resume_sweep=")
     if not flags.multirun and is_given("resume_sweep", overrides):
-        raise UserError("resume_sweep= continues a sweep: give -m and all of its settings again")
+        raise UserError("resume_sweep= continues a sweep: add -m and repeat all of its settings")
 
 
 def _start(verb: Verb, overrides: list[str], flags: Flags) -> tuple[Composer, list[str]]:
-    """Read plugins and the run that is resumed; put the overrides into Hydra's grammar."""
-    # What is null unless chosen can be left out; Hydra takes no null on the command line.
+    """Read plugins and the resumed run; convert the overrides to Hydra's grammar."""
+    # Choices of null are the default and are dropped; Hydra takes no null on the command line.
     overrides = [override for override in overrides if override not in verb.left_out]
     overrides, files = without_plugins(overrides)
     used = [quoted(file) for file in plugins.use(files)]
@@ -156,32 +156,32 @@ def _start(verb: Verb, overrides: list[str], flags: Flags) -> tuple[Composer, li
 
 
 def _resumed(verb: Verb, overrides: list[str]) -> tuple[Resumed | None, list[str]]:
-    """Read the run named by ``resume=``, and complete what is given now."""
+    """Read the run named by ``resume=``, and complete the current overrides."""
     if verb.name != "train" or not is_given("resume", overrides):
         return None, overrides
     from sed_cli.cli.resuming import read_resumed
 
     resumed = read_resumed(str(value_of("resume", overrides)))
     overrides = resumed.without_known(overrides)
-    # In place, unless told otherwise: the continued run is the same run.
+    # In the same folder by default: the resumed run is the same run.
     place = [] if value_of("output_dir", overrides) else [f"output_dir={quoted(resumed.folder)}"]
     return resumed, [f"task={resumed.config.task}", *place, *overrides]
 
 
 def _asks_for_sweep(composer: Composer, overrides: Sequence[str], flags: Flags) -> bool:
-    """Whether a configuration is that of a sweep by itself (``hydra.mode: MULTIRUN``)."""
+    """Whether a configuration itself requests a sweep (``hydra.mode: MULTIRUN``)."""
     chosen = [o for o in overrides if o.startswith(("experiment=", "hydra.mode="))]
     if not chosen and flags.config_name is None:  # none of ours is
         return False
-    config = composer.compose_or_none(chosen)  # what is wrong is reported later
+    config = composer.compose_or_none(chosen)  # faults are reported later
     return config is not None and config.hydra.mode == RunMode.MULTIRUN
 
 
 def _run_job(composer: Composer, verb: Verb, flags: Flags, config: Any, composed: Any) -> int:
-    """Take the run folder and run the job in it."""
+    """Reserve the run folder and run the job in it."""
     if torchrun.n_ranks() == 1:
         check_folder(verb.name, config)
-    # Before the folder is taken: what is refused leaves nothing there.
+    # Before the folder is reserved: a refused run leaves nothing there.
     task = HydraTask(verb.name, flags, prepare(verb, config))
     with ExitStack() as held:
         if verb.name == "train" and torchrun.n_ranks() > 1:
@@ -191,7 +191,7 @@ def _run_job(composer: Composer, verb: Verb, flags: Flags, config: Any, composed
             config.output_dir = str(folder)
         else:
             held.enter_context(own_folder(verb.name, config))
-        # The one that is taken: the time in its name would be read again.
+        # The reserved one: the time in its name would be evaluated again.
         composed.output_dir = config.output_dir
         outcome = composer.run(task, composed)
     if outcome.error:
@@ -200,7 +200,7 @@ def _run_job(composer: Composer, verb: Verb, flags: Flags, config: Any, composed
 
 
 def _agreed_folder(verb: Verb, config: Any, held: ExitStack) -> Path | None:
-    """Take the run folder of rank 0 in all ranks of ``torchrun``; ``None``: it has refused."""
+    """Use the run folder of rank 0 in all ranks of ``torchrun``; ``None``: rank 0 refused."""
     if config.trainer.devices not in (None, torchrun.n_ranks()):
         raise UserError(
             f"trainer.devices={config.trainer.devices}, but torchrun has started "
@@ -218,7 +218,7 @@ def _agreed_folder(verb: Verb, config: Any, held: ExitStack) -> Path | None:
 
 
 def _run_beside(verb: Verb, config: Any, folder: Path | None) -> int:
-    """Do the work of a rank above 0 of ``torchrun``: rank 0 has the folder, and reports."""
+    """Do the work of a rank above 0 of ``torchrun``: rank 0 owns the folder, and reports."""
     if folder is None:
         return USER_ERROR
     logging.getLogger().setLevel(logging.ERROR)

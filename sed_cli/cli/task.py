@@ -1,4 +1,4 @@
-"""A job: the work of a verb with one configuration, as launchers send it on, and how it ended."""
+"""A job: the work of a verb with one configuration, picklable for launchers, and its outcome."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from sed_cli.system.records import RUN, InUseError, at_work
 from sed_cli.system.text import one_line
 
 DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
-WAITING = -1  # of a job of a sweep that never began
+WAITING = -1  # of a job of a sweep that never started
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one job ended; what a launcher hands back, so it must survive pickling."""
+    """Outcome of one job; launchers return it, so it must be picklable."""
 
     status: int
     folder: str
@@ -42,13 +42,13 @@ class Outcome:
 
 @dataclass
 class Prepared:
-    """What was done for a run before its folder was touched, and what was logged meanwhile."""
+    """Preparation of a run before its folder is touched, and its log messages."""
 
     values: dict[str, Any] = field(default_factory=dict)  # more arguments of the verb's function
     records: list[logging.LogRecord] = field(default_factory=list)
 
     def log_to_files(self) -> None:
-        """Put what was logged into the log of the run, where it would stand otherwise."""
+        """Copy the messages into the log of the run."""
         files = [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]
         for record in self.records:
             for handler in files:
@@ -56,9 +56,9 @@ class Prepared:
 
 
 def prepare(verb: Verb, config: Any) -> Prepared:
-    """Do what may end in a refusal before a run that is resumed is touched.
+    """Run checks that may refuse, before a resumed run is touched.
 
-    The ranks of torchrun check it each for itself, once the folder is theirs.
+    Each rank of torchrun checks by itself, once it has the folder.
     """
     prepared = Prepared()
     if verb.prepare is None or not config.resume or torchrun.n_ranks() > 1:
@@ -75,23 +75,23 @@ def prepare(verb: Verb, config: Any) -> Prepared:
 
 
 class HydraTask:
-    """The function that Hydra calls for each job; picklable, so that launchers can send it on."""
+    """The function that Hydra calls for each job; picklable for launchers."""
 
     def __init__(self, verb_name: str, flags: Flags, prepared: Prepared | None = None) -> None:
         self.verb_name, self.flags = verb_name, flags
         self.prepared = prepared or Prepared()
 
     def __call__(self, raw: DictConfig) -> Outcome:
-        """Do the work of the verb; whatever goes wrong stands in the outcome."""
+        """Do the work of the verb; any error is part of the outcome."""
         register_schemas()
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         raw.output_dir = str(run_dir)
-        with suppress(OmegaConfBaseException):  # what cannot be resolved is reported below
-            # Hydra writes what refers to other places, which resuming must not look at.
+        with suppress(OmegaConfBaseException):  # values that cannot be resolved are reported below
+            # Hydra writes unresolved references, which resuming must not follow.
             if (recorded := run_dir / ".hydra" / "config.yaml").exists():
                 OmegaConf.save(raw, recorded, resolve=True)
         if self.flags.multirun and "resume" in raw and (run_dir / RUN).exists():
-            raw.resume = str(run_dir)  # of a sweep that is resumed, or put back into a queue
+            raw.resume = str(run_dir)  # of a resumed or requeued sweep
         try:
             with ends_as_interrupted(), self._own(run_dir):
                 return self._outcome(raw, run_dir)
@@ -101,7 +101,7 @@ class HydraTask:
             return Outcome(INTERRUPTED, str(run_dir), error=one_line(error))
 
     def _own(self, run_dir: Path) -> AbstractContextManager[None]:
-        """Keep the folder of a job of a sweep to it; that of a run is kept before Hydra writes."""
+        """Reserve the folder of a job of a sweep; that of a run is reserved before Hydra writes."""
         return at_work(run_dir) if self.flags.multirun else nullcontext()
 
     def _outcome(self, raw: DictConfig, run_dir: Path) -> Outcome:
@@ -130,7 +130,7 @@ class HydraTask:
             return Outcome(
                 USER_ERROR,
                 str(run_dir),
-                error=f"no room left on the disk of {place}, or within its quota: make some{go_on}",
+                error=f"the disk of {place} or its quota is full: free some space{go_on}",
             )
         hint = f"; full traceback in {written}"
         name = "" if isinstance(error, SedtfError) else f"{type(error).__name__}: "

@@ -1,4 +1,4 @@
-"""The verbs: where the work of each is done, and what the command line may say of it."""
+"""The verbs: their functions and command lines."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ class Flags:
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb, and where its work is done; its settings are checked by their class.
+    """A verb and its function; its settings are checked by their class.
 
     Args:
         name: of the verb and of its root config.
         function: ``module:function``, imported when it is called, since it imports torch.
-        prepare: likewise, called before the folder of a resumed run is touched.
-        leaves_run: whether it leaves a run folder with a log and Hydra's records; else it runs at
-            once.
+        prepare: the same, called before the folder of a resumed run is touched.
+        leaves_run: whether it writes a run folder with a log and Hydra's records; else it runs
+            directly.
         words: key that takes words without ``=``; it ends in ``[]`` if it is a list.
-        text: keys whose value is taken literally, equals signs and all.
-        left_out: choices of ``null`` that are the default; Hydra takes none on the command line.
+        text: keys whose value is taken literally, including equals signs.
+        left_out: choices of ``null`` that are the default; Hydra does not accept null on the
+            command line.
     """
 
     name: str

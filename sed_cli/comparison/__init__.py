@@ -1,1 +1,1 @@
-"""Runs read back, joined into one table, and drawn."""
+"""Reading runs, joining them into one table, and plotting them."""

@@ -3,8 +3,8 @@
 The error is fitted by a power law that flattens out, ``a + b n**-c`` of n minutes (Hestness et al.,
 "Deep learning scaling is predictable, empirically", 2017; Viering and Loog, "The shape of learning
 curves", 2022, on where it holds). The uncertainty is that of a wild bootstrap of the runs (Wu 1986;
-Davidson and Flachaire 2008): each run's distance from the curve gets a random sign, which keeps the
-larger spread of small amounts, and the curve is fitted anew.
+Davidson and Flachaire 2008): each run's distance from the curve gets a random sign, which keeps
+the larger spread of small amounts, and the curve is refitted.
 """
 
 from __future__ import annotations
@@ -21,22 +21,25 @@ from sed_cli.metrics.detection import CONFIDENCE
 from sed_cli.metrics.statistics import summarise
 
 AMOUNTS = ("data.train_share", "data.train_minutes")
-"""Keys that say how much is trained on."""
+"""Keys of the amount of training data."""
 DRAWS = "data.train_seed"
 ASIDE = (*AMOUNTS, DRAWS)
-"""Keys that do not part the points of one curve: another draw is another run of the same amount."""
+"""Keys that do not split a curve: another draw is another run of the same amount."""
 
 LEAST_SIZES = 4  # one more than the curve has parameters
 TIMES = (2, 4)  # the largest amount, for which scores are predicted
-N_DRAWN = 300  # curves of the bootstrap
-_N_ON_CURVE = 60  # points of a curve in the picture
+N_DRAWN = 300  # bootstrap curves
+_N_ON_CURVE = 60  # points of a curve in the figure
 
 Floats = NDArray[np.float64]
-_LOWEST_C, _HIGHEST_C = 0.05, 2.0  # slower: no different from a constant; faster than any known
+_LOWEST_C, _HIGHEST_C = (
+    0.05,
+    2.0,
+)  # slower: indistinguishable from a constant; faster: beyond any known exponent
 
 
 def curves_over_amounts(comparison: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Points, fit and extrapolation for each setting of all else; ``None`` where amounts are equal.
+    """Points, fit and extrapolation for each other setting; ``None`` if all amounts are equal.
 
     Args:
         comparison: with ``principal``, ``differing`` and ``rows``, as in ``comparison.json``.
@@ -63,7 +66,7 @@ def curves_over_amounts(comparison: Mapping[str, Any]) -> list[dict[str, Any]] |
 
 
 def amount_of(settings: Mapping[str, Any]) -> str:
-    """How much is trained on, in words: a setting with its value, or ``all``."""
+    """Amount of training data in words: a setting with its value, or ``all``."""
     for key in AMOUNTS:
         value = settings.get(key)
         if value is not None and not (key == AMOUNTS[0] and value == 1):
@@ -92,11 +95,11 @@ def _curve(
 def _fit(
     runs: Floats, n_sizes: int, principal: Mapping[str, Any]
 ) -> tuple[dict[str, Any] | None, str | None]:
-    """Fit the runs (R, 2), minutes and score of each; else say why not."""
+    """Fit the runs (R, 2), minutes and score of each; or return why not."""
     if n_sizes < LEAST_SIZES:
-        return None, f"{n_sizes} amounts of training audio; a curve takes {LEAST_SIZES}"
+        return None, f"{n_sizes} amounts of training audio; a curve needs {LEAST_SIZES}"
     if not principal["lower_is_better"] and not principal["is_fraction"]:
-        return None, f"{principal['title']} is no error, nor the opposite of one"
+        return None, f"{principal['title']} is neither an error nor one minus an error"
     minutes, scores = runs.T
     turn = _same if principal["lower_is_better"] else _opposite
     try:
@@ -155,9 +158,9 @@ def fit_curve(minutes: Floats, errors: Floats) -> PowerLaw:
     Raises:
         RuntimeError: if the fit does not converge.
     """
-    from scipy.optimize import curve_fit  # takes its time to import
+    from scipy.optimize import curve_fit  # slow to import
 
-    unit = float(minutes.max())  # so that b is the part of the error that more data may take away
+    unit = float(minutes.max())  # so that b is the part of the error that more data can remove
     floor, last = float(errors.min()), float(errors[minutes == unit].mean())
     start = (max(floor / 2, 1e-6), max(last - floor / 2, 1e-6), 0.5)
     found, _ = curve_fit(
@@ -183,10 +186,10 @@ def _slopes(n: Floats, a: float, b: float, c: float) -> Floats:
 
 
 def drawn_curves(curve: PowerLaw, minutes: Floats, errors: Floats, seed: int = 0) -> list[PowerLaw]:
-    """Curves that might as well have come out, by a wild bootstrap of the runs.
+    """Alternative curves, by a wild bootstrap of the runs.
 
-    Residuals are widened for the three parameters that were fitted to them, and for how little a
-    few of them tell of their own size, as a t interval is.
+    Residuals are widened for the three fitted parameters, and for the uncertainty of the variance
+    of few residuals, as in a t interval.
     """
     random = np.random.default_rng(seed)
     expected, n_free = curve.at(minutes), max(1, len(errors) - 3)
@@ -197,6 +200,6 @@ def drawn_curves(curve: PowerLaw, minutes: Floats, errors: Floats, seed: int = 0
         scale = math.sqrt(n_free / random.chisquare(n_free))
         try:
             curves.append(fit_curve(minutes, expected + scale * signs * residuals))
-        except RuntimeError:  # a rare draw that does not converge tells nothing
+        except RuntimeError:  # a rare draw that does not converge is ignored
             continue
     return curves

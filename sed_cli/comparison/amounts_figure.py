@@ -1,4 +1,4 @@
-"""Picture of how a score grows with the training audio, and of how it would continue."""
+"""Figure of a score over the amount of training audio, with its extrapolation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sed_cli.reports import style
 
 _NAME_LENGTH = 80
 _ROOM = 1.25  # beyond the last amount, as a ratio
-_MARKERS = "D^vPXs"  # of the means: beside the colour, for a grey print
+_MARKERS = "D^vPXs"  # of the means: besides colour, for grey prints
 _TICKS_APART = 1.3  # ratio of neighbours, so that their labels do not touch
 
 
 def draw_amounts(comparison: Mapping[str, Any], path: Path) -> None:
-    """Draw for each setting of all else the runs, their means, the fit and the band ahead."""
+    """Draw for each other setting the runs, their means, the fit and the extrapolated band."""
     curves, principal = comparison["amounts"], comparison["principal"]
     lines = sum(2 if curve["fit"] else 1 for curve in curves)
     figure = style.new_figure(6.8, 4.0 + 0.17 * lines)
@@ -57,7 +57,7 @@ def _of_the_fit(fits: Sequence[Any]) -> str:
 
 
 def _apart(values: Sequence[float]) -> list[float]:
-    """Values so far apart that each can be labelled; the first ones have precedence."""
+    """Values far enough apart to be labelled; the first ones take precedence."""
     chosen: list[float] = []
     for value in values:
         if all(max(value, other) / min(value, other) >= _TICKS_APART for other in chosen):
@@ -101,7 +101,7 @@ def _draw_curve(axes: Axes, curve: Mapping[str, Any], index: int) -> None:
 
 
 def _label(curve: Mapping[str, Any]) -> str:
-    """What a curve is of, and below it what it predicts."""
+    """Name of a curve, and below it its predictions."""
     name = style.shortened(curve["name"], _NAME_LENGTH) or "all runs"
     if curve["fit"] is None:
         return name

@@ -1,4 +1,4 @@
-"""``sedtf compare``: runs joined over folds and seeds, held against one another."""
+"""``sedtf compare``: runs joined over folds and seeds, and compared."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from sed_cli.tasks.registry import task_named
 from sed_cli.tasks.scores import Layout
 
 Figures = dict[str, dict[str, float | None]]
-"""By kind, then by name: ``f1``, ``er``, ``macro_f1`` and the like."""
+"""Scores by kind, then by name: ``f1``, ``er``, ``macro_f1`` and others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A configuration with what its runs scored, folds joined by their counts."""
+    """A configuration with the scores of its runs, folds joined by their counts."""
 
     name: str
     columns: dict[str, str]
-    runs: tuple[Run, ...]  # those that count
+    runs: tuple[Run, ...]  # the runs that count
     by_seed: dict[int, Figures]
     n_references: dict[str | None, int]  # annotated events by fold
 
@@ -63,15 +63,15 @@ def compare_runs(config: CompareConfig, run_dir: Path) -> None:
 def make_comparison(
     runs: Sequence[Run], metric: str = "frame", baseline: str | None = None
 ) -> dict[str, Any]:
-    """Join runs into what ``comparison.json`` holds: a row a configuration, best first.
+    """Join runs into the contents of ``comparison.json``: one row per configuration, best first.
 
     Args:
-        runs: as :func:`find_runs` gives them; those in trouble are listed, not fatal.
+        runs: result of :func:`find_runs`; runs with trouble are listed, and are not fatal.
         metric: the kind by whose F1 rows are sorted.
-        baseline: the row that the others are held against, or ``None``.
+        baseline: the row to compare the others with, or ``None``.
 
     Raises:
-        UserError: if no run completed, or the baseline names no row or several.
+        UserError: if no run completed, or the baseline does not name exactly one row.
     """
     notes: list[str] = []
     task = _task_of(runs)
@@ -114,7 +114,7 @@ def make_comparison(
 
 
 def _task_of(runs: Sequence[Run]) -> TaskPackage:
-    """The one task of the runs that take part."""
+    """The one task of the compared runs."""
     tasks = sorted({run.task for run in runs if run.trouble is None})
     if len(tasks) > 1:
         models = " and ".join(task_named(task).config.MODEL for task in tasks)
@@ -150,7 +150,7 @@ def _entries(runs: Sequence[Run], layout: Layout, notes: list[str]) -> list[Entr
 
 
 def _name(values: Mapping[str, str]) -> str:
-    """Name a row by its columns, by the last part of their keys where that is enough."""
+    """Name a row by its columns, by the last part of their keys if that is unique."""
     last = Counter(key.rsplit(".", 1)[-1] for key in values)
     words = []
     for key, value in values.items():
@@ -178,14 +178,15 @@ def _by_seed(
         if missing:
             notes.append(
                 f"seed {seed} of {next(iter(of_seed.values())).name} lacks fold "
-                f"{', '.join(missing)}: left out, as sums over different folds are not comparable"
+                f"{', '.join(missing)}: left out, because sums over different folds are not "
+                f"comparable"
             )
             del found[seed]
     return dict(sorted(found.items()))
 
 
 def _join(runs: Sequence[Run]) -> Figures:
-    """Figures of counts summed over folds; means over folds of what is no count."""
+    """Metrics from counts summed over folds; means over folds for metrics without counts."""
     values: Figures = {}
     for kind in runs[0].scores:
         if all(kind in run.scores for run in runs):
@@ -196,7 +197,7 @@ def _join(runs: Sequence[Run]) -> Figures:
 
 
 def _names(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Names of all figures by kind; an older run may lack a kind that others have."""
+    """Names of all metrics by kind; an older run may lack some kinds."""
     names: dict[str, list[str]] = {}
     for entry in entries:
         for of_seed in entry.by_seed.values():
@@ -206,13 +207,13 @@ def _names(entries: Sequence[Entry]) -> dict[str, list[str]]:
 
 
 def _unlike(entries: Sequence[Entry], layout: Layout) -> list[str]:
-    """Say so if rows were scored on different data."""
+    """Note if rows were scored on different data."""
     for fold in {fold for entry in entries for fold in entry.n_references}:
         counts = {entry.n_references[fold] for entry in entries if fold in entry.n_references}
         if len(counts) > 1:
             where = "" if fold is None else f" in fold {fold}"
             return [
-                f"rows were scored on different {layout.items}: they hold "
+                f"rows were scored on different {layout.items}: they have "
                 f"{' or '.join(map(str, sorted(counts)))} {layout.references}{where}"
             ]
     return []
@@ -222,7 +223,7 @@ def _unlike(entries: Sequence[Entry], layout: Layout) -> list[str]:
 
 
 def _find_baseline(words: str, entries: Sequence[Entry]) -> Entry:
-    """Find the row that ``KEY=VALUE``, ``VALUE``, several of them, or a run folder stand for."""
+    """Find the row named by ``KEY=VALUE``, ``VALUE``, several of them, or a run folder."""
     folder = Path(words).expanduser()
     if folder.is_dir():
         found = [e for e in entries if folder.resolve() in {r.folder.resolve() for r in e.runs}]
@@ -234,7 +235,7 @@ def _find_baseline(words: str, entries: Sequence[Entry]) -> Entry:
     if len(found) != 1:
         said = "several rows" if found else "no row"
         names = "; ".join(entry.name for entry in found or entries)
-        raise UserError(f"baseline={words} stands for {said}: expected one of {names}")
+        raise UserError(f"baseline={words} matches {said}: expected one of {names}")
     return found[0]
 
 
@@ -272,7 +273,7 @@ def _row(entry: Entry, base: Entry | None, found: Mapping[str, Sequence[str]]) -
 
 
 def _training(entry: Entry) -> dict[str, Any]:
-    """How much audio a row was trained on: in words, and in minutes, the mean over its runs."""
+    """Amount of training audio of a row: in words, and in minutes, the mean over its runs."""
     minutes = [run.train_minutes for run in entry.runs if run.train_minutes is not None]
     return {
         "amount": amount_of(entry.runs[0].settings),

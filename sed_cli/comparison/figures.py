@@ -1,4 +1,4 @@
-"""Pictures of ``sedtf compare``: learning curves with bands, scores, F1 over a swept key."""
+"""Figures of ``sedtf compare``: learning curves with bands, scores, F1 over a swept key."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sed_cli.reports import style
 from sed_cli.reports.figures import read_history
 
 Comparison = Mapping[str, Any]
-"""What ``comparison.json`` holds."""
+"""Contents of ``comparison.json``."""
 
 MAX_NAMED = 8
-"""Rows that get a colour and a name in learning curves; of more, the rest is drawn in grey."""
+"""Number of rows with a colour and a name in learning curves; further rows are grey."""
 
 _NAME_LENGTH = 56
-_LOG_FROM = 8.0  # ratio of the largest to the smallest value of a key from which its axis is log
+_LOG_FROM = 8.0  # ratio of largest to smallest value from which the axis of a key is logarithmic
 
 
 def draw_comparison(comparison: Comparison, folder: Path) -> None:
-    """Draw all pictures that the runs give, each as PNG and PDF."""
+    """Draw all figures that the runs allow, each as PNG and PDF."""
     names = _labels([row["name"] for row in comparison["rows"]])
     histories = {
         name: found
@@ -44,14 +44,14 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
         if comparison["amounts"]:
             draw_amounts(comparison, folder / f"{figure}_over_training_minutes.png")
         for key in comparison["columns"]:
-            if comparison["amounts"] and key in ASIDE:  # that picture has them
+            if comparison["amounts"] and key in ASIDE:  # that figure has them
                 continue
             if lines := _swept(comparison, key):
                 _draw_swept(comparison, key, lines, folder / f"{figure}_over_{key}.png")
 
 
 def _labels(names: Sequence[str]) -> list[str]:
-    """Shorten names; where that leaves out what tells them apart, number them as the table does."""
+    """Shorten names; if they become ambiguous, number them as in the table."""
     if all(len(name) <= _NAME_LENGTH for name in names):
         return list(names)
     return [f"{n}: {style.shortened(name, _NAME_LENGTH)}" for n, name in enumerate(names, start=1)]
@@ -93,7 +93,7 @@ def _draw_learning_curves(
         if column not in ("validation_loss", "validation_perplexity"):
             axes.set_ylim(bottom=0.0)
     panels[-1].set_ylim(-0.03, 1.03)
-    handles, _ = panels[-1].get_legend_handles_labels()  # p_teacher, which every history has
+    handles, _ = panels[-1].get_legend_handles_labels()  # p_teacher, in every history
     names = list(histories)[:MAX_NAMED]
     if len(histories) > MAX_NAMED:
         names.append(f"{len(histories) - MAX_NAMED} others")
@@ -152,7 +152,7 @@ def _aligned(
 
 
 def _draw_scores(comparison: Comparison, names: Sequence[str], path: Path) -> None:
-    """Draw a line a row: mean, interval, and each seed."""
+    """Draw one line per row: mean, interval, and each seed."""
     principal, rows = comparison["principal"], comparison["rows"]
     figure = style.new_figure(4.8 + 0.07 * max(map(len, names)), 1.1 + 0.3 * len(rows))
     axes = figure.subplots()
@@ -172,7 +172,7 @@ def _draw_scores(comparison: Comparison, names: Sequence[str], path: Path) -> No
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(False, axis="y")
-    if principal["is_fraction"]:  # the interval of two seeds may reach where no score can be
+    if principal["is_fraction"]:  # the interval of two seeds may exceed the range of the score
         low, high = axes.get_xlim()
         axes.set_xlim(max(low, -0.02), min(high, 1.02))
     axes.set_xlabel(f"{principal['title']}: mean, 95 % t interval, single seeds")
@@ -192,9 +192,9 @@ class _Point(NamedTuple):
 
 
 def _swept(comparison: Comparison, key: str) -> dict[str, list[_Point]]:
-    """Points over the numbers that ``key`` takes, a line for each setting of the other columns.
+    """Points over the values of ``key``, one line per setting of the other columns.
 
-    Only lines of two points or more; empty if there is none.
+    Only lines of two points or more; may be empty.
     """
     lines: dict[str, list[_Point]] = {}
     for row in comparison["rows"]:
@@ -229,7 +229,7 @@ def _draw_swept(
     figure = style.new_figure(6.4, 3.8 + 0.2 * len(lines))
     axes = figure.subplots()
     values = sorted({point.x for points in lines.values() for point in points})
-    n_levels = 0  # of rows that do not have the key at all: a line from side to side
+    n_levels = 0  # rows without the key: a horizontal line
     is_log = values[0] > 0 and values[-1] / values[0] >= _LOG_FROM
     if is_log:
         axes.set_xscale("log")
@@ -256,7 +256,7 @@ def _draw_swept(
 
 
 def _shift(index: int, n_lines: int, values: Sequence[float], is_log: bool) -> float:
-    """Part of the axis by which a line moves aside, so that intervals do not hide each other."""
+    """Part of the axis by which a line is shifted, so that intervals do not overlap."""
     span = math.log(values[-1] / values[0]) if is_log else values[-1] - values[0]
     return (index - (n_lines - 1) / 2) * 0.012 * span
 

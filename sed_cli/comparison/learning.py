@@ -1,4 +1,4 @@
-"""How fast a run learnt, and what an update cost, as its ``history.csv`` tells it."""
+"""Learning speed of a run and cost of an update, from its ``history.csv``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sed_cli.system.records import history_rows
 KIND = "learning"
 UPDATES, COST = "updates_to_90", "update_s"
 SHARE = 0.9
-"""Of the best validation F1, which is to be reached."""
+"""Share of the best validation F1 to be reached."""
 _ROUNDING = 1e-9
 
 Learning = dict[str, float | None]
@@ -23,8 +23,8 @@ def learning_of(folder: Path) -> Learning:
 
     Returns:
         ``updates_to_90``: updates until the epoch at whose end validation F1 (``task=sequence``:
-        accuracy) first reached 90 % of the highest of the run. ``update_s``: seconds of an epoch by
-        its updates, validation within, the median over epochs. ``None`` where there is none of it.
+        accuracy) first reached 90 % of the highest of the run. ``update_s``: seconds of an epoch
+        per update, including validation, median over epochs. ``None`` if unavailable.
     """
     rows = history_rows(folder / "history.csv")
     updates = [_number(row, "update") for row in rows]
@@ -43,7 +43,7 @@ def learning_of(folder: Path) -> Learning:
 
 
 def joined_over_folds(runs: Sequence[Learning]) -> Learning:
-    """Means over folds; ``None`` where a fold lacks the figure."""
+    """Means over folds; ``None`` if a fold lacks the figure."""
     figures: Learning = {}
     for name in (UPDATES, COST):
         values = [value for value in (run.get(name) for run in runs) if value is not None]
@@ -52,6 +52,6 @@ def joined_over_folds(runs: Sequence[Learning]) -> Learning:
 
 
 def _number(row: Mapping[str, str], name: str) -> float:
-    """A number of a row; 0 where it is not there or not finite."""
+    """A number of a row; 0 if it is missing or not finite."""
     value = float(row.get(name) or "nan")
     return value if math.isfinite(value) else 0.0

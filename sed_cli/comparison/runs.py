@@ -1,4 +1,4 @@
-"""Run folders read back: what they were set to, how they ended, and what they scored."""
+"""Reading run folders: their settings, outcomes and scores."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from sed_cli.tasks.registry import task_named
 from sed_cli.training.checkpoint import CONFIG, read_config, resolve_checkpoint
 
 SEED, FOLD, SET = "seed", "data.fold", "data.fingerprint"
-GENERATED = "data.seed"  # of the generator of soundscapes
+GENERATED = "data.seed"  # seed of the soundscapes
 _SHOWN = 8  # characters of a fingerprint
 _DAMAGED = (
     OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, CheckpointError,
 )  # fmt: skip
-MISSING = "-"  # shown for a key that a configuration does not have
+MISSING = "-"  # shown for a key missing in a configuration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +38,19 @@ class Run:
     """A run folder.
 
     Args:
-        folder: where it is.
-        name: how it is listed: relative to what the user named.
-        trouble: why it takes no part; ``None``: it completed and can be read.
-        settings: all keys and values that make it the experiment that it is, without its seed and
-            its fold; empty where they could not be read.
-        choices: the option that was chosen of each config group.
+        folder: its path.
+        name: its listed name, relative to the folder that the user named.
+        trouble: why it is not compared; ``None``: it completed and can be read.
+        settings: all keys and values that identify the experiment, without its seed and its fold;
+            empty if they could not be read.
+        choices: the chosen option of each config group.
         given: keys and groups that the command line named.
         task: by its name.
         scores: by kind.
         started: when, as ISO 8601 text.
-        root: folder of the recordings; ``None`` where they were generated.
-        train_minutes: of audio that it was trained on; ``None`` where it is not told.
-        learning: how fast it learnt, see :mod:`sed_cli.comparison.learning`.
+        root: folder of the recordings; ``None`` if they were generated.
+        train_minutes: minutes of training audio; ``None`` if unknown.
+        learning: its learning speed, see :mod:`sed_cli.comparison.learning`.
     """
 
     folder: Path
@@ -70,10 +70,10 @@ class Run:
 
 
 def find_runs(places: Sequence[str | Path]) -> list[Run]:
-    """Read all runs of ``train`` and ``eval`` that are, or lie below, the given folders.
+    """Read all runs of ``train`` and ``eval`` at or below the given folders.
 
     Raises:
-        UserError: if a place is no folder, or there is no run in any of them.
+        UserError: if a path is not a folder, or there is no run in any of them.
     """
     folders: dict[Path, str] = {}
     for place in map(Path, places):
@@ -85,17 +85,17 @@ def find_runs(places: Sequence[str | Path]) -> list[Run]:
     found = _of_one_set([run for run in runs if run is not None])
     if not found:
         raise UserError(
-            f"{', '.join(map(str, places))}: no run of sedtf train or eval is there or below; "
+            f"{', '.join(map(str, places))}: found no run of sedtf train or eval there or below; "
             f"name run folders, or the folder of a sweep"
         )
     return found
 
 
 def _of_one_set(runs: Sequence[Run]) -> list[Run]:
-    """Let the folder tell sets apart where runs are trained on parts of one.
+    """Identify data sets by their folder if runs are trained on parts of one.
 
-    The fingerprints of the parts of a set always differ, as those of its folds do. Runs whose
-    parts are drawn by their own seed differ in that seed alone.
+    The fingerprints of parts of a data set always differ, like those of folds. Runs whose parts
+        are drawn by their own seed differ only in that seed.
     """
     cut = {
         run.root
@@ -109,7 +109,7 @@ def _of_one_set(runs: Sequence[Run]) -> list[Run]:
     for key in (DRAWS, GENERATED):
         draws = {(run.seed, run.settings[key]) for run in same if key in run.settings}
         if all(len(set(each)) == len(draws) for each in zip(*draws, strict=True)):
-            # data.train_seed=${seed}: it is the seed of the run by another name.
+            # data.train_seed=${seed}: the seed of the run by another name.
             same = [replace(run, settings=_without(run.settings, key)) for run in same]
     return same
 
@@ -119,7 +119,7 @@ def _without(settings: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _read(folder: Path, name: str) -> Run | None:
-    """Read a run; ``None`` if it is one of another verb."""
+    """Read a run; ``None`` if it is from another verb."""
     try:
         record = _record(folder)
         if record["verb"] not in ("train", "eval"):
@@ -148,17 +148,17 @@ def _read(folder: Path, name: str) -> Run | None:
     try:
         scores = task_named(run.task).scores(read_json_object(folder / "metrics.json"))
         for of_kind in scores.values():
-            of_kind.figures()  # while what is wrong with them can be said of this file
+            of_kind.figures()  # here, so that errors can name this file
         return replace(run, scores=scores)
     except FileNotFoundError:
         return replace(run, trouble="no metrics.json: it had no test split")
     except _DAMAGED as error:
-        return replace(run, trouble=f"metrics.json: no counts of every kind ({why(error)})")
+        return replace(run, trouble=f"metrics.json: incomplete counts ({why(error)})")
 
 
 def _record(folder: Path) -> dict[str, Any]:
     record = read_record(folder)
-    if record is None:  # it ended before its work began
+    if record is None:  # it ended before its work started
         job = of_hydra(folder, "job")
         return {"verb": job.get("name", "train"), "status": "never started"}
     return {**record, "status": state(folder / RUN, record)}
@@ -170,14 +170,16 @@ def _record(folder: Path) -> dict[str, Any]:
 def _settings(
     folder: Path, record: Mapping[str, Any]
 ) -> tuple[dict[str, Any], int, str | None, str | None]:
-    """All keys and values but seed and fold, then these two, and the folder of the recordings."""
+    """All other keys and values, then seed and fold, and the folder of the recordings."""
     values = run_settings(folder)
     content = record.get("data_fingerprint")
-    if record["verb"] == "eval" and not values.get("checkpoint"):  # of scores: nothing was trained
+    if record["verb"] == "eval" and not values.get(
+        "checkpoint"
+    ):  # of given scores: nothing was trained
         flat = flattened(values)
     elif record["verb"] == "eval":
         flat = _of_evaluation(folder, values)
-        if not values.get("data"):  # its fingerprint is that of one split alone
+        if not values.get("data"):  # its fingerprint covers only one split
             content = _record(_trained_folder(folder)).get("data_fingerprint")
     elif values:
         flat = {**flattened(_with_defaults(values)), "split": "test"}
@@ -188,8 +190,8 @@ def _settings(
     settings = {key: value for key, value in flat.items() if key not in hidden}
     root = None if flat.get("data.root") is None else str(flat["data.root"])
     if root is not None:
-        # The same recordings in another folder are the same; others are not. The fingerprints of
-        # folds always differ, so that their folder has to tell the sets apart.
+        # The same recordings in another folder count as the same. The fingerprints of folds always
+        # differ, so that data sets with folds are identified by their folder.
         known = str(content)[:_SHOWN] if content and fold is None else root
         settings[SET] = known
     return settings, int(seed), None if fold is None else str(fold), root
@@ -201,7 +203,7 @@ def _train_minutes(folder: Path, record: Mapping[str, Any]) -> float | None:
     if trained is None:
         return None
     record = _record(trained)
-    if not record.get("train_minutes"):  # an older run, or one of another task
+    if not record.get("train_minutes"):  # an older run, or another task
         return None
     minutes = float(record["train_minutes"])
     if not 0 < minutes < math.inf:
@@ -210,7 +212,7 @@ def _train_minutes(folder: Path, record: Mapping[str, Any]) -> float | None:
 
 
 def _training_of(folder: Path, record: Mapping[str, Any]) -> Path | None:
-    """Folder of the training of a run, its own or that it evaluated; ``None``: of scores."""
+    """Folder of the training of a run or of its checkpoint; ``None`` for given scores."""
     if record["verb"] != "eval":
         return folder
     return _trained_folder(folder) if run_settings(folder).get("checkpoint") else None
@@ -223,15 +225,15 @@ def _trained_folder(evaluation: Path) -> Path:
 
 
 def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
-    """Fill in keys that came after the run, so that runs of different ages can be compared."""
+    """Fill in keys newer than the run, so that runs of different versions can be compared."""
     try:
         return asdict(config_of(values))
     except (ConfigError, OmegaConfBaseException, KeyError, TypeError, ValueError):
-        return values  # of keys or a plugin's components that are not known here
+        return values  # unknown keys, or unknown components of a plugin
 
 
 def _trained_settings(checkpoint: Path) -> dict[str, Any]:
-    """Settings of the run of a checkpoint, as they stand there where a plugin is not known here."""
+    """Settings of the run of a checkpoint, unconverted if a plugin is unknown."""
     try:
         return asdict(read_config(checkpoint))
     except CheckpointError as error:
@@ -241,7 +243,7 @@ def _trained_settings(checkpoint: Path) -> dict[str, Any]:
 
 
 def _of_evaluation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """Settings of the training with those of the evaluation laid over them."""
+    """Settings of the training, overridden by those of the evaluation."""
     trained = _trained_settings(found_from(folder, values["checkpoint"]))
     own = {key: value for key, value in values.get("evaluation", {}).items() if value is not None}
     trained["evaluation"] |= own
@@ -251,7 +253,7 @@ def _of_evaluation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
-    """Options of config groups; of an evaluation, those of its training too."""
+    """Options of config groups; for an evaluation, including those of its training."""
     trained = {}
     if record["verb"] == "eval" and run_settings(folder).get("checkpoint"):
         trained = _choices(_trained_folder(folder), {"verb": "train"})
@@ -267,14 +269,14 @@ def _given(folder: Path) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Configuration:
-    """Runs that differ in seed and fold alone."""
+    """Runs that differ only in seed and fold."""
 
     settings: dict[str, Any]
     runs: tuple[Run, ...]
 
     @property
     def choices(self) -> dict[str, str]:
-        """Options of config groups that all of its runs were started with."""
+        """Options of config groups common to all its runs."""
         first = self.runs[0].choices
         return {
             group: option
@@ -284,7 +286,7 @@ class Configuration:
 
 
 def group_runs(runs: Iterable[Run]) -> list[Configuration]:
-    """Put the runs of each configuration together, in the order in which they were found."""
+    """Group runs by configuration, in the order of discovery."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         key = json.dumps(run.settings, sort_keys=True, default=str)
@@ -299,7 +301,7 @@ def differing(configurations: Sequence[Configuration]) -> list[str]:
 
 
 def columns(configurations: Sequence[Configuration]) -> dict[str, list[str]]:
-    """What tells configurations apart, in few words: values by key or config group.
+    """The differences of configurations in few words: values by key or config group.
 
     The choice of a group's option, such as ``sampler=free_running``, stands for the keys that
     come with it; not for those that the command line gave as well.
@@ -307,7 +309,7 @@ def columns(configurations: Sequence[Configuration]) -> dict[str, list[str]]:
     given = {name for each in configurations for run in each.runs for name in run.given}
     groups = dict.fromkeys(group for each in configurations for group in each.choices)
     chosen: dict[str, list[str]] = {}
-    for group in sorted(groups, key=lambda name: name != "experiment"):  # it chooses others
+    for group in sorted(groups, key=lambda name: name != "experiment"):  # it includes others
         options = [each.choices.get(group, MISSING) for each in configurations]
         is_new = group in given or not any(_decides(chosen[g], options) for g in chosen)
         if len(set(options)) > 1 and is_new:
@@ -326,7 +328,7 @@ def columns(configurations: Sequence[Configuration]) -> dict[str, list[str]]:
 
 
 def _decides(options: Sequence[str], values: Sequence[str]) -> bool:
-    """Whether who knows the option knows the value."""
+    """Whether the option determines the value."""
     return len(set(zip(options, values, strict=True))) == len(set(options))
 
 

@@ -17,14 +17,14 @@ from sed_cli.system.text import and_more, cell, in_markdown
 
 _SHOWN_LEFT_OUT = 10
 Comparison = Mapping[str, Any]
-"""What ``comparison.json`` holds."""
+"""Contents of ``comparison.json``."""
 
 
 # ---------------------------------------------------------------------------- the terminal
 
 
 def print_comparison(comparison: Comparison, run_dir: Path) -> None:
-    """Print a row a configuration, then what was left out and why, then what to bear in mind."""
+    """Print one row per configuration, then runs left out and why, then notes."""
     console = results_console()
     table = _fitting_table(comparison, console)
     if table is not None:
@@ -46,7 +46,7 @@ def print_comparison(comparison: Comparison, run_dir: Path) -> None:
 
 
 def _more_audio(comparison: Comparison) -> list[str]:
-    """Say what more training audio would bring, a line a curve."""
+    """Print the predicted effect of more training audio, one line per curve."""
     lines = []
     for curve in comparison["amounts"] or ():
         name, fit = f" of {curve['name']}" if curve["name"] else "", curve["fit"]
@@ -70,7 +70,7 @@ def _say(console: Console, line: str) -> None:
 
 
 def _print_numbered(comparison: Comparison, console: Console) -> None:
-    """Number the rows and tell beneath what they are: too much differs for a column each."""
+    """Number the rows and explain them below: too many differences for columns."""
     rows = [
         {**row, "columns": {"row": str(number)}}
         for number, row in enumerate(comparison["rows"], start=1)
@@ -85,7 +85,7 @@ def _print_numbered(comparison: Comparison, console: Console) -> None:
 
 
 def _fitting_table(comparison: Comparison, console: Console) -> Table | None:
-    """Show as many figures as the width allows, the one that was asked for at least."""
+    """Show as many metrics as the width allows, at least the requested one."""
     unbounded, shown = console.options.update_width(10_000), comparison["shown"]
     for n_shown in range(len(shown), 0, -1):
         table = _table(comparison, shown[:n_shown])
@@ -158,7 +158,7 @@ def _spread(summary: Mapping[str, Any], *, signed: bool = False) -> str:
 
 
 def write_tables(comparison: Comparison, folder: Path) -> None:
-    """Write ``comparison.{csv,md,tex}`` with all kinds, and ``seeds.csv`` with a row a seed."""
+    """Write ``comparison.{csv,md,tex}`` with all kinds, and ``seeds.csv`` with one row per seed."""
     _write_csv(folder / "comparison.csv", _csv_rows(comparison))
     _write_csv(folder / "seeds.csv", _seed_rows(comparison))
     header, *rows = _text_rows(comparison)
@@ -176,7 +176,7 @@ def _write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def _csv_rows(comparison: Comparison) -> Iterable[list[Any]]:
-    """Give every figure of every kind in full precision."""
+    """All metrics of every kind in full precision."""
     scores = comparison["rows"][0]["scores"]
     names = [(kind, name) for kind, of_kind in scores.items() for name in of_kind]
     parts: dict[str, tuple[str, ...]] = {"scores": ("mean", "low", "high")}
@@ -213,7 +213,7 @@ def _seed_rows(comparison: Comparison) -> Iterable[list[Any]]:
 
 
 def _text_rows(comparison: Comparison) -> list[list[str]]:
-    """Give the table for a paper: all that is reported, and the difference of the first."""
+    """The table for a paper: all reported metrics, and the difference of the first."""
     principal, has_base = comparison["principal"], comparison["baseline"] is not None
     header = [*(comparison["columns"] or ["configuration"]), "seeds"]
     header += [figure["title"] for figure in comparison["reported"]]
@@ -235,7 +235,7 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _amounts_markdown(comparison: Comparison) -> str:
-    """Write for each curve over training audio its sizes, its fit and what it predicts."""
+    """Write for each curve over training audio its sizes, fit and predictions."""
     principal, text = comparison["principal"], ""
     for curve in comparison["amounts"] or ():
         title, fit = f"{principal['title']} over training audio", curve["fit"]
@@ -274,7 +274,7 @@ _LATEX = str.maketrans(
 
 
 def _latex(header: Sequence[str], rows: Sequence[Sequence[str]], n_names: int) -> str:
-    """Write a tabular for the package booktabs; pandas would need jinja2 for it."""
+    """Write a LaTeX table for booktabs; pandas would need jinja2 for it."""
 
     def line(cells: Iterable[str]) -> str:
         return " & ".join(cell.translate(_LATEX) for cell in cells) + r" \\"

@@ -1,12 +1,12 @@
 """The typed configuration: settings, their classes by config group, components and plugins.
 
 Every YAML file in ``conf/`` fills one of these classes, so a wrong type or an unknown key is found
-before any work starts; ranges and what settings mean to each other are said by their ``faults``.
+before any work starts; their ``faults`` check ranges and settings that depend on each other.
 
-Keys equal argument names. Lengths are in samples or frames where the name says nothing, in seconds
+Keys equal argument names. Lengths are in samples or frames unless the name has a suffix: in seconds
 with the suffix ``_s``, in hertz for rates and frequencies, in decibels with ``_db``.
 
-What is imported here is what plugins build on (``docs/extending.md``); it stays where it is.
+Plugins import these names from here (``docs/extending.md``), so they must not move.
 """
 
 from sed_cli.config.evaluation import DecoderConfig

@@ -1,4 +1,4 @@
-"""Settings of annotations: how they are read, and how what they list is divided into splits."""
+"""Settings of annotations: how they are read, and how recordings are divided into splits."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SPLITS = ("train", "validation", "test")
 WEAK = "weak"
 UNLABELLED = "unlabelled"
 SOURCES = (WEAK, UNLABELLED)
-"""What a model is trained on beside the training split; manifests list it as splits."""
+"""Additional training data; manifests list them as splits."""
 SPLIT_SHARES = [0.7, 0.15, 0.15]
-# What a table of annotations may hold; data.columns says how a table calls them.
+# Columns of an annotation table; data.columns maps them to a table's own names.
 COLUMNS = ("filename", "onset", "offset", "duration", "event_label", "soft_label")
-# What else it may hold.
+# Further columns.
 OTHER_COLUMNS = ("annotated_classes",)
 TIME_UNITS = ("auto", "s", "ms", "min", "h", "samples")
 DECIMAL_MARKS = ("auto", "point", "comma")
@@ -24,21 +24,21 @@ DECIMAL_MARKS = ("auto", "point", "comma")
 
 @dataclass
 class AnnotationsConfig(Settings):
-    """How annotations of any kind are read."""
+    """Reading of annotations of any kind."""
 
     soft_threshold: float = setting(
-        0.5, "a segment with a higher soft label is active", at_least=0, below=1
+        0.5, "segments with a higher soft label are active", at_least=0, below=1
     )
     strict: bool = setting(
-        True, "refuse all faults; false: repair what is safe to repair, and report it"
+        True, "reject any fault; false: repair faults where that is safe, and report them"
     )
     merge: dict[str, str] = setting(
         {}, "labels to rename, as '{old: new, older: new}'", before=DEFAULT
     )
-    exclude: list[str] = setting([], "labels whose events are left out", before=DEFAULT)
+    exclude: list[str] = setting([], "labels whose events are ignored", before=DEFAULT)
     relabel: str | None = setting(
         None,
-        "table with the columns old and new, for many labels; an empty new leaves the label out",
+        "table with the columns old and new, for many labels; an empty new drops the label",
         role=Role.PATH,
         before=DEFAULT,
     )
@@ -46,7 +46,7 @@ class AnnotationsConfig(Settings):
 
 @dataclass
 class AnyFormatConfig(AnnotationsConfig):
-    """How annotations in any of the known formats are read."""
+    """Reading of annotations in any supported format."""
 
     columns: dict[str, str | None] = setting(
         dict.fromkeys(COLUMNS),
@@ -57,7 +57,7 @@ class AnyFormatConfig(AnnotationsConfig):
     )
     time_unit: str = setting(
         "auto",
-        "of all times; auto: as in the header, otherwise s",
+        "unit of all times; auto: as in the header, otherwise s",
         choices=TIME_UNITS,
         before=DEFAULT,
     )
@@ -85,7 +85,7 @@ class AnyFormatConfig(AnnotationsConfig):
     )
 
     def faults(self, prefix: str = "data.") -> list[str]:
-        """Faults of columns, times and the regular expression too."""
+        """Add faults in columns, times and the regular expression."""
         faults = Faults(super().faults(prefix))
         known = (*COLUMNS, *OTHER_COLUMNS)
         unknown = [ours for ours in self.columns if ours not in known]
@@ -103,7 +103,7 @@ class AnyFormatConfig(AnnotationsConfig):
 
 
 def split_faults(split: list[float], prefix: str) -> list[str]:
-    """Faults of the shares of the splits."""
+    """Faults in the shares of the splits."""
     faults = Faults()
     faults.require(
         len(split) == len(SPLITS)
@@ -118,9 +118,9 @@ def split_faults(split: list[float], prefix: str) -> list[str]:
 
 
 def group_faults(group: str | None, prefix: str) -> list[str]:
-    """Faults of a regular expression."""
+    """Faults in a regular expression."""
     try:
         re.compile(group or "")
     except re.error as error:
-        return [f"{prefix}group={group}: no regular expression ({error})"]
+        return [f"{prefix}group={group}: not a valid regular expression ({error})"]
     return []

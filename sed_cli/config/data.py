@@ -28,8 +28,8 @@ PUBLISHED = {
     "desed_strong": 0,
     "maestro_real": 5,
 }
-"""Published data sets, and how many folds each was published with."""
-# What can be synthesised; data.soundscapes.voices says how each one sounds.
+"""Published data sets, with their number of folds."""
+# Classes that can be synthesised, by data.soundscapes.voices.
 EVENT_CLASSES = (
     *("bell", "call", "clicks", "falling_chirp", "hiss", "knock", "rattle"),
     *("rising_chirp", "siren", "warble"),
@@ -43,18 +43,18 @@ class AnyDataConfig(Settings):
     kind: str = setting(MISSING, "kind of data")
 
     def faults(self, prefix: str = "data.") -> list[str]:
-        """All that is wrong with the values, alone and against each other."""
+        """All faults, in single values and in combinations."""
         return range_faults(self, prefix)
 
     def forget_cache(self) -> None:
-        """Leave out where a cache is: nobody's business but that of the machine it was on."""
+        """Leave out the location of the cache, which matters only on the machine that had it."""
 
 
 @dataclass
 class DataConfig(AnyDataConfig):
-    """What all data sets of recordings share."""
+    """Settings that all data sets of recordings share."""
 
-    sequence_length: int = setting(313, "of a training sequence", unit="frames", at_least=1)
+    sequence_length: int = setting(313, "length of a training sequence", unit="frames", at_least=1)
     train_share: float | None = setting(
         None,
         "share of the training recordings to keep; a larger share contains every smaller one; "
@@ -65,42 +65,40 @@ class DataConfig(AnyDataConfig):
     )
     train_minutes: float | None = setting(
         None,
-        "keep training recordings, in drawn order, until they last this long; null: all",
+        "keep this many minutes of training recordings, in random order; null: all",
         unit="min",
         above=0,
         before=DEFAULT,
     )
-    train_seed: int = setting(
-        0, "of the order of these recordings", at_least=0, role=Role.FREE, before=DEFAULT
-    )
+    train_seed: int = setting(0, "seed of that order", at_least=0, role=Role.FREE, before=DEFAULT)
     cache_dir: str | None = setting(
         None, "null: SEDTF_CACHE, otherwise the user's cache folder", role=Role.PLACE
     )
     cache_limit_gb: float | None = setting(
         None,
-        "size of the cache at most; null: SEDTF_CACHE_LIMIT_GB, otherwise 20 or half of the free "
-        "disk; the least recently used entries are deleted first",
+        "maximum size of the cache; null: SEDTF_CACHE_LIMIT_GB, otherwise 20 or half of the free "
+        "disk; deletes the least recently used entries first",
         unit="10^9 bytes",
         at_least=0,
         role=Role.PLACE,
     )
 
     def faults(self, prefix: str = "data.") -> list[str]:
-        """Faults of how much is trained on too."""
+        """Add faults in the amount of training data."""
         return [*super().faults(prefix), *amount_faults(self, prefix)]
 
     def forget_cache(self) -> None:
-        """Leave out where features and soundscapes were cached."""
+        """Leave out where features and soundscapes are cached."""
         self.cache_dir = self.cache_limit_gb = None
 
 
 def amount_faults(data: DataConfig, prefix: str) -> list[str]:
-    """Faults of a training split that is cut in two ways."""
+    """Faults in a training split that is reduced in two ways."""
     faults = Faults()
     faults.require(
         data.train_share is None or data.train_minutes is None,
         f"{prefix}train_share={data.train_share} and {prefix}train_minutes={data.train_minutes}: "
-        f"each sets how much of the training split is kept; drop one of the two",
+        f"both limit the training split; drop one of them",
     )
     return faults
 
@@ -110,21 +108,27 @@ class SoundscapesConfig(DataConfig):
     """Generated soundscapes: synthetic events with a syntax, or the events of a bank of clips."""
 
     kind: str = setting("soundscapes")
-    n_train: int = setting(200, "recordings of the training split", at_least=0, at_most=_MOST_FILES)
-    n_validation: int = setting(
-        40, "recordings of the validation split", at_least=0, at_most=_MOST_FILES
+    n_train: int = setting(
+        200, "number of recordings in the training split", at_least=0, at_most=_MOST_FILES
     )
-    n_test: int = setting(60, "recordings of the test split", at_least=0, at_most=_MOST_FILES)
-    duration_s: float = setting(10.0, "of a recording", unit="s", at_least=1, at_most=24 * 3600)
+    n_validation: int = setting(
+        40, "number of recordings in the validation split", at_least=0, at_most=_MOST_FILES
+    )
+    n_test: int = setting(
+        60, "number of recordings in the test split", at_least=0, at_most=_MOST_FILES
+    )
+    duration_s: float = setting(
+        10.0, "duration of a recording", unit="s", at_least=1, at_most=24 * 3600
+    )
     sample_rate: int = setting(
         16000, "of the recordings", unit="Hz", at_least=8000, at_most=10_000_000
     )
-    classes: list[str] | None = setting(None, "null: all available; or some, as [bell, siren]")
+    classes: list[str] | None = setting(None, "classes to use, such as [bell, siren]; null: all")
     polyphony: int = setting(
         2, "number of overlapping chains of events", at_least=1, at_most=_MOST_CHAINS
     )
     snr_db: list[float] = setting(
-        [-3.0, 15.0], "range of the events' signal-to-noise ratios", unit="dB"
+        [-3.0, 15.0], "range of signal-to-noise ratios of events", unit="dB"
     )
     syntax_strength: float = setting(
         0.85,
@@ -134,51 +138,47 @@ class SoundscapesConfig(DataConfig):
     )
     transition: Any = setting(
         None,
-        "which class follows which, instead of a random syntax: a table, the data.json of sedtf "
+        "transitions between classes, instead of a random syntax: a table, the data.json of sedtf "
         "data, or {bell: {siren: 3}, siren: {bell: 1}}",
         role=Role.PATH,
     )
-    gap_s: list[float] = setting([0.2, 1.0], "range of the classes' typical silences", unit="s")
+    gap_s: list[float] = setting([0.2, 1.0], "range of the typical silence after a class", unit="s")
     event_duration_s: list[float] | None = setting(
         None, "[shortest, longest]; longer events are cut; null: unchanged", unit="s"
     )
     empty_fraction: float = setting(
-        0.04, "share of recordings without any event", at_least=0, at_most=1
+        0.04, "share of recordings without events", at_least=0, at_most=1
     )
     noise_slope: list[float] = setting(
-        [0.0, 2.0], "of the background's spectrum: 0 white, 1 pink, 2 brown"
+        [0.0, 2.0], "spectral exponent of the background: 0 white, 1 pink, 2 brown"
     )
-    seed: int = setting(0, "of the generator", at_least=0, role=Role.FREE)
+    seed: int = setting(0, "seed of the generator", at_least=0, role=Role.FREE)
     bank: str | None = setting(
         None,
         "folder of class folders of isolated clips; null: synthetic events",
         role=Role.PATH,
     )
     bank_pause_s: float = setting(
-        0.5, "a longer silence within a clip ends an event", unit="s", at_least=0
+        0.5, "a longer silence within a clip splits it into two events", unit="s", at_least=0
     )
     bank_splits: str | None = setting(
         None,
         "table of clip and split; null: train/validation/test folders, otherwise folds in the "
-        "file names (FOLD-SOURCE-TAKE), otherwise sources are drawn",
+        "file names (FOLD-SOURCE-TAKE), otherwise random, by source",
         role=Role.PATH,
     )
-    split: list[float] = setting(
-        SPLIT_SHARES, "shares of each class's sources, where they are drawn"
-    )
-    split_seed: int = setting(0, "of that draw", at_least=0)
+    split: list[float] = setting(SPLIT_SHARES, "shares of each class's sources in a random split")
+    split_seed: int = setting(0, "seed of that split", at_least=0)
     group: str | None = setting(
         None,
         "regular expression: clips with the same match in their paths (its first group) come from "
         "one source; null: FOLD-SOURCE-TAKE, or SOURCE-CLASS-OCCURRENCE-SLICE, otherwise each "
         "clip",
     )
-    strict: bool = setting(
-        True, "refuse broken and silent clips; false: leave them out, and report it"
-    )
+    strict: bool = setting(True, "reject broken and silent clips; false: skip and report them")
 
     def faults(self, prefix: str = "data.") -> list[str]:
-        """Faults of soundscapes that a model is trained on: each split has a recording."""
+        """Faults in soundscapes for training: each split needs a recording."""
         faults = Faults([*self.faults_of_set(prefix), *amount_faults(self, prefix)])
         for key in ("n_train", "n_validation", "n_test"):
             faults.require(
@@ -186,13 +186,13 @@ class SoundscapesConfig(DataConfig):
             )
         faults.require(
             self.empty_fraction != 1,
-            f"{prefix}empty_fraction={self.empty_fraction}: no recording would hold an event, so "
-            f"that there is nothing to learn; expected less than 1",
+            f"{prefix}empty_fraction={self.empty_fraction}: no recording would contain an "
+            f"event to learn from; expected less than 1",
         )
         return faults
 
     def faults_of_set(self, prefix: str = "data.") -> list[str]:
-        """Faults of soundscapes that are written; splits may be empty."""
+        """Faults in soundscapes for `sedtf synth`; splits may be empty."""
         faults = Faults(soundscape_faults(self, prefix))
         faults += split_faults(self.split, prefix)
         faults += group_faults(self.group, prefix)
@@ -213,11 +213,11 @@ _RANGES = {
 
 
 def soundscape_faults(values: Any, prefix: str) -> list[str]:
-    """Faults of what soundscapes are made of.
+    """Faults in the contents of soundscapes.
 
     Args:
         values: a :class:`SoundscapesConfig`, or the settings of a written data set, which have
-            its keys but those that say where a bank comes from.
+            its keys except those that locate a bank.
         prefix: of the keys in the messages.
     """
     faults = range_faults(values, prefix, SoundscapesConfig)
@@ -244,7 +244,7 @@ def soundscape_faults(values: Any, prefix: str) -> list[str]:
 
 @dataclass
 class RecordedConfig(AnnotationsConfig, DataConfig):
-    """What data sets of recordings on disk share."""
+    """Settings that data sets on disk share."""
 
     root: str = setting(MISSING, "folder of the data set", role=Role.PLACE | Role.PATH)
     classes: list[str] | None = setting(
@@ -252,29 +252,29 @@ class RecordedConfig(AnnotationsConfig, DataConfig):
     )
     annotated_classes: list[str] | None = setting(
         None,
-        "classes that are annotated in all recordings; other classes count as annotated in "
-        "recordings with an event of theirs, and as unknown elsewhere; null: all, unless a column "
+        "classes that are annotated in all recordings; any other class counts as annotated where "
+        "it has an event, and as unknown elsewhere; null: all, unless a column "
         "annotated_classes of the tables differs",
         before=DEFAULT,
     )
     unknown_label: str | None = setting(
         "unknown",
-        "label of spans that the annotator could not identify, unless it is one of data.classes; "
-        "null: none",
+        "label of events that the annotator could not identify, unless it is one of "
+        "data.classes; null: none",
         before=DEFAULT,
     )
     fold: int | None = setting(None, "fold that is the test split, from 1: -m data.fold=1,2,3,4")
-    split_seed: int = setting(0, "of the division into splits", at_least=0)
+    split_seed: int = setting(0, "seed of the division into splits", at_least=0)
     leak_check: str = setting(
         "all",
-        "all: refuse equal files in two splits and warn if two contain the same sound; copies: "
-        "refuse only; none",
+        "all: reject identical files in two splits, and warn if two files contain the same "
+        "sound; copies: only reject identical files; none",
         choices=("all", "copies", "none"),
         role=Role.PLACE | Role.FREE,
     )
 
     def faults(self, prefix: str = "data.") -> list[str]:
-        """Faults of ranges, of a root that is not set, and of repeated classes."""
+        """Faults in ranges, a missing root and repeated classes."""
         faults = Faults(super().faults(prefix))
         faults.require(
             self.root != MISSING, f"{prefix}root is not set: name the folder of the data set"
@@ -288,30 +288,30 @@ class RecordedConfig(AnnotationsConfig, DataConfig):
 
 @dataclass
 class AnnotatedConfig(AnyFormatConfig, RecordedConfig):
-    """Real recordings with annotations, in any format that is known."""
+    """Real recordings with annotations, in any supported format."""
 
     kind: str = setting("annotated")
     train: TrainSplitConfig | None = setting(
-        TrainSplitConfig("train.tsv"), "of a data set with splits"
+        TrainSplitConfig("train.tsv"), "training split, of a data set with splits"
     )
     validation: SplitConfig | None = setting(
-        SplitConfig("validation.tsv"), "null: no early stopping"
+        SplitConfig("validation.tsv"), "validation split; null: no early stopping"
     )
-    test: SplitConfig | None = setting(SplitConfig("test.tsv"), "null: no evaluation")
+    test: SplitConfig | None = setting(SplitConfig("test.tsv"), "test split; null: no evaluation")
     annotations: str | None = setting(
         None,
-        "of a data set without splits: a file, or a folder with one file per recording, matched "
-        "by name",
+        "annotations of a data set without splits: a file, or a folder with one file per "
+        "recording, matched by name",
     )
     audio: str = setting(".", "folder of its recordings")
     split: list[float] = setting(
-        SPLIT_SHARES, "shares of training, validation and test: whole recordings"
+        SPLIT_SHARES, "shares of training, validation and test, by whole recordings"
     )
     folds: int | None = setting(None, "number of folds for cross-validation", at_least=2)
     whole_clips: bool = setting(False, "labels without times apply to the whole recording")
 
     def faults(self, prefix: str = "data.") -> list[str]:
-        """Faults of the annotations, and of how a data set without splits is divided."""
+        """Faults in the annotations and in the division of a data set without splits."""
         faults = Faults(super().faults(prefix))
         faults += split_faults(self.split, prefix)
         faults += [] if self.train is None else self.train.faults(f"{prefix}train.")
@@ -341,16 +341,16 @@ class AnnotatedConfig(AnyFormatConfig, RecordedConfig):
 
 @dataclass
 class PublishedConfig(RecordedConfig):
-    """A published data set as it unzips, with its splits and folds."""
+    """A published data set as unpacked, with its splits and folds."""
 
     kind: str = setting("published")
     name: str = setting(MISSING, "name of the data set", choices=tuple(PUBLISHED))
     validation_share: float = setting(
-        0.2, "of the training part, held out for early stopping", at_least=0, below=1
+        0.2, "share of the training data held out for early stopping", at_least=0, below=1
     )
 
     def faults(self, prefix: str = "data.") -> list[str]:
-        """Faults of the fold too."""
+        """Add faults in the fold."""
         faults = Faults(super().faults(prefix))
         folds = PUBLISHED.get(self.name, 0)
         faults.require(

@@ -15,49 +15,48 @@ from sed_cli.config.trainer import MOST_THREADS
 
 @dataclass
 class EvalConfig(VerbConfig):
-    """``sedtf eval``; data and post-processing are those of the checkpoint unless others are named.
+    """``sedtf eval``; data and post-processing default to those of the checkpoint.
 
-    With ``evaluation.metric`` or ``evaluation.decoder`` a decoder is fitted anew, on the validation
-    split of the run. With ``scores`` it is those of another system that are decoded.
+    With ``evaluation.metric`` or ``evaluation.decoder`` a decoder is fitted on the validation split
+    of the run. With ``scores`` it decodes the scores of another system.
     """
 
     checkpoint: str | None = setting(None, CHECKPOINT, role=Role.SOURCE)
     scores: str | None = setting(
         None,
-        "replaces the checkpoint by the scores of any system: a folder with one table per "
-        "recording, with onset, offset and one column per class",
+        "scores of any system, instead of a checkpoint: a folder with one table per recording, "
+        "with onset, offset and one column per class",
     )
-    annotations: str | None = setting(None, "with scores: a file with the ground truth")
+    annotations: str | None = setting(None, "with scores: file of the ground truth")
     durations: str | None = setting(
         None,
-        "with scores: a table with filename and duration (s); null: recordings end with their "
-        "scores",
+        "with scores: table of filename and duration (s); null: recordings end with their scores",
     )
     folds: int = setting(
         5,
-        "with scores: number of parts of the files, each decoded as tuned on the others",
+        "with scores: number of folds; each is decoded with parameters tuned on the others",
         at_least=2,
     )
     tune_share: float | None = setting(
         None,
-        "with scores: share of the files to tune on, instead of folds; the rest is scored",
+        "with scores: share of the files to tune on, instead of folds; the rest is evaluated",
         above=0,
         below=1,
     )
-    split: str = setting("test", "train, validation or test", choices=SPLITS)
+    split: str = setting("test", "split to evaluate: train, validation or test", choices=SPLITS)
     device: str = setting("auto", DEVICE, choices=DEVICES, role=Role.PLACE)
-    output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
+    output_dir: str = setting(MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE)
     threads: int | None = setting(None, THREADS, at_least=1, at_most=MOST_THREADS, role=Role.PLACE)
     data: AnyDataConfig | None = setting(None)
     evaluation: EvaluationConfig = setting()
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of the groups, and of a metric to tune for where nothing is tuned."""
+        """Faults in the groups, and in a metric for tuning when nothing is tuned."""
         faults = Faults([*super().faults(named), *self.evaluation.faults()])
         faults.require(
             self.evaluation.tune or self.evaluation.metric is None,
-            f"evaluation.metric={self.evaluation.metric} asks for tuning and evaluation.tune=false "
-            f"for none: drop one of the two",
+            f"evaluation.metric={self.evaluation.metric} needs tuning, which "
+            f"evaluation.tune=false turns off: drop one of the two",
         )
         if self.scores is None:
             faults.require(
@@ -67,16 +66,17 @@ class EvalConfig(VerbConfig):
             faults += self._faults_of_scores()
         faults.require(
             self.scores is not None or (self.annotations, self.durations) == (None, None),
-            "annotations and durations go with scores=FOLDER: for other data give data=annotated",
+            "annotations and durations need scores=FOLDER; to evaluate on other data give "
+            "data=annotated",
         )
         return [*faults, *([] if self.data is None else self.data.faults())]
 
     def _faults_of_scores(self) -> Faults:
-        """What does not go together with scores of another system."""
+        """Settings that cannot be combined with scores of another system."""
         faults = Faults()
         faults.require(
             self.annotations is not None,
-            f"scores={self.scores} needs annotations=FILE: the ground truth",
+            f"scores={self.scores} needs the ground truth: add annotations=FILE",
         )
         for key in ("checkpoint", "data"):
             faults.require(
@@ -84,6 +84,6 @@ class EvalConfig(VerbConfig):
             )
         faults.require(
             self.evaluation.calibrate in (None, "none"),
-            f"evaluation.calibrate={self.evaluation.calibrate} is for a detector: drop it",
+            f"evaluation.calibrate={self.evaluation.calibrate} needs a detector: drop it",
         )
         return faults

@@ -1,4 +1,4 @@
-"""Settings of what follows a training: from probabilities to events, and what is reported."""
+"""Settings of evaluation: decoding of probabilities into events, and metrics."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ _LONGEST_TEXT = 1_000_000
 
 @dataclass
 class DecoderConfig(Settings, ABC):
-    """What makes events of probabilities; which one, its ``name`` says."""
+    """Turns probabilities into events; ``name`` selects the decoder."""
 
     KIND: ClassVar[str] = "decoder"
 
     ASKS_LANGUAGE: ClassVar[bool] = False
-    """Whether it needs the model of labels that ``evaluation.language`` names."""
+    """Whether it needs the language model that ``evaluation.language`` names."""
 
     HAS_THRESHOLDS: ClassVar[bool] = True
-    """Whether it has thresholds of classes, by which false alarms are kept within a bound."""
+    """Whether it has thresholds per class, which can bound the false alarms."""
 
     LEARNS_LENGTHS: ClassVar[bool] = False
-    """Whether it learns durations and silences, so that no minimum of them is given."""
+    """Whether it learns durations and silences, so that no minimum can be set."""
 
     SEPARATES: ClassVar[bool] = False
-    """Whether it separates touching events of a class by itself, so that no onset splits them."""
+    """Whether it separates touching events of a class without predicted onsets."""
 
     name: str = setting()
 
     def check(self, events: Sequence[Sequence[Any]], hop_s: float) -> None:
-        """Refuse what it could not learn from, before a training begins.
+        """Reject unsuitable annotations before training starts.
 
         Args:
             events: of each recording of the training split.
             hop_s: seconds from one frame to the next.
 
         Raises:
-            UserError: saying why, and what to do.
+            UserError: with the reason and the remedy.
         """
 
     @abstractmethod
     def fit(self, task: Any) -> Any:
-        """Make the decoder of a detector that is trained.
+        """Create the decoder of a trained detector.
 
         Args:
-            task: what is known then, a :class:`sed_cli.decoding.decoder.Fitting`. Nothing is tuned
-                where its ``tunes`` is false.
+            task: data to fit it to, a :class:`sed_cli.decoding.decoder.Fitting`. Nothing is tuned
+                if its ``tunes`` is false.
 
         Returns:
             A :class:`sed_cli.decoding.decoder.Decoder`, with the component's name as its ``NAME``.
@@ -62,21 +62,21 @@ class DecoderConfig(Settings, ABC):
     @classmethod
     @abstractmethod
     def read(cls, values: Mapping[str, Any], classes: Sequence[str], hop_s: float) -> Any:
-        """Make the decoder again of what its ``as_json`` gave.
+        """Restore the decoder from the output of its ``as_json``.
 
         Args:
-            values: read from a checkpoint, whoever wrote it.
+            values: read from a checkpoint, which may be untrusted.
             classes: labels of the columns of probabilities.
             hop_s: seconds from one frame to the next.
 
         Raises:
-            KeyError, TypeError, ValueError: for what ``as_json`` does not write.
+            KeyError, TypeError, ValueError: for values that ``as_json`` does not write.
         """
 
 
 @dataclass
 class EvaluationConfig(Settings):
-    """From probabilities to events, and what is reported of them."""
+    """Decoding into events, and metrics."""
 
     metric: str | None = setting(
         "frame",
@@ -87,7 +87,7 @@ class EvaluationConfig(Settings):
     )
     collar_s: float | None = setting(
         0.2,
-        "tolerance of onsets and offsets of events",
+        "tolerance for onsets and offsets of events",
         unit="s",
         above=0,
         role=AFTER_TRAINING,
@@ -122,15 +122,15 @@ class EvaluationConfig(Settings):
     )
     max_false_alarms_per_hour: float | None = setting(
         None,
-        "bound on the false alarms of each class on validation; thresholds find as many events as "
-        "it allows; null: thresholds are tuned for the metric",
+        "maximum false alarms of each class on validation; thresholds find as many events as it "
+        "allows; null: thresholds are tuned for the metric",
         at_least=0,
         role=AFTER_TRAINING,
         before=DEFAULT,
     )
     calibrate: str | None = setting(
         "auto",
-        "turn confidences of events into probabilities, on validation: none, temperature, "
+        "calibrate the confidences of events on validation: none, temperature, "
         "isotonic; auto: whichever helps in cross-validation, if any",
         choices=("auto", "none", "temperature", "isotonic"),
         role=AFTER_TRAINING,
@@ -138,49 +138,50 @@ class EvaluationConfig(Settings):
     )
     bootstrap: int = setting(
         1000,
-        "draws of the files for 95 % intervals; 0: no intervals",
+        "bootstrap draws of the files for 95 % intervals; 0: no intervals",
         at_least=0,
-        at_most=100_000,  # of which intervals are good to two digits and more
+        at_most=100_000,  # enough for intervals with two significant digits
         role=AFTER_TRAINING,
     )
-    bootstrap_seed: int = setting(0, "of these draws", at_least=0, role=AFTER_TRAINING)
+    bootstrap_seed: int = setting(0, "seed of the bootstrap draws", at_least=0, role=AFTER_TRAINING)
     psds: bool = setting(
         False, "add PSDS and threshold-free curves (needs sedtf[psds])", role=AFTER_TRAINING
     )
 
     diagnostics: bool = setting(
         False,
-        "add metrics of what feedback has learnt: exposure gap, fragmentation, transitions "
+        "add metrics of feedback: exposure gap, fragmentation, transitions "
         "between classes, errors after an error (docs/evaluation.md)",
         role=AFTER_TRAINING,
         before=DEFAULT,
     )
     decoder: DecoderConfig | None = setting(
-        None, "turns probabilities into events", role=AFTER_TRAINING, before=DEFAULT
+        None, "decoder of probabilities into events", role=AFTER_TRAINING, before=DEFAULT
     )
 
     language: str | None = setting(
         None,
-        "for decoder=language: a run of task=sequence data=labels that scores the order of events",
+        "run of task=sequence data=labels that scores the order of events, for decoder=language",
         role=AFTER_TRAINING | Role.PATH,
         before=DEFAULT,
     )
 
     def faults(self, prefix: str = "evaluation.") -> list[str]:
-        """Faults of ranges, of the decoder, and of a metric whose library is missing."""
+        """Faults in ranges, the decoder and metrics whose library is missing."""
         faults = range_faults(self, prefix)
         if self.decoder is not None:
             faults += self.decoder.faults(f"{prefix}decoder.")
             faults.require(
                 self.language is not None or not self.decoder.ASKS_LANGUAGE,
-                f"{prefix}decoder={self.decoder.name} needs a model of labels: train one with "
-                f"sedtf train task=sequence data=labels, and give its run as {prefix}language=RUN",
+                f"{prefix}decoder={self.decoder.name} needs a language model of labels: "
+                f"train one with sedtf train task=sequence data=labels, and give its run as "
+                f"{prefix}language=RUN",
             )
             bound = self.max_false_alarms_per_hour
             faults.require(
                 self.decoder.HAS_THRESHOLDS or bound is None,
                 f"{prefix}max_false_alarms_per_hour={bound}: {prefix}decoder={self.decoder.name} "
-                f"has no thresholds to keep it by; choose another one, such as threshold",
+                f"has no thresholds to enforce it; choose another one, such as threshold",
             )
             for name in ("min_gap_s", "min_duration_s"):
                 faults.require(
@@ -195,8 +196,8 @@ class EvaluationConfig(Settings):
         )
         faults.require(
             self.tune or self.max_false_alarms_per_hour is None,
-            f"{prefix}max_false_alarms_per_hour={self.max_false_alarms_per_hour} asks for tuning "
-            f"and {prefix}tune=false for none: drop one of the two",
+            f"{prefix}max_false_alarms_per_hour={self.max_false_alarms_per_hour} needs "
+            f"tuning, which {prefix}tune=false turns off: drop one of the two",
         )
         if self.psds:
             faults += [
@@ -208,21 +209,21 @@ class EvaluationConfig(Settings):
 
 @dataclass
 class SequenceEvaluationConfig(Settings):
-    """What is reported of a sequence model beside its own figures."""
+    """Additional metrics of a sequence model."""
 
     ngrams: list[int] = setting(
         [1, 2, 3], "orders of the n-gram models for comparison; []: none", role=AFTER_TRAINING
     )
     beam_width: int = setting(
         5,
-        "of the beam search for translations; 1: greedy alone",
+        "width of the beam search for translations; 1: greedy only",
         at_least=1,
         at_most=_WIDEST_BEAM,
         role=AFTER_TRAINING,
     )
 
     def faults(self, prefix: str = "evaluation.") -> list[str]:
-        """Faults of ranges and of the orders."""
+        """Faults in ranges and orders."""
         faults = range_faults(self, prefix)
         orders = self.ngrams
         faults.require(
@@ -238,23 +239,27 @@ class DecodingConfig(Settings):
 
     method: str = setting(
         "greedy",
-        "greedy (the likeliest token each time), sample, beam",
+        "greedy (the most likely token at each step), sample, beam",
         choices=("greedy", "sample", "beam"),
     )
     temperature: float = setting(
-        1.0, "of sample: below 1 favours likely tokens, above 1 unlikely ones", above=0
+        1.0,
+        "temperature of method=sample: below 1 favours likely tokens, above 1 unlikely ones",
+        above=0,
     )
-    beam_width: int = setting(5, "of beam", at_least=1, at_most=_WIDEST_BEAM)
+    beam_width: int = setting(
+        5, "width of the beam search, for method=beam", at_least=1, at_most=_WIDEST_BEAM
+    )
     n_best: int = setting(
         1, "continuations per line, for sample and beam", at_least=1, at_most=_LONGEST_TEXT
     )
     max_length: int = setting(
-        100, "tokens after which a continuation is cut", at_least=1, at_most=_LONGEST_TEXT
+        100, "maximum number of tokens in a continuation", at_least=1, at_most=_LONGEST_TEXT
     )
-    seed: int = setting(0, "of sample", at_least=0)
+    seed: int = setting(0, "seed of method=sample", at_least=0)
 
     def faults(self, prefix: str = "decoding.") -> list[str]:
-        """Faults of ranges, and of more continuations than the method finds."""
+        """Faults in ranges and in the number of continuations."""
         faults = range_faults(self, prefix)
         most = {"greedy": 1, "beam": self.beam_width}.get(self.method, self.n_best)
         faults.require(

@@ -1,4 +1,4 @@
-"""What the settings of all verbs share, and of those that may ask for more memory than there is."""
+"""Settings of all verbs, and of verbs that may need more memory than the machine has."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sed_cli.system.memory import GPU_BYTES, has_gpu, memory_bytes
 
 DEVICES = ("auto", "cpu", "cuda")
 
-DEVICE = "auto (CUDA when there is one), cpu, cuda"
-_BYTES_A_SAMPLE = 16  # of a recording that is mixed: itself and its background, in float64
+DEVICE = "auto (CUDA if available), cpu, cuda"
+_BYTES_A_SAMPLE = 16  # of a recording being mixed: foreground and background, in float64
 
 CHECKPOINT = "a run folder (its best epoch) or a checkpoint folder"
 THREADS = "CPU threads; null: torch's choice"
@@ -22,7 +22,7 @@ THREADS = "CPU threads; null: torch's choice"
 
 @dataclass
 class VerbConfig:
-    """What every verb takes."""
+    """Settings of every verb."""
 
     plugins: list[str] = setting(
         [],
@@ -31,7 +31,7 @@ class VerbConfig:
     )
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """All that is wrong with the configuration.
+        """All faults in the configuration.
 
         Args:
             named: the keys that the user gave.
@@ -40,8 +40,8 @@ class VerbConfig:
         return [
             *range_faults(self, ""),
             *(
-                f"plugins={file} is set in a config file, and is imported only if the command "
-                f"names it: add plugins=[{file}]"
+                f"plugins={file} is set in a config file, but plugins are imported only if the "
+                f"command names them: add plugins=[{file}]"
                 for file in sorted(unknown)
             ),
         ]
@@ -49,11 +49,11 @@ class VerbConfig:
 
 @dataclass
 class SizedConfig(VerbConfig):
-    """What verbs take whose settings may ask for more memory than there is."""
+    """Settings of verbs that may need more memory than the machine has."""
 
     memory_limit_gb: float | None = setting(
         None,
-        "refuse settings that certainly need more memory; null: the memory of this machine",
+        "reject settings that certainly need more memory; null: the memory of this machine",
         unit="10^9 bytes",
         above=0,
         role=Role.PLACE | Role.FREE,
@@ -63,28 +63,28 @@ class SizedConfig(VerbConfig):
     def memory_faults(
         self, n_bytes: int, what: str, keys: Sequence[str], *, device: str = "cpu"
     ) -> list[str]:
-        """Fault of what takes more memory than there is.
+        """Fault if something needs more memory than the machine has.
 
         Args:
-            n_bytes: that it takes at least.
-            what: takes them, for the message.
-            keys: of settings that make it smaller.
-            device: where; of the memory of GPUs nothing is known here.
+            n_bytes: minimum it needs.
+            what: needs them, for the message.
+            keys: settings that reduce it.
+            device: where; the memory of GPUs is not checked.
         """
         limit = memory_bytes() if self.memory_limit_gb is None else self.memory_limit_gb * 1e9
-        if limit is None or not 0 < limit < math.inf:  # the latter is reported already
+        if limit is None or not 0 < limit < math.inf:  # the latter has already been reported
             return []
         if self.memory_limit_gb is None and device != "cpu" and has_gpu():
             limit = max(limit, GPU_BYTES)
         if n_bytes <= limit:
             return []
         return [
-            f"{what} would take at least {n_bytes / 1e9:.3g} GB of memory, and {limit / 1e9:.3g} "
-            f"are there: lower {' or '.join(keys)}, or raise memory_limit_gb"
+            f"{what} would take at least {n_bytes / 1e9:.3g} GB of memory, but {limit / 1e9:.3g} "
+            f"GB are available: lower {' or '.join(keys)}, or raise memory_limit_gb"
         ]
 
     def recording_faults(self, data: AnyDataConfig) -> list[str]:
-        """Fault of generated recordings that no memory holds."""
+        """Fault if generated recordings do not fit into memory."""
         if not isinstance(data, SoundscapesConfig) or range_faults(data, ""):
             return []
         n_bytes = int(data.duration_s * data.sample_rate) * _BYTES_A_SAMPLE

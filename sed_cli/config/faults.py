@@ -1,4 +1,4 @@
-"""Faults of a configuration, gathered: each one line that says what to do."""
+"""Faults of a configuration: one line each, with the remedy."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 
 def is_usable(value: float) -> bool:
-    """Whether a number can be computed with: finite, and not a count beyond all counts."""
+    """Whether a number is usable: finite, and no absurdly large count."""
     return abs(value) <= 2**53 if isinstance(value, int) else math.isfinite(value)
 
 
 class Faults(list[str]):
-    """Lines about what is wrong; ``group`` is the prefix of the keys, such as ``trainer.``."""
+    """A list of faults; ``group`` is the prefix of the keys, such as ``trainer.``."""
 
     def require(self, holds: bool, fault: str) -> None:
-        """Note a fault unless a condition holds."""
+        """Add a fault unless a condition holds."""
         if not holds:
             self.append(fault)
 
     def ranges(self, group: str, config: Any, *keys: str) -> None:
-        """Note pairs that are not the lower and the higher of two numbers."""
+        """Add a fault for each pair that is not a lower and a higher number."""
         for key in keys:
             pair = getattr(config, key)
             if not (len(pair) == 2 and -math.inf < pair[0] <= pair[1] < math.inf):

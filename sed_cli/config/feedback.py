@@ -1,4 +1,4 @@
-"""What every rule of feedback has as a component."""
+"""The base of feedback rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sed_cli.config.settings import Settings, setting
 
 @dataclass
 class FeedbackConfig(Settings, ABC):
-    """A rule of feedback (:mod:`sed_cli.models.feedback`); which one, its ``name`` says."""
+    """A feedback rule (:mod:`sed_cli.models.feedback`), selected by ``name``."""
 
     KIND: ClassVar[str] = "feedback"
 
@@ -19,5 +19,5 @@ class FeedbackConfig(Settings, ABC):
 
     @property
     def serves_tokens(self) -> bool:
-        """Whether it is a rule for tokens too."""
+        """Whether it supports tokens."""
         return False

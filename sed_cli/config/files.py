@@ -1,4 +1,4 @@
-"""The YAML files of options: where they are, and which there are."""
+"""The YAML files of options."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def conf_dir() -> Path:
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / "train.yaml").is_file():
             return folder
-    raise UserError(f"no configs beside {package}: the installation is incomplete, install again")
+    raise UserError(f"no configs beside {package}: the installation is incomplete; reinstall sedtf")
 
 
 def meaning_of(group: str, option: str) -> str:
-    """What an option that is a file is for: the first sentence of the comment at its head."""
+    """Purpose of an option file: the first sentence of the comment at its top."""
     lines = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
     lines = [line for line in lines if not line.startswith("# @package")]
     head = [line.removeprefix("#").strip() for line in takewhile(lambda x: x[:1] == "#", lines)]
@@ -27,7 +27,7 @@ def meaning_of(group: str, option: str) -> str:
 
 
 def options_in(group: str) -> list[str]:
-    """Options of a group that are files, sorted; those of a folder in it as ``folder/option``."""
+    """Option files of a group, sorted; those in a subfolder as ``folder/option``."""
     folder = conf_dir() / group
     paths = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
     return sorted(path.as_posix() for path in paths)

@@ -1,4 +1,4 @@
-"""Config groups whose options are classes: what there is beside the files in ``conf/``."""
+"""Config groups whose options are classes rather than files in ``conf/``."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ def options() -> dict[str, dict[str, type[Any]]]:
 
 
 def bases() -> dict[str, dict[str, type[Any]]]:
-    """Classes that files in ``conf/`` fill: options of no group by themselves."""
+    """Classes filled by files in ``conf/``; they are not options of a group."""
     return {"schema": ROOTS, "schema/data": {"published": PublishedConfig}}

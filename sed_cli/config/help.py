@@ -1,4 +1,4 @@
-"""Which options the config groups of a verb have, for its help."""
+"""Options in the config groups of a verb, for its help."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sed_cli.config.groups import options
 from sed_cli.config.training import LossConfig
 from sed_cli.config.verbs import TASKS
 
-_SYNTH = ("soundscapes",)  # all that it writes
-_FIRST, *_OTHERS = TASKS  # what is listed first is trained where no task is named
+_SYNTH = ("soundscapes",)  # everything it writes
+_FIRST, *_OTHERS = TASKS  # the default task
 
 
 def group_help(verb: str) -> str:
@@ -30,7 +30,7 @@ def group_help(verb: str) -> str:
         shown = _SYNTH if verb == "synth" else _of_verb(verb, group, _of_task(group, _FIRST))
         lines.append(f"- `{group}`: {', '.join(shown)}")
     for task in _OTHERS if verb == "train" else ():
-        lines += ["", f"With `task={task}` there are instead:", ""]
+        lines += ["", f"With `task={task}`, these groups differ:", ""]
         own = {group: _of_task(group, task) for group in groups}
         lines += [f"- `{group}`: {', '.join(names)}" for group, names in own.items() if names]
     return "\n".join(lines)
@@ -45,7 +45,7 @@ def _of_verb(verb: str, group: str, names: list[str]) -> list[str]:
 
 
 def _of_task(group: str, task: str) -> list[str]:
-    """Options of a group: those of a task alone, or for the first what is left to it."""
+    """Options of a group for one task; the default task gets all that no other task claims."""
     classes = options().get(group, {})
     files = options_in(group)
     owners = {
@@ -59,7 +59,7 @@ def _of_task(group: str, task: str) -> list[str]:
 
 
 def _belongs(group: str, name: str, cls: type[Any] | None, task: str) -> bool:
-    """Whether an option is of no use but for a task: by its class, or as the file that it names."""
+    """Whether an option is useful only for a task, by its class or the file it names."""
     if cls is not None and issubclass(cls, LossConfig):
         return task == cls.TASK
     of_task, of_first = (

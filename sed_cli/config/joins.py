@@ -1,4 +1,4 @@
-"""Classes that join the components of a kind, by name: so that other processes unpickle them."""
+"""Classes that join the components of a kind, importable by name for unpickling."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def __getattr__(name: str) -> Any:
     base = getattr(training, name, None)
     if base is None or not hasattr(base, "JOINS"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    plugins.load()  # whose components are among those that are joined
+    plugins.load()  # with components among the joined ones
     return joined(base)

@@ -1,7 +1,7 @@
-"""Figures of the validation that an epoch may be chosen by: columns of ``history.csv``.
+"""Validation metrics that can select the best epoch: columns of ``history.csv``.
 
-Those of a detector beside loss, F1 and error rate follow from the metrics there are, and are worked
-out only where ``trainer.monitor`` or ``trainer.figures`` ask for them.
+Beyond loss, F1 and error rate, a detector's validation computes a metric only if
+``trainer.monitor`` or ``trainer.figures`` names it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from sed_cli.system.extras import missing
 
 PREFIX = "validation_"
 PSDS = ("psds1", "psds2")
-OF_CLIPS = ("clip_f1", "clip_map")  # given wherever there are weak labels
+OF_CLIPS = ("clip_f1", "clip_map")  # present with weak labels
 
-# Of the columns that are always there: whether lower is better. The last two are of tokens.
+# Columns that are always present: whether lower is better. The last two are for tokens.
 OF_ACTIVITIES = {"validation_f1": False, "validation_loss": True, "validation_er": True}
 OF_TOKENS = {
     **OF_ACTIVITIES,
     "validation_perplexity": True,
     "validation_forced_accuracy": False,
 }
-# They fall while nothing is detected yet.
+# They fall before anything is detected.
 _LOSSES = ("validation_loss", "validation_perplexity")
 
 
 class MetricFigure(NamedTuple):
-    """A figure of a metric, by the names that both have."""
+    """One figure of a metric, identified by both names."""
 
     metric: str
     figure: str
@@ -39,7 +39,7 @@ class MetricFigure(NamedTuple):
 def figures_of_metrics() -> dict[str, MetricFigure]:
     """The figures of all metrics, by names such as ``event_f1`` and ``bin_accuracy``.
 
-    Those that take a teacher-forced pass are left out: validation runs freely alone.
+    Figures that need a teacher-forced pass are left out: validation is always free running.
     """
     return {
         name if name.endswith(figure.name) else f"{name}_{figure.name}": MetricFigure(
@@ -52,12 +52,12 @@ def figures_of_metrics() -> dict[str, MetricFigure]:
 
 
 def column_of(monitor: str) -> str:
-    """The column of ``history.csv`` that a figure is in."""
+    """Column of a figure in ``history.csv``."""
     return monitor if monitor.startswith(PREFIX) else f"{PREFIX}{monitor}"
 
 
 def is_lower_better(monitor: str) -> bool:
-    """Whether the lower of two values of a figure is the better one."""
+    """Whether lower values of a figure are better."""
     column = column_of(monitor)
     if column in OF_TOKENS:
         return OF_TOKENS[column]
@@ -66,14 +66,14 @@ def is_lower_better(monitor: str) -> bool:
 
 
 def best_epoch(history: Mapping[str, Sequence[float | None]], monitor: str) -> int | None:
-    """The epoch of the best value of a figure, of several the one of least loss, as in training.
+    """Epoch with the best value of a figure; ties are broken by the lowest loss, as in training.
 
     Args:
         history: columns of ``history.csv``.
         monitor: the figure.
 
     Returns:
-        ``None`` where the figure has no value.
+        ``None`` if the figure has no value.
     """
     sign = -1 if is_lower_better(monitor) else 1
     losses = history.get("validation_loss", ())
@@ -89,12 +89,12 @@ def best_epoch(history: Mapping[str, Sequence[float | None]], monitor: str) -> i
 
 
 def is_loss(monitor: str) -> bool:
-    """Whether a figure tells how much is learnt before anything is detected."""
+    """Whether a figure shows progress before anything is detected."""
     return column_of(monitor) in _LOSSES
 
 
 def faults_of_figures(monitor: str, figures: list[str], prefix: str = "trainer.") -> Iterator[str]:
-    """What is wrong with the figures of a detector's validation."""
+    """Faults in the figures of a detector's validation."""
     known = [*OF_ACTIVITIES, *figures_of_metrics(), *PSDS]
     columns = set(map(column_of, known))
     given = [(f"monitor={monitor}", monitor), *((f"figures={figures}", each) for each in figures)]

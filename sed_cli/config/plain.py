@@ -1,4 +1,4 @@
-"""From the plain values that a run wrote down to the typed configuration of its training."""
+"""From the plain values recorded by a run to the typed configuration of its training."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ from sed_cli.system.files import LONGEST_NAME
 
 
 def build_training(values: Mapping[str, Any]) -> AnyTrainConfig:
-    """Turn what a checkpoint's ``config.yaml`` holds into a typed configuration.
+    """Convert a checkpoint's ``config.yaml`` into a typed configuration.
 
-    What a run was written without, since it did not exist then, takes the value that stands for it.
+    Settings that did not exist when the run was saved take the value equivalent to the old
+    behaviour.
 
     Raises:
-        ConfigError: for a component that is unknown, such as that of a plugin which is not named.
+        ConfigError: for an unknown component, such as one of a plugin that is not named.
     """
     return _build_typed(root_of(dict(values).get("task")), values)
 
 
 def config_of(values: Mapping[str, Any]) -> AnyTrainConfig:
-    """Turn plain values that were read into the configuration of a training, and check them.
+    """Convert plain values read from a file into the configuration of a training, and check them.
 
-    Where its run kept a cache is left out, as nothing that is read may say where to write, or what
-    to delete there.
+    The location of its cache is dropped: a file must not determine where sedtf writes or
+    deletes.
 
     Raises:
-        ConfigError: for a component that is unknown here.
-        omegaconf.errors.OmegaConfBaseException, KeyError, TypeError, ValueError: if they are none.
+        ConfigError: for an unknown component.
+        omegaconf.errors.OmegaConfBaseException, KeyError, TypeError, ValueError: if they are not a
+        configuration.
     """
     config = build_training(values)
     if homes := list(path_faults(asdict(config))):
@@ -49,7 +51,7 @@ def config_of(values: Mapping[str, Any]) -> AnyTrainConfig:
 def _build_typed(root: type[AnyTrainConfig], values: Mapping[str, Any]) -> AnyTrainConfig:
     from omegaconf import OmegaConf
 
-    for each in fields(root):  # what every version has written
+    for each in fields(root):  # written by every version
         if each.name in ("feature", "model", "trainer") and not values[each.name]:
             raise ValueError(f"{each.name}: expected its settings")
     filled = _with_originals(root, values, root.task)
@@ -66,7 +68,7 @@ def _build_typed(root: type[AnyTrainConfig], values: Mapping[str, Any]) -> AnyTr
 
 
 def _with_originals(owner: type[Any], values: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """Name the components that a run had before it could choose them, or settings beside a name."""
+    """Name the components of runs from before they could be chosen."""
     filled = dict(values)
     for each, declared in _groups_in(owner):
         given, known = filled.get(each.name), original(declared, task)
@@ -83,18 +85,18 @@ def _with_originals(owner: type[Any], values: Mapping[str, Any], task: str) -> d
 
 
 def _groups_in(owner: type[Any]) -> Iterator[tuple[Field[Any], type[Any]]]:
-    """Fields that hold settings or a component, but for the data, with their classes."""
+    """Fields that hold settings or a component, except the data, with their classes."""
     hints = get_type_hints(owner)
     for each in fields(owner):
         hint = hints[each.name]
-        if get_origin(hint) is UnionType:  # a choice that may be missing
+        if get_origin(hint) is UnionType:  # an optional choice
             hint = next(part for part in get_args(hint) if part is not NoneType)
         if isinstance(hint, type) and is_dataclass(hint) and each.name != "data":
             yield each, hint
 
 
 def _choose_components(schema: Any, owner: type[Any], values: Mapping[str, Any]) -> None:
-    """Put the classes that values name by their keys in the place of their bases."""
+    """Replace base classes by the classes that the values name by their keys."""
     from omegaconf import OmegaConf
 
     for each, hint in _groups_in(owner):
@@ -109,7 +111,7 @@ def _choose_components(schema: Any, owner: type[Any], values: Mapping[str, Any])
 
 
 def _fill_before(node: Any, cls: type[Any], values: Mapping[str, Any]) -> None:
-    """Give settings that came after the values were written what stands for the time before."""
+    """Give newer settings the values equivalent to the old behaviour."""
     for each in fields(cls):
         before = each.metadata.get("before", NOTHING)
         if before is not NOTHING and each.name not in values:
@@ -117,7 +119,7 @@ def _fill_before(node: Any, cls: type[Any], values: Mapping[str, Any]) -> None:
 
 
 def path_faults(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the paths that no file can have, ``KEY=VALUE: what is wrong``."""
+    """Yield impossible paths, as ``KEY=VALUE: reason``."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from path_faults(value, f"{prefix}{key}.")
@@ -134,7 +136,7 @@ def _fault_of_path(text: str) -> str | None:
             return "there is no such user, so no such home folder"
     longest = max((len(os.fsencode(part)) for part in Path(text).parts), default=0)
     if longest > LONGEST_NAME:
-        return f"a name of {longest} bytes, and no file has one of more than {LONGEST_NAME}"
+        return f"a name of {longest} bytes; file names have at most {LONGEST_NAME}"
     return None
 
 
@@ -142,7 +144,7 @@ _SHOWN = 200  # characters of a path
 
 
 def nested_faults(config: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the settings of plain values that hold lists or mappings: OmegaConf lets them pass."""
+    """Yield faults of plain settings that hold lists or mappings: OmegaConf accepts them."""
     hints = get_type_hints(type(config))
     for each in fields(config):
         value, key = getattr(config, each.name), f"{prefix}{each.name}"
@@ -151,19 +153,19 @@ def nested_faults(config: Any, prefix: str = "") -> Iterator[str]:
         elif isinstance(value, list | dict) and _is_of_plain_values(hints[each.name]):
             parts = value.values() if isinstance(value, dict) else value
             if any(isinstance(part, list | dict) for part in parts):
-                what = "one value a key" if isinstance(value, dict) else "single values"
-                yield f"{key}={value}: expected {what}, no lists or mappings within"
+                what = "one value per key" if isinstance(value, dict) else "single values"
+                yield f"{key}={value}: expected {what}, without nested lists or mappings"
 
 
 def _is_of_plain_values(hint: Any) -> bool:
-    if get_origin(hint) is UnionType:  # a choice that may be missing
+    if get_origin(hint) is UnionType:  # an optional choice
         hint = next(part for part in get_args(hint) if part is not NoneType)
     part = get_args(hint)[-1:]
     return part != () and get_origin(part[0]) not in (list, dict) and part[0] is not Any
 
 
 def empty_texts(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the settings that are an empty text: as a path that would be the working folder."""
+    """Yield faults of empty texts, which as paths would be the working folder."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from empty_texts(value, f"{prefix}{key}.")

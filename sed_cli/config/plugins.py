@@ -1,8 +1,8 @@
-"""Components of a user's own: from Python files that a command names, or installed packages.
+"""Custom components: from Python files that a command names, or installed packages.
 
-A file is imported only because the command names it (``plugins=[FILE.py]``); what a run, checkpoint
-or sweep has recorded never is. A package announces its components by an entry point of the group
-``sedtf.components``: the name of a module that defines them.
+A file is imported only if the command names it (``plugins=[FILE.py]``), never because a run,
+checkpoint or sweep has recorded it. A package announces its components by an entry point of the
+group ``sedtf.components``: the name of a module that defines them.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ log = logging.getLogger(__name__)
 
 ENTRY_POINTS = "sedtf.components"
 FOLDER = "plugins"
-"""Folder in that of a run with the sources that it was made with."""
+"""Folder inside a run folder with the sources of its plugins."""
 
-_PACKAGE = "sedtf_plugins"  # what a file's module is called, so that processes find it by name
-# Files in use, for processes that this one starts: they unpickle objects of plugins' classes.
+_PACKAGE = "sedtf_plugins"  # module name of a file, by which processes import it
+# Files in use, for child processes that unpickle objects of plugins' classes.
 _VARIABLE = "SEDTF_PLUGIN_FILES"
-_sources: dict[Path, bytes] = {}  # what was run of each file
+_sources: dict[Path, bytes] = {}  # the source that was executed, by file
 
 
 class Plugin(NamedTuple):
-    """A file whose components are known."""
+    """A file whose components are registered."""
 
     file: Path
     sha256: str
 
 
 class _PluginLoader(SourceFileLoader):
-    """Runs a file as it is now, keeps what it ran, and leaves nothing compiled beside it."""
+    """Executes a file, keeps the executed source, and leaves no compiled file beside it."""
 
     def get_code(self, fullname: str) -> CodeType:
         source = self.get_data(self.path)
@@ -59,7 +59,7 @@ class _PluginLoader(SourceFileLoader):
 
 
 class _PluginFinder(MetaPathFinder):
-    """Imports the files in use by their modules' names, also in a process that was just started."""
+    """Imports the files in use by module name, also in a new process."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -74,12 +74,12 @@ class _PluginFinder(MetaPathFinder):
 
 
 def files_in_use() -> list[Path]:
-    """Files whose components are known now."""
+    """Files whose components are registered."""
     return [Path(name) for name in json.loads(os.environ.get(_VARIABLE) or "[]")]
 
 
 def use(files: Sequence[str | Path]) -> list[Path]:
-    """Make the components of some files known, and no others' but those of installed packages.
+    """Register the components of these files, and of no others except installed packages.
 
     Args:
         files: Python files; relative ones from the working folder.
@@ -91,7 +91,7 @@ def use(files: Sequence[str | Path]) -> list[Path]:
         UserError: if a file is missing, raises when it is imported, or defines no component.
     """
     wanted = list(dict.fromkeys(map(_found, files)))
-    # Objects of a class that is defined anew are no objects of the one before.
+    # Redefining a class would make existing objects no instances of it.
     if wanted != files_in_use() or any(_sources.get(f) != f.read_bytes() for f in wanted):
         for file in files_in_use():
             sys.modules.pop(_module_name(file), None)
@@ -103,12 +103,12 @@ def use(files: Sequence[str | Path]) -> list[Path]:
 
 
 def load() -> list[Plugin]:
-    """Import the files in use, and return them; a process that was just started has to.
+    """Import the files in use, and return them; new processes must call this.
 
     Raises:
         UserError: as :func:`use`.
     """
-    for kind in KINDS:  # ours first: whose name is taken then is clear
+    for kind in KINDS:  # ours first, so that a name clash is blamed on the plugin
         components(kind)
     _load_installed()
     for file in files_in_use():
@@ -121,17 +121,19 @@ def load() -> list[Plugin]:
 
 
 def keep_sources(files: Sequence[str], run_dir: Path) -> list[dict[str, str]]:
-    """Write the sources of files in use into a run folder, for the record; none is read from there.
+    """Copy the sources of files in use into a run folder, for the record; nothing reads them there.
 
     Returns:
-        What ``run.json`` says of each: ``file``, ``sha256`` and ``copy``.
+        Entry of each in ``run.json``: ``file``, ``sha256`` and ``copy``.
     """
     kept = []
     for file in map(Path, files):
         source = _sources[file]
         sha256 = hashlib.sha256(source).hexdigest()
         copy = run_dir / FOLDER / file.name
-        if copy.exists() and copy.read_bytes() != source:  # of another folder, or an earlier one
+        if (
+            copy.exists() and copy.read_bytes() != source
+        ):  # from another folder, or an earlier version
             copy = copy.with_stem(f"{file.stem}-{sha256[:8]}")
         copy.parent.mkdir(parents=True, exist_ok=True)
         with replacing(copy) as path:
@@ -141,11 +143,11 @@ def keep_sources(files: Sequence[str], run_dir: Path) -> list[dict[str, str]]:
 
 
 def warn_of_changes(before: object, now: Sequence[Mapping[str, str]]) -> None:
-    """Warn of files that are not what a run was trained with so far.
+    """Warn about files that have changed since the run was trained with them.
 
     Args:
-        before: what its ``run.json`` says of them, whatever that is.
-        now: of :func:`keep_sources`.
+        before: their entry in ``run.json``, unchecked.
+        now: result of :func:`keep_sources`.
     """
     earlier: dict[str, set[str]] = {}
     for each in before if isinstance(before, list) else []:
@@ -156,30 +158,30 @@ def warn_of_changes(before: object, now: Sequence[Mapping[str, str]]) -> None:
         name = Path(each["file"]).name
         if each["sha256"] not in earlier.get(name, {each["sha256"]}):
             log.warning(
-                "plugins=%s has changed since this run was trained with it: from here on the new "
-                "source is used; both are kept in %s/",
+                "plugins=%s has changed since this run was trained with it: the new source is "
+                "used from now on; both are kept in %s/",
                 each["file"],
                 FOLDER,
             )
 
 
 def replaced() -> list[str]:
-    """A line for each built-in component in whose place stands one of a file in use."""
+    """One line per built-in component that a file in use replaces."""
     files = {_module_name(file): file for file in files_in_use()}
     return [
-        f"plugins={files[cls.__module__]}: its {kind} {name} is used, not the built-in one"
+        f"plugins={files[cls.__module__]}: its {kind} {name} replaces the built-in one"
         for kind, name, cls in plugin_components()
         if cls.__module__ in files and name in KINDS[kind].built_in
     ]
 
 
 def needed(values: Mapping[str, Any]) -> str:
-    """Words for the files that recorded settings name, which nothing imports; "" without any."""
+    """A note on the files that recorded settings name and nothing imports; "" if there are none."""
     files = values.get("plugins")
     names = [str(file) for file in files] if isinstance(files, list) else []
     if not names:
         return ""
-    return f"; it was trained with plugins=[{','.join(names)}]: name it again"
+    return f"; it was trained with plugins=[{','.join(names)}]: add that to the command"
 
 
 @cache
@@ -191,9 +193,9 @@ def _load_installed() -> None:
         _import(point.module, what)
         for kind, name, cls in plugin_components():
             if (kind, name, cls) not in before and name in KINDS[kind].built_in:
-                raise UserError(  # nobody has named it, who would know that it does
-                    f"{what} cannot be used: {cls.__qualname__}: there is a {kind} {name} already; "
-                    f"only a file that is named, plugins=[FILE.py], may stand in its place"
+                raise UserError(  # the user has not named it, and would not notice
+                    f"{what} cannot be used: {cls.__qualname__}: there is already a {kind} "
+                    f"{name}; only a file named by plugins=[FILE.py] may replace it"
                 )
 
 
@@ -212,7 +214,7 @@ def _import(module: str, what: str) -> None:
 
 
 def _line_in(error: BaseException, what: str) -> str:
-    """The line of the plugin at which it went wrong, however deep that was in a library."""
+    """The line of the plugin that led to the error, however deep in a library it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if what.endswith(frame.filename)]
     last = own[-1] if own else frames[-1]
@@ -220,7 +222,7 @@ def _line_in(error: BaseException, what: str) -> str:
 
 
 def _check(module: str, file: Path) -> None:
-    """Refuse a file without a component, or one whose fields have types that YAML cannot hold."""
+    """Reject a file without a component, or with fields of types that YAML cannot represent."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -242,7 +244,7 @@ def _found(file: str | Path) -> Path:
     try:
         path = Path(file).expanduser().absolute()
         is_file, exists = path.is_file(), path.exists()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, of no such user, with a NUL
+    except (OSError, RuntimeError, ValueError) as error:  # too long, an unknown user, a NUL byte
         raise UserError(f"plugins={file}: no such file ({error})") from error
     if not exists:
         raise UserError(f"plugins={file}: no such file; expected a Python file")
@@ -257,6 +259,6 @@ def _module_name(file: Path) -> str:
     return f"{_PACKAGE}.{stem}_{place}"
 
 
-# On import: a process that was just started unpickles before it does anything.
+# On import: a new process unpickles before it does anything else.
 if not any(type(finder).__name__ == _PluginFinder.__name__ for finder in sys.meta_path):
     sys.meta_path.append(_PluginFinder())

@@ -1,4 +1,4 @@
-"""What a run was: config hash, seed, commit, versions, device, data, times and how it ended."""
+"""Record of a run: config hash, seed, commit, versions, device, data, times and outcome."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CLOCKS_DIFFER_S = 3600.0  # of a file server and of this machine, with much to spare
+_CLOCKS_DIFFER_S = 3600.0  # for a file server and this machine, with a wide margin
 _PACKAGES = ("torch", "torchaudio", "torchlibrosa", "numpy", "hydra-core", "sed_eval")
 
 
 class RunRecord:
-    """Keeps ``run.json`` of a run folder, from ``running`` to how the run ended.
+    """Maintains ``run.json`` of a run folder, from ``running`` to the outcome.
 
     Used as a context manager: leaving it writes ``completed``, ``interrupted`` (Ctrl-C or SIGTERM)
-    or ``failed`` with the reason. ``completed`` is written when all that the run wrote is on the
-    disk. On entering it, what a killed process left half-written in the folder is removed.
+    or ``failed`` with the reason. ``completed`` is written when all other files are on the
+    disk. On entry, half-written files of a killed process are removed from the folder.
 
     Args:
-        run_dir: the run folder, which exists.
-        verb: what is run.
+        run_dir: the run folder; it must exist.
+        verb: the verb that runs.
         config: its typed configuration.
-        seed: of the run; None where nothing is drawn.
+        seed: of the run; None if nothing is random.
     """
 
     def __init__(self, run_dir: Path, verb: str, config: Any, *, seed: int | None) -> None:
@@ -65,7 +65,7 @@ class RunRecord:
 
     @property
     def earlier(self) -> Mapping[str, Any]:
-        """What the record of the run that is resumed said, if there is one."""
+        """Earlier record of a resumed run, if any."""
         return self._earlier
 
     def update(self, **values: Any) -> None:
@@ -80,14 +80,14 @@ class RunRecord:
         for folder in ("checkpoints/best", "checkpoints/last", "figures"):
             remove_leftovers(run_dir / folder)
         if (run_dir / ".hydra").is_dir():
-            flush_tree(run_dir / ".hydra")  # what resume= goes by
+            flush_tree(run_dir / ".hydra")  # resume= depends on it
         self._keep_plugins(run_dir)
         self.update()
         self._life.__enter__()
         return self
 
     def _keep_plugins(self, run_dir: Path) -> None:
-        """Put what the command was given beside the record, and its digest into it."""
+        """Save the input of the command beside the record, and its digest in it."""
         if not self._config.plugins:
             return
         self._values["plugins"] = keep_sources(self._config.plugins, run_dir)
@@ -97,7 +97,7 @@ class RunRecord:
     def _of_resumed(self) -> Mapping[str, Any]:
         resumed = getattr(self._config, "resume", None)
         if resumed is not None:
-            with suppress(OSError, ValueError):  # nothing is known of what was there
+            with suppress(OSError, ValueError):  # its contents are unknown
                 return read_record(Path(resumed)) or {}
         return {}
 
@@ -127,7 +127,7 @@ class RunRecord:
         try:
             reason = f"{type(error).__name__}: {error}"
             self.update(status="failed", ended=_now(), error=reason)
-        except OSError as fault:  # what ended the run is to be told, not this
+        except OSError as fault:  # the user should see why the run ended, not this
             log.warning("%s: how the run ended cannot be written (%s)", self._path, fault)
 
 
@@ -135,7 +135,7 @@ def choose_device(name: str) -> torch.device:
     """Turn ``auto``, ``cpu`` or ``cuda`` into a device.
 
     Raises:
-        UserError: if CUDA is asked for and not there.
+        UserError: if CUDA is requested and not available.
     """
     import torch
 
@@ -147,7 +147,7 @@ def choose_device(name: str) -> torch.device:
 
 @contextmanager
 def set_threads(threads: int | None) -> Iterator[None]:
-    """Let torch use so many CPU threads inside the block; ``None`` leaves its choice."""
+    """Limit torch to so many CPU threads inside the block; ``None``: torch's default."""
     import torch
 
     before = torch.get_num_threads()

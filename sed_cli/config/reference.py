@@ -13,11 +13,11 @@ from sed_cli.config.registry import components, is_settings
 from sed_cli.config.settings import MISSING, default_of
 
 _HEAD = """# Settings
-Every key, by config group and by verb. This page is made from the classes that define the settings:
-`python -m sed_cli.config.reference > docs/settings.md`.
+Every key, by config group and by verb. This page is generated from the classes that define the
+settings: `python -m sed_cli.config.reference > docs/settings.md`.
 
-`sedtf VERB --cfg job` shows the values that a command would use. Options that are files, such as
-`sampler=tutorial`, lie in `conf/` and change some of these values.
+`sedtf VERB --cfg job` shows the values that a command would use. Options such as
+`sampler=tutorial` are files in `conf/` that change some of these values.
 """
 _FILES_ALONE = ("task", "experiment", "hydra/launcher", "hydra/sweeper")
 _BY_NAME = {
@@ -44,13 +44,13 @@ def reference() -> str:
 
 
 def _files(group: str) -> list[str]:
-    """The options of a group that are files."""
+    """Option files of a group."""
     rows = [[f"`{group}={name}`", meaning_of(group, name)] for name in options_in(group)]
     return [*map(_line, (["option", "what it is"], ["---", "---"], *rows)), ""] if rows else []
 
 
 def _named(kind: str) -> str:
-    """The components of a kind without a group."""
+    """Components of a kind without a group."""
     head = ["name", "what it is"]
     known = components(kind)
     rows = [[f"`{name}`", _summary(cls).replace("``", "`")] for name, cls in known.items()]
@@ -84,7 +84,7 @@ def _summary(cls: type[Any]) -> str:
 
 
 def _shown(cls: type[Any]) -> Iterator[Field[Any]]:
-    """Fields with values of their own; groups have tables of theirs."""
+    """Fields with plain values; groups have their own tables."""
     for each in fields(cls):
         if each.metadata.get("help"):
             yield each

@@ -1,8 +1,8 @@
 """Components: classes that a configuration chooses by name, each defined in one place.
 
-A component is a settings class (:mod:`sed_cli.config.settings`) with a name. Its module lies in the
-package of its kind and is found there: adding one takes a file, and no list names it. Components of
-a user's own come from plugins (:mod:`sed_cli.config.plugins`) and are treated alike.
+A component is a settings class (:mod:`sed_cli.config.settings`) with a name. Its module is
+found in the package of its kind: a new component is a new file, and no list names it. Custom
+components come from plugins (:mod:`sed_cli.config.plugins`) and are treated alike.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class Kind:
 
     Args:
         group: the config group that chooses one, such as ``trainer/loss``, or whose class joins the
-            fields of all of them; "" where there is none.
-        key: the field of the class that holds its name; "" where several may act at once.
-        package: where ours are: each of its modules is imported.
-        role: what its settings mean for a run, whatever else they say of themselves.
-        is_told_by_name: whether a name, or settings that are joined, are all that a run keeps of
-            it: a plugin's of a built-in one's name would be taken for that.
-        was_name: whether runs wrote a name where its settings stand now; with no more settings
-            than that it still is one to the config hash.
-        built_in: ours by name, as far as they are imported.
-        added: those of plugins.
+            fields of all of them; "" for none.
+        key: the field of the class that holds its name; "" if several can be active.
+        package: package of the built-in ones; each of its modules is imported.
+        role: overrides the role of its settings.
+        is_told_by_name: whether a run records only its name or joined settings, so that a plugin's
+            component with a built-in name could not be distinguished.
+        was_name: whether earlier runs recorded only its name; without further settings the config
+            hash still uses the name.
+        built_in: imported built-in ones, by name.
+        added: those of plugins, by name.
     """
 
     group: str
@@ -62,7 +62,7 @@ class Kind:
 
     @property
     def found(self) -> dict[str, type[Any]]:
-        """Components by name; a plugin's comes before a built-in one."""
+        """Components by name; a plugin's takes precedence over a built-in one."""
         return {**self.built_in, **self.added}
 
 
@@ -96,23 +96,23 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 _ORIGINAL: set[type[Any]] = set()
 
 DEFINED_BY = "defined_by"
-"""Field of a plugin's component that has the name of a built-in one: a run keeps whose it was."""
+"""Field of a plugin's component with a built-in name: it records the origin in a run."""
 
 
 @dataclass_transform(kw_only_default=True)
 def component(kind: str, name: str, *, original: bool = False) -> Callable[[type[T]], type[T]]:
-    """Make a class a component: a dataclass, known to configurations by its name.
+    """Register a class as a component: a dataclass that configurations choose by its name.
 
     Args:
         kind: one of :data:`KINDS`, such as ``schedule``.
-        name: which configurations choose it by.
-        original: what runs used before its kind could be chosen, or that was among the first of
-            those that are joined: such runs keep their config hash.
+        name: by which configurations choose it.
+        original: whether runs used it before its kind could be chosen, or it was among the first of
+            the joined ones: such runs keep their config hash.
 
     Raises:
         ConfigError: if another plugin's component of the kind has the name, or a built-in one that
-            is told by its name alone; or if the class lacks what a component has: a docstring, a
-            help text for each field, a default within its range.
+            is recorded only by name; or if the class lacks a docstring, the help text of a field or
+            a default within its range.
     """
     if kind not in KINDS:
         raise ConfigError([f"component kind {kind!r}: expected one of {', '.join(KINDS)}"])
@@ -123,15 +123,15 @@ def component(kind: str, name: str, *, original: bool = False) -> Callable[[type
         is_documented = bool((cls.__doc__ or "").strip())
         others = known.built_in if is_ours(cls) else known.added
         if not is_ours(cls):
-            _import_all(known.package)  # to see which names are ours
+            _import_all(known.package)  # to know the built-in names
             if name in known.built_in and known.is_told_by_name:
                 others = known.built_in
             elif name in known.built_in and known.group:
                 mark = setting(
                     "plugin",
-                    "what defines it in the place of the built-in one",
+                    "source that replaces the built-in one",
                     choices=("plugin",),
-                    before=DEFAULT,  # as in runs from before there was a built-in one
+                    before=DEFAULT,  # as in runs from before the built-in one existed
                 )
                 _add_field(cls, DEFINED_BY, mark)
         if known.key:
@@ -148,7 +148,7 @@ def component(kind: str, name: str, *, original: bool = False) -> Callable[[type
             faults.append("it has no docstring, whose first line help and tables show")
         other = others.get(name)
         if other is not None and _place(other) != _place(made):
-            faults.append(f"there is a {kind} {name} already, {_place(other)}: rename one")
+            faults.append(f"{_place(other)} already defines the {kind} {name}: rename one")
         if faults:
             raise ConfigError([f"{made.__qualname__}: {fault}" for fault in faults])
         (known.built_in if is_ours(made) else known.added)[name] = made
@@ -165,16 +165,16 @@ def _add_field(cls: type[Any], name: str, declared: Any) -> None:
 
 
 def _faults_of(kind: str, name: str, cls: type[Any]) -> list[str]:
-    """What a class lacks to be a component."""
+    """Why a class is not a valid component."""
     faults = Faults()
     faults.require(
         re.fullmatch(r"\w+", name) is not None,
         f"the name {name!r}: expected letters, digits and underscores",
     )
+    faults.require(name not in getattr(cls, "RESERVED", ()), f"the name {name!r} is reserved")
     faults.require(
-        name not in getattr(cls, "RESERVED", ()), f"the name {name!r} stands for something else"
+        kind_of(cls) == kind, f"it is not a {kind}: it does not inherit from a class of that kind"
     )
-    faults.require(kind_of(cls) == kind, f"it is no {kind}: it inherits from no class of that kind")
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     faults.require(not missing, f"it does not define {', '.join(missing)}")
     for each in dataclasses.fields(cls):
@@ -187,7 +187,7 @@ def _faults_of(kind: str, name: str, cls: type[Any]) -> list[str]:
 
 
 def components(kind: str) -> dict[str, type[Any]]:
-    """Return all components of a kind by name: ours, in their ``ORDER``, then those of plugins."""
+    """Return all components of a kind by name: built-in ones in their ``ORDER``, then plugins'."""
     known = KINDS[kind]
     _import_all(known.package)
     return dict(sorted(known.found.items(), key=_place_in_order))
@@ -209,24 +209,24 @@ def component_named(kind: str, name: str) -> type[Any]:
     """Return a component.
 
     Raises:
-        ConfigError: if there is none of the name; it lists those there are.
+        ConfigError: if the name is unknown; the message lists the known names.
     """
     known = components(kind)
     if name not in known:
         raise ConfigError(
             [
-                f"{kind} {name!r} is unknown: there are {', '.join(known)}; one of your own comes "
-                f"with plugins=[FILE.py]"
+                f"{kind} {name!r} is unknown: expected one of {', '.join(known)}, or one of your "
+                f"own with plugins=[FILE.py]"
             ]
         )
     return known[name]
 
 
 def joined(base: type[Any]) -> type[Any]:
-    """The class with the fields of all components of a kind: those of a group that has them all.
+    """The class that joins the fields of all components of a kind, for a group that holds them all.
 
     Args:
-        base: what it is derived from; its ``JOINS`` names the kind.
+        base: its base class, whose ``JOINS`` names the kind.
     """
     parts = tuple(components(base.JOINS).values())
     if (base, *parts) not in _JOINED:
@@ -249,7 +249,7 @@ def _join(base: type[Any], parts: tuple[type[Any], ...]) -> type[Any]:
                 )
             owners[each.name] = part
             made.append((each.name, hints[each.name], _copied(each, part in _ORIGINAL)))
-    # Of the module in which other processes, that unpickle its objects, find it joined anew.
+    # In the module that rebuilds it in other processes when they unpickle its objects.
     namespace = {"__doc__": base.__doc__, "__module__": "sed_cli.config.joins"}
     return dataclasses.make_dataclass(
         base.__name__, made, bases=(base,), namespace=namespace, kw_only=True
@@ -259,7 +259,7 @@ def _join(base: type[Any], parts: tuple[type[Any], ...]) -> type[Any]:
 def _copied(each: dataclasses.Field[Any], is_original: bool) -> Any:
     metadata = dict(each.metadata)
     if not is_original and metadata.get("before", NOTHING) is NOTHING:
-        # What came later, or a plugin adds, and a run does not use is no part of what the run is.
+        # Newer or plugin components that a run does not use are not part of its identity.
         metadata["before"] = default_of(each)
     return field(default=each.default, default_factory=each.default_factory, metadata=metadata)
 
@@ -272,7 +272,7 @@ def class_of(declared: type[Any], values: Mapping[str, Any]) -> type[Any]:
         values: of the group.
 
     Raises:
-        ConfigError: for a component that is unknown, or a built-in one in the place of a plugin's.
+        ConfigError: for an unknown component, or a built-in one in place of a plugin's.
     """
     if hasattr(declared, "JOINS"):
         return joined(declared)
@@ -283,13 +283,13 @@ def class_of(declared: type[Any], values: Mapping[str, Any]) -> type[Any]:
     found = component_named(kind, name)
     if DEFINED_BY in values and is_ours(found):
         raise ConfigError(
-            [f"{kind} {name!r} is one of a plugin, not the built-in one of that name"]
+            [f"{kind} {name!r} comes from a plugin, not the built-in one of that name"]
         )
     return found
 
 
 def original(declared: type[Any], task: str) -> dict[str, str]:
-    """The key and name of what runs of a task had before it could be chosen; {}: nothing.
+    """Key and name of the component that runs of a task had before it could be chosen; {}: none.
 
     Args:
         declared: the class that the field of the component is declared with.
@@ -306,7 +306,7 @@ def original(declared: type[Any], task: str) -> dict[str, str]:
 
 
 def plugin_components() -> list[tuple[str, str, type[Any]]]:
-    """Kind, name and class of every component that is not ours."""
+    """Kind, name and class of every component of a plugin."""
     return [(kind, name, cls) for kind, known in KINDS.items() for name, cls in known.added.items()]
 
 
@@ -319,7 +319,7 @@ def forget(module: str) -> None:
 
 
 def kind_of(config: type[Any]) -> str | None:
-    """The kind whose base or component a class is, told by its key."""
+    """The kind of a class that is a base or component, by its key."""
     for base in config.__mro__:
         kind = base.__dict__.get("KIND")
         if kind is not None:
@@ -328,7 +328,7 @@ def kind_of(config: type[Any]) -> str | None:
 
 
 def is_ours(cls: type[Any]) -> bool:
-    """Whether a component is one of the project's."""
+    """Whether a component is built in."""
     return cls.__module__.split(".")[0] == "sed_cli"
 
 
@@ -337,12 +337,12 @@ def _place(cls: type[Any]) -> str:
 
 
 class Names(Collection[str]):
-    """The names that a setting may choose from: of the components of a kind, and some more.
+    """Names that a setting may choose: components of a kind, and additional ones.
 
     Args:
         kind: of the components.
-        more: other names.
-        where: an attribute of their classes that has to be true; "": all of them.
+        more: additional names.
+        where: an attribute that their classes must set; "": all of them.
     """
 
     def __init__(self, kind: str, *more: str, where: str = "") -> None:

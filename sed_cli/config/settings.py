@@ -1,7 +1,7 @@
 """Settings: dataclasses whose fields carry their default, unit, range and help, once.
 
-What is derived from a field: its type check, its range check, the tables in ``docs/settings.md``,
-completion and help, and what it means for a run (see :class:`Role`). Nothing else may repeat it.
+A field's type check, range check, entry in ``docs/settings.md``, completion and help, and its
+meaning for a run (see :class:`Role`) are derived from it. Nothing else may repeat them.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from sed_cli.config.faults import Faults, is_usable
 MISSING: Any = "???"  # OmegaConf's mark for a value that the user must give
 NOTHING: Any = object()
 DEFAULT: Any = object()
-"""As ``before=``: the default, which changes nothing, stands for the time before the setting."""
+"""As ``before=``: the default reproduces the behaviour from before the setting existed."""
 
 
 class Role(Flag):
-    """What a setting means for a run, beyond its value."""
+    """Meaning of a setting for a run, beyond its value."""
 
     NONE = 0
-    # Where or how fast the run is computed: no part of the experiment. It is not hashed, `resume`
-    # lets it differ, `compare` hides it.
+    # Where or how fast the run is computed: not part of the experiment. It is not hashed,
+    # `resume`     # lets it differ, `compare` hides it.
     PLACE = auto()
-    # A path from the working folder; hashed as an absolute one, and `resume` lets it differ.
+    # A path relative to the working folder; hashed as an absolute one; `resume` lets it differ.
     PATH = auto()
-    # `resume` lets it differ: how long the run continues, or what acts after its last epoch.
+    # `resume` lets it differ: how long the run continues, or what follows its last epoch.
     RESUMABLE = auto()
-    # No influence on the time that an update or a validation takes: `--dry-run` ignores it.
+    # No influence on the time of an update or a validation: `--dry-run` ignores it.
     FREE = auto()
     # Names another run: `compare` shows the settings of that one instead.
     SOURCE = auto()
@@ -64,12 +64,12 @@ def setting(
         above: a number that the value must exceed.
         at_most: highest value.
         below: a number that the value must not reach.
-        choices: the values there are; of a list, those of its parts.
-        role: what the setting means for a run.
-        before: the value that stands for how it was before the setting existed, :data:`DEFAULT` for
-            the default: with it, runs keep the config hash that they had then.
-        chosen_by: what chooses the class with this field, such as ``sampler``: another value would
-            name another class.
+        choices: the allowed values; for a list, those of its items.
+        role: meaning of the setting for a run.
+        before: the value that reproduces the behaviour from before the setting existed, or
+            :data:`DEFAULT` for the default: with it, runs keep their earlier config hash.
+        chosen_by: the group that chooses the class with this field, such as ``sampler``: another
+            value would name another class.
     """
     metadata = {
         "help": help,
@@ -93,7 +93,7 @@ _IS_CHECKED: ContextVar[bool] = ContextVar("is_checked", default=True)
 
 @contextmanager
 def unchecked() -> Iterator[None]:
-    """Build settings whose faults are gathered afterwards, with those of all the others."""
+    """Build settings without checking them; all faults are collected afterwards."""
     token = _IS_CHECKED.set(False)
     try:
         yield
@@ -102,15 +102,15 @@ def unchecked() -> Iterator[None]:
 
 
 def is_checked() -> bool:
-    """Whether settings that check themselves when they are made should do so."""
+    """Whether settings should check themselves when they are created."""
     return _IS_CHECKED.get()
 
 
 class Settings:
-    """What settings classes inherit: range checks that are derived from their fields."""
+    """Base of settings classes: range checks derived from their fields."""
 
     def faults(self, prefix: str = "") -> list[str]:
-        """All that is wrong with the values, alone and against each other.
+        """All faults, in single values and in combinations.
 
         Args:
             prefix: of the keys in the messages, such as ``trainer.``.
@@ -119,28 +119,28 @@ class Settings:
 
 
 def default_of(each: Field[Any]) -> Any:
-    """The default of a field; :data:`MISSING` where the user must give a value."""
+    """The default of a field; :data:`MISSING` if the user must give a value."""
     if each.default is not NO_DEFAULT:
         return each.default
     return MISSING if each.default_factory is NO_DEFAULT else each.default_factory()
 
 
 def described(config: Any) -> str:
-    """A component in words: what its class says of it, and its values."""
+    """A component in words: the text of its class, and its values."""
     values = [f"{f.name} {getattr(config, f.name)}" for f in fields(config)[1:]]
     text = (type(config).__doc__ or type(config).__name__).splitlines()[0].rstrip(".")
     return f"{text}: {', '.join(values)}" if values else text
 
 
 def role_of(each: Field[Any]) -> Role:
-    """What a field means for a run."""
+    """Meaning of a field for a run."""
     role = each.metadata.get("role", Role.NONE)
     assert isinstance(role, Role)
     return role
 
 
 def range_faults(config: Any, prefix: str, declared: type[Any] | None = None) -> Faults:
-    """Faults of values, each checked against what the declaration of its field allows.
+    """Faults in values, each checked against the declaration of its field.
 
     Args:
         config: a settings object, or one with some of the fields of ``declared``.
@@ -155,7 +155,7 @@ def range_faults(config: Any, prefix: str, declared: type[Any] | None = None) ->
             continue
         if rule["chosen_by"] and value != each.default:
             faults.append(
-                f"{key}={value}, beside settings of {each.default}: choose it by "
+                f"{key}={value}, but these are settings of {each.default}: choose it with "
                 f"{rule['chosen_by'].replace('.', '/')}={value}"
             )
         parts = value if isinstance(value, list) else [value]
@@ -185,7 +185,7 @@ def _limits(rule: Any) -> Iterator[tuple[str, float, Any]]:
 
 def _in_words(rule: Any, limits: list[tuple[str, float, Any]]) -> str:
     if not limits:
-        return "a number that can be computed with"
+        return "a finite number of reasonable size"
     if rule["at_least"] is not None and rule["at_most"] is not None:
         return f"a number from {rule['at_least']} to {rule['at_most']}"
     return " and ".join(f"{words} {limit}" for words, limit, _ in limits)

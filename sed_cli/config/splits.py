@@ -14,22 +14,20 @@ class SplitConfig(Settings):
 
     annotations: str = setting(MISSING, "a file, or a folder with one file per recording")
     audio: str = setting("audio", "folder of its recordings")
-    files: str | None = setting(
-        None, "list of its recordings, of a data set whose annotations are not split"
-    )
+    files: str | None = setting(None, "list of its recordings, if the annotations are not split")
     annotated_classes: list[str] | None = setting(
-        None, "replaces data.annotated_classes for this split", before=DEFAULT
+        None, "data.annotated_classes for this split", before=DEFAULT
     )
     background: str | None = setting(
         None,
-        "folder of additional recordings without any event: every detection there is a false alarm",
+        "folder of additional recordings without events, where every detection is a false alarm",
         before=DEFAULT,
     )
 
 
 @dataclass
 class TrainSplitConfig(SplitConfig):
-    """The training split, and what else a model is trained on."""
+    """The training split, and additional training data."""
 
     weak: str | None = setting(
         None,
@@ -49,11 +47,11 @@ class TrainSplitConfig(SplitConfig):
     )
 
     def faults(self, prefix: str = "data.train.") -> list[str]:
-        """Faults of audio without a table."""
+        """Faults in audio without a table."""
         faults = Faults(super().faults(prefix))
         faults.require(
             self.weak_audio is None or self.weak is not None,
-            f"{prefix}weak_audio={self.weak_audio}, but no {prefix}weak names what it holds: give "
+            f"{prefix}weak_audio={self.weak_audio}, but {prefix}weak is not set: give "
             f"the table of its recordings, or drop it",
         )
         return faults

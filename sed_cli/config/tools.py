@@ -1,4 +1,4 @@
-"""Settings of the verbs beside train and eval: what is done with runs, detectors and data."""
+"""Settings of the verbs other than train and eval."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sed_cli.config.trainer import MOST_THREADS
 from sed_cli.config.training import SamplerConfig
 from sed_cli.config.values import vary_sampler
 
-JSONL = "jsonl"  # events as they are found, a line of JSON each
+JSONL = "jsonl"  # events as they are found, one JSON object per line
 
 
 _HIGHEST_RATE, _MOST_CHANNELS = 5_000_000, 256
-_MOST_ITERATIONS = 10**8  # a row of curve.csv each
+_MOST_ITERATIONS = 10**8  # one row of curve.csv each
 
 PCM_DTYPES = ("s16", "s32", "f32")
 
@@ -35,19 +35,19 @@ class ExportConfig(VerbConfig):
     )
     tolerance: float = setting(
         1e-5,
-        "largest difference of a probability from PyTorch's; a larger one fails the export",
+        "maximum difference of a probability from PyTorch's; a larger one fails the export",
         above=0,
     )
-    licence: str | None = setting(None, "of the model, for its card, such as cc-by-4.0")
-    data_licence: str | None = setting(None, "of the training data, for the card")
+    licence: str | None = setting(None, "licence of the model, for its card, such as cc-by-4.0")
+    data_licence: str | None = setting(None, "licence of the training data, for the card")
 
 
 @dataclass
 class SimulateConfig(SizedConfig):
-    """``sedtf simulate``: ``samplers`` lays named variations of ``sampler`` over one another."""
+    """``sedtf simulate``: ``samplers`` plots named variations of ``sampler`` in one figure."""
 
-    seed: int = setting(0, "of the teacher masks", at_least=0, at_most=2**32 - 1)
-    output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
+    seed: int = setting(0, "seed of the teacher masks", at_least=0, at_most=2**32 - 1)
+    output_dir: str = setting(MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE)
     sampler: SamplerConfig = setting()
     samplers: dict[str, dict[str, Any]] = setting(
         {},
@@ -56,17 +56,17 @@ class SimulateConfig(SizedConfig):
     )
     n_batches: int | None = setting(
         None,
-        "batches drawn, and N_b unless sampler.batches_per_epoch is set; null: 10 epochs of 50 "
-        "where all samplers count updates, else 50",
+        "number of batches to draw, and N_b unless sampler.batches_per_epoch is set; null: 10 "
+        "epochs of 50 if all samplers count updates, otherwise 50",
         at_least=1,
     )
     batch_size: int = setting(16, "B, sequences in a batch", at_least=1)
     n_steps: int = setting(107, "T, time steps in a sequence", at_least=1)
     n_classes: int = setting(6, "C, for sampler.coin=class", at_least=1)
-    animate: bool = setting(True, "draw forced_targets.gif")
+    animate: bool = setting(True, "write the animation forced_targets.gif")
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of the sampler and of each variation."""
+        """Faults in the sampler and in each variation."""
         faults = Faults([*super().faults(named), *self.sampler.faults(), *self._size_faults()])
         for name, changes in self.samplers.items():
             try:
@@ -76,7 +76,7 @@ class SimulateConfig(SizedConfig):
         return faults
 
     def _size_faults(self) -> list[str]:
-        """Faults of more rows, or of larger batches, than any machine can write and hold."""
+        """Faults if there are more rows, or larger batches, than a machine can handle."""
         faults = Faults()
         units = [self.sampler.unit, *(each.get("unit") for each in self.samplers.values())]
         each = self.n_steps if "time_step" in units else 1
@@ -84,7 +84,7 @@ class SimulateConfig(SizedConfig):
         faults.require(
             n_rows <= _MOST_ITERATIONS,
             f"n_batches={self.n_batches} and n_steps={self.n_steps}: curve.csv would have "
-            f"{n_rows:.3g} rows, and {_MOST_ITERATIONS:.0e} are the most; lower one",
+            f"{n_rows:.3g} rows, the limit is {_MOST_ITERATIONS:.0e}; lower one of them",
         )
         drawn = self.batch_size * self.n_steps * self.n_classes
         keys = ("batch_size", "n_steps", "n_classes")
@@ -93,33 +93,31 @@ class SimulateConfig(SizedConfig):
 
 @dataclass
 class SynthConfig(SizedConfig):
-    """``sedtf synth``: soundscapes of ``data``, or of the recipe of a set that was written."""
+    """``sedtf synth``: soundscapes of ``data``, or of the recipe of an earlier data set."""
 
     output_dir: str = setting(MISSING, "folder of the data set", role=Role.PLACE)
     recipe: str | None = setting(
         None,
-        "recipe.json of an earlier data set: writes the same bytes again; with it only data.bank "
-        "may be set, to the bank's present folder",
+        "recipe.json of an earlier data set, to reproduce byte by byte; data.bank may name the "
+        "bank's present folder, no other setting applies",
     )
     format: str = setting(
-        "desed", "of the annotations", choices=Names("format", where="IS_WRITTEN")
+        "desed", "format of the annotations", choices=Names("format", where="IS_WRITTEN")
     )
     workers: int | None = setting(
-        None, "processes; null: one for each core", at_least=1, at_most=MOST_THREADS
+        None, "number of processes; null: one per core", at_least=1, at_most=MOST_THREADS
     )
     figure: bool = setting(True, "draw figures/scene.png, a recording with its events")
     data: DataConfig = setting()
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of the soundscapes, or of settings that a recipe fixes."""
+        """Faults in the soundscapes, or in settings that a recipe fixes."""
         faults = Faults(super().faults(named))
         if not isinstance(self.data, SoundscapesConfig):
-            faults.append(
-                "data: soundscapes are what synth writes; choose data=soundscapes, or none"
-            )
+            faults.append("data: synth only writes soundscapes; give data=soundscapes, or drop it")
             return faults
         if self.recipe is not None:
-            # What a recipe does not fix: where its bank lies now.
+            # A recipe does not fix the present folder of its bank.
             fixed = [
                 key
                 for key in sorted(named - {"data.bank"})
@@ -127,7 +125,7 @@ class SynthConfig(SizedConfig):
             ]
             faults.require(
                 not fixed,
-                f"{', '.join(fixed)} set, but recipe={self.recipe} fixes that: drop one of the two",
+                f"{', '.join(fixed)} set, but recipe={self.recipe} fixes it: drop one of the two",
             )
             return faults
         faults += [*self.data.faults_of_set(), *self.recording_faults(self.data)]
@@ -148,7 +146,7 @@ class SynthConfig(SizedConfig):
 class DataVerbConfig(SizedConfig):
     """``sedtf data``."""
 
-    output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
+    output_dir: str = setting(MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE)
     sequence_gap_s: float | None = setting(
         None,
         "a longer silence ends a sequence of events, whose syntax is measured; null: sequences end "
@@ -157,23 +155,23 @@ class DataVerbConfig(SizedConfig):
         at_least=0,
     )
     n_faults: int = setting(
-        20, "faults shown; all of them are in data.json and faults.csv", at_least=0
+        20, "number of faults to print; data.json and faults.csv have all of them", at_least=0
     )
     near_copies: bool = setting(
-        False, "also look for the same sound in two splits (computes features)"
+        False, "also search for identical sounds in different splits (computes features)"
     )
     data: DataConfig = setting()
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of the data too."""
+        """Add faults in the data."""
         return [*super().faults(named), *self.data.faults(), *self.recording_faults(self.data)]
 
 
 @dataclass
 class StatusConfig(VerbConfig):
-    """How far runs are."""
+    """Progress of runs."""
 
-    dir: str = setting(MISSING, "of a sweep, a run, or of several; as in sedtf status DIR")
+    dir: str = setting(MISSING, "folder of a sweep, a run or several runs; as in sedtf status DIR")
     watch: float | None = setting(None, "refresh until Ctrl-C", unit="s", above=0)
 
 
@@ -183,16 +181,16 @@ class CacheConfig(VerbConfig):
 
     clear: str | None = setting(
         None,
-        "entries in use by a running process are kept",
+        "which entries to delete; entries in use by a running process are kept",
         choices=("features", "soundscapes", "all"),
     )
     older_than_days: float | None = setting(
-        None, "clear only entries that were not used for this many days", at_least=0
+        None, "delete only entries that have not been used for this many days", at_least=0
     )
     cache_dir: str | None = setting(None, "null: SEDTF_CACHE, otherwise the user's cache folder")
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of an age where nothing is cleared."""
+        """Fault if an age is set but nothing is cleared."""
         faults = Faults(super().faults(named))
         faults.require(
             self.clear is not None or self.older_than_days is None,
@@ -205,7 +203,7 @@ class CacheConfig(VerbConfig):
 class PredictConfig(VerbConfig):
     """``sedtf predict``: ``input`` is a file, a folder, or - for standard input.
 
-    ``decoding`` is for a sequence model; what stands before it for a detector.
+    ``decoding`` is for a sequence model; the fields before it are for a detector.
     """
 
     checkpoint: str = setting(MISSING, CHECKPOINT)
@@ -213,17 +211,17 @@ class PredictConfig(VerbConfig):
         MISSING, "a recording, a folder (with its subfolders), or - for standard input"
     )
     format: str = setting(
-        "desed", "of the events", choices=Names("format", JSONL, where="IS_WRITTEN")
+        "desed", "format of the events", choices=Names("format", JSONL, where="IS_WRITTEN")
     )
     channels: str = setting(
         "mix",
-        "mix: their average; first: the first alone; each: one after the other",
+        "mix: average them; first: only the first; each: process them one after the other",
         choices=("mix", "first", "each"),
     )
     threshold: Any = setting(
         None,
-        "replaces those of the checkpoint: a probability, or several by class, as "
-        "'threshold={call: 0.3, song: 0.6}'; for a decoder without thresholds the minimum "
+        "threshold instead of the checkpoint's: a probability, or one per class, as "
+        "'threshold={call: 0.3, song: 0.6}'; for decoders without thresholds, the minimum "
         "confidence",
     )
     min_duration_s: float | None = setting(
@@ -247,22 +245,22 @@ class PredictConfig(VerbConfig):
     )
     summary: bool = setting(
         False,
-        "events, their duration and events per hour, by class and recording and by time of day: "
-        "predictions/summary.csv and .png",
+        "number of events, their duration and events per hour, by class, recording and time "
+        "of day: predictions/summary.csv and .png",
     )
     clips: bool = setting(
         False, "cut each event out of its recording: predictions/clips/CLASS/*.wav"
     )
     clip_context_s: float = setting(
-        0.5, "before and after the event in its clip", unit="s", at_least=0, at_most=10
+        0.5, "audio before and after the event in its clip", unit="s", at_least=0, at_most=10
     )
     redo: bool = setting(
-        False, "process recordings of a folder again that were done with the same settings"
+        False, "process recordings again even if they are finished with the same settings"
     )
     workers: int | None = setting(
-        1, "processes for the recordings of a folder; null: one for each core", at_least=1
+        1, "number of processes for a folder; null: one per core", at_least=1
     )
-    decoding: DecodingConfig = setting(DecodingConfig(), "of a sequence model")
+    decoding: DecodingConfig = setting(DecodingConfig(), "decoding of a sequence model")
     output_dir: str | None = setting(
         None,
         "folder for all output; null: events of one recording go to standard output, everything "
@@ -271,40 +269,40 @@ class PredictConfig(VerbConfig):
     device: str = setting("auto", DEVICE, choices=DEVICES)
     threads: int | None = setting(
         1,
-        f"{THREADS}; more seldom pay, since blocks are small",
+        f"{THREADS}; more rarely help, since blocks are small",
         at_least=1,
         at_most=MOST_THREADS,
     )
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of decoding and of thresholds too."""
+        """Add faults in decoding and thresholds."""
         return [*super().faults(named), *self.decoding.faults(), *threshold_faults(self.threshold)]
 
 
 def threshold_faults(threshold: Any) -> list[str]:
-    """Faults of a threshold for all classes, or of several by class."""
+    """Faults in a threshold for all classes, or in thresholds per class."""
     values = list(threshold.values()) if isinstance(threshold, dict) else [threshold]
     if threshold is None or all(_is_probability(value) for value in values):
         return []
     return [
-        f"threshold={threshold}: expected a number from 0 to 1, or numbers by class, as in "
+        f"threshold={threshold}: expected a number from 0 to 1, or one per class, as in "
         f"'threshold={{call: 0.3, song: 0.6}}'"
     ]
 
 
 def _is_probability(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= value <= 1  # which not-a-number is not
+    return is_number and 0 <= value <= 1  # false for NaN
 
 
 @dataclass
 class ListenConfig(VerbConfig):
-    """``sedtf listen``: raw PCM on standard input; ``channels`` are interleaved in it."""
+    """``sedtf listen``: raw PCM on standard input; with interleaved ``channels``."""
 
     checkpoint: str = setting(MISSING, CHECKPOINT)
     sample_rate: int | None = setting(
         None,
-        "of the samples; null: as the detector's",
+        "sample rate of the input; null: that of the detector",
         unit="Hz",
         at_least=1000,
         at_most=_HIGHEST_RATE,
@@ -315,7 +313,7 @@ class ListenConfig(VerbConfig):
         choices=PCM_DTYPES,
     )
     channels: int = setting(
-        1, "interleaved in the samples; they are averaged", at_least=1, at_most=_MOST_CHANNELS
+        1, "number of interleaved channels; they are averaged", at_least=1, at_most=_MOST_CHANNELS
     )
     device: str = setting("cpu", DEVICE, choices=DEVICES)
     threads: int | None = setting(1, THREADS, at_least=1, at_most=MOST_THREADS)
@@ -323,19 +321,19 @@ class ListenConfig(VerbConfig):
 
 @dataclass
 class CompareConfig(VerbConfig):
-    """``sedtf compare``: words of the command line without ``=`` are ``runs``."""
+    """``sedtf compare``: arguments without ``=`` are ``runs``."""
 
-    runs: list[str] = setting([], "folders of runs, or of sweeps; as in sedtf compare RUN...")
-    metric: str = setting("frame", "compared first", choices=Names("metric"))
+    runs: list[str] = setting([], "folders of runs or sweeps; as in sedtf compare RUN...")
+    metric: str = setting("frame", "metric of the comparison", choices=Names("metric"))
     baseline: str | None = setting(
         None,
         "configuration to compare the others with, such as free_running, 'sampler=free_running "
         "model.rnn_hidden=32', or a run folder",
     )
-    output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
+    output_dir: str = setting(MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE)
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of a comparison of nothing too."""
+        """Add a fault if no run is named."""
         faults = Faults(super().faults(named))
         faults.require(
             bool(self.runs), "no run is named: sedtf compare RUN..., or the folder of a sweep"
@@ -345,18 +343,18 @@ class CompareConfig(VerbConfig):
 
 @dataclass
 class ReportConfig(VerbConfig):
-    """``sedtf report``: the word of the command line without ``=`` is ``run``."""
+    """``sedtf report``: the argument without ``=`` is ``run``."""
 
     run: str = setting(MISSING, "folder of a run of train or eval; as in sedtf report RUN")
     files: int | None = setting(
-        50, "recordings to look at and listen to, worst first; null: all", at_least=0
+        50, "number of recordings to show and play, worst first; null: all", at_least=0
     )
     longest_s: float | None = setting(
         30.0,
-        "of a recording at most, the part with most errors; null: all",
+        "maximum duration shown of a recording, the part with most errors; null: all",
         unit="s",
         above=0,
     )
     device: str = setting("auto", DEVICE, choices=DEVICES, role=Role.PLACE)
     threads: int | None = setting(None, THREADS, at_least=1, at_most=MOST_THREADS, role=Role.PLACE)
-    output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE)
+    output_dir: str = setting(MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE)

@@ -1,4 +1,4 @@
-"""Settings of the optimisation: how long, how fast, on what devices, and which epoch is kept."""
+"""Settings of the optimisation: duration, learning rate, devices, choice of the epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sed_cli.config.settings import DEFAULT, MISSING, Role, Settings, range_faul
 from sed_cli.config.training import LossConfig, LrScheduleConfig, OptimizerConfig
 
 MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to start
-LR_SCALE = "lr_scale"  # what a parameter group says of its factor beside its learning rate
+LR_SCALE = "lr_scale"  # key of a parameter group's learning-rate factor
 
 
 @dataclass
@@ -19,12 +19,12 @@ class TrainerConfig(Settings):
     """The optimisation, and early stopping on validation."""
 
     epochs: int = setting(
-        25, "passes over the training split", at_least=1, role=Role.RESUMABLE | Role.FREE
+        25, "number of passes over the training split", at_least=1, role=Role.RESUMABLE | Role.FREE
     )
-    batch_size: int = setting(8, "sequences, over all devices", at_least=1)
+    batch_size: int = setting(8, "sequences per batch, over all devices", at_least=1)
     accumulate: int = setting(
         1,
-        "batches per update; their accumulated gradient is that of one batch of this many times "
+        "batches per update; gradients are accumulated as in one batch of this many times "
         "trainer.batch_size (except for batch norm)",
         at_least=1,
         before=DEFAULT,
@@ -33,20 +33,20 @@ class TrainerConfig(Settings):
     batch_shares: dict[str, float] = setting(
         {},
         "proportions of the sources in a batch, {strong: 1, weak: 3}: the training split, "
-        "data.train.weak; others: 1; unlabelled, data.train.unlabelled, comes on top",
+        "data.train.weak; others: 1; unlabelled (data.train.unlabelled) is added to these",
         before=DEFAULT,
     )
     clip_weight: float = setting(
         0.02,
-        "weight of the loss of weakly labelled clips, where that of frames is 1, and of their "
-        "consistency with data.train.unlabelled",
+        "weight of the loss of weakly labelled clips (that of frames is 1), and with "
+        "data.train.unlabelled of their consistency loss",
         above=0,
         role=Role.FREE,
         before=DEFAULT,
     )
     min_epoch_updates: int = setting(
         20,
-        "an epoch of few sequences makes several passes, until it has this many updates; 1: "
+        "minimum number of updates in an epoch; small data sets are passed several times; 1: "
         "always one pass",
         at_least=1,
         at_most=1_000_000,
@@ -61,19 +61,21 @@ class TrainerConfig(Settings):
     )
     monitor: str = setting(
         "validation_f1",
-        "figure that chooses the best epoch, free running: validation_f1, validation_loss, "
-        "validation_er, or a figure of any metric, such as event_f1, segment_er, psds1; for "
+        "metric that selects the best epoch, free running: validation_f1, validation_loss, "
+        "validation_er, or any other metric, such as event_f1, segment_er, psds1; for "
         "task=sequence also validation_perplexity (teacher-forced)",
         role=Role.FREE,
     )
     figures: list[str] = setting(
         [],
-        "further figures of validation for history.csv, such as event_f1",
+        "additional metrics of validation for history.csv, such as event_f1",
         before=DEFAULT,
     )
-    grad_norm: float | None = setting(1.0, "clip the norm of the gradient; null: never", above=0)
+    grad_norm: float | None = setting(
+        1.0, "maximum norm of the gradient, clipped above; null: none", above=0
+    )
     precision: str = setting(
-        "float32", "of the convolutions: float32, bf16", choices=("float32", "bf16")
+        "float32", "precision of the convolutions: float32, bf16", choices=("float32", "bf16")
     )
     threads: int | None = setting(
         None,
@@ -95,40 +97,38 @@ class TrainerConfig(Settings):
     )
     devices: int | None = setting(
         None,
-        "GPUs, or processes on the CPU, that share each batch; null: one",
+        "number of GPUs, or of processes on the CPU, that share each batch; null: one",
         at_least=1,
         role=Role.PLACE,
     )
     loggers: list[str] = setting(
         ["csv", "tensorboard"],
-        "records of each epoch; csv, which is history.csv, is required",
+        "loggers of each epoch; csv (history.csv) is required",
         choices=Names("logger"),
         role=Role.PLACE,
         before=DEFAULT,
     )
-    loss: LossConfig = setting(MISSING, "objective of training")
-    optimizer: OptimizerConfig = setting(MISSING, "computes the updates from the gradients")
-    lr_schedule: LrScheduleConfig | None = setting(
-        None, "changes the learning rate during training"
-    )
+    loss: LossConfig = setting(MISSING, "loss function")
+    optimizer: OptimizerConfig = setting(MISSING, "optimiser")
+    lr_schedule: LrScheduleConfig | None = setting(None, "learning-rate schedule")
     freeze: list[str] = setting(
-        [], "parts of the model to leave untrained, such as blocks, cell", before=DEFAULT
+        [], "parts of the model to freeze, such as blocks, cell", before=DEFAULT
     )
     lr_scale: dict[str, float] = setting(
-        {}, "factor of lr for parts of the model, {PART: FACTOR}", role=Role.FREE, before=DEFAULT
+        {}, "factors of lr for parts of the model, {PART: FACTOR}", role=Role.FREE, before=DEFAULT
     )
 
     ema: float | None = setting(
         None,
-        "decay per update of a moving average of the weights, which is validated and stored in "
-        "their place, such as 0.999; null: none, but 0.999 with data.train.unlabelled",
+        "decay per update of a moving average of the weights, such as 0.999; the average is "
+        "validated and saved; null: none, but 0.999 with data.train.unlabelled",
         above=0,
         below=1,
         before=DEFAULT,
     )
     keep: str = setting(
         "average",
-        "with an average of the weights, the model to validate and store: average (the teacher of "
+        "with trainer.ema, the model to validate and save: average (the teacher of "
         "a mean teacher), trained (its student)",
         choices=("average", "trained"),
         role=Role.FREE,
@@ -144,7 +144,7 @@ class TrainerConfig(Settings):
     )
     consistency_epochs: int = setting(
         6,
-        "epochs until that weight is reached, along exp(-5 (1 - x)^2)",
+        "epochs of ramp-up to that weight, by exp(-5 (1 - x)^2)",
         unit="epochs",
         at_least=0,
         role=Role.FREE,
@@ -152,7 +152,7 @@ class TrainerConfig(Settings):
     )
     consistency_feedback: str = setting(
         "own",
-        "feedback of the student where no target is known: own (its outputs), teacher (the "
+        "feedback of the student where the target is unknown: own (its outputs), teacher (the "
         "teacher's activities where the teacher mask is set)",
         choices=("own", "teacher"),
         before=DEFAULT,
@@ -160,8 +160,8 @@ class TrainerConfig(Settings):
 
     max_positive_weight: float | None = setting(
         None,
-        "maximum weight of a class's active targets, which is the number of silent targets per "
-        "active one in the training split; null: all weights 1",
+        "maximum weight of a class's active targets; the weight is the ratio of inactive to "
+        "active targets in the training split; null: all weights 1",
         at_least=1,
         role=Role.FREE,
         before=DEFAULT,
@@ -169,8 +169,8 @@ class TrainerConfig(Settings):
 
     balance: float = setting(
         0.0,
-        "how much more often sequences with rare classes are drawn; 0: each once per pass; 1: as "
-        "if every class were in equally many",
+        "oversampling of sequences with rare classes; 0: each sequence once per pass; 1: as if "
+        "every class were in equally many sequences",
         at_least=0,
         at_most=1,
         role=Role.FREE,
@@ -178,13 +178,13 @@ class TrainerConfig(Settings):
     )
 
     def faults(self, prefix: str = "trainer.") -> list[str]:
-        """Faults of ranges, of the loss and the optimiser, and of devices against the batch."""
+        """Faults in ranges, the loss, the optimiser and the number of devices for the batch."""
         faults = range_faults(self, prefix)
         faults.require(
             (self.devices or 1) <= self.batch_size,
-            f"{prefix}devices={self.devices}, but a batch of {prefix}batch_size="
-            f"{self.batch_size} sequences, which they share, gives some of them no work: "
-            f"lower the first or raise the second",
+            f"{prefix}devices={self.devices}, but the {prefix}batch_size="
+            f"{self.batch_size} sequences of a batch leave some without work: lower the first or "
+            f"raise the second",
         )
         known = components("logger")
         faults.require(
@@ -203,9 +203,9 @@ class TrainerConfig(Settings):
     def faults_of_average(
         self, named: Collection[str], *, learns_unlabelled: bool, learns_clips: bool = False
     ) -> list[str]:
-        """Faults of settings that were given for an average of the weights, or for clips.
+        """Faults in settings for an average of the weights, or for clips.
 
-        Where there is none, or none has labels as a whole, they would do nothing.
+        Without an average or weakly labelled clips, they have no effect.
         """
         faults = Faults()
         if learns_unlabelled:
@@ -230,7 +230,7 @@ class TrainerConfig(Settings):
         return faults
 
     def _part_faults(self, prefix: str) -> Faults:
-        """Faults of what is set for parts of the model or the data; what there is shows later."""
+        """Faults in values for parts of the model or the data; their names are checked later."""
         faults = Faults()
         for source, share in self.batch_shares.items():
             faults.require(
@@ -246,7 +246,7 @@ class TrainerConfig(Settings):
             )
             faults.require(
                 part not in self.freeze,
-                f"{prefix}lr_scale and {prefix}freeze both name {part}, which is not trained "
-                f"then: drop one",
+                f"{prefix}lr_scale and {prefix}freeze both name {part}, and frozen parts have no "
+                f"learning rate: drop one",
             )
         return faults

@@ -1,4 +1,4 @@
-"""Settings of what a training is made of: features, model, sampler, augmentation, loss and such."""
+"""Settings of the parts of a training: features, model, sampler, augmentation, loss and others."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _HIGHEST_RATE = 10_000_000  # Hz; recorders of bats take 500 kHz
 
 @dataclass
 class FeatureConfig(Settings, ABC):
-    """A front end, from waveforms to features; which one, its ``kind`` says.
+    """A front end, from waveforms to features; ``kind`` selects it.
 
     Attributes:
-        FILE: what a checkpoint calls the file that features are made by; "": there is none. Such
-            a file says how many features there are, too.
+        FILE: name in a checkpoint of the file that computes the features; "": none. Such a file
+            also determines the number of features.
     """
 
     KIND: ClassVar[str] = "front_end"
@@ -37,13 +37,13 @@ class FeatureConfig(Settings, ABC):
     kind: str = setting()
     sample_rate: int = setting(
         16000,
-        "recordings at other rates are resampled",
+        "sample rate of the features; other recordings are resampled",
         unit="Hz",
         at_least=1,
         at_most=_HIGHEST_RATE,
     )
     hop_length: int = setting(
-        512, "distance from one frame to the next", unit="samples", at_least=1
+        512, "hop size, from one frame to the next", unit="samples", at_least=1
     )
 
     @property
@@ -54,39 +54,39 @@ class FeatureConfig(Settings, ABC):
     @property
     @abstractmethod
     def n_features(self) -> int:
-        """M, numbers a frame."""
+        """M, the number of features per frame."""
 
     @abstractmethod
     def build(self) -> Any:
-        """Build what computes the features: a :class:`sed_cli.audio.features.FrontEnd`."""
+        """Build the front end: a :class:`sed_cli.audio.features.FrontEnd`."""
 
     def file_faults(self) -> list[str]:
-        """All that is wrong with the file that features are made by."""
+        """Faults in the file that computes the features."""
         return []
 
     def content(self) -> str:
-        """Hash of the file that features are made by; "": there is none."""
+        """Hash of the file that computes the features; "" without one."""
         return ""
 
     def keep(self, folder: Path) -> None:
-        """Write into a checkpoint folder what :meth:`build` needs beside the settings."""
+        """Write into a checkpoint folder the files that :meth:`build` needs."""
 
     def kept(self, folder: Path) -> Self:
-        """Return the settings with what a checkpoint folder keeps for them."""
+        """Return the settings with the files of a checkpoint folder."""
         return self
 
 
 @dataclass
 class PowerConfig(FeatureConfig, ABC):
-    """Features that are the power of bands, or a function of it: sounds can be mixed on them."""
+    """Features that are a function of the power in bands, so that sounds can be mixed on them."""
 
     @abstractmethod
     def build_power(self) -> Any:
-        """Build what computes the power itself, with the centres of the bands."""
+        """Build the front end of the power itself, with the centres of the bands."""
 
     @abstractmethod
     def to_power(self, features: Tensor) -> Tensor:
-        """Power of the bands; where that is below what the features tell apart, none."""
+        """Power of the bands; zero below the resolution of the features."""
 
     @abstractmethod
     def from_power(self, power: Tensor) -> Tensor:
@@ -94,58 +94,58 @@ class PowerConfig(FeatureConfig, ABC):
 
     @abstractmethod
     def amplified(self, features: Tensor, decibels: Tensor) -> Tensor:
-        """Features (T, M) of a sound whose bands have another level, by (M,) dB; silence stays."""
+        """Features (T, M) of a sound after changing the level of its bands by (M,) dB."""
 
 
 @dataclass
 class DetectorModelConfig(Settings, ABC):
-    """A model from spectrograms to logits; which one, its ``kind`` says."""
+    """A model from spectrograms to logits; ``kind`` selects it."""
 
     KIND: ClassVar[str] = "model"
     SIZES: ClassVar[tuple[str, ...]] = ()
-    """Keys of the settings that its memory follows from."""
+    """Keys of the settings that determine its memory."""
 
     kind: str = setting()
 
     def least_weights(self, n_features: int, n_classes: int) -> int:
-        """Weights that the model has at least; 0: not known, so that none is refused for them."""
+        """Minimum number of weights of the model; 0: unknown, so never too many."""
         return 0
 
     def least_activations(self, n_features: int) -> int:
-        """Numbers that an update keeps of a frame at least; 0: not known."""
+        """Minimum count of numbers that an update keeps per frame; 0: unknown."""
         return 0
 
     @property
     def has_feedback(self) -> bool:
-        """Whether the model is fed the previous step, so that a sampler acts."""
+        """Whether the model has feedback, so that a sampler has an effect."""
         return True
 
     @property
     def onset_loss_weight(self) -> float:
-        """Of the loss of a model's outputs for onsets, beside 1 of its activities."""
+        """Weight of the loss of onset outputs; that of activities is 1."""
         return 1.0
 
     def faults_with(self, n_mels: int) -> list[str]:
-        """All that is wrong with the values, against the number of mel bands too."""
+        """All faults, also with regard to the number of mel bands."""
         return self.faults("model.")
 
     @abstractmethod
     def build(self, *, n_mels: int, n_classes: int) -> Any:
-        """Build the model, a CRNN or a kind of it, with random weights."""
+        """Build the model, a CRNN or a subclass, with random weights."""
 
 
 @dataclass
 class SequenceModelConfig(Settings, ABC):
-    """A model of the next token; which one, its ``kind`` says."""
+    """A model of the next token; ``kind`` selects it."""
 
     KIND: ClassVar[str] = "model"
     SIZES: ClassVar[tuple[str, ...]] = ()
-    """Keys of the settings that its memory follows from."""
+    """Keys of the settings that determine its memory."""
 
     kind: str = setting()
 
     def least_weights(self) -> int:
-        """Weights that the model has at least; 0: not known, so that none is refused for them."""
+        """Minimum number of weights of the model; 0: unknown, so never too many."""
         return 0
 
     @abstractmethod
@@ -155,11 +155,11 @@ class SequenceModelConfig(Settings, ABC):
 
 @dataclass
 class SamplerConfig(Settings):
-    """What all samplers share: bounds, what an iteration is, what a draw decides, what is fed."""
+    """Settings of all samplers: bounds, unit of iterations, scope of draws, feedback rule."""
 
     KIND: ClassVar[str] = "schedule"
 
-    schedule: str = setting(MISSING, "how p_teacher changes with the iteration", role=Role.FREE)
+    schedule: str = setting(MISSING, "schedule of p_teacher over iterations", role=Role.FREE)
     p_min: float = setting(0.0, "lowest p_teacher", at_least=0, at_most=1, role=Role.FREE)
     p_max: float = setting(1.0, "highest p_teacher", at_least=0, at_most=1, role=Role.FREE)
     unit: str = setting(
@@ -173,9 +173,7 @@ class SamplerConfig(Settings):
         "one draw per step, per sequence, or per class and step",
         choices=("step", "sequence", "class"),
     )
-    feedback: FeedbackConfig = setting(
-        MISSING, "rule that feeds back the model's own output, or the target in its place"
-    )
+    feedback: FeedbackConfig = setting(MISSING, "how the model's own output is fed back")
     target_noise: float = setting(
         0.0,
         "probability of flipping a target activity that is fed back, to imitate the model's own "
@@ -186,7 +184,7 @@ class SamplerConfig(Settings):
     )
 
     def faults(self, prefix: str = "sampler.") -> list[str]:
-        """Faults of ranges, of the bounds against each other, and of the rule of feedback."""
+        """Faults in ranges, the order of the bounds and the feedback rule."""
         faults = range_faults(self, prefix)
         faults += self.feedback.faults(f"{prefix}feedback.")
         faults.require(
@@ -198,9 +196,9 @@ class SamplerConfig(Settings):
 
 @dataclass
 class AugmentConfig(Settings):
-    """Variations of training sequences, drawn anew in each epoch and applied in this order."""
+    """Augmentations of training sequences, drawn anew in each epoch and applied in this order."""
 
-    JOINS: ClassVar[str] = "augmentation"  # whose fields the class of the group has
+    JOINS: ClassVar[str] = "augmentation"  # their fields form the class of the group
 
     def parts(self) -> list[Any]:
         """The augmentations, each with its own fields, in the order in which they are applied."""
@@ -210,13 +208,13 @@ class AugmentConfig(Settings):
         ]
 
     def faults_with(self, feature: FeatureConfig, prefix: str = "augment.") -> list[str]:
-        """Faults of each, alone and against the features."""
+        """Faults in each, also with regard to the features."""
         faults = [fault for part in self.parts() for fault in part.faults_with(feature, prefix)]
         return [
             *faults,
             *(
-                f"{prefix}{fields(part)[0].name} works on the power of bands, which features of "
-                f"kind {feature.kind} have not: drop it, or choose feature=logmel"
+                f"{prefix}{fields(part)[0].name} needs the power of bands, which "
+                f"feature={feature.kind} does not have: drop it, or choose feature=logmel"
                 for part in self.parts()
                 if part.is_active and part.ON_POWER and not isinstance(feature, PowerConfig)
             ),
@@ -225,10 +223,10 @@ class AugmentConfig(Settings):
 
 @dataclass
 class LossConfig(Settings, ABC):
-    """A loss of each output; which one, its ``name`` says."""
+    """An element-wise loss; ``name`` selects it."""
 
     KIND: ClassVar[str] = "loss"
-    TASK: ClassVar[str] = "sed"  # whose outputs it is a loss of
+    TASK: ClassVar[str] = "sed"  # the task whose outputs it takes
 
     name: str = setting()
 
@@ -247,7 +245,7 @@ class LossConfig(Settings, ABC):
 
 @dataclass
 class OptimizerConfig(Settings, ABC):
-    """An optimiser; which one, its ``name`` says."""
+    """An optimiser; ``name`` selects it."""
 
     KIND: ClassVar[str] = "optimizer"
 
@@ -260,7 +258,7 @@ class OptimizerConfig(Settings, ABC):
 
 @dataclass
 class LrScheduleConfig(Settings, ABC):
-    """How the learning rate changes; which way, its ``name`` says."""
+    """A learning-rate schedule; ``name`` selects it."""
 
     KIND: ClassVar[str] = "lr_schedule"
     # Whether it is stepped after each epoch, with its score (the higher the better), instead of
@@ -271,4 +269,4 @@ class LrScheduleConfig(Settings, ABC):
 
     @abstractmethod
     def build(self, optimizer: Optimizer, n_updates: int) -> LRScheduler | None:
-        """Build the schedule of an optimiser, for a training of so many updates at most."""
+        """Build the schedule of an optimiser, for at most so many updates."""

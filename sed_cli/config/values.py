@@ -1,4 +1,4 @@
-"""Plain values laid into the classes of settings, with the type checks of the command line."""
+"""Conversion of plain values to settings classes, with the type checks of the command line."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 def build(schema: type[T], values: Mapping[str, Any], **objects: Any) -> T:
-    """Turn a plain mapping into its dataclass, with the same type checks as the command line.
+    """Convert a plain mapping to its dataclass, with the same type checks as the command line.
 
-    Text such as ``${oc.env:HOME}`` stays text: what was read from a file asks for nothing.
+    Text such as ``${oc.env:HOME}`` stays text: values from a file must not be resolved.
 
     Args:
         schema: the dataclass.
         values: of its fields.
-        objects: settings that are objects already, of its other fields.
+        objects: objects for its other fields.
 
     Raises:
         omegaconf.errors.OmegaConfBaseException: for an unknown key or a wrong type.
@@ -33,14 +33,14 @@ def build(schema: type[T], values: Mapping[str, Any], **objects: Any) -> T:
 
 
 def literal(values: Any) -> Any:
-    """Write text of plain values so that OmegaConf takes it as it stands, ``${`` included.
+    """Escape text in plain values so that OmegaConf takes it literally, ``${`` included.
 
     Raises:
-        ValueError: for a key that names an object to be made.
+        ValueError: for a key that requests instantiation.
     """
     if isinstance(values, Mapping):
         if "_target_" in values:
-            raise ValueError(f"_target_: {values['_target_']}: settings make no objects")
+            raise ValueError(f"_target_: {values['_target_']}: settings cannot instantiate objects")
         return {key: literal(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
         return [literal(value) for value in values]
@@ -52,11 +52,11 @@ def literal(values: Any) -> Any:
 def vary_sampler(base: SamplerConfig, changes: Mapping[str, Any]) -> SamplerConfig:
     """Apply ``changes`` to a sampler.
 
-    One of another schedule keeps what the draws count and decide; its curve starts from its
+    With another schedule, unit and scope of the draws are kept; its curve starts from the
     schedule's defaults.
 
     Raises:
-        ConfigError: if there is no such schedule.
+        ConfigError: for an unknown schedule.
     """
     schedule = changes.get("schedule", base.schedule)
     chosen = component_named("schedule", schedule)

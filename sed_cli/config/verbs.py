@@ -35,7 +35,7 @@ from sed_cli.config.training import (
     SequenceModelConfig,
 )
 
-_BYTES_A_WEIGHT = 8  # itself and its gradient, in float32
+_BYTES_A_WEIGHT = 8  # the weight and its gradient, in float32
 
 
 @dataclass
@@ -43,8 +43,8 @@ class AnyTrainConfig(SizedConfig):
     """``sedtf train`` of any task.
 
     Attributes:
-        MODEL: what is trained, for messages.
-        DATA_SETS: classes of the data that it is trained on, by ``data.kind``.
+        MODEL: name of the model, for messages.
+        DATA_SETS: classes of its training data, by ``data.kind``.
     """
 
     MODEL: ClassVar[str]
@@ -53,26 +53,28 @@ class AnyTrainConfig(SizedConfig):
     task: str = setting(MISSING, "sed: sound event detection; sequence: next-token prediction")
     seed: int = setting(
         0,
-        "of weights, batches, dropout and sampling",
+        "seed of weights, batches, dropout and sampling",
         at_least=0,
         at_most=2**32 - 1,
         role=Role.FREE,
     )
     device: str = setting("auto", DEVICE, choices=DEVICES, role=Role.PLACE)
-    output_dir: str = setting(MISSING, "the run folder, exactly", role=Role.PLACE | Role.FREE)
+    output_dir: str = setting(
+        MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE | Role.FREE
+    )
     resume: str | None = setting(
         None,
-        "a run folder to continue, with its original settings",
+        "run folder of a training to resume, with its original settings",
         role=Role.PLACE | Role.FREE,
     )
     resume_sweep: str | None = setting(
         None,
-        "with -m: folder of a sweep; runs only the remaining jobs",
+        "folder of a sweep to resume, with -m; runs only the remaining jobs",
         role=Role.PLACE | Role.FREE,
     )
     init: str | None = setting(
         None,
-        "a run or checkpoint that provides initial weights, where they fit",
+        "run or checkpoint with initial weights, used where shapes match",
         role=Role.PATH | Role.FREE,
         before=DEFAULT,
     )
@@ -81,22 +83,22 @@ class AnyTrainConfig(SizedConfig):
     trainer: TrainerConfig = setting()
 
     def model_faults(self) -> list[str]:
-        """Faults of what the sizes of the weights follow from; a checkpoint is read with none."""
+        """Faults in settings that determine weight sizes; a checkpoint with any is rejected."""
         return []
 
     def take_files_of(self, checkpoint: Path) -> None:
-        """Use the files that a checkpoint folder keeps in the place of those of the training.
+        """Use the files in a checkpoint folder instead of those of the training.
 
         Raises:
-            CheckpointError: if one is missing there, or refused.
+            CheckpointError: if one is missing or invalid.
         """
 
     def loss_faults(self) -> list[str]:
-        """Faults of a loss of other outputs than the task's."""
+        """Fault if the loss is for another task."""
         loss = self.trainer.loss
         if self.task == loss.TASK:
             return []
-        return [f"trainer.loss={loss.name} is a loss of task={loss.TASK}: choose another"]
+        return [f"trainer.loss={loss.name} is a loss for task={loss.TASK}: choose another"]
 
 
 @dataclass
@@ -109,8 +111,8 @@ class TrainConfig(AnyTrainConfig):
     task: str = setting("sed", "sound event detection", choices=("sed",))
     init_normalisation: float = setting(
         0.0,
-        "share of init's feature statistics in the normalisation; 0: the new data's alone, 1: "
-        "init's",
+        "share of init's feature statistics in the normalisation; 0: only those of the new data, "
+        "1: only those of init",
         at_least=0,
         at_most=1,
         role=Role.FREE,
@@ -123,7 +125,7 @@ class TrainConfig(AnyTrainConfig):
     evaluation: EvaluationConfig = setting()
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of all groups, alone and against each other."""
+        """Faults in all groups, and in their combinations."""
         faults = Faults(super().faults(named))
         faults += self.model_faults()
         faults += self._file_faults()
@@ -144,37 +146,37 @@ class TrainConfig(AnyTrainConfig):
         for key in ("metric", "min_gap_s", "min_duration_s", "decoder"):
             faults.require(
                 getattr(self.evaluation, key) is not None,
-                f"evaluation.{key}=null: that stands for the value in a checkpoint, and there is "
-                "none yet; drop it, or give a value",
+                f"evaluation.{key}=null: null stands for the value in a checkpoint, which does "
+                "not exist yet; drop it, or give a value",
             )
         if isinstance(self.data, AnnotatedConfig) and self.data.train is None:
-            faults.append("data.train=null: training needs that split")
+            faults.append("data.train=null: training needs a training split")
         faults.require(
             self.init is not None or "init_normalisation" not in named,
-            f"init_normalisation={self.init_normalisation}, but init names no run: drop it, or "
+            f"init_normalisation={self.init_normalisation} has no effect without init: drop it, or "
             f"give init=RUN",
         )
         meaningless = sorted(key for key in named if re.match(r"sampler\b", key))
         if not self.model.has_feedback and meaningless:
             faults.append(
-                f"{', '.join(meaningless)} set, but this model has no feedback, so no sampler "
-                "acts: drop it, or choose a model with feedback, such as model=crnn"
+                f"{', '.join(meaningless)} set, but this model has no feedback for a sampler to "
+                "control: drop it, or choose a model with feedback, such as model=crnn"
             )
         faults += [*self._clip_faults(), *self._batch_faults()]
         return [*faults, *self.recording_faults(self.data), *self._too_large()]
 
     def _too_large(self) -> list[str]:
-        """Faults of a model, and of batches, that no memory holds."""
+        """Faults if the model or a batch does not fit into memory."""
         if self.model_faults() or self.data.faults() or self.trainer.faults():
-            return []  # sizes that are reported already
+            return []  # sizes that have already been reported
         if self.feature.FILE:
-            return []  # which says how many features there are, and is not read yet
+            return []  # it has the number of features, and has not been read yet
         data, n_features = self.data, self.feature.n_features
         named = getattr(data, "classes", None)
         is_generated = isinstance(data, SoundscapesConfig)
         usual = len(EVENT_CLASSES) if is_generated and data.bank is None else 1  # type: ignore[attr-defined]
         n_classes = len(named) if named else usual
-        # Recordings that are read may be shorter than a sequence: of these one frame is certain.
+        # Recordings on disk may be shorter than a sequence: only one frame is certain.
         n_frames = self.trainer.batch_size * (data.sequence_length if is_generated else 1)
         n_weights = self.model.least_weights(n_features, n_classes)
         faults = self.memory_faults(
@@ -192,29 +194,29 @@ class TrainConfig(AnyTrainConfig):
         )
 
     def _clip_faults(self) -> list[str]:
-        """Faults of a pooling into clips that nothing would train."""
+        """Fault if a pooling into clips would not be trained."""
         name = getattr(self.model, "clip_pooling", None)
         pooling = components("clip_pooling").get(str(name))
         train = getattr(self.data, "train", None)
         if pooling is None or not pooling.IS_LEARNT or getattr(train, "weak", None) is not None:
             return []
         return [
-            f"model.clip_pooling={name} is learnt from weakly labelled clips, but none are given: "
-            "name them with data.train.weak, or drop it"
+            f"model.clip_pooling={name} is learnt from weakly labelled clips, but there are "
+            "none: name them with data.train.weak, or drop it"
         ]
 
     def model_faults(self) -> list[str]:
-        """Faults of the features and of the model that takes them."""
-        if self.feature.FILE:  # that a checkpoint keeps for itself
+        """Faults in the features and the model."""
+        if self.feature.FILE:  # which a checkpoint has copied
             return [*self.feature.faults(), *self.model.faults("model.")]
         return [*self.feature.faults(), *self.model.faults_with(self.feature.n_features)]
 
     def take_files_of(self, checkpoint: Path) -> None:
-        """Use the file that features are made by, as the checkpoint keeps it."""
+        """Use the checkpoint's copy of the file that computes the features."""
         self.feature = self.feature.kept(checkpoint)
 
     def _file_faults(self) -> list[str]:
-        """Faults of a file that features are made by, and of a model that does not fit it."""
+        """Faults in the file that computes the features, and in its fit to the model."""
         if not self.feature.FILE:
             return []
         known = {*self.model_faults()}
@@ -223,12 +225,12 @@ class TrainConfig(AnyTrainConfig):
         ]
 
     def _batch_faults(self) -> list[str]:
-        """Sequence length against batch size, where the size of the training split is known."""
+        """Sequence length and batch size, if the size of the training split is known."""
         data, batch_size = self.data, self.trainer.batch_size * self.trainer.accumulate
         if not isinstance(data, SoundscapesConfig) or data.sequence_length < 1:
             return []
         sizes = (data.duration_s, data.n_train, self.feature.sample_rate, self.feature.hop_length)
-        if not all(0 < size < 2**53 for size in sizes):  # that is reported already
+        if not all(0 < size < 2**53 for size in sizes):  # has already been reported
             return []
         n_frames = 1 + int(data.duration_s * self.feature.sample_rate) // self.feature.hop_length
         n_sequences = data.n_train * -(-n_frames // data.sequence_length)
@@ -263,19 +265,20 @@ class SequenceTrainConfig(AnyTrainConfig):
     evaluation: SequenceEvaluationConfig = setting()
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
-        """Faults of all groups, alone and against each other."""
+        """Faults in all groups, and in their combinations."""
         faults = Faults(super().faults(named))
         faults += self.model.faults("model.")
         faults += self.sampler.faults()
         faults.require(
             self.sampler.coin != "class",
-            "sampler.coin=class draws for each class, but of tokens there is one a step: "
+            "sampler.coin=class draws for each class, but task=sequence has one token per step: "
             "expected step or sequence",
         )
         faults.require(
             self.sampler.feedback.serves_tokens,
-            f"sampler.feedback={self.sampler.feedback.name} feeds activities, and task=sequence "
-            f"has tokens: expected one such as hard, or give the rule a method for tokens",
+            f"sampler.feedback={self.sampler.feedback.name} feeds back activities, and "
+            f"task=sequence has tokens: choose another such as hard, or give the rule a "
+            f"method for tokens",
         )
         faults.require(
             self.sampler.target_noise == 0,
@@ -292,20 +295,20 @@ class SequenceTrainConfig(AnyTrainConfig):
         )
         faults.require(
             not self.trainer.figures,
-            f"trainer.figures={self.trainer.figures}: those of task=sequence are all in "
+            f"trainer.figures={self.trainer.figures}: all metrics of task=sequence are in "
             f"history.csv; drop it",
         )
         for key, off in (("max_positive_weight", None), ("balance", 0)):
             value = getattr(self.trainer, key)
             faults.require(
                 value == off,
-                f"trainer.{key}={value} is for classes that are active or not, and task=sequence "
-                f"has tokens: drop it",
+                f"trainer.{key}={value} is for activities of classes, and task=sequence has "
+                f"tokens: drop it",
             )
         faults.require(
             self.trainer.precision == "float32",
-            f"trainer.precision={self.trainer.precision}: task=sequence has no convolutions that "
-            f"would gain by it; expected float32",
+            f"trainer.precision={self.trainer.precision}: task=sequence has no convolutions to "
+            f"speed up; expected float32",
         )
         faults += self.evaluation.faults()
         if not self.model.faults("model."):
@@ -321,5 +324,5 @@ TASKS: dict[str, type[AnyTrainConfig]] = {"sed": TrainConfig, "sequence": Sequen
 
 
 def root_of(task: Any) -> type[AnyTrainConfig]:
-    """Settings of the training of a task; where a run names none it is a detector's."""
+    """Settings of the training of a task; runs without a task are detectors."""
     return TASKS.get(str(task), TrainConfig)

@@ -1,4 +1,4 @@
 """Recordings and annotations to sequences of features and activities.
 
-Nothing is imported here: the processes that generate soundscapes must start without torch.
+This module imports nothing: processes that generate soundscapes must start without torch.
 """

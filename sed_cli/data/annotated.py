@@ -1,4 +1,4 @@
-"""Sets of a user's own: their annotations found, listed, and divided as the configuration says."""
+"""Data sets of the user: finding, listing and dividing their annotations by the configuration."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _SHOWN = 10
 
 
 def list_annotated(data: AnnotatedConfig, folder: Path, splits: Sequence[str]) -> Manifest:
-    """List the recordings of a user's own set by split.
+    """List the recordings of the user's data set by split.
 
     Args:
-        data: the set.
+        data: settings of the data set.
         folder: ``data.root``.
-        splits: those wanted.
+        splits: the requested ones.
 
     Raises:
         DataError: if there is nothing to list.
@@ -96,10 +96,10 @@ def _list_annotated(
         if not faults:
             raise
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-        raise UserError(f"{error}; others are left out: {faults[0]}{more}") from error
+        raise UserError(f"{error}; skipped others: {faults[0]}{more}") from error
     is_single = len(listed) == 1
     log.info(
-        "%s without splits %s %s: %s (data.split; to have all of them in one split: "
+        "%s without splits %s %s: %s (data.split; to put all of them into one split: "
         "data.train=null data.validation=null)",
         "1 recording" if is_single else f"{len(listed)} recordings",
         "is" if is_single else "are",
@@ -119,7 +119,7 @@ def _list_annotated(
 def _elsewhere(
     data: AnnotatedConfig, folder: Path, reading: Reading, splits: Sequence[str]
 ) -> list[Clip]:
-    """Annotated recordings of splits that were not asked for, as far as they can be read."""
+    """Annotated recordings of splits that were not requested, as far as they can be read."""
     own = replace(reading, notes=Notes())
     found: list[Clip] = []
     with suppress(DataError):
@@ -136,7 +136,7 @@ def _elsewhere(
 def _list_splits(
     data: AnnotatedConfig, folder: Path, reading: Reading, splits: Sequence[str]
 ) -> Manifest:
-    """List the splits of a set whose splits have annotations of their own."""
+    """List the splits of a data set with separate annotations per split."""
     if data.folds is not None or data.group is not None:
         key = "folds" if data.folds is not None else "group"
         raise UserError(
@@ -171,7 +171,7 @@ def _say_unused(reading: Reading) -> None:
 
 
 def _are_too_few(data: AnnotatedConfig, listed: Sequence[Clip]) -> bool:
-    """Whether whole recordings cannot fill the splits, and nothing says how to divide them."""
+    """Whether there are too few recordings for the splits, and no setting divides them."""
     wanted = [
         getattr(data, name)
         for name, share in zip(SPLITS, data.split, strict=True)
@@ -182,7 +182,7 @@ def _are_too_few(data: AnnotatedConfig, listed: Sequence[Clip]) -> bool:
 
 
 def _divide(data: AnnotatedConfig, folder: Path, listed: list[Clip], notes: Notes) -> Manifest:
-    """Divide a set without splits as the configuration says: by lists, folds, or shares."""
+    """Divide a data set without splits by lists, folds or shares."""
     wanted = [name for name in SPLITS if getattr(data, name) is not None]
     lists = {
         name: folder / getattr(data, name).files for name in wanted if getattr(data, name).files
@@ -201,9 +201,9 @@ def _divide(data: AnnotatedConfig, folder: Path, listed: list[Clip], notes: Note
 
 
 def _present(listed: Sequence[Clip], cache_dir: str | None) -> tuple[list[Clip], list[Fault]]:
-    """Leave out what is missing or unreadable, before a set is divided.
+    """Skip missing and unreadable recordings before a data set is divided.
 
-    Splits drawn of recordings that are not there would be smaller than asked for.
+    Otherwise the splits would be smaller than requested.
     """
     missing = [one for one in listed if one.is_missing]
     faults = missing_audio(None, missing, len(listed))
@@ -215,7 +215,7 @@ def _present(listed: Sequence[Clip], cache_dir: str | None) -> tuple[list[Clip],
             try:
                 inspect_audio(one.path)
             except DataError as error:
-                repair = "the recording is left out"
+                repair = "the recording is skipped"
                 faults.append(Fault(one.annotations, one.line, str(error), repair))
             else:
                 there.append(one)
@@ -223,7 +223,7 @@ def _present(listed: Sequence[Clip], cache_dir: str | None) -> tuple[list[Clip],
 
 
 def missing_audio(split: str | None, missing: Sequence[Clip], n_listed: int) -> list[Fault]:
-    """Say which of ``n_listed`` recordings of a split, or of the whole set, are missing."""
+    """Report which of ``n_listed`` recordings of a split, or of the whole data set, are missing."""
     if not missing:
         return []
     names = [one.problem or str(one.path) for one in missing]
@@ -235,6 +235,6 @@ def missing_audio(split: str | None, missing: Sequence[Clip], n_listed: int) -> 
             missing[0].line,
             f"{len(missing)} of {n_listed} annotated recordings{of_split} are missing: "
             f"{cut_short(names, _SHOWN)}; check data.{key}",
-            None if len(missing) == n_listed else "they are left out",
+            None if len(missing) == n_listed else "they are skipped",
         )
     ]

@@ -1,4 +1,4 @@
-"""Finding recordings by the names that annotations give them."""
+"""Finding recordings by their names in annotations."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COMMON_SUFFIX = "by names that differ in one suffix, the same for all"
 
 
 class Match(NamedTuple):
-    """Where a recording lies, or why that is not known.
+    """Path of a recording, or why it is unknown.
 
-    ``guess``: what of its name was not held to, empty where all was.
+    ``guess``: how its name deviates, empty for an exact match.
     """
 
     path: Path
@@ -30,11 +30,11 @@ class Match(NamedTuple):
 
 
 class AudioFolder:
-    """Finds recordings by the names that annotations give them.
+    """Finds recordings by their names in annotations.
 
-    A name is a path below the folder, in any spelling; where there is none such, a file of that
-    name anywhere below it, with or without an ending: data sets unzip into folders that their
-    tables do not know of. Of several the one nearest to the annotations is meant.
+    A name is a path below the folder, in any spelling; otherwise a file of that name anywhere below
+    it, with or without an ending: data sets unpack into folders that their tables do not mention.
+    Of several, the one nearest to the annotations is used.
 
     Raises:
         DataError: if there is no such folder.
@@ -48,17 +48,17 @@ class AudioFolder:
         self._beside: dict[tuple[Path, str], dict[str, str]] = {}
 
     def identity(self, path: Path) -> Hashable:
-        """As :func:`.identity`, asked once a path."""
+        """:func:`.identity`, cached by path."""
         if path not in self._identities:
             self._identities[path] = identity(path)
         return self._identities[path]
 
     def find(self, name: str, annotations: Path | None = None) -> Match:
-        """Return where ``name`` lies; a path that does not exist where it lies nowhere.
+        """Return the path of ``name``; a path that does not exist if it is not found.
 
         Args:
-            name: as a table gives it.
-            annotations: that table: a recording beside it is meant before others of the same name.
+            name: as in a table.
+            annotations: that table: a recording beside it takes precedence over others of the name.
         """
         exact = self.folder / name
         beside = [annotations.parent] if annotations and self._holds(annotations) else []
@@ -86,12 +86,11 @@ class AudioFolder:
         return Match(exact)
 
     def find_annotated(self, annotations: Path) -> Match:
-        """Return the recording that a file of annotations without file names belongs to.
+        """Return the recording of an annotation file without file names.
 
-        That is the one of the same name but for the ending; else the one whose name the file's is
-        with a usual suffix, as in ``x.Table.1.selections.txt`` or ``x_labels.txt`` for ``x.wav``.
-        Of several, the one whose folders are called most like the file's:
-        ``audio/train/x.wav`` for ``annotations/train/x.txt``.
+        It has the same name except for the ending; or the name without a usual suffix, as in
+        ``x.Table.1.selections.txt`` or ``x_labels.txt`` for ``x.wav``. Of several, the one with the
+        most similar folders: ``audio/train/x.wav`` for ``annotations/train/x.txt``.
         """
         stem = annotations.stem
         for named in (stem, *without_suffixes(stem)):
@@ -122,7 +121,7 @@ class AudioFolder:
         return None
 
     def _by_common_suffix(self, annotations: Path) -> str | None:
-        """The recording whose name is the file's but for a suffix that all files beside it have."""
+        """The recording named like the file without a suffix that all files beside it have."""
         key = (annotations.parent, annotations.suffix.lower())
         if key not in self._beside:
             beside = (p for p in annotations.parent.iterdir() if p.suffix.lower() == key[1])
@@ -159,7 +158,7 @@ class AudioFolder:
     def _nearest(
         self, paths: Sequence[Path], folders: Sequence[str], name: str, annotations: Path | None
     ) -> list[Path]:
-        """Those of files of one name that are meant: one, or as many as cannot be told apart."""
+        """Candidates among files of one name: one, or several if ambiguous."""
         if len(paths) < 2:
             return list(paths)
         found = list({self.identity(path): path for path in reversed(paths)}.values())[::-1]
@@ -173,7 +172,7 @@ class AudioFolder:
 
 
 def shared_folders(folders: Sequence[str], path: Path) -> int:
-    """Count the folders, from the lowest up, that a file lies in as it is named."""
+    """Count the matching folders of a file's path and name, from the lowest up."""
     there = parts_of(path.absolute().as_posix())[:-1]
     n_shared = 0
     for named, own in zip(reversed(folders), reversed(there), strict=False):
@@ -186,7 +185,7 @@ def shared_folders(folders: Sequence[str], path: Path) -> int:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name that is too long for any file
+    except OSError:  # a name too long for a file
         return False
 
 

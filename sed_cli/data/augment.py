@@ -1,4 +1,4 @@
-"""Training sequences as they are heard in an epoch: all augmentations, one after the other."""
+"""Augmented training sequences of an epoch: all augmentations in sequence."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sed_cli.data.sequences import Sequences
 
 
 class Augmenter:
-    """Augments single sequences, before they are padded: padding stays what it is.
+    """Augments single sequences before they are padded, so that padding is unaffected.
 
     Args:
-        config: what is done, and how much of it.
-        feature, fill, seed: as of :class:`.Training`.
+        config: settings of the augmentations.
+        feature, fill, seed: as in :class:`.Training`.
     """
 
     def __init__(
@@ -29,12 +29,12 @@ class Augmenter:
 
     @property
     def is_active(self) -> bool:
-        """Whether anything is done at all."""
+        """Whether any augmentation is active."""
         return bool(self._steps)
 
     @property
     def has_views(self) -> bool:
-        """Whether a sequence sounds otherwise in another view."""
+        """Whether views of a sequence differ."""
         return any(part.KEEPS_TARGETS for part, _ in self._steps)
 
     def __call__(
@@ -46,15 +46,15 @@ class Augmenter:
         first: int = 0,
         view: int = 0,
     ) -> Item:
-        """Return sequence ``index`` as it is heard in an epoch.
+        """Return sequence ``index`` augmented for an epoch.
 
         Args:
             sequences: of its source.
             n_sequences: how many these are.
             index: of the sequence among them.
-            epoch: in which it is heard.
+            epoch: of the training.
             first: how many sequences of other sources come before.
-            view: others than 0 differ in what leaves activities as they are.
+            view: views other than 0 differ in augmentations that keep activities.
         """
         item = Item(*sequences[index])
         others = Others(sequences, n_sequences, index)
@@ -65,14 +65,14 @@ class Augmenter:
 
 
 class AugmentedSequences(Dataset[tuple[Tensor, Tensor]]):
-    """Training sequences as they are heard in one epoch.
+    """Augmented training sequences of one epoch.
 
     Args:
         sequences: of the training split.
-        augmenter: what is done to them.
+        augmenter: augments them.
         epoch: each has its own draws.
         first: number of the first of them among those of all sources.
-        view: as of :meth:`Augmenter.__call__`.
+        view: as in :meth:`Augmenter.__call__`.
     """
 
     def __init__(

@@ -1,15 +1,13 @@
-"""What an augmentation is: its settings, and what it does to a training sequence.
+"""The base of augmentations: settings, and their effect on a training sequence.
 
-Features are cached, so everything happens on them. What changes a waveform in a way that its
-features know of is done there as well: a gain is an offset of the log-mel, a filter an offset of
-each band, and the power of a sum of two sounds that have nothing to do with each other is, on
-average, the sum of their powers. So sounds are mixed, and noise is added, on the power of the mel
-bands; what the average leaves out is the interference between the two, which is different in each
-frame and means nothing.
+Features are cached, so augmentations work on features. Changes of a waveform have equivalents
+there: a gain is an offset of the log-mel, a filter an offset of each band, and the power of the
+sum of two uncorrelated sounds is, on average, the sum of their powers. So sounds are mixed, and
+noise is added, on the power of the mel bands; only the interference between the two is lost,
+which varies from frame to frame and carries no information.
 
-All draws depend on the seed, the epoch and the number of the sequence, and on nothing else: not on
-the batch that it is in, nor on who computes it, nor on what was drawn before. So a run that is
-resumed goes on exactly, without any state to keep.
+All draws depend only on the seed, the epoch and the index of the sequence: not on the batch,
+the process, or earlier draws. So a resumed run continues exactly, without saved state.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST_DB = 200
-"""Of a change of level: more than lies between silence and what no number can hold."""
+"""Limit of level changes: more than the range between silence and overflow."""
 
 
 class Item(NamedTuple):
@@ -40,12 +38,12 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Training:
-    """What is the same for all sequences.
+    """Properties common to all sequences.
 
     Args:
         feature: settings of the features.
-        fill: mean of each band over the training split, (M,): what a masked band or frame holds,
-            and zero after the model's normalisation.
+        fill: mean of each band over the training split, (M,): value of masked bands and frames,
+            zero after the model's normalisation.
         seed: of all draws.
     """
 
@@ -60,7 +58,7 @@ class Training:
         return self.feature
 
 
-# Streams that had numbers before they had names: what they draw stays as it was.
+# Streams that had numbers before they had names: their draws stay the same.
 _NUMBERED = {"roll": 0, "mixup": 1, "noise": 2, "level.gain": 3, "level.filter": 4, "masks": 5}
 
 
@@ -71,18 +69,18 @@ class Draws:
         seed: of all draws.
         epoch: of the training.
         index: of the sequence.
-        view: of a sequence that is heard in several ways at once; those of 0 are as ever.
+        view: of a sequence augmented in several ways at once; view 0 draws as without views.
     """
 
     def __init__(self, seed: int, epoch: int, index: int, view: int = 0) -> None:
-        # Numbers of streams end the key: a view before them gives others.
+        # Numbers of streams end the key, so that a view before them changes all.
         self._key = (seed, epoch, index, view) if view else (seed, epoch, index)
 
     def generator(self, stream: str) -> np.random.Generator:
-        """A generator of its own for each stream, by its name: its component's, or NAME.PART.
+        """A separate generator for each stream, by its name: its component's, or NAME.PART.
 
-        What one stream draws leaves the others as they are, so that switching an augmentation on
-        changes nothing but what it does.
+        Draws of one stream do not affect the others, so that switching an augmentation on changes
+        nothing else.
         """
         import numpy as np
 
@@ -92,7 +90,7 @@ class Draws:
         return np.random.default_rng(np.random.SeedSequence((*self._key, number)))
 
     def chance(self, probability: float, stream: str) -> np.random.Generator | None:
-        """Draw whether something is done; if so, return the generator of all that it draws."""
+        """Draw whether to apply something; if so, return its generator."""
         if not probability:
             return None
         generator = self.generator(stream)
@@ -104,44 +102,44 @@ class Others(NamedTuple):
 
     sequences: Any
     n_sequences: int
-    number: int  # of the one that is augmented
+    number: int  # of the augmented one
 
 
 @dataclass
 class Augmentation(Settings, ABC):
-    """One kind of variation; its fields are keys of the config group ``augment``."""
+    """An augmentation; its fields are keys of the config group ``augment``."""
 
     KIND: ClassVar[str] = "augmentation"
 
-    # Place among those of the project, which come before those of plugins.
+    # Order among built-in ones, which come before those of plugins.
     ORDER: ClassVar[int] = 0
-    ON_POWER: ClassVar[bool] = False  # whether it takes features that are the power of bands
-    # Whether it leaves activities as they are: then the student and the teacher of recordings
-    # without labels each have draws of their own.
+    ON_POWER: ClassVar[bool] = False  # whether it needs features that are the power of bands
+    # Whether it keeps activities: then student and teacher get separate draws for unlabelled
+    #  # recordings.
     KEEPS_TARGETS: ClassVar[bool] = False
 
     @property
     @abstractmethod
     def is_active(self) -> bool:
-        """Whether the settings ask for anything at all."""
+        """Whether the settings activate it."""
 
     def faults_with(self, feature: FeatureConfig, prefix: str = "augment.") -> list[str]:
-        """All that is wrong with the values, alone, with each other, and with the features."""
+        """All faults, in single values, in combinations, and with regard to the features."""
         return range_faults(self, prefix)
 
     def prepare(self, training: Training) -> Any:
-        """Make, once, what :meth:`apply` takes as ``prepared``."""
+        """Create, once, the argument ``prepared`` of :meth:`apply`."""
         return training
 
     @abstractmethod
     def apply(self, item: Item, draws: Draws, others: Others, prepared: Any) -> Item:
-        """Return a sequence as it is heard in an epoch.
+        """Return an augmented sequence.
 
         Args:
             item: the sequence; it must not be changed in place.
             draws: its generators.
             others: the split it is from.
-            prepared: what :meth:`prepare` has made: without one the :class:`Training`.
+            prepared: result of :meth:`prepare`; by default the :class:`Training`.
         """
 
 

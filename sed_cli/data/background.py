@@ -1,4 +1,4 @@
-"""Recordings without any event, which join a split: what a model should stay silent about."""
+"""Recordings without events, added to a split as negative examples."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sed_cli.system.text import counted
 def list_background(
     data: DataConfig, split: str, annotated: Iterable[Clip], notes: Notes
 ) -> list[Clip]:
-    """List the recordings of ``data.SPLIT.background``; none where it is not set.
+    """List the recordings of ``data.SPLIT.background``; empty if it is not set.
 
     Args:
-        data: the set.
-        split: of it.
-        annotated: recordings of all splits: what has annotations is no background.
-        notes: told what was taken.
+        data: settings of the data set.
+        split: of the data set.
+        annotated: recordings of all splits, which are not background.
+        notes: called with a message on the recordings used.
 
     Raises:
         DataError: if there is no such folder, or nothing is left in it.
@@ -47,12 +47,16 @@ def list_background(
     if not found:
         what = "annotated ones only" if audio.paths else "none"
         raise DataError(
-            f"{key}={settings.background}: expected recordings without any event, found {what}"
+            f"{key}={settings.background}: expected recordings without events, found {what}"
         )
-    notes.add(f"{counted(len(found), 'recording')} of {key} join the {split} split without events")
+    notes.add(
+        f"{counted(len(found), 'recording')} of {key} are added to the {split} split without events"
+    )
     for path in audio.paths:
         if audio.identity(path) in known:
-            notes.add(f"recordings of {key} that are annotated, and no background", path.name)
+            notes.add(
+                f"recordings of {key} that are annotated, so not used as background", path.name
+            )
     return [
         Clip(name=f"{prefix}/{audio.relative(path)}", path=path, annotations=folder)
         for path in found

@@ -1,7 +1,7 @@
-"""Which recording is whose: the names that annotations give, settled against one another.
+"""Matching of names in annotations with recordings, resolving conflicts.
 
-What a name resolves to is looked up for each alone; whether that can be right shows only when all
-names of a set are there: two sites may have files of one name, one of which is lost.
+Each name is first resolved by itself; conflicts only show once all names of a data set are
+known: two sites may have files of the same name, one of which is missing.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from sed_cli.data.notes import Notes
 
 @dataclass(frozen=True)
 class Claim:
-    """Rows of one file of annotations, and the recording that they are of.
+    """Rows of one annotation file, and their recording.
 
     Args:
         read: the file.
-        given: what it calls the recording; None where it names none.
+        given: its name for the recording; None if it has none.
         rows: of that recording.
-        match: where the recording lies.
+        match: the matched recording.
     """
 
     read: Annotations
@@ -36,24 +36,24 @@ class Claim:
 
     @cached_property
     def is_matched(self) -> bool:
-        """Whether there is such a recording."""
+        """Whether the recording exists."""
         return not self.match.problem and self.match.path.is_file()
 
     @property
     def is_bare(self) -> bool:
-        """Whether the recording is called by its name alone, without folders."""
+        """Whether the recording is named without folders."""
         return self.given is None or len(parts_of(self.given)) < 2
 
     @property
     def spelt(self) -> str:
-        """What the recording is called, by the file or by its name."""
+        """Name of the recording in the file, or of the file."""
         return self.given if self.given is not None else self.read.path.name
 
 
 def make_claims(read: Annotations, audio: AudioFolder) -> list[Claim]:
-    """Match what one file annotates with recordings, each for itself."""
+    """Match the names in one file with recordings, each by itself."""
     if not read.names_files:
-        if not read.rows:  # all were dropped: its events are unknown
+        if not read.rows:  # all dropped: its events are unknown
             return []
         match = audio.find_annotated(read.path)
         if match.problem and read.hint:
@@ -69,11 +69,11 @@ def make_claims(read: Annotations, audio: AudioFolder) -> list[Claim]:
 
 
 def settle(claims: Sequence[Claim], audio: AudioFolder, notes: Notes) -> list[Claim]:
-    """Refuse what one claim alone cannot know, and join spellings of one recording in one file.
+    """Reject conflicting claims, and merge spellings of one recording in one file.
 
     Returns:
-        Claims in the order given, those of one file and recording joined; what is refused has a
-        problem for its match. Two files that claim one recording remain two claims.
+        Claims in the given order, merged by file and recording; rejected ones have a problem as
+        match. Two files that claim one recording remain two claims.
     """
     claims = _refuse_other_folders(claims, audio)
     claims = _refuse_other_sites(claims, audio)
@@ -86,10 +86,10 @@ def settle(claims: Sequence[Claim], audio: AudioFolder, notes: Notes) -> list[Cl
 
 
 def _refuse_other_folders(claims: Sequence[Claim], audio: AudioFolder) -> list[Claim]:
-    """Hold to the folders that names have, as far as those of any recording are the same.
+    """Require the folders in names to match, as far as those of any recording do.
 
-    Paths of another machine begin with folders that are not here, all of them with the same ones:
-    a name that begins otherwise is that of a recording which is not here.
+    Paths from another machine all start with the same folders, which do not exist here: a name that
+    starts differently belongs to a missing recording.
     """
     prefixes = [_prefix(claim) for claim in claims]
     often = Counter(prefix for prefix, n_shared in prefixes if n_shared)
@@ -105,7 +105,7 @@ def _refuse_other_folders(claims: Sequence[Claim], audio: AudioFolder) -> list[C
 
 
 def _prefix(claim: Claim) -> tuple[tuple[str, ...], int]:
-    """The folders of a name that its recording does not lie in, and how many it does lie in."""
+    """The folders of a name that do not match its recording, and the number that do."""
     if claim.is_bare or not claim.is_matched or claim.given is None:
         return (), 0
     folders = parts_of(claim.given)[:-1]
@@ -114,10 +114,10 @@ def _prefix(claim: Claim) -> tuple[tuple[str, ...], int]:
 
 
 def _refuse_other_sites(claims: Sequence[Claim], audio: AudioFolder) -> list[Claim]:
-    """Refuse a recording in a folder that other annotations belong to, for those that have theirs.
+    """Reject a recording in the folder of other annotations.
 
-    ``a/x.txt`` and ``b/x.txt`` lie beside ``a/x.wav`` and ``b/x.wav``: where one of these is lost
-    its labels are not those of the other.
+    ``a/x.txt`` and ``b/x.txt`` belong to ``a/x.wav`` and ``b/x.wav``: if one of these is missing,
+    its labels do not apply to the other.
     """
     counts: dict[Path, Counter[Path]] = defaultdict(Counter)
     for claim in claims:
@@ -144,17 +144,17 @@ def _refuse_other_sites(claims: Sequence[Claim], audio: AudioFolder) -> list[Cla
 
 
 def _refuse_second_guesses(claims: Sequence[Claim], audio: AudioFolder) -> list[Claim]:
-    """Refuse a guess where another name is that of the recording, or another guess is as good."""
+    """Reject a guess if another name matches the recording exactly, or another guess is as good."""
     by_file = _grouped(claims, lambda claim: audio.identity(claim.match.path))
     settled = []
     for claim in claims:
         others = by_file[audio.identity(claim.match.path)] if claim.is_matched else [claim]
-        # Of a name that shares a folder with its recording the others have been settled above.
+        # For a name that shares a folder with its recording, conflicts are resolved above.
         guessed = claim.match.guess not in ("", SUFFIX) and not _prefix(claim)[1]
         if guessed and any(one.match.guess in ("", SUFFIX) for one in others):
             claim = _refused(claim, audio, "is annotated under its own name")
         elif guessed and len({path_of(one.spelt) for one in others}) > 1:
-            claim = _refused(claim, audio, "is as near to other names")
+            claim = _refused(claim, audio, "matches other names equally well")
         elif others_nearer := [one for one in others if _is_nearer(one, claim)]:
             claim = _refused(claim, audio, f"is annotated by {others_nearer[0].read.path}")
         settled.append(claim)
@@ -162,7 +162,7 @@ def _refuse_second_guesses(claims: Sequence[Claim], audio: AudioFolder) -> list[
 
 
 def _is_nearer(one: Claim, claim: Claim) -> bool:
-    """Whether one of two files of annotations called the same lies nearer to their recording."""
+    """Whether one of two annotation files of the same name is nearer to their recording."""
 
     def nearness(claim: Claim) -> tuple[bool, int]:
         own, there = claim.read.path.parent, claim.match.path.parent
@@ -194,14 +194,14 @@ def _join(claims: Sequence[Claim], audio: AudioFolder, notes: Notes) -> list[Cla
         path = same[0].match.path
         name = audio.relative(path)
         spellings = " and ".join(claim.spelt for claim in same)
-        notes.add("names of one recording, taken together", f"{spellings} for {name}")
+        notes.add("names of one recording, merged", f"{spellings} for {name}")
         rows = sorted((row for claim in same for row in claim.rows), key=lambda row: row.line or 0)
         joined.append(replace(same[0], given=name, rows=_once(rows, name, notes)))
     return joined
 
 
 def _once(rows: Iterable[Row], name: str, notes: Notes) -> tuple[Row, ...]:
-    """Drop events that stand under both spellings."""
+    """Drop events that occur under both spellings."""
     kept: dict[object, Row] = {}
     for row in rows:
         if kept.setdefault(row.event, row) is not row and row.event is not None:

@@ -1,4 +1,4 @@
-"""Equal files in two splits: training data would be tested on."""
+"""Identical files in two splits, which leak training data into tests."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _BLOCK = 2**16  # bytes from the middle of a file, which few different recording
 def find_copies(
     splits: Mapping[str, Iterable[T]], *keys: Callable[[T], Hashable]
 ) -> list[list[Placed[T]]]:
-    """Return groups of recordings that all keys are equal of, and that stand in different splits.
+    """Return groups of recordings with equal keys in different splits.
 
     Args:
-        splits: of a set.
-        keys: asked one after the other, the cheap ones first, and only where the one before leaves
-            recordings of different splits together. :data:`BY_FILE` for files as they lie.
+        splits: of a data set.
+        keys: evaluated in order, cheap ones first, and only while recordings of different splits
+            are still grouped together. :data:`BY_FILE` for plain files.
     """
     groups = [[(split, one) for split, recordings in splits.items() for one in recordings]]
     for key in keys:
@@ -55,4 +55,4 @@ def _digest(entry: Clip) -> bytes:
 
 
 BY_FILE = (_size, _middle, _digest)
-"""Keys of files whose content has no hash yet: few of them are read as a whole."""
+"""Keys of files without a content hash: few of them are read completely."""

@@ -1,4 +1,4 @@
-"""Which classes are annotated where: what of a recording nobody looked at, and how much it is."""
+"""Coverage of annotations: which classes are annotated in which parts of recordings."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sed_cli.data.annotations import Event, Fault
 from sed_cli.data.manifest import Clip
 from sed_cli.system.text import cut_short
 
-_NAMED = 8  # classes in a line
+_NAMED = 8  # classes per line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Annotated:
-    """What is known of it for a whole split.
+    """Coverage of a whole split.
 
     Args:
-        classes: those that every recording is annotated for, unless its table says otherwise: in a
-            column ``annotated_classes``. Others count as annotated in recordings that hold an event
-            of theirs. ``None``: all.
-        unknown_label: of spans that nobody could annotate, for any class; ``None``: there are none.
+        classes: classes annotated in every recording, unless a column ``annotated_classes`` of its
+            table differs. Others count as annotated in recordings with one of their events.
+            ``None``: all.
+        unknown_label: label of spans that could not be annotated; ``None``: there are none.
     """
 
     classes: Collection[str] | None = None
@@ -32,16 +32,16 @@ class Annotated:
     def told_apart(
         self, clip: Clip, events: Sequence[Event], length_s: float, classes: Sequence[str]
     ) -> tuple[list[Event], list[Event]]:
-        """Divide what is annotated in a recording into events, and spans where that is not known.
+        """Divide the annotations of a recording into events and unknown spans.
 
         Args:
             clip: with its rows.
-            events: of these, within the recording.
+            events: from these rows, within the recording.
             length_s: of the recording.
             classes: to detect.
 
         Returns:
-            Events of these classes, and spans with the label of the class that is unknown there.
+            Events of these classes, and spans with the label of the class unknown there.
         """
         spans = [
             event._replace(label=label)
@@ -61,13 +61,13 @@ class Annotated:
 def unknown_names(
     splits: Mapping[str, Sequence[Clip]], named: Collection[str], classes: Sequence[str], root: Path
 ) -> Iterator[Fault]:
-    """Name what recordings are said to be annotated for, and is no class: each once.
+    """Report annotated classes that are not classes to detect, each once.
 
     Args:
         splits: with the rows of their recordings.
-        named: those that settings name.
+        named: names in the settings.
         classes: to detect.
-        root: of the set.
+        root: of the data set.
     """
     places: dict[str, tuple[Path, int | None]] = dict.fromkeys(named, (root, None))
     for clip in (clip for clips in splits.values() for clip in clips):
@@ -85,13 +85,13 @@ def unknown_names(
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """How much of a split is not annotated for a class.
+    """Part of a split that is not annotated for a class.
 
     Args:
-        seconds: that are not.
-        share: of all that it lasts.
-        n_files: recordings in which any of it lies.
-        is_never_silent: whether no second is known to be without the class.
+        seconds: without annotation.
+        share: of its duration.
+        n_files: recordings that are affected.
+        is_never_silent: whether no part is known to be without the class.
     """
 
     seconds: float
@@ -101,7 +101,7 @@ class Coverage:
 
 
 def coverage(clips: Sequence[Clip], classes: Sequence[str]) -> dict[str, Coverage]:
-    """Measure what is not annotated in some recordings, of each class of which anything is not."""
+    """Measure the part not annotated, for each incompletely annotated class."""
     total_s = sum(clip.duration_s for clip in clips)
     found = {}
     for label in classes:
@@ -122,7 +122,7 @@ def coverage(clips: Sequence[Clip], classes: Sequence[str]) -> dict[str, Coverag
 
 
 def _unknown_s(clip: Clip, label: str) -> float:
-    """Seconds in which it is not known whether a class is there; of its events it is."""
+    """Seconds in which the presence of a class is unknown, without its events."""
     spans = [span for span in clip.unknown if span.label == label]
     if not spans:
         return 0.0
@@ -145,9 +145,9 @@ def _length_s(spans: Sequence[tuple[float, float]]) -> float:
 
 
 def lines(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> Iterator[str]:
-    """Describe what is not annotated, a line a split.
+    """Describe the part not annotated, one line per split.
 
-    Weakly labelled recordings are skipped, of which no class has times.
+    Weakly labelled recordings, which have no times, are skipped.
     """
     for name, clips in splits.items():
         alike: dict[str, list[str]] = {}
@@ -156,21 +156,21 @@ def lines(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> Itera
             alike.setdefault(what, []).append(label)
         if alike:
             told = (f"{cut_short(labels, _NAMED)} in {what}" for what, labels in alike.items())
-            yield f"{name}: not annotated, and left out of losses and scores: {'; '.join(told)}"
+            yield f"{name}: not annotated, and excluded from losses and scores: {'; '.join(told)}"
 
 
 def warnings(training: Sequence[Clip], classes: Sequence[str]) -> Iterator[str]:
-    """Name classes of which nothing can be learnt but that they are there."""
+    """Report classes that are never known to be absent."""
     never = [label for label, of in coverage(training, classes).items() if of.is_never_silent]
     if never:
         yield (
-            f"nothing in the training split is known to be without {cut_short(never, _NAMED)}: "
-            "the model would find them everywhere; annotate some recordings for them completely"
+            f"no part of the training split is known to be without {cut_short(never, _NAMED)}: "
+            "the model would detect them everywhere; annotate some recordings for them completely"
         )
 
 
 def as_json(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> dict[str, Any]:
-    """What is not annotated, by split and class, for ``data.json``."""
+    """The part not annotated, by split and class, for ``data.json``."""
     return {
         name: {label: asdict(of) for label, of in coverage(clips, classes).items()}
         for name, clips in splits.items()

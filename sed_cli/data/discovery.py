@@ -1,4 +1,4 @@
-"""What a folder holds, where its owner has not said: annotations by name and content, and audio."""
+"""Discovery of annotations, by name and content, and audio in a folder without settings."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from sed_cli.system.text import cut_short
 
 _SHOWN = 6
 _SHOWN_REASONS = 2
-_LOOKED_UP = 20  # names of a table that tell where its audio lies
+_LOOKED_UP = 20  # names of a table used to locate its audio
 _UNSPLIT = AnnotatedConfig()
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A file of annotations; ``audio``: the recording of one that holds and is called as one."""
+    """An annotation file; ``audio``: its recording, if it has a single one of the same name."""
 
     path: Path
     read: Annotations
@@ -40,19 +40,19 @@ class _Found:
 
 
 def discover(data: AnnotatedConfig, folder: Path, reading: Reading) -> AnnotatedConfig:
-    """Say where the annotations and recordings of a set lie, if its configuration does not.
+    """Locate annotations and recordings of a data set if its configuration does not.
 
-    That is the case where it names nothing and none of the default tables is there. What is found
-    is noted, with the settings that say the same.
+    That is the case if it names nothing and none of the default tables exists. The result is
+     noted, with the equivalent settings.
 
     Args:
         data: the configuration.
-        folder: of the set.
+        folder: of the data set.
         reading: how annotations are read; it keeps the notes on what is skipped.
 
     Raises:
-        DataError: if there are no recordings, no annotations, or several sets of them; it lists
-            what there is and which settings choose.
+        DataError: if there are no recordings, no annotations, or several candidates; it lists them,
+            with the settings that choose.
     """
     if data.annotations is not None or not _names_nothing(data, folder):
         return data
@@ -61,8 +61,8 @@ def discover(data: AnnotatedConfig, folder: Path, reading: Reading) -> Annotated
         runs = [str(run) for run in audio.walked.runs]
         passed_over = f" (folders with a run.json are not searched: {runs[0]})" if runs else ""
         raise DataError(
-            f"{folder}: holds no recordings{passed_over}; name the folder of the data set with "
-            "data.root"
+            f"{folder}: contains no recordings{passed_over}; name the folder of the data set "
+            "with data.root"
         )
     files, unread = _annotations(folder, audio, reading)
     tables = [file for file in files if file.audio is None]
@@ -80,7 +80,7 @@ def discover(data: AnnotatedConfig, folder: Path, reading: Reading) -> Annotated
 
 
 def _names_nothing(data: AnnotatedConfig, folder: Path) -> bool:
-    """Whether all splits are the default ones and no table of theirs is there."""
+    """Whether all splits are the default ones and none of their tables exists."""
     for name in SPLITS:
         split, default = getattr(data, name), getattr(_UNSPLIT, name)
         if split is not None and (
@@ -93,10 +93,9 @@ def _names_nothing(data: AnnotatedConfig, folder: Path) -> bool:
 def _annotations(
     folder: Path, audio: AudioFolder, reading: Reading
 ) -> tuple[list[_Found], list[str]]:
-    """Read what may be annotations; keep what is, and why the rest cannot be read.
+    """Read possible annotation files; keep valid ones, and the reasons for the others.
 
-    Predictions of sedtf count where there is nothing else, whether somebody has corrected them or
-    not.
+    Predictions of sedtf count only if there is nothing else, whether corrected or not.
     """
     read, unread = [], []
     for path in annotation_files(folder):
@@ -115,7 +114,7 @@ def _found(read: Iterable[Annotations], audio: AudioFolder) -> Iterator[_Found]:
             continue
         own = own_recording(one, audio)
         if own is None and one.names_files:
-            # A name that several recordings have is one of theirs all the same.
+            # A name shared by several recordings is still a recording's name.
             matches = [audio.find(name, one.path) for name in _names(one)]
             if any(match.problem or match.path.is_file() for match in matches):
                 yield _Found(one.path, one)
@@ -133,13 +132,13 @@ def _names(read: Annotations) -> list[str]:
     return list(names)
 
 
-# ------------------------------------------------------------------------- ways to lie there
+# ------------------------------------------------------------------------------------ layouts
 
 
 def _split_tables(
     tables: Sequence[_Found], folder: Path, audio: AudioFolder
 ) -> dict[str, str] | None:
-    """One table a split, told by its name or its folder's: train.csv, meta/validation.tsv."""
+    """One table per split, recognised by its name or folder: train.csv, meta/validation.tsv."""
     of_split = _by_split(tables, lambda table: table.path.relative_to(folder))
     if "train" not in of_split or any(len(found) > 1 for found in of_split.values()):
         return None
@@ -152,7 +151,7 @@ def _split_tables(
 
 
 def _split_folders(files: Sequence[_Found], folder: Path) -> dict[str, str] | None:
-    """A file a recording, in folders by split: annotations/train/x.txt, audio/train/x.wav."""
+    """One file per recording, in folders by split: annotations/train/x.txt, audio/train/x.wav."""
     of_split = _by_split(files, lambda file: file.path.parent.relative_to(folder))
     if "train" not in of_split or len(of_split) < 2:
         return None
@@ -179,7 +178,7 @@ def _by_split(
 
 
 def _settings(found: dict[str, tuple[str, str]]) -> dict[str, str]:
-    """Settings of splits from their annotations and audio; null for those that there are not."""
+    """Settings of splits from their annotations and audio; null for missing ones."""
     settings: dict[str, str] = {}
     for split in SPLITS:
         if split in found:
@@ -198,9 +197,9 @@ def _without_splits(
     audio: AudioFolder,
     reading: Reading,
 ) -> dict[str, str] | None:
-    """One table, or a file a recording, for a set that is yet to be divided.
+    """One table, or one file per recording, for a data set without splits.
 
-    Where there are several of these, a file for each of all recordings is taken.
+    Of several, a complete set of files per recording is used.
     """
     folders = _folders_of_files(files, folder)
     if len(tables) > 1 and not folders and _are_parts(tables, audio):
@@ -227,8 +226,8 @@ def _without_splits(
         ]
         for other in others:
             reading.notes.add(
-                f"annotations that would fit as well as data.annotations={chosen}, which has a "
-                f"file for each recording",
+                f"other annotations that would also fit; data.annotations={chosen} has a file "
+                f"for each recording",
                 f"data.annotations={other}",
             )
     return {
@@ -238,7 +237,7 @@ def _without_splits(
 
 
 def _are_parts(tables: Sequence[_Found], audio: AudioFolder) -> bool:
-    """Whether tables are of one format and make, and none annotates what another one does."""
+    """Whether tables have the same format and columns, and different recordings."""
     if len({(table.read.format, table.read.taken.columns) for table in tables}) > 1:
         return False
     named = [{row.filename for row in table.read.rows} for table in tables]
@@ -250,7 +249,7 @@ def _are_parts(tables: Sequence[_Found], audio: AudioFolder) -> bool:
 
 
 def _folders_of_files(files: Sequence[_Found], folder: Path) -> dict[str, list[_Found]]:
-    """Files a recording by the folder that holds them: one, unless that has a recording twice."""
+    """Files per recording by their folder: one, unless it has a recording twice."""
     single = [file for file in files if file.audio is not None]
     if not single:
         return {}
@@ -274,7 +273,7 @@ def _identities(paths: Iterable[Path]) -> set[object]:
 
 
 def _split_of(path: Path) -> str | None:
-    """The split that a path names, by the words of its last part that names one."""
+    """The split named in a path, by the last part that names one."""
     for part in reversed(path.parts):
         words = re.split(r"[\W_\d]+", part.lower())
         found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
@@ -284,11 +283,11 @@ def _split_of(path: Path) -> str | None:
 
 
 def _audio_of(read: Annotations, split: str | None, folder: Path, audio: AudioFolder) -> str:
-    """The folder below which a table's names are paths; else the whole set is searched by name."""
+    """The folder to which a table's paths are relative; else names are searched everywhere."""
     names = _names(read)
     candidates = sorted({folder, *(p for path in audio.paths for p in _parents(path, folder))})
     found = [sum((c / name).is_file() for name in names) for c in candidates]
-    # Not all of them have to be there: what is missing is to be named where it should lie.
+    # Not all of them have to exist: missing ones are reported at their expected path.
     fitting = [c for c, n in zip(candidates, found, strict=True) if n == max(found) > 0]
     if split is not None:
         fitting = [c for c in fitting if _split_of(c.relative_to(folder)) == split] or fitting
@@ -300,7 +299,7 @@ def _parents(path: Path, folder: Path) -> list[Path]:
 
 
 def _common(folder: Path, paths: Iterable[Path]) -> str:
-    """The lowest folder that holds all paths, relative to the set's."""
+    """The lowest common folder of all paths, relative to the data set's."""
     return _relative(Path(os.path.commonpath([path.parent for path in paths])), folder)
 
 
@@ -327,11 +326,11 @@ def _apply(data: AnnotatedConfig, settings: dict[str, str]) -> AnnotatedConfig:
 def _say_what_there_is(
     folder: Path, files: Sequence[_Found], audio: AudioFolder, unread: Sequence[str]
 ) -> str:
-    what = f"{folder}: holds {len(audio.paths)} recordings and "
+    what = f"{folder}: contains {len(audio.paths)} recordings and "
     if not files:
         reasons = f" ({'; '.join(unread[:_SHOWN_REASONS])})" if unread else ""
         return (
-            f"{what}no annotations of them that can be read{reasons}; name these by "
+            f"{what}no readable annotations of them{reasons}; name them with "
             "data.annotations=FILE (or a folder with one file per recording), or "
             "data.train.annotations=FILE and so on (folders of isolated clips, one per class, are "
             "a bank: sedtf train data.bank=FOLDER)"

@@ -1,4 +1,4 @@
-"""What a model can learn little from, though it is no fault: each a line with what to do."""
+"""Warnings about data that are valid but hard to learn from, with the remedy."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sed_cli.data.manifest import Clip
 from sed_cli.system.text import cut_short
 
 _SHOWN = 6
-_FEW = 0.05  # of the events of a class may be shorter than a hop
-_FRAMES_AN_EVENT = 3  # that a typical event should have
+_FEW = 0.05  # share of a class's events that may be shorter than a hop
+_FRAMES_AN_EVENT = 3  # frames of a typical event
 
 
 def short_events(training: Sequence[Clip], feature: FeatureConfig) -> list[str]:
-    """Warn of classes whose events are shorter than a frame, or that fall between two.
+    """Warn about classes with events shorter than a frame, or falling between two.
 
     Args:
-        training: the recordings that are trained on.
+        training: the training recordings.
         feature: settings of the features.
     """
-    window_length = getattr(feature, "window_length", feature.hop_length)  # where it has one
+    window_length = getattr(feature, "window_length", feature.hop_length)  # if it has one
     window_s = window_length / feature.sample_rate
     durations_s: dict[str, list[float]] = defaultdict(list)
     for clip in training:
@@ -49,7 +49,7 @@ def short_events(training: Sequence[Clip], feature: FeatureConfig) -> list[str]:
 
 
 def lone_classes(splits: Mapping[str, Sequence[Clip]]) -> list[str]:
-    """Warn of classes that one of several splits holds alone."""
+    """Warn about classes that occur in only one of several splits."""
     if len(splits) < 2:
         return []
     held: dict[str, set[str]] = defaultdict(set)
@@ -62,9 +62,9 @@ def lone_classes(splits: Mapping[str, Sequence[Clip]]) -> list[str]:
         if len(names) == 1:
             alone[next(iter(names))].append(label)
     return [
-        f"annotated in the {name} split alone, and so {_MEANS.get(name, _UNLEARNT)}: "
+        f"annotated only in the {name} split, and so {_MEANS.get(name, _UNLEARNT)}: "
         f"{cut_short(labels, _SHOWN)}; put recordings with it into the other splits "
-        f"(data.split_seed draws again), or leave it out (data.classes)"
+        f"(data.split_seed draws again), or exclude it (data.classes)"
         for name, labels in alone.items()
     ]
 

@@ -1,4 +1,4 @@
-"""What files of audio are called."""
+"""Endings of audio files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AUDIO_ENDINGS = frozenset(
 )
 
 SCORES_ENDING = ".scores.tsv"
-"""Of the probabilities that ``sedtf predict`` writes of a recording; no annotations."""
+"""Ending of probabilities written by ``sedtf predict``; not annotations."""
 
 PREDICTIONS = "predictions.jsonl"
-"""What ``sedtf predict`` has done of a folder; what it wrote of all recordings lies beside it."""
+"""Progress file of ``sedtf predict`` in a folder, beside its output for all recordings."""

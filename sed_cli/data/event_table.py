@@ -1,4 +1,4 @@
-"""Events of several recordings as columns, to be counted all at once."""
+"""Events of several recordings as columns, for vectorised counting."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-NOTHING_S = 1e-6  # annotations are kept to the microsecond: less is rounding
-_APART_S = 1.0  # between recordings laid on one time line, so that none touches the next
+NOTHING_S = 1e-6  # annotations have a resolution of 1 us: anything less is rounding
+_APART_S = 1.0  # between recordings on one time line, so that none touches the next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +23,9 @@ class EventTable:
     """Events of several recordings as columns, sorted by recording, onset, offset and class.
 
     Args:
-        n_classes: C, of the set.
+        n_classes: C, of the data set.
         lengths_s: (n_files,) of the recordings.
-        starts: (n_files,) where each begins on a time line that holds all, one after the other.
+        starts: (n_files,) start of each on a common time line.
         file: (N,) recording of each event.
         label: (N,) index of its class.
         onset_s: (N,) in its recording.
@@ -42,7 +42,7 @@ class EventTable:
 
     @classmethod
     def of(cls, entries: Sequence[Clip], classes: Sequence[str]) -> EventTable:
-        """Lay out the events of some recordings."""
+        """Arrange the events of some recordings in columns."""
         index = {label: number for number, label in enumerate(classes)}
         rows = [
             (number, *event[:2], index[event.label])
@@ -86,7 +86,7 @@ class EventTable:
 
     @property
     def durations_s(self) -> Floats:
-        """Of the events."""
+        """Durations of the events."""
         return self.offset_s - self.onset_s
 
     @property
@@ -108,13 +108,13 @@ class EventTable:
 
     @property
     def gaps_s(self) -> Floats:
-        """Silences between events of a recording: more than none, more than rounding."""
+        """Silences between events of a recording, longer than rounding."""
         silences_s = self.silences_s[self.follows]
         return silences_s[silences_s > NOTHING_S]
 
 
 def merged(begins: Floats, ends: Floats) -> tuple[Floats, Floats]:
-    """Join stretches that overlap or touch; ``begins`` are rising."""
+    """Merge intervals that overlap or touch; ``begins`` are rising."""
     if not len(begins):
         return begins, ends
     reached: Floats = np.maximum.accumulate(ends)

@@ -1,12 +1,12 @@
-"""Fingerprints of features, which propose pairs of recordings that may hold the same sound.
+"""Fingerprints of features, which propose pairs of recordings that may contain the same sound.
 
-A bit is the sign of a band's difference to its neighbour in frequency and in time, which neither
-gain nor resampling nor a codec changes often (Haitsma, Kalker, "A highly robust audio
+A bit is the sign of a band's difference to its neighbour in frequency and in time, which gain,
+resampling and codecs rarely change (Haitsma, Kalker, "A highly robust audio
 fingerprinting system", ISMIR 2002); a code of some 25 bits a frame is looked up in a sorted array,
 with its least certain bits flipped as well.
 
-No library that finds shifted excerpts in memory and is still kept was found (dejavu and audfprint
-want a database and have seen no release for years), hence own code.
+No maintained library finds shifted excerpts in memory (dejavu and audfprint need a database,
+and have had no release for years), hence our own code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sed_cli.config.training import FeatureConfig
 if TYPE_CHECKING:
     from sed_cli.data.sets import Recording
 
-# The band that any recording has, those of a telephone included.
+# The band that any recording has, including telephone.
 LOW_HZ, HIGH_HZ = 300.0, 3400.0
 
 
@@ -57,22 +57,22 @@ _SMOOTH_S = 0.256
 _APART_S = 0.128
 
 
-_UNCERTAIN_BITS = 6  # tried both ways: 64 codes a frame
+_UNCERTAIN_BITS = 6  # tried both ways: 64 codes per frame
 
 
-_COMMON = 50  # a code that more frames have tells nothing
+_COMMON = 50  # codes of more frames are uninformative
 
 
-_MIN_DIFFERENCE = 0.05  # dB; what is below, such as digital silence, has no fingerprint
+_MIN_DIFFERENCE = 0.05  # dB; anything below, such as digital silence, has no fingerprint
 
 
-_MIN_STEPS = 8  # that two fingerprints overlap by
+_MIN_STEPS = 8  # overlap of two fingerprints
 
 
-_MAX_ERROR = 0.35  # share of differing bits of a pair that is looked at; by chance it is half
+_MAX_ERROR = 0.35  # share of differing bits for a candidate pair; by chance it is half
 
 
-_MAX_QUERIES = 200_000  # steps looked up; of a larger set only every n-th
+_MAX_QUERIES = 200_000  # steps looked up; only every n-th of a larger data set
 
 
 _BLOCK = 2048  # steps looked up at once
@@ -80,7 +80,7 @@ _BLOCK = 2048  # steps looked up at once
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The fingerprint of one recording; of ``has_sound`` False nothing is known."""
+    """The fingerprint of one recording; steps with ``has_sound`` False are unknown."""
 
     split: str
     recording: Recording
@@ -89,7 +89,7 @@ class Fingerprint:
 
 
 class Fingerprinter:
-    """Makes fingerprints from features of these settings."""
+    """Computes fingerprints from features of these settings."""
 
     def __init__(self, feature: FeatureConfig) -> None:
         self.is_able = False
@@ -108,14 +108,14 @@ class Fingerprinter:
         self.step_s = self._n_joined * feature.hop_s
         self._n_smoothed = max(2, round(_SMOOTH_S / self.step_s))
         self._n_apart = max(1, round(_APART_S / self.step_s))
-        # Few bands make codes that many steps have: those of two steps are joined.
+        # With few bands many steps share a code: codes of two steps are joined.
         self._n_stacked = self._n_smoothed if len(self._bands) <= _FEW_BANDS else 0
         self._n_around = self._n_smoothed + self._n_apart - 1 + self._n_stacked
         self.span_s = self._n_around * self.step_s
 
     @property
     def n_bits(self) -> int:
-        """Of a code."""
+        """Bits of a code."""
         return (len(self._bands) - 1) * (2 if self._n_stacked else 1)
 
     def fingerprint(self, split: str, recording: Recording) -> Fingerprint:
@@ -159,7 +159,7 @@ def _encode(bits: NDArray[np.bool_]) -> Codes:
 
 
 def _variants(differences: Bits) -> Codes:
-    """Codes of each step with its least certain bits set either way, (n, 2 ** bits)."""
+    """Codes of each step with its least certain bits set both ways, (n, 2 ** bits)."""
     n_flipped = min(_UNCERTAIN_BITS, differences.shape[1] - 1)
     uncertain = np.argpartition(np.abs(differences), n_flipped, axis=1)[:, :n_flipped]
     weights = np.uint32(1) << uncertain.astype(np.uint32)  # (n, bits)
@@ -170,7 +170,7 @@ def _variants(differences: Bits) -> Codes:
 
 
 class Pair(NamedTuple):
-    """Two recordings that may hold the same sound: step ``at`` of b is ``at + offset`` of a.
+    """Two recordings that may contain the same sound: step ``at`` of b is ``at + offset`` of a.
 
     ``doubt`` falls below 0 as more bits agree.
     """
@@ -202,7 +202,7 @@ class _Index:
     def look_up(
         self, differences: Bits
     ) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.int32]]:
-        """Return step looked up, recording and step found, of each hit."""
+        """Return step looked up, recording and step found, for each hit."""
         variants = _variants(differences)
         low = np.searchsorted(self._codes, variants.ravel(), side="left")
         count = np.searchsorted(self._codes, variants.ravel(), side="right") - low
@@ -219,7 +219,7 @@ def propose(items: Sequence[Fingerprint], maker: Fingerprinter) -> list[Pair]:
     sizes: Counter[str] = Counter()
     for item in items:
         sizes[item.split] += len(item.codes)
-    # The largest split is not looked up: each pair has a recording of another one.
+    # The largest split is not looked up: each pair includes a recording of another one.
     rank = {split: place for place, (split, _) in enumerate(sizes.most_common())}
     ranks = np.array([rank[item.split] for item in items])
     stride = -(-(sizes.total() - max(sizes.values())) // _MAX_QUERIES) or 1
@@ -234,7 +234,7 @@ def propose(items: Sequence[Fingerprint], maker: Fingerprinter) -> list[Pair]:
             at = first + at[query[keep]]
             for a, offset, start, last in _aligned(others[keep], steps[keep] - at, at):
                 if items[a].recording.content == item.recording.content != "":
-                    continue  # a copy, which is known
+                    continue  # a known copy
                 pair = _judge(items, maker.n_bits, (a, b), offset, start, last)
                 if pair.doubt < best.get((a, b), _NO_PAIR).doubt:
                     best[a, b] = pair
@@ -244,7 +244,7 @@ def propose(items: Sequence[Fingerprint], maker: Fingerprinter) -> list[Pair]:
 def _aligned(
     others: NDArray[np.int32], offsets: NDArray[np.intp], at: NDArray[np.intp]
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Yield recording, offset, first and last step of hits that agree on how two lie."""
+    """Yield recording, offset, first and last step of hits with a consistent offset."""
     order = np.lexsort((at, offsets, others))
     others, offsets, at = others[order], offsets[order], at[order]
     starts = np.flatnonzero(np.diff(others, prepend=-1) | np.diff(offsets, prepend=0))

@@ -1,7 +1,7 @@
 """Events in seconds to activities in frames, and back.
 
-Frames are centred: frame t stands for the time from (t - 1/2) to (t + 1/2) hops, so an onset goes
-to the nearest frame and comes back as that frame's time, without bias.
+Frames are centred: frame t covers the time from (t - 1/2) to (t + 1/2) hops, so an onset is
+rounded to the nearest frame, without bias.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from sed_cli.data.annotations import Event
 
 ONSET_FRAMES = 2
-"""That an onset is marked for: an event may as well begin late in the frame before its own."""
+"""Frames marked for an onset: an event may also start late in the frame before its own."""
 
 
 class Activities:
-    """Which classes are active in the frames of a recording, kept as its events.
+    """Active classes in the frames of a recording, stored as its events.
 
-    Reads like an array (T, C) of 0 and 1, uint8: a range of frames is made when it is asked for,
-    since all of them, of a long set with many classes, would take more memory than its features.
+    Reads like an array (T, C) of 0 and 1, uint8: a range of frames is created on access,
+    since all frames of a long data set with many classes would take more memory than its features.
 
     Args:
-        events: those with a label outside ``classes`` are skipped. One within the recording
-            marks at least one frame.
+        events: those with a label outside ``classes`` are skipped. Every other one within the
+            recording marks at least one frame.
         classes: labels, in the order of the columns.
         n_frames: T.
         hop_s: seconds from one frame to the next.
@@ -59,10 +59,10 @@ class Activities:
         return marked
 
     def onsets(self, frames: slice) -> NDArray[np.uint8]:
-        """Mark where events begin in a range of frames, uint8 (t, C).
+        """Mark the onsets of events in a range of frames, uint8 (t, C).
 
-        It is the first frame that an event is active in, and the next ones, ONSET_FRAMES in all as
-        far as the event lasts.
+        These are the first frames in which an event is active, ONSET_FRAMES or as many as it
+        has.
         """
         first, last, _ = frames.indices(len(self))
         marked = np.zeros((max(0, last - first), self.shape[1]), dtype=np.uint8)
@@ -74,7 +74,7 @@ class Activities:
         return marked
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Mark all frames: what numpy's functions ask for."""
+        """Mark all frames, for numpy functions."""
         return self[:].astype(dtype or np.uint8, copy=False)
 
 
@@ -99,7 +99,7 @@ def activities_to_events(
     hop_s: float,
     duration_s: float | None = None,
 ) -> list[Event]:
-    """Turn runs of active frames into events.
+    """Convert runs of active frames to events.
 
     Args:
         activities: (T, C).

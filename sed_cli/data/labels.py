@@ -1,4 +1,4 @@
-"""Labels of a set: which there are to learn, and which of them are not known."""
+"""Labels of a data set: known and unknown classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def labels_to_learn(labels: Mapping[str, set[str]]) -> list[str]:
 
 
 def alike(classes: Iterable[str]) -> list[str]:
-    """Return classes that differ in case or blanks alone; single letters do so on purpose."""
+    """Return classes that differ only in case or blanks; single letters do so on purpose."""
     spelled: dict[str, list[str]] = {}
     for label in classes:
         if len(label) > 1:
@@ -29,7 +29,7 @@ def alike(classes: Iterable[str]) -> list[str]:
 
 
 def unknown_labels(splits: dict[str, list[Clip]], classes: Collection[str | None]) -> list[Fault]:
-    """Name labels that the training annotations do not have, each where it stands first."""
+    """Report labels missing in the training annotations, each at its first occurrence."""
     faults = []
     for split, listed in splits.items():
         seen: Counter[str] = Counter()
@@ -44,8 +44,8 @@ def unknown_labels(splits: dict[str, list[Clip]], classes: Collection[str | None
             faults.append(
                 Fault(
                     *first[label],
-                    f"the {split} annotations hold {label}{often}, which the training annotations "
-                    f"do not; choose with data.classes=[...]",
+                    f"the {split} annotations contain {label}{often}, which the training "
+                    f"annotations do not; choose with data.classes=[...]",
                     "the label is skipped",
                 )
             )
@@ -53,27 +53,27 @@ def unknown_labels(splits: dict[str, list[Clip]], classes: Collection[str | None
 
 
 def refuse_nothing_to_learn(found: set[str], classes: Sequence[str]) -> None:
-    """Refuse training annotations that hold none of the classes.
+    """Reject training annotations without any of the classes.
 
     Raises:
-        DataError: if they do not.
+        DataError: if there are none.
     """
     if not found:
-        raise DataError("the training annotations hold no event to learn from")
+        raise DataError("the training annotations contain no event to learn from")
     if not found & set(classes):
         raise DataError(
-            f"data.classes={list(classes)}: the training annotations hold none of these, "
+            f"data.classes={list(classes)}: the training annotations contain none of these, "
             f"but {', '.join(sorted(found))}"
         )
 
 
 def compare_labels(labels: Mapping[str, set[str]], classes: Sequence[str]) -> None:
-    """Say which labels a trained detector does not know; refuse a set that it knows none of."""
+    """Report labels unknown to a trained detector; reject a data set with only such labels."""
     for split, found in labels.items():
         if found and not found & set(classes):
             raise DataError(
-                f"the {split} annotations hold {', '.join(sorted(found))}, but the detector knows "
-                f"{', '.join(classes)} only: nothing can be compared"
+                f"the {split} annotations contain {', '.join(sorted(found))}, but the detector "
+                f"only knows {', '.join(classes)}: there is nothing to compare"
             )
         if unknown := sorted(found - set(classes)):
             log.warning("%s: skipped, unknown to the detector: %s", split, ", ".join(unknown))

@@ -1,7 +1,7 @@
-"""Audio that stands in two splits: equal files, and the same sound in another rate, gain or format.
+"""Audio in two splits: identical files, and the same sound at another rate, gain or format.
 
 Near copies are found in two steps. :mod:`sed_cli.data.fingerprints` proposes pairs of recordings
-and how they lie against each other. *Waveforms* then decide: the phases of the two excerpts are
+and their offset. *Waveforms* then decide: the phases of the two excerpts are
 correlated (Knapp, Carter 1976, the PHAT weighting), which gives nearly 1 for the same sound and
 less than 0.4 for different ones, however alike they are to the ear: docs/data_sets.md has the
 measurements.
@@ -41,7 +41,7 @@ _SAME = 0.5  # correlation of the phases
 
 
 class Place(NamedTuple):
-    """Where a sound is: in which recording of which split, from which second on."""
+    """Position of a sound: split, recording and start in seconds."""
 
     split: str
     name: str
@@ -50,11 +50,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Leak:
-    """A sound that stands in two splits.
+    """A sound that occurs in two splits.
 
     Args:
-        kind: ``copy``: the files are equal; ``near``: they hold the same sound.
-        first, second: where it stands.
+        kind: ``copy``: identical files; ``near``: files with the same sound.
+        first, second: its positions.
         similarity: from 0 to 1; 1 for copies.
     """
 
@@ -85,26 +85,26 @@ def _copies(splits: Mapping[str, Sequence[Recording]]) -> Iterator[Leak]:
 def check_leaks(
     splits: Mapping[str, Sequence[Recording]], feature: FeatureConfig, leak_check: str
 ) -> None:
-    """Refuse equal files in different splits, and warn of near copies.
+    """Reject identical files in different splits, and warn about near copies.
 
     Args:
-        splits: of a set, with their features.
+        splits: of a data set, with their features.
         feature: the settings of these.
         leak_check: ``all``; ``copies``: no search for near copies; ``none``: nothing.
 
     Raises:
-        DataError: for equal files, with the first of them.
+        DataError: for identical files, with the first ones.
     """
     if leak_check == "none":
         return
     if copies := tuple(_copies(splits)):
         raise DataError(
-            f"{cut_short(copies, _SHOWN, '; ')}: training data would be tested on; take them "
-            f"out of one split, or allow it with data.leak_check=none"
+            f"{cut_short(copies, _SHOWN, '; ')}: the test would include training data; remove "
+            f"them from one split, or allow it with data.leak_check=none"
         )
     if leak_check == "all" and (near := find_near_copies(splits, feature)):
         log.warning(
-            "%s: results on these will be optimistic; take them out of one split, keep sources "
+            "%s: results on these will be optimistic; remove them from one split, keep sources "
             "together with data.group, or silence this with data.leak_check=copies",
             cut_short(near, _SHOWN, "; "),
         )
@@ -113,12 +113,12 @@ def check_leaks(
 def find_near_copies(
     splits: Mapping[str, Sequence[Recording]], feature: FeatureConfig
 ) -> tuple[Leak, ...]:
-    """Find the same sound in different splits, the surest first; one a pair of recordings.
+    """Find the same sound in different splits, the most certain first; one per pair of recordings.
 
-    The work is bounded: in sets of more than some hours it may miss short excerpts.
+    The work is bounded: in data sets of more than some hours it may miss short excerpts.
 
     Args:
-        splits: of a set, with their features.
+        splits: of a data set, with their features.
         feature: the settings of these.
     """
     maker = Fingerprinter(feature)
@@ -158,7 +158,7 @@ def find_near_copies(
 
 
 def _compare(a: tuple[Path, float], b: tuple[Path, float], length_s: float) -> tuple[float, float]:
-    """Return how far the phases of two excerpts agree, 0 to 1, and by how much a lies later.
+    """Return the phase correlation of two excerpts, 0 to 1, and the lag of a.
 
     Args:
         a: file and second where the excerpt starts.
@@ -170,7 +170,7 @@ def _compare(a: tuple[Path, float], b: tuple[Path, float], length_s: float) -> t
     try:
         x, y = (_excerpt(path, start_s + skipped_s, length_s) for path, start_s in (a, b))
     except (DataError, OSError):
-        return 0.0, 0.0  # damaged since its features were computed: not this check's business
+        return 0.0, 0.0  # damaged since its features were computed: not checked here
     n = min(len(x), len(y))
     if n < 2:
         return 0.0, 0.0
@@ -188,7 +188,7 @@ def _compare(a: tuple[Path, float], b: tuple[Path, float], length_s: float) -> t
 
 
 def _excerpt(path: Path, start_s: float, length_s: float) -> NDArray[np.float32]:
-    with AudioReader(path, salvage=lambda _: None) as reader:  # it has been warned of already
+    with AudioReader(path, salvage=lambda _: None) as reader:  # there has been a warning already
         first = round((start_s - reader.skip(start_s)) * _EXCERPT_RATE)
         n_samples = round(length_s * _EXCERPT_RATE)
         kept, n_kept = [np.zeros(0, np.float32)], 0

@@ -1,4 +1,4 @@
-"""Which recordings a set lists, before their audio is looked at: annotations matched with files."""
+"""Recordings of a data set, before their audio is examined: annotations matched with files."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def _annotation_endings() -> set[str]:
 def list_recordings(
     annotations: Path, audio: Path | None, reading: Reading
 ) -> tuple[list[Clip], list[Fault]]:
-    """List the recordings of a split, or of a set without splits.
+    """List the recordings of a split, or of a data set without splits.
 
     Args:
-        annotations: a file, or a folder of files: one a recording, matched by name, or tables that
-            name their files.
-        audio: folder of the recordings; None: none is looked for, and annotations that do not name
-            theirs stand for one that is called as they are.
-        reading: how the annotations are read; it keeps the notes on what was guessed.
+        annotations: a file, or a folder of files: one per recording, matched by name, or tables
+            that name their recordings.
+        audio: folder of the recordings; None: no search; annotations without file names then belong
+            to a recording named like them.
+        reading: how the annotations are read; it collects notes on guesses.
 
     Returns:
-        Recordings in the order of the annotations, each file of audio once, and the faults found on
-        the way.
+        Recordings in the order of the annotations, each file of audio once, and the faults
+        found.
 
     Raises:
         DataError: if a path is missing, or a folder holds no annotations.
@@ -66,7 +66,7 @@ def list_recordings(
     faults += _say_unread(unread, listed, folder, reading)
     if annotations.is_dir() and not listed and not faults:
         endings = ", ".join(sorted(_annotation_endings() - UNREAD_ENDINGS))
-        raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
+        raise DataError(f"{annotations}: the folder contains no annotations ({endings})")
     return listed, faults
 
 
@@ -88,7 +88,7 @@ def list_files(
             continue
         key = folder.identity(claim.match.path) if claim.is_matched else claim.spelt
         settled.append((key, claim))
-    # x.txt is nearer to x.wav than the x.BirdNET.results.txt of a program.
+    # x.txt is nearer to x.wav than a program's x.BirdNET.results.txt.
     surest = sorted(settled, key=lambda each: each[1].match.guess == SUFFIX)
     taken = dict(reversed(surest))
     for key, claim in settled:
@@ -114,13 +114,13 @@ def list_files(
 
 
 def _without_unlabelled(read: list[Annotations]) -> tuple[list[Annotations], list[Fault]]:
-    """Leave out files without labels where others have some: nobody knows what they hold."""
+    """Skip files without labels if others have some: their classes are unknown."""
     labelled = [one for one in read if not one.is_unlabelled]
     if not any(row.event for one in labelled for row in one.rows):
         return read, []
     message = (
         "its events have no labels, but those of other files do: label them, or name their class "
-        "by data.unlabelled=NAME"
+        "with data.unlabelled=NAME"
     )
     repair = "the file is skipped"
     faults = [Fault(one.path, None, message, repair) for one in read if one.is_unlabelled]
@@ -135,19 +135,19 @@ def _is_empty(claim: Claim) -> bool:
 def _annotated_twice(claim: Claim, other: Claim) -> Fault:
     also = "" if claim.spelt == other.spelt else f" (as {other.spelt})"
     name = claim.given or claim.match.path.name
-    message = f"{name} is annotated in {other.read.path.name} already{also}"
+    message = f"{name} is already annotated in {other.read.path.name}{also}"
     return Fault(claim.read.path, None, message, "the file is skipped")
 
 
 def _unique(claim: Claim, folder: AudioFolder) -> str:
-    """Tell recordings apart that tables of several folders call the same."""
+    """Distinguish recordings of the same name in tables of several folders."""
     if claim.is_matched:
         return folder.relative(claim.match.path)
     return f"{claim.read.path.parent.name}/{claim.spelt}"
 
 
 def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Clip], list[Fault]]:
-    """List what is annotated, by its names: two spellings of one are one."""
+    """List annotated recordings by name, merging spellings."""
     paths = annotation_files(annotations) if annotations.is_dir() else [annotations]
     base = annotations if annotations.is_dir() else annotations.parent
     listed: dict[tuple[str, ...], Clip] = {}
@@ -175,11 +175,11 @@ def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Clip]
                 in_samples=read.taken.time_unit == SAMPLES,
             )
             if (other := listed.setdefault(key, one)) is not one:
-                message = f"{name} is annotated in {other.annotations.name} already"
+                message = f"{name} is already annotated in {other.annotations.name}"
                 faults.append(Fault(path, None, message, "the file is skipped"))
     if annotations.is_dir() and not listed and not faults:
         endings = ", ".join(sorted(_annotation_endings() - UNREAD_ENDINGS))
-        raise DataError(f"{annotations}: the folder holds no annotations ({endings})")
+        raise DataError(f"{annotations}: the folder contains no annotations ({endings})")
     return list(listed.values()), faults
 
 
@@ -187,7 +187,7 @@ def _list_without_audio(annotations: Path, reading: Reading) -> tuple[list[Clip]
 
 
 class Unread(NamedTuple):
-    """A file that could not be read as annotations, and why."""
+    """A file that could not be read as annotations, with the reason."""
 
     path: Path
     reason: str
@@ -203,10 +203,9 @@ def read_folder(
 ) -> tuple[list[Annotations], list[Unread]]:
     """Read the annotations in a folder.
 
-    Of files that differ in their ending alone, as where a set comes as text and as JAMS, those of
-    the ending that most files have are returned. What ``sedtf predict`` wrote is returned only
-    where there is nothing else, and tables only where no files of their own annotate every
-    recording.
+    Of files that differ only in their ending, as in a data set published as text and as JAMS, those
+    with the most common ending are returned. Output of ``sedtf predict`` is returned only if there
+    is nothing else, and tables only if not every recording has its own file.
     """
     walked = walk(folder)
     read, unread = [], []
@@ -231,12 +230,12 @@ def read_folder(
 
 
 def told_apart(read: Iterable[Annotations]) -> tuple[list[Annotations], list[Annotations]]:
-    """Divide files into those of people, and those that ``sedtf predict`` wrote, by their names."""
+    """Separate files of people from output of ``sedtf predict``, by their names."""
     own: list[Annotations] = []
     predicted: list[Annotations] = []
     for one in read:
         name = predicted_name(one.path)
-        # What names another recording than its own name does was written by somebody else.
+        # A file with another recording's name in it was not written by sedtf.
         is_other = name is not None and any(
             not key_of(row.filename).startswith(key_of(name)) for row in one.rows
         )
@@ -245,10 +244,10 @@ def told_apart(read: Iterable[Annotations]) -> tuple[list[Annotations], list[Ann
 
 
 def _of_one_format(predicted: Iterable[Annotations], notes: Notes) -> list[Annotations]:
-    """Of predictions in several formats keep one a recording.
+    """Keep one file per recording of predictions in several formats.
 
     Raises:
-        DataError: if they differ: somebody has corrected one of them, and nobody knows which.
+        DataError: if they differ, since one was corrected and it is unclear which.
     """
     kept: dict[tuple[Path, str], Annotations] = {}
     for one in predicted:
@@ -257,8 +256,9 @@ def _of_one_format(predicted: Iterable[Annotations], notes: Notes) -> list[Annot
             continue
         if _events(one) != _events(other):
             raise DataError(
-                f"{one.path} and {other.path.name} hold different events of one recording: move "
-                f"one of them away, or name a table with all recordings by data.annotations=FILE"
+                f"{one.path} and {other.path.name} contain different events of one recording: "
+                f"move one of them away, or name a table with all recordings by "
+                f"data.annotations=FILE"
             )
         note = f"{one.path.name} beside {other.path.name}"
         notes.add("predictions skipped: the same in another format", note)
@@ -266,7 +266,7 @@ def _of_one_format(predicted: Iterable[Annotations], notes: Notes) -> list[Annot
 
 
 def _events(read: Annotations) -> set[tuple[float, float, str]]:
-    """Events as far as all formats write them alike."""
+    """Events at the precision common to all formats."""
     return {
         (round(row.event.onset_s, 3), round(row.event.offset_s, 3), row.event.label)
         for row in read.rows
@@ -275,7 +275,7 @@ def _events(read: Annotations) -> set[tuple[float, float, str]]:
 
 
 def of_one_ending(read: Iterable[Annotations], notes: Notes | None = None) -> list[Annotations]:
-    """Of files that differ in their ending alone, keep those of the ending that most files have."""
+    """Of files that differ only in their ending, keep those with the most common ending."""
     read = list(read)
     often = Counter(one.path.suffix.lower() for one in read)
     kept: dict[Path, Annotations] = {}
@@ -288,7 +288,7 @@ def of_one_ending(read: Iterable[Annotations], notes: Notes | None = None) -> li
 
 
 def own_recording(read: Annotations, audio: AudioFolder) -> Path | None:
-    """Return the one recording that a file annotates and is named after, if it does so."""
+    """Return the single recording of a file named after it, if it is one."""
     match = audio.find_annotated(read.path)
     if match.problem:
         return None
@@ -300,7 +300,7 @@ def own_recording(read: Annotations, audio: AudioFolder) -> Path | None:
 def _without_stray_tables(
     read: Sequence[Annotations], audio: AudioFolder, reading: Reading
 ) -> list[Annotations]:
-    """Leave tables out where each recording has a file of its own."""
+    """Skip tables if each recording has its own file."""
     owned = [(one, own_recording(one, audio)) for one in read]
     single = [one for one, recording in owned if recording is not None or not one.names_files]
     tables = [one for one, recording in owned if recording is None and one.names_files]
@@ -311,7 +311,7 @@ def _without_stray_tables(
         return list(read)
     for one in tables:
         reading.notes.add(
-            "tables skipped: each recording has a file of its own (to take one: "
+            "tables skipped: each recording has its own file (to use a table: "
             "data.annotations=FILE)",
             one.path.name,
         )
@@ -321,7 +321,7 @@ def _without_stray_tables(
 def _say_unread(
     unread: Iterable[Unread], listed: Sequence[Clip], audio: AudioFolder, reading: Reading
 ) -> list[Fault]:
-    """Name files that cannot be read: a fault where a recording has no other annotations."""
+    """Report unreadable files: a fault if a recording has no other annotations."""
     annotated = {audio.identity(one.path) for one in listed}
     faults = []
     for path, reason in unread:

@@ -1,4 +1,4 @@
-"""A data set's manifest: its clips by split, with what was found while they were listed."""
+"""A data set's manifest: its clips by split, with findings from listing them."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ ClipT = TypeVar("ClipT", bound="Clip")
 class Clip:
     """A recording, or a part of one, with its events.
 
-    Annotations alone give ``rows``; ``duration_s``, ``events`` and ``facts`` take their place when
-    the audio has been looked at.
+    Annotations alone give ``rows``; ``duration_s``, ``events`` and ``facts`` replace them once the
+    audio has been examined.
 
     Args:
         name: as the data set writes it; unique within a split.
-        path: where the audio should lie.
-        duration_s: length in seconds; 0 where nobody has looked.
+        path: expected path of the audio.
+        duration_s: length in seconds; 0 if not examined.
         events: of the classes in question, in order of onset, none beyond the end of the audio.
-        unknown: where nobody annotated a class: spans with its label.
-        tags: classes that it holds, nobody knows when; ``None``: ``events`` says all.
-        facts: what the audio file holds; ``None`` where nobody has looked.
-        annotations: the file that its events stand in: what faults name.
+        unknown: spans where a class is not annotated, with its label.
+        tags: classes that occur at unknown times; ``None``: ``events`` is complete.
+        facts: about the audio file; ``None`` if not examined.
+        annotations: the file with its events, named by faults.
         rows: of that file.
         in_samples: whether the times of its rows count samples of the recording.
-        problem: why it is not known where the audio lies; empty where it is.
+        problem: why its path is unknown; empty if it is known.
         part_of: the recording that it was cut from; ``None``: it is a whole one.
     """
 
@@ -61,7 +61,7 @@ class Clip:
 
     @property
     def line(self) -> int | None:
-        """Where its annotations begin in their file."""
+        """Where its annotations start in their file."""
         return self.rows[0].line if self.rows else None
 
     @property
@@ -76,7 +76,7 @@ class Clip:
 
 
 def apart(splits: Mapping[str, Sequence[ClipT]]) -> dict[str, list[ClipT]]:
-    """The splits with all that is trained on as one, ``train``: no two may share a sound."""
+    """The splits, with all training data as one split ``train``: no two may share a sound."""
     joined: dict[str, list[ClipT]] = {}
     for name, clips in splits.items():
         joined.setdefault("train" if name in SOURCES else name, []).extend(clips)
@@ -88,15 +88,15 @@ class Manifest:
     """The clips of a data set by split.
 
     Args:
-        classes: labels to detect; empty before they are chosen, where the set itself names none.
-        splits: clips by split; what is at fault is repaired or left out.
+        classes: labels to detect; empty before they are chosen, unless the data set names them.
+        splits: clips by split; faulty ones are repaired or left out.
         faults: of annotations, and of recordings that are missing, unreadable or too short.
-        notes: on what was read, guessed and skipped.
-        labels: what is annotated in each split, before anything is left out.
-        chosen: whether the classes were named; else they are the labels that the set holds.
-        strict: whether faults are refused even where they can be repaired.
-        subset: what is kept of a training split that is cut; ``None``: all of it.
-        elsewhere: annotated recordings of splits that were not asked for, where they matter.
+        notes: on files read, guesses and skipped files.
+        labels: annotated labels in each split, before anything is left out.
+        chosen: whether the classes were named; else they are the labels of the data set.
+        strict: whether faults are rejected even if they can be repaired.
+        subset: the part kept of a reduced training split; ``None``: all of it.
+        elsewhere: annotated recordings of splits not requested, if they matter.
     """
 
     classes: tuple[str, ...] = ()
@@ -111,17 +111,17 @@ class Manifest:
 
     @property
     def annotated(self) -> dict[str, list[Clip]]:
-        """The splits without what is trained on beside them."""
+        """The splits without additional training data."""
         return {name: clips for name, clips in self.splits.items() if name not in SOURCES}
 
     @property
     def refused(self) -> list[Fault]:
-        """Those of the faults that stand in the way of training."""
+        """Faults that prevent training."""
         return [fault for fault in self.faults if self.strict or fault.repair is None]
 
     @property
     def audio_notes(self) -> tuple[str, ...]:
-        """What was taken otherwise than headers of audio files say, a line a file."""
+        """Deviations from headers of audio files, one line per file."""
         return tuple(
             f"{clip.path}: {note}"
             for clips in self.splits.values()

@@ -1,4 +1,4 @@
-"""What names of recordings and of their annotations have in common, however they are spelt."""
+"""Matching names of recordings and of their annotations in different spellings."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sed_cli.data.annotations import WRITTEN
 from sed_cli.data.endings import AUDIO_ENDINGS, SCORES_ENDING
 
 _DRIVE = re.compile(r"^[a-z]:(?=/|$)")
-# What people and programs put behind the name of a recording to call its annotations. Nothing that
-# tells siblings apart, such as a number or a date, is among them.
+# Suffixes that people and programs append to a recording's name for its annotations. They
+# contain # nothing that distinguishes siblings, such as a number or a date.
 _SUFFIX = re.compile(
     r"(?:\.not|[ ._-](?:labels?|labelled|label[ _-]?track|annotations?|annotated|annots?|annos?"
     r"|ann|events?|selections?|segments?|tags?|times(?:tamps?)?|strong|gt|ground[_-]?truth|truth"
@@ -29,7 +29,7 @@ _CUT = re.compile(r"[ ._-](?=.)")
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    """Return folders and name of a recording, alike for all spellings of one path.
+    """Return folders and name of a recording, equal for all spellings of one path.
 
     Case, Unicode's compositions, ``\\`` for ``/``, a drive and ``./`` make no difference.
     """
@@ -39,13 +39,13 @@ def parts_of(name: str) -> tuple[str, ...]:
 
 
 def key_of(name: str) -> str:
-    """Return a recording's name without folders and ending, alike for all spellings."""
+    """Return a recording's name without folders and ending, equal for all spellings."""
     parts = parts_of(name)
     return stem_of(parts[-1]) if parts else ""
 
 
 def path_of(name: str) -> tuple[str, ...]:
-    """Return folders and name of a recording without its ending, alike for all spellings."""
+    """Return folders and name of a recording without its ending, equal for all spellings."""
     return (*parts_of(name)[:-1], key_of(name))
 
 
@@ -55,7 +55,7 @@ def stem_of(name: str) -> str:
 
 
 def without_suffixes(stem: str) -> Iterator[str]:
-    """Yield what a file of annotations may be named after: ``x`` of ``x.Table.1.selections``."""
+    """Yield possible recording names of an annotation file: ``x`` of ``x.Table.1.selections``."""
     while match := _SUFFIX.search(stem):
         stem = stem[: match.start()].rstrip(" ._-")
         if not stem:
@@ -64,10 +64,10 @@ def without_suffixes(stem: str) -> Iterator[str]:
 
 
 def by_common_suffix(files: Collection[str], recordings: Collection[str]) -> dict[str, str]:
-    """Match names that differ from those of recordings in one suffix, which two or more have.
+    """Match names that differ from those of recordings by a suffix shared by two or more.
 
     ``a_js`` and ``b_js`` are for ``a`` and ``b``, or ``a`` and ``b`` for ``a_16k`` and ``b_16k``;
-    nothing is where a suffix is a number, or where one name has several.
+    nothing matches if a suffix is a number, or if one name has several.
 
     Returns:
         The recording of each file.

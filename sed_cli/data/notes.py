@@ -1,4 +1,4 @@
-"""What was guessed or skipped while a set was listed: for the log, and for ``sedtf data``."""
+"""Guesses and skipped files from listing a data set: for the log and ``sedtf data``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN = 3
 class Notes:
     """The files that were read, and guesses by kind, each with all its cases.
 
-    ``is_whole``: whether all splits were listed, so that what none of them annotates is known.
+    ``is_whole``: whether all splits were listed, so that recordings without annotations are known.
     """
 
     is_whole: bool = True
@@ -28,33 +28,33 @@ class Notes:
     _annotated: set[object] = field(default_factory=set)
 
     def add(self, kind: str, case: str = "") -> None:
-        """Keep a guess; ``case`` is what it was made of."""
+        """Record a guess; ``case`` is its source."""
         self._cases.setdefault(kind, {}).setdefault(case)
 
     def took(self, read: Annotations) -> None:
-        """Keep that a file was taken for annotations, and what was guessed in it."""
+        """Record a file used as annotations, with the guesses in it."""
         taken = replace(read.taken, notes=())
         self._sources[read.path] = f"{read.format}, {taken}"
         for note in read.taken.notes:
-            kind, _, count = note.rpartition(": ")  # which differs from file to file
+            kind, _, count = note.rpartition(": ")  # it differs from file to file
             self.add(kind, f"{count} in {read.path.name}")
 
     def looked_for(self, audio: AudioFolder, found: Iterable[Path]) -> None:
-        """Keep which recordings of a folder are annotated."""
+        """Record which recordings of a folder are annotated."""
         self._audio[audio.folder] = audio
         self._annotated.update(audio.identity(path) for path in found)
 
     def sources(self) -> list[dict[str, str]]:
-        """Return the files that were taken for annotations, and how each was read."""
+        """Return the files used as annotations, and how each was read."""
         return [{"path": str(path), "read_as": how} for path, how in self._sources.items()]
 
     def lines(self) -> list[str]:
-        """Return a line a kind: the files that were read, by how, then the guesses."""
+        """Return one line per kind: the files by how they were read, then the guesses."""
         unannotated = self._unannotated() if self.is_whole else []
         return [
             *self._source_lines(),
             *(_line(kind, list(cases)) for kind, cases in self._cases.items()),
-            *([_line("recordings that nothing annotates", unannotated)] if unannotated else []),
+            *([_line("recordings without annotations", unannotated)] if unannotated else []),
         ]
 
     def _source_lines(self) -> Iterator[str]:

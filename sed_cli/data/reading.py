@@ -1,4 +1,4 @@
-"""How the annotations of a data set are read, and what was read of them."""
+"""Reading the annotations of a data set, with notes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sed_cli.data.relabelling import Relabelling
 class Reading:
     """How annotations are read; see :func:`.read_annotations`.
 
-    ``notes`` are kept of what was read and guessed on the way.
+    ``notes`` collects files and guesses.
     """
 
     columns: Mapping[str, str | None] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Reading:
 
     @classmethod
     def of(cls, data: AnyFormatConfig) -> Reading:
-        """What a configuration says."""
+        """From a configuration."""
         unknown_label = data.unknown_label if isinstance(data, RecordedConfig) else None
         classes = data.classes if isinstance(data, RecordedConfig) else None
         return cls(
@@ -52,13 +52,13 @@ class Reading:
         )
 
     def read(self, path: Path) -> Annotations:
-        """Read one file, once."""
+        """Read one file, cached."""
         if path not in self._read:
             self._read[path] = self._read_anew(path)
         return self._read[path]
 
     def rows_of(self, rows: Iterable[Row]) -> tuple[Row, ...]:
-        """Return rows of a recording with the labels that they are to have."""
+        """Return rows of a recording with their final labels."""
         return self.relabelling.rows(rows) if self.relabelling.is_active else tuple(rows)
 
     def _read_anew(self, path: Path) -> Annotations:

@@ -1,4 +1,4 @@
-"""Labels that are merged or left out, before anybody counts them."""
+"""Merging and dropping labels, before they are counted."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sed_cli.errors import DataError
 
 @dataclass(frozen=True)
 class Relabelling:
-    """What labels become.
+    """A mapping of labels.
 
     Args:
-        new: of old labels; ``None``: their events are left out.
-        excluded: labels that are left out, by their old names or their new ones.
+        new: new label by old one; ``None``: their events are dropped.
+        excluded: labels to drop, by their old or new names.
     """
 
     new: Mapping[str, str | None] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Relabelling:
 
     @classmethod
     def of(cls, data: AnnotationsConfig) -> Relabelling:
-        """What a configuration says; ``data.merge`` comes before its table.
+        """From a configuration; ``data.merge`` takes precedence over its table.
 
         Raises:
             DataError: if the table cannot be read.
@@ -44,25 +44,25 @@ class Relabelling:
 
     @property
     def unused(self) -> list[str]:
-        """Labels that are asked for, and that nothing has been annotated with so far."""
+        """Labels in the mapping that have not occurred so far."""
         return sorted((set(self.new) | self.excluded) - self._met)
 
     def label(self, old: str) -> str | None:
-        """Return what a label becomes; ``None``: its events are left out."""
+        """Return the new label; ``None``: its events are dropped."""
         new = self.new.get(old, old)
         self._met.update((old, old if new is None else new))
         return None if new is None or not self.excluded.isdisjoint((old, new)) else new
 
     def labels(self, old: Iterable[str]) -> tuple[str, ...]:
-        """Return what labels become, each once."""
+        """Return the new labels, each once."""
         new = map(self.label, old)
         return tuple(dict.fromkeys(label for label in new if label is not None))
 
     def rows(self, rows: Iterable[Row]) -> tuple[Row, ...]:
-        """Relabel a recording's rows; what becomes the same event twice is kept once.
+        """Relabel a recording's rows; events that become equal are kept once.
 
-        One whose events are all left out is a recording without events. All that rows say of the
-        classes that the recording is annotated for is kept.
+        If all events are dropped, it is a recording without events. The annotated classes in all
+        rows are kept.
         """
         kept: dict[object, Row] = {}
         for row in rows:
@@ -75,9 +75,9 @@ class Relabelling:
         return tuple(kept.values())
 
     def _annotated(self, named: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """Relabel classes that a recording is annotated for, if that is told.
+        """Relabel the annotated classes of a recording, if they are known.
 
-        What others become part of is so if it is named itself, or all that become part of it are.
+        A merged class is annotated if it is named itself, or if all its parts are.
         """
         if named is None:
             return None
@@ -97,7 +97,7 @@ class Relabelling:
 
 
 def _joined(first: Row, second: Row) -> Row:
-    """One row of two that are the same event, with all that they say of the recording."""
+    """One row from two of the same event, with the information of both."""
     told = [row.annotated for row in (first, second) if row.annotated is not None]
     annotated = tuple(dict.fromkeys(label for of in told for label in of)) if told else None
     return first._replace(annotated=annotated)
@@ -111,7 +111,7 @@ def _read_table(path: Path) -> dict[str, str | None]:
     try:
         rows = list(csv.reader(text.lines, delimiter=delimiter))
     except csv.Error as error:
-        raise DataError(f"{path}: no table of labels: {error}") from error
+        raise DataError(f"{path}: not a table of labels: {error}") from error
     for number, fields in enumerate(rows, start=1):
         old, *rest = (one.strip() for one in fields or [""])
         if not old or old.startswith("#") or (number == 1 and old.lower() == "old"):
@@ -119,7 +119,7 @@ def _read_table(path: Path) -> dict[str, str | None]:
         if len(rest) != 1 or found.setdefault(old, rest[0] or None) != (rest[0] or None):
             what = "twice, as two labels" if len(rest) == 1 else f"beside {len(rest)} others"
             raise DataError(
-                f"{path}, line {number}: {old!r} stands {what}: expected old and new label, the "
-                f"new one empty where events are to be left out"
+                f"{path}, line {number}: {old!r} occurs {what}: expected old and new label, an "
+                f"empty new one to drop the events"
             )
     return found

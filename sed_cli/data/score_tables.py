@@ -1,7 +1,7 @@
-"""Tables of the scores of frames, a file a recording, as sed_scores_eval and DESED's baselines do.
+"""Tables of frame scores, one file per recording, as in sed_scores_eval and DESED's baselines.
 
-Columns are ``onset`` and ``offset`` in seconds, then one a class with its scores in [0, 1]; ``sedtf
-predict probabilities=true`` writes the same.
+Columns are ``onset`` and ``offset`` in seconds, then one per class with its scores in [0, 1];
+``sedtf predict probabilities=true`` writes the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sed_cli.system.structured import open_regular, read_plain, why
 
 _ENDINGS = {".tsv": "\t", ".csv": ","}
 _TIMES = ["onset", "offset"]
-_NAMES = ("filename", "file", "audio_id")  # of the column with recordings in a table of durations
+_NAMES = ("filename", "file", "audio_id")  # column of recordings in a table of durations
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ScoreTable:
         """Read a table.
 
         Raises:
-            DataError: if it is none, or holds anything but probabilities.
+            DataError: if it is invalid, or contains anything but probabilities.
         """
         delimiter = _ENDINGS[path.suffix.lower()]
         try:
@@ -56,7 +56,7 @@ class ScoreTable:
                     )
                 values = np.loadtxt(file, delimiter=delimiter, ndmin=2, comments=None)
         except (OSError, ValueError, csv.Error) as error:
-            raise DataError(f"{path}: no table of scores ({why(error)})") from error
+            raise DataError(f"{path}: not a table of scores ({why(error)})") from error
         if not len(values):
             raise DataError(f"{path}: no frames")
         scores = values[:, len(_TIMES) :]
@@ -68,12 +68,12 @@ class ScoreTable:
         if (np.diff(edges_s) <= 0).any() or not np.allclose(
             values[:-1, 1], values[1:, 0], atol=5e-3
         ):
-            raise DataError(f"{path}: frames that do not follow one another")
+            raise DataError(f"{path}: frames that are not contiguous")
         return cls(path, labels, edges_s, scores.astype(np.float32))
 
     @property
     def name(self) -> str:
-        """Of the recording: without the ending of the table."""
+        """Name of the recording: without the ending of the table."""
         name = self.path.name
         is_ours = name.endswith(SCORES_ENDING)
         return name.removesuffix(SCORES_ENDING) if is_ours else self.path.stem
@@ -81,14 +81,14 @@ class ScoreTable:
 
 @dataclass(frozen=True)
 class GivenScores:
-    """A data set whose recordings are known by their scores alone."""
+    """A data set whose recordings are only known by their scores."""
 
     data: DataSet
     scores: Mapping[str, NDArray[np.float32]]  # by recording, (T, C)
 
 
 def read_score_set(folder: Path, annotations: Path, durations: Path | None) -> GivenScores:
-    """Read a folder of score tables and what is annotated of their recordings.
+    """Read a folder of score tables and the annotations of their recordings.
 
     Args:
         folder: of the tables.
@@ -101,11 +101,11 @@ def read_score_set(folder: Path, annotations: Path, durations: Path | None) -> G
     """
     tables = [ScoreTable.read(path) for path in _tables_in(folder)]
     if not tables:
-        raise DataError(f"scores={folder}: no folder with tables (.tsv, .csv) of scores")
+        raise DataError(f"scores={folder}: not a folder with tables (.tsv, .csv) of scores")
     labels = tables[0].labels
     for table in tables:
         if table.labels != labels:
-            raise DataError(f"{table.path}: other classes than {tables[0].path} has")
+            raise DataError(f"{table.path}: other classes than in {tables[0].path}")
     hop_s = _hop_s(tables)
     found = {table.name: table for table in tables}
     events = _events(annotations, found, labels)
@@ -113,7 +113,7 @@ def read_score_set(folder: Path, annotations: Path, durations: Path | None) -> G
     recordings = []
     for name, table in found.items():
         if durations is not None and name not in lengths_s:
-            raise DataError(f"{durations}: no duration of {name}, of which there are scores")
+            raise DataError(f"{durations}: no duration of {name}, which has scores")
         duration_s = lengths_s.get(name, float(table.edges_s[-1]))
         own = tuple(
             Event(event.onset_s, min(event.offset_s, duration_s), event.label)
@@ -139,7 +139,7 @@ def read_score_set(folder: Path, annotations: Path, durations: Path | None) -> G
 
 
 def _tables_in(folder: Path) -> list[Path]:
-    """The tables of a folder; where ``sedtf predict`` wrote events beside them, those of scores."""
+    """The tables of a folder, without events that ``sedtf predict`` wrote beside them."""
     paths = [
         path
         for path in sorted(folder.iterdir() if folder.is_dir() else ())
@@ -150,7 +150,7 @@ def _tables_in(folder: Path) -> list[Path]:
 
 
 def _hop_s(tables: Sequence[ScoreTable]) -> float:
-    """Seconds from a frame to the next, the same throughout."""
+    """Seconds from one frame to the next, constant throughout."""
     spans_s = [table.edges_s[-2] - table.edges_s[0] for table in tables]
     n_hops = sum(len(table.scores) - 1 for table in tables)
     if not n_hops:
@@ -160,8 +160,8 @@ def _hop_s(tables: Sequence[ScoreTable]) -> float:
         off_s = np.abs(table.edges_s[:-1] - hop_s * np.arange(len(table.scores))).max()
         if off_s > hop_s / 2:
             raise DataError(
-                f"{table.path}: a frame lies {off_s:.3g} s beside its place: expected frames that "
-                f"begin at 0 and are {hop_s:.4g} s long, as on average in all tables"
+                f"{table.path}: a frame is {off_s:.3g} s off: expected frames that start at 0 "
+                f"and are {hop_s:.4g} s long, as on average in all tables"
             )
     return hop_s
 

@@ -1,4 +1,4 @@
-"""Recordings cut into training sequences, and sequences joined into padded batches."""
+"""Training sequences cut from recordings, and padded batches of sequences."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sed_cli.data.frames import Activities
 from sed_cli.data.sets import Recording
 
 UNKNOWN = math.nan
-"""Target of a frame that nobody annotated, in sequences; augmentations carry it along."""
+"""Target of an unannotated frame in sequences; augmentations preserve it."""
 SOMEWHERE = math.inf
-"""Target of all frames of a clip that holds a class, nobody knows when; carried along as well."""
+"""Target of all frames of a clip with a class at unknown times; also preserved."""
 
 
 class SequenceBatch(NamedTuple):
@@ -29,12 +29,12 @@ class SequenceBatch(NamedTuple):
     targets: Tensor  # float32 (B, T, C), 0 or 1; with onsets (B, T, 2C)
     lengths: Tensor  # int64 (B,), frames that are not padding
     # Where targets are known, bool of their shape; None: everywhere. Elsewhere they are 0, and
-    # neither the loss nor the feedback takes them: the model is fed its own output.
+    #    # neither loss nor feedback uses them: the model's own output is fed back.
     known: Tensor | None = None
-    # Which classes weakly labelled clips hold, float32 (B, C), with onsets (B, 2C): 1, 0, or
-    # not-a-number where that is not asked; None: there are no such clips.
+    # Classes present in weakly labelled clips, float32 (B, C), with onsets (B, 2C): 1, 0, or
+    #  # NaN if not weakly labelled; None: there are no such clips.
     tags: Tensor | None = None
-    # The features as the teacher of what is not known hears them, (B, T, M); None: as they are.
+    # The teacher's view of the features for unknown targets, (B, T, M); None: the same features.
     other_view: Tensor | None = None
 
     @property
@@ -48,8 +48,8 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
 
     Args:
         recordings: of a split.
-        length: frames a sequence; ``None``: whole recordings.
-        onsets: whether targets hold where events begin too, after the activities of all classes.
+        length: frames per sequence; ``None``: whole recordings.
+        onsets: whether targets include onsets, after the activities of all classes.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
     def targets(self, item: int) -> Tensor:
         """Return activities (T, C), or targets (T, 2C), float32, without reading features.
 
-        Those that nobody annotated are :data:`UNKNOWN`, those of classes that a clip holds nobody
-        knows when :data:`SOMEWHERE`.
+        Unannotated ones are :data:`UNKNOWN`, those of classes at unknown times in a clip
+         :data:`SOMEWHERE`.
         """
         index, first, last = self._pieces[item]
         recording = self._recordings[index]
         targets = recording.activities[first:last]
         if self._has_onsets:
-            assert isinstance(recording.activities, Activities)  # an array knows no events
+            assert isinstance(recording.activities, Activities)  # an array has no events
             onsets = recording.activities.onsets(slice(first, last))
             targets = np.concatenate([targets, onsets], axis=1)
         made = torch.from_numpy(targets).float()
@@ -99,7 +99,7 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
 
 
 def _put(targets: Tensor, where: NDArray[np.bool_], value: float) -> None:
-    """Put a value into targets (T, C), with onsets (T, 2C), where (T, C) says so."""
+    """Set targets (T, C), with onsets (T, 2C), to a value where a mask (T, C) is set."""
     n_kinds = targets.shape[1] // where.shape[1]
     targets[torch.from_numpy(where).repeat(1, n_kinds)] = value
 
@@ -122,7 +122,7 @@ def collate(items: Sequence[tuple[Tensor, Tensor]]) -> SequenceBatch:
 
 
 def _tags_of(targets: Tensor) -> Tensor | None:
-    """Which classes (B, C) clips hold, of targets (B, T, C) that are not finite everywhere."""
+    """Classes (B, C) present in clips, from targets (B, T, C) that are not finite everywhere."""
     held = targets.isposinf().any(dim=1)
     is_weak = held.any(dim=1, keepdim=True)
     if not is_weak.any():

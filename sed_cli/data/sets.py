@@ -34,9 +34,9 @@ class Recording(Clip):
 
     log_mel: NDArray[np.float32] | StoredArray  # (T, M)
     activities: NDArray[np.uint8] | Activities  # (T, C)
-    unknown_frames: Activities | None = None  # marks what nobody annotated; None: nothing
-    held: Activities | None = None  # of a weakly labelled one: marks the classes that it holds
-    content: str = ""  # hash of its file; empty where it came from none
+    unknown_frames: Activities | None = None  # marks unannotated frames; None: none
+    held: Activities | None = None  # of a weakly labelled one: marks its classes
+    content: str = ""  # hash of its file; empty without a file
 
     @property
     def n_frames(self) -> int:
@@ -46,7 +46,7 @@ class Recording(Clip):
     def known(self, frames: slice = slice(None)) -> NDArray[np.bool_] | None:
         """Where the activities of a range of frames are known (t, C); ``None``: everywhere.
 
-        An annotated event is known, also where nobody looked for all of its class.
+        An annotated event is known, even if its class is not fully annotated.
         """
         if self.unknown_frames is None:
             return None
@@ -58,7 +58,7 @@ class Recording(Clip):
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """The splits that were asked for, with the classes they share."""
+    """The requested splits, with their common classes."""
 
     classes: tuple[str, ...]
     hop_s: float
@@ -67,7 +67,7 @@ class DataSet:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What ``run.json`` tells of them: how much is trained on, too."""
+        """Entry of ``run.json``, including the amount of training data."""
         facts: dict[str, Any] = {"data_fingerprint": self.fingerprint}
         for name in self.sources:
             recordings = self.splits[name]
@@ -77,12 +77,12 @@ class DataSet:
 
     @property
     def sources(self) -> list[str]:
-        """Names of the splits that a model is trained on: ``train``, and what there is beside."""
+        """Names of the splits used for training: ``train``, and additional ones."""
         return [name for name in ("train", *SOURCES) if name in self.splits]
 
     @property
     def apart(self) -> dict[str, list[Recording]]:
-        """The splits, all that is trained on as ``train``: what must not have a sound in common."""
+        """The splits, with all training data as ``train``: no two may have a sound in common."""
         return apart(self.splits)
 
     def statistics(
@@ -127,16 +127,17 @@ def load_data(
     """Load a data set: list its recordings, compute or map their features.
 
     Args:
-        data: the set.
+        data: settings of the data set.
         feature: settings of the features.
-        splits: those wanted; one that the set does not have is left out.
-        classes: labels to detect; ``None``: those the set names, else those of its training split.
+        splits: the requested ones; missing ones are left out.
+        classes: labels to detect; ``None``: those that the data set names, else those of its
+            training split.
 
     Returns:
         The data set; features come from the cache.
 
     Raises:
-        DataError: for missing audio, faults in annotations, or labels that no class stands for.
+        DataError: for missing audio, faults in annotations, or unknown labels.
     """
     manifest = load_manifest(data, splits=splits, classes=classes)
     clips = [clip for split in manifest.splits.values() for clip in split]
@@ -147,14 +148,14 @@ def load_data(
 
 
 def load_features(manifest: Manifest, data: DataConfig, feature: FeatureConfig) -> DataSet:
-    """Compute or map the features of the recordings of a manifest, made of ``data``.
+    """Compute or map the features of the recordings of a manifest of ``data``.
 
     Raises:
         DataError: for audio that cannot be read to its end.
     """
     listed = [(split, clip) for split, clips in manifest.splits.items() for clip in clips]
     cache = FeatureCache(cache_root(data.cache_dir), feature, data.cache_limit_gb)
-    # Soundscapes are ours: one that is damaged is to be made anew.
+    # Soundscapes are generated: damaged ones must be generated again.
     salvages = not getattr(data, "strict", True) and not isinstance(data, SoundscapesConfig)
     all_stored = cache.load([clip.path for _, clip in listed], salvages=salvages)
     content = hashlib.blake2b(digest_size=16)
@@ -186,7 +187,7 @@ def load_features(manifest: Manifest, data: DataConfig, feature: FeatureConfig) 
 def _marked(
     spans: Iterable[Event], classes: Sequence[str], n_frames: int, hop_s: float
 ) -> Activities:
-    """Mark what is not annotated, with the frames at its edges, which are so in part."""
+    """Mark unannotated frames, including partly unannotated ones at the edges."""
     widened = (
         span._replace(onset_s=span.onset_s - hop_s, offset_s=span.offset_s + hop_s)
         for span in spans
@@ -195,7 +196,7 @@ def _marked(
 
 
 def _held(clip: Clip, classes: Sequence[str], n_frames: int, hop_s: float) -> Activities | None:
-    """Mark all frames of the classes that a weakly labelled recording holds."""
+    """Mark all frames of the classes of a weakly labelled recording."""
     if clip.tags is None:
         return None
     whole = (Event(0.0, clip.duration_s, tag) for tag in clip.tags)
@@ -203,9 +204,9 @@ def _held(clip: Clip, classes: Sequence[str], n_frames: int, hop_s: float) -> Ac
 
 
 def _as_decoded(clip: Clip, log_mel: StoredArray) -> Clip:
-    """Cut a recording, and its events, where decoding broke off: in the middle of the file.
+    """Cut a recording and its events where decoding stopped within the file.
 
-    The length by the file's structure, which events were compared with, says nothing of that.
+    The length by the file's structure, used for checking events, does not show this.
     """
     length_s = log_mel.heard.duration_s
     if log_mel.heard.loss is None or (clip.facts is not None and clip.facts.loss is not None):

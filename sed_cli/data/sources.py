@@ -1,4 +1,4 @@
-"""What a detector is trained on: sequences of several sources, numbered through."""
+"""Training data of a detector: sequences of several sources, numbered consecutively."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SourcedSequences:
 
     Args:
         by_source: its sequences, by the name of the source; none of them empty.
-        augmenter: what is done to each, with others of its own source; ``None``: nothing.
+        augmenter: applied to each, with others of the same source; ``None``: none.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class SourcedSequences:
 
     @property
     def has_views(self) -> bool:
-        """Whether sequences sound otherwise in another view."""
+        """Whether views of a sequence differ."""
         return self.augmenter is not None and self.augmenter.has_views
 
     def heard(self, index: int, epoch: int, view: int = 0) -> tuple[Tensor, Tensor]:
-        """Return features (T, M) and targets of a sequence as an epoch hears it."""
+        """Return augmented features (T, M) and targets of a sequence in an epoch."""
         place = bisect_right(self._firsts, index) - 1
         part, first = self._parts[place], self._firsts[place]
         if self.augmenter is None:

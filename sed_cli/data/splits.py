@@ -1,9 +1,9 @@
-"""Dividing a set that has no splits: whole recordings, sources kept together, classes balanced.
+"""Dividing a data set without splits: whole recordings, sources kept together, classes balanced.
 
 The balance is that of Sechidis, Tsoumakas, Vlahavas, "On the stratification of multi-label data",
-2011: what is rarest is dealt out first, each time to the split that lacks most of it. The packages
-that do this (iterative-stratification, scikit-multilearn) deal out single samples, scikit-learn's
-StratifiedGroupKFold knows one label a sample; none keeps groups of many labels whole.
+2011: the rarest label is assigned first, always to the split that lacks most of it. Packages
+that do this (iterative-stratification, scikit-multilearn) assign single samples, scikit-learn's
+StratifiedGroupKFold supports one label per sample; none keeps groups with many labels whole.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SPLIT_WORDS: dict[str, str] = {
     **dict.fromkeys(("validation", "validate", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation", "evaluate"), "test"),
 }
-"""What splits are called elsewhere."""
+"""Other names of splits."""
 
 
 def divide(
@@ -43,13 +43,13 @@ def divide(
     Args:
         listed: the recordings; their order does not matter.
         shares: of each split; they are scaled to sum to 1.
-        group: a regular expression; recordings in whose names it finds the same (its first group,
-            where it has one) stay together. One in whose name it finds nothing stands alone.
-        seed: of the order in which equals are dealt out.
+        group: a regular expression; recordings with the same match in their names (its first group,
+            if it has one) stay together. One without a match is a group by itself.
+        seed: of the order of equal groups.
 
     Returns:
-        The recordings of each split in the order of ``listed``. No split with a share is empty
-        where there are as many groups as splits.
+        The recordings of each split in the order of ``listed``. No split with a share is empty if
+        there are as many groups as splits.
 
     Raises:
         UserError: if there are fewer groups than splits.
@@ -74,7 +74,7 @@ def divide(
 
 
 def groups_of(listed: Sequence[Clip], pattern: str | None) -> list[list[Clip]]:
-    """Put recordings together in whose names a pattern finds the same, as :func:`divide` does.
+    """Group recordings with the same match of a pattern in their names, as in :func:`divide`.
 
     The order of neither the recordings nor their groups depends on that of ``listed``.
     """
@@ -105,7 +105,7 @@ def fold_of(
 ) -> dict[str, list[Clip]]:
     """Return the splits of one of ``folds`` cross-validation folds: ``fold``, from 1, is tested.
 
-    Of the others a share is held out for validation, so that early stopping sees no test recording.
+    A share of the others is held out for validation, so that early stopping uses no test recording.
     """
     shares = {f"fold {number}": 1 / folds for number in range(1, folds + 1)}
     tested = divide(listed, shares, group=group, seed=seed)[f"fold {fold}"]
@@ -128,11 +128,11 @@ def by_lists(
 
     Args:
         listed: the recordings.
-        lists: of each split, a text file with a name a line, with or without folder and ending;
-            where a line goes on (after a tab, comma or semicolon) with the name of a split, as in
-            one table for all, only the lines of this split count.
-        annotations: what faults of names that nothing is annotated for refer to.
-        notes: of which recordings no list names.
+        lists: by split, text files with one name per line, with or without folder and ending; if
+            lines continue (after a tab, comma or semicolon) with the name of a split, as in one
+            table for all, only the lines of this split count.
+        annotations: named in faults of names without annotations.
+        notes: on recordings that no list names.
 
     Raises:
         DataError: if a list is missing or empty.
@@ -149,7 +149,7 @@ def by_lists(
         splits[split] = []
         lines = _read_list(path, split, index)
         found_by = [_named(name, index) for _, name in lines]
-        # Where the folders of any name are those of its recording they are not to be skipped.
+        # If the folders of any name match its recording, they must not be ignored.
         has_folders = any(
             len(parts_of(name)) > 1 and any(_lies_in(one, name) for one in found)
             for (_, name), found in zip(lines, found_by, strict=True)
@@ -159,12 +159,12 @@ def by_lists(
                 found = [one for one in found if _lies_in(one, name)]
             if len(found) > 1:
                 message = f"{name} may be any of {len(found)} recordings; list their folders"
-                faults.append(Fault(path, line, message, "it is left out"))
+                faults.append(Fault(path, line, message, "it is skipped"))
             elif not found:
-                message = f"{name} is listed, but {annotations.name} has no annotation of it"
-                faults.append(Fault(path, line, message, "it is left out"))
+                message = f"{name} is listed, but not annotated in {annotations.name}"
+                faults.append(Fault(path, line, message, "it is skipped"))
             elif (one := found[0]).name in taken:
-                message = f"{name} is in the {taken[one.name]} split already"
+                message = f"{name} is already in the {taken[one.name]} split"
                 faults.append(Fault(path, line, message, "it stays there"))
             else:
                 taken[one.name] = split
@@ -172,12 +172,12 @@ def by_lists(
     if notes is not None:
         for one in listed:
             if one.name not in taken:
-                notes.add("annotated recordings that no list of a split names", one.name)
+                notes.add("annotated recordings missing in all lists of splits", one.name)
     return Manifest(splits=splits, faults=tuple(faults))
 
 
 def _named(name: str, index: Mapping[str, list[Clip]]) -> list[Clip]:
-    """Return the recordings that a name of a list may mean, the best ones only."""
+    """Return the recordings that best match a name in a list."""
     parts = parts_of(name)
     for key in (parts[-1], key_of(name)) if parts else ():
         if found := index.get(key, []):
@@ -188,7 +188,7 @@ def _named(name: str, index: Mapping[str, list[Clip]]) -> list[Clip]:
 
 
 def _lies_in(one: Clip, name: str) -> bool:
-    """Whether a recording lies in the folders that a name gives."""
+    """Whether a recording is in the folders of a name."""
     folders = parts_of(name)[:-1]
     places = (parts_of(one.path.as_posix())[:-1], parts_of(one.name)[:-1])
     return any(place[len(place) - len(folders) :] == folders for place in places)
@@ -202,7 +202,7 @@ def _read_list(path: Path, split: str, index: Mapping[str, list[Clip]]) -> list[
         name, *more = (field.strip() for field in re.split(r"[\t,;]", line))
         words = {SPLIT_WORDS[word.lower()] for word in more if word.lower() in SPLIT_WORDS}
         is_header = number == 1 and name.lower() in ("filename", "file", "name", "recording")
-        if more and key_of(line.strip()) in index:  # a name that holds a comma
+        if more and key_of(line.strip()) in index:  # a name with a comma
             name, words = line.strip(), set()
         if name and not is_header and (not words or split in words):
             found.append((number, name))
@@ -234,11 +234,11 @@ def _weights(groups: Sequence[Sequence[Clip]]) -> NDArray[np.float64]:
 def _deal(weights: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -> list[int]:
     """Choose a split for each group so that all columns come near to ``shares``.
 
-    Groups are dealt out with the largest part of anything first, each to the split in which it
-    lessens the squared distance from the shares most; the distance counts in units of the share.
+    Groups are assigned in order of their largest part, each to the split in which it most reduces
+    the squared distance from the shares, in units of the share.
     """
     n_groups, n_columns = weights.shape
-    # All labels together weigh as much as the number of recordings does.
+    # All labels together have the same weight as the number of recordings.
     importance = np.r_[1.0, np.full(n_columns - 1, 1 / max(1, n_columns - 1))]
     dealt = np.zeros((len(shares), n_columns))
     order = np.random.default_rng(seed).permutation(n_groups)
@@ -249,7 +249,7 @@ def _deal(weights: NDArray[np.float64], shares: NDArray[np.float64], seed: int) 
         cost = part * (part + 2 * (dealt - shares[:, None])) / shares[:, None]
         cost = (importance * cost).sum(axis=1)
         empty = ~np.isin(np.arange(len(shares)), chosen)
-        if empty.sum() == left:  # one each, or a split would stay empty
+        if empty.sum() == left:  # one each, so that no split stays empty
             cost[~empty] = np.inf
         chosen[group] = int(cost.argmin())
         dealt[chosen[group]] += part

@@ -1,11 +1,11 @@
-"""What is in a set: time, events, classes, overlaps, and which class follows which.
+"""Statistics of a data set: time, events, classes, overlaps and transitions.
 
-All of it follows from the events and the lengths of the recordings, exactly: no frames, no audio.
+All are computed exactly from events and lengths of recordings, without frames or audio.
 
 The events of a recording in order of onset (of equal onsets the earlier offset first, then by
 class) are a *sequence*, whether they overlap or not. It ends with the recording, or before a
-silence longer than a limit that the caller may set; neither its begin nor its end counts as a
-symbol, since a recording is cut anywhere; :mod:`sed_cli.data.syntax` measures what follows what.
+silence longer than an optional limit; its start and end are not symbols, since recordings are
+cut arbitrarily; :mod:`sed_cli.data.syntax` measures the transitions.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ Ints = NDArray[np.int64]
 
 
 _BINS_PER_DECADE = 10
-_DIGITS = 9  # of seconds: what is finer is floating point's
+_DIGITS = 9  # of seconds: finer digits are rounding errors
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """How a quantity in seconds is spread: its extremes, three quantiles and the mean."""
+    """Distribution of a quantity in seconds: its extremes, three quantiles and the mean."""
 
     least: float
     p05: float
@@ -51,7 +51,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Floats) -> Spread | None:
-        """Return the spread of ``values``; None where there are none."""
+        """Return the distribution of ``values``; None if there are none."""
         if not len(values):
             return None
         least, p05, median, p95, most = np.quantile(values, (0.0, 0.05, 0.5, 0.95, 1.0)).tolist()
@@ -64,7 +64,7 @@ class Histogram:
     """Counts of a quantity in seconds between logarithmically spaced edges.
 
     Args:
-        edges_s: (K + 1,); the same for all splits of a set.
+        edges_s: (K + 1,); the same for all splits of a data set.
         counts: (K,).
     """
 
@@ -79,8 +79,8 @@ class ClassStatistics:
     Args:
         label: of the class.
         n_events: annotated events.
-        seconds: in which it is active; where two of its events overlap, time counts once.
-        n_files: recordings that hold it.
+        seconds: of activity; the overlap of two of its events counts once.
+        n_files: recordings that contain it.
         duration_s: of its events; None without any.
         gap_s: silence from one of its events to its next in the same recording; None without any.
     """
@@ -101,14 +101,14 @@ class SplitStatistics:
         n_files: recordings.
         n_empty_files: those without events.
         seconds: of audio.
-        file_s: spread of the recordings' lengths.
+        file_s: distribution of the recordings' lengths.
         n_events: annotated events.
         polyphony: (P + 1,) share of the time in which n = 0 to P classes are active.
-        classes: in the order of the set's.
+        classes: in the order of the data set.
         durations: of events.
         gaps: silences between events, whatever their classes.
-        duration_s: spread of the same.
-        gap_s: spread of the same.
+        duration_s: distribution of the same.
+        gap_s: distribution of the same.
         syntax: of its sequences.
     """
 
@@ -142,14 +142,14 @@ class SplitStatistics:
 
     @property
     def mean_polyphony(self) -> float:
-        """Classes active at a time, on average over all time."""
+        """Mean number of simultaneously active classes."""
         return float(self.polyphony @ np.arange(len(self.polyphony)))
 
     @property
     def evenness(self) -> float | None:
-        """Entropy of the classes' events over its maximum: 1 if all are as frequent, 0 if one is.
+        """Normalised entropy of the classes' events: 1 if equally frequent, 0 if only one occurs.
 
-        None where there are no events or no two classes to compare.
+        None without events, or with fewer than two classes.
         """
         counts = np.array([one.n_events for one in self.classes])
         if len(counts) < 2 or not counts.any():
@@ -159,7 +159,7 @@ class SplitStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class SetStatistics:
-    """A set: each of its splits, and all together."""
+    """A data set: each of its splits, and all together."""
 
     classes: tuple[str, ...]
     splits: dict[str, SplitStatistics]
@@ -178,7 +178,7 @@ class SetStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingStatistics:
-    """One recording: events, classes that sound in it, and seconds in which any does."""
+    """One recording: events, classes that occur in it, and seconds with any activity."""
 
     n_events: int
     n_classes: int
@@ -186,7 +186,7 @@ class RecordingStatistics:
 
 
 def describe(manifest: Manifest, *, sequence_gap_s: float | None = None) -> SetStatistics:
-    """Describe a set.
+    """Describe a data set.
 
     Args:
         manifest: its recordings with their events.
@@ -248,7 +248,7 @@ def label_sequences(
     Args:
         entries: recordings with their events.
         classes: labels of all of the events.
-        sequence_gap_s: as of :func:`describe`.
+        sequence_gap_s: as in :func:`describe`.
     """
     table = EventTable.of(entries, classes)
     if not len(table.label):
@@ -273,7 +273,7 @@ def _of_class(table: EventTable, index: int, label: str) -> ClassStatistics:
 
 
 def _polyphony(table: EventTable) -> Floats:
-    """Share of the time in which 0, 1, 2, ... classes are active; (1,) where there is no time."""
+    """Share of the time in which 0, 1, 2, ... classes are active; (1,) if there is no time."""
     total_s = float(table.lengths_s.sum())
     if not total_s:
         return np.ones(1)
@@ -283,7 +283,7 @@ def _polyphony(table: EventTable) -> Floats:
     begins = np.concatenate([np.zeros(0), *(one[0] for one in stretches)])
     times = np.concatenate([begins, *(one[1] for one in stretches)])
     steps = np.repeat((1, -1), len(begins))
-    order = np.argsort(times, kind="stable")  # begins first: the count never falls below 0
+    order = np.argsort(times, kind="stable")  # starts first: the count never falls below 0
     n_active = np.cumsum(steps[order])[:-1]
     lengths_s = np.diff(times[order])
     seconds = np.bincount(n_active, weights=lengths_s, minlength=1).astype(np.float64)
@@ -294,7 +294,7 @@ def _polyphony(table: EventTable) -> Floats:
 
 
 def _edges(values: Floats) -> Floats:
-    """Edges on a grid of equal ratios that hold all values; (1,) where there are none."""
+    """Edges on a grid of equal ratios that covers all values; (1,) if there are none."""
     if not len(values):
         return np.ones(1)
     low = math.floor(math.log10(values.min()) * _BINS_PER_DECADE)
@@ -306,7 +306,7 @@ def _edges(values: Floats) -> Floats:
 def _histogram(values: Floats, edges_s: Floats) -> Histogram:
     if len(edges_s) < 2:
         return Histogram(edges_s=edges_s[:0], counts=np.zeros(0, np.int64))
-    # A difference of times may be off by its last bit, and fall to either side of an edge.
+    # A difference of times may be off by one bit, and fall on either side of an edge.
     inside = np.clip(np.round(values, _DIGITS), edges_s[0], edges_s[-1])
     return Histogram(edges_s=edges_s, counts=np.histogram(inside, edges_s)[0].astype(np.int64))
 

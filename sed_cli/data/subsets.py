@@ -1,4 +1,4 @@
-"""Training on a part of the training split: whole recordings, nested, drawn by a seed."""
+"""Training on a part of the training split: whole recordings, nested, random by a seed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from sed_cli.errors import DataError
 from sed_cli.system.text import counted, cut_short
 
 _NAMED = 8  # classes in a warning
-_ROUNDING = 1e-9  # minutes: lengths of files add up with the rounding of their sums
+_ROUNDING = 1e-9  # minutes: tolerance for rounding in sums of lengths
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subset:
-    """What is kept of a training split.
+    """The part kept of a training split.
 
     Args:
-        asked: the setting that asks for it, with its value.
-        clips: those that are kept, in the order in which they were listed.
-        n_all: how many there are.
-        minutes_of_all: how long these last.
-        lost: classes that have events in the training split, and none in what is kept of it.
-        wanted_minutes: what was asked for; ``None``: a share.
+        asked: the setting that requests it, with its value.
+        clips: those kept, in the order of the list.
+        n_all: number of all clips.
+        minutes_of_all: their total duration.
+        lost: classes with events in the training split, but not in the part kept.
+        wanted_minutes: the requested minutes; ``None``: a share.
     """
 
     asked: str
@@ -39,27 +39,25 @@ class Subset:
 
     @property
     def line(self) -> str:
-        """What is kept, for the log."""
+        """Description for the log."""
         return (
             f"{self.asked}: {len(self.clips):,} of {counted(self.n_all, 'recording')} of the "
             f"training split are kept, {_minutes(self.clips):.1f} of {self.minutes_of_all:.1f} "
-            f"minutes; classes stay those of all of them"
+            f"minutes; the classes are those of the whole split"
         )
 
     @property
     def warnings(self) -> list[str]:
-        """What to bear in mind."""
+        """Warnings for the user."""
         found = []
         if self.wanted_minutes is not None and self.minutes_of_all < self.wanted_minutes:
-            found.append(f"{self.asked}: the training split lasts {self.minutes_of_all:.1f} only")
+            found.append(f"{self.asked}: the training split lasts only {self.minutes_of_all:.1f}")
         if self.lost:
-            found.append(
-                f"{self.asked} leaves no event to train on of {cut_short(self.lost, _NAMED)}"
-            )
+            found.append(f"{self.asked} leaves no training event of {cut_short(self.lost, _NAMED)}")
         return found
 
     def as_json(self) -> dict[str, Any]:
-        """Return it in numbers, for ``data.json``."""
+        """Return its numbers, for ``data.json``."""
         return {
             "asked": self.asked,
             "n_kept": len(self.clips),
@@ -71,20 +69,20 @@ class Subset:
 
 
 def subset_of(listed: Sequence[Clip], data: DataConfig, group: str | None = None) -> Subset | None:
-    """Keep a part of a training split, as much as ``data`` asks for; ``None``: all of it.
+    """Keep the part of a training split that ``data`` requests; ``None``: all of it.
 
-    The names of recordings and ``data.train_seed`` alone decide their order, in which they are
-    taken until their number is that share of all, rounded, or until they last
-    ``data.train_minutes`` or more; at least one. So a smaller part lies within any larger one.
+    Only names of recordings and ``data.train_seed`` determine their order, in which they are taken
+    until their number is that share of all, rounded, or until they last ``data.train_minutes`` or
+    more; at least one. So a smaller part is contained in any larger one.
 
     Args:
         listed: the recordings of the split, with their lengths and events.
         data: with ``train_share``, ``train_minutes`` and ``train_seed``.
-        group: a regular expression; recordings in whose names it finds the same are taken
+        group: a regular expression; recordings with the same match in their names are taken
             together.
 
     Raises:
-        DataError: if what is kept has no event, though the split has.
+        DataError: if the part kept has no event, although the split has.
     """
     share, minutes = data.train_share, data.train_minutes
     if share is None and minutes is None:
@@ -106,7 +104,7 @@ def subset_of(listed: Sequence[Clip], data: DataConfig, group: str | None = None
     if before and not left:
         raise DataError(
             f"{asked} keeps {len(clips)} of {counted(len(listed), 'recording')} of the training "
-            f"split, none of which holds an event: ask for more, or draw again with data.train_seed"
+            f"split, none of which has an event: keep more, or change data.train_seed"
         )
     return Subset(
         asked=asked,
@@ -119,7 +117,7 @@ def subset_of(listed: Sequence[Clip], data: DataConfig, group: str | None = None
 
 
 def _place(of_group: Sequence[Clip], seed: int) -> bytes:
-    """Where a group stands in the order: by a hash, so that it does not depend on the others."""
+    """Position of a group in the order: by a hash, independent of other groups."""
     return hashlib.blake2b(f"{seed}/{of_group[0].name}".encode()).digest()
 
 

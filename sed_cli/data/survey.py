@@ -1,4 +1,4 @@
-"""Who is in which split: recordings with their events, checked, before any sample is read."""
+"""Recordings and events of each split, checked before any audio is decoded."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ _SHOWN = 10
 def load_manifest(
     data: DataConfig, *, splits: Sequence[str] = SPLITS, classes: Sequence[str] | None = None
 ) -> Manifest:
-    """List the recordings of a set and their events; generate the set where needed.
+    """List the recordings of a data set and their events; generate it if necessary.
 
     Args:
-        data: the set.
-        splits: those wanted; one that the set does not have is left out.
-        classes: labels to detect, of a detector that is there already; ``None``: those that
-            ``data.classes`` or the set names, else those of the training split, sorted.
+        data: settings of the data set.
+        splits: the requested ones; missing ones are left out.
+        classes: labels of an existing detector; ``None``: those that ``data.classes`` or the data
+            set names, else those of the training split, sorted.
 
     Raises:
-        DataError: for missing or unreadable audio, faults in annotations, or labels that no class
-            stands for; all faults in one message. With ``data.strict=false`` those that can be
-            repaired are, and said as warnings.
+        DataError: for missing or unreadable audio, faults in annotations, or unknown labels; all
+            faults in one message. With ``data.strict=false``, faults are repaired if possible, and
+            reported as warnings.
     """
     found = survey(data, splits=splits, classes=classes)
     for line in found.notes.lines():
@@ -84,15 +84,15 @@ def load_manifest(
 def survey(
     data: DataConfig, *, splits: Sequence[str] = SPLITS, classes: Sequence[str] | None = None
 ) -> Manifest:
-    """List a set as :func:`load_manifest` does, but hand back its faults instead of raising them.
+    """List a data set like :func:`load_manifest`, but return its faults instead of raising them.
 
-    Where neither the configuration nor the set names the classes and there is no training split,
-    they are the labels of all splits. Of a training split that is cut by ``data.train_share`` or
-    ``data.train_minutes`` they are those of the whole one.
+    If neither the configuration nor the data set names the classes and there is no training split,
+    they are the labels of all splits. For a training split reduced by ``data.train_share`` or
+    ``data.train_minutes`` they are those of the whole split.
 
     Raises:
-        DataError: where there is nothing to tell: no such folder, or no split that can be read; or
-            where a training split is cut down to recordings without any event.
+        DataError: if there is no such folder or no readable split, or if a training split is
+            reduced to recordings without events.
     """
     described = _generate(data) if isinstance(data, SoundscapesConfig) else data
     assert isinstance(described, RecordedConfig)
@@ -112,8 +112,8 @@ def survey(
     if not chosen:
         for pair in alike(known):
             listing.notes.add(
-                "names that differ in case or blanks alone, and are classes of their own "
-                "(data.merge makes them one)",
+                "names that differ only in case or blanks, kept as separate classes (data.merge "
+                "joins them)",
                 pair,
             )
         faults += unknown_labels(wanted, {*known, unknown_label})
@@ -147,7 +147,7 @@ def survey(
         looked_at["train"] = subset.clips
     annotated = [one for name, of in listing.splits.items() if name != UNLABELLED for one in of]
     annotated += listing.elsewhere
-    for name in wanted:  # whole, however little else is trained on
+    for name in wanted:  # complete, whatever the amount of other training data
         own = list_background(described, name, annotated, listing.notes)
         inspect_all([one.path for one in own], data.cache_dir)
         silent = _open(name, own, times, faults)
@@ -172,7 +172,7 @@ def survey(
 
 
 def check(manifest: Manifest) -> None:
-    """Refuse faults, and a training split that a model can learn nothing from.
+    """Reject faults, and a training split without anything to learn.
 
     Raises:
         DataError: one for all faults.
@@ -184,7 +184,7 @@ def check(manifest: Manifest) -> None:
 
 
 def _check_events(manifest: Manifest) -> None:
-    """Refuse a training split, or a set, that has lost all of its events to repairs."""
+    """Reject a training split or data set that has lost all its events to repairs."""
     left = {name for name, clips in manifest.splits.items() if any(one.events for one in clips)}
     lost = [
         name
@@ -199,7 +199,7 @@ def _check_events(manifest: Manifest) -> None:
 
 
 def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
-    """Write the soundscapes unless they are there, and describe them as an annotated set."""
+    """Write the soundscapes unless they exist, and describe them as an annotated data set."""
     recipe = plan_soundscapes(data)
     settings = recipe.settings
     folder = cache_root(data.cache_dir) / "soundscapes" / settings.fingerprint()
@@ -211,7 +211,7 @@ def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
         with locks.exclusive(turn):
             if not hold(folder):
                 generate_soundscapes(folder, recipe, strict=data.strict)
-        if not hold(folder):  # another process has deleted it since
+        if not hold(folder):  # another process has deleted it in the meantime
             return _generate(data)
     return AnnotatedConfig(
         sequence_length=data.sequence_length,
@@ -244,7 +244,7 @@ def _list(data: RecordedConfig, splits: Sequence[str]) -> Manifest:
 
 
 def _annotated(data: RecordedConfig, split: str, unknown_label: str | None) -> Annotated:
-    """What a set says of how far a split is annotated."""
+    """Coverage of a split by the settings of its data set."""
     own = getattr(data, split, None)
     of_split = own.annotated_classes if isinstance(own, SplitConfig) else None
     classes = data.annotated_classes if of_split is None else of_split
@@ -252,7 +252,7 @@ def _annotated(data: RecordedConfig, split: str, unknown_label: str | None) -> A
 
 
 def _open(split: str, listed: Sequence[Clip], times: Times, faults: list[Fault]) -> list[Clip]:
-    """Read the headers of a split's recordings; what cannot be used is added to ``faults``."""
+    """Read the headers of a split's recordings; unusable ones are added to ``faults``."""
     missing = [one for one in listed if one.is_missing]
     faults += missing_audio(split, missing, len(listed))
     left_out = {id(one) for one in missing}
@@ -263,11 +263,11 @@ def _open(split: str, listed: Sequence[Clip], times: Times, faults: list[Fault])
         try:
             facts = inspect_audio(one.path)
         except DataError as error:
-            repair = "the recording is left out"
+            repair = "the recording is skipped"
             faults.append(Fault(one.annotations, one.line, str(error), repair))
             continue
         if facts.loss is not None:
-            message = f"{one.path}: {facts.loss}; copy or convert it again, or leave it out"
+            message = f"{one.path}: {facts.loss}; copy or convert it again, or exclude it"
             repair = f"the first {facts.duration_s:.2f} s are used"
             faults.append(Fault(one.annotations, one.line, message, repair))
         times.look_at(one, facts.duration_s, facts.sample_rate, is_whole=facts.loss is None)
@@ -276,7 +276,7 @@ def _open(split: str, listed: Sequence[Clip], times: Times, faults: list[Fault])
 
 
 def _with_events(one: Clip, annotated: Annotated, classes: Sequence[str], times: Times) -> Clip:
-    """Take the events of the classes that lie within a recording, and where they are not known."""
+    """Return the events of the classes within a recording, and the unknown spans."""
     assert one.facts is not None
     one = times.in_seconds(one, one.facts.sample_rate)
     within = times.within(one, one.duration_s)

@@ -1,15 +1,14 @@
-"""Which class follows which, and how many bits of the next class the current one tells.
+"""Transitions between classes, and the information of the current class about the next.
 
-What a language model could learn of sequences of classes is told by two entropies: H(next), of the
-class that comes next when nothing is known, and H(next | current), when the class before it is
-known. Their difference, the gain, is the information that one step of context holds; sequences
-without syntax have none.
+Two entropies bound what a language model can learn from sequences of classes: H(next), of the
+next class without context, and H(next | current), given the current class. Their difference,
+the gain, is the information in one step of context; sequences without syntax have none.
 
-Entropies of counts are too low where the counts are small, those of a row of the transition matrix
-more so than that of all rows together: a set of few events seems to have a syntax. So both are
+Entropies of small counts are biased low, those of single rows of the transition matrix more
+than that of all rows together: a data set of few events seems to have a syntax. So both are
 estimated as in Grassberger 2003, "Entropy estimates from insufficient samplings" (arXiv
-physics/0307138), and the gain is given beside the highest that the same transitions reach when
-their order is drawn by lot.
+physics/0307138), and the gain is compared with the highest gain of the same transitions in
+random order.
 """
 
 from __future__ import annotations
@@ -26,26 +25,26 @@ Ints = NDArray[np.int64]
 
 
 SHUFFLES = 20
-"""Orders drawn by lot; that none of them reaches a gain says so with 95 % confidence."""
+"""Number of random orders; if none of them reaches a gain, it is significant at 95 %."""
 
 
-_MOST_COUNTERS = 10**6  # of pairs; where there may be more only those that are there are counted
+_MOST_COUNTERS = 10**6  # of pairs; above this, only occurring pairs are counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyntaxStatistics:
-    """Which class follows which, and what knowing that is worth; entropies in bits an event.
+    """Transitions between classes, and their information; entropies in bits per event.
 
     Args:
         counts: (C, C), from the current class (row) to the next (column).
-        n_sequences: sequences that hold an event.
-        n_overlapping: transitions whose next event begins before the last one has ended.
-        n_simultaneous: those of them that begin at the same time: their order says nothing.
+        n_sequences: sequences with an event.
+        n_overlapping: transitions to an event that starts before the previous one has ended.
+        n_simultaneous: those that start at the same time, whose order is meaningless.
         next_bits: H(next), corrected for small counts.
         conditional_bits: H(next | current), corrected; never above ``next_bits``.
-        next_plugin_bits: H(next) of the counts as they are.
-        conditional_plugin_bits: H(next | current) of the counts as they are.
-        chance_bits: the highest of :data:`SHUFFLES` gains when the order is drawn by lot.
+        next_plugin_bits: H(next) of the raw counts.
+        conditional_plugin_bits: H(next | current) of the raw counts.
+        chance_bits: the highest of :data:`SHUFFLES` gains in random order.
     """
 
     counts: Ints
@@ -65,12 +64,12 @@ class SyntaxStatistics:
 
     @property
     def gain_bits(self) -> float:
-        """What is known of the next class by knowing the current one."""
+        """Information about the next class from the current one."""
         return self.next_bits - self.conditional_bits
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether the gain is more than orders drawn by lot reach."""
+        """Whether the gain exceeds those of random orders."""
         return self.gain_bits > self.chance_bits
 
 
@@ -81,7 +80,7 @@ def count_pairs(current: Ints, following: Ints, n_classes: int) -> Ints:
 
 
 def chance_bits(current: Ints, following: Ints, n_classes: int) -> float:
-    """Highest gain of the same transitions when each class is followed by any that is drawn."""
+    """Highest gain of the same transitions with a random next class."""
     random = np.random.default_rng(0)
     gains = [0.0]
     for _ in range(SHUFFLES if len(current) else 0):
@@ -114,20 +113,20 @@ def entropies_bits(
 def entropy_nats(counts: Ints, logarithm: Callable[[Ints], Floats]) -> float:
     """Entropy of the relative frequencies of counts (K,), in nats; 0 where there are none.
 
-    With :func:`plain_log` it is that of the counts as they are, with :func:`corrected_log` an
-    estimate of that behind them.
+    With :func:`plain_log` it is that of the raw counts, with :func:`corrected_log` an estimate for
+    the underlying distribution.
     """
     total = max(1, int(counts.sum()))
     return math.log(total) - float((counts * logarithm(counts)).sum()) / total
 
 
 def plain_log(counts: Ints) -> Floats:
-    """Logarithm of counts, of which 0 stands for nothing."""
+    """Logarithm of counts; 0 for a count of 0."""
     return np.log(np.maximum(counts, 1))
 
 
 def corrected_log(counts: Ints) -> Floats:
-    """Return what stands for the logarithm of counts in Grassberger 2003, eq. 28 to 30."""
+    """Return the replacement of the logarithm of counts in Grassberger 2003, eq. 28 to 30."""
     # G(2k) = G(2k + 1) = -gamma - ln 2 + 2 (1 + 1/3 + ... + 1/(2k - 1)).
     odd = 1.0 / np.arange(1, int(counts.max(initial=0)) + 1, 2)
     table = np.append(0.0, 2.0 * np.cumsum(odd)) - np.euler_gamma - math.log(2)

@@ -1,7 +1,7 @@
-"""A recording or two, cut in time into splits, which lie apart from one another.
+"""One or two recordings cut in time into separate splits.
 
-The parts are written into the cache, beside the soundscapes, so that all that follows reads audio
-files of their own: what is trained on cannot be told from what is tested on by its path.
+The parts are written into the cache, beside the soundscapes, so that later steps read separate
+audio files: training and test data do not differ by path.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sed_cli.errors import UserError
 from sed_cli.system.files import replacing_folder, write_json
 
 _GAP_S = 2.0  # between parts, or ...
-_GAP_SHARE = 0.02  # ... of a recording, where that is less
+_GAP_SHARE = 0.02  # ... of a recording, if that is less
 _SHORTEST_S = 1.0  # of a part
 _VERSION = 1
 
@@ -45,19 +45,19 @@ def cut_in_time(
     cache_dir: str | None,
     notes: Notes,
 ) -> dict[str, list[Clip]]:
-    """Cut recordings in time: first what is trained on, then validation, then test.
+    """Cut recordings in time: first training, then validation, then test.
 
-    No event is cut in two: a part ends, and the next one begins, between events.
+    No event is cut in two: parts start and end between events.
 
     Args:
         listed: the recordings.
         shares: of each split; those of 0 are left out.
         time_unit: ``data.time_unit``.
         cache_dir: ``data.cache_dir``.
-        notes: of what was cut where.
+        notes: on the cuts.
 
     Raises:
-        UserError: if a recording is too short for that.
+        UserError: if a recording is too short.
     """
     times = Times(time_unit)
     for one in listed:
@@ -83,21 +83,21 @@ def cut_in_time(
             splits[part.split].append(_clip(one, part, parts[-1], folder))
         n_lost = sum(not any(_of_part([e], part) for part in parts) for e in events)
         said = ", ".join(f"{part.split} {part.start_s:.1f}-{part.end_s:.1f} s" for part in parts)
-        lost = f"; {n_lost} events between them are left out" if n_lost else ""
+        lost = f"; {n_lost} events between them are dropped" if n_lost else ""
         notes.add(
-            f"fewer recordings than splits, which are cut in time: {one.name} into {said}{lost} "
-            f"(to have all in one split: data.validation=null data.test=null)"
+            f"fewer recordings than splits, so cut in time: {one.name} into {said}{lost} (to "
+            f"keep everything in one split: data.validation=null data.test=null)"
         )
     return splits
 
 
 def _parts(events: Sequence[Event], shares: Mapping[str, float], length_s: float) -> list[_Part]:
-    """Where a recording is cut: by its length, or by its events where a part would have none."""
+    """Cuts of a recording: by its length, or by its events if a part would have none."""
     ends = list(accumulate(share / sum(shares.values()) for share in shares.values()))[:-1]
     by_length = _cut(events, list(shares), [end * length_s for end in ends], length_s)
     if len(events) < len(shares) or all(_of_part(events, part) for part in by_length):
         return by_length
-    # One event at least on each side of each cut.
+    # At least one event on each side of each cut.
     places = [round(end * len(events)) for end in ends]
     for i in range(len(places)):
         lowest = i + 1 if i == 0 else places[i - 1] + 1
@@ -119,7 +119,7 @@ def _cut(
 
 
 def _of_part(events: Sequence[Event], part: _Part) -> list[Event]:
-    """Events that begin in a part; none crosses its end."""
+    """Events that start in a part; none crosses its end."""
     return [event for event in events if part.start_s <= event.onset_s < part.end_s]
 
 
@@ -162,7 +162,7 @@ def _name(one: Clip, part: _Part) -> str:
 
 
 def _written(one: Clip, parts: Sequence[_Part], root: Path) -> Path:
-    """Write the parts of a recording, unless they are there."""
+    """Write the parts of a recording, unless they exist."""
     recipe = {"version": _VERSION, "name": one.name, "content": file_digest(one.path)}
     recipe["parts"] = [list(part) for part in parts]
     folder = root / "soundscapes" / digest(recipe)
@@ -182,7 +182,7 @@ def _write_part(source: Path, part: _Part, path: Path) -> None:
     with AudioReader(source, salvage=lambda _: None) as reader:
         rate = reader.sample_rate
         first, last, at = round(part.start_s * rate), round(part.end_s * rate), 0
-        # The length of a plain wav file ends at 4 GiB; all its samples are kept to the last bit.
+        # Plain wav files are limited to 4 GiB; all samples are kept bit-identical.
         kind = {"format": "RF64", "subtype": "FLOAT"}
         with soundfile.SoundFile(path, "w", rate, reader.n_channels, **kind) as file:
             for block in reader.blocks(channels="each"):

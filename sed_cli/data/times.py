@@ -1,4 +1,4 @@
-"""Annotated times held against the recordings: in their seconds, and not behind their ends."""
+"""Checks of annotated times against recordings: their unit and the end of the recording."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sed_cli.data.annotations.numbers import END_DIGITS
 from sed_cli.data.annotations.units import SAMPLES, UNITS_S, OtherUnit
 from sed_cli.data.manifest import Clip
 
-_SLACK_S = 0.1  # annotations may pass the end of a recording by rounding, not by more
+_SLACK_S = 0.1  # annotations may exceed the end of a recording only by rounding
 
 
 @dataclass
 class Times:
-    """Annotated times held against the lengths of the recordings, of all splits together.
+    """Checks of annotated times against the lengths of recordings, over all splits.
 
     Args:
         unit: ``data.time_unit``.
@@ -30,9 +30,9 @@ class Times:
     _other: OtherUnit | None = field(default=None, init=False)
 
     def look_at(self, one: Clip, length_s: float, rate: float, *, is_whole: bool) -> None:
-        """Take note of a recording's events.
+        """Record the events of a recording.
 
-        Of a recording that breaks off, events may lie behind its end in any unit.
+        Events may lie after the end of a truncated recording in any unit.
         """
         if one.in_samples or not is_whole:
             return
@@ -42,7 +42,7 @@ class Times:
         self._seen.append((timed, length_s, rate))
 
     def settle(self) -> str | None:
-        """Decide in which unit the times are, all recordings together; return what was guessed."""
+        """Decide the unit of times for all recordings together; return a note on a guess."""
         if self.unit != "auto" or not self._seen:
             return None
         self._other = likely_unit(*zip(*self._seen, strict=True))
@@ -64,7 +64,7 @@ class Times:
 
     @property
     def faults(self) -> list[Fault]:
-        """One where the times are in another unit that is not known, else one an event."""
+        """One fault if the times are in another, unknown unit, else one per event."""
         if self._other is not None and self._other.unit is None:
             return [Fault(self._first, None, self._other.message)]
         return self._late

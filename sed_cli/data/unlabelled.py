@@ -1,4 +1,4 @@
-"""Recordings without labels: a model learns from them what its own average makes of them."""
+"""Recordings without labels, for which the averaged model provides the targets."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def list_unlabelled(folder: Path) -> list[Clip]:
     audio = AudioFolder(folder)
     if not audio.paths:
         raise DataError(
-            f"data.train.unlabelled: {folder} holds no recordings; name a folder that does"
+            f"data.train.unlabelled: {folder} contains no recordings; name a folder that does"
         )
     return [Clip(name=audio.relative(path), path=path, annotations=folder) for path in audio.paths]
 
 
 def unlabelled(listed: Sequence[Clip], held: Iterable[Clip], classes: Sequence[str]) -> list[Clip]:
-    """Those of some recordings that no split holds; of their classes nothing is known.
+    """Recordings that are in no split, with all classes unknown.
 
     Raises:
         DataError: if none is left.

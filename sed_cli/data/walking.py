@@ -1,4 +1,4 @@
-"""Going through the files of a folder: the same for annotations and recordings."""
+"""Walking through the files of a folder, for annotations and recordings alike."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sed_cli.system.records import RUN, SWEEP
 
 log = logging.getLogger(__name__)
 
-# A folder that holds one of these was written by a run, a sweep, a checkpoint or a prediction.
+# A folder with one of these files is a run, a sweep, a checkpoint or a prediction.
 _RUN_MARKS = frozenset((RUN, SWEEP, ".hydra", "multirun.yaml", "model.safetensors", PREDICTIONS))
-# What runs write about themselves, for where the folder of one is named as that of a data set.
+# Records of runs, skipped if a run folder is named as the folder of a data set.
 _RECORDS = frozenset(
     (
         *(RUN, SWEEP, "metrics.json", "data.json", "recordings.csv", "classes.csv", "faults.csv"),
@@ -37,14 +37,14 @@ def walk(folder: Path) -> Walk:
     """List the files below a folder.
 
     Hidden files and folders are skipped, and so are folders that sedtf wrote (those with a
-    ``run.json``) with all that is below them, unless ``folder`` itself is one: then only what the
-    run recorded about itself is. Links to folders are followed, each folder is visited once.
+    ``run.json``) with all that is below them, unless ``folder`` itself is one: then only the
+     run's records are skipped. Links to folders are followed, each folder is visited once.
     """
     files: list[Path] = []
     runs: list[Path] = []
     seen: set[tuple[int, int]] = set()
     waiting, links = [folder], list[Path]()
-    while waiting or links:  # links come last: what they lead to may lie below the folder itself
+    while waiting or links:  # links come last: their targets may be below the folder itself
         here = (waiting or links).pop()
         try:
             status = here.stat()
@@ -70,24 +70,24 @@ def walk(folder: Path) -> Walk:
 
 
 def is_of_run(names: Iterable[str]) -> bool:
-    """Whether a folder that holds these names was written by a run, a sweep or as a checkpoint."""
+    """Whether a folder with these names is a run, a sweep or a checkpoint."""
     return not _RUN_MARKS.isdisjoint(names)
 
 
 def _is(entry: os.DirEntry[str], kind: object) -> bool:
     try:
         return bool(kind(entry))  # type: ignore[operator]
-    except OSError:  # a link that nobody may follow
+    except OSError:  # a link that cannot be followed
         return False
 
 
 def identity(path: Path) -> tuple[object, ...]:
-    """Return what is equal for two paths of one file: through links, and spelt in any case."""
+    """Return a key that is equal for two paths of one file, through links and in any case."""
     try:
         status = path.stat()
     except (OSError, ValueError):
         return ("nowhere", os.path.normpath(path))
-    # Inodes of network drives are not always to be trusted; a hard link cannot be told without.
+    # Inodes on network drives are not always reliable, but hard links need them.
     if status.st_nlink > 1:
         return ("inode", status.st_dev, status.st_ino)
     return ("path", os.path.realpath(path))

@@ -1,7 +1,7 @@
-"""Weakly labelled recordings: it is known which classes they hold, not when.
+"""Weakly labelled recordings: their classes are known, but not the times.
 
 They come from a table without times, such as DESED's ``weak.tsv``, from annotations with times,
-which are left aside, or from a folder with a folder of recordings for each class.
+which are ignored, or from a folder with one subfolder of recordings per class.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _METADATA, _AUDIO = "metadata", "audio"  # folders of DESED's
 def list_weak(
     split: TrainSplitConfig, root: Path, reading: Reading
 ) -> tuple[list[Clip], list[Fault]]:
-    """List the weakly labelled recordings of a set, with rows that hold for all of each.
+    """List the weakly labelled recordings of a data set, with rows for whole recordings.
 
     Args:
         split: with ``weak``, relative to ``root``.
-        root: of the set.
-        reading: how its annotations are read; it keeps the notes.
+        root: of the data set.
+        reading: how its annotations are read; it collects notes.
 
     Raises:
-        DataError: if a path is missing, or a folder holds no recordings.
+        DataError: if a path is missing, or a folder contains no recordings.
     """
     assert split.weak is not None
     labels = root / split.weak
@@ -47,14 +47,14 @@ def list_weak(
         return _list_class_folders(labels, reading)
     audio = root / split.weak_audio if split.weak_audio else _audio_of(labels, root, split)
     columns = reading.columns if labels.is_dir() else _columns(labels, reading)
-    # Labels are parted before any of them becomes another one.
+    # Labels are split before they are renamed.
     own = replace(reading, whole_clips=True, columns=columns, relabelling=Relabelling())
     listed, faults = list_recordings(labels, audio, own)
     return [replace(clip, rows=reading.rows_of(_of_whole(clip.rows))) for clip in listed], faults
 
 
 def _columns(table: Path, reading: Reading) -> Mapping[str, str | None]:
-    """Names of columns, with that of several labels, which tables of events have not."""
+    """Names of columns, including one for several labels, unlike in tables of events."""
     if reading.columns.get("event_label"):
         return reading.columns
     first = next((line for line in read_text(table).lines if line.strip()), "")
@@ -72,16 +72,16 @@ def _list_class_folders(folder: Path, reading: Reading) -> tuple[list[Clip], lis
     audio = AudioFolder(folder)
     if not audio.paths:
         raise DataError(
-            f"{folder}: holds no recordings; data.train.weak takes a table of recordings and "
-            f"their classes, or a folder with a folder of recordings for each class"
+            f"{folder}: contains no recordings; data.train.weak takes a table of recordings and "
+            f"their classes, or a folder with one subfolder of recordings per class"
         )
     clips, faults = [], []
     for path in audio.paths:
         name = audio.relative(path)
         label, *inner = Path(name).parts
         if not inner:
-            message = f"{name} lies in no folder of a class"
-            faults.append(Fault(folder, None, message, "the recording is left out"))
+            message = f"{name} is in no folder of a class"
+            faults.append(Fault(folder, None, message, "the recording is skipped"))
             continue
         rows = reading.rows_of([Row(name, Event(0.0, math.inf, label), None)])
         clips.append(Clip(name=name, path=path, annotations=folder, rows=rows))
@@ -89,10 +89,10 @@ def _list_class_folders(folder: Path, reading: Reading) -> tuple[list[Clip], lis
 
 
 def _audio_of(table: Path, root: Path, split: TrainSplitConfig) -> Path:
-    """Where the recordings of a table lie if nothing says so.
+    """Default folder of the recordings of a table.
 
-    As in DESED, audio/train/weak of metadata/train/weak.tsv; or the folder beside the table that
-    is called as it; or ``data.train.audio``.
+    As in DESED, audio/train/weak of metadata/train/weak.tsv; or the folder beside the table
+    with the same name; or ``data.train.audio``.
     """
     below = table.with_suffix("")
     candidates = [below]
@@ -105,7 +105,7 @@ def _audio_of(table: Path, root: Path, split: TrainSplitConfig) -> Path:
 
 
 def _of_whole(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """A row for each label, once; several in one field are parted by ``;`` or ``|``, else ``,``."""
+    """One row per label; several in one field are separated by ``;`` or ``|``, else ``,``."""
     labels: dict[str, Row] = {}
     for row in rows:
         for label in several(row.event.label) if row.event else ():
@@ -114,7 +114,7 @@ def _of_whole(rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def tagged(clip: Clip) -> Clip:
-    """A weakly labelled recording: its events become its tags, and when these sound is unknown."""
+    """A weakly labelled recording: its events become its tags, with unknown times."""
     tags = sorted({event.label for event in clip.events})
     untold = [span for span in clip.unknown if span.label not in tags]
     spans = [*untold, *(Event(0.0, clip.duration_s, tag) for tag in tags)]
@@ -123,7 +123,7 @@ def tagged(clip: Clip) -> Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class WeakStatistics:
-    """Weakly labelled recordings: how many, how long, and how many hold each class."""
+    """Weakly labelled recordings: number, duration, and number per class."""
 
     n_files: int
     seconds: float
@@ -131,12 +131,12 @@ class WeakStatistics:
 
     @property
     def lines(self) -> list[str]:
-        """What there is, for people."""
+        """Description for the user."""
         held = ", ".join(f"{label} in {n:,}" for label, n in self.n_holding.items())
         return [f"{counted(self.n_files, 'file')}, {self.seconds / 60:.1f} minutes: {held}"]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it in numbers, for ``data.json``."""
+        """Return its numbers, for ``data.json``."""
         return {
             "n_files": self.n_files,
             "hours": round(self.seconds / 3600, 6),
@@ -145,7 +145,7 @@ class WeakStatistics:
 
 
 def weak_statistics(manifest: Manifest) -> WeakStatistics | None:
-    """Count the weakly labelled recordings of a set; ``None``: it has none."""
+    """Count the weakly labelled recordings of a data set; ``None``: it has none."""
     clips = manifest.splits.get(WEAK)
     if clips is None:
         return None

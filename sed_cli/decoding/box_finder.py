@@ -1,16 +1,16 @@
-"""Sound event bounding boxes: where the level of a class changes, and what lies between.
+"""Sound event bounding boxes: intervals between changes in the level of a class.
 
-The mean of a stretch of frames after a moment less that of as long a stretch before it is highest
-where an event begins and lowest where one ends. What lies between two such change points is a
-box, unless the class fell at the first and rises again at the second: that is a gap. From left to
-right a box is joined with the one before where the gap between them, or their own difference if
-they touch, is not far below the higher of the two.
+The mean of some frames after a time minus the mean of as many frames before it has maxima at
+onsets and minima at offsets. The interval between two such change points is a box, unless the
+class falls at the first and rises at the second, which is a gap. From left to right, a box is
+joined with the previous one if the gap between them, or their difference if they touch, is not
+far below the higher of the two.
 
 Written from the description in Ebbers, Germain, Wichern and Le Roux 2024, "Sound Event Bounding
-Boxes", arXiv 2406.04212. Differs: candidates are extrema within half a step around, a box has a
-longest length, so that a stream need not wait for its end, and boxes may touch.
+Boxes", arXiv 2406.04212. Differs: candidates are extrema within half a step, boxes have a
+maximum length, so that streams need not wait for their end, and boxes may touch.
 
-Probabilities are counted in whole numbers, so that a recording in any pieces gives the same boxes.
+Probabilities are counted as integers, so that a recording gives the same boxes in any pieces.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
-UNIT = float(2**20)  # of probabilities: sums of a day of them are exact in a double
-_LEAST_CHANGE = 2.0**-12  # of the level; less is none
+UNIT = float(2**20)  # of probabilities: sums over a day are exact in a double
+_LEAST_CHANGE = 2.0**-12  # of the level; smaller changes are ignored
 
-_FALL, _RISE, _CUT = 0, 1, 2  # kinds of change points; a cut is where a long stretch is divided
+_FALL, _RISE, _CUT = 0, 1, 2  # kinds of change points; a cut divides a long interval
 
 Values = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -43,18 +43,18 @@ class Boxes(NamedTuple):
 
     @classmethod
     def joined(cls, parts: list[Boxes]) -> Boxes:
-        """Put boxes one after the other."""
+        """Concatenate boxes."""
         if not parts:
             none = np.empty(0, np.int64)
             return cls(none, none, none, np.empty(0), np.empty(0))
         return cls(*(np.concatenate(of) for of in zip(*parts, strict=True)))
 
     def of(self, column: int) -> Boxes:
-        """Those of one column."""
+        """The boxes of one column."""
         return self.at(self.column == column)
 
     def at(self, index: Any) -> Boxes:
-        """Those of an index, a mask or a slice."""
+        """Select by an index, a mask or a slice."""
         return Boxes(
             self.first[index],
             self.after[index],
@@ -66,12 +66,12 @@ class Boxes(NamedTuple):
 
 @dataclass(frozen=True)
 class BoxRules:
-    """What is a box, for each of C columns.
+    """Parameters of boxes, for each of C columns.
 
     Args:
-        steps: frames before and after a moment whose means are compared (C,).
-        ratios: a gap is filled that this factor makes as high as the higher box (C,).
-        longest: frames of a box; only a gap in front of it and the last part may be more.
+        steps: number of frames before and after a time whose means are compared (C,).
+        ratios: a gap is filled if its mean times this factor reaches the higher box (C,).
+        longest: maximum frames of a box; only a gap in front of it and the last part may be longer.
     """
 
     steps: Indices
@@ -80,12 +80,12 @@ class BoxRules:
 
     @property
     def reach(self) -> int:
-        """Frames after a moment that tell whether it is a change point."""
+        """Number of frames after a time that decide whether it is a change point."""
         return int((self.steps + around(self.steps)).max())
 
 
 def around(steps: Indices) -> Indices:
-    """Frames to each side within which a change point is the largest change."""
+    """Number of frames to each side within which a change point is the largest change."""
     return np.maximum(1, steps // 2)
 
 
@@ -99,7 +99,7 @@ class _Points(NamedTuple):
     peak: Values
 
     def at(self, index: Any) -> _Points:
-        """Those of an index, a mask or a slice."""
+        """Select by an index, a mask or a slice."""
         return _Points(
             self.column[index],
             self.moment[index],
@@ -110,33 +110,33 @@ class _Points(NamedTuple):
 
 
 class BoxFinder:
-    """Finds the boxes of C columns of probabilities that come bit by bit."""
+    """Finds the boxes of C columns of streamed probabilities."""
 
     def __init__(self, rules: BoxRules) -> None:
         self._rules = rules
         n_columns = len(rules.steps)
         self._known = 0  # frames
-        self._frontier = 0  # moments before it are decided upon
+        self._frontier = 0  # times before it are decided
         self._start = -2 * rules.reach  # frame before which the first of the sums ends
-        self._sums = np.zeros((n_columns, 1 - self._start))  # silence goes before
+        self._sums = np.zeros((n_columns, 1 - self._start))  # preceded by silence
         self._values = np.zeros((n_columns, -self._start))
         self._peak = np.zeros(n_columns)  # of the frames since the last change point
         self._merger = _Merger(rules)
 
     def push(self, probabilities: NDArray[np.floating]) -> Boxes:
-        """Take frames (t, C) and return the boxes that are decided by them."""
+        """Take frames (t, C) and return the boxes that they complete."""
         self._take(probabilities)
         return self._advance(self._known - self._rules.reach)
 
     def finish(self) -> Boxes:
-        """Return what is left: silence comes after."""
+        """Return the remaining boxes: silence follows."""
         end = self._known
         silence = np.zeros((self._rules.reach + 1, len(self._rules.steps)))
         self._take(silence)
         return Boxes.joined([self._advance(end + 1), self._merger.finish()])
 
     def open(self) -> tuple[Indices, Boxes]:
-        """Frame up to which the boxes of each column are known (C,), and those not returned yet."""
+        """Frame up to which the boxes of each column are known (C,), and boxes not returned yet."""
         return self._merger.open(self._frontier)
 
     def _take(self, probabilities: NDArray[np.floating]) -> None:
@@ -147,7 +147,7 @@ class BoxFinder:
         self._known += len(probabilities)
 
     def _advance(self, frontier: int) -> Boxes:
-        """Decide upon the moments before the frontier."""
+        """Decide the times before the frontier."""
         if frontier <= self._frontier:
             return Boxes.joined([])
         rises, falls = self._changes(self._frontier, frontier)
@@ -165,7 +165,7 @@ class BoxFinder:
     def _with_cuts(
         self, column: Indices, moment: Indices, kind: Indices, frontier: int
     ) -> tuple[Indices, Indices, Indices]:
-        """Divide what is too long between change points (n,), or since the last one."""
+        """Divide intervals between change points (n,), or since the last one, that are too long."""
         last, last_kind = self._merger.last()
         n = len(last)
         every = np.arange(n)
@@ -187,9 +187,9 @@ class BoxFinder:
         return columns[at], moments, np.where(number > 0, _CUT, kinds[at])
 
     def _measured(self, column: Indices, moment: Indices, kind: Indices, frontier: int) -> _Points:
-        """Change points (n,) in order of column with what lies before them."""
+        """Change points (n,) in order of column, with the preceding intervals."""
         n_columns, n_kept = self._values.shape
-        # Each column begins where the frontier was, and ends where it is now.
+        # Each column starts at the previous frontier, and ends at the current one.
         begins = np.searchsorted(column, np.arange(n_columns))
         columns = np.insert(column, begins, np.arange(n_columns))
         since = np.insert(moment, begins, self._frontier)
@@ -197,7 +197,7 @@ class BoxFinder:
         until = np.where(is_last, frontier, np.roll(since, -1))
         place = columns * n_kept + since - self._start
         bounds = np.stack([place, place + until - since], axis=1).reshape(-1)
-        flat = np.append(self._values.reshape(-1), 0.0)  # so that the last stretch may end there
+        flat = np.append(self._values.reshape(-1), 0.0)  # so that the last interval may end there
         peaks = np.where(until > since, np.maximum.reduceat(flat, bounds)[::2], 0.0)
         is_first = np.concatenate([[True], is_last[:-1]])
         peaks[is_first] = np.maximum(peaks[is_first], self._peak)
@@ -206,7 +206,7 @@ class BoxFinder:
         return _Points(column, moment, kind, total, peaks[~is_last])
 
     def _changes(self, first: int, after: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Whether the class rises, or falls, at moments (C, after - first)."""
+        """Whether the class rises, or falls, at times (C, after - first)."""
         n_columns = len(self._rules.steps)
         rises, falls = np.zeros((2, n_columns, after - first), np.bool_)
         for step in np.unique(self._rules.steps).tolist():
@@ -227,15 +227,15 @@ class BoxFinder:
 
 
 def _beside(change: Values, room: int, extreme: Any) -> tuple[Values, Values]:
-    """The extreme of so many values before, and behind, each but the outermost ones."""
-    windows = extreme(change, room, axis=1)  # centred: that of i begins at i - room // 2
+    """The extreme of so many values before and after each, except the outermost ones."""
+    windows = extreme(change, room, axis=1)  # centred: that of i starts at i - room // 2
     n = change.shape[1] - 2 * room
     begin = room // 2
     return windows[:, begin : begin + n], windows[:, begin + room + 1 : begin + room + 1 + n]
 
 
 class _Merger:
-    """Makes boxes of change points, all columns in step."""
+    """Builds boxes from change points, all columns in parallel."""
 
     def __init__(self, rules: BoxRules) -> None:
         self._rules = rules
@@ -244,7 +244,7 @@ class _Merger:
         self._first, self._after, self._last = np.zeros((3, n), np.int64)  # of it; change point
         # Sums of all frames before these three.
         self._sum_first, self._sum_after, self._sum_last = np.zeros((3, n))
-        self._peak, self._gap_peak = np.zeros((2, n))  # of the open box, and of the gap behind it
+        self._peak, self._gap_peak = np.zeros((2, n))  # of the open box, and of the gap after it
         self._kind = np.full(n, _FALL)  # of the last change point
 
     def open(self, frontier: int) -> tuple[Indices, Boxes]:
@@ -254,11 +254,11 @@ class _Merger:
         return known, self._boxes(np.flatnonzero(is_final))
 
     def finish(self) -> Boxes:
-        """What is open when the recording ends."""
+        """Boxes still open at the end of the recording."""
         return self._boxes(np.flatnonzero(self._has))
 
     def push(self, points: _Points) -> Boxes:
-        """Take change points in order of column, then time; return the boxes that are closed."""
+        """Take change points in order of column, then time; return the closed boxes."""
         n_each = np.bincount(points.column, minlength=len(self._has))
         rank = np.arange(len(points.column)) - np.repeat(np.cumsum(n_each) - n_each, n_each)
         order = np.argsort(rank, kind="stable")

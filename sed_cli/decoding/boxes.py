@@ -1,7 +1,7 @@
 """The decoder ``boxes``: sound event bounding boxes, each with one confidence.
 
-See :mod:`sed_cli.decoding.box_finder` for what a box is. A box above the threshold of its class is
-an event; PSDS takes all boxes with their confidences, so that a threshold leaves their ends alone.
+See :mod:`sed_cli.decoding.box_finder` for boxes. A box above the threshold of its class is an
+event; PSDS takes all boxes with their confidences, so that thresholds do not move their ends.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from sed_cli.decoding.thresholds import ThresholdDecoder
 from sed_cli.decoding.tracking import threshold_tracks
 
 LEAST_CONFIDENCE = 1e-4
-"""Below that a box is none."""
+"""Boxes with a lower confidence are dropped."""
 
-_BLOCK = 2**20  # values that boxes are sought in at once
+_BLOCK = 2**20  # number of values searched at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoxDecoder(FrameDecoder, TunedDecoder):
     """Boxes between changes of the level of a class; those above its threshold are events.
 
-    Values are one for each class, if no word says otherwise.
+    Values are per class, unless stated otherwise.
 
     Args:
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
-        step_frames: frames before and after a moment whose means are compared.
-        ratios: two boxes are one if this factor makes the mean between them as high as that of the
-            higher one.
-        thresholds: above which a box is an event.
-        longest_s: length of a box, of all classes; longer events are several that touch.
-        min_gap_s: events of which the silence between is shorter are one.
+        step_frames: number of frames before and after a time whose means are compared.
+        ratios: two boxes are joined if the mean between them times this factor reaches the higher
+            one.
+        thresholds: boxes above them are events.
+        longest_s: maximum length of a box, for all classes; longer events are split into touching
+            ones. min_gap_s: events with a shorter silence between them are joined.
         min_duration_s: shorter events are dropped, once gaps are filled.
     """
 
@@ -74,7 +74,7 @@ class BoxDecoder(FrameDecoder, TunedDecoder):
                     raise ValueError(f"{name} of {value}: expected {low:g} to {high:g}")
         if not (math.isfinite(self.longest_s) and self.longest_s > 0):
             raise ValueError(f"longest_s of {self.longest_s}: expected above 0")
-        assert self._postprocessing  # says what is wrong with the rest
+        assert self._postprocessing  # reports faults in the others
 
     @property
     def _postprocessing(self) -> PostProcessing:
@@ -87,7 +87,7 @@ class BoxDecoder(FrameDecoder, TunedDecoder):
 
     @property
     def rules(self) -> BoxRules:
-        """What is a box."""
+        """Parameters of boxes."""
         return BoxRules(
             steps=np.array(self.step_frames, np.int64),
             ratios=np.array(self.ratios, np.float64),
@@ -102,7 +102,7 @@ class BoxDecoder(FrameDecoder, TunedDecoder):
     def boxes(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> list[Detection]:
-        """All boxes of a recording, whatever the threshold, in order of onset."""
+        """All boxes of a recording for any threshold, in order of onset."""
         boxes = self.found(probabilities)
         confidence = confidences(boxes)
         end_s = math.inf if duration_s is None else duration_s
@@ -116,7 +116,7 @@ class BoxDecoder(FrameDecoder, TunedDecoder):
         )
 
     def scores(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Confidence of the box that each frame is in, 0 in gaps (T, C)."""
+        """Confidence of the box of each frame, 0 in gaps (T, C)."""
         scores = np.zeros(probabilities.shape, np.float32)
         _mark(scores, self.found(probabilities), np.zeros(len(self.classes), np.int64))
         return scores
@@ -124,14 +124,14 @@ class BoxDecoder(FrameDecoder, TunedDecoder):
     def decoded(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> Decoded:
-        """Find events, boxes above the threshold of which those that touch are one, and frames."""
+        """Find events and frames; touching boxes above the threshold are one event."""
         by_threshold = ThresholdDecoder(
             classes=self.classes, hop_s=self.hop_s, postprocessing=self._postprocessing
         )
         return by_threshold.decoded(self.scores(probabilities), duration_s)
 
     def tracker(self) -> Tracker:
-        """Make a tracker of the same events; what a box is, is known once it cannot grow."""
+        """Create a tracker of the same events; a box is decided once it cannot grow."""
         return _BoxTracker(self)
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> Self:
@@ -178,9 +178,9 @@ _RANGES = (("step_frames", 1, 10_000), ("ratios", 1.0, 1e6))
 
 
 def confidences(boxes: Boxes) -> NDArray[np.float64]:
-    """The geometric mean of the mean probability within each box and the highest one (n,).
+    """The geometric mean of mean and maximum probability within each box (n,).
 
-    The mean alone is unjust to what is heard in parts, the highest alone to what is heard long.
+    The mean alone penalises intermittent events, the maximum alone long ones.
     """
     return np.minimum(np.sqrt(boxes.mean * boxes.peak), 1.0)
 
@@ -197,7 +197,7 @@ def find(rules: BoxRules, probabilities: NDArray[np.floating]) -> Boxes:
 
 
 def _mark(scores: NDArray[np.float32], boxes: Boxes, starts: NDArray[np.int64]) -> None:
-    """Write confidences into the frames of boxes; each column begins with frame ``starts`` (C,)."""
+    """Write confidences into the frames of boxes; each column starts with frame ``starts`` (C,)."""
     first, after = (np.maximum(at - starts[boxes.column], 0) for at in (boxes.first, boxes.after))
     columns = (of.tolist() for of in (first, after, boxes.column, confidences(boxes)))
     for begin, end, column, value in zip(*columns, strict=True):
@@ -205,29 +205,29 @@ def _mark(scores: NDArray[np.float32], boxes: Boxes, starts: NDArray[np.int64]) 
 
 
 class _BoxTracker(Tracker):
-    """Holds what boxes say of frames against the thresholds, as soon as that is known."""
+    """Applies thresholds to the frames of boxes as soon as these are known."""
 
     def __init__(self, decoder: BoxDecoder) -> None:
         self._finder = BoxFinder(decoder.rules)
         self._known = 0  # frames
-        self._marked = np.zeros(len(decoder.classes), np.int64)  # frames that are decided
+        self._marked = np.zeros(len(decoder.classes), np.int64)  # decided frames
         made = decoder._postprocessing
         self._tracks = threshold_tracks(decoder.classes, made, decoder.hop_s)
         rules = decoder.rules
-        # A box, and what comes after it, may be as long as can be until it is known which of the
-        # two the silence between them belongs to.
+        # A box and its successor may both have maximum length before it is known to which of them
+        # the silence in between belongs.
         n_frames = 2 * rules.longest + rules.reach + 1
         self.latency_s = n_frames * decoder.hop_s + made.min_gap_s + made.min_duration_s
 
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take frames (t, C) and return what is decided by them, in order of time."""
+        """Take frames (t, C) and return the reports that they decide, in order of time."""
         self._known += len(probabilities)
         closed = self._finder.push(probabilities)
         until, is_open = self._finder.open()
         return self._tracked(Boxes.joined([closed, is_open]), until, known_s)
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
-        """Return what is left to report of a recording that is ``duration_s`` long."""
+        """Return the remaining reports of a recording of ``duration_s``."""
         until = np.full(len(self._marked), self._known)
         reports = self._tracked(self._finder.finish(), until, duration_s)
         ended = (report for track in self._tracks for report in track.finish(duration_s))

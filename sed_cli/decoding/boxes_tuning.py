@@ -1,8 +1,9 @@
-"""What a box is, and the threshold of events, for the decoder ``boxes``, found on validation.
+"""Tuning of the decoder ``boxes`` on validation: parameters of boxes, and threshold of events.
 
-What a box is decides how good boxes can be at any threshold: it is chosen by PSDS, the mean of both
-scenarios for the class, in closed form (:mod:`sed_cli.metrics.box_areas`). Classes with few events
-in validation follow what is good for all of them. Then the threshold is found as other decoders do.
+Parameters of boxes determine the quality at any threshold: they are chosen by PSDS, the mean of
+both scenarios for the class, in closed form (:mod:`sed_cli.metrics.box_areas`). Classes with
+few events in validation use parameters that suit all classes. Then the threshold is tuned as in
+other decoders.
 """
 
 from __future__ import annotations
@@ -27,26 +28,26 @@ from sed_cli.metrics.curves import MAX_FP_PER_HOUR, SCENARIOS
 log = logging.getLogger(__name__)
 
 _STEPS_S = (0.32, 0.02, 0.04, 0.08, 0.13, 0.2, 0.5, 0.8)  # the first, with
-_RATIOS = (3.0, 1.25, 1.5, 2.0, 5.0, 8.0)  # the first, is what is not tuned
-_SHARED = 100  # events of a class in validation that weigh as much as all classes do
-_WORTH = 0.7  # of one event in the root of their number: what a shape has to be better by
-_BLOCK = 2**20  # values that boxes are sought in at once
+_RATIOS = (3.0, 1.25, 1.5, 2.0, 5.0, 8.0)  # the first, is the untuned default
+_SHARED = 100  # number of events of a class in validation with the same weight as all classes
+_WORTH = 0.7  # of one event by the root of their number: minimum gain of a shape
+_BLOCK = 2**20  # number of values searched at once
 
 
 class _Shape(NamedTuple):
-    """What a box is, for a class."""
+    """Parameters of boxes of a class."""
 
     step: int
     ratio: float
 
 
 def fit(task: Fitting, longest_s: float, threshold: float | None = None) -> BoxDecoder:
-    """Tune what a box is and the threshold of each class.
+    """Tune the parameters of boxes and the threshold of each class.
 
     Args:
-        task: what is known after training.
-        longest_s: of a box.
-        threshold: of all classes, in the place of what is tuned.
+        task: training results.
+        longest_s: maximum length of a box.
+        threshold: for all classes, instead of tuned ones.
     """
     plain = _Shape(max(1, round(_plain_step_s(task) / task.hop_s)), _RATIOS[0])
     points = [plain] * len(task.classes)
@@ -60,7 +61,7 @@ def fit(task: Fitting, longest_s: float, threshold: float | None = None) -> BoxD
 
 
 def _plain_step_s(task: Fitting) -> float:
-    """The usual step, or half of a typical event where those are short, as notes are."""
+    """The usual step, or half of a typical event if events are short, such as notes."""
     clips = task.validation or task.training()
     lengths_s = [event.offset_s - event.onset_s for clip in clips for event in clip.events]
     return min(_STEPS_S[0], float(np.median(lengths_s)) / 2) if lengths_s else _STEPS_S[0]
@@ -79,7 +80,7 @@ def _decoder(task: Fitting, points: Sequence[_Shape], longest_s: float) -> BoxDe
     )
 
 
-# ------------------------------------------------------------------------- what a box is
+# --------------------------------------------------------------------- parameters of boxes
 
 
 def _chosen(task: Fitting, plain: _Shape, longest: int) -> list[_Shape]:
@@ -88,7 +89,7 @@ def _chosen(task: Fitting, plain: _Shape, longest: int) -> list[_Shape]:
         return [plain] * len(task.classes)
     steps = sorted({max(1, round(step_s / task.hop_s)) for step_s in _STEPS_S} | {plain.step})
     streams = [_BoxStream.of(step, longest, len(task.classes)) for step in steps]
-    recordings = []  # in the order in which they come, which need not be that of validation
+    recordings = []  # in the order of the recordings as they are scored
     for recording, probabilities in task.scored():
         recordings.append((recording.events, recording.duration_s))
         for stream in streams:
@@ -119,8 +120,8 @@ class _BoxStream:
     step: int
     n_classes: int
     finder: BoxFinder
-    silence: int  # frames between recordings, beyond which nothing is joined
-    starts: list[int]  # frame in which each recording begins
+    silence: int  # frames between recordings, too many to be joined
+    starts: list[int]  # first frame of each recording
     known: int
     parts: list[Boxes]
 
@@ -173,7 +174,7 @@ class _BoxStream:
 def _area(axis: Axis, index: int, boxes: Boxes, found: Found) -> float:
     """Mean area of both scenarios, up to as many false positives as there are events.
 
-    Those of PSDS alone are next to nothing where an hour holds thousands of notes.
+    The limits of PSDS alone give almost no area if an hour has thousands of notes.
     """
     confidence = confidences(boxes)
     kept = (found.after_s > found.first_s) & (confidence >= LEAST_CONFIDENCE)
@@ -187,7 +188,7 @@ def _area(axis: Axis, index: int, boxes: Boxes, found: Found) -> float:
 
 
 def _with_thresholds(task: Fitting, made: BoxDecoder) -> BoxDecoder:
-    """Tune the threshold of each class; 0.5 where nothing is certain to be better."""
+    """Tune the threshold of each class; 0.5 unless another is certainly better."""
     n_classes, n_recordings = len(task.classes), len(task.validation)
     n_events = np.zeros(n_classes, np.int64)
     for recording in task.validation:

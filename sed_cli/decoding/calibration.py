@@ -1,7 +1,7 @@
-"""Confidences of events made probabilities: what is fitted on events of validation.
+"""Calibration of event confidences to probabilities, fitted on validation.
 
-Events stay as they are; only the confidence in each changes. A map never turns the order of
-confidences around, so that whoever holds them against a threshold still drops the worst first.
+Events stay the same; only their confidences change. Maps are monotonic, so that a threshold on
+confidences still drops the worst events first.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 from sed_cli.decoding.decoder import StreamEvent, Tracker
 
 METHODS = ("temperature", "isotonic")
-FEWEST_EVENTS = 50  # of validation, to tell anything by
+FEWEST_EVENTS = 50  # minimum number of events in validation
 _FOLDS = 5
-_SURE = 2.0  # standard errors that a gain has to be above nothing
-_LEAST = 1e-4  # that confidences keep from 0 and 1, as they are written to four digits
-_STEEPEST = 20.0  # temperatures lie between its inverse and it
+_SURE = 2.0  # minimum gain in standard errors
+_LEAST = 1e-4  # distance of confidences from 0 and 1, since they are written with four digits
+_STEEPEST = 20.0  # temperatures are between its inverse and it
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class ConfidenceMap:
-    """A rising map of confidences, told by points and straight lines between them.
+    """A rising, piecewise linear map of confidences.
 
     Args:
-        method: that it was fitted by.
+        method: of the fit.
         confidences: of the detector, rising, (n,).
         probabilities: that an event with them matches an annotated one, (n,).
     """
@@ -53,7 +53,7 @@ class ConfidenceMap:
         return mapped
 
     def as_json(self) -> dict[str, Any]:
-        """Describe it, as a checkpoint keeps it."""
+        """Describe it, as in a checkpoint."""
         return {
             "method": self.method,
             "confidences": list(self.confidences),
@@ -72,18 +72,18 @@ class ConfidenceMap:
 
 
 class CalibratedTracker(Tracker):
-    """Reports what another tracker finds, with its confidences mapped."""
+    """Reports the events of another tracker, with mapped confidences."""
 
     def __init__(self, tracker: Tracker, confidence_map: ConfidenceMap) -> None:
         self._tracker, self._map = tracker, confidence_map
         self.latency_s = tracker.latency_s
 
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take frames (t, C) and return what is decided by them."""
+        """Take frames (t, C) and return the reports that they decide."""
         return [self._mapped(each) for each in self._tracker.push(probabilities, known_s)]
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
-        """Return what is left to report."""
+        """Return the remaining reports."""
         return [self._mapped(each) for each in self._tracker.finish(duration_s)]
 
     def _mapped(self, report: StreamEvent) -> StreamEvent:
@@ -95,7 +95,7 @@ def fitted(method: str, confidences: Values, hits: NDArray[np.bool_]) -> Confide
 
     Args:
         method: ``temperature``: log-odds divided by a number (Guo et al. 2017); ``isotonic``: the
-            rising steps that are nearest (Zadrozny and Elkan 2002).
+            nearest rising step function (Zadrozny and Elkan 2002).
         confidences: of the events, (n,), at least one.
         hits: whether each matches an annotated one, (n,).
     """
@@ -104,7 +104,7 @@ def fitted(method: str, confidences: Values, hits: NDArray[np.bool_]) -> Confide
         grid = np.unique(np.concatenate([grid, 1 - grid]).round(6))
         mapped = _tempered(grid, _temperature(confidences, hits))
         return _map_of(method, grid, mapped)
-    from scipy.optimize import isotonic_regression  # half a second, which few commands need
+    from scipy.optimize import isotonic_regression  # half a second, for few commands
 
     distinct, index, n = np.unique(confidences, return_inverse=True, return_counts=True)
     shares = np.bincount(index, hits) / n
@@ -136,7 +136,7 @@ def _tempered(confidences: Values, temperature: float) -> Values:
 
 
 def _losses(probabilities: Values, hits: NDArray[np.bool_]) -> Values:
-    """Brier's score of each event: bounded, so that no single one decides."""
+    """Brier score of each event: bounded, so that no single event dominates."""
     losses: Values = (probabilities - hits) ** 2
     return losses
 
@@ -147,19 +147,22 @@ def calibrated(
     """Fit a map to the events of validation.
 
     Args:
-        method: ``none``, ``temperature``, ``isotonic``; ``auto``: the one that helps events of
-            recordings that it was not fitted to, by Brier's score, if any does beyond its noise.
+        method: ``none``, ``temperature``, ``isotonic``; ``auto``: the one that improves the Brier
+            score of held-out recordings, if any does beyond its noise.
         confidences: of the events of each recording.
         hits: whether each matches an annotated one.
 
     Returns:
-        The map, ``None`` where confidences stay as they are; and why, in words.
+        The map, ``None`` if confidences stay unchanged; and the reason in words.
     """
     n_events = sum(map(len, confidences))
     if method == "none":
         return None, "confidences are not calibrated"
     if n_events < (FEWEST_EVENTS if method == "auto" else 1):
-        return None, f"confidences stay as they are: validation has {n_events} detected events"
+        return (
+            None,
+            f"confidences are not calibrated: validation has only {n_events} detected events",
+        )
     pooled = np.concatenate(confidences), np.concatenate(hits)
     if method != "auto":
         return fitted(method, *pooled), f"confidences are calibrated, as set: {method}"
@@ -170,15 +173,15 @@ def calibrated(
     if not gain.mean() > _SURE * error:
         return (
             None,
-            "confidences stay as they are: no calibration is certain to be better on validation",
+            "confidences are not calibrated: no method is certain to be better on validation",
         )
     better = -gain.sum() / n_events
-    reason = f"{best}, Brier's score {better:+.4f} an event in cross-validation"
+    reason = f"{best}, Brier score {better:+.4f} per event in cross-validation"
     return fitted(best, *pooled), f"confidences are calibrated: {reason}"
 
 
 def _gains(method: str, confidences: Sequence[Values], hits: Sequence[NDArray[np.bool_]]) -> Values:
-    """How much less each recording loses with a map that was fitted to the others (n_files,)."""
+    """Reduction of each recording's loss by a map fitted to the others (n_files,)."""
     n_folds = min(_FOLDS, len(confidences))
     fold_of = np.arange(len(confidences)) % n_folds
     gains = np.zeros(len(confidences))

@@ -1,4 +1,4 @@
-"""What tuning chose for each class, and what that gained on validation: said by every decoder."""
+"""Choices of tuning for each class, with their gain on validation, for all decoders."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-FEWEST_EVENTS = 10  # of a class in validation; fewer are warned of
+FEWEST_EVENTS = 10  # events of a class in validation; fewer give a warning
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What tuning chose for a class, or for all of them together.
+    """Choice of tuning for a class, or for all classes.
 
     Attributes:
-        what: in words, such as ``threshold 0.42, filter of 5 frames``.
-        reason: why; of a default why it was kept.
+        what: the choice in words, such as ``threshold 0.42, filter of 5 frames``.
+        reason: why it was chosen, or why the default was kept.
         n_events: of the class in validation.
-        gain: F1 on validation over that of the default, by metric; ``None``: the default was kept.
+        gain: gain in F1 on validation over the default, by metric; ``None``: the default was kept.
     """
 
     what: str
@@ -30,7 +30,7 @@ class Choice:
 
     @property
     def note(self) -> dict[str, Any]:
-        """What ``tuning`` of a decoder's JSON holds."""
+        """Entry of ``tuning`` in a decoder's JSON."""
         gain = self.gain
         return {
             "kept": "default" if gain is None else "tuned",
@@ -40,7 +40,7 @@ class Choice:
         }
 
     def __str__(self) -> str:
-        """What was chosen, what that gained and why, in a line."""
+        """Choice, gain and reason in one line."""
         if self.gain is None:
             return f"{self.what}: {self.reason}"
         gains = ", ".join(f"{name} F1 {gain:+.3f}" for name, gain in self.gain.items())
@@ -48,7 +48,7 @@ class Choice:
 
 
 def log_choices(labels: Sequence[str], choices: Sequence[Choice]) -> None:
-    """Log what was chosen for each label, and which have too few events to choose anything by."""
+    """Log the choice for each label, and labels with too few events for a choice."""
     for label, choice in zip(labels, choices, strict=True):
         log.info("%s: %s", label, choice)
     few = [
@@ -58,8 +58,8 @@ def log_choices(labels: Sequence[str], choices: Sequence[Choice]) -> None:
     ]
     if few:
         log.warning(
-            "validation holds fewer than %d events of %s: choices by F1 there, the best epoch and "
-            "thresholds, are little better than chance; put more recordings into "
+            "validation has fewer than %d events of %s: choices by F1 there, such as the best "
+            "epoch and thresholds, are little better than chance; put more recordings into "
             "validation (a larger second number in data.split, or a longer validation list)",
             FEWEST_EVENTS,
             ", ".join(few),

@@ -29,7 +29,7 @@ def _better_after(best: Floats, score: float, costs: Floats, n: int, out: Floats
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def advance(n_old: int, rows: Rows, tables: Tables) -> None:
-    """As :func:`sed_cli.decoding.segment_rows.advance_plainly`."""
+    """Same as :func:`sed_cli.decoding.segment_rows.advance_plainly`."""
     total, begun, ended, tails = rows
     durations, stays, gaps, starts, arcs = tables
     n_rows, n_states = total.shape

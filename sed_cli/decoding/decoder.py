@@ -1,10 +1,10 @@
-"""What makes events of probabilities: the working objects of components of kind ``decoder``.
+"""Decoders of probabilities into events: the working objects of components of kind ``decoder``.
 
-A component (:class:`sed_cli.config.evaluation.DecoderConfig`) holds settings. Its ``fit`` makes a
-:class:`Decoder` of what is known after training (:class:`Fitting`), its ``read`` makes the same one
-of what a checkpoint holds. This is the only way from probabilities to events: ``sedtf train``,
-``eval``, ``predict`` and ``listen`` all go through it. The threshold of the feedback is none of its
-business: that one is part of the model and stays at 0.5.
+A component (:class:`sed_cli.config.evaluation.DecoderConfig`) holds settings. Its ``fit``
+creates a :class:`Decoder` from training results (:class:`Fitting`), its ``read`` restores it
+from a checkpoint. This is the only way from probabilities to events: ``sedtf train``, ``eval``,
+``predict`` and ``listen`` all use it. The threshold of the feedback is separate: it is part of
+the model and stays at 0.5.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ Scored = Iterable[tuple["Recording", NDArray[np.floating]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
-    """What a decoder is made of, once a detector is trained.
+    """Data for fitting a decoder, once a detector is trained.
 
     Attributes:
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
-        metric: whose F1 is to be good: one that can be tuned for.
-        collar_s: seconds that an event may be off.
+        metric: objective of tuning, by its F1.
+        collar_s: tolerance of event times in seconds.
         min_gap_s: shorter silences within a class are filled.
         min_duration_s: shorter events are dropped.
-        tune: whether anything may be tuned on validation.
+        tune: whether tuning on validation is allowed.
         training: lists the recordings of the training split, with their events and durations.
-        validation: those of the validation split; none where there is no such split.
-        max_false_alarms_per_hour: of each class on validation; ``None``: any number.
-        onsets: whether probabilities have those of onsets, after those of all activities: (T, 2C).
-        scored: yields those of validation, each with its probabilities, as often as it is called.
-            The first call runs the detector, and what that gave is kept if it is not too long.
-        language: loads the model of labels that was named, ``recurrent`` or ``ngram``; ``None``:
-            none was.
+        validation: those of the validation split; empty without one.
+        max_false_alarms_per_hour: of each class on validation; ``None``: unlimited.
+        onsets: whether probabilities include onsets, after all activities: (T, 2C).
+        scored: yields validation recordings with their probabilities on each call. The first call
+            runs the detector; its output is cached unless it is too long.
+        language: loads the language model of labels, ``recurrent`` or ``ngram``; ``None``: none was
+            named.
     """
 
     classes: tuple[str, ...]
@@ -68,12 +68,12 @@ class Fitting:
 
     @property
     def tunes(self) -> bool:
-        """Whether there is something to tune on, and that is wanted."""
+        """Whether tuning is requested and there are validation data."""
         return self.tune and bool(self.validation)
 
 
 class Decoded(NamedTuple):
-    """What was found in a recording: events in order of onset, and the frames they take (T, C)."""
+    """Events of a recording in order of onset, and their frames (T, C)."""
 
     detections: list[Detection]
     active: NDArray[np.bool_]
@@ -81,14 +81,14 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class StreamEvent:
-    """That an event has started, or that it has ended.
+    """The start or end of an event.
 
     Attributes:
         kind: ``start`` or ``end``.
         label: of the event.
         onset_s: when it started, in seconds from the first sample.
         offset_s: when it ended; None for a start.
-        confidence: in the event, for a start as far as it is known by then; in [0, 1].
+        confidence: in the event, for a start the value so far; in [0, 1].
     """
 
     kind: Literal["start", "end"]
@@ -99,7 +99,7 @@ class StreamEvent:
 
     @property
     def time_s(self) -> float:
-        """When what is reported happened, in seconds from the first sample."""
+        """Time of the report, in seconds from the first sample."""
         return self.onset_s if self.offset_s is None else self.offset_s
 
     @property
@@ -109,31 +109,30 @@ class StreamEvent:
 
 
 class Tracker(ABC):
-    """Finds events in probabilities that come bit by bit.
+    """Finds events in streamed probabilities.
 
     Attributes:
-        latency_s: seconds by which reports come after the probabilities that they stand on, at
-            most.
+        latency_s: maximum delay of reports after the probabilities they depend on, in seconds.
     """
 
     latency_s: float
 
     @abstractmethod
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take frames (t, C) and return what is decided by them, in order of time.
+        """Take frames (t, C) and return the reports that they decide, in order of time.
 
         Args:
             probabilities: of the next frames.
-            known_s: seconds of audio that are known to be there.
+            known_s: seconds of audio received so far.
         """
 
     @abstractmethod
     def finish(self, duration_s: float) -> list[StreamEvent]:
-        """Return what is left to report of a recording that is ``duration_s`` long."""
+        """Return the remaining reports of a recording of ``duration_s``."""
 
 
 def in_order(reports: Iterable[StreamEvent]) -> list[StreamEvent]:
-    """Sort reports by time, as trackers return them."""
+    """Sort reports by time, the order of trackers."""
     return sorted(reports, key=lambda r: (r.time_s, r.onset_s, r.label))
 
 
@@ -147,13 +146,13 @@ class Decoder(ABC):
     """
 
     NAME: ClassVar[str]
-    """Of the component whose ``read`` undoes :meth:`as_json`."""
+    """Name of the component whose ``read`` undoes :meth:`as_json`."""
 
     GIVES_BOXES: ClassVar[bool] = False
-    """Whether PSDS is drawn from its :meth:`boxes`, rather than from :meth:`scores`."""
+    """Whether PSDS is computed from its :meth:`boxes`, rather than from :meth:`scores`."""
 
     DECODES_AS: ClassVar[str] = ""
-    """Name of the decoder of which it is a case; an exported package shows how that one works."""
+    """Name of the decoder of which it is a special case, for exported packages."""
 
     classes: tuple[str, ...]
     hop_s: float
@@ -166,26 +165,26 @@ class Decoder(ABC):
 
         Args:
             probabilities: (T, C).
-            duration_s: of the recording, where its last frames reach beyond its end; no event ends
+            duration_s: of the recording, whose last frames may extend beyond its end; no event ends
                 after it.
         """
 
     @abstractmethod
     def tracker(self) -> Tracker:
-        """Make what finds the same events while the probabilities come in."""
+        """Create a tracker that finds the same events in streamed probabilities."""
 
     @abstractmethod
     def as_json(self) -> dict[str, Any]:
-        """Describe it by label, as it stands in ``postprocessing.json`` and ``metrics.json``.
+        """Describe it by label, as in ``postprocessing.json`` and ``metrics.json``.
 
-        ``tuned_for`` is the metric that it was tuned for, or ``None``; ``tuning`` what was chosen
-        for each class and what that gained (:class:`sed_cli.decoding.choices.Choice`).
+        ``tuned_for`` is the metric that it was tuned for, or ``None``; ``tuning`` the choice for
+        each class and its gain (:class:`sed_cli.decoding.choices.Choice`).
         """
 
     def decoded(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> Decoded:
-        """Find the events of a recording and the frames in which they are."""
+        """Find the events of a recording and their frames."""
         detections = self.decode(probabilities, duration_s)
         active = np.zeros(probabilities.shape, np.bool_)
         for onset_s, offset_s, label, _ in detections:
@@ -197,7 +196,7 @@ class Decoder(ABC):
     def boxes(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> list[Detection]:
-        """All that could be an event, whatever the threshold; PSDS is drawn from confidences."""
+        """All candidate events for any threshold; PSDS is computed from their confidences."""
         return self.decode(probabilities, duration_s)
 
     def events(
@@ -209,18 +208,18 @@ class Decoder(ABC):
     def activities(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> NDArray[np.bool_]:
-        """Tell the frames in which each class is active (T, C); see :meth:`decode`."""
+        """Active frames of each class (T, C); see :meth:`decode`."""
         return self.decoded(probabilities, duration_s).active
 
     def scores(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
-        """What threshold-free figures are drawn from, (T, C): the probabilities themselves."""
+        """Scores for threshold-free metrics, (T, C): the probabilities themselves."""
         return probabilities
 
     def with_least(self, *, min_gap_s: float | None, min_duration_s: float | None) -> Self:
-        """Replace the minimum gap and the minimum duration, where they are given.
+        """Replace the minimum gap and the minimum duration, if given.
 
         Raises:
-            UserError: if the decoder has no such thing.
+            UserError: if the decoder has no such setting.
         """
         given = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
         asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -233,7 +232,7 @@ class Decoder(ABC):
         return replace(self, **asked)
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> Self | None:
-        """Replace the thresholds of some classes; ``None`` where there are none.
+        """Replace the thresholds of some classes; ``None`` if the decoder has none.
 
         Args:
             thresholds: by label, probabilities.
@@ -241,7 +240,7 @@ class Decoder(ABC):
         return None
 
     def replaced(self, values: Sequence[float], by_label: Mapping[str, float]) -> tuple[float, ...]:
-        """Values of all classes, those of some replaced."""
+        """Values of all classes, with some replaced."""
         return tuple(by_label.get(*of_class) for of_class in zip(self.classes, values, strict=True))
 
     def detections(
@@ -255,7 +254,7 @@ class Decoder(ABC):
         Args:
             spans: first frame, frame after the last, column.
             probabilities: (T, C).
-            duration_s: of the recording; what begins at its very end is none.
+            duration_s: of the recording; spans that start at its end are dropped.
         """
         found = []
         for first, after, column in spans:
@@ -268,7 +267,7 @@ class Decoder(ABC):
         return sorted(found)
 
     def check(self, probabilities: NDArray[np.floating]) -> None:
-        """Refuse probabilities of another shape than (T, C)."""
+        """Reject probabilities of another shape than (T, C)."""
         if probabilities.ndim != 2 or probabilities.shape[1] != len(self.classes):
             raise ValueError(
                 f"probabilities of shape {probabilities.shape}: expected (T, {len(self.classes)})"
@@ -277,7 +276,7 @@ class Decoder(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class FrameDecoder(Decoder):
-    """A decoder that finds active frames first, and events in them.
+    """A decoder that first finds active frames, and then events in them.
 
     Args:
         classes: labels of the columns of probabilities.
@@ -294,25 +293,25 @@ class FrameDecoder(Decoder):
     def decoded(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> Decoded:
-        """Find the events of a recording and the frames in which they are."""
+        """Find the events of a recording and their frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TunedDecoder(Decoder):
-    """A decoder that knows what it was tuned for.
+    """A decoder that records its tuning.
 
     Args:
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
-        tuned_for: the metric for which it was tuned; ``None``: it was not.
-        tuning: what was chosen and why, by label.
+        tuned_for: the metric for which it was tuned; ``None``: not tuned.
+        tuning: choices and reasons, by label.
     """
 
     tuned_for: str | None = None
     tuning: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def tuned_as_json(self) -> dict[str, Any]:
-        """What :meth:`as_json` holds of that."""
+        """Its part of :meth:`as_json`."""
         return {
             "tuned_for": self.tuned_for,
             **({} if self.tuning is None else {"tuning": dict(self.tuning)}),
@@ -320,10 +319,10 @@ class TunedDecoder(Decoder):
 
     @staticmethod
     def tuned_from_json(values: Mapping[str, Any]) -> dict[str, Any]:
-        """Undo :meth:`tuned_as_json`: arguments of the class.
+        """Undo :meth:`tuned_as_json`: arguments for the class.
 
         Raises:
-            KeyError: for what it did not write.
+            KeyError: for values that it does not write.
         """
         tuned_for = values["tuned_for"]
         return {
@@ -333,15 +332,15 @@ class TunedDecoder(Decoder):
 
 
 def described(decoder: Decoder) -> dict[str, Any]:
-    """:meth:`Decoder.as_json` with the name that it is read by."""
+    """:meth:`Decoder.as_json` with its name for reading."""
     return {"decoder": decoder.NAME, **decoder.as_json()}
 
 
 def by_label(values: Mapping[str, Any], key: str, classes: Sequence[str]) -> list[Any]:
-    """What ``values[key]`` holds for each class, in their order.
+    """Entries of ``values[key]`` for each class, in order.
 
     Raises:
-        KeyError, TypeError, ValueError: if it is not there for just these classes.
+        KeyError, TypeError, ValueError: if it does not have exactly these classes.
     """
     if set(values[key]) != set(classes):
         raise ValueError(f"{key} of {', '.join(values[key])}: expected {list(classes)}")

@@ -1,6 +1,6 @@
-"""What annotated events say of those to come: how long they last, the silences, what follows what.
+"""A model of events from annotations: durations, silences and transitions.
 
-All of it is counted in the labels of the training recordings, and smoothed, since they are few.
+All are counted in the labels of the training recordings, and smoothed, since these are few.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ from sed_cli.decoding.segments import SegmentModel
 
 Floats = NDArray[np.float64]
 
-DURATION_SMOOTHING_S, GAP_SMOOTHING_S = 0.004, 0.01  # widths of kernels, at least
-_FEW_OVERLAPS = 0.01  # share of events; where fewer overlap, one chain serves all classes
-_ENOUGH = 20  # silences after a class that tell how long they are; else those of all classes do
-_OFTEN = 5  # times that a longer history was seen which is remembered
-_MOST_HISTORIES = 200  # such, the most frequent: each takes as much time as a class
-_MOST_FRAMES = 256  # of durations and silences that have a probability of their own
-_UNSEEN = 0.5  # events that every spread-out length counts for, of a class
-_LEAST = 1e-6  # probability that a length is given at least, of all there are
+DURATION_SMOOTHING_S, GAP_SMOOTHING_S = 0.004, 0.01  # minimum widths of kernels
+_FEW_OVERLAPS = 0.01  # share of events; if fewer overlap, one chain serves all classes
+_ENOUGH = 20  # minimum number of silences after a class; with fewer, those of all classes are used
+_OFTEN = 5  # minimum count of a longer history
+_MOST_HISTORIES = (
+    200  # maximum number of histories, the most frequent: each takes as much time as a class
+)
+_MOST_FRAMES = 256  # share of durations and silences with explicit probabilities
+_UNSEEN = 0.5  # weight of the uniform part, in events of a class
+_LEAST = 1e-6  # minimum probability of any length
 
 
 def overlap(recordings: Sequence[Sequence[Event]], tolerance_s: float) -> float:
-    """Share of events that begin before one that began earlier has ended, but for a tolerance."""
+    """Share of events that start before an earlier one has ended, with a tolerance."""
     n_events = n_overlapping = 0
     for events in recordings:
         reached_s = -np.inf
@@ -43,7 +45,7 @@ def overlap(recordings: Sequence[Sequence[Event]], tolerance_s: float) -> float:
 
 
 def is_joint(recordings: Sequence[Sequence[Event]], hop_s: float) -> bool:
-    """Whether events follow one another, so that one chain serves all classes."""
+    """Whether events do not overlap, so that one chain serves all classes."""
     return overlap(recordings, hop_s) < _FEW_OVERLAPS
 
 
@@ -52,15 +54,15 @@ def smoothed_lengths(
 ) -> Floats:
     """Log probabilities of lengths of ``least`` to ``n_frames`` frames, (n_frames + 1 - least,).
 
-    A kernel about each length that was seen, as wide as the rule of Silverman 1986 says, and no
-    narrower than ``smoothing_s``; and, for what was not seen, a share that falls evenly.
+    A kernel around each observed length, with the width of Silverman's rule (1986) but at least
+        ``smoothing_s``; and for unseen lengths a smoothly falling share.
 
     Args:
         seconds: lengths, (n,).
         hop_s: seconds from one frame to the next.
         n_frames: longest length.
         least: shortest length in frames, 0 or 1.
-        smoothing_s: standard deviation of a kernel, at least.
+        smoothing_s: minimum standard deviation of a kernel.
     """
     frames = np.arange(least, n_frames + 1)
     mean = max(1.0, seconds.mean() / hop_s) if len(seconds) else n_frames / 4
@@ -72,7 +74,7 @@ def smoothed_lengths(
     width = max(smoothing_s, 0.9 * spread * len(seconds) ** -0.2, 0.3 * hop_s)
     edges = (np.arange(least, n_frames + 2) - 0.5) * hop_s
     edges[0], edges[-1] = -np.inf, np.inf
-    # Lengths in thousandths of the width: as many kernels as there are different ones.
+    # Lengths in thousandths of the width, so that equal ones share a kernel.
     lengths, counts = np.unique(np.round(seconds / width, 3) * width, return_counts=True)
     seen = np.zeros(len(frames))
     for start in range(0, len(lengths), 1024):
@@ -86,19 +88,18 @@ def smoothed_lengths(
 def follow_probabilities(
     sequences: Sequence[Sequence[int]], n_classes: int, order: int
 ) -> tuple[list[tuple[int, ...]], Floats, Floats]:
-    """Which class follows which, by counts of all orders up to ``order``, smoothed into each other.
+    """Transition probabilities from counts of all orders up to ``order``, interpolated.
 
     Source: the smoothing of Witten and Bell 1991, "The zero-frequency problem".
 
     Args:
         sequences: classes of the events of each recording, in order of onset.
         n_classes: C.
-        order: how many events back are remembered, 1 or more.
+        order: number of past events, 1 or more.
 
     Returns:
-        The histories that are remembered, each ending in the class that it stands for, and of every
-        class alone (S); log probabilities of the first class, (C,); and of the next class after
-        each history, (S, C).
+        The histories, each ending in its class, including every class alone (S); log probabilities
+        of the first class, (C,); and of the next class after each history, (S, C).
     """
     counts: dict[tuple[int, ...], Floats] = {}
     for sequence in sequences:
@@ -135,15 +136,15 @@ def follow_probabilities(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EventModel:
-    """What the annotated events of the training recordings say of those to come.
+    """A model of events, learnt from the annotations of the training recordings.
 
     Args:
-        joint: whether classes do not overlap, and share one chain.
+        joint: whether classes do not overlap and share one chain.
         priors: log-odds of a class in a frame, (C,).
         durations: log probabilities of 1 to D frames, (C, D).
-        stays: log probability of one frame more, after D frames, (C,).
+        stays: log probability of another frame after D frames, (C,).
         gaps: log probabilities of silences of 0 to G - 1 frames after a class, (C, G).
-        histories: of a joint chain: the classes that the syntax remembers, the last one last.
+        histories: of a joint chain: past classes of the syntax, the most recent one last.
         first: log probabilities of the first class, (C,).
         following: log probabilities of the next class after each history, (S, C).
     """
@@ -224,7 +225,7 @@ class EventModel:
         )
 
     def segments(self) -> SegmentModel:
-        """The states and arcs that a search goes through."""
+        """States and arcs of the search."""
         n_classes = len(self.priors)
         class_of = np.arange(n_classes)
         starts, arcs = np.zeros(n_classes), None
@@ -252,7 +253,7 @@ class EventModel:
         )
 
     def as_json(self, classes: Sequence[str]) -> dict[str, Any]:
-        """By label where it is of a class."""
+        """Describe it, by label for values of classes."""
         each = {"priors": self.priors, "durations": self.durations, "stays": self.stays}
         each |= {"gaps": self.gaps, "first": self.first}
         return {
@@ -285,25 +286,25 @@ class EventModel:
         for name, n_axes in expected.items():
             table = read[name]
             if table.ndim != n_axes or not table.size or not np.isfinite(table).all():
-                raise ValueError(f"{name}: expected finite numbers, as many for each class")
+                raise ValueError(f"{name}: expected finite numbers, equally many for each class")
         if len(histories) > n_classes + _MOST_HISTORIES:
-            raise ValueError(f"{len(histories)} histories: expected no more than are learnt")
+            raise ValueError(f"{len(histories)} histories: expected at most as many as are learnt")
         if joint and (
             len(following) != len(histories)
             or not np.isfinite(following).all()
             or not {(label,) for label in range(n_classes)} <= {*histories}
         ):
-            raise ValueError("following: expected a row for each of histories, and each class")
+            raise ValueError("following: expected one row per history, and one column per class")
         return cls(joint=joint, following=following, histories=histories, **read)
 
 
 def _stay(frames: Floats, n_frames: int) -> float:
-    """Log probability of one frame more of what lasts longer than most."""
+    """Log probability of another frame of an unusually long event."""
     excess = frames[frames > n_frames] - n_frames
     return -1 / max(1.0, float(excess.mean()) if len(excess) else n_frames / 2)
 
 
 def _n_frames(lengths: Sequence[Floats], hop_s: float) -> int:
-    """Frames that nearly all lengths fit into, so that they have a probability each."""
+    """Number of frames that covers nearly all lengths, which get explicit probabilities."""
     longest = max((float(np.quantile(one, 0.99)) for one in lengths if len(one)), default=hop_s)
     return int(np.clip(np.ceil(1.2 * longest / hop_s), 2, _MOST_FRAMES))

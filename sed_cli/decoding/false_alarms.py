@@ -1,4 +1,4 @@
-"""Thresholds that keep the false alarms of each class on validation below a bound."""
+"""Thresholds that limit the false alarms of each class on validation."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from sed_cli.metrics.known import known_hours
 log = logging.getLogger(__name__)
 
 _KEY = "evaluation.max_false_alarms_per_hour"
-# At 1 nothing is found, so that any bound can be kept.
+# At 1 nothing is detected, so that any bound can be met.
 _THRESHOLDS = np.array([*THRESHOLDS, 0.985, 0.99, 0.995, 0.999, 1.0])
 
 
 def bounded(decoder: Decoder, scored: Scored, bound: float) -> Decoder:
-    """Hold each class against the threshold that finds most of its events within a bound.
+    """Set the threshold of each class to detect as many events as possible within a bound.
 
-    All thresholds are tried on validation, with all else as the decoder has it. A false alarm is a
-    detected event that overlaps no annotated one of its class; of thresholds that find as many
-    events those with the fewest false alarms are taken, and of these the middle one.
+    All thresholds are tried on validation, with the decoder's other parameters. A false alarm is a
+    detected event that overlaps no annotated one of its class; among thresholds that find equally
+    many events, those with the fewest false alarms win, and of these the middle one.
 
     Args:
-        decoder: that was tuned.
+        decoder: the tuned decoder.
         scored: recordings of validation, with their probabilities.
-        bound: false alarms an hour, of each class.
+        bound: maximum false alarms per hour of each class.
 
     Raises:
         UserError: if the decoder has no thresholds.
@@ -44,7 +44,7 @@ def bounded(decoder: Decoder, scored: Scored, bound: float) -> Decoder:
         made = decoder.with_thresholds(dict.fromkeys(decoder.classes, threshold))
         if made is None:
             raise UserError(
-                f"{_KEY}={bound:g}: the decoder {decoder.NAME} has no thresholds for it; "
+                f"{_KEY}={bound:g}: the decoder {decoder.NAME} has no thresholds; "
                 f"choose another evaluation.decoder, such as threshold"
             )
         decoders.append(made)
@@ -62,7 +62,7 @@ def bounded(decoder: Decoder, scored: Scored, bound: float) -> Decoder:
         best = _best(n_false, n_found, bound * hours[index])
         chosen[label] = float(_THRESHOLDS[best])
         log.info(
-            "%s: threshold %g, %.3g false alarms an hour (at most %g), %d of %d events found on "
+            "%s: threshold %g, %.3g false alarms per hour (at most %g), %d of %d events found on "
             "validation",
             *(
                 label,
@@ -76,8 +76,8 @@ def bounded(decoder: Decoder, scored: Scored, bound: float) -> Decoder:
         lost += [label] if n_there[best] and not n_found[best] else []
     if lost:
         log.warning(
-            "%s=%g: no threshold finds any event of %s within it; train on recordings without "
-            "events (data.train.background) or for longer, or allow more",
+            "%s=%g: no threshold detects any event of %s within this bound; train on "
+            "recordings without events (data.train.background) or for longer, or allow more",
             *(_KEY, bound, ", ".join(lost)),
         )
     made = decoder.with_thresholds(chosen)
@@ -86,16 +86,16 @@ def bounded(decoder: Decoder, scored: Scored, bound: float) -> Decoder:
 
 
 def _best(n_false: NDArray[np.int64], n_found: NDArray[np.int64], most: float) -> int:
-    """The middle one of the thresholds that find most, with fewest false alarms, within a bound."""
+    """The middle one of the thresholds with most hits, then fewest false alarms, in a bound."""
     fits = np.flatnonzero(n_false <= most + 1e-9)
     fits = fits[n_found[fits] == n_found[fits].max()]
     fits = fits[n_false[fits] == n_false[fits].min()]
-    # Away from where more is found wrongly, and from where less is found at all.
+    # Away from more false alarms on one side, and from fewer hits on the other.
     return int(fits[len(fits) // 2])
 
 
 def _counts(decoder: Decoder, recordings: Scored) -> NDArray[np.int64]:
-    """False alarms, annotated events that are found, and all of them, of each class (C, 3)."""
+    """False alarms, detected annotated events, and all annotated events, by class (C, 3)."""
     counts = np.zeros((len(decoder.classes), 3), np.int64)
     for recording, probabilities in recordings:
         found = decoder.events(probabilities, recording.duration_s)

@@ -1,12 +1,12 @@
-"""Points that a decoder may be tuned to, counted on validation, and the best whose gain is certain.
+"""A grid of tuning points, counted on validation, and the best point with a certain gain.
 
-A grid has rows, what a decoder tries (filters, minimum durations), and columns, the thresholds. The
-point in the first row at 0.5 is the default. What is tuned is what is reported: the counts are
-those of :mod:`sed_cli.metrics.detection` for a single class.
+A grid has rows, settings of a decoder (filters, minimum durations), and columns, the
+thresholds. The point in the first row at 0.5 is the default. Tuning uses the reported metrics:
+the counts are those of :mod:`sed_cli.metrics.detection` for a single class.
 
-A grid of some hundred points fits itself to the noise of a small validation split. So the default
-is kept unless another point is better by more than that noise, for events as well as for frames,
-and for all classes together as well as for the class itself.
+A grid of some hundred points overfits to the noise of a small validation split. So the default
+is kept unless another point is better beyond that noise, for events as well as for frames, and
+for all classes together as well as for the class itself.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ from sed_cli.metrics.metric import TunableMetric, tunable
 
 THRESHOLDS: NDArray[np.float64] = np.linspace(0.02, 0.98, 49).round(2)  # 0.5 is one of them
 
-_FEW_RECORDINGS = 10  # below that more is asked: stretches of a recording are alike
-_WORTH, _WORTH_OF_FEW = 0.5, 2.0  # events of a class in validation that a gain has to be worth
-# Share of draws of validation in which a point has to be better than the default; the parts of few
-# recordings are alike, so that draws of them agree too easily.
+_FEW_RECORDINGS = 10  # with fewer, the test is stricter, since parts of a recording are similar
+_WORTH, _WORTH_OF_FEW = 0.5, 2.0  # minimum gain, in events of a class in validation
+# Share of bootstrap draws in which a point has to be better than the default; parts of few #
+# recordings are similar, so that their draws agree too easily.
 _SURE, _SURE_OF_FEW = 0.7, 0.95
 _DRAWS = 500
-_N_STRETCHES = 20  # of validation, drawn with replacement: its noise
+_N_STRETCHES = 20  # bootstrap draws of validation, for its noise
 _NEIGHBOURS = 5  # thresholds averaged before the best is chosen: a single one's F1 is noisy
 
 
 @dataclass(frozen=True)
 class Point:
-    """What was chosen; in the first row at 0.5 without a gain it is the default that was kept."""
+    """The chosen point; in the first row at 0.5 without a gain: the default."""
 
     row: int
     threshold: float
     reason: str
     n_events: int
-    gain: dict[str, float] | None = None  # F1 over that of the default, by metric
+    gain: dict[str, float] | None = None  # gain in F1 over the default, by metric
 
 
 @dataclass
 class Grid:
-    """Counts of two metrics (2) in stretches of validation (U), by class, row and threshold.
+    """Counts of two metrics (2) in parts of validation (U), by class, row and threshold.
 
     Attributes:
-        metrics: what is tuned for, and what may not lose by it.
+        metrics: the objective of tuning, and the one that must not get worse.
         collar_s: seconds that an event may be off.
-        allowed: rows that a class may be given (C, F); the first one always.
+        allowed: allowed rows of each class (C, F); always includes the first.
         n_events: of each class in validation (C,).
         thresholds: of the columns (K,), the default's among them.
     """
@@ -66,8 +66,8 @@ class Grid:
     allowed: NDArray[np.bool_]
     n_events: NDArray[np.int64]
     thresholds: NDArray[np.float64]  # (K,)
-    worth: float  # events that a gain has to be worth
-    sure: float  # share of draws in which it has to be there
+    worth: float  # minimum gain in events
+    sure: float  # minimum share of draws with a gain
     tp: NDArray[np.int64]  # (2, U, C, F, K)
     n_found: NDArray[np.int64]
     n_there: NDArray[np.int64]  # (2, U, C)
@@ -84,17 +84,17 @@ class Grid:
         thresholds: NDArray[np.float64] = THRESHOLDS,
         beside: str | None = None,
     ) -> Grid:
-        """Count nothing yet.
+        """Start without counts.
 
         Args:
             allowed: see the class.
             n_events: see the class.
             n_recordings: of validation.
-            metric: frames and segments are tuned together with events (the mean of both F1), events
-                by themselves as long as frames do not lose.
+            metric: frames and segments are tuned jointly with events (the mean of both F1), events
+                alone as long as frames do not get worse.
             collar_s: seconds that an event may be off.
             thresholds: of the columns.
-            beside: the metric that may not lose; ``None``: the one that ``metric`` names.
+            beside: the metric that must not get worse; ``None``: the one that ``metric`` names.
         """
         own = tunable(metric)
         n_classes, n_rows = allowed.shape
@@ -115,14 +115,14 @@ class Grid:
     def add(
         self, of_class: StretchedExcerpt, index: int, row: int, active: Active, column_of: Any
     ) -> None:
-        """Count what a row finds of a class in a recording.
+        """Count the detections of a row for a class in a recording.
 
         Args:
             of_class: the class in the recording.
-            index: its place in the grid.
+            index: of the class in the grid.
             row: of the grid.
-            active: its active frames (T, J), once where several thresholds give the same.
-            column_of: which of them each threshold gives (K,).
+            active: its active frames (T, J), without duplicates of several thresholds.
+            column_of: column of ``active`` for each threshold (K,).
         """
         at = of_class.stretches
         for kind, metric in enumerate(self.metrics):
@@ -139,42 +139,40 @@ class Grid:
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """Of the two F1 in what is to be high (2,)."""
+        """Weights of the two F1 in the objective (2,)."""
         share = self.metrics[0].SHARE
         return np.array([share, 1 - share])
 
     def choose(self, index: int) -> Point:
-        """Choose the point of a class: the best there is, if its gain is certain."""
+        """Choose the point of a class: the best one, if its gain is certain."""
         n_events = int(self.n_events[index])
         if not n_events:
             return Point(0, PLAIN_THRESHOLD, "no events in validation", n_events)
         row, column = self.best(index)
         if (row, column) == (0, self.plain):
-            reason = "no point is better by enough, for this class and for all classes"
+            reason = "no point is sufficiently better for this class and for all classes"
             return Point(0, PLAIN_THRESHOLD, reason, n_events)
         draws = np.random.default_rng(0).multinomial(
             _N_STRETCHES, np.full(_N_STRETCHES, 1 / _N_STRETCHES), size=_DRAWS
         )
         share = float((self.weights @ self._gains(index, row, column, draws) > 0).mean())
         if share < self.sure:
-            reason = (
-                f"the gain is within its noise: it is one in {share:.0%} of draws of validation"
-            )
+            reason = f"the gain is within the noise: it occurs in {share:.0%} of bootstrap draws"
             return Point(0, PLAIN_THRESHOLD, reason, n_events)
         gains = self._gains(index, row, column, np.ones((1, _N_STRETCHES), np.int64))[:, 0]
-        reason = f"a gain in {share:.0%} of draws of validation"
+        reason = f"a gain in {share:.0%} of bootstrap draws"
         names = [metric.name for metric in self.metrics]
         gain = dict(zip(names, gains.tolist(), strict=True))
         return Point(row, float(self.thresholds[column]), reason, n_events, gain)
 
     def best(self, index: int) -> tuple[int, int]:
-        """Row and threshold with the highest weighted F1 by which neither F1 loses.
+        """Row and threshold with the highest weighted F1, without a loss in either F1.
 
-        Neither that of the class nor that of all classes together: a class that cannot be told
-        apart gains a little itself by being found everywhere. For the same reason both have hits:
-        where no event is found either way, a whole recording of right frames is no gain. The
-        default is left only for more than ``worth`` events of the class are worth: one more or less
-        among n is chance.
+        That applies to the class and to all classes together: a class that is hard to recognise
+                gains a little by being detected everywhere. For the same reason both need hits:
+        if no event matches either way, a whole recording of correct frames is no gain. The default
+        is replaced only for a gain worth more than ``worth`` events of the class: one more or less
+        is chance.
         """
         tp, n_found = (counts[:, :, index].sum(axis=1) for counts in (self.tp, self.n_found))
         f1 = _f1(tp, n_found, self.n_there[:, :, index].sum(axis=1)[:, None, None])  # (2, F, K)
@@ -202,7 +200,7 @@ class Grid:
     def _gains(
         self, index: int, row: int, column: int, draws: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """F1 of a point over that of the default, with stretches taken so often (2, draws)."""
+        """Gain of a point in F1 over the default, with parts drawn so often (2, draws)."""
         there = self.n_there[:, :, index] @ draws.T
         of_point, of_plain = (
             _f1(
@@ -216,17 +214,17 @@ class Grid:
 
 
 def _f1(tp: NDArray[Any], n_found: NDArray[Any], n_there: NDArray[Any]) -> NDArray[np.float64]:
-    """F1 of counts; 0 where nothing is there and nothing was found."""
+    """F1 of counts; 0 if nothing is annotated and nothing detected."""
     f1: NDArray[np.float64] = 2 * tp / np.maximum(n_found + n_there, 1)
     return f1
 
 
-# --------------------------------------------------------------------- what is counted there
+# ----------------------------------------------------------------------------------- counting
 
 
 @dataclass(frozen=True)
 class StretchedExcerpt:
-    """One class in one recording, and the stretches of the grid that its own are part of."""
+    """One class in one recording, and its parts of the grid."""
 
     excerpt: Excerpt
     stretches: NDArray[np.intp]
@@ -236,7 +234,7 @@ def excerpts(
     scored: Scored, n_recordings: int, classes: Sequence[str], hop_s: float
 ) -> Iterator[tuple[Recording, NDArray[np.floating], list[StretchedExcerpt]]]:
     """Yield recordings of validation with their probabilities, and each class in them."""
-    n_parts = -(-_N_STRETCHES // max(1, n_recordings))  # that a recording is cut into
+    n_parts = -(-_N_STRETCHES // max(1, n_recordings))  # number of parts of a recording
     for number, (recording, probabilities) in enumerate(scored):
         stretches = (number * n_parts + np.arange(n_parts)) % _N_STRETCHES
         activities = recording.activities[:].astype(bool)
@@ -259,9 +257,9 @@ def _own_events(recording: Recording, label: str) -> NDArray[np.float64]:
 
 
 def distinct(active: Active) -> tuple[Active, NDArray[np.intp]]:
-    """Keep columns of (T, K) once where several are the same; and which is whose.
+    """Deduplicate columns of (T, K); and the column of each threshold.
 
-    What is active only shrinks as the threshold rises, so equal numbers are equal frames.
+    Active frames only shrink as the threshold rises, so equal counts mean equal frames.
     """
     is_new = np.diff(active.sum(axis=0), prepend=-1) != 0
     return active[:, is_new], np.cumsum(is_new) - 1
@@ -269,7 +267,7 @@ def distinct(active: Active) -> tuple[Active, NDArray[np.intp]]:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Frames that events of a class last in validation, and silences between them."""
+    """Durations of events of a class in validation, and silences between them, in frames."""
 
     events: NDArray[np.int64]
     silences: NDArray[np.int64]
@@ -290,5 +288,5 @@ class Lengths:
 
 
 def short(lengths: NDArray[np.int64], per_cent: float) -> float:
-    """The length that so many per cent are no longer than; infinite where there are none."""
+    """Percentile of lengths; infinite if there are none."""
     return float(np.percentile(lengths, per_cent)) if len(lengths) else np.inf

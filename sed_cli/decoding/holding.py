@@ -1,4 +1,4 @@
-"""Events held against thresholds that somebody names, in the place of those of a checkpoint."""
+"""Thresholds given by the user, instead of those of a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sed_cli.errors import UserError
 
 
 def held_against(decoder: Decoder, thresholds: float | Mapping[str, float]) -> Decoder:
-    """Hold classes against other thresholds; where a decoder has none, its events' confidences.
+    """Replace thresholds; for a decoder without any, filter events by their confidence.
 
     Args:
         decoder: of a checkpoint.
-        thresholds: of all classes, or by label; classes that are not named keep theirs.
+        thresholds: for all classes, or by label; unnamed classes keep theirs.
 
     Raises:
-        UserError: for a label that is no class.
+        UserError: for an unknown label.
     """
     if not isinstance(thresholds, Mapping):
         thresholds = dict.fromkeys(decoder.classes, thresholds)
@@ -41,16 +41,16 @@ def held_against(decoder: Decoder, thresholds: float | Mapping[str, float]) -> D
 
 @dataclass(frozen=True, kw_only=True)
 class LeastConfidence(Decoder):
-    """Drops the events of a decoder without thresholds in which it has too little confidence.
+    """Drops events with low confidence, for decoders without thresholds.
 
     Args:
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
         inner: finds the events.
-        least: confidence that an event needs, by label; without one any will do.
+        least: minimum confidence of an event, by label; labels without one keep all events.
     """
 
-    NAME: ClassVar[str] = "least_confidence"  # no checkpoint holds one
+    NAME: ClassVar[str] = "least_confidence"  # no checkpoint contains one
 
     inner: Decoder
     least: Mapping[str, float]
@@ -63,15 +63,15 @@ class LeastConfidence(Decoder):
         return [each for each in found if self.keeps(each.label, each.confidence)]
 
     def keeps(self, label: str, confidence: float) -> bool:
-        """Whether the confidence in an event is enough."""
+        """Whether the confidence in an event is high enough."""
         return confidence >= self.least.get(label, 0.0)
 
     def tracker(self) -> Tracker:
-        """Make a tracker of the same ends of events; of starts all are reported."""
+        """Create a tracker of the same event ends; all starts are reported."""
         return _ConfidentTracker(self)
 
     def as_json(self) -> dict[str, Any]:
-        """Describe the inner decoder, and the least confidences."""
+        """Describe the inner decoder, and the minimum confidences."""
         return {**self.inner.as_json(), "least_confidences": dict(self.least)}
 
 
@@ -81,11 +81,11 @@ class _ConfidentTracker(Tracker):
         self.latency_s = self._tracker.latency_s
 
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take frames (t, C) and return what is decided by them."""
+        """Take frames (t, C) and return the reports that they decide."""
         return self._kept(self._tracker.push(probabilities, known_s))
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
-        """Return what is left to report."""
+        """Return the remaining reports."""
         return self._kept(self._tracker.finish(duration_s))
 
     def _kept(self, reports: Iterable[StreamEvent]) -> list[StreamEvent]:

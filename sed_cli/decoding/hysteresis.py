@@ -18,11 +18,20 @@ from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD, active_spans, mend_
 from sed_cli.decoding.tracking import ClassTracker, Track
 
 REACH_S = 1.0
-"""Seconds that an event may begin before it is above the upper threshold: what a stream waits."""
+"""Maximum seconds from the start of an event to the upper threshold: the delay of a stream."""
 
-_SHARES = (1.0, 0.75, 0.5, 0.3)  # of the upper threshold, tried for the lower one; 1: only one
-_SHORT = 10  # per cent of a class's events, or silences, that what is dropped, or filled, is below
-_PARTS = (0.0, 0.5, 1.0)  # of that length, tried for the minimum duration and the minimum gap
+_SHARES = (
+    1.0,
+    0.75,
+    0.5,
+    0.3,
+)  # shares of the upper threshold, tried for the lower one; 1: a single threshold
+_SHORT = 10  # percentile of a class's events, or silences, above the dropped, or filled, ones
+_PARTS = (
+    0.0,
+    0.5,
+    1.0,
+)  # shares of that length, tried for the minimum duration and the minimum gap
 
 
 def hysteresis(
@@ -31,15 +40,15 @@ def hysteresis(
     lower: NDArray[np.floating],
     reach: int,
 ) -> NDArray[np.bool_]:
-    """Tell where a class is active, at K pairs of thresholds.
+    """Active frames of a class at K pairs of thresholds.
 
-    What is active only shrinks as both thresholds rise.
+    Active frames only shrink as both thresholds rise.
 
     Args:
         column: probabilities (T,).
-        upper: an event takes a frame above it (K,).
-        lower: it goes on while above this (K,).
-        reach: frames that it may begin before the first one above the upper threshold.
+        upper: an event needs a frame above it (K,).
+        lower: it continues while above this (K,).
+        reach: maximum number of frames before the first one above the upper threshold.
 
     Returns:
         Bool (T, K).
@@ -58,18 +67,18 @@ def hysteresis(
 
 @dataclass(frozen=True, kw_only=True)
 class HysteresisDecoder(FrameDecoder, TunedDecoder):
-    """An event starts above the upper threshold of its class and goes on while above the lower one.
+    """An event starts above its class's upper threshold and continues while above the lower one.
 
-    It begins where the class rose above the lower one, at most :data:`REACH_S` before. Values are
-    one for each class.
+    Its onset is where the class rose above the lower one, at most :data:`REACH_S` before. Values
+    are per class.
 
     Args:
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
         upper: see above.
         lower: at most the upper one.
-        gaps_s: silence between two events of the class that is shorter than this is filled.
-        durations_s: events shorter than this are dropped, once gaps are filled.
+        gaps_s: shorter silences between two events of the class are filled.
+        durations_s: shorter events are dropped, after gaps are filled.
     """
 
     NAME: ClassVar[str] = "hysteresis"
@@ -87,7 +96,7 @@ class HysteresisDecoder(FrameDecoder, TunedDecoder):
         for low, high in zip(self.lower, self.upper, strict=True):
             if not 0 <= low <= high <= 1:
                 raise ValueError(
-                    f"thresholds {low} and {high}: expected probabilities, the upper one no lower"
+                    f"thresholds {low} and {high}: expected probabilities, lower <= upper"
                 )
         for seconds in (*self.gaps_s, *self.durations_s):
             if not (math.isfinite(seconds) and seconds >= 0):
@@ -101,7 +110,7 @@ class HysteresisDecoder(FrameDecoder, TunedDecoder):
     def decoded(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> Decoded:
-        """Find the events of a recording and the frames in which they are."""
+        """Find the events of a recording and their frames."""
         self.check(probabilities)
         active = np.zeros(probabilities.shape, np.bool_)
         for index, column in enumerate(probabilities.T):
@@ -116,9 +125,9 @@ class HysteresisDecoder(FrameDecoder, TunedDecoder):
         return Decoded(self.detections(active_spans(active), probabilities, duration_s), active)
 
     def tracker(self) -> Tracker:
-        """Make a tracker of the same events.
+        """Create a tracker of the same events.
 
-        Its latency is the reach of an event back to its beginning, the minimum gap and duration.
+        Its latency is the reach back to the onset, plus minimum gap and duration.
         """
         tracks = [
             _HysteresisTrack(*of_class, reach=self.reach, hop_s=self.hop_s)
@@ -130,7 +139,7 @@ class HysteresisDecoder(FrameDecoder, TunedDecoder):
         return ClassTracker(tracks, self.reach * self.hop_s + max(least_s))
 
     def with_least(self, *, min_gap_s: float | None, min_duration_s: float | None) -> Self:
-        """Replace the minimum gap and the minimum duration of all classes, where they are given."""
+        """Replace the minimum gap and the minimum duration of all classes, if given."""
         n = len(self.classes)
         return replace(
             self,
@@ -168,7 +177,7 @@ _BY_LABEL = ("upper", "lower", "gaps_s", "durations_s")
 
 
 class _HysteresisTrack(Track):
-    """Active once above the upper threshold, for as long as above the lower one."""
+    """Active from crossing the upper threshold, while above the lower one."""
 
     def __init__(
         self,
@@ -190,7 +199,7 @@ class _HysteresisTrack(Track):
         active = self._active_of(frames)
         if not len(frames) or active[-1]:
             return active
-        # The frames that may turn out to be the beginning of an event, once it is above the upper.
+        # Frames that may become the start of an event, once it is above the upper threshold.
         below = np.flatnonzero(~(frames > self._lower))
         n_open = len(frames) - (below[-1] + 1 if len(below) else 0)
         return active[: len(frames) - min(n_open, self._reach)]
@@ -200,7 +209,7 @@ class _HysteresisTrack(Track):
 
     def _active_of(self, frames: NDArray[np.float32]) -> NDArray[np.bool_]:
         active = hysteresis(frames, self._upper, self._lower, self._reach)[:, 0]
-        if self._was_active:  # what was going on goes on
+        if self._was_active:  # a running event continues
             below = np.flatnonzero(~(frames > self._lower))
             active[: below[0] if len(below) else len(frames)] = True
         return active
@@ -211,7 +220,7 @@ class _HysteresisTrack(Track):
 
 @dataclass(frozen=True)
 class _Row:
-    """What a class is tried with beside the upper threshold."""
+    """Candidate parameters of a class besides the upper threshold."""
 
     share: float = 1.0
     gap_s: float = 0.0
@@ -219,14 +228,14 @@ class _Row:
 
 
 def fit(task: Fitting, upper: float | None = None, lower: float | None = None) -> HysteresisDecoder:
-    """Tune the values of each class; one threshold of 0.5 where nothing is certain to be better.
+    """Tune the values of each class; a single threshold of 0.5 unless others are certainly better.
 
-    First the lower threshold is found as a share of the upper one, then, with that share, the least
-    duration and gap, and the upper threshold each time.
+    First the lower threshold is tuned as a share of the upper one, then, with that share, the
+      minimum duration and gap, each time with the upper threshold.
 
     Args:
-        task: what is known after training.
-        upper: of all classes, in the place of what is tuned.
+        task: training results.
+        upper: for all classes, instead of tuned ones.
         lower: the same.
     """
     plain = _Row(gap_s=task.min_gap_s, duration_s=task.min_duration_s)
@@ -249,7 +258,7 @@ def fit(task: Fitting, upper: float | None = None, lower: float | None = None) -
 
 
 def _with_lengths(row: _Row, lengths: Lengths, hop_s: float) -> list[_Row]:
-    """A row with minimum durations and gaps that few events and silences of the class are below."""
+    """A row with minimum durations and gaps below most events and silences of the class."""
     event_s, silence_s = (
         of * hop_s if np.isfinite(of) else 0.0
         for of in (short(lengths.events, _SHORT), short(lengths.silences, _SHORT))
@@ -266,7 +275,7 @@ def _with_lengths(row: _Row, lengths: Lengths, hop_s: float) -> list[_Row]:
 
 
 def _counted(task: Fitting, lengths: Sequence[Lengths], rows: Sequence[Sequence[_Row]]) -> Grid:
-    """Count what each class finds with its rows, at all upper thresholds."""
+    """Count detections of each class with its rows, at all upper thresholds."""
     n_recordings = len(task.validation)
     grid = Grid.empty(
         np.ones((len(rows), len(rows[0])), np.bool_),
@@ -300,7 +309,7 @@ def _counted(task: Fitting, lengths: Sequence[Lengths], rows: Sequence[Sequence[
 def _decoder(
     task: Fitting, rows: Sequence[Sequence[_Row]], points: Sequence[Point] | None
 ) -> HysteresisDecoder:
-    """The decoder of the chosen points; without any that of the first rows at 0.5."""
+    """The decoder of the chosen points; by default that of the first rows at 0.5."""
     chosen = [of[0] for of in rows]
     upper = [PLAIN_THRESHOLD] * len(rows)
     tuning = None

@@ -1,10 +1,10 @@
 """The decoder ``language``: the search of ``semi_markov``, scored by a language model of labels.
 
-Durations and silences are those of the training events; which event follows which is up to a model
-that was trained on labels alone, of which there may be many more than annotated audio. The search
-goes through states that remember a few events (:func:`.event_model.follow_probabilities`), while a
-language model remembers all of them: what it predicts is averaged over the places of the training
-labels that a state stands for.
+Durations and silences are those of the training events; transitions come from a model trained
+on labels alone, of which there may be many more than annotated audio. The states of the search
+remember a few events (:func:`.event_model.follow_probabilities`), while a language model
+remembers all of them: its predictions are averaged over the positions in the training labels
+that match a state.
 """
 
 from __future__ import annotations
@@ -28,29 +28,31 @@ log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 
 LANGUAGE_WEIGHTS = (1.0, 0.25, 0.5, 2.0, 4.0)
-_PLACES = 32  # of training labels that a state's predictions are averaged over, at most
-_LONGEST = 64  # labels before such a place that are read
-_LEAST = 1e-6  # probability that any label is given at least
+_PLACES = (
+    32  # maximum positions in the training labels over which predictions of a state are averaged
+)
+_LONGEST = 64  # number of labels read before such a position
+_LEAST = 1e-6  # minimum probability of any label
 
 
 class LabelModel(Protocol):
-    """What predicts the next label of a sequence."""
+    """A predictor of the next label of a sequence."""
 
     @property
     def name(self) -> str:
-        """What it is, for messages."""
+        """Its name, for messages."""
 
     @property
     def gap_s(self) -> float | None:
         """Longest silence within a sequence; ``None``: a recording is one."""
 
     def column(self, label: str) -> int | None:
-        """Column of a label in what :meth:`predict` returns; ``None``: it is not known."""
+        """Column of a label in the result of :meth:`predict`; ``None``: unknown."""
 
     def predict(self, prefixes: Sequence[Sequence[str]]) -> Floats:
-        """Probabilities of each label that is known, then of the end, after prefixes: (n, L + 1).
+        """Probabilities of each known label, then of the end, after prefixes: (n, L + 1).
 
-        A prefix stands at the begin of a sequence. What a row lacks to 1 is that of other labels.
+        A prefix starts a sequence. The rest of a row to 1 is the probability of other labels.
         """
 
 
@@ -61,13 +63,13 @@ class LanguageDecoder(SemiMarkovDecoder):
     Args:
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
-        model: durations and silences of the training events, and what the language model says of
-            their order, unweighed.
+        model: durations and silences of the training events, and their order by the language model,
+            unweighted.
         weight: of the log-odds of a frame.
-        prior: share of the log-odds of a class's prior that is taken off those of its frames.
+        prior: share of the log-odds of a class's prior to subtract from those of its frames.
         lag_s: seconds after the end of an event that may still change it.
         language_weight: of the log probabilities of the language model.
-        language: what that model is, for the record.
+        language: name of that model, for the record.
     """
 
     NAME: ClassVar[str] = "language"
@@ -83,7 +85,7 @@ class LanguageDecoder(SemiMarkovDecoder):
 
     @property
     def searched(self) -> EventModel:
-        """The model with the order of events weighed."""
+        """The model with the weighted order of events."""
         weight = self.language_weight
         return replace(
             self.model, first=weight * self.model.first, following=weight * self.model.following
@@ -96,7 +98,7 @@ class LanguageDecoder(SemiMarkovDecoder):
 
     @classmethod
     def own_from_json(cls, values: Any) -> dict[str, Any]:
-        """Arguments that the class has beside those of ``semi_markov``."""
+        """Additional arguments of the class, compared with ``semi_markov``."""
         return {
             "language": str(values["language"]),
             "language_weight": float(values["language_weight"]),
@@ -104,16 +106,16 @@ class LanguageDecoder(SemiMarkovDecoder):
 
 
 def fit(task: Fitting, labels: LabelModel, order: int, lag_s: float) -> LanguageDecoder:
-    """Ask the language model what follows what, and tune the weights on validation.
+    """Get transitions from the language model, and tune the weights on validation.
 
     Args:
         task: with the training split, whose events do not overlap.
         labels: the language model.
-        order: events back that a state of the search remembers.
+        order: number of past events in a state of the search.
         lag_s: seconds after the end of an event that may still change it.
 
     Raises:
-        UserError: for a model that knows none of the classes, and as ``semi_markov`` does.
+        UserError: for a model that knows none of the classes, or as in ``semi_markov``.
     """
     model = learn(task, order, LanguageDecoder.NAME)
     unknown = [label for label in task.classes if labels.column(label) is None]
@@ -128,7 +130,7 @@ def fit(task: Fitting, labels: LabelModel, order: int, lag_s: float) -> Language
     plain = LanguageDecoder(
         classes=task.classes, hop_s=task.hop_s, model=spoken, lag_s=lag_s, language=labels.name
     )
-    log.info("language: %s, in a search that remembers %d events", labels.name, order)
+    log.info("language: %s, in a search over %d past events", labels.name, order)
     if not task.tunes:
         return plain
     frames = tuned(task, weighings(plain), "frames")
@@ -140,7 +142,7 @@ def fit(task: Fitting, labels: LabelModel, order: int, lag_s: float) -> Language
 
 
 def _spoken(model: EventModel, labels: LabelModel, task: Fitting) -> EventModel:
-    """The model of events with what a language model says of their order."""
+    """The model of events with their order by a language model."""
     places = _places(model, labels, task)
     prefixes = [prefix for of_state in places for prefix in of_state]
     predicted = _of_classes(labels, [[], *prefixes], task.classes)
@@ -153,7 +155,7 @@ def _spoken(model: EventModel, labels: LabelModel, task: Fitting) -> EventModel:
 
 
 def _places(model: EventModel, labels: LabelModel, task: Fitting) -> list[list[list[str]]]:
-    """Labels up to places of the training sequences, by the state that these places are in."""
+    """Prefixes of the training sequences, by the state at their end."""
     number_of = {history: number for number, history in enumerate(model.histories)}
     longest = max(map(len, model.histories))
     found: list[list[list[int]]] = [[] for _ in model.histories]
@@ -181,7 +183,7 @@ def _of_classes(
 ) -> Floats:
     """Probabilities of each class as the next event after each prefix, (n, C).
 
-    A sequence that ends is followed by another one: its share goes to the first labels of such.
+    The end of a sequence is followed by another one: its share goes to the first labels.
     """
     predicted = labels.predict(prefixes)  # (n, L + 1)
     begins = predicted[0, :-1]  # of the empty prefix

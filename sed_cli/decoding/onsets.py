@@ -1,8 +1,8 @@
-"""Touching events of one class, told apart by what a model says of where events begin.
+"""Touching events of one class, separated by a model's onset probabilities.
 
-A model with onsets gives twice as many outputs as there are classes: the activities of all, then
-whether an event of each begins. A decoder makes events of the activities, as of any model's; here
-those are parted in which another one begins.
+A model with onsets has two outputs per class: first the activities of all classes, then their
+onsets. A decoder finds events in the activities, as for any model; this module splits them at
+onsets.
 """
 
 from __future__ import annotations
@@ -31,28 +31,29 @@ from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
 from sed_cli.decoding.thresholds import ThresholdDecoder
 
 LEAST = 2
-"""Frames that lie between two onsets at least: of one sound several neighbours may look like it."""
+"""Minimum number of frames between onsets: several neighbours may look like the onset of "
+"one sound."""
 _LONGEST = 10_000  # half a second has fewer
 
 Outputs = TypeVar("Outputs", bound=Any)  # an array or a tensor
 
 
 def of_activities(outputs: Outputs, n_classes: int) -> Outputs:
-    """Take what a model says of activities, (..., C), from all of its outputs."""
+    """Return the activities, (..., C), from all outputs of a model."""
     activities: Outputs = outputs[..., :n_classes]
     return activities
 
 
 def of_onsets(outputs: Outputs, n_classes: int) -> Outputs:
-    """Take what a model with onsets says of them, (..., C), from all of its outputs."""
+    """Return the onsets, (..., C), from all outputs of a model with onsets."""
     onsets: Outputs = outputs[..., n_classes:]
     return onsets
 
 
 def peaks(onsets: NDArray[np.floating], threshold: float, least: int) -> NDArray[np.intp]:
-    """Frames of (T,) above a threshold, and above all that are nearer than ``least`` frames.
+    """Frames of (T,) above a threshold, and above all others nearer than ``least`` frames.
 
-    Of equals the first is one.
+    Of equal ones the first counts.
     """
     before = np.concatenate([[-np.inf], onsets[:-1]])
     after = np.concatenate([onsets[1:], [-np.inf]])
@@ -68,22 +69,21 @@ def peaks(onsets: NDArray[np.floating], threshold: float, least: int) -> NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class OnsetDecoder(FrameDecoder):
-    """Parts the events that another decoder finds; takes probabilities (T, 2C).
+    """Splits the events of another decoder; takes probabilities (T, 2C).
 
-    An event is parted at a peak of the onsets of its class that is so many frames away from both
-    of its ends. The parts have the mean probability of their own frames as confidence; the frames
-    that are active stay as they are.
+    An event is split at peaks of its class's onsets that are far enough from both of its ends. The
+    confidence of a part is the mean probability of its frames; active frames do not change.
 
     Args:
         classes: labels of the first half of the columns.
         hop_s: seconds from one frame to the next.
         inner: finds the events, in the activities.
-        thresholds: of the onsets of each class (C,); ``None``: its events are never parted.
-        least: frames that a part has at least, of each class (C,).
-        tuning: what was chosen and why, by label.
+        thresholds: of the onsets of each class (C,); ``None``: its events are never split.
+        least: minimum frames of a part, for each class (C,).
+        tuning: choices and reasons, by label.
     """
 
-    NAME: ClassVar[str] = "onsets"  # its JSON is the inner one's, with a key more
+    NAME: ClassVar[str] = "onsets"  # its JSON is the inner one's, with an additional key
 
     inner: Decoder
     thresholds: tuple[float | None, ...]
@@ -91,7 +91,7 @@ class OnsetDecoder(FrameDecoder):
     tuning: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        # A class says so of itself, and here it is the inner one's that counts.
+        # A class attribute, but here the inner decoder's counts.
         object.__setattr__(self, "GIVES_BOXES", self.inner.GIVES_BOXES)
         if not len(self.thresholds) == len(self.least) == len(self.classes):
             raise ValueError("thresholds and lengths of onsets: expected one for each class")
@@ -104,7 +104,7 @@ class OnsetDecoder(FrameDecoder):
 
     @classmethod
     def of(cls, inner: Decoder, threshold: float | None = PLAIN_THRESHOLD) -> Self:
-        """Part the events of ``inner`` by one threshold for all classes; ``None``: never."""
+        """Split the events of ``inner`` by one threshold for all classes; ``None``: never."""
         n = len(inner.classes)
         own = {"thresholds": (threshold,) * n, "least": (LEAST,) * n}
         return cls(classes=inner.classes, hop_s=inner.hop_s, inner=inner, **own)  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ class OnsetDecoder(FrameDecoder):
     def decoded(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> Decoded:
-        """Find the events, and the frames that are active (T, C)."""
+        """Find the events, and the active frames (T, C)."""
         self.check(probabilities)
         activities = of_activities(probabilities, len(self.classes))
         found, active = self.inner.decoded(activities, duration_s)
@@ -145,27 +145,27 @@ class OnsetDecoder(FrameDecoder):
                 yield Detection(times[part], times[part + 1], event.label, mean)
 
     def frames(self, time_s: float) -> int:
-        """The frame that a time is nearest to."""
+        """The frame nearest to a time."""
         return round(time_s / self.hop_s)
 
     def boxes(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> list[Detection]:
-        """All that could be an event by the inner decoder, parted likewise."""
+        """All candidate events of the inner decoder, split in the same way."""
         self.check(probabilities)
         activities = of_activities(probabilities, len(self.classes))
         return sorted(self._parted(self.inner.boxes(activities, duration_s), probabilities))
 
     def tracker(self) -> Tracker:
-        """Make a tracker of the same events, in which a part ends once the next is long enough."""
+        """Create a tracker of the same events; a part ends once the next is long enough."""
         return _OnsetTracker(self)
 
     def scores(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
-        """What the inner decoder draws threshold-free figures from, (T, C)."""
+        """The inner decoder's scores for threshold-free metrics, (T, C)."""
         return self.inner.scores(of_activities(probabilities, len(self.classes)))
 
     def with_least(self, *, min_gap_s: float | None, min_duration_s: float | None) -> Self:
-        """Replace the inner decoder's minimum gap and minimum duration, where they are given."""
+        """Replace the inner decoder's minimum gap and minimum duration, if given."""
         least = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
         return replace(self, inner=self.inner.with_least(**least))
 
@@ -175,7 +175,7 @@ class OnsetDecoder(FrameDecoder):
         return None if inner is None else replace(self, inner=inner)
 
     def check(self, probabilities: NDArray[np.floating]) -> None:
-        """Refuse probabilities of another shape than (T, 2C)."""
+        """Reject probabilities of another shape than (T, 2C)."""
         if probabilities.ndim != 2 or probabilities.shape[1] != 2 * len(self.classes):
             raise ValueError(
                 f"probabilities of shape {probabilities.shape}: expected (T, "
@@ -183,7 +183,7 @@ class OnsetDecoder(FrameDecoder):
             )
 
     def as_json(self) -> dict[str, Any]:
-        """Describe the inner decoder, with its name, and how its events are parted."""
+        """Describe the inner decoder, with its name, and how its events are split."""
         return {
             **described(self.inner),
             "onsets": {
@@ -195,7 +195,7 @@ class OnsetDecoder(FrameDecoder):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], inner: Decoder) -> Self:
-        """Undo what ``onsets`` of :meth:`as_json` holds.
+        """Restore from ``onsets`` of :meth:`as_json`.
 
         Raises:
             KeyError, TypeError, ValueError: for what it did not write.
@@ -212,45 +212,45 @@ class OnsetDecoder(FrameDecoder):
 
 
 def plain_decoder(classes: Sequence[str], hop_s: float, *, onsets: bool) -> Decoder:
-    """A fixed threshold of 0.5 for all classes; of a model with onsets, no events are parted."""
+    """A fixed threshold of 0.5 for all classes; for a model with onsets, no events are split."""
     plain = ThresholdDecoder.plain(classes, hop_s)
     return OnsetDecoder.of(plain, None) if onsets else plain
 
 
 @dataclass
 class _Open:
-    """An event that the inner tracker has reported the start of, or what is left of it."""
+    """An event whose start the inner tracker has reported, or the rest of it."""
 
     event: int  # first frame of the whole event
-    first: int  # of what is left
+    first: int  # first frame of the rest
     onset_s: float
     total: float  # of the probabilities of all frames before it
-    looked: int  # frames that were looked at for onsets
+    looked: int  # number of frames searched for onsets
 
 
 class _OnsetTracker(Tracker):
-    """Keeps as many frames as the inner tracker may be late, to part what it has reported."""
+    """Keeps frames for the maximum delay of the inner tracker, to split its events."""
 
     def __init__(self, decoder: OnsetDecoder) -> None:
         self._decoder = decoder
         self._inner = decoder.inner.tracker()
         pairs = zip(decoder.thresholds, decoder.least, strict=True)
         longest = max((least for threshold, least in pairs if threshold is not None), default=0)
-        # An event whose end was not reported by now goes on until so many frames ago.
-        late = self._inner.latency_s / decoder.hop_s  # of no end where it waits for all frames
+        # An event without a reported end lasts at least until so many frames ago.
+        late = self._inner.latency_s / decoder.hop_s  # infinite if it waits for all frames
         self._late = math.ceil(late) + 1 if math.isfinite(late) else late
         self._n_kept = self._late + 2 * longest + 1
         self.latency_s = self._inner.latency_s
         if longest:
             self.latency_s = (self._late + longest) * decoder.hop_s
-        self._first = 0  # of the frames that are kept
+        self._first = 0  # of the frames kept
         n_classes = len(decoder.classes)
         self._onsets = np.empty((0, n_classes), np.float32)
         self._sums = np.zeros((1, n_classes))  # of activities of all frames before each
         self._open: dict[str, _Open] = {}
 
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take frames (t, 2C) and return what is decided by them, in order of time."""
+        """Take frames (t, 2C) and return the reports that they decide, in order of time."""
         n_classes = len(self._decoder.classes)
         activities = of_activities(probabilities, n_classes)
         sums = self._sums[-1] + np.cumsum(activities, axis=0, dtype=np.float64)
@@ -267,11 +267,11 @@ class _OnsetTracker(Tracker):
         return in_order(reports)
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
-        """Return what is left to report of a recording that is ``duration_s`` long."""
+        """Return the remaining reports of a recording of ``duration_s``."""
         return in_order(self._taken(self._inner.finish(duration_s)))
 
     def _taken(self, reports: Sequence[StreamEvent]) -> Iterator[StreamEvent]:
-        """Part what the inner tracker reports the end of, and take note of what it begins."""
+        """Split events that the inner tracker ends, and record those that it starts."""
         for report in reports:
             if report.offset_s is None:
                 self._open[report.label] = self._begun(report)
@@ -291,7 +291,7 @@ class _OnsetTracker(Tracker):
         return _Open(first, first, report.onset_s, self._total(report.label, first), first)
 
     def _parts(self, label: str, event: _Open, after: float) -> Iterator[StreamEvent]:
-        """Report the parts of an event that goes on until the frame before ``after`` at least."""
+        """Report the parts of an event that lasts at least until the frame before ``after``."""
         column = self._decoder.classes.index(label)
         threshold, least = self._decoder.thresholds[column], self._decoder.least[column]
         low = max(event.event + least, event.looked)

@@ -1,4 +1,4 @@
-"""Thresholds above which onsets part the events of a class, found on validation."""
+"""Tuning of the onset thresholds that split the events of a class, on validation."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sed_cli.decoding.onsets import LEAST, OnsetDecoder, of_activities, of_onset
 
 log = logging.getLogger(__name__)
 
-_SHORT = 10  # per cent of the events of a class that parts may not be half as short as
-_LONGEST_S = 0.5  # that two onsets are kept apart at most: so long a stream waits
-_THRESHOLDS = np.append(THRESHOLDS, 1.0)  # above the last of them is nothing
-_METRIC = "event"  # no other tells parts from the whole
+_SHORT = 10  # percentile of a class's events; parts have at least half of that length
+_LONGEST_S = 0.5  # maximum distance between onsets, and so the delay of a stream
+_THRESHOLDS = np.append(THRESHOLDS, 1.0)  # the last one is never exceeded
+_METRIC = "event"  # the only one that distinguishes parts from whole events
 
 
 def activities_alone(task: Fitting) -> Fitting:
-    """The same for a decoder that knows of no onsets."""
+    """The same for a decoder without onsets."""
     n_classes, scored = len(task.classes), task.scored
 
     def activities() -> Scored:
@@ -33,10 +33,10 @@ def activities_alone(task: Fitting) -> Fitting:
 
 
 def fit_onsets(inner: Decoder, task: Fitting) -> OnsetDecoder:
-    """Part the events of a decoder; 0.5 for all classes unless another threshold is better.
+    """Split the events of a decoder; at 0.5 for all classes unless another threshold is better.
 
     Args:
-        inner: that is fitted to the activities.
+        inner: decoder fitted to the activities.
         task: with the probabilities of onsets too, (T, 2C).
     """
     plain = OnsetDecoder.of(inner)
@@ -56,7 +56,7 @@ def fit_onsets(inner: Decoder, task: Fitting) -> OnsetDecoder:
 
 
 def _least(recordings: Sequence[Recording], task: Fitting) -> tuple[int, ...]:
-    """Half of what the shortest events of each class last, in frames."""
+    """Half the duration of the shortest events of each class, in frames."""
     lengths_s: dict[str, list[float]] = {label: [] for label in task.classes}
     for recording in recordings:
         for event in recording.events:
@@ -66,7 +66,7 @@ def _least(recordings: Sequence[Recording], task: Fitting) -> tuple[int, ...]:
 
 
 def _counted(decoder: OnsetDecoder, task: Fitting) -> Grid:
-    """Count the events of each class, parted above all thresholds."""
+    """Count the events of each class, split at all thresholds."""
     labels = [event.label for recording in task.validation for event in recording.events]
     grid = Grid.empty(
         np.ones((len(task.classes), 1), np.bool_),
@@ -93,12 +93,12 @@ def _counted(decoder: OnsetDecoder, task: Fitting) -> Grid:
                 active[first:after] = True
                 low, high = np.searchsorted(at, [first + least, after - least + 1])
                 for frame in at[low:high].tolist():
-                    # Counted are runs of frames: a frame less parts them.
+                    # Runs of frames are counted, so an inactive frame separates parts.
                     active[frame - 1, curve[frame] > _THRESHOLDS] = False
             grid.add(of_class, index, 0, *distinct(active))
     return grid
 
 
 def _choice(point: Point) -> Choice:
-    what = f"parted above {point.threshold:g}"
+    what = f"split above {point.threshold:g}"
     return Choice(what=what, reason=point.reason, n_events=point.n_events, gain=point.gain)

@@ -16,21 +16,21 @@ from sed_cli.decoding.decoder import by_label
 
 PLAIN_THRESHOLD = 0.5
 
-_LONGEST_FILTER = 10_001  # frames: minutes, where events last seconds
-SLACK_S = 1e-9  # a run of frames lasts a minimum duration that it equals but for rounding
+_LONGEST_FILTER = 10_001  # frames: minutes, while events last seconds
+SLACK_S = 1e-9  # tolerance, since runs may equal the minimum duration up to rounding
 
 
 @dataclass(frozen=True, kw_only=True)
 class PostProcessing:
-    """What is made of the probabilities of each class, in this order.
+    """Post-processing steps for each class, in this order.
 
     Args:
-        thresholds: a class is active where its probability is above its threshold, (C,).
+        thresholds: a class is active while its probability is above its threshold, (C,).
         filter_frames: odd lengths of the median filters, in frames, (C,); 1: none.
-        min_gap_s: silence between two events of a class that is shorter than this is filled.
-        min_duration_s: events shorter than this are dropped, once gaps are filled.
-        tuned_for: the metric for which thresholds and filters were tuned; ``None``: they were not.
-        tuning: what was kept of each class then and why, by label.
+        min_gap_s: shorter silences between two events of a class are filled.
+        min_duration_s: shorter events are dropped, after gaps are filled.
+        tuned_for: the metric for which thresholds and filters were tuned; ``None``: not tuned.
+        tuning: choices and reasons, by label.
     """
 
     thresholds: tuple[float, ...]
@@ -61,7 +61,7 @@ class PostProcessing:
 
     @classmethod
     def plain(cls, n_classes: int, *, min_gap_s: float = 0.0, min_duration_s: float = 0.0) -> Self:
-        """Threshold at 0.5 without any filter."""
+        """Threshold at 0.5 without filters."""
         return cls(
             thresholds=(PLAIN_THRESHOLD,) * n_classes,
             filter_frames=(1,) * n_classes,
@@ -77,12 +77,12 @@ class PostProcessing:
     def activities(
         self, probabilities: NDArray[np.floating], hop_s: float, duration_s: float | None = None
     ) -> NDArray[np.bool_]:
-        """Decide where each class is active.
+        """Find the active frames of each class.
 
         Args:
             probabilities: (T, C).
             hop_s: seconds from one frame to the next.
-            duration_s: of the recording, where its last frames reach beyond its end.
+            duration_s: of the recording, whose last frames may extend beyond its end.
 
         Returns:
             Bool (T, C).
@@ -153,8 +153,8 @@ def mend_runs(
 ) -> NDArray[np.bool_]:
     """Fill short gaps within each column of ``active`` (T, K), then drop short runs.
 
-    Silence before the first run and after the last is no gap. A run lasts until the end of the
-    recording at most, as its event will. ``active`` itself is never changed.
+    Silence before the first run and after the last is not a gap. A run ends at the latest at the
+    end of the recording, like its event. ``active`` itself is never changed.
     """
     if min_gap_s <= 0 and min_duration_s <= 0:
         return active

@@ -1,4 +1,4 @@
-"""A decoder made of its settings, and the ``postprocessing.json`` that a checkpoint keeps of it."""
+"""Creating a decoder from its settings, and its ``postprocessing.json`` in a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _ONSETS = "onsets"
 
 
 def fit(settings: DecoderConfig, task: Fitting) -> Decoder:
-    """Make the decoder that settings stand for.
+    """Create the decoder of the settings.
 
     Raises:
-        UserError: if what it makes could not be read again, or a bound on false alarms is asked
-            for and it has no thresholds to keep it by.
+        UserError: if the result could not be read again, or if a bound on false alarms is set and
+            it has no thresholds.
     """
     decoder: Decoder = settings.fit(activities_alone(task) if task.onsets else task)
     if settings.name != decoder.NAME:
@@ -46,9 +46,9 @@ def fit(settings: DecoderConfig, task: Fitting) -> Decoder:
 def save_decoder(
     folder: Path, decoder: Decoder, confidence_map: ConfidenceMap | None = None
 ) -> None:
-    """Write ``postprocessing.json`` into a checkpoint folder, whole or not at all.
+    """Write ``postprocessing.json`` into a checkpoint folder, atomically.
 
-    That of ``threshold`` names no decoder: it is what versions read that know of no other.
+    That of ``threshold`` names no decoder, for versions that know no other.
     """
     is_original = isinstance(decoder, ThresholdDecoder)
     values = decoder.as_json() if is_original else described(decoder)
@@ -60,16 +60,16 @@ def save_decoder(
 def read_decoder(
     folder: Path, classes: Sequence[str], hop_s: float, *, onsets: bool = False
 ) -> Decoder:
-    """Read what a checkpoint folder holds; one without it has a fixed threshold of 0.5.
+    """Read the decoder in a checkpoint folder; without one: a fixed threshold of 0.5.
 
     Args:
         folder: of the checkpoint.
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
-        onsets: whether the model has outputs for them.
+        onsets: whether the model has onset outputs.
 
     Raises:
-        CheckpointError: if it is there and cannot be used.
+        CheckpointError: if it exists but is invalid.
     """
     path = folder / POSTPROCESSING
     if not path.exists():
@@ -85,15 +85,15 @@ def read_decoder(
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else why(error)
         raise CheckpointError(
-            f"{path}: cannot be used ({reason}); without the file every class gets 0.5"
+            f"{path}: invalid ({reason}); without the file every class gets 0.5"
         ) from error
 
 
 def read_confidence_map(folder: Path) -> ConfidenceMap | None:
-    """Read how a checkpoint folder maps confidences; ``None``: as they are.
+    """Read the map of confidences in a checkpoint folder; ``None``: unchanged.
 
     Raises:
-        CheckpointError: if it is there and cannot be used.
+        CheckpointError: if it exists but is invalid.
     """
     path = folder / POSTPROCESSING
     try:
@@ -101,4 +101,4 @@ def read_confidence_map(folder: Path) -> ConfidenceMap | None:
         return None if values is None else ConfidenceMap.from_json(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else why(error)
-        raise CheckpointError(f"{path}: {_CALIBRATION} cannot be used ({reason})") from error
+        raise CheckpointError(f"{path}: {_CALIBRATION} is invalid ({reason})") from error

@@ -1,4 +1,4 @@
-"""The inner loop of :mod:`sed_cli.decoding.segments`, as a reader and a test want it.
+"""The inner loop of :mod:`sed_cli.decoding.segments`, in plain form for readers and tests.
 
 :mod:`sed_cli.decoding.compiled_segments` has the same loop for numba.
 """
@@ -17,12 +17,12 @@ NEVER = -math.inf
 
 
 class Rows(NamedTuple):
-    """Scores of the best paths, a row for each boundary and a column for each state, (N, S)."""
+    """Scores of the best paths, one row per boundary and one column per state, (N, S)."""
 
-    total: Floats  # of all frames before the boundary, were the state active in them
-    begun: Floats  # of the best path whose next event begins there, less the total
+    total: Floats  # of all frames before the boundary, as if the state were active in them
+    begun: Floats  # of the best path whose next event starts there, minus the total
     ended: Floats  # of the best path whose last event ends there
-    tails: Floats  # at the last row: of events, and of silences, longer than the tables go (2, S)
+    tails: Floats  # at the last row: of events, and of silences, longer than the tables (2, S)
 
 
 class Tables(NamedTuple):
@@ -32,7 +32,7 @@ class Tables(NamedTuple):
     stays: Floats  # (S,)
     gaps: Floats  # (G, S)
     starts: Floats  # (S,)
-    arcs: Floats  # (S, S); (0, 0): each state follows itself alone
+    arcs: Floats  # (S, S); (0, 0): each state only follows itself
 
 
 def advance_plainly(n_old: int, rows: Rows, tables: Tables) -> None:
@@ -42,7 +42,7 @@ def advance_plainly(n_old: int, rows: Rows, tables: Tables) -> None:
     n_durations, n_gaps = len(durations), len(gaps)
     for t in range(n_old, len(total)):
         n = min(t, n_durations)
-        # An event of the longest explicit duration opens the tail, which then stays.
+        # An event of the longest explicit duration starts the tail, which then continues.
         tails[0] += stays
         if n == n_durations:
             tails[0] = np.maximum(tails[0], begun[t - n] + durations[-1])

@@ -1,19 +1,19 @@
-"""Viterbi over segments: the likeliest sequence of events, given each frame's log-odds.
+"""Viterbi over segments: the most likely sequence of events, given each frame's log-odds.
 
-A semi-Markov model says how long events of each class last, how long the silences between them
-are, and which class follows which; a path through it is a list of events that do not overlap. Its
+A semi-Markov model describes the durations of events and silences, and the transitions between
+classes; a path through it is a list of events that do not overlap. Its
 score is that of the frames, the sum of the log-odds of the active class over the frames of each
 event (silence is the reference and counts 0), plus the logarithms of the model's probabilities.
-Where classes overlap, each has a chain of its own, and the chains do not see one another.
+If classes overlap, each has its own chain, and the chains are independent.
 
 Source: Yu 2010, "Hidden semi-Markov models", Artificial Intelligence 174; for sound events Hayashi
 et al. 2017, "Duration-controlled LSTM for polyphonic sound event detection".
 
 Boundaries are numbered like frames: an event from boundary ``a`` to ``b`` is active in the frames
-``a`` to ``b - 1``, and the next one may begin at ``b`` already. What follows what is given by
-*states*: a state is a class together with as much of what came before it as the syntax remembers.
+``a`` to ``b - 1``, and the next one may start at ``b``. Transitions are between *states*: a
+state is a class together with the history that the syntax remembers.
 
-No library decodes this: hmmlearn and pomegranate have no durations, pyhsmm is unmaintained and
+No library can decode this: hmmlearn and pomegranate have no durations, pyhsmm is unmaintained and
 samples, hsmmlearn is not on a package index.
 """
 
@@ -31,7 +31,7 @@ from sed_cli.decoding.segment_rows import NEVER, Floats, Rows, Tables, advance_p
 Ints = NDArray[np.int64]
 
 _UNIT = 2.0**-20  # of scores: sums of its multiples are exact, so that equal paths stay equal
-_MOST_ROWS = 131_072  # kept of an event that goes on and on; then its begin alone is known
+_MOST_ROWS = 131_072  # kept of a very long event, of which then only the start is known
 
 
 class Segment(NamedTuple):
@@ -44,17 +44,17 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentModel:
-    """What is known of events before a recording is heard; logarithms throughout.
+    """The prior model of events; all values are logarithms.
 
     Args:
         class_of: class of each state, (S,).
         starts: of each state as the first event, (S,).
-        arcs: of each state (column) after each (row), (S, S); -inf: never. ``None``: each state
-            is a chain of its own, and follows itself alone.
+        arcs: of each state (column) after each (row), (S, S); -inf: never. ``None``: each state is
+            a separate chain, and only follows itself.
         durations: of events of 1 to D frames of each class, (D, C).
-        duration_stays: of one frame more, from D frames on, (C,).
+        duration_stays: of another frame, from D frames on, (C,).
         gaps: of silences of 0 to G - 1 frames after a class, (G, C); longer ones are as likely as
-            the longest, since an hour of silence must not rule out what comes after it.
+            the longest, since an hour of silence must not rule out the next event.
     """
 
     class_of: Ints
@@ -66,23 +66,23 @@ class SegmentModel:
 
     @property
     def reach(self) -> int:
-        """Boundaries that an event or a silence goes back to, its tail apart."""
+        """Number of boundaries that an event or a silence reaches back, without its tail."""
         return max(len(self.durations), len(self.gaps) - 1)
 
 
 def exact(scores: Floats) -> Floats:
-    """Scores as multiples of a power of two: whatever the order of a sum, it is the same."""
+    """Scores as multiples of a power of two, so that sums do not depend on their order."""
     return np.round(scores / _UNIT) * _UNIT
 
 
 class SegmentDecoder:
-    """Find the likeliest events in scores that come bit by bit.
+    """Finds the most likely events in streamed scores.
 
     Args:
         model: of durations, gaps and syntax.
-        lag: frames after the end of an event that may still change it.
-        step: frames after which it is decided again.
-        plain: decide by the plain twin, whether or not the compiled one can be had.
+        lag: number of frames after an event's end that may still change it.
+        step: number of frames between decisions.
+        plain: use the plain loop even if the compiled one is available.
     """
 
     def __init__(self, model: SegmentModel, *, lag: int, step: int, plain: bool = False) -> None:
@@ -117,10 +117,10 @@ class SegmentDecoder:
         self._tails = np.full((2, n_states), NEVER)  # of long events and silences
 
     def push(self, scores: NDArray[np.floating]) -> list[Segment]:
-        """Take the scores of the next frames (t, C), and return the events that are decided upon.
+        """Take the scores of the next frames (t, C), and return the decided events.
 
-        Finite: a score is a weighed log-odds. How the frames are cut into pieces makes no
-        difference: it is decided after each ``step`` of them.
+        Scores must be finite, weighted log-odds. The division of frames into pieces does not
+        matter: decisions are made after each ``step`` of them.
         """
         found: list[Segment] = []
         while len(scores):
@@ -133,17 +133,17 @@ class SegmentDecoder:
         return found
 
     def finish(self) -> list[Segment]:
-        """Return the events that are left, at the end of the recording."""
+        """Return the remaining events at the end of the recording."""
         self._extend()
         return self._decide(None)
 
     @property
     def oldest(self) -> int:
-        """Boundary before which no event that is not decided upon begins, but very long ones."""
+        """Boundary before which no undecided event starts, except very long ones."""
         return self._n_done
 
     def _extend(self) -> None:
-        """Carry the best paths on over the frames that wait."""
+        """Extend the best paths over the waiting frames."""
         of_states = self._waiting[:, self._model.class_of]
         self._waiting = self._waiting[:0]
         n_old = len(self._total)
@@ -153,7 +153,7 @@ class SegmentDecoder:
         self._advance(n_old, rows, self._tables)
 
     def _decide(self, until: int | None) -> list[Segment]:
-        """Follow the best path back; return its events up to a boundary, and forget older rows."""
+        """Trace back the best path; return its events up to a boundary, and drop older rows."""
         if until is not None and until <= self._n_done:
             return []
         found: list[Segment] = []
@@ -171,7 +171,7 @@ class SegmentDecoder:
         return sorted(found)
 
     def _forget(self, oldest: int) -> None:
-        """Drop rows that neither a path nor an undecided event needs."""
+        """Drop rows that no path and no undecided event needs."""
         newest = self._n_done + len(self._total) - 1
         keep_from = oldest - self._model.reach - 1
         keep_from = max(keep_from, newest - _MOST_ROWS)
@@ -188,7 +188,7 @@ class SegmentDecoder:
         self._n_done += n_dropped
 
     def _begins(self, rows: slice, states: Any) -> Floats:
-        """Scores of long events by where they begin, as far as they do not depend on their end."""
+        """Scores of long events by their start, without terms that depend on their end."""
         boundaries = self._n_done + np.arange(len(self._begun))[rows]
         stays = self._tables.stays[states]
         fallen = self._tables.durations[-1, states] - np.multiply.outer(boundaries, stays)
@@ -239,7 +239,7 @@ class SegmentDecoder:
         first, best = at - n + int(np.argmax(values)), values.max()
         if n < len(self._tables.durations):
             return first
-        # Of longer ones each further frame costs the same.
+        # For longer ones each further frame costs the same.
         constant = self._tables.stays[state] * (at - n + self._n_done)
         begins = self._begins(slice(0, at - n + 1), state)
         longer = int(np.argmax(begins))
@@ -308,7 +308,7 @@ class _History:
 
 @cache
 def _fastest() -> Any:
-    """The compiled twin where numba is there, else the plain one."""
+    """The compiled loop if numba is available, else the plain one."""
     try:
         from sed_cli.decoding.compiled_segments import advance
     except ImportError:

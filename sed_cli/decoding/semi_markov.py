@@ -1,4 +1,4 @@
-"""The decoder ``semi_markov``: the likeliest events, by durations, silences and their order."""
+"""The decoder ``semi_markov``: the most likely events, by durations, silences and their order."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from sed_cli.errors import UserError
 
 log = logging.getLogger(__name__)
 
-_SURE = 1e-6  # probabilities are taken to be as far from 0 and 1 at least
-_HALF = 0.49  # frames that an event's time may be off a boundary: frames stay as they are
-_CONTINUES = 0.9  # probability of a class after an event of it, where another one follows
-_BLOCK = 16_384  # frames that are weighed at once
+_SURE = 1e-6  # minimum distance of probabilities from 0 and 1
+_HALF = 0.49  # maximum offset of a time from its boundary, in frames: active frames do not change
+_CONTINUES = 0.9  # probability of a class after one of its events, if another one follows
+_BLOCK = 16_384  # number of frames weighted at once
 _WEIGHTS = (1.0, 0.125, 0.25, 0.5, 2.0, 4.0, 8.0)  # the first, with the first prior, is the default
 _PRIORS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SemiMarkovDecoder(TunedDecoder):
-    """Viterbi over segments, on weighed log-odds of the probabilities.
+    """Viterbi over segments, on weighted log-odds of the probabilities.
 
     Args:
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
-        model: what the training events say.
-        weight: of the log-odds of a frame: neighbours tell much the same.
-        prior: share of the log-odds of a class's prior that is taken off those of its frames.
+        model: learnt from the training events.
+        weight: of the log-odds of a frame, since neighbours are redundant.
+        prior: share of the log-odds of a class's prior to subtract from those of its frames.
         lag_s: seconds after the end of an event that may still change it.
     """
 
@@ -70,25 +70,25 @@ class SemiMarkovDecoder(TunedDecoder):
 
     @property
     def searched(self) -> EventModel:
-        """The model that is searched."""
+        """The model for the search."""
         return self.model
 
     @property
     def lag(self) -> int:
-        """Frames after the end of an event that may still change it."""
+        """Number of frames after an event's end that may still change it."""
         return max(1, math.ceil(self.lag_s / self.hop_s))
 
     @property
     def step(self) -> int:
-        """Frames after which it is decided again."""
+        """Number of frames between decisions."""
         return max(1, self.lag // 2)
 
     def search(self) -> SegmentDecoder:
-        """Begin to decode a recording."""
+        """Start decoding a recording."""
         return SegmentDecoder(self._segments, lag=self.lag, step=self.step)
 
     def weighed(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Scores of frames (T, C): log-odds of their probabilities, weighed."""
+        """Scores of frames (T, C): weighted log-odds of their probabilities."""
         sure = np.clip(probabilities.astype(np.float64), _SURE, 1 - _SURE)
         log_odds: NDArray[np.float64] = np.log(sure / (1 - sure)) - self.prior * self.model.priors
         return self.weight * log_odds
@@ -103,14 +103,14 @@ class SemiMarkovDecoder(TunedDecoder):
         return sorted(event for event in found if event is not None)
 
     def spans(self, probabilities: NDArray[np.floating]) -> list[Segment]:
-        """Events in frames, in order of onset; a day of them in the memory of a block."""
+        """Events in frames, in order of onset, in the memory of a block."""
         search, found = self.search(), list[Segment]()
         for start in range(0, len(probabilities), _BLOCK):
             found += search.push(self.weighed(probabilities[start : start + _BLOCK]))
         return sorted([*found, *search.finish()])
 
     def tracker(self) -> Tracker:
-        """Make what finds the same events while the probabilities come in."""
+        """Create a tracker that finds the same events in streamed probabilities."""
         return _SemiMarkovTracker(self)
 
     def as_json(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class SemiMarkovDecoder(TunedDecoder):
 
     @classmethod
     def own_from_json(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments that a subclass has beside these."""
+        """Additional arguments of a subclass."""
         return {}
 
 
@@ -158,7 +158,7 @@ def fit(task: Fitting, order: int, lag_s: float) -> SemiMarkovDecoder:
         "semi_markov: %s",
         f"classes do not overlap in training: one chain of events, of order {order}"
         if model.joint
-        else "classes overlap in training: a chain for each, which ignores the order of classes",
+        else "classes overlap in training: one chain each, ignoring the order of classes",
     )
     plain = SemiMarkovDecoder(classes=task.classes, hop_s=task.hop_s, model=model, lag_s=lag_s)
     return tuned(task, weighings(plain), "all classes") if task.tunes else plain
@@ -169,8 +169,8 @@ def learn(task: Fitting, order: int, decoder: str) -> EventModel:
 
     Args:
         task: with the training split.
-        order: how many events back are remembered.
-        decoder: name of what is being fitted, for messages.
+        order: number of past events.
+        decoder: its name, for messages.
 
     Raises:
         UserError: without training events.
@@ -188,7 +188,7 @@ Candidate = TypeVar("Candidate", bound=SemiMarkovDecoder)
 
 
 def weighings(plain: Candidate) -> dict[str, Candidate]:
-    """Decoders with each weight of the log-odds and each share of the prior, by what differs."""
+    """Decoders with each weight of the log-odds and each share of the prior, by description."""
     return {
         f"weight of the log-odds {weight:g}, share of the prior removed {prior:g}": replace(
             plain, weight=weight, prior=prior
@@ -202,8 +202,8 @@ def tuned(task: Fitting, candidates: Mapping[str, Candidate], what: str) -> Cand
 
     Args:
         task: with the validation split.
-        candidates: by what differs in them, in words; the first one is the default.
-        what: is chosen for, in the log.
+        candidates: by description; the first one is the default.
+        what: name of the choice, for the log.
     """
     rows = list(candidates.values())
     n_events = sum(len(recording.events) for recording in task.validation)
@@ -213,14 +213,14 @@ def tuned(task: Fitting, candidates: Mapping[str, Candidate], what: str) -> Cand
         n_recordings=len(task.validation),
         metric=task.metric,
         collar_s=task.collar_s,
-        thresholds=np.array([PLAIN_THRESHOLD]),  # there is none: rows alone differ
+        thresholds=np.array([PLAIN_THRESHOLD]),  # there is none: only rows differ
     )
     scored = excerpts(task.scored(), len(task.validation), task.classes, task.hop_s)
     for _, probabilities, in_recording in scored:
         for row, decoder in enumerate(rows):
             active = np.zeros(probabilities.shape, np.bool_)
             for first, last, column in decoder.spans(probabilities):
-                # Back-to-back events of a class would be counted as one: a frame parts them.
+                # Touching events of a class would count as one: an inactive frame separates them.
                 active[first:last, column] = True
                 if first and active[first - 1, column] and last > first + 1:
                     active[first, column] = False
@@ -239,14 +239,14 @@ def tuned(task: Fitting, candidates: Mapping[str, Candidate], what: str) -> Cand
 
 
 class _Times:
-    """Times of events between the frames, as they come in order of onset.
+    """Sub-frame times of events, in order of onset.
 
-    A probability tells how likely it is that an event has begun by then: where it rises over two
-    frames, one at .2 and one at .9, the event begins later than where it is .4 and 1. The time is
-    the mean of what they say, at most half a frame from the boundary, so that frames stay as they
-    are. It is that of the boundary where an event of the same class touches, since nothing rises
-    or falls there. On song in frames of 4 and 10 ms the accuracy of bins of 2 ms rises from .979 to
-    .982 and from .967 to .974.
+    A probability is that of an event having started by then: if it rises over two frames with .2
+    and .9, the event starts later than with .4 and 1. The time is the mean implied by them, at most
+    half a frame from the boundary, so that active frames do not change. Where events of the same
+    class touch, the time is that of the boundary, since nothing rises or falls there. On song in
+    frames of 4 and 10 ms the accuracy of bins of 2 ms rises from .979 to .982 and from .967 to
+    .974.
     """
 
     def __init__(self, decoder: SemiMarkovDecoder) -> None:
@@ -257,11 +257,11 @@ class _Times:
     def detection(
         self, segment: Segment, probabilities: NDArray[np.floating], start: int, end_s: float
     ) -> Detection | None:
-        """The event of a segment; ``None`` for one that begins at the end of the recording.
+        """The event of a segment; ``None`` for one that starts at the end of the recording.
 
         Args:
-            segment: what was found.
-            probabilities: frames from number ``start`` on, (T, C); none behind them are known.
+            segment: the decoded one.
+            probabilities: frames from number ``start`` on, (T, C), up to the last known one.
             start: number of their first frame.
             end_s: of the recording; no event ends after it.
         """
@@ -295,27 +295,27 @@ def _within(frames: float) -> float:
 
 
 class _SemiMarkovTracker(Tracker):
-    """Reports the start of an event together with its end, once it is decided upon."""
+    """Reports the start of an event together with its end, once it is decided."""
 
     def __init__(self, decoder: SemiMarkovDecoder) -> None:
         self._decoder = decoder
         self._search, self._times = decoder.search(), _Times(decoder)
-        self._start = 0  # number of the first frame whose probabilities are kept
+        self._start = 0  # number of the first frame kept
         self._kept = np.zeros((0, len(decoder.classes)), np.float32)
         self.latency_s = (decoder.lag + decoder.step) * decoder.hop_s
 
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take frames (t, C) and return what is decided by them, in order of time."""
+        """Take frames (t, C) and return the reports that they decide, in order of time."""
         self._kept = np.concatenate([self._kept, probabilities])
         reports = self._reports(self._search.push(self._decoder.weighed(probabilities)), known_s)
-        # The frame before an event tells when it began.
+        # The frame before an event refines its onset.
         n_old = self._search.oldest - 1 - self._start
         if n_old > 0:
             self._kept, self._start = self._kept[n_old:].copy(), self._start + n_old
         return reports
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
-        """Return what is left to report of a recording that is ``duration_s`` long."""
+        """Return the remaining reports of a recording of ``duration_s``."""
         return self._reports(self._search.finish(), duration_s)
 
     def _reports(self, found: Sequence[Segment], known_s: float) -> list[StreamEvent]:

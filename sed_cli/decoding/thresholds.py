@@ -21,7 +21,7 @@ class ThresholdDecoder(FrameDecoder):
     Args:
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
-        postprocessing: what is made of the probabilities, one threshold and filter a class.
+        postprocessing: steps from probabilities to events, with a threshold and filter per class.
     """
 
     NAME: ClassVar[str] = "threshold"
@@ -30,16 +30,16 @@ class ThresholdDecoder(FrameDecoder):
 
     @classmethod
     def plain(cls, classes: Sequence[str], hop_s: float, **least_s: float) -> Self:
-        """0.5 for all classes, without any filter."""
+        """0.5 for all classes, without filters."""
         plain = PostProcessing.plain(len(classes), **least_s)
         return cls(classes=tuple(classes), hop_s=hop_s, postprocessing=plain)
 
     def decoded(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
     ) -> Decoded:
-        """Find the events, and all active frames: also of runs too short to end after they begin.
+        """Find the events, and all active frames, including runs too short to be events.
 
-        Such a run is one frame, centred on the very end of the recording.
+        Such a run is one frame, centred on the end of the recording.
         """
         active = self.postprocessing.activities(probabilities, self.hop_s, duration_s)
         return Decoded(self.detections(active_spans(active), probabilities, duration_s), active)
@@ -49,11 +49,11 @@ class ThresholdDecoder(FrameDecoder):
         return self.postprocessing.filtered(probabilities)
 
     def tracker(self) -> Tracker:
-        """Make a tracker that reports as early as can be."""
+        """Create a tracker that reports as early as possible."""
         return threshold_tracker(self.classes, self.postprocessing, self.hop_s)
 
     def with_least(self, *, min_gap_s: float | None, min_duration_s: float | None) -> Self:
-        """Replace the minimum gap and the minimum duration, where they are given."""
+        """Replace the minimum gap and the minimum duration, if given."""
         given = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
         asked: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         return replace(self, postprocessing=replace(self.postprocessing, **asked))

@@ -1,8 +1,8 @@
-"""From frames that are decided bit by bit to events, each reported when it starts and when it ends.
+"""From streamed frames to events, each reported at its start and at its end.
 
-What is found is what a decoder finds in the whole recording; here it is decided as early as that
-can be. Confidence is the mean probability over the event's frames, for a start over as many of the
-first as it takes to be sure of it.
+The events equal those of a decoder on the whole recording, but are decided as early as
+possible. Confidence is the mean probability over the event's frames, for a start over the
+frames needed to be certain of it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from sed_cli.decoding.postprocessing import SLACK_S, PostProcessing
 
 
 class ClassTracker(Tracker):
-    """Tracks each class by itself.
+    """Tracks each class separately.
 
     Args:
         tracks: of the classes, in the order of the columns.
-        latency_s: seconds by which reports come after the probabilities that they stand on, at
-            most.
+        latency_s: maximum delay of reports after the probabilities they depend on, in seconds.
     """
 
     def __init__(self, tracks: Sequence[Track], latency_s: float) -> None:
@@ -34,7 +33,7 @@ class ClassTracker(Tracker):
         self.latency_s = latency_s
 
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take frames (t, C) and return what is decided by them, in order of time."""
+        """Take frames (t, C) and return the reports that they decide, in order of time."""
         return in_order(
             report
             for track, column in zip(self._tracks, probabilities.T, strict=True)
@@ -42,16 +41,16 @@ class ClassTracker(Tracker):
         )
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
-        """Return what is left to report of a recording that is ``duration_s`` long."""
+        """Return the remaining reports of a recording of ``duration_s``."""
         return in_order(r for track in self._tracks for r in track.finish(duration_s))
 
 
 def threshold_tracker(
     classes: Sequence[str], postprocessing: PostProcessing, hop_s: float
 ) -> ClassTracker:
-    """Track what is above the threshold of its class, behind the median filter of the class."""
+    """Track classes above their threshold, after their median filter."""
     gap_s, duration_s = postprocessing.min_gap_s, postprocessing.min_duration_s
-    # A start may have to await a gap's end, to see whether the event goes on for long enough.
+    # A start may have to wait for the end of a gap, to see whether the event lasts long enough.
     longest = max(postprocessing.filter_frames)
     tracks = threshold_tracks(classes, postprocessing, hop_s)
     return ClassTracker(tracks, longest // 2 * hop_s + (gap_s + duration_s))
@@ -60,7 +59,7 @@ def threshold_tracker(
 def threshold_tracks(
     classes: Sequence[str], postprocessing: PostProcessing, hop_s: float
 ) -> list[Track]:
-    """A track for each class that takes it as active above its threshold."""
+    """One track per class, active above its threshold."""
     gap_s, duration_s = postprocessing.min_gap_s, postprocessing.min_duration_s
     columns = zip(classes, postprocessing.thresholds, postprocessing.filter_frames, strict=True)
     return [
@@ -71,12 +70,12 @@ def threshold_tracks(
 
 @dataclass
 class _Run:
-    """Consecutive active frames, with the short gaps between them filled."""
+    """Consecutive active frames, with short gaps filled."""
 
     first: int
     total_before: float  # sum of the probabilities of all frames before it
     opening: NDArray[np.float32]  # probabilities from its first frame on
-    last: int | None = None  # frame after it; None while it goes on
+    last: int | None = None  # frame after it; None while it continues
     total_at_last: float = 0.0
     is_reported: bool = False
 
@@ -87,9 +86,9 @@ class Track(ABC):
     Args:
         label: of the class.
         hop_s: seconds from one frame to the next.
-        min_gap_s: silence between two events that is shorter than this is filled.
-        min_duration_s: events shorter than this are dropped, once gaps are filled.
-        n_ahead: frames after one without which it is never decided.
+        min_gap_s: shorter silences between two events are filled.
+        min_duration_s: shorter events are dropped, after gaps are filled.
+        n_ahead: number of later frames needed to decide a frame.
     """
 
     def __init__(
@@ -99,17 +98,17 @@ class Track(ABC):
         self._min_gap_s = min_gap_s - SLACK_S
         self._min_duration_s = min_duration_s - SLACK_S
         self._hop_s = hop_s
-        # Frames that are known when a start can be reported at the earliest.
+        # Number of frames known when a start can be reported at the earliest.
         self._n_opening = n_ahead + max(1, math.ceil(self._min_duration_s / hop_s))
         self._n_decided = 0
-        self._total = 0.0  # of the probabilities of the frames decided
+        self._total = 0.0  # of the probabilities of the decided frames
         self._undecided = np.empty(0, np.float32)  # probabilities
         self._was_active = False
         self._run: _Run | None = None
 
     @abstractmethod
     def _decided(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Whether the first of the undecided frames are active, as many as can be told.
+        """Whether the first undecided frames are active, as many as can be decided.
 
         Args:
             probabilities: the new ones, the last of ``_undecided``.
@@ -117,10 +116,10 @@ class Track(ABC):
 
     @abstractmethod
     def _decided_at_the_end(self) -> NDArray[np.bool_]:
-        """Whether the frames that are left undecided are active: nothing comes after them."""
+        """Whether the remaining undecided frames are active: nothing follows them."""
 
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take the probabilities of frames (t,) and return what is decided by them."""
+        """Take the probabilities of frames (t,) and return the reports that they decide."""
         self._undecided = np.concatenate([self._undecided, probabilities])
         if self._run is not None:
             rest = probabilities[: max(0, self._n_opening - len(self._run.opening))]
@@ -128,7 +127,7 @@ class Track(ABC):
         return list(self._take(self._decided(probabilities), known_s))
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
-        """Return what is left to report."""
+        """Return the remaining reports."""
         reports = list(self._take(self._decided_at_the_end(), duration_s))
         if self._run is not None:
             if self._run.last is None:
@@ -138,7 +137,7 @@ class Track(ABC):
         return reports
 
     def _take(self, active: NDArray[np.bool_], known_s: float) -> Iterator[StreamEvent]:
-        """Take note of frames that are decided, the first of those that were not."""
+        """Record newly decided frames."""
         totals = np.cumsum(
             np.concatenate([[self._total], self._undecided[: len(active)]]), dtype=np.float64
         )
@@ -171,7 +170,7 @@ class Track(ABC):
         self._run = run
 
     def _started(self, known_s: float) -> Iterator[StreamEvent]:
-        """Report the start of the run once it is sure to last long enough."""
+        """Report the start of the run once it is certain to last long enough."""
         run = self._run
         assert run is not None
         stop = self._n_decided if run.last is None else run.last
@@ -181,7 +180,7 @@ class Track(ABC):
             yield self._report(run, None, float(run.opening.mean(dtype=np.float64)))
 
     def _ended(self, known_s: float) -> Iterator[StreamEvent]:
-        """Report the end of the run, if its start was, and forget it."""
+        """Report the end of the run if its start was reported, and drop it."""
         run, self._run = self._run, None
         assert run is not None
         assert run.last is not None
@@ -201,13 +200,15 @@ class Track(ABC):
 
 
 class _MedianTrack(Track):
-    """Active is what is above a threshold in most of the frames around; ends are mirrored."""
+    """Active if most of the surrounding frames are above a threshold; ends are mirrored."""
 
     def __init__(self, label: str, threshold: float, filter_frames: int, **options: Any) -> None:
-        self._threshold = np.float64(threshold)  # compared as doubles, as in the whole
+        self._threshold = np.float64(threshold)  # compared as doubles, as in whole recordings
         self._half = filter_frames // 2
         super().__init__(label, n_ahead=self._half, **options)
-        self._active = np.empty(0, np.bool_)  # above the threshold, from half a filter before them
+        self._active = np.empty(
+            0, np.bool_
+        )  # above the threshold, starting half a filter before them
 
     def _decided(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
         self._active = np.concatenate([self._active, probabilities > self._threshold])
@@ -224,7 +225,7 @@ class _MedianTrack(Track):
         return self._smoothed()
 
     def _smoothed(self) -> NDArray[np.bool_]:
-        """All frames whose filter is filled."""
+        """All frames with a complete filter window."""
         counts = np.cumsum(np.concatenate([[0], self._active]))  # of active frames before each
         length = 2 * self._half + 1
         smoothed = counts[length:] - counts[:-length] > self._half  # the median of zeros and ones

@@ -1,7 +1,7 @@
-"""Thresholds and median filters of each class, found on the validation split for a stated metric.
+"""Tuning of thresholds and median filters of each class on validation, for a given metric.
 
 Every pair of a threshold and a filter is tried by counting (:mod:`sed_cli.decoding.grid`):
-probabilities are filtered once a length, then held against all thresholds at once.
+probabilities are filtered once per length, then compared with all thresholds at once.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from sed_cli.metrics.detection import COLLAR_S
 
 LONGEST_FILTER_S = 1.0
 _N_FILTERS = 7
-_SHORT = 25  # per cent of a class's silences and events that a filter may be longer than
+_SHORT = 25  # percentile of a class's silences and events that limits filter lengths
 
 
 def filter_lengths(hop_s: float) -> list[int]:
-    """Odd numbers of frames from 1 to about a second, in even ratios."""
+    """Odd numbers of frames from 1 to about a second, in equal ratios."""
     longest = max(3.0, LONGEST_FILTER_S / hop_s)
     halves = np.rint((np.geomspace(3.0, longest, _N_FILTERS) - 1) / 2).astype(int)
     return [1, *sorted({2 * int(half) + 1 for half in halves})]
@@ -42,26 +42,25 @@ def tune(
 ) -> PostProcessing:
     """Find the threshold and the filter of each class for F1 of ``metric``.
 
-    Frames and segments are tuned together with events (the mean of both F1), events by themselves
-    as long as frames do not lose. A class keeps 0.5 without a filter where no gain is certain, or
-    where it is worth too few of its events in validation; why is logged, and noted in the
-    result's ``tuning``.
+    Frames and segments are tuned jointly with events (the mean of both F1), events alone as long as
+    frames do not get worse. A class keeps 0.5 without a filter if no gain is certain, or if it
+    corresponds to too few events in validation; the reason is logged, and recorded in ``tuning`` of
+    the result.
 
     Args:
         recordings: of the validation split.
-        scored: the same, each with its probabilities (T, C); they are passed through once and
-            not kept.
+        scored: the same, each with its probabilities (T, C); they are iterated once and not kept.
         classes: labels of the columns.
         hop_s: seconds from one frame to the next.
         metric: one that can be tuned for.
-        collar_s: seconds that an event may be off.
-        min_gap_s: as in :class:`PostProcessing`, in force while trying.
+        collar_s: tolerance of event times in seconds.
+        min_gap_s: as in :class:`PostProcessing`, applied during tuning.
         min_duration_s: the same.
     """
     mend = {"min_gap_s": min_gap_s, "min_duration_s": min_duration_s}
     lengths, n_recordings = filter_lengths(hop_s), len(recordings)
     of_classes = Lengths.of_classes(recordings, len(classes))
-    # Filters that are not longer than what they would erase.
+    # Filters no longer than the events or silences that they would erase.
     limits = [min(short(of.silences, _SHORT), short(of.events, _SHORT)) for of in of_classes]
     grid = Grid.empty(
         (np.array(lengths) == 1) | (np.array(lengths) <= np.array(limits).reshape(-1, 1)),

@@ -1,7 +1,7 @@
-"""The decoder ``vote``: a segment between silences takes the class that most of its frames are of.
+"""The decoder ``vote``: a segment between silences gets the majority class of its frames.
 
-As TweetyNet and vak do it (Cohen et al. 2022): one event at a time, for sounds that do not overlap.
-A long segment is voted on in pieces, so that a stream need not wait for its end.
+As in TweetyNet and vak (Cohen et al. 2022): one event at a time, for sounds that do not
+overlap. Long segments are voted on in pieces, so that a stream need not wait for their end.
 """
 
 from __future__ import annotations
@@ -29,17 +29,16 @@ Span = tuple[int, int, int]  # first frame, frame after the last, column
 
 @dataclass(frozen=True, kw_only=True)
 class VoteDecoder(TunedDecoder):
-    """Silence is where no class is above its threshold; what lies between takes its majority class.
+    """Silence has no class above its threshold; segments in between get their majority class.
 
-    Each frame votes for the class that is highest above its threshold; of classes with as many
-    votes the more probable one is taken.
+    Each frame votes for the class highest above its threshold; ties are broken by probability.
 
     Args:
         classes: labels of the columns of probabilities.
         hop_s: seconds from one frame to the next.
         thresholds: of each class (C,).
-        longest_s: longer segments are voted on in pieces of this length; neighbours of one class
-            are one event.
+        longest_s: longer segments are voted on in pieces of this length; adjacent pieces of one
+            class are joined.
         min_gap_s: shorter silences are filled before the vote.
         min_duration_s: shorter events are dropped.
     """
@@ -63,7 +62,7 @@ class VoteDecoder(TunedDecoder):
 
     @property
     def longest(self) -> int:
-        """The longest piece that is voted on, in frames; no event is too short but for its end."""
+        """The longest piece for a vote, in frames; events are long enough except at their end."""
         return max(1, math.ceil(max(self.longest_s, self.min_duration_s) / self.hop_s - SLACK_S))
 
     def decode(
@@ -78,18 +77,18 @@ class VoteDecoder(TunedDecoder):
         return self.detections(kept, probabilities, duration_s)
 
     def filled(self, sounding: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Fill the silences between frames that sound (T,) that are too short to be silences."""
+        """Fill silences between sounding frames (T,) that are too short."""
         least = {"min_gap_s": self.min_gap_s, "min_duration_s": 0.0}
         return mend_runs(sounding[:, None], self.hop_s, **least)[:, 0]
 
     def lasts(self, span: Span, duration_s: float | None) -> bool:
-        """Whether an event is long enough, and begins before the end of the recording."""
+        """Whether an event is long enough, and starts before the end of the recording."""
         end_s = math.inf if duration_s is None else duration_s
         length_s = min(span[1] * self.hop_s, end_s) - span[0] * self.hop_s
         return length_s > 0 and length_s >= self.min_duration_s - SLACK_S
 
     def tracker(self) -> Tracker:
-        """Make a tracker of the same events: it waits for the longest piece and the minimum gap."""
+        """Create a tracker of the same events, waiting for the longest piece and minimum gap."""
         return _VoteTracker(self)
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> Self:
@@ -128,12 +127,12 @@ class VoteDecoder(TunedDecoder):
 def elected(
     sounding: NDArray[np.bool_], margins: NDArray[np.floating], longest: int
 ) -> Iterator[Span]:
-    """Yield the pieces of all segments with the column that most of their frames vote for.
+    """Yield the pieces of all segments with their majority column.
 
     Args:
-        sounding: frames that are no silence (T,).
+        sounding: frames that are not silent (T,).
         margins: probabilities above thresholds (T, C).
-        longest: frames of a piece, at most.
+        longest: maximum number of frames in a piece.
     """
     pieces = np.array(
         [
@@ -144,21 +143,21 @@ def elected(
     ).reshape(-1, 2)
     if not len(pieces):
         return
-    # A row more, so that a piece may end with the recording; the sums between pieces are not used.
+    # An extra row, so that a piece may end with the recording; sums between pieces are unused.
     votes, likely = np.zeros((2, len(margins) + 1, margins.shape[1]))
     votes[np.arange(len(margins)), margins.argmax(axis=1)] = 1.0
     likely[:-1] = margins
     n_votes, sums = (
         np.add.reduceat(of_frames, pieces.reshape(-1), axis=0)[::2] for of_frames in (votes, likely)
     )
-    # Half of a vote at most, by the mean margin: it decides among equals alone.
+    # At most half a vote, by the mean margin: it only breaks ties.
     winners = (n_votes + 0.25 * sums / np.diff(pieces, axis=1)).argmax(axis=1)
     for (start, stop), column in zip(pieces.tolist(), winners.tolist(), strict=True):
         yield start, stop, column
 
 
 def joined(spans: Sequence[Span]) -> list[Span]:
-    """Join spans of one column that touch."""
+    """Join touching spans of one column."""
     made: list[Span] = []
     for first, after, column in spans:
         if made and made[-1][1] == first and made[-1][2] == column:
@@ -168,7 +167,7 @@ def joined(spans: Sequence[Span]) -> list[Span]:
 
 
 class _Event:
-    """An event that continues with the pieces that touch it."""
+    """An event that grows by touching pieces."""
 
     def __init__(self, span: Span, probabilities: NDArray[np.floating]) -> None:
         self.first, self.after, self.column = span
@@ -176,7 +175,7 @@ class _Event:
         self.is_reported = False
 
     def takes(self, span: Span, probabilities: NDArray[np.floating]) -> bool:
-        """Take a piece that continues it, if it does."""
+        """Take a piece if it continues the event."""
         first, after, column = span
         if (first, column) != (self.after, self.column):
             return False
@@ -191,12 +190,12 @@ class _Event:
 
 
 class _VoteTracker(Tracker):
-    """Keeps the frames of the piece that is open, and the event that may go on with it."""
+    """Keeps the frames of the open piece, and the event that it may continue."""
 
     def __init__(self, decoder: VoteDecoder) -> None:
         self._decoder = decoder
         self._thresholds = np.array(decoder.thresholds)
-        self._first = 0  # of the frames that are kept
+        self._first = 0  # of the frames kept
         self._kept = np.empty((0, len(decoder.classes)), np.float32)
         self._sounding = np.empty(0, np.bool_)
         self._continues = False  # whether the frame before them is of the same segment
@@ -204,7 +203,7 @@ class _VoteTracker(Tracker):
         self.latency_s = decoder.longest * decoder.hop_s + decoder.min_gap_s
 
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take frames (t, C) and return what is decided by them, in order of time."""
+        """Take frames (t, C) and return the reports that they decide, in order of time."""
         above = (probabilities - self._thresholds > 0).any(axis=1)
         self._kept = np.concatenate([self._kept, probabilities])
         sounding = np.concatenate([[self._continues], self._sounding, above])
@@ -212,11 +211,11 @@ class _VoteTracker(Tracker):
         return list(self._decide(known_s, is_end=False))
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
-        """Return what is left to report of a recording that is ``duration_s`` long."""
+        """Return the remaining reports of a recording of ``duration_s``."""
         return [*self._decide(duration_s, is_end=True), *self._ended(duration_s)]
 
     def _decide(self, known_s: float, *, is_end: bool) -> Iterator[StreamEvent]:
-        """Vote on the pieces that are known whole."""
+        """Vote on complete pieces."""
         while True:
             if not self._continues:
                 yield from self._ended(known_s)

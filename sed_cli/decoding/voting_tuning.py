@@ -1,4 +1,4 @@
-"""The threshold and the minimum duration of the decoder ``vote``, found on validation."""
+"""Tuning of the threshold and the minimum duration of the decoder ``vote`` on validation."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sed_cli.decoding.voting import Span, VoteDecoder, elected, joined
 
 log = logging.getLogger(__name__)
 
-_SHORT = 10  # per cent of the events that what is dropped is shorter than
-_PARTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of that length, tried for the minimum duration
-_MUCH = 0.05  # of the frames with events; more that have several are warned of
+_SHORT = 10  # percentile of events above the dropped ones
+_PARTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of that length, tried for the minimum duration
+_MUCH = 0.05  # share of the frames with events; more with several give a warning
 
 
 def fit(task: Fitting, longest_s: float, threshold: float | None = None) -> VoteDecoder:
     """Tune one threshold and one minimum duration for all classes.
 
     Args:
-        task: what is known after training.
-        longest_s: of a piece that is voted on.
-        threshold: in the place of the one that is tuned.
+        task: training results.
+        longest_s: maximum length of a piece for a vote.
+        threshold: instead of a tuned one.
     """
     plain = VoteDecoder(
         classes=task.classes,
@@ -84,7 +84,7 @@ def _tuned(task: Fitting, plain: VoteDecoder) -> VoteDecoder:
 def _spans(
     rows: Sequence[VoteDecoder], probabilities: NDArray[np.floating], duration_s: float
 ) -> tuple[list[list[list[Span]]], NDArray[np.intp]]:
-    """What each row finds at each threshold, once where several give the same; which is whose."""
+    """Detections of each row at each threshold, deduplicated; and the column of each threshold."""
     highest = probabilities.max(axis=1, initial=0.0)
     sounding = highest[:, None] > THRESHOLDS  # (T, K), fewer as the threshold rises
     is_new = np.diff(sounding.sum(axis=0), prepend=-1) != 0
@@ -107,7 +107,7 @@ def _choice(point: Point, row: VoteDecoder) -> Choice:
 
 
 def _warn_of_overlaps(recordings: Sequence[Recording]) -> None:
-    """Warn where one event at a time cannot be right."""
+    """Warn if decoding one event at a time is inadequate."""
     n_events = n_several = 0
     for recording in recordings:
         n_active = recording.activities[:].sum(axis=1)
@@ -115,7 +115,7 @@ def _warn_of_overlaps(recordings: Sequence[Recording]) -> None:
         n_several += int((n_active > 1).sum())
     if n_several > _MUCH * n_events:
         log.warning(
-            "evaluation.decoder=vote finds one event at a time, but in %.0f %% of the validation "
-            "frames with events there are several: the others are missed; choose another decoder",
+            "evaluation.decoder=vote detects one event at a time, but %.0f %% of the validation "
+            "frames with events have several: it misses the others; choose another decoder",
             100 * n_several / n_events,
         )

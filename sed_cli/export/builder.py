@@ -1,4 +1,4 @@
-"""Collecting the nodes and weights of an ONNX graph, by hand."""
+"""Building an ONNX graph from nodes and weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-# Understood by runtimes since 2022; nothing newer is needed.
+# Supported by runtimes since 2022; nothing newer is needed.
 _OPSET, _IR_VERSION = 17, 8
 _TYPES = {"float": TensorProto.FLOAT, "bool": TensorProto.BOOL}
 
@@ -20,10 +20,10 @@ Outputs = dict[str, tuple[Axes, str]]  # name: axes and type
 
 
 class GraphBuilder:
-    """Collects nodes; each result is known by its name.
+    """Collects nodes; results are identified by name.
 
     Args:
-        prefix: of all names that are made up, so that a body inside another graph has its own.
+        prefix: of all generated names, so that a nested graph has its own.
     """
 
     FLOAT = TensorProto.FLOAT
@@ -35,7 +35,7 @@ class GraphBuilder:
         self._inputs: list[onnx.ValueInfoProto] = []
 
     def input(self, name: str, axes: Axes, kind: str = "float") -> str:
-        """Declare an input; an axis that is a word may have any length."""
+        """Declare an input; named axes may have any length."""
         self._inputs.append(_value(name, axes, kind))
         return name
 
@@ -47,7 +47,7 @@ class GraphBuilder:
         return name
 
     def integers(self, *values: int) -> str:
-        """Add a constant vector of integers: an operand that is no attribute, such as axes."""
+        """Add a constant vector of integers: an operand rather than an attribute, such as axes."""
         name = "integers_" + "_".join(map(str, values)).replace("-", "minus")
         return self.weight(name, np.array(values, dtype=np.int64))
 
@@ -58,7 +58,7 @@ class GraphBuilder:
     def nodes(
         self, kind: str, *operands: str, names: Sequence[str | None], **attributes: Any
     ) -> list[str]:
-        """Add a node with several results; None lets a name be made up."""
+        """Add a node with several results; None: a generated name."""
         results = [
             name or f"{self._prefix}{kind.lower()}_{len(self._nodes)}_{index}"
             for index, name in enumerate(names)
@@ -84,7 +84,7 @@ class GraphBuilder:
 def make_model(
     graph: onnx.GraphProto, metadata: Mapping[str, str], version: str
 ) -> onnx.ModelProto:
-    """Wrap a graph with what a runtime and a reader want to know, and check it by ONNX's rules."""
+    """Wrap a graph into a model with metadata, and check it by ONNX's rules."""
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", _OPSET)],

@@ -1,4 +1,4 @@
-"""Holding the exported graphs against PyTorch, in the runtime, at lengths of all kinds."""
+"""Checks of the exported graphs against PyTorch, in the runtime, at various lengths."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sed_cli.models.recurrence import RecurrentState
 
 Floats = NDArray[np.float32]
 
-# Sequences, frames, frames a chunk: shorter than the context, chunks that divide and that do not.
+# Sequences, frames, frames per chunk: shorter than the context; chunks with and without remainder.
 _STREAMS = ((1, 1, 1), (32, 2, 1), (3, 5, 2), (1, 50, 50), (2, 107, 16), (1, 313, 31))
 _RECORDINGS = ((1, 1), (3, 2), (1, 13), (2, 107), (1, 313))
 _WAVEFORMS = ((1, 1), (2, 777), (1, 16_000), (1, 33_333))
 
 
 class Session(Protocol):
-    """What is used of ``onnxruntime.InferenceSession``."""
+    """The used interface of ``onnxruntime.InferenceSession``."""
 
     def run(self, outputs: list[str] | None, inputs: dict[str, Floats], /) -> list[Floats]:
         """Run the graph."""
@@ -38,14 +38,14 @@ class Session(Protocol):
 
 @dataclass(frozen=True)
 class Difference:
-    """Between a graph and PyTorch.
+    """Differences between a graph and PyTorch.
 
     Attributes:
-        greatest: of all probabilities compared.
-        n_frames: how many frames were compared.
-        n_tied: frames left out, since they follow a decision of the feedback that was a tie.
-        features: greatest difference of the features, in dB or as a part of the strongest power;
-            None where the graph computes none.
+        greatest: greatest difference of all probabilities.
+        n_frames: number of frames compared.
+        n_tied: number of frames excluded, since they follow a tied decision of the feedback.
+        features: greatest difference of the features, in dB or relative to the strongest power;
+            None if the graph computes none.
     """
 
     greatest: float = 0.0
@@ -66,7 +66,7 @@ class Difference:
 def check_stream(session: Session, model: CRNN, rule: FeedbackRule, tolerance: float) -> Difference:
     """Compare chunked streams with PyTorch on the whole sequence, at every frame.
 
-    Streams start at rest, and in the midst of things: with any hidden state and activities.
+    Streams start at rest, and midway: with random hidden states and activities.
     """
     reach = _reach_of_ties(model, rule)
     random = np.random.default_rng(0)
@@ -96,7 +96,7 @@ def check_recording(
 def check_waveform(
     session: Session, model: CRNN, rule: FeedbackRule, log_mel: LogMel, tolerance: float
 ) -> Difference:
-    """Compare features with those of PyTorch, and what is made of the graph's own features."""
+    """Compare features with those of PyTorch, and probabilities from the graph's own features."""
     reach = _reach_of_ties(model, rule)
     random = np.random.default_rng(2)
     total = Difference()
@@ -121,7 +121,7 @@ def stream(
     """Run a stream's graph over sequences (B, T, M) chunk by chunk: probabilities (B, T, C)."""
     n_sequences, n_frames, _ = log_mel.shape
     after = np.full((n_sequences, context, log_mel.shape[2]), np.nan, np.float32)
-    frames = np.concatenate([log_mel, after], axis=1)  # what follows the end must not matter
+    frames = np.concatenate([log_mel, after], axis=1)  # data after the end must not matter
     valid = np.zeros(frames.shape[:2], np.float32)
     valid[:, :n_frames] = 1
     carried = {
@@ -153,28 +153,28 @@ def _reference(
 
 
 def _reach_of_ties(model: CRNN, rule: FeedbackRule) -> int:
-    """Frames for which a threshold's decision may wait until it shows; 0: there is none."""
+    """Number of frames until a threshold's decision has an effect; 0: there is none."""
     if not model.has_feedback or not rule.decides:
         return 0
     return sys.maxsize if rule.remembers else 1
 
 
 def _compare(got: Floats, logits: Floats, tolerance: float, reach: int) -> Difference:
-    """Compare probabilities with logits, (B, T, C) each, up to where a tie parts them.
+    """Compare probabilities with logits, (B, T, C) each, up to a tie where they diverge.
 
-    Ties there are where a threshold decides what is fed back, up to ``reach`` frames before.
+    Ties occur if a threshold decides the feedback, up to ``reach`` frames before.
     """
     expected = torch.sigmoid(torch.from_numpy(logits)).numpy()
     if got.shape != expected.shape:
         return Difference(float("inf"), 0)
-    # NaN is the greatest difference there is.
+    # NaN is the greatest possible difference.
     apart = np.nan_to_num(np.abs(got - expected), nan=np.inf).max(axis=2)  # (B, T)
     total = Difference()
     for of_frames, of_logits in zip(apart, logits, strict=True):
         stop = len(of_frames)
         beyond = np.flatnonzero(of_frames > tolerance)
         if reach and len(beyond) and beyond[0] > 0:
-            # Either decision is right there, see sed_cli.models.recurrence: 4 * tolerance is what
+            # Either decision is correct there, see sed_cli.models.recurrence: 4 * tolerance is what
             # logits differ by at the threshold where probabilities differ by the tolerance.
             before = of_logits[max(beyond[0] - reach, 0) : beyond[0]]
             is_tie = np.abs(before).min() < 4 * tolerance
@@ -205,6 +205,6 @@ def _tensor(values: NDArray[Any]) -> Tensor:
 
 
 def _sound(random: np.random.Generator, n_sequences: int, n_samples: int) -> Floats:
-    """Draw noise that swells and fades: (B, n_samples), in every band."""
+    """Draw noise of varying level: (B, n_samples), in every band."""
     swell = 0.3 + 0.2 * np.sin(np.arange(n_samples) / 2000)
     return (swell * random.uniform(-1, 1, (n_sequences, n_samples))).astype(np.float32)

@@ -1,7 +1,7 @@
 """The log-mel front end in ONNX's operators: a discrete Fourier transform as a convolution.
 
-As torchlibrosa does it, and as exact; the operator ``STFT`` of the common runtime was up to 0.2 dB
-off in weak bands, and 14 dB where ``n_fft`` is no power of two.
+As in torchlibrosa, and as exact; the operator ``STFT`` of onnxruntime was up to 0.2 dB off in
+weak bands, and 14 dB if ``n_fft`` is not a power of two.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def _add_log_mel(g: GraphBuilder, log_mel: LogMel, waveform: str) -> None:
 
 
 def _reflect(g: GraphBuilder, log_mel: LogMel, waveform: str, n_samples: str) -> str:
-    """Add the reflection at both ends, as far as the first and the last window reach.
+    """Add the reflection at both ends, for the first and the last window.
 
-    What is too short to be mirrored is followed by silence.
+    Recordings too short to be mirrored are followed by silence.
     """
     half = log_mel.n_fft // 2
     nothing = g.integers(0)
@@ -77,18 +77,18 @@ def _reflect(g: GraphBuilder, log_mel: LogMel, waveform: str, n_samples: str) ->
         "Pad", waveform, g.node("Concat", nothing, nothing, nothing, missing, axis=0)
     )
     reflected = g.node("Pad", long_enough, g.integers(0, half, 0, half), mode="reflect")
-    if log_mel.n_fft % 2:  # the last frame lacks a sample
+    if log_mel.n_fft % 2:  # the last frame is a sample short
         reflected = g.node("Pad", reflected, g.integers(0, 0, 0, 1))
     first = (
         log_mel.n_fft - log_mel.window_length
-    ) // 2  # the window lies in the transform's middle
+    ) // 2  # the window is in the middle of the transform
     last = log_mel.n_fft - log_mel.window_length - first
     return g.slice(reflected, first, -last if last else None, axis=1)
 
 
 def _kernels(log_mel: LogMel) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return cosines and sines under the window (2 * bins, window_length), and the bands of their
-    squares (2 * bins, M); only the bins that a band sees.
+    squares (2 * bins, M); only the bins used by bands.
     """
     bank = mel_filters(
         sr=log_mel.sample_rate,
@@ -100,6 +100,6 @@ def _kernels(log_mel: LogMel) -> tuple[NDArray[np.float32], NDArray[np.float32]]
     bins = np.flatnonzero(bank.any(axis=1))
     steps = np.arange(log_mel.window_length)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * steps / log_mel.window_length)
-    angles = 2 * np.pi * np.outer(bins, steps) / log_mel.n_fft  # a shift leaves the power alone
+    angles = 2 * np.pi * np.outer(bins, steps) / log_mel.n_fft  # a shift does not change the power
     kernels = np.concatenate([np.cos(angles) * window, np.sin(angles) * window])
     return kernels.astype(np.float32), np.concatenate([bank[bins]] * 2).astype(np.float32)

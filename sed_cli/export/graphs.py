@@ -1,13 +1,13 @@
 """A CRNN in ONNX's operators, with the weights of its own modules: one chunk, or a whole recording.
 
 Written node by node, since ``torch.onnx.export`` would need a second model in plain operators
-anyway (the blocks run rearranged, the recurrence in back ends of its own) and ``torch.scan``, a
-prototype that only newer versions translate. So the number of frames and of sequences is free in
-every graph by construction, and what is written is held against PyTorch by :mod:`.check`.
+anyway (the blocks run rearranged, the recurrence in its own back ends) and ``torch.scan``, a
+prototype that only newer versions translate. So the number of frames and of sequences is free
+in every graph by construction, and :mod:`.check` compares the graphs with PyTorch.
 
-Shapes: B sequences, n frames of a chunk, T of a recording, M mel bands, F features a frame, H
-hidden units, C classes; S numbers of state, A of activities: C, or all that a rule of feedback with
-a memory carries.
+Shapes: B sequences, n frames of a chunk, T of a recording, M mel bands, F features per frame, H
+hidden units, C classes; S numbers of state, A of activities: C, or the whole state of a
+feedback rule with memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sed_cli.models.feedback import FeedbackRule
 
 @dataclass(frozen=True)
 class _Recurrent:
-    """Names of what the recurrence returns: (B, T, C), (B, H), (B, A) where there is feedback."""
+    """Names of the results of the recurrence: (B, T, C), (B, H), and with feedback (B, A)."""
 
     logits: str
     hidden: str
@@ -36,12 +36,12 @@ class _Recurrent:
 
 
 def state_layout(model: CRNN) -> dict[str, tuple[int, ...]]:
-    """What a stream's state vector holds, in this order: the shape of each part a sequence.
+    """Parts of a stream's state vector in order, with the shape of each part per sequence.
 
     ``hidden``: of the GRU, (H,). ``valid``: which of the last frames belong to the recording,
-    (context,). ``block_1`` and so on: the last inputs of a block, as many as its kernel looks back
-    and ahead, (channels, kernel_size - 1, bands). All zeros before the first frame, which is what
-    the convolutions pad a recording with.
+    (context,). ``block_1`` and so on: the last inputs of a block, as many as its kernel covers back
+    and ahead, (channels, kernel_size - 1, bands). All zeros before the first frame, like the
+    padding of the convolutions.
     """
     layout: dict[str, tuple[int, ...]] = {"hidden": (model.cell.hidden_size,)}
     if model.context:
@@ -64,7 +64,7 @@ def stream_graph(model: CRNN, rule: FeedbackRule) -> onnx.GraphProto:
     Inputs: ``log_mel`` (B, n, M), not normalised; ``valid`` (B, n), 1 for frames of the recording
     and 0 after its end; ``state`` (B, S); with feedback, ``activities`` (B, A), those of the last
     frame. Outputs: ``probabilities`` (B, n, C) of the frames ``model.context`` before those of the
-    input, 0 where that is outside of the recording; ``new_state`` and ``new_activities``, to be
+    input, 0 outside the recording; ``new_state`` and ``new_activities``, to be
     passed with the next chunk. State and activities start as zeros.
     """
     g = GraphBuilder()
@@ -137,7 +137,7 @@ def _blocks(model: CRNN) -> list[ConvBlock]:
 
 
 def _reach(block: ConvBlock) -> int:
-    """Frames that the block sees to each side."""
+    """Number of frames that the block covers to each side."""
     return block.conv.kernel_size[0] // 2
 
 
@@ -151,8 +151,8 @@ def _normalise(g: GraphBuilder, model: CRNN, log_mel: str) -> str:
 def _block(g: GraphBuilder, index: int, block: ConvBlock, x: str, *, padding: int) -> str:
     """Add (B, in_channels, n, bands) -> (B, out_channels, n', bands / pooling).
 
-    ``padding`` is how many frames of zeros precede and follow the input: with the reach of the
-    kernel n' = n, with none n' is shorter by what the kernel looks back and ahead.
+    ``padding`` is the number of zero frames before and after the input: with the reach of the
+      kernel n' = n, without padding n' is shorter by the kernel's reach back and ahead.
     """
     conv, norm = block.conv, block.norm
     assert conv.bias is not None
@@ -186,7 +186,7 @@ def _features(g: GraphBuilder, x: str) -> str:
 
 
 def _delayed(g: GraphBuilder, is_valid: str, context: int, delay: int) -> str:
-    """Add the part (B, n) of (B, context + n) that lies ``delay`` frames before the chunk."""
+    """Add the part (B, n) of (B, context + n) that is ``delay`` frames before the chunk."""
     if not context:
         return is_valid
     return g.slice(is_valid, context - delay, -delay if delay else None, axis=1)
@@ -195,7 +195,7 @@ def _delayed(g: GraphBuilder, is_valid: str, context: int, delay: int) -> str:
 def _where_valid(g: GraphBuilder, valid: str, x: str) -> str:
     """Zero the frames of (B, channels, n, bands) that are not valid, (B, n).
 
-    Every convolution pads with zeros, while what the one before makes of zeros, shifted by the
+    Every convolution pads with zeros, while the previous layer's output for zeros, shifted by the
     batch norm, is not zero.
     """
     mask = g.node("Unsqueeze", valid, g.integers(1, 3))  # (B, 1, n, 1)
@@ -206,7 +206,7 @@ def _where_valid(g: GraphBuilder, valid: str, x: str) -> str:
 
 
 def _unpack_state(g: GraphBuilder, model: CRNN) -> dict[str, str]:
-    """Declare ``state`` (B, S) and take it apart: the name of each part, (B, *shape)."""
+    """Declare ``state`` (B, S) and split it: the name of each part, (B, *shape)."""
     layout = state_layout(model)
     state = g.input("state", ("B", state_size(model)))
     sizes = g.integers(*(math.prod(shape) for shape in layout.values()))
@@ -221,7 +221,7 @@ def _zeros(g: GraphBuilder, features: str, size: int) -> str:
     """Add zeros (B, size) for features (B, T, F)."""
     n_sequences = g.slice(g.node("Shape", features), 0, 1, axis=0)
     shape = g.node("Concat", n_sequences, g.integers(size), axis=0)
-    return g.node("ConstantOfShape", shape)  # float zeros unless told otherwise
+    return g.node("ConstantOfShape", shape)  # float zeros by default
 
 
 def _scan(
@@ -232,9 +232,9 @@ def _scan(
     initial: tuple[str, str | None],
     valid: str | None,
 ) -> _Recurrent:
-    """Add the recurrence over (B, T, F), which stands still where ``valid`` (B, T, 1) is not set.
+    """Add the recurrence over (B, T, F), which pauses where ``valid`` (B, T, 1) is not set.
 
-    What does not depend on the step before is one product before the loop.
+    Terms independent of the previous step are one product before the loop.
     """
     weight, _ = _input_weights(model)
     projected = g.node("MatMul", features, g.weight("gates_of_features", weight.t()))
@@ -295,7 +295,7 @@ def _step(model: CRNN, rule: FeedbackRule, *, holds: bool) -> onnx.GraphProto:
 
 
 def _cell(g: GraphBuilder, model: CRNN, gates: str, hidden: str) -> str:
-    """Add ``nn.GRUCell``: what the input gives to its gates, (B, 3H), and the hidden state."""
+    """Add ``nn.GRUCell``, from the input's part of its gates, (B, 3H), and the hidden state."""
     cell = model.cell
     weight, bias = g.weight("recurrent", cell.weight_hh), g.weight("recurrent_bias", cell.bias_hh)
     recurrent = g.node("Gemm", hidden, weight, bias, transB=1)
@@ -324,7 +324,9 @@ def _gru(g: GraphBuilder, model: CRNN, features: str) -> str:
     biases = [reordered(cell.bias_ih), reordered(cell.bias_hh)]
     hidden, _ = g.nodes(
         "GRU",
-        g.node("Transpose", features, perm=[1, 0, 2]),  # (T, B, F): all that runtimes support
+        g.node(
+            "Transpose", features, perm=[1, 0, 2]
+        ),  # (T, B, F): the only layout that runtimes support
         g.weight("gru_input", reordered(cell.weight_ih)),
         g.weight("gru_recurrent", reordered(cell.weight_hh)),
         g.weight("gru_bias", torch.cat(biases, dim=1)),
@@ -337,6 +339,6 @@ def _gru(g: GraphBuilder, model: CRNN, features: str) -> str:
 
 
 def _input_weights(model: CRNN) -> tuple[Tensor, Tensor]:
-    """Split the cell's input weights into those of the features (3H, F) and of the fed (3H, D)."""
+    """Split the cell's input weights into those of features (3H, F) and of feedback (3H, D)."""
     weight = model.cell.weight_ih.detach()
     return weight[:, : model.n_features], weight[:, model.n_features :]

@@ -1,4 +1,4 @@
-"""What a program needs to know to run the graphs: in the ONNX files themselves, and as JSON."""
+"""Metadata for running the graphs, in the ONNX files themselves and as JSON."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def describe(
     classes: Sequence[str],
     postprocessing: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Describe the way from samples to events around a detector's graphs.
+    """Describe the steps from samples to events around a detector's graphs.
 
     Args:
-        model: of which the graphs are made.
+        model: of the graphs.
         log_mel: its front end.
-        rule: what it is fed back.
+        rule: its feedback rule.
         classes: labels in the order of the outputs.
-        postprocessing: how events are made of probabilities.
+        postprocessing: steps from probabilities to events.
     """
     outputs = [f"{label}{kind}" for kind in ("", " onset") for label in classes]
     return {
@@ -49,8 +49,8 @@ def describe(
 def describe_features(log_mel: LogMel) -> dict[str, Any]:
     """Describe the front end so that it can be computed elsewhere; lengths in samples, Hz.
 
-    Frame t is the transform of the ``n_fft`` samples around sample t * hop_length, under the
-    window, which lies in their middle.
+    Frame t is the transform of the ``n_fft`` samples around sample t * hop_length, with the window
+    in their middle.
     """
     edges = librosa.mel_frequencies(log_mel.n_mels + 2, fmin=log_mel.f_min, fmax=log_mel.f_max)
     return {
@@ -60,7 +60,7 @@ def describe_features(log_mel: LogMel) -> dict[str, Any]:
         "window_length": log_mel.window_length,
         "hop_length": log_mel.hop_length,
         "n_fft": log_mel.n_fft,
-        # n_fft // 2 samples at each end; zeros behind a recording that is too short for that
+        # n_fft // 2 samples at each end; zeros after a recording that is too short for that
         "padding": "reflect",
         "power": 2,
         "n_mels": log_mel.n_mels,
@@ -73,17 +73,18 @@ def describe_features(log_mel: LogMel) -> dict[str, Any]:
         "mel_edges_hz": edges.tolist(),
         "floor": FLOOR if log_mel.is_log else None,
         "log": "10*log10" if log_mel.is_log else None,
-        "normalised": False,  # the graphs do that
+        "normalised": False,  # done in the graphs
     }
 
 
 def metadata_props(description: Mapping[str, Any]) -> dict[str, str]:
-    """Turn a description into ONNX's metadata: each value as JSON, under its key."""
+    """Convert a description to ONNX metadata: each value as JSON, under its key."""
     return {key: json.dumps(value, ensure_ascii=False) for key, value in description.items()}
 
 
 def _describe_stream(model: CRNN, log_mel: LogMel) -> dict[str, Any]:
-    # From a frame's centre to the end of its window, and the frames that the convolutions look on.
+    # From a frame's centre to the end of its window, and the frames that the convolutions look
+    # ahead.
     window_end = (log_mel.n_fft - log_mel.window_length) // 2 + log_mel.window_length
     samples = model.context * log_mel.hop_length + window_end - log_mel.n_fft // 2
     return {
@@ -102,6 +103,6 @@ def _describe_feedback(model: CRNN, rule: FeedbackRule) -> dict[str, Any]:
     if rule.remembers:
         described |= {key: value for key, value in asdict(rule).items() if key != "name"}
     if rule.name == "hard":
-        # Inside the graphs, and no matter of taste as those of the post-processing are.
+        # Inside the graphs, and not adjustable, unlike those of the post-processing.
         described["threshold"] = 0.5
     return described

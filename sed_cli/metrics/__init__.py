@@ -1,1 +1,1 @@
-"""Events and activities to figures, and their statistics."""
+"""Metrics of events and activities, and their statistics."""

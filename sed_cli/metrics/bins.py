@@ -1,4 +1,4 @@
-"""Time bins that are labelled rightly, told from the times of events without an array of bins."""
+"""Correctly labelled time bins, computed from event times without an array of bins."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Spans = NDArray[np.int64]
 def right_bins(
     reference: Sequence[Event], detected: Sequence[Event], duration_s: float, bin_s: float
 ) -> tuple[int, int]:
-    """Count the bins in which just the annotated labels were detected, and all bins.
+    """Count the bins in which exactly the annotated labels were detected, and all bins.
 
-    A label is active in a bin if it is at its centre. Without any label a bin is silent, and right
-    if it is silent on both sides.
+    A label is active in a bin if it is at its centre. Without labels a bin is silent, and correct
+    if it is silent in both.
 
     Args:
         reference: annotated events.
@@ -40,7 +40,7 @@ def right_bins(
 
 
 def _spans(events: Sequence[Event], label: str, bin_s: float, n_bins: int) -> Spans:
-    """Bins of the events of a label, in order and apart from each other."""
+    """Bins of the events of a label, in order and disjoint."""
     times = [event[:2] for event in events if event.label == label]
     edges = np.array(times, dtype=np.float64).reshape(-1, 2)
     spans = np.ceil((edges - SLACK_S) / bin_s - 0.5).astype(np.int64)
@@ -48,7 +48,7 @@ def _spans(events: Sequence[Event], label: str, bin_s: float, n_bins: int) -> Sp
 
 
 def _joined(spans: Spans) -> Spans:
-    """Join spans that overlap or touch."""
+    """Merge spans that overlap or touch."""
     spans = spans[np.argsort(spans[:, 0], kind="stable")]
     ends = np.maximum.accumulate(spans[:, 1])
     is_new = np.ones(len(spans), dtype=np.bool_)
@@ -58,5 +58,5 @@ def _joined(spans: Spans) -> Spans:
 
 
 def _differing(one: Spans, other: Spans) -> Spans:
-    """Spans that are in one of two alone: each edge of either begins or ends one."""
+    """Symmetric difference of two lists of spans."""
     return np.sort(np.concatenate([one.ravel(), other.ravel()])).reshape(-1, 2)

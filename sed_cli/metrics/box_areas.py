@@ -1,8 +1,8 @@
-"""PSDS of one class without a library, where events and their confidences are given as boxes.
+"""PSDS of one class without a library, from events with confidences (boxes).
 
-Boxes stay what they are at all thresholds, so whether one is right does not depend on the others,
-and the curve of a class takes two sorts. Areas are those that sed_scores_eval gives a class; over
-classes it takes the standard deviation off their mean.
+Boxes are the same at all thresholds, so whether one is correct does not depend on the others,
+and the curve of a class needs two sorts. Areas are those of sed_scores_eval for a class; over
+classes it subtracts the standard deviation from their mean.
 
 Source: Bilen et al. 2020, "A framework for the robust evaluation of sound event detection".
 """
@@ -21,18 +21,18 @@ from sed_cli.metrics.curves import MAX_FP_PER_HOUR, SCENARIOS, merged
 
 Values = NDArray[np.float64]
 
-_APART_S = 1.0  # between recordings on the common axis of time
+_APART_S = 1.0  # between recordings on the common time axis
 _SLACK_S = 1e-6
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Annotated events of recordings, one after the other on one axis of time.
+    """Annotated events of recordings, concatenated on one time axis.
 
     Attributes:
-        starts_s: where each recording begins.
-        durations_s: how long it is.
-        events: onsets and offsets of each class, apart from one another (C, each (n, 2)).
+        starts_s: start of each recording.
+        durations_s: its length.
+        events: onsets and offsets of each class, disjoint (C, each (n, 2)).
     """
 
     starts_s: Values
@@ -43,7 +43,7 @@ class Axis:
     def of(
         cls, recordings: Sequence[tuple[Sequence[Event], float]], classes: Sequence[str]
     ) -> Axis:
-        """Put recordings, events and seconds each, one after the other."""
+        """Concatenate recordings, given as events and seconds."""
         durations_s = np.array([duration_s for _, duration_s in recordings])
         starts_s = np.cumsum(durations_s + _APART_S) - durations_s - _APART_S
         events = []
@@ -74,21 +74,21 @@ class Axis:
 
 
 class Found(NamedTuple):
-    """Boxes of a class on the axis, in order of time and apart: seconds (n,)."""
+    """Boxes of a class on the axis, in order of time and disjoint: seconds (n,)."""
 
     first_s: Values
     after_s: Values
 
 
 class Judged(NamedTuple):
-    """What the boxes of a class are in a scenario, whatever their confidences.
+    """Boxes of a class in a scenario, independent of their confidences.
 
     Attributes:
-        is_right: whether a box lies within annotated events (n,).
-        weight: effective false positives per hour of a box that is wrong (n,).
-        pairs: annotated event, right box, and share of the event that the box covers (m,) each.
-        n_events: annotated ones.
-        share: of an event that has to be covered.
+        is_right: whether a box is within annotated events (n,).
+        weight: effective false positives per hour of an incorrect box (n,).
+        pairs: annotated event, correct box, and share of the event covered by the box (m,) each.
+        n_events: number of annotated events.
+        share: minimum covered share of an event.
     """
 
     is_right: NDArray[np.bool_]
@@ -99,7 +99,7 @@ class Judged(NamedTuple):
 
 
 def judged(axis: Axis, index: int, found: Found, scenario: str) -> Judged:
-    """Hold the boxes of a class against what is annotated.
+    """Compare the boxes of a class with the annotations.
 
     Args:
         axis: annotated events.
@@ -138,12 +138,12 @@ def _overlaps(
 
 
 def area(of: Judged, confidence: Values, most_per_hour: float = MAX_FP_PER_HOUR) -> float:
-    """The area under the PSD-ROC of a class, in [0, 1]; 0 where nothing is annotated.
+    """The area under the PSD-ROC of a class, in [0, 1]; 0 if nothing is annotated.
 
     Args:
         of: its boxes.
         confidence: of these (n,).
-        most_per_hour: effective false positives up to which the area goes.
+        most_per_hour: upper limit of effective false positives in the area.
     """
     if not of.n_events:
         return 0.0
@@ -157,7 +157,7 @@ def area(of: Judged, confidence: Values, most_per_hour: float = MAX_FP_PER_HOUR)
 
 
 def _found_at(of: Judged, confidence: Values) -> Values:
-    """The highest threshold at which each annotated event is found; 0: at none (n_events,)."""
+    """The highest threshold at which each annotated event is detected; 0: at none (n_events,)."""
     event, box, share = of.pairs
     order = np.lexsort((-confidence[box], event))
     event, share = event[order], share[order]

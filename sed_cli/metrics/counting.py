@@ -1,8 +1,8 @@
 """Counts of one class in one recording, at many thresholds at once and without sed_eval.
 
-They are those of :mod:`sed_cli.metrics.detection`: detected events are taken as ``events.tsv``
-holds them, and whatever lies at the edge of a segment or of the collar is decided by the same
-tolerance. Counts are given for each of several stretches of time, so that their noise can be told.
+They equal those of :mod:`sed_cli.metrics.detection`: detected events have the resolution of
+``events.tsv``, and the same tolerance applies at the edges of segments and of the collar.
+Counts are given for each of several parts of a recording, so that their noise can be estimated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sed_cli.metrics.detection import (
 Active = NDArray[np.bool_]  # (T, K): one class at K thresholds
 Counts = NDArray[np.int64]
 Hits = tuple[Counts, Counts, Counts]
-"""Of each of B stretches: true positives (B, K), what was found (B, K), what is there (B,)."""
+"""For each of B parts: true positives (B, K), detected (B, K), annotated (B,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,11 @@ class Excerpt:
     """One class in one recording.
 
     Args:
-        truth: whether it is annotated, frame by frame (T,).
+        truth: whether it is annotated, by frame (T,).
         events: onsets and offsets of its annotated events, in seconds (n, 2).
         hop_s: seconds from one frame to the next.
         end_s: length of the recording in seconds.
-        edges_s: where its stretches of time begin and the last one ends, in seconds (B + 1,).
+        edges_s: edges of its parts in seconds (B + 1,).
     """
 
     truth: NDArray[np.bool_]
@@ -50,7 +50,7 @@ class Excerpt:
     edges_s: NDArray[np.float64]
 
     def summed(self, values: NDArray[np.generic], step_s: float) -> Counts:
-        """Add up steps of time (n, ...) within each stretch, by where they begin (B, ...)."""
+        """Sum time steps (n, ...) within each part, by their start (B, ...)."""
         starts = np.arange(len(values)) * step_s
         inner = np.searchsorted(starts, self.edges_s[1:-1])
         bounds = np.concatenate([[0], inner, [len(values)]])
@@ -60,7 +60,7 @@ class Excerpt:
         return sums
 
     def placed(self, onsets_s: NDArray[np.float64]) -> Counts:
-        """Count events within each stretch, by their onsets (B,)."""
+        """Count events within each part, by their onsets (B,)."""
         stretch = np.searchsorted(self.edges_s[1:-1], onsets_s, side="right")
         return np.bincount(stretch, minlength=len(self.edges_s) - 1)
 
@@ -89,7 +89,7 @@ def _in_segments(intervals: NDArray[np.float64], n: int, resolution_s: float) ->
 
 
 def event_hits(active: Active, of: Excerpt, collar_s: float, *, offsets: bool) -> Hits:
-    """Count events, of ``active`` (T, K); ``offsets``: whether these have to fit too."""
+    """Count events, of ``active`` (T, K); ``offsets``: whether these have to match too."""
     reference = of.events[np.argsort(of.events[:, 0], kind="stable")]
     hits, found = [], []
     for each in active.T:
@@ -101,7 +101,7 @@ def event_hits(active: Active, of: Excerpt, collar_s: float, *, offsets: bool) -
 
 
 def _intervals(column: NDArray[np.bool_], of: Excerpt) -> NDArray[np.float64]:
-    """Events of (T,) as they are written, to the microsecond (n, 2)."""
+    """Events of (T,) at the resolution of files, 1 us (n, 2)."""
     first, after = runs(column)
     intervals = np.stack([first * of.hop_s, np.minimum(after * of.hop_s, of.end_s)], axis=1)
     intervals = intervals[intervals[:, 1] > intervals[:, 0]].round(6)
@@ -116,7 +116,7 @@ def matched(
     *,
     offsets: bool,
 ) -> NDArray[np.intp]:
-    """Match intervals as :func:`pairs_of`; return the rows of ``reference`` that have a partner."""
+    """Match intervals like :func:`pairs_of`; return the rows of ``reference`` with a partner."""
     return pairs_of(reference, estimate, collar_s, offsets=offsets)[0]
 
 
@@ -132,14 +132,14 @@ def pairs_of(
     Args:
         reference: onsets and offsets in seconds (n, 2).
         estimate: the same, in order of onset (m, 2).
-        collar_s: seconds by which two may differ.
-        offsets: whether offsets have to fit too.
+        collar_s: tolerance in seconds.
+        offsets: whether offsets have to match too.
 
     Returns:
         Rows of ``reference`` and of ``estimate`` that are partners.
     """
     collar_s += SLACK_S
-    # Only near ones are compared: an hour of birdsong holds thousands of events.
+    # Only near ones are compared: an hour of birdsong has thousands of events.
     onsets, room_s = reference[:, 0], collar_s + SLACK_S
     low = np.searchsorted(estimate[:, 0], onsets - room_s, side="left")
     high = np.searchsorted(estimate[:, 0], onsets + room_s, side="right")
@@ -153,7 +153,7 @@ def pairs_of(
         fits &= differences[:, 1] <= np.maximum(collar_s, OFFSET_SHARE * lengths)
     rows, columns = rows[fits], columns[fits]
     if len(np.unique(rows)) == len(rows) and len(np.unique(columns)) == len(columns):
-        return rows, columns  # nearly always: nothing to choose
+        return rows, columns  # nearly always: no ambiguity
     pairs = csr_array(
         (np.ones(len(rows), np.int8), (rows, columns)), (len(reference), len(estimate))
     )
@@ -165,11 +165,11 @@ def pairs_of(
 def alarms_of(
     reference: Sequence[Event], detected: Sequence[Event], label: str
 ) -> tuple[int, int, int]:
-    """Count false alarms of a class, its annotated events that are found, and all of these.
+    """Count false alarms of a class, its detected annotated events, and all annotated ones.
 
     A detected event is a false alarm if it overlaps no annotated one of its class. An annotated one
-    is found if it overlaps a detected one that stands for no other: what is found everywhere has
-    found one event.
+    is found if it overlaps a detected one that is matched to no other: one detection that covers
+    everything finds only one event.
     """
     there, found = (intervals_of(sorted(side), label).times_s for side in (reference, detected))
     n_false = int((overlaps_of(found, there) == 0).sum())
@@ -193,7 +193,7 @@ def _n_pairs(there: list[list[float]], found: list[list[float]]) -> int:
 def overlaps_of(
     intervals: NDArray[np.float64], others: NDArray[np.float64], slack_s: float = 0.0
 ) -> NDArray[np.int64]:
-    """How many of others (m, 2) overlap each interval (n, 2), by more than a slack (n,)."""
+    """Number of others (m, 2) that overlap each interval (n, 2), by more than a slack (n,)."""
     begun = np.searchsorted(np.sort(others[:, 0]), intervals[:, 1] - slack_s, side="left")
     over = np.searchsorted(np.sort(others[:, 1]), intervals[:, 0] + slack_s, side="right")
     n_others: NDArray[np.int64] = np.maximum(begun - over, 0)
@@ -203,12 +203,12 @@ def overlaps_of(
 def hits_of(
     reference: Sequence[Event], detected: Sequence[Event], collar_s: float
 ) -> NDArray[np.bool_]:
-    """Tell which detected events match an annotated one, as event-based scores count them.
+    """Whether detected events match an annotated one, as counted by event-based scores.
 
     Args:
         reference: annotated events.
         detected: detected events, in any order.
-        collar_s: seconds that an event may be off.
+        collar_s: tolerance of event times in seconds.
 
     Returns:
         Bool (len(detected),).
@@ -219,7 +219,7 @@ def hits_of(
 def partnered(
     reference: Sequence[Event], detected: Sequence[Event], collar_s: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Tell which annotated and which detected events match one another, as :func:`hits_of`.
+    """Whether annotated and detected events match one another, as in :func:`hits_of`.
 
     Returns:
         Bool (len(reference),) and (len(detected),).
@@ -235,7 +235,7 @@ def partnered(
 
 
 class Intervals(NamedTuple):
-    """Events of a class: their places among all (n,), and onsets and offsets in seconds (n, 2)."""
+    """Events of a class: their indices among all (n,), and onsets and offsets in seconds (n, 2)."""
 
     places: NDArray[np.intp]
     times_s: NDArray[np.float64]

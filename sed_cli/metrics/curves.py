@@ -1,10 +1,10 @@
-"""PSDS and other figures over all thresholds at once, through sed_scores_eval.
+"""PSDS and other metrics over all thresholds at once, by sed_scores_eval.
 
-An optional extra, ``sedtf[psds]``: its installation takes a C compiler. Scores are the
-probabilities after the median filters of the post-processing; thresholds, minimum gap and least
-duration play no part. Frames stand for the same times as in the events. Of a decoder that gives
-events all that there are, with a confidence each, these are the scores: a box an event, as high as
-its confidence, and 0 elsewhere.
+An optional extra, ``sedtf[psds]``: its installation needs a C compiler. Scores are the
+probabilities after the median filters of the post-processing; thresholds, minimum gap and
+minimum duration do not matter. Frames cover the same times as in the events. For a decoder that
+gives all candidate events with confidences, the scores are these: the confidence within each
+event, and 0 elsewhere.
 
 Sources: Bilen et al. 2020, "A framework for the robust evaluation of sound event detection"; Ebbers
 et al. 2022, "Threshold independent evaluation of sound event detection scores".
@@ -35,12 +35,12 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 }
 MAX_FP_PER_HOUR = 100.0
 
-_DECIMALS = 6  # times are compared as microseconds, so that ties at a limit are within
-_SCORE_STEP = 0.01  # of the collar-based curve, which takes minutes on scores of all values
+_DECIMALS = 6  # times are compared in microseconds, so that ties at a limit are inside
+_SCORE_STEP = 0.01  # resolution for the collar-based curve, which takes minutes at full resolution
 
 
 class Scored(NamedTuple):
-    """A recording: its name, length, reference, and what was found in it.
+    """A recording: its name, length, reference and detections.
 
     Either probabilities (T, C), or ``boxes``: onset, offset, label and confidence of each event.
     """
@@ -53,7 +53,7 @@ class Scored(NamedTuple):
 
 
 class Roc(NamedTuple):
-    """True positive ratio over false positives per hour, of a class or (empty label) of all."""
+    """True positive ratio over false positives per hour, for a class or (empty label) for all."""
 
     label: str
     fp_per_hour: NDArray[np.float64]
@@ -61,7 +61,7 @@ class Roc(NamedTuple):
 
 
 class Points(NamedTuple):
-    """What each threshold gives for a class, in order of the thresholds."""
+    """Results of each threshold for a class, in order of the thresholds."""
 
     label: str
     threshold: NDArray[np.float64]
@@ -72,7 +72,7 @@ class Points(NamedTuple):
 
 @dataclass(frozen=True)
 class Curves:
-    """What is known over all thresholds: figures as in ``metrics.json``, and the curves of each."""
+    """Results over all thresholds: metrics as in ``metrics.json``, and the curves of each."""
 
     figures: dict[str, Any]
     psd_roc: dict[str, list[Roc]]  # by scenario
@@ -89,9 +89,9 @@ def threshold_free(
 
     Args:
         recordings: of a split.
-        classes: labels of the columns; those that no reference holds are left out.
+        classes: labels of the columns; those without reference events are left out.
         hop_s: seconds from one frame to the next.
-        collar_s: seconds that an event may be off.
+        collar_s: tolerance of event times in seconds.
 
     Raises:
         UserError: if sed_scores_eval is not installed.
@@ -124,7 +124,7 @@ def threshold_free(
 
 
 def psds(recordings: Sequence[Scored], classes: Sequence[str], hop_s: float, name: str) -> float:
-    """PSDS of one scenario alone; not-a-number where no class is annotated.
+    """PSDS of one scenario; NaN if no class is annotated.
 
     Raises:
         UserError: if sed_scores_eval is not installed.
@@ -135,7 +135,7 @@ def psds(recordings: Sequence[Scored], classes: Sequence[str], hop_s: float, nam
 
 def _psds(inputs: _Inputs, name: str) -> tuple[dict[str, Any], list[Roc]]:
     settings = dict(SCENARIOS[name])
-    if len(inputs.labels) == 1:  # nothing else could be mistaken for it
+    if len(inputs.labels) == 1:  # there are no others to confuse it with
         settings["alpha_ct"] = 0.0
         settings.pop("cttc_threshold", None)
     value, of_classes, (ratios, rates), rocs = _import().intersection_based.psds(
@@ -154,7 +154,7 @@ def _psds(inputs: _Inputs, name: str) -> tuple[dict[str, Any], list[Roc]]:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What sed_scores_eval takes, with stand-ins for labels: ``onset`` is a column of its own."""
+    """Input of sed_scores_eval, with placeholders for labels, since ``onset`` is a column name."""
 
     labels: dict[str, str]
     scores: dict[str, Any]
@@ -184,7 +184,7 @@ class _Inputs:
         return cls(labels, scores, truth, durations_s)
 
     def quantised(self) -> dict[str, Any]:
-        """Round the scores: each value is a threshold to be tried."""
+        """Round the scores, since each value is a threshold to try."""
         rounded = {}
         for name, frame in self.scores.items():
             rounded[name] = frame.copy()
@@ -193,7 +193,7 @@ class _Inputs:
         return rounded
 
     def named(self, curves: Mapping[str, Any]) -> list[Points]:
-        """Under the true labels, without the point at which nothing is found."""
+        """With the original labels, without the point that detects nothing."""
         points = []
         for key, label in self.labels.items():
             f1, precision, recall, threshold, _ = curves[key]
@@ -203,7 +203,7 @@ class _Inputs:
 
 
 def _frame_times(n_frames: int, hop_s: float, duration_s: float) -> NDArray[np.float64]:
-    """Where frames begin, and where the last ends: with the recording, as its events do."""
+    """Start of each frame, and end of the last: with the recording, like its events."""
     starts = np.arange(n_frames) * hop_s
     starts = starts[: max(1, int(np.searchsorted(starts, duration_s)))]
     end_s = min(len(starts) * hop_s, duration_s)
@@ -219,7 +219,7 @@ def _of_boxes(
     spans = []
     for onset_s, offset_s, label, confidence in recording.boxes or ():
         first, last = round(onset_s, _DECIMALS), round(offset_s, _DECIMALS)
-        if (last, label) in starts:  # or both would be one event below the lower confidence
+        if (last, label) in starts:  # otherwise both would be one event below the lower confidence
             last = round(last - step_s, _DECIMALS)
         if label in labels:
             spans.append((first, max(last, first + step_s), labels.index(label), confidence))
@@ -233,7 +233,7 @@ def _of_boxes(
 
 
 def merged(events: Iterable[Event], label: str) -> list[tuple[float, float]]:
-    """Join what overlaps or touches within a class, on which sed_scores_eval stops."""
+    """Merge overlapping or touching events of a class, which sed_scores_eval rejects."""
     joined: list[tuple[float, float]] = []
     for onset_s, offset_s, _ in sorted(event for event in events if event.label == label):
         first, last = round(onset_s, _DECIMALS), round(offset_s, _DECIMALS)

@@ -1,12 +1,12 @@
-"""Metrics: counts of each file, and the figures that follow from their sum.
+"""Metrics: counts of each file, and metrics computed from their sum.
 
-Counts of segments and events are sed_eval's own; those of frames are taken here. All figures are
-arithmetic on counts that were added up over files, never averages over files, so that folds can be
-joined and files drawn anew by adding counts. F1 and ER of frames are never to be compared with
-those of segments.
+Counts of segments and events are from sed_eval; frames are counted here. All metrics are
+computed from counts summed over files, never averaged over files, so that folds can be joined
+and files resampled by adding counts. F1 and ER of frames must not be compared with those of
+segments.
 
-Conventions: a figure without a base is ``None`` (nothing annotated, nothing found); where something
-is annotated and nothing found, F1 and precision are 0, as with sed_eval's
+Conventions: an undefined metric is ``None`` (nothing annotated, nothing detected); if something
+is annotated and nothing detected, F1 and precision are 0, as with sed_eval's
 ``empty_system_output_handling="zero_score"``. Macro averages are over the classes that occur in the
 references.
 """
@@ -24,23 +24,23 @@ from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Event
 
-COLLAR_S = 0.2  # that onsets and offsets may be off, unless a setting says otherwise
-SLACK_S = 1e-7  # sed_eval takes floats as they are: what is at the collar, or at the edge of a
-# segment, but for their rounding is taken to be there
-OFFSET_SHARE = 0.5  # of the event's length, where that is more than the collar
+COLLAR_S = 0.2  # default tolerance of onsets and offsets
+SLACK_S = 1e-7  # sed_eval compares floats exactly: times at the collar, or at the edge of a #
+# segment, up to rounding are treated as equal to it
+OFFSET_SHARE = 0.5  # share of the event's length, if that is more than the collar
 CONFIDENCE = 0.95
 
 Counts = NDArray[np.int64]
 """(..., 1 + C, 4): of all classes together, then of each; the last axis is TP, N_REF, N_SYS, SUBS.
 
-Everything else follows: false positives and negatives are what is left of N_SYS and N_REF,
-insertions and deletions what substitutions leave of those.
+Everything else follows: false positives and negatives are the rest of N_SYS and N_REF,
+insertions and deletions the rest of those after substitutions.
 """
 
 TP, N_REF, N_SYS, SUBS = range(4)
 
-_BLOCK = 100  # events that sed_eval matches at once; it compares each with each
-_DRAWN_AT_ONCE = 1_000_000  # numbers of files that are drawn together
+_BLOCK = 100  # number of events that sed_eval matches at once; it compares all pairs
+_DRAWN_AT_ONCE = 1_000_000  # file indices drawn at once
 
 
 # --------------------------------------------------------------------------------- counting
@@ -81,7 +81,7 @@ def count_segments(
         resolution_s: length of a segment in seconds.
 
     Raises:
-        ValueError: if an event has a label outside ``classes``, which sed_eval would miscount.
+        ValueError: for a label outside ``classes``, which sed_eval would miscount.
     """
     stand_ins = _stand_ins(classes, reference, detected)
     metric = _import_sed_eval().sound_event.SegmentBasedMetrics(
@@ -108,11 +108,11 @@ def count_events(
         reference: annotated events.
         detected: detected events.
         classes: labels that may occur.
-        collar_s: seconds that an event may be off.
-        offsets: whether offsets have to fit too.
+        collar_s: tolerance of event times in seconds.
+        offsets: whether offsets have to match too.
 
     Raises:
-        ValueError: if an event has a label outside ``classes``, which sed_eval would miscount.
+        ValueError: for a label outside ``classes``, which sed_eval would miscount.
     """
     stand_ins = _stand_ins(classes, reference, detected)
     metric = _import_sed_eval().sound_event.EventBasedMetrics(
@@ -128,7 +128,7 @@ def count_events(
 
 
 def _stand_ins(classes: Sequence[str], *sides: Sequence[Event]) -> dict[str, str]:
-    """Names for labels: sed_eval takes a label "none" for a missing one, and strips spaces."""
+    """Replacement labels: sed_eval treats a label "none" as missing, and strips spaces."""
     for event in (event for side in sides for event in side):
         if event.label not in classes:
             raise ValueError(f"label {event.label!r}: expected one of {', '.join(classes)}")
@@ -136,7 +136,7 @@ def _stand_ins(classes: Sequence[str], *sides: Sequence[Event]) -> dict[str, str
 
 
 def n_segments(length_s: float, resolution_s: float) -> int:
-    """Segments that a recording has, the last of which may be cut; at least one."""
+    """Number of segments of a recording, the last of which may be cut; at least one."""
     return max(1, math.ceil((length_s - SLACK_S) / resolution_s))
 
 
@@ -150,7 +150,7 @@ def segments_of(
 
 
 def _within_segments(events: Sequence[Event], resolution_s: float) -> list[Event]:
-    """Move onsets and offsets into the segments that they lie in, where no rounding decides."""
+    """Move onsets and offsets well inside their segments, so that rounding does not matter."""
     intervals = np.array([event[:2] for event in events], dtype=np.float64).reshape(-1, 2)
     first, after = segments_of(intervals, resolution_s)
     onsets_s, offsets_s = (first + 0.25) * resolution_s, (after - 0.25) * resolution_s
@@ -170,7 +170,7 @@ def _counts_of(metric: Any, labels: Iterable[str]) -> Counts:
 def _blocks(
     reference: Sequence[Event], estimate: Sequence[Event], collar_s: float = COLLAR_S
 ) -> Iterator[tuple[list[Event], list[Event]]]:
-    """Part the events of a file where no onset lies within the collar of one on the other side.
+    """Split the events of a file where no onset is within the collar of one on the other side.
 
     Events in different blocks can neither match nor be a substitution, so the counts are the same;
     but sed_eval compares each event with each, which takes minutes for an hour of birdsong.
@@ -181,7 +181,7 @@ def _blocks(
         return
     edges = onsets[1:][
         np.diff(onsets) > 2 * collar_s + SLACK_S
-    ]  # twice, so that no rounding decides
+    ]  # twice, so that rounding does not matter
     starts = [-np.inf]
     for edge, n_before in zip(edges, np.searchsorted(onsets, edges), strict=True):
         if n_before - np.searchsorted(onsets, starts[-1]) >= _BLOCK:
@@ -216,14 +216,14 @@ def _import_sed_eval() -> Any:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How often files are drawn anew, with replacement, for confidence intervals; and the seed."""
+    """Number of bootstrap draws of files for confidence intervals, and the seed."""
 
     n_samples: int
     seed: int = 0
 
 
 def figures(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """F1, precision, recall, ER and its parts of counts (..., 4); NaN where there is no base."""
+    """F1, precision, recall, ER and its parts of counts (..., 4); NaN if undefined."""
     tp, n_ref, n_sys, subs = (counts[..., column].astype(np.float64) for column in range(4))
     with np.errstate(divide="ignore", invalid="ignore"):
         f1 = 2 * tp / (n_ref + n_sys)
@@ -231,7 +231,7 @@ def figures(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         rates = {
             "substitution_rate": subs / n_ref,
             "deletion_rate": (n_ref - tp - subs) / n_ref,
-            # with nothing annotated any insertion would be infinitely many
+            # without annotations the rate of insertions would be infinite
             "insertion_rate": np.where(n_ref > 0, (n_sys - tp - subs) / n_ref, np.nan),
         }
         recall = tp / n_ref
@@ -240,7 +240,7 @@ def figures(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def macro_figures(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Means over the classes that are annotated, of counts (..., 1 + C, 4)."""
+    """Means over the annotated classes, of counts (..., 1 + C, 4)."""
     of_classes = counts[..., 1:, :]
     annotated = of_classes[..., N_REF] > 0
     n_annotated = annotated.sum(axis=-1)
@@ -255,15 +255,15 @@ def macro_figures(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 def describe(
     counts: Counts, classes: Sequence[str], bootstrap: Bootstrap | None = None
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Turn the counts of files into what ``metrics.json`` holds of them.
+    """Convert the counts of files to entries of ``metrics.json``.
 
     Args:
         counts: (n_files, 1 + C, 4).
         classes: labels, in the order of the counts.
-        bootstrap: for confidence intervals, which take two files at least; ``None``: none.
+        bootstrap: for confidence intervals, which need at least two files; ``None``: none.
 
     Returns:
-        Micro averages with ``macro``, ``counts`` and ``interval``; and the same of each class.
+        Micro averages with ``macro``, ``counts`` and ``interval``; and the same for each class.
     """
     total = counts.sum(axis=0)  # (1 + C, 4)
     blocks = [_block(row) for row in total]
@@ -290,7 +290,7 @@ def _block(row: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def number(value: Any) -> float | None:
-    """A figure for JSON; ``None`` where it has no base."""
+    """A metric for JSON; ``None`` if it is undefined."""
     return float(value) if np.isfinite(value) else None
 
 
@@ -300,7 +300,7 @@ _BOUNDED = ("f1", "er")
 def _intervals(
     counts: Counts, bootstrap: Bootstrap
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-    """Lower and upper bounds over files drawn anew: (2, 1 + C) of each figure, (2,) of macro."""
+    """Lower and upper bounds over bootstrap draws: (2, 1 + C) of each metric, (2,) of macro."""
     totals = drawn(counts, bootstrap)  # (n_samples, 1 + C, 4)
     of_rows, of_macro = figures(totals), macro_figures(totals)
     return (
@@ -310,10 +310,10 @@ def _intervals(
 
 
 def drawn(counts: NDArray[Any], bootstrap: Bootstrap) -> NDArray[np.float64]:
-    """Sums of the counts of files (n_files, ...) that are drawn anew: (n_samples, ...)."""
+    """Sums of the counts of resampled files (n_files, ...): (n_samples, ...)."""
     random = np.random.default_rng(bootstrap.seed)
     n_files = len(counts)
-    flat = counts.reshape(n_files, -1).astype(np.float64)  # whole numbers, exact in products
+    flat = counts.reshape(n_files, -1).astype(np.float64)  # integers, exact in products
     sums = []
     at_once = max(1, _DRAWN_AT_ONCE // n_files)
     for first in range(0, bootstrap.n_samples, at_once):
@@ -324,14 +324,14 @@ def drawn(counts: NDArray[Any], bootstrap: Bootstrap) -> NDArray[np.float64]:
 
 
 def quiet() -> np.errstate:
-    """No warnings of figures without a base, which come out as not-a-number."""
+    """Suppress warnings about undefined metrics, which become NaN."""
     return np.errstate(divide="ignore", invalid="ignore")
 
 
 def bounds(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lower and upper bound of the interval of figures (n_samples, ...): (2, ...)."""
+    """Lower and upper bound of the interval of metrics (n_samples, ...): (2, ...)."""
     tail = (1 - CONFIDENCE) / 2
-    with warnings.catch_warnings():  # a class that no file holds has no base in any sample
+    with warnings.catch_warnings():  # a class in no file is undefined in every sample
         warnings.filterwarnings("ignore", message="All-NaN slice", category=RuntimeWarning)
         both: NDArray[np.float64] = np.nanquantile(values, [tail, 1 - tail], axis=0)
     return both

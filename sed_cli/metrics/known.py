@@ -1,8 +1,9 @@
-"""What counts of a recording in which not every class is annotated everywhere.
+"""Scoring of recordings in which not every class is annotated everywhere.
 
-Where nobody annotated a class, nothing is missed and nothing inserted. Frames are known one by one.
-A segment is known of a class if all of its frames are, or if an event of the class is annotated in
-it. A detected event is judged unless most of its frames are unknown. An annotated event always is.
+Where a class is not annotated, nothing counts as missed or inserted. Frames are known
+individually. A segment is known for a class if all its frames are, or if it has an annotated
+event of the class. A detected event counts unless most of its frames are unknown. An annotated
+event always counts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def are_judged(
     classes: Sequence[str],
     hop_s: float,
 ) -> list[bool]:
-    """Whether each detected event lies, by half of its frames at least, where its class is known.
+    """Whether at least half the frames of each detected event are known for its class.
 
     Args:
         detected: events of these classes.
@@ -43,7 +44,7 @@ def are_judged(
 
 
 def known_hours(duration_s: float, known: NDArray[np.bool_] | None) -> float | NDArray[np.float64]:
-    """Hours of a recording, or of each class those in which it is annotated (C,).
+    """Hours of a recording, or for each class its annotated hours (C,).
 
     Args:
         duration_s: length of the recording.
@@ -54,7 +55,7 @@ def known_hours(duration_s: float, known: NDArray[np.bool_] | None) -> float | N
 
 
 def in_known_segments(compared: Compared, resolution_s: float) -> Sequence[Event]:
-    """Detected events, cut to the segments of ``resolution_s`` seconds in which they count."""
+    """Detected events, cut to the known segments of ``resolution_s`` seconds."""
     if compared.known is None:
         return compared.detected
     column = {label: index for index, label in enumerate(compared.classes)}
@@ -70,7 +71,7 @@ def in_known_segments(compared: Compared, resolution_s: float) -> Sequence[Event
 
 
 def _known_segments(compared: Compared, resolution_s: float) -> NDArray[np.bool_]:
-    """Which segments are known of each class (n, C)."""
+    """Known segments of each class (n, C)."""
     known = compared.known
     assert known is not None
     n = n_segments(compared.duration_s, resolution_s)
@@ -87,7 +88,7 @@ def _known_segments(compared: Compared, resolution_s: float) -> NDArray[np.bool_
 
 
 def linear_softmax(probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Pool the probabilities of frames (T, C) to those of a clip (C,): each weighs itself."""
+    """Pool the probabilities of frames (T, C) to those of a clip (C,), weighted by themselves."""
     p = probabilities.astype(np.float64)
     pooled = (p * p).sum(axis=0) / p.sum(axis=0).clip(1e-12)
     return np.asarray(pooled, np.float32)
@@ -102,9 +103,9 @@ def clips_of(compared: Compared) -> NDArray[np.float32]:
 def clip_reference(
     reference: Sequence[Event], classes: Sequence[str], known: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Which classes a recording holds, and of which that is known, both (1, C).
+    """Classes present in a recording, and classes for which that is known, both (1, C).
 
-    That a class is there is known by one event of it; that it is not, where all was annotated.
+    Presence is known by one event of the class, absence only if it is annotated everywhere.
 
     Args:
         reference: annotated events.

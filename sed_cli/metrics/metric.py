@@ -1,8 +1,9 @@
-"""What a metric is: what it counts of a recording, and which figures follow from the sum.
+"""The base of metrics: counts of a recording, and figures computed from their sum.
 
 Counts of recordings are added up, and figures are arithmetic on the sum: so folds can be joined,
-and recordings drawn anew for confidence intervals, by adding counts. All that lists metrics derives
-it from here: keys of ``metrics.json``, ``evaluation.metric``, tables, ``sedtf compare``, reports.
+and recordings resampled for confidence intervals, by adding counts. All lists of metrics are
+derived from here: keys of ``metrics.json``, ``evaluation.metric``, tables, ``sedtf compare``,
+reports.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Figure:
     Args:
         name: its key in ``metrics.json``.
         title: of its column.
-        lower_is_better: as of an error rate.
+        lower_is_better: as for an error rate.
         is_fraction: whether it lies from 0 to 1.
     """
 
@@ -52,19 +53,18 @@ class Compared:
         duration_s: length in seconds.
         hop_s: seconds from one frame to the next.
         reference: annotated events.
-        detected: detected events, with the times that ``events.tsv`` has; those left out that lie
-            mostly where nobody annotated their class.
+        detected: detected events, with the times in ``events.tsv``, without those that are mostly
+            in unannotated parts of their class.
         confidences: of these, in [0, 1].
         reference_frames: 0 or 1, (T, C).
-        detected_frames: the same of what was detected, 0 where nobody annotated.
-        probabilities: of the model, in [0, 1], (T, C), before a decoder makes anything of them.
-        evaluation: settings; what ``sedtf eval`` may leave to the run is filled in.
+        detected_frames: the same for detections, 0 where not annotated.
+        probabilities: of the model, in [0, 1], (T, C), before decoding.
+        evaluation: settings, with values of the run filled in.
         known: where the class is annotated, (T, C); ``None``: everywhere.
         clip_probabilities: of each class in the recording as a whole, in [0, 1], (C,); ``None``:
             ``probabilities`` pooled by linear softmax.
-        all_detected: the events that lie elsewhere among them; ``None``: there are none.
-        forced_frames: what was detected where the model was fed the ground truth; ``None`` where
-            that is not known.
+        all_detected: detected events including those in unannotated parts; ``None``: there are
+            none. forced_frames: detections of the teacher-forced model; ``None`` if unknown.
     """
 
     classes: Sequence[str]
@@ -84,7 +84,7 @@ class Compared:
 
     @property
     def collar_s(self) -> float:
-        """Seconds that an event may be off."""
+        """Tolerance of event times in seconds."""
         assert self.evaluation.collar_s is not None
         return self.evaluation.collar_s
 
@@ -97,10 +97,10 @@ class Compared:
 
 @dataclass
 class Metric(ABC):
-    """A metric; its name is its key in ``metrics.json``, its docstring says what it looks at."""
+    """A metric; its name is its key in ``metrics.json``, its docstring describes it."""
 
     KIND: ClassVar[str] = "metric"
-    RESERVED: ClassVar[tuple[str, ...]] = (  # keys of metrics.json that are no metric's
+    RESERVED: ClassVar[tuple[str, ...]] = (  # reserved keys of metrics.json
         *(
             "split",
             "n_files",
@@ -116,17 +116,17 @@ class Metric(ABC):
         *("thresholds", "filter_frames", "min_gap_s", "min_duration_s", "tuned_for", "tuning"),
     )
 
-    ORDER: ClassVar[int] = 0  # place among ours, which come before those of plugins
+    ORDER: ClassVar[int] = 0  # order among built-in ones, which come before those of plugins
     TITLE: ClassVar[str]  # in tables, such as ``segment``
-    COUNTED: ClassVar[str]  # what is counted, in the plural, such as ``segments of 1 s``
-    FIGURES: ClassVar[tuple[Figure, ...]]  # that tables show, the one that decides first
-    IN_SHORT: ClassVar[bool] = True  # whether tables with little room show it too
+    COUNTED: ClassVar[str]  # counted items, in the plural, such as ``segments of 1 s``
+    FIGURES: ClassVar[tuple[Figure, ...]]  # figures in tables, the deciding one first
+    IN_SHORT: ClassVar[bool] = True  # whether narrow tables show it too
     TUNES: ClassVar[bool] = False  # whether ``evaluation.metric`` may name it
-    IN_PLAIN: ClassVar[bool] = False  # whether it is given for fixed thresholds of 0.5 as well
-    # Of its column in the table of F1 and error rates; "": it is printed beneath that table.
+    IN_PLAIN: ClassVar[bool] = False  # whether it is also given for fixed thresholds of 0.5
+    # Title of its column in the table of F1 and error rates; "": it is printed below that table.
     HEADING: ClassVar[str] = ""
-    IN_DIAGNOSTICS: ClassVar[bool] = False  # whether ``evaluation.diagnostics`` asks for it alone
-    NEEDS_FORCED: ClassVar[bool] = False  # whether it looks at ``forced_frames``
+    IN_DIAGNOSTICS: ClassVar[bool] = False  # whether only ``evaluation.diagnostics`` enables it
+    NEEDS_FORCED: ClassVar[bool] = False  # whether it needs ``forced_frames``
     COLUMNS: ClassVar[tuple[str, ...]] = ()  # names of counts (n,) in ``metrics.json``
 
     name: str = setting()
@@ -137,20 +137,20 @@ class Metric(ABC):
 
     @abstractmethod
     def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:
-        """Figures of sums of counts (..., *shape), each (...); not-a-number without a base."""
+        """Figures of sums of counts (..., *shape), each (...); NaN if undefined."""
 
     def describe(
         self, counts: NDArray[Any], classes: Sequence[str], bootstrap: Bootstrap | None = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        """Turn the counts of files into what ``metrics.json`` holds of them.
+        """Convert the counts of files to entries of ``metrics.json``.
 
         Args:
             counts: (n_files, *shape).
             classes: labels.
-            bootstrap: for confidence intervals, which take two files at least; ``None``: none.
+            bootstrap: for confidence intervals, which need at least two files; ``None``: none.
 
         Returns:
-            Figures with ``counts`` and ``interval``; and by label what there is of each class.
+            Figures with ``counts`` and ``interval``; and by label those of each class.
         """
         from sed_cli.metrics.detection import bounds, drawn, number, quiet
 
@@ -167,7 +167,7 @@ class Metric(ABC):
         return block, {}
 
     def counts_as_json(self, counts: NDArray[Any]) -> Any:
-        """Counts (*shape) as ``metrics.json`` holds them."""
+        """Counts (*shape) in the form of ``metrics.json``."""
         values = counts.tolist()
         return dict(zip(self.COLUMNS, values, strict=True)) if self.COLUMNS else values
 
@@ -185,14 +185,14 @@ class Metric(ABC):
 
     @property
     def by_seed(self) -> tuple[str, ...]:
-        """Figures that ``sedtf compare`` lists for each seed."""
+        """Figures listed by ``sedtf compare`` for each seed."""
         return tuple(figure.name for figure in self.FIGURES)
 
 
 class ClassMetric(Metric):
-    """A metric with F1 and error rate: it counts (1 + C, 4), of all classes, then of each.
+    """A metric with F1 and error rate: its counts are (1 + C, 4), of all classes, then of each.
 
-    The last axis has true positives, what is annotated, what was detected, and substitutions.
+    The last axis has true positives, annotated, detected, and substitutions.
     """
 
     def __init_subclass__(cls) -> None:
@@ -231,33 +231,33 @@ class ClassMetric(Metric):
 
 
 class TunableMetric(ClassMetric):
-    """A metric that thresholds and median filters can be tuned for."""
+    """A metric that can be an objective of tuning."""
 
     TUNES: ClassVar[bool] = True
-    BESIDE: ClassVar[str] = "event"  # the metric that must not get worse meanwhile
-    SHARE: ClassVar[float] = 0.5  # of its own F1 in what is maximised; the rest is the other's
+    BESIDE: ClassVar[str] = "event"  # the metric that must not get worse by tuning
+    SHARE: ClassVar[float] = 0.5  # weight of its own F1 in the objective; the rest is the other's
 
     @abstractmethod
     def hits(self, active: Active, of: Excerpt, collar_s: float) -> Hits:
-        """Count one class of a recording at many thresholds, as :meth:`count` does for one.
+        """Count one class of a recording at many thresholds, like :meth:`count` for one.
 
         Args:
             active: (T, K), at K thresholds.
-            of: what is annotated of the class.
-            collar_s: seconds that an event may be off.
+            of: annotations of the class.
+            collar_s: tolerance of event times in seconds.
         """
 
 
 def all_metrics() -> list[Metric]:
-    """All there are, in their order."""
+    """All metrics, in order."""
     return [cls() for cls in components("metric").values()]
 
 
 def metric_named(name: str) -> Metric:
-    """A metric by its name.
+    """Return a metric by its name.
 
     Raises:
-        ConfigError: if there is none of the name; it lists those there are.
+        ConfigError: if the name is unknown; the message lists the known names.
     """
     metric = component_named("metric", name)()
     assert isinstance(metric, Metric)

@@ -1,8 +1,8 @@
-"""What became of each event: found, found with a wrong boundary, taken for another, or missed.
+"""Outcome of each event: hit, wrong boundary, confused or missed.
 
 Hits are those of event-based scores (onset within the collar, offset within the larger of the
-collar and half of the event's length), as many as sed_eval counts. The kinds of errors among the
-rest are for reading, not for scoring: they say what a person would say on looking at the two lanes.
+collar and half of the event's length), as many as sed_eval counts. The kinds of errors among
+the rest are for reading, not for scoring: they describe what a person would see in the two lanes.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ HIT, ONSET, OFFSET, BOTH, CONFUSED, MISSED, INSERTED = OUTCOMES = (
     "onset",  # of the class, but the onset is outside the collar
     "offset",
     "both",
-    "confused",  # there is an event of another class instead
+    "confused",  # an event of another class overlaps it
     "missed",
     "inserted",
 )
 
-_SHARED = 0.5  # of the shorter of two events: what one taken for the other have in common at least
+_SHARED = 0.5  # minimum overlap of confused events, as a share of the shorter one
 
 
 class Fate(NamedTuple):
-    """What became of an event, and the index of its partner on the other side, if it has one."""
+    """Outcome of an event, and the index of its partner on the other side, if any."""
 
     outcome: str
     partner: int | None = None
@@ -56,9 +56,9 @@ def event_outcomes(
         collar_s: seconds that an event may be off.
 
     Returns:
-        What became of each annotated and of each detected event, in their order. The partner of a
-        hit fits by sed_eval's rules; one with a wrong boundary overlaps with an event of its own
-        class; one that is confused shares half of the shorter event with one of another class.
+        Outcomes of annotated and of detected events, in order. The partner of a hit matches by
+        sed_eval's rules; an event with a wrong boundary overlaps one of its own class; a confused
+        one shares half of the shorter event with one of another class.
     """
     of_reference = [Fate(MISSED)] * len(reference)
     of_estimate = [Fate(INSERTED)] * len(estimate)
@@ -96,7 +96,7 @@ def _length(event: Event) -> float:
 
 def _wrong_boundary(pair: _Match) -> str:
     if pair.onset_fits:
-        # Both may fit: then another event had the better claim, and one was cut in two.
+        # Both may match: then another event was the better partner, and one was split in two.
         return OFFSET
     return ONSET if pair.offset_fits else BOTH
 
@@ -104,7 +104,7 @@ def _wrong_boundary(pair: _Match) -> str:
 def _pairs(
     reference: Sequence[Event], estimate: Sequence[Event], collar_s: float
 ) -> Iterator[_Match]:
-    """Yield all pairs that could have to do with one another."""
+    """Yield all pairs that might be related."""
     order = np.argsort([event.onset_s for event in estimate], kind="stable")
     onsets = np.array([estimate[index].onset_s for index in order], dtype=np.float64)
     longest_s = max((_length(event) for event in estimate), default=0.0)
@@ -149,9 +149,9 @@ def frame_confusions(
 ) -> NDArray[np.float64]:
     """Frames in which one class was missed and another inserted: (C missed, C inserted).
 
-    As frame-based scores count substitutions: a frame with m missed and i inserted classes has
-    min(m, i) of them. Which stands for which is not known where m or i is above one, so they are
-    shared out evenly; the sum over all is the number of substitutions.
+    As in frame-based scores: a frame with m missed and i inserted classes has min(m, i)
+    substitutions. If m or i is above one, the pairing is unknown, so they are distributed evenly;
+    the sum over all is the number of substitutions.
 
     Args:
         reference: (T, C), 0 or 1.

@@ -1,7 +1,7 @@
-"""How well probabilities rank what is active before what is not, over all thresholds at once.
+"""Ranking of active before silent frames by probability, over all thresholds at once.
 
-Frames are counted by their log-odds, in narrow bins, so that counts of recordings and of folds can
-be added up: the figure of the sum is that of all their frames together.
+Frames are counted by their log-odds, in narrow bins, so that counts of recordings and of folds
+can be added: the metric of the sum is that of all their frames together.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def count_ranked(
 
 
 def average_precision(counts: NDArray[Any]) -> NDArray[np.float64]:
-    """Average precision of counts (..., 2, N_BINS): (...); not-a-number where nothing is active.
+    """Average precision of counts (..., 2, N_BINS): (...); NaN if nothing is active.
 
     The mean, over the active frames, of the precision at a threshold just below each. Frames of a
     bin count as evenly mixed: with n of them, a active, above which N lie, A active, the precision
-    after x of the a is (A + x) / (N + x n / a), and its integral over x stands for the sum.
+    after x of the a is (A + x) / (N + x n / a), and its integral over x replaces the sum.
 
-    Source: Buckley and Voorhees 2000, and scikit-learn's ``average_precision_score``, which breaks
-    no ties: here a bin would be one tie.
+    Source: Buckley and Voorhees 2000, and scikit-learn's ``average_precision_score``, which does
+    not break ties: a bin would be one tie.
     """
     active = counts[..., 1, ::-1].astype(np.float64)  # the highest first
     n = active + counts[..., 0, ::-1]
@@ -65,7 +65,7 @@ def average_precision(counts: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def mean_average_precision(counts: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean over the classes that are active anywhere, of counts (..., C, 2, N_BINS): (...)."""
+    """Mean over classes with active frames, of counts (..., C, 2, N_BINS): (...)."""
     of_classes = average_precision(counts)
     there = np.isfinite(of_classes)
     with quiet():
@@ -74,7 +74,7 @@ def mean_average_precision(counts: NDArray[Any]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class RankedFrames:
-    """Counts (2, N_BINS) of each class, as ``sedtf compare`` joins those of folds."""
+    """Counts (2, N_BINS) of each class, joined over folds by ``sedtf compare``."""
 
     per_class: Mapping[str, Ranked]
 

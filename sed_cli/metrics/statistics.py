@@ -1,6 +1,6 @@
 """Means with t intervals over seeds, and paired differences. Source: any textbook.
 
-As ``scipy.stats`` gives them, which takes a second to import.
+Equal to ``scipy.stats``, which takes a second to import.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from scipy.special import stdtr, stdtrit
 
 from sed_cli.metrics.detection import CONFIDENCE
 
-_ROUNDING = 1e-12  # differences of fractions that are no further apart are the same
+_ROUNDING = 1e-12  # closer differences of fractions count as equal
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A mean over seeds and its 95 % t interval; ``None`` where there are too few for it."""
+    """A mean over seeds and its 95 % t interval; ``None`` with too few seeds."""
 
     mean: float | None
     low: float | None
@@ -29,7 +29,7 @@ class Summary:
 
     @property
     def half_width(self) -> float | None:
-        """Half the interval: what stands after the plus-minus sign."""
+        """Half the interval, the number after the plus-minus sign."""
         return None if self.low is None or self.mean is None else self.mean - self.low
 
 
@@ -41,15 +41,15 @@ class Paired(Summary):
 
 
 def summarise(values: Mapping[int, float | None]) -> Summary:
-    """Summarise figures by seed; one without a base (``None``) is left out."""
+    """Summarise a metric over seeds; undefined values (``None``) are left out."""
     return _summary(np.array([value for value in values.values() if value is not None]))
 
 
 def compare(values: Mapping[int, float | None], baseline: Mapping[int, float | None]) -> Paired:
     """Differences to a baseline, paired over the seeds that both have.
 
-    The p value is not corrected for the number of comparisons; it takes two seeds, and differences
-    that are not all the same.
+    The p value is not corrected for the number of comparisons; it needs two seeds, and differences
+    that are not all equal.
     """
     pairs = [
         (value, baseline[seed])

@@ -1,4 +1,4 @@
-"""Counts summed over recordings, as ``sedtf compare`` reads them back and joins those of folds."""
+"""Counts summed over recordings, read back and joined over folds by ``sedtf compare``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sed_cli.metrics.metric import Metric
 
 Row = NDArray[np.int64]
-"""Counts (4,): true positives, what is there, what was found, substitutions."""
+"""Counts (4,): true positives, annotated, detected, substitutions."""
 
 
 class Totals(Protocol):
@@ -25,11 +25,11 @@ class Totals(Protocol):
         """Join the counts of two folds."""
 
     def figures(self) -> dict[str, float | None]:
-        """Figures of the counts; None where there is no base."""
+        """Figures of the counts; None if undefined."""
 
     @property
     def n_references(self) -> int:
-        """What was to be found, as far as it is counted."""
+        """Number of annotated items, if counted."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SummedCounts:
 
     @property
     def n_references(self) -> int:
-        """Unknown: what the counts mean is the metric's business."""
+        """Unknown: only the metric knows the meaning of its counts."""
         return 0
 
 
@@ -87,5 +87,5 @@ class DetectionScores:
 
 
 def row_of(counts: Mapping[str, int]) -> Row:
-    """Counts as ``metrics.json`` holds them of a class."""
+    """Counts of a class in the form of ``metrics.json``."""
     return np.array([counts[key] for key in ("tp", "n_ref", "n_sys", "subs")], dtype=np.int64)

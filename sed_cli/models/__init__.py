@@ -12,7 +12,7 @@ __all__ = ["CRNN", "LanguageModel"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a model when it is asked for: their settings are read without torch."""
+    """Import a model on access: their settings are read without torch."""
     if name == "CRNN":
         from sed_cli.models.crnn import CRNN
 

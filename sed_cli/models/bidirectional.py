@@ -1,6 +1,6 @@
-"""The CRNN without feedback whose recurrence reads a recording both ways.
+"""The CRNN without feedback, with a bidirectional recurrence.
 
-Shapes: B sequences, T frames, F features a frame, H hidden units each way, C classes.
+Shapes: B sequences, T frames, F features per frame, H hidden units per direction, C classes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class BidirectionalCRNN(NonCausalCRNN):
     detection", whose recurrence is unidirectional; bidirectional in the DCASE task 4 baselines.
 
     Args:
-        rnn_hidden: H, units each way.
+        rnn_hidden: H, units per direction.
         sizes: the other arguments of :class:`~sed_cli.models.crnn.CRNN`.
     """
 
@@ -34,7 +34,7 @@ class BidirectionalCRNN(NonCausalCRNN):
         if lengths is None:
             hidden: Tensor = self.gru(features)[0]
             return hidden
-        # Packed, so that the way back begins at the last frame that is no padding.
+        # Packed, so that the backward direction starts at the last frame before the padding.
         packed = pack_padded_sequence(
             features, lengths.cpu(), batch_first=True, enforce_sorted=False
         )

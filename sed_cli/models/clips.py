@@ -1,4 +1,4 @@
-"""Modules that pool the logits of frames into those of clips; see :mod:`sed_cli.models.pooling`."""
+"""Modules that pool logits of frames into logits of clips; see :mod:`sed_cli.models.pooling`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LinearSoftmaxPooling(nn.Module):
 class AttentionPooling(nn.Module):
     """Logits (B, T, C) -> (B, C): weighted by a softmax over time of learnt scores.
 
-    It draws nothing, so that the rest of a model has the weights that it has without.
+    It draws no random numbers, so that the rest of a model has the same weights as without it.
     """
 
     def __init__(self, n_classes: int) -> None:

@@ -1,6 +1,6 @@
-"""A conformer in the place of the recurrence: attention and convolutions over time.
+"""A conformer instead of the recurrence: attention and convolutions over time.
 
-Shapes: B sequences, T frames, F features a frame, D numbers a frame within it, C outputs.
+Shapes: B sequences, T frames, F features per frame, D numbers per frame within it, C outputs.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from sed_cli.system.torchaudio_import import import_torchaudio
 class ConformerDetector(NonCausalCRNN):
     """Convolutions over time and frequency, a linear layer, torchaudio's conformer, a readout.
 
-    What is longer than a window is read in windows that overlap by half; of each the
-    middle is kept. Normalisation is by groups, not batches: a sequence gets the same numbers
-    whatever it is batched with, and padding is never read.
+    Longer sequences are read in windows that overlap by half, of which the middle is kept.
+    Normalisation is by groups, not batches: the results for a sequence do not depend on its batch,
+    and padding is never read.
 
     Source: Gulati et al. 2020, "Conformer" (arXiv 2005.08100); for sound events Miyazaki et al.
-    2020, DCASE task 4; differs: no positional encoding, which torchaudio's has not.
+    2020, DCASE task 4; differs: no positional encoding, which torchaudio's conformer lacks.
 
     Args:
-        rnn_hidden: units of the GRU that a layer is about as large as: D is half of them, and the
+        rnn_hidden: units of a GRU of about the size of a layer: D is half of them, and the
             feed-forward layers have as many; a multiple of ``2 * n_heads``.
         n_heads: of the attention.
         n_layers: of the conformer.
         time_kernel: of its convolutions over time, odd.
-        window: frames that it reads at once, at most.
-        dropout: as that of :class:`~sed_cli.models.crnn.CRNN`, in the conformer too.
+        window: maximum number of frames read at once.
+        dropout: as in :class:`~sed_cli.models.crnn.CRNN`, in the conformer too.
         sizes: the other arguments of :class:`~sed_cli.models.crnn.CRNN`.
     """
 
@@ -66,14 +66,14 @@ class ConformerDetector(NonCausalCRNN):
         x = self.projection(features)  # (B, T, D)
         if lengths is None:
             return self._read(x)
-        read = torch.zeros_like(x)  # its convolutions would read what stands in the padding
+        read = torch.zeros_like(x)  # its convolutions would read the padding
         for n_frames in sorted({*lengths.tolist()} - {0}):
             rows = (lengths == n_frames).nonzero()[:, 0].to(x.device)
             read[rows, :n_frames] = self._read(x[rows, :n_frames])
         return read
 
     def _read(self, x: Tensor) -> Tensor:
-        """Run (B, T, D) window by window, each frame with a quarter of one around it at least."""
+        """Run (B, T, D) window by window, with at least a quarter window around each frame."""
         n_frames = x.shape[1]
         if n_frames <= self.window:
             return self._run(x)

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class ConvBlock(nn.Module):
-    """Convolution, batch norm, ReLU, max-pooling over frequency, dropout; T stays as it is.
+    """Convolution, batch norm, ReLU, max-pooling over frequency, dropout; T is unchanged.
 
-    Padded frames are zero, as the convolution's own padding is, and stay out of the batch
-    statistics: so a sequence gets the same features whatever it is batched with.
+    Padded frames are zero, like the convolution's own padding, and do not enter the batch
+    statistics, so that features of a sequence do not depend on the rest of its batch.
 
     Args:
         in_channels: of the input.

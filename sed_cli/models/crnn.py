@@ -1,7 +1,7 @@
 """The convolutional recurrent network, with or without feedback of the previous activities.
 
 Shapes: B sequences, T frames, M mel bands, F features a frame, H hidden units, C outputs: the
-activities of the classes and, with ``onsets``, whether an event of each class begins.
+activities of the classes and, with ``onsets``, whether an event of each class starts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CRNN(nn.Module):
     where ``feedback`` is set (zeros at the first step).
 
     A subclass may replace the recurrence: it overrides :meth:`decode`, and states by ``is_causal``
-    whether frames depend on later ones beyond those that the convolutions see.
+    whether frames depend on later ones beyond the reach of the convolutions.
 
     Source: Drossos et al. 2019, section 2.
 
@@ -44,20 +44,21 @@ class CRNN(nn.Module):
         n_classes: number of classes.
         conv_channels: of every block.
         kernel_size: of the convolutions, odd.
-        pooling: factors over frequency, one a block.
+        pooling: factors over frequency, one per block.
         rnn_hidden: H.
         dropout: probability of dropping a value after each block, in [0, 1).
-        feedback: whether the previous activities are fed; without, the model is the baseline.
-        onsets: whether there is a second output for each class, after those of all activities: an
-            event of it begins. It is fed back as activities are.
+        feedback: whether the previous activities are fed back; without, it is the baseline.
+        onsets: whether there is a second output for each class, after all activities: an event of
+            it starts. It is fed back like activities.
         clip_head: pools the logits of activities into those of clips, as a
             :class:`.ClipPooling` builds it; None: by linear softmax.
-        fed_outputs: with ``onsets``, what is fed back: ``all``, ``activities`` or ``onsets``.
+        fed_outputs: with ``onsets``, the outputs that are fed back: ``all``, ``activities`` or
+            ``onsets``.
 
     Attributes:
         backend: of the recurrence with feedback; not part of the model's state.
-        is_causal: whether :meth:`decode` can go on from the state after the frames so far. Without,
-            a recording is decoded whole, however long, and there is no ``listen`` and ``export``.
+        is_causal: whether :meth:`decode` can continue from the state after the frames so far. If
+            not, recordings are decoded as a whole, and ``listen`` and ``export`` are unavailable.
         n_features: F.
 
     Raises:
@@ -95,7 +96,7 @@ class CRNN(nn.Module):
         self.has_onsets = onsets
         self.has_feedback = feedback
         self.backend: Backend = "auto"
-        self.context = len(pooling) * (kernel_size // 2)  # frames seen to each side
+        self.context = len(pooling) * (kernel_size // 2)  # context frames on each side
         self.normalisation = Normalisation(n_mels)
         channels = [1] + [conv_channels] * len(pooling)
         self.blocks = nn.ModuleList(
@@ -108,7 +109,7 @@ class CRNN(nn.Module):
             )
             for i, pool in enumerate(pooling)
         )
-        # The layout in which pooling and normalisation run along the channels: faster on the CPU,
+        # The layout with pooling and normalisation along the channels: faster on the CPU,
         # and on CUDA with half precision; the numbers and the state_dict stay the same.
         for block in self.blocks:
             block.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -127,8 +128,8 @@ class CRNN(nn.Module):
         """Pool the logits of frames (B, T, C), with onsets or without, into those of clips.
 
         Args:
-            logits: of the frames; those of onsets are left aside.
-            valid: frames that are no padding, bool (B, T); None: all.
+            logits: of the frames; those of onsets are ignored.
+            valid: frames that are not padding, bool (B, T); None: all.
 
         Returns:
             Logits of the classes in each clip, (B, n_classes).
@@ -143,13 +144,13 @@ class CRNN(nn.Module):
 
     @property
     def n_fed_outputs(self) -> int:
-        """How many outputs are fed back."""
+        """Number of outputs that are fed back."""
         return self.fed_outputs.stop - self.fed_outputs.start if self.has_feedback else 0
 
     def take_feedback(self, rule: FeedbackRule) -> None:
-        """Make room for what a rule feeds, with random weights, where that is not a number each.
+        """Resize the input for a feedback rule, with random weights, if it feeds several numbers.
 
-        A subclass with another recurrence in the place of the cell is fed what it likes.
+        Subclasses with another recurrence than the cell override this.
         """
         self._fed_entries = rule.entries
         if rule.width != 1 and self.has_feedback and hasattr(self, "cell"):
@@ -158,7 +159,7 @@ class CRNN(nn.Module):
 
     @property
     def label_axes(self) -> Mapping[str, LabelAxis]:
-        """Where the classes lie in the weights: outputs, and what is fed back beside features."""
+        """Position of classes in the weights: outputs, and feedback after the features."""
         kinds = ("", "onset ")[self.fed_outputs.start > 0 :][: self.n_fed_outputs // self.n_classes]
         fed = tuple(kind + entry for entry in self._fed_entries for kind in kinds)
         return {
@@ -182,16 +183,16 @@ class CRNN(nn.Module):
 
         Args:
             log_mel: (B, T, M) or (B, 1, T, M), not normalised: the model does that.
-            targets: what the outputs should be, (B, T, C); needed where ``teacher_mask`` is set.
+            targets: of the outputs, (B, T, C); required where ``teacher_mask`` is set.
             teacher_mask: bool (B, T) or (B, T, C); None: free running.
-            lengths: frames of each sequence that are not padding, (B,); None: all. What stands in
-                the padding then changes nothing before it.
-            feedback: what is made of the model's own output: ``hard``, ``sampled``, ``soft``, or
-                the rule that it has made room for (:meth:`take_feedback`).
+            lengths: frames of each sequence that are not padding, (B,); None: all. The contents of
+                the padding then have no effect before it.
+            feedback: rule for the model's own output: ``hard``, ``sampled``, ``soft``, or the rule
+                that its input was resized for (:meth:`take_feedback`).
             noise: uniforms in [0, 1), (B, T, C), for ``sampled``.
 
         Returns:
-            Logits (B, T, C), float32; of no meaning in the padding.
+            Logits (B, T, C), float32; undefined in the padding.
 
         Raises:
             ValueError: if shapes do not fit.
@@ -207,8 +208,8 @@ class CRNN(nn.Module):
     ) -> Tensor:
         """Run the convolutions: (B, T, M) or (B, 1, T, M) -> features (B, T, F).
 
-        Frames before ``starts`` and from ``lengths`` on, both (B,), are padding: what stands there
-        changes nothing elsewhere, just as if the sequence began and ended there.
+        Frames before ``starts`` and from ``lengths`` on, both (B,), are padding: their
+        contents have no effect elsewhere, as if the sequence started and ended there.
         """
         if log_mel.ndim == 3:
             log_mel = log_mel.unsqueeze(1)  # (B, T, M) -> (B, 1, T, M)
@@ -240,8 +241,8 @@ class CRNN(nn.Module):
     ) -> tuple[Tensor, RecurrentState | None]:
         """Run the recurrence: features (B, T, F) -> logits (B, T, C) and the state after them.
 
-        Padding from ``lengths`` (B,) on only matters to a recurrence that is not causal, which has
-        no state to return.
+        Padding from ``lengths`` (B,) on only matters for a non-causal recurrence, which returns no
+        state.
         """
         if not self.has_feedback:
             hidden = None if initial_state is None else initial_state.hidden
@@ -278,7 +279,7 @@ class Normalisation(nn.Module):
         self.std.copy_(torch.where(std > 0, std, 1.0))
 
     def blend(self, other: Normalisation, share: float) -> None:
-        """Take the statistics of data of which a share, in [0, 1], is that of another one."""
+        """Take the statistics of data mixed with a share, in [0, 1], of another normalisation."""
         if share == 1:
             self.load_state_dict(other.state_dict())
             return

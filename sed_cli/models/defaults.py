@@ -1,4 +1,4 @@
-"""Sizes of the CRNN where nobody gives others: of its constructor and of its settings alike."""
+"""Default sizes of the CRNN, for its constructor and its settings."""
 
 CONV_CHANNELS = 32
 KERNEL_SIZE = 5

@@ -1,10 +1,10 @@
-"""The convolution block of :mod:`.conv`, rearranged so that it costs little.
+"""The convolution block of :mod:`.conv`, rearranged for speed.
 
-Three rearrangements, each of the same numbers (docs/performance.md has what each brings):
+Three rearrangements with the same results (docs/performance.md has the gain of each):
 
 - Time is the last axis within a block. The later blocks have few bands left, and a convolution over
-  (T, 2) leaves a processor's vector and matrix units almost empty where one over (2, T) fills them.
-- Pooling comes before ReLU: the larger of two numbers stays the larger.
+  (T, 2) hardly uses a processor's vector and matrix units, while one over (2, T) fills them.
+- Pooling comes before ReLU, which is monotonic.
 - Batch norm becomes part of the kernel wherever its statistics are known before the convolution: in
   evaluation, and in training for a single input channel, from the covariance of its patches.
 
@@ -69,11 +69,11 @@ class FastConvBlock(ConvBlock):
 
         The output at a patch is the product of the kernel with it: so its mean is the product with
         the mean patch, and its variance k' S k with the covariance S of the patches. In float64,
-        since neighbours in a spectrogram are alike: a kernel that takes differences has a variance
-        that is a small remainder of the numbers in S.
+        since neighbours in a spectrogram are similar: the variance of a differencing kernel is a
+        small remainder of the numbers in S.
         """
         moments = patches.new_zeros(patches.shape[3], patches.shape[3], dtype=torch.float64)
-        for index, sequence in enumerate(patches):  # one by one: they fit the processor's cache
+        for index, sequence in enumerate(patches):  # one by one, to fit into the processor's cache
             values = sequence.double()  # (bands, T, K)
             counted = values if valid is None else values * valid[index, 0, :, :, None]
             moments = moments + counted.flatten(0, 1).t() @ values.flatten(0, 1)
@@ -93,14 +93,16 @@ class FastConvBlock(ConvBlock):
         return self.norm.running_mean, self.norm.running_var
 
     def _norm(self, x: Tensor, valid: Tensor | None) -> Tensor:
-        """Batch norm of (B, channels, bands, T) with the statistics of the valid frames alone."""
+        """Batch norm of (B, channels, bands, T) with the statistics of valid frames only."""
         if not self.training or (valid is None and n_ranks() == 1):
             normed: Tensor = self.norm(x)
             return normed
         if valid is None:
             valid = x.new_ones(len(x), 1, 1, x.shape[3], dtype=torch.bool)
         dtype = x.dtype
-        x = x.float() if dtype == torch.bfloat16 else x  # sums lose too much in half precision
+        x = (
+            x.float() if dtype == torch.bfloat16 else x
+        )  # sums lose too much precision in half precision
         count = valid.sum() * x.shape[2]
         rows = x.permute(0, 2, 3, 1).flatten(0, 2)  # (B * bands * T, channels)
         weights = (valid.to(x.dtype) / count).expand_as(x[:, :1]).flatten()  # sum to 1
@@ -119,7 +121,7 @@ class FastConvBlock(ConvBlock):
 
     @torch.no_grad()
     def _note_statistics(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
-        """Move the running statistics as ``nn.BatchNorm2d`` does."""
+        """Update the running statistics like ``nn.BatchNorm2d``."""
         norm = self.norm
         assert norm.num_batches_tracked is not None
         assert norm.momentum is not None
@@ -130,7 +132,7 @@ class FastConvBlock(ConvBlock):
 
 
 def _patches(x: Tensor, size: int) -> Tensor:
-    """Cut (B, bands, T) into what a kernel sees at each place: (B, bands, T, K).
+    """Cut (B, bands, T) into the patches of a kernel at each position: (B, bands, T, K).
 
     K is size * size + 1: a patch ends with a one, which makes the bias part of the product.
     """
@@ -142,9 +144,9 @@ def _patches(x: Tensor, size: int) -> Tensor:
 
 
 class FastDropout(nn.Dropout):
-    """``nn.Dropout`` with a cheaper draw on the CPU: 16 random bits a value.
+    """``nn.Dropout`` with a cheaper draw on the CPU: 16 random bits per value.
 
-    The probability is rounded to a multiple of 2^-16, and what is kept is scaled by the inverse of
+    The probability is rounded to a multiple of 2^-16, and kept values are scaled by the inverse of
     the rounded one, so that the expectation stays exact. Draws come from torch's global generator.
     """
 
@@ -159,7 +161,7 @@ class FastDropout(nn.Dropout):
         bits = words.view(torch.int16)[: x.numel()]  # each of -2^15 ... 2^15 - 1 equally likely
         kept = torch.ge(bits, n_dropped - 2**15, out=torch.empty(bits.shape, dtype=x.dtype))
         factor = kept.mul_(2**16 / (2**16 - n_dropped))
-        # In the order in which ``x`` lies in memory: otherwise the product would hop through it.
+        # In the memory order of ``x``: otherwise the product would access it with strides.
         order = sorted(range(x.ndim), key=lambda axis: x.stride()[axis], reverse=True)
         shape = [x.shape[axis] for axis in order]
         back = sorted(range(x.ndim), key=lambda axis: order[axis])

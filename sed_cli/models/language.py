@@ -1,6 +1,6 @@
-"""A recurrent language model: predicts the next token from the one before and what came earlier.
+"""A recurrent language model: predicts the next token from the previous one and the history.
 
-Shapes: B sequences, T steps of the target, S of the source, C tokens, D values of an embedding, H
+Shapes: B sequences, T steps of the target, S of the source, C tokens, D embedding values, H
 hidden units.
 """
 
@@ -25,25 +25,25 @@ from sed_cli.models.recurrence import (
 class LanguageModel(nn.Module):
     """Embedding of the previous token, a GRU, a linear readout; optionally a source's encoder.
 
-    The loop is the detector's (:mod:`sed_cli.models.recurrence`): the token of step t-1 that is fed
-    at step t is the true one or the model's own, and nothing is fed at the first step. With
+    The loop is the detector's (:mod:`sed_cli.models.recurrence`): the input at step t is the
+     token of step t-1, target or the model's own, and empty at the first step. With
     ``n_source_tokens`` a second GRU reads a source sequence, and its last state is the first of the
     decoder.
 
-    Dropout has to hold for all steps at once, as the choice of a step depends on it: each forward
-    pass drops values of the table of embeddings and columns of the readout, so that one mask serves
-    all steps and sequences of a batch. The source's embeddings, known beforehand, are dropped one
-    by one.
+    Dropout must be the same for all steps, since the choice at a step depends on it: each forward
+    pass drops values of the embedding table and columns of the readout, so that one mask serves all
+    steps and sequences of a batch. Embeddings of the source, known in advance, are dropped
+    individually.
 
-    Source: Bengio et al. 2015; Gal and Ghahramani 2016 for the dropout; differs: theirs has a mask
-    for each sequence.
+    Source: Bengio et al. 2015; Gal and Ghahramani 2016 for the dropout; differs: theirs has one
+    mask per sequence.
 
     Args:
         n_tokens: C, of the target.
         embedding_size: D.
         rnn_hidden: H.
         dropout: probability of dropping a value, in [0, 1).
-        n_source_tokens: of the source; None: the model is given none.
+        n_source_tokens: of the source; None: no source.
 
     Attributes:
         backend: of the recurrence; not part of the model's state.
@@ -77,7 +77,7 @@ class LanguageModel(nn.Module):
 
     @property
     def label_axes(self) -> Mapping[str, LabelAxis]:
-        """Where the symbols lie in the weights."""
+        """Positions of the symbols in the weights."""
         return {
             "embedding.weight": LabelAxis(),
             "readout.weight": LabelAxis(),
@@ -100,16 +100,16 @@ class LanguageModel(nn.Module):
 
         Args:
             targets: ids, int64 (B, T); where ``teacher_mask`` is None only T is taken from them.
-            teacher_mask: bool (B, T), entry t decides what is fed after step t; None: free running.
-            lengths: steps of each sequence that are not padding, (B,); None: all. Any number may
-                stand in the padding.
-            source: ids, int64 (B, S), where the model has an encoder.
+            teacher_mask: bool (B, T), entry t decides the feedback after step t; None: free
+            running. lengths: steps of each sequence that are not padding, (B,); None: all. The
+            padding may contain anything.
+            source: ids, int64 (B, S), if the model has an encoder.
             source_lengths: likewise of the source, (B,).
-            feedback: what is made of the model's own output: ``hard``, ``sampled``, ``soft``.
+            feedback: rule for the model's own output: ``hard``, ``sampled``, ``soft``.
             noise: uniforms in [0, 1), (B, T, 1), for ``sampled``.
 
         Returns:
-            Logits (B, T, C); of no meaning in the padding.
+            Logits (B, T, C); undefined in the padding.
 
         Raises:
             ValueError: if shapes do not fit, or an id has no row in its table.
@@ -139,7 +139,7 @@ class LanguageModel(nn.Module):
     def encode(self, source: Tensor, source_lengths: Tensor | None = None) -> Tensor:
         """Read the source: (B, S) -> the decoder's first hidden state (B, H).
 
-        A source of no tokens gives zeros, and so does a model without an encoder.
+        Empty sources give zeros, as does a model without an encoder.
         """
         return self._encode(source if self.n_source_tokens else None, source_lengths, len(source))
 
@@ -147,7 +147,7 @@ class LanguageModel(nn.Module):
         """Take one step, without dropout: for beams and prefixes, equal to :meth:`forward`.
 
         Args:
-            tokens: of the step before, (B,); None before the first.
+            tokens: of the previous step, (B,); None before the first.
             hidden: state after it, (B, H); at first that of :meth:`encode`.
 
         Returns:
@@ -178,7 +178,7 @@ class LanguageModel(nn.Module):
         if not lengths.any():
             return zeros
         embedded = dropout(self.source_embedding(source), self.dropout, self.training)  # (B, S, D)
-        # The library takes no empty sequence: such a one reads a token, and its state is not used.
+        # torch rejects empty sequences: these read one token, and their state is not used.
         packed = nn.utils.rnn.pack_padded_sequence(
             embedded, lengths.clamp(min=1), batch_first=True, enforce_sorted=False
         )
@@ -187,17 +187,17 @@ class LanguageModel(nn.Module):
         return torch.where(has_source, last, 0.0)
 
     def _readout_of_some(self) -> nn.Linear:
-        """Return the readout of the hidden units that this pass keeps."""
+        """Return the readout with the hidden units that this pass keeps."""
         kept = dropout(self.readout.weight.new_ones(self.readout.in_features), self.dropout)
         readout = nn.Linear(self.readout.in_features, self.n_tokens, device="meta")
         for name, value in (("weight", self.readout.weight * kept), ("bias", self.readout.bias)):
-            delattr(readout, name)  # a parameter's place takes no other tensor
+            delattr(readout, name)  # a parameter cannot be replaced by a plain tensor
             setattr(readout, name, value)
         return readout
 
 
 def _without_padding(tokens: Tensor, lengths: Tensor | None) -> Tensor:
-    """Put a token that every vocabulary has wherever the sequences (B, T) have ended."""
+    """Fill the padding of sequences (B, T) with a token that every vocabulary has."""
     if lengths is None:
         return tokens
     steps = torch.arange(tokens.shape[1], device=tokens.device)

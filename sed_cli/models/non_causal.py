@@ -1,6 +1,7 @@
-"""What models share that read a recording both ways: no recurrence that could be fed back.
+"""The base of non-causal models, without a recurrence for feedback.
 
-Shapes: B sequences, T frames, F features a frame, D numbers a frame before the readout, C outputs.
+Shapes: B sequences, T frames, F features per frame, D numbers per frame before the readout, C
+outputs.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from sed_cli.models.crnn import CRNN
 
 
 class NonCausalCRNN(CRNN):
-    """The convolutions of a CRNN, and in the place of its recurrence what a subclass reads with.
+    """The convolutions of a CRNN, with the recurrence replaced by a subclass.
 
-    Each frame depends on frames after it, so that nothing can be fed back from one step to the
-    next, and a stream has no events before its end. A subclass replaces ``readout``, too.
+    Each frame depends on later frames, so that there is no feedback from one step to the next, and
+    a stream has no events before its end. A subclass replaces ``readout``, too.
 
     Args:
-        sizes: the arguments of :class:`CRNN`; ``feedback`` is off, whatever it is.
+        sizes: the arguments of :class:`CRNN`; ``feedback`` is ignored.
     """
 
     is_causal: ClassVar[bool] = False
@@ -32,7 +33,7 @@ class NonCausalCRNN(CRNN):
 
     @abstractmethod
     def read(self, features: Tensor, lengths: Tensor | None) -> Tensor:
-        """Read features (B, T, F) of which ``lengths`` (B,) frames are no padding: (B, T, D)."""
+        """Read features (B, T, F) with ``lengths`` (B,) frames before the padding: (B, T, D)."""
 
     def decode(
         self,

@@ -1,8 +1,8 @@
-"""What a pooling over time is: how the probability of a class in a clip follows from its frames.
+"""The base of poolings over time, from frame probabilities to the probability of a clip.
 
 A pooling is a class in a file of :mod:`sed_cli.models.poolings`, which ``model.clip_pooling``
-chooses by its name. What it builds takes the logits of the frames and nothing else, so that clips
-can be told of any model, of recordings of any length, and of scores that were kept.
+chooses by its name. Its module only takes logits of frames, so that it supports any model,
+recordings of any length, and saved scores.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from torch import Tensor
 
-_SMALLEST = 1e-6  # probability of a clip: its log-odds, and gradients, stay finite
+_SMALLEST = 1e-6  # margin of a clip's probability: its log-odds and gradients stay finite
 
 
 class ClipPooling(ABC):
-    """A pooling; what it learns belongs to the module that it builds."""
+    """A pooling; learnt weights belong to the module that it builds."""
 
     KIND: ClassVar[str] = "clip_pooling"
 
     ORDER: ClassVar[int] = 0
     IS_LEARNT: ClassVar[bool] = False  # whether the module has weights
 
-    name: str = ""  # which a component has
+    name: str = ""  # of a component
 
     @abstractmethod
     def build(self, n_classes: int) -> Any:
         """Build the module.
 
-        It takes logits of activities (B, T, C) and which frames are there, bool (B, T) or None for
-        all, and returns logits of clips (B, C). Padding must not change them.
+        It takes logits of activities (B, T, C) and valid frames, bool (B, T) or None for all, and
+        returns logits of clips (B, C). Padding must not change them.
         """
 
 
 def averaged(probabilities: Tensor, weights: Tensor, valid: Tensor | None) -> Tensor:
-    """Logits of clips (B, C) from weighted means over the frames that are there.
+    """Logits of clips (B, C) from weighted means over valid frames.
 
     Args:
         probabilities: of the frames, (B, T, C).
         weights: of them, not negative, (B, T, C).
-        valid: frames that are no padding, bool (B, T); None: all.
+        valid: frames that are not padding, bool (B, T); None: all.
     """
     if valid is not None:
         weights = weights * valid[..., None]

@@ -1,6 +1,6 @@
-"""Tables, figures and pages made from what the other parts computed; nothing is computed anew.
+"""Tables, figures and pages from results of the other packages, without recomputing them.
 
-Importing this package is cheap; its modules load matplotlib where they draw.
+Importing this package is cheap; its modules load matplotlib when they draw.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A picture of how often each class was heard: by the time of day, or by recording."""
+"""A figure of the number of events of each class: by time of day, or by recording."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sed_cli.reports import style
 from sed_cli.system.text import counted, cut_short, plain
 
 MOST_ROWS = 12
-_MOST_NAMES = 40  # of recordings beneath their bars
+_MOST_NAMES = 40  # names of recordings below their bars
 _NAME_LENGTH = 28
 _LABEL_LENGTH = 24
 _MOST_ABSENT = 6
@@ -25,14 +25,14 @@ _TOP, _RIGHT, _CHARACTER = 0.62, 1.3, 0.078
 
 @dataclass(frozen=True, kw_only=True)
 class CallRates:
-    """How many events there are of each class, in hours of the day or in recordings.
+    """Number of events of each class, by hour of the day or by recording.
 
     Args:
         classes: labels (C,).
         counts: events (C, K).
-        hours: recorded, in each hour of the day or recording (K,).
+        hours: recorded hours in each hour of the day or recording (K,).
         names: of recordings; empty: K = 24 hours of the day.
-        n_undated: recordings that are left out, since nobody knows when they were made.
+        n_undated: number of recordings left out, since their time is unknown.
     """
 
     classes: tuple[str, ...]
@@ -43,17 +43,17 @@ class CallRates:
 
     @property
     def rates(self) -> NDArray[np.float64]:
-        """Events an hour of recording (C, K); not-a-number where nothing was recorded."""
+        """Events per hour of recording (C, K); NaN where nothing was recorded."""
         with np.errstate(divide="ignore", invalid="ignore"):
             rates: NDArray[np.float64] = np.where(self.hours > 0, self.counts / self.hours, np.nan)
         return rates
 
 
 def draw_call_rates(path: Path, rates: CallRates) -> None:
-    """Draw a row of bars for each class, the most frequent first, and how much was recorded.
+    """Draw a row of bars for each class, the most frequent first, and the recorded time.
 
-    Classes that were never found have no row, and of more than :data:`MOST_ROWS` only the most
-    frequent ones. Where nothing was recorded the ground is shaded: no bar there means nothing.
+    Classes without detections have no row, and if there are more than :data:`MOST_ROWS`, only the
+    most frequent ones do. The background is shaded where nothing was recorded.
     """
     totals = rates.counts.sum(axis=1)
     order = np.argsort(-totals, kind="stable")
@@ -87,18 +87,18 @@ def _title(rates: CallRates) -> str:
 
 
 def _notes(rates: CallRates, rows: Sequence[int]) -> str:
-    """What is not in the picture, and what shading means."""
+    """Notes on classes left out, and on shading."""
     notes = []
     if bool((rates.hours <= 0).any()):
         notes.append("shaded: nothing recorded")
     found = rates.counts.sum(axis=1) > 0
     absent = [label for label, is_found in zip(rates.classes, found, strict=True) if not is_found]
     if absent:
-        notes.append(f"never found: {cut_short(list(map(plain, absent)), _MOST_ABSENT)}")
+        notes.append(f"not detected: {cut_short(list(map(plain, absent)), _MOST_ABSENT)}")
     if len(rows) < found.sum():
         notes.append(f"{int(found.sum()) - len(rows)} rarer classes: see the table")
     if rates.n_undated:
-        notes.append(f"{counted(rates.n_undated, 'recording')} of unknown time left out")
+        notes.append(f"{counted(rates.n_undated, 'recording')} of unknown time are left out")
     return "; ".join(notes)
 
 

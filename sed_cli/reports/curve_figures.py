@@ -1,4 +1,4 @@
-"""Pictures of what holds over all thresholds: PSD-ROC and precision over recall."""
+"""Figures over all thresholds: PSD-ROC and precision over recall."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sed_cli.reports import style
 
 MAX_NAMED = 14
-"""Classes that get a colour and a name; of more, all are drawn in grey."""
+"""Maximum number of classes with a colour and a name; with more, all are grey."""
 
 
 class Line(NamedTuple):
@@ -36,7 +36,7 @@ class Panel(NamedTuple):
 
 
 def class_curves(path: Path, panels: Sequence[Panel]) -> None:
-    """Draw panels side by side, a line a class, as PNG to ``path`` and as PDF beside it."""
+    """Draw panels side by side, one line per class, as PNG to ``path`` and as PDF beside it."""
     labels = list(dict.fromkeys(line.label for panel in panels for line in panel.lines))
     order = {label: index for index, label in enumerate(label for label in labels if label)}
     with style.applied():

@@ -1,4 +1,4 @@
-"""Pictures of a run: its learning curves, and its events beside the reference."""
+"""Figures of a run: its learning curves, and its events compared with the reference."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ EventRow = tuple[float, float, str]
 """Onset in seconds, offset in seconds, label."""
 
 MAX_WINDOW_S = 30.0
-"""Longest stretch of a recording in a piano roll; of longer ones the busiest is shown."""
+"""Maximum duration in a piano roll; of longer recordings the busiest part is shown."""
 
 MAX_LANES = 24
-"""Classes in a piano roll; of more, only those that sound in the window are shown."""
+"""Maximum number of classes in a piano roll; of more, only those active in the window are shown."""
 
 _HISTORY_COLUMNS = (
     "epoch",
@@ -50,12 +50,12 @@ def learning_curves(
     p_teacher is left out where it is 0 throughout: free running, or a model without feedback.
 
     Args:
-        history: a row an epoch, or the ``history.csv`` that holds it, with the columns ``epoch``,
+        history: one row per epoch, or the path of ``history.csv``, with the columns ``epoch``,
             ``train_loss``, ``validation_loss``, ``validation_f1``, ``validation_er`` (fractions)
             and ``p_teacher``; cells may be empty, other columns are ignored.
         path: of the PNG.
         best_epoch: the epoch to mark; by default that of the highest ``validation_f1``, or of the
-            lowest ``validation_loss`` where no score is known.
+            lowest ``validation_loss`` if there are no scores.
 
     Raises:
         UserError: if a column is missing or there is no row.
@@ -94,19 +94,19 @@ def _history_columns(history: pd.DataFrame | Path | str) -> dict[str, NDArray[np
     if missing:
         raise UserError(
             f"the history has no column {', '.join(missing)}: "
-            "expected those that a training run writes to history.csv"
+            "expected the columns that training writes to history.csv"
         )
     if not len(columns["epoch"]):
-        raise UserError("the history has no row: learning curves need at least one epoch")
+        raise UserError("the history has no rows: learning curves need at least one epoch")
     return {name: np.asarray(columns[name], dtype=np.float64) for name in _HISTORY_COLUMNS}
 
 
 def read_history(path: Path | str) -> dict[str, NDArray[np.float64]]:
-    """Read the columns of ``history.csv``; NaN where a cell is empty."""
+    """Read the columns of ``history.csv``; NaN for empty cells."""
     try:
         header, *rows = csv.reader(io.StringIO(read_plain(Path(path)), newline=""))
     except csv.Error as error:
-        raise UserError(f"{path}: no table of epochs ({error})") from error
+        raise UserError(f"{path}: not a table of epochs ({error})") from error
     cells = [[float(cell or "nan") for cell in row] for row in rows]
     table = np.array(cells, dtype=np.float64).reshape(len(rows), len(header))
     return dict(zip(header, table.T, strict=True))
@@ -133,7 +133,7 @@ def _draw_series(
             color=style.colour_of(index),
             linestyle=style.dash_of(index),
             marker="os"[index],
-            # Dots show where the numbers are; in a long run they would hide the line.
+            # Dots mark the values; in a long run they would hide the line.
             markersize=4.0 if known.sum() <= 40 else 0.0,
             label=label,
         )
@@ -170,11 +170,11 @@ class RollItem:
 
     Args:
         name: file name, the title.
-        log_mel: (T, M); non-finite values are drawn as the quietest.
+        log_mel: (T, M); non-finite values are drawn as minimum.
         hop_s: seconds from frame to frame, above 0.
         reference: annotated events.
-        predicted: detected events; None where nothing was detected with.
-        classes: labels in the order of the lanes; a label not among them gets a lane of its own
+        predicted: detected events; None without a detector.
+        classes: labels in the order of the lanes; other labels get their own lanes
             below.
         centres_hz: (M,) centre frequencies of the mel bands; None: features are no bands.
     """
@@ -189,7 +189,7 @@ class RollItem:
 
     @property
     def duration_s(self) -> float:
-        """Seconds that the frames cover."""
+        """Duration of the frames in seconds."""
         return float(len(self.log_mel) * self.hop_s)
 
 
@@ -200,12 +200,11 @@ _LABEL_LENGTH, _CHARACTER = 24, 0.074
 
 
 def piano_rolls(path: Path, items: Sequence[RollItem]) -> None:
-    """Draw recordings one above the other: log-mel, and beneath it a lane for each class.
+    """Draw recordings one above the other: log-mel, and below it one lane per class.
 
-    In a lane the reference is the filled upper bar and the prediction the hatched lower one, so
-    that the two are told apart without colour; without predictions the bar fills the lane. Of a
-    recording longer than :data:`MAX_WINDOW_S` the stretch with most events is shown, and the title
-    says which.
+    In a lane the reference is the filled upper bar and the prediction the hatched lower one, to be
+    distinguishable without colour; without predictions the bar fills the lane. Of a recording
+    longer than :data:`MAX_WINDOW_S` the part with most events is shown, given in the title.
 
     Args:
         path: of the PNG.
@@ -215,7 +214,7 @@ def piano_rolls(path: Path, items: Sequence[RollItem]) -> None:
         UserError: without items, or if an item has no frames.
     """
     if not items:
-        raise UserError("no recording was given: a piano roll needs at least one")
+        raise UserError("no recordings: a piano roll needs at least one")
     for item in items:
         if item.log_mel.ndim != 2 or not item.log_mel.size:
             raise UserError(
@@ -240,7 +239,7 @@ def piano_rolls(path: Path, items: Sequence[RollItem]) -> None:
 
 
 class _Page:
-    """A figure on which axes are placed by inches from its top, so that lanes keep their height."""
+    """A figure with axes placed in inches from its top, so that lanes keep their height."""
 
     def __init__(self, *, height: float, left: float) -> None:
         self.height, self.left = height, left
@@ -275,7 +274,7 @@ _PREDICTED: dict[str, Any] = {
 
 
 def _window(item: RollItem) -> tuple[float, float]:
-    """Seconds (start, end) to show: all, or the first stretch that holds most of the events."""
+    """Seconds (start, end) to show: all, or the first part with most events."""
     if item.duration_s <= MAX_WINDOW_S:
         return 0.0, item.duration_s
     spans = np.array([e[:2] for e in (*item.reference, *(item.predicted or ()))]).reshape(-1, 2)
@@ -299,7 +298,7 @@ def _lanes(item: RollItem, window: tuple[float, float]) -> list[str]:
 
 
 def _label_room(lanes: Sequence[Sequence[str]]) -> float:
-    """Inches left of the axes for the longest label, and no less than the mel axis needs."""
+    """Inches left of the axes for the longest label, and at least for the mel axis."""
     longest = max(len(label) for labels in lanes for label in labels)
     return max(0.75, 0.2 + _CHARACTER * min(longest, _LABEL_LENGTH))
 
@@ -325,7 +324,7 @@ def _draw_item(
 def draw_log_mel(axes: Axes, item: RollItem, window: tuple[float, float]) -> None:
     """Draw the features of a recording between two times in seconds.
 
-    Bands share their colours; features that are no bands have each its own range of values.
+    Bands share their colours; other features are scaled individually.
     """
     first = math.floor(window[0] / item.hop_s)
     last = min(len(item.log_mel), math.ceil(window[1] / item.hop_s))
@@ -334,7 +333,7 @@ def draw_log_mel(axes: Axes, item: RollItem, window: tuple[float, float]) -> Non
         least = picture.min(axis=1, keepdims=True)
         picture = (picture - least) / np.maximum(np.ptp(picture, axis=1, keepdims=True), 1e-9)
     finite = picture[np.isfinite(picture)]
-    # A click or a digital silence must not take all of the colours.
+    # A click or digital silence must not use up the colour range.
     low, high = np.percentile(finite, (2.0, 99.7)) if finite.size else (0.0, 1.0)
     n_mels = len(picture)
     axes.imshow(
@@ -363,7 +362,7 @@ def frequency_ticks(centres_hz: NDArray[np.float64] | None) -> tuple[list[float]
     names: list[str] = []
     if centres_hz is None:
         return ticks, names
-    for hertz in 125 * 2 ** np.arange(12):  # up to 256 kHz: bats are drawn too
+    for hertz in 125 * 2 ** np.arange(12):  # up to 256 kHz, for bats
         band = float(np.interp(hertz, centres_hz, np.arange(len(centres_hz)), np.nan, np.nan))
         if math.isfinite(band) and (not ticks or band - ticks[-1] >= 0.1 * len(centres_hz)):
             ticks.append(band)

@@ -1,6 +1,6 @@
-"""The curve of a sampler as a picture: p_teacher over iterations, and the share of steps fed.
+"""Figure of a sampler's curve: p_teacher over iterations, and share of teacher-forced steps.
 
-It shows what :mod:`sed_cli.reports.simulation` computed: nothing is drawn from a generator here.
+It shows results of :mod:`sed_cli.reports.simulation`, without drawing random numbers.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from numpy.typing import NDArray
 
 from sed_cli.reports import style
 
-_EARLY = 0.05  # curves that are done within this share of the run get a logarithmic axis
+_EARLY = 0.05  # curves that settle within this share of the run get a logarithmic axis
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One sampler's curve, thinned to what a picture can show, and the share of fed steps drawn.
+    """One sampler's curve, thinned for a figure, and the observed share of teacher-forced steps.
 
     Args:
         name: for the legend.
-        iterations: int64 (N,), rising, the first 0 and the last the last of the run.
+        iterations: int64 (N,), rising, from 0 to the last of the run.
         p_teacher: float64 (N,), p_teacher at ``iterations``.
-        iterations_per_batch: steps of a batch where iterations are time steps, else 1.
+        iterations_per_batch: steps of a batch if iterations are time steps, else 1.
         batches_per_epoch: for a second axis in epochs; None if the schedule has no epochs.
-        batches: int64 (K,), batches whose coins were looked at.
-        shares: float64 (K,), the part of their steps that was fed with the ground truth.
-        band: p_teacher at the first and the last step of a sequence, each (N,), where it depends
-            on the step and ``p_teacher`` is a mean; None: it does not.
+        batches: int64 (K,), batches whose teacher masks were drawn.
+        shares: float64 (K,), the share of their teacher-forced steps.
+        band: p_teacher at the first and the last step of a sequence, each (N,), if it depends on
+            the step and ``p_teacher`` is a mean; None: it does not.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Abscissa:
         self.per_epoch = epochs.pop() if len(epochs) == 1 else None
 
     def of(self, curve: Curve, iterations: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Place of ``iterations`` of ``curve`` on the axis."""
+        """Positions of ``iterations`` of ``curve`` on the axis."""
         return iterations / (1 if self.shared else curve.iterations_per_batch)
 
     def dress(self, axes: Axes, *, second_axis: bool = True) -> None:
@@ -122,8 +122,8 @@ def _brief(value: float) -> str:
 def sampler_curve(path: Path, curves: Sequence[Curve]) -> None:
     """Draw the curves over one another, as PNG and as PDF beside it.
 
-    A curve by itself is accompanied by the share of fed steps of single batches, so that one sees
-    how far the coins of a batch stray from their probability.
+    A single curve is shown with the share of teacher-forced steps of single batches, so that one
+    sees how far the draws of a batch deviate from their probability.
     """
     with style.applied():
         figure = style.new_figure(7.5, 4.2)
@@ -165,13 +165,13 @@ def _draw_shares(axes: Axes, curve: Curve) -> None:
         markerfacecolor="none",
         markeredgecolor=style.VERMILION,
         markeredgewidth=0.8,
-        label="share of a batch's steps fed the ground truth",
+        label="share of teacher-forced steps in a batch",
     )
 
 
 def _place_legend(figure: Figure, axes: Axes, n_curves: int) -> None:
     if n_curves <= 6:
         axes.legend(loc="best")
-    else:  # beside the axes, where it hides no curve; the figure grows with it
+    else:  # next to the axes, where it hides no curve; the figure grows with it
         figure.set_size_inches(10.0, max(4.2, 0.22 * n_curves + 0.8))
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)

@@ -1,7 +1,7 @@
-"""p_teacher over a simulated run: what its file and its pictures have, and what tosses should give.
+"""p_teacher over a simulated run: values for its file and figures, and the expected draws.
 
-Most schedules have one number for an iteration. One that follows decoding steps has another for
-each step of a sequence; where an iteration is a whole batch, its number is their mean.
+Most schedules have one number per iteration. One that follows decoding steps has one for each
+step of a sequence; if an iteration is a whole batch, its number is their mean.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ _MOST = 1 << 21  # probabilities computed at once
 
 
 class Expected(NamedTuple):
-    """Share of fed steps that tosses give, and the variance of one of them, each (N,)."""
+    """Expected share of teacher-forced steps, and the variance of one draw, each (N,)."""
 
     share: Floats
     variance: Floats
 
 
 class Probabilities:
-    """Of one sampler over batches of ``n_steps`` steps."""
+    """p_teacher of one sampler over batches of ``n_steps`` steps."""
 
     def __init__(self, coins: TeacherCoins, n_steps: int) -> None:
         self._coins, self._n_steps = coins, n_steps
         self._per_batch = n_steps if coins.unit == "time_step" else 1
-        # Coins of whole sequences fall at their first step.
+        # Draws for whole sequences are made at their first step.
         self._toss_every = self._per_batch if coins.coin == "sequence" else 1
-        # Whether the iteration advances from one step of a toss to the next.
+        # Whether the iteration advances from one step of a draw to the next.
         self._advances = coins.unit == "time_step" and coins.coin != "sequence"
 
     def rows(self, iterations: Tensor) -> Floats:
-        """p_teacher at iterations (N,), as ``curve.csv`` has it."""
+        """p_teacher at iterations (N,), as in ``curve.csv``."""
         schedule = self._coins.schedule
         if schedule.follows_steps and self._per_batch == 1:
             return np.concatenate([part.mean(axis=1) for part in self._by_step(iterations)])
@@ -48,7 +48,7 @@ class Probabilities:
         return rows
 
     def shown(self, iterations: NDArray[np.int64]) -> tuple[Floats, tuple[Floats, Floats] | None]:
-        """What pictures show at iterations (N,), and from where to where it goes along a batch."""
+        """Values for figures at iterations (N,), and their range along a batch."""
         at = torch.from_numpy(iterations)
         if not self._coins.schedule.follows_steps:
             return self.rows(at), None
@@ -57,7 +57,7 @@ class Probabilities:
         return np.concatenate([part.mean(axis=1) for part in parts]), (first, last)
 
     def expected(self, start: int, p: Floats) -> Expected:
-        """What tosses at iterations from ``start`` on give, whose :meth:`rows` are ``p``."""
+        """Expected draws at iterations from ``start`` on, whose :meth:`rows` are ``p``."""
         every = self._toss_every
         if not self._coins.schedule.follows_steps or self._advances:
             tossed = p[-start % every :: every]
@@ -69,16 +69,16 @@ class Probabilities:
         return Expected(*map(np.concatenate, zip(*parts, strict=True)))
 
     def _of_steps(self, p: Floats) -> Expected:
-        """Expect the tosses of batches whose steps have probabilities (N, T)."""
+        """Expected draws of batches whose steps have probabilities (N, T)."""
         share = p.mean(axis=1)
         if self._coins.coin != "sequence":
             return Expected(share, (p * (1.0 - p)).mean(axis=1))
-        # One draw for all steps: two of them are both fed with the lower of their probabilities.
+        # One draw for all steps: two steps are both teacher-forced with the lower probability.
         lower = np.sort(p, axis=1)[:, ::-1] * (2 * np.arange(self._n_steps) + 1)
         return Expected(share, lower.sum(axis=1) / self._n_steps**2 - share**2)
 
     def _by_step(self, firsts: Tensor) -> Iterator[Floats]:
-        """Probabilities (N, T) of each step of the batches that begin at iterations, in parts."""
+        """Probabilities (N, T) of each step of the batches that start at iterations, in parts."""
         steps = torch.arange(self._n_steps)
         counted = steps if self._advances else torch.zeros_like(steps)
         n_rows = max(1, _MOST // self._n_steps)

@@ -1,4 +1,4 @@
-"""``sedtf simulate``: from its configuration to the curves and coins of one or more samplers."""
+"""``sedtf simulate``: from its configuration to curves and teacher masks of samplers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sed_cli.sampling.teacher_mask import make_coins
 log = logging.getLogger(__name__)
 
 _BATCHES_PER_EPOCH = 50
-_EPOCHS = 10  # of schedules that count updates, so that they show what they do
+_EPOCHS = 10  # for schedules that count updates, to show their effect
 
 
 def simulate_config(config: SimulateConfig, run_dir: Path) -> None:
-    """Do the work of ``sedtf simulate``: several samplers where ``config.samplers`` names them."""
+    """Do the work of ``sedtf simulate``, for several samplers if ``config.samplers`` names them."""
     with RunRecord(run_dir, "simulate", config, seed=config.seed):
         samplers = [
             NamedCoins(

@@ -1,18 +1,18 @@
-"""A sampler by itself: its curve and its coins, without any model.
+"""A sampler by itself: its curve and its teacher masks, without a model.
 
-What is streamed and what is thinned, so that long runs need no more memory than short ones:
+Data are streamed or thinned, so that long runs need no more memory than short ones:
 
-- ``curve.csv`` holds every iteration, written in pieces of :data:`CHUNK` rows.
-- The pictures evaluate the curve at no more than :data:`CURVE_POINTS` iterations, half of them
-  evenly spaced and half geometrically, so that a steep start keeps its shape in a long run.
+- ``curve.csv`` has every iteration, written in pieces of :data:`CHUNK` rows.
+- Figures evaluate the curve at up to :data:`CURVE_POINTS` iterations, half of them evenly
+  spaced and half geometrically, so that a steep start keeps its shape in a long run.
 - A schedule that follows decoding steps has a probability for each step. A row of ``curve.csv`` has
-  that of its time step or, where iterations are updates, the mean over the batch's steps; pictures
-  have that mean, and the curve a band from the first step to the last.
-- Coins are really drawn, batch after batch with the samplers' own generators, and counted as they
-  come. Where a run has more than :data:`MAX_BATCHES_DRAWN` batches or more than
-  :data:`MAX_COINS_DRAWN` coins, only every n-th batch is drawn, each at its own p_teacher;
-  ``simulation.json`` says how many were.
-- The animation keeps the tiles of at most 100 batches, at the size of the picture.
+  that of its time step or, if iterations are updates, the mean over the batch's steps; figures show
+  that mean, with a band from the first step to the last.
+- Teacher masks are really drawn, batch after batch with the samplers' own generators, and counted
+  on the fly. If a run has more than :data:`MAX_BATCHES_DRAWN` batches or more than
+  :data:`MAX_COINS_DRAWN` draws, only every n-th batch is drawn, each at its own p_teacher;
+  ``simulation.json`` has their number.
+- The animation keeps the tiles of at most 100 batches, at the size of the image.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ MAX_COINS_DRAWN = 1_000_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class NamedCoins:
-    """One sampler to lay over others: its coins, and its name in files and legends."""
+    """One of several samplers: its teacher mask, and its name in files and legends."""
 
     name: str
     coins: TeacherCoins
 
 
 class Reporter(Protocol):
-    """What :func:`simulate` calls as it goes on: the stage, and what is done of its total."""
+    """Called by :func:`simulate` with its progress: the stage, and the part done of its total."""
 
     def __call__(self, stage: str, done: int, total: int) -> None: ...  # noqa: D102
 
@@ -68,14 +68,14 @@ class _Sizes:
         return self.n_batches * self.iterations_per_batch(coins)
 
     def draw_stride(self) -> int:
-        """One batch in how many is drawn, so that a long run ends within minutes."""
+        """Stride of batches that are drawn, so that a long run ends within minutes."""
         by_batches = math.ceil(self.n_batches / MAX_BATCHES_DRAWN)
         coins = self.batch_size * self.n_steps * self.n_classes
         most = max(_max_frames(), MAX_COINS_DRAWN // coins)
         return max(by_batches, math.ceil(self.n_batches / most))
 
     def frame_stride(self) -> int:
-        """One batch in how many is shown: a multiple of the batches that are drawn."""
+        """Stride of batches that are shown: a multiple of that of the drawn ones."""
         n_drawn = math.ceil(self.n_batches / self.draw_stride())
         return self.draw_stride() * math.ceil(n_drawn / _max_frames())
 
@@ -100,7 +100,7 @@ class _Moments:
     variance_sum: float = 0.0
 
     def add(self, p: NDArray[np.float64], bounds: tuple[float, float], tossed: Expected) -> None:
-        """Take in the next iterations, and what is expected of the coins tossed at them."""
+        """Add the next iterations, and the expectation of their draws."""
         if self.n == 0:
             self.p_first = float(p[0])
         self.p_last = float(p[-1])
@@ -116,7 +116,7 @@ class _Moments:
 
 @dataclass(kw_only=True)
 class _Tosses:
-    """What was seen of a sampler's coins."""
+    """Statistics of a sampler's draws."""
 
     n_fed: int = 0
     n_coins: int = 0
@@ -141,12 +141,12 @@ def simulate(
     """Write what the samplers do over a run: curve, teacher masks and figures.
 
     An iteration is what a sampler counts: a time step for ``unit="time_step"``, an update, that is
-    a batch, for ``unit="update"``. All are counted from 0; the coins are left as they were.
+    a batch, for ``unit="update"``. All are counted from 0; the samplers are not changed.
 
     Args:
         folder: takes ``curve.csv`` (``iteration,p_teacher``, of several samplers with a third
             column ``sampler``, one after the other), ``curve.png``, ``forced_targets.gif`` and,
-            last, ``simulation.json``. Made where missing.
+            last, ``simulation.json``. Created if missing.
         samplers: at least one; their names differ.
         n_batches: batches in the run, at least 1.
         batch_size: B, samples in a batch, at least 1.
@@ -156,10 +156,10 @@ def simulate(
         progress: called as ``progress(stage, done, total)``.
 
     Returns:
-        What ``simulation.json`` holds: the sizes of the run, and of every sampler the settings,
+        Contents of ``simulation.json``: the sizes of the run, and of every sampler the settings,
         p_teacher at the first and last iteration, the iterations that first have p_min and p_max
-        (None if none has), and the expected and the observed fraction of teacher-fed steps with the
-        standard deviation that chance gives the latter.
+        (None if none has), and the expected and the observed fraction of teacher-forced steps with
+        the standard deviation of the latter by chance.
 
     Raises:
         UserError: without samplers, if two share a name, or if a size is below 1.
@@ -189,17 +189,17 @@ def simulate(
 
 def _check(samplers: Sequence[NamedCoins], run: _Sizes) -> None:
     if not samplers:
-        raise UserError("no sampler was given: a simulation needs at least one")
+        raise UserError("no samplers: a simulation needs at least one")
     names = [sampler.name for sampler in samplers]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(
-            f"two samplers are called {twice[0]!r}: give each a name of its own, "
-            "or their curves cannot be told apart"
+            f"two samplers are named {twice[0]!r}: give each its own name, or their curves "
+            "cannot be distinguished"
         )
     for name, value in asdict(run).items():
         if value < 1:
-            raise UserError(f"{name}={value}: a simulation needs at least 1")
+            raise UserError(f"{name}={value}: expected at least 1")
 
 
 # --- the curve ---------------------------------------------------------------------------------
@@ -230,16 +230,16 @@ def _write_curves(
 def _write_rows(
     file: TextIO, coins: TeacherCoins, run: _Sizes, ending: str
 ) -> Iterator[NDArray[np.float64]]:
-    """Write all rows of a sampler, and yield the probabilities piece by piece as they are out.
+    """Write all rows of a sampler, and yield the probabilities piece by piece.
 
-    ``repr`` gives the shortest digits that read back as the very same number.
+    ``repr`` gives the shortest digits that read back as the same number.
     """
     n_iterations = run.n_iterations(coins)
     probabilities = Probabilities(coins, run.n_steps)
     for start in range(0, n_iterations, CHUNK):
         stop = min(start + CHUNK, n_iterations)
         p = probabilities.rows(torch.arange(start, stop))
-        if p[0] == p[-1] == p.min() == p.max():  # a settled curve: the digits need finding once
+        if p[0] == p[-1] == p.min() == p.max():  # a settled curve: format the number only once
             tail = f",{float(p[0])!r}{ending}"
             file.write(tail.join(map(str, range(start, stop))) + tail)
         else:
@@ -255,7 +255,7 @@ def _quoted(name: str) -> str:
     return name
 
 
-# --- the coins ---------------------------------------------------------------------------------
+# --- the draws ---------------------------------------------------------------------------------
 
 
 def _toss(
@@ -267,7 +267,7 @@ def _toss(
     animate: bool,
     tell: Reporter,
 ) -> _Tosses:
-    """Draw the coins of the run, count them, and keep the tiles of the batches to be shown."""
+    """Draw the teacher masks of the run, count them, and keep the tiles of batches to show."""
     from sed_cli.reports.teacher_masks import MAX_PANELS, tile_grids
 
     grid = None
@@ -358,7 +358,7 @@ def _draw_figures(
 
 
 def _thinned(n_iterations: int) -> NDArray[np.int64]:
-    """At most :data:`CURVE_POINTS` iterations that show the curve, first and last among them."""
+    """At most :data:`CURVE_POINTS` iterations for the curve, including first and last."""
     if n_iterations <= CURVE_POINTS:
         return np.arange(n_iterations)
     even = np.linspace(0, n_iterations - 1, CURVE_POINTS // 2)
@@ -391,6 +391,6 @@ def _settings(schedule: Schedule) -> dict[str, Any]:
 
 
 def _chance(coins: TeacherCoins, moments: _Moments, toss: _Tosses, run: _Sizes) -> float:
-    """Standard deviation of the observed fraction: n independent coins vary by p (1 - p) / n."""
+    """Standard deviation of the observed fraction: n independent draws vary by p (1 - p) / n."""
     n_independent = toss.n_coins // (run.n_steps if coins.coin == "sequence" else 1)
     return math.sqrt(moments.variance_sum / moments.n_tosses / n_independent)

@@ -3,7 +3,7 @@
 Figures are made with :class:`matplotlib.figure.Figure` on the Agg canvas, never through pyplot: no
 window system, and no figure outlives the function that draws it.
 
-Colours: Okabe and Ito, "Color universal design", 2008, told apart by people with any of the common
+Colours: Okabe and Ito, "Color universal design", 2008, distinguishable with common
 colour-vision deficiencies.
 """
 
@@ -41,10 +41,10 @@ NEUTRAL = "#E9E4D8"
 """Light and warm, so that it is neither blue nor the white of the paper."""
 
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
-"""For lines, in order; the yellow of the palette is left out, too pale on white."""
+"""For lines, in order; without the palette's yellow, which is too pale on white."""
 
 DASHES = ("-", "--", "-.", ":")
-"""Beside the colour, so that lines are told apart in a grey print too."""
+"""Besides colour, so that lines are distinguishable in grey prints."""
 
 _RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture on every machine
@@ -74,7 +74,7 @@ _RC: dict[Any, Any] = {
     "legend.edgecolor": GRID,
     "lines.linewidth": 1.8,
     "hatch.linewidth": 0.8,
-    "pdf.fonttype": 42,  # whole letters, which editors and publishers can read
+    "pdf.fonttype": 42,  # embedded TrueType fonts, for editors and publishers
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
 }
@@ -82,9 +82,9 @@ _RC: dict[Any, Any] = {
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """Make and draw figures in this project's style, whatever a user's matplotlibrc says."""
+    """Create figures in this project's style, independent of the user's matplotlibrc."""
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # A file may be named in a script that the font lacks: boxes are drawn, and that will do.
+        # A file name may be in a script that the font lacks: boxes are acceptable.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)
@@ -99,13 +99,12 @@ def new_figure(width: float, height: float, *, dpi: float = DPI) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write ``figure`` as PNG to ``path`` and as PDF beside it, each whole or not at all.
+    """Write ``figure`` as PNG to ``path`` and as PDF beside it, each atomically.
 
-    For figures that go into papers; those of every run are written by :func:`save_png`, since a
-    process takes about a second to load what writes its first PDF. The same figure gives the same
-    bytes.
+    For figures in papers; those of every run use :func:`save_png`, since a process takes about a
+    second to load the PDF back end. The same figure gives the same bytes.
     """
-    # It tells of every letter that it takes from a font.
+    # It logs every glyph.
     logging.getLogger("fontTools.subset").setLevel(logging.WARNING)
     save_png(figure, path)
     with replacing(path.with_suffix(".pdf")) as temporary:
@@ -113,13 +112,13 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write ``figure`` as PNG to ``path``, whole or not at all."""
+    """Write ``figure`` as PNG to ``path``, atomically."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def dash_of(index: int) -> str:
-    """Line style of line ``index``; four against seven colours, so 28 pairs do not repeat."""
+    """Line style of line ``index``; four styles and seven colours, so 28 pairs do not repeat."""
     return DASHES[index % len(DASHES)]
 
 
@@ -129,7 +128,7 @@ def colour_of(index: int) -> str:
 
 
 def count_ticks(axes: _AxesBase, *, n_ticks: int = 8) -> None:
-    """Label the x axis with whole numbers, thousands parted by commas."""
+    """Label the x axis with whole numbers, with commas between thousands."""
     axes.xaxis.set_major_locator(
         MaxNLocator(nbins=n_ticks, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
     )
@@ -137,7 +136,7 @@ def count_ticks(axes: _AxesBase, *, n_ticks: int = 8) -> None:
 
 
 def shortened(text: str, n_characters: int) -> str:
-    """Return ``text``, its middle left out where it is longer than ``n_characters``."""
+    """Return ``text``, without its middle if longer than ``n_characters``."""
     if len(text) <= n_characters:
         return text
     head = (n_characters - 1) // 2

@@ -24,7 +24,7 @@ _FIGURES = {
     "insertion_rate": "  insertions",
 }
 _NOTE = "scores of frames are not comparable with those of segments; -: nothing to score"
-_WIDTH = 100  # where standard output is no terminal
+_WIDTH = 100  # if standard output is not a terminal
 
 
 def print_metrics(metrics: Mapping[str, Any], run_dir: Path) -> None:
@@ -44,14 +44,14 @@ def print_metrics(metrics: Mapping[str, Any], run_dir: Path) -> None:
 
 def _made(metrics: Mapping[str, Any]) -> str:
     tuned_for = metrics["tuned_for"]
-    decoder = metrics.get("decoder", "threshold")  # older runs had no other
+    decoder = metrics.get("decoder", "threshold")  # the only one in older runs
     if decoder != "threshold":
         return f"{decoder}, tuned for {tuned_for} F1" if tuned_for else decoder
     return f"tuned for {tuned_for} F1" if tuned_for else "threshold 0.5"
 
 
 def _kinds(metrics: Mapping[str, Any]) -> dict[str, type[Any]]:
-    """Metrics that there are figures of, by name."""
+    """Metrics with figures, by name."""
     return {name: cls for name, cls in components("metric").items() if name in metrics}
 
 
@@ -75,7 +75,7 @@ def _of_classes(metrics: Mapping[str, Any]) -> Table:
 
 
 def _of_others(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """A line a metric that has no F1."""
+    """One line per metric without F1."""
     for name, cls in _kinds(metrics).items():
         if not cls.HEADING:
             yield ", ".join(_with_interval(metrics[name], of) for of in cls.FIGURES)
@@ -88,7 +88,7 @@ def _with_interval(block: Mapping[str, Any], figure: Any) -> str:
 
 
 def _of_kinds(metrics: Mapping[str, Any]) -> Table:
-    """Give a column to each kind of figures, so that all of them fit into 80 characters."""
+    """One column per kind of figures, within 80 characters."""
     table = Table(caption=_NOTE)
     table.add_column("all classes", no_wrap=True)
     kinds = {name: cls.HEADING for name, cls in _kinds(metrics).items() if cls.HEADING}
@@ -118,19 +118,19 @@ def _of_psds(psds: Mapping[str, Any]) -> str:
 
 
 def results_console() -> Console:
-    """Console for standard output, wide enough for a table where that is a file or a pipe."""
+    """Console for standard output, wide enough for a table if that is a file or a pipe."""
     width = None if sys.stdout.isatty() else _WIDTH
-    # Labels are data: neither markup nor emoji are meant by them.
+    # Labels are data, without markup or emoji.
     return _ResultsConsole(file=sys.stdout, width=width, markup=False, emoji=False)
 
 
 class _ResultsConsole(Console):
-    """A console of data: nothing in it acts on the terminal, and ``| head`` fails no run."""
+    """A console for data: control characters are escaped, and ``| head`` does not fail a run."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterator[Segment]:
-        """Write control characters of what is shown out; those of colours come later."""
+        """Escape control characters in data; those of colours are added later."""
         for segment in super().render(renderable, options):
             text, style, control = segment
             yield segment if control else Segment(plain(text), style)
@@ -140,7 +140,7 @@ class _ResultsConsole(Console):
 
 
 def discard_standard_output() -> None:
-    """Send the rest of standard output nowhere: its reader has gone."""
+    """Discard the rest of standard output: its reader has gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -1,6 +1,6 @@
-"""The teacher masks of a sampler's batches as an animation: which steps are fed the ground truth.
+"""The teacher masks of a sampler's batches as an animation: the teacher-forced steps.
 
-It shows what :mod:`sed_cli.reports.simulation` computed: nothing is drawn from a generator here.
+It shows results of :mod:`sed_cli.reports.simulation`, without drawing random numbers.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from sed_cli.system.files import replacing
 from sed_cli.system.text import counted
 
 MAX_PANELS = 4
-"""Tile maps in one animation; of more samplers the first are shown."""
+"""Maximum number of tile maps in an animation; only the first samplers are shown."""
 
 
 MAX_FRAMES = 100
-"""Frames in one animation; of more batches every n-th is shown."""
+"""Maximum number of frames in an animation; of more batches every n-th is shown."""
 
 
-_WIDTH = 1010  # pixels, as all of the following
+_WIDTH = 1010  # pixels, like all of the following
 _LEFT, _RIGHT, _GAP = 64, 26, 60
-_HEAD, _TITLE, _FOOT = 58, 38, 40  # above all, above a panel, beneath a panel
+_HEAD, _TITLE, _FOOT = 58, 38, 40  # at the top, above a panel, below a panel
 _CURVE, _CURVE_FOOT = 180, 54
 _MIN_CELL, _MAX_CELL = 4, 28
 _GIF_DPI = 100
@@ -45,10 +45,10 @@ _FRAME_MS, _LAST_FRAME_MS = 160, 2400
 
 @dataclass(frozen=True, kw_only=True)
 class TileGrid:
-    """Where the tiles of one panel lie, in pixels of the frame from its top left corner.
+    """Positions of the tiles of one panel, in pixels of the frame from its top left corner.
 
-    A tile stands for one sample and one step. Where there are more of them than pixels a tile
-    stands for neighbouring ones and shows the share of them that was fed.
+    A tile is one sample and one step. If there are more of them than pixels, a tile joins
+    neighbours and shows the share of them that is teacher-forced.
     """
 
     left: int
@@ -76,7 +76,7 @@ class TileGrid:
         return self.left + int(x), self.top + int(y)
 
     def shares(self, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Reduce a mask (B, T) or (B, T, C) to the share of fed entries per tile, 0 to 255."""
+        """Reduce a mask (B, T) or (B, T, C) to the share of set entries per tile, 0 to 255."""
         fed = mask.mean(axis=2) if mask.ndim == 3 else mask.astype(np.float64)  # (B, T)
         rows = _group_means(fed, self.n_rows)
         tiles = _group_means(rows.T, self.n_columns).T  # (n_rows, n_columns)
@@ -86,7 +86,7 @@ class TileGrid:
         """Colour the tiles: uint8 (height, width, 3)."""
         across, down = _edges(self.width, self.n_columns), _edges(self.height, self.n_rows)
         pixels = np.repeat(np.repeat(_RAMP[shares], np.diff(down), 0), np.diff(across), 1)
-        if self.width >= _MIN_CELL * self.n_columns:  # narrower tiles would be lost in borders
+        if self.width >= _MIN_CELL * self.n_columns:  # borders would hide narrower tiles
             pixels[:, across[1:] - 1] = 255
         if self.height >= _MIN_CELL * self.n_rows:
             pixels[down[1:] - 1] = 255
@@ -96,7 +96,7 @@ class TileGrid:
 def tile_grids(n_panels: int, n_samples: int, n_steps: int) -> list[TileGrid]:
     """Lay out the tile maps of ``n_panels`` samplers.
 
-    One or two panels stand beneath each other; three or four stand in two columns.
+    One or two panels are stacked; three or four are in two columns.
     """
     columns = 1 if n_panels <= 2 else 2
     max_width = (_WIDTH - _LEFT - _RIGHT - (columns - 1) * _GAP) // columns
@@ -116,13 +116,13 @@ def tile_grids(n_panels: int, n_samples: int, n_steps: int) -> list[TileGrid]:
 
 
 def _extent(n_tiles: int, n_pixels: int) -> int:
-    """Pixels for ``n_tiles``: whole ones a tile, unless tiles are so small that it cannot show."""
+    """Pixels for ``n_tiles``: whole pixels per tile, unless tiles are too small."""
     cell = min(_MAX_CELL, n_pixels // n_tiles)
     return cell * n_tiles if cell >= _MIN_CELL else n_pixels
 
 
 def _edges(length: int, n_parts: int) -> NDArray[np.int64]:
-    """Whole numbers from 0 to ``length`` that cut it into ``n_parts`` as even as can be."""
+    """Integers from 0 to ``length`` that divide it into ``n_parts`` as evenly as possible."""
     return np.arange(n_parts + 1) * length // n_parts
 
 
@@ -146,19 +146,19 @@ def _blend(start: str, end: str, n_colours: int) -> NDArray[np.uint8]:
 
 
 _RAMP = _blend(style.NEUTRAL, style.BLUE, 256)
-"""Colour of a tile by its share of fed entries, (256, 3): the ends are exactly the two colours."""
+"""Colour of a tile by its share of set entries, (256, 3): the ends are exactly the two colours."""
 
 
 def _palette() -> Image.Image:
-    """Palette of the animation: what is drawn in it, and how that fades into the paper.
+    """Palette of the animation: its colours, and their blends with the background.
 
-    A fixed one, so that the colours neither flicker between frames nor depend on the coins.
+    It is fixed, so that colours neither flicker between frames nor depend on the draws.
     """
     inks = [style.colour_of(index) for index in range(MAX_PANELS)]
     fades = [_blend(ink, style.PAPER, 24) for ink in inks]
     tiles = _RAMP[np.linspace(0, 255, 64).round().astype(int)]
     colours = np.concatenate([tiles, _blend(style.INK, style.PAPER, 48), *fades])
-    # Pillow looks colours up roughly: what is nearly paper would take the paper's place.
+    # Pillow matches colours approximately: a near-background colour would replace the background.
     colours = np.concatenate(
         [colours[colours.min(axis=1) < 240], _blend(style.PAPER, "#FFFFFF", 1)]
     )
@@ -171,7 +171,7 @@ def _palette() -> Image.Image:
 class CoinFrame:
     """One batch: its tiles per sampler, and p_teacher per sampler.
 
-    That is p_teacher at its first step, at its last, and where it stands on the curve.
+    That is p_teacher at its first step, at its last, and on the curve.
     """
 
     batch: int
@@ -184,8 +184,8 @@ class CoinFrame:
 class _Film:
     """The animation's one figure.
 
-    What stays is drawn once; a frame restores that, draws its few moving parts over it and pastes
-    the tiles, pixel for pixel. Redrawing the whole figure took several times as long.
+    Static parts are drawn once; a frame restores them, draws its few moving parts over them and
+        pastes the tiles, pixel for pixel. Redrawing the whole figure took several times as long.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class _Film:
         self._abscissa = Abscissa(curves)
         tiles_end = max(grid.top + grid.height for grid in grids) + _FOOT
         self._height = tiles_end + 16 + _CURVE + _CURVE_FOOT
-        # The hundredth of a pixel keeps the canvas from losing a row to rounding.
+        # The hundredth of a pixel prevents rounding from dropping a row of the canvas.
         size = ((_WIDTH + 0.01) / _GIF_DPI, (self._height + 0.01) / _GIF_DPI)
         self._figure = style.new_figure(*size, dpi=_GIF_DPI)
         self._title = self._write(_LEFT, 24, "", size=12.0, weight="bold")
@@ -313,7 +313,7 @@ def _tile_ticks(n_items: int, n_ticks: int) -> NDArray[np.int64]:
 
 
 def _p_text(first: float, last: float) -> str:
-    """p_teacher of a batch; two numbers where it changes visibly within the batch."""
+    """p_teacher of a batch; two numbers if it changes visibly within the batch."""
     start, end = f"{first:.3f}", f"{last:.3f}"
     return f"p_teacher {start}" if start == end else f"p_teacher {start} to {end}"
 
@@ -329,16 +329,16 @@ def forced_targets(
     n_classes: int,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Write the animated coins as a GIF: per frame the tiles of a batch over the curve so far.
+    """Write the teacher masks as an animated GIF: in each frame a batch, and the curve so far.
 
     Args:
-        path: of the GIF; written whole or not at all.
+        path: of the GIF; written atomically.
         curves: of all samplers; the first :data:`MAX_PANELS` are shown.
-        frames: one a picture, with tiles of the grids that :func:`tile_grids` lays out.
-        n_batches: of the whole run; the caption says how many batches a frame stands for.
+        frames: one per image, with tiles on the grids of :func:`tile_grids`.
+        n_batches: of the whole run; the caption has the number of batches per frame.
         batch_size: B.
         n_steps: T.
-        n_classes: coins a step and sample, 1 unless each class has its own.
+        n_classes: draws per step and sample, 1 unless each class has its own.
         progress: called with the number of frames drawn.
     """
     shown = curves[:MAX_PANELS]
@@ -379,11 +379,11 @@ def _caption(
     n_curves: int, frames: Sequence[CoinFrame], n_steps: int, batch_size: int, n_classes: int
 ) -> str:
     grid = tile_grids(min(n_curves, MAX_PANELS), batch_size, n_steps)[0]
-    parts = [f"{counted(batch_size, 'sample')} x {counted(n_steps, 'time step')} a batch"]
+    parts = [f"{counted(batch_size, 'sample')} x {counted(n_steps, 'time step')} per batch"]
     if n_classes > 1:
         parts.append(f"shade: share of {n_classes} classes")
     if grid.n_rows < batch_size or grid.n_columns < n_steps:
-        parts.append("neighbours share a tile, its shade is their share")
+        parts.append("neighbours share a tile; its shade is their mean")
     if len(frames) > 1 and (stride := frames[1].batch - frames[0].batch) > 1:
         parts.append(f"one batch in {stride:,} is shown")
     if n_curves > MAX_PANELS:

@@ -1,4 +1,4 @@
-"""A picture of one recording of any length: log-mel, events and probabilities over time."""
+"""A figure of one recording of any length: log-mel, events and probabilities over time."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from sed_cli.reports import style
 from sed_cli.reports.figures import MAX_LANES, EventRow, RollItem, draw_log_mel
 from sed_cli.system.text import plain
 
-_COLUMNS = 1500  # of a picture, at least, where there are as many frames
+_COLUMNS = 1500  # minimum columns of a figure, if there are as many frames
 _WIDTH, _MEL_HEIGHT, _LANE_HEIGHT = 11.0, 1.6, 0.28  # inches
 _TOP, _GAP, _BOTTOM, _RIGHT = 0.42, 0.08, 0.5, 0.35
 _LABEL_LENGTH, _CHARACTER = 24, 0.074
-_LEAST_WIDTH = 1 / 1200  # of the picture, so that a short event in a long recording is seen
-_CLOCK_FROM_S = 120  # what is longer has its time in hours, minutes and seconds
+_LEAST_WIDTH = (
+    1 / 1200
+)  # minimum width in the figure, so that short events in long recordings are visible
+_CLOCK_FROM_S = 120  # longer recordings have times in hours, minutes and seconds
 _STEPS_S = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
 _EVENT: dict[str, Any] = {"facecolor": style.VERMILION, "edgecolor": style.VERMILION}
 _PALE_TO_BLUE = LinearSegmentedColormap.from_list("pale to blue", ["#F3F3F3", style.BLUE])
@@ -34,18 +36,18 @@ class Overview:
     """Frames of a recording of any length, pooled to between 1500 and 3000 columns.
 
     Args:
-        pool: what is made of the frames of a column, such as ``np.mean`` or ``np.max``.
-        width: numbers a frame.
+        pool: reduces the frames of a column, such as ``np.mean`` or ``np.max``.
+        width: numbers per frame.
 
     Attributes:
-        frames_a_column: how many frames a column stands for.
+        frames_a_column: number of frames per column.
     """
 
     def __init__(self, pool: Callable[..., Any], width: int) -> None:
         self.frames_a_column = 1
         self._pool = pool
         self._columns: NDArray[np.float32] = np.empty((0, width), np.float32)
-        self._rest = self._columns  # frames of a column that is not full yet
+        self._rest = self._columns  # frames of an incomplete column
 
     def push(self, frames: NDArray[np.float32]) -> None:
         """Take the next frames (t, width)."""
@@ -60,7 +62,7 @@ class Overview:
             self._fill()
 
     def columns(self) -> NDArray[np.float32]:
-        """Return the columns so far, (n, width); the last may stand for fewer frames."""
+        """Return the columns so far, (n, width); the last may have fewer frames."""
         if not len(self._rest):
             return self._columns
         return np.concatenate([self._columns, self._pooled(self._rest, len(self._rest))])
@@ -79,7 +81,7 @@ class Overview:
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """What is drawn of a recording.
+    """Data of a recording to draw.
 
     Args:
         name: the title.
@@ -103,14 +105,14 @@ class Timeline:
 
 
 def draw_timeline(path: Path, timeline: Timeline) -> None:
-    """Draw a recording from start to end as a PNG: log-mel, and beneath it a lane for each class.
+    """Draw a recording from start to end as a PNG: log-mel, and below it one lane per class.
 
-    In a lane the upper bars are the events, and the strip beneath them is the probability (the
-    highest where a column stands for several frames). Of more than 24 classes only those that were
-    found are shown. Of a recording without frames there is no picture.
+    In a lane the upper bars are the events, and the strip below them is the probability (the
+    maximum if a column has several frames). Of more than 24 classes only detected ones are shown. A
+    recording without frames gets no figure.
     """
     if not len(timeline.log_mel.columns()):
-        return  # of less than a sample there is nothing to see
+        return  # nothing to show for less than a sample
     found = {label for _, _, label in timeline.events}
     labels = list(timeline.classes)
     if len(labels) > MAX_LANES:
@@ -125,7 +127,9 @@ def draw_timeline(path: Path, timeline: Timeline) -> None:
     with style.applied():
         figure = style.new_figure(_WIDTH, height)
         mel = figure.add_axes(box(_TOP, _MEL_HEIGHT))
-        mel.set_title(style.shortened(plain(timeline.name), 80))  # a file name may be no text
+        mel.set_title(
+            style.shortened(plain(timeline.name), 80)
+        )  # a file name may not be valid text
         _draw_log_mel(mel, timeline)
         bottom = mel
         if labels:
@@ -181,7 +185,7 @@ def _draw_lanes(axes: Axes, timeline: Timeline, labels: Sequence[str]) -> None:
 
 
 def _add_key(figure: Any, mel: Axes, height: float) -> None:
-    """Say above the picture what bars and strips are."""
+    """Add a legend of bars and strips above the figure."""
     figure.legend(
         handles=[Patch(label="event", **_EVENT)],
         loc="upper right",

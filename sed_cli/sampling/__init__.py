@@ -1,4 +1,4 @@
-"""Schedules and the teacher mask: iteration -> p_teacher -> teacher mask, pure of any model."""
+"""Schedules and the teacher mask: iteration -> p_teacher -> teacher mask, independent of models."""
 
 from __future__ import annotations
 

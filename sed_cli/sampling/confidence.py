@@ -1,4 +1,4 @@
-"""How sure a model is of its targets: the probability that it gives them."""
+"""Confidence of a model: the probability that it assigns to its targets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def of_activities(
     Args:
         logits: (B, T, C).
         targets: activities in [0, 1], (B, T, C).
-        each: of each class by itself; else of all of a frame at once, which is the product over
-            classes, since a detector's outputs are independent of each other.
-        known: which activities count in it, bool (B, T, C); None: all.
+        each: for each class separately; else for whole frames, which is the product over classes,
+            since a detector's outputs are independent.
+        known: activities that count, bool (B, T, C); None: all.
 
     Returns:
         (B, T, C), or (B, T).

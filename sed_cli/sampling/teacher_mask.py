@@ -1,7 +1,7 @@
 """The teacher mask: Bernoulli draws with the probability of a schedule.
 
-They come from a random generator of their own, so that drawing them disturbs nothing else. What is
-fed back is decided here; how it is fed is the recurrence's business
+They have their own random generator, so that drawing them does not affect other random numbers.
+The mask decides where targets are fed back; the recurrence feeds them
 (:mod:`sed_cli.models.recurrence`).
 """
 
@@ -25,20 +25,20 @@ Coin = Literal["step", "sequence", "class"]
 UNITS: tuple[Unit, ...] = ("update", "time_step")
 COINS: tuple[Coin, ...] = ("step", "sequence", "class")
 
-_MOST_STEPS = 10_000_000  # of a batch whose state is read: files may come from anywhere
+_MOST_STEPS = 10_000_000  # of a batch in a state that is read: files are untrusted
 
 
 class TeacherCoins:
-    """Draws teacher masks, counting iterations as it goes.
+    """Draws teacher masks and counts iterations.
 
     Args:
         schedule: maps the iteration to p_teacher.
-        unit: ``update``: the iteration advances once a call of :meth:`draw` (the paper);
+        unit: ``update``: the iteration advances with each call of :meth:`draw` (the paper);
             ``time_step``: it advances at every time step (the tutorial and the published code).
-        coin: ``step``: a coin per sample and step; ``sequence``: one per sample, tossed at its
-            first step (under a schedule that follows decoding steps, compared with each step's
-            probability); ``class``: one per sample, step and class.
-        seed: of the coins' own generator.
+        coin: ``step``: one draw per sample and step; ``sequence``: one per sample, with the
+            probability of its first step (under a schedule that follows decoding steps, compared
+            with each step's probability); ``class``: one per sample, step and class.
+        seed: of its own generator.
 
     Raises:
         ValueError: if ``unit`` or ``coin`` is unknown.
@@ -56,15 +56,15 @@ class TeacherCoins:
         self.coin: Coin = coin
         self.iteration = 0
         self._n_steps = 1  # of the last batch
-        self._share: Tensor | None = None  # of its steps whose target was fed for confidence
+        self._share: Tensor | None = None  # of its steps with the target fed back, by confidence
         self._generator = torch.Generator().manual_seed(seed)
         self._part: tuple[int, int, int] | None = None
 
     @property
     def p_teacher(self) -> float:
-        """Probability of the next coin, or the mean over a batch like the last one.
+        """Probability of the next draw, or the mean over a batch like the last one.
 
-        Where the model's confidence decides it is the share of the last batch.
+        If the model's confidence decides, the share of targets in the last batch.
         """
         if self._share is not None:
             return float(self._share)
@@ -74,12 +74,12 @@ class TeacherCoins:
 
     @contextmanager
     def part_of(self, n_sequences: int, n_steps: int, first: int) -> Iterator[None]:
-        """Draw in the block for some sequences of a batch what they get in the whole of it.
+        """In this block, draw for some sequences of a batch what they get in the whole batch.
 
         Args:
             n_sequences: of the whole batch.
             n_steps: of its longest sequence.
-            first: place in it of the first sequence that is drawn for.
+            first: index of the first of these sequences in it.
         """
         self._part = (n_sequences, n_steps, first)
         try:
@@ -88,7 +88,7 @@ class TeacherCoins:
             self._part = None
 
     def draw(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
-        """Toss the coins of one batch and advance the iteration.
+        """Draw the mask of one batch and advance the iteration.
 
         Returns:
             Teacher mask, bool on the CPU: (B, T), or (B, T, C) for ``coin="class"``.
@@ -115,18 +115,18 @@ class TeacherCoins:
     def choose(
         self, targets: Tensor, confidence: Tensor, valid: Tensor, known: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Decide by the model's confidence what is fed to one batch, and advance the iteration.
+        """Decide the feedback of one batch by the model's confidence, and advance the iteration.
 
         Args:
             targets: activities (B, T, C), with onsets (B, T, 2C), or ids (B, T).
-            confidence: probability that the model gives them, (B, T), or (B, T, C) of each class.
+            confidence: probability that the model assigns to them, (B, T), or (B, T, C) per class.
             valid: bool (B, T), set on the steps that are not padding.
-            known: where there is a target, bool of the shape of ``targets``; None: everywhere.
+            known: where targets are known, bool of the shape of ``targets``; None: everywhere.
 
         Returns:
-            What is fed as the target, of the shape of ``targets``: of steps that the model is too
-            sure of, the target of a random step of their sequence. And the teacher mask, bool of
-            the shape of ``confidence``; with ``known`` of its shape, and set nowhere else.
+            The targets to feed back, of the shape of ``targets``: for steps above the upper
+            bound, the target of a random step of the same sequence. And the teacher mask, bool of
+            the shape of ``confidence``; with ``known``, of its shape and set only there.
         """
         schedule = cast(ConfidenceSchedule, self.schedule)
         of_classes = confidence if confidence.ndim == 3 else confidence[..., None]  # (B, T, n)
@@ -144,7 +144,7 @@ class TeacherCoins:
         if known is not None:
             n_own = is_target.shape[2]
             counted = counted & (known[..., :n_own] if n_own > 1 else known.any(2, keepdim=True))
-            # A random step may be one whose target nobody knows.
+            # A random step may have an unknown target.
             drawn = known.gather(1, steps.repeat(1, 1, fits))
             mask = (mask & ~is_random).repeat(1, 1, fits) | (is_random.repeat(1, 1, fits) & drawn)
             mask = mask & known
@@ -160,7 +160,7 @@ class TeacherCoins:
         return self.schedule.probability(self.iteration + counted, steps)
 
     def noise(self, n_sequences: int, n_steps: int, n_classes: int) -> Tensor:
-        """Draw uniforms in [0, 1) for sampled feedback, float32 (B, T, C), from the same source."""
+        """Draw uniforms in [0, 1) for sampled feedback, float32 (B, T, C), from this generator."""
         if self._part is not None:
             whole, longest, first = self._part
             noise = self._uniform(whole, longest, n_classes)[first : first + n_sequences, :n_steps]
@@ -168,7 +168,7 @@ class TeacherCoins:
         return self._uniform(n_sequences, n_steps, n_classes).float()
 
     def flipped(self, targets: Tensor, probability: float) -> Tensor:
-        """Flip activities (B, T, C) in [0, 1], each with a probability, drawn from this source."""
+        """Flip activities (B, T, C) in [0, 1] with a probability, drawn from this generator."""
         is_flipped = self.noise(*targets.shape).to(targets.device) < probability
         return torch.where(is_flipped, 1 - targets, targets)
 
@@ -176,7 +176,7 @@ class TeacherCoins:
         return torch.rand(shape, generator=self._generator, dtype=torch.float64)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that :meth:`load_state_dict` needs to go on with the very same coins."""
+        """State for :meth:`load_state_dict`, to continue with exactly the same draws."""
         state = {"iteration": self.iteration, "generator": self._generator.get_state()}
         return {**state, "n_steps": self._n_steps, "share": self._share}
 
@@ -184,11 +184,11 @@ class TeacherCoins:
         """Restore what :meth:`state_dict` returned.
 
         Raises:
-            ValueError: if it is nothing that a batch can have left.
+            ValueError: for an impossible state.
         """
         self.iteration = int(state["iteration"])
         self._generator.set_state(state["generator"])
-        # Older states lack these two, which p_teacher needs between two batches.
+        # Older states lack these two, which p_teacher needs between batches.
         self._n_steps = int(state.get("n_steps", 1))
         self._share = state.get("share")
         if not 1 <= self._n_steps <= _MOST_STEPS:
@@ -198,11 +198,11 @@ class TeacherCoins:
 
 
 def make_coins(config: SamplerConfig, *, batches_per_epoch: int, seed: int) -> TeacherCoins:
-    """Build the draws that a configuration describes; they have a generator of their own.
+    """Build the draws of a configuration; they have their own generator.
 
     Args:
         config: of the sampler, a schedule among them.
-        batches_per_epoch: N_b where the configuration leaves it open.
+        batches_per_epoch: N_b unless the configuration sets it.
         seed: of the generator.
     """
     return TeacherCoins(

@@ -1,1 +1,1 @@
-"""What any program needs: files, locks, processes, text."""
+"""General utilities: files, locks, processes, text."""

@@ -1,8 +1,8 @@
-"""Several processes that train one model: who this one is, and sums over all of them.
+"""Several processes that train one model: their ranks, and sums over all of them.
 
-Such a process is called a rank, and they are numbered from 0. Without a process group there is one,
-and everything here is what it does alone. (SyncBatchNorm of torch takes no tensors of a CPU, and
-``torch.distributed.nn`` is deprecated, hence the few lines for sums with gradients.)
+Such a process is a rank, numbered from 0. Without a process group there is one rank. (SyncBatchNorm
+of torch takes no tensors of a CPU, and ``torch.distributed.nn`` is deprecated, hence the few lines
+for sums with gradients.)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 T = TypeVar("T")
 
-_counts = True  # whether this rank adds anything to the sums
+_counts = True  # whether this rank contributes to the sums
 
 
 def n_ranks() -> int:
@@ -26,17 +26,17 @@ def n_ranks() -> int:
 
 
 def rank() -> int:
-    """Which of them this process is, from 0."""
+    """Rank of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def share_of(items: Sequence[T]) -> Sequence[T]:
-    """Return those of ``items`` that are this rank's to do."""
+    """Return this rank's share of ``items``."""
     return items[rank() :: n_ranks()]
 
 
 def agreed(value: T) -> T:
-    """Return what rank 0 has as ``value``, in every rank."""
+    """Return the ``value`` of rank 0 in every rank."""
     if n_ranks() == 1:
         return value
     box = [value]
@@ -54,7 +54,7 @@ def gathered(items: Sequence[T]) -> list[T]:
 
 
 def summed(values: Tensor) -> Tensor:
-    """Return the sum of ``values`` over all ranks, the same to the last bit in each.
+    """Return the sum of ``values`` over all ranks, bit-identical in each.
 
     Its gradient flows back to the values of all of them.
     """
@@ -66,9 +66,9 @@ def summed(values: Tensor) -> Tensor:
 
 @contextmanager
 def counted_as_nothing() -> Iterator[None]:
-    """Take part in all sums of the block, and add nothing to them.
+    """Take part in all sums of the block without contributing.
 
-    For a rank that there is nothing left for: the others wait for it in each sum.
+    For a rank without work: the others wait for it in each sum.
     """
     global _counts
     _counts = False
@@ -79,7 +79,7 @@ def counted_as_nothing() -> Iterator[None]:
 
 
 def pooled_moments(mean: Tensor, var: Tensor, count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance (C,) of the values of all ranks, and how many (scalar), from each one's.
+    """Mean and variance (C,) over all ranks, and the count (scalar), from those of each rank.
 
     Sums of squares about a mean add up with the distance of the means (Chan et al. 1979).
     """

@@ -1,4 +1,4 @@
-"""Packages that sedtf can do without: those of its extras, and of plugins."""
+"""Optional packages: those of sedtf's extras, and of plugins."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sed_cli.errors import UserError
 
 
 def missing(what: str, package: str, extra: str = "") -> list[str]:
-    """A line where a package is not installed; nothing is imported.
+    """A message if a package is not installed, without importing it.
 
     Args:
         what: needs it, such as a setting with its value.
-        package: by the name that it is imported by.
-        extra: of sedtf, that brings it; "": it is installed by its own name.
+        package: its import name.
+        extra: of sedtf that installs it; "": it is installed by its own name.
     """
     there = sys.modules[package] if package in sys.modules else find_spec(package)
     return [_needs(what, package, extra)] if there is None else []
@@ -26,7 +26,7 @@ def imported(what: str, package: str, extra: str = "") -> ModuleType:
     """Import a package.
 
     Raises:
-        UserError: as :func:`missing` words it, if it is not there, or does not work here.
+        UserError: with the message of :func:`missing`, if it is missing or does not work.
     """
     try:
         return importlib.import_module(package)

@@ -1,9 +1,9 @@
-"""Files and folders that are whole or absent: written beside their place, then moved there.
+"""Atomic files and folders: written under another name, then moved into place.
 
-A rename alone holds against a process that is killed. Against a power cut it does not: the disk may
-have the new name, and not yet what the file holds. What must not be lost is written *durably*: it
-is flushed to the disk before it takes the place of what was there, and that is deleted only once
-the disk has the new name.
+A rename protects against a killed process, but not against a power cut: the disk may have the
+new name before the contents of the file. Important files are written *durably*: they are
+flushed to the disk before they replace the old file, which is deleted only once the disk has
+the new name.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 LONGEST_NAME = 255
 """Bytes of a name, on most file systems."""
 
-_PART = ".part"  # in names of files that are not whole yet
-# The second kind is that of earlier versions.
+_PART = ".part"  # in names of incomplete files
+# The second form is from earlier versions.
 _LEFTOVER = re.compile(
     rf"\..+-[0-9a-f]{{8}}{_PART}(\.[^.]+)?|\.(learning_curves|events)-[0-9a-f]{{8}}\.png"
 )
 
-# What some file systems say of a folder, or of a read-only file: that it cannot be flushed.
+# Errors of file systems that cannot flush a folder or a read-only file.
 _CANNOT_BE_FLUSHED = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Give a path to write to; what stands there afterwards takes the place of ``path``.
+    """Yield a path to write to; the result replaces ``path``.
 
-    The folder of ``path`` is made where it is missing. If the block raises, ``path`` is left as it
-    was and the half-written file is removed.
+    The folder of ``path`` is created if missing. If the block raises, ``path`` is unchanged and the
+    incomplete file is removed.
 
     Args:
-        path: to be made or replaced.
-        durable: whether it has to outlive a power cut once the block has been left.
+        path: to create or replace.
+        durable: whether it must survive a power cut after the block.
     """
     make_folder(path.parent)
-    # The ending stays last, since image writers go by it; a name of any length has room for more.
+    # The ending stays last, since image writers depend on it; long names are cut to make room.
     ending = f"-{secrets.token_hex(4)}{_PART}{path.suffix}"
     temporary = path.with_name(f".{_cut(path.stem, LONGEST_NAME - 1, ending)}{ending}")
     try:
@@ -64,9 +64,9 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def fitting_name(base: str, ending: str) -> str:
-    """Join a name that is given and an ending; of one that gets too long a hash stands for the end.
+    """Join a name and an ending; a hash replaces the end of a name that is too long.
 
-    Two names that differ still do, and the same one is always shortened alike.
+    Different names stay different, and equal ones are always shortened equally.
     """
     if len(os.fsencode(base + ending)) <= LONGEST_NAME:
         return base + ending
@@ -75,19 +75,19 @@ def fitting_name(base: str, ending: str) -> str:
 
 
 def _cut(name: str, longest: int, ending: str) -> str:
-    """The beginning of a name that leaves room for an ending."""
+    """The start of a name that leaves room for an ending."""
     room = max(longest - len(os.fsencode(ending)), 0)
     return os.fsencode(name)[:room].decode(errors="ignore")
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
-    """Write a text in UTF-8, its line ends as they are."""
+    """Write a text in UTF-8, with unchanged line ends."""
     with replacing(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that nobody looks for yet; a fault of the disk names it."""
+    """Write a new file; disk errors name it."""
     try:
         path.write_bytes(content)
     except OSError as error:
@@ -95,11 +95,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def full_disk(error: BaseException | None) -> Path | None:
-    """Tell where there was no room left, if that is at the bottom of an error.
+    """Return the folder of a full disk, if that caused an error.
 
     Returns:
-        The folder, as far down as it is there; the empty path where the error names none, as of
-        libraries that tell of it in words of their own; None for any other error.
+        The deepest existing folder; the empty path if the error names none, as with libraries that
+        have their own messages; None for any other error.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno in _FULL:
@@ -112,12 +112,12 @@ def full_disk(error: BaseException | None) -> Path | None:
 
 
 def json_text(values: Any) -> str:
-    """Return JSON for people to read: indented, with letters of every language as they are."""
+    """Return readable JSON: indented, without escaping letters."""
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a record, durably; where the disk has no room for a second file, into the old one.
+    """Write a record durably; if the disk has no room for a second file, into the old one.
 
     Raises:
         OSError: if it cannot be written.
@@ -135,11 +135,10 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give a new, empty folder to write to; afterwards it takes the place of ``folder``, durably.
+    """Yield a new, empty folder to write to; it then replaces ``folder`` durably.
 
-    No system call puts a folder in the place of one that is not empty, so for a moment the older
-    one has another name: who reads asks :func:`standing` for the one that is there. If the block
-    raises, ``folder`` is left as it was.
+    No system call replaces a folder that is not empty, so for a moment the older one has another
+    name: readers use :func:`standing` to find it. If the block raises, ``folder`` is unchanged.
     """
     make_folder(folder.parent)
     new = folder.parent / f".{folder.name}-new-{secrets.token_hex(4)}"
@@ -149,7 +148,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         flush_tree(new)
         older = _older(folder)
         if folder.exists():
-            flush(folder.parent)  # where `older` is left of a killed process, it is needed till now
+            flush(folder.parent)  # a leftover `older` of a killed process is needed until now
             shutil.rmtree(older, ignore_errors=True)
             folder.rename(older)
         new.rename(folder)
@@ -161,7 +160,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 def standing(folder: Path) -> Path:
-    """The folder, or the one before it where :func:`replacing_folder` was cut short."""
+    """The folder, or the previous one if :func:`replacing_folder` was interrupted."""
     older = _older(folder)
     return older if older.is_dir() and not folder.exists() else folder
 
@@ -171,7 +170,7 @@ def _older(folder: Path) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it where they are missing, durably."""
+    """Create a folder and missing ones above it, durably."""
     if folder.is_dir():
         return
     missing = [folder, *(parent for parent in folder.parents if not parent.exists())]
@@ -181,16 +180,16 @@ def make_folder(folder: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Wait until the disk has what a file holds, or which names a folder has.
+    """Wait until the disk has the contents of a file, or the names in a folder.
 
     Raises:
-        OSError: if it cannot be written there, as on a full disk.
+        OSError: if writing fails, as on a full disk.
     """
     if os.name == "nt" and path.is_dir():  # Windows opens no folders
         return
     try:
         number = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    except PermissionError:  # a folder that may be written and not be read
+    except PermissionError:  # a folder that is writable but not readable
         return
     try:
         os.fsync(number)
@@ -202,15 +201,15 @@ def flush(path: Path) -> None:
 
 
 def flush_tree(folder: Path, *, since: float | None = None) -> None:
-    """Flush what lies in a folder and below, links not followed, and the folder at last.
+    """Flush all files at or below a folder, without following links, and then the folder.
 
     Args:
-        folder: where to look.
-        since: pass over files that were last written before that (seconds since 1970).
+        folder: the folder.
+        since: skip files last written before this time (seconds since 1970).
     """
     for parent, _, names in os.walk(folder, topdown=False):
         for path in (*(Path(parent, name) for name in names), Path(parent)):
-            with suppress(FileNotFoundError):  # somebody's that came and went
+            with suppress(FileNotFoundError):  # a temporary file of another process
                 facts = path.lstat()
                 is_old = since is not None and facts.st_mtime < since
                 if stat.S_ISDIR(facts.st_mode) or (stat.S_ISREG(facts.st_mode) and not is_old):
@@ -218,11 +217,11 @@ def flush_tree(folder: Path, *, since: float | None = None) -> None:
 
 
 def remove_leftovers(folder: Path, replaced: Sequence[str] = ()) -> None:
-    """Remove what killed processes left half-written in a folder that nobody else writes to now.
+    """Remove incomplete files of killed processes in a folder that no other process uses.
 
     Args:
-        folder: need not exist.
-        replaced: names of those in it that :func:`replacing_folder` replaces.
+        folder: may be missing.
+        replaced: names of subfolders that :func:`replacing_folder` replaces.
     """
     for path in list(folder.iterdir()) if folder.is_dir() else []:
         if _LEFTOVER.fullmatch(path.name) and path.is_file():

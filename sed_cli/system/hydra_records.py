@@ -1,4 +1,4 @@
-"""What Hydra wrote down of a run: its command line, its choices and where it was started."""
+"""Hydra's records of a run: its command line, choices and working folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sed_cli.system.structured import read_settings, read_yaml
 
 
 def given_words(folder: Path) -> list[str]:
-    """What the command line of a run set, as text; nothing where that cannot be read."""
+    """Overrides on the command line of a run, as text; empty if unreadable."""
     try:
         words = read_yaml(folder / ".hydra" / "overrides.yaml")
     except (OSError, ValueError):
@@ -19,7 +19,7 @@ def given_words(folder: Path) -> list[str]:
 
 
 def choices_in(folder: Path) -> dict[str, str]:
-    """Options of config groups that a run wrote down; nothing where that cannot be read."""
+    """Recorded options of config groups of a run; empty if unreadable."""
     choices = of_hydra(folder, "runtime").get("choices", {})
     return {
         str(group): str(option)
@@ -29,8 +29,8 @@ def choices_in(folder: Path) -> dict[str, str]:
 
 
 def found_from(folder: Path, path: str) -> Path:
-    """Find what a run called ``path``, from where that run was started or from here."""
-    with suppress(RuntimeError):  # of no such user
+    """Resolve a run's ``path``, relative to its working folder or to the current one."""
+    with suppress(RuntimeError):  # unknown user
         path = str(Path(path).expanduser())
     here = Path(path)
     there = Path(str(of_hydra(folder, "runtime").get("cwd", ""))) / here
@@ -38,7 +38,7 @@ def found_from(folder: Path, path: str) -> Path:
 
 
 def of_hydra(folder: Path, part: str) -> dict[str, Any]:
-    """A part of what Hydra wrote down of a run; nothing where that cannot be read."""
+    """A part of Hydra's records of a run; empty if unreadable."""
     try:
         found = read_settings(folder / ".hydra" / "hydra.yaml")["hydra"][part]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,8 +1,8 @@
-"""Who uses a file: locks that end with the process that holds them, however it ends.
+"""Locks on files in use, which end with the process that holds them.
 
-They are advisory locks of the operating system (``flock``), shared by those that read a file and
-exclusive to the one that writes or deletes it. Where there are none (Windows, some network file
-systems) nothing is locked, and a file counts as used until a day after its last use.
+They are advisory locks of the operating system (``flock``), shared for readers and exclusive
+for writing or deleting. Where they are missing (Windows, some network file systems) nothing is
+locked, and a file counts as used until a day after its last use.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _UNUSED_AFTER_S = 24 * 3600.0
 
 
 def share(file: BinaryIO) -> None:
-    """Lock a file that is read: until it and all maps of it are closed, nobody deletes it."""
+    """Lock a file for reading: it is not deleted until it and all maps of it are closed."""
     if _HAS_LOCKS:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_SH)
 
 
 def claim(file: BinaryIO) -> bool:
-    """Lock a file for oneself; tell whether nobody else uses it."""
+    """Lock a file exclusively; return whether nobody else uses it."""
     taken = take(file)
     if taken is None:
         return time.time() - os.fstat(file.fileno()).st_mtime > _UNUSED_AFTER_S
@@ -40,27 +40,27 @@ def claim(file: BinaryIO) -> bool:
 
 
 def take(file: BinaryIO) -> bool | None:
-    """Lock a file for oneself until it is closed; tell whether it is, None: there are no locks."""
+    """Lock a file exclusively until it is closed; return the success, None: no locks here."""
     if not _HAS_LOCKS:
         return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # none in this file system
+    except OSError:  # no locks in this file system
         return None
     return True
 
 
 def wait_for(file: BinaryIO) -> None:
-    """Lock a file for oneself until it is closed, once nobody else does; where there are locks."""
+    """Wait to lock a file exclusively until it is closed, if locks are available."""
     if _HAS_LOCKS:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def remove_unused(path: Path) -> bool:
-    """Delete a file unless a process uses it; tell whether it is gone."""
+    """Delete a file unless a process uses it; return whether it is gone."""
     try:
         with path.open("rb+") as file:
             if not claim(file):
@@ -75,15 +75,15 @@ def remove_unused(path: Path) -> bool:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Let one process at a time into the block; the others wait.
+    """Allow one process at a time in the block; the others wait.
 
     Args:
-        path: of a file that stands for the block; it is there while somebody is inside or waits.
+        path: of the block's lock file, which exists while a process is inside or waits.
     """
     while True:
         with path.open("ab") as file:
             wait_for(file)
-            if not is_at(file, path):  # the one before deleted it while this one waited
+            if not is_at(file, path):  # the previous process deleted it while this one waited
                 continue
             try:
                 yield
@@ -93,7 +93,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def is_taken(path: Path) -> bool:
-    """Tell whether a process is inside the block that ``path`` stands for."""
+    """Whether a process is inside the block of ``path``."""
     try:
         with path.open("rb+") as file:
             return not claim(file)
@@ -102,7 +102,7 @@ def is_taken(path: Path) -> bool:
 
 
 def is_at(file: BinaryIO, path: Path) -> bool:
-    """Tell whether an open file is still the one that ``path`` names."""
+    """Whether an open file is still the one at ``path``."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""XML, whoever wrote it: without entities that stand for more than they are, and within bounds."""
+"""Untrusted XML: without entities, and within bounds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _MOST_ELEMENTS = 4_000_000
 
 
 class _Bounded(TreeBuilder):
-    """Refuses what is nested too deep to be worked on, or has too many elements."""
+    """Rejects XML that is nested too deeply or has too many elements."""
 
     def __init__(self) -> None:
         super().__init__()
         self._depth = self._n_elements = 0
 
     def start(self, tag: Any, attrs: Any, /) -> Element:
-        """Begin an element."""
+        """Start an element."""
         self._depth += 1
         self._n_elements += 1
         if self._depth > _DEEPEST:
@@ -38,14 +38,14 @@ class _Bounded(TreeBuilder):
 
 
 def parse_xml(content: str) -> Element:
-    """Parse XML; a declaration of a document type is skipped, one of an entity is refused.
+    """Parse XML; document type declarations are skipped, entity declarations rejected.
 
     Raises:
-        ValueError: if it is no XML, declares entities, or is out of bounds.
+        ValueError: if it is not XML, declares entities, or is out of bounds.
     """
     parser = DefusedXMLParser(target=_Bounded(), forbid_dtd=False, forbid_entities=True)
     try:
-        # As bytes: of a text the encoding that its first line names would be taken at its word.
+        # As bytes: for text, the parser would trust the encoding in its first line.
         parser.feed(_without_declaration(content).encode(errors="replace"))
         root: Element = parser.close()
     except DefusedXmlException as error:

@@ -1,4 +1,4 @@
-"""Work dealt out to processes that start without the caller's memory and never outlive it."""
+"""A pool of processes that start without the caller's memory and never outlast it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Of this process, where it is a worker.
+# Of this process, if it is a worker.
 _stop: Event | None = None
 _function: Callable[..., object] | None = None
 
@@ -29,7 +29,7 @@ def n_cores() -> int:
 
 
 def is_stopping() -> bool:
-    """Tell a task, in a worker, that nobody waits for its result any more."""
+    """Whether, in a worker, nobody waits for the task's result any more."""
     return _stop is not None and _stop.is_set()
 
 
@@ -39,15 +39,15 @@ def run_in_processes(
     """Yield ``function(task)`` of each task, in the order of completion.
 
     Workers are spawned, not forked: the calling process may hold the threads of a numeric library.
-    Closing the generator, as Ctrl-C does, drops what has not begun, tells the rest to stop (see
-    :func:`is_stopping`) and waits for it. Workers whose parent is killed end by themselves.
+    Closing the generator, as Ctrl-C does, drops tasks not started, stops running ones (see
+    :func:`is_stopping`) and waits for them. Workers whose parent is killed end by themselves.
 
     Args:
-        function: of a module, as workers import it, or an object with what all tasks need: it
-            reaches each worker once, by pickling. What it raises ends the iteration.
-        tasks: that survive pickling.
-        n_workers: processes. A script that asks for them needs an ``if __name__ == "__main__"``
-            guard.
+        function: importable by workers, or an object with shared data: it is pickled to each worker
+            once. Its exceptions end the iteration.
+        tasks: picklable ones.
+        n_workers: number of processes. A script that uses several needs an ``if __name__ ==
+            "__main__"`` guard.
 
     Raises:
         BrokenProcessPool: if a worker ended abruptly, or could not start for lack of that guard.
@@ -82,7 +82,7 @@ def _do(task: object) -> object:
 
 
 def end_with_parent() -> None:
-    """End a worker whose parent was killed: its queue would never tell it."""
+    """End a worker whose parent was killed, since its queue would never notify it."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -91,11 +91,11 @@ def end_with_parent() -> None:
 
 @contextlib.contextmanager
 def without_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back while workers start: they inherit the mask, so that it reaches only us."""
+    """Block Ctrl-C while workers start: they inherit the mask, so that it only reaches us."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # where it is only now started, that unblocks the signal
+    resource_tracker.ensure_running()  # starting it only now unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -105,14 +105,14 @@ def without_interrupts() -> Iterator[None]:
 
 @contextlib.contextmanager
 def terminate_as_interrupt() -> Iterator[None]:
-    """Let a polite kill (SIGTERM) end a job the way Ctrl-C does: records written, nothing lost."""
+    """Let SIGTERM end a job like Ctrl-C: records written, nothing lost."""
 
     def interrupt(signum: int, frame: object) -> None:
         raise KeyboardInterrupt
 
     try:
         before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread: signals are somebody else's business
+    except ValueError:  # not the main thread: signals are handled elsewhere
         yield
         return
     try:

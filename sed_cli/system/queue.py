@@ -1,8 +1,8 @@
-"""Jobs in a SLURM queue: how they stand, what ends them, and how a job learns that it must end.
+"""Jobs in a SLURM queue: their states, cancelling, and handling of SLURM's signals.
 
-submitit submits the jobs and carries their results. It learns how a job stands from ``sacct``,
-which knows nothing where a cluster keeps no accounts: a job that was killed is then waited for
-without end. So ``squeue`` is asked here, which every cluster answers.
+submitit submits the jobs and returns their results. It gets the state of a job from ``sacct``,
+which is empty if a cluster has no accounting: it would then wait forever for a killed job. So
+this module uses ``squeue``, which works on every cluster.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _ALIVE = frozenset(
     }
 )
 _ASK_EVERY_S = 5.0  # a controller serves many users
-_SHARED_DISK_S = 20.0  # a result may show up later than the end of its job
-_CANCELS_WITHIN_S = 120.0  # KillWait is 30 s unless a cluster says otherwise
+_SHARED_DISK_S = 20.0  # a result may appear later than the end of its job
+_CANCELS_WITHIN_S = 120.0  # KillWait is 30 s by default
 
 
 class TimeIsUpError(SedtfError):
@@ -42,10 +42,10 @@ class TimeIsUpError(SedtfError):
 
 
 def queue() -> dict[str, str] | None:
-    """State of the user's jobs by id, such as ``12_3: RUNNING``; None where SLURM does not answer.
+    """States of the user's jobs by id, such as ``12_3: RUNNING``; None if SLURM does not answer.
 
-    What a job waits for stands behind its state: ``PENDING (Resources)``. Jobs that ended stay for
-    some minutes (``MinJobAge``), with how they ended.
+    The reason for waiting follows the state: ``PENDING (Resources)``. Ended jobs stay for some
+       minutes (``MinJobAge``), with their final state.
     """
     command = ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i %T (%r)"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -61,18 +61,18 @@ def queue() -> dict[str, str] | None:
 
 
 def watch(results: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
-    """Wait for jobs; yield each as it ends, as its id and how it ended.
+    """Wait for jobs; yield each as it ends, with its id and final state.
 
     Args:
         results: by job id, the file that a job leaves when it ends gracefully.
 
     Yields:
-        id and ``COMPLETED`` if the file is there, else the state that SLURM ended the job in, such
-        as ``CANCELLED``, ``TIMEOUT``, ``NODE_FAIL`` or ``OUT_OF_MEMORY``; ``GONE`` if it knows no
-        such job.
+        id and ``COMPLETED`` if the file exists, else the final state in SLURM, such as
+        ``CANCELLED``, ``TIMEOUT``, ``NODE_FAIL`` or ``OUT_OF_MEMORY``; ``GONE`` if it knows no such
+        job.
     """
     waiting, states, told = dict(results), dict.fromkeys(results, "PENDING"), ""
-    over: dict[str, float] = {}  # when a job without a result was first seen to have ended
+    over: dict[str, float] = {}  # when the end of a job without a result was first noticed
     asked = -math.inf
     answers = True
     while waiting:
@@ -85,7 +85,7 @@ def watch(results: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
             answers = answered
         for job, path in list(waiting.items()):
             if _exists(path):
-                states[job] = "ENDED"  # well or not: that is in the result
+                states[job] = "ENDED"  # successfully or not: that is in the result
                 del waiting[job]
                 yield job, "COMPLETED"
             elif now - over.get(job, math.inf) > _SHARED_DISK_S:
@@ -100,12 +100,12 @@ def watch(results: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
 
 
 def _note_states(states: dict[str, str], waiting: Iterable[str], over: dict[str, float]) -> bool:
-    """Ask how the jobs stand, note when the dead were found; return whether there was an answer."""
+    """Query the jobs, record when dead ones were found; return whether there was an answer."""
     answer = queue()
     if answer is None:
         return False
     for job in waiting:
-        # What never ran of an array and never will is listed under the number of the array alone.
+        # Jobs of an array that never ran and never will are listed only under the array's number.
         known = answer.get(job) or answer.get(job.split("_")[0])
         states[job] = known or (states[job] if job in over else "GONE")
         if _is_alive(states[job]):
@@ -116,9 +116,9 @@ def _note_states(states: dict[str, str], waiting: Iterable[str], over: dict[str,
 
 
 def cancel(jobs: Sequence[str]) -> dict[str, int]:
-    """Cancel what is queued or runs; return how many were in which state; wait until they ended.
+    """Cancel queued and running jobs; return their counts by state; wait until they ended.
 
-    Running trainings get SIGTERM first, so that they write down that they were interrupted.
+    Running trainings first get SIGTERM, so that they record the interruption.
     """
     alive = _alive(jobs)
     if not alive:
@@ -131,7 +131,7 @@ def cancel(jobs: Sequence[str]) -> dict[str, int]:
 
 
 def check_not_queued(folder: Path) -> None:
-    """Refuse to submit a sweep again while jobs of it are still in the queue.
+    """Refuse to submit a sweep again while its jobs are still in the queue.
 
     Args:
         folder: where submitit keeps a folder for each job of the sweep, named by its id.
@@ -143,7 +143,7 @@ def check_not_queued(folder: Path) -> None:
     jobs = [
         path.name
         for path in folder.glob("*")
-        # One that has left its result is about to end.
+        # One that has written its result is about to end.
         if re.fullmatch(r"\d+(_\d+)?", path.name) and not any(path.glob("*_result.pkl"))
     ]
     if not jobs:
@@ -166,15 +166,15 @@ def in_job() -> bool:
 
 @contextmanager
 def ends_as_interrupted() -> Iterator[None]:
-    """Let SLURM's warnings end a job as Ctrl-C does: records written, nothing lost.
+    """Let SLURM's signals end a job like Ctrl-C: records written, nothing lost.
 
     SIGUSR2 comes some time before the time limit (``hydra.launcher.signal_delay_s``), SIGTERM on
-    ``scancel`` and on preemption. Once the work has stopped, submitit's own handler has its turn:
-    on SIGUSR2 it puts the job back into the queue (``hydra.launcher.max_num_timeout`` times).
+    ``scancel`` and on preemption. After the work has stopped, submitit's own handler runs:
+    on SIGUSR2 it requeues the job (``hydra.launcher.max_num_timeout`` times).
 
     Raises:
-        SystemExit: if the job was put back, or is being cancelled.
-        TimeIsUpError: if it is not to run again.
+        SystemExit: if the job was requeued, or is being cancelled.
+        TimeIsUpError: if it will not run again.
     """
     if not in_job():
         yield
@@ -202,7 +202,7 @@ def ends_as_interrupted() -> Iterator[None]:
 
 
 def _exists(path: Path) -> bool:
-    """Whether a file is there, read from its folder: network disks remember that it was not."""
+    """Whether a file exists, by listing its folder: network disks cache its absence."""
     return path.parent.is_dir() and path.name in os.listdir(path.parent)  # noqa: PTH208
 
 

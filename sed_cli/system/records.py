@@ -1,6 +1,6 @@
-"""What runs and sweeps write down about themselves, and what became of them.
+"""Records of runs and sweeps, and their status.
 
-Light to import, and readable from another machine over a shared folder while the work goes on.
+Light to import, and readable from another machine over a shared folder during the work.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ RUN, SWEEP = "run.json", "sweep.json"
 _LONGEST_HISTORY = 64 * 2**20  # bytes
 
 BEAT_S = 10.0
-"""So often a running process touches the file that stands for it."""
+"""Interval at which a running process touches its file."""
 
 _CLAIM = ".at_work"
 _GIVES_WAY_S = 10.0
 
 _SILENT_S = 120.0
-"""A process elsewhere that did not touch its file for so long is gone; servers lag a minute."""
+"""Time without a touch after which a process elsewhere counts as gone; servers lag by a minute."""
 
 
 def run_folders(place: Path) -> Iterator[Path]:
-    """Folders with a ``run.json``, or with Hydra's records of a run that never got so far."""
+    """Folders with a ``run.json``, or with Hydra's records of a run that failed earlier."""
     marks = {path.parent for path in place.rglob(RUN)}
     marks |= {path.parent.parent for path in place.rglob(".hydra/config.yaml")}
     yield from sorted(marks, key=_in_order)
 
 
 def _in_order(folder: Path) -> list[tuple[int, int, str]]:
-    """Sort ``10`` after ``9``: jobs of a sweep may be numbered."""
+    """Sort ``10`` after ``9``, since jobs of a sweep may be numbered."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in folder.parts]
 
 
 def history_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a ``history.csv``; none where there is no such file yet, or it cannot be read."""
+    """Rows of a ``history.csv``; empty if it does not exist yet or is unreadable."""
     with suppress(OSError, ValueError, csv.Error):
         return read_history(path)
     return []
@@ -61,7 +61,7 @@ def read_history(path: Path) -> list[dict[str, str]]:
 
     Raises:
         OSError: if it is missing or may not be read.
-        UnreadableError: if it is no table with a number in every cell that it has a name for.
+        UnreadableError: if it is not a table with a number in every named column.
     """
     content = read_limited(path, _LONGEST_HISTORY)
     try:
@@ -73,15 +73,15 @@ def read_history(path: Path) -> list[dict[str, str]]:
             int(row["epoch"]), float(row["seconds"])
             {name: float(value or "nan") for name, value in row.items()}
     except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UnreadableError(path, f"no table of epochs ({error})") from error
+        raise UnreadableError(path, f"not a table of epochs ({error})") from error
     return rows
 
 
 def run_settings(folder: Path) -> dict[str, Any]:
-    """What a run was set to, as Hydra wrote it down: plain values, in which ``${...}`` is text.
+    """Settings of a run in Hydra's records: plain values, in which ``${...}`` is text.
 
-    Groups of settings are mappings, or missing. Nothing where nothing was written, or it cannot be
-    read.
+    Groups of settings are mappings, or missing. Empty if nothing was written or it is
+    unreadable.
     """
     try:
         values = read_settings(folder / ".hydra" / "config.yaml")
@@ -93,18 +93,18 @@ def run_settings(folder: Path) -> dict[str, Any]:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration as a person would: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    """Format a duration: ``40 s``, ``12 min``, ``3 h 20 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-# ------------------------------------------------------------------------ who is still at work
+# ----------------------------------------------------------------------------- live processes
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from all others, for :func:`is_alive`."""
+    """Identification of this process, for :func:`is_alive`."""
     return {
         "host": socket.gethostname(),
         "machine": _machine(),
@@ -114,11 +114,11 @@ def this_process() -> dict[str, Any]:
 
 
 def is_alive(process: Mapping[str, Any], path: Path) -> bool:
-    """Tell whether the process that keeps ``path`` up to date is still at work.
+    """Whether the process that updates ``path`` is still active.
 
     Args:
-        process: what :func:`this_process` gave there. On the same machine it is looked for; of
-            another one nothing is known but that it touches the file.
+        process: result of :func:`this_process` there. On this machine it is looked up; on another
+            one only its touches of the file are known.
         path: the file.
     """
     if process.get("machine") != _machine():
@@ -133,11 +133,11 @@ def is_alive(process: Mapping[str, Any], path: Path) -> bool:
         return False
     except PermissionError:  # another user's
         pass
-    return _started(pid) == process.get("since")  # else the number has gone to another process
+    return _started(pid) == process.get("since")  # else the number belongs to another process
 
 
 def state(path: Path, values: Mapping[str, Any]) -> str:
-    """Status of a record as it is now: what died while it was ``running`` was interrupted."""
+    """Current status of a record: a process that died while ``running`` was interrupted."""
     status = values.get("status", "")
     if not isinstance(status, str):
         return "unknown"
@@ -149,7 +149,7 @@ def state(path: Path, values: Mapping[str, Any]) -> str:
 
 @contextmanager
 def beating(path: Path) -> Iterator[None]:
-    """Touch a file now and then within the block, as a sign of life to other machines."""
+    """Touch a file regularly within the block, as a heartbeat for other machines."""
     done = threading.Event()
 
     def beat() -> None:
@@ -168,7 +168,7 @@ def beating(path: Path) -> Iterator[None]:
 
 @cache
 def _machine() -> str:
-    """This boot of this machine, or this container: where process numbers mean the same."""
+    """Identification of this boot or container, within which process numbers are unique."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -177,34 +177,34 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks; ``None`` where there is no ``/proc``."""
+    """Start of a process in kernel ticks; ``None`` without ``/proc``."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    fields = stat.rpartition(")")[2].split()  # a name may hold anything, brackets too
-    # A killed process that nobody has waited for is still listed.
+    fields = stat.rpartition(")")[2].split()  # a name may contain anything, even brackets
+    # A zombie process is still listed.
     return None if fields[0] in "ZX" else fields[19]
 
 
-# ------------------------------------------------------------------------- a folder for oneself
+# ------------------------------------------------------------------------- exclusive folders
 
 
 class InUseError(UserError):
-    """Another process is at work in a folder."""
+    """Another process is using a folder."""
 
     def __init__(self, owner: Mapping[str, Any]) -> None:
         known = "pid" in owner and "host" in owner
         self.who = f"process {owner['pid']} on {owner['host']}" if known else "another process"
-        super().__init__(f"{self.who} is at work there")
+        super().__init__(f"{self.who} is using it")
 
 
 @contextmanager
 def at_work(folder: Path) -> Iterator[None]:
-    """Keep a folder, which is made if need be, to this process within the block.
+    """Reserve a folder, created if necessary, for this process within the block.
 
-    A hidden file there is locked and says who has it. The lock ends with the process, however it
-    ends; where a file system has no locks, the file counts while the process that it names lives.
+    A hidden, locked file there names the owner. The lock ends with the process; without locks in a
+    file system, the file counts while its process lives.
 
     Raises:
         InUseError: if another process has it.
@@ -214,7 +214,7 @@ def at_work(folder: Path) -> Iterator[None]:
     deadline = time.monotonic() + _GIVES_WAY_S
     while (file := _claim(path)) is None:
         owner = _owner(path)
-        # What a killed process has started ends by itself, but not at once.
+        # Children of a killed process end by themselves, but not immediately.
         if (owner and is_alive(owner, path)) or time.monotonic() > deadline:
             raise InUseError(owner)
         time.sleep(0.05)
@@ -227,14 +227,14 @@ def at_work(folder: Path) -> Iterator[None]:
 
 
 def _claim(path: Path) -> BinaryIO | None:
-    # Not through a link: what it leads to would be emptied.
+    # Not through a link, whose target would be truncated.
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
     taken = take(file)
     if taken is None:
         owner = _owner(path)
         taken = not owner or owner == this_process() or not is_alive(owner, path)
-    if taken and is_at(file, path):  # the one before may have deleted it meanwhile
+    if taken and is_at(file, path):  # the previous owner may have deleted it in the meantime
         file.truncate()
         file.write(json.dumps(this_process()).encode())
         return file
@@ -255,24 +255,24 @@ def _owner(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Planned:
-    """A job of a sweep, before anything is known of how it goes."""
+    """A planned job of a sweep."""
 
     folder: str  # below that of the sweep
     overrides: list[str]
     config_hash: str
-    epochs: int | None = None  # at most; None where a job has none
-    root: str | None = None  # of its data, which is no part of the hash
+    epochs: int | None = None  # maximum; None for jobs without epochs
+    root: str | None = None  # of its data, not part of the hash
 
 
 @dataclass
 class Plan:
-    """What ``sweep.json`` holds: all jobs of a sweep, those that wait too."""
+    """Contents of ``sweep.json``: all jobs of a sweep, including waiting ones."""
 
     verb: str
-    command: list[str]  # the overrides that were given
+    command: list[str]  # the given overrides
     jobs: list[Planned]
-    parallel: int | None = 1  # jobs at a time; None: as many as there are
-    total: int | None = None  # jobs that there will be, where they are chosen one after the other
+    parallel: int | None = 1  # jobs at a time; None: all
+    total: int | None = None  # total number of jobs, if they are chosen one by one
     status: str = "running"
     started: float = 0.0  # seconds since 1970
     process: dict[str, Any] | None = None
@@ -283,11 +283,11 @@ class Plan:
 
     @classmethod
     def read(cls, folder: Path) -> Plan | None:
-        """Read the plan of a sweep; ``None`` where there is none.
+        """Read the plan of a sweep; ``None`` if there is none.
 
         Raises:
             OSError: if it may not be read.
-            UnreadableError: if it is no plan, or one whose jobs lie elsewhere.
+            UnreadableError: if it is not a plan, or its jobs are elsewhere.
         """
         path = folder / SWEEP
         try:
@@ -298,15 +298,15 @@ class Plan:
         except FileNotFoundError:
             return None
         except (KeyError, TypeError) as error:
-            raise UnreadableError(path, f"no plan of a sweep ({error})") from error
+            raise UnreadableError(path, f"not a plan of a sweep ({error})") from error
         except UnreadableError:
             raise
         except ValueError as error:
-            raise UnreadableError(path, f"no plan of a sweep ({error})") from error
+            raise UnreadableError(path, f"not a plan of a sweep ({error})") from error
         return plan
 
     def _check(self) -> None:
-        """Hold what was read against its types: whoever wrote it, a job lies in the sweep."""
+        """Check types, and that jobs are inside the sweep, since the file is untrusted."""
         kinds = [
             (self.verb, str), (self.status, str), (self.command, list),
             (self.parallel, int | None), (self.total, int | None),
@@ -326,16 +326,16 @@ class Plan:
 
 
 def is_inside(name: str) -> bool:
-    """Tell whether a name stands for something below the folder that it is relative to."""
+    """Whether a relative name stays below its folder."""
     path = PurePath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What ``run.json`` of a run folder holds; ``None`` where there is none.
+    """Contents of ``run.json`` of a run folder; ``None`` if there is none.
 
     Raises:
-        ValueError: if it is no record.
+        ValueError: if it is not a record.
     """
     try:
         return read_json_object(folder / RUN)
@@ -344,13 +344,13 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def note_end(folder: Path, status: str, error: str, **more: Any) -> None:
-    """Write down how a run ended that could not do so itself.
+    """Record the outcome of a run that could not do so itself.
 
     Args:
         folder: of the run.
         status: such as ``interrupted``; one that the run has written itself stays.
         error: the reason.
-        more: what else to write if the run did not come so far as to write anything.
+        more: further entries if the run had not written anything.
     """
     try:
         record = read_record(folder)
@@ -360,7 +360,7 @@ def note_end(folder: Path, status: str, error: str, **more: Any) -> None:
         return
     owner = (record or {}).get("process")
     if owner and owner != this_process() and is_alive(owner, folder / RUN):
-        return  # another command has gone on with it
+        return  # another command has resumed it
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RUN, {**(record or more), "status": status, "error": error})
 

@@ -1,4 +1,4 @@
-"""Names of files that every system takes, made of any text."""
+"""Portable file names from any text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _TAKEN = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # o
 
 
 def safe_name(text: str) -> str:
-    """Return a name for a file or folder that any system takes.
+    """Return a file or folder name that is valid on any system.
 
-    Letters of all scripts stay; blanks become ``_``. A text that is changed beyond that, or cut,
-    ends in some digits of its hash, so that no two of them share a name.
+    Letters of all scripts stay; blanks become ``_``. A text changed beyond that, or cut,
+    ends in digits of its hash, so that names stay unique.
     """
     text = text.replace(" ", "_")
     plain = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())

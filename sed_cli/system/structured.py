@@ -1,10 +1,9 @@
-"""Small JSON and YAML files, whoever wrote them: read as plain values, within bounds, or refused.
+"""Untrusted small JSON and YAML files: read as plain values within bounds, or rejected.
 
-What is read here came from a run, a checkpoint or a set that may be a stranger's, or damaged. So
-only regular files are opened (a pipe would be waited for, a device has no end), size, depth and the
-number of values are bounded before anything is built of them, and YAML has neither tags, which name
-objects to be made, nor aliases, by which a few lines stand for billions. Text such as ``${...}`` is
-text.
+Files of a run, a checkpoint or a data set may be untrusted or damaged. So only regular files
+are opened (a pipe would block, a device has no end), size, depth and the number of values are
+bounded before anything is built, and YAML may contain neither tags, which instantiate objects,
+nor aliases, by which a few lines expand to billions. Text such as ``${...}`` stays text.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from sed_cli.system.text import one_line
 _JSON_BYTES, _YAML_BYTES, _TEXT_BYTES = 64 * 2**20, 4 * 2**20, 256 * 2**20
 _JSON_VALUES, _YAML_VALUES, _SETTINGS = 4_000_000, 200_000, 20_000
 _DEEPEST = 64
-_LONGEST_REASON = 300  # characters; a number in it may have thousands
-_LONGEST_NUMBER = 64  # digits; those of base 60, which YAML has, would take for ever
+_LONGEST_REASON = 300  # characters; numbers may have thousands
+_LONGEST_NUMBER = 64  # digits; YAML's base 60 numbers would take forever
 _NUMBER = re.compile(r"[-+]?[.\d]")
-# What Python says of a value that was taken for one of another type: nothing of the file.
+# Python's messages for a value of the wrong type, which do not describe the file.
 _OF_PYTHON = re.compile(
     r"\b(object|argument must|NoneType|str instance|must be real number)\b|operand"
 )
@@ -37,7 +36,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class UnreadableError(UserError, ValueError):
-    """A file that is not what it should be; ``reason`` is the message without its path."""
+    """An invalid file; ``reason`` is the message without its path."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path, self.reason = path, reason
@@ -45,7 +44,7 @@ class UnreadableError(UserError, ValueError):
 
 
 def why(error: Exception) -> str:
-    """What an error of reading a file says, in a line, without the path."""
+    """Message of an error from reading a file, in one line, without the path."""
     if isinstance(error, UnreadableError):
         return error.reason
     if isinstance(error, KeyError):
@@ -59,15 +58,15 @@ def why(error: Exception) -> str:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file to be read, if it is one: a pipe would be waited for, a device has no end.
+    """Open a regular file for reading: a pipe would block, a device has no end.
 
     Raises:
         OSError: if it is missing or may not be read.
         UnreadableError: if it is something else, such as a folder, a pipe or a device.
     """
-    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened, which may act on a device
+    if not stat.S_ISREG(path.stat().st_mode):  # before opening, which may act on a device
         raise UnreadableError(path, "expected a file, got a folder, a pipe or a device")
-    # If a pipe has taken its place meanwhile, it is not waited for.
+    # A pipe that has replaced it in the meantime does not block.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     file = os.fdopen(descriptor, "rb")  # buffered, so that it can be hashed
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -86,16 +85,16 @@ def read_limited(path: Path, limit: int) -> bytes:
     with open_regular(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise UnreadableError(path, f"longer than {limit // 2**20} MiB, so none of sedtf's")
+        raise UnreadableError(path, f"longer than {limit // 2**20} MiB, so not a file of sedtf")
     return content
 
 
 def read_plain(path: Path) -> str:
-    """Read a text in UTF-8, with or without its mark, such as a table or a list of names.
+    """Read a text in UTF-8, with or without BOM, such as a table or a list of names.
 
     Raises:
         OSError: if it is missing or may not be read.
-        UnreadableError: if it is no such text, or out of bounds.
+        UnreadableError: if it is not such text, or out of bounds.
     """
     try:
         return read_limited(path, _TEXT_BYTES).decode("utf-8-sig")
@@ -108,7 +107,7 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: if it is missing or may not be read.
-        UnreadableError: if it is no JSON, or out of bounds.
+        UnreadableError: if it is not JSON, or out of bounds.
     """
     content = read_limited(path, _JSON_BYTES)
     if sum(map(content.count, (b",", b"[", b"{"))) > _JSON_VALUES:
@@ -129,7 +128,7 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         OSError: if it is missing or may not be read.
-        UnreadableError: if it is no YAML, is out of bounds, or has tags or aliases.
+        UnreadableError: if it is not YAML, is out of bounds, or has tags or aliases.
     """
     return _read_yaml(path, _YAML_VALUES)
 
@@ -140,15 +139,15 @@ def _read_yaml(path: Path, most: int) -> Any:
     def parse() -> Any:
         text = content.decode("utf-8")
         _check_events(text, is_own=True, most=most)
-        # A kind of SafeLoader: it makes plain values, never objects of a class that the file names.
+        # A kind of SafeLoader: it creates plain values, never objects of classes named in the file.
         return yaml.load(text, Loader=_PlainSafeLoader)
 
     return _checked(path, parse)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Read a YAML file of settings by name; none where it is empty. See :func:`read_yaml`."""
-    values = _read_yaml(path, _SETTINGS)  # each of which takes its time to be checked
+    """Read a YAML file of settings by name; empty if the file is. See :func:`read_yaml`."""
+    values = _read_yaml(path, _SETTINGS)  # since checking each takes time
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -157,11 +156,11 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def check_yaml(path: Path) -> None:
-    """Refuse a YAML file of the user's own that would take for ever to read; aliases are free.
+    """Reject a YAML file of the user that would take forever to read; aliases are allowed.
 
     Raises:
         OSError: if it is missing or may not be read.
-        UnreadableError: if it is no YAML, or would be too much when its aliases are followed.
+        UnreadableError: if it is not YAML, or too large after expanding its aliases.
     """
     content = read_limited(path, _YAML_BYTES)
     _checked(path, lambda: _check_events(content.decode("utf-8-sig"), is_own=False))
@@ -186,7 +185,7 @@ def _checked(path: Path, parse: Callable[[], Any]) -> Any:
 
 
 def _check_values(values: object) -> None:
-    """Refuse what is nested too deep to be worked on, and text that cannot be written."""
+    """Reject values nested too deeply, and text that cannot be encoded."""
     level, depth = [values], 0
     while level:
         if (depth := depth + 1) > _DEEPEST:
@@ -199,7 +198,7 @@ def _check_values(values: object) -> None:
             elif isinstance(value, list):
                 inner += value
             elif isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
-                raise ValueError("a text with half a character (a lone surrogate)")
+                raise ValueError("text with an incomplete character (a lone surrogate)")
         level = inner
 
 
@@ -209,7 +208,7 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _PlainSafeLoader(_SafeLoader):  # type: ignore[misc]  # of one of two types
-    """A safe loader to which dates are text, as they are to OmegaConf."""
+    """A safe loader that reads dates as text, like OmegaConf."""
 
 
 _PlainSafeLoader.yaml_implicit_resolvers = {
@@ -219,15 +218,15 @@ _PlainSafeLoader.yaml_implicit_resolvers = {
 
 
 def _check_events(text: str, *, is_own: bool, most: int = _YAML_VALUES) -> None:
-    """Go through a YAML text without building anything of it.
+    """Scan a YAML text without building values.
 
     Args:
-        text: to be checked.
-        is_own: it was written by sedtf, which uses neither tags nor aliases.
-        most: values there may be.
+        text: to check.
+        is_own: whether sedtf wrote it, which uses neither tags nor aliases.
+        most: maximum number of values.
     """
-    sizes: dict[str, int] = {}  # of what has an anchor, with all that its aliases stand for
-    open_ones: list[tuple[str | None, int]] = []  # anchors of what is not closed yet, and counts
+    sizes: dict[str, int] = {}  # of anchored values, with expanded aliases
+    open_ones: list[tuple[str | None, int]] = []  # anchors of open values, and counts
     count = 0
     for event in _events(text):
         if isinstance(event, yaml.CollectionEndEvent):
@@ -240,7 +239,7 @@ def _check_events(text: str, *, is_own: bool, most: int = _YAML_VALUES) -> None:
                 raise ValueError(f"{_line(event)}: a tag, an anchor or an alias")
             if isinstance(event, yaml.AliasEvent):
                 if anchor not in sizes:
-                    raise ValueError(f"{_line(event)}: *{anchor} holds itself")
+                    raise ValueError(f"{_line(event)}: **{anchor} contains itself")
                 count += sizes[anchor]
             else:
                 count += 1

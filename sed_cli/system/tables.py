@@ -1,4 +1,4 @@
-"""Tables for people, who open them in a spreadsheet."""
+"""Tables for spreadsheets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Rows = Iterable[Sequence[object]]
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Rows) -> None:
-    """Write a table, whole or not at all; names of files in it may be no text, or a formula."""
+    """Write a table atomically; file names in it may be invalid text, or formulas."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

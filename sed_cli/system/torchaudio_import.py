@@ -2,8 +2,8 @@
 
 torchaudio's Linux wheel on PyPI is a CUDA build. Beside a torch without CUDA its compiled extension
 cannot be loaded and ``import torchaudio`` raises ``OSError: libc10_cuda.so``, although transforms,
-masking and resampling never touch the extension. For that one error a module that says "there is no
-extension" is put in its place; any other error is passed on.
+masking and resampling never touch the extension. For that error only, the extension is replaced
+by a module that reports it as unavailable; other errors are passed on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Started by ``torchrun``, on one machine or several: how many are we, and what are we to agree on.
+"""Processes started by ``torchrun``, on one machine or several: their ranks and rendezvous.
 
-Every rank composes the same command line. What differs between them by itself is the run folder,
-whose name holds the time: that of rank 0 is the one.
+Every rank composes the same command line. Only the run folder differs, since its name contains
+the time: that of rank 0 is used.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ _store: Store | None = None
 
 
 def n_ranks() -> int:
-    """Processes that this program was started as, this one included; 1 without ``torchrun``."""
+    """Number of processes of this program, including this one; 1 without ``torchrun``."""
     if all(os.environ.get(name) for name in _ENVIRONMENT):
         return int(os.environ["WORLD_SIZE"])
     return 1
 
 
 def rank() -> int:
-    """Which of them this one is, from 0."""
+    """Rank of this process, from 0."""
     return int(os.environ["RANK"]) if n_ranks() > 1 else 0
 
 
 def local_rank() -> int:
-    """Which of those on this machine this one is, from 0."""
+    """Rank of this process on this machine, from 0."""
     return int(os.environ.get("LOCAL_RANK", "0")) if n_ranks() > 1 else 0
 
 
 def store() -> Store:
-    """Return where the ranks meet; all are waited for that have not come yet."""
+    """Return the rendezvous store; waits for missing ranks."""
     from torch.distributed.rendezvous import rendezvous
 
     global _store
@@ -50,23 +50,23 @@ def store() -> Store:
 
 
 def announce(folder: Path | None, config_hash: str) -> None:
-    """Tell the others, as rank 0, which run this is; no folder: it is not going to be any."""
+    """Announce the run to the other ranks, as rank 0; without a folder, there will be none."""
     values = {"folder": None if folder is None else str(folder), "config_hash": config_hash}
     store().set(_KEY, json.dumps(values))
 
 
 def announced_folder(config_hash: str) -> Path | None:
-    """Wait, as another rank, for the run folder; ``None``: rank 0 has said why there is none.
+    """Wait, as another rank, for the run folder; ``None``: rank 0 has reported why there is none.
 
     Raises:
-        UserError: if rank 0 was given other settings.
+        UserError: if rank 0 has other settings.
     """
     values = json.loads(store().get(_KEY))
     if values["folder"] is None:
         return None
     if values["config_hash"] != config_hash:
         raise UserError(
-            f"rank {rank()} was started with other settings than rank 0: give torchrun the same "
-            f"command on every machine"
+            f"rank {rank()} was started with other settings than rank 0: start torchrun with the "
+            f"same command on every machine"
         )
     return Path(values["folder"])

@@ -1,4 +1,4 @@
-"""The exponential moving average of a model's weights, which may be kept in their place."""
+"""The exponential moving average of a model's weights, which may be saved instead of them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Average:
     """The average of a model's weights, and of the statistics of its batch norm, over the updates.
 
     After n updates the decay is (1 + n) / (10 + n) until that exceeds ``decay``: so the average
-    forgets the first weights in a short training too. Ranks that make the same updates have the
-    same average.
+        forgets the initial weights even in a short training. Ranks with the same updates have
+    the same average.
 
     Args:
-        model: what is trained; it is copied at its first update.
-        decay: share of the average that an update leaves, in (0, 1).
+        model: the trained model; it is copied at its first update.
+        decay: share of the average kept at an update, in (0, 1).
 
     Source of the rising decay: ``num_updates`` of TensorFlow's ``ExponentialMovingAverage``.
     """
@@ -32,12 +32,12 @@ class Average:
         self._is_swapped = False
 
     def update(self) -> None:
-        """Take in the weights after an update."""
+        """Add the weights after an update."""
         self._averaged.update_parameters(self._model)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Have the average in the model within the block, and the trained weights put aside."""
+        """Swap the average into the model within the block."""
         if not self._n_updates:
             yield
             return
@@ -49,19 +49,19 @@ class Average:
 
     @property
     def model(self) -> nn.Module:
-        """The average as a model of its own; outside of :meth:`in_place`."""
-        if not self._n_updates:  # weights may have been taken from elsewhere since it was copied
+        """The average as a separate model; outside of :meth:`in_place`."""
+        if not self._n_updates:  # weights may have been replaced since the copy
             self._averaged.module.load_state_dict(self._model.state_dict())
         averaged: nn.Module = self._averaged.module
         return averaged
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of updates, and the weights that the model does not hold now."""
+        """The number of updates, and the weights not in the model."""
         aside = "trained" if self._is_swapped else "average"
         return {"n_updates": self._n_updates, aside: self._averaged.module.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` returned, the model being as it was then.
+        """Restore what :meth:`state_dict` returned, with the model in the same state.
 
         Raises:
             ValueError: if weights are not finite.
@@ -87,7 +87,7 @@ class Average:
         get_ema_multi_avg_fn(decay)(averaged, current, n_updates)  # type: ignore[no-untyped-call]
 
     def _swap(self) -> None:
-        """Exchange the numbers: whoever holds a tensor of the model holds it still."""
+        """Exchange values in place, so that references to the model's tensors stay valid."""
         for own, other in zip(_tensors(self._model), _tensors(self._averaged.module), strict=True):
             own.data, other.data = other.data, own.data
         self._is_swapped = not self._is_swapped

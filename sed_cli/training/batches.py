@@ -1,4 +1,4 @@
-"""Which sequences make up a batch, and which of these a rank computes."""
+"""Composition of batches, and the share of each rank."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from sed_cli.config.trainer import TrainerConfig
 from sed_cli.errors import UserError
 
 STRONG = "strong"
-"""Sequences of the training split; of a task with no other source all there are."""
+"""Name of the source of training-split sequences; the only one in most tasks."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Training sequences of one kind, which lie one after the other among those of a task.
+    """Training sequences of one source, consecutive among those of a task.
 
     Args:
-        name: what ``trainer.batch_shares`` calls it.
-        n_sequences: how many there are.
-        sets_epoch: whether they are among the ``trainer.batch_size`` sequences of a batch, and an
-            epoch lasts until all of them were taken; others come on top, as many as come along.
-        weights: how likely each is drawn, (n_sequences,), in proportion; ``None``: all are taken
-            before any comes again.
+        name: its name in ``trainer.batch_shares``.
+        n_sequences: number of its sequences.
+        sets_epoch: whether they count in ``trainer.batch_size``, and an epoch lasts until all of
+            them are used; others are added, in proportion.
+        weights: relative probability of each, (n_sequences,); ``None``: all are used before any is
+            repeated.
     """
 
     name: str
@@ -40,39 +40,38 @@ class Source:
 
 @dataclass(frozen=True)
 class Part:
-    """What one rank computes of a batch; of a single rank it is all of it."""
+    """Share of a batch for one rank; with a single rank the whole batch."""
 
     indices: list[int]  # of the training sequences
-    first: int  # place of the first of them in the batch
+    first: int  # index of the first of them in the batch
     n_sequences: int  # of the whole batch
     n_steps: int  # of its longest sequence
-    counts: bool = True  # unset: nothing was left, these are computed by another rank as well
+    counts: bool = True  # unset: no work left; these are also computed by another rank
 
     @property
     def n_own(self) -> int:
-        """How many of them it computes."""
+        """Number of sequences in its share."""
         return len(self.indices)
 
 
 class Batches:
-    """The batches of a training: a function of the seed and the number of the pass alone.
+    """The batches of a training: a function of only the seed and the number of the pass.
 
-    Of several sources each batch holds as many sequences of each as ``trainer.batch_shares`` says,
-    in the order of the sources. A pass takes them in a new order, and a source that is through
-    before the pass is begins anew, in another one.
+    With several sources, each batch has sequences of each in proportion to
+    ``trainer.batch_shares``, in the order of the sources. Each pass uses a new order; a source that
+    is exhausted before the end of the pass restarts in another order.
 
-    Of few sequences a pass is an update or two: they are gone through until an epoch has
-    ``config.min_epoch_updates``, so that epochs, patience and the sampler's schedule stand for as
-    much training as they do elsewhere.
+    With few sequences, a pass has only an update or two: passes are repeated until an epoch has
+        ``config.min_epoch_updates``, so that epochs, patience and the sampler's schedule mean
+    the same amount of training as elsewhere.
 
     Args:
-        sources: of the sequences, one at least.
+        sources: of the sequences, at least one.
         config: of the optimisation.
         seed: of the order.
 
     Raises:
-        UserError: if a batch is too small for all sources, or shares are given to what is no
-            source.
+        UserError: if a batch is too small for all sources, or a share names an unknown source.
     """
 
     def __init__(self, sources: Sequence[Source], config: TrainerConfig, seed: int = 0) -> None:
@@ -88,8 +87,8 @@ class Batches:
 
     @property
     def n_updates(self) -> int:
-        """Updates an epoch, over all its passes; the last of a pass may be of fewer batches, and of
-        a single source the last batch may be smaller.
+        """Number of updates per epoch, over all its passes; the last of a pass may have fewer
+        batches, and the last batch of a single source may be smaller.
         """
         return self.n_passes * -(-self.n_batches // self._accumulate)
 
@@ -122,9 +121,9 @@ class Batches:
 
 
 def _counts(sources: Sequence[Source], config: TrainerConfig) -> list[int]:
-    """How many sequences of each source a batch holds.
+    """Number of sequences of each source in a batch.
 
-    Those on top are as many, to those of the batch, as their shares say.
+    Added ones are in proportion to those of the batch by their shares.
     """
     shares: Mapping[str, float] = config.batch_shares
     within = [each.name for each in sources if each.sets_epoch]
@@ -140,27 +139,29 @@ def _counts(sources: Sequence[Source], config: TrainerConfig) -> list[int]:
 
 
 def counts_of(names: Sequence[str], config: TrainerConfig) -> list[int]:
-    """How many sequences of each source a batch holds, one at least; they add up to its size.
+    """Number of sequences of each source in a batch, at least one; they add up to its size.
 
     Raises:
-        UserError: if a batch is too small, or shares are given to what is no source.
+        UserError: if a batch is too small, or a share names an unknown source.
     """
     shares: Mapping[str, float] = config.batch_shares
     size = config.batch_size
     if unknown := sorted(shares.keys() - set(names)):
         raise UserError(
-            f"trainer.batch_shares names {', '.join(unknown)}, but the training sequences are "
-            f"{', '.join(names)} only: drop it, or name such data, as with data.train.weak"
+            f"trainer.batch_shares names {', '.join(unknown)}, but the only training sequences "
+            f"are {', '.join(names)}: drop it, or add such data, as with data.train.weak"
         )
     if size < len(names):
         raise UserError(
-            f"trainer.batch_size={size}, but each batch holds sequences of {', '.join(names)}: "
+            f"trainer.batch_size={size}, but each batch has sequences of {', '.join(names)}: "
             f"expected at least {len(names)}"
         )
     weights = [shares.get(name, 1.0) for name in names]
     exact = [size * weight / sum(weights) for weight in weights]
     counts = [max(1, math.floor(each)) for each in exact]
-    while (missing := size - sum(counts)) != 0:  # to whom, or from whom, most is due
+    while (
+        missing := size - sum(counts)
+    ) != 0:  # to or from the one with the largest rounding error
         step = 1 if missing > 0 else -1
         able = [i for i, n in enumerate(counts) if n + step > 0]
         counts[max(able, key=lambda i: step * (exact[i] - counts[i]))] += step
@@ -168,7 +169,7 @@ def counts_of(names: Sequence[str], config: TrainerConfig) -> list[int]:
 
 
 def _order(source: Source, first: int, key: tuple[int, ...]) -> Iterator[int]:
-    """Yield numbers from ``first`` on without end, all before any comes again, or as drawn."""
+    """Yield numbers from ``first`` on endlessly, all before any repeats, or as drawn."""
     n, weights = source.n_sequences, source.weights
     for turn in count():
         random = np.random.default_rng(np.random.SeedSequence((*key, turn)))
@@ -182,9 +183,9 @@ def _order(source: Source, first: int, key: tuple[int, ...]) -> Iterator[int]:
 def index_batches(
     n_sequences: int, batch_size: int, seed: int, epoch: int, weights: Tensor | None = None
 ) -> Iterator[list[int]]:
-    """Yield all sequences in batches, in an order that depends on the seed and the epoch alone.
+    """Yield all sequences in batches, in an order that depends only on seed and epoch.
 
-    Given ``weights`` (N,), as many are drawn in proportion to them, some of them again.
+    With ``weights`` (N,), as many are drawn in proportion, some repeatedly.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     sampler = None
@@ -201,10 +202,10 @@ def index_batches(
 
 
 def part_of(indices: Sequence[int], lengths: Sequence[int], rank: int, n_ranks: int) -> Part:
-    """Cut a batch into as many parts as there are ranks, as equal as can be; return one of them.
+    """Divide a batch into one part per rank, as equal as possible; return one part.
 
-    A rank that nothing is left for computes the first sequence once more, and counts it as nothing:
-    the others wait for it in each sum.
+    A rank without work computes the first sequence again with weight 0, since the others wait for
+    it in each sum.
     """
     first, end = (-(-len(indices) * place // n_ranks) for place in (rank, rank + 1))
     counts = end > first
@@ -217,13 +218,13 @@ def part_of(indices: Sequence[int], lengths: Sequence[int], rank: int, n_ranks: 
 def parts_of(
     batches: Sequence[Sequence[int]], lengths: Sequence[int], rank: int, n_ranks: int
 ) -> list[Part]:
-    """Cut each of the batches that make up an update; return what one rank computes of the whole.
+    """Divide each batch of an update; return the share of one rank.
 
     Args:
-        batches: the update's, whose gradients are accumulated.
+        batches: of the update, whose gradients are accumulated.
         lengths: steps of each training sequence.
-        rank: which one.
-        n_ranks: of so many.
+        rank: of this process.
+        n_ranks: number of ranks.
     """
     n_sequences = sum(map(len, batches))
     n_steps = max(lengths[index] for indices in batches for index in indices)

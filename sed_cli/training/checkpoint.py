@@ -1,8 +1,8 @@
 """Checkpoints: a folder with weights, configuration and classes. Loading one runs no code from it.
 
 ``model.safetensors`` holds the weights and the normalisation, ``config.yaml`` the whole
-configuration of the run, ``classes.json`` the labels in the order of the outputs. What else a task
-keeps there is its own, such as ``postprocessing.json`` of a detector.
+configuration of the run, ``classes.json`` the labels in the order of the outputs. Tasks add
+their own files, such as ``postprocessing.json`` of a detector.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ModelT = TypeVar("ModelT", bound=nn.Module)
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
 
 _MOST_WEIGHTS = 2**30  # 4 GiB
-_built: dict[tuple[Any, ...], AnyTrainConfig] = {}  # the one that was read last
+_built: dict[tuple[Any, ...], AnyTrainConfig] = {}  # the one read last
 
 
 def save_checkpoint(
@@ -46,21 +46,21 @@ def save_checkpoint(
     classes: Sequence[str],
     extra: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write a checkpoint folder; a reader sees the old one or the new one, whole.
+    """Write a checkpoint folder; readers see either the old or the new one, complete.
 
-    That holds after a power cut too: the old one is deleted once the new one is on the disk.
+    This holds even after a power cut: the old one is deleted once the new one is on disk.
 
     Args:
-        folder: to be made or replaced.
+        folder: to create or replace.
         model: its weights and normalisation are written.
         config: of the run.
         classes: labels in the order of the outputs.
-        extra: writes what else belongs into the folder that it is given.
+        extra: writes further files into the given folder.
     """
     with replacing_folder(folder) as new:
         weights = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
         save_file(weights, new / WEIGHTS)
-        (new / WEIGHTS).chmod(0o644)  # as the other files: a run may be shared
+        (new / WEIGHTS).chmod(0o644)  # like the other files: a run may be shared
         (new / CONFIG).write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
         (new / CLASSES).write_text(json.dumps(list(classes), ensure_ascii=False), encoding="utf-8")
         if extra is not None:
@@ -68,10 +68,10 @@ def save_checkpoint(
 
 
 def resolve_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
-    """Find the checkpoint folder that is meant: the folder itself, or the best of a run folder.
+    """Find the checkpoint folder: the folder itself, or the best of a run folder.
 
     Args:
-        path: of either.
+        path: of either folder.
         key: of the setting that names it, for messages.
 
     Raises:
@@ -90,9 +90,9 @@ def resolve_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
 
 
 def read_config(checkpoint: str | Path) -> AnyTrainConfig:
-    """Read the configuration of the run that a checkpoint comes from, whatever was learnt.
+    """Read the configuration of a checkpoint's run, for any task.
 
-    It is plain values: ``${...}`` in it is text. Where its run kept a cache is left out.
+    It has plain values: ``${...}`` in it is text. The location of its cache is dropped.
 
     Raises:
         CheckpointError: if it is missing or cannot be understood.
@@ -101,14 +101,14 @@ def read_config(checkpoint: str | Path) -> AnyTrainConfig:
     values: dict[str, Any] = {}
     try:
         values = read_settings(path)
-        # A command asks several times, and each takes a twentieth of a second.
+        # A command calls this several times, and each call takes 50 ms.
         key = (repr(values), *(cls for _, _, cls in plugin_components()))
         if key not in _built:
             config = config_of(values)
             _built.clear()
             _built[key] = config
         return copy.deepcopy(_built[key])
-    except ConfigError as error:  # a component that is unknown here
+    except ConfigError as error:  # an unknown component
         raise CheckpointError(f"{path}: {error}{needed(values)}") from error
     except (OSError, OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
         words = needed(values)
@@ -119,13 +119,13 @@ def read_config_of(checkpoint: str | Path, root: type[ConfigT]) -> ConfigT:
     """Read the configuration of the run of one task.
 
     Raises:
-        CheckpointError: if it is missing, cannot be understood or is another task's.
+        CheckpointError: if it is missing, is not understood or is of another task.
     """
     config = read_config(checkpoint)
     if not isinstance(config, root):
         raise CheckpointError(
-            f"{checkpoint}: {config.MODEL} (task={config.task}), where {root.MODEL} is needed; "
-            f"sedtf eval and predict take either"
+            f"{checkpoint}: {config.MODEL} (task={config.task}), but {root.MODEL} is needed; "
+            f"sedtf eval and predict support both"
         )
     return config
 
@@ -147,9 +147,9 @@ def read_classes(folder: Path, name: str = CLASSES) -> list[str]:
 
 
 def load_model(folder: Path, make: Callable[[], ModelT]) -> ModelT:
-    """Build a model and fill it with the weights of a checkpoint folder.
+    """Build a model and load the weights of a checkpoint folder.
 
-    Nothing is allocated before the sizes that the configuration asks for are those of the file.
+    Nothing is allocated before the sizes in the configuration match those of the file.
 
     Args:
         folder: of the checkpoint.
@@ -165,7 +165,7 @@ def load_model(folder: Path, make: Callable[[], ModelT]) -> ModelT:
             found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         with torch.device("meta"):  # shapes without numbers
             expected = {key: tuple(value.shape) for key, value in make().state_dict().items()}
-    except Exception as error:  # of either library; sizes may be beyond what it can count
+    except Exception as error:  # from either library; sizes may overflow
         raise _does_not_fit(path, why(error)) from error
     for key in sorted(found.keys() | expected.keys()):
         if found.get(key) != expected.get(key):
@@ -183,19 +183,19 @@ def _does_not_fit(path: Path, reason: str) -> CheckpointError:
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:
-    """Fill ``model`` with the weights of a checkpoint folder.
+    """Load the weights of a checkpoint folder into ``model``.
 
     Raises:
-        CheckpointError: if they do not fit, or are not finite: with these no class is ever active,
-            which looks like silence.
+        CheckpointError: if they do not fit, or are not finite, with which no class would ever be
+            active.
     """
     try:
-        open_regular(folder / WEIGHTS).close()  # a pipe would be waited for
+        open_regular(folder / WEIGHTS).close()  # a pipe would block
         weights = load_file(folder / WEIGHTS)
         damaged = [name for name, value in weights.items() if not torch.isfinite(value).all()]
         if damaged:
             raise CheckpointError(
-                f"{folder / WEIGHTS}: holds weights that are not finite (the first in "
+                f"{folder / WEIGHTS}: contains weights that are not finite (the first in "
                 f"{damaged[0]}), so it is damaged or its training diverged; "
                 f"take another checkpoint"
             )

@@ -1,4 +1,4 @@
-"""The gradients of an update, whose batch several ranks compute, in several parts each."""
+"""The gradients of an update, computed by several ranks, in several parts each."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sed_cli.training.task import BatchT, Task
 
 
 class Gradients(Generic[BatchT]):
-    """Computes the gradients of the loss of a whole batch, whoever computes which part of it when.
+    """Computes the gradients of the loss of a whole batch, for any division into parts.
 
-    The loss is a mean over all that the batch predicts, so each part is divided by the count of the
-    whole, which is known beforehand; the teacher mask is that of the whole batch too. Batch norm
-    and dropout alone see one part after the other, of which ranks still share the statistics.
+    The loss is a mean over all predictions of the batch, so each part is divided by the known count
+    of the whole; the teacher mask is also that of the whole batch. Only batch norm and dropout see
+    one part at a time, with statistics shared between ranks.
 
     Args:
-        task: whose losses they are of.
-        coins: decide when the ground truth is fed.
+        task: provides the losses.
+        coins: decide where the model is teacher-forced.
     """
 
     def __init__(self, task: Task[BatchT], coins: TeacherCoins) -> None:
@@ -36,15 +36,15 @@ class Gradients(Generic[BatchT]):
         """Add the gradients of a batch to those of the weights; return its loss, detached.
 
         Args:
-            parts: what this rank computes, one after the other; without a :class:`Part` it is the
-                whole batch.
+            parts: the shares of this rank, in order; without a :class:`Part` it is the whole
+                batch.
         """
         counts = [self._task.counts(batch) * _is_counted(part) for batch, part in parts]
         count = summed(torch.stack(counts).sum(0)).clamp(min=1)
         before = self._coins.state_dict() if len(parts) > 1 else {}
         totals = []
         for number, (batch, part) in enumerate(parts):
-            if number:  # the whole batch is drawn for again, of which this part takes its own
+            if number:  # draws are repeated for the whole batch, of which this part takes its share
                 self._coins.load_state_dict(before)
             totals.append(self._add_part(batch, part, count, number == len(parts) - 1))
         if len(parts) == n_ranks() == 1:
@@ -64,7 +64,7 @@ class Gradients(Generic[BatchT]):
                 stack.enter_context(self._joined.no_sync())
             losses = self._task.losses if n_ranks() == 1 else self._joined
             totals, _ = losses(batch, self._coins)
-            # Gradients are averaged over the ranks, where those of a sum are to be added up.
+            # Gradients are averaged over ranks, but those of a sum have to be added.
             loss = (totals / count).sum()
             (loss * (n_ranks() * is_counted) if n_ranks() > 1 else loss).backward()
         return totals.detach() * is_counted
@@ -81,9 +81,9 @@ def _is_counted(part: Part | None) -> bool:
 
 
 class _Losses(nn.Module):
-    """The losses of a task as a module, which is what torch's data-parallel training takes.
+    """The losses of a task as a module, for torch's data-parallel training.
 
-    It has the weights of the model and none of its buffers: they are the same in all ranks.
+    It has the weights of the model but no buffers, which are the same in all ranks.
     """
 
     def __init__(self, task: Task[BatchT]) -> None:

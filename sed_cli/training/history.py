@@ -1,4 +1,4 @@
-"""``history.csv``: a row an epoch."""
+"""``history.csv``: one row per epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What is known after an epoch; validation figures are free running, of a detector by frame."""
+    """Results of an epoch; validation is free running, and frame-wise for a detector."""
 
     epoch: int  # from 1
     update: int  # optimiser steps so far
@@ -29,7 +29,7 @@ class Epoch:
     validation_er: float
     learning_rate: float
     seconds: float
-    more: Mapping[str, float] = field(default_factory=dict)  # columns of the task's own
+    more: Mapping[str, float] = field(default_factory=dict)  # additional columns of the task
 
     @property
     def row(self) -> dict[str, float]:
@@ -42,13 +42,13 @@ _COLUMNS = [each.name for each in fields(Epoch) if each.name != "more"]
 
 
 class History:
-    """All epochs of a run, kept in a file that is whole at any moment.
+    """All epochs of a run, in a file that is complete at any time.
 
     Args:
         path: of the file.
-        n_epochs: of the checkpoint that is resumed; what the file holds beyond them is dropped.
-        rows: those epochs, as the checkpoint keeps them; None: of a checkpoint that does not, for
-            which the file is read.
+        n_epochs: of the resumed checkpoint; further rows in the file are dropped.
+        rows: of those epochs in the checkpoint; None: not in the checkpoint, so the file is
+            read.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class History:
         self.write()
 
     def write(self) -> None:
-        """Write the file anew; what must outlive a power cut is in the training state too."""
+        """Rewrite the file; the training state also has the rows, and survives a power cut."""
         with (
             replacing(self.path) as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,
@@ -85,14 +85,14 @@ class History:
 
 
 def _read(path: Path, n_epochs: int) -> list[Epoch]:
-    """Read the first epochs; where any is missing, keep the damaged file aside and say so."""
+    """Read the first epochs; if any is missing, keep the damaged file and warn."""
     epochs: list[Epoch] = []
     fault = f"it ends before epoch {n_epochs}"
     try:
         for row in csv.DictReader(io.StringIO(read_plain(path), newline=""), strict=True):
             epoch = _parse(row)
             if epoch.epoch != len(epochs) + 1:
-                fault = f"epoch {epoch.epoch} follows upon epoch {len(epochs)}"
+                fault = f"epoch {epoch.epoch} follows epoch {len(epochs)}"
                 break
             epochs.append(epoch)
             if len(epochs) == n_epochs:
@@ -103,7 +103,7 @@ def _read(path: Path, n_epochs: int) -> list[Epoch]:
     if path.exists():
         path.replace(kept)
     log.warning(
-        "%s is damaged (%s): of %d epochs the rows of %d are lost, and the learning curves begin "
+        "%s is damaged (%s): of %d epochs the rows of %d are lost, and the learning curves start "
         "without them; the weights are not affected%s",
         path,
         fault,

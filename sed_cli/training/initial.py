@@ -1,4 +1,4 @@
-"""``init=RUN``: a training that begins with the weights of another one, as far as they fit."""
+"""``init=RUN``: training that starts from the weights of another run, where they fit."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from sed_cli.training.task import TakenPart, Task, Trained
 
 log = logging.getLogger(__name__)
 
-# Every model of ours has a readout of its labels; one that says nothing else has this.
+# Every built-in model has a readout of its labels; this is the default.
 _READOUT = {"readout.weight": LabelAxis(), "readout.bias": LabelAxis()}
-_SHOWN = 8  # labels in a cell of the table
+_SHOWN = 8  # labels in a table cell
 
 
 def find_initial(config: AnyTrainConfig) -> Path:
     """Find the checkpoint that ``config.init`` names.
 
     Raises:
-        CheckpointError: if there is none, or it is of another task.
+        CheckpointError: if there is none, or it is for another task.
     """
     folder = resolve_checkpoint(str(config.init), key="init")
     other = read_config(folder)
     if other.task != config.task:
         raise CheckpointError(
-            f"init={config.init}: {other.MODEL} (task={other.task}), whose weights are of no use "
-            f"for {config.MODEL} (task={config.task}): name a run of task={config.task}"
+            f"init={config.init}: {other.MODEL} (task={other.task}), whose weights do not fit "
+            f"{config.MODEL} (task={config.task}): name a run of task={config.task}"
         )
     return folder
 
 
 def origin_of(config: AnyTrainConfig, earlier: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Say where the first weights come from, for the record of a run; None: they are random.
+    """Return the origin of the initial weights, for the record of a run; None: random.
 
     Args:
         config: of the run.
-        earlier: what the record of the run said that ``config.resume`` continues; it holds where
-            that run has a checkpoint, whatever has become of the first weights.
+        earlier: entry in the record of the resumed run; it is used if that run has a
+            checkpoint.
 
     Raises:
         CheckpointError: if ``config.init`` cannot be used.
@@ -67,25 +67,25 @@ def origin_of(config: AnyTrainConfig, earlier: Mapping[str, Any] | None) -> dict
 
 
 def initialise(config: AnyTrainConfig, task: Task[Any]) -> None:
-    """Put the weights of ``config.init`` into the model of a task, and log what was taken.
+    """Copy the weights of ``config.init`` into the model of a task, and log them.
 
-    Nothing is drawn from torch's generators: all else is as without ``init``.
+    No random numbers are drawn from torch's generators, so all else is as without ``init``.
 
     Raises:
-        CheckpointError: if the checkpoint cannot be used, or nothing of it fits.
+        CheckpointError: if the checkpoint is invalid, or no part of it fits.
     """
     folder = find_initial(config)
     with torch.random.fork_rng(devices=[]):
         trained = task.load_trained(folder)
     own = Trained(task.model, task.label_sets)
     rows = take_weights(own, trained, task.take_statistics(trained))
-    log.info("init=%s: weights taken", folder)
+    log.info("init=%s: copied weights", folder)
     for line in [*table(rows), *_left_out(own, trained)]:
         log.info("  %s", line)
     trained_rows = [row for row in rows if row.is_trained]
     if not any(row.taken for row in trained_rows):
         why = cut_short([f"{row.part}: {row.why}" for row in trained_rows], 3, "; ")
-        raise CheckpointError(f"init={config.init}: nothing of it fits this model ({why})")
+        raise CheckpointError(f"init={config.init}: no part of it fits this model ({why})")
     for row in trained_rows:
         if row.fresh and any(overlaps(row.part, name) for name in config.trainer.freeze):
             log.warning(
@@ -96,16 +96,16 @@ def initialise(config: AnyTrainConfig, task: Task[Any]) -> None:
 def take_weights(
     own: Trained, other: Trained, settled: Mapping[str, TakenPart] | None = None
 ) -> list[TakenPart]:
-    """Copy what fits of the weights of one model into another; return a row for each part.
+    """Copy fitting weights of one model into another; return one row per part.
 
-    A part (:func:`sed_cli.training.parts.part_of`) is taken whole or not at all: statistics of a
-    batch norm mean nothing after another convolution. Entries of labels follow the labels, and
-    those of new ones stay as they are; so do the inputs beside them, if their number differs.
+    A part (:func:`sed_cli.training.parts.part_of`) is copied completely or not at all: statistics
+    of a batch norm are meaningless after another convolution. Entries of labels follow the labels;
+    those of new labels stay unchanged, and so do other inputs if their number differs.
 
     Args:
-        own: the model that is filled, with its labels.
-        other: the one that has been trained.
-        settled: rows of parts that are not copied.
+        own: the destination, with its labels.
+        other: the source.
+        settled: rows of parts that are not to be copied.
     """
     settled = settled or {}
     copying = _Copying(own, other)
@@ -125,7 +125,7 @@ class _Copying:
 
     @torch.no_grad()
     def part(self, part: str, names: Sequence[str]) -> list[TakenPart]:
-        """Copy what fits of a part."""
+        """Copy the fitting entries of a part."""
         for name in names:
             if reason := self._misfit(name):
                 reason = f"{name.removeprefix(f'{part}.')}: {reason}"
@@ -145,16 +145,16 @@ class _Copying:
         return [*rows, *self._follow(title, labelled)]
 
     def _misfit(self, name: str) -> str:
-        """Why an entry cannot be taken at all; "": it can."""
+        """Why an entry cannot be copied at all; "": it can."""
         if name not in self._other:
             return "not in the run"
         axis, there = self._axes.get(name), self._other_axes.get(name)
         shapes = [list(state[name].shape) for state in (self._own, self._other)]
         if axis is not None:
             if there is None or (there.axis, there.of) != (axis.axis, axis.of):
-                return "its labels lie elsewhere in the run"
+                return "its labels are along another axis in the run"
             if axis.is_whole and self._labels.get(axis.of) != self._other_labels.get(axis.of):
-                return "its labels are others in the run"
+                return "its labels have another meaning in the run"
             for shape in shapes:
                 shape[axis.axis] = 0
         if shapes[0] == shapes[1]:
@@ -163,16 +163,16 @@ class _Copying:
         return f"{run} in the run, {here} here"
 
     def _inputs(self, name: str) -> str:
-        """Copy what lies beside the labels; return why it does not fit, "" where it does."""
+        """Copy entries without labels; return why they do not fit, or ""."""
         (axis, start, *_), there = self._axes[name], self._other_axes[name].start
         if start != there:
-            return f"{there} features a frame in the run, {start} here"
+            return f"{there} features per frame in the run, {start} here"
         own, other = (state[name].narrow(axis, 0, start) for state in (self._own, self._other))
         own.copy_(other)
         return ""
 
     def _follow(self, title: str, names: Sequence[str]) -> Iterator[TakenPart]:
-        """Copy the entries of the labels that both have, all of a part's."""
+        """Copy the entries of common labels in all of a part."""
         names = [name for name in names if self._n_entries(self._own, self._axes, name)]
         if not names:  # such as the inputs of a model without feedback
             return
@@ -188,14 +188,14 @@ class _Copying:
             yield TakenPart(title, "", "all", "the run has none")
             return
         reasons = [f"{which} not in the run"] * bool(new)
-        reasons += [f"{n_copied} of {n_own} outputs of each taken"] * (n_copied < n_own)
+        reasons += [f"{n_copied} of {n_own} outputs of each copied"] * (n_copied < n_own)
         taken = _listed(shared) if new else "all"
         yield TakenPart(title, taken, _listed(new), "; ".join(reasons))
 
     def _copy_labels(
         self, name: str, places: Sequence[Tensor], n_labels: tuple[int, int]
     ) -> tuple[int, int]:
-        """Copy entries of labels; return how many outputs a label were copied, and there are."""
+        """Copy entries of labels; return the numbers of copied and of all outputs per label."""
         (axis, start, *_), first = self._axes[name], self._other_axes[name].start
         own, other = self._own[name], self._other[name]
         n_own, n_other = n_labels
@@ -219,12 +219,12 @@ class _Copying:
 
 
 def _pairs(own: Sequence[Any], other: Sequence[Any]) -> list[tuple[int, int]]:
-    """Places of what both have."""
+    """Indices of common labels."""
     return [(place, other.index(name)) for place, name in enumerate(own) if name in other]
 
 
 class _Label(NamedTuple):
-    """A label that may occur twice, such as a symbol that is spelled as the unknown one."""
+    """A key for labels that may occur twice, such as a symbol spelt like the unknown one."""
 
     text: str
     occurrence: int
@@ -253,17 +253,17 @@ def _label_axes(model: nn.Module) -> Mapping[str, LabelAxis]:
 
 
 def _left_out(own: Trained, other: Trained) -> Iterator[str]:
-    """What is of no use here."""
+    """Notes on unused parts and labels."""
     if parts := _parts(other.model) - _parts(own.model):
-        yield f"parts that are not used: {', '.join(sorted(parts))}"
+        yield f"unused parts: {', '.join(sorted(parts))}"
     for name, labels in other.labels.items():
         known = set(own.labels.get(name, ()))
         if left := [label for label in labels if label not in known]:
-            yield f"{name} that are not used: {cut_short(left, _SHOWN)}"
+            yield f"unused {name}: {cut_short(left, _SHOWN)}"
 
 
 def table(rows: Sequence[TakenPart]) -> Iterator[str]:
-    """Lay rows out in columns of equal width."""
+    """Format rows in columns of equal width."""
     cells = [("part", "taken", "fresh", "why")]
     cells += [(row.part, row.taken or "-", row.fresh or "-", row.why) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

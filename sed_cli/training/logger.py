@@ -1,4 +1,4 @@
-"""What a logger is: something that is told of each epoch."""
+"""The base of loggers, which record each epoch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sed_cli.training.history import Epoch
 
 
 class LoggedRun(NamedTuple):
-    """What loggers are told of before the first epoch.
+    """Information for loggers before the first epoch.
 
     Args:
         folder: of the run.
         config: its settings, as plain values.
-        n_epochs: how many there have been, of a run that is resumed.
-        rows: columns of these, as its checkpoint keeps them; ``None``: it does not.
+        n_epochs: number of earlier epochs of a resumed run.
+        rows: columns of these in its checkpoint; ``None``: not in the checkpoint.
     """
 
     folder: Path
@@ -31,31 +31,31 @@ class LoggedRun(NamedTuple):
 
 @dataclass
 class Logger(ABC):
-    """A logger, in the process that writes for all; it is named in ``trainer.loggers``."""
+    """A logger, in the writing process; it is named in ``trainer.loggers``."""
 
     KIND: ClassVar[str] = "logger"
 
-    # What it needs by the name that it is imported by, and the extra of sedtf that brings it.
+    # The package that it imports, and the extra of sedtf that installs it.
     PACKAGE: ClassVar[str] = ""
     EXTRA: ClassVar[str] = ""
 
     @classmethod
     def faults(cls) -> list[str]:
-        """What keeps it from working here, such as a package that is not installed."""
+        """Why it does not work here, such as a missing package."""
         return missing("the logger", cls.PACKAGE, cls.EXTRA) if cls.PACKAGE else []
 
     @property
     def has_failed(self) -> bool:
-        """Whether it is an exception that ends the training, for :meth:`close` to note."""
+        """Whether an exception ends the training, for :meth:`close`."""
         return sys.exc_info()[0] is not None
 
     @abstractmethod
     def start(self, run: LoggedRun) -> None:
-        """Begin, or continue what an earlier part of the run has logged."""
+        """Start, or continue the log of an earlier part of the run."""
 
     @abstractmethod
     def log(self, epoch: Epoch) -> None:
-        """Take an epoch; its columns are ``epoch.row``."""
+        """Log an epoch; its columns are ``epoch.row``."""
 
     def close(self) -> None:  # noqa: B027 (most have nothing to close)
-        """End, whether or not training has succeeded."""
+        """Close, whether or not training has succeeded."""

@@ -37,18 +37,18 @@ class Trainer(Generic[BatchT]):
     """Trains the model of a task.
 
     Args:
-        task: what is trained, on what and how it is scored.
-        coins: decide when the ground truth is fed.
+        task: the model, its data and its scores.
+        coins: decide where the model is teacher-forced.
         config: of the optimisation.
         seed: of the order of the sequences, and of the dropout of ranks above 0.
 
     Raises:
-        UserError: if ``trainer.freeze`` or ``trainer.lr_scale`` name parts that the model lacks,
-            or ``trainer.batch_shares`` what is no source of the data.
+        UserError: if ``trainer.freeze`` or ``trainer.lr_scale`` name unknown parts of the model, or
+            ``trainer.batch_shares`` an unknown source.
 
-    Several ranks (:mod:`sed_cli.system.distributed`) compute what one would: a batch is cut among
-    them, with the teacher mask, the loss and the statistics that it has as a whole, and each of
-    them makes the same update. Dropout alone is drawn by each rank for itself.
+    Several ranks (:mod:`sed_cli.system.distributed`) are equivalent to one: a batch is divided
+    among them, with teacher mask, loss and statistics of the whole batch, and each makes the same
+    update. Only dropout is drawn separately in each rank.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Trainer(Generic[BatchT]):
         self._frozen = freeze(task.model, config.freeze)
         self.optimizer = make_optimizer(task.model, config)
         schedule = config.lr_schedule
-        # Any: torch's have no common signature of their step.
+        # Any: torch's schedulers have no common signature of step.
         self.lr_schedule: Any = schedule and schedule.build(self.optimizer, self.n_updates)
         self._is_by_score = schedule is not None and schedule.BY_SCORE
         learns = task.learns_unlabelled
@@ -76,23 +76,23 @@ class Trainer(Generic[BatchT]):
 
     @property
     def n_batches(self) -> int:
-        """Updates an epoch, over all its passes; the batch of the last of a pass may be smaller."""
+        """Updates per epoch, over all its passes; the last batch of a pass may be smaller."""
         return self._batches.n_updates
 
     @property
     def n_updates(self) -> int:
-        """Updates of the training, unless patience ends it."""
+        """Number of updates of the training, unless patience ends it."""
         n_updates = self.config.epochs * self.n_batches
         return min(n_updates, self.config.max_updates or n_updates)
 
     def updates(self, epoch: int) -> Iterator[list[tuple[BatchT, Part]]]:
-        """What this rank computes of each update of an epoch: a part, or several to accumulate."""
+        """This rank's share of each update of an epoch: one part, or several to accumulate."""
         for number, batches in self._batches.of_epoch(epoch):
             parts = parts_of(batches, self.task.lengths, rank(), n_ranks())
             yield [(self.task.batch(part.indices, number), part) for part in parts]
 
     def batches(self, epoch: int) -> Iterator[tuple[BatchT, Part]]:
-        """All that this rank computes in an epoch, one after the other."""
+        """All shares of this rank in an epoch, in order."""
         for parts in self.updates(epoch):
             yield from parts
 
@@ -121,7 +121,7 @@ class Trainer(Generic[BatchT]):
     def _conclude_epoch(
         self, started: float, loss: float, on_epoch: Callable[[Epoch, bool], None]
     ) -> None:
-        """Validate what is kept, and decide whether it is the best so far."""
+        """Validate the weights to save, and decide whether they are the best so far."""
         result = self._validate()
         if result is None:
             result = _NOT_VALIDATED
@@ -155,7 +155,7 @@ class Trainer(Generic[BatchT]):
         on_epoch(row, is_best)
 
     def _kept(self) -> AbstractContextManager[None]:
-        """Have the weights in the model that are validated and kept."""
+        """Use the weights in the model that are validated and saved."""
         if self.average is None or self.config.keep == "trained":
             return nullcontext()
         return self.average.in_place()
@@ -164,13 +164,13 @@ class Trainer(Generic[BatchT]):
         """Make one update with one batch; return its loss, as :meth:`update` does.
 
         Args:
-            batch: what this rank computes.
-            part: which part of a whole batch that is; None: all of it, there is one rank.
+            batch: share of this rank.
+            part: its position in the whole batch; None: all of it, with one rank.
         """
         return self.update([(batch, part)])
 
     def update(self, parts: Sequence[tuple[BatchT, Part | None]]) -> Tensor:
-        """Make one update; return the loss, averaged over all that is predicted, detached."""
+        """Make one update; return the loss, averaged over all predictions, detached."""
         self.task.model.train()
         keep_frozen(self._frozen)
         if self.task.learns_unlabelled and self.task.teacher is not None:
@@ -189,7 +189,7 @@ class Trainer(Generic[BatchT]):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the weights that :meth:`load_state_dict` needs to go on exactly."""
+        """Everything except weights that :meth:`load_state_dict` needs to continue exactly."""
         state: dict[str, Any] = {
             "progress": vars(self.progress),
             "optimizer": self.optimizer.state_dict(),
@@ -212,7 +212,7 @@ class Trainer(Generic[BatchT]):
         self.coins.load_state_dict(state["coins"])
         if self.lr_schedule is not None:
             own, kept = self.lr_schedule.state_dict(), state["lr_schedule"]
-            if own.keys() != kept.keys():  # torch sets any attribute that it is given
+            if own.keys() != kept.keys():  # torch would set any given attribute
                 raise ValueError(f"a learning-rate schedule with {', '.join(sorted(kept))}")
             self.lr_schedule.load_state_dict(kept)
         if self.average is not None:
@@ -221,7 +221,7 @@ class Trainer(Generic[BatchT]):
             self.task.load_state_dict(state["task"])
 
     def _validate(self) -> Validation | None:
-        """Score the model; what rank 0 finds holds for all, which have to decide the same."""
+        """Score the model; all ranks use the result of rank 0, to decide the same."""
         own = self.task.validate()
         found = agreed(None if own is None else (*own[:3], dict(own.more)))
         return None if found is None else Validation(*found)
@@ -235,17 +235,17 @@ class Trainer(Generic[BatchT]):
         )
 
     def _waited(self) -> int:
-        """Epochs without a better one, once the model has begun to detect.
+        """Number of epochs without improvement, once the model detects anything.
 
-        Before that F1 at 0.5 is 0, or that of an untrained model, for epochs in which much is
-        learnt.
+        Before that, F1 at 0.5 is 0, or that of an untrained model, during epochs of much
+        progress.
         """
         if not is_loss(self.config.monitor) and not self.progress.has_detected:
             return 0
         return self.progress.epoch - self.progress.best_epoch
 
     def _train_epoch(self, epoch: int) -> float:
-        if rank():  # 0 continues with the numbers that a checkpoint keeps
+        if rank():  # rank 0 continues with the generator state in the checkpoint
             torch.manual_seed((self._seed * 1_000_003 + epoch) * 1_009 + rank())
         losses: list[Tensor] = []
         with (
@@ -260,7 +260,7 @@ class Trainer(Generic[BatchT]):
         ):
             for parts in self.updates(epoch):
                 losses.append(self.update(parts))
-                if bar.update():  # it is drawn now and then; only then is a GPU waited for
+                if bar.update():  # drawn only sometimes, to avoid waiting for the GPU
                     bar.set_postfix_str(self._describe(losses[-1]), refresh=False)
                 limit = self.config.max_updates
                 if limit is not None and self.progress.update >= limit:
@@ -289,7 +289,7 @@ class Trainer(Generic[BatchT]):
         return f"{text}, best {name} {-best if is_lower_better(monitor) else best:.3f}"
 
     def _score(self, row: Epoch) -> float:
-        """What ``trainer.monitor`` says of an epoch; the higher, the better."""
+        """Score of an epoch by ``trainer.monitor``; the higher, the better."""
         if math.isnan(row.validation_loss):  # no validation split: the last epoch is kept
             return float(row.epoch)
         value = row.row.get(column_of(self.config.monitor), math.nan)
@@ -300,11 +300,11 @@ class Trainer(Generic[BatchT]):
     def _note_best(self, row: Epoch) -> bool:
         score, at = self._score(row), self.progress
         if not at.has_skill and not row.validation_loss >= self.task.no_skill_loss:
-            # An untrained model is not to be kept for the F1 that it had by chance.
+            # An untrained model must not be kept for an F1 by chance.
             at.has_skill, at.best_epoch = True, 0
         at.has_detected |= at.has_skill and not row.validation_f1 <= 0
-        # On a tie the loss decides: before the first event is found, F1 stays at 0 for epochs in
-        # which much is learnt.
+        # The loss breaks ties: before the first event is detected, F1 stays at 0 during epochs of
+        # much progress.
         now, best = (
             (score, -row.validation_loss),
             (at.best_score, -at.best_loss),
@@ -317,19 +317,20 @@ class Trainer(Generic[BatchT]):
 
 
 def warn_of_best_epoch(progress: Progress, config: TrainerConfig) -> None:
-    """Warn where the best epoch is one that hardly stands for a trained model."""
+    """Warn if the best epoch is hardly a trained model."""
     best, last = progress.best_epoch, progress.epoch
     if last < 3:
         return
     if best == 1:
         log.warning(
-            "the best epoch is the first of %d: the model has hardly learnt, or unlearns at once; "
-            "try a lower trainer.lr, a higher trainer.patience, or more validation recordings",
+            "the best epoch is the first of %d: the model has hardly learnt, or has diverged "
+            "early; try a lower trainer.lr, a higher trainer.patience, or more validation "
+            "recordings",
             last,
         )
     elif best == last and last >= config.epochs and config.max_updates is None:
         log.warning(
-            "the best epoch is the last one: training longer may be better, as with "
+            "the best epoch is the last one: longer training may be better, such as "
             "trainer.epochs=%d",
             2 * config.epochs,
         )

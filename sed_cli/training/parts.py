@@ -1,4 +1,4 @@
-"""The parts of a model by their names: which of them are trained, and how fast."""
+"""Parts of a model by name: freezing and learning rates."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sed_cli.errors import UserError
 
 
 def part_of(model: nn.Module, name: str) -> str:
-    """The part that an entry of a model's state belongs to.
+    """The part of an entry of a model's state.
 
-    That is a child of the model, such as ``cell``, or one of a list of them, such as ``blocks.0``.
+    It is a child of the model, such as ``cell``, or one of a list of them, such as ``blocks.0``.
     """
     child, _, inner = name.partition(".")
     if isinstance(getattr(model, child), nn.ModuleList | nn.Sequential):
@@ -27,7 +27,7 @@ def freeze(model: nn.Module, names: Collection[str]) -> list[nn.Module]:
     """Stop training the named parts; return them, for :func:`keep_frozen`.
 
     Raises:
-        UserError: for names of no part, or if nothing is left to train.
+        UserError: for unknown parts, or if nothing is left to train.
     """
     _check_names(model, "trainer.freeze", names)
     for name, weights in model.named_parameters():
@@ -41,10 +41,10 @@ def freeze(model: nn.Module, names: Collection[str]) -> list[nn.Module]:
 
 
 def keep_frozen(frozen: Iterable[nn.Module]) -> None:
-    """Put frozen parts of a model that is in training back to what they are in evaluation.
+    """Set frozen parts of a model in training mode to evaluation mode.
 
-    So batch norm uses and keeps the statistics that it has. Dropout goes on: it is for what comes
-    after, which is trained.
+    So batch norm uses and keeps its statistics. Dropout stays active, since it regularises later,
+    trained parts.
     """
     for part in frozen:
         part.eval()
@@ -54,12 +54,12 @@ def keep_frozen(frozen: Iterable[nn.Module]) -> None:
 
 
 def make_optimizer(model: nn.Module, config: TrainerConfig) -> Optimizer:
-    """Build the optimiser of what is not frozen, with a parameter group for each factor.
+    """Build the optimiser of unfrozen parameters, with one parameter group per factor.
 
-    Those of factor 1 come first. Without factors there is one group, as ever.
+    Those of factor 1 come first. Without factors there is one group.
 
     Raises:
-        UserError: for factors of no part.
+        UserError: for factors of unknown parts.
     """
     _check_names(model, "trainer.lr_scale", config.lr_scale)
     groups: dict[float, list[nn.Parameter]] = {}
@@ -79,7 +79,7 @@ def make_optimizer(model: nn.Module, config: TrainerConfig) -> Optimizer:
 
 
 def learning_rate(optimizer: Optimizer) -> float:
-    """The learning rate of what has no factor."""
+    """The learning rate of parameters without a factor."""
     group = optimizer.param_groups[0]
     return float(group["lr"] / group.get(LR_SCALE, 1.0))
 
@@ -92,17 +92,18 @@ def _check_names(model: nn.Module, key: str, names: Collection[str]) -> None:
             part for name in trained for part in (name.partition(".")[0], part_of(model, name))
         )
         raise UserError(
-            f"{key}: the model has no part {', '.join(unknown)}: there are {', '.join(parts)}"
+            f"{key}: the model has no part {', '.join(unknown)}: expected some of "
+            f"{', '.join(parts)}"
         )
 
 
 def _covering(names: Iterable[str], name: str) -> str | None:
-    """The name of the smallest part that an entry of the state lies in; None: of none."""
+    """The name of the smallest part that contains an entry of the state; None: none."""
     return max((each for each in names if _is_within(name, each)), key=len, default=None)
 
 
 def overlaps(part: str, other: str) -> bool:
-    """Whether one of two parts lies in the other; what follows a comma is within a part."""
+    """Whether one of two parts contains the other; a comma separates entries within a part."""
     part = part.partition(",")[0]
     return _is_within(part, other) or _is_within(other, part)
 

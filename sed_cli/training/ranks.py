@@ -1,4 +1,4 @@
-"""Ranks started and ended: on one machine by torch's elastic launcher, on more by ``torchrun``."""
+"""Starting and ending ranks: by torch's elastic launcher on one machine, else by ``torchrun``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
-# What the others see when one is gone.
+# Errors of other ranks when one is gone.
 _LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 _INTERRUPTED = 130
 _STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
@@ -43,7 +43,7 @@ _TALKATIVE = ("torch.distributed", "torch.multiprocessing")
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """Train together, inside the block, with all processes that were started with this one.
+    """Join the process group of all ranks inside the block.
 
     Args:
         device: this rank's own.
@@ -72,7 +72,7 @@ def joined(device: torch.device) -> Iterator[None]:
 
 
 def own_device(device: torch.device) -> torch.device:
-    """Return the GPU of this rank, where ``device`` is one.
+    """Return the GPU of this rank, if ``device`` is a GPU.
 
     Raises:
         UserError: if this machine has fewer GPUs than ranks.
@@ -85,7 +85,7 @@ def own_device(device: torch.device) -> torch.device:
 
 
 def check_devices(device: torch.device, n_wanted: int) -> None:
-    """Refuse more ranks than there are GPUs, where they are to run on GPUs.
+    """Refuse more ranks than GPUs, if they run on GPUs.
 
     Raises:
         UserError: if there are more.
@@ -93,30 +93,30 @@ def check_devices(device: torch.device, n_wanted: int) -> None:
     if device.type == "cuda" and torch.cuda.device_count() < n_wanted:
         raise UserError(
             f"trainer.devices={n_wanted}, but this machine has {torch.cuda.device_count()} CUDA "
-            f"device(s): give at most so many, or device=cpu"
+            f"device(s): give at most that number, or device=cpu"
         )
 
 
 def own_threads(threads: int | None, of_all: int) -> int:
-    """Threads of this rank: those asked for, else its share of those that all ranks here have."""
+    """Threads of this rank: the requested number, else an equal share on this machine."""
     n_local = int(os.environ["LOCAL_WORLD_SIZE"])
     return threads or max(1, min(torch.get_num_threads(), of_all // n_local))
 
 
 def launch(function: Callable[..., R], *arguments: object, n_ranks: int, go_on: str) -> R:
-    """Call a function in so many processes, as ranks of one group; return what it gives rank 0.
+    """Call a function in several processes, as ranks of one group; return the result of rank 0.
 
-    The processes log as this one does (those above rank 0 only errors), they end when it ends, and
-    none is left when this returns or raises.
+    The processes log like this one (those above rank 0 only errors), end when it ends, and none is
+    left when this returns or raises.
 
     Args:
-        function: of a module.
-        arguments: that survive pickling.
-        n_ranks: processes.
-        go_on: what to do where one of them is lost.
+        function: an importable one.
+        arguments: picklable ones.
+        n_ranks: number of processes.
+        go_on: advice if one of them is lost.
 
     Raises:
-        SedtfError: what a rank raised, or that one was lost.
+        SedtfError: from a rank, or if one was lost.
         KeyboardInterrupt: on Ctrl-C or SIGTERM.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -151,7 +151,7 @@ def launch(function: Callable[..., R], *arguments: object, n_ranks: int, go_on: 
 
 @dataclass(frozen=True)
 class _Log:
-    """How the root logger logs, in a form that reaches another process."""
+    """Configuration of the root logger, picklable."""
 
     level: int
     handlers: tuple[tuple[str | None, logging.Formatter | None], ...]  # file, if it is one
@@ -185,30 +185,30 @@ class _Log:
 class _Call:
     function: Callable[..., Any]
     arguments: tuple[object, ...]
-    folder: Path  # where ranks leave word of why they failed
+    folder: Path  # where ranks record their errors
     log: _Log
 
 
 def _run_rank(call: _Call) -> Any:
-    """Run in a rank what it was started for."""
+    """Run the function in a rank."""
     own = int(os.environ["RANK"])
     threading.Thread(target=end_with_parent, daemon=True).start()
     _on_stop(_interrupt)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     call.log.apply(own)
-    # Its usual lock is one between processes, which a rank that is killed would leave behind.
+    # Its usual lock is shared between processes, and a killed rank would leave it locked.
     tqdm.set_lock(threading.RLock())
     try:
         result = call.function(*call.arguments)
     except BaseException as error:
         _leave_word(call.folder / str(own), error)
         if isinstance(error, KeyboardInterrupt):
-            # That would count as an end without a result, and the launcher wait for one for ever.
+            # Otherwise the launcher would wait forever for a result.
             raise SystemExit(_INTERRUPTED) from None
         raise
     finally:
-        _on_stop(signal.SIG_DFL)  # from here on there is nothing to be lost
+        _on_stop(signal.SIG_DFL)  # from here on nothing can be lost
     return None if own else result
 
 
@@ -218,16 +218,16 @@ def _on_stop(handler: Any) -> None:
 
 
 def _interrupt(signum: int, frame: object) -> None:
-    """Interrupt once: what is written then, a second signal would leave half done."""
+    """Interrupt once: a second signal would leave writes incomplete."""
     _on_stop(signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _leave_word(path: Path, error: BaseException) -> None:
-    """Write down why a rank failed, as plain values: the parent reads them and runs none."""
+    """Record the error of a rank as plain values, which are safe to read for the parent."""
     word = {
         "time_s": time.time(),
-        "is_loss": _is_loss(error.__cause__ or error),  # it only saw that another one was gone
+        "is_loss": _is_loss(error.__cause__ or error),  # it only noticed that another one was gone
         "is_interrupt": isinstance(error, KeyboardInterrupt),
         "kinds": [kind.__name__ for kind in type(error).__mro__],
         "faults": error.faults if isinstance(error, ConfigError) else [],
@@ -243,7 +243,7 @@ def _leave_word(path: Path, error: BaseException) -> None:
 
 
 def _error(word: dict[str, Any]) -> Exception:
-    """Return the error that a rank wrote down, as the nearest kind of those a user can meet."""
+    """Return the recorded error of a rank, as the nearest user-facing exception."""
     if word["os_error"]:
         return OSError(*word["os_error"])
     if word["faults"]:
@@ -258,7 +258,7 @@ def _is_loss(error: BaseException) -> bool:
 
 
 def _reason(folder: Path, n_ranks: int, go_on: str) -> Exception:
-    """Find what ended the ranks first: an error of one of them, or that one was killed."""
+    """Find the cause: an error of a rank, or a killed rank."""
     failures = {int(path.name): json.loads(path.read_text("utf-8")) for path in folder.iterdir()}
     own = {number: word for number, word in failures.items() if not word["is_loss"]}
     raised = [word for word in own.values() if not word["is_interrupt"]]
@@ -271,11 +271,11 @@ def _reason(folder: Path, n_ranks: int, go_on: str) -> Exception:
     if killed:
         what = (
             f"rank {' and '.join(map(str, killed))}",
-            "was killed, by the system if memory ran out",
+            "was killed, possibly by the system for lack of memory",
         )
     elif own:
         first_told = min(own, key=lambda number: own[number]["time_s"])
-        what = f"rank {first_told}", "was told to end"
+        what = f"rank {first_told}", "was terminated"
     else:
         what = "one", "is gone"
     return SedtfError(
@@ -285,11 +285,11 @@ def _reason(folder: Path, n_ranks: int, go_on: str) -> Exception:
 
 @contextlib.contextmanager
 def _interrupts_kept_from_ranks() -> Iterator[None]:
-    """Let no Ctrl-C reach ranks that are still starting, which they would tell of at length.
+    """Keep Ctrl-C from ranks that are still starting, which would print long tracebacks.
 
-    They inherit the mask of the thread that starts them. While it is blocked there, a thread of its
-    own takes the signal, and Python handles it in the main thread all the same. The launcher
-    changes what signals do and leaves it so: it is put back.
+    They inherit the mask of the thread that starts them. While it is blocked there, a separate
+    thread receives the signal, and Python still handles it in the main thread. The launcher changes
+    signal handlers permanently, so they are restored.
     """
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or not hasattr(signal, "pthread_sigmask"):
@@ -300,7 +300,7 @@ def _interrupts_kept_from_ranks() -> Iterator[None]:
     done = threading.Event()
     taker = threading.Thread(target=done.wait, daemon=True)
     taker.start()
-    resource_tracker.ensure_running()  # where it is only now started, that unblocks the signal
+    resource_tracker.ensure_running()  # starting it only now unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -314,7 +314,7 @@ def _interrupts_kept_from_ranks() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet_launcher() -> Iterator[None]:
-    """Keep the launcher from telling at length what is said here in a line."""
+    """Suppress the launcher's long report of an error that is reported here in one line."""
     loggers = [
         logger
         for name, logger in logging.root.manager.loggerDict.items()

@@ -1,4 +1,4 @@
-"""The training state beside a checkpoint: what it takes to go on as if nothing had happened."""
+"""The training state beside a checkpoint, for resuming exactly."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ STATE = "training_state.pt"
 
 @dataclass
 class Progress:
-    """How far the training has come."""
+    """Progress of the training."""
 
     epoch: int = 0  # finished ones
     update: int = 0
     best_epoch: int = 0
     best_score: float = float("-inf")
     best_loss: float = float("inf")
-    has_skill: bool = False  # an epoch's loss was below the task's no_skill_loss
-    has_detected: bool = False  # and since then an epoch's F1 was above 0
+    has_skill: bool = False  # whether an epoch's loss was below the task's no_skill_loss
+    has_detected: bool = False  # and whether since then an epoch's F1 was above 0
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state and that of torch's generators."""
+    """Write the state, including torch's generators."""
     generators: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         generators["cuda"] = torch.cuda.get_rng_state_all()
-    # Given a path, torch says nothing of a full disk that could be understood.
+    # Given a path, torch has no clear error for a full disk.
     content = io.BytesIO()
     torch.save({**state, "generators": generators}, content)
     (folder / STATE).write_bytes(content.getbuffer())
@@ -45,7 +45,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     """Read the state and restore torch's generators; no code of the file is run.
 
     Raises:
-        CheckpointError: if there is none or it cannot be read.
+        CheckpointError: if it is missing or unreadable.
     """
     state = read_state(folder)
     generators = state.pop("generators")
@@ -56,29 +56,29 @@ def load_state(folder: Path) -> dict[str, Any]:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Read the state and change nothing; no code of the file is run.
+    """Read the state without side effects; no code of the file is run.
 
     Raises:
-        CheckpointError: if there is none or it cannot be read.
+        CheckpointError: if it is missing or unreadable.
     """
     path = folder / STATE
     if not path.is_file():
-        raise CheckpointError(f"{path}: not there, so this run cannot be resumed")
+        raise CheckpointError(f"{path}: missing, so this run cannot be resumed")
     try:
         _check_archive(path)
-        # weights_only: tensors and plain values; a pickle that names any other code is refused.
+        # weights_only: tensors and plain values; a pickle that names other code is rejected.
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         _check_parts(state)
-    except Exception as error:  # whatever torch meets; its advice is to trust the file
+    except Exception as error:  # torch's advice would be to trust the file
         raise CheckpointError(
-            f"{path}: damaged, or no state that sedtf has written (nothing in it was run); "
-            f"this run cannot be resumed, but its weights can be used"
+            f"{path}: damaged, or not written by sedtf (none of its code was run); this run "
+            f"cannot be resumed, but its weights can be used"
         ) from error
     return state
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse what torch does not write: it stores tensors as they are, and each has a checksum."""
+    """Reject files that torch would not write: it stores tensors uncompressed, with checksums."""
     with zipfile.ZipFile(path) as archive:
         if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
             raise ValueError("compressed")
@@ -102,7 +102,7 @@ def _check_parts(state: dict[str, Any]) -> None:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every generator that a run may draw from."""
+    """Seed every generator that a run may use."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

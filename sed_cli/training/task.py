@@ -1,4 +1,4 @@
-"""What the training loop asks of a task: whatever is learnt, it is trained in one way."""
+"""The interface between the training loop and tasks."""
 
 from __future__ import annotations
 
@@ -21,49 +21,51 @@ BatchT = TypeVar("BatchT")
 
 
 class Validation(NamedTuple):
-    """Free-running figures of a split, those of a detector frame-wise; NaN without annotations."""
+    """Free-running metrics of a split, frame-wise for a detector; NaN without annotations."""
 
     loss: float
     f1: float
     er: float
-    more: Mapping[str, float] = MappingProxyType({})  # of the task's own, by column of the history
+    more: Mapping[str, float] = MappingProxyType(
+        {}
+    )  # additional ones of the task, by column of the history
 
 
 class Trained(NamedTuple):
-    """A model, with what its outputs, and its inputs if they are symbols, stand for."""
+    """A model, with the labels of its outputs, and of its inputs if they are symbols."""
 
     model: nn.Module
     labels: Mapping[str, Sequence[str]]  # by the names in sed_cli.models.labels
 
 
 class TakenPart(NamedTuple):
-    """What a training that begins with other weights takes of a part of the model."""
+    """What ``init`` copies of a part of the model."""
 
     part: str
     taken: str
     fresh: str
     why: str
-    is_trained: bool = True  # what is not comes from the data
+    is_trained: bool = True  # the rest comes from the data
 
 
 class Task(ABC, Generic[BatchT]):
-    """A model, its data, its loss and its scores; the loop, its state and its files are not here.
+    """A model, its data, its loss and its scores, without the loop, its state and its files.
 
-    Nothing is drawn from torch's global generator but by the model in training (dropout). Where
-    several processes train together, each has a task of its own, of the same data; then every
-    weight has to take part in the losses of any batch.
+    Only the model in training (dropout) draws from torch's global generator. If several processes
+    train together, each has its own task, on the same data; then every weight must contribute to
+    the losses of any batch.
 
     Args:
-        model: what is trained.
-        device: where the model is.
-        is_sampled: whether the model feeds anything back, so that a sampler acts on it.
-        lengths: steps of each training sequence, as a batch counts them.
-        labels: what the outputs stand for, in their order.
-        fingerprint: of the data: another one is another experiment.
-        sources: of the sequences, in their order; none: they are all of one.
+        model: to train.
+        device: of the model.
+        is_sampled: whether the model has feedback, controlled by a sampler.
+        lengths: number of steps of each training sequence.
+        labels: of the outputs, in order.
+        fingerprint: of the data, part of the experiment's identity.
+        sources: of the sequences, in order; empty: a single source.
 
     Attributes:
-        teacher: set in training, where it is needed.
+        teacher: set in training if needed.
     """
 
     teacher: Teacher | None = None
@@ -91,76 +93,76 @@ class Task(ABC, Generic[BatchT]):
     @property
     @abstractmethod
     def sizes(self) -> str:
-        """The data in a line, for the log."""
+        """Description of the data in one line, for the log."""
 
     @abstractmethod
     def batch(self, indices: Sequence[int], epoch: int) -> BatchT:
-        """Join some training sequences, as an epoch hears them; one or more are asked for."""
+        """Join one or more training sequences, as augmented in an epoch."""
 
     @abstractmethod
     def losses(self, batch: BatchT, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        """Run the model on a batch: the sum of all losses, and how many it sums.
+        """Run the model on a batch: the sum of all losses, and their number.
 
-        Both are scalars, or hold a number for each term of the loss, (K,): it is the sum of their
-        means, each over all ranks; a term that counts nothing is 0.
+        Both are scalars, or have one number per term of the loss, (K,): the loss is the sum of
+        their means, each over all ranks; a term without losses is 0.
         """
 
     @abstractmethod
     def counts(self, batch: BatchT) -> Tensor:
-        """How many losses :meth:`losses` sums, int64: known before they are computed."""
+        """Number of losses that :meth:`losses` sums, int64, known before computing them."""
 
     @property
     def no_skill_loss(self) -> float:
-        """Validation loss of who knows only how often each label occurs; inf: not known."""
+        """Validation loss of a model that only knows label frequencies; inf: unknown."""
         return math.inf
 
     @abstractmethod
     def validate(self) -> Validation | None:
         """Score the model on the validation split, free running; None if there is none.
 
-        All ranks call it, and what rank 0 returns holds: they may share the work (see
+        All ranks call it, and the result of rank 0 counts: they may share the work (see
         :func:`sed_cli.system.distributed.share_of` and :func:`sed_cli.system.distributed.summed`).
         """
 
     @abstractmethod
     def describe(self, validation: Validation) -> str:
-        """What the log says of an epoch's validation."""
+        """Description of an epoch's validation, for the log."""
 
     @abstractmethod
     def draw_history(self, history: Path, path: Path, best_epoch: int) -> None:
-        """Draw the learning curves of a ``history.csv`` that has a row at least."""
+        """Draw the learning curves of a ``history.csv`` with at least one row."""
 
     @property
     def label_sets(self) -> Mapping[str, Sequence[str]]:
-        """The labels, and what else entries of the weights stand for."""
+        """The labels, and other meanings of entries in the weights."""
         return {LABELS: self.labels}
 
     @abstractmethod
     def load_trained(self, folder: Path) -> Trained:
-        """Load a model of this task from a checkpoint folder, whatever its labels and sizes.
+        """Load a model of this task from a checkpoint folder, with any labels and sizes.
 
         Raises:
             CheckpointError: if it cannot be used.
         """
 
     def take_statistics(self, trained: Trained) -> Mapping[str, TakenPart]:
-        """Settle the parts of the model that come from the data; a row for each of them.
+        """Handle the parts of the model that come from the data; returns one row for each.
 
         Raises:
-            UserError: if the settings ask for what there is not.
+            UserError: if the settings need data that are missing.
         """
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What of the data, beside the weights, a training that is resumed has to find again."""
+        """State from the data, besides weights, that a resumed training needs."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
 
     def save_extras(self, folder: Path) -> None:
-        """Write into a checkpoint folder what the task keeps there beside weights and labels."""
+        """Write the task's additional files into a checkpoint folder."""
 
     @abstractmethod
     def evaluate_best(self, run_dir: Path) -> None:
-        """Score the best epoch of a run on the test split, from its checkpoint; write and print."""
+        """Score the best epoch of a run on the test split; write and print the results."""

@@ -14,13 +14,13 @@ _MARKED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 
 def uncompiled(kind: type[OptimiserT]) -> type[OptimiserT]:
-    """Return a subclass that does the same and does not import ``torch._dynamo``.
+    """Return an equivalent subclass that does not import ``torch._dynamo``.
 
-    torch wraps these methods to tell its compiler to leave them alone, and the wrappers import the
-    compiler: more than a second at the start of each training, for nothing, as nothing is compiled.
+    torch wraps these methods to exclude them from compilation, and the wrappers import the
+    compiler: more than a second at the start of each training, without benefit.
 
     Args:
-        kind: an optimiser of torch that is not to be differentiated through.
+        kind: an optimiser of torch, not differentiated through.
     """
     methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in _MARKED}
     step: Any = kind.step

@@ -1,4 +1,4 @@
-"""Losses in which what is rarely active counts more."""
+"""Losses with a higher weight for rare activity."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch import Tensor
 
 
 class OutputLoss(Protocol):
-    """A loss of each output, as the settings of one compute it."""
+    """An element-wise loss, computed by its settings."""
 
     def per_output(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Loss of each output, (..., C) each, without reduction."""
 
 
 class WeightedLoss:
-    """A loss whose active targets count more than the silent ones.
+    """A loss with a higher weight for active targets.
 
     Args:
-        loss: what is weighted.
+        loss: the loss to weight.
         weights: of active targets, (C,).
     """
 
@@ -26,13 +26,13 @@ class WeightedLoss:
         self._loss, self._weights = loss, weights
 
     def per_output(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Loss of each output, (..., C) each; of hard targets as ``pos_weight`` of torch has it."""
+        """Loss of each output, (..., C) each; for hard targets equal to torch's ``pos_weight``."""
         weights = self._weights.to(logits)
         return self._loss.per_output(logits, targets) * (1 + (weights - 1) * targets)
 
 
 def positive_weights(n_active: Tensor, n_known: Tensor, limit: float) -> Tensor:
-    """How many silent targets there are for each active one, (C,), from 1 to ``limit``.
+    """Ratio of inactive to active targets, (C,), from 1 to ``limit``.
 
     Args:
         n_active: active targets of each output, (C,).

@@ -76,7 +76,7 @@ def test_settings_out_of_range_are_told(sedtf: Sedtf, capfd: pytest.CaptureFixtu
     assert sedtf("train", *settings, "output_dir=run") == 2
     told = capfd.readouterr().err
     assert "feature.time_constant=0.0: expected a number above 0" in told
-    assert "augment.mixup works on the power of bands" in told
+    assert "augment.mixup needs the power of bands" in told
 
 
 @pytest.mark.slow

@@ -192,7 +192,7 @@ def test_two_sweeps_never_share_a_folder(
 ) -> None:
     assert sedtf("train", "seed=0,1", "output_dir=sweep", multirun=True) == 0
     assert sedtf("train", "seed=0,1", "output_dir=sweep", multirun=True) == 2
-    assert "holds a sweep already" in capfd.readouterr().err
+    assert "already holds a sweep" in capfd.readouterr().err
     plan = Plan.read(tmp_path / "sweep")
     assert plan is not None
     plan.process = this_process()
@@ -225,7 +225,7 @@ def test_a_job_that_is_at_work_is_not_resumed_beside_it(
     write_json(path, record | {"process": this_process()})
     worked()
     assert sedtf("train", "resume=sweep/seed=1") == 2
-    assert "still at work" in capfd.readouterr().err
+    assert "still active" in capfd.readouterr().err
     write_json(path, record | {"process": {**this_process(), "pid": 2**22 + 1}})
     assert sedtf("train", "resume=sweep/seed=1") == 0
     assert worked() == [(1, "seed=1")]
@@ -255,7 +255,7 @@ def test_of_two_commands_at_the_same_time_one_is_refused(
 @pytest.mark.parametrize(
     ("overrides", "multirun", "expected"),
     [
-        (["resume_sweep=somewhere"], False, "give -m"),
+        (["resume_sweep=somewhere"], False, "add -m"),
         (["resume_sweep=nowhere", "seed=0,1"], True, "resume_sweep=nowhere: no such folder"),
         (["resume=somewhere", "seed=0,1"], True, "resume_sweep="),
         (["sampler.gamma=interval(0.1,1)"], True, "hydra/sweeper=optuna"),

@@ -164,7 +164,7 @@ def test_rows_scored_on_other_recordings_are_pointed_out(tmp_path: Path) -> None
     for number, n_ref in enumerate((100, 70)):
         write_run(tmp_path / str(number), {"data.n_test": n_ref}, counts=counts_of(5, n_ref, 9))
 
-    assert "they hold 71 or 101 annotated events" in compared(tmp_path)["notes"][0]
+    assert "they have 71 or 101 annotated events" in compared(tmp_path)["notes"][0]
 
 
 # ----------------------------------------------------------------------------------- baseline
@@ -327,7 +327,7 @@ def test_the_shell_completes_folders_beside_keys(sedtf: Sedtf) -> None:
     [
         ([], "no run is named: sedtf compare RUN"),
         (["nowhere"], "nowhere: no such folder"),
-        (["empty"], "no run of sedtf train or eval is there or below"),
+        (["empty"], "found no run of sedtf train or eval there or below"),
         (["runs", "metric=psds"], "metric=psds: expected one of frame"),
         (["runs", "baselin=x"], "did you mean baseline?"),
         (["runs", "baseline=x"], "baseline=x stands for no row"),

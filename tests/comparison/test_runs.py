@@ -92,7 +92,7 @@ def take_record(run: Path) -> None:
     [
         (spoil_json, "cannot be read"),
         (take_metrics, "it had no test split"),
-        (take_counts, "no counts of every kind"),
+        (take_counts, "incomplete counts"),
         (spoil_config, "cannot be read"),
         (take_record, "never started"),
     ],
@@ -126,7 +126,7 @@ def test_runs_of_other_verbs_are_passed_over(tmp_path: Path) -> None:
 def test_places_without_runs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere: no such folder"):
         find_runs([tmp_path / "nowhere"])
-    with pytest.raises(UserError, match=r"no run of sedtf train or eval is there or below"):
+    with pytest.raises(UserError, match=r"found no run of sedtf train or eval there or below"):
         find_runs([tmp_path])
 
 

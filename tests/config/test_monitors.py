@@ -66,4 +66,4 @@ def test_what_cannot_be_monitored_is_refused_with_what_can(
     assert sedtf("train", *words, "output_dir=run") == 2
     text = capfd.readouterr().err
     assert "trainer.monitor=event_f1: expected one of validation_f1, validation_loss, " in text
-    assert "trainer.figures=['event_f1']: those of task=sequence are all" in text
+    assert "trainer.figures=['event_f1']: all metrics of task=sequence are" in text

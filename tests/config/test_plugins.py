@@ -106,11 +106,11 @@ WRONG = {
     "binary": ("\0\0", "null bytes"),  # a SyntaxError, before Python 3.11.4 a ValueError
     "taken name": (
         RULE,
-        "line 3: Own: there is a feedback hard already",
+        "line 3: Own: sed_cli.models.feedbacks.hard.Hard already defines the feedback hard",
     ),
     "odd name": (HEAD + CLASS.replace("own", "my own") + BODY, "the name 'my own'"),
     "unknown kind": (HEAD + CLASS.replace("schedule", "flavour") + BODY, "component kind"),
-    "another base": (HEAD + CLASS.replace("(Schedule)", "") + BODY, "it is no schedule"),
+    "another base": (HEAD + CLASS.replace("(Schedule)", "") + BODY, "it is not a schedule"),
     "no curve": (HEAD + CLASS + '    """A schedule."""\n', "it does not define curve"),
     "no docstring": (HEAD + CLASS + BODY.split("\n", 1)[1], "no docstring"),
     "no help": (HEAD + CLASS + BODY + "    a: float = 3.0\n", "a has no help"),
@@ -177,7 +177,7 @@ def test_a_component_is_chosen_with_its_class_or_not_at_all(
         "# @package _global_\nsampler: {schedule: linear}\n"
     )
     assert sedtf("train", "experiment=mixed", "output_dir=run", config_dir="own") == 2
-    assert "choose it by sampler=linear" in capfd.readouterr().err
+    assert "choose it with sampler=linear" in capfd.readouterr().err
 
 
 def test_help_and_completion_know_what_is_named(
@@ -208,7 +208,7 @@ def test_two_files_of_one_name_are_two_plugins(
         assert (tmp_path / "run" / each["copy"]).read_text() == Path(each["file"]).read_text()
     schedule(tmp_path / "b" / "mine.py", name="first")
     assert sedtf("train", "plugins=[a/mine.py,b/mine.py]", cfg="job") == 2
-    assert "there is a schedule first already" in capfd.readouterr().err
+    assert "already defines the schedule first" in capfd.readouterr().err
 
 
 def test_a_file_is_run_once_a_command_and_anew_where_it_has_changed(tmp_path: Path) -> None:
@@ -252,10 +252,10 @@ def test_a_named_plugin_stands_in_the_place_of_a_built_in_component(
         "name": "focal", "defined_by": "plugin", "gamma": 3.0, "alpha": 0.5,
     }  # fmt: skip
     (said,) = complaints(err)
-    assert said.startswith(f"sedtf: plugins={tmp_path / 'mine.py'}: its loss focal is used, not")
+    assert said.startswith(f"sedtf: plugins={tmp_path / 'mine.py'}: its loss focal replaces")
     (tmp_path / "other.py").write_text(LOSS)
     assert sedtf("train", "plugins=[mine.py,other.py]", *shown, cfg="job") == 2
-    assert "there is a loss focal already" in capfd.readouterr().err
+    assert "already defines the loss focal" in capfd.readouterr().err
     plugins.use([])
     assert component_named("loss", "focal") is built_in
     assert sedtf("train", *shown, cfg="job", package="trainer.loss") == 0
@@ -291,7 +291,7 @@ def test_an_installed_package_announces_its_components(
         assert yaml.safe_load(capfd.readouterr().out)["width"] == 5.0
         for source, expected in (
             ("raise RuntimeError('broken')\n", "broken"),
-            (LOSS, "there is a loss focal already"),  # which nobody has asked for
+            (LOSS, "there is already a loss focal"),  # which nobody has asked for
         ):
             installed_anew(source)
             assert sedtf("train", cfg="job") == 2
@@ -384,7 +384,7 @@ def test_what_a_plugin_made_is_not_taken_for_the_built_in_component_of_its_name(
     del loss["defined_by"]  # from before there was a built-in one
     assert config_hash(build_training(values)) == config_hash(read)
     plugins.use([tmp_path / "three.py"])
-    with pytest.raises(UserError, match=r"loss 'focal' is one of a plugin.* plugins=\[.*mine.py"):
+    with pytest.raises(UserError, match=r"loss 'focal' comes from a plugin.* plugins=\[.*mine.py"):
         read_config(trained)
 
 

@@ -54,7 +54,7 @@ def test_the_limit_is_the_memory_of_the_machine_unless_a_setting_raises_it(
     assert simulation(batch_size=1000).faults() == []
     (fault,) = simulation(batch_size=10**6).faults()
     assert fault == (
-        "the draws of a batch would take at least 5.14 GB of memory, and 1 are there: lower "
+        "the draws of a batch would take at least 5.14 GB of memory, but 1 GB are available: lower "
         "batch_size or n_steps or n_classes, or raise memory_limit_gb"
     )
     assert simulation(batch_size=10**6, memory_limit_gb=6.0).faults() == []

@@ -53,7 +53,9 @@ def test_it_joins_its_split_without_events(root: Path, tmp_path: Path) -> None:
     assert [clip.name for clip in found.splits["validation"]] == ["v.wav"]
     assert found.classes == ("owl",)
     assert found.faults == ()
-    assert "2 recordings of data.train.background join the train split" in str(found.notes.lines())
+    assert "2 recordings of data.train.background are added to the train split" in str(
+        found.notes.lines()
+    )
 
 
 def test_what_is_annotated_is_no_background(root: Path, tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_what_is_annotated_is_no_background(root: Path, tmp_path: Path) -> None:
         "background/wind.wav",
     ]
     (root / "audio" / "wind.wav").unlink()
-    with pytest.raises(DataError, match="expected recordings without any event, found annotated"):
+    with pytest.raises(DataError, match="expected recordings without events, found annotated"):
         listed(root, tmp_path / "cache", "audio")
 
 
@@ -94,7 +96,7 @@ def test_a_broken_recording_of_it_is_a_fault(root: Path, tmp_path: Path) -> None
     assert len(found.splits["train"]) == 4
     (fault,) = found.faults
     assert "broken.wav" in str(fault)
-    assert fault.repair == "the recording is left out"
+    assert fault.repair == "the recording is skipped"
 
 
 def test_runs_from_before_it_keep_their_hash() -> None:

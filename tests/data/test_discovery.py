@@ -147,7 +147,7 @@ def test_several_tables_are_listed_not_guessed(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_audio_or_annotations_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no recordings"):
+    with pytest.raises(DataError, match="contains no recordings"):
         catalogue(tmp_path)
     write_audio(tmp_path / "a.wav")
     with pytest.raises(DataError, match="holds 1 recordings and no annotations"):
@@ -190,7 +190,7 @@ def test_a_found_set_is_trained_on_and_evaluated(tmp_path: Path, sedtf: Sedtf) -
         ("data.folds=5", "set both"),
         ("data.folds=1 data.fold=1", "data.folds=1: expected at least 2"),
         ("data.folds=5 data.fold=6", "expected a number from 1 to data.folds=5"),
-        ("data.group='('", "no regular expression"),
+        ("data.group='('", "not a valid regular expression"),
         ("data.train.files=list.txt", "name its annotations with data.annotations"),
     ],
 )

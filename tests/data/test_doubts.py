@@ -50,8 +50,8 @@ def test_a_class_of_one_split_is_named() -> None:
     both, owl, wren = clip((1.0, "song")), clip((1.0, "owl")), clip((1.0, "wren"))
     lines = lone_classes({"train": [both, owl], "validation": [both], "test": [both, wren]})
     assert len(lines) == 2
-    assert lines[0].startswith("annotated in the train split alone, and so neither tuned nor")
+    assert lines[0].startswith("annotated only in the train split, and so neither tuned nor")
     assert ": owl; put recordings" in lines[0]
-    assert lines[1].startswith("annotated in the test split alone, and so never learnt: wren;")
+    assert lines[1].startswith("annotated only in the test split, and so never learnt: wren;")
     assert lone_classes({"train": [both, owl]}) == []
     assert lone_classes({"train": [owl], "validation": [], "test": [owl]}) == []

@@ -93,12 +93,12 @@ def test_a_folder_of_tables_is_read_as_one(tmp_path: Path) -> None:
 
     assert [one.name for one in listed] == ["x.wav", "y.wav"]
     assert len(faults) == 1
-    assert "x.wav is annotated in one.tsv already" in str(faults[0])
+    assert "x.wav is already annotated in one.tsv" in str(faults[0])
 
 
 def test_a_folder_without_annotations_is_refused(tmp_path: Path) -> None:
     write_audio(tmp_path / "x.wav")
-    with pytest.raises(DataError, match="holds no annotations"):
+    with pytest.raises(DataError, match="contains no annotations"):
         list_recordings(tmp_path, tmp_path, Reading())
 
 
@@ -167,7 +167,7 @@ def test_two_tables_of_one_recording_name_both_spellings(tmp_path: Path) -> None
     listed, faults = list_recordings(tmp_path / "tables", tmp_path, Reading())
 
     assert len(listed) == 1
-    assert "A is annotated in one.tsv already (as a.wav)" in str(faults[0])
+    assert "A is already annotated in one.tsv (as a.wav)" in str(faults[0])
 
 
 # ------------------------------------------------------------------------- lost recordings
@@ -194,7 +194,7 @@ def test_what_tells_siblings_apart_is_not_cut_off(
     (one,), _ = list_recordings(tmp_path / "labels", tmp_path / "audio", reading)
 
     assert one.problem == f"no recording is called {Path(annotated).stem}"
-    assert f"recordings that nothing annotates: {audio}" in reading.notes.lines()
+    assert f"recordings without annotations: {audio}" in reading.notes.lines()
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_labels_of_people_win_over_predictions_in_a_folder(form: str, tmp_path: 
     assert [(one.name, one.labels) for one in listed] == [("x.wav", {"dog"})]
     said = "\n".join(reading.notes.lines())
     assert "2 predictions of sedtf that are skipped" in said
-    assert "recordings that nothing annotates: y.wav" in said
+    assert "recordings without annotations: y.wav" in said
 
 
 def test_a_file_called_as_the_recording_wins_over_that_of_a_program(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_file_called_as_the_recording_wins_over_that_of_a_program(tmp_path: Pa
 
     assert one.labels == {"mine"}
     assert fault.path.name == "x.BirdNET.results.txt"
-    assert "x.wav is annotated in x.txt already" in fault.message
+    assert "x.wav is already annotated in x.txt" in fault.message
 
 
 def test_predictions_in_two_formats_are_one_unless_they_differ(tmp_path: Path) -> None:

@@ -52,10 +52,10 @@ def test_labels_that_differ_in_case_alone_are_named(tmp_path: Path) -> None:
     labels = ("Noctule", "noctule ", "a", "A")
     events = [Event(0.02 * n, 0.02 * n + 0.01, label) for n, label in enumerate(labels)]
     write_annotations(tmp_path / "x.csv", {"x.wav": events}, "csv")
-    (line,) = [one for one in listed(tmp_path).notes.lines() if "in case or blanks alone" in one]
+    (line,) = [one for one in listed(tmp_path).notes.lines() if "only in case or blanks" in one]
     assert line.endswith(": Noctule and noctule")
     merged = listed(tmp_path, merge={"noctule": "Noctule"})
-    assert "in case or blanks alone" not in "\n".join(merged.notes.lines())
+    assert "only in case or blanks" not in "\n".join(merged.notes.lines())
 
 
 @pytest.mark.parametrize("head", ["old,new\n", ""])

@@ -128,7 +128,7 @@ def test_all_faults_of_annotations_and_audio_come_in_one_message(tmp_path: Path)
         "line 4: b.wav lasts 0.500 s, but cat is annotated to 3.000 s",
         "line 5: " + str(root / "audio" / "e.wav") + ": cannot be read as audio",
         "line 3: onset 'soon'",
-        "line 4: the test annotations hold whale",
+        "line 4: the test annotations contain whale",
         "data.strict=false",
     ):
         assert part in message, part
@@ -139,7 +139,7 @@ def test_a_label_that_training_lacks_is_refused_unless_classes_are_named(tmp_pat
     tables = {**SMALL, "validation": {"c.wav": [Event(0.1, 0.2, "whale"), Event(0.1, 0.2, "dog")]}}
     root = write_set(tmp_path, tables)
 
-    with pytest.raises(DataError, match=r"validation annotations hold whale.*data\.classes"):
+    with pytest.raises(DataError, match=r"validation annotations contain whale.*data\.classes"):
         load_set(root)
 
     data = load_set(root, classes=["dog", "bat"])
@@ -310,5 +310,5 @@ def test_an_onset_past_the_end_by_rounding_is_passed_over(tmp_path: Path) -> Non
 
 def test_classes_that_no_training_event_has_are_refused(recordings: Path) -> None:
     config = AnnotatedConfig(root=str(recordings), classes=["medium"])
-    with pytest.raises(DataError, match="hold none of these, but high, low"):
+    with pytest.raises(DataError, match="contain none of these, but high, low"):
         load_data(config, LogMelConfig(backend="torchaudio"))

@@ -218,4 +218,4 @@ def test_a_list_spells_names_as_it_likes_but_not_those_of_other_folders(tmp_path
 
     assert [one.name for one in found.splits["train"]] == ["a/x.wav", "b/y.wav", "b/z, late.wav"]
     assert ["lost/u.wav is listed" in str(fault) for fault in found.faults] == [True]
-    assert "annotated recordings that no list of a split names: c/u.wav" in notes.lines()
+    assert "annotated recordings missing in all lists of splits: c/u.wav" in notes.lines()

@@ -132,7 +132,7 @@ def test_only_the_training_split_is_cut_and_the_classes_stay(
     assert data.facts["train_recordings"] == 4
     assert data.facts["train_minutes"] == pytest.approx(4 * 0.5 / 60)
     assert "4 of 8 recordings of the training split are kept, 0.0 of 0.1 minutes" in caplog.text
-    assert "data.train_share=0.5 leaves no event to train on of cat" in caplog.text
+    assert "data.train_share=0.5 leaves no training event of cat" in caplog.text
 
 
 def test_whoever_lists_the_training_split_alone_sees_the_same_part(tmp_path: Path) -> None:

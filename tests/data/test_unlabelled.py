@@ -51,7 +51,7 @@ def test_what_a_part_of_the_training_split_leaves_is_without_labels(recordings: 
 def test_a_folder_without_others_is_refused(recordings: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"all 12 recordings in .* are in a split"):
         manifest(recordings, "audio")
-    with pytest.raises(DataError, match=r"holds no recordings"):
+    with pytest.raises(DataError, match=r"contains no recordings"):
         manifest(recordings, str(tmp_path))
     with pytest.raises(DataError, match=r"no such folder"):
         manifest(recordings, "nowhere")

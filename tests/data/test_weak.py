@@ -116,15 +116,15 @@ def test_a_folder_of_class_folders_labels_its_recordings(root: Path) -> None:
 
 def test_what_is_wrong_with_weak_labels_is_named(root: Path) -> None:
     write_audio(root / "bank", "cow/1.wav", "2.wav")
-    with pytest.raises(DataError, match=r"2\.wav lies in no folder .*weak annotations hold cow"):
+    with pytest.raises(DataError, match=r"2\.wav is in no folder .*weak annotations contain cow"):
         weak_of(root, weak="bank")
     with pytest.raises(DataError, match=r"none\.tsv.*not there|none\.tsv"):
         weak_of(root, weak="none.tsv")
     (root / "empty").mkdir()
-    with pytest.raises(DataError, match=r"empty: holds no recordings; data\.train\.weak takes"):
+    with pytest.raises(DataError, match=r"empty: contains no recordings; data\.train\.weak takes"):
         weak_of(root, weak="empty")
     faults = config(root, weak_audio="audio").faults()
-    assert "data.train.weak_audio=audio, but no data.train.weak names" in "".join(faults)
+    assert "data.train.weak_audio=audio, but data.train.weak is not set" in "".join(faults)
 
 
 def test_other_splits_and_verbs_do_not_read_them(root: Path) -> None:

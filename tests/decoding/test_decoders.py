@@ -236,7 +236,7 @@ def test_probabilities_are_made_once_for_a_decoder_that_asks_often(
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ('{"decoder": "viterbo"}', "decoder 'viterbo' is unknown: there are threshold, "),
+        ('{"decoder": "viterbo"}', "decoder 'viterbo' is unknown: expected one of threshold, "),
         ('{"decoder": 3}', "decoder '3' is unknown"),
         ("[]", "cannot be used"),
     ],

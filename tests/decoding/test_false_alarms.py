@@ -77,10 +77,10 @@ def test_what_is_loud_in_the_background_raises_the_threshold(
     assert "validation lasts 0.0056 h, so that a single false alarm exceeds it" in caplog.text
     assert "at most 1), 1 of 2 events found on validation" in caplog.text
     assert 0.1 < threshold([with_calls, background], 400.0) < 0.6
-    assert "no threshold finds any" not in caplog.text
+    assert "no threshold detects any" not in caplog.text
     louder = (recording_of("c.wav", active, [], 10.0), np.minimum(1.0, thunder + 0.3))
     assert threshold([with_calls, louder], 1.0) >= 0.98
-    assert "no threshold finds any event of owl within it" in caplog.text
+    assert "no threshold detects any event of owl within this bound" in caplog.text
 
 
 def test_hours_in_which_a_class_is_not_annotated_do_not_count_for_its_bound() -> None:
@@ -135,4 +135,4 @@ def test_without_tuning_there_is_no_bound(
 ) -> None:
     asked = ("evaluation.max_false_alarms_per_hour=1", "evaluation.tune=false")
     assert sedtf("eval", f"checkpoint={trained_run}", *asked, "output_dir=out") == 2
-    assert "asks for tuning and evaluation.tune=false for none" in capfd.readouterr().err
+    assert "needs tuning, which evaluation.tune=false turns off" in capfd.readouterr().err

@@ -206,7 +206,7 @@ def test_the_command_line_fits_it_keeps_it_and_finds_the_same_events(
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        (["evaluation.decoder=language"], "needs a model of labels"),
+        (["evaluation.decoder=language"], "needs a language model of labels"),
         (
             ["evaluation.decoder=language", "evaluation.language={labels}"],
             "classes overlap in training",

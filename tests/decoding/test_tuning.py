@@ -455,7 +455,7 @@ def test_a_run_without_validation_stays_at_a_half(
     ("verb", "setting", "fault"),
     [
         ("train", "evaluation.metric=psds", "expected one of frame, segment"),
-        ("train", "evaluation.metric=null", "there is none yet"),
+        ("train", "evaluation.metric=null", "does not exist yet"),
         ("train", "evaluation.min_gap_s=-1", "expected at least 0"),
         ("train", "evaluation.bootstrap=-1", "expected a number from 0 to 100000"),
         ("train", "evaluation.metrik=frame", "did you mean evaluation.metric?"),

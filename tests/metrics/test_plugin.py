@@ -145,5 +145,5 @@ def test_a_metric_may_not_take_the_name_of_another_key() -> None:
         def figures(self, counts: Any) -> Any:
             return counts
 
-    with pytest.raises(ConfigError, match=r"per_class.*stands for something else"):
+    with pytest.raises(ConfigError, match=r"per_class.*is reserved"):
         component("metric", "per_class")(Taken)

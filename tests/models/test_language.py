@@ -202,13 +202,13 @@ def test_one_token_is_a_vocabulary() -> None:
     ("call", "message"),
     [
         (lambda model: model(tokens()[0], None), r"targets of shape \(8,\)"),
-        (lambda model: model(tokens() + 1, forced(tokens())), "holds ids from 1 to 7"),
+        (lambda model: model(tokens() + 1, forced(tokens())), "has ids from 1 to 7"),
         (lambda model: model(tokens(), None, source=tokens()), "has no encoder"),
-        (lambda model: model.step(torch.tensor([7]), torch.zeros(1, 6)), "holds ids from 7 to 7"),
+        (lambda model: model.step(torch.tensor([7]), torch.zeros(1, 6)), "has ids from 7 to 7"),
         (lambda model: model.step(torch.tensor([1, 2]), torch.zeros(1, 6)), "tokens has shape"),
         (lambda model: make_model(dropout=1.0), "dropout=1.0"),
         (lambda model: make_model(n_source_tokens=4)(tokens(), None), "expected a source"),
-        (lambda model: make_model(n_source_tokens=4).encode(tokens() + 4), "source holds ids"),
+        (lambda model: make_model(n_source_tokens=4).encode(tokens() + 4), "source has ids"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_by_name(call: Any, message: str) -> None:

@@ -44,7 +44,7 @@ YAML = {
     "a number without end": "a: " + "9" * 100_000,
     "a number of base 60": "a: " + "1:" * 500_000 + "1",
     "no key": "? [a]\n: 1",
-    "half a character": 'a: "\\ud800"',
+    "an incomplete character": 'a: "\\ud800"',
     "torn": "a: [1,",
 }
 JSON = {
@@ -52,7 +52,7 @@ JSON = {
     "deep and whole": "[" * 500 + "]" * 500,
     "wide": "[" + "[]," * 5_000_000 + "1]",
     "a number without end": "9" * 100_000,
-    "half a character": '["\\ud800"]',
+    "an incomplete character": '["\\ud800"]',
     "torn": '{"a": [1,',
     "nothing": "",
 }

@@ -55,7 +55,7 @@ def test_a_training_begins_with_what_another_has_learnt_and_goes_on_without_it(
     assert 0 < (here["readout.weight"][0] - row).abs().max() < 0.01  # two updates
     log = (tmp_path / "run" / "train.log").read_text()
     assert "readout        all    -" in log
-    assert "labels that are not used: high" in log
+    assert "unused labels: high" in log
 
     digest = hashlib.sha256((tmp_path / "first" / "model.safetensors").read_bytes()).hexdigest()
     expected = {"checkpoint": str(tmp_path / "first"), "sha256": digest}
@@ -82,11 +82,11 @@ def test_a_run_without_it_has_the_hash_that_it_had(trained_run: Path) -> None:
     ("given", "message"),
     [
         (["init=nowhere"], "init=nowhere: no such folder"),
-        (["init_normalisation=0.5"], "init_normalisation=0.5, but init names no run: drop it"),
+        (["init_normalisation=0.5"], "init_normalisation=0.5 has no effect without init: drop it"),
         (["init=RUN", "trainer.freeze=[blocks,head]"], "no part head: there are blocks, blocks.0"),
         (
             ["init=RUN", "model.conv_channels=3", "model.rnn_hidden=9"],
-            "nothing of it fits this model (blocks.0: conv.weight: (4, 1, 5, 5) in the run",
+            "no part of it fits this model (blocks.0: conv.weight: (4, 1, 5, 5) in the run",
         ),
         (
             ["init=RUN", "init_normalisation=1", "feature.n_mels=80"],
@@ -113,7 +113,7 @@ def test_a_run_of_another_task_is_refused(
     trained_run: Path, sedtf: Sedtf, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sedtf("train", "task=sequence", f"init={trained_run}", "output_dir=run") == 2
-    assert "a detector (task=sed), whose weights are of no use for" in capsys.readouterr().err
+    assert "a detector (task=sed), whose weights do not fit" in capsys.readouterr().err
 
 
 def test_symbols_keep_what_they_have_learnt(tmp_path: Path) -> None:

@@ -321,7 +321,7 @@ def test_weights_that_are_not_finite_are_refused(key: str, value: float, checkpo
 
     message = fault_of(checkpoint)
 
-    assert message.startswith(f"{checkpoint / 'model.safetensors'}: holds weights that are not")
+    assert message.startswith(f"{checkpoint / 'model.safetensors'}: contains weights that are not")
     assert name in message
 
 

@@ -294,7 +294,7 @@ def test_coins_are_drawn_as_always_after_a_part() -> None:
 def test_more_devices_than_sequences_in_a_batch_are_refused() -> None:
     assert trainer_config(devices=8, batch_size=8).faults() == []
     (fault,) = trainer_config(devices=9, batch_size=8).faults()
-    assert fault.startswith("trainer.devices=9, but a batch of trainer.batch_size=8")
+    assert fault.startswith("trainer.devices=9, but the trainer.batch_size=8")
 
 
 def test_more_devices_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +339,7 @@ def test_a_killed_rank_is_named(tmp_path: Path) -> None:
 def test_a_rank_that_was_told_to_end_is_named(tmp_path: Path) -> None:
     error = reason_for(tmp_path, LOST, LOST, KeyboardInterrupt())
     assert str(error) == (
-        "rank 2 of the 3 processes of this training (from 0) was told to end: go on with: X"
+        "rank 2 of the 3 processes of this training (from 0) was terminated: go on with: X"
     )
 
 
@@ -539,7 +539,7 @@ def test_ranks_that_were_all_told_to_end_end_the_run(tmp_path: Path) -> None:
     code, error = ended(process)
 
     assert code == 1
-    assert "was told to end: continue with: sedtf train resume=" in error
+    assert "was terminated: continue with: sedtf train resume=" in error
     assert record(tmp_path / "run")["status"] == "failed"
 
 

@@ -78,7 +78,7 @@ def test_other_features_leave_the_convolutions_and_the_recurrence() -> None:
     assert after["cell.weight_hh"].equal(there["cell.weight_hh"])
     assert after["cell.weight_ih"][:, :5].equal(before["cell.weight_ih"][:, :5])
     assert after["cell.weight_ih"][:, 5].equal(there["cell.weight_ih"][:, 3])  # dog
-    why = "2 features a frame in the run, 4 here"
+    why = "2 features per frame in the run, 4 here"
     assert rows["cell"] == TakenPart("cell", "all but its inputs", "inputs from features", why)
     assert rows["normalisation"].why == "mean: (4,) in the run, (8,) here"
 
@@ -143,7 +143,7 @@ def test_each_output_of_a_label_follows_it() -> None:
     assert rows[-1][1:3] == ("dog, cat", "ant")
     one, two = (Trained(Outputs(3, n_outputs), {"labels": OLD}) for n_outputs in (1, 2))
     fewer = take_weights(two, one)
-    assert fewer[-1].why == "1 of 2 outputs of each taken"
+    assert fewer[-1].why == "1 of 2 outputs of each copied"
 
 
 def fed_by(rule: FeedbackRule, **sizes: Any) -> Trained:

@@ -1,8 +1,8 @@
-"""What audio files hold by their own structure, told without decoding them.
+"""The contents of audio files, from their structure, without decoding.
 
-A decoder believes the header, or its own estimate, and reads no further. Here the bytes that are
-there are compared with what the header says of them; where there is more, the file is handed to the
-decoder with a header that says so, or part by part.
+A decoder trusts the header, or its own estimate, and stops there. This package compares the
+header with the actual bytes; if there are more, the decoder gets the file with a corrected
+header, or part by part.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _READERS = (read_chunks, read_flac, read_ogg, read_mpeg)
 
 
 def examine(file: BinaryIO) -> Contents:
-    """Tell what a file holds; of a format that is not known here, nothing: its header is trusted.
+    """Examine the contents of a file; for unknown formats the header is trusted.
 
     Args:
         file: opened for reading; it has a file descriptor.
     """
     try:
         data = Mapped(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (ValueError, OSError):  # empty, or not to be mapped
+    except (ValueError, OSError):  # empty, or cannot be mapped
         return Contents()
     with data:
         for read in _READERS:

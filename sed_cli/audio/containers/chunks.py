@@ -1,4 +1,4 @@
-"""Containers of chunks with a size each: wav, RF64, AIFF, Wave64, CAF; and AU, which has one."""
+"""Containers of chunks with sizes: wav, RF64, AIFF, Wave64, CAF; and AU, which has one chunk."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from dataclasses import dataclass
 
 from sed_cli.audio.containers.contents import ByteRange, Contents
 
-_TOLERATED_S = 0.1  # headers are wrong by a few samples, or bytes, often enough
+_TOLERATED_S = 0.1  # headers are often wrong by a few samples or bytes
 _LOOKED_AT = 1 << 16
 _UNKNOWN = 2**32 - 1
-# Sizes that programs write which cannot come back to the header: arecord, sox and ffmpeg, in bytes.
+# Sizes written by programs that cannot return to the header: arecord, sox and ffmpeg, in bytes.
 _OPEN = (range(0x7FFF_0000, 0x8000_0200), range(0xFFFF_0000, 0x1_0000_0000))
-_MORE = (b"ID3", b"TAG", b"APETAGEX")  # what tagging programs put behind any file
+_MORE = (b"ID3", b"TAG", b"APETAGEX")  # appended by tagging programs
 
 
 @dataclass
 class _Sound:
-    """Where the samples of a file lie, and how many its header declares.
+    """Position of the samples in a file, and their number by the header.
 
     Args:
-        at: their first byte.
-        size: bytes of them by the header; ``None``: to the end of the file.
-        byte_rate: bytes a second; 0 where they are coded so that this is not known.
+        at: first byte of the samples.
+        size: their bytes by the header; ``None``: to the end of the file.
+        byte_rate: bytes per second; 0 if unknown because of the coding.
         align: bytes of one sample of all channels.
-        head: makes a header for another number of bytes.
-        is_padded: whether chunks begin at even bytes.
-        order: of the bytes of sizes.
-        kind: what must be equal for two files to be joined.
-        is_refused: whether the decoder refuses a file of another length than its header declares.
+        head: creates a header for another number of bytes.
+        is_padded: whether chunks start at even bytes.
+        order: byte order of sizes.
+        kind: properties that must be equal in files to be joined.
+        is_refused: whether the decoder rejects a file whose length differs from its header.
     """
 
     at: int
@@ -45,7 +45,7 @@ class _Sound:
 
 
 def read_chunks(data: mmap.mmap) -> Contents | None:
-    """Compare the size of the chunk with the samples with what the file holds."""
+    """Compare the size of the sample chunk with the contents of the file."""
     for marks, read in _FORMATS.items():
         if data[:4] in marks:
             sound = read(data, 0)
@@ -79,12 +79,12 @@ def _compare(data: mmap.mmap, sound: _Sound) -> Contents:
     held_s = held / sound.byte_rate
     said_s = sound.size / sound.byte_rate
     says = "is unfinished and declares 0 s" if not sound.size else f"declares {said_s:.2f} s"
-    note = f"its header {says}, but the file holds {held_s:.2f} s: all of it is read"
+    note = f"its header {says}, but the file contains {held_s:.2f} s: all of it is read"
     return Contents(parts=parts, notes=(note,), said_s=held_s)
 
 
 def _is_no_sound(data: mmap.mmap, at: int, sound: _Sound) -> bool:
-    """Whether what follows the samples is other chunks, tags, or room that was not used."""
+    """Whether the samples are followed by other chunks, tags or unused space."""
     if data[at : at + 8].startswith(_MORE):
         return True
     for start in (at, at + 1) if sound.is_padded else (at,):
@@ -107,13 +107,13 @@ def _is_chain(data: mmap.mmap, at: int, order: str) -> bool:
 
 
 def _joined(data: mmap.mmap, sound: _Sound, end: int) -> Contents:
-    """Take wav files that were written one behind the other as one recording."""
+    """Treat concatenated wav files as one recording."""
     parts = [ByteRange(0, end)]
     while data[end : end + 4] in _FORMATS_OF_WAV:
         start = end
         follows = _riff(data, start)
         if follows is None or follows.kind != sound.kind:
-            return Contents(parts=tuple(parts), loss="another wav file of another kind follows")
+            return Contents(parts=tuple(parts), loss="a wav file of a different kind follows")
         size = len(data) - follows.at if follows.size is None else follows.size
         if size > len(data) - follows.at:
             return Contents(parts=(*parts, ByteRange(start, len(data))), loss="")
@@ -140,7 +140,7 @@ def _riff(data: mmap.mmap, start: int) -> _Sound | None:
         elif name == b"ds64":
             large_at = at + 8
         at += 8 + size
-        if size % 2 and data[at : at + 4] != b"data":  # some writers forget to fill up
+        if size % 2 and data[at : at + 4] != b"data":  # some writers omit the padding
             at += 1
     else:
         return None
@@ -160,7 +160,7 @@ def _riff(data: mmap.mmap, start: int) -> _Sound | None:
         made[-4:] = struct.pack(f"{order}I", _UNKNOWN if large_at else min(n_bytes, _UNKNOWN))
         return bytes(made) if large_at or n_bytes < _UNKNOWN else _large(made, n_bytes, align)
 
-    # Of codes other than PCM, floats, and logarithms a block is more than one sample.
+    # For codes other than PCM, float and logarithmic ones, a block is more than one sample.
     is_plain = tag in (1, 3, 6, 7, 0xFFFE) and align == n_channels * ((n_bits + 7) // 8) > 0
     return _Sound(
         at=at + 8,
@@ -175,7 +175,7 @@ def _riff(data: mmap.mmap, start: int) -> _Sound | None:
 
 
 def _large(head: bytearray, n_bytes: int, align: int) -> bytes:
-    """Make the header of a wav file that of an RF64 file, which may be larger than 4 GiB."""
+    """Convert the header of a wav file to RF64, which may be larger than 4 GiB."""
     sizes = (len(head) + 36 + n_bytes - 8, n_bytes, n_bytes // align)
     chunk = struct.pack("<4sIQQQI", b"ds64", 28, *sizes, 0)
     return b"RF64" + struct.pack("<I", _UNKNOWN) + b"WAVE" + chunk + bytes(head[12:])
@@ -208,7 +208,7 @@ def _aiff(data: mmap.mmap, start: int) -> _Sound | None:
         made[4:8] = struct.pack(">I", min(n_bytes + at + 8, _UNKNOWN))
         return bytes(made)
 
-    # The frames and the size of the chunk say the same; a recorder may have finished one of them.
+    # Frames and chunk size are redundant; a recorder may have completed only one of them.
     size = max(0, size - 8) if n_frames == 0 else max(size - 8, n_frames * align)
     return _Sound(
         at=at + 16,
@@ -269,7 +269,7 @@ def _caf(data: mmap.mmap, start: int) -> _Sound | None:
         return bytes(made)
 
     return _Sound(
-        at=at + 16,  # after a count of edits
+        at=at + 16,  # after an edit count
         size=None if size < 0 else max(0, size - 4),
         byte_rate=rate * align,
         align=max(1, align),

@@ -1,4 +1,4 @@
-"""What a file holds by its structure, and a part of a file that looks like a whole one."""
+"""The contents of a file by its structure, and a part of a file that acts as a whole one."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import os
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-_WINDOW = 8 << 20  # bytes looked at before what lies behind is given back
+_WINDOW = 8 << 20  # bytes read before earlier pages are released
 
 
 class Mapped(mmap.mmap):
-    """A file in memory that is read from front to back, of which little is held at a time."""
+    """A memory-mapped file that is read sequentially, with few pages resident at a time."""
 
     _given_back = 0
 
     def give_back(self, at: int) -> None:
-        """Let go of the pages before ``at``, once they are many; they are read again if needed."""
+        """Release the pages before ``at``, once there are many; they are read again if needed."""
         if at - self._given_back >= _WINDOW and hasattr(mmap, "MADV_DONTNEED"):
             first = self._given_back
             self._given_back = at - at % mmap.PAGESIZE
@@ -38,12 +38,12 @@ class Mapped(mmap.mmap):
 
 
 class ByteRange(NamedTuple):
-    """What a decoder is to be given as one file.
+    """A part that is passed to a decoder as one file.
 
     Args:
         start: first byte of the file ...
         stop: ... and the one after the last.
-        head: comes before them: a header that says how much there is.
+        head: precedes them: a header with the correct length.
     """
 
     start: int
@@ -53,15 +53,15 @@ class ByteRange(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What a file holds.
+    """The contents of a file.
 
     Args:
         parts: to be decoded one after the other; none: the file as it is.
-        said_s: seconds of audio that it says it holds; ``None`` where that is not known, or where
-            the decoder is to be asked.
-        notes: what was taken otherwise than the header says.
-        loss: why a part of it cannot be used, empty where nothing more is to be said than that it
-            breaks off; ``None``: all of it can.
+        said_s: seconds of audio that it declares; ``None`` if unknown, or if the decoder has to
+            report it.
+        notes: deviations from the header.
+        loss: why a part of it cannot be used, empty if it simply ends early; ``None``: it is
+            complete.
     """
 
     parts: tuple[ByteRange, ...] = ()
@@ -71,10 +71,10 @@ class Contents:
 
 
 class PartFile(io.RawIOBase):
-    """A part of an open file, read as if it were all there is.
+    """A part of an open file, read as if it were a whole file.
 
     Args:
-        file: open for reading, with a descriptor of its own; closed with this.
+        file: open for reading, with its own descriptor; closed with this object.
         part: of it.
     """
 
@@ -103,7 +103,7 @@ class PartFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: object) -> int:
-        """Fill a buffer as far as there is something; return how far."""
+        """Fill a buffer with the available bytes; return their number."""
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         head = self._part.head
         n_bytes = max(0, min(len(view), self._size - self._at))

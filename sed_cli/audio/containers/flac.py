@@ -1,16 +1,16 @@
-"""FLAC: a header with the number of samples, then frames that say where they stand (RFC 9639)."""
+"""FLAC: a header with the number of samples, then frames with their position (RFC 9639)."""
 
 from __future__ import annotations
 
 from sed_cli.audio.containers.contents import ByteRange, Contents, Mapped
 
-_TAIL = 256 << 10  # bytes at the end in which the last frame is looked for
-_MARK = b"fLaC\0\0\0\x22"  # with the header of the block that says what is in the file
+_TAIL = 256 << 10  # bytes at the end in which the last frame is searched
+_MARK = b"fLaC\0\0\0\x22"  # with the header of the STREAMINFO block
 _INFO = 42  # bytes to the end of that block
 
 
 def read_flac(data: Mapped) -> Contents | None:
-    """Compare the number of samples with the frames that are there, and look for a second file."""
+    """Compare the number of samples with the actual frames, and look for a second file."""
     start = _after_id3(data)
     if data[start : start + 4] != b"fLaC" or len(data) < start + _INFO:
         return None
@@ -27,7 +27,7 @@ def read_flac(data: Mapped) -> Contents | None:
         return Contents(
             parts=parts if same else (),
             notes=(note,) if same else (),
-            loss=None if same else "another flac file of another kind follows",
+            loss=None if same else "a flac file of a different kind follows",
         )
     last = _last_sample(data, start, stop)
     if last is not None and last < n_samples:
@@ -54,7 +54,7 @@ def _same_kind(data: Mapped, one: int, other: int) -> bool:
 
 
 def _opened(data: Mapped, start: int, stop: int) -> ByteRange:
-    """Leave open in the header how many samples there are."""
+    """Mark the number of samples in the header as unknown."""
     head = bytearray(data[start : start + _INFO])
     head[21] &= 0xF0
     head[22:26] = bytes(4)
@@ -74,16 +74,16 @@ def _rate_and_samples(data: Mapped, start: int) -> tuple[int, int]:
 
 
 def _last_sample(data: Mapped, start: int, stop: int) -> int | None:
-    """Return the sample after the last frame that begins in the file's last bytes.
+    """Return the sample after the last frame that starts in the last bytes of the file.
 
-    Chance makes what looks like a frame about once in a thousand files: what is not where the
-    header says is believed only if the frame before it ends there. ``None``: no such frame.
+    Random bytes look like a frame about once in a thousand files: a frame at an unexpected position
+    is accepted only if the frame before it ends there. ``None``: no such frame.
     """
     block = int.from_bytes(data[start + 10 : start + 12], "big")  # the largest
     _, n_samples = _rate_and_samples(data, start)
     tail = data[max(start + _INFO, stop - _TAIL) : stop]
     at = len(tail)
-    begins: dict[int, int] = {}  # where a frame begins: where it ends
+    begins: dict[int, int] = {}  # end of a frame by its start
     while (at := tail.rfind(b"\xff", 0, at)) >= 0:
         found = _frame(tail[at : at + 16], block)
         if found is None:
@@ -96,7 +96,7 @@ def _last_sample(data: Mapped, start: int, stop: int) -> int | None:
 
 
 def _frame(head: bytes, block: int) -> tuple[int, int] | None:
-    """Return first sample of a frame and the one after its last; ``None`` if it is no frame."""
+    """Return first sample of a frame and the one after its last; ``None`` if it is not a frame."""
     if len(head) < 6 or head[1] & 0xFE != 0xF8 or head[3] & 1:
         return None
     size_code, number, at = head[2] >> 4, head[4], 5

@@ -1,6 +1,7 @@
-"""MPEG audio (mp3): frames one after the other, and what encoders say of them in the first.
+"""MPEG audio (mp3): consecutive frames; encoders describe the stream in the first one.
 
-Source: ISO 11172-3 and 13818-3 for frame headers; the Xing and VBRI headers by what encoders write.
+Source: ISO 11172-3 and 13818-3 for frame headers; the Xing and VBRI headers by the output of
+encoders.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _KBPS = {
     (False, _LAYER_3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _SEARCHED = 1 << 20  # bytes in which a first frame must be found
-_CONFIRMED = 3  # frames in a row that are no chance
+_CONFIRMED = 3  # frames in a row that cannot be chance
 
 
 class _Kind(NamedTuple):
-    """What all frames of a stream share."""
+    """Properties that all frames of a stream share."""
 
     version: int
     layer: int
@@ -35,25 +36,25 @@ class _Kind(NamedTuple):
 
     @property
     def n_samples(self) -> int:
-        """Of a frame."""
+        """Duration of a frame."""
         if self.layer == _LAYER_1:
             return 384
         return 576 if self.layer == _LAYER_3 and self.version != _MPEG_1 else 1152
 
 
 class _Stream:
-    """Frames of one kind from one header of an encoder to the next."""
+    """Frames of one kind, from one encoder header to the next."""
 
     def __init__(self, start: int, kind: _Kind, said: int | None) -> None:
         self.start = self.stop = start
         self.kind = kind
-        self.said = said  # frames, by the encoder
-        self.n_frames = 0  # without the one that holds what the encoder says
-        self.is_read = True  # by the decoder, which does not know all of these headers
+        self.said = said  # frames, according to the encoder
+        self.n_frames = 0  # without the one with the encoder's header
+        self.is_read = True  # according to the decoder, which does not know all of these headers
 
 
 def read_mpeg(data: Mapped) -> Contents | None:
-    """Count the frames of an MPEG audio file, of each of the files that it is joined from."""
+    """Count the frames of an MPEG audio file, for each of the files joined in it."""
     streams = _walk(data)
     if not streams:
         return None
@@ -74,7 +75,7 @@ def read_mpeg(data: Mapped) -> Contents | None:
         elif n_frames - said > max(1.0, 0.1 / frame_s):
             parts.append(_counted(data, stream))
             notes.append(
-                f"its header declares {said * frame_s:.2f} s, but the file holds "
+                f"its header declares {said * frame_s:.2f} s, but the file contains "
                 f"{n_frames * frame_s:.2f} s: all of it is read"
             )
         else:
@@ -82,13 +83,13 @@ def read_mpeg(data: Mapped) -> Contents | None:
     if len(parts) > 1:
         notes.append(f"{len(parts)} mp3 streams one after the other: all of them are read")
     elif first.said is not None and first.is_read and not notes and loss is None:
-        # What does not belong to it makes the decoder talk on standard error.
+        # Foreign bytes make the decoder print to standard error.
         parts = [] if first.stop - first.start > 0.99 * len(data) else parts
     return Contents(parts=tuple(parts), notes=tuple(notes), loss=loss)
 
 
 def _as_it_is(data: Mapped, stream: _Stream) -> ByteRange:
-    """Leave what the encoder says; the bytes that it counted may not all be there."""
+    """Keep the encoder's header; some of the bytes that it counted may be missing."""
     length = _frame_length(stream.kind, data[stream.start + 2])
     head = bytearray(data[stream.start : stream.start + length])
     mark = max(head.find(b"Xing"), head.find(b"Info"))
@@ -99,7 +100,7 @@ def _as_it_is(data: Mapped, stream: _Stream) -> ByteRange:
 
 
 def _counted(data: Mapped, stream: _Stream) -> ByteRange:
-    """Put a frame in front that says how many follow: without one, the decoder estimates it."""
+    """Prepend a frame with the number of frames: without one, the decoder estimates it."""
     start = stream.start
     if stream.said is not None:
         start += _frame_length(stream.kind, data[start + 2])
@@ -115,7 +116,7 @@ def _counted(data: Mapped, stream: _Stream) -> ByteRange:
 
 
 def _walk(data: Mapped) -> list[_Stream]:
-    """Go from frame to frame; what is no frame (tags, junk) is skipped."""
+    """Iterate over frames; anything else (tags, junk) is skipped."""
     size = len(data)
     at = _after_tags(data, 0)
     found = _next_frame(data, at, min(size, at + _SEARCHED), None)
@@ -139,7 +140,7 @@ def _walk(data: Mapped) -> list[_Stream]:
                     stream = _Stream(at, kind, said)
                     streams.append(stream)
                     if said is not None:
-                        stream.n_frames = -1  # this one holds no sound
+                        stream.n_frames = -1  # this one contains no sound
                         stream.is_read = data[at + 36 : at + 40] != b"VBRI"
             stream.n_frames += 1
             at += length
@@ -153,7 +154,7 @@ def _walk(data: Mapped) -> list[_Stream]:
 
 
 def _next_frame(data: Mapped, at: int, stop: int, like: _Kind | None) -> tuple[int, _Kind] | None:
-    """Find the first of some frames in a row."""
+    """Find the first of several frames in a row."""
     while (at := data.find(b"\xff", at, stop)) >= 0:
         kind = _kind(data[at + 1 : at + 4])
         if kind is not None and _is_confirmed(data, at, kind, like):
@@ -177,7 +178,7 @@ def _is_confirmed(data: Mapped, at: int, kind: _Kind, like: _Kind | None) -> boo
 
 
 def _headers(data: Mapped) -> set[int]:
-    """Return where frames may begin that hold what the encoder says: 4 bytes and more before it."""
+    """Return positions where frames with an encoder header may start: 4 bytes or more before it."""
     found: set[int] = set()
     for mark in (b"Xing", b"Info", b"VBRI"):
         at = -1
@@ -187,7 +188,7 @@ def _headers(data: Mapped) -> set[int]:
 
 
 def _said(data: Mapped, at: int, kind: _Kind) -> int | None:
-    """Return the number of frames by the encoder; ``None`` if this is no such header."""
+    """Return the number of frames according to the encoder; ``None`` without such a header."""
     for skipped in (0, 2):  # a checksum
         mark = at + 4 + _side_info(kind) + skipped
         if data[mark : mark + 4] in (b"Xing", b"Info"):
@@ -205,7 +206,7 @@ def _side_info(kind: _Kind) -> int:
 
 
 def _after_tags(data: Mapped, at: int) -> int:
-    """Return the position after ID3v2 tags and an APE tag that begin at one."""
+    """Return the position after ID3v2 tags and an APE tag."""
     while True:
         head = data[at : at + 32]
         if head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 0x80:
@@ -221,7 +222,7 @@ def _after_tags(data: Mapped, at: int) -> int:
 
 @cache
 def _lengths(kind: _Kind) -> list[int]:
-    """Return the length of a frame by the second and third byte of its header; 0: no frame."""
+    """Return the length of a frame by the second and third byte of its header; 0: not a frame."""
     lengths = [0] * (1 << 16)
     for second in range(0xE0, 0x100):
         for third in range(0x100):

@@ -1,4 +1,4 @@
-"""Ogg: pages, of which one stream after another may be chained (Xiph.org, RFC 3533)."""
+"""Ogg: pages of one or several chained streams (Xiph.org, RFC 3533)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def read_ogg(data: Mapped) -> Contents | None:
     while at < size:
         if data[at : at + 4] != b"OggS":
             found = data.find(b"OggS\0", at)
-            if found < 0:  # what follows the last page is no audio
+            if found < 0:  # trailing bytes are not audio
                 break
-            loss = "there are damaged pages in it"
+            loss = "it has damaged pages"
             at = found
         if at + _HEADER.size > size:
             return _contents(starts, at, size, "")
@@ -35,14 +35,16 @@ def read_ogg(data: Mapped) -> Contents | None:
         if stop > size or body > size:
             return _contents(starts, at, size, "")
         if flags & _FIRST:
-            if not in_head:  # of several at once, as of sound and pictures, the first counts
+            if (
+                not in_head
+            ):  # of several parallel ones, such as sound and pictures, the first counts
                 starts.append(at)
                 numbers = {}
             in_head = True
         else:
             in_head = False
             if number != numbers.get(stream, number - 1) + 1:
-                loss = "pages of it are missing"
+                loss = "some of its pages are missing"
         numbers[stream] = number
         at = stop
         data.give_back(at)

@@ -1,1 +1,1 @@
-"""The front ends, from waveforms to features: a class in a file each."""
+"""The front ends, from waveforms to features: one class per file."""

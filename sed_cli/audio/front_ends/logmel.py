@@ -25,18 +25,18 @@ _MOST_WEIGHTS = 2**24  # of the mel filters: bands times frequencies, 64 MiB
 
 @dataclass(kw_only=True)
 class MelConfig(FeatureConfig, ABC):
-    """Features that are made of the bands of a mel spectrogram."""
+    """Features computed from the bands of a mel spectrogram."""
 
     backend: str = setting(
         "torchaudio",
-        "library that computes it; same numbers, torchaudio is faster",
+        "library that computes it; the numbers are the same, torchaudio is faster",
         choices=("torchaudio", "torchlibrosa"),
     )
-    window_length: int = setting(1024, "of the Hann window", unit="samples", at_least=1)
+    window_length: int = setting(1024, "length of the Hann window", unit="samples", at_least=1)
     n_fft: int = setting(
         2048, "length of the transform", unit="samples", at_least=1, at_most=_LONGEST_TRANSFORM
     )
-    n_mels: int = setting(40, "mel bands", at_least=1, at_most=_LONGEST_TRANSFORM)
+    n_mels: int = setting(40, "number of mel bands", at_least=1, at_most=_LONGEST_TRANSFORM)
     f_min: float = setting(0.0, "lower edge of the lowest band", unit="Hz")
     f_max: float | None = setting(
         None, "upper edge of the highest band; null: half the sample rate", unit="Hz"
@@ -48,14 +48,14 @@ class MelConfig(FeatureConfig, ABC):
         return self.n_mels
 
     def faults(self, prefix: str = "feature.") -> list[str]:
-        """Faults of ranges, and of window, hop and band edges against each other."""
+        """Faults in ranges, and in the relation of window, hop and band edges."""
         faults = range_faults(self, prefix)
         if not faults and self.n_mels * (self.n_fft // 2 + 1) > _MOST_WEIGHTS:
             faults.append(
                 f"{prefix}n_mels={self.n_mels} bands of {prefix}n_fft={self.n_fft}: "
-                f"{_MOST_WEIGHTS} weights are the most; lower one of the two"
+                f"the limit is {_MOST_WEIGHTS} weights; lower one of the two"
             )
-        if faults:  # what follows computes with them
+        if faults:  # the checks below compute with them
             return faults
         faults.require(
             self.window_length <= self.n_fft,
@@ -98,7 +98,7 @@ class LogMelConfig(MelConfig, PowerConfig):
         return replace(self, is_log=False).build()
 
     def to_power(self, features: Tensor) -> Tensor:
-        """Power of the bands; where that is below what the features tell apart, none."""
+        """Power of the bands; zero below the resolution of the features."""
         if not self.is_log:
             return features.clone()
         return (10 ** (features / 10)).where(features > _SILENT_DB, 0.0)
@@ -108,7 +108,7 @@ class LogMelConfig(MelConfig, PowerConfig):
         return 10 * power.clamp_min(FLOOR).log10() if self.is_log else power
 
     def amplified(self, features: Tensor, decibels: Tensor) -> Tensor:
-        """Features (T, M) of a sound whose bands have another level, by (M,) dB; silence stays."""
+        """Features (T, M) of a sound after changing the level of its bands by (M,) dB."""
         if not self.is_log:
             return features * 10 ** (decibels / 10)
         louder = (features + decibels).clamp_min(_FLOOR_DB)

@@ -1,4 +1,4 @@
-"""Features that a network of others makes: any ONNX file that embeds frames."""
+"""Features from a pretrained network: any ONNX file that embeds frames."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @component("front_end", "onnx")
 class OnnxConfig(MelConfig):
-    """Embeddings of a network that others trained, an ONNX file, alone or joined with log-mel.
+    """Embeddings of a pretrained network, an ONNX file, alone or joined with log-mel.
 
-    The mel settings are those of the network's input where it takes mel bands, and of the log-mel
-    that is joined.
+    The mel settings apply to the network's input if it takes mel bands, and to the joined log-mel
+    spectrogram.
     """
 
     FILE: ClassVar[str] = "front_end.onnx"
@@ -33,12 +33,12 @@ class OnnxConfig(MelConfig):
     path: str | None = setting(None, "ONNX file of the network; required", role=Role.PATH)
     input_layout: str | None = setting(
         None,
-        "axes of its input, a letter each: B batch, T time, M mel bands, 1; BT1 takes samples, "
+        "axes of its input, one letter each: B batch, T time, M mel bands, 1; BT1 takes samples, "
         "BTM mel bands; null: inferred from the graph",
     )
     input_hop: int | None = setting(
         None,
-        "distance of the mel frames of its input; null: hop_length",
+        "hop of the mel frames of its input; null: hop_length",
         unit="samples",
         at_least=1,
     )
@@ -58,12 +58,12 @@ class OnnxConfig(MelConfig):
         at_least=0,
         at_most=60,
     )
-    outputs: list[str] = setting([], "names of the outputs that are features; []: its only output")
+    outputs: list[str] = setting([], "names of the outputs to use as features; []: its only output")
     output_layout: str | None = setting(
-        None, "axes of an output, a letter each: B, T, F features, 1; null: inferred"
+        None, "axes of an output, one letter each: B, T, F features, 1; null: inferred"
     )
     output_hop: float | None = setting(
-        None, "distance of the outputs; null: evenly over a window", unit="samples", above=0
+        None, "hop of the outputs; null: evenly over a window", unit="samples", above=0
     )
     output_offset: float | None = setting(
         None,
@@ -74,12 +74,12 @@ class OnnxConfig(MelConfig):
 
     @property
     def n_features(self) -> int:
-        """M: of all outputs, and the mel bands where they are joined."""
+        """M: of all outputs, and of the mel bands if they are joined."""
         _, outputs = self._plan()
         return sum(size for *_, size in outputs) + (self.n_mels if self.joined else 0)
 
     def file_faults(self) -> list[str]:
-        """Faults of a network that is missing, refused, or does not fit the settings."""
+        """Faults in a network that is missing, rejected, or does not fit the settings."""
         for package in ("onnx", "onnxruntime"):
             if faults := missing("feature=onnx", package, "onnx"):
                 return faults
@@ -101,13 +101,13 @@ class OnnxConfig(MelConfig):
         """Take the network of a checkpoint folder.
 
         Raises:
-            CheckpointError: if it is missing there, or refused.
+            CheckpointError: if it is missing there, or rejected.
         """
         there = folder / self.FILE
         if not there.is_file():
             raise CheckpointError(
-                f"{there}: missing, and the detector hears by it: copy {self.path} of the training "
-                f"there, or the whole checkpoint folder again"
+                f"{there}: missing, but the detector needs it for its features: copy {self.path} "
+                f"of the training there, or copy the whole checkpoint folder again"
             )
         found = replace(self, path=str(there))
         if faults := found.file_faults():
@@ -115,7 +115,7 @@ class OnnxConfig(MelConfig):
         return found
 
     def build(self) -> NetworkFeatures:
-        """Build what runs it."""
+        """Build the front end that runs it."""
         from sed_cli.audio.network_features import NetworkFeatures
 
         windows, outputs = self._plan()
@@ -142,7 +142,7 @@ class OnnxConfig(MelConfig):
         return LogMel(**{**of_bands, "hop_length": hop_length}, is_log=is_log)
 
     def _network(self) -> Network:
-        """Open the network, or return the one that is open."""
+        """Open the network, or return the open one."""
         from sed_cli.audio.networks import NetworkSettings
 
         if self.path is None:
@@ -151,7 +151,7 @@ class OnnxConfig(MelConfig):
         try:
             found = path.stat()
             stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
-        except OSError:  # whoever opens it reports that
+        except OSError:  # reported when it is opened
             stamp = (0, 0, 0)
         asked = NetworkSettings(
             self.n_mels, self.input_layout, tuple(self.outputs), self.output_layout
@@ -159,7 +159,7 @@ class OnnxConfig(MelConfig):
         return _opened(path, stamp, asked)
 
     def _plan(self) -> tuple[Windows, list[tuple[Output, int, int]]]:
-        """Lay out the windows, and the outputs with their frames and features in one."""
+        """Lay out the windows, and the outputs with their frames and features per window."""
         from sed_cli.audio import network_windows
 
         asked = network_windows.WindowSettings(
@@ -179,7 +179,7 @@ class OnnxConfig(MelConfig):
 
 @lru_cache(maxsize=2)
 def _opened(path: Path, stamp: tuple[int, int, int], asked: NetworkSettings) -> Network:
-    """Open a network once: a command asks for it many times."""
+    """Open a network only once per command."""
     from sed_cli.audio.networks import Network
 
     return Network(path, asked)

@@ -15,17 +15,19 @@ if TYPE_CHECKING:
 
 @component("front_end", "pcen")
 class PCENConfig(MelConfig):
-    """Mel bands, each normalised by its own recent past (PCEN): for noise and distances that vary.
+    """Mel bands, each normalised by its recent past (PCEN): for varying noise and distances.
 
     Source: Wang et al. 2017; the defaults are librosa's.
     """
 
     gain: float = setting(
-        0.98, "alpha, share of the past level that is removed", at_least=0, at_most=1
+        0.98, "alpha, exponent of the normalisation by the past level", at_least=0, at_most=1
     )
     bias: float = setting(2.0, "delta, added before the root", at_least=0)
     power: float = setting(0.5, "r, exponent of the root", above=0, at_most=1)
-    time_constant: float = setting(0.4, "of the average over the past", unit="s", above=0)
+    time_constant: float = setting(
+        0.4, "time constant of the average over the past", unit="s", above=0
+    )
     eps: float = setting(1e-10, "power of silence: the floor of log-mel", above=0)
 
     def build(self) -> PCEN:

@@ -1,1 +1,1 @@
-"""Sweeps: planning, launching, resuming, searching, and how far they are."""
+"""Sweeps: planning, launching, resuming, searching and status."""

@@ -1,4 +1,4 @@
-"""What can be done when a sweep has ended: name it under ``hydra.callbacks`` in a configuration."""
+"""Actions at the end of a sweep: name them under ``hydra.callbacks`` in a configuration."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ class CompareAtEnd(Callback):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             compare_runs(CompareConfig(runs=[str(sweep)], output_dir=str(folder)), folder)
-        except UserError as error:  # no run completed: the sweep has said so
+        except UserError as error:  # no run completed: the sweep has reported it
             say(str(error))

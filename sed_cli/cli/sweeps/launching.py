@@ -1,4 +1,4 @@
-"""Which launcher runs the jobs of a sweep, and how many of them at a time."""
+"""The launcher of a sweep, and its number of parallel jobs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _LAUNCHERS = (
 
 
 def counts_of(settings: DictConfig, of: str, *keys: str) -> int | None:
-    """Check counts that Hydra has no types for, and return the last; None where it is not given.
+    """Check counts that Hydra does not type-check, and return the last; None if it is not given.
 
     Raises:
-        UserError: for one that is no whole number above 0.
+        UserError: for a value that is not a whole number above 0.
     """
     value = None
     for key in keys:
@@ -37,7 +37,7 @@ def counts_of(settings: DictConfig, of: str, *keys: str) -> int | None:
 
 
 def make_launcher(config: DictConfig, context: HydraContext, task: HydraTask) -> Launcher:
-    """Make the launcher that the configuration names: ours, or one of Hydra's plugins."""
+    """Create the launcher that the configuration names: ours, or one of Hydra's plugins."""
     settings = dict(config.hydra.launcher)
     counts_of(config.hydra.launcher, "launcher", "workers", "threads")
     target = str(settings.pop("_target_"))
@@ -47,7 +47,7 @@ def make_launcher(config: DictConfig, context: HydraContext, task: HydraTask) ->
                 hydra_context=context, task_function=task, config=config
             )
         except (HydraException, RuntimeError, TypeError) as error:
-            raise UserError(f"hydra/launcher: {target} cannot be made ({why(error)})") from error
+            raise UserError(f"hydra/launcher: {target} cannot be created ({why(error)})") from error
     module, _, name = target.rpartition(".")
     launcher: Launcher = getattr(importlib.import_module(module), name)(**settings)
     launcher.setup(hydra_context=context, task_function=task, config=config)
@@ -55,7 +55,7 @@ def make_launcher(config: DictConfig, context: HydraContext, task: HydraTask) ->
 
 
 def parallel_of(config: DictConfig, launcher: Launcher) -> int | None:
-    """Jobs that a launcher runs at a time; ``None`` where that is not known."""
+    """Number of jobs that a launcher runs at a time; ``None`` if unknown."""
     if isinstance(launcher, LocalLauncher):
         return launcher.parallel
     if str(config.hydra.launcher._target_).endswith(".BasicLauncher"):

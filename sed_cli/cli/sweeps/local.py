@@ -1,7 +1,7 @@
 """``hydra/launcher=local``: the jobs of a sweep on all cores of this machine, or all of its GPUs.
 
-joblib's launcher for Hydra gives up the whole sweep, and kills the jobs beside it, when one of its
-processes is killed. Here a killed process costs its job alone: the next one gets a new process.
+joblib's launcher for Hydra aborts the whole sweep, and kills the other jobs, when one of its
+processes is killed. Here a killed process loses only its job: the next one gets a new process.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ from sed_cli.system.text import one_line
 log = logging.getLogger(__name__)
 
 SAID = ".local"
-"""Folder in that of a sweep with what its processes say."""
+"""Folder inside a sweep with the output of its processes."""
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-_ENDS_WITHIN_S = 60.0  # an update and the records of how far it came
+_ENDS_WITHIN_S = 60.0  # for an update and saving the progress
 
 
 class LocalLauncher(Launcher):
-    """Runs jobs in processes of their own, each process one job after the other.
+    """Runs jobs in separate processes, each process one job after the other.
 
     Args:
-        workers: processes; None: one a core, or one a GPU where jobs use them, or one for
-            ``trainer.devices`` of them.
-        threads: CPU threads of each; None: the cores shared out evenly.
+        workers: number of processes; None: one per core, or one per GPU if jobs use GPUs, or one
+            for ``trainer.devices`` GPUs.
+        threads: CPU threads of each; None: an equal share of the cores.
     """
 
     def __init__(self, workers: int | None = None, threads: int | None = None) -> None:
@@ -62,7 +62,7 @@ class LocalLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra knows of the sweep."""
+        """Store Hydra's context of the sweep."""
         self.task, self.config = task_function, config
         self.gpus = [] if config.get("device") == "cpu" else _gpus()
         self.devices = OmegaConf.select(config, "trainer.devices") or 1
@@ -78,7 +78,7 @@ class LocalLauncher(Launcher):
         return self.threads or max(1, n_cores() // (self.parallel * self.devices))
 
     def environment(self, place: int) -> dict[str, str]:
-        """Variables of one of the processes: its threads, and its GPUs where there are any."""
+        """Variables of one of the processes: its threads, and its GPUs if any."""
         values = dict.fromkeys(_THREADS, str(self.threads_each))
         if self.gpus:
             first = place * self.devices
@@ -89,7 +89,7 @@ class LocalLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run all jobs; return how each ended, those that were killed too."""
+        """Run all jobs; return all outcomes, including killed jobs."""
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         n_workers = min(self.parallel, len(job_overrides))
         waiting = list(reversed(list(enumerate(job_overrides))))
@@ -123,7 +123,7 @@ class LocalLauncher(Launcher):
         return [returns[index] for index in range(len(job_overrides))]
 
     def close(self) -> None:
-        """Let the processes go."""
+        """Shut the processes down."""
         for worker in self._running:
             worker.close()
         for worker in self._running:
@@ -161,7 +161,7 @@ class LocalLauncher(Launcher):
         return _Worker(place, process, here)
 
     def _interrupt(self) -> None:
-        """End all processes as Ctrl-C would: jobs write down how far they came."""
+        """End all processes as Ctrl-C would: jobs save their progress."""
         log.warning("waiting for %d jobs to save their progress", len(self._busy()))
         for worker in self._running:
             worker.process.terminate()
@@ -190,11 +190,13 @@ class _Worker:
 
     def begin(self, index: int, number: int, overrides: Sequence[str]) -> None:
         self.index = index
-        with suppress(OSError):  # killed while it waited: the job is found lost, as all such are
+        with suppress(
+            OSError
+        ):  # killed while waiting: the job is detected as lost, like all others
             self.connection.send((number, list(overrides)))
 
     def outcome(self) -> Outcome:
-        """Take what the job left, or say what killed it."""
+        """Read the outcome of the job, or report what killed it."""
         self.index = -1
         try:
             outcome = self.connection.recv()
@@ -214,18 +216,18 @@ class _Worker:
 
 
 class SweepProgress:
-    """A line a job on standard error."""
+    """One line per job on standard error."""
 
     def __init__(self, total: int, parallel: int) -> None:
         self.total, self.parallel = total, parallel
         self.n_done, self.started = 0, time.monotonic()
 
     def note(self, outcome: Outcome, overrides: Sequence[str]) -> None:
-        """Tell how a job ended."""
+        """Report the outcome of a job."""
         self.n_done += 1
         passed_s = time.monotonic() - self.started
         left = passed_s / self.n_done * (self.total - self.n_done)
-        left *= self.n_done >= self.parallel  # else what runs already would count for nothing
+        left *= self.n_done >= self.parallel  # otherwise the work of running jobs would not count
         value = "" if outcome.objective is None else f" {outcome.objective:.4f}"
         log.info(
             "%d of %d %s%s: %s%s",
@@ -244,7 +246,7 @@ class SweepProgress:
 
 
 def _work(connection: Connection, said: Path, task: HydraTask, config: DictConfig) -> None:
-    """Run one job after the other, until there is none or the sweep is gone."""
+    """Run one job after the other, until none is left or the sweep is gone."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     redirect(said)
     context = _context(task, config)
@@ -257,7 +259,7 @@ def _work(connection: Connection, said: Path, task: HydraTask, config: DictConfi
 
 
 def run_here(task: HydraTask, config: DictConfig, number: int, overrides: list[str]) -> Outcome:
-    """Run one job of a sweep in this process, which has not run any."""
+    """Run one job of a sweep in this process, its first."""
     return _run(_context(task, config), task, config, number, overrides)
 
 
@@ -282,12 +284,12 @@ def _run(
         outcome = done.return_value
         assert isinstance(outcome, Outcome)
         return outcome
-    except Exception as error:  # before or after the work: the disk is full, say
+    except Exception as error:  # before or after the work, such as a full disk
         return Outcome(FAILED, "", error=f"{type(error).__name__}: {one_line(error)}")
 
 
 def redirect(said: Path) -> None:
-    """Send what this process says into a file, what it says when it crashes too."""
+    """Redirect the output of this process to a file, including that of a crash."""
     file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(file, stream)
@@ -296,7 +298,7 @@ def redirect(said: Path) -> None:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables that a process inherits which is started within the block."""
+    """Set variables for processes started within the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -1,4 +1,4 @@
-"""Overrides as text: the names of jobs by them, and what those that were read may set."""
+"""Overrides as text: names of jobs, and settings that recorded overrides may set."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from functools import cache
 from sed_cli.config.identity import keys_with
 from sed_cli.config.settings import Role
 
-_LONGEST = 120  # bytes; file systems take 255 of a name, and a path has to hold more than one
-_UNSAFE = re.compile(r"[^\w.,=+-]+")  # spaces, slashes, quotes, and what shells and Windows mind
+_LONGEST = 120  # bytes; file systems allow 255 in a name, and a path holds more than one
+_UNSAFE = re.compile(
+    r"[^\w.,=+-]+"
+)  # spaces, slashes, quotes, and special characters of shells and Windows
 _WORD = re.compile(r"(?P<key>[\w/]+(\.\w+)*)=(?P<value>.*)", re.DOTALL)
 _NOT_TAKEN = (
     *("hydra", "output_dir", "resume", "resume_sweep", "plugins"),
     *("data.cache_limit_gb", "memory_limit_gb"),
 )
-_OPTION = re.compile(r"[\w.+-]*")  # of a group, not a path to some other file
+_OPTION = re.compile(r"[\w.+-]*")  # of a group, not a path to another file
 
 
 def name_job(overrides: Sequence[str], keys: Container[str], taken: Iterable[str]) -> str:
     """Name a job by its overrides, such as ``sampler.gamma=0.08,seed=1``.
 
     Args:
-        overrides: all of the job, ``KEY=VALUE``.
-        keys: those that vary in the sweep. Without any, all overrides name the job.
-        taken: names that are given already; file systems may not tell upper from lower case.
+        overrides: all overrides of the job, ``KEY=VALUE``.
+        keys: keys that vary in the sweep. If empty, all overrides name the job.
+        taken: names in use; file systems may ignore case.
 
     Returns:
-        A name that is in no place taken: what was too long ends in a hash, what was there already
-        in a number.
+        An unused name: a name that is too long ends in a hash, a duplicate in a number.
     """
     named = [o for o in overrides if _key(o) in keys]
     named = named or [o for o in overrides if _key(o) not in _no_names()]
@@ -46,7 +47,7 @@ def name_job(overrides: Sequence[str], keys: Container[str], taken: Iterable[str
 
 @cache
 def _no_names() -> frozenset[str]:
-    """Keys that say where a run is, and nothing of what it is."""
+    """Keys of the location of a run, not of its identity."""
     return keys_with(Role.PLACE) & keys_with(Role.FREE)
 
 
@@ -55,7 +56,7 @@ def _key(override: str) -> str:
 
 
 def _short(override: str) -> str:
-    """Write an override without quotes and brackets, and the numbers of a search shorter."""
+    """Write an override without quotes and brackets, with shortened numbers of a search."""
     key, equals, value = override.partition("=")
     value = re.sub(r"['\"\[\](){}]|(?<=,) ", "", value)
     if len(value) > 10 and re.fullmatch(r"[-+]?\d*\.\d*(e[-+]?\d+)?", value, re.IGNORECASE):
@@ -73,10 +74,10 @@ def _safe(text: str) -> str:
 
 
 def is_plain(word: str) -> bool:
-    """Tell whether an override that was read sets a value of a run, and nothing beside.
+    """Whether a recorded override only sets a value of a run.
 
-    Neither Hydra's own settings nor places to write to, nothing added or taken away, nothing that
-    is looked up elsewhere.
+    It may not set Hydra's own settings or output paths, add or delete keys, or refer to values
+       elsewhere.
     """
     found = _WORD.fullmatch(word)
     if found is None or any(part in word for part in ("${", "_target_", "cache_dir")):

@@ -1,4 +1,4 @@
-"""What jobs a sweep has, and which of those that its folder holds they are."""
+"""The jobs of a sweep, matched with those in its folder."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from sed_cli.system.structured import why
 
 log = logging.getLogger(__name__)
 
-_GIVES_WAY_S = 10.0  # the processes of a sweep that was killed end by themselves, but not at once
+_GIVES_WAY_S = 10.0  # the processes of a killed sweep end by themselves, but not immediately
 
 
 def plan_jobs(
     composer: Composer, master: DictConfig, overrides: Sequence[str], folder: Path
 ) -> list[Planned]:
-    """Check and name every combination; one that a resumed folder holds keeps its name there."""
+    """Check and name every combination; one in a resumed folder keeps its name."""
     parsed = parse_task(composer, master, overrides)
     drawn = [o.input_line for o in parsed if o.is_sweep_override() and not o.is_discrete_sweep()]
     if drawn:
-        raise UserError(f"{', '.join(map(str, drawn))}: an interval takes hydra/sweeper=optuna")
+        raise UserError(f"{', '.join(map(str, drawn))}: an interval needs hydra/sweeper=optuna")
     swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
     rows = split_jobs(parsed)
     configs = [check_job(composer, row)[0] for row in rows]
     earlier = _earlier(folder)
-    # Where data lie makes no other experiment, unless that is what is, or was, swept over.
+    # The location of data does not change the experiment, unless the sweep is over locations.
     roots = {_root(config) for config in configs}
     by_root = len(roots) > 1 or len({root for _, root in earlier} - {None}) > 1
     if not by_root:
@@ -63,12 +63,14 @@ def plan_jobs(
         jobs.append(planned_job(name, row, config))
     others = sum(map(len, earlier.values()))
     if others:
-        log.warning("%s holds %d runs of other settings, which are not touched", folder, others)
+        log.warning(
+            "%s holds %d runs with other settings, which are kept unchanged", folder, others
+        )
     return jobs
 
 
 def parse_task(composer: Composer, master: DictConfig, overrides: Sequence[str]) -> list[Override]:
-    """Parse what acts on the jobs: ``hydra.sweeper.params``, then what was given."""
+    """Parse overrides of the jobs: ``hydra.sweeper.params``, then those given."""
     params = master.hydra.sweeper.get("params") or {}
     given = [*(f"{key}={value}" for key, value in params.items()), *overrides]
     parsed = [o for o in composer.parse(given) if not o.is_hydra_override()]
@@ -76,7 +78,7 @@ def parse_task(composer: Composer, master: DictConfig, overrides: Sequence[str])
 
 
 def planned_job(folder: str, overrides: Sequence[str], config: Any) -> Planned:
-    """Note what is known of a job before it begins."""
+    """Record a job before it starts."""
     epochs = getattr(getattr(config, "trainer", None), "epochs", None)
     return Planned(folder, list(overrides), config_hash(config), epochs, _root(config))
 
@@ -90,7 +92,7 @@ _Earlier = dict[tuple[str, str | None], list[str]]
 
 
 def _earlier(folder: Path) -> _Earlier:
-    """Names of the jobs that a folder of a sweep holds, by config hash and root of the data."""
+    """Names of the jobs in a sweep folder, by config hash and root of the data."""
     found: _Earlier = {}
     named: set[str] = set()
 
@@ -103,7 +105,9 @@ def _earlier(folder: Path) -> _Earlier:
     plan = _plan_in(folder, is_resumed=True)
     for planned in plan.jobs if plan else []:
         note(planned.folder, planned.config_hash, planned.root)
-    for run in run_folders(folder) if folder.is_dir() else []:  # of no plan, or of an earlier one
+    for run in (
+        run_folders(folder) if folder.is_dir() else []
+    ):  # without a plan, or from an earlier one
         name = run.relative_to(folder).as_posix()
         if name in named:
             continue
@@ -123,13 +127,13 @@ def _whatever_root(earlier: _Earlier) -> _Earlier:
 
 
 def check_free(folder: Path, *, is_resumed: bool) -> None:
-    """Refuse to run two sweeps in one folder, at the same time or one after the other."""
+    """Refuse to run two sweeps in one folder, in parallel or in sequence."""
     plan = _plan_in(folder, is_resumed=is_resumed)
     if not is_resumed and not (folder / SWEEP).exists():
         check_unused(folder, "sweep")
     if plan is not None and not is_resumed:
         raise UserError(
-            f"output_dir={folder} holds a sweep already: name another folder, or continue it with "
+            f"output_dir={folder} already holds a sweep: name another folder, or continue it with "
             f"resume_sweep={folder}"
         )
     if not is_resumed:
@@ -145,13 +149,13 @@ def check_free(folder: Path, *, is_resumed: bool) -> None:
 
 
 def _plan_in(folder: Path, *, is_resumed: bool) -> Plan | None:
-    """Read the plan of a sweep; one that is damaged stands in the way of another sweep alone."""
+    """Read the plan of a sweep; a damaged one only prevents new sweeps."""
     try:
         return Plan.read(folder)
     except (OSError, ValueError) as error:
-        if is_resumed:  # its runs are found without
+        if is_resumed:  # its runs are found without it
             log.warning(
-                "%s cannot be read (%s): its runs are looked for", folder / SWEEP, why(error)
+                "%s cannot be read (%s): searching for its runs", folder / SWEEP, why(error)
             )
             return None
         raise UserError(

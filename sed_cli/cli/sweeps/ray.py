@@ -1,7 +1,7 @@
 """``hydra/launcher=ray``: the jobs of a sweep as tasks of Ray, on this machine or on a cluster.
 
-Hydra's own launcher for Ray asks for an AWS client and an old cloudpickle, neither of which can be
-installed beside this project's other libraries; and a process that is killed ends its whole sweep.
+Hydra's own launcher for Ray needs an AWS client and an old cloudpickle, which conflict with
+other libraries of this project; and a killed process ends its whole sweep.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from sed_cli.cli.task import INTERRUPTED, HydraTask, Outcome
 log = logging.getLogger(__name__)
 
 SAID = ".ray"
-"""Folder in that of a sweep with what its jobs say."""
+"""Folder inside a sweep with the output of its jobs."""
 
-_ENDS_WITHIN_S = 60.0  # an update and the records of how far it came
+_ENDS_WITHIN_S = 60.0  # for an update and saving the progress
 
 
 class RayLauncher(Launcher):
-    """Hands jobs to Ray, which runs as many at a time as it has room for.
+    """Passes jobs to Ray, which runs as many at a time as it has resources for.
 
     Args:
         address: of a cluster, such as ``auto`` or ``ray://HOST:10001``; None: one is started on
             this machine for as long as the sweep takes.
-        num_cpus: that each job takes, and its CPU threads.
-        num_gpus: likewise; parts of one let jobs share it.
+        num_cpus: CPUs of each job, and its CPU threads.
+        num_gpus: GPUs of each job; with fractions, jobs share one.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class RayLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra knows of the sweep."""
+        """Store Hydra's context of the sweep."""
         self.task, self.config = task_function, config
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run all jobs; return how each ended, those that were killed too."""
-        with redirect_stdout(sys.stderr):  # Ray tells there of workers that died
+        """Run all jobs; return all outcomes, including killed jobs."""
+        with redirect_stdout(sys.stderr):  # Ray reports dead workers there
             return self._launch(self._connect(), job_overrides, initial_job_idx)
 
     def _launch(
@@ -63,7 +63,7 @@ class RayLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         said = Path(str(self.config.hydra.sweep.dir)) / SAID
-        log.info("%d jobs handed to Ray; their output: %s", len(job_overrides), said)
+        log.info("%d jobs passed to Ray; their output: %s", len(job_overrides), said)
         work = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0)(_work)
         places = {
             work.remote(
@@ -96,7 +96,7 @@ class RayLauncher(Launcher):
         ]
 
     def close(self) -> None:
-        """Leave the cluster; one that was started for the sweep ends."""
+        """Disconnect; a cluster started for the sweep is shut down."""
         import ray
 
         ray.shutdown()
@@ -119,7 +119,7 @@ class RayLauncher(Launcher):
 
 
 def _outcome(ray: Any, done: Any) -> Outcome:
-    """What a job has left, or what became of its process."""
+    """The outcome of a job, or of its process."""
     try:
         outcome = ray.get(done)
         assert isinstance(outcome, Outcome)

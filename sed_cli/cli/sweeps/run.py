@@ -1,4 +1,4 @@
-"""Sweeps: what jobs there are, which of them are left to do, and how each ended."""
+"""Sweeps: their jobs, the remaining ones, and the outcomes."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def run_sweep(
     overrides: Sequence[str],
     flags: Flags,
 ) -> int:
-    """Run all jobs of a sweep, or those that an earlier one has left undone; return exit code.
+    """Run all jobs of a sweep, or those that an earlier one left undone; return the exit code.
 
     Raises:
-        UserError: if the folder belongs to another sweep, or one that is still at work.
-        ConfigError: if a job's settings are at fault; nothing has been done then.
+        UserError: if the folder belongs to another sweep, or to an active one.
+        ConfigError: if a job's settings are invalid; nothing has been run then.
     """
     command = list(overrides)
     resumed = value_of("resume_sweep", overrides)
@@ -78,7 +78,9 @@ def run_sweep(
     again = _again(verb, command, folder, flags)
     remedy = "wait for it, or end it" if resumed else "name another folder, or wait for it"
     with taken_folder(folder, remedy):
-        check_free(folder, is_resumed=resumed is not None)  # another may have come meanwhile
+        check_free(
+            folder, is_resumed=resumed is not None
+        )  # another may have started in the meantime
         code = _work(sweep, search, size, composer, overrides, context, again)
     if code != DONE and (search is None or sweep.is_open):
         say(f"run the remaining jobs with: {again}")
@@ -99,7 +101,7 @@ def _work(
     context: HydraContext,
     again: str,
 ) -> int:
-    """Run what is left of a sweep whose folder is this command's own; return the exit code."""
+    """Run the remaining jobs of a sweep in a reserved folder; return the exit code."""
     master, folder = sweep.config, sweep.folder
     sweep.plan.process = this_process()
     sweep.plan.write(folder)
@@ -127,7 +129,7 @@ def _work(
 
 
 def _again(verb: Verb, command: Sequence[str], folder: Path, flags: Flags) -> str:
-    """The command that runs what a sweep has left undone."""
+    """The command that runs the remaining jobs of a sweep."""
     options = {
         "--config-dir": flags.config_dir,
         "--config-path": flags.config_path,
@@ -146,7 +148,7 @@ def _print_cost(plan: Plan, composer: Composer, launcher: Launcher, folder: Path
         raise UserError("--dry-run: Optuna's choices are not known; estimate a grid instead")
     left = [j for j in plan.jobs if recorded(folder / j.folder).status != DONE]
     if not left:
-        raise UserError(f"{folder}: all {len(plan.jobs)} runs are done already")
+        raise UserError(f"{folder}: all {len(plan.jobs)} runs are already done")
     threads = launcher.threads_each if isinstance(launcher, LocalLauncher) else None
     with log_to_stderr():
         tell_cost(
@@ -160,7 +162,7 @@ def _print_cost(plan: Plan, composer: Composer, launcher: Launcher, folder: Path
 
 
 def _run_grid(sweep: Sweep, size: int | None) -> None:
-    """Run what is left of a grid, at most ``size`` jobs together."""
+    """Run the remaining jobs of a grid, at most ``size`` in parallel."""
     left = []
     for planned in sweep.plan.jobs:
         outcome = recorded(sweep.folder / planned.folder)
@@ -170,7 +172,7 @@ def _run_grid(sweep: Sweep, size: int | None) -> None:
             left.append(planned)
     if len(left) < len(sweep.plan.jobs):
         log.info(
-            "%d of %d jobs are done already", len(sweep.plan.jobs) - len(left), len(sweep.plan.jobs)
+            "%d of %d jobs are already done", len(sweep.plan.jobs) - len(left), len(sweep.plan.jobs)
         )
     size = size or max(len(left), 1)
     for start in range(0, len(left), size):
@@ -178,7 +180,7 @@ def _run_grid(sweep: Sweep, size: int | None) -> None:
 
 
 def _search_of(master: DictConfig) -> Any:
-    """Return what chooses jobs by how earlier ones ended; ``None`` for a grid."""
+    """Return the searcher, which chooses jobs by earlier outcomes; ``None`` for a grid."""
     target = str(master.hydra.sweeper._target_)
     if target.endswith(".BasicSweeper"):
         return None
@@ -190,7 +192,7 @@ def _search_of(master: DictConfig) -> Any:
 
 
 def _most_devices(composer: Composer, master: DictConfig, overrides: Sequence[str]) -> int:
-    """The most that ``trainer.devices`` comes to where it is swept over, which no master tells."""
+    """The maximum of ``trainer.devices`` in a sweep over it, which no single config has."""
     swept = [
         value
         for override in parse_task(composer, master, overrides)

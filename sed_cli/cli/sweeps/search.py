@@ -1,7 +1,7 @@
-"""``hydra/sweeper=optuna``: each job's settings are chosen by how the earlier ones ended.
+"""``hydra/sweeper=optuna``: each job's settings are chosen by earlier outcomes.
 
 Hydra's own Optuna sweeper needs a release of 2022 and ends the study at its first failed trial; it
-cannot go on with a study either. What it adds to Optuna's ask and tell is little, and is here.
+cannot resume a study either. It adds little to Optuna's ask and tell, which is implemented here.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STUDY = "study.log"
-"""Optuna's journal in the folder of a sweep: what was tried, and what came of it."""
+"""Optuna's journal in the folder of a sweep: trials and their outcomes."""
 
 _FOLDER, _OVERRIDES = "folder", "overrides"  # of a trial, beside its parameters; and of a study
 
 
 def search(sweep: Sweep, composer: Composer, overrides: Sequence[str]) -> None:
-    """Ask a study for settings, run them, and tell it what came of them, until there are enough.
+    """Ask a study for settings, run them and report the outcomes, until there are enough trials.
 
-    A trial that fails is told as such and costs itself alone. What was interrupted stays open in
-    the study, and is run again, from its last checkpoint, when the sweep is resumed.
+    A failed trial is reported as failed and does not stop the others. An interrupted trial stays
+    open in the study, and resumes from its last checkpoint when the sweep is resumed.
 
     Args:
-        sweep: at work.
+        sweep: the active sweep.
         composer: of the verb.
         overrides: as given; those with several values, or an interval, are searched over.
 
     Raises:
         UserError: if there is nothing to search over.
-        ConfigError: if the first settings that are tried are at fault.
+        ConfigError: if the settings of the first trial are invalid.
     """
     settings = sweep.config.hydra.sweeper
     counts_of(settings, "sweeper", "n_trials", "n_jobs")
@@ -89,7 +89,7 @@ def search(sweep: Sweep, composer: Composer, overrides: Sequence[str]) -> None:
 
 
 def _warn_of_others(study: Study, fixed: set[str], space: Container[str]) -> None:
-    """Say so if trials that the study knows were run with other settings than the next ones."""
+    """Warn if earlier trials of the study were run with other fixed settings."""
     others = set[str]()
     for trial in study.trials:
         row = trial.user_attrs.get(_OVERRIDES, fixed)
@@ -97,20 +97,20 @@ def _warn_of_others(study: Study, fixed: set[str], space: Container[str]) -> Non
         others |= fixed ^ {each for each in row if each.split("=", 1)[0] not in space}
     if others:
         log.warning(
-            "trials of this study were run with other settings (%s) and are compared "
-            "nevertheless: for a study of its own, name another folder",
+            "trials of this study were run with other settings (%s) but are compared "
+            "nevertheless: for a separate study, name another folder",
             " ".join(sorted(others)),
         )
 
 
 def _go_on(sweep: Sweep, study: Study, composer: Composer, fixed: Sequence[str]) -> None:
-    """List what a resumed study has tried already, and finish what was begun.
+    """List the trials of a resumed study, and finish unfinished ones.
 
-    What the study knows of a trial was read: it sets values of the run, and nothing beside that was
-    not given now.
+    Recorded trials are untrusted: they may only set values of the run that are part of the current
+    command.
 
     Raises:
-        UserError: for a trial that does more.
+        UserError: for a trial that sets anything else.
     """
     from optuna.trial import TrialState
 
@@ -127,7 +127,7 @@ def _go_on(sweep: Sweep, study: Study, composer: Composer, fixed: Sequence[str])
         else:
             begun.append((trial.number, name, row))
     if begun or sweep.plan.jobs:
-        log.info("%d trials are finished already, %d begun", len(sweep.plan.jobs), len(begun))
+        log.info("%d trials are already finished, %d started", len(sweep.plan.jobs), len(begun))
     _run(sweep, study, composer, begun)
 
 
@@ -139,14 +139,14 @@ def _check_read(number: int, name: object, row: object, fixed: Sequence[str]) ->
     if foreign:
         raise UserError(
             f"trial {number} of the study would set {foreign[0]}, which is not given now: "
-            f"a study sets values of its runs alone; name another folder"
+            f"a study may only set values of its runs; name another folder"
         )
 
 
 def _run(
     sweep: Sweep, study: Study, composer: Composer, batch: Sequence[tuple[int, str, list[str]]]
 ) -> None:
-    """Run trials side by side and tell the study how each ended."""
+    """Run trials in parallel and report the outcomes to the study."""
     numbers: dict[str, int] = {}
     left: list[Planned] = []
     for number, name, row in batch:
@@ -154,7 +154,7 @@ def _run(
         try:
             planned = planned_job(name, row, check_job(composer, row)[0])
         except ConfigError as error:
-            if not sweep.outcomes:  # the first of all: it is the user who has to act
+            if not sweep.outcomes:  # the first of all: the user has to act
                 _tell(study, number, Outcome(FAILED, name))
                 raise
             planned = Planned(name, row, "")
@@ -185,7 +185,7 @@ def _tell(study: Study, number: int, outcome: Outcome) -> None:
 
 
 def _study(folder: Path, settings: Any) -> Study:
-    """Open the study of a sweep, or the one that a database holds."""
+    """Open the study of a sweep, or one in a database."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -195,7 +195,7 @@ def _study(folder: Path, settings: Any) -> Study:
     if journal.exists() and not journal.is_file():
         raise UserError(f"{journal}: expected a file, got a folder, a pipe or a device")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is experimental there is pinned here
+        warnings.simplefilter("ignore")  # experimental there, but pinned here
         try:
             storage = settings.storage or JournalStorage(JournalFileBackend(str(journal)))
             study = optuna.create_study(
@@ -204,9 +204,9 @@ def _study(folder: Path, settings: Any) -> Study:
                 direction="maximize",
                 load_if_exists=True,
             )
-        except Exception as error:  # whatever it meets in the file
+        except Exception as error:  # the file may contain anything
             raise UserError(
-                f"{settings.storage or journal}: no study of optuna's that can be read "
+                f"{settings.storage or journal}: not a readable Optuna study "
                 f"({type(error).__name__}: {why(error)})"
             ) from error
         seed = settings.seed + len(study.trials)  # a resumed study must not try the same again
@@ -219,10 +219,10 @@ def _study(folder: Path, settings: Any) -> Study:
 
 
 def _check_own(study: Study, folder: Path, settings: Any) -> None:
-    """Refuse a study of a database whose trials lie in the folder of another sweep.
+    """Refuse a study in a database whose trials are in the folder of another sweep.
 
     Raises:
-        UserError: if that one is there.
+        UserError: if that folder exists.
     """
     owner = study.user_attrs.get(_FOLDER)
     owner = None if owner is None else str(owner)
@@ -233,14 +233,14 @@ def _check_own(study: Study, folder: Path, settings: Any) -> None:
     ):
         raise UserError(
             f"hydra.sweeper.storage={settings.storage} holds the study {study.study_name} of "
-            f"{owner} already: continue it with resume_sweep={owner}, or give another "
+            f"{owner}: continue it with resume_sweep={owner}, or give another "
             f"hydra.sweeper.study_name"
         )
     study.set_user_attr(_FOLDER, str(folder))
 
 
 def _distribution(override: Override) -> BaseDistribution:
-    """What Optuna draws from, for what Hydra's grammar says of a key."""
+    """Optuna's distribution for a key in Hydra's grammar."""
     from optuna.distributions import (
         CategoricalDistribution,
         FloatDistribution,
@@ -250,7 +250,7 @@ def _distribution(override: Override) -> BaseDistribution:
     value = override.value()
     if isinstance(value, IntervalSweep):
         low, high, log_scale = value.start or 0, value.end or 0, "log" in value.tags
-        if type(low) is type(high) is int:  # as they were written
+        if type(low) is type(high) is int:  # as written
             return IntDistribution(int(low), int(high), log=log_scale)
         return FloatDistribution(float(low), float(high), log=log_scale)
     if isinstance(value, RangeSweep):
@@ -263,7 +263,7 @@ def _distribution(override: Override) -> BaseDistribution:
 
 
 def _write_best(sweep: Sweep, study: Study) -> None:
-    """Write and tell the best of all trials, if any came to an end."""
+    """Write and print the best of all trials, if any completed."""
     try:
         best = study.best_trial
     except ValueError:

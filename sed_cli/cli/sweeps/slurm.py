@@ -1,7 +1,7 @@
 """``hydra/launcher=slurm``: the jobs of a sweep as one job array of a SLURM cluster.
 
-Hydra's own launcher for submitit raises at the first job without a result, which loses the results
-of all others, and waits for ever for a killed one where the cluster keeps no accounts.
+Hydra's own launcher for submitit raises at the first job without a result, which loses the
+results of all others, and waits forever for a killed job if the cluster keeps no accounting.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from sed_cli.system import queue as slurm
 log = logging.getLogger(__name__)
 
 SAID = ".submitit"
-"""Folder in that of a sweep with the script that was submitted, and what its jobs say."""
+"""Folder inside a sweep with the submitted script and the output of its jobs."""
 
 
 class SlurmLauncher(HydraLauncher):  # type: ignore[misc]  # Hydra's has no types
-    """Submits a sweep as one job array, and brings home how each of its jobs ended."""
+    """Submits a sweep as one job array, and collects the outcomes of its jobs."""
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Submit and wait; return how every job ended, also those that SLURM killed.
+        """Submit and wait; return all outcomes, including jobs that SLURM killed.
 
         Raises:
-            UserError: if SLURM takes no jobs, or has jobs of this sweep already.
+            UserError: if SLURM accepts no jobs, or already has jobs of this sweep.
         """
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         said = Path(str(self.config.hydra.sweep.dir)) / SAID
@@ -79,7 +79,7 @@ class SlurmLauncher(HydraLauncher):  # type: ignore[misc]  # Hydra's has no type
             return list(self._executor().map_array(self, *zip(*rows, strict=True)))
         except FailedJobError as error:
             lines = str(error).replace("sbatch: error: ", "").strip().splitlines()
-            raise UserError(f"SLURM took no job: {'; '.join(lines)}") from error
+            raise UserError(f"SLURM accepted no job: {'; '.join(lines)}") from error
 
     def _executor(self) -> Any:
         import submitit
@@ -103,7 +103,7 @@ def _result(submitted: Any) -> Path:
 
 
 def _outcome(submitted: Any, how: str) -> Outcome:
-    """What a job has left, else what became of it."""
+    """The outcome of a job, else its state in SLURM."""
     said = f"its output is in {submitted.paths.stderr}"
     if how != "COMPLETED":
         error = f"SLURM job {submitted.job_id} ended as {how}; {said}"
@@ -112,7 +112,7 @@ def _outcome(submitted: Any, how: str) -> Outcome:
         outcome = submitted.results()[0].return_value
         assert isinstance(outcome, Outcome)
         return outcome
-    except Exception as error:  # before or after the work: what it needs is not on that node, say
+    except Exception as error:  # before or after the work, such as files missing on that node
         lines = [line for line in str(error).splitlines() if line.strip("- ")]
         reason = next((line for line in reversed(lines) if "Error" in line), "no result")
         return Outcome(FAILED, "", error=f"{reason.strip()}; {said}")

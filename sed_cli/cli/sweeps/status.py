@@ -1,4 +1,4 @@
-"""``sedtf status``: how far the runs of a folder are, while they run, here or on other machines."""
+"""``sedtf status``: progress of the runs in a folder, on this or other machines."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _ORDER = ("running", "completed", "failed", "interrupted", "waiting")
 
 @dataclass(frozen=True, kw_only=True)
 class StatusRow:
-    """A run, or a job of a sweep that did not begin yet.
+    """A run, or a job of a sweep that has not started yet.
 
     Args:
-        name: relative to the folder that was asked about.
+        name: relative to the folder of the command.
         status: ``running``, ``completed``, ``failed``, ``interrupted`` or ``waiting``.
-        done: epochs.
-        total: epochs at most; None where there are none.
-        epoch_s: seconds an epoch; None while no epoch has ended.
-        best: of the validation figure that the run goes by, such as ``F1 0.812``.
+        done: completed epochs.
+        total: maximum epochs; None without epochs.
+        epoch_s: seconds per epoch; None before the end of the first epoch.
+        best: best value of the run's monitored metric, such as ``F1 0.812``.
         reason: why it failed, or was interrupted.
     """
 
@@ -59,7 +59,7 @@ class StatusRow:
 
 
 def show_status(config: StatusConfig) -> None:
-    """Print the table, once or again and again.
+    """Print the table, once or repeatedly.
 
     Raises:
         UserError: if there is no run below the folder.
@@ -77,7 +77,7 @@ def show_status(config: StatusConfig) -> None:
 
 
 def describe(place: Path) -> list[str]:
-    """Lines of a table of all runs that are, or lie below, a folder: sweeps first.
+    """Lines of a table of all runs at or below a folder: sweeps first.
 
     Raises:
         UserError: if there is none.
@@ -109,14 +109,14 @@ def describe(place: Path) -> list[str]:
         rows = [_row(folder, place) for folder in others]
         lines += [*_table(rows), _counts(rows), ""]
     if not lines:
-        raise UserError(f"{place}: no run and no sweep is there or below")
+        raise UserError(f"{place}: no run or sweep found there or below")
     return lines[:-1]
 
 
 def _is_beside(folder: Path, verbs: Mapping[Path, str]) -> bool:
-    """Whether a folder in that of a sweep is none of its jobs, such as a comparison of them.
+    """Whether a folder inside a sweep is not one of its jobs, such as a comparison of them.
 
-    Jobs that the command which went on with the sweep did not name any more are.
+    This includes jobs that the resumed sweep no longer has.
     """
     verb = verbs.get(folder.resolve().parent)
     if verb is None:
@@ -138,7 +138,7 @@ def _row(folder: Path, place: Path, planned: Planned | None = None) -> StatusRow
     if record is None and planned is not None:
         return StatusRow(name=name, status="waiting", total=total)
     if record is None:
-        return StatusRow(name=name, status="interrupted", reason="it never began")
+        return StatusRow(name=name, status="interrupted", reason="it never started")
     settings = run_settings(folder)
     trainer = settings.get("trainer") or {}
     config = folder / ".hydra" / "config.yaml"
@@ -170,13 +170,13 @@ def _history(path: Path) -> tuple[list[dict[str, str]], str]:
 
 
 def _best(history: Sequence[dict[str, str]], monitor: str) -> str:
-    """The best of what decides which epoch is kept."""
+    """The best value of the metric that selects the epoch."""
     values = [float(row.get(column_of(monitor)) or "nan") for row in history]
     values = [value for value in values if not math.isnan(value)]
     if not values:
         return ""
     name = column_of(monitor).removeprefix(PREFIX)
-    if name == "f1":  # of a sequence model it is the accuracy
+    if name == "f1":  # for a sequence model it is the accuracy
         name = "accuracy" if "validation_perplexity" in history[0] else "F1"
         return f"{name} {max(values):.3f}"
     return f"{name} {min(values) if is_lower_better(monitor) else max(values):.4g}"
@@ -186,7 +186,7 @@ def _best(history: Sequence[dict[str, str]], monitor: str) -> str:
 
 
 def _left_s(row: StatusRow, others_s: float | None) -> float | None:
-    """Seconds that a run takes yet if it does not stop early; None where nothing is known."""
+    """Remaining seconds of a run if it does not stop early; None if unknown."""
     if row.status not in ("running", "waiting", "interrupted"):
         return 0.0
     epoch_s = others_s if row.epoch_s is None else row.epoch_s
@@ -201,10 +201,10 @@ def _median_epoch_s(rows: Sequence[StatusRow]) -> float | None:
 
 
 def _sum_of_sweep(folder: Path, plan: Plan, rows: Sequence[StatusRow], unknown: int) -> str:
-    """What a sweep comes to: its counts, whether it is at work, and how long it takes yet."""
+    """Summary of a sweep: its counts, whether it is active, and the remaining time."""
     words = _counts(rows)
     if unknown:
-        words += f", {unknown} yet to be chosen"
+        words += f", {unknown} not chosen yet"
     if not unknown and all(row.status == "completed" for row in rows):
         return words
     process = plan.process
@@ -214,15 +214,17 @@ def _sum_of_sweep(folder: Path, plan: Plan, rows: Sequence[StatusRow], unknown: 
     left = [_left_s(row, usual_s) for row in rows]
     known = [seconds for seconds in left if seconds is not None]
     if len(known) < len(left) or not known:
-        return f"{words}; time left is known once an epoch has ended"
+        return f"{words}; remaining time unknown until an epoch has ended"
     work_s = sum(known)
     if unknown:
         totals = [row.total for row in rows if row.total is not None]
         if usual_s is None or not totals:  # all failed in their first epoch
-            return f"{words}; time left is known once an epoch has ended"
+            return f"{words}; remaining time unknown until an epoch has ended"
         work_s += unknown * statistics.fmean(totals) * usual_s
     parallel = min(plan.parallel or len(rows), max(len(rows) + unknown, 1))
-    return f"{words}; {duration(max(work_s / parallel, *known))} left at most, if none stops early"
+    return (
+        f"{words}; {duration(max(work_s / parallel, *known))} left at most, without early stopping"
+    )
 
 
 def _counts(rows: Sequence[StatusRow]) -> str:

@@ -1,4 +1,4 @@
-"""A sweep at work: what is known of its jobs, and how each of them ended."""
+"""An active sweep: records of its jobs, and their outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Sweep:
-    """A sweep at work: its folder, its launcher, and what is known of its jobs."""
+    """An active sweep: its folder, its launcher, and the records of its jobs."""
 
     folder: Path
     config: DictConfig
@@ -34,7 +34,7 @@ class Sweep:
     outcomes: dict[str, Outcome] = field(default_factory=dict)  # by folder of the job
 
     def run(self, jobs: Sequence[Planned]) -> None:
-        """Run some of the planned jobs and note how each ended, as far as can be known."""
+        """Run some of the planned jobs and record their outcomes, as far as known."""
         if not jobs:
             return
         place = (f"output_dir={quoted(self.folder)}",)
@@ -47,7 +47,7 @@ class Sweep:
             returns = self.launcher.launch(given, initial_job_idx=first)
         except SedtfError:
             raise
-        except Exception as error:  # the launcher gave up: what its jobs wrote down is left
+        except Exception as error:  # the launcher failed: the records of its jobs are left
             log.warning("the launcher failed: %s", one_line(error))
             returns = []
         for index, planned in enumerate(jobs):
@@ -61,10 +61,10 @@ class Sweep:
                 self.outcomes[planned.folder] = recorded(self.folder / planned.folder)
 
     def note(self, planned: Planned, outcome: Outcome) -> None:
-        """Take down how a job ended, in its folder too where it could not do so itself."""
+        """Record the outcome of a job, also in its folder if it could not do so itself."""
         folder = self.folder / planned.folder
         if outcome.status == INTERRUPTED:
-            written = recorded(folder)  # a process may be lost when its work is done
+            written = recorded(folder)  # a process may be lost after finishing its work
             outcome = written if written.status == DONE else outcome
         if outcome.status != DONE:
             status = "interrupted" if outcome.status == INTERRUPTED else "failed"
@@ -73,7 +73,7 @@ class Sweep:
         self.outcomes[planned.folder] = replace(outcome, folder=str(folder))
 
     def summarise(self) -> int:
-        """Print a line a job on standard output; 1 if any is not done."""
+        """Print one line per job on standard output; 1 if any is not done."""
         for planned in self.plan.jobs:
             folder = self.folder / planned.folder
             outcome = self.outcomes.get(planned.folder) or recorded(folder)
@@ -90,18 +90,18 @@ class Sweep:
 
     @property
     def is_open(self) -> bool:
-        """Whether a job was cut short, or never began."""
+        """Whether a job was interrupted, or never started."""
         cut = (INTERRUPTED, WAITING)
         return any(outcome.status in cut for outcome in self.outcomes.values())
 
     def end(self, status: str) -> None:
-        """Write down that this process is done with the sweep."""
+        """Record that this process is done with the sweep."""
         self.plan.status, self.plan.process = status, None
         self.plan.write(self.folder)
 
 
 def recorded(folder: Path) -> Outcome:
-    """How a job ended, by what it wrote down."""
+    """Outcome of a job, by its records."""
     try:
         record = read_record(folder)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Annotations of events: readers and writers of the formats that recordings come with."""
+"""Annotations of events: readers and writers of all formats."""
 
 from sed_cli.data.annotations.events import (
     Annotations,

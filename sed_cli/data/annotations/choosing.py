@@ -1,4 +1,4 @@
-"""Which column of a table is which, by its values, where names leave a doubt."""
+"""Identification of table columns by their values, if names are ambiguous."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sed_cli.data.annotations.units import UNITS_S, plain_name, unit_of, without
 from sed_cli.data.endings import AUDIO_ENDINGS
 from sed_cli.errors import DataError
 
-# A label's own name is taken whatever its values are. Spellings of the species mean the same, and a
-# call type is that of a species; between any others only the values can decide.
+# A column named label is used whatever its values are. Spellings of the species are equivalent,
+# and # a call type belongs to a species; between any others only the values can decide.
 _SURE_LABELS = frozenset(SYNONYMS["event_label"].split()[:9])
 _SPECIES = frozenset(SYNONYMS["event_label"].split()[11:18])
 _PARTS = frozenset(("call_type", "type"))
 
-# Of Raven's tables: they hold words that are no labels.
+# In Raven's tables: columns of words that are not labels.
 _NO_LABELS = frozenset(
     ("view", "begin_path", "begin_file", "end_file", "end_path", "begin_clock_time", "channel")
 ) | frozenset(("end_clock_time", "begin_date", "date", "time", "begin_date_time", "notated_path"))
-_SNIFFED = 1000  # rows that tell which column is which
-_ROUNDED = 0.02  # of minutes or hours that are written with few digits
-# Beside these, hours and minutes are those of a day.
+_SNIFFED = 1000  # rows used to identify columns
+_ROUNDED = 0.02  # of minutes or hours written with few digits
+# Next to these, hours and minutes are times of day.
 _CALENDAR = {"date", "day", "hour", "datetime", "recording_date", "date_recorded"}
 _DATE = re.compile(
     r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([T ].*)?"
@@ -36,10 +36,10 @@ _DATE = re.compile(
 
 
 def choose_columns(text: Text, header: Header, options: ReadOptions) -> Header:
-    """Decide by their values between columns whose names leave a doubt.
+    """Decide between columns with ambiguous names by their values.
 
     Raises:
-        DataError: where they do not decide either; with the setting that does.
+        DataError: if they are ambiguous too; with the setting that decides.
     """
     columns = _values(text, header)
     header = replace(header, index=dict(header.index), units=dict(header.units), others={})
@@ -59,7 +59,7 @@ def choose_columns(text: Text, header: Header, options: ReadOptions) -> Header:
 
 
 def _may_hold_labels(header: Header, columns: list[list[str]]) -> bool:
-    """Whether a column that is taken for nothing else holds several words, or one in all rows."""
+    """Whether a column without another role contains several words, or the same one in all rows."""
     others = [
         values
         for i, values in enumerate(columns)
@@ -69,18 +69,18 @@ def _may_hold_labels(header: Header, columns: list[list[str]]) -> bool:
 
 
 def _refuse_namesakes(path: Path, header: Header, columns: list[list[str]]) -> None:
-    """Refuse two columns of one name that hold different values."""
+    """Reject two columns of one name with different values."""
     for i in header.index.values():
         same = [j for j, name in enumerate(header.names) if name == header.names[i]]
         if any(columns[j] != columns[i] for j in same):
             raise DataError(
-                f"{path}: {len(same)} columns are called {header.names[i]!r} and hold different "
+                f"{path}: {len(same)} columns are named {header.names[i]!r} and have different "
                 f"values: rename or delete all but one"
             )
 
 
 def _values(text: Text, header: Header) -> list[list[str]]:
-    """Values of each column in the first rows; placeholders are left out."""
+    """Values of each column in the first rows, without placeholders."""
     below = text.lines[header.line : header.line + _SNIFFED]
     columns: list[list[str]] = [[] for _ in header.names]
     for _, fields in split_lines(below, header.delimiter, quotes=True):
@@ -93,7 +93,7 @@ def _values(text: Text, header: Header) -> list[list[str]]:
 def _drop_times_of_day(
     path: Path, header: Header, columns: list[list[str]], options: ReadOptions
 ) -> None:
-    """Take no column of dates or times of day for onsets or offsets."""
+    """Reject dates or times of day as onsets or offsets."""
     in_calendar = any(plain_name(name) in _CALENDAR for name in header.names)
 
     def is_of_day(i: int) -> bool:
@@ -111,8 +111,8 @@ def _drop_times_of_day(
             header.units[ours] = unit_of(header.names[fitting[0]], header.names)
         elif ours == "onset" or ours in options.columns:
             raise DataError(
-                f"{path}: the column {name!r} ({value!r}) holds times of day or dates: expected "
-                f"times from the start of each recording; name the column that has them: "
+                f"{path}: the column {name!r} ({value!r}) contains times of day or dates: "
+                f"expected times from the start of each recording; name their column: "
                 f"data.columns.{ours}=NAME (if {name} counts from the start of the recording, set "
                 f"data.time_unit=s)"
             )
@@ -121,7 +121,7 @@ def _drop_times_of_day(
 
 
 def _refuse_times_in_parts(path: Path, header: Header, columns: list[list[str]]) -> None:
-    """Refuse times whose minutes stand in another column than their seconds."""
+    """Reject times with minutes and seconds in different columns."""
     for ours, i in header.index.items():
         short = without_unit(header.names[i])[0]
         for j in header.candidates.get(ours, []):
@@ -131,9 +131,9 @@ def _refuse_times_in_parts(path: Path, header: Header, columns: list[list[str]])
             pairs = zip(columns[i], columns[j], strict=False)
             if not all(_is_same_time(seconds, other, UNITS_S[unit]) for seconds, other in pairs):
                 raise DataError(
-                    f"{path}: the columns {header.names[i]} and {header.names[j]} hold parts of a "
-                    f"time, or different times: put these into one, such as minutes:seconds, or "
-                    f"name the right one: data.columns.{ours}=NAME"
+                    f"{path}: the columns {header.names[i]} and {header.names[j]} contain parts "
+                    f"of a time, or different times: join them, such as minutes:seconds, or name "
+                    f"the right one: data.columns.{ours}=NAME"
                 )
 
 
@@ -141,15 +141,15 @@ def _is_same_time(seconds: str, other: str, unit_s: float) -> bool:
     try:
         time_s, other_s = (float(time.replace(",", ".")) for time in (seconds, other))
     except ValueError:
-        return True  # said where it stands
+        return True  # reported at its place
     return abs(time_s - other_s * unit_s) <= _ROUNDED * unit_s
 
 
 def _choose_label(path: Path, header: Header, columns: list[list[str]]) -> None:
-    """Choose the column of labels: by its name if that is sure, else by its values.
+    """Choose the column of labels: by its name if that is certain, else by its values.
 
-    The rule: what has values goes before what has none, words before numbers, several values before
-    a single one, and then the order of the names. Several that tell different things are asked for.
+    The order of preference: columns with values before empty ones, words before numbers, several
+    values before a single one, then the order of the names. Contradicting columns are an error.
     """
     candidates = header.candidates.get("event_label", [])
     if not candidates:
@@ -167,7 +167,7 @@ def _choose_label(path: Path, header: Header, columns: list[list[str]]) -> None:
 def _ask_for_label(
     path: Path, header: Header, columns: list[list[str]], fitting: list[int]
 ) -> None:
-    """Refuse columns of labels that tell different things."""
+    """Reject contradicting columns of labels."""
     first = fitting[0]
     names = {i: plain_name(header.names[i]) for i in fitting}
     rivals = [
@@ -195,13 +195,13 @@ def _tell_the_same(one: list[str], other: list[str]) -> bool:
 
 
 def _find_names(path: Path, header: Header, columns: list[list[str]]) -> None:
-    """Take the one column that holds names of audio files for that of the recordings."""
+    """Use the only column with names of audio files for the recordings."""
     endings = tuple(AUDIO_ENDINGS)
     found = [
         i
         for i, values in enumerate(columns)
         if i not in header.index.values()
-        and plain_name(header.names[i]) != "begin_path"  # Raven's, of another machine
+        and plain_name(header.names[i]) != "begin_path"  # Raven's, from another machine
         and values
         and all(value.lower().endswith(endings) for value in values)
     ]

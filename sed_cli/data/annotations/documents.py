@@ -1,4 +1,4 @@
-"""Annotation files that are one document: JSON, lines of JSON, XML; each parsed once."""
+"""Annotation files that are documents: JSON, JSON Lines, XML; each is parsed once."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _JSON = re.compile(r'\s*(\{\s*("[^"\n]{0,200}"\s*:|\}\s*$)|\[\s*[\[{\]])')
 
 
 def looks_like_json(text: Text) -> bool:
-    """Whether a text begins as an object, or a list of such, does."""
+    """Whether a text starts like an object or a list of objects."""
     return _JSON.match(text.content) is not None
 
 
 def json_of(text: Text) -> Any:
-    """Return the content of a JSON file, or a list of what its lines hold.
+    """Return the content of a JSON file, or a list of its lines' contents.
 
     Raises:
-        DataError: if it is none, or nested too deep.
+        DataError: if it is invalid or nested too deeply.
     """
     return _once(text, "json", lambda: _load(text))
 
 
 def json_or_none(text: Text) -> Any:
-    """Return the content of a JSON file; ``None`` where it is none that can be read."""
+    """Return the content of a JSON file; ``None`` if it cannot be read."""
     if not looks_like_json(text):
         return None
     try:
@@ -49,7 +49,7 @@ def xml_of(text: Text) -> Element:
     """Return the root of an XML file.
 
     Raises:
-        DataError: if it is none, or declares entities.
+        DataError: if it is invalid, or declares entities.
     """
 
     def parse() -> Element:
@@ -63,7 +63,7 @@ def xml_of(text: Text) -> Element:
 
 
 def xml_or_none(text: Text) -> Element | None:
-    """Return the root of an XML file; ``None`` where it is none that can be read."""
+    """Return the root of an XML file; ``None`` if it cannot be read."""
     if text.content[:10_000].lstrip()[:1] != "<":
         return None
     try:
@@ -73,12 +73,12 @@ def xml_or_none(text: Text) -> Element | None:
 
 
 def shown(value: Any) -> str:
-    """Return a value of JSON as it is shown in a message, however large or deep it is."""
+    """Return a JSON value for a message, however large or deep it is."""
     return _REPR.repr(value)
 
 
 def as_dicts(values: Any) -> list[dict[str, Any]]:
-    """Return the objects of a list; none where it is something else."""
+    """Return the objects of a list; empty if it is something else."""
     return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
 
 
@@ -99,7 +99,7 @@ def _load(text: Text) -> Any:
     if len(text.content) > _LONGEST_JSON or n_values > _MOST_VALUES:
         raise DataError(
             f"{text.path}: JSON of {len(text.content)} characters and some {n_values} values: "
-            f"read up to {_LONGEST_JSON} and {_MOST_VALUES}; divide it"
+            f"the limits are {_LONGEST_JSON} and {_MOST_VALUES}; split it"
         )
     try:
         try:
@@ -112,7 +112,7 @@ def _load(text: Text) -> Any:
     except ValueError as error:
         raise DataError(f"{text.path}: broken JSON: {error}") from error
     except RecursionError as error:
-        raise DataError(f"{text.path}: JSON with thousands of brackets within another") from error
+        raise DataError(f"{text.path}: JSON with thousands of nested brackets") from error
     if _is_deeper(content, _DEEPEST):
         raise DataError(f"{text.path}: JSON nested more than {_DEEPEST} deep")
     return content

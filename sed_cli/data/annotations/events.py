@@ -1,4 +1,4 @@
-"""Events, the rows that hold them in a file, and the faults of those rows."""
+"""Events, their rows in a file, and faults of those rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Event(NamedTuple):
 
 
 class Detection(NamedTuple):
-    """An event that was found, with the confidence in it, in [0, 1]; times in seconds."""
+    """A detected event with its confidence in [0, 1]; times in seconds."""
 
     onset_s: float
     offset_s: float
@@ -36,19 +36,19 @@ class Detection(NamedTuple):
 
     @property
     def event(self) -> Event:
-        """It without the confidence."""
+        """The event without its confidence."""
         return Event(self.onset_s, self.offset_s, self.label)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What was found in a recording, or in one channel of it.
+    """Detections in a recording, or in one channel of it.
 
     Args:
         detections: in order of onset.
-        path: of the recording, absolute; ``None`` where it is no file.
+        path: of the recording, absolute; ``None`` if it is not a file.
         duration_s: length of the recording in seconds.
-        band_hz: lowest and highest frequency that was heard; ``None`` where nobody knows.
+        band_hz: lowest and highest frequency of the features; ``None`` if unknown.
         channel: of the recording, from 1.
     """
 
@@ -65,11 +65,11 @@ class Findings:
 
 
 class Row(NamedTuple):
-    """What one row of an annotation file says of a recording.
+    """One row of an annotation file.
 
-    ``event`` is ``None`` where the row says that the recording has no events, ``line`` is ``None``
-    where the format knows no lines. ``annotated``: classes that the recording is annotated for,
-    and ``None`` where the row does not say so.
+    ``event`` is ``None`` if the row marks the recording as without events, ``line`` is ``None`` if
+    the format has no lines. ``annotated``: classes annotated in the recording, ``None`` if the row
+    does not list them.
     """
 
     filename: str
@@ -80,9 +80,9 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong in an annotation file.
+    """A fault in an annotation file.
 
-    ``repair`` says what ``data.strict=false`` does instead; ``None``: nothing safe can be done.
+    ``repair`` describes the repair of ``data.strict=false``; ``None``: there is no safe one.
     """
 
     path: Path
@@ -102,15 +102,15 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """What the parts of an annotation file were taken for, to be printed and logged.
+    """How an annotation file was interpreted, for printing and logging.
 
     Args:
-        columns: our names (filename, onset, ...) with those of the file's header, or with
-            ``column 3`` where it has none; empty where the format fixes them.
+        columns: our names (filename, onset, ...) with those of the file's header, or with ``column
+            3`` if it has none; empty if the format fixes them.
         time_unit: s, ms, us, min, h or samples.
-        numbers: how times are written, where that is not with a decimal point.
-        others: our names with further columns of the file that would fit as well.
-        notes: guesses that change events or recordings, each with its count.
+        numbers: notation of times, if it is not a decimal point.
+        others: our names with further columns of the file that would also fit.
+        notes: guesses that affect events or recordings, each with its count.
     """
 
     columns: tuple[tuple[str, str], ...] = ()
@@ -142,19 +142,19 @@ class Taken:
 
 
 def _cut(name: str) -> str:
-    """A column's name, cut where it would fill the line."""
+    """A column's name, cut if it is too long."""
     return name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}..."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Annotations:
-    """What an annotation file holds.
+    """The contents of an annotation file.
 
-    Where ``names_files`` is false the file belongs to one recording, which it does not name: the
-    only key is then the annotation file's own stem, to be matched with audio of the same stem.
-    The rows are already repaired as the faults say, and ``taken`` tells how they were read.
-    ``hint`` says what to set where that one recording is not there; ``is_unlabelled``, that no
-    event had a label, and all have been given one.
+    If ``names_files`` is false, the file belongs to one recording without naming it: the only key
+    is then the stem of the annotation file, to be matched with audio of the same stem. The rows are
+    already repaired according to the faults, and ``taken`` describes their interpretation. ``hint``
+    names a setting in case that recording does not exist; ``is_unlabelled``: no event had a label,
+    and all got the same one.
     """
 
     path: Path
@@ -178,14 +178,14 @@ class Annotations:
 
 
 def check_faults(faults: Iterable[Fault], *, strict: bool) -> None:
-    """Refuse faults, or say how they were repaired.
+    """Reject faults, or report their repairs.
 
     Args:
         faults: of any number of files.
-        strict: refuse all; else warn of those that were repaired and refuse the others only.
+        strict: reject all; else warn about repaired ones and reject only the others.
 
     Raises:
-        DataError: one for all faults that remain, the first of them with file and line.
+        DataError: one for all remaining faults, the first ones with file and line.
     """
     faults = list(faults)
     if not strict:

@@ -1,4 +1,4 @@
-"""What a format of annotations is."""
+"""The base of annotation formats."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class AnnotationFormat(ABC):
 
     KIND: ClassVar[str] = "format"
 
-    # The place in which it is tried: what is surely told from its content comes first. Those of
-    # plugins are tried before all of ours, or what takes any list would take theirs.
+    # Order of detection: formats with unambiguous content come first. Those of plugins are tried
+    # before all of ours, since a generic format would accept their files.
     ORDER: ClassVar[int] = 0
-    ending: ClassVar[str]  # of files that are written, or else of those that are read
-    more_endings: ClassVar[tuple[str, ...]] = ()  # of files that are read
-    names_files: ClassVar[bool]  # whether a file names its recordings; else it holds one
-    has_lines: ClassVar[bool] = True  # of a length that is no sign of damage
+    ending: ClassVar[str]  # of written files, or else of read ones
+    more_endings: ClassVar[tuple[str, ...]] = ()  # of read files
+    names_files: ClassVar[bool]  # whether a file names its recordings; else it has one
+    has_lines: ClassVar[bool] = True  # of a harmless length
     IS_WRITTEN: ClassVar[bool] = True
 
     name: str = setting()
@@ -37,7 +37,7 @@ class AnnotationFormat(ABC):
 
     @abstractmethod
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """Read a file that fits, with all its faults."""
+        """Read a matching file, with all its faults."""
 
     @abstractmethod
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
@@ -45,17 +45,17 @@ class AnnotationFormat(ABC):
 
         Args:
             events: of each recording.
-            durations_s: of the recordings, as far as they are known.
+            durations_s: of the recordings, as far as known.
 
         Raises:
-            DataError: for what the format cannot hold.
+            DataError: for anything that the format cannot represent.
         """
 
     def dump_findings(self, found: Mapping[str, Findings]) -> str:
-        """What was found in recordings as text: with confidences where the format holds them.
+        """Detections as text, with confidences if the format has them.
 
         Raises:
-            DataError: for what the format cannot hold.
+            DataError: for anything that the format cannot represent.
         """
         durations_s = {name: one.duration_s for name, one in found.items()}
         return self.dump({name: one.events for name, one in found.items()}, durations_s)
@@ -63,15 +63,15 @@ class AnnotationFormat(ABC):
 
 @dataclass
 class ReadOnlyFormat(AnnotationFormat):
-    """A format of other programs' that nothing is written in."""
+    """A read-only format of other programs."""
 
     names_files: ClassVar[bool] = True
     IS_WRITTEN: ClassVar[bool] = False
 
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
-        """Refuse to write it.
+        """Refuse to write.
 
         Raises:
             DataError: always.
         """
-        raise DataError(f"format {self.name!r} is read and not written")
+        raise DataError(f"format {self.name!r} is read-only")

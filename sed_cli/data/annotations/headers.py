@@ -1,4 +1,4 @@
-"""Headers of tables: which column is which, by its name, and in which unit its times are."""
+"""Headers of tables: the meaning of columns and the units of times, by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sed_cli.data.annotations.units import (
 from sed_cli.errors import DataError
 from sed_cli.system.text import cut_short
 
-# What else columns are called, the surest name first, in the spelling of plain_name.
+# Other names of columns, the most certain first, in the spelling of plain_name.
 SYNONYMS: dict[str, str] = {
     "filename": (
         "filename file fname file_name audio_filename audiofilename audio_file audio_file_name "
@@ -59,11 +59,11 @@ _PREFERRED = (None, "s", "ms", "us", "min", "h", SAMPLES)
 
 @dataclass(frozen=True)
 class Header:
-    """The header of a table: where its columns are.
+    """The header of a table: the positions of its columns.
 
-    ``index`` and ``units`` hold for each of our names the column and, for times, the unit that its
-    name says; ``candidates`` all columns that our name may mean, the surest first;
-    ``has_no_words``: no other column holds what may be labels.
+    ``index`` and ``units`` map our names to the column and, for times, to the unit in its name;
+        ``candidates`` maps them to all possible columns, the most certain first;
+    ``has_no_words``: no other column contains possible labels.
     """
 
     line: int
@@ -82,7 +82,7 @@ class Header:
         return cut_short(named, 20)
 
     def taken(self, time_unit: str) -> Taken:
-        """What the columns are taken for, to be printed."""
+        """Interpretation of the columns, for printing."""
         return Taken(
             columns=tuple((ours, self.names[i]) for ours, i in self.index.items()),
             time_unit=time_unit,
@@ -95,7 +95,7 @@ class Header:
 
 
 def find_header(text: Text, columns: Mapping[str, str]) -> Header | None:
-    """The header of a table, or ``None`` where the first line that is no comment is none."""
+    """The header of a table, or ``None`` if its first line without a comment is none."""
     key = tuple(sorted(columns.items()))
     if key not in text.found:
         text.found[key] = _find_header(text, columns)
@@ -155,7 +155,7 @@ def _parse_header(
 
 
 def _columns_by_name(names: list[str]) -> dict[str, list[int]]:
-    """Columns by their plain names, with and without a unit; those in seconds first."""
+    """Columns by plain name, with and without a unit; those in seconds first."""
     where: dict[str, list[int]] = {}
     units: list[str | None] = []
     for i, name in enumerate(names):
@@ -169,7 +169,7 @@ def _columns_by_name(names: list[str]) -> dict[str, list[int]]:
 
 
 def _start_at_offset(header: Header, columns: Mapping[str, str]) -> None:
-    """Kaleidoscope's and NeMo's OFFSET is where an event starts; a TIME is that of the day."""
+    """Kaleidoscope's and NeMo's OFFSET is the start of an event; TIME is a time of day."""
     index = header.index
     if not ({"offset", "duration", "filename"} <= index.keys()) or {"onset", "offset"} & set(
         columns
@@ -190,16 +190,16 @@ def _start_at_offset(header: Header, columns: Mapping[str, str]) -> None:
 
 
 def check_header(path: Path, header: Header, options: ReadOptions, *, whole: bool = True) -> None:
-    """Refuse a header without the columns that events need, or with times in no known unit.
+    """Reject a header without the columns that events need, or with an unknown unit of time.
 
     Args:
         path: of the file.
         header: of the file.
         options: the caller's.
-        whole: whether the format may hold labels of whole recordings.
+        whole: whether the format may contain labels of whole recordings.
 
     Raises:
-        DataError: what is missing, and how to name it.
+        DataError: with the missing columns, and the setting that names them.
     """
     got = f"{path}: the header has {header.shown}"
     for ours, theirs in options.columns.items():
@@ -214,7 +214,7 @@ def check_header(path: Path, header: Header, options: ReadOptions, *, whole: boo
         unlabelled = "; if there is none, name the class of all events: data.unlabelled=NAME" * (
             missing == ["event_label"]
         )
-        advice = "; if labels hold for whole recordings, set data.whole_clips=true" * has_no_times
+        advice = "; if labels apply to whole recordings, set data.whole_clips=true" * has_no_times
         raise DataError(
             f"{got}, but no {' and no '.join(missing)}; name the column: "
             f"{' '.join(f'data.columns.{ours}=NAME' for ours in missing)}{advice}{unlabelled}"
@@ -225,14 +225,14 @@ def check_header(path: Path, header: Header, options: ReadOptions, *, whole: boo
 
 
 def _check_unit(path: Path, ours: str, name: str, unit: str | None) -> None:
-    """Refuse a column whose name says that its times are in none of the units."""
+    """Reject a column of times whose name implies none of the units."""
     what = f"{path}: the {ours} column is {name!r}"
     if unit == SAMPLES:
         raise DataError(f"{what}: for times in samples set data.time_unit={SAMPLES}")
     if unit is None and is_no_time(name):
         raise DataError(
-            f"{what}, whose unit is unclear: expected such as seconds; convert it, or set its "
-            f"unit: data.time_unit=s, ms, min, h or {SAMPLES}"
+            f"{what}, whose unit is unknown: expected one such as seconds; convert it, or set "
+            f"its unit: data.time_unit=s, ms, min, h or {SAMPLES}"
         )
 
 

@@ -1,6 +1,6 @@
-"""Lists without a header: those of the TUT and MAESTRO sets, and Audacity's label tracks.
+"""Lists without a header: those of the TUT and MAESTRO data sets, and Audacity's label tracks.
 
-Where the numbers stand tells which column is which:
+The positions of numbers identify the columns:
 
 - ``onset offset label``, one file a recording (URBAN-SED, TUT, Audacity);
 - ``onset offset label value``, the value a soft label from 0 to 1 (MAESTRO Real);
@@ -33,19 +33,19 @@ from sed_cli.data.annotations.text import Text, split_lines
 from sed_cli.data.annotations.units import SAMPLES
 from sed_cli.errors import DataError
 
-_SNIFFED = 1000  # lines that tell the columns
+_SNIFFED = 1000  # lines used to identify columns
 _DELIMITERS = ("\t", ",", ";", None)
-_MOST_FIELDS = 100  # of a line that tell the columns
-_FULL = 0.95  # of the values that soft labels of all classes in all segments would be
-_MANY = 10  # segments of which not all need to have all classes
-_INACTIVE = 0.1  # soft labels of a class that is not heard are below
+_MOST_FIELDS = 100  # fields of a line used to identify columns
+_FULL = 0.95  # share of the values that soft labels of all classes in all segments would have
+_MANY = 10  # segments, not all of which need all classes
+_INACTIVE = 0.1  # soft labels of an inaudible class are below this
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column is which, from 0; ``None``: there is none."""
+    """Index of each column, from 0; ``None``: there is none."""
 
-    delimiter: str | None  # None: any run of white space, and the label is all that is left
+    delimiter: str | None  # None: any run of white space, and the label is the rest of the line
     n_fields: int
     filename: int | None
     onset: int
@@ -80,8 +80,8 @@ def read_list(text: Text, options: ReadOptions, format: str) -> Annotations:
     layout = _find_layout(text)
     if layout is None and text.content.strip():
         raise DataError(
-            f"{text.path}: no line begins with onset and offset in seconds, or with a file name "
-            f"and these, as the {format} format has it"
+            f"{text.path}: no line starts with onset and offset in seconds, or with a file name "
+            f"followed by them, as in the {format} format"
         )
     if layout is None:
         return RowCollector(text, options).finish(format, names_files=False)
@@ -126,9 +126,9 @@ def _taken(layout: Columns, time_unit: str) -> Taken:
 def _settle_values(
     text: Text, layout: Columns, options: ReadOptions, collector: RowCollector
 ) -> Columns:
-    """Decide whether numbers behind the labels are soft labels; say where they are taken for none.
+    """Decide whether numbers after the labels are soft labels; note if they are not.
 
-    Programs such as BirdNET write the confidences of their detections there.
+    Programs such as BirdNET write confidences there.
     """
     if layout.soft_label is None:
         return layout
@@ -146,8 +146,8 @@ def _settle_values(
         values = [row[-1].replace(",", ".") for row in rows if is_number(row[-1])]
         n_low = sum(float(value) <= options.soft_threshold for value in values)
         collector.note(
-            "values behind the labels, read as confidences, with all events kept (if they are "
-            "soft labels set data.soft_labels=true)",
+            "values after the labels, read as confidences, with all events kept (if they are "
+            "soft labels, set data.soft_labels=true)",
             len(values),
         )
         if n_low:
@@ -161,7 +161,7 @@ def are_soft_labels(rows: Sequence[tuple[str, ...]]) -> bool:
     Args:
         rows: of file, onset, offset, label and value, as text.
 
-    Soft labels are near 0 for most classes; of confidences a program leaves such out.
+    Soft labels are near 0 for most classes; programs omit such confidences.
     """
     labels = {row[3] for row in rows}
     segments = Counter(row[:3] for row in rows)
@@ -195,7 +195,7 @@ def _add(
     if layout.delimiter is None and len(fields) > layout.n_fields:
         fields = join_blanks(fields, layout.n_fields, layout.filename)
     surplus = len(fields) - layout.n_fields
-    # Between tabs there can be no tab of a label, and tables of TUT have more behind at times.
+    # With tabs, labels contain no separator, and tables of TUT may have extra fields.
     if surplus > 0 and not (layout.delimiter == "\t" and layout.filename is not None):
         advice = "; a name with blanks needs tabs between the fields" * (layout.delimiter is None)
         message = f"{len(fields)} fields, but most lines have {layout.n_fields}{advice}"
@@ -222,7 +222,7 @@ def _add(
 
 
 def _find_layout(text: Text) -> Columns | None:
-    """The layout of most of the first lines, by the delimiter that most of them fit."""
+    """The layout of most of the first lines, by the delimiter that fits most of them."""
     lines = [line for line in text.lines[:_SNIFFED] if not _is_frequency(line)]
     best: Counter[Columns] = Counter()
     names: Counter[Columns] = Counter()
@@ -234,9 +234,9 @@ def _find_layout(text: Text) -> Columns | None:
                 votes[layout] += 1
             elif is_audio(fields[0]) and (len(fields) <= 2 or is_nothing(*fields[1:])):
                 names[Columns(delimiter, 5, 0, 2, 3, 4)] += 1
-        if votes.total() > best.total():  # of equal ones the first
+        if votes.total() > best.total():  # ties: the first
             best = votes
-    found = (best or names).most_common(1)  # names alone count where nothing else does
+    found = (best or names).most_common(1)  # bare names count only if nothing else does
     if found and found[0][0].is_lasting:
         return _without_value(lines, found[0][0])
     return found[0][0] if found else None
@@ -275,7 +275,7 @@ def _layout(fields: list[str], delimiter: str | None) -> Columns | None:
     if times == [False, True, False] and fields[2]:
         return Columns(delimiter, 3, 0, 1, None, 2)
     if times in ([True, True], [True, True, True], [True, True, False]):
-        return Columns(delimiter, 3, None, 0, 1, 2)  # a label that is a number, or none
+        return Columns(delimiter, 3, None, 0, 1, 2)  # a numeric label, or none
     if times == [True, True, True, False] and delimiter == ",":
         return Columns(delimiter, 4, None, 0, 2, 3, is_lasting=True)
     if times == [False, True, True, True]:
@@ -288,7 +288,7 @@ def _layout(fields: list[str], delimiter: str | None) -> Columns | None:
 
 
 def _with_whole_name(fields: list[str]) -> list[str]:
-    """Fields that blanks separate, the words of a file's name joined where its ending shows it."""
+    """Fields separated by blanks; words of a file name are joined if its ending shows it."""
     last = next((i for i, field in enumerate(fields[:_MOST_FIELDS]) if is_audio(field)), 0)
     return [" ".join(fields[: last + 1]), *fields[last + 1 :]]
 
@@ -298,17 +298,17 @@ def _is_comment(fields: list[str]) -> bool:
 
 
 def _is_frequency(line: str) -> bool:
-    """Whether a line gives the frequencies of the label above it."""
+    """Whether a line contains the frequencies of the label above it."""
     return line.startswith("\\\t")
 
 
 def _lines(text: Text) -> list[str]:
-    """The lines, those of frequencies blank."""
+    """The lines, with those of frequencies blanked."""
     return ["" if _is_frequency(line) else line for line in text.lines]
 
 
 def _quotes(layout: Columns) -> bool:
-    """Audacity and TUT's tools take quotation marks between tabs for characters."""
+    """For Audacity and TUT's tools, quotation marks between tabs are ordinary characters."""
     return layout.delimiter in (",", ";")
 
 

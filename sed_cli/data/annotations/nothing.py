@@ -1,11 +1,11 @@
-"""Placeholders: what programs write where there is nothing to annotate."""
+"""Placeholders that programs write if there is nothing to annotate."""
 
 from __future__ import annotations
 
 import re
 
 _SPELLINGS = ("nan", "na", "n/a", "none", "null", "nil", "<na>", "#n/a", "nat", "-nan", "-", "--")
-# A set of spellings rather than casefold(): it is asked for every row.
+# A set of spellings rather than casefold(), since every row is checked.
 NOTHING = frozenset(
     spelling for lower in _SPELLINGS for spelling in (lower, lower.upper(), lower.capitalize())
 ) | {"NaN", "NaT", "-NaN", "<na>", ""}
@@ -21,10 +21,10 @@ def is_nothing(*fields: str) -> bool:
 
 
 def is_at_zero(onset: str, end: str) -> bool:
-    """Whether times are those of an event at 0 that does not last."""
+    """Whether times are those of an event at 0 without duration."""
     return onset[:1] == end[:1] == "0" and all(map(_ZERO.fullmatch, (onset, end)))
 
 
 def is_no_call(label: str) -> bool:
-    """Whether a label is that of a program for no detections, such as BirdNET's ``nocall``."""
+    """Whether a label marks the absence of detections, such as BirdNET's ``nocall``."""
     return label[:2] in ("no", "No", "NO") and _NO_CALL.fullmatch(label) is not None

@@ -1,4 +1,4 @@
-"""Times as they are written: decimal marks, thousands separators, and clock times."""
+"""Notation of times: decimal marks, thousands separators, and clock times."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ from pathlib import Path
 
 from sed_cli.errors import DataError
 
-_SNIFFED = 1000  # values that tell how a file writes its numbers, where they can
-_BLANKS = " '\u2019\u00a0\u2009\u202f"  # between thousands; they can mean nothing else in a number
+_SNIFFED = 1000  # values used to infer a file's number notation
+_BLANKS = " '\u2019\u00a0\u2009\u202f"  # between thousands; unambiguous in a number
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _GROUPED = re.compile(rf"[+-]?[1-9]\d{{0,2}}([{_BLANKS}.,])\d{{3}}(?:\1\d{{3}})*(?:(?!\1)[.,]\d+)?")
 _AMBIGUOUS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 _CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,5}):(\d{1,2}(?:[.,]\d*)?)")
 _NO_BLANKS = str.maketrans("", "", _BLANKS)
-END_DIGITS = 9  # of a computed time in seconds: what is finer is floating point's
+END_DIGITS = 9  # digits of a computed time in seconds; finer ones are rounding errors
 MARKS = {"auto": None, "point": ".", "comma": ","}
 
 
 def is_number(field: str) -> bool:
-    """Whether a field reads as a number, with a decimal point or comma."""
+    """Whether a field is a number, with a decimal point or comma."""
     return _NUMBER.fullmatch(field) is not None
 
 
 def is_time(field: str) -> bool:
-    """Whether a field reads as a time: a number, also with thousands apart, or a clock time."""
+    """Whether a field is a time: a number, also with thousands separators, or a clock time."""
     return any(kind.fullmatch(field) for kind in (_NUMBER, _CLOCK, _GROUPED))
 
 
 def is_clock(field: str) -> bool:
-    """Whether a field is written as ``minutes:seconds`` or ``hours:minutes:seconds``."""
+    """Whether a field has the form ``minutes:seconds`` or ``hours:minutes:seconds``."""
     return _CLOCK.fullmatch(field) is not None
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """How a file writes its numbers.
+    """Number notation of a file.
 
     Args:
-        mark: of the decimals: a point or a comma.
-        grouped: whether the other of the two separates thousands even where it stands alone, as in
-            ``2,110`` for 2110. In ``1,234.5`` and ``1,234,567`` it can be nothing else.
+        mark: decimal mark, a point or a comma.
+        grouped: whether the other of the two separates thousands even if ambiguous, as in ``2,110``
+            for 2110. In ``1,234.5`` and ``1,234,567`` it is unambiguous.
     """
 
     mark: str = "."
     grouped: bool = False
 
     def __str__(self) -> str:
-        """What is not as usual in them; empty where nothing is."""
+        """Description of unusual notation; empty if there is none."""
         parts = ["decimal comma"] if self.mark == "," else []
         if self.grouped:
             parts.append(f"{'point' if self.mark == ',' else 'comma'} between thousands")
@@ -59,7 +59,7 @@ class Numbers:
         """Read a number.
 
         Raises:
-            ValueError: if it is none, or not written as the others are.
+            ValueError: if it is not a number, or in another notation than the others.
         """
         if self.mark == "." or not ("," in text or "." in text):
             try:
@@ -69,7 +69,7 @@ class Numbers:
         return float(self._plain(text))
 
     def _plain(self, text: str) -> str:
-        """A number as Python writes it."""
+        """A number in Python's notation."""
         whole = _no_underscore(text)
         if _GROUPED.fullmatch(whole):
             whole = whole.translate(_NO_BLANKS)
@@ -96,7 +96,7 @@ class Numbers:
 
 
 def _no_underscore(text: str) -> str:
-    if "_" in text:  # Python's, not a number's
+    if "_" in text:  # Python's, not part of a number
         raise ValueError(text)
     return text
 
@@ -105,7 +105,7 @@ def clock_s(text: str) -> float:
     """Seconds of ``1:02:03,25`` or ``62:03.25``.
 
     Raises:
-        ValueError: if it is none, or its minutes or seconds are 60 or more.
+        ValueError: if it is not a clock time, or its minutes or seconds are 60 or more.
     """
     match = _CLOCK.fullmatch(text)
     if match is None:
@@ -124,17 +124,17 @@ def find_numbers(
     coarse: bool = False,
     delimiter: str | None = "\t",
 ) -> Numbers:
-    """Tell from its times how a file writes numbers; they decide together.
+    """Infer the number notation of a file from all its times.
 
     Args:
         values: line and text of each time.
         path: of the file.
-        mark: the decimal mark, where it is known.
+        mark: the decimal mark, if known.
         coarse: whether times are in a unit such as milliseconds, so that thousands are common.
         delimiter: between fields; semicolons come from programs that write a decimal comma.
 
     Raises:
-        DataError: where decimals cannot be told from thousands, with the first such value.
+        DataError: if decimals and thousands are ambiguous, with the first such value.
     """
     if mark is not None:
         return Numbers(mark, grouped=True)
@@ -166,7 +166,7 @@ def find_numbers(
 
 
 def _add_evidence(value: str, marks: set[str], separators: set[str]) -> None:
-    """What a value that can be read in one way alone tells of marks and separators."""
+    """Mark and separator implied by an unambiguous value."""
     grouped = _GROUPED.fullmatch(value)
     if grouped is None:
         if _NUMBER.fullmatch(value):

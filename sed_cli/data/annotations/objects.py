@@ -1,7 +1,6 @@
-"""Events in JSON of any make: objects with a start, an end and a label, wherever they stand.
+"""Events in JSON of any origin: objects with a start, an end and a label, at any level.
 
-They are laid out as a table, so that keys are recognised, units told and faults found as they are
-in tables.
+They are converted to a table, so that keys, units and faults are handled as in tables.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _FILE = "filename"
 _SURE_FILES = ("filename", "file_name", "fname", "audio_filename", "audio_file", "file")
 _NAMES = {ours: frozenset(theirs.split()) for ours, theirs in SYNONYMS.items()}
 _ENDS = _NAMES["offset"] | _NAMES["duration"]
-# What lists of events are called where they may be empty.
+# Names of lists of events, recognised if empty.
 _LISTS = frozenset(
     ("annotation", "annotations", "event", "events", "segments", "labels", "detections", "onset")
 ) | frozenset(("regions", "results", "selections", "predictions", "sound_events", "calls", "units"))
@@ -38,17 +37,17 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _Placed:
-    """An event with the keys that lead to it; ``*`` stands for those that name one of many."""
+    """An event with the keys that lead to it; ``*`` replaces keys of single items."""
 
     place: tuple[str, ...]
     values: dict[str, Any]
 
 
 def read_objects(text: Text, options: ReadOptions, content: Any, format: str) -> Annotations:
-    """Read the events that stand anywhere in a JSON document.
+    """Read events anywhere in a JSON document.
 
     Raises:
-        DataError: if none do.
+        DataError: if there are none.
     """
     found = [_Placed(place, row) for place, one in _search(content, (), "") for row in _rows(one)]
     if not found and _is_empty(content):
@@ -67,7 +66,7 @@ def read_objects(text: Text, options: ReadOptions, content: Any, format: str) ->
         if not labelled:
             found = [_labelled(each, each.place[-1]) for each in found if each.place]
         else:
-            # The splits of a set are called otherwise; its words and its sentences hold others.
+            # Lists of other names are skipped, such as sentences beside words.
             made = _make(places[labelled[0]])
             kept = {place for place in labelled if _make(places[place]) == made}
             found = [each for each in found if each.place in kept]
@@ -83,18 +82,18 @@ def read_objects(text: Text, options: ReadOptions, content: Any, format: str) ->
 def read_records(
     text: Text, options: ReadOptions, records: Sequence[Object], format: str
 ) -> Annotations:
-    """Read events whose keys are as columns of a table are called; values are text or numbers."""
+    """Read events with keys like column names of tables; values are text or numbers."""
     if not records:
         return RowCollector(text, options).finish(format, names_files=False)
     keys = list(dict.fromkeys(key for record in records for key in record))
-    if keys == [_FILE]:  # of recordings without events alone
+    if keys == [_FILE]:  # only recordings without events
         keys += ["onset", "offset", "event_label"]
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
     writer.writerow(keys)
     writer.writerows([_cell(record.get(key)) for key in keys] for record in records)
     table = Text(text.path, buffer.getvalue(), text.faults)
-    # JSON has a decimal point; of times in quotation marks all together tell.
+    # JSON has a decimal point; for quoted times the notation is inferred.
     is_text = any(isinstance(value, str) and "," in value for r in records for value in r.values())
     mark = options.decimal_mark if is_text else options.decimal_mark or "."
     read = read_table(table, replace(options, decimal_mark=mark), format)
@@ -112,14 +111,14 @@ def read_records(
 
 
 def _is_empty(content: Any) -> bool:
-    """Whether a document has a list of events, and that is empty."""
+    """Whether a document has an empty list of events."""
     if isinstance(content, dict):
         return any(value == [] and key.lower() in _LISTS for key, value in content.items())
     return bool(content == [])
 
 
 def file_of(values: Object) -> str:
-    """Return the audio file that an object names, by a known key or by the name's ending."""
+    """Return the audio file named by an object, by a known key or by the name's ending."""
     texts = {key: one for key, one in values.items() if isinstance(one, str) and one.strip()}
     for name in SYNONYMS[_FILE].split():
         for key, value in texts.items():
@@ -129,7 +128,7 @@ def file_of(values: Object) -> str:
 
 
 def _search(value: Any, place: tuple[str, ...], file: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield objects that are events, with the recording that those around them name."""
+    """Yield objects that are events, with the recording named by enclosing objects."""
     if isinstance(value, dict):
         nested = [file_of(inner) for inner in value.values() if isinstance(inner, dict)]
         file = file_of(value) or (nested[0] if len(nested) == 1 and nested[0] else file)
@@ -159,7 +158,7 @@ def _search(value: Any, place: tuple[str, ...], file: str) -> Iterator[tuple[tup
 def _search_in(
     value: Object, place: tuple[str, ...], file: str
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the events that one without a label is made of."""
+    """Yield the events that an object without a label consists of."""
     file = file_of(value) or file
     for key, inner in value.items():
         if isinstance(inner, list):
@@ -171,7 +170,7 @@ def _of_file(one: Object, file: str) -> Object:
 
 
 def _transposed(value: Object) -> Iterator[dict[str, Any]]:
-    """Yield what a list a key stands for, as WhisperSeg's, where they are of one length."""
+    """Yield events from one list per key of equal length, such as WhisperSeg's."""
     columns = {key: one for key, one in value.items() if isinstance(one, list) and one}
     if not {"onset"} <= _roles(columns) or not _roles(columns) & {"end"}:
         return
@@ -206,7 +205,7 @@ def _is_role(key: str, role: str) -> bool:
 
 
 def _labels(value: Object) -> list[str]:
-    """Labels of an event, under any key that may hold them."""
+    """Labels of an event, under any possible key."""
     flat = {plain_name(key): one for key, one in _leaves(value)}
     for name in SYNONYMS["event_label"].split():
         if flat.get(name) not in (None, "", []):
@@ -216,7 +215,7 @@ def _labels(value: Object) -> list[str]:
 
 
 def _leaves(value: Object) -> Iterator[tuple[str, Any]]:
-    """Yield keys and plain values, those of objects within too, and short lists of plain values."""
+    """Yield keys and plain values, also of nested objects, and short lists of plain values."""
     for key, one in value.items():
         if isinstance(one, dict):
             inner = [(deeper, leaf) for deeper, leaf in one.items() if not isinstance(leaf, dict)]
@@ -229,7 +228,7 @@ def _leaves(value: Object) -> Iterator[tuple[str, Any]]:
 
 
 def _rows(value: Object) -> Iterator[dict[str, Any]]:
-    """Yield an event a label; what stands at the upper level comes before what stands within."""
+    """Yield one event per label; upper levels take precedence over nested ones."""
     flat: dict[str, Any] = {}
     for key, one in sorted(_leaves(value), key=lambda leaf: leaf[0] not in value):
         flat.setdefault(key, one)
@@ -241,7 +240,7 @@ def _rows(value: Object) -> Iterator[dict[str, Any]]:
 
 
 def _make(found: Sequence[_Placed]) -> tuple[str, str]:
-    """The keys that onset and label of events have."""
+    """The keys of onset and label in events."""
     keys = list(found[0].values)
     onset = next((key for key in keys if _is_role(key, "onset")), "")
     plain = {plain_name(key): key for key in keys}
@@ -262,5 +261,5 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    # A break or tab in a text is a blank: no name or label needs one.
+    # A line break or tab becomes a blank: no name or label needs one.
     return " ".join(str(value).split())

@@ -1,4 +1,4 @@
-"""How the right format is found, and annotations are read and written."""
+"""Detection of formats, reading and writing of annotations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Formats(Mapping[str, AnnotationFormat]):
     """The formats by name, in the order in which they are tried: plugins' first, then ours.
 
     Args:
-        is_written: whether those alone count that can be written.
+        is_written: only formats that can be written.
     """
 
     def __init__(self, *, is_written: bool) -> None:
@@ -38,7 +38,7 @@ class _Formats(Mapping[str, AnnotationFormat]):
         return len(self._known())
 
     def _known(self) -> Mapping[str, AnnotationFormat]:
-        """Each is made once, for as long as no plugin comes or goes: all files ask for all."""
+        """Created once per set of plugins, since every file tries all of them."""
         kind = KINDS["format"]
         if self._classes != tuple(kind.found.values()):
             known = components("format")
@@ -74,28 +74,29 @@ def read_annotations(
     Args:
         path: of the file.
         columns: our name (filename, onset, offset, duration, event_label, soft_label) to the name
-            in the file's header, for those that cannot be told; ``None``: it can be.
-        event_duration_s: seconds that an event lasts whose onset alone is given.
-        soft_threshold: a segment whose soft label is above it is active; segments that follow one
-            another are one event.
-        whole_clips: whether labels of a table without times hold for the whole recording: such
+            in the file's header, for those that cannot be inferred; ``None``: all can.
+        event_duration_s: duration in seconds of events without an offset.
+        soft_threshold: a segment with a soft label above it is active; contiguous segments are one
+            event.
+        whole_clips: whether labels of a table without times apply to the whole recording: such
             events last to infinity, and end with the recording.
-        time_unit: of all times: s, ms, min, h, or samples, which stay as they are: who knows the
-            recordings' rates converts them; auto: what a header says, else seconds.
-        decimal_mark: point or comma; auto: told by all times of the file together.
-        soft_labels: whether numbers behind the labels of a list are soft labels; else they are
-            confidences, which are skipped; ``None``: told by their grid of segments.
+        time_unit: of all times: s, ms, min, h, or samples, which the caller converts, since rates
+            are unknown here; auto: by the header, else seconds.
+        decimal_mark: point or comma; auto: inferred from all times of the file.
+        soft_labels: whether numbers after the labels of a list are soft labels; else they are
+            confidences, which are skipped; ``None``: inferred from their grid of segments.
         unlabelled: the class of events in a file without any label; ``None``: ``call``.
-        unknown_label: label of spans that the annotator could not identify, given to rows without a
-            label among others and to ``UNK``; ``None``: the first are dropped, the others no event.
-        format: ``None``: found by content, and by ending where that does not tell.
+        unknown_label: label for rows without a label among labelled ones and for ``UNK``: spans
+            that the annotator could not identify; ``None``: drops the former, and ignores the
+            latter.
+        format: ``None``: detected by content, or by ending if the content is ambiguous.
 
     Returns:
-        The rows, and *all* faults of the file: give them to :func:`check_faults`.
+        The rows, and *all* faults of the file, for :func:`check_faults`.
 
     Raises:
-        DataError: if the file is missing, is no text, or fits no format; or where decimals,
-            units or columns cannot be told.
+        DataError: if the file is missing, is not text, or fits no format; or if decimals, units or
+            columns are ambiguous.
     """
     named = {ours: theirs for ours, theirs in (columns or {}).items() if theirs}
     options = ReadOptions(
@@ -119,7 +120,7 @@ def read_annotations(
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Make rows without looking for cycles, of which they have none.
+    """Create rows without garbage collection of cycles, of which they have none.
 
     Measured: 3.5 s rather than 6.4 s for a million.
     """
@@ -144,8 +145,8 @@ def _fitting_format(text: Text, options: ReadOptions) -> AnnotationFormat:
     first = next((line.strip() for line in text.lines if line.strip()), "")
     got = f"begins with {first[:80]!r}" if first else "is empty"
     raise DataError(
-        f"{text.path}: {got}, which is not a known format; expected such as a header "
-        "'filename onset offset event_label' or lines 'onset offset label'; if a header has "
+        f"{text.path}: {got}, which is not a known format; expected for example a header "
+        "'filename onset offset event_label' or lines 'onset offset label'; if your header has "
         "other names, set data.columns"
     )
 
@@ -161,33 +162,33 @@ def dump_annotations(
     Args:
         events: of each recording.
         format: one of :data:`WRITTEN`.
-        durations_s: of the recordings, for JAMS, which tells them.
+        durations_s: of the recordings, for JAMS.
 
     Raises:
-        DataError: if the format cannot hold a file name or label, or not that many recordings.
+        DataError: if the format cannot represent a file name or label, or that many recordings.
     """
     events = {name: list(of_file) for name, of_file in events.items()}
     return _fitting(format, events).dump(events, durations_s or {})
 
 
 def dump_findings(found: Mapping[str, Findings], format: str) -> str:
-    """What was found in recordings as text, with confidences where the format holds them.
+    """Detections as text, with confidences if the format has them.
 
     Raises:
-        DataError: if the format cannot hold a file name or label, or not that many recordings.
+        DataError: if the format cannot represent a file name or label, or that many recordings.
     """
     return _fitting(format, {name: one.events for name, one in found.items()}).dump_findings(found)
 
 
 def _fitting(format: str, events: Mapping[str, Iterable[Event]]) -> AnnotationFormat:
-    """The format, unless it cannot hold these names, labels, or that many recordings."""
+    """The format, unless it cannot represent these names, labels, or that many recordings."""
     known = _format(format, WRITTEN)
     if not known.names_files and len(events) != 1:
         raise DataError(f"{len(events)} recordings, but a file of format {format} holds one")
     for name, of_file in events.items():
         for text in (name, *{event.label for event in of_file}):
             if any(character in text for character in "\t\n\r\0"):
-                raise DataError(f"{text!r}: no tab or line break can stand in a table; rename it")
+                raise DataError(f"{text!r}: tables cannot contain a tab or line break; rename it")
             if not text.isprintable():
                 _refuse_broken(text)
     return known
@@ -205,7 +206,7 @@ def write_annotations(
     Arguments as of :func:`dump_annotations`.
 
     Raises:
-        DataError: if the format cannot hold a file name or label, or not that many recordings.
+        DataError: if the format cannot represent a file name or label, or that many recordings.
     """
     path.write_text(
         dump_annotations(events, format, durations_s=durations_s), encoding="utf-8", newline="\n"
@@ -213,7 +214,7 @@ def write_annotations(
 
 
 def _refuse_broken(text: str) -> None:
-    """Refuse what is no text, such as a file name in another encoding than the system's."""
+    """Reject invalid text, such as a file name in another encoding than the system's."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -16,16 +16,16 @@ from sed_cli.data.annotations.units import SAMPLES, UNITS_S
 from sed_cli.system.text import fault_of_label, plain
 
 _DROPPED = "the row is dropped"
-UNLABELLED = "call"  # the class of events that nobody gave a label
-SOFT_MAX = 1 + 1e-6  # MAESTRO has sums of weights that pass 1 by rounding
-_TOUCHING_S = 1e-6  # soft segments nearer than this follow one another
-_LONGEST_NAME = 255  # bytes, of a part of a path; no file system in use has longer ones
+UNLABELLED = "call"  # the class of events without labels
+SOFT_MAX = 1 + 1e-6  # MAESTRO has sums of weights above 1 by rounding
+_TOUCHING_S = 1e-6  # soft segments nearer than this are contiguous
+_LONGEST_NAME = 255  # bytes in a part of a path; common file systems allow no more
 _SHOWN = 80  # characters of a field in a message
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the caller of a reader may set; see :func:`read_annotations`."""
+    """Options of a reader; see :func:`read_annotations`."""
 
     columns: dict[str, str] = field(default_factory=dict)
     event_duration_s: float | None = None
@@ -39,15 +39,15 @@ class ReadOptions:
 
 
 class RowCollector:
-    """Takes the fields of one row after another, and keeps the rows and all their faults.
+    """Collects the fields of rows, with all their faults.
 
     Args:
-        text: the file; its encoding faults are kept.
-        options: the caller's.
-        lasting: whether rows give a duration in place of an offset.
+        text: the file; its encoding faults are included.
+        options: of the caller.
+        lasting: whether rows have a duration instead of an offset.
         points: whether an offset equal to its onset marks a point in time, as Audacity's labels do.
         numbers: how times are written.
-        units: of the onsets, and of the offsets or durations; those of the options go before them.
+        units: of the onsets, and of the offsets or durations; those in the options take precedence.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RowCollector:
         units: tuple[str | None, str | None] = (None, None),
     ) -> None:
         self.path: Path = text.path
-        self.place = ""  # what stands before the messages of faults, where there are no lines
+        self.place = ""  # prefix of fault messages if there are no lines
         self.rows: list[Row] = []
         self.faults: list[Fault] = list(text.faults)
         self._options = options
@@ -86,7 +86,7 @@ class RowCollector:
         *,
         filename: str | None = None,
     ) -> None:
-        """Keep a fault; unless said otherwise its row, of the recording named, is left out."""
+        """Record a fault; by default its row, of the named recording, is dropped."""
         if filename and repair == _DROPPED:
             self._dropped.setdefault(filename, len(self.faults))
         self.faults.append(Fault(self.path, line, self.place + message, repair))
@@ -97,15 +97,15 @@ class RowCollector:
         return self._numbers.mark
 
     def note(self, what: str, n: int = 1) -> None:
-        """Count something that was guessed, to be printed."""
+        """Count a guess, for printing."""
         self._notes[what] = self._notes.get(what, 0) + n
 
     def empty(self, filename: str, line: int | None = None) -> None:
-        """Take a row that says that a recording has no events."""
+        """Take a row of a recording without events."""
         self.rows.append(Row(filename, None, line))
 
     def add(self, line: int | None, filename: str, onset: str, end: str, label: str) -> None:
-        """Take a row; ``end`` is its offset or its duration, empty where it has neither."""
+        """Take a row; ``end`` is its offset or its duration, empty if it has neither."""
         if not filename:
             return self.fault(line, "no file name")
         if label in NOTHING and (is_nothing(onset, end) or is_at_zero(onset, end)):
@@ -127,12 +127,12 @@ class RowCollector:
     def _is_empty(self, line: int | None, filename: str, onset: str, end: str, label: str) -> None:
         what = "duration" if self.lasting else "offset"
         empty = f"onset {_short(onset)}, {what} {_short(end)}, label {_short(label)}"
-        self.fault(line, f"{empty}: one is empty", filename=filename)
+        self.fault(line, f"{empty}: a field is empty", filename=filename)
 
     def add_times(
         self, line: int | None, filename: str, onset_s: float, end_s: float | None, label: str
     ) -> None:
-        """Take a row whose times are numbers of seconds."""
+        """Take a row with times in seconds."""
         if label[0] in "nN" and is_no_call(label):
             self.note(f"rows labelled {label}, read as recordings without events")
             return self._keep_empty(line, filename)
@@ -155,7 +155,7 @@ class RowCollector:
         return self.add(line, filename, onset, end, self._options.unknown_label)
 
     def add_whole(self, line: int | None, filename: str, label: str) -> None:
-        """Take a label of a whole recording, however long that is."""
+        """Take a label of a whole recording of any length."""
         if not filename:
             return self.fault(line, "no file name")
         if label in NOTHING or is_no_call(label):
@@ -164,14 +164,14 @@ class RowCollector:
         return self._keep(line, filename, Event(0.0, math.inf, label))
 
     def annotated(self, line: int | None, classes: Sequence[str]) -> None:
-        """Note which classes the recording of the last row is annotated for, if that was taken."""
+        """Record the annotated classes of the last row's recording, if the row was accepted."""
         if self.rows and self.rows[-1].line == line:
             self.rows[-1] = self.rows[-1]._replace(annotated=tuple(classes))
 
     def is_active(self, line: int | None, filename: str, soft_label: str) -> bool:
         """Whether a soft label, from 0 to 1, is above the threshold; its recording is kept."""
         try:
-            # From 0 to 1 no comma separates thousands.
+            # From 0 to 1 a comma cannot separate thousands.
             value = Numbers().read(soft_label.replace(",", "."))
         except ValueError:
             value = math.nan
@@ -182,7 +182,7 @@ class RowCollector:
             got = f"soft label {_short(soft_label)}"
             self.fault(line, f"{got}: expected a number from 0 to 1", filename=filename)
             return False
-        self.note(f"soft labels of at most {threshold:g}, which are not events")
+        self.note(f"soft labels of at most {threshold:g}, not counted as events")
         if filename not in self._seen:
             self._keep_empty(line, filename)
             self._seen.setdefault(filename, set())
@@ -221,7 +221,7 @@ class RowCollector:
         )
 
     def _label_the_unlabelled(self) -> bool:
-        """Make one class of events without labels, where none has one; else they are faults."""
+        """Assign one class to events without labels if none has a label; else they are faults."""
         is_one_class = bool(self._unlabelled) and not self._has_labels
         label = self._options.unlabelled or UNLABELLED
         for place, line, filename, onset, end in self._unlabelled:
@@ -246,17 +246,17 @@ class RowCollector:
             return
         n_points, first = len(self._lines_of_points), self._lines_of_points[0]
         where = "" if first is None else f", the first in line {first}"
-        advice = "set data.event_duration_s to the seconds that an event lasts"
+        advice = "set data.event_duration_s to the duration of an event in seconds"
         if self.time_unit == SAMPLES:
             advice = "expected both in samples"
         self.fault(None, f"{n_points} rows have an onset but no duration{where}; {advice}", None)
 
     def _say_lost(self) -> None:
-        """Say of recordings without any row left that they go with their rows."""
+        """Report recordings that are dropped because all their rows are."""
         kept = {row.filename for row in self.rows}
         for filename, i in self._dropped.items():
             if filename not in kept:
-                repair = f"{_DROPPED}, and {_short(filename)} with it, which has no other"
+                repair = f"{_DROPPED}, and with it {_short(filename)}, which has no other row"
                 self.faults[i] = replace(self.faults[i], repair=repair)
 
     def _keep_empty(self, line: int | None, filename: str) -> None:
@@ -264,13 +264,13 @@ class RowCollector:
             self.empty(filename, line)
 
     def _is_name(self, line: int | None, filename: str) -> bool:
-        """Whether a file can be called so; else it is a fault."""
+        """Whether a file can have this name; else it is a fault."""
         if len(filename) > _SHOWN or not filename.isprintable():
             parts = re.split(r"[/\\]", filename)
             longest = max(len(part.encode(errors="replace")) for part in parts)
             if longest > _LONGEST_NAME or not _is_text(filename):
                 what = f"the file name {_short(filename)} has {longest} bytes"
-                self.fault(line, f"{what}: no file can be called so")
+                self.fault(line, f"{what}: no file can have this name")
                 return False
         return True
 
@@ -283,10 +283,12 @@ class RowCollector:
         if event in seen:
             return self.fault(line, "the same event is listed twice")
         if not (event.label.isprintable() or _is_text(event.label)):
-            message = f"label {_short(event.label)}: half a character, which is not text"
+            message = (
+                f"label {_short(event.label)}: an incomplete character, which is not valid text"
+            )
             return self.fault(line, message, filename=filename)
         if event.label != (neutral := plain(event.label)):
-            self.note("labels with control characters, which are written out")
+            self.note("labels with control characters, which are escaped")
             return self._keep(line, filename, event._replace(label=neutral))
         if fault := fault_of_label(event.label):
             return self.fault(line, f"label {_short(event.label)}: {fault}", filename=filename)
@@ -301,7 +303,7 @@ class RowCollector:
             ValueError: if it is neither.
         """
         if self._numbers.mark == "." and "_" not in text:
-            try:  # nearly all are written so
+            try:  # nearly all are written this way
                 time = float(text)
             except ValueError:
                 pass
@@ -361,12 +363,12 @@ def _costs_rows(fault: Fault) -> bool:
 
 
 def _short(field: str) -> str:
-    """A field in quotation marks, cut where it would fill the message."""
+    """A field in quotation marks, cut if it is too long."""
     return repr(field if len(field) <= _SHOWN else f"{field[:_SHOWN]}...")
 
 
 def _is_text(text: str) -> bool:
-    """Whether characters can be written: JSON can hold halves of one."""
+    """Whether characters can be encoded: JSON may contain lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -380,7 +382,7 @@ def times_of(event: Event) -> tuple[str, str]:
 
 
 def join_touching(rows: list[Row]) -> list[Row]:
-    """Join segments of a recording that follow one another with the same label into one event."""
+    """Merge contiguous segments of a recording with the same label into one event."""
     joined: list[Row] = []
     last: dict[tuple[str, str], int] = {}
     for row in sorted(rows, key=lambda row: row.event.onset_s if row.event else -1.0):

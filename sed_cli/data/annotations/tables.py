@@ -1,4 +1,4 @@
-"""Tables with a header: DESED's, and any CSV whose columns can be told by their names."""
+"""Tables with a header: DESED's, and any CSV with recognisable column names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sed_cli.errors import DataError
 COLUMNS = ("filename", "onset", "offset", "event_label")
 CONFIDENCE = "confidence"
 _AUDIO_ENDINGS = tuple(AUDIO_ENDINGS)
-# What Raven and BirdNET put behind the recording's name.
+# Appended to the recording's name by Raven and BirdNET.
 _SUFFIX = re.compile(
     r"(\.table\.\d+)?(\.birdnet)?\.(selections?(\.table)?|results)$", re.IGNORECASE
 )
@@ -45,7 +45,7 @@ def fits_csv(text: Text, options: ReadOptions) -> bool:
 
 
 def fits_desed(text: Text, options: ReadOptions) -> bool:
-    """Whether the header is that of DESED."""
+    """Whether the header is DESED's."""
     header = find_header(text, options.columns)
     return (
         header is not None
@@ -66,7 +66,7 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
     header = choose_columns(text, header, options)
     check_header(text.path, header, options)
     collector = collector_for(text, options, header)
-    # An absent column is the empty field that table_rows puts last.
+    # A missing column is the empty field that table_rows appends.
     place = {ours: header.index.get(ours, -1) for ours in SYNONYMS}
     end = place["offset"] if "offset" in header.index else place["duration"]
     filename, onset, label, soft, annotated = (
@@ -90,7 +90,7 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
     if "soft_label" in header.index:
         collector.rows = join_touching(collector.rows)
     if names_files and not (collector.rows or collector.faults) and stem != text.path.stem:
-        collector.empty(stem)  # BirdNET's of a recording without detections
+        collector.empty(stem)  # BirdNET's, for a recording without detections
         names_files = False
     hint = (
         f"no column of file names was recognised among {header.shown}; if there is one, name it: "
@@ -105,7 +105,7 @@ def read_table(text: Text, options: ReadOptions, format: str) -> Annotations:
 
 
 def recording_of(path: Path) -> str:
-    """The name of the recording that a table without file names belongs to."""
+    """The recording's name for a table without file names."""
     return _SUFFIX.sub("", path.stem)
 
 
@@ -129,7 +129,7 @@ def collector_for(text: Text, options: ReadOptions, header: Header) -> RowCollec
 def table_rows(
     text: Text, header: Header, collector: RowCollector, *, quotes: bool = True
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and fields of each row below the header, and one empty field after them."""
+    """Yield number and fields of each row below the header, plus an empty field."""
     n_fields = len(header.names)
     for number, fields in rows_below(text, header, quotes=quotes):
         if header.delimiter is None and len(fields) > n_fields:
@@ -151,27 +151,27 @@ def table_rows(
 
 
 def join_blanks(fields: list[str], n_fields: int, filename: int | None) -> list[str]:
-    """Fields that blanks separate, those of the name of a recording or of the last column joined.
+    """Fields separated by blanks, with those of a recording's name or of the last column joined.
 
-    Where neither is sure they stay as they are, more than there should be.
+    If neither is certain, the surplus fields are kept.
     """
     surplus = len(fields) - n_fields
     if filename is not None:
         ends = [i for i in range(filename, filename + surplus + 1) if is_audio(fields[i])]
         if not ends and is_time(fields[n_fields - 1]):
-            return fields  # the times may have been shifted by a name
+            return fields  # a name may have shifted the times
         for _ in range(ends[0] - filename if ends else 0):
             fields[filename : filename + 2] = [" ".join(fields[filename : filename + 2])]
     return [*fields[: n_fields - 1], *filter(None, [" ".join(fields[n_fields - 1 :])])]
 
 
 def is_audio(name: str) -> bool:
-    """Whether a name has the ending of an audio file, or is nothing else."""
+    """Whether a name ends like an audio file, or is only such an ending."""
     return name.lower().endswith(_AUDIO_ENDINGS)
 
 
 def dump_table(events: Mapping[str, Iterable[Event]], delimiter: str) -> str:
-    """The table of DESED, with any delimiter; a recording without events has a row of its own."""
+    """The table of DESED, with any delimiter; a recording without events has one row."""
     rows = {
         name: [(*times_of(event), event.label) for event in of_file]
         for name, of_file in events.items()
@@ -180,7 +180,7 @@ def dump_table(events: Mapping[str, Iterable[Event]], delimiter: str) -> str:
 
 
 def dump_found_table(found: Mapping[str, Findings], delimiter: str) -> str:
-    """The same with a column more, the confidence in each event."""
+    """The same with another column, the confidence of each event."""
     rows = {
         name: [
             (*times_of(each.event), each.label, confidence_of(each.confidence))
@@ -192,7 +192,7 @@ def dump_found_table(found: Mapping[str, Findings], delimiter: str) -> str:
 
 
 def confidence_of(value: float) -> str:
-    """A confidence as tables hold it."""
+    """A confidence in the notation of tables."""
     return f"{value:.4f}"
 
 

@@ -1,4 +1,4 @@
-"""Annotation files as text: encodings, lines and fields, before any format is known."""
+"""Annotation files as text: encodings, lines and fields, before the format is known."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _MATLAB, _MATLAB_73 = b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"
-# A quotation mark that is not closed within these is a character.
+# A quotation mark not closed within these is an ordinary character.
 _LINES_OF_A_FIELD = 100
 _CHARACTERS_OF_A_FIELD = 20_000
 _LONGEST_LINE = 1_000_000  # characters
@@ -37,8 +37,8 @@ _LARGEST_FILE = 2**30  # bytes
 class Text:
     """The text of an annotation file.
 
-    ``faults`` holds what was wrong with its encoding, ``found`` what readers have found in it.
-    ``binary``: all that a file of MATLAB's holds; there is no text then.
+    ``faults`` are those of its encoding, ``found`` caches results of readers. ``binary``: contents
+    of a MATLAB file, which has no text.
     """
 
     path: Path
@@ -49,22 +49,22 @@ class Text:
     found: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        # Only what editors end lines with: str.splitlines() also cuts at characters of labels.
+        # Only line endings of editors: str.splitlines() also cuts at characters of labels.
         content = self.content.replace("\r\n", "\n").replace("\r", "\n")
         object.__setattr__(self, "lines", content.split("\n"))
 
 
 def read_text(path: Path, what: str = "annotation") -> Text:
-    """Read a file as text: UTF-8 with or without its mark, UTF-16 and UTF-32 by their marks.
+    """Read a file as text: UTF-8 with or without BOM, UTF-16 and UTF-32 by their BOM.
 
-    Anything else is a fault, repaired by taking it for Windows' Western encoding.
+    Anything else is a fault, repaired by decoding it as Windows-1252.
 
     Args:
         path: of the file.
-        what: kind of file, for what is said if it cannot be read.
+        what: kind of file, for messages.
 
     Raises:
-        DataError: if the file is missing, cannot be read, is larger than 1 GiB, or no text.
+        DataError: if the file is missing, cannot be read, is larger than 1 GiB, or is not text.
     """
     if (advice := advice_on(path)) is not None:
         raise DataError(f"{path}: {advice}")
@@ -91,7 +91,7 @@ def read_text(path: Path, what: str = "annotation") -> Text:
     del data  # as large as the text
     if "\0" in content:
         raise DataError(
-            f"{path}: holds zero bytes: binary data, or UTF-16 without its byte order mark; "
+            f"{path}: contains zero bytes: binary data, or UTF-16 without its byte order mark; "
             f"expected text in UTF-8"
         )
     return Text(path, content, faults)
@@ -101,24 +101,24 @@ def _read_bytes(path: Path, what: str) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise DataError(f"{path}: a folder, and no {what} file")
+            raise DataError(f"{path}: a folder instead of the {what} file")
         if not stat.S_ISREG(status.st_mode):  # a pipe or device may never end
-            raise DataError(f"{path}: no regular file, as {what} files are")
+            raise DataError(f"{path}: the {what} file is not a regular file")
         if status.st_size > _LARGEST_FILE:
             raise DataError(
-                f"{path}: {status.st_size / 2**30:.1f} GiB, but {what} files are read up to 1 GiB; "
-                f"divide it, or name another file"
+                f"{path}: {status.st_size / 2**30:.1f} GiB, but {what} files are limited to 1 "
+                f"GiB; split it, or name another file"
             )
         return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such {what} file") from error
-    except (OSError, ValueError) as error:  # no permission, or no name that a file can have
+    except (OSError, ValueError) as error:  # no permission, or an impossible name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise DataError(f"{path}: the {what} file cannot be read: {reason}") from error
 
 
 def _check_lines_of(path: Path, data: bytes, what: str) -> None:
-    """Refuse a file whose lines would take gigabytes."""
+    """Reject a file whose lines would take gigabytes."""
     if len(data) <= _MOST_LINES:
         return
     given = os.environ.get(_VARIABLE) or _MOST_LINES
@@ -129,13 +129,13 @@ def _check_lines_of(path: Path, data: bytes, what: str) -> None:
     n_lines = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
     if n_lines > most:
         raise DataError(
-            f"{path}: {n_lines:,} lines, but {what} files are read up to {most:,} (the variable "
-            f"{_VARIABLE} raises that); divide it, or name another file"
+            f"{path}: {n_lines:,} lines, but {what} files are limited to {most:,} (the variable "
+            f"{_VARIABLE} raises the limit); split it, or name another file"
         )
 
 
 def check_lines(text: Text) -> None:
-    """Refuse text with a line that is longer than any row of a table.
+    """Reject text with a line longer than any row of a table.
 
     Raises:
         DataError: with the line.
@@ -145,29 +145,29 @@ def check_lines(text: Text) -> None:
     for number, line in enumerate(text.lines, start=1):
         if len(line) > _LONGEST_LINE:
             raise DataError(
-                f"{text.path}: line {number}: {len(line)} characters, but lines of annotations are "
-                f"read up to {_LONGEST_LINE}; is this another kind of file?"
+                f"{text.path}: line {number}: {len(line)} characters, but lines of annotations "
+                f"are limited to {_LONGEST_LINE}; is this another kind of file?"
             )
 
 
 def _decode_western(data: bytes) -> tuple[str, str]:
     try:
         return data.decode("cp1252"), "cp1252"
-    except UnicodeDecodeError:  # five bytes have no meaning there
+    except UnicodeDecodeError:  # five bytes are undefined there
         return data.decode("latin-1"), "latin-1"
 
 
 def split_lines(
     lines: Sequence[str], delimiter: str | None, *, first: int = 1, quotes: bool = False
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and fields, free of white space around, of each line that is not blank.
+    """Yield number and stripped fields of each line that is not blank.
 
     Args:
         lines: of the file, from its line ``first`` on.
         delimiter: between fields; ``None``: any run of white space.
         first: number of the first of ``lines``.
-        quotes: whether a field may stand in quotation marks, as spreadsheets write them; a line
-            that does not hold to their rules is taken as it stands.
+        quotes: whether fields may be quoted, as in spreadsheets; a line with invalid quoting is
+            taken literally.
     """
     resume = first
     for number, line in enumerate(lines, start=first):
@@ -188,7 +188,7 @@ def _unquote(lines: Sequence[str], index: int, delimiter: str) -> tuple[list[str
     for n_lines in (1, _LINES_OF_A_FIELD):
         reader = csv.reader(_block(lines, index, n_lines), delimiter=delimiter, strict=True)
         try:
-            # A break within quotation marks becomes a blank: no name or label needs one.
+            # A line break within quotation marks becomes a blank: no name or label needs one.
             return [field.replace("\n", " ") for field in next(reader)], reader.line_num
         except csv.Error:
             pass
@@ -196,9 +196,9 @@ def _unquote(lines: Sequence[str], index: int, delimiter: str) -> tuple[list[str
 
 
 def _block(lines: Sequence[str], index: int, n_lines: int) -> Iterator[str]:
-    """Lines from ``index`` on that one field may span: of open quotation marks there may be many.
+    """Lines from ``index`` on that a field may span: there may be many open quotation marks.
 
-    A line of its own is not bounded.
+    A single line is not bounded.
     """
     n_characters = 0
     for line in lines[index : index + n_lines]:
@@ -209,6 +209,6 @@ def _block(lines: Sequence[str], index: int, n_lines: int) -> Iterator[str]:
 
 
 def several(field: str) -> list[str]:
-    """The texts in a field that holds several: parted by ``;`` or ``|``, else by ``,``."""
+    """The texts in a field with several: separated by ``;`` or ``|``, else by ``,``."""
     mark = next((each for each in ";|" if each in field), ",")
     return [text for part in field.split(mark) if (text := part.strip())]

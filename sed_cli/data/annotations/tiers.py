@@ -1,4 +1,4 @@
-"""Tiers of one recording: each of them a class, or one of them with the labels."""
+"""Tiers of one recording: one per class, or one with the labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sed_cli.data.annotations.text import Text
 from sed_cli.errors import DataError
 from sed_cli.system.text import cut_short
 
-_MARKS = ("x", "+", "*", "1")  # that stand for the class that a tier is called by
+_MARKS = ("x", "+", "*", "1")  # in a tier named by its class
 
 
 class Mark(NamedTuple):
@@ -26,7 +26,7 @@ class Mark(NamedTuple):
 
 @dataclass
 class Tier:
-    """A tier with what is marked in it; ``holds_points``: none of its marks has an end."""
+    """A tier with its marks; ``holds_points``: none of its marks has an end."""
 
     name: str
     holds_points: bool = False
@@ -34,17 +34,17 @@ class Tier:
 
     @property
     def texts(self) -> set[str]:
-        """What stands at its marks."""
+        """Texts of its marks."""
         return {mark.text for mark in self.marks}
 
 
 def read_tiers(
     text: Text, options: ReadOptions, found: Sequence[Tier], collector: RowCollector, format: str
 ) -> Annotations:
-    """Take the events of a recording out of its tiers.
+    """Extract the events of a recording from its tiers.
 
     Raises:
-        DataError: where it cannot be told which tier holds the labels.
+        DataError: if the tier of the labels is ambiguous.
     """
     kept = _chosen(text, options, found, collector)
     by_name = _are_classes(kept)
@@ -62,19 +62,19 @@ def read_tiers(
 
 
 def _are_classes(tiers: Sequence[Tier]) -> bool:
-    """Whether names of tiers are the labels: their intervals say the same, or hold a mark."""
+    """Whether names of tiers are the labels: their intervals repeat them, or contain a mark."""
     if not all(tier.name for tier in tiers):
         return False
     said = [{text.lower() for text in tier.texts} - {tier.name.lower()} for tier in tiers]
     marks = set().union(*said)
-    # A digit alone in one tier may be a label, as of syllables.
+    # A single digit in one tier may be a label, as for syllables.
     return len(marks) <= 1 and marks <= set(_MARKS[: len(_MARKS) - (len(tiers) < 2)])
 
 
 def _chosen(
     text: Text, options: ReadOptions, found: Sequence[Tier], collector: RowCollector
 ) -> Sequence[Tier]:
-    """The tiers that hold the events: one, or one a class."""
+    """The tiers of the events: one, or one per class."""
     wanted = options.columns.get("event_label")
     if wanted is not None:
         named = [tier for tier in found if tier.name == wanted]
@@ -92,7 +92,7 @@ def _chosen(
         shown = "; ".join(f"{t.name[:80]}: {', '.join(sorted(t.texts)[:3])[:80]}" for t in kept[:4])
         raise DataError(
             f"{text.path}: labels may be in any of {len(kept)} tiers ({shown}); choose one: "
-            f"data.columns.event_label=NAME (where a tier is a class, its intervals hold its name, "
-            f"or one of {', '.join(_MARKS)})"
+            f"data.columns.event_label=NAME (in a tier per class, the text of an interval is its "
+            f"name, or one of {', '.join(_MARKS)})"
         )
     return kept

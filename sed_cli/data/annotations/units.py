@@ -1,4 +1,4 @@
-"""Units of time: as column names say them, and as recordings' lengths betray them."""
+"""Units of time, inferred from column names and from durations of recordings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES = {
     SAMPLES: "sample samples samp smp",
 }
 _UNITS = {name: unit for unit, names in _NAMES.items() for name in names.split()}
-# Behind the name of a time they say that it is no time from the start of the recording.
+# After the name of a time: it is not a time from the start of the recording.
 _NO_TIMES = {
     *("frame", "frames", "idx", "index", "tick", "ticks", "beat", "beats", "bin", "bins", "hop"),
     *("hops", "block", "blocks", "pixel", "pixels", "px", "m", "date", "datetime", "day", "days"),
@@ -32,10 +32,10 @@ _NO_TIMES = {
 }
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NO_WORD = re.compile(r"[\W_]+")
-_FITS = 0.95  # of the recordings: single faults do not hide a unit
+_FITS = 0.95  # share of the recordings: a few faults do not hide a unit
 _SLACK = 1.05
-_LEAST_SHARE = 0.005  # of a recording that its events span
-_SURE_SHARE = 0.05  # the same where the unit is taken; those of another recording span less
+_LEAST_SHARE = 0.005  # share of a recording that its events span
+_SURE_SHARE = 0.05  # the same if the unit is accepted; events of another recording span less
 
 
 def words_of(name: str) -> list[str]:
@@ -61,11 +61,11 @@ def without_unit(name: str) -> tuple[str, str | None]:
 
 
 def unit_of(name: str, names: Sequence[str]) -> str | None:
-    """The unit in which a column of times is, ``None`` if it does not say.
+    """The unit of a column of times, ``None`` if its name does not include one.
 
     Args:
         name: of the column.
-        names: of all columns: ``t_min`` beside ``t_max`` is the lowest time, and no minute.
+        names: of all columns: ``t_min`` beside ``t_max`` is the lowest time, not minutes.
     """
     words = words_of(name)
     if len(words) < 2:
@@ -82,15 +82,15 @@ def unit_of(name: str, names: Sequence[str]) -> str | None:
 
 
 def is_no_time(name: str) -> bool:
-    """Whether a column's name says that it counts something else than time."""
+    """Whether a column's name implies something other than time."""
     words = words_of(name)
     return bool(words) and (words[-1] in _NO_TIMES or (len(words) > 1 and words[0] in _NO_TIMES))
 
 
 class OtherUnit(NamedTuple):
-    """What the times look like where they are no seconds.
+    """Likely unit of times that are not seconds.
 
-    ``unit``: ms or samples; ``None``: none that is known, or not for all recordings alike.
+    ``unit``: ms or samples; ``None``: unknown, or inconsistent between recordings.
     """
 
     unit: str | None
@@ -100,7 +100,7 @@ class OtherUnit(NamedTuple):
 def likely_unit(
     recordings: Sequence[Sequence[Event]], durations_s: Sequence[float], rates: Sequence[float]
 ) -> OtherUnit | None:
-    """Tell in which unit times are whose events lie behind the ends of their recordings.
+    """Infer the unit of times if events lie after the ends of their recordings.
 
     Args:
         recordings: events of each, read as seconds.
@@ -108,8 +108,8 @@ def likely_unit(
         rates: their sample rates in Hz.
 
     Returns:
-        A unit, or what to do, where half of the recordings that have events, or more, have most of
-        them behind their end; else None.
+        A unit or advice if at least half of the recordings with events have most of them after
+        their end; else None.
     """
     ends = [
         (max(event.offset_s for event in events), duration_s, rate)
@@ -119,7 +119,7 @@ def likely_unit(
     n_far = sum(map(_is_far, recordings, durations_s))
     if not ends or 2 * n_far < len(ends):
         return None
-    where = f"in {n_far} of {len(ends)} recordings most events begin after the end"
+    where = f"in {n_far} of {len(ends)} recordings most events start after the end"
     for unit in ("ms", SAMPLES):
         shares = [
             (end_s / rate if unit == SAMPLES else end_s * UNITS_S[unit]) / duration_s
@@ -138,7 +138,7 @@ def likely_unit(
             return OtherUnit(unit if is_sure else None, f"{likeness}; set data.time_unit={unit}")
     return OtherUnit(
         None,
-        f"{where}: the times do not count seconds from the start of each recording (times of day, "
+        f"{where}: the times are not seconds from the start of each recording (times of day, "
         f"or counted from the start of another file?); name the right column by "
         f"data.columns.onset=NAME, or the unit by data.time_unit=UNIT",
     )

@@ -1,1 +1,1 @@
-"""The augmentations, a class in a file each; see :mod:`sed_cli.data.augmentation`."""
+"""The augmentations, one class per file; see :mod:`sed_cli.data.augmentation`."""

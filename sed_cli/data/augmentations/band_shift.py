@@ -1,4 +1,4 @@
-"""Another pitch, by whole bands."""
+"""Frequency shift by whole bands."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 class BandShift(Augmentation):
     """Move all bands up or down together, the frequency shift of detectors on mel spectrograms.
 
-    Above 1 kHz, where mel bands are equally wide on a logarithmic axis, that is another pitch;
-    below, partials of a sound move apart or together.
+    Above 1 kHz, where mel bands are equally wide on a logarithmic axis, this changes the pitch;
+        below, partials of a sound move apart or together.
     """
 
-    # Before the masks, after all that is the recording's.
+    # Before the masks, after changes of the recording itself.
     ORDER: ClassVar[int] = 4
     KEEPS_TARGETS: ClassVar[bool] = True
 
     band_shift: int = setting(
         0,
-        "largest shift up or down, drawn for each sequence; 0: none",
+        "maximum shift up or down, drawn for each sequence; 0: none",
         unit="bands",
         at_least=0,
     )
@@ -38,17 +38,17 @@ class BandShift(Augmentation):
         return self.band_shift > 0
 
     def faults_with(self, feature: FeatureConfig, prefix: str = "augment.") -> list[str]:
-        """Faults against the number of bands too."""
+        """Add faults with regard to the number of bands."""
         faults = Faults(super().faults_with(feature, prefix))
         faults.require(
             self.band_shift < feature.n_features,
             f"{prefix}band_shift={self.band_shift}, but there are "
-            f"feature.n_mels={feature.n_features} bands: expected fewer, or nothing would be heard",
+            f"feature.n_mels={feature.n_features} bands: expected fewer, or nothing would be left",
         )
         return faults
 
     def apply(self, item: Item, draws: Draws, others: Others, prepared: Training) -> Item:
-        """Shift the bands of (T, M); those that come in at the edge hold their mean."""
+        """Shift the bands of (T, M); new ones at the edge get their mean."""
         draw = draws.generator("band_shift")
         shift = int(draw.integers(-self.band_shift, self.band_shift + 1))
         if not shift:

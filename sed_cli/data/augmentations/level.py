@@ -1,4 +1,4 @@
-"""Another level, and another spectrum."""
+"""Changes of level and spectrum."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @component("augmentation", "level", original=True)
 class Level(Augmentation):
-    """Change the level, and that of the bands; what is silent for the features stays so.
+    """Change the level, overall and per band; silence stays silent.
 
-    Gain and filter are one: what the first sinks below the features' floor the second may raise.
+    Gain and filter are added: the filter may raise what the gain lowers below the floor.
     """
 
     ORDER: ClassVar[int] = 3
@@ -36,7 +36,7 @@ class Level(Augmentation):
     )
     filter_db: float = setting(
         0.0,
-        "largest change of a band's level",
+        "maximum change of a band's level",
         unit="dB",
         at_least=0,
         at_most=MOST_DB,
@@ -48,7 +48,7 @@ class Level(Augmentation):
         return any(self.gain_db) or self.filter_db > 0
 
     def faults_with(self, feature: FeatureConfig, prefix: str = "augment.") -> list[str]:
-        """Faults of ranges and of the pair."""
+        """Faults in ranges and the pair."""
         faults = Faults(super().faults_with(feature, prefix))
         faults.ranges(prefix, self, "gain_db")
         return faults
@@ -68,7 +68,7 @@ class Level(Augmentation):
 
 
 def _filter(most_db: float, n_mels: int, draw: np.random.Generator) -> Tensor:
-    """Gain of each band (M,): straight lines between three to six points at drawn places.
+    """Gain of each band (M,): straight lines between three to six random points.
 
     Source: Nam et al. 2022 (FilterAugment, linear type).
     """

@@ -1,4 +1,4 @@
-"""Stretches of time and frequency hidden."""
+"""Masking of time and frequency."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_MASKS = 1000
 
 @component("augmentation", "masks", original=True)
 class Masks(Augmentation):
-    """Hide stretches of time and of frequency; activities stay: the context tells of them.
+    """Mask ranges of time and of frequency; activities stay, to be inferred from context.
 
     Source: Park et al. 2019 (SpecAugment), without warping; by torchaudio.
     """
@@ -25,17 +25,15 @@ class Masks(Augmentation):
     ORDER: ClassVar[int] = 5
     KEEPS_TARGETS: ClassVar[bool] = True
 
-    time_masks: int = setting(
-        0, "number of masked stretches of time", at_least=0, at_most=_MOST_MASKS
-    )
-    time_mask_frames: int = setting(16, "length of the longest stretch", unit="frames", at_least=1)
+    time_masks: int = setting(0, "number of time masks", at_least=0, at_most=_MOST_MASKS)
+    time_mask_frames: int = setting(16, "maximum length of a time mask", unit="frames", at_least=1)
     time_mask_share: float = setting(
-        0.2, "length of the longest stretch, as a share of the sequence", at_least=0, at_most=1
+        0.2, "maximum length of a time mask, as a share of the sequence", at_least=0, at_most=1
     )
-    frequency_masks: int = setting(
-        0, "number of masked ranges of bands", at_least=0, at_most=_MOST_MASKS
+    frequency_masks: int = setting(0, "number of frequency masks", at_least=0, at_most=_MOST_MASKS)
+    frequency_mask_bands: int = setting(
+        6, "maximum width of a frequency mask", unit="bands", at_least=1
     )
-    frequency_mask_bands: int = setting(6, "width of the widest range", unit="bands", at_least=1)
 
     @property
     def is_active(self) -> bool:
@@ -43,12 +41,12 @@ class Masks(Augmentation):
         return self.time_masks + self.frequency_masks > 0
 
     def faults_with(self, feature: FeatureConfig, prefix: str = "augment.") -> list[str]:
-        """Faults against the number of bands too."""
+        """Add faults with regard to the number of bands."""
         faults = Faults(super().faults_with(feature, prefix))
         faults.require(
             not self.frequency_masks or self.frequency_mask_bands < feature.n_features,
             f"{prefix}frequency_mask_bands={self.frequency_mask_bands}, but there are "
-            f"feature.n_mels={feature.n_features} bands: expected fewer, or nothing would be heard",
+            f"feature.n_mels={feature.n_features} bands: expected fewer, or nothing would be left",
         )
         return faults
 
@@ -62,7 +60,7 @@ class Masks(Augmentation):
         seed = int(draws.generator("masks").integers(2**63))
         n_frames, n_mels = item.log_mel.shape
         frames, bands = torch.ones(1, 1, n_frames), torch.ones(1, n_mels, 1)
-        # torchaudio draws from torch's generator, which belongs to the weights and to dropout.
+        # torchaudio draws from torch's generator, which is reserved for weights and dropout.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             for _ in range(self.frequency_masks):

@@ -1,4 +1,4 @@
-"""Another sequence laid under this one."""
+"""Mixing with another sequence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sed_cli.data.augmentation import Augmentation, Draws, Item, Others, Trainin
 
 @component("augmentation", "mixup", original=True)
 class Mixup(Augmentation):
-    """Lay another sequence under this one; what is active in any of them is active in both.
+    """Mix in another sequence; classes active in either are active in the mixture.
 
     Source: the hard labels and the mixing before the logarithm are those of the DCASE task 4
     baselines (``desed_task/data_augm.py``), the weights those of Gong et al. 2021 (PSLA): near a
-    half, as a sound that can hardly be heard should not be asked for.
+    half, since inaudible sounds should not be targets.
     """
 
     ORDER: ClassVar[int] = 1
@@ -36,7 +36,7 @@ class Mixup(Augmentation):
 
     @property
     def is_active(self) -> bool:
-        """Whether it has a chance."""
+        """Whether its probability is above 0."""
         return self.mixup > 0
 
     def apply(self, item: Item, draws: Draws, others: Others, prepared: Training) -> Item:
@@ -55,7 +55,7 @@ class Mixup(Augmentation):
         power = feature.to_power(item.log_mel) * share
         power[:n_frames] += feature.to_power(other.log_mel[:n_frames]) * (1 - share)
         targets, laid = item.targets.clone(), other.targets[:n_frames]
-        if n_frames < len(other.targets):  # what it holds somewhere may be in what is cut off
+        if n_frames < len(other.targets):  # its content may be in the part cut off
             laid = torch.where(laid.isposinf(), torch.nan, laid)
         targets[:n_frames] = torch.maximum(targets[:n_frames], laid)
         return Item(feature.from_power(power), targets)

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 _STEEPEST = 10
 _NOISE_S = 30.0
-"""Length of the noise of which stretches are drawn; at 16 kHz it takes a tenth of a second."""
+"""Length of the noise from which excerpts are drawn; it takes a tenth of a second at 16 kHz."""
 
 
 class _White(NamedTuple):
-    """Mel power (T, M) of white noise, from which noise of other colours is made."""
+    """Mel power (T, M) of white noise, from which other colours are derived."""
 
     feature: PowerConfig
     power: Tensor
@@ -30,7 +30,7 @@ class _White(NamedTuple):
 
 @component("augmentation", "noise", original=True)
 class Noise(Augmentation):
-    """Add coloured noise at a drawn ratio to the mean power of the whole sequence."""
+    """Add coloured noise at a random ratio to the mean power of the whole sequence."""
 
     ORDER: ClassVar[int] = 2
     ON_POWER: ClassVar[bool] = True
@@ -53,17 +53,17 @@ class Noise(Augmentation):
 
     @property
     def is_active(self) -> bool:
-        """Whether it has a chance."""
+        """Whether its probability is above 0."""
         return self.noise > 0
 
     def faults_with(self, feature: FeatureConfig, prefix: str = "augment.") -> list[str]:
-        """Faults of ranges and pairs."""
+        """Faults in ranges and pairs."""
         faults = Faults(super().faults_with(feature, prefix))
         faults.ranges(prefix, self, "noise_snr_db", "noise_slope")
         return faults
 
     def prepare(self, training: Training) -> _White:
-        """Make white noise, as the features hear it."""
+        """Generate white noise in the domain of the features."""
         import numpy as np
         import torch
 
@@ -77,7 +77,7 @@ class Noise(Augmentation):
         return _White(feature, power, octaves)
 
     def apply(self, item: Item, draws: Draws, others: Others, prepared: _White) -> Item:
-        """Add a stretch of it."""
+        """Add an excerpt of it."""
         if (draw := draws.chance(self.noise, "noise")) is None:
             return item
         snr_db = uniform(self.noise_snr_db, draw)

@@ -1,4 +1,4 @@
-"""Another beginning."""
+"""Circular shift in time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sed_cli.data.augmentation import Augmentation, Draws, Item, Others
 
 @component("augmentation", "roll", original=True)
 class Roll(Augmentation):
-    """Begin somewhere else; what is before that comes at the end."""
+    """Start at another frame; the frames before it wrap around to the end."""
 
     ORDER: ClassVar[int] = 0
 
@@ -24,7 +24,7 @@ class Roll(Augmentation):
 
     @property
     def is_active(self) -> bool:
-        """Whether it has a chance."""
+        """Whether its probability is above 0."""
         return self.roll > 0
 
     def apply(self, item: Item, draws: Draws, others: Others, prepared: Any) -> Item:

@@ -1,7 +1,7 @@
-"""What is made once and kept: log-mel features and generated recordings.
+"""The cache: log-mel features and generated recordings.
 
-Everything in the cache is named by a hash of all that it was made from, written under a temporary
-name and moved into place: an interrupted or concurrent run leaves nothing half-made.
+Everything in the cache is named by a hash of its inputs, written under a temporary name and
+moved into place: interrupted or concurrent runs leave nothing incomplete.
 
-Nothing is imported here: to list and clear the cache must not take torch.
+This module imports nothing: listing and clearing the cache must not import torch.
 """

@@ -1,4 +1,4 @@
-"""Audio files to packs of features: here, or in processes where that is faster."""
+"""Audio files to packs of features: in this process, or in several if that is faster."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ from sed_cli.system import pool
 log = logging.getLogger(__name__)
 
 _TRIED_S = 1.0
-"""So long features are computed here before it is known how long all of them will take."""
+"""Seconds of computing in this process before the total time is estimated."""
 
 _WORTH_A_WORKER_S = 6.0
 """With less work than this for each, workers take longer to start (1 to 4 s) than they save."""
 
-_MOST_WORKERS = 8  # each of them holds torch: 0.3 GB
+_MOST_WORKERS = 8  # each of them loads torch: 0.3 GB
 _UNITS_PER_WORKER = 8
 _UNIT_BYTES = 1 << 20, 64 << 20  # of audio files: the least and the most,
-_MOST_UNITS = 256  # unless that gives more packs than this, each of which costs a file handle
+_MOST_UNITS = 256  # unless that gives more packs than this, each of which needs a file handle
 
 
 class Unit(NamedTuple):
-    """What one pack will hold."""
+    """The contents of one pack."""
 
     folder: Path  # of the packs
     feature: FeatureConfig
     files: tuple[Hashed, ...]
-    salvages: bool = False  # use what can be decoded of damaged recordings
+    salvages: bool = False  # use the decodable part of damaged recordings
 
     @property
     def n_bytes(self) -> int:
-        """Size of the audio files: the only measure of the work that costs nothing."""
+        """Size of the audio files: the only free estimate of the work."""
         return sum(file.signature.size for file in self.files)
 
 
 class _StoppedError(Exception):
-    """In the middle of a file, which others will do, or nobody waits for any more."""
+    """Stopped within a file, which others will compute, or nobody waits for any more."""
 
 
 @dataclass
 class Computed:
-    """How far a unit came: files done with, and what was wrong with some of them."""
+    """Progress of a unit: files done, and faults in some of them."""
 
     n_files: int = 0
     n_bytes: int = 0
@@ -67,22 +67,22 @@ class Computed:
 
 
 def compute(unit: Unit, progress: Callable[[int], None], *, alone: bool = False) -> list[str]:
-    """Compute the features of many files, in packs that hold nothing but whole recordings.
+    """Compute the features of many files, in packs of whole recordings.
 
     The numbers do not depend on where they are computed: always file by file, on one thread.
 
     Args:
         unit: all of them.
         progress: called with the number of files done since the last call.
-        alone: start no worker, however much there is to do.
+        alone: start no workers, however much there is to do.
 
     Returns:
-        A line for each file that cannot be read. After a warning that workers ended abruptly, some
-        of the files may not have been computed.
+        One line per unreadable file. After a warning that workers ended abruptly, some of the files
+        may be missing.
     """
-    _front_end(unit.feature)  # its imports are not part of what is timed
+    _front_end(unit.feature)  # imports are not part of the timing
     started = time.perf_counter()
-    # The smallest first, so that it is soon known how long a byte takes.
+    # The smallest first, so that the time per byte is known early.
     unit = unit._replace(files=tuple(sorted(unit.files, key=lambda file: file.signature.size)))
     many = len(unit.files) > 1 and not alone
     here = _compute_here(unit, progress, lambda: many and time.perf_counter() - started > _TRIED_S)
@@ -106,7 +106,7 @@ def compute(unit: Unit, progress: Callable[[int], None], *, alone: bool = False)
     except BrokenProcessPool:
         log.warning(
             "processes that compute features ended abruptly: out of memory, or the calling script "
-            'lacks an `if __name__ == "__main__"` guard; going on without them'
+            'lacks an `if __name__ == "__main__"` guard; continuing without them'
         )
     return faults
 
@@ -121,7 +121,7 @@ def _compute_here(
     progress: Callable[[int], None] = lambda n_files: None,
     until: Callable[[], bool] = lambda: False,
 ) -> Computed:
-    """Compute a pack in this process; end early, with what is whole, when ``until`` says so."""
+    """Compute a pack in this process; stop early, with whole recordings, if ``until`` is true."""
     done = Computed()
     log_mel = _front_end(unit.feature)
     source = os.path.commonpath([file.path.parent for file in unit.files])
@@ -149,7 +149,7 @@ def _compute_here(
 def _append(
     writer: PackWriter, file: Hashed, unit: Unit, log_mel: FrontEnd, until: Callable[[], bool]
 ) -> None:
-    # What is used of a damaged one is kept, and said whenever it is used.
+    # The decodable part of a damaged one is kept, and reported on each use.
     with AudioReader(file.path, salvage=_say_later if unit.salvages else None) as reader:
         writer.append(
             file.content,
@@ -170,10 +170,10 @@ def _blocks(
         if until():
             raise _StoppedError
         if not np.isfinite(block).all():
-            raise DataError(f"{file.path}: its features are not finite; leave it out")
+            raise DataError(f"{file.path}: its features are not finite; exclude it")
         yield block
     if signature(file.path) != file.signature:
-        raise DataError(f"{file.path}: was changed while it was read; try again")
+        raise DataError(f"{file.path}: changed while being read; try again")
 
 
 def _front_end(feature: FeatureConfig) -> FrontEnd:
@@ -186,7 +186,7 @@ _built: list[tuple[FeatureConfig, FrontEnd]] = []
 
 
 def _divide(unit: Unit, n_workers: int) -> list[Unit]:
-    """Units of about the same size, the largest first: no worker shall be left with a long one."""
+    """Units of about the same size, the largest first, so that workers end together."""
     least, most = _UNIT_BYTES
     most = max(most, unit.n_bytes // _MOST_UNITS)
     size = min(most, max(least, unit.n_bytes // (n_workers * _UNITS_PER_WORKER)))

@@ -1,4 +1,4 @@
-"""Hashes of files, remembered for as long as a file is provably the one that was hashed."""
+"""Hashes of files, remembered as long as a file is provably unchanged."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Digests:
         self._memory = memory.Memory(path, "files")
 
     def of(self, paths: Iterable[Path]) -> list[Hashed]:
-        """Hash files, or remember their hashes.
+        """Hash files, or look up their hashes.
 
         Raises:
-            DataError: if a file is missing, cannot be read, or is written meanwhile.
+            DataError: if a file is missing, cannot be read, or is being written.
         """
         now = time.time()
-        # The path as it was given, not where links lead: a link that changes is another file.
+        # The path as given, with links: a changed link is another file.
         paths = [path.absolute() for path in paths]
         seen = {path: signature(path) for path in dict.fromkeys(paths)}
         known = self._memory.recall(seen)
@@ -78,4 +78,4 @@ def _hash_unchanged(path: Path) -> Hashed:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         if signature(path) == before:
             return Hashed(path, before, content)
-    raise DataError(f"{path}: is being written while it is read; try again afterwards")
+    raise DataError(f"{path}: is being written while it is read; try again later")

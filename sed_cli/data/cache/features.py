@@ -1,4 +1,4 @@
-"""Features of audio files: computed once, memory-mapped after that."""
+"""Features of audio files: computed once, then memory-mapped."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from sed_cli.system.text import cut_short
 
 log = logging.getLogger(__name__)
 
-_FEATURE_VERSION = 3  # raise it when the numbers of a feature change
+_FEATURE_VERSION = 3  # increase it when the numbers of a feature change
 _ATTEMPTS = 3
 _SHOWN_FAULTS = 10
 
 
 class Stored(NamedTuple):
-    """What the cache knows of an audio file."""
+    """A cached audio file."""
 
     log_mel: StoredArray  # (T, M)
     content: str  # hash of the file
 
 
 class FeatureCache:
-    """Features of audio files, computed once and memory-mapped after that.
+    """Features of audio files, computed once, then memory-mapped.
 
     An entry is named by the hash of the audio file's content and of the feature's settings. Runs
-    may share the cache at any time: what one of them computes appears to the others whole or not at
-    all, and what a run uses is not deleted until its features are let go of.
+        may share the cache at any time: results of one appear to the others completely or not
+    at all, and entries in use are not deleted until their features are released.
 
     Args:
         root: folder of the cache.
@@ -67,12 +67,12 @@ class FeatureCache:
     def load(self, paths: Iterable[Path], *, salvages: bool = False) -> list[Stored]:
         """Return the features of audio files, in their order.
 
-        Each is compared with its checksum: what is damaged on the disk is computed again.
+        Each is compared with its checksum: entries damaged on disk are recomputed.
 
         Args:
             paths: of the files.
-            salvages: use what can be decoded of damaged recordings; ``heard`` of the features says
-                how much that is.
+            salvages: use the decodable part of damaged recordings; ``heard`` of the features is its
+                length.
 
         Raises:
             DataError: if files cannot be read as audio, or not to their end; up to ten are named.
@@ -89,7 +89,7 @@ class FeatureCache:
         return [Stored(found[file.content], file.content) for file in files]
 
     def _complete(self, files: Sequence[Hashed], *, salvages: bool) -> dict[str, StoredArray]:
-        """Compute what is missing, or wait while another run does, and take what it made."""
+        """Compute missing features, or wait for another run that computes them."""
         wanted = {file.content: file for file in files}
         upkeep.sweep(self._root)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ class FeatureCache:
         )
 
     def _open(self, wanted: Iterable[str]) -> dict[str, StoredArray]:
-        """Map the packs that hold any of the entries wanted; note that they were used."""
+        """Map the packs with requested entries; record their use."""
         left = set(wanted)
         found: dict[str, StoredArray] = {}
         for path in sorted(self._folder.glob(f"*{ENDING}")):
@@ -120,12 +120,12 @@ class FeatureCache:
                 break
             try:
                 pack = Pack(path)
-            except FileNotFoundError:  # deleted meanwhile
+            except FileNotFoundError:  # deleted in the meantime
                 continue
             except ValueError as error:
                 log.warning(
                     "%s: skipped, %s", path, str(error)
-                )  # not the error: it would hold on to packs
+                )  # not the error, which would keep references to packs
                 locks.remove_unused(path)
                 continue
             except OSError as error:  # a folder, another user's, or a failing disk
@@ -142,7 +142,7 @@ class FeatureCache:
         return found
 
     def _intact(self, pack: Pack, wanted: Set[str]) -> set[str]:
-        """Return those of the entries of a pack that are what was written, each compared once."""
+        """Return the intact entries of a pack, each verified once."""
         known = self._checked.setdefault(pack.path, {})
         new = [key for key in wanted if key not in known]
         with ThreadPoolExecutor(n_cores()) as threads:  # a checksum releases the interpreter
@@ -155,14 +155,14 @@ class FeatureCache:
             damaged = sum(key in keys and not is_intact for key, is_intact in checked.items())
             if damaged:
                 log.warning(
-                    "%s: the features of %d of %d recordings differ from what was written, so "
-                    "they are computed again: is the disk failing?",
+                    "%s: the features of %d of %d recordings are damaged, so they are computed "
+                    "again: is the disk failing?",
                     *(path, damaged, len(checked)),
                 )
 
 
 def _refuse_losses(files: Sequence[Hashed], found: Mapping[str, StoredArray]) -> None:
-    """Refuse recordings of which a part was computed when that was allowed."""
+    """Reject partly decoded recordings from runs that allowed them."""
     heard = [(file.path, found[file.content].heard) for file in files]
     _refuse_faults([f"{path}: {one.loss}; {ADVICE}" for path, one in heard if one.loss])
 
@@ -183,7 +183,7 @@ def _clear_errors(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            advice = "no room left for the cache: make some (sedtf cache clear=all), or"
+            advice = "the disk is full: free some space (sedtf cache clear=all), or"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             advice = f"{error.strerror}: the cache cannot be written to;"
         else:
@@ -200,9 +200,9 @@ def _refuse_faults(faults: Sequence[str]) -> None:
 
 
 def _identity(feature: FeatureConfig) -> dict[str, Any]:
-    """Settings, and of a front end of a plugin its source: it may change at any time.
+    """Settings, and the source of a plugin's front end, which may change at any time.
 
-    A file that features are made by stands for its content, wherever it lies.
+    A file that computes the features counts by its content, not its location.
     """
     settings = identity(feature)
     if content := feature.content():

@@ -1,4 +1,4 @@
-"""What audio files hold, each looked at once: at the next start nothing of them is read."""
+"""Facts about audio files, examined once: the next start reads none of them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from sed_cli.data.cache import memory
 from sed_cli.data.cache.upkeep import cache_root, digests_path
 from sed_cli.errors import DataError, UserError
 
-_VERSION = 1  # raise it when other things are found in the same file
+_VERSION = 1  # increase it when the facts about the same file change
 
 
 def inspect_all(paths: Iterable[Path], cache_dir: str | None) -> None:
-    """Look at audio files, so that :func:`inspect_audio` has its answers ready.
+    """Examine audio files, so that :func:`inspect_audio` has its results ready.
 
-    What cannot be read is skipped here.
+    Unreadable files are skipped here.
 
     Args:
-        paths: of them.
+        paths: of the files.
         cache_dir: of the configuration.
     """
     now = time.time()
@@ -55,7 +55,7 @@ def inspect_all(paths: Iterable[Path], cache_dir: str | None) -> None:
 def _memory(cache_dir: str | None) -> memory.Memory | None:
     try:
         return memory.Memory(digests_path(cache_root(cache_dir)), "audio")
-    except UserError:  # who only looks at a set needs no cache
+    except UserError:  # describing a data set needs no cache
         return None
 
 

@@ -1,7 +1,7 @@
-"""What is known of files, for as long as they are provably the ones that were looked at.
+"""Facts about files, valid as long as they are provably unchanged.
 
-The memory is a table beside the cache. It saves time and nothing else: where it cannot be read or
-written, files are looked at again.
+The memory is a table beside the cache. It only saves time: if it cannot be read or written,
+files are examined again.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _COLUMNS = """
 
 
 class Memory:
-    """Keeps a text for each file.
+    """Stores a text for each file.
 
     Args:
         path: of the database.
-        table: of it.
+        table: of the database.
     """
 
     def __init__(self, path: Path, table: str) -> None:
@@ -37,7 +37,7 @@ class Memory:
         self._table = table
 
     def recall(self, seen: Mapping[Path, Signature]) -> dict[Path, str]:
-        """Return what is known of files that have these signatures now."""
+        """Return facts about files with these signatures."""
         found: dict[Path, str] = {}
         if not self._path.is_file():
             return found
@@ -59,7 +59,7 @@ class Memory:
         return found
 
     def note(self, known: Iterable[tuple[Path, Signature, str]], now: float) -> None:
-        """Keep what is known of files, and forget what nobody has asked for in half a year."""
+        """Store facts about files, and delete those unused for half a year."""
         rows = [(os.fsencode(path), *of, content, now) for path, of, content in known]
         if not rows:
             return
@@ -77,12 +77,12 @@ class Memory:
             log.debug("%s: not written (%s)", self._path, error)
 
 
-# A file that was written a moment ago may be written again within the same tick of its file
-# system's clock (2 s on the coarsest), and then look the same: it is not remembered yet.
+# A file written a moment ago may be written again within the same tick of its file system's
+# clock # (up to 2 s), and then look the same: it is not remembered yet.
 SETTLED_AFTER_S = 3.0
 
 
 def is_settled(signature: Signature, now: float) -> bool:
-    """Tell whether a file had not been written to for long enough at a time."""
+    """Whether a file had not been written to for long enough at a time."""
     written_s = max(signature.modified_ns, signature.changed_ns) / 1e9
     return written_s < now - SETTLED_AFTER_S

@@ -1,12 +1,12 @@
-"""Packs: the features of many recordings in one file, which thousands of short ones need.
+"""Packs: the features of many recordings in one file, for thousands of short recordings.
 
-A pack holds rows of float32 numbers, little-endian, the recordings one after the other; then an
-index in JSON with a checksum of each, the index's own checksum, its length and a mark. So it can be
-written without knowing beforehand how much there is to write, its rows lie at the start of a page,
-and a file that was cut short has no mark. (An
-``.npy`` or safetensors file has its sizes in front; a database wants locks that network folders do
-not keep; one file a recording costs a handle or a map at each access.) A pack is written under
-another name, locked, and renamed when it is whole; after that it never changes.
+A pack has rows of float32 numbers, little-endian, one recording after another; then an
+index in JSON with a checksum of each, the index's own checksum, its length and a mark. So it
+can be written without knowing its size in advance, its rows start at a page boundary, and a
+truncated file has no mark. (An ``.npy`` or safetensors file has its sizes in front; a database
+needs locks that network folders do not support; one file per recording costs a handle or a map
+at each access.) A pack is written under another name, locked, and renamed when complete; after
+that it never changes.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _TAIL = struct.Struct("<IQ8s")  # checksum and length of the index, mark
 _MOST_MELS = 2**24
 _DTYPE = np.dtype("<f4")
 _MAPPED_AT_MOST = 128 << 20
-_FAULT_AROUND = 64 << 10  # what the system maps at least when a page is touched
+_FAULT_AROUND = 64 << 10  # minimum that the system maps when a page is touched
 
 
 class Heard(NamedTuple):
-    """How much of a recording was decoded."""
+    """The decoded part of a recording."""
 
     duration_s: float = 0.0
-    loss: str | None = None  # why that is not all of it
+    loss: str | None = None  # why it is not complete
 
 
 class Kept(NamedTuple):
@@ -60,7 +60,7 @@ class Kept(NamedTuple):
 
 
 class Index(NamedTuple):
-    """What is in a pack."""
+    """The contents of a pack."""
 
     n_mels: int
     hop_s: float
@@ -74,13 +74,13 @@ class Index(NamedTuple):
 
 
 class PackWriter:
-    """Writes a pack; used as a context manager, leaving which publishes what is whole by then.
+    """Writes a pack; a context manager that publishes the complete recordings on exit.
 
     Args:
-        folder: where to; it exists.
+        folder: destination; it must exist.
         n_mels: M, length of the rows.
         hop_s: seconds from one row to the next, and ...
-        source: ... folder of the audio: for those who list the cache.
+        source: ... folder of the audio, for listings of the cache.
     """
 
     def __init__(self, folder: Path, *, n_mels: int, hop_s: float, source: str) -> None:
@@ -102,7 +102,7 @@ class PackWriter:
         Args:
             content: hash of the audio.
             blocks: its features.
-            heard: asked after the last block.
+            heard: called after the last block.
         """
         first, checksum = self._n_rows, 0
         try:
@@ -128,7 +128,7 @@ class PackWriter:
         trace: TracebackType | None,
     ) -> None:
         with self._file:
-            if not self._recordings or isinstance(error, OSError):  # a full disk, for one
+            if not self._recordings or isinstance(error, OSError):  # such as a full disk
                 self._path.unlink(missing_ok=True)
             else:
                 self._publish()
@@ -139,7 +139,7 @@ class PackWriter:
             text = json.dumps(index._asdict()).encode()
             self._file.write(text + _TAIL.pack(zlib.crc32(text), len(text), _MARK))
             self._file.flush()
-            os.fsync(self._file.fileno())  # so that no crash leaves a name without its content
+            os.fsync(self._file.fileno())  # so that a crash never leaves a name without content
             self._path.rename(self._path.with_suffix(ENDING))
         except BaseException:
             self._path.unlink(missing_ok=True)
@@ -151,23 +151,23 @@ def _create(folder: Path) -> tuple[Path, BinaryIO]:
         path = folder / f"{uuid.uuid4().hex}{UNFINISHED}"
         file = path.open("xb")
         locks.claim(file)
-        if locks.is_at(file, path):  # nobody swept it away before it was locked
+        if locks.is_at(file, path):  # nobody deleted it before it was locked
             return path, file
         file.close()
 
 
 class Pack:
-    """A pack that is read: mapped into memory and locked against deletion while referred to.
+    """A pack for reading: memory-mapped, and locked against deletion while referenced.
 
-    A pack costs one file handle, however many recordings it holds. Pages that were read count as
-    this process's memory, so all packs together give theirs back now and then; the system keeps
-    them at hand where it has room.
+    A pack needs one file handle for any number of recordings. Pages that were read count as memory
+    of this process, so all packs together release theirs from time to time; the system keeps them
+    cached if it has room.
 
     Args:
         path: of the file.
 
     Raises:
-        FileNotFoundError: if it is gone.
+        FileNotFoundError: if it does not exist.
         ValueError: if it is damaged.
     """
 
@@ -178,7 +178,7 @@ class Pack:
             if not locks.is_at(file, path):
                 raise FileNotFoundError(path)
             self.index = _read_index(file)
-            # The map keeps a handle of its own to the open file, and with it the lock.
+            # The map has its own handle to the open file, and with it the lock.
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         shape = (self.index.n_rows, self.index.n_mels)
         self._rows = np.frombuffer(self._map, _DTYPE, shape[0] * shape[1]).reshape(shape)
@@ -188,7 +188,7 @@ class Pack:
         """Copy a range of rows (last - first, M).
 
         Raises:
-            DataError: if the file was cut short meanwhile: to touch what is gone ends the process.
+            DataError: if the file was truncated: accessing missing pages would end the process.
         """
         self._check_size()
         rows: NDArray[np.float32] = np.array(self._rows[first:last], np.float32)
@@ -196,7 +196,7 @@ class Pack:
         return rows
 
     def is_intact(self, content: str) -> bool:
-        """Tell whether a recording is what was written: reads all of it."""
+        """Whether a recording is intact: reads all of it."""
         self._check_size()
         kept = self.index.recordings[content]
         rows = self._rows[kept.first : kept.first + kept.n_rows]
@@ -207,29 +207,29 @@ class Pack:
     def _check_size(self) -> None:
         if self._map.size() < len(self._map):
             raise DataError(
-                f"{self.path}: was cut short while it was in use; delete it (sedtf cache "
+                f"{self.path}: was truncated while in use; delete it (sedtf cache "
                 f"clear=features) and start again: its features are computed again"
             )
 
     def give_back(self) -> None:
-        """Let go of the pages that were read; those that are read again are mapped again."""
+        """Release the pages that were read; they are mapped again when needed."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
 
     def __reduce__(self) -> tuple[type[Pack], tuple[Path]]:
-        """Send the path to other processes: they map the file themselves."""
+        """Pickle only the path: other processes map the file themselves."""
         return Pack, (self.path,)
 
 
 class StoredArray:
-    """The features of a recording, on disk: read range by range, never held as a whole.
+    """The features of a recording on disk, read range by range.
 
     Args:
-        pack: that they lie in.
+        pack: their pack.
         content: hash of the audio.
 
     Attributes:
-        heard: how much of the recording they are of.
+        heard: how much of the recording they cover.
     """
 
     def __init__(self, pack: Pack, content: str) -> None:
@@ -252,12 +252,12 @@ class StoredArray:
         return self._pack.rows(self._first + first, self._first + max(first, last))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Read the whole: what numpy's functions ask for."""
+        """Read everything, for numpy functions."""
         return self[:].astype(dtype or np.float32, copy=False)
 
 
 def read_index(path: Path) -> Index:
-    """Read what is in a pack without keeping hold of it.
+    """Read the contents of a pack without locking it.
 
     Raises:
         OSError: if it cannot be read.
@@ -268,7 +268,7 @@ def read_index(path: Path) -> Index:
 
 
 def is_earlier(path: Path) -> bool:
-    """Tell whether a file is a pack of an earlier version, which had no checksums.
+    """Whether a file is a pack of an earlier version, without checksums.
 
     Raises:
         OSError: if it cannot be read.
@@ -279,7 +279,7 @@ def is_earlier(path: Path) -> bool:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a pack; a pipe would be waited for, a device read without an end."""
+    """Open a pack; a pipe would block, a device would never end."""
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, "a pipe or a device", str(path))
@@ -293,7 +293,7 @@ def _read_index(file: BinaryIO) -> Index:
     file.seek(size - _TAIL.size)
     checksum, length, mark = _TAIL.unpack(file.read(_TAIL.size))
     if mark != _MARK or length > size - _TAIL.size:
-        raise ValueError("cut short, or no pack")
+        raise ValueError("truncated, or not a pack")
     file.seek(size - _TAIL.size - length)
     text = file.read(length)
     if zlib.crc32(text) != checksum:
@@ -327,7 +327,7 @@ def _index_of(values: dict[str, Any]) -> Index:
 
 
 class _Mapped:
-    """Counts what all packs of this process have read, and lets them give it back together."""
+    """Counts the pages that all packs of this process have read, and releases them together."""
 
     def __init__(self) -> None:
         self._packs: weakref.WeakSet[Pack] = weakref.WeakSet()

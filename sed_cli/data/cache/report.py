@@ -1,4 +1,4 @@
-"""``sedtf cache``: what is kept, what it belongs to, and away with it."""
+"""``sedtf cache``: listing and deleting cache entries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEADER = ("kind", "recordings", "hours", "size", "last use", "in use", "of")
 
 
 def manage_cache(config: CacheConfig) -> None:
-    """List the cache on standard output, or delete from it and say what.
+    """List the cache on standard output, or delete entries and report them.
 
     Raises:
         UserError: if the cache cannot be reached.
@@ -44,7 +44,7 @@ def manage_cache(config: CacheConfig) -> None:
         _list(removed)
     _say(f"removed {decimal(n_bytes)} from {root}")
     if kept:
-        _say(f"kept {decimal(sum(item.n_bytes for item in kept))} that are in use or not yours")
+        _say(f"kept {decimal(sum(item.n_bytes for item in kept))} in use or owned by other users")
 
 
 def _chosen(config: CacheConfig, items: Iterable[Cached]) -> Iterator[Cached]:

@@ -1,6 +1,6 @@
-"""What the cache holds, how much it may hold, and what goes when it holds more.
+"""Contents and limit of the cache, and deletion of old entries.
 
-An item is what comes and goes as a whole: a pack of features, or a folder of generated soundscapes.
+An item is stored and deleted as a whole: a pack of features, or a folder of generated soundscapes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _EARLIER_LAYOUT = re.compile("[0-9a-f]{2}")  # a folder of .npy files
 
 @dataclass(frozen=True, kw_only=True)
 class Cached:
-    """What comes and goes as a whole."""
+    """A unit of storage and deletion."""
 
     kind: str  # features or soundscapes
     path: Path
@@ -48,11 +48,11 @@ class Cached:
     @property
     def is_in_use(self) -> bool:
         """Whether a process uses it."""
-        is_special = not (self.path.is_dir() or self.path.is_file())  # opening one may wait
+        is_special = not (self.path.is_dir() or self.path.is_file())  # opening one may block
         return not is_special and locks.is_taken(_guard(self.path))
 
     def remove(self) -> bool:
-        """Delete it unless a process uses it; tell whether it is gone."""
+        """Delete it unless a process uses it; return whether it is gone."""
         if self.path.is_dir():
             return _remove_folder(self.path)
         if not self.path.is_file():
@@ -66,7 +66,7 @@ def cache_root(cache_dir: str | None) -> Path:
     """Folder of the cache: ``cache_dir``, else ``$SEDTF_CACHE``, else the user's cache folder.
 
     Raises:
-        UserError: if it cannot be made.
+        UserError: if it cannot be created.
     """
     root = Path(
         cache_dir or os.environ.get("SEDTF_CACHE") or platformdirs.user_cache_path("sedtf")
@@ -75,23 +75,23 @@ def cache_root(cache_dir: str | None) -> Path:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{root}: cannot be made for the cache ({error.strerror}); "
+            f"{root}: cannot be created for the cache ({error.strerror}); "
             f"set data.cache_dir or SEDTF_CACHE to a folder you may write to"
         ) from error
     return root
 
 
 def limit_bytes(root: Path, limit_gb: float | None, n_cached: int) -> int:
-    """Return how much the cache may hold.
+    """Return the size limit of the cache.
 
     Args:
         root: folder of the cache.
-        limit_gb: in 10^9 bytes; ``None``: ``$SEDTF_CACHE_LIMIT_GB``, else 20, or half of what the
-            disk has left for the cache where that is less.
-        n_cached: bytes that it holds.
+        limit_gb: in 10^9 bytes; ``None``: ``$SEDTF_CACHE_LIMIT_GB``, else 20, or half of the disk
+            space left for the cache if that is less.
+        n_cached: bytes in the cache.
 
     Raises:
-        UserError: if the variable is no number of at least 0.
+        UserError: if the variable is not a number of at least 0.
     """
     if limit_gb is not None:
         return int(limit_gb * 1e9)
@@ -108,7 +108,7 @@ def limit_bytes(root: Path, limit_gb: float | None, n_cached: int) -> int:
 
 
 def items(root: Path) -> Iterator[Cached]:
-    """Yield what the cache holds."""
+    """Yield the items of the cache."""
     for folder in _folders(root / "features"):
         if _EARLIER_LAYOUT.fullmatch(folder.name):
             files = list(folder.glob("*.npy"))
@@ -126,7 +126,7 @@ def items(root: Path) -> Iterator[Cached]:
 
 
 def trim(root: Path, limit_gb: float | None) -> list[Cached]:
-    """Delete what was not used for longest, and is not in use, until the cache keeps its limit."""
+    """Delete the least recently used items, except those in use, down to the limit."""
     held = sorted(items(root), key=lambda item: item.last_use)
     total = sum(item.n_bytes for item in held)
     limit = limit_bytes(root, limit_gb, total)
@@ -150,7 +150,7 @@ def trim(root: Path, limit_gb: float | None) -> list[Cached]:
 
 
 def sweep(root: Path) -> int:
-    """Delete what interrupted runs left behind; return its size in bytes."""
+    """Delete leftovers of interrupted runs; return their size in bytes."""
     n_bytes = 0
     for folder in _folders(root / "features"):
         for pattern in (f"*{UNFINISHED}", "*.lock"):
@@ -169,12 +169,12 @@ def sweep(root: Path) -> int:
 
 
 def digests_path(root: Path) -> Path:
-    """Return where the hashes of audio files are remembered."""
+    """Return the path of the remembered hashes of audio files."""
     return root / "digests.sqlite"
 
 
 def forget_digests(root: Path) -> int:
-    """Delete the memory of the hashes of audio files; return its size in bytes."""
+    """Delete the remembered hashes of audio files; return their size in bytes."""
     path = digests_path(root)
     try:
         size = path.stat().st_size
@@ -185,10 +185,10 @@ def forget_digests(root: Path) -> int:
 
 
 def hold(folder: Path) -> bool:
-    """Keep a folder of soundscapes from being deleted while this process runs; note its use.
+    """Protect a folder of soundscapes from deletion while this process runs; record its use.
 
     Returns:
-        Whether it is there.
+        Whether it exists.
     """
     guard = _guard(folder)
     try:
@@ -206,24 +206,24 @@ def hold(folder: Path) -> bool:
 
 
 def release(folder: Path) -> None:
-    """Let go of a folder that :func:`hold` has kept."""
+    """Release a folder protected by :func:`hold`."""
     if folder in _held:
         os.close(_held.pop(folder))
 
 
 def _guard(path: Path) -> Path:
-    """Return the file that stands for an item where it is locked and its use noted."""
+    """Return the file of an item on which its lock and use are recorded."""
     return _recipe(path) if path.is_dir() else path
 
 
 def _recipe(folder: Path) -> Path:
-    """Return the file that says what a folder of soundscapes holds."""
-    older = folder / "settings.json"  # of sets that were generated before there were recipes
+    """Return the recipe file of a folder of soundscapes."""
+    older = folder / "settings.json"  # of data sets from before there were recipes
     return older if older.is_file() else folder / RECIPE_FILE
 
 
 def _folders(parent: Path) -> list[Path]:
-    """Folders of a folder, but hidden ones and links, as what these lead to is another's."""
+    """Subfolders, except hidden ones and links, whose targets belong to others."""
     try:
         return sorted(
             p for p in parent.iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] != "."
@@ -261,7 +261,13 @@ def _soundscapes_item(folder: Path) -> Cached:
         duration_s = float(settings["duration_s"])
         source = f"{folder.name} ({duration_s:g} s each, seed {settings['seed']})"
         hours = n_recordings * duration_s / 3600
-    except (OSError, ValueError, LookupError, TypeError, OverflowError):  # damaged, or another's
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        OverflowError,
+    ):  # damaged, or another user's
         pass
     return _folder_item("soundscapes", folder, source, n_recordings, hours)
 
@@ -291,7 +297,7 @@ def _measure(folder: Path) -> tuple[int, float]:
 
 
 def _remove_folder(folder: Path) -> bool:
-    """Delete a folder unless a process uses it: renamed first, so that no half of it is taken."""
+    """Delete a folder unless a process uses it: renamed first, so that nobody uses half of it."""
     gone = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     guard = _guard(folder)
     try:
@@ -304,7 +310,7 @@ def _remove_folder(folder: Path) -> bool:
             folder.rename(gone)
     except FileNotFoundError:
         return True
-    except OSError:  # another user's, or odd
+    except OSError:  # another user's, or irregular
         return False
     shutil.rmtree(gone, ignore_errors=True)
     return True

@@ -1,7 +1,7 @@
-"""Published data sets as they unzip: their folders, splits and folds.
+"""Published data sets as unpacked: their folders, splits and folds.
 
-A module a publisher; each says which documents its layout is taken from. ``data.root`` may be the
-folder that a set's archives were unpacked in, or the one that they unpack to.
+One module per publisher, with the sources of its layout. ``data.root`` may be the folder in
+which the archives were unpacked, or the one that they create.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _SETS: dict[str, Callable[[PublishedConfig, Path, Reading], Manifest]] = {
 
 
 def list_published(data: PublishedConfig, folder: Path) -> Manifest:
-    """List the recordings of a published set by split.
+    """List the recordings of a published data set by split.
 
     Args:
-        data: the set.
+        data: settings of the data set.
         folder: ``data.root``.
 
     Raises:
-        DataError: if the folder does not hold the set; it says what was looked for.
+        DataError: if the folder does not contain the data set; it names the expected files.
     """
     reading = Reading(soft_threshold=data.soft_threshold)
     listing = _SETS[data.name](data, folder, reading)

@@ -1,9 +1,9 @@
 """DESED, the parts with strong labels.
 
 Layout: README of github.com/turpaultn/DESED, and ``confs/*.yaml`` of the baselines for DCASE 2021
-to 2024 (github.com/DCASE-REPO/DESED_task). Parts come from several archives and may lie together
-or apart, as ``dataset/`` and ``dataset/dcase_synth/``; any folder with ``metadata`` and ``audio``
-is one::
+to 2024 (github.com/DCASE-REPO/DESED_task). Parts come from several archives and may be in one
+folder or in several, as ``dataset/`` and ``dataset/dcase_synth/``; any folder with ``metadata`` and
+``audio`` is one::
 
     metadata/train/synthetic21_train/soundscapes.tsv   audio/train/synthetic21_train/soundscapes/
     metadata/train/audioset_strong.tsv                 audio/train/strong_label_real/
@@ -11,7 +11,7 @@ is one::
     metadata/validation/validation.tsv                 audio/validation/validation/
     metadata/eval/public.tsv                           audio/eval/public/
 
-Folders ending in ``_16k``, which the baselines make, serve where the original ones are missing.
+Folders ending in ``_16k``, which the baselines create, are used if the original ones are missing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _DCASE2018 = ("eval_dcase2018", "test_dcase2018")  # parts of validation.tsv
 def list_desed(data: PublishedConfig, root: Path, reading: Reading) -> Manifest:
     """List DESED: trained on all strong training labels, tested on the public evaluation part.
 
-    Where that part is missing the real validation part is tested on, as the baselines do, and the
-    synthetic validation part, or a share of training, is validated on.
+    If that part is missing, the real validation part is the test split, as in the baselines, and
+    the synthetic validation part, or a share of training, is the validation split.
     """
     tables = _tables(root)
     faults: list[Fault] = []
@@ -52,8 +52,9 @@ def list_desed(data: PublishedConfig, root: Path, reading: Reading) -> Manifest:
     train, validation, test = listed("train"), listed("validation"), listed("test")
     if not train or not (validation or test):
         raise DataError(
-            f"data.root={root}: holds no desed_strong: expected strong labels to train on and real "
-            f"ones to test on, such as metadata/train/synthetic21_train/soundscapes.tsv and "
+            f"data.root={root}: contains no desed_strong: expected strong labels for training "
+            f"and real ones for testing, such as "
+            f"metadata/train/synthetic21_train/soundscapes.tsv and "
             f"metadata/validation/validation.tsv with audio/ beside metadata/ (docs/data_sets.md)"
         )
     if not test:
@@ -68,7 +69,7 @@ def list_desed(data: PublishedConfig, root: Path, reading: Reading) -> Manifest:
 
 
 def _tables(root: Path) -> dict[str, list[tuple[Path, Path]]]:
-    """Tables of strong labels with their folders of recordings, by what they are for."""
+    """Tables of strong labels with their folders of recordings, by purpose."""
     found: dict[str, list[tuple[Path, Path]]] = {}
     for base in folders(root):
         metadata = base / "metadata"
@@ -83,7 +84,7 @@ def _tables(root: Path) -> dict[str, list[tuple[Path, Path]]]:
 
 
 def _kind(table: Path) -> str | None:
-    """What a table is for, by its path below ``metadata``."""
+    """Purpose of a table, by its path below ``metadata``."""
     stem = table.stem.lower()
     if stem in _DCASE2018 or any(word in stem for word in _WITHOUT_TIMES):
         return None
@@ -95,11 +96,11 @@ def _kind(table: Path) -> str | None:
 
 
 def _audio(table: Path, base: Path) -> Path | None:
-    """The folder of a table's recordings; ``None`` where these were not downloaded."""
+    """The folder of a table's recordings; ``None`` if these were not downloaded."""
     below = table.relative_to(base / "metadata").with_suffix("")
     if table.stem == "audioset_strong":
         below = below.with_name("strong_label_real")
-    # An archive of the synthetic part spells its folder of tables so.
+    # Spelling in an archive of the synthetic part.
     below = Path(below.as_posix().replace("synhtetic", "synthetic"))
     for name in (below, below.with_name(f"{below.name}_16k"), below.parent):
         audio = base / "audio" / name
@@ -115,11 +116,13 @@ def _base(name: str) -> str:
 
 
 def _without(train: list[Clip], others: list[Clip]) -> list[Clip]:
-    """Leave out what is validated or tested on as well: 35 clips of AudioSet's strong labels."""
+    """Drop clips that are also in validation or test: 35 clips of AudioSet's strong labels."""
     known = {_base(one.name) for one in others}
     kept = [
         one for one in train if "strong_label_real" not in one.name or _base(one.name) not in known
     ]
     if n_left_out := len(train) - len(kept):
-        log.info("%d training clips left out: they are in validation or test as well", n_left_out)
+        log.info(
+            "%d training clips left out, since they are also in validation or test", n_left_out
+        )
     return kept

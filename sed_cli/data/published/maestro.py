@@ -1,14 +1,15 @@
 """MAESTRO Real, the development part: soft labels, five folds.
 
-Layout: README.md of the set (Zenodo 7244360); folds: github.com/marmoi/dcase2023_task4b_baseline,
-the baseline of DCASE 2023 task 4b, in whose folder ``development_folds`` they are published::
+Layout: README.md of the data set (Zenodo 7244360); folds:
+github.com/marmoi/dcase2023_task4b_baseline, the baseline of DCASE 2023 task 4b, in whose folder
+``development_folds`` they are published::
 
     development_audio/cafe_restaurant/cafe_restaurant_00.wav ...
     development_annotation/soft_labels_cafe_restaurant/cafe_restaurant_00.txt ...
                                                         onset, offset, label, soft label from 0 to 1
     development_folds/fold1_train.csv, fold1_val.csv, fold1_test.csv ...
 
-Where the folder of folds was not put there, the same folds are known here. The annotations of the
+Without the folder of folds, the same folds are used from this module. The annotations of the
 evaluation part are not public.
 """
 
@@ -37,7 +38,7 @@ from sed_cli.errors import DataError
 
 _SCENES = ("cafe_restaurant", "city_center", "grocery_store", "metro_station", "residential_area")
 
-# Of each fold the numbers of its recordings, a group of numbers a scene.
+# Numbers of the recordings in each fold, one group of numbers per scene.
 _TEST = {
     1: "07 04|04 11|09 04|07 00|07 08 09",
     2: "11 14|12 02|08 01|10 05|05 12",
@@ -55,7 +56,7 @@ _VALIDATION = {
 
 
 def list_maestro(data: PublishedConfig, root: Path, reading: Reading) -> Manifest:
-    """List a fold; without one all recordings are trained and validated on, none is tested."""
+    """List a fold; without one, all recordings are for training and validation, none for test."""
     part = need_part(
         data,
         root,
@@ -84,14 +85,14 @@ def list_maestro(data: PublishedConfig, root: Path, reading: Reading) -> Manifes
     held: dict[str, list[Clip]] = {}
     there = {key_of(one.name) for one in listed}
     for split, names, path in _published_fold(part, root, data.fold):
-        # What is known here is the whole set: somebody may have unpacked a part of it.
+        # These lists are for the whole data set: it may be unpacked only in part.
         of_split = [name for name in names if name in there] if path.is_dir() else names
         held[split], more = choose(listed, of_split, path)
         faults += more
         if not held[split]:
             raise DataError(
-                f"{part}: none of the recordings of fold {data.fold}'s {split} split is there; "
-                f"put the folder development_folds beside development_audio"
+                f"{part}: none of the recordings of fold {data.fold}'s {split} split exists; put "
+                f"the folder development_folds beside development_audio"
             )
     known = {one.name for of_split in held.values() for one in of_split}
     return Manifest(
@@ -102,7 +103,7 @@ def list_maestro(data: PublishedConfig, root: Path, reading: Reading) -> Manifes
 
 
 def _published_fold(part: Path, root: Path, fold: int) -> list[tuple[str, list[str], Path]]:
-    """Return split, keys of its recordings and where they are listed, of what is not trained on."""
+    """Return split, keys of its recordings and their list, for splits other than training."""
     beside = find_part(root, lambda folder: (folder / "development_folds").is_dir())
     if beside is None:
         annotations = part / "development_annotation"

@@ -1,4 +1,4 @@
-"""What the published sets share: finding their folders, matching files, lists of names."""
+"""Shared by the published data sets: finding folders, matching files, lists of names."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sed_cli.errors import DataError
 
 log = logging.getLogger(__name__)
 
-_DEPTH = 3  # folders that archives may be unpacked below the root in
+_DEPTH = 3  # depth of folders below the root that archives may be unpacked in
 
 
 def folders(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """Yield ``root`` and the folders below it, the upper ones first."""
+    """Yield ``root`` and the folders below it, upper ones first."""
     level = [root]
     for _ in range(depth + 1):
         yield from level
@@ -36,7 +36,7 @@ def folders(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
 
 
 def find_part(root: Path, holds: Callable[[Path], bool]) -> Path | None:
-    """The uppermost folder, ``root`` or below it, that a part of a set was unpacked to."""
+    """The uppermost folder, at or below ``root``, to which a part of a data set was unpacked."""
     return next((folder for folder in folders(root) if holds(folder)), None)
 
 
@@ -44,30 +44,30 @@ def need_part(data: PublishedConfig, root: Path, holds: Callable[[Path], bool], 
     """As :func:`find_part`.
 
     Raises:
-        DataError: if there is none, with what it should hold.
+        DataError: if there is none, with its expected contents.
     """
     if (part := find_part(root, holds)) is None:
         raise DataError(
-            f"data.root={root}: holds no {data.name}: expected a folder with {what}; "
-            f"unpack all its archives there (docs/data_sets.md shows how it then looks)"
+            f"data.root={root}: contains no {data.name}: expected a folder with {what}; unpack "
+            f"all its archives there (docs/data_sets.md shows the layout)"
         )
     return part
 
 
 def first_folder(*candidates: Path) -> Path:
-    """The first that exists; else the first, for errors to name."""
+    """The first that exists; else the first, for error messages."""
     return next((path for path in candidates if path.is_dir()), candidates[0])
 
 
 def list_files(
     paths: Iterable[Path], audio: Path, reading: Reading
 ) -> tuple[list[Clip], list[Fault]]:
-    """List the recordings of files of annotations, one a recording, matched by name."""
+    """List the recordings of annotation files, one per recording, matched by name."""
     return listing.list_files(map(reading.read, paths), AudioFolder(audio), reading)
 
 
 def read_names(path: Path) -> list[str]:
-    """Keys of the recordings that a list names first in each line, in order and once each."""
+    """Keys of the recordings named first in each line of a list, in order, without duplicates."""
     names: dict[str, None] = {}
     for line in read_text(path, "list").lines:
         name = line.replace(",", "\t").split("\t")[0].strip()
@@ -79,7 +79,7 @@ def read_names(path: Path) -> list[str]:
 def choose(
     listed: Sequence[Clip], names: Iterable[str], path: Path
 ) -> tuple[list[Clip], list[Fault]]:
-    """Return the recordings that a list names, and a fault for each that there is none of."""
+    """Return the recordings that a list names, and a fault for each missing one."""
     index = {key_of(one.name): one for one in listed}
     chosen, faults = [], []
     for name in names:
@@ -87,7 +87,7 @@ def choose(
             chosen.append(index[name])
         else:
             faults.append(
-                Fault(path, None, f"{name} is listed, but not annotated", "it is left out")
+                Fault(path, None, f"{name} is listed, but not annotated", "it is skipped")
             )
     return chosen, faults
 
@@ -95,9 +95,9 @@ def choose(
 def with_validation(
     data: PublishedConfig, train: Sequence[Clip], test: Sequence[Clip]
 ) -> dict[str, list[Clip]]:
-    """Splits of a set that was published without validation: a share of training is held out.
+    """Splits of a data set published without validation: a share of training is held out.
 
-    Early stopping must not see what is tested on.
+    Early stopping must not use test data.
     """
     kept, held = hold_out(train, data.validation_share, seed=data.split_seed)
     splits = {"train": kept, "validation": held, "test": list(test)}

@@ -1,4 +1,4 @@
-"""Sets of generated mixtures: TUT-SED Synthetic 2016 and URBAN-SED 2.0."""
+"""Data sets of generated mixtures: TUT-SED Synthetic 2016 and URBAN-SED 2.0."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sed_cli.data.manifest import Clip, Manifest
 from sed_cli.data.published.parts import labels_of, list_files, need_part, read_names
 from sed_cli.errors import DataError
 
-# Where the set comes without its lists: mixtures by number, as its users divide them.
+# If the data set has no lists: mixtures by number, the usual division.
 _NUMBERS = {"train": range(40, 100), "validation": range(20, 40), "test": range(20)}
 
 
@@ -77,7 +77,7 @@ def _published_numbers(part: Path) -> dict[str, list[int]]:
 
 
 def _number(stem: str) -> int:
-    """What a name ends with, -1 where that is no number."""
+    """The number at the end of a name, or -1."""
     match = re.search(r"(\d+)$", stem)
     return int(match[1]) if match else -1
 
@@ -91,7 +91,7 @@ def list_urban_sed(data: PublishedConfig, root: Path, reading: Reading) -> Manif
             audio/{train,validate,test}/soundscape_train_bimodal0.wav ...
             annotations/{train,validate,test}/soundscape_train_bimodal0.txt ...   and .jams
 
-    The text files are read: the JAMS files hold the background as an event as well.
+    The text files are read, since the JAMS files contain the background as an event.
     """
     part = need_part(
         data,
@@ -107,7 +107,7 @@ def list_urban_sed(data: PublishedConfig, root: Path, reading: Reading) -> Manif
         annotations = part / "annotations" / theirs
         paths = sorted(annotations.glob("*.txt")) or sorted(annotations.glob("*.jams"))
         if not paths:
-            raise DataError(f"{annotations}: no annotations of the {split} split there")
+            raise DataError(f"{annotations}: no annotations of the {split} split found")
         splits[split], more = list_files(paths, part / "audio" / theirs, reading)
         faults += more
     return Manifest(splits=splits, faults=tuple(faults), classes=labels_of(*splits.values()))

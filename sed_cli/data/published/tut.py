@@ -11,8 +11,8 @@ dcase_util's ``TUTSoundEvents_2016_*`` and ``TUTSoundEvents_2017_*``, soundata's
     TUT-sound-events-2016-evaluation/
         audio/, meta/, evaluation_setup/home_test.txt
 
-``meta_full`` (2016: all labels) and ``non_verified`` (2017) are not read. Each recording is of
-another place, so that recordings are the sources to keep whole.
+``meta_full`` (2016: all labels) and ``non_verified`` (2017) are not read. Each recording is
+from another place, so that recordings are the groups to keep whole.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from sed_cli.errors import DataError
 
 
 def list_tut(data: PublishedConfig, root: Path, reading: Reading, *, scene: str) -> Manifest:
-    """List a scene: a fold of the development part, or all of it against the evaluation part."""
+    """List a scene: a fold of the development part, or all of it and the evaluation part."""
 
     def is_development(folder: Path) -> bool:
         return (folder / "evaluation_setup" / f"{scene}_fold1_train.txt").is_file() and (

@@ -1,6 +1,6 @@
 """A bank of isolated clips: class folders of audio files, their sources, splits and content.
 
-Nothing is decoded here: names and bytes say which clip is which, :mod:`.bank_events` looks inside.
+Nothing is decoded here: clips are identified by names and bytes; :mod:`.bank_events` decodes them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class BankClip:
         file: its path below the bank, with slashes.
         label: its class.
         source: the recording it was cut from; clips of one source share its split.
-        split: the only split it may be heard in; ``None``: in none.
+        split: the only split it may be used in; ``None``: in none.
         sha256: of its content, in hexadecimal.
     """
 
@@ -55,12 +55,12 @@ class BankClip:
 
 @dataclass(frozen=True, kw_only=True)
 class Bank:
-    """The clips of the chosen classes, sorted by file, and how they came to their splits.
+    """The clips of the chosen classes, sorted by file, with their splits.
 
     Args:
-        folder: the paths of the clips are below it.
+        folder: of the clips.
         clips: all in one split only, with all clips of the same source or the same content.
-        split_by: ``table``, ``folders``, ``folds`` or ``sources`` (drawn).
+        split_by: ``table``, ``folders``, ``folds`` or ``sources`` (random).
     """
 
     folder: Path
@@ -69,11 +69,11 @@ class Bank:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels of what may be heard in a split, sorted."""
+        """The labels of clips in a split, sorted."""
         return tuple(sorted({clip.label for clip in self.clips if clip.split is not None}))
 
     def fingerprint(self) -> str:
-        """Return 32 hexadecimal digits that name content and splits, wherever the bank lies."""
+        """Return 32 hexadecimal digits that identify content and splits, whatever the folder."""
         named = "\n".join(
             f"{clip.file}\t{clip.label}\t{clip.source}\t{clip.split}\t{clip.sha256}"
             for clip in self.clips
@@ -83,7 +83,7 @@ class Bank:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitRules:
-    """How a bank without splits of its own is divided; see ``conf/data/soundscapes.yaml``."""
+    """Division of a bank without splits; see ``conf/data/soundscapes.yaml``."""
 
     table: Path | None = None
     group: str | None = None
@@ -98,25 +98,25 @@ def scan_bank(
     rules: SplitRules | None = None,
     strict: bool = True,
 ) -> Bank:
-    """List and hash a bank, and divide it into splits so that no source stands in two.
+    """List and hash a bank, and divide it into splits so that no source is in two.
 
     A class is a folder directly below ``folder``, its clips are all audio files in it, however
-    deep; where the folders below ``folder`` are called train, validation and test, the classes are
-    those in them. Hidden files, and files that are no audio by their ending, are skipped.
+    deep; if the folders below ``folder`` are named train, validation and test, the classes are in
+    them. Hidden files, and files without an audio ending, are skipped.
 
-    The splits are those of ``rules.table``, else of the folders, else of the folds that the file
-    names begin with (the last is for testing, the one before for validation) if there are three or
-    more and each source keeps to one, else sources are divided at random.
+    The splits are those of ``rules.table``, else of the folders, else of the folds at the start of
+    file names (the last is for testing, the one before for validation) if there are three or more
+    and no source is in two, else sources are divided at random.
 
     Args:
         folder: the bank.
-        classes: those wanted; ``None``: all.
+        classes: the requested ones; ``None``: all.
         rules: of the splits.
-        strict: refuse faults that could be skipped.
+        strict: reject faults that could be skipped.
 
     Raises:
         DataError: all faults at once: no class folders, unknown or empty classes, unreadable
-            files, faults of the table, sources or contents that stand in two splits.
+            files, faults in the table, sources or contents in two splits.
     """
     rules = rules or SplitRules()
     scan = _Scan(folder, rules)
@@ -132,7 +132,7 @@ def scan_bank(
 
 @dataclass(frozen=True, kw_only=True)
 class _Unsplit:
-    """A clip before it has a split."""
+    """A clip without a split yet."""
 
     file: str
     label: str
@@ -144,7 +144,7 @@ class _Unsplit:
 
 @dataclass
 class _Scan:
-    """One look at a bank; faults are collected on the way."""
+    """A scan of a bank that collects faults."""
 
     folder: Path
     rules: SplitRules
@@ -153,7 +153,7 @@ class _Scan:
     faults: list[Fault] = field(default_factory=list)
 
     def find(self, classes: Sequence[str] | None) -> None:
-        """Find the clips of the wanted classes and hash them."""
+        """Find the clips of the requested classes and hash them."""
         if not self.folder.is_dir():
             raise DataError(f"data.bank={self.folder}: no such folder")
         self.all_files = [p.relative_to(self.folder).as_posix() for p in _audio(self.folder)]
@@ -162,15 +162,15 @@ class _Scan:
         for file in self.all_files:
             place = next((p for p in places if file.startswith(f"{p}/")), None)
             if place is None:
-                self._fault(file, "lies in no class folder", "it is left out")
+                self._fault(file, "is in no class folder", "it is skipped")
             elif places[place][0] in wanted:
                 self.found.append(self._describe(file, *places[place]))
         for label in sorted(wanted - {clip.label for clip in self.found}):
             holds = "no audio file in this class folder"
-            self._fault(label, holds, None if classes else "the class is left out")
+            self._fault(label, holds, None if classes else "the class is skipped")
         pattern = self.rules.group
         if pattern and not any(re.search(pattern, clip.file) for clip in self.found):
-            raise DataError(f"data.group={pattern} finds nothing in the path of any clip")
+            raise DataError(f"data.group={pattern} matches no path of a clip")
         self._hash()
 
     def _wanted(self, classes: Sequence[str] | None, there: set[str]) -> set[str]:
@@ -187,7 +187,7 @@ class _Scan:
         return set(classes or there)
 
     def _class_folders(self) -> dict[str, tuple[str, str | None]]:
-        """Return label and split (``None`` unless folders say) by class folder."""
+        """Return label and split (``None`` unless given by folders) by class folder."""
         tops = _visible_folders(self.folder)
         splits = {top: split_named(top) for top in tops}
         if tops and all(splits.values()):
@@ -201,7 +201,7 @@ class _Scan:
     def _describe(self, file: str, label: str, folder_split: str | None) -> _Unsplit:
         stem = stem_of(file.rsplit("/", 1)[-1])
         fold = None
-        source = file  # unless its name says more, a clip is its own source
+        source = file  # by default a clip is its own source
         if self.rules.group is not None:
             if match := re.search(self.rules.group, file):
                 source = match[1] if match.re.groups else match[0]
@@ -225,7 +225,7 @@ class _Scan:
         for clip, sha256 in zip(self.found, digests, strict=True):
             if isinstance(sha256, OSError):
                 message = f"cannot be read ({sha256.strerror})"
-                self._fault(clip.file, message, "the clip is left out")
+                self._fault(clip.file, message, "the clip is skipped")
             else:
                 hashed.append(replace(clip, sha256=sha256))
         self.found = hashed
@@ -256,7 +256,7 @@ class _Scan:
             unnamed = [clip.file for clip in self.found if clip.file not in splits]
             if unnamed:
                 log.warning(
-                    "%s: %d of %d clips do not stand there and are left out, %s is the first",
+                    "%s: %d of %d clips are not listed and are skipped, the first is %s",
                     *(self.rules.table, len(unnamed), len(self.found), unnamed[0]),
                 )
             return {clip.file: splits.get(clip.file) for clip in self.found}, "table"
@@ -270,7 +270,7 @@ class _Scan:
         return draw_splits(labels, groups, self.rules.shares, self.rules.seed), "sources"
 
     def _groups(self) -> Mapping[str, str]:
-        """Return by file the name of what must stay together: clips of one source or content."""
+        """Return the group of each file: clips of one source or content must stay together."""
         first_source: dict[str, str] = {}
         root = {clip.source: clip.source for clip in self.found}
 
@@ -289,7 +289,7 @@ class _Scan:
 
 
 def file_sha256(path: Path) -> str:
-    """Hash of a file's content, in hexadecimal: what ``sha256sum`` says.
+    """Hash of a file's content, in hexadecimal, as printed by ``sha256sum``.
 
     Raises:
         OSError: if it cannot be read.

@@ -1,4 +1,4 @@
-"""Events of a bank: found in its clips by energy, drawn evenly over its sources."""
+"""Events of a bank: detected in its clips by energy, drawn uniformly over its sources."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from sed_cli.errors import DataError
 log = logging.getLogger(__name__)
 
 SILENT_DBFS = -70.0
-"""A clip that peaks below this is silent: amplified, its dither would be the event."""
+"""A clip with a lower peak counts as silent: amplified, its dither would be the event."""
 
 LONGEST_CLIP_S = 600.0
-"""A longer file is no isolated clip, and reading it would take memory without bound."""
+"""A longer file is not an isolated clip, and reading it would take unbounded memory."""
 
 CACHE_BYTES = 256 * 2**20
-"""What decoded clips may take in each process; the least recently used one goes first."""
+"""Memory limit of decoded clips in each process; the least recently used one is dropped first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipEvents:
-    """A clip and what was found in it.
+    """A clip and the events found in it.
 
     Args:
         clip: the clip.
-        spans: first sample and the one after the last of each event, at the rate of the set.
+        spans: first sample and the one after the last of each event, at the rate of the data set.
     """
 
     clip: BankClip
@@ -49,11 +49,11 @@ class ClipEvents:
 
 @dataclass(frozen=True)
 class Listener:
-    """Decodes clips and finds their events; what a worker process needs to know.
+    """Decodes clips and finds their events; pickled to worker processes.
 
     Args:
         folder: of the bank.
-        sample_rate: of the set; what lies above its half is not heard.
+        sample_rate: of the data set.
         pause_s: a longer silence ends an event.
         shortest_s: shorter events are skipped.
     """
@@ -64,7 +64,7 @@ class Listener:
     shortest_s: float
 
     def __call__(self, clip: BankClip) -> ClipEvents | Fault:
-        """Return what was found in a clip, or what is wrong with it."""
+        """Return the events in a clip, or its fault."""
         path = self.folder / clip.file
         try:
             facts = inspect_audio(path)
@@ -96,9 +96,9 @@ def listen(
     """Decode the clips of a bank and find their events.
 
     Args:
-        bank: the clips; those of no split are skipped.
-        settings: of the set that the events are for.
-        strict: refuse clips that are broken or silent; else leave them out and say so.
+        bank: the clips; those without a split are skipped.
+        settings: of the data set for the events.
+        strict: reject broken and silent clips; else skip and report them.
         n_workers: see :func:`.run_tasks`.
         progress: called with (clips done, clips in all).
 
@@ -128,11 +128,11 @@ def listen(
 
 
 def _fault(path: Path, message: str) -> Fault:
-    return Fault(path, None, message, "the clip is left out")
+    return Fault(path, None, message, "the clip is skipped")
 
 
 def read_clip(path: Path, sample_rate: int) -> NDArray[np.float64]:
-    """Read a clip as mono at ``sample_rate`` without its mean: an offset is no sound."""
+    """Read a clip as mono at ``sample_rate``, with its DC offset removed."""
     waveform = read_audio(path, sample_rate).astype(np.float64)
     waveform -= waveform.mean()
     return waveform
@@ -141,7 +141,7 @@ def read_clip(path: Path, sample_rate: int) -> NDArray[np.float64]:
 def _uncovered(
     folder: Path, usable: Iterable[ClipEvents], settings: SoundscapeSettings
 ) -> list[Fault]:
-    """Return a fault for each class that has no event for a split with recordings."""
+    """Return a fault for each class without events for a split with recordings."""
     there = {(found.clip.label, found.clip.split) for found in usable if found.spans}
     needed = [split for split in SPLITS if settings.n_recordings(split)]
     faults = []
@@ -150,7 +150,7 @@ def _uncovered(
             least = settings.event_duration_s and f" of at least {settings.event_duration_s[0]:g} s"
             message = (
                 f"no event{least or ''} for the {' and the '.join(missing)} split: add clips of "
-                f"other sources, leave the class out of data.classes, or set "
+                f"other sources, remove the class from data.classes, or set "
                 f"{' and '.join(f'data.n_{split}=0' for split in missing)}"
             )
             faults.append(Fault(folder / label, None, message))
@@ -160,14 +160,14 @@ def _uncovered(
 class BankEvents:
     """Draws events of a bank: first a source, then one of its clips, then an event in it.
 
-    Sources are equally likely, however many clips were cut from them. A clip is decoded and
-    resampled when it is first needed, and kept as long as there is room.
+    Sources are equally likely, whatever their number of clips. A clip is decoded and resampled when
+    first needed, and cached within the limit.
 
     Args:
         bank: the clips.
-        listener: what the events were found by.
-        usable: what was found.
-        event_duration_s: shortest and longest event; of longer ones a stretch is taken.
+        listener: the object that found the events.
+        usable: the events found.
+        event_duration_s: shortest and longest event; longer ones are cut to an excerpt.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class BankEvents:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes of which there are events in any split, sorted."""
+        """The classes with events in any split, sorted."""
         return tuple(sorted({label for label, _ in self._sources}))
 
     def draw(self, label: str, split: str, stream: np.random.SeedSequence) -> SourceEvent:

@@ -1,4 +1,4 @@
-"""Who of a bank is in which split: by a table, by folds, or drawn; a source never in two."""
+"""Splits of a bank: by a table, by folds, or random; no source is in two."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPLIT_COLUMNS = ("split", "subset", "set", "partition")
 
 
 def split_named(word: str) -> str | None:
-    """Return the split that a folder or a table calls ``word``; ``None`` if none is."""
+    """Return the split named ``word`` by a folder or a table; ``None`` if there is none."""
     return SPLIT_WORDS.get(word.casefold())
 
 
@@ -28,11 +28,11 @@ def split_named(word: str) -> str | None:
 
 
 def read_split_table(path: Path, files: Sequence[str]) -> tuple[dict[str, str | None], list[Fault]]:
-    """Read which clip is in which split.
+    """Read the split of each clip.
 
     The table has a header with a column ``clip`` (or filename) and a column ``split``, or no header
     and these two columns; tabs, semicolons or commas. A clip is named by its path below the bank or
-    by its file name, with or without its ending; an empty split leaves it out.
+    by its file name, with or without its ending; an empty split excludes it.
 
     Args:
         path: of the table.
@@ -42,7 +42,7 @@ def read_split_table(path: Path, files: Sequence[str]) -> tuple[dict[str, str | 
         Split by clip, and the faults found.
 
     Raises:
-        DataError: if the file is missing or no such table.
+        DataError: if the file is missing or is not such a table.
     """
     rows, clip_column, split_column = _table(path)
     known = _by_name(files)
@@ -59,9 +59,9 @@ def read_split_table(path: Path, files: Sequence[str]) -> tuple[dict[str, str | 
         elif len(matches) > 1:
             fault = f"{clip} may be {' or '.join(matches[:3])}: name it with its folder"
         elif split and named is None:
-            fault = f"split {split!r}: expected {', '.join(SPLITS)}, or nothing to leave it out"
+            fault = f"split {split!r}: expected {', '.join(SPLITS)}, or nothing to exclude it"
         elif splits.setdefault(matches[0], named) != named:
-            fault = f"{clip} stands there before, with another split"
+            fault = f"{clip} is listed before with another split"
         if fault:
             faults.append(Fault(path, line, fault, "the row is skipped"))
     return splits, faults
@@ -76,7 +76,7 @@ def _table(path: Path) -> tuple[list[tuple[int, list[str]]], int, int]:
     try:
         rows = [(reader.line_num, fields) for fields in reader if any(map(str.strip, fields))]
     except csv.Error as error:
-        raise DataError(f"data.bank_splits={path}: no table ({error})") from error
+        raise DataError(f"data.bank_splits={path}: not a table ({error})") from error
     header = [name.strip().casefold() for name in rows[0][1]] if rows else []
     clip = next((header.index(name) for name in _CLIP_COLUMNS if name in header), None)
     split = next((header.index(name) for name in _SPLIT_COLUMNS if name in header), None)
@@ -86,7 +86,7 @@ def _table(path: Path) -> tuple[list[tuple[int, list[str]]], int, int]:
         clip, split = 0, 1
     else:
         raise DataError(
-            f"data.bank_splits={path}: begins with {first[:80]!r}; expected a header with the "
+            f"data.bank_splits={path}: starts with {first[:80]!r}; expected a header with the "
             f"columns clip and split, separated by tabs or commas"
         )
     width = 1 + max(clip, split)
@@ -94,7 +94,7 @@ def _table(path: Path) -> tuple[list[tuple[int, list[str]]], int, int]:
 
 
 def _by_name(files: Iterable[str]) -> dict[str, list[str]]:
-    """Return the clips that a name may mean."""
+    """Return the clips that a name may refer to."""
     known: dict[str, list[str]] = defaultdict(list)
     for file in files:
         names = {file, file.rsplit("/", 1)[-1]}
@@ -106,12 +106,12 @@ def _by_name(files: Iterable[str]) -> dict[str, list[str]]:
 def refuse_shared(
     path: Path, splits: Mapping[str, str | None], names: Mapping[str, str]
 ) -> list[Fault]:
-    """Return a fault for whatever stands in two splits.
+    """Return a fault for each group in two splits.
 
     Args:
         path: what decided the splits.
         splits: by clip.
-        names: by clip, of what may stand in one split only.
+        names: by clip, of groups that may be in one split only.
     """
     first: dict[str, str] = {}
     faults = {}
@@ -123,8 +123,8 @@ def refuse_shared(
             faults[names[file]] = Fault(
                 path,
                 None,
-                f"{names[file]} stands in {splits[other]} ({other}) and in {split} ({file}): "
-                f"training data would be tested on; put its clips into one split",
+                f"{names[file]} is in {splits[other]} ({other}) and in {split} ({file}): the "
+                f"test would include training data; put its clips into one split",
             )
     return list(faults.values())
 
@@ -138,8 +138,8 @@ def fold_splits(
     """Return splits by fold: the last is for testing, the one before for validation.
 
     Args:
-        folds: by clip; ``None`` where the name does not say.
-        groups: by clip, what must stay together.
+        folds: by clip; ``None`` if its name has none.
+        groups: by clip; clips of a group stay together.
 
     Returns:
         Split by clip; ``None`` if a clip has no fold, a group is in two, or there are under three.
@@ -163,14 +163,14 @@ def draw_splits(
 ) -> dict[str, str | None]:
     """Divide groups at random, so that each class has its share of them in each split.
 
-    A class needs an event in every split, so one group goes to each before shares are kept; that,
-    and that clips may come later, sets this apart from :func:`sed_cli.data.splits.divide`.
-    Which group goes where hangs on its own name and on how many there are, not on the order of
-    files: clips that are added later leave most others where they were.
+    A class needs an event in every split, so one group goes to each before shares apply; unlike in
+    :func:`sed_cli.data.splits.divide`, clips may also be added later. The split of a group depends
+    on its name and on the number of groups, not on the order of files: clips added later leave most
+    others in their split.
 
     Args:
         labels: by clip.
-        groups: by clip, what must stay together.
+        groups: by clip; clips of a group stay together.
         shares: of the groups of each class, for train, validation and test.
         seed: of the draw.
 
@@ -181,7 +181,7 @@ def draw_splits(
     for file, label in labels.items():
         of_class[label].add(groups[file])
     split_of: dict[str, str] = {}
-    # Rare classes first: they have the least choice where a group holds several classes.
+    # Rare classes first: they have the least choice if a group has several classes.
     for label in sorted(of_class, key=lambda label: (len(of_class[label]), label)):
         wanted = _quotas(len(of_class[label]), shares)
         for group in of_class[label] & split_of.keys():
@@ -194,7 +194,7 @@ def draw_splits(
 
 
 def _quotas(n_groups: int, shares: Sequence[float]) -> dict[str, int]:
-    """Whole numbers that sum to ``n_groups``: each split with a share gets one first."""
+    """Whole numbers that sum to ``n_groups``: each split with a share first gets one."""
     share = {split: part for split, part in zip(SPLITS, shares, strict=True) if part > 0}
     # Training first, then testing: with two groups there is no validation.
     first = [split for split in ("train", "test", "validation") if split in share][:n_groups]

@@ -1,4 +1,4 @@
-"""What a recording of a set consists of: its scene and its mixture, each from its own seed."""
+"""Composition of a recording: its scene and its mixture, each from its own seed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sed_cli.data.soundscapes.scenes import Scene, Syntax, compose_scene, draw_s
 from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.sources import EventSource, ProceduralEvents
 
-# First numbers of the spawn keys. Splits have streams of their own, so they share no event, and
-# a larger split begins with the recordings of a smaller one.
+# First numbers of the spawn keys. Splits have separate streams, so they share no event, and a #
+# larger split starts with the recordings of a smaller one.
 _SYNTAX_KEY = 0
 _SPLIT_KEYS = {split: 1 + number for number, split in enumerate(SPLITS)}
 _SCENE_KEY, _MIX_KEY = 0, 1
@@ -23,13 +23,13 @@ _SCENE_KEY, _MIX_KEY = 0, 1
 def compose_recording(
     settings: SoundscapeSettings, split: str, number: int, source: EventSource | None = None
 ) -> tuple[Scene, Mixture]:
-    """Return what recording ``number`` of ``split`` consists of, without writing anything.
+    """Return the composition of recording ``number`` of ``split``, without writing it.
 
     Args:
-        settings: of the set.
+        settings: of the data set.
         split: one of train, validation and test.
         number: from 0.
-        source: where events come from; ``None``: they are synthesised.
+        source: of the events; ``None``: they are synthesised.
     """
     shortest_s, _ = settings.event_duration_s or (0.0, 0.0)
     scene = compose_scene(
@@ -49,7 +49,7 @@ def compose_recording(
 
 
 def synthesised_events(settings: SoundscapeSettings) -> ProceduralEvents:
-    """Return the source of events of a set without a bank."""
+    """Return the event source of a data set without a bank."""
     return ProceduralEvents(
         classes=settings.classes,
         sample_rate=settings.sample_rate,
@@ -59,7 +59,7 @@ def synthesised_events(settings: SoundscapeSettings) -> ProceduralEvents:
 
 @lru_cache(maxsize=8)
 def syntax_of(settings: SoundscapeSettings) -> Syntax:
-    """Return the class syntax of a set, the same for all splits: given, or drawn from its seed."""
+    """Return the class syntax of a data set, common to all splits: given, or from its seed."""
     drawn = draw_syntax(
         settings.classes,
         strength=settings.syntax_strength,

@@ -1,4 +1,4 @@
-"""From a configuration to a set on disk, with progress bars: what the verbs call."""
+"""From a configuration to a data set on disk, with progress bars, for the verbs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from sed_cli.data.soundscapes.workers import Progress
 from sed_cli.data.soundscapes.writing import Written, write_soundscapes
 from sed_cli.errors import UserError
 
-_BYTES_A_SAMPLE = 1  # of 16 bits, which FLAC halves at best where there is noise
+_BYTES_A_SAMPLE = 1  # of 16 bits, which FLAC at best halves for noise
 
 log = logging.getLogger(__name__)
 
 
 def plan_soundscapes(data: SoundscapesConfig, *, format: str = "desed") -> Recipe:
-    """Return the recipe of the set that a configuration describes; nothing is decoded for that.
+    """Return the recipe of the data set in a configuration, without decoding audio.
 
     Raises:
-        DataError: for faults of the bank or of the syntax that is given, or if the format is
-            unknown or cannot hold a class.
+        DataError: for faults in the bank or the given syntax, or if the format is unknown or cannot
+            represent a class.
     """
     bank = _scan(data)
     classes = tuple(data.classes or (bank.classes if bank else EVENT_CLASSES))
@@ -62,20 +62,20 @@ def _scan(data: SoundscapesConfig) -> Bank | None:
 def generate_soundscapes(
     folder: Path, recipe: Recipe, *, strict: bool = True, n_workers: int | None = None
 ) -> dict[tuple[str, int], Written]:
-    """Listen to the bank, if there is one, and write the set.
+    """Decode the bank, if there is one, and write the data set.
 
     Args:
-        folder: where to; see :func:`.write_soundscapes`.
-        recipe: of the set.
-        strict: refuse clips that are broken or silent; else leave them out and say so.
-        n_workers: processes; ``None``: one for each available core.
+        folder: destination; see :func:`.write_soundscapes`.
+        recipe: of the data set.
+        strict: reject broken and silent clips; else skip and report them.
+        n_workers: number of processes; ``None``: one per available core.
 
     Returns:
-        What was written, by split and number.
+        The written recordings, by split and number.
 
     Raises:
-        DataError: for faults of the bank's clips.
-        UserError: if the disk has no room for the set.
+        DataError: for faults in the bank's clips.
+        UserError: if the disk has too little space for the data set.
     """
     settings, events = recipe.settings, None
     _check_room(folder, settings)
@@ -98,7 +98,7 @@ def generate_soundscapes(
 
 
 def _check_room(folder: Path, settings: SoundscapeSettings) -> None:
-    """Refuse at once what would fill the disk after hours."""
+    """Refuse early what would fill the disk after hours."""
     total = settings.n_train + settings.n_validation + settings.n_test
     n_bytes = total * settings.duration_s * settings.sample_rate * _BYTES_A_SAMPLE
     place = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
@@ -106,8 +106,8 @@ def _check_room(folder: Path, settings: SoundscapeSettings) -> None:
     if n_bytes > free:
         raise UserError(
             f"{total:,} soundscapes of {settings.duration_s:g} s would take at least "
-            f"{n_bytes / 1e9:.3g} GB, and {free / 1e9:.3g} are free on the disk of {place}: lower "
-            f"data.n_train, data.duration_s or data.sample_rate, or write elsewhere"
+            f"{n_bytes / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free on the disk of "
+            f"{place}: lower data.n_train, data.duration_s or data.sample_rate, or write elsewhere"
         )
 
 

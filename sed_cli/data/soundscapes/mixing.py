@@ -1,4 +1,4 @@
-"""A scene over a background: levels by signal-to-noise ratio, the whole scaled below clipping."""
+"""A scene over a background: levels by signal-to-noise ratio, scaled below clipping."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from sed_cli.data.soundscapes.trimming import Waveform
 from sed_cli.data.soundscapes.voices import shaped_noise
 
 PEAK_DBFS = (-12.0, -1.0)
-"""Range of a recording's peak, in dB relative to full scale: recordings differ in gain."""
+"""Range of a recording's peak in dBFS: recordings differ in gain."""
 
 LOWEST_NOISE_HZ = 40.0
-"""Below this the background's spectrum is flat, else slopes would put all power into rumble."""
+"""Below this frequency the background's spectrum is flat, else slopes would put all power "
+"into rumble."""
 
 COLOUR_DB = 3.0
 DECIBEL_PER_OCTAVE_OF_AMPLITUDE = 20 * np.log10(2.0)
@@ -25,7 +26,7 @@ LEVEL_PERIOD_S = 1.5
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """A recording in two parts, in the scale of full scale 1.
+    """A recording in two parts, with full scale 1.
 
     Args:
         events: all events without background, ``(n_samples,)``.
@@ -37,20 +38,20 @@ class Mixture:
 
     @property
     def waveform(self) -> Waveform:
-        """What is heard, ``(n_samples,)``; its peak is below 1."""
+        """The mixture, ``(n_samples,)``; its peak is below 1."""
         return self.events + self.background
 
 
 def mix_scene(
     scene: Scene, *, noise_slope: tuple[float, float], rng: np.random.Generator
 ) -> Mixture:
-    """Lay a scene's events over a background of their own.
+    """Mix a scene's events with a background.
 
     Each event is scaled so that its mean power is ``snr_db`` above the background's, both over
-    the event's interval. Then everything is scaled to a random peak below full scale.
+    the event's interval. Then the mixture is scaled to a random peak below full scale.
 
     Args:
-        scene: what sounds when.
+        scene: the events in time.
         noise_slope: range of the exponent of the background's spectrum, drawn uniformly.
         rng: of background and gain.
     """
@@ -72,8 +73,8 @@ def coloured_noise(
 ) -> Waveform:
     """Return a background ``(n_samples,)`` of mean power about 1.
 
-    Its power spectrum is f**-slope with a random colour of a few dB on top, and its level wanders
-    slowly, as the sound of traffic, wind or a crowd does.
+    Its power spectrum is f**-slope with a random colour of a few dB on top, and its level varies
+    slowly, like traffic, wind or a crowd.
     """
     knots_log2 = np.arange(np.log2(LOWEST_NOISE_HZ), np.log2(sample_rate / 2) + 1.0)
     colour_db = rng.normal(0.0, COLOUR_DB, len(knots_log2))
@@ -91,9 +92,9 @@ def coloured_noise(
 
 
 def _slow_level(n_samples: int, rng: np.random.Generator, period: int) -> NDArray[np.float64]:
-    """Amplitude ``(n_samples,)`` that wanders by a few dB, smooth over ``period`` samples."""
+    """Amplitude ``(n_samples,)`` that varies by a few dB, smooth over ``period`` samples."""
     knots_db = LEVEL_DB * rng.standard_normal(n_samples // period + 3)
-    # Raised-cosine steps between knots, at 16 points each and straight between those.
+    # Raised-cosine steps between knots, at 16 points each, linear in between.
     blend = 0.5 - 0.5 * np.cos(np.pi * np.arange(16) / 16)
     points_db = (knots_db[:-1, None] * (1.0 - blend) + knots_db[1:, None] * blend).ravel()
     place = (np.arange(n_samples) / period + rng.uniform(0.0, 1.0)) * 16

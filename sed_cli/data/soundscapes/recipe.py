@@ -1,4 +1,4 @@
-"""The recipe of a set: all that decides its bytes, in one JSON file beside it."""
+"""The recipe of a data set: all inputs that determine its bytes, in one JSON file beside it."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ RECIPE_FILE = "recipe.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a set is made from.
+    """The inputs of a data set.
 
     Args:
-        settings: of the set.
-        bank: the clips that its events may come from; ``None``: they are synthesised.
+        settings: of the data set.
+        bank: the clips of its events; ``None``: they are synthesised.
         format: of its annotations.
-        sha256: names the bytes of all audio and annotations; ``None``: not written yet.
+        sha256: hash of all audio and annotations; ``None``: not written yet.
         versions: of the libraries that wrote it.
 
     Raises:
-        DataError: if the format is unknown or cannot hold a class.
+        DataError: if the format is unknown or cannot represent a class.
     """
 
     settings: SoundscapeSettings
@@ -79,7 +79,7 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        DataError: if the file is missing, is no recipe, or was written by another generator.
+        DataError: if the file is missing, is not a recipe, or was written by another generator.
     """
     if path.is_dir():
         path = path / RECIPE_FILE
@@ -101,28 +101,28 @@ def read_recipe(path: Path) -> Recipe:
     ) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else why(error)
         raise DataError(
-            f"{path}: not a recipe that can be read ({reason}); expected "
+            f"{path}: not a readable recipe ({reason}); expected "
             f"the {RECIPE_FILE} of a data set that sedtf wrote"
         ) from error
     raise DataError(
-        f"{path}: made by generator {generator} of sedtf {versions.get('sedtf')}, but this is "
+        f"{path}: written by generator {generator} of sedtf {versions.get('sedtf')}, but this is "
         f"generator {GENERATOR_VERSION}, which would write different bytes: install that version"
     )
 
 
 def check_bank(recipe: Recipe) -> None:
-    """Hold the files of a recipe's bank, if it has one, against their hashes.
+    """Verify the hashes of the files in a recipe's bank, if it has one.
 
     Raises:
-        DataError: all that are missing or have changed.
+        DataError: with all missing or changed files.
     """
     bank = recipe.bank
     if bank is None:
         return
     if not bank.folder.is_dir():
         raise DataError(
-            f"{bank.folder}: the recipe's bank is not there; name the folder where it lies now "
-            f"with data.bank=FOLDER"
+            f"{bank.folder}: the recipe's bank does not exist; name its present folder with "
+            f"data.bank=FOLDER"
         )
 
     def look_at(clip: BankClip) -> Fault | None:
@@ -140,9 +140,7 @@ def check_bank(recipe: Recipe) -> None:
     try:
         check_faults(faults, strict=True)
     except DataError as error:
-        raise DataError(
-            f"{error}; the recipe needs the bank as it was, so put that back"
-        ) from error
+        raise DataError(f"{error}; the recipe needs the original bank: restore it") from error
 
 
 def _settings(values: Mapping[str, Any]) -> SoundscapeSettings:

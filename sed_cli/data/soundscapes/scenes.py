@@ -1,4 +1,4 @@
-"""Who follows whom, and when: class syntax, chains of events, and the scenes made of them."""
+"""Class syntax, chains of events, and scenes composed of them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from sed_cli.data.soundscapes.sources import EventSource, SourceEvent
 from sed_cli.data.soundscapes.trimming import audible_span, fade_edges
 
 FIRST_SUCCESSOR_SHARE = 0.75
-"""Of the part of a row that the syntax rules, what goes to the first of the two successors."""
+"""Weight of the first of the two successors in the part of a row governed by the syntax."""
 
 GAP_SPREAD = 0.35
-"""Standard deviation of the logarithm of a gap about its class's typical one."""
+"""Standard deviation of the logarithm of a gap around its class's typical one."""
 
 LONGEST_FIRST_WAIT_S = 2.0
 """A chain's first event starts within this time of the recording's start."""
 
 SHORTEST_REMAINDER_S = 0.1
-"""An event needs this much room before the recording's end; it is cut there if it is longer."""
+"""An event needs this much time before the recording's end, where longer ones are cut."""
 
 SEPARATION_S = 0.15
-"""Events of one class in different chains keep this distance: closer, they would be heard as one
-and an annotation of two would be untrue."""
+"""Events of one class in different chains keep this distance: closer ones would sound like one
+event, and the annotation of two would be wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Syntax:
     Args:
         classes: K labels.
         transition: ``(K, K)``; row i is the distribution of the class that follows class i. Rows
-            sum to 1; of drawn ones columns do too, so that all classes are equally frequent.
+            sum to 1; so do columns of random ones, so that all classes are equally frequent.
         gap_s: ``(K,)``; typical silence after an event of each class, in seconds.
     """
 
@@ -54,12 +54,12 @@ class Syntax:
 
 @dataclass(frozen=True, kw_only=True)
 class PlacedEvent:
-    """A source event in its place.
+    """A source event placed in a recording.
 
     Args:
         source: the event, cut where the recording ends.
         onset: its first sample in the recording.
-        chain: the chain it belongs to, from 0.
+        chain: its chain, from 0.
         snr_db: mean power over that of the background, both over the event's interval.
     """
 
@@ -96,18 +96,18 @@ def draw_syntax(
     gap_s: tuple[float, float],
     rng: np.random.Generator,
 ) -> Syntax:
-    """Draw who mostly follows whom.
+    """Draw a random class syntax.
 
-    Each class gets two successors: the first by a random cycle through all classes, the second by
-    a random permutation that agrees with the first nowhere and leaves no class in its place (with
-    fewer than three classes there is no such thing, and it is the class itself). Row = strength *
-    (3/4 first + 1/4 second) + (1 - strength) * uniform.
+    Each class gets two successors: the first by a random cycle through all classes, the second by a
+    random permutation without fixed points that differs from the first everywhere (with fewer than
+    three classes none exists, and it is the class itself). Row = strength * (3/4 first + 1/4
+    second) + (1 - strength) * uniform.
 
     Args:
         classes: K labels, at least one.
         strength: in [0, 1]; see :class:`.SoundscapeSettings`.
         gap_s: range of the classes' typical gaps in seconds, drawn uniformly.
-        rng: where the draws come from.
+        rng: random generator.
     """
     n_classes = len(classes)
     identity = np.arange(n_classes)
@@ -141,19 +141,19 @@ def compose_scene(
     stream: np.random.SeedSequence,
     shortest_s: float = 0.0,
 ) -> Scene:
-    """Compose one recording of one to ``polyphony`` independent chains, or of none.
+    """Compose one recording of up to ``polyphony`` independent chains.
 
     Args:
-        source: where the events come from.
+        source: of the events.
         syntax: over classes of ``source``.
-        split: handed to ``source``.
+        split: passed to ``source``.
         n_samples: length of the recording.
         sample_rate: in Hz.
-        polyphony: most chains, and so the most events at once.
+        polyphony: maximum number of chains, and so of simultaneous events.
         snr_db: range of the events' signal-to-noise ratios, drawn uniformly in dB.
         empty_fraction: probability of a recording without events.
-        stream: origin of all that is random here; every chain and event has its own branch.
-        shortest_s: an event that the recording's end would cut shorter is left out.
+        stream: random stream; every chain and event has its own branch.
+        shortest_s: events that the recording's end would cut shorter are dropped.
     """
     rng = _branch(stream)
     n_chains = 0 if rng.random() < empty_fraction else int(rng.integers(1, polyphony + 1))
@@ -176,7 +176,7 @@ def compose_scene(
 
 @dataclass(frozen=True)
 class _ChainComposer:
-    """What stays the same along one chain."""
+    """Properties constant along one chain."""
 
     source: EventSource
     syntax: Syntax
@@ -190,9 +190,9 @@ class _ChainComposer:
     def compose(self, chain: int, others: list[PlacedEvent]) -> list[PlacedEvent]:
         """Return the chain's events; ``others`` are those already placed by other chains.
 
-        Whether there is room for one more event depends on where the last one ended and on its
-        gap, hardly on the class that comes next: the end of the recording must not prefer short
-        classes, or the transitions heard would not be those of the syntax.
+        Whether another event fits depends on the end of the last one and its gap, hardly on the
+                next class: the end of the recording must not favour short classes, which would
+        distort the transitions.
         """
         rng = _branch(self.stream)
         events: list[PlacedEvent] = []
@@ -222,7 +222,7 @@ class _ChainComposer:
         return onset + round(needed_s * self.sample_rate) <= self.n_samples
 
     def _first_free(self, onset: int, drawn: SourceEvent, others: list[PlacedEvent]) -> int:
-        """Return the first onset at which no event of the same class in ``others`` is too near."""
+        """Return the first onset with no event of the same class in ``others`` too near."""
         separation = round(SEPARATION_S * self.sample_rate)
         same = [event for event in others if event.source.label == drawn.label]
         for other in sorted(same, key=lambda event: event.onset):
@@ -233,7 +233,7 @@ class _ChainComposer:
         return onset
 
     def _cut(self, drawn: SourceEvent, onset: int) -> SourceEvent:
-        """Return the event as far as it is audible before the recording's end."""
+        """Return the audible part of the event before the recording's end."""
         room = self.n_samples - onset
         if len(drawn.waveform) <= room:
             return drawn
@@ -244,7 +244,7 @@ class _ChainComposer:
 
 
 def _child(stream: np.random.SeedSequence, number: int) -> np.random.SeedSequence:
-    """Return branch ``number`` + 1 of a stream: by key, so that asking twice gives it twice."""
+    """Return branch ``number`` + 1 of a stream: by key, so that repeated calls agree."""
     return np.random.SeedSequence(stream.entropy, spawn_key=(*stream.spawn_key, number + 1))
 
 

@@ -1,4 +1,4 @@
-"""What a set of soundscapes is made of: plain, hashable settings with their checks."""
+"""Settings of a data set of soundscapes: plain, hashable, with their checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sed_cli.config.data import EVENT_CLASSES, SoundscapesConfig, soundscape_fau
 from sed_cli.errors import ConfigError
 
 GENERATOR_VERSION = 1
-"""Raised whenever the same settings would give other bytes, so that cached sets are not mixed."""
+"""Increased whenever the same settings give other bytes, so that cached data sets are not mixed."""
 
 
 _DEFAULT = SoundscapesConfig()
@@ -20,7 +20,7 @@ _DEFAULT = SoundscapesConfig()
 
 @dataclass(frozen=True, kw_only=True)
 class SoundscapeSettings:
-    """Settings of one generated set. Durations in seconds, levels in decibel.
+    """Settings of one generated data set. Durations in seconds, levels in decibel.
 
     Args:
         n_train: recordings of the training split, at least 0 (as for the other splits).
@@ -30,26 +30,26 @@ class SoundscapeSettings:
         sample_rate: in Hz, at least 8000.
         classes: which classes occur, without repetition; any sequence of names, without a bank of
             :data:`.EVENT_CLASSES`.
-        polyphony: most events at once, at least 1: each recording has one to ``polyphony``
-            independent chains of events, equally likely.
+        polyphony: maximum number of simultaneous events, at least 1: each recording has one to
+            ``polyphony`` independent chains of events, equally likely.
         snr_db: lowest and highest signal-to-noise ratio of an event: its mean power over the
             mean power of the background, both over the event's annotated interval.
-        syntax_strength: 0 makes every class equally likely after every other (the past says
-            nothing), 1 leaves only the two successors of each class.
-        transition: rows and columns in the order of ``classes``: which class follows which, each
-            row a distribution. ``None``: drawn, see ``syntax_strength``.
+        syntax_strength: 0 makes every class equally likely after every other, 1 allows only the two
+            successors of each class.
+        transition: rows and columns in the order of ``classes``: transition probabilities, each row
+            a distribution. ``None``: random, see ``syntax_strength``.
         gap_s: range from which each class's typical silence after its events is drawn.
-        event_duration_s: shortest and longest event: shorter ones are skipped, of longer ones a
-            stretch is taken. ``None``: as they come.
+        event_duration_s: shortest and longest event: shorter ones are skipped, longer ones are cut
+            to an excerpt. ``None``: unchanged.
         empty_fraction: probability that a recording has no events at all, in [0, 1].
         noise_slope: range of the exponent a of each background's power spectrum f**-a: 0 is
             white, 1 pink, 2 brown.
-        seed: names the set; at least 0.
-        bank: fingerprint of the bank that the events are from; ``None``: they are synthesised.
+        seed: of the data set; at least 0.
+        bank: fingerprint of the bank of the events; ``None``: they are synthesised.
         bank_pause_s: a longer silence within a clip ends an event.
 
     Raises:
-        ConfigError: if a value cannot work; the message lists every fault.
+        ConfigError: for invalid values; the message lists every fault.
     """
 
     n_train: int = _DEFAULT.n_train
@@ -71,7 +71,7 @@ class SoundscapeSettings:
     bank_pause_s: float | None = None
 
     def __post_init__(self) -> None:
-        # A config file gives lists, and 10 for 10.0: both must name the same set.
+        # A config file gives lists, and 10 for 10.0: both must identify the same data set.
         object.__setattr__(self, "classes", tuple(self.classes))
         for name in ("snr_db", "gap_s", "noise_slope", "event_duration_s"):
             if (pair := getattr(self, name)) is not None:
@@ -95,14 +95,14 @@ class SoundscapeSettings:
         return {"train": self.n_train, "validation": self.n_validation, "test": self.n_test}[split]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the settings as JSON would read them back: lists instead of tuples.
+        """Return the settings as read back from JSON: lists instead of tuples.
 
-        What is ``None`` is left out, so that sets from before a setting was there keep their names.
+        ``None`` is left out, so that data sets from before a setting existed keep their names.
         """
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return {name: value for name, value in plain.items() if value is not None}
 
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that name the bytes these settings give."""
+        """Return 16 hexadecimal digits that identify the bytes of these settings."""
         named: Mapping[str, Any] = {"generator": GENERATOR_VERSION, **self.as_json()}
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,6 +1,6 @@
-"""Where isolated events come from. Soundscapes ask a source for an event and place what it gives.
+"""Sources of isolated events, which soundscapes place in time.
 
-A source answers for the split: no event it gives to one split may be given to another.
+A source is responsible for splits: no event of one split may be used in another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sed_cli.data.soundscapes.voices import synthesise
 from sed_cli.errors import DataError
 
 ATTEMPTS = 100
-"""How often an event is made anew until it is long enough."""
+"""Number of attempts to synthesise an event that is long enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class SourceEvent:
     Args:
         label: its class.
         waveform: ``(n_samples,)``, audible from the first sample to the last, not silent.
-        source_id: names the event within its source: equal for equal events only.
+        source_id: identifies the event within its source: equal only for equal events.
     """
 
     label: str
@@ -34,11 +34,11 @@ class SourceEvent:
 
 
 class EventSource(Protocol):
-    """Gives isolated events of known classes."""
+    """A source of isolated events of known classes."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes of which it has events."""
+        """The classes of its events."""
         ...
 
     def draw(self, label: str, split: str, stream: np.random.SeedSequence) -> SourceEvent:
@@ -46,23 +46,23 @@ class EventSource(Protocol):
 
         Args:
             label: one of ``classes``.
-            split: the split it will be heard in; events of different splits are never the same.
-            stream: the one origin of all that is random about the event.
+            split: the split that uses it; events of different splits are never the same.
+            stream: the only random stream of the event.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProceduralEvents:
-    """Synthesises every event anew: no two are the same, within a split or between splits.
+    """Synthesises every event: no two are the same, within a split or between splits.
 
-    The streams asked with must differ between events; then splits need no further care.
+    Streams must differ between events; then splits need no special treatment.
 
     Args:
         classes: keys of :data:`.VOICES`.
         sample_rate: in Hz.
-        event_duration_s: shortest and longest event: an event is made anew until it is long
-            enough, and of one that is too long a stretch is taken.
+        event_duration_s: shortest and longest event: an event is synthesised again until it is long
+            enough, and cut to an excerpt if too long.
     """
 
     classes: tuple[str, ...]
@@ -73,7 +73,7 @@ class ProceduralEvents:
         """Return an event of ``label``; see :meth:`EventSource.draw`.
 
         Raises:
-            DataError: if a class has no event that is long enough.
+            DataError: if no event of a class is long enough.
         """
         waveform = self._synthesise(label, np.random.default_rng(stream))
         key = ".".join(str(part) for part in stream.spawn_key)
@@ -91,6 +91,6 @@ class ProceduralEvents:
             longest = max(longest, len(event))
         raise DataError(
             f"data.event_duration_s={list(self.event_duration_s)}: of {ATTEMPTS} events of {label} "
-            f"the longest lasted {longest / self.sample_rate:.2f} s; ask for shorter ones, or "
-            f"leave the class out of data.classes"
+            f"the longest lasted {longest / self.sample_rate:.2f} s; allow shorter ones, or "
+            f"remove the class from data.classes"
         )

@@ -13,10 +13,10 @@ def read_setting(path: Path, setting: str) -> str:
 
     Args:
         path: of the file.
-        setting: what messages call it, such as ``data.transition=FILE``.
+        setting: its name in messages, such as ``data.transition=FILE``.
 
     Raises:
-        DataError: if it is missing, or no text.
+        DataError: if it is missing or not text.
     """
     try:
         return read_plain(path)

@@ -1,4 +1,4 @@
-"""A class syntax that is given: a table or a mapping of who follows whom, and how often."""
+"""A given class syntax: a table or a mapping of transition weights."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sed_cli.errors import DataError
 from sed_cli.system.structured import read_json, why
 
 _EXPECTED = (
-    "expected a mapping such as {a: {a: 0.1, b: 0.9}, b: {a: 1}}, or a table whose header names "
-    "the following class of each column and whose rows begin with the class before"
+    "expected a mapping such as {a: {a: 0.1, b: 0.9}, b: {a: 1}}, or a table with the next "
+    "classes in its header and the current class at the start of each row"
 )
 
 _Weights = Mapping[str, Mapping[str, float]]
@@ -25,15 +25,14 @@ def read_transition(given: Any, classes: Sequence[str]) -> tuple[tuple[float, ..
     """Return rows and columns in the order of ``classes``; each row sums to 1.
 
     Args:
-        given: which class follows which, as weights, so that counts will do: a mapping of each
-            class to the classes that follow it (what is not named never follows), or the path of a
-            file: JSON with such a mapping or with ``classes`` and ``transition`` (a recipe), the
-            ``data.json`` of ``sedtf data`` (what follows what in a set that is there), or a table
-            with tabs, semicolons or commas.
+        given: weights of transitions, such as counts: a mapping of each class to the classes that
+            follow it (missing ones never follow), or the path of a file: JSON with such a mapping
+            or with ``classes`` and ``transition`` (a recipe), the ``data.json`` of ``sedtf data``
+            (the transitions of an existing data set), or a table with tabs, semicolons or commas.
         classes: the classes of the soundscapes; each needs a row.
 
     Raises:
-        DataError: all that is wrong with it.
+        DataError: with all its faults.
     """
     name = "data.transition"
     if isinstance(given, str):
@@ -57,13 +56,13 @@ def _faults(weights: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) ->
     if unknown := sorted(named - set(classes)):
         faults.append(f"{', '.join(unknown)}: not among the classes {', '.join(classes)}")
     if missing := [label for label in classes if label not in weights]:
-        faults.append(f"it does not give what follows {', '.join(missing)}")
+        faults.append(f"it has no transitions from {', '.join(missing)}")
     for before, row in weights.items():
         wrong = [f"{after} {weight!r}" for after, weight in row.items() if not _is_weight(weight)]
         if wrong:
             faults.append(f"after {before}: {', '.join(wrong)}; expected numbers of at least 0")
         elif sum(row.values()) <= 0:
-            faults.append(f"nothing follows {before}: one weight at least must be above 0")
+            faults.append(f"nothing follows {before}: at least one weight must be above 0")
     return faults
 
 
@@ -80,7 +79,7 @@ def _read_file(path: Path, name: str) -> Any:
         given = read_json(path)
     except ValueError as error:
         raise DataError(f"{name}: not readable as JSON ({why(error)})") from error
-    with contextlib.suppress(KeyError, TypeError):  # else it is none of sedtf data
+    with contextlib.suppress(KeyError, TypeError):  # else it is not from sedtf data
         counts = given["overall"]["syntax"]["transitions"]
         return _from_rows(given["classes"], given["classes"], counts, name)
     given = given.get("syntax", given)

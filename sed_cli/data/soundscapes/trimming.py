@@ -1,7 +1,7 @@
-"""What of a waveform is heard: spans of audible sound, cut out without clicks.
+"""Audible parts of a waveform, cut out without clicks.
 
-librosa's trim and split would do part of this, but take seconds to import in every worker process
-and know no hysteresis; what is here is one running mean and a threshold.
+librosa's trim and split do part of this, but take seconds to import in every worker process and
+have no hysteresis; this module needs only a running mean and a threshold.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 Waveform = NDArray[np.float64]
 
 AUDIBLE_DB = -30.0
-"""An event is audible where its short-time level is above this, relative to its loudest moment."""
+"""An event is audible where its short-time level, relative to its maximum, is above this."""
 
 STRONG_DB = -15.0
-"""An event of a clip reaches this at some moment, relative to the clip's loudest one: what never
-does, such as a step in the distance, is not what the clip was recorded for."""
+"""Level that an event of a clip reaches, relative to the clip's maximum: anything weaker, such
+as a distant step, is not the subject of the clip."""
 
 ENVELOPE_WINDOW_S = 0.010
 FADE_IN_S = 0.003
@@ -28,7 +28,7 @@ FADE_OUT_S = 0.020
 def audible_span(waveform: Waveform, sample_rate: int) -> tuple[int, int]:
     """Return the first audible sample and the one after the last.
 
-    Audible is where the power in a centred window of 10 ms lies above :data:`AUDIBLE_DB` of its
+    A sample is audible if the power in a centred window of 10 ms is above :data:`AUDIBLE_DB` of its
     maximum; quieter moments in between, as between clicks, belong to the event.
 
     Raises:
@@ -41,8 +41,8 @@ def audible_span(waveform: Waveform, sample_rate: int) -> tuple[int, int]:
 def audible_spans(waveform: Waveform, sample_rate: int, *, pause_s: float) -> list[tuple[int, int]]:
     """Return first sample and the one after the last of each event in a clip.
 
-    Audible is as in :func:`audible_span`. A silence of more than ``pause_s`` ends an event; what
-    stays below :data:`STRONG_DB` all the time is none.
+    Audibility is as in :func:`audible_span`. A silence of more than ``pause_s`` ends an event;
+    spans that stay below :data:`STRONG_DB` are not events.
 
     Raises:
         ValueError: if the waveform is silent.
@@ -67,17 +67,17 @@ def choose_stretch(
     duration_s: tuple[float, float],
     rng: np.random.Generator,
 ) -> tuple[int, int]:
-    """Return the part of an event, first sample and the one after the last, that is to be heard.
+    """Return the part of an event to use: first sample and the one after the last.
 
-    That is all of it unless it lasts longer than ``duration_s[1]``. Of a longer one a stretch is
-    taken at random: its length is drawn uniformly from ``duration_s``, and it begins, and if
+    That is all of it unless it lasts longer than ``duration_s[1]``. Otherwise it is a
+    random excerpt: its length is drawn uniformly from ``duration_s``, and it starts, and if
     possible ends, at an audible moment.
 
     Args:
         event: ``(n_samples,)``, audible at its first sample.
         sample_rate: in Hz.
         duration_s: shortest and longest, in seconds.
-        rng: asked for an event that is too long, else left alone.
+        rng: used only for an event that is too long.
     """
     if len(event) <= duration_s[1] * sample_rate:
         return 0, len(event)
@@ -90,10 +90,10 @@ def choose_stretch(
 
 
 def fade_edges(waveform: Waveform, sample_rate: int) -> Waveform:
-    """Return a copy with short raised-cosine fades, so that cutting it out adds no click.
+    """Return a copy with short raised-cosine fades, to avoid clicks at the cuts.
 
-    The fade in is over before a stroke's energy arrives, half an envelope window after the cut;
-    the fade out is longer, for what is cut there may still ring.
+    The fade-in ends before the energy of an attack arrives, half an envelope window after the cut;
+    the fade-out is longer, since the event may still be ringing.
     """
     faded = waveform.copy()
     n_in = min(round(FADE_IN_S * sample_rate), len(waveform) // 2)
@@ -113,7 +113,7 @@ def _short_time_power(waveform: Waveform, sample_rate: int) -> NDArray[np.float6
     energy = np.concatenate([[0.0], np.cumsum(waveform**2)])
     n_samples = len(waveform)
     index = np.arange(n_samples)
-    # Windows reach over the edges as if silence lay there: the divisor stays the same.
+    # Windows extend over the edges as if there were silence: the divisor stays the same.
     power: NDArray[np.float64] = (
         energy[np.minimum(index + half, n_samples)] - energy[np.maximum(index - half, 0)]
     )

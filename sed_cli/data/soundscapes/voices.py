@@ -1,8 +1,8 @@
-"""Isolated events, synthesised: one function a class, its parameters drawn anew for each event.
+"""Synthesised isolated events: one function per class, with parameters drawn for each event.
 
 Each voice takes a random generator and a sample rate in Hz and returns a waveform ``(n_samples,)``
-of any level, whose audible part :func:`synthesise` cuts out. Some are alike on purpose, as in
-nature: the two chirps differ in direction only, siren and warble in the rate and depth of the same
+of any level, whose audible part :func:`synthesise` cuts out. Some are similar on purpose, as in
+nature: the two chirps differ only in direction, siren and warble in the rate and depth of the same
 modulation, clicks and rattle in regularity, rattle and hiss in grain.
 """
 
@@ -26,7 +26,7 @@ BELL_PARTIALS = (0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 2.66, 3.0, 4.0)
 
 
 def synthesise(label: str, rng: np.random.Generator, sample_rate: int) -> Waveform:
-    """Return one event of class ``label``, cut to where it is audible, with a peak of 1.
+    """Return one event of class ``label``, cut to its audible part, with a peak of 1.
 
     Args:
         label: a key of :data:`VOICES`.
@@ -49,12 +49,12 @@ def shaped_noise(
     sample_rate: int,
     gain: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> Waveform:
-    """Return Gaussian noise of which ``gain(frequencies in Hz)`` shapes the amplitude spectrum."""
+    """Return Gaussian noise with amplitude spectrum ``gain(frequencies in Hz)``."""
     n_fft = _fast_length(n_samples)
     frequencies = np.arange(n_fft // 2 + 1, dtype=np.float64) * (sample_rate / n_fft)
-    # Zero Hz has no logarithm and no sound: it takes the gain of the next bin and is removed.
+    # Zero Hz has no logarithm and is inaudible: it gets the gain of the next bin and is removed.
     frequencies[0] = frequencies[1]
-    # Noise drawn as a spectrum has the same distribution as the spectrum of drawn noise.
+    # A random spectrum has the same distribution as the spectrum of random noise.
     spectrum = rng.standard_normal(2 * len(frequencies)).view(np.complex128)
     spectrum *= gain(frequencies)
     spectrum[0] = 0.0
@@ -86,7 +86,7 @@ def _swell(n_samples: int, attack: float, release: float) -> NDArray[np.float64]
 
 
 def _drift(n_samples: int, rng: np.random.Generator, depth: float) -> NDArray[np.float64]:
-    """Smooth random factor around 1, as no living or mechanical source holds a pitch exactly."""
+    """Smooth random factor around 1, since no natural source holds a pitch exactly."""
     position = np.linspace(0.0, 1.0, 65)
     amounts = rng.normal(0.0, depth / 2, size=3)
     phases = rng.uniform(0.0, 2 * np.pi, size=3)
@@ -105,14 +105,16 @@ def _harmonics(
 
     Args:
         frequency: fundamental in Hz, ``(n_samples,)``.
-        amplitudes: one a harmonic, or one curve ``(n_samples,)`` a harmonic where they move.
-        sample_rate: in Hz; what would lie above 0.45 of it is left out.
+        amplitudes: one number or one curve ``(n_samples,)`` per harmonic.
+        sample_rate: in Hz; harmonics above 0.45 of it are left out.
     """
     phase = 2 * np.pi * np.cumsum(frequency) / sample_rate
-    # sin((k+1)x) = 2 cos(x) sin(kx) - sin((k-1)x): many times faster than a sine a harmonic.
+    # sin((k+1)x) = 2 cos(x) sin(kx) - sin((k-1)x): many times faster than one sine per harmonic.
     twice_cosine = 2 * np.cos(phase)
     before, current = np.zeros_like(phase), np.sin(phase)
-    highest = HIGHEST_FREQUENCY * sample_rate / frequency  # the order that just fits, (n_samples,)
+    highest = (
+        HIGHEST_FREQUENCY * sample_rate / frequency
+    )  # the highest order that fits, (n_samples,)
     always, ever = highest.min(), highest.max()
     tone = np.zeros_like(phase)
     for order, amplitude in enumerate(amplitudes, start=1):
@@ -132,7 +134,7 @@ def _ringing(
 ) -> Waveform:
     """Sum exponentially decaying sines: modes ``(K,)`` in Hz and s, amplitude and phase as phasors.
 
-    exp(z (a + b)) = exp(z a) exp(z b) with a in blocks and b within one spares most exponentials.
+    exp(z (a + b)) = exp(z a) exp(z b) with a in blocks and b within one saves most exponentials.
     """
     block = 128
     rate = (2j * np.pi * frequencies - 1 / decays_s) / sample_rate  # per sample, (K,)
@@ -146,7 +148,7 @@ def _ringing(
 
 
 def _rolloff(rng: np.random.Generator, n_harmonics: int) -> NDArray[np.float64]:
-    """Amplitudes that fall with the harmonic's order, from bright to dull, unevenly."""
+    """Amplitudes that fall irregularly with the harmonic's order, from bright to dull."""
     order = np.arange(1, n_harmonics + 1, dtype=np.float64)
     amplitudes: NDArray[np.float64] = order ** -rng.uniform(0.8, 2.4)
     amplitudes *= np.exp(rng.normal(0.0, 0.3, n_harmonics))
@@ -189,7 +191,7 @@ def siren(rng: np.random.Generator, sample_rate: int) -> Waveform:
 
 
 def warble(rng: np.random.Generator, sample_rate: int) -> Waveform:
-    """A bird-like tone whose pitch shakes fast (7 to 18 times a second)."""
+    """A bird-like tone with fast vibrato (7 to 18 times a second)."""
     t = _time(rng.uniform(0.4, 1.4), sample_rate)
     rate = rng.uniform(7.0, 18.0) * _drift(len(t), rng, 0.15)
     shake_phase = 2 * np.pi * np.cumsum(rate) / sample_rate
@@ -209,8 +211,8 @@ def call(rng: np.random.Generator, sample_rate: int) -> Waveform:
     path *= 2 ** (rng.uniform(0.02, 0.07) * vibrato)
     formants = (_log_uniform(rng, 500.0, 1000.0), _log_uniform(rng, 1200.0, 3000.0))
     levels = (1.0, rng.uniform(0.3, 0.9))
-    # Formants stand still while pitch moves through them; a curve per harmonic, computed every
-    # 5 ms, for the pitch moves slowly.
+    # Formants are fixed while the pitch moves through them; one curve per harmonic, computed every
+    # 5 ms, since the pitch moves slowly.
     coarse = np.arange(0, len(t), max(1, sample_rate // 200))
     amplitudes = []
     for order in range(1, 17):
@@ -232,7 +234,7 @@ def bell(rng: np.random.Generator, sample_rate: int) -> Waveform:
     frequencies = frequencies[frequencies < HIGHEST_FREQUENCY * sample_rate]
     decays_s = rng.uniform(0.25, 0.75) * (frequencies / frequencies[0]) ** -rng.uniform(0.2, 0.7)
     amplitudes = rng.uniform(0.3, 1.0, len(frequencies))
-    amplitudes[0] *= 0.5  # the hum is felt more than heard at the stroke
+    amplitudes[0] *= 0.5  # the hum is weak at the strike
     phasors = amplitudes * np.exp(1j * rng.uniform(0.0, 2 * np.pi, len(frequencies)))
     t = _time(4.0 * decays_s.max(), sample_rate)
     stroke = rng.standard_normal(len(t)) * np.exp(-t / rng.uniform(0.001, 0.006))
@@ -278,7 +280,7 @@ def rattle(rng: np.random.Generator, sample_rate: int) -> Waveform:
 
 
 def knock(rng: np.random.Generator, sample_rate: int) -> Waveform:
-    """One to five low thuds, as of a fist on a door or a step on a floor."""
+    """One to five low thuds, like a fist on a door or steps on a floor."""
     n_knocks = int(rng.integers(1, 6))
     spacing_s = rng.uniform(0.12, 0.32)
     onsets = 0.02 + spacing_s * (np.arange(n_knocks) + rng.normal(0.0, 0.05, n_knocks))
@@ -335,4 +337,4 @@ VOICES: dict[str, Voice] = {
     "siren": siren,
     "warble": warble,
 }
-"""The classes and how each one sounds."""
+"""The classes with their synthesis functions."""

@@ -1,4 +1,4 @@
-"""Tasks of making soundscapes, done here or dealt out to processes."""
+"""Tasks of generating soundscapes, in this process or in several."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sed_cli.errors import SedtfError, UserError
 from sed_cli.system.pool import n_cores, run_in_processes
 
 TASKS_PER_WORKER = 10
-"""Fewer than this a worker, and starting it takes longer than it saves."""
+"""With fewer tasks per worker, starting it takes longer than it saves."""
 
 Progress = Callable[[int, int], None]
 
@@ -25,16 +25,16 @@ def run_tasks(
     """Yield (task, its result) in the order of completion.
 
     Args:
-        work: what to do; it reaches each process once, by pickling.
-        tasks: what to do it with.
-        n_workers: processes; 1 stays in this one, ``None`` takes one for each available core.
+        work: the function; it is pickled to each process once.
+        tasks: its arguments.
+        n_workers: number of processes; 1: only this one, ``None``: one per available core.
 
     Raises:
         UserError: if ``n_workers`` is below 1.
         SedtfError: if a process ends abruptly.
     """
     if n_workers is not None and n_workers < 1:
-        raise UserError(f"n_workers={n_workers}: expected at least 1, or none for every core")
+        raise UserError(f"n_workers={n_workers}: expected at least 1, or none for one per core")
     if n_workers is None:
         n_workers = max(1, min(n_cores(), len(tasks) // TASKS_PER_WORKER))
     with_task = _WithTask(work)
@@ -45,7 +45,7 @@ def run_tasks(
         yield from run_in_processes(with_task, tasks, n_workers)
     except BrokenProcessPool as error:
         raise SedtfError(
-            "a process that makes soundscapes ended abruptly: it ran out of memory, or the "
+            "a process that generates soundscapes ended abruptly: it ran out of memory, or the "
             'calling script lacks an `if __name__ == "__main__"` guard; n_workers=1 needs neither'
         ) from error
 

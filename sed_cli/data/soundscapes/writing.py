@@ -39,7 +39,7 @@ _Task = tuple[str, int]  # split and number
 
 
 class Placed(NamedTuple):
-    """An event of a recording: its row, and where it comes from."""
+    """An event of a recording: its row and its source."""
 
     event: Event
     source: str
@@ -48,7 +48,7 @@ class Placed(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A recording that was written: its file, the hash of that, and its events by onset."""
+    """A written recording: its file, the file's hash, and its events by onset."""
 
     name: str
     sha256: str
@@ -64,34 +64,33 @@ def write_soundscapes(
     n_workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[tuple[str, int], Written]:
-    """Write a set of soundscapes, unless it is already there.
+    """Write a data set of soundscapes, unless it already exists.
 
-    Writes ``audio/SPLIT/SPLIT_0000.flac`` (one channel, 16 bit) for train, validation and test, as
-    far as they have recordings; annotations, as ``SPLIT.tsv`` (filename relative to
-    ``audio/SPLIT``, onset and offset in seconds, event_label; a file without events is a row with
-    empty fields) or what the format's ending is, or where a file of the format holds one recording
-    as ``annotations/SPLIT/SPLIT_0000.txt``; for events of a bank ``sources.tsv``, which clip each
-    event is from; and ``recipe.json``. The same settings give the same bytes, whatever
-    ``n_workers``.
+    Writes ``audio/SPLIT/SPLIT_0000.flac`` (one channel, 16 bit) for train, validation and test, if
+    they have recordings; annotations, as ``SPLIT.tsv`` (filename relative to ``audio/SPLIT``, onset
+    and offset in seconds, event_label; a file without events is a row with empty fields) or with
+    the ending of the format, or if a file of the format holds one recording as
+    ``annotations/SPLIT/SPLIT_0000.txt``; for events of a bank ``sources.tsv``, the clip of each
+    event; and ``recipe.json``. The same settings give the same bytes, whatever ``n_workers``.
 
     The folder appears complete or not at all: it is written under another name beside it and then
-    renamed. Of two processes that write the same set at once, the slower one finds it done.
+    renamed. If two processes write the same data set at once, the slower one uses the other's.
 
     Args:
-        folder: where to; its parents are made.
+        folder: destination; its parents are created.
         settings: what to write.
-        bank: the events, where ``settings.bank`` names one.
+        bank: the events, if ``settings.bank`` names a bank.
         format: one of :data:`.FORMATS`.
-        n_workers: processes; 1 stays in this one, ``None`` takes one for each available core. A
-            script that asks for several needs an ``if __name__ == "__main__"`` guard.
+        n_workers: number of processes; 1: only this one, ``None``: one per available core. A script
+            that uses several needs an ``if __name__ == "__main__"`` guard.
         progress: called with (recordings done, recordings in all) after each one.
 
     Returns:
-        What was written, by split and number, in order; empty if it was there already.
+        The written recordings, by split and number, in order; empty if they already existed.
 
     Raises:
-        DataError: if the folder holds something else, or soundscapes of other settings; if the
-            format is unknown or cannot hold a class.
+        DataError: if the folder contains something else, or soundscapes of other settings; if the
+            format is unknown or cannot represent a class.
         UserError: if ``n_workers`` is below 1.
     """
     folder = Path(folder)
@@ -110,10 +109,10 @@ def write_soundscapes(
 
 
 def _is_written(folder: Path, recipe: Recipe) -> bool:
-    """Tell whether the folder holds this very set.
+    """Whether the folder contains exactly this data set.
 
     Raises:
-        DataError: if it holds anything else.
+        DataError: if it contains anything else.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
@@ -121,7 +120,7 @@ def _is_written(folder: Path, recipe: Recipe) -> bool:
         found = read_recipe(folder / RECIPE_FILE)
     except DataError as error:
         raise DataError(
-            f"{folder} exists and holds no generated soundscapes: expected a new or an empty "
+            f"{folder} exists and contains no generated soundscapes: expected a new or an empty "
             "folder; name another one"
         ) from error
     there, expected = ({"format": r.format, **r.settings.as_json()} for r in (found, recipe))
@@ -133,7 +132,7 @@ def _is_written(folder: Path, recipe: Recipe) -> bool:
     if differing:
         raise DataError(
             f"{folder} holds soundscapes of other settings ({', '.join(differing)}): name another "
-            "folder, or delete this one to have it written again"
+            "folder, or delete this one to write it again"
         )
     return True
 
@@ -142,7 +141,7 @@ def _publish(partial: Path, folder: Path, recipe: Recipe) -> None:
     try:
         partial.rename(folder)
     except OSError:
-        # Another process was faster: fine if it wrote the same.
+        # Another process was faster: fine if it wrote the same data set.
         if not _is_written(folder, recipe):
             raise
 
@@ -154,14 +153,14 @@ def _write_all(
     n_workers: int | None,
     progress: Progress | None,
 ) -> dict[_Task, Written]:
-    """Write the whole set under ``root``, which must not exist."""
+    """Write the whole data set under ``root``, which must not exist."""
     settings = recipe.settings
     splits = [split for split in SPLITS if settings.n_recordings(split)]
     for split in splits:
         (root / "audio" / split).mkdir(parents=True)
     tasks = [(split, number) for split in splits for number in range(settings.n_recordings(split))]
     results: dict[_Task, Written] = {}
-    # Closed before the folder is cleared: no worker may still be writing into it then.
+    # Closed before the folder is cleared, when no worker may still be writing into it.
     with contextlib.closing(run_tasks(_Writer(root, settings, source), tasks, n_workers)) as done:
         for task, result in done:
             results[task] = result
@@ -193,7 +192,7 @@ def _of_split(split: str, written: Mapping[_Task, Written]) -> dict[str, list[Ev
 
 
 def _annotations(split: str, events: Mapping[str, list[Event]], format: str) -> dict[str, str]:
-    """Return the annotations of a split as texts, by where they go."""
+    """Return the annotations of a split as texts, by path."""
     known = FORMATS[format]
     if format == "desed":
         return {f"{split}.tsv": _table(events)}
@@ -208,8 +207,8 @@ def _annotations(split: str, events: Mapping[str, list[Event]], format: str) -> 
 
 
 def _table(events: Mapping[str, Sequence[Event]]) -> str:
-    """DESED's table with four decimals, as the default sets have had it from the first: their
-    bytes must stay what they are, so this is not left to ``dump_annotations``."""
+    """DESED's table with four decimals, as in the first default data sets: their bytes must not
+    change, so this does not use ``dump_annotations``."""
     lines = ["filename\tonset\toffset\tevent_label"]
     for name, of_file in events.items():
         lines += [f"{name}\t{e.onset_s:.4f}\t{e.offset_s:.4f}\t{e.label}" for e in of_file]
@@ -219,7 +218,7 @@ def _table(events: Mapping[str, Sequence[Event]]) -> str:
 
 
 def _sources(written: Mapping[_Task, Written]) -> str:
-    """Table of where each event comes from: clip and samples in it, at the rate of the set."""
+    """Table of the source of each event: clip and samples in it, at the rate of the data set."""
     buffer = io.StringIO()
     table = csv.writer(buffer, delimiter="\t", lineterminator="\n")
     table.writerow(_SOURCES_HEADER)
@@ -232,7 +231,7 @@ def _sources(written: Mapping[_Task, Written]) -> str:
 
 def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The same bytes everywhere: no translation of line ends.
+    # The same bytes everywhere: no newline translation.
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -242,7 +241,7 @@ def _name(split: str, number: int) -> str:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Writes single recordings; what a worker process needs to know."""
+    """Writes single recordings; pickled to worker processes."""
 
     root: Path
     settings: SoundscapeSettings
@@ -253,7 +252,7 @@ class _Writer:
         scene, mixture = compose_recording(self.settings, *task, self.source)
         path = self.root / "audio" / task[0] / _name(*task)
         samples = np.round(mixture.waveform * 32767).astype(np.int16)
-        content = io.BytesIO()  # libsndfile does not say what kept it from writing
+        content = io.BytesIO()  # libsndfile does not report why writing failed
         soundfile.write(
             content,
             samples,
@@ -275,5 +274,5 @@ class _Writer:
 
 
 def _seconds(sample: int, scene: Scene) -> float:
-    # Rounded down, so that no offset lies beyond the end of the file.
+    # Rounded down, so that no offset is after the end of the file.
     return math.floor(sample / scene.sample_rate * 10_000) / 10_000

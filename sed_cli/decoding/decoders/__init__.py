@@ -1,1 +1,1 @@
-"""The decoders that a configuration can choose, a class in a file each."""
+"""The decoders that a configuration can choose, one class per file."""

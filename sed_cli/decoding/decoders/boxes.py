@@ -19,18 +19,18 @@ class BoxesConfig(DecoderConfig):
     """Boxes between changes of a class's level, each with one confidence; for PSDS above all."""
 
     threshold: float | None = setting(
-        None, "confidence above which a box is an event; null: tuned", at_least=0, at_most=1
+        None, "confidence threshold of events, for all classes; null: tuned", at_least=0, at_most=1
     )
     longest_s: float = setting(
         10.0,
-        "longer boxes are divided; listen may wait for two of them",
+        "maximum length of a box, longer ones are divided; listen may wait for two of them",
         unit="s",
         at_least=0.1,
         at_most=600,
     )
 
     def fit(self, task: Fitting) -> BoxDecoder:
-        """Tune what a box is for PSDS, and the threshold for the metric, on validation."""
+        """Tune the parameters of boxes for PSDS and the threshold for the metric on validation."""
         from sed_cli.decoding.boxes_tuning import fit
 
         return fit(task, self.longest_s, self.threshold)

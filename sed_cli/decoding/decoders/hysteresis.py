@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 @component("decoder", "hysteresis")
 class HysteresisConfig(DecoderConfig):
-    """An event starts above an upper threshold and goes on while above a lower one; both tuned."""
+    """An event starts above an upper threshold and continues above a lower one; both tuned."""
 
     upper: float | None = setting(
         None,
-        "probability above which an event of any class starts; null: tuned",
+        "upper threshold, above which an event starts, for all classes; null: tuned",
         at_least=0,
         at_most=1,
     )
     lower: float | None = setting(
         None,
-        "probability above which an event of any class continues; null: tuned",
+        "lower threshold, above which an event continues, for all classes; null: tuned",
         at_least=0,
         at_most=1,
     )
 
     def faults(self, prefix: str = "evaluation.decoder.") -> list[str]:
-        """Faults of ranges, and of the thresholds against each other."""
+        """Faults in ranges, and in the order of the thresholds."""
         faults = Faults(super().faults(prefix))
         if self.upper is not None and self.lower is not None:
             faults.require(

@@ -1,4 +1,4 @@
-"""Events whose order a language model of labels scores."""
+"""Events with their order scored by a language model of labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @component("decoder", "language")
 class LanguageDecoderConfig(DecoderConfig):
-    """As semi_markov, with the order of events scored by a run of task=sequence data=labels."""
+    """Like semi_markov, with the order of events scored by a run of task=sequence data=labels."""
 
     ASKS_LANGUAGE: ClassVar[bool] = True
     SEPARATES: ClassVar[bool] = True
@@ -27,31 +27,31 @@ class LanguageDecoderConfig(DecoderConfig):
 
     model: str = setting(
         "recurrent",
-        "scoring model from evaluation.language: recurrent, the trained one; ngram, one of its "
-        "training labels",
+        "model from evaluation.language: recurrent, the trained model; ngram, an n-gram model of "
+        "its training labels",
         choices=("recurrent", "ngram"),
     )
     order: int = setting(
         2,
-        "number of past events that the search remembers; the model remembers more",
+        "number of past events that the search distinguishes; the model remembers more",
         at_least=1,
         at_most=4,
     )
     lag_s: float = setting(
         2.0,
-        "an event may change until this long after its end; listen waits as long",
+        "time after its end during which an event may change; listen waits as long",
         unit="s",
         above=0,
     )
 
     def check(self, events: Sequence[Sequence[Event]], hop_s: float) -> None:
-        """Refuse events that overlap: their order is not one."""
+        """Reject overlapping events, which have no single order."""
         from sed_cli.decoding.event_model import is_joint
 
         if not is_joint(events, hop_s):
             raise UserError(
-                "evaluation.decoder=language puts events in one order, but classes overlap in "
-                "training: evaluation.decoder=semi_markov decodes each class by itself"
+                "evaluation.decoder=language needs events in a single order, but classes overlap "
+                "in training: evaluation.decoder=semi_markov decodes each class separately"
             )
 
     def fit(self, task: Fitting) -> LanguageDecoder:

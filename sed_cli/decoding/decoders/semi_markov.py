@@ -1,4 +1,4 @@
-"""Events that are likely together: how long each class lasts, and what follows what."""
+"""Jointly likely events, by durations and order of classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @component("decoder", "semi_markov")
 class SemiMarkovConfig(DecoderConfig):
-    """The likeliest events, by durations, silences and order of those in the training labels."""
+    """The most likely events, by durations, silences and order learnt from the training labels."""
 
     SEPARATES: ClassVar[bool] = True
     HAS_THRESHOLDS: ClassVar[bool] = False
@@ -30,7 +30,7 @@ class SemiMarkovConfig(DecoderConfig):
     )
     lag_s: float = setting(
         2.0,
-        "an event may change until this long after its end; listen waits as long",
+        "time after its end during which an event may change; listen waits as long",
         unit="s",
         above=0,
     )

@@ -20,7 +20,7 @@ class ThresholdConfig(DecoderConfig):
     ORDER = -1
 
     def fit(self, task: Fitting) -> ThresholdDecoder:
-        """Tune both on validation; 0.5 and no filter where nothing is to be tuned."""
+        """Tune both on validation; 0.5 and no filter without tuning."""
         from sed_cli.decoding.thresholds import ThresholdDecoder
         from sed_cli.decoding.tuning import tune
 

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 @component("decoder", "vote")
 class VoteConfig(DecoderConfig):
-    """What lies between silences takes its majority class; one event at a time."""
+    """Segments between silences get their majority class; one event at a time."""
 
     threshold: float | None = setting(
-        None, "silence is where no class exceeds it; null: tuned", at_least=0, at_most=1
+        None, "threshold below which all classes are in silence; null: tuned", at_least=0, at_most=1
     )
     longest_s: float = setting(
-        2.0, "longer segments are voted on in pieces; listen waits as long", unit="s", above=0
+        2.0,
+        "maximum length of a segment, longer ones are voted on in pieces; listen waits as long",
+        unit="s",
+        above=0,
     )
 
     def fit(self, task: Fitting) -> VoteDecoder:

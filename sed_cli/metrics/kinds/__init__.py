@@ -1,1 +1,1 @@
-"""The metrics, a class in a file each; see :class:`sed_cli.metrics.metric.Metric`."""
+"""The metrics, one class per file; see :class:`sed_cli.metrics.metric.Metric`."""

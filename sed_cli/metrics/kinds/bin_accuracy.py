@@ -1,4 +1,4 @@
-"""Short bins of time, silence being a class."""
+"""Short time bins, with silence as a class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @component("metric", "bin_accuracy")
 class BinAccuracy(Metric):
-    """Time bins in which just the annotated labels, or rightly none, were detected."""
+    """Time bins in which exactly the annotated labels, or correctly none, were detected."""
 
     ORDER: ClassVar[int] = 6
     TITLE: ClassVar[str] = "bin accuracy"
@@ -23,7 +23,7 @@ class BinAccuracy(Metric):
     COLUMNS: ClassVar[tuple[str, ...]] = ("right", "n_bins")
 
     def count(self, compared: Compared) -> tuple[int, int]:
-        """Count the bins that are right, and all of them."""
+        """Count the correct bins, and all of them."""
         from sed_cli.metrics.bins import right_bins
 
         return right_bins(
@@ -31,5 +31,5 @@ class BinAccuracy(Metric):
         )
 
     def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:
-        """The share that is right."""
+        """The share of correct bins."""
         return {"accuracy": counts[..., 0] / counts[..., 1]}

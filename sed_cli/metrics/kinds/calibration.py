@@ -1,4 +1,4 @@
-"""Whether confidences of events are probabilities of being right."""
+"""Whether confidences of events are probabilities of being correct."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @component("metric", "calibration")
 class CalibrationMetric(Metric):
-    """Whether detected events of a confidence match an annotated one as often as that says.
+    """How well the confidence of detected events equals their rate of matches.
 
-    Source: Guo et al. 2017, "On calibration of modern neural networks", section 2, with an event
-    that matches (onset within the collar, offset within the collar or half of the event) as the
-    prediction that is right.
+    Source: Guo et al. 2017, "On calibration of modern neural networks", section 2, with a matching
+    event (onset within the collar, offset within the collar or half of the event) as the correct
+    prediction.
     """
 
     ORDER: ClassVar[int] = 7
@@ -33,7 +33,7 @@ class CalibrationMetric(Metric):
     N_BINS: ClassVar[int] = 10
 
     def count(self, compared: Compared) -> NDArray[Any]:
-        """Count detected events by confidence, with the sum of it, and those that match."""
+        """Count detected events by confidence, with its sum, and matching ones."""
         import numpy as np
 
         from sed_cli.metrics.counting import hits_of
@@ -48,14 +48,14 @@ class CalibrationMetric(Metric):
         )
 
     def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:
-        """The expected calibration error: how far confidence and share lie apart, by event."""
+        """The expected calibration error: difference of confidence and match rate, per event."""
         n, confidence, n_hits = (counts[..., column] for column in range(3))
         return {"ece": abs(confidence - n_hits).sum(axis=-1) / n.sum(axis=-1)}
 
     def describe(
         self, counts: NDArray[Any], classes: Sequence[str], bootstrap: Bootstrap | None = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        """Add the reliability table: ``bins`` with mean confidence, share that matches, number."""
+        """Add the reliability table: ``bins`` with mean confidence, rate of matches, number."""
         block, of_classes = super().describe(counts, classes, bootstrap)
         rows = counts.sum(axis=0).tolist()
         block["bins"] = [

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @component("metric", "clip")
 class ClipMetric(ClassMetric):
-    """Whether a class is anywhere in a recording, by its pooled probability, above 0.5."""
+    """Presence of a class in a recording, by its pooled probability, above 0.5."""
 
     ORDER: ClassVar[int] = 10
     TITLE: ClassVar[str] = "clip"

@@ -1,4 +1,4 @@
-"""Whole recordings, ranked by their probabilities."""
+"""Whole recordings, ranked by probability."""
 
 from __future__ import annotations
 

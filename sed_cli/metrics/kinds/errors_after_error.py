@@ -1,4 +1,4 @@
-"""Whether an error brings others."""
+"""Whether an error causes others."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @component("metric", "errors_after_error")
 class ErrorsAfterError(Metric):
-    """Share of annotated events missed among the five after a first error, less that of all.
+    """Share of annotated events missed among the five after a first error, minus that of all.
 
-    In order of onset, an event is an error where no detected one matches it (onset within the
-    collar, offset within the collar or half of the event); a first error is one whose predecessor
-    in the recording is none. Each event after each first error counts, so that some count twice.
+    In order of onset, an event is an error if no detected one matches it (onset within the collar,
+    offset within the collar or half of the event); a first error is one whose predecessor in the
+    recording is not an error. Each event after each first error counts, so that some count twice.
     """
 
     ORDER: ClassVar[int] = 23
@@ -36,7 +36,7 @@ class ErrorsAfterError(Metric):
     STEPS: ClassVar[int] = 5
 
     def count(self, compared: Compared) -> NDArray[Any]:
-        """Count events and errors: (1 + STEPS, 2), of all, then of those so many steps after."""
+        """Count events and errors: (1 + STEPS, 2), of all, then by steps after a first error."""
         import numpy as np
 
         from sed_cli.metrics.counting import partnered
@@ -62,7 +62,7 @@ class ErrorsAfterError(Metric):
     def describe(
         self, counts: NDArray[Any], classes: Sequence[str], bootstrap: Bootstrap | None = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        """Add ``by_step``, the rate so many events after a first error."""
+        """Add ``by_step``, the rate by number of events after a first error."""
         block, of_classes = super().describe(counts, classes, bootstrap)
         rows = counts.sum(axis=0)[1:].tolist()
         block["by_step"] = [errors / n if n else None for n, errors in rows]

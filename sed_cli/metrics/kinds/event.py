@@ -23,7 +23,7 @@ class EventMetric(TunableMetric):
     IN_PLAIN: ClassVar[bool] = True
     BESIDE: ClassVar[str] = "frame"
     SHARE: ClassVar[float] = 1.0
-    OFFSETS: ClassVar[bool] = True  # whether the offset must fit too
+    OFFSETS: ClassVar[bool] = True  # whether the offset must match too
 
     def count(self, compared: Compared) -> Counts:
         """Count events with sed_eval."""

@@ -1,4 +1,4 @@
-"""What a model owes to being fed the ground truth."""
+"""The gain of a model from teacher forcing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @component("metric", "exposure_gap")
 class ExposureGap(Metric):
-    """Frame F1 where the model is fed the ground truth, less that where it runs freely.
+    """Teacher-forced frame F1 minus free-running frame F1.
 
-    Of the same model, split and decoder. The more, the more the model leans on a past that it does
-    not have in use. Models without feedback have none.
+    For the same model, split and decoder. A larger gap means that the model relies more on a past
+    that is unavailable at inference. Models without feedback have none.
     """
 
     ORDER: ClassVar[int] = 20
@@ -33,7 +33,7 @@ class ExposureGap(Metric):
     NEEDS_FORCED: ClassVar[bool] = True
 
     def count(self, compared: Compared) -> NDArray[Any]:
-        """Count frames as ``frame`` does, twice."""
+        """Count frames like ``frame``, twice."""
         import numpy as np
 
         from sed_cli.metrics.detection import N_SYS, TP, count_frames
@@ -46,7 +46,7 @@ class ExposureGap(Metric):
         return np.array([*free[:3], forced[TP], forced[N_SYS]])
 
     def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:
-        """The gap, and the F1 that is reached with the ground truth."""
+        """The gap, and the teacher-forced F1."""
         tp, n_ref, n_sys, forced_tp, forced_n_sys = (counts[..., column] for column in range(5))
         forced_f1 = 2 * forced_tp / (n_ref + forced_n_sys)
         return {"gap": forced_f1 - 2 * tp / (n_ref + n_sys), "forced_f1": forced_f1}

@@ -1,4 +1,4 @@
-"""False alarms in an hour of recording, and what is found at that price."""
+"""False alarms per hour of recording, and the recall at that rate."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @component("metric", "false_alarms_per_hour")
 class FalseAlarms(Metric):
-    """Detected events that overlap no annotated one of their class, by hour of recording.
+    """Detected events that overlap no annotated one of their class, per hour of recording.
 
-    ``recall`` is the share of annotated events that a detected one of their class overlaps, each
-    of which stands for one. Times do not count beyond that: it is asked whether a call was noticed,
-    not when it began. Hours in which a class is not annotated do not count for it; those of all
-    classes together are their mean.
+    ``recall`` is the share of annotated events overlapped by a detected one of their class, matched
+    one to one. Times do not matter otherwise: the question is whether a call was detected, not its
+    onset. Hours in which a class is not annotated do not count for it; the hours of all classes
+    together are their mean.
     """
 
     ORDER: ClassVar[int] = 8
@@ -49,7 +49,7 @@ class FalseAlarms(Metric):
         return counts
 
     def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:
-        """Of all classes together."""
+        """Rate and recall of all classes together."""
         return _figures(counts[..., 0, :])
 
     def describe(

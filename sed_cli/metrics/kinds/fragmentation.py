@@ -1,4 +1,4 @@
-"""Events in pieces, and pieces that are one event."""
+"""Fragmented and merged events."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @component("metric", "fragmentation")
 class Fragmentation(Metric):
-    """Detected events of the class by annotated event that any of them overlaps; 1 is best.
+    """Detected events of the class per annotated event that any of them overlaps; 1 is best.
 
-    Events overlap that share any time and the class. ``merged`` is the other way round: annotated
-    events by detected event that overlaps any.
+    Events of the same class overlap if they share any time. ``merged`` is the reverse: annotated
+    events per detected event that overlaps any.
     """
 
     ORDER: ClassVar[int] = 21
@@ -32,7 +32,7 @@ class Fragmentation(Metric):
     IN_DIAGNOSTICS: ClassVar[bool] = True
 
     def count(self, compared: Compared) -> tuple[int, int, int]:
-        """Count pairs that overlap, and the annotated and the detected events among them."""
+        """Count overlapping pairs, and the annotated and the detected events among them."""
         from sed_cli.metrics.counting import intervals_of, overlaps_of
         from sed_cli.metrics.detection import SLACK_S
 
@@ -50,6 +50,6 @@ class Fragmentation(Metric):
         return pairs, overlapped, overlapping
 
     def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:
-        """Pairs by event, of either side."""
+        """Pairs per annotated and per detected event."""
         pairs, overlapped, overlapping = (counts[..., column] for column in range(3))
         return {"fragments": pairs / overlapped, "merged": pairs / overlapping}

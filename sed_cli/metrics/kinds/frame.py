@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @component("metric", "frame")
 class FrameMetric(TunableMetric):
-    """Every frame of the features by itself."""
+    """Activity in every frame of the features."""
 
     ORDER: ClassVar[int] = 0
     TITLE: ClassVar[str] = "frame"

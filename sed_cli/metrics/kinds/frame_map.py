@@ -1,4 +1,4 @@
-"""Frames, ranked by their probabilities."""
+"""Frames, ranked by probability."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROWS = ("silent", "active")
 
 @component("metric", "frame_map")
 class FrameMeanAveragePrecision(Metric):
-    """Whether active frames have higher probabilities than silent ones, whatever the threshold."""
+    """Ranking of active above silent frames by probability, for all thresholds."""
 
     ORDER: ClassVar[int] = 9
     TITLE: ClassVar[str] = "frame mAP"
@@ -33,7 +33,7 @@ class FrameMeanAveragePrecision(Metric):
         return count_ranked(compared.reference_frames, compared.probabilities, compared.known)
 
     def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:
-        """The mean of the average precisions of the classes that are active anywhere."""
+        """The mean average precision over classes with active frames."""
         from sed_cli.metrics.ranking import mean_average_precision
 
         return {"map": mean_average_precision(counts)}
@@ -41,11 +41,11 @@ class FrameMeanAveragePrecision(Metric):
     def describe(
         self, counts: NDArray[Any], classes: Sequence[str], bootstrap: Bootstrap | None = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        """Mean and interval; of each class its ``ap`` and its counts."""
+        """Mean and interval; for each class its ``ap`` and its counts."""
         from sed_cli.metrics.detection import number, quiet
         from sed_cli.metrics.ranking import average_precision
 
-        # Bins that no file uses would cost most of the time of the bootstrap.
+        # Unused bins would take most of the time of the bootstrap.
         used = counts.any(axis=(0, 1, 2))
         block, _ = super().describe(counts[..., used], classes, bootstrap)
         del block["counts"]
@@ -70,7 +70,7 @@ class FrameMeanAveragePrecision(Metric):
 
 
 def _as_texts(counts: NDArray[Any]) -> dict[str, str]:
-    """Counts of a class (2, bins) for JSON, where each number would fill a line."""
+    """Counts of a class (2, bins) for JSON, joined since each number would fill a line."""
     return {name: " ".join(map(str, row)) for name, row in zip(_ROWS, counts, strict=True)}
 
 

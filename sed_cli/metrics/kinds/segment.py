@@ -1,4 +1,4 @@
-"""Segments of a second."""
+"""Segments of one second."""
 
 from __future__ import annotations
 

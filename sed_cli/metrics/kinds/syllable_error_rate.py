@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @component("metric", "syllable_error_rate")
 class SyllableErrorRate(Metric):
-    """Edits from the annotated to the detected labels, in order of onset, by annotated event.
+    """Edits from the annotated to the detected labels, in order of onset, per annotated event.
 
-    vak's segment error rate, in its sum over recordings: Levenshtein's distance over the number of
-    annotated events. Times do not count, as long as they keep the order.
+    vak's segment error rate, summed over recordings: the Levenshtein distance divided by the number
+    of annotated events. Times do not matter, except for the order.
     """
 
     ORDER: ClassVar[int] = 5
@@ -29,7 +29,7 @@ class SyllableErrorRate(Metric):
     COLUMNS: ClassVar[tuple[str, ...]] = ("substitutions", "deletions", "insertions", "n_ref")
 
     def count(self, compared: Compared) -> tuple[int, ...]:
-        """Count edits of each sort, and annotated events."""
+        """Count edits of each kind, and annotated events."""
         from sed_cli.metrics.edits import edits_between
 
         sides = compared.reference, compared.detected
@@ -37,7 +37,7 @@ class SyllableErrorRate(Metric):
         return (*edits_between(reference, detected), len(reference))
 
     def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:
-        """Edits by annotated event; it may exceed 1."""
+        """Edits per annotated event; may exceed 1."""
         import numpy as np
 
         n_reference = counts[..., 3]

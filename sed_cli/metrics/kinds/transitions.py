@@ -1,4 +1,4 @@
-"""Which class follows which, as annotated and as detected."""
+"""Annotated and detected transitions between classes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @component("metric", "transitions")
 class Transitions(Metric):
-    """How far detected transitions between classes lie from annotated ones: 0 alike, 1 apart.
+    """Distance of detected from annotated transitions between classes: 0 equal, 1 disjoint.
 
-    A transition is a pair of events of a recording, one after the other in order of onset. For each
-    class the shares of the classes that follow it are compared, as annotated and as detected: by
-    Jensen and Shannon's divergence in bits, and by the total variation. The mean over classes is
-    weighted by their annotated transitions; a class after which nothing was detected is 1 apart.
+    A transition is a pair of successive events of a recording in order of onset. For each class the
+    annotated and detected distributions of the next class are compared: by the Jensen-Shannon
+    divergence in bits, and by the total variation. The mean over classes is weighted by their
+    annotated transitions; a class without detected transitions has distance 1.
 
     Source: Lin 1991, "Divergence measures based on the Shannon entropy".
     """
@@ -36,7 +36,7 @@ class Transitions(Metric):
     )
     IN_SHORT: ClassVar[bool] = False
     IN_DIAGNOSTICS: ClassVar[bool] = True
-    MOST_CLASSES: ClassVar[int] = 100  # with an interval, whose draws hold C x C numbers each
+    MOST_CLASSES: ClassVar[int] = 100  # limit for intervals, whose draws have C x C numbers each
 
     def count(self, compared: Compared) -> NDArray[Any]:
         """Count annotated and detected transitions: (2, C, C), from the class of the row."""
@@ -46,7 +46,7 @@ class Transitions(Metric):
         return np.stack([_counted(events, compared.classes) for events in sides])
 
     def figures(self, counts: NDArray[Any]) -> Mapping[str, Any]:
-        """Both distances of rows, weighted."""
+        """Both weighted distances of rows."""
         import numpy as np
 
         annotated, detected = counts[..., 0, :, :], counts[..., 1, :, :]  # (..., C, C)
@@ -65,13 +65,13 @@ class Transitions(Metric):
     def describe(
         self, counts: NDArray[Any], classes: Sequence[str], bootstrap: Bootstrap | None = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        """Without an interval where there are too many classes."""
+        """Without an interval if there are too many classes."""
         few = len(classes) <= self.MOST_CLASSES
         return super().describe(counts, classes, bootstrap if few else None)
 
 
 def _counted(events: Sequence[Event], classes: Sequence[str]) -> NDArray[Any]:
-    """Transitions of a recording (C, C), its events in the order that ``sedtf data`` takes."""
+    """Transitions of a recording (C, C), with events in the order of ``sedtf data``."""
     import numpy as np
 
     from sed_cli.data.syntax import count_pairs
@@ -82,7 +82,7 @@ def _counted(events: Sequence[Event], classes: Sequence[str]) -> NDArray[Any]:
 
 
 def _relative_bits(p: NDArray[Any], q: NDArray[Any]) -> NDArray[Any]:
-    """Relative entropy of distributions along the last axis; where p is above 0, so is q."""
+    """Relative entropy of distributions along the last axis; q must be above 0 where p is."""
     import numpy as np
 
     safe_p, safe_q = np.where(p > 0, p, 1.0), np.where(p > 0, q, 1.0)

@@ -1,4 +1,4 @@
-"""The rules of feedback, a class in a file each; see :mod:`sed_cli.models.feedback`."""
+"""The feedback rules, one class per file; see :mod:`sed_cli.models.feedback`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def rule_named(name: str) -> FeedbackRule:
     """Return a rule.
 
     Raises:
-        ConfigError: if there is none of the name; it lists those there are.
+        ConfigError: if the name is unknown; the message lists the known names.
     """
     rule: FeedbackRule = component_named("feedback", name)()
     return rule
@@ -22,7 +22,7 @@ def rule_of(feedback: str | FeedbackRule) -> FeedbackRule:
     """Return the rule named, or the one given.
 
     Raises:
-        ValueError: if there is none of the name.
+        ValueError: if the name is unknown.
     """
     if isinstance(feedback, FeedbackRule):
         return feedback
@@ -40,9 +40,9 @@ def rule_in(sampler: SamplerConfig) -> FeedbackRule:
 
 
 def repeatable(feedback: str | FeedbackRule) -> FeedbackRule:
-    """The rule that a trained model runs with: it draws nothing, so that the outputs repeat.
+    """The rule for inference, which is deterministic.
 
-    One that draws feeds as many numbers as ``hard``, in whose place that stands.
+    A random rule is replaced by ``hard``, with the same number of inputs.
     """
     rule = rule_of(feedback)
     return rule_named("hard") if rule.draws else rule

@@ -1,4 +1,4 @@
-"""What was decided a while ago."""
+"""Delayed decisions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @component("feedback", "delayed")
 class Delayed(Hard):
-    """The class activities of some frames before, thresholded.
+    """The thresholded class activities of an earlier frame.
 
-    Step t is fed those of step t - ``frames``, and zeros before there are any; with 1 it would be
-    ``hard``. A queue is carried, the oldest activities first.
+    Step t gets those of step t - ``frames``, and zeros before; a delay of 1 would equal ``hard``.
+    The state is a queue with the oldest activities first.
 
-    Source: Huang et al. 2018, whose recurrence is fed delayed outputs.
+    Source: Huang et al. 2018, whose recurrence gets delayed outputs.
     """
 
     ORDER: ClassVar[int] = 4
@@ -34,7 +34,7 @@ class Delayed(Hard):
 
     @property
     def memory(self) -> tuple[int, float]:
-        """The length of the queue shows in what is carried."""
+        """The length of the queue follows from the carried values."""
         return DELAYED, 0.0
 
     def fed(self, chosen: Tensor, before: Tensor) -> Tensor:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @component("feedback", "hard")
 class Hard(FeedbackRule):
-    """The class activities of the frame before, thresholded.
+    """The thresholded class activities of the previous frame.
 
-    1 where the probability is above 0.5, which is where the logit is above 0, else 0; of tokens the
-    likeliest, the first of several. A decision amplifies rounding: where a logit is 0 up to
-    rounding, two back ends that sum in another order may decide differently, and the sequence goes
-    on differently from there, each as right as the other.
+    1 where the probability is above 0.5, that is, where the logit is above 0, else 0; for tokens
+    the most likely, or the first of several. A decision amplifies rounding: if a logit is 0 up to
+    rounding, back ends with different summation order may decide differently, and the sequences
+    diverge from there, both equally correct.
 
     Source: Drossos et al. 2019, section 2.
     """

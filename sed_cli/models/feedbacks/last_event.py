@@ -1,4 +1,4 @@
-"""Which event ended last, and how long ago."""
+"""The class of the last event, and the time since its end."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ if TYPE_CHECKING:
 
 @component("feedback", "last_event")
 class LastEvent(Hard):
-    """The class of the last event that is over, the time since its end, and what is active now.
+    """The class of the last finished event, the time since its end, and current activities.
 
-    Three numbers of each class, by the activities, thresholded: 1 if it is the class of the event
-    that ended last (of all that ended in the same frame); then exp(-t / ``decay_frames``), t the
-    frames since that end, or 0 for the other classes; then its activity. The first two stand
-    through silence, until another event ends; all are 0 before the first one.
+    Three numbers per class, from the thresholded activities: 1 for the class of the event that
+    ended last (or of all that ended in that frame); then exp(-t / ``decay_frames``), t the frames
+    since that end, or 0 for other classes; then its activity. The first two persist through silence
+    until another event ends; all are 0 before the first one.
     """
 
     ORDER: ClassVar[int] = 6
 
     decay_frames: float = setting(
-        50.0, "time constant with which the time since its end decays", unit="frames", above=0
+        50.0, "time constant of the decay since its end", unit="frames", above=0
     )
     running: bool = setting(True, "also feed back the current activities")
 
     @property
     def width(self) -> int:
-        """The class, its time, and the activities if they are wanted."""
+        """The class, its time, and the activities if requested."""
         return 3 if self.running else 2
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """The activity is that of rules without a memory."""
+        """The activity of rules without memory."""
         return ("last", "since", "activity")[: self.width]
 
     @property
     def carried(self) -> int:
-        """All three: an end shows by what was active before it."""
+        """All three: an end is detected from the previous activities."""
         return 3
 
     @property
     def fading(self) -> float:
-        """What the time since the end is multiplied by in each frame."""
+        """Decay factor per frame."""
         return math.exp(-1 / self.decay_frames)
 
     @property
     def memory(self) -> tuple[int, float]:
-        """How fast it fades."""
+        """The rate of decay."""
         return LAST_EVENT, self.fading
 
     def fed(self, chosen: Tensor, before: Tensor) -> Tensor:
-        """The last event is another one where any event ends, for all classes."""
+        """The last event changes for all classes when any event ends."""
         import torch
 
         last, since, active = before.chunk(3, dim=1)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @component("feedback", "sampled")
 class Sampled(FeedbackRule):
-    """Class activities of the frame before, drawn with the model's probabilities.
+    """Class activities of the previous frame, drawn with the model's probabilities.
 
-    1 where the uniform is below the probability; of tokens the first up to which the probabilities,
-    the softmax of the logits, add up to more than the uniform. The uniforms are drawn by the
-    caller, so that a run repeats exactly.
+    1 where the uniform is below the probability; for tokens the first at which the cumulative
+      softmax of the logits exceeds the uniform. The caller draws the uniforms, so that a run is
+        reproducible.
 
     Source: Bengio et al. 2015, section 2.
     """
@@ -33,12 +33,14 @@ class Sampled(FeedbackRule):
         return (noise < logits.sigmoid()).to(logits.dtype)
 
     def tokens(self, logits: Tensor, noise: Tensor | None) -> Tensor:
-        """By the running sum of the probabilities."""
+        """By the cumulative sum of the probabilities."""
         import torch
 
         assert noise is not None
         weights = (logits - logits.amax(1, keepdim=True)).exp()
-        sums = weights.double().cumsum(1)  # (B, C); float32 loses the unlikely of 100,000 tokens
+        sums = weights.double().cumsum(
+            1
+        )  # (B, C); float32 loses unlikely ones among 100,000 tokens
         wanted = sums[:, -1:] * noise.double().clamp(max=BELOW_ONE)
         chosen = torch.searchsorted(sums, wanted, right=True).squeeze(1)
-        return chosen.clamp(max=logits.shape[1] - 1)  # NaN has no place among the sums
+        return chosen.clamp(max=logits.shape[1] - 1)  # NaN has no position among the sums

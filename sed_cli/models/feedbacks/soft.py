@@ -1,4 +1,4 @@
-"""No decision at all."""
+"""Probabilities without a decision."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @component("feedback", "soft")
 class Soft(FeedbackRule):
-    """The class probabilities of the frame before.
+    """The class probabilities of the previous frame.
 
-    Of tokens every one's embedding, weighted with the token's probability.
+    For tokens, the mean of all embeddings, weighted by the tokens' probabilities.
     """
 
     ORDER: ClassVar[int] = 3
@@ -26,7 +26,7 @@ class Soft(FeedbackRule):
         return logits.sigmoid()
 
     def tokens(self, logits: Tensor, noise: Tensor | None) -> Tensor:
-        """Probabilities (B, C) in the place of ids: of our rules alone."""
+        """Probabilities (B, C) instead of ids: only in this rule."""
         return logits.softmax(1)
 
     def add_to_graph(self, g: Any, logits: str, before: str) -> str:

@@ -1,4 +1,4 @@
-"""What was active fades."""
+"""A decaying trace of activities."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @component("feedback", "trace")
 class Trace(Hard):
-    """A leaky trace of the class activities, thresholded: 1 while active, fading afterwards.
+    """A leaky trace of the thresholded class activities: 1 while active, then decaying.
 
-    The greater of the activity of the frame before and ``factor`` times the trace before that: n
-    frames after the last active one it is ``factor`` to the power of n.
+    The maximum of the previous frame's activity and ``factor`` times the previous trace: n frames
+    after the last active one it is ``factor`` to the power of n.
     """
 
     ORDER: ClassVar[int] = 5
@@ -31,7 +31,7 @@ class Trace(Hard):
         return TRACE, self.factor
 
     def fed(self, chosen: Tensor, before: Tensor) -> Tensor:
-        """The greater of the two."""
+        """The maximum of the two."""
         return chosen.maximum(self.factor * before)
 
     def add_to_graph(self, g: Any, logits: str, before: str) -> str:

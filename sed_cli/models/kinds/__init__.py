@@ -1,1 +1,1 @@
-"""The models that a configuration can choose, a settings class in a file each."""
+"""The models that a configuration can choose, one settings class per file."""

@@ -1,4 +1,4 @@
-"""A conformer in the place of the recurrence."""
+"""A conformer instead of the recurrence."""
 
 from __future__ import annotations
 
@@ -22,28 +22,34 @@ class ConformerConfig(CRNNConfig):
 
     rnn_hidden: int = setting(
         defaults.RNN_HIDDEN,
-        "a layer is as large as a GRU of this many units: half as many numbers per frame",
+        "units of a GRU of the same size as a layer, which has half as many numbers per frame",
         at_least=2,
         at_most=2**14,
     )
     n_heads: int = setting(
-        4, "attention heads; rnn_hidden is a multiple of twice this number", at_least=1
+        4,
+        "number of attention heads; rnn_hidden must be a multiple of twice this number",
+        at_least=1,
     )
-    n_layers: int = setting(1, "of the conformer", at_least=1, at_most=128)
+    n_layers: int = setting(1, "number of conformer layers", at_least=1, at_most=128)
     time_kernel: int = setting(
-        15, "of its convolutions over time, odd", unit="frames", at_least=1, at_most=9999
+        15,
+        "kernel size of its convolutions over time, odd",
+        unit="frames",
+        at_least=1,
+        at_most=9999,
     )
     window: int = setting(
         512,
-        "frames read at once, at most; longer recordings are read in windows that overlap by half",
+        "maximum frames read at once; longer recordings are read in windows that overlap by half",
         unit="frames",
         at_least=4,
     )
 
     def faults(self, prefix: str = "model.") -> list[str]:
-        """Faults of the convolutions, and of sizes that do not divide."""
+        """Faults in the convolutions, and in sizes that are not multiples."""
         faults = Faults(super().faults(prefix))
-        if faults:  # what follows computes with them
+        if faults:  # the checks below compute with them
             return faults
         step = 2 * self.n_heads
         faults.require(
@@ -55,8 +61,8 @@ class ConformerConfig(CRNNConfig):
         )
         faults.require(
             self.time_kernel % 2 == 1,
-            f"{prefix}time_kernel={self.time_kernel}: expected an odd number, so that frames keep "
-            "their place",
+            f"{prefix}time_kernel={self.time_kernel}: expected an odd number, so that frames "
+            "stay centred",
         )
         return faults
 

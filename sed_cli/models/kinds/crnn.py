@@ -26,10 +26,15 @@ class CRNNConfig(DetectorModelConfig):
         "model.kernel_size",
     )
 
-    conv_channels: int = setting(defaults.CONV_CHANNELS, "of each convolution block", at_least=1)
-    kernel_size: int = setting(defaults.KERNEL_SIZE, "of the convolutions, odd", at_least=1)
+    conv_channels: int = setting(
+        defaults.CONV_CHANNELS, "number of channels of each convolution block", at_least=1
+    )
+    kernel_size: int = setting(
+        defaults.KERNEL_SIZE, "kernel size of the convolutions, odd", at_least=1
+    )
     pooling: list[int] = setting(
-        list(defaults.POOLING), "factor over frequency, one per block: 40 bands become 1"
+        list(defaults.POOLING),
+        "pooling factors over frequency, one per block; the default reduces 40 bands to 1",
     )
     rnn_hidden: int = setting(defaults.RNN_HIDDEN, "H, units of the GRU", at_least=1)
     dropout: float = setting(
@@ -38,18 +43,18 @@ class CRNNConfig(DetectorModelConfig):
     feedback: bool = setting(defaults.FEEDBACK, "feed the previous step's activities to the GRU")
     onsets: bool = setting(
         defaults.ONSETS,
-        "add outputs for the frames in which events begin: they separate touching events",
+        "add outputs for onsets, which separate touching events",
         before=DEFAULT,
     )
     fed_outputs: str = setting(
         defaults.FED_OUTPUTS,
-        "with onsets, which outputs are fed back: all, activities, onsets",
+        "outputs that are fed back, with onsets: all, activities, onsets",
         choices=("all", "activities", "onsets"),
         before=DEFAULT,
     )
     onset_weight: float = setting(
         0.25,
-        "weight of the loss of onsets, where that of activities is 1",
+        "weight of the loss of onsets; that of activities is 1",
         above=0,
         role=Role.FREE,
         before=DEFAULT,
@@ -57,28 +62,28 @@ class CRNNConfig(DetectorModelConfig):
 
     clip_pooling: str = setting(
         defaults.CLIP_POOLING,
-        "pools the probabilities of frames to those of a clip, for weak labels",
+        "pooling of frame probabilities into those of a clip, for weak labels",
         choices=Names("clip_pooling"),
         before=DEFAULT,
     )
 
     @property
     def has_feedback(self) -> bool:
-        """Whether the model is fed the previous step."""
+        """Whether the model has feedback from the previous step."""
         return self.feedback
 
     @property
     def onset_loss_weight(self) -> float:
-        """Of the loss of onsets."""
+        """Weight of the loss of onsets."""
         return self.onset_weight
 
     def faults(self, prefix: str = "model.") -> list[str]:
-        """Faults of ranges, and of a kernel that would shift frames."""
+        """Faults in ranges, and in a kernel that would shift frames."""
         faults = range_faults(self, prefix)
         faults.require(
             self.kernel_size % 2 == 1,
-            f"{prefix}kernel_size={self.kernel_size}: expected an odd number, so that frames keep "
-            "their place",
+            f"{prefix}kernel_size={self.kernel_size}: expected an odd number, so that frames "
+            "stay centred",
         )
         faults.require(
             self.fed_outputs == "all" or (self.onsets and self.feedback),
@@ -89,11 +94,11 @@ class CRNNConfig(DetectorModelConfig):
         return faults
 
     def faults_with(self, n_mels: int) -> list[str]:
-        """Faults of the pooling against the number of mel bands too."""
+        """Add faults in the pooling for the number of mel bands."""
         return [*self.faults(), *check_pooling(self.pooling, n_mels)]
 
     def least_weights(self, n_features: int, n_classes: int) -> int:
-        """Weights of all blocks, the GRU and the readout: all there usually are."""
+        """Number of weights in all blocks, the GRU and the readout."""
         channels, hidden = self.conv_channels, self.rnn_hidden
         inputs = [1, *[channels] * (len(self.pooling) - 1)]
         blocks = sum(channels * (n * self.kernel_size**2 + 3) for n in inputs)
@@ -106,7 +111,7 @@ class CRNNConfig(DetectorModelConfig):
         return blocks + grus + n_outputs * (ways * hidden + 1)
 
     def least_activations(self, n_features: int) -> int:
-        """What each convolution gives, which its gradient asks for, and the states of the GRU."""
+        """Outputs of each convolution, kept for its gradient, and the states of the GRU."""
         bands, count = n_features, 0
         for factor in self.pooling:
             count += self.conv_channels * bands
@@ -114,7 +119,7 @@ class CRNNConfig(DetectorModelConfig):
         return count + self.rnn_hidden
 
     def sizes(self, n_classes: int) -> dict[str, Any]:
-        """Arguments of the model that these settings give."""
+        """Arguments of the model from these settings."""
         pooling = component_named("clip_pooling", self.clip_pooling)()
         return {
             "n_classes": n_classes,

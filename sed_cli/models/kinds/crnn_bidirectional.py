@@ -1,4 +1,4 @@
-"""The CRNN without feedback that reads both ways."""
+"""The bidirectional CRNN, without feedback."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @component("model", "crnn_bidirectional")
 class BidirectionalCRNNConfig(CRNNConfig):
-    """Convolutions over time and frequency, a GRU that reads both ways (rnn_hidden units each)."""
+    """Convolutions over time and frequency, a bidirectional GRU (rnn_hidden units each way)."""
 
     GRUS: ClassVar[int] = 2
 

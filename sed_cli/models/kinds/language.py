@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 
 @component("model", "language", original=True)
 class LanguageConfig(SequenceModelConfig):
-    """A recurrent model of the next token; with sources (data=pairs) an encoder starts it."""
+    """A recurrent model of the next token; with sources (data=pairs) it has an encoder."""
 
     SIZES: ClassVar[tuple[str, ...]] = ("model.rnn_hidden", "model.embedding_size")
 
-    embedding_size: int = setting(64, "length of the vector of a token", at_least=1)
+    embedding_size: int = setting(64, "size of token embeddings", at_least=1)
     rnn_hidden: int = setting(128, "H, units of the GRU", at_least=1)
-    dropout: float = setting(0.0, "of embeddings and of the softmax's input", at_least=0, below=1)
+    dropout: float = setting(
+        0.0, "dropout probability of embeddings and of the softmax's input", at_least=0, below=1
+    )
 
     def least_weights(self) -> int:
-        """Weights of the GRU; tokens come on top."""
+        """Number of weights of the GRU, without those of tokens."""
         return 3 * self.rnn_hidden * (self.embedding_size + self.rnn_hidden + 2)
 
     def build(self, *, n_tokens: int, n_source_tokens: int | None) -> LanguageModel:

@@ -1,1 +1,1 @@
-"""The poolings over time, a class in a file each; see :mod:`sed_cli.models.pooling`."""
+"""The poolings over time, one class per file; see :mod:`sed_cli.models.pooling`."""

@@ -1,4 +1,4 @@
-"""Frames weighted by an attention that is learnt."""
+"""Frames weighted by learnt attention."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @component("clip_pooling", "attention")
 class Attention(ClipPooling):
-    """The mean of the probabilities, weighted by a softmax over time of scores that are learnt.
+    """The mean of the probabilities, weighted by a softmax over time of learnt scores.
 
-    A class's scores are a linear function of the logits of all classes in the frame, at first of
-    its own alone. Source: the attention of the DCASE task 4 baselines (Turpault et al. 2019);
-    differs: theirs is a function of the hidden states, which streams and kept scores lack, and is
+    A class's scores are a linear function of the logits of all classes in the frame, initially
+       only of its own. Source: the attention of the DCASE task 4 baselines (Turpault et al. 2019);
+    differs: theirs is a function of the hidden states, which streams and saved scores lack, and is
     normalised over classes.
     """
 
@@ -25,7 +25,7 @@ class Attention(ClipPooling):
     IS_LEARNT: ClassVar[bool] = True
 
     def build(self, n_classes: int) -> nn.Module:
-        """A module with a weight for each pair of classes."""
+        """A module with one weight per pair of classes."""
         from sed_cli.models.clips import AttentionPooling
 
         return AttentionPooling(n_classes)

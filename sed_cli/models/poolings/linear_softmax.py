@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @component("clip_pooling", "linear_softmax")
 class LinearSoftmax(ClipPooling):
-    """The mean of the probabilities, each weighted by itself; nothing is learnt.
+    """The mean of the probabilities, each weighted by itself; without learnt weights.
 
     Source: Wang, Li and Metze 2019, "A comparison of five multiple instance learning pooling
-    functions for sound event detection with weak labeling", eq. 3: of a clip that holds a class,
-    frames above half of its probability are raised, and those below are lowered.
+    functions for sound event detection with weak labeling", eq. 3: in a clip with the
+    class, frames above half of its probability are increased, and those below are reduced.
     """
 
     ORDER: ClassVar[int] = 1

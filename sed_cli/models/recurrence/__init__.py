@@ -1,25 +1,25 @@
-"""The one hot loop: a GRU that is fed, at every step, the output of the step before.
+"""The hot loop: a GRU that receives, at every step, the output of the previous step.
 
 That output is the activities of C classes or, with a ``table`` of embeddings, one token of C: two
-kinds of outputs of one loop. What is fed is the target where the teacher mask is set and the
-model's own output elsewhere, which never carries a gradient. The back ends compute the same
-numbers:
+kinds of outputs of one loop. The feedback is the target where the teacher mask is set and the
+model's own output elsewhere, without gradient. The back ends compute the same numbers:
 
 ``plain``
-    a loop over time, on any device and dtype: the definition, in :mod:`.plain`. Begin there.
+    a loop over time, on any device and dtype: the definition, in :mod:`.plain`. Start reading
+    there.
 ``torch``, ``compiled``, ``triton``
     one autograd function with a hand-written backward pass (:mod:`.fused`) around a scan over time:
     in torch's operations, on any device and dtype (:mod:`.torch_scan`); compiled by numba for a CPU
     (:mod:`.compiled_scan`); or by a Triton kernel, never run on a GPU by us (:mod:`.triton_scan`).
 ``auto``
-    ``compiled`` where it serves, else ``torch``. With teacher forcing everything fed is known
-    beforehand: torch's GRU runs in one call (:mod:`.known_inputs`), but where ``compiled`` serves,
-    which is faster still, unless a vocabulary makes the readout larger than the GRU.
+    ``compiled`` where supported, else ``torch``. With teacher forcing all inputs are known in
+      advance: torch's GRU runs in one call (:mod:`.known_inputs`), except where ``compiled`` is
+        supported, which is faster still, unless a vocabulary makes the readout larger than the GRU.
 
-"The same numbers" means up to the order of sums, about 1e-6 relative in float32. One caveat lies in
-the method itself: ``hard`` and ``sampled`` feedback decide, so that where logits are that close to
-another decision, two back ends (or two batch sizes of one) may decide differently and the sequence
-continues differently from there, each as right as the other.
+"The same numbers" means up to the order of sums, about 1e-6 relative in float32. One caveat is
+inherent in the method: ``hard`` and ``sampled`` feedback decide, so that if logits are that
+close to a decision boundary, two back ends (or two batch sizes) may decide differently and the
+sequences diverge from there, both equally correct.
 """
 
 from __future__ import annotations
@@ -71,34 +71,34 @@ def feedback_gru(
     initial_state: RecurrentState | None = None,
     fed_outputs: slice | None = None,
 ) -> Tensor:
-    """Run a GRU whose input is the frame's features joined with what is fed back.
+    """Run a GRU on the frame's features concatenated with the feedback.
 
     At step t the cell sees ``concat(features[:, t], fed[:, t - 1])``, zeros before the first step;
     ``fed[:, t]`` is ``targets[:, t]`` where ``teacher_mask[:, t]`` is set, else the model's own
     output by ``feedback``: activities, or with ``table`` a token by its row. Gradients reach the
-    features, the activities that were fed, the table through every row that was fed, the initial
-    hidden state and all weights; never through the model's own output or choice.
+    features, the target activities that were fed, the table through every row that was fed, the
+    initial hidden state and all weights; never through the model's own output or choice.
 
     Args:
         features: (B, T, F); F may be 0, as in a language model.
         targets: activities in [0, 1], (B, T, C), or ids of tokens, int64 (B, T); None if the target
             is never fed.
         teacher_mask: bool (B, T), or for activities (B, T, C), a choice per class; None: the target
-            is never fed (free running). It may stay on the CPU for features on a GPU: it is looked
-            at there without stopping the GPU.
-        cell: ``nn.GRUCell(F + C, H)``, or ``nn.GRUCell(F + D, H)`` for tokens; a rule of feedback
-            may feed several numbers for each class, ``F + width * C``.
+            is never fed (free running). It may stay on the CPU for features on a GPU, where it can
+            be inspected without synchronising with the GPU.
+        cell: ``nn.GRUCell(F + C, H)``, or ``nn.GRUCell(F + D, H)`` for tokens; a feedback rule may
+            feed several numbers per class, ``F + width * C``.
         readout: ``nn.Linear(H, C)``.
         backend: one of ``BACKENDS``.
         table: embeddings of the tokens, (C, D); None: activities are fed.
-        feedback: ``hard``: 1 where the probability is above 0.5, or the likeliest token;
+        feedback: ``hard``: 1 where the probability is above 0.5, or the most likely token;
             ``sampled``: 1, or a token, with the model's probability; ``soft``: the probability, or
             all tokens weighted with it. Or another rule (:mod:`sed_cli.models.feedback`).
         noise: uniforms in [0, 1), (B, T, C), or (B, T, 1) for tokens, for ``sampled``; not used
             otherwise.
         initial_state: of the stream so far; zeros if None.
-        fed_outputs: which of the activities are fed, in a row; None: all. The cell is as wide as
-            these ask for.
+        fed_outputs: consecutive activities that are fed; None: all. The width of the cell must
+            match.
 
     Returns:
         Logits (B, T, C), in the weights' dtype whatever autocast says.
@@ -106,7 +106,7 @@ def feedback_gru(
     Raises:
         ValueError: if shapes do not fit together, an id is not in [0, C), an option is unknown, the
             mask feeds the target without targets, ``sampled`` comes without noise, or the back end
-            does not serve.
+            does not support the arguments.
 
     Source: Drossos et al. 2019, section 2; Bengio et al. 2015 for ``sampled``.
     """
@@ -207,10 +207,10 @@ def _fault_for_compiled(problem: Problem) -> str | None:
 def _has_numba() -> bool:
     try:
         import numba  # noqa: F401
-    except ImportError as reason:  # not installed, or not for this version of numpy
+    except ImportError as reason:  # not installed, or not compatible with this version of numpy
         log.info(
             "the recurrence runs uncompiled, at about half the speed (%s): "
-            "pip install 'sedtf[fast]' brings numba",
+            "pip install 'sedtf[fast]' installs numba",
             reason,
         )
         return False

@@ -1,22 +1,20 @@
-"""What the fused recurrence and its scans over time share: weights, buffers and targets.
+"""Weights, buffers and targets shared by the fused recurrence and its scans over time.
 
 All buffers put time first, so that a step is one block of memory:
 
-=============  ==================  =========================================================
-gates          (T, B, 3H)          projected inputs; the scan turns them into r, z, n
-candidate      (T, B, H)           what reaches n from the hidden state, before r scales it
-hidden         (T + 1, B, H)       entry t is the hidden state before step t
-fed            (T + 1, B, D)       entry t is what is fed at step t, then what is carried beside it
-tokens         (T + 1, B)          entry t is the token fed at step t, -1 where none was chosen
-logits         (T, B, C)
-grads          (T + 1, B, 4H + C)  backward only: of n, r and z before their nonlinearities, of
+============= ================== ========================================================= gates (T,
+B, 3H) projected inputs; the scan turns them into r, z, n candidate (T, B, H) contribution of the
+hidden state to n, before r scales it hidden (T + 1, B, H) entry t is the hidden state before step t
+fed (T + 1, B, D) entry t is the feedback at step t, then other carried values tokens (T + 1, B)
+entry t is the token fed at step t, -1 where none was chosen logits (T, B, C) grads (T + 1, B, 4H +
+C) backward only: of n, r and z before their nonlinearities, of
                                    candidate, and (one step late) of the logits
-=============  ==================  =========================================================
+============= ================== =========================================================
 
-Activities are fed as they are, so that D is C; there are no tokens then. (A rule of feedback with a
-memory may feed, and carry, several numbers for each class.) In ``grads`` the columns
-of the first three stand side by side as the gradient of what came from the input, the last three
-and the logits as that of what came from the hidden state before the step.
+Activities are fed directly, so that D is C; there are no tokens then. (A feedback rule with
+memory may feed, and carry, several numbers per class.) In ``grads`` the first three columns
+together are the gradient of the input's contribution, the last three and the logits that of the
+hidden state before the step.
 """
 
 from __future__ import annotations
@@ -42,8 +40,8 @@ class Weights:
         b_ih: (3H,).
         b_hh: (3H,).
         b_out: (C,), the readout's.
-        n_fed: D, columns of ``w_ih`` for what is fed.
-        table: (C, D), embeddings of the tokens; None where activities are fed.
+        n_fed: D, columns of ``w_ih`` for the feedback.
+        table: (C, D), embeddings of the tokens; None if activities are fed.
     """
 
     n_fed: int
@@ -67,7 +65,7 @@ class Weights:
 
     @property
     def b_gates(self) -> Tensor:
-        """Biases of what reaches r, z, n and, from the hidden state, n before r: (4H,)."""
+        """Biases of r, z, n and of the hidden state's contribution to n before r: (4H,)."""
         n_hidden = self.n_hidden
         bias = torch.cat([self.b_ih, self.b_hh[2 * n_hidden :]])
         bias[: 2 * n_hidden] += self.b_hh[: 2 * n_hidden]
@@ -81,7 +79,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Buffers:
-    """What the forward scan reads and writes; see the module's table."""
+    """Buffers that the forward scan reads and writes; see the module's table."""
 
     gates: Tensor
     candidate: Tensor
@@ -92,7 +90,7 @@ class Buffers:
 
     @staticmethod
     def empty(n_steps: int, weights: Weights, state: RecurrentState) -> Buffers:
-        """Allocate all of them, not initialised but for the state before the first step."""
+        """Allocate all of them, uninitialised except the state before the first step."""
         n_sequences, n_carried = state.feedback.shape
 
         def new(steps: int, width: int) -> Tensor:
@@ -126,15 +124,15 @@ class Buffers:
 
 @dataclass(frozen=True)
 class Feeding:
-    """What is fed after each step: the target where the mask is set, else the rule's; time first.
+    """Feedback after each step: the target where the mask is set, else the rule's; time first.
 
     Attributes:
-        targets: (T, B, C), or tokens (T, B); None where the target is never fed.
+        targets: (T, B, C), or tokens (T, B); None if the target is never fed.
         mask: bool, of that shape, likewise.
         noise: uniforms, (T, B, C), or (T, B, 1) for tokens; None unless the rule draws.
-        rule: what is fed elsewhere.
-        outputs: those that are fed; C is their number here.
-        n_frames: T x B of the whole run, of which these may be a part.
+        rule: for the feedback elsewhere.
+        outputs: outputs that are fed; C is their number here.
+        n_frames: T x B of the whole run, which may be longer.
     """
 
     targets: Tensor | None
@@ -175,16 +173,16 @@ class Scan(Protocol):
     def forward(self, feeding: Feeding, buffers: Buffers) -> None:
         """Run all steps.
 
-        ``gates`` hold the projected features, without biases; of ``hidden``, ``fed`` and ``tokens``
-        the first entries are given. All the rest is written.
+        ``gates`` hold the projected features, without biases; the first entries of ``hidden``,
+               ``fed`` and ``tokens`` are given. Everything else is written.
         """
         ...
 
     def backward(self, grads: Tensor, carry: Tensor, buffers: Buffers) -> None:
         """Go back through all steps.
 
-        Of ``grads`` the last C columns are given, and in the last step all; the rest is written.
-        ``carry`` (B, H) is the gradient of the last hidden state, but for what the last step of
-        ``grads`` brings it, and becomes that of the first, likewise.
+        The last C columns of ``grads`` are given, and all of its last step; the rest is written.
+        ``carry`` (B, H) is the gradient of the last hidden state, without the contribution of the
+        last step of ``grads``, and becomes that of the first, likewise.
         """
         ...

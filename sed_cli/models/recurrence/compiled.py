@@ -1,7 +1,7 @@
 """The functions of :mod:`.compiled_scan`, compiled by numba.
 
 No interpreter runs between steps and nothing is allocated; the weights are packed for the tile of
-:mod:`.tile`. The buffers are those of :mod:`.buffers`, seen as numpy arrays and written in place.
+:mod:`.tile`. The buffers are those of :mod:`.buffers`, viewed as numpy arrays and written in place.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from sed_cli.system.compiling import compiled
 
 Array = NDArray[Any]
 
-# numba looks at this file alone to see whether what it has stored is still right: a change of
-# tile.py or compiled_math.py must change something here, as this number.
+# numba checks only this file to validate its cache: a change of tile.py or compiled_math.py
+# must # change something here, such as this number.
 EDITION = 4
 
 
@@ -36,9 +36,9 @@ EDITION = 4
 def _product(
     a: Array, a_at: int, a_ld: int, n_rows: int, panels: Array, first: int, last: int, out: Array
 ) -> None:
-    """Store ``a[:n_rows] @ b`` in ``out``: at least its vectors of columns ``first`` to ``last``.
+    """Store ``a[:n_rows] @ b`` in ``out``, at least its vectors of columns ``first`` to ``last``.
 
-    The last panel is computed no further than that: a vector it holds beyond is work for nothing.
+    The last panel is computed only up to there; further vectors would be wasted work.
     """
     depth, width = panels.shape[1], panels.shape[2]
     o_ld = out.shape[1]
@@ -64,9 +64,9 @@ def _own_feedback(rule: int, logit: Any, uniform: Any) -> Any:
 
 @compiled
 def _remember(memory: int, number: Any, chosen: Array, before: Array, after: Array) -> None:
-    """Make what is carried ``after`` a step of what was chosen (C,) and carried ``before`` it.
+    """Compute the values carried ``after`` a step from the choice (C,) and those ``before`` it.
 
-    The rules of :mod:`sed_cli.models.feedbacks` define it, by their codes; ``number`` is theirs.
+    Defined by the rules of :mod:`sed_cli.models.feedbacks`, by code; ``number`` is their parameter.
     """
     n_classes, n_carried = chosen.shape[0], after.shape[0]
     if memory == DELAYED:
@@ -92,7 +92,7 @@ def _remember(memory: int, number: Any, chosen: Array, before: Array, after: Arr
 
 @compiled
 def _likeliest(logits: Array) -> Any:
-    """Return the place of the first of the greatest; NaN is greater than all, as to torch."""
+    """Return the index of the first maximum; NaN is greater than all, as in torch."""
     best = 0
     for c in range(1, logits.shape[0]):
         if logits[c] > logits[best] or (np.isnan(logits[c]) and not np.isnan(logits[best])):
@@ -102,11 +102,11 @@ def _likeliest(logits: Array) -> Any:
 
 @compiled
 def _exponentials(logits: Array, out: Array) -> Any:
-    """Store what the probabilities are proportional to, the greatest as 1, and return its sum."""
+    """Store unnormalised probabilities, the greatest as 1, and return their sum."""
     largest = logits[_likeliest(logits)]
     for c in range(logits.shape[0]):
         out[c] = exponential(logits[c] - largest)
-    total = 0.0  # float64: float32 loses the unlikely of 100,000 tokens
+    total = 0.0  # float64: float32 loses unlikely ones among 100,000 tokens
     for c in range(logits.shape[0]):
         total += np.float64(out[c])
     return total
@@ -114,14 +114,14 @@ def _exponentials(logits: Array, out: Array) -> Any:
 
 @compiled
 def _drawn(logits: Array, uniform: Any, scratch: Array) -> Any:
-    """Return the first place up to which the probabilities add up to more than ``uniform``."""
+    """Return the first index at which the cumulative probability exceeds ``uniform``."""
     wanted = _exponentials(logits, scratch) * min(np.float64(uniform), BELOW_ONE)
     total = 0.0
     for c in range(logits.shape[0]):
         total += np.float64(scratch[c])
         if total > wanted:
             return c
-    return logits.shape[0] - 1  # NaN has no place among the sums
+    return logits.shape[0] - 1  # NaN has no position among the sums
 
 
 @compiled
@@ -132,9 +132,9 @@ def _add_row(out: Array, weight: Any, row: Array) -> None:
 
 @compiled
 def _add_rows(out: Array, weights: Array, rows: Array) -> None:
-    """Add to ``out`` (N,) the rows (K, N) by weight (K,); NaN is not 0 and so is added too.
+    """Add to ``out`` (N,) the rows (K, N) by weight (K,); NaN is not 0, and so is added too.
 
-    Three at a time, so that the sum is fetched and stored a third as often.
+    Three at a time, so that the sum is loaded and stored a third as often.
     """
     n_waiting, one, two = 0, 0, 0
     for k in range(rows.shape[0]):
@@ -157,14 +157,14 @@ def _add_rows(out: Array, weights: Array, rows: Array) -> None:
 
 
 class Tokens(NamedTuple):
-    """What the scan needs where tokens are fed.
+    """Data of the scan if tokens are fed.
 
     Attributes:
-        fed: (T + 1, B), the first is read, the others are written: -1 where none was chosen.
-        true: (T, B), -1 where the model's own is fed; no steps where the ground truth never is.
+        fed: (T + 1, B), the first is read, the others are written: -1 if none was chosen.
+        true: (T, B), -1 where the model's own is fed; no steps if the ground truth never is.
         table: (C, D), the embeddings.
-        rows: (C, 3H), what each brings to the gates; or (0, 3H) where that is too much to prepare.
-        weights: (B, C), scratch: the probabilities where no token was chosen.
+        rows: (C, 3H), contribution of each to the gates; or (0, 3H) if that is too large.
+        weights: (B, C), scratch: the probabilities if no token was chosen.
     """
 
     fed: Array
@@ -178,7 +178,7 @@ class Tokens(NamedTuple):
 def _feed_token(
     tokens: Tokens, rule: int, logits: Array, noise: Array, fed: Array, step: int, b: int
 ) -> None:
-    """Decide what is fed at ``step``: by logits (C,) of the step before, to ``fed`` (D,)."""
+    """Decide the feedback at ``step`` by logits (C,) of the previous step, into ``fed`` (D,)."""
     weights = tokens.weights[b]
     token = tokens.true[step - 1, b] if tokens.true.shape[0] > 0 else -1
     if token < 0 and rule == HARD:
@@ -200,9 +200,9 @@ def _feed_token(
 def _add_token(
     gates: Array, fed: Array, fed_rows: Array, tokens: Tokens, step: int, b: int
 ) -> None:
-    """Add to ``gates`` (3H,) what is fed, by the rows of its tokens where these are at hand."""
+    """Add the feedback to ``gates`` (3H,), by the rows of its tokens if available."""
     token = tokens.fed[step, b]
-    if tokens.rows.shape[0] == 0 or step == 0:  # at first, what no token gave may be fed
+    if tokens.rows.shape[0] == 0 or step == 0:  # at first, the feedback may not be a token
         _add_rows(gates, fed, fed_rows)
     elif token < 0:
         _add_rows(gates, tokens.weights[b], tokens.rows)
@@ -218,9 +218,9 @@ def _cell(
 ) -> None:
     """Finish one step of one sequence.
 
-    ``gates`` (3H,) holds all that reaches the gates from the input and becomes r, z, n;
-    ``candidate`` (H,) becomes what reaches n from the hidden state, before r scales it; ``bias``
-    (4H,) is of all four.
+    ``gates`` (3H,) has the input's contribution to the gates and becomes r, z, n; ``candidate``
+    (H,)     becomes the hidden state's contribution to n, before r scales it; ``bias`` (4H,) is
+    for all four.
     """
     n_hidden = before.shape[0]
     for j in range(2 * n_hidden):
@@ -262,24 +262,24 @@ def scan_forward(
 
     Args:
         gates: (T, B, 3H), the projected features; becomes r, z, n.
-        candidate: (T, B, H), becomes what reaches n from the hidden state.
+        candidate: (T, B, H), becomes the hidden state's contribution to n.
         hidden: (T + 1, B, H); the first is read, the others are written.
-        fed: (T + 1, B, D), likewise: entry t is fed at step t. With a memory more is carried, and
-            as much is fed as ``fed_rows`` has rows.
+        fed: (T + 1, B, D), likewise: entry t is fed at step t. With memory more is carried, and
+                        only the rows of ``fed_rows`` are fed.
         logits: (T, B, C), written.
         panels: ``concat(weight_hh, readout.weight).T`` packed.
         bias_gates: (4H,), of r, z, n and candidate.
         bias_readout: (C,).
         fed_rows: (D, 3H), the fed part of ``weight_ih.T``.
-        targets: (T, B, n_outputs), with ``mask``; no steps where the ground truth is never fed.
+        targets: (T, B, n_outputs), with ``mask``; no steps if the ground truth is never fed.
         mask: bool, likewise.
         noise: likewise, or (T, B, 1) for tokens, for sampled feedback, else no steps.
-        first_fed: first of the outputs that are fed.
-        n_outputs: how many of them are.
+        first_fed: first output that is fed.
+        n_outputs: number of outputs that are fed.
         rule: HARD, SAMPLED or SOFT.
         memory: NO_MEMORY, or that of the rule.
-        number: which that memory depends on, of the weights' dtype.
-        tokens: None where activities are fed: numba then leaves out what is for tokens alone.
+        number: parameter of the memory, in the weights' dtype.
+        tokens: None if activities are fed: numba then omits code for tokens.
         low: first sequence.
         high: end of the sequences.
     """
@@ -291,8 +291,8 @@ def scan_forward(
     n_fed = fed_rows.shape[0]
     n_vectors = (3 * n_hidden + n_classes + lanes - 1) // lanes
     for step in range(n_steps + 1):
-        # The logits of the step before come out of the same product as this step's gates: only
-        # before the first step there are none, and after the last one nothing else is wanted.
+        # The logits of the previous step come from the same product as this step's gates: there
+        #     # are none before the first step, and only they are needed after the last one.
         first = 3 * n_hidden // lanes if step == n_steps else 0
         last = (3 * n_hidden + lanes - 1) // lanes if step == 0 else n_vectors
         at = (step * hidden.shape[1] + low) * ld
@@ -338,14 +338,14 @@ def _cell_backward(
     """Go back through one step of one sequence.
 
     ``carry + product`` (H,) is the gradient of the hidden state after the step; ``grads`` (4H + C,)
-    receives those of n, r and z before their nonlinearities and of ``candidate``, ``carry`` what
-    reaches the hidden state before the step directly.
+    receives those of n, r and z before their nonlinearities and of ``candidate``, ``carry`` the
+        direct gradient of the hidden state before the step.
     """
     n_hidden = carry.shape[0]
     for j in range(n_hidden):
         r, z, n = gates[j], gates[n_hidden + j], gates[2 * n_hidden + j]
         grad = carry[j] + product[j]
-        # No literal 1: numba would carry out the sum with it in float64.
+        # No literal 1: numba would compute the sum in float64.
         grad_n = grad - grad * z
         grad_n = grad_n - grad_n * n * n
         grads[j] = grad_n
@@ -371,11 +371,10 @@ def scan_backward(
     Args:
         grads: (T + 1, B, 4H + C); its last columns hold the logits' gradients, one step late, and
             its last step is given; the rest is written, see ``_cell_backward``.
-        carry: (B, H), what reaches the hidden state after the end, but for what ``grads`` bring it;
-            becomes that before the start.
+        carry: (B, H), gradient of the hidden state after the end, without the contribution of
+                      ``grads``; becomes that before the start.
         gates: (T, B, 3H), as ``scan_forward`` left it.
-        candidate: (T, B, H), likewise.
-        hidden: (T + 1, B, H), likewise.
+        candidate: (T, B, H), likewise.         hidden: (T + 1, B, H), likewise.
         panels: ``concat(weight_hh, readout.weight)`` packed.
         low: first sequence.
         high: end of the sequences.

@@ -1,7 +1,7 @@
-"""Exponential, sigmoid and tanh for numba, in a form that its loops vectorise.
+"""Exponential, sigmoid and tanh for numba, in a form that vectorises in loops.
 
-float32 uses polynomials, within 2 units in the last place; float64 the library's functions, for
-there only ``gradcheck`` looks. NaN stays NaN, for a NaN must surface.
+float32 uses polynomials, within 2 units in the last place; float64 the library's functions,
+since it is only used by ``gradcheck``. NaN stays NaN, so that it is noticed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _E3, _E4, _E5 = _f(4.1665795894e-2), _f(1.6666665459e-1), _f(5.0000001201e-1)
 _T0, _T1, _T2 = _f(-5.70498872745e-3), _f(2.06390887954e-2), _f(-5.37397155531e-2)
 _T3, _T4 = _f(1.33314422036e-1), _f(-3.33332819422e-1)
 _ZERO, _ONE, _TWO = _f(0), _f(1), _f(2)
-_POLYNOMIAL_BELOW = _f(0.625)  # there 1 - 2 / (exp(2x) + 1) would lose digits
-_LARGEST = _f(87.0)  # up to there exp is a normal number, on both sides
+_POLYNOMIAL_BELOW = _f(0.625)  # below, 1 - 2 / (exp(2x) + 1) would lose digits
+_LARGEST = _f(87.0)  # limit for exp as a normal number, on both sides
 
 
 def _scale(typing: Any, value: Any, shifted: Any) -> Any:

@@ -1,6 +1,6 @@
 """The fused recurrence's scan over time, compiled by numba (:mod:`.compiled`), for a CPU.
 
-The sequences of a batch are dealt out to threads in groups that never wait for one another.
+The sequences of a batch are distributed to threads in independent groups.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sed_cli.models.recurrence.threads import deal_out, n_threads, product
 from sed_cli.models.recurrence.tile import pack
 
 SMALLEST_SHARE = 4
-"""Sequences worth a thread: with fewer, the weights stream by for too little work."""
+"""Minimum sequences per thread: with fewer, loading the weights dominates."""
 SMALLEST_SPLIT = 2**16
-"""Hidden states (T x B x H) below which waking a thread costs more than it saves."""
+"""Hidden states (T x B x H) below which another thread costs more than it saves."""
 
 
 class CompiledScan:
@@ -31,7 +31,7 @@ class CompiledScan:
 
     @cached_property
     def _forward_weights(self) -> tuple[Array, Array, Array, Array]:
-        """Panels, biases of the gates and of the readout, rows of what is fed."""
+        """Panels, biases of the gates and of the readout, rows of the feedback."""
         w = self._weights
         fed_rows = w.w_ih[:, w.n_features :].t()
         return (
@@ -43,7 +43,7 @@ class CompiledScan:
 
     @cached_property
     def _token_rows(self) -> Array:
-        """What each token brings to the gates: (C, 3H)."""
+        """Contribution of each token to the gates: (C, 3H)."""
         w = self._weights
         return _view(product(cast(Tensor, w.table), w.w_ih[:, w.n_features :].t()))
 
@@ -55,7 +55,7 @@ class CompiledScan:
         true = buffers.tokens[:0]
         if feeding.targets is not None and feeding.mask is not None:
             true = torch.where(feeding.mask, feeding.targets, -1)
-        # Once for each token, or once for each time that one is fed: whichever is fewer.
+        # Once per token, or once per feedback, whichever is less.
         few = len(table) <= feeding.n_frames
         return Tokens(
             fed=_view(buffers.tokens),
@@ -75,7 +75,7 @@ class CompiledScan:
         if feeding.noise is not None:
             noise = feeding.noise
         memory, number = feeding.rule.memory
-        number = _view(buffers.hidden).dtype.type(number)  # no sum with it in another precision
+        number = _view(buffers.hidden).dtype.type(number)  # to avoid sums in another precision
         scan = partial(
             scan_forward,
             _view(buffers.gates),
@@ -119,7 +119,7 @@ def _view(tensor: Tensor) -> Array:
 
 
 def _in_shares(hidden: Tensor, scan: Callable[[int, int], None]) -> None:
-    """Deal the sequences out to threads: they need nothing of each other."""
+    """Distribute the independent sequences to threads."""
     n_steps, n_sequences, n_hidden = hidden.shape
     n_shares = min(n_threads(), -(-n_sequences // SMALLEST_SHARE))
     if n_steps * n_sequences * n_hidden < SMALLEST_SPLIT:

@@ -1,17 +1,17 @@
-"""The recurrence as one autograd function: as little as possible inside the loop.
+"""The recurrence as one autograd function, with as little as possible inside the loop.
 
-The model's own feedback carries no gradient. So once the forward pass has fixed what is fed, the
-backward pass is that of an ordinary GRU over known inputs, and all that does not depend on the step
-before leaves the loop: the features are projected in one product before it, the gradients of the
-weights come from products after it. Within remain, per step, one product forward (of the hidden
-state with the recurrent and the readout weights side by side: the logits of a step come out
-together with the gates of the next) and one backward.
+The model's own feedback carries no gradient. So once the forward pass has fixed the feedback,
+the backward pass is that of an ordinary GRU over known inputs, and everything independent of
+the previous step moves out of the loop: the features are projected in one product before it,
+the gradients of the weights come from products after it. Each step in the loop has one product
+forward (of the hidden state with the concatenated recurrent and readout weights: the logits of
+a step come together with the gates of the next) and one backward.
 
-On a CPU all of that is done for one block of steps after the other, so that products find in the
-cache what the loop has left there, and no gradient of a whole run's gates is ever in memory.
-Training keeps 5H + C numbers per frame of a sequence beside the features, and needs F + C more on
-the way back; inference keeps none. (Where tokens are fed, D numbers stand for the C that are kept,
-beside the token's id; soft feedback keeps the logits.) On a GPU a block has a thousand steps.
+On a CPU this is done block by block, so that products use data that the loop has left in the
+cache, and the gradient of all gates is never in memory at once. Training keeps 5H + C numbers
+per frame of a sequence besides the features, and needs F + C more in the backward pass;
+inference keeps none. (With tokens, D numbers and the token's id replace the C numbers; soft
+feedback keeps the logits.) On a GPU a block has a thousand steps.
 
 The scan over time is exchangeable: compiled by numba for a CPU (:mod:`.compiled_scan`), in torch's
 operations (:mod:`.torch_scan`), or Triton's for a GPU (:mod:`.triton_scan`).
@@ -33,17 +33,17 @@ from sed_cli.models.recurrence.threads import n_threads, one_thread, product
 from sed_cli.models.recurrence.tokens import table_gradient
 
 BLOCK_NUMBERS = 2**20
-"""Gradients of a block, 4H + C a frame, for each thread: enough for a product, and near a cache."""
+"""Gradients of a block, 4H + C per frame, for each thread: enough for a product, within a cache."""
 LEAST_STEPS = 16
-"""Steps of a block at least, as each block has work of its own."""
+"""Minimum steps of a block, since each block has overhead."""
 GPU_STEPS = 1024
-"""Steps of a block on a GPU: few launches, and memory does not grow beyond them."""
+"""Steps of a block on a GPU: few launches, and bounded memory."""
 
 MakeScan = Callable[[Weights], Scan]
 
 
 def run(problem: Problem, make_scan: MakeScan) -> tuple[Tensor, RecurrentState]:
-    """Run the recurrence with the scan that ``make_scan`` makes of the weights.
+    """Run the recurrence with the scan that ``make_scan`` creates from the weights.
 
     Returns:
         Logits (B, T, C) and the state after the last frame.
@@ -61,7 +61,7 @@ def run(problem: Problem, make_scan: MakeScan) -> tuple[Tensor, RecurrentState]:
 
 
 def _tensors(problem: Problem) -> tuple[Tensor | None, ...]:
-    """Return all that gradients may reach; zeros stand for biases that a module does without."""
+    """Return all tensors that gradients may reach; zeros replace missing biases."""
     cell, readout = problem.cell, problem.readout
     zeros = cell.weight_hh.new_zeros(3 * cell.hidden_size)
     return (
@@ -79,7 +79,7 @@ def _tensors(problem: Problem) -> tuple[Tensor | None, ...]:
 
 
 def _detached(n_fed: int, *tensors: Tensor | None) -> Weights:
-    """Take the last ones of what ``_tensors`` returned; threads at work on them must not record."""
+    """Unpack the last results of ``_tensors``, detached, since worker threads must not record."""
     detached = (None if tensor is None else tensor.detach() for tensor in tensors)
     return Weights(n_fed, *cast("tuple[Tensor, ...]", tuple(detached)))
 
@@ -87,7 +87,7 @@ def _detached(n_fed: int, *tensors: Tensor | None) -> Weights:
 def _infer(
     problem: Problem, make_scan: MakeScan, weights: Weights
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run block by block, each from where the last one ended, keeping nothing but the logits."""
+    """Run block by block, each continuing the last, keeping only the logits."""
     n_sequences, n_steps = problem.features.shape[:2]
     logits = problem.features.new_empty(n_sequences, n_steps, weights.n_classes)
     state = problem.state
@@ -182,16 +182,16 @@ class _WayBack:
     """The backward pass: block by block from the end, adding up the gradients of the weights.
 
     Attributes:
-        features: gradients of the features, (T, B, F); None where not needed.
-        fed: of what was fed, (T, B, D), for the targets or the table; None where not needed.
-        hidden: of the initial hidden state, (B, H); of no meaning where not needed.
+        features: gradients of the features, (T, B, F); None if not needed.
+        fed: of the feedback, (T, B, D), for the targets or the table; None if not needed.
+        hidden: of the initial hidden state, (B, H); undefined if not needed.
     """
 
     def __init__(
         self, weights: Weights, features: Tensor, buffers: Buffers, needed: tuple[bool, ...]
     ) -> None:
         self._weights = weights
-        # Rows of the weights as the columns of grads stand: n, r, z.
+        # Rows of the weights in the order of columns of grads: n, r, z.
         self._w_ih = weights.w_ih.roll(weights.n_hidden, dims=0)  # (3H, F + D)
         self._inputs = features
         self._buffers = buffers
@@ -219,7 +219,7 @@ class _WayBack:
                 grads[n].zero_()
                 of_logits[n] = grad_logits[:, n_steps - 1]
             else:
-                grads[n] = grads[0]  # of the block after, which ended here
+                grads[n] = grads[0]  # of the next block, which ended here
             of_logits[1:n] = grad_logits[:, frames.start : frames.stop - 1].transpose(0, 1)
             of_logits[0] = grad_logits[:, frames.start - 1] if frames.start else 0
             scan.backward(grads[: n + 1], carry, self._buffers.block(frames))
@@ -230,7 +230,7 @@ class _WayBack:
         self.hidden = carry
 
     def _multiply(self, grads: Tensor, frames: slice) -> None:
-        """Run a block's products: gradients of features and of what was fed, shares of weights'."""
+        """Run a block's products: gradients of features and feedback, shares of weights'."""
         n, n_hidden = frames.stop - frames.start, self._weights.n_hidden
         n_features = self._weights.n_features
         rows = grads.flatten(0, 1)  # ((T + 1) B, 4H + C)
@@ -247,7 +247,7 @@ class _WayBack:
         fed = self._buffers.fed[frames, :, : self._weights.n_fed].flatten(0, 1)
         product(features.t(), to_inputs, out=self._w_input[:n_features], adds=True)
         product(fed.t(), to_inputs, out=self._w_input[n_features:], adds=True)
-        if frames.stop < len(self._buffers.candidate):  # its last step belongs to the block after
+        if frames.stop < len(self._buffers.candidate):  # its last step belongs to the next block
             grads, rows = grads[:n], rows[: n * grads.shape[1]]
         hidden = self._buffers.hidden[frames.start : frames.start + len(grads)]
         product(hidden.flatten(0, 1).t(), rows[:, n_hidden:], out=self._w_hidden, adds=True)

@@ -1,12 +1,12 @@
 """Triton's kernels of the recurrence, one launch each way for all steps. Never run on a GPU by us.
 
-A program takes a tile of 16 sequences through time. Sequences need nothing of each other, so
-programs never wait for one another and nothing here can hang. The state of a step goes through
-memory, where the next step's product finds it; the weights, read again at every step, are marked to
-stay in the cache. The buffers are those of :mod:`.buffers`; :mod:`.triton_scan` launches.
+A program processes a tile of 16 sequences over time. Sequences are independent, so programs
+never wait for one another and cannot hang. The state of a step goes through memory to the next
+step's product; the weights, read again at every step, are marked to stay in the cache. The buffers
+are those of :mod:`.buffers`; :mod:`.triton_scan` launches.
 """
 
-# Triton reads the annotations of its kernels as they stand, so they are not postponed here.
+# Triton evaluates the annotations of its kernels, so they are not postponed here.
 from inspect import signature
 from typing import Any
 
@@ -21,7 +21,7 @@ SOFT = tl.constexpr(rules.SOFT)
 LARGEST_UNIFORM = tl.constexpr(rules.BELOW_ONE)
 
 SIZES = ["n_steps", "n_sequences", "n_classes", "n_fed"]
-"""Not worth a kernel of their own; and a size of 1 would turn into a constant without a type."""
+"""Not worth separate kernels; and a size of 1 would become a constant without a type."""
 
 
 def kernel(function: Any) -> Any:
@@ -54,8 +54,8 @@ def _dot(a, b, accumulator):
 
 @kernel
 def _own_token(value, has_c, uniform, n_classes, RULE: tl.constexpr):
-    """Return the token (B,) chosen, and the probabilities (B, C) where none is."""
-    # What is beyond the last class is never chosen; NaN compares with nothing, hence the clamps.
+    """Return the chosen token (B,), and the probabilities (B, C) if none is chosen."""
+    # Entries beyond the last class are never chosen; NaN compares false, hence the clamps.
     masked = tl.where(has_c[None, :], value, float("-inf"))
     weights = tl.where(has_c[None, :], tl.exp(value - tl.max(masked, 1)[:, None]), 0.0)
     if RULE == HARD:
@@ -74,7 +74,7 @@ def _own_token(value, has_c, uniform, n_classes, RULE: tl.constexpr):
 @kernel
 def _token_fed(
     value,  # (B, C): the logits of a step
-    at_step,  # that step's place in tensors (T, B)
+    at_step,  # that step's index in tensors (T, B)
     row,
     has_row,
     targets,
@@ -88,12 +88,12 @@ def _token_fed(
     BLOCK_C: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    """Return the token (B,) fed after a step, -1 where all are, and its embedding (B, D)."""
+    """Return the token (B,) fed after a step, -1 for all tokens, and its embedding (B, D)."""
     c = tl.arange(0, BLOCK_C)
     has_c = c < n_classes
     d = tl.arange(0, BLOCK_D)
     has_fed = has_row[:, None] & (d < n_fed)[None, :]
-    uniform = row.to(tl.float32)  # of no meaning
+    uniform = row.to(tl.float32)  # undefined
     if RULE == SAMPLED:
         uniform = tl.load(noise + at_step + row, mask=has_row, other=0.0)
     token, weights = _own_token(value, has_c, uniform, n_classes, RULE)
@@ -115,7 +115,7 @@ def _token_fed(
 @kernel
 def _activities_fed(
     value,  # (B, C): the logits of a step
-    at_step,  # that step's place in tensors (T, B)
+    at_step,  # that step's index in tensors (T, B)
     row,
     has_row,
     targets,
@@ -248,7 +248,7 @@ def forward_kernel(
             tl.store(at_gate + 2 * n_hidden, new, mask=has)
             tl.store(candidate_now + at_unit, recurrent, mask=has)
             tl.store(h_now + stride * n_hidden + at_unit, after, mask=has)
-        tl.debug_barrier()  # the product below reads what other threads have stored
+        tl.debug_barrier()  # the product below reads data stored by other threads
 
         sum_c = tl.zeros((BLOCK_B, BLOCK_C), tl.float32)
         for start in range(0, n_hidden, BLOCK_K):
@@ -278,7 +278,7 @@ def forward_kernel(
                 RULE, HAS_TRUTH, BLOCK_C,
             )  # fmt: skip
         tl.store(fed_now + stride * n_fed + at_fed, own, mask=has_fed)
-        tl.debug_barrier()  # the next step reads what other threads have fed
+        tl.debug_barrier()  # the next step reads data stored by other threads
 
 
 @kernel
@@ -344,4 +344,4 @@ def backward_kernel(
             tl.store(out + 2 * n_hidden, grad_z, mask=has)
             tl.store(out + 3 * n_hidden, grad_n * r, mask=has)
             tl.store(carry + at_unit, grad * z, mask=has)
-        tl.debug_barrier()  # the step before reads what other threads have stored
+        tl.debug_barrier()  # the previous step reads data stored by other threads

@@ -1,4 +1,4 @@
-"""torch's GRU in one call, where every input is known before the first step."""
+"""torch's GRU in one call, if every input is known before the first step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sed_cli.models.recurrence.tokens import embedded
 def plain_gru(
     features: Tensor, cell: nn.GRUCell, readout: nn.Linear, initial_hidden: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Run a GRU without any feedback: the baseline.
+    """Run a GRU without feedback: the baseline.
 
     Args:
         features: (B, T, F).
@@ -49,7 +49,7 @@ def plain_gru(
 
 
 def run_forced(problem: Problem) -> tuple[Tensor, RecurrentState]:
-    """Run teacher forcing: what is fed is known, so it is a plain GRU over shifted targets.
+    """Run teacher forcing: the feedback is known, so it is a plain GRU over shifted targets.
 
     Returns:
         Logits (B, T, C) and the state after the last frame.
@@ -84,7 +84,7 @@ def known_inputs_gru(
     if cell.bias:
         weights += [cell.bias_ih, cell.bias_hh]
     with warnings.catch_warnings():
-        # cuDNN would like an nn.GRU's flattened weights; a cell's are copied together each time.
+        # cuDNN prefers flattened weights of an nn.GRU; those of a cell are copied each time.
         warnings.filterwarnings("ignore", message=".*single contiguous chunk.*")
         hidden_all, last = torch.gru(
             inputs,
@@ -93,7 +93,7 @@ def known_inputs_gru(
             has_biases=cell.bias,
             num_layers=1,
             dropout=0.0,
-            train=torch.is_grad_enabled(),  # cuDNN keeps what backward needs only then
+            train=torch.is_grad_enabled(),  # cuDNN keeps data for backward only then
             bidirectional=False,
             batch_first=True,
         )

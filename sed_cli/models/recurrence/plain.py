@@ -10,7 +10,7 @@ from sed_cli.models.recurrence.tokens import embedded
 
 
 def run(problem: Problem) -> tuple[Tensor, RecurrentState]:
-    """Run a plain loop over time; autograd does the rest.
+    """Run a plain loop over time, differentiated by autograd.
 
     Returns:
         Logits (B, T, C) and the state after the last frame.
@@ -29,10 +29,10 @@ def run(problem: Problem) -> tuple[Tensor, RecurrentState]:
 
 
 def _carried_after(step: int, logits: Tensor, before: Tensor, problem: Problem) -> Tensor:
-    """Return the target where the mask is set, else what the rule makes of the logits.
+    """Return the target where the mask is set, else the rule's output for the logits.
 
-    Then a rule with a memory joins it with what was carried before. No gradient passes through the
-    rule; the embeddings of its tokens do receive one.
+    A rule with memory combines it with the carried values. No gradient passes through the rule; the
+    embeddings of its tokens do receive one.
     """
     rule, table = problem.rule, problem.table
     noise = None if problem.noise is None else problem.noise[:, step]

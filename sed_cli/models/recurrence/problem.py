@@ -1,4 +1,4 @@
-"""The arguments of one recurrence, checked once and brought to one form for every back end."""
+"""The arguments of one recurrence, checked once and normalised for every back end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sed_cli.models.feedbacks import rule_of
 
 
 class RecurrentState(NamedTuple):
-    """What a stream carries from one chunk of frames to the next.
+    """State that a stream carries from one chunk of frames to the next.
 
     Attributes:
         hidden: hidden state after the last frame, (B, H).
-        feedback: what the next frame is fed, without gradient: activities (B, C), or the embedding
-            of a token (B, D). A rule with a memory carries more, (B, carried * C), see
+        feedback: input of the next frame, without gradient: activities (B, C), or the embedding of
+            a token (B, D). A rule with memory carries more, (B, carried * C), see
             :mod:`sed_cli.models.feedback`.
     """
 
@@ -32,16 +32,16 @@ class Problem:
 
     Attributes:
         features: (B, T, F); F may be 0.
-        outputs: those that are fed, all C or fewer; of the others no target, mask or noise is kept.
-        targets: activities (B, T, C), or the ids of tokens (B, T), int64; None where the
-            target is never fed.
+        outputs: outputs that are fed, all C or fewer; others have no target, mask or noise.
+        targets: activities (B, T, C), or the ids of tokens (B, T), int64; None if the target is
+            never fed.
         mask: bool, True where the target is fed to the next step: (B, T, 1) or (B, T, C) for
-            activities, (B, T) for tokens; None where it never is.
-        is_forced: the mask is known to be all True without asking the device.
-        rule: what is fed elsewhere.
+            activities, (B, T) for tokens; None if it never is.
+        is_forced: whether the mask is known to be all True without querying the device.
+        rule: for the feedback elsewhere.
         noise: uniforms in [0, 1), (B, T, C), or (B, T, 1) for tokens; None unless the rule draws.
         state: before the first frame.
-        table: embeddings of the tokens (C, D); None where activities are fed.
+        table: embeddings of the tokens (C, D); None if activities are fed.
     """
 
     features: Tensor
@@ -58,7 +58,7 @@ class Problem:
 
     @property
     def n_fed(self) -> int:
-        """D, numbers fed at a step: the first of those that the state carries."""
+        """D, numbers fed at a step: the first values of the state."""
         return self.cell.input_size - self.features.shape[2]
 
 
@@ -74,7 +74,7 @@ def make_problem(
     initial_state: RecurrentState | None,
     fed_outputs: slice | None = None,
 ) -> Problem:
-    """Check the arguments of ``feedback_gru`` (documented there) and bring them to one form."""
+    """Check the arguments of ``feedback_gru`` (documented there) and normalise them."""
     weight = cell.weight_ih
     _check_shape("features", features, ("B", "T", "F"), (None, None, None))
     n_sequences, n_steps, n_features = features.shape
@@ -134,7 +134,7 @@ def _checked_noise(
 
 
 class _Fed(NamedTuple):
-    """What is fed at a step, for messages, how many numbers that is, and how many are carried."""
+    """Name of the feedback for messages, its size, and the number of carried values."""
 
     name: str
     letter: str
@@ -154,7 +154,7 @@ def _checked_outputs(outputs: slice | None, n_classes: int, table: Tensor | None
     start, stop, step = outputs.indices(n_classes)
     if table is not None or step != 1 or not start < stop:
         raise ValueError(
-            f"fed_outputs={outputs}: expected some of the {n_classes} activities, one after another"
+            f"fed_outputs={outputs}: expected consecutive ones of the {n_classes} activities"
         )
     return slice(start, stop)
 
@@ -164,7 +164,7 @@ def check_tokens(
 ) -> Tensor:
     """Return the ids, int64; raise ValueError unless each is in [0, n_tokens).
 
-    On a GPU too: an id from elsewhere would read memory that is not the table's.
+    On a GPU too: an id out of range would read memory outside the table.
     """
     if tokens is None:
         raise ValueError(f"{name} is None: expected the ids of tokens")
@@ -172,9 +172,9 @@ def check_tokens(
     if tokens.is_floating_point() or tokens.dtype == torch.bool:
         raise ValueError(f"{name} has dtype {tokens.dtype}: expected ids, torch.int64")
     if tokens.numel():
-        low, high = torch.stack([*tokens.aminmax()]).tolist()  # one look, where that waits
+        low, high = torch.stack([*tokens.aminmax()]).tolist()  # a single synchronisation
         if low < 0 or high >= n_tokens:
-            raise ValueError(f"{name} holds ids from {low} to {high}: expected 0 to {n_tokens - 1}")
+            raise ValueError(f"{name} has ids from {low} to {high}: expected 0 to {n_tokens - 1}")
     return tokens.long()
 
 
@@ -188,7 +188,7 @@ def _check_modules(cell: nn.GRUCell, readout: nn.Linear, n_features: int, fed: _
 
 
 def check_readout(cell: nn.GRUCell, readout: nn.Linear) -> None:
-    """Raise ValueError unless ``readout`` reads the cell's hidden state."""
+    """Raise ValueError unless ``readout`` fits the cell's hidden state."""
     if readout.in_features != cell.hidden_size:
         raise ValueError(
             f"readout takes {readout.in_features} inputs, but the cell has {cell.hidden_size} "
@@ -220,8 +220,8 @@ def _checked_mask(
                 "teacher_mask feeds the target, but targets is None: pass targets, or no mask"
             )
         return None, False
-    # Masks are drawn on the CPU, where looking costs nothing; a look at a mask on a GPU would
-    # stop the host until all work queued before it is done.
+    # Masks are drawn on the CPU, where inspecting them is free; on a GPU this would block the
+    #   # host until all queued work is done.
     is_forced = mask.device.type == "cpu" and bool(mask.all())
     return (mask[:, :, None] if table is None and mask.ndim == 2 else mask), is_forced
 
@@ -247,7 +247,7 @@ def _checked_state(
 def _check_shape(
     name: str, tensor: Tensor, letters: tuple[str, ...], sizes: tuple[int | None, ...]
 ) -> None:
-    """Raise ValueError unless ``tensor`` has the sizes given; None stands for any."""
+    """Raise ValueError unless ``tensor`` has the given sizes; None: any."""
     fits = tensor.ndim == len(sizes) and all(
         size is None or size == got for size, got in zip(sizes, tensor.shape, strict=True)
     )

@@ -1,8 +1,8 @@
-"""Threads that do not wait for one another: work dealt out once, joined once.
+"""Independent threads: work is distributed once and joined once.
 
-Measured on two cores that another process wants too: a product of a few milliseconds on torch's two
-threads takes 16 to 24 ms longer, for these meet at barriers and each meeting waits until a thread
-is scheduled again. Shares that run through on one thread each lose nothing but the time taken away.
+Measured on two cores shared with another process: a product of a few milliseconds on torch's
+two threads takes 16 to 24 ms longer, since they meet at barriers and wait each time until a
+thread is scheduled again. Shares on one thread each only lose the time of the other process.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 SMALLEST_PRODUCT = 2**23
-"""Multiplications below which waking a thread costs more than it saves."""
+"""Multiplications below which another thread costs more than it saves."""
 
 
 _caller = threading.local()
 
 
 def n_threads() -> int:
-    """Return how many threads the caller lets torch use, within :func:`one_thread` too."""
+    """Return the caller's number of torch threads, also within :func:`one_thread`."""
     return int(getattr(_caller, "n_threads", 0)) or torch.get_num_threads()
 
 
@@ -45,7 +45,7 @@ def one_thread() -> Iterator[None]:
 
 
 def deal_out(n_items: int, n_shares: int, work: Callable[[int, int], object]) -> None:
-    """Run ``work(low, high)`` on all items in ``n_shares`` shares, each on a thread of its own."""
+    """Run ``work(low, high)`` on all items in ``n_shares`` shares, each on a separate thread."""
     if n_shares <= 1:
         work(0, n_items)
         return
@@ -56,7 +56,7 @@ def deal_out(n_items: int, n_shares: int, work: Callable[[int, int], object]) ->
         try:
             for share in shares[:1]:
                 work(*share)
-        finally:  # nobody else may be at work on the buffers once this returns
+        finally:  # nothing may access the buffers once this returns
             for other in others:
                 other.exception()
         for other in others:
@@ -64,13 +64,13 @@ def deal_out(n_items: int, n_shares: int, work: Callable[[int, int], object]) ->
 
 
 def product(a: Tensor, b: Tensor, *, out: Tensor | None = None, adds: bool = False) -> Tensor:
-    """Return ``a @ b``, as any device does it best: (N, K), (K, M) -> (N, M), without gradient.
+    """Return ``a @ b``, in the best way for the device: (N, K), (K, M) -> (N, M), without gradient.
 
     Args:
         a: left.
         b: right.
         out: where to store it; a new tensor if None.
-        adds: whether to add to what is in ``out``.
+        adds: whether to add to ``out``.
     """
     if out is None:
         out = a.new_empty(a.shape[0], b.shape[1])
@@ -90,11 +90,11 @@ def product(a: Tensor, b: Tensor, *, out: Tensor | None = None, adds: bool = Fal
 
 @cache
 def _pool(process: int) -> ThreadPoolExecutor:
-    """Return this process's threads; one that was forked has lost those of its parent."""
+    """Return this process's threads; a forked process has lost those of its parent."""
     return ThreadPoolExecutor(
         os.cpu_count(),
         thread_name_prefix="recurrence",
-        # This also sets what threads started later begin with; `one_thread` restores that.
+        # This also sets the default of threads started later; `one_thread` restores it.
         initializer=torch.set_num_threads,
         initargs=(1,),
     )

@@ -1,8 +1,8 @@
 """The product of one step for numba: a tile of a matrix product that stays in registers.
 
-Compiled loops keep no block of sums in registers, so the tile is written as LLVM vectors: for every
-row of weights that streams by, 8 rows of sums of 3 vectors each take part. With the weights packed
-into panels as wide as a tile, they are read once, in order.
+Compiled loops keep no block of sums in registers, so the tile is written as LLVM vectors: each
+row of weights is used for 8 rows of sums of 3 vectors each. With the weights packed into panels
+as wide as a tile, they are read once, in order.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 TILE_VECTORS = 3
-"""Vectors to a row of a tile: 8 rows of them leave 8 of AVX-512's 32 registers for operands."""
+"""Vectors in a row of a tile: 8 rows leave 8 of AVX-512's 32 registers for operands."""
 
 
 def _vector_bytes() -> int:
-    """Width of the vector registers here; a wrong guess would cost speed, never correctness."""
+    """Width of the vector registers; a wrong guess would only cost speed."""
     features = llvmlite.binding.get_host_cpu_features()
     if features.get("avx512f"):
         return 64
@@ -46,7 +46,7 @@ def pack(matrix: Array) -> Array:
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return an array that begins where a vector does: vectors elsewhere take two reads each."""
+    """Return an array aligned to vectors: unaligned vectors need two reads each."""
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     room = np.empty(n_bytes + VECTOR_BYTES, np.uint8)
     start = -room.ctypes.data % VECTOR_BYTES
@@ -54,10 +54,10 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def _make_tile(n_rows: int, n_vectors: int) -> Any:
-    """Make ``tile(a, a_at, a_ld, panels, p_at, depth, out, o_at, o_ld)``.
+    """Create ``tile(a, a_at, a_ld, panels, p_at, depth, out, o_at, o_ld)``.
 
     It stores ``a[:n_rows, :depth] @ panel`` in the first ``n_vectors`` vectors of rows of ``out``;
-    ``*_at`` is the offset of the first element and ``*_ld`` the way from row to row, in elements.
+    ``*_at`` is the offset of the first element and ``*_ld`` the row stride, in elements.
     """
 
     def tile(
@@ -160,9 +160,9 @@ class _TileEmitter:
 
 
 def _make_strip(n_vectors: int) -> Any:
-    """Make ``strip(a, a_at, a_ld, n_rows, panels, p_at, depth, out, o_at, o_ld)``.
+    """Create ``strip(a, a_at, a_ld, n_rows, panels, p_at, depth, out, o_at, o_ld)``.
 
-    It does what a tile does, for any number of rows.
+    Like a tile, for any number of rows.
     """
     tile_of_8, tile_of_4, tile_of_2, tile_of_1 = (
         _make_tile(n_rows, n_vectors) for n_rows in (8, 4, 2, 1)
@@ -197,8 +197,8 @@ def _make_strip(n_vectors: int) -> Any:
             at, to = a_at + row * a_ld, o_at + row * o_ld
             tile_of_1(a, at, a_ld, panels, p_at, depth, out, to, o_ld)
 
-    # In the code that numba stores a function is known by this and by a count of each process. What
-    # two processes stored is loaded side by side: a strip of 2 would be taken for another's of 3.
+    # In numba's cache a function is identified by this name and a per-process counter. With caches
+    # of two processes loaded together, a strip of 2 could be confused with another process's of 3.
     strip.__name__ = strip.__qualname__ = f"strip_of_{n_vectors}"
     return register_jitable(strip)
 

@@ -1,4 +1,4 @@
-"""Tokens as what is fed: ids to rows of a table of embeddings, and the gradient's way back."""
+"""Token feedback: ids to rows of a table of embeddings, and the gradient of the table."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def embedded(chosen: Tensor, table: Tensor) -> Tensor:
 def table_gradient(
     grad_fed: Tensor, tokens: Tensor, n_tokens: int, logits: Tensor | None
 ) -> Tensor:
-    """Return the table's gradient (C, D): each row's is the sum over the steps that it was fed at.
+    """Return the table's gradient (C, D): each row's is the sum over the steps where it was fed.
 
     Args:
-        grad_fed: (T, B, D), of what was fed.
-        tokens: (T + 1, B). What was fed first the table did not give. Later -1 stands for every
-            row, weighted with its probability at the step before.
+        grad_fed: (T, B, D), of the feedback.
+        tokens: (T + 1, B). The first entry does not come from the table. Later -1 means every row,
+            weighted by its probability at the previous step.
         n_tokens: C.
-        logits: (B, T, C); None where a token was chosen at every step.
+        logits: (B, T, C); None if a token was chosen at every step.
     """
     grad_fed, chosen = grad_fed[1:], tokens[1:-1]  # (T - 1, B, D), (T - 1, B)
     table = grad_fed.new_zeros(n_tokens, grad_fed.shape[2])

@@ -1,7 +1,7 @@
 """The fused recurrence's scan over time in torch's own operations: no allocation within the loop.
 
-For devices (a GPU), float types and feedback rules that the compiled scan does not serve, and for
-machines without numba.
+For devices (a GPU), float types and feedback rules that the compiled scan does not support, and
+for machines without numba.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
 from sed_cli.models.recurrence.tokens import embedded
 
 BACKWARD_BLOCK = 32
-"""Steps whose factors are prepared together: few calls, and all of it still in cache."""
+"""Steps whose factors are prepared together: few calls, within the cache."""
 
 
 class TorchScan:
@@ -61,7 +61,7 @@ class TorchScan:
     def _feeder(
         self, from_readout: Tensor, feeding: Feeding, buffers: Buffers
     ) -> Callable[[int], None]:
-        """Return what takes a step's logits from the product and decides what is fed after it."""
+        """Return the function from a step's product to its logits and feedback."""
         all_logits, fed = buffers.logits.unbind(0), buffers.fed.unbind(0)
         tokens, table = buffers.tokens.unbind(0), self._weights.table
         truth = None
@@ -92,7 +92,7 @@ class TorchScan:
                 decide(own, step, fed[step + 1])
             elif own.is_floating_point():  # the probabilities of all tokens
                 mean = embedded(own, table)
-                decide(tokens[step + 1], step, tokens[step + 1])  # -1 where no target is
+                decide(tokens[step + 1], step, tokens[step + 1])  # -1 without a target
                 known = tokens[step + 1][:, None]
                 given = embedded(tokens[step + 1].clamp(min=0), table)
                 torch.where(known >= 0, given, mean, out=fed[step + 1])

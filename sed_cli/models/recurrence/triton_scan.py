@@ -1,4 +1,4 @@
-"""The scan over time by Triton's kernels: experimental, on request only."""
+"""The scan over time by Triton kernels: experimental, only on request."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sed_cli.models.recurrence.buffers import Buffers, Feeding, Weights
 from sed_cli.models.recurrence.problem import Problem
 
 MOST_CLASSES = 128
-"""Classes, and values of what is fed, up to which a kernel holds its sequences' in registers."""
+"""Maximum classes, and feedback values, that a kernel holds in registers."""
 MOST_HIDDEN = 1024
-"""Hidden units up to which one program's product of a step beats launching it on all processors."""
+"""Maximum hidden units: beyond, launching each step on all processors would be faster."""
 BLOCK_SEQUENCES = 16
-"""Sequences of a program: the fewest rows that a tensor core multiplies."""
+"""Sequences of a program: the minimum rows of a tensor core product."""
 
 
 class UnservedError(UserError, ValueError):
-    """The kernels, which were asked for by name, do not serve."""
+    """The kernels were requested by name, but do not support the problem."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"backend=triton (trainer.recurrence): {reason}: use auto, which never takes it"
+            f"backend=triton (trainer.recurrence): {reason}: use auto, which never selects it"
         )
 
 
@@ -37,7 +37,7 @@ def interprets() -> bool:
 
 
 def check_served(problem: Problem) -> None:
-    """Raise UnservedError unless the kernels take the problem."""
+    """Raise UnservedError unless the kernels support the problem."""
     fault = _fault(problem)
     if fault is not None:
         raise UnservedError(fault)
@@ -50,15 +50,15 @@ def _fault(problem: Problem) -> str | None:
     if device != "cuda" and not interprets():
         return f"expected tensors on a CUDA device, got {device}"
     if importlib.util.find_spec("triton") is None:
-        return "Triton is not installed (a CUDA build of torch includes it)"
+        return "Triton is not installed (CUDA builds of torch include it)"
     if problem.rule.code == OWN:
         return f"{type(problem.rule).__name__} is a rule of the caller's own"
     if problem.rule.remembers:
-        return f"feedback={problem.rule.name} has a memory, which the kernels do not have"
+        return f"feedback={problem.rule.name} has memory, which the kernels do not support"
     if problem.outputs != slice(0, n_classes):
-        return "only some outputs are fed, and the kernels feed all of them"
+        return "only some outputs are fed back, and the kernels feed all of them"
     if dtype != torch.float32:
-        return f"the weights are {dtype}, the kernels take torch.float32"
+        return f"the weights are {dtype}, but the kernels need torch.float32"
     if n_classes > MOST_CLASSES:
         return f"{n_classes} classes are more than {MOST_CLASSES}"
     if n_fed > MOST_CLASSES:
@@ -80,7 +80,7 @@ class TritonScan:
         from sed_cli.models.recurrence.kernels import forward_kernel
 
         w = self._weights
-        unused = buffers.logits  # stands for what a kernel does not read
+        unused = buffers.logits  # placeholder for unused arguments
         targets = mask = noise = unused
         if feeding.has_truth:
             targets = cast(Tensor, feeding.targets)
@@ -144,14 +144,14 @@ class TritonScan:
             return
         width = min(64, _block(self._weights.n_hidden))
         constants |= {"BLOCK_B": BLOCK_SEQUENCES, "BLOCK_N": width, "BLOCK_K": width}
-        # Triton launches on the current device, whichever its arguments are on.
+        # Triton launches on the current device, not on that of its arguments.
         with torch.cuda.device_of(self._w_hidden):  # type: ignore[no-untyped-call]
             try:
                 kernel[(-(-n_sequences // BLOCK_SEQUENCES),)](*arguments, **constants, num_warps=8)
             except OutOfResources as error:
-                raise UnservedError(f"no room for it on this GPU ({error})") from error
+                raise UnservedError(f"too large for this GPU ({error})") from error
 
 
 def _block(size: int) -> int:
-    """Return the least size of a tile, a power of two that products take, that holds ``size``."""
+    """Return the minimum tile size for ``size``, a power of two supported by products."""
     return max(16, 1 << (size - 1).bit_length())

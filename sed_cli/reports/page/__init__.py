@@ -1,11 +1,11 @@
-"""One HTML page of a run that needs nothing else: no network, no other file.
+"""A self-contained HTML page of a run: no network, no other file.
 
-The page is ``page.html`` with its styles, its scripts and the data put in. Labels and file names
-are data throughout: they travel as JSON, and the scripts write them as text, never as markup. A
-policy in the page's head forbids the browser any connection.
+The page is ``page.html`` with styles, scripts and data inserted. Labels and file names are
+always data: they are stored as JSON, and the scripts write them as text, never as markup. A
+policy in the page's head forbids all connections.
 
-Curves are drawn by uPlot (1.6.32, MIT, https://github.com/leeoniya/uPlot), which lies here
-unchanged as no Python package brings it along.
+Curves are drawn by uPlot (1.6.32, MIT, https://github.com/leeoniya/uPlot), included unchanged,
+since no Python package has it.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ class ShownEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class Explored:
-    """A recording to look at and to listen to, or a stretch of one.
+    """A recording, or part of one, to show and play.
 
     Args:
         name: of the file.
         duration_s: of the whole recording.
-        window_s: the stretch that is shown; all times are those of the recording.
-        waveform: of the stretch, (n_samples,).
+        window_s: the part that is shown; all times are those of the recording.
+        waveform: of the part, (n_samples,).
         sample_rate: of the waveform, in Hz.
-        log_mel: of the stretch, (T, M).
+        log_mel: of the part, (T, M).
         centres_hz: (M,) centre frequencies of the mel bands; ``None``: features are no bands.
         first_frame_s: time of the first frame.
         hop_s: seconds from one frame to the next.
@@ -83,8 +83,8 @@ def write_page(path: Path, content: dict[str, Any], explored: Iterable[Explored]
     """Write the page of a run; return its size in bytes.
 
     Args:
-        path: of the page; written whole or not at all.
-        content: what the page says, as JSON: see :mod:`sed_cli.tasks.detection.report`.
+        path: of the page; written atomically.
+        content: of the page, as JSON: see :mod:`sed_cli.tasks.detection.report`.
         explored: the recordings that ``content["files"]`` names, in that order; one at a time is
             held in memory.
     """
@@ -99,7 +99,7 @@ def write_page(path: Path, content: dict[str, Any], explored: Iterable[Explored]
 
 
 def _filled(template: str, content: dict[str, Any]) -> str:
-    # Substitution looks at the template alone: what is put in may hold anything.
+    # Only the template is searched for placeholders: inserted data may contain anything.
     return Template(template).substitute(
         title=html.escape(f"{content['title']} · sedtf report"),
         styles="\n".join(map(_resource, _STYLES)),
@@ -117,7 +117,7 @@ def _write_json(file: IO[str], name: str, values: dict[str, Any]) -> None:
 
 
 def _json(values: Any) -> str:
-    """JSON that no HTML parser takes for the end of its script element."""
+    """JSON that cannot end its script element."""
     text = json.dumps(values, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

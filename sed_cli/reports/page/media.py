@@ -1,4 +1,4 @@
-"""Sound and pictures as browsers take them, small."""
+"""Compact sound and images for browsers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from PIL import Image
 from sed_cli.audio import resample
 
 MAX_TILE = 4096
-"""Frames of a picture at most: phones refuse wider ones."""
+"""Maximum number of frames in an image: phones reject wider ones."""
 
-# Of MPEG layer III; its decoder is in every browser, and its header tells the samples that the
-# encoder put before the first, so that what is heard and what is seen agree. Opus would be smaller,
-# but only recent versions of Safari play it, and FLAC takes six times the room.
+# Of MPEG layer III; its decoder is in every browser, and its header has the encoder's # delay
+# in samples, so that sound and image are synchronous. Opus would be smaller, but only recent #
+# versions of Safari play it, and FLAC is six times as large.
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
@@ -26,7 +26,7 @@ def encode_audio(waveform: NDArray[np.float32], sample_rate: int) -> tuple[str, 
     """Encode a waveform (n_samples,), full scale at -1 and 1, at its rate or the next one up.
 
     Returns:
-        Its media type and its bytes. A quiet recording is made louder, so that it can be heard.
+        Its media type and its bytes. A quiet recording is amplified, so that it can be heard.
     """
     rate = next((rate for rate in _MP3_RATES if rate >= sample_rate), _MP3_RATES[-1])
     samples = resample(waveform, sample_rate, rate)
@@ -38,7 +38,7 @@ def encode_audio(waveform: NDArray[np.float32], sample_rate: int) -> tuple[str, 
 
 
 def loudness_range(log_mel: NDArray[np.floating]) -> tuple[float, float]:
-    """Values that get the darkest and the brightest colour: a click must not take them all."""
+    """Values with the darkest and the brightest colour: a click must not use up the range."""
     finite = log_mel[np.isfinite(log_mel)]
     low, high = np.percentile(finite, (2.0, 99.7)) if finite.size else (0.0, 1.0)
     return float(low), max(float(high), float(low) + 1e-9)
@@ -48,7 +48,7 @@ def encode_spectrogram(log_mel: NDArray[np.floating], low: float, high: float) -
     """Draw features (T, M) as PNG of T x M pixels, 8 bits each; low frequencies at the bottom.
 
     Args:
-        log_mel: values that are not finite are drawn as the lowest.
+        log_mel: non-finite values are drawn as the lowest.
         low: the value of the darkest colour.
         high: the value of the brightest one.
     """

@@ -1,1 +1,1 @@
-"""The schedules, a class in a file each; see :class:`sed_cli.sampling.Schedule`."""
+"""The schedules, one class per file; see :class:`sed_cli.sampling.Schedule`."""

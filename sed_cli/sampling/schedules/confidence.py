@@ -1,4 +1,4 @@
-"""The model's own confidence in place of a curve."""
+"""The model's own confidence instead of a curve."""
 
 from __future__ import annotations
 
@@ -14,35 +14,38 @@ if TYPE_CHECKING:
 
 @component("schedule", "confidence")
 class ConfidenceSchedule(Schedule):
-    """Liu et al. 2021: the target where the model is unsure of it, else its own, else a random one.
+    """Liu et al. 2021: the target at low confidence, then the model's own output, then noise.
 
     A first, teacher-forced pass over the batch gives the probability of each step's target: of all
-    activities of a frame at once (``coin=step``), of each class by itself (``coin=class``), of the
-    token. Up to ``target_at_most`` the target is fed, up to ``own_at_most`` the model's own output,
-    above it the target of a random step of the same sequence.
+    activities of a frame jointly (``coin=step``), of each class separately (``coin=class``), or of
+    the token. Up to ``target_at_most`` the target is fed, up to ``own_at_most`` the model's own
+    output, above it the target of a random step of the same sequence.
 
     Source: "Confidence-aware scheduled sampling for neural machine translation" (arXiv 2107.10427);
-    differs: its own outputs are those of the pass that is trained, not of the first one.
+    differs: the outputs fed back come from the trained pass, not from the first one.
     """
 
     asks_model: ClassVar[bool] = True
     caveat: ClassVar[str] = (
-        "confidence depends on the model: here each step's is drawn evenly from 0 to 1, and what "
-        "is neither at most target_at_most nor the model's own output counts as not fed"
+        "confidence depends on the model: this simulation draws it uniformly from 0 to 1 at each "
+        "step, and counts only targets fed at low confidence"
     )
 
     target_at_most: float = setting(
         0.9,
-        "the target is fed where the model's probability of it is at most this",
+        "the target is fed back up to this probability of the target",
         at_least=0,
         at_most=1,
     )
     own_at_most: float = setting(
-        0.95, "up to this, its own output is fed; above, a random target", at_least=0, at_most=1
+        0.95,
+        "the model's own output is fed back up to this probability; above, a random target",
+        at_least=0,
+        at_most=1,
     )
 
     def faults(self, prefix: str = "sampler.") -> list[str]:
-        """Faults of ranges, of their order, and of what belongs to curves and draws."""
+        """Faults in ranges, their order, and settings for curves and draws."""
         faults = range_faults(self, prefix)
         faults.require(
             self.target_at_most <= self.own_at_most,
@@ -51,8 +54,8 @@ class ConfidenceSchedule(Schedule):
         )
         faults.require(
             self.coin != "sequence",
-            f"{prefix}coin=sequence, but the model is confident of each step by itself: expected "
-            f"step or class",
+            f"{prefix}coin=sequence, but the confidence differs from step to step: expected step "
+            f"or class",
         )
         for key, only in (("p_min", 0.0), ("p_max", 1.0), ("unit", "update")):
             faults.require(
@@ -63,5 +66,5 @@ class ConfidenceSchedule(Schedule):
         return faults
 
     def curve(self, iterations: Tensor) -> Tensor:
-        """Share of targets fed to a model whose confidences are even, for want of any."""
+        """Share of targets fed back, if confidences are uniform."""
         return iterations.new_full(iterations.shape, self.target_at_most)

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 @component("schedule", "decoding_steps")
 class DecodingStepsSchedule(Schedule):
-    """Liu et al. 2021: base ** t at step t of a sequence, whose later steps feed the model's own.
+    """Liu et al. 2021: base ** t at step t of a sequence.
 
-    With ``k`` jointly with the training: base ** (t (1 - f(i))), where f(i) = k / (k + exp(i / k))
-    falls from 1, teacher forcing, to 0.
+    With ``k``, combined with a decay over iterations: base ** (t (1 - f(i))), where f(i) = k / (k +
+    exp(i / k)) falls from 1, teacher forcing, to 0.
 
     Source: "Scheduled sampling based on decoding steps for neural machine translation" (arXiv
     2108.12963), the exponential decay, and the composite of it with an inverse sigmoid; differs: t
-    counts from 0, the step whose output is the first to be fed.
+        counts from 0, the first step whose output is fed back.
     """
 
     base: float = setting(0.99, "0.99: half after 69 steps", above=0, below=1, role=Role.FREE)
     k: float | None = setting(
         None,
-        "combines it with the training, by an inverse sigmoid: 50: half way after 196 iterations, "
-        "the paper has 20000; null: the same throughout",
+        "combine with an inverse sigmoid over iterations; 50: half way after 196 iterations, the "
+        "paper has 20000; null: no dependence on the iteration",
         at_least=1,
         role=Role.FREE,
     )
@@ -39,7 +39,7 @@ class DecodingStepsSchedule(Schedule):
         return self.along(iterations, iterations.new_zeros(()))
 
     def along(self, iterations: Tensor, steps: Tensor) -> Tensor:
-        """Fall by the factor ``base`` a step, jointly at first by less."""
+        """Fall by the factor ``base`` per step, at first by less with ``k``."""
         steps = steps.expand_as(iterations)
         if self.k is not None:
             steps = steps * (iterations / self.k - math.log(self.k)).sigmoid()

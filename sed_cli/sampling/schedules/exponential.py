@@ -22,5 +22,5 @@ class ExponentialSchedule(Schedule):
     p_min: float = setting(0.05, "lowest p_teacher", at_least=0, at_most=1, role=Role.FREE)
 
     def curve(self, iterations: Tensor) -> Tensor:
-        """Fall by the factor ``k`` an iteration."""
+        """Fall by the factor ``k`` per iteration."""
         return iterations.new_tensor(self.k).pow(iterations)

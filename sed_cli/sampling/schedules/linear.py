@@ -23,5 +23,5 @@ class LinearSchedule(Schedule):
     p_min: float = setting(0.05, "lowest p_teacher", at_least=0, at_most=1, role=Role.FREE)
 
     def curve(self, iterations: Tensor) -> Tensor:
-        """Fall by ``c`` an iteration."""
+        """Fall by ``c`` per iteration."""
         return self.k - self.c * iterations

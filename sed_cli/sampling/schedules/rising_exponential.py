@@ -1,4 +1,4 @@
-"""An exponential decay turned upside down."""
+"""A mirrored exponential decay."""
 
 from __future__ import annotations
 

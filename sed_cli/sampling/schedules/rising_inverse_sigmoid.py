@@ -1,4 +1,4 @@
-"""An inverse sigmoid turned upside down."""
+"""A mirrored inverse sigmoid."""
 
 from __future__ import annotations
 

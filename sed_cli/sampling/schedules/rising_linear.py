@@ -1,4 +1,4 @@
-"""A straight line upwards."""
+"""A rising straight line."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ class RisingLinearSchedule(Schedule):
     )
 
     def curve(self, iterations: Tensor) -> Tensor:
-        """Rise by ``c`` an iteration."""
+        """Rise by ``c`` per iteration."""
         return self.k + self.c * iterations

@@ -1,4 +1,4 @@
-"""The schedule of this project's method: a decaying sigmoid."""
+"""The paper's schedule: a decaying sigmoid."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class ScheduledSampler(Schedule):
     """Drossos et al. 2019: min(p_max, 1 - min(1 - p_min, 2 / (1 + exp(-gamma i / N_b)) - 1)).
 
-    Source: their equations 4 and 5. The published code clamps with p_min where the formula has
-    1 - p_min, so that its probability never falls; here the formula holds.
+    Source: their equations 4 and 5. The published code clamps with p_min instead of 1 - p_min, so
+    that its probability never falls; this class follows the formula.
     """
 
     gamma: float = setting(

@@ -1,1 +1,1 @@
-"""The loggers, a class in a file each; see :class:`sed_cli.training.logger.Logger`."""
+"""The loggers, one class per file; see :class:`sed_cli.training.logger.Logger`."""

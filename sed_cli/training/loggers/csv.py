@@ -9,10 +9,10 @@ from sed_cli.training.logger import LoggedRun, Logger
 
 @component("logger", "csv")
 class HistoryLogger(Logger):
-    """A row an epoch in ``history.csv``, which status, compare and resume read."""
+    """One row per epoch in ``history.csv``, which status, compare and resume read."""
 
     def start(self, run: LoggedRun) -> None:
-        """Take over the rows that there are."""
+        """Take over existing rows."""
         self.history = History(run.folder / "history.csv", run.n_epochs, run.rows)
 
     def log(self, epoch: Epoch) -> None:

@@ -14,26 +14,26 @@ from sed_cli.system.structured import read_limited
 from sed_cli.training.history import Epoch
 from sed_cli.training.logger import LoggedRun, Logger
 
-_MOST_PARAMETERS = 100  # that a store takes at once
-_LONGEST = 500  # characters of a value, as versions before 2.9 take
+_MOST_PARAMETERS = 100  # limit of a store per request
+_LONGEST = 500  # maximum characters of a value before version 2.9
 
 
 @component("logger", "mlflow")
 class MLflow(Logger):
-    """All columns and settings, where ``mlflow ui`` in the same folder finds them.
+    """All columns and settings, for ``mlflow ui`` in the same folder.
 
-    MLFLOW_TRACKING_URI names another store, or a server; MLFLOW_EXPERIMENT_NAME another experiment
-    than ``sedtf``.
+    MLFLOW_TRACKING_URI names another store, or a server; MLFLOW_EXPERIMENT_NAME replaces the
+     experiment name ``sedtf``.
     """
 
     PACKAGE: ClassVar[str] = "mlflow"
     EXTRA: ClassVar[str] = "mlflow"
 
     def start(self, run: LoggedRun) -> None:
-        """Begin a run, or continue that of this folder; a copy of another's past is sent anew."""
+        """Start a run, or continue that of this folder; a copied folder resends its history."""
         from mlflow import MlflowClient
 
-        # A client, as mlflow's own functions share one active run in a process, and print.
+        # A client, since mlflow's functions share one active run per process, and print.
         self._client = MlflowClient()
         place = run.folder / "mlflow_run_id"
         known = read_limited(place, 1024).decode() if run.n_epochs and place.is_file() else ""
@@ -48,15 +48,15 @@ class MLflow(Logger):
             self._log_row(row)
 
     def log(self, epoch: Epoch) -> None:
-        """Add a point a column."""
+        """Add one point per column."""
         self._log_row(epoch.row)
 
     def close(self) -> None:
-        """Note how training has ended."""
+        """Record the outcome of the training."""
         self._client.set_terminated(self._id, "FAILED" if self.has_failed else "FINISHED")
 
     def _is_reopened(self, run_id: str) -> bool:
-        """Whether the store has the run: it may be another than that of the first epochs."""
+        """Whether the store has the run: it may differ from that of the first epochs."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -68,7 +68,7 @@ class MLflow(Logger):
     def _log_settings(self, values: dict[str, Any]) -> None:
         from mlflow.entities import Param
 
-        # An empty list or text is no value that all stores take.
+        # Not all stores accept an empty list or text.
         params = [Param(key, str(value)[:_LONGEST] or "''") for key, value in values.items()]
         for first in range(0, len(params), _MOST_PARAMETERS):
             self._client.log_batch(self._id, params=params[first : first + _MOST_PARAMETERS])
@@ -77,7 +77,7 @@ class MLflow(Logger):
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)  # ms
-        # What has no value, such as an epoch that was not validated, has no point.
+        # Missing values, such as validation in some epochs, have no point.
         metrics = [
             Metric(name, float(value), now, int(row["epoch"]))
             for name, value in row.items()

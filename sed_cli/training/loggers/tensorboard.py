@@ -12,16 +12,16 @@ class TensorBoard(Logger):
     """All columns as scalars in the folder ``tensorboard``."""
 
     def start(self, run: LoggedRun) -> None:
-        """Begin a file of events; what was logged beyond the resumed epoch is hidden."""
+        """Start an event file; points after the resumed epoch are hidden."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._board = SummaryWriter(str(run.folder / "tensorboard"), purge_step=run.n_epochs + 1)
 
     def log(self, epoch: Epoch) -> None:
-        """Add a point a column."""
+        """Add one point per column."""
         for name, value in epoch.row.items():
             self._board.add_scalar(name, value, epoch.epoch)
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Flush."""
         self._board.close()

@@ -17,16 +17,16 @@ from sed_cli.training.logger import LoggedRun, Logger
 class WeightsAndBiases(Logger):
     """All columns and settings, in ./wandb for ``wandb sync``; WANDB_MODE=online sends them.
 
-    Nothing leaves the machine unless WANDB_MODE says so. WANDB_PROJECT, WANDB_DIR and the others of
-    its variables hold as ever. It is not the run folder that has the files: they come with links
-    into the home folder, and a run folder with such links is not resumed.
+    Nothing leaves the machine unless WANDB_MODE says so. WANDB_PROJECT, WANDB_DIR and its other
+        variables work as usual. The files are not in the run folder: they include links into
+    the home folder, and a run folder with such links cannot be resumed.
     """
 
     PACKAGE: ClassVar[str] = "wandb"
     EXTRA: ClassVar[str] = "wandb"
 
     def start(self, run: LoggedRun) -> None:
-        """Begin a run, or continue that of this folder; a copy of another's past is sent anew."""
+        """Start a run, or continue that of this folder; a copied folder resends its history."""
         import wandb
 
         place = run.folder / "wandb_run_id"
@@ -45,9 +45,9 @@ class WeightsAndBiases(Logger):
             self._run.log(dict(row), step=int(row["epoch"]))
 
     def log(self, epoch: Epoch) -> None:
-        """Add a point a column."""
+        """Add one point per column."""
         self._run.log(epoch.row, step=epoch.epoch)
 
     def close(self) -> None:
-        """Write what is not written yet, and whether training has failed."""
+        """Flush, and record whether training has failed."""
         self._run.finish(exit_code=int(self.has_failed))

@@ -1,1 +1,1 @@
-"""The losses that a configuration can choose, a class in a file each."""
+"""The losses that a configuration can choose, one class per file."""

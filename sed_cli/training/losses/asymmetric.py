@@ -16,27 +16,29 @@ _LEAST = 1e-12  # probability; below it a power has no gradient
 
 @component("loss", "asymmetric")
 class AsymmetricLoss(LossConfig):
-    """Ridnik et al. 2021: a focal loss in which easily recognised silence counts nothing.
+    """Ridnik et al. 2021: a focal loss that ignores easy negatives.
 
-    Source: Ridnik et al., "Asymmetric loss for multi-label classification", ICCV 2021, equations
-    4 to 7, with their settings for MS-COCO. Probabilities that it trains are not calibrated:
-    silence is learnt down to ``clip`` and no further.
+    Source: Ridnik et al., "Asymmetric loss for multi-label classification", ICCV 2021, equations 4
+    to 7, with their settings for MS-COCO. Its probabilities are not calibrated: those of inactive
+    outputs are only trained down to ``clip``.
     """
 
     gamma_positive: float = setting(
-        0.0, "focusing of active outputs; 0: all have full weight", at_least=0, role=Role.FREE
+        0.0, "focusing exponent for active outputs; 0: full weight", at_least=0, role=Role.FREE
     )
-    gamma_negative: float = setting(4.0, "focusing of silent outputs", at_least=0, role=Role.FREE)
+    gamma_negative: float = setting(
+        4.0, "focusing exponent for inactive outputs", at_least=0, role=Role.FREE
+    )
     clip: float = setting(
         0.05,
-        "probability up to which a silent output has no loss",
+        "probability up to which an inactive output has no loss",
         at_least=0,
         below=1,
         role=Role.FREE,
     )
 
     def per_output(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Loss of each output, (B, T, C) each; linear in targets that lie between 0 and 1."""
+        """Loss of each output, (B, T, C) each; linear in targets between 0 and 1."""
         import torch
         from torch.nn.functional import logsigmoid
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @component("loss", "focal")
 class FocalLoss(LossConfig):
-    """Lin et al. 2017: binary cross-entropy that counts less where the output is right already.
+    """Lin et al. 2017: binary cross-entropy with a lower weight for correct outputs.
 
     Source: Lin, Goyal, Girshick, He, Dollar, "Focal loss for dense object detection", ICCV 2017,
     equations 4 and 5; differs: their alpha is 0.25, for anchors of which nearly all are empty.
     """
 
     gamma: float = setting(
-        2.0, "focusing of uncertain outputs; 0: binary cross-entropy", at_least=0, role=Role.FREE
+        2.0, "focusing exponent; 0: binary cross-entropy", at_least=0, role=Role.FREE
     )
     alpha: float | None = setting(
         None,
@@ -32,11 +32,11 @@ class FocalLoss(LossConfig):
     )
 
     def per_output(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Loss of each output, (B, T, C) each; linear in targets that lie between 0 and 1."""
+        """Loss of each output, (B, T, C) each; linear in targets between 0 and 1."""
         from torch.nn.functional import logsigmoid
 
         log_p, log_rest = logsigmoid(logits), logsigmoid(-logits)
-        # Powers by exp of the logarithm: those of a p that has become 0 have no gradient.
+        # Powers by exp of the logarithm, since those of an underflowed p have no gradient.
         active = -log_p * (self.gamma * log_rest).exp()
         silent = -log_rest * (self.gamma * log_p).exp()
         if self.alpha is not None:

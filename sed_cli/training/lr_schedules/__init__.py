@@ -1,1 +1,1 @@
-"""The learning-rate schedules that a configuration can choose, a class in a file each."""
+"""The learning-rate schedules that a configuration can choose, one class per file."""

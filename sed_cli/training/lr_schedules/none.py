@@ -1,4 +1,4 @@
-"""A learning rate that stays."""
+"""A constant learning rate."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @component("lr_schedule", "none", original=True)
 class Constant(LrScheduleConfig):
-    """The learning rate stays."""
+    """A constant learning rate."""
 
     def build(self, optimizer: Optimizer, n_updates: int) -> None:
-        """There is nothing to step."""
+        """Return no schedule."""
         return

@@ -1,4 +1,4 @@
-"""A learning rate that falls where nothing gets better."""
+"""A learning rate that is reduced on a plateau."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ if TYPE_CHECKING:
 
 @component("lr_schedule", "plateau")
 class Plateau(LrScheduleConfig):
-    """Lower after some epochs without a better trainer.monitor."""
+    """Reduced after some epochs without a better trainer.monitor."""
 
     BY_SCORE: ClassVar[bool] = True
 
-    factor: float = setting(0.5, "of the previous learning rate", above=0, below=1, role=Role.FREE)
+    factor: float = setting(
+        0.5, "factor of the learning rate at each reduction", above=0, below=1, role=Role.FREE
+    )
     patience: int = setting(
         4,
-        "epochs without improvement before a change; below trainer.patience",
+        "epochs without improvement before a reduction; below trainer.patience",
         at_least=0,
         role=Role.FREE,
     )
     floor: float = setting(
-        0.0, "lowest learning rate, times trainer.lr_scale", at_least=0, role=Role.FREE
+        0.0, "minimum learning rate, times trainer.lr_scale", at_least=0, role=Role.FREE
     )
 
     def build(self, optimizer: Optimizer, n_updates: int) -> LRScheduler:
@@ -42,6 +44,6 @@ class Plateau(LrScheduleConfig):
             factor=self.factor,
             patience=self.patience,
             threshold=0.0,
-            threshold_mode="abs",  # a share of a loss, which is negative here, would be no gain
+            threshold_mode="abs",  # a relative threshold fails for a negated loss
             min_lr=floors if len(floors) > 1 else floors[0],
         )

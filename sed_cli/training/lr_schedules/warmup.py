@@ -1,4 +1,4 @@
-"""A learning rate that begins low."""
+"""A learning rate with warm-up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @component("lr_schedule", "warmup")
 class Warmup(LrScheduleConfig):
-    """A straight line up to trainer.lr, which then stays."""
+    """A linear rise to trainer.lr, then constant."""
 
     warmup_updates: int = setting(
         100, "updates until trainer.lr is reached", unit="updates", at_least=0, role=Role.FREE
@@ -28,5 +28,5 @@ class Warmup(LrScheduleConfig):
         return LambdaLR(optimizer, lambda update: self.factor(update, n_updates))
 
     def factor(self, update: int, n_updates: int) -> float:
-        """Share of trainer.lr by which update number ``update``, from 0, of all is made."""
+        """Share of trainer.lr for update number ``update``, from 0, of all."""
         return min(1.0, (update + 1) / (self.warmup_updates + 1))

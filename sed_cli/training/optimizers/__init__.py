@@ -1,1 +1,1 @@
-"""The optimisers that a configuration can choose, a class in a file each."""
+"""The optimisers that a configuration can choose, one class per file."""

@@ -19,11 +19,16 @@ class Adam(OptimizerConfig):
     """Adam, Kingma and Ba 2015."""
 
     beta_1: float = setting(
-        0.9, "decay of the mean of gradients", at_least=0, below=1, role=Role.FREE, before=DEFAULT
+        0.9,
+        "decay of the mean of gradients, beta1",
+        at_least=0,
+        below=1,
+        role=Role.FREE,
+        before=DEFAULT,
     )
     beta_2: float = setting(
         0.999,
-        "decay of the mean of their squares",
+        "decay of the mean of their squares, beta2",
         at_least=0,
         below=1,
         role=Role.FREE,
@@ -31,7 +36,7 @@ class Adam(OptimizerConfig):
     )
     eps: float = setting(
         1e-8,
-        "added to the root of the latter",
+        "epsilon, added to the root of the latter",
         above=0,
         at_most=1,
         role=Role.FREE,

@@ -16,18 +16,16 @@ if TYPE_CHECKING:
 
 @component("optimizer", "sgd")
 class SGD(OptimizerConfig):
-    """Stochastic gradient descent with momentum; it takes a higher trainer.lr than Adam."""
+    """Stochastic gradient descent with momentum; it needs a higher trainer.lr than Adam."""
 
-    momentum: float = setting(
-        0.9, "share of the last step that is repeated", at_least=0, below=1, role=Role.FREE
-    )
+    momentum: float = setting(0.9, "momentum", at_least=0, below=1, role=Role.FREE)
     nesterov: bool = setting(False, "use Nesterov's momentum", role=Role.FREE)
     weight_decay: float = setting(
-        0.0, "added to the gradient, times the weight", at_least=0, role=Role.FREE
+        0.0, "weight decay, added to the gradient times the weight", at_least=0, role=Role.FREE
     )
 
     def faults(self, prefix: str = "") -> list[str]:
-        """Faults of ranges, and of Nesterov's step without a momentum."""
+        """Faults in ranges, and in Nesterov's step without momentum."""
         faults = super().faults(prefix)
         if self.nesterov and not self.momentum > 0:
             faults.append(

@@ -302,12 +302,12 @@ def test_recordings_of_a_phone_are_read(tmp_path: Path) -> None:
 
 
 UNREAD: dict[str, tuple[str, str]] = {
-    "excel": ("labels.xlsx", "an Excel workbook, which is not read: save the table as CSV"),
+    "excel": ("labels.xlsx", "an Excel workbook, which is not supported: save the table as CSV"),
     "sonic_visualiser_session": ("rec_a.sv", "File > Export Annotation Layer"),
     "audacity_project": ("rec_a.aup3", "File > Export > Export Labels"),
     "transcriber": ("rec_a.trs", "open it in ELAN or Praat"),
-    "parquet": ("labels.parquet", "a Parquet table, which is not read"),
-    "matlab": ("rec_a.mat", r"a MATLAB 7\.3 file \(HDF5\), which is not read"),
+    "parquet": ("labels.parquet", "a Parquet table, which is not supported"),
+    "matlab": ("rec_a.mat", r"a MATLAB 7\.3 file \(HDF5\), which is not supported"),
     "pamguard": ("survey.sqlite3", "a database"),
 }
 

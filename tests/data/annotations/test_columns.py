@@ -43,7 +43,7 @@ def test_the_unit_of_a_column_is_that_of_its_name(name: str, unit_s: float, tmp_
 )
 def test_a_unit_that_cannot_be_told_is_asked_for(name: str, tmp_path: Path) -> None:
     content = f"file,{name},offset,label\na.wav,1,2,x\n"
-    with pytest.raises(DataError, match=r"unit is unclear.*data\.time_unit=s, ms, min, h"):
+    with pytest.raises(DataError, match=r"unit is unknown.*data\.time_unit=s, ms, min, h"):
         read(tmp_path, content, {"onset": name})
     assert read(tmp_path, content, {"onset": name}, time_unit="s").faults == ()
 
@@ -77,7 +77,7 @@ def test_seconds_are_taken_where_samples_stand_beside_them(tmp_path: Path) -> No
 
 def test_minutes_and_seconds_in_columns_of_their_own_are_refused(tmp_path: Path) -> None:
     """But not the same time in two units."""
-    with pytest.raises(DataError, match=r"start_sec and start_min hold parts of a time"):
+    with pytest.raises(DataError, match=r"start_sec and start_min contain parts of a time"):
         read(tmp_path, "file,start_min,start_sec,end,label\na.wav,1,30,95,x\n")
     content = "file,start_min,start_sec,end,label\na.wav,1.5,90,95,x\n"
     assert read(tmp_path, content).events == {"a.wav": [Event(90.0, 95.0, "x")]}
@@ -97,7 +97,7 @@ def test_the_offset_of_kaleidoscope_is_the_onset_and_its_time_that_of_the_day(
     for columns in ({}, {"event_label": "MANUAL ID"}):
         annotations = read(tmp_path, KALEIDOSCOPE, columns)
         assert annotations.events == {"a.wav": [Event(3.0, 3.5, "great tit")]}
-    with pytest.raises(DataError, match=r"'TIME' \('21:00:00'\) holds times of day"):
+    with pytest.raises(DataError, match=r"'TIME' \('21:00:00'\) contains times of day"):
         read(tmp_path, KALEIDOSCOPE, {"onset": "TIME"})
 
 
@@ -189,7 +189,7 @@ def test_a_table_without_file_names_tells_how_to_name_their_column(tmp_path: Pat
         (1.0, None),
         (1e3, "look like milliseconds; set data.time_unit=ms"),
         (16e3, "look like samples at 16000 Hz; set data.time_unit=samples"),
-        (44.1e3, "do not count seconds from the start"),
+        (44.1e3, "are not seconds from the start"),
     ],
 )
 def test_times_behind_the_ends_of_all_recordings_tell_their_unit(

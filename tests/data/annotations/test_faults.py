@@ -125,7 +125,7 @@ def test_rows_hold_what_is_left_after_repairs(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_annotation_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="a folder, and no annotation file"):
+    with pytest.raises(DataError, match="a folder instead of the annotation file"):
         read_annotations(tmp_path)
 
 

@@ -153,11 +153,11 @@ def test_faults_name_their_lines(tmp_path: Path) -> None:
         "onset 'zero' or offset '1' is not a number of seconds",
         "onset 0, offset inf: expected finite times of at least 0 s",
         "onset '1_0' or offset '11' is not a number of seconds",
-        "onset '3', offset '4', label '': one is empty",
+        "onset '3', offset '4', label '': a field is empty",
         "4 fields, but most lines have 3",
         "the same event is listed twice",
         "onset '0,5' or offset '1' is not a number of seconds; expected a decimal point",
-        "onset '5', offset '5.5', label '': one is empty",
+        "onset '5', offset '5.5', label '': a field is empty",
     ]
 
 

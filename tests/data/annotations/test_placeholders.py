@@ -46,7 +46,7 @@ def test_a_label_without_times_is_a_fault_that_names_the_lost_recording(tmp_path
     annotations = read(tmp_path, f"{HEADER}a.wav,NaN,NaN,x\nb.wav,NA,1,x\nb.wav,1,2,x\n")
 
     assert [(fault.line, fault.repair) for fault in annotations.faults] == [
-        (2, "the row is dropped, and 'a.wav' with it, which has no other"),
+        (2, "the row is dropped, and with it 'a.wav', which has no other row"),
         (3, "the row is dropped"),
     ]
 
@@ -63,7 +63,7 @@ def test_a_recording_is_left_out_with_the_only_rows_of_its_file(tmp_path: Path) 
 
     assert [(one.name, len(one.labels)) for one in listed] == [("b.wav", 1), ("c.wav", 0)]
     assert [fault.repair for fault in faults] == [
-        "the row is dropped, and 'a' with it, which has no other"
+        "the row is dropped, and with it 'a', which has no other row"
     ]
 
 
@@ -152,7 +152,7 @@ def test_a_grid_of_values_for_every_class_is_one_of_soft_labels(tmp_path: Path) 
     for content in (GRID, GRID.replace(".", ",")):
         annotations = read(tmp_path, content, "a.txt")
         assert annotations.events == expected
-        assert annotations.taken.notes == ("soft labels of at most 0.5, which are not events: 3",)
+        assert annotations.taken.notes == ("soft labels of at most 0.5, not counted as events: 3",)
 
 
 def test_what_values_are_can_be_said(tmp_path: Path) -> None:

@@ -99,9 +99,9 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("b.wav\t0\t1\tx\na.wav\t0\t1\t", "one is empty"),
-        ("a.wav\t\t1\tx", "one is empty"),
-        ("b.wav\t0\t1\tx\na.wav\t0\t1", "one is empty"),
+        ("b.wav\t0\t1\tx\na.wav\t0\t1\t", "a field is empty"),
+        ("a.wav\t\t1\tx", "a field is empty"),
+        ("b.wav\t0\t1\tx\na.wav\t0\t1", "a field is empty"),
         ("a.wav\t0\t1\tx\ty", "5 fields"),
         ("a.wav\t0\t1\tx\na.wav\t0\t1\tx", "line 3: the same event is listed twice"),
     ],
@@ -238,8 +238,8 @@ def test_an_offset_is_an_onset_where_its_maker_means_that(tmp_path: Path) -> Non
         ("file,onset_samples,label\n", {}, "set data.time_unit=samples"),
         ("file,start_sample,label\n", {"onset": "start_sample"}, "set data.time_unit=samples"),
         ("file,onset,stop (frames),label\n", {"offset": "stop (frames)"}, "convert it"),
-        ("file,start (%),stop (%),label\n", {"onset": "start (%)"}, "unit is unclear"),
-        ("file,start_ns,stop_ns,label\n", {"onset": "start_ns"}, "unit is unclear"),
+        ("file,start (%),stop (%),label\n", {"onset": "start (%)"}, "unit is unknown"),
+        ("file,start_ns,stop_ns,label\n", {"onset": "start_ns"}, "unit is unknown"),
         ("file,start,label,class\n", {"onset": "label", "event_label": "none"}, "no 'none'"),
     ],
 )
@@ -254,7 +254,7 @@ def test_columns_that_cannot_be_used_are_named(
 def test_columns_of_one_name_are_refused_where_they_differ(tmp_path: Path) -> None:
     header = "file,onset,onset,offset,label\n"
 
-    assert "2 columns are called 'onset'" in fault_of(tmp_path, f"{header}a.wav,1,3,4,x\n")
+    assert "2 columns are named 'onset'" in fault_of(tmp_path, f"{header}a.wav,1,3,4,x\n")
     assert read_annotations(written(tmp_path, f"{header}a.wav,1,1,4,x\n")).events == {
         "a.wav": [Event(1.0, 4.0, "x")]
     }

@@ -160,7 +160,7 @@ def test_faults_of_intervals_are_told_together_by_their_lines(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (LONG[:-40], "ends where a number should follow: it is incomplete"),
+        (LONG[:-40], "ends before an expected number: it is incomplete"),
         (LONG.replace("size = 3", 'size = "3"'), 'line 14: "3": expected a number'),
         (LONG.replace("size = 3", "size = 3.5"), "line 14: 3.5: expected a whole number"),
         (LONG.replace('"TextTier"', '"PitchTier"'), "line 28: a tier of class 'PitchTier'"),

@@ -58,7 +58,7 @@ def test_flipped_bits_are_computed_again_with_a_warning_and_once(
 
     np.testing.assert_array_equal(again, before)
     assert [r.message for r in caplog.records] == [
-        f"{path}: the features of 1 of 3 recordings differ from what was written, so they are "
+        f"{path}: the features of 1 of 3 recordings are damaged, so they are "
         f"computed again: is the disk failing?"
     ]
     caplog.clear()

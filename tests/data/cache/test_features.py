@@ -246,7 +246,7 @@ def test_audio_that_changes_while_it_is_read_gives_no_entry(
 
     with monkeypatch.context() as patch:
         patch.setattr(compute, "feature_blocks", read_late)
-        with pytest.raises(DataError, match="changed while it was read"):
+        with pytest.raises(DataError, match="changed while being read"):
             load(tmp_path, FEATURE, audio)
     assert entries(tmp_path) == []
     np.testing.assert_array_equal(load(tmp_path, FEATURE, audio)[0], expected(audio))
@@ -366,7 +366,7 @@ def test_runs_at_the_same_time_compute_once(
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (errno.ENOSPC, r"no room left for the cache.*sedtf cache clear"),
+        (errno.ENOSPC, r"the disk is full: free some space.*sedtf cache clear"),
         (errno.EROFS, r"the cache cannot be written to; set data\.cache_dir or SEDTF_CACHE"),
     ],
 )

@@ -202,5 +202,5 @@ def test_a_pack_that_is_cut_while_it_is_read_is_an_error_and_no_end_of_the_proce
     (content,) = pack.index.recordings
     os.truncate(path, 4096)
     for read in (lambda: pack.rows(99_000, 99_001), lambda: pack.is_intact(content)):
-        with pytest.raises(DataError, match="was cut short while it was in use; delete it"):
+        with pytest.raises(DataError, match="was truncated while in use; delete it"):
             read()

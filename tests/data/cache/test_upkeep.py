@@ -273,7 +273,7 @@ def test_what_is_asked_for_is_cleared_unless_it_is_in_use(
     # and the indices, which are short
     assert float(removed.split()[1]) == pytest.approx(n_bytes, rel=0.02)
     asked_for_used = settings[0] != "clear=soundscapes" and settings[-1] != "older_than_days=30"
-    assert ("that are in use" in out) == asked_for_used
+    assert ("in use or owned by" in out) == asked_for_used
     del pack
 
 

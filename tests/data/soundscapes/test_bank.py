@@ -67,10 +67,10 @@ def test_faults_of_a_bank_come_together_and_can_be_passed_over(
     write_clip(tmp_path / "stray.wav")
     with pytest.raises(DataError) as caught:
         scan_bank(tmp_path)
-    for part in ("stray.wav: lies in no class", "fox: no audio", "wolf: no audio", "strict=false"):
+    for part in ("stray.wav: is in no class", "fox: no audio", "wolf: no audio", "strict=false"):
         assert part in str(caught.value)
     assert scan_bank(tmp_path, strict=False).classes == ("cat", "dog", "owl")
-    assert caplog.text.count("the class is left out") == 2
+    assert caplog.text.count("the class is skipped") == 2
 
 
 def test_folders_that_are_no_bank_are_refused(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_regular_expression_finds_sources(
     assert {clip.source for clip in bank.clips} == {f"s{number}" for number in range(6)}
     for _, of_source in itertools.groupby(bank.clips, key=lambda clip: clip.source):
         assert len({clip.split for clip in of_source}) == 1
-    with pytest.raises(DataError, match=r"data.group=x.* finds nothing in the path of any clip"):
+    with pytest.raises(DataError, match=r"data.group=x.* matches no path of a clip"):
         scan_bank(tmp_path, rules=SplitRules(group="x(.*)"))
 
 
@@ -184,7 +184,7 @@ def test_faults_of_a_table_are_collected_with_their_lines(tmp_path: Path) -> Non
         "line 3: the bank has no clip 1-101-Q.flac; did you mean 1-101-",
         "line 4: x.wav may be cat/x.wav or dog/x.wav",
         "line 5: split 'dove'",
-        "line 7: 3-103-A.wav stands there before",
+        "line 7: 3-103-A.wav is listed before",
     ):
         assert part in str(caught.value)
     with pytest.raises(DataError, match=r"nowhere.csv: no such file"):

@@ -172,12 +172,12 @@ def test_broken_and_silent_clips_are_named_together_and_can_be_left_out(
     for part in (
         *("1-101-C.wav: cannot be read", "1-1-C.wav: cannot be read", "1-1-D.wav: cannot be read"),
         *("1-201-C.flac: is silent", "1-201-D.flac: is silent (-90 dBFS)", "1-201-E.wav: holds no"),
-        *("1-201-F.flac: lasts 5 s", "data.strict=false: the clip is left out"),
+        *("1-201-F.flac: lasts 5 s", "data.strict=false: the clip is skipped"),
     ):
         assert part in message
     events = hear(tmp_path, strict=False)
     assert len(events.bank.clips) == 30
-    assert caplog.text.count("the clip is left out") == 7
+    assert caplog.text.count("the clip is skipped") == 7
     assert compose_recording(SMALL, "train", 0, events)[0].n_samples == SMALL.n_samples
 
 

@@ -105,18 +105,18 @@ def test_a_bank_that_has_changed_is_refused_clip_by_clip(
     assert "1-101-A.flac: has changed (sha256 " in str(caught.value)
     assert "5-5-B.ogg: is missing" in str(caught.value)
     shutil.rmtree(changed)
-    with pytest.raises(DataError, match=r"name the folder where it lies now with data.bank"):
+    with pytest.raises(DataError, match=r"name its present folder with data.bank"):
         check_bank(read_recipe(tmp_path / "recipe.json"))
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda values: values.pop("settings"), "not a recipe that can be read"),
+        (lambda values: values.pop("settings"), "not a readable recipe"),
         (lambda values: values["settings"].update(polyphony=0), "polyphony=0"),
         (lambda values: values["settings"].update(poliphony=1), "poliphony"),
         (lambda values: values["bank"]["clips"].append({"file": "x"}), "not a recipe"),
-        (lambda values: values.update(generator=99), "made by generator 99 of sedtf"),
+        (lambda values: values.update(generator=99), "written by generator 99 of sedtf"),
         (lambda values: values.update(format="xyz"), "format 'xyz': expected one of desed"),
     ],
 )
@@ -136,7 +136,7 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         read_recipe(tmp_path / "nowhere.json")
     for text in ("", "[1, 2]", "null", "filename\tonset"):
         (tmp_path / "recipe.json").write_text(text, encoding="utf-8")
-        with pytest.raises(DataError, match="not a recipe that can be read"):
+        with pytest.raises(DataError, match="not a readable recipe"):
             read_recipe(tmp_path)
 
 

@@ -72,5 +72,5 @@ def test_settings_of_a_rule_are_read_back_and_tell_experiments_apart() -> None:
 
 
 def test_a_rule_that_is_unknown_is_refused_by_its_name() -> None:
-    with pytest.raises(ConfigError, match="feedback 'loud' is unknown: there are hard"):
+    with pytest.raises(ConfigError, match="feedback 'loud' is unknown: expected one of hard"):
         build_training(values_with("loud"))

@@ -100,8 +100,8 @@ def test_tables_of_predict_are_read(tmp_path: Path) -> None:
         ("scores/a.0.tsv", "onset\toffset", "start\tend", "header of start, end"),
         ("scores/a.0.tsv", "\tcat", "\tcow", "other classes than"),
         ("scores/a.0.tsv", "0.100\t0.150\t", "0.100\t0.150\t-", "expected probabilities"),
-        ("scores/a.0.tsv", "0.100\t0.150\t", "0.100\t0.150\tnan\t", "no table of scores"),
-        ("scores/a.0.tsv", "0.100\t0.150\t", "0.120\t0.150\t", "do not follow one another"),
+        ("scores/a.0.tsv", "0.100\t0.150\t", "0.100\t0.150\tnan\t", "not a table of scores"),
+        ("scores/a.0.tsv", "0.100\t0.150\t", "0.120\t0.150\t", "are not contiguous"),
         ("truth.tsv", "a.1.wav", "b.1.wav", "no scores of b.1"),
         ("truth.tsv", "cat", "cow", "no scores of the class cow"),
         ("durations.tsv", "a.1.wav", "b.1.wav", "no duration of a.1"),
@@ -176,11 +176,11 @@ def test_boxes_of_given_scores_are_better_than_the_scores(
     ("words", "said"),
     [
         ([], "checkpoint is not set"),
-        (["scores=s"], "needs annotations=FILE"),
+        (["scores=s"], "add annotations=FILE"),
         (["scores=s", "annotations=a", "checkpoint=c"], "takes no checkpoint"),
-        (["checkpoint=c", "annotations=a"], "go with scores=FOLDER"),
-        (["scores=s", "annotations=a", "evaluation.calibrate=auto"], "for a detector"),
-        (["scores=nowhere", "annotations=a"], "no folder with tables"),
+        (["checkpoint=c", "annotations=a"], "need scores=FOLDER"),
+        (["scores=s", "annotations=a", "evaluation.calibrate=auto"], "needs a detector"),
+        (["scores=nowhere", "annotations=a"], "not a folder with tables"),
     ],
 )
 def test_what_does_not_go_together_is_said(

@@ -74,7 +74,7 @@ def test_tokens_have_no_such_weights(sedtf: Sedtf, capfd: pytest.CaptureFixture[
     words = ("task=sequence", "trainer.max_positive_weight=5", "trainer.balance=1")
     assert sedtf("train", *words, "output_dir=run") == 2
     lines = capfd.readouterr().err
-    assert "trainer.max_positive_weight=5.0 is for classes that are active or not" in lines
+    assert "trainer.max_positive_weight=5.0 is for activities of classes" in lines
     assert "trainer.balance=1.0 is for" in lines
     assert trainer_config(max_positive_weight=0.5).faults()
 

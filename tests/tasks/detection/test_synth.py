@@ -106,7 +106,7 @@ def test_a_folder_holds_one_set(
     written: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert sedtf("synth", f"output_dir={written}") == 2
-    assert "holds a run already: name another folder\n" in capfd.readouterr().err
+    assert "already holds a run: name another folder\n" in capfd.readouterr().err
 
 
 def test_the_set_is_found_by_the_command_that_is_printed(
@@ -153,10 +153,10 @@ def test_a_sweep_writes_a_set_a_job(bank: Path, sedtf: Sedtf, tmp_path: Path, dr
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        (["data=annotated", "data.root=x"], "data: soundscapes are what synth writes"),
+        (["data=annotated", "data.root=x"], "data: synth only writes soundscapes"),
         (["data.bank=nowhere"], "data.bank=nowhere: no such folder"),
         (["recipe=nowhere.json"], "nowhere.json: no such recipe"),
-        (["recipe=x.json", "data.seed=3"], "data.seed set, but recipe=x.json fixes that"),
+        (["recipe=x.json", "data.seed=3"], "data.seed set, but recipe=x.json fixes it"),
         (["format=xyz"], "format=xyz: expected one of desed"),
         (["data.transition={bell: 1}"], "data.transition: expected a mapping"),
     ],
@@ -179,7 +179,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(
         ({"snr_db": [5, 1]}, "data.snr_db=[5, 1]: expected two numbers"),
         ({"event_duration_s": [0.5]}, "data.event_duration_s=[0.5]: expected two numbers"),
         ({"bank_splits": "x.tsv"}, "data.bank_splits is set, but there is no bank"),
-        ({"bank": "x", "group": "("}, "data.group=(: no regular expression"),
+        ({"bank": "x", "group": "("}, "data.group=(: not a valid regular expression"),
         ({"bank": "x", "split": [1.0]}, "data.split=[1.0]: expected the shares"),
         ({"bank_pause_s": -1.0}, "data.bank_pause_s=-1.0: expected at least 0"),
         ({"sample_rate": 4000}, "data.sample_rate=4000: expected a number from 8000"),

@@ -146,7 +146,7 @@ def test_pairs_are_translated(pairs_run: Path, sedtf: Sedtf, tmp_path: Path) -> 
         ("predict", ["input=-", "decoding.n_best=3"], "decoding.n_best=3"),
         ("eval", ["data=soundscapes"], "expected data=tokens or pairs or labels"),
         ("eval", ["data=pairs"], "only a model that was trained on pairs is given sources"),
-        ("export", [], "where a detector is needed"),
+        ("export", [], "but a detector is needed"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_line(

@@ -1,1 +1,1 @@
-"""The formats, a class in a file each; see :mod:`sed_cli.data.annotations.format`."""
+"""The formats, one class per file; see :mod:`sed_cli.data.annotations.format`."""

@@ -22,13 +22,13 @@ class Audacity(AnnotationFormat):
     names_files: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its first line."""
+        """Detected by its first line."""
         return fits_audacity(text, options)
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """A line an event."""
+        """One line per event."""
         return read_list(text, options, self.name)
 
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
-        """A line an event."""
+        """One line per event."""
         return dump_audacity(events)

@@ -27,7 +27,7 @@ class AviaNZ(ReadOnlyFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its first object, and lists behind it."""
+        """Detected by its first object and the lists after it."""
         content = json_or_none(text)
         if not isinstance(content, list) or not content or not isinstance(content[0], dict):
             return False
@@ -35,7 +35,7 @@ class AviaNZ(ReadOnlyFormat):
         return is_named and all(isinstance(one, list) for one in content[1:])
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """An event a segment and species."""
+        """One event per segment and species."""
         collector = RowCollector(text, options)
         content = json_or_none(text)
         if not isinstance(content, list):

@@ -27,7 +27,7 @@ class Coco(ReadOnlyFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its keys."""
+        """Detected by its keys."""
         content = json_or_none(text)
         if not isinstance(content, dict):
             return False
@@ -39,7 +39,7 @@ class Coco(ReadOnlyFormat):
         content = json_or_none(text)
         records = list(_records(content)) if isinstance(content, dict) else []
         if not records:
-            raise DataError(f"{text.path}: JSON as COCO's without annotations")
+            raise DataError(f"{text.path}: COCO JSON without annotations")
         return read_records(text, options, records, self.name)
 
 
@@ -60,7 +60,7 @@ def _records(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         annotated.add(file)
         category = one.get(_key(one, _CATEGORIES))
         label = {"event_label": labels.get(str(category), category)}
-        # Named by a number that nothing has: the number is shown as missing.
+        # A number without an entry: it is shown as missing.
         yield {"filename": names.get(file) or f"sound {file}", **label, **_plain(one)}
     yield from ({"filename": name} for key, name in names.items() if key not in annotated and name)
 

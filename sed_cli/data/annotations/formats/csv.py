@@ -27,17 +27,17 @@ class Csv(AnnotationFormat):
     names_files: ClassVar[bool] = True
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its header."""
+        """Detected by its header."""
         return fits_csv(text, options)
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """Rows, by the names of the columns."""
+        """Rows by the names of the columns."""
         return read_table(text, options, self.name)
 
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
-        """A header and a row an event."""
+        """A header and one row per event."""
         return dump_table(events, delimiter=",")
 
     def dump_findings(self, found: Mapping[str, Findings]) -> str:
-        """A header and a row an event, with its confidence."""
+        """A header and one row per event, with its confidence."""
         return dump_found_table(found, delimiter=",")

@@ -1,7 +1,7 @@
 """ELAN's .eaf: annotations of one recording in tiers, their times in slots of milliseconds.
 
-pympi-ling (1.70.2, of 2021) reads them too, but makes a document of the whole file with a parser
-that takes entities at their word, and knows neither faults nor what stands beside a tier.
+pympi-ling (1.70.2, of 2021) reads them too, but parses the whole file with a parser that
+expands entities, and reports neither faults nor elements beside a tier.
 
 Source: https://www.mpi.nl/tools/elan/EAF_Annotation_Format_3.0_and_ELAN.pdf
 """
@@ -22,7 +22,7 @@ from sed_cli.data.annotations.tiers import Mark, Tier, read_tiers
 
 @component("format", "elan")
 class Elan(ReadOnlyFormat):
-    """ELAN's .eaf: a tier a class, or a tier with labels; one recording."""
+    """ELAN's .eaf: one tier per class, or a tier with labels; one recording."""
 
     ORDER: ClassVar[int] = 1
     ending: ClassVar[str] = ".eaf"
@@ -30,14 +30,14 @@ class Elan(ReadOnlyFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its root."""
+        """Detected by its root."""
         root = xml_or_none(text)
         return text.path.suffix.lower() == self.ending or (
             root is not None and root.tag == "ANNOTATION_DOCUMENT"
         )
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """All annotations with a text; those that hang on another have its times."""
+        """All annotations with a text; dependent ones have the times of their parent."""
         root = xml_of(text)
         header = root.find("HEADER")
         in_ms = header is None or header.get("TIME_UNITS", "milliseconds") == "milliseconds"

@@ -1,4 +1,4 @@
-"""The tables of DCASE's few-shot task: a column a class, with POS, NEG or UNK in each row.
+"""The tables of DCASE's few-shot task: one column per class, with POS, NEG or UNK in each row.
 
 Source: Nolasco et al. 2023, "Learning to detect an animal sound from five examples".
 """
@@ -28,15 +28,15 @@ class FewShot(ReadOnlyFormat):
     ending: ClassVar[str] = ".csv"
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By the values of its columns."""
+        """Detected by the values of its columns."""
         header = find_header(text, options.columns)
         return header is not None and bool(_classes(text, header))
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """An event per row and class that is POS; a row with UNK is a span of unknown content."""
+        """One event per row and class that is POS; a row with UNK is a span of unknown content."""
         header = find_header(text, options.columns)
         if header is None or not (classes := _classes(text, header)):
-            raise DataError(f"{text.path}: no table with columns of POS, NEG and UNK")
+            raise DataError(f"{text.path}: not a table with columns of POS, NEG and UNK")
         collector = collector_for(text, options, header)
         end = header.index.get("offset", header.index.get("duration", -1))
         place = header.index.get("filename", -1)
@@ -55,7 +55,7 @@ class FewShot(ReadOnlyFormat):
 
 
 def _classes(text: Text, header: Header) -> dict[str, int]:
-    """Columns that hold these values alone, by the classes that they are called by."""
+    """Columns with only these values, by their classes."""
     if "onset" not in header.index:
         return {}
     found: list[set[str]] = [set() for _ in header.names]

@@ -40,25 +40,25 @@ class Jams(AnnotationFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its content."""
+        """Detected by its content."""
         return _fits(text, options)
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """All events that stand there."""
+        """Return all events."""
         return _read(text, options, self.name)
 
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
-        """As other programs read it."""
+        """Write it as other programs expect."""
         return _dump(events, durations_s)
 
     def dump_findings(self, found: Mapping[str, Findings]) -> str:
-        """The same with confidences."""
+        """Write it with confidences."""
         durations_s = {name: one.duration_s for name, one in found.items()}
         return _dump({name: one.detections for name, one in found.items()}, durations_s)
 
 
 def _fits(text: Text, options: ReadOptions) -> bool:
-    """Whether the text is an object of JAMS' keys; by its ending where it cannot be read."""
+    """Whether the text is an object with JAMS' keys; by its ending if it cannot be read."""
     if text.path.suffix.lower() == ".jams":
         return _OBJECT.match(text.content) is not None
     content = json_or_none(text)
@@ -70,7 +70,7 @@ def _fits(text: Text, options: ReadOptions) -> bool:
 
 
 def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
-    """Read the events; scaper's background, which lasts for the whole recording, is none."""
+    """Read the events, without scaper's background, which lasts for the whole recording."""
     annotations = _load(text)
     found = [annotation.get("namespace") for annotation in annotations]
     chosen = next((namespace for namespace in NAMESPACES if namespace in found), None)
@@ -97,12 +97,12 @@ def _load(text: Text) -> list[dict[str, Any]]:
     content = json_of(text)
     annotations = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
-        raise DataError(f"{text.path}: JSON without the list 'annotations' that JAMS has")
+        raise DataError(f"{text.path}: JSON without the list 'annotations' of JAMS")
     return annotations
 
 
 def _observations(data: Any) -> Iterator[Any]:
-    """Observations, whether they stand one by one or as a list a key (dense)."""
+    """Observations, single ones or one list per key (dense)."""
     is_dense = isinstance(data, dict) and all(isinstance(one, list) for one in data.values())
     if is_dense and len({len(column) for column in data.values()}) <= 1:
         for values in zip(*data.values(), strict=True):
@@ -141,9 +141,9 @@ def _number(value: Any) -> float:
 def _dump(
     events: Mapping[str, Iterable[Event | Detection]], durations_s: Mapping[str, float]
 ) -> str:
-    """JAMS of one recording, its events as open tags; these may overlap, as segments may not.
+    """JAMS of one recording, with events as open tags, which may overlap, unlike segments.
 
-    JAMS asks for the recording's duration: where that is not known it is that of its annotation.
+    JAMS requires the recording's duration: if unknown, that of its annotation is used.
     """
     ((name, of_file),) = events.items()
     of_file = list(of_file)

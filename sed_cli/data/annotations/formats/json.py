@@ -1,4 +1,4 @@
-"""JSON of any make: WhisperSeg, WhisperX, batdetect2, and lists of events of one's own."""
+"""JSON of any origin: WhisperSeg, WhisperX, batdetect2, and custom lists of events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sed_cli.data.annotations.text import Text
 
 @component("format", "json")
 class Json(ReadOnlyFormat):
-    """JSON, or an object a line: whatever has a start, an end and a label."""
+    """JSON, or one object per line: anything with a start, an end and a label."""
 
     ORDER: ClassVar[int] = 2
     ending: ClassVar[str] = ".json"
@@ -23,12 +23,12 @@ class Json(ReadOnlyFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its first character."""
+        """Detected by its first character."""
         is_empty = not text.content.strip() and text.path.suffix.lower() == ".jsonl"
         return is_empty or looks_like_json(text)
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """All events that stand there."""
+        """Return all events."""
         if not text.content.strip():  # of a recording without events
             return RowCollector(text, options).finish(self.name, names_files=False)
         return read_objects(text, options, json_of(text), self.name)

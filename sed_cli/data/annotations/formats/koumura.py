@@ -1,7 +1,7 @@
 """The XML of Koumura and Okanoya's birdsong recognition data set: notes of sequences, in samples.
 
-crowsetta (5.0) reads it too, but brings along pandera and evfuncs for what are five elements, with
-a parser that takes entities at their word. A note's position counts from the start of its sequence.
+crowsetta (5.0) reads it too, but needs pandera and evfuncs for five elements, with a parser
+that expands entities. A note's position counts from the start of its sequence.
 
 Source: Koumura and Okanoya 2016, "Automatic recognition of element classes and boundaries in the
 birdsong with variable sequences".
@@ -30,7 +30,7 @@ class Koumura(ReadOnlyFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its root."""
+        """Detected by its root."""
         root = xml_or_none(text)
         return root is not None and root.tag == "Sequences"
 
@@ -57,7 +57,7 @@ def _text(element: Element, tag: str) -> str:
 
 
 def _sum(start: str, position: str) -> str:
-    """The position in the recording; as it stands where one is no number."""
+    """The position in the recording; unchanged if one is not a number."""
     try:
         return repr(float(start) + float(position))
     except ValueError:

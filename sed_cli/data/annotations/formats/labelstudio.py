@@ -38,13 +38,13 @@ class LabelStudio(ReadOnlyFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By the keys of its tasks, or a column of JSON."""
+        """Detected by the keys of its tasks, or a column of JSON."""
         if _REGIONS.search(text.content[:_SNIFFED]):
             return True
         return any(_is_task(task) for task in as_dicts(json_or_none(text))[:100])
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """The regions of the first annotation of each task that was not cancelled."""
+        """The regions of the first uncancelled annotation of each task."""
         content = json_or_none(text)
         tasks = as_dicts(content) if content is not None else list(_tasks_of_table(text))
         records = [record for task in tasks for record in _records(task)]
@@ -64,21 +64,21 @@ def _is_region(value: Any) -> bool:
 
 
 def _regions(task: dict[str, Any]) -> list[dict[str, Any]]:
-    """Regions of a task of JSON-MIN, whatever they are called there."""
+    """Regions of a JSON-MIN task, whatever their name."""
     parts = [as_dicts(value) for value in task.values()]
     regions = [one for part in parts for one in part if _is_region(one)]
     return [one for one in regions if any(isinstance(value, list) for value in one.values())]
 
 
 def _tasks_of_table(text: Text) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a table, cells that hold JSON as what they hold."""
+    """Yield the rows of a table, with JSON cells parsed."""
     delimiter = "\t" if "\t" in text.lines[0] else ","
     before = csv.field_size_limit(_LONGEST_CELL)
     try:
         for row in csv.DictReader(text.lines, delimiter=delimiter):
             yield {key: _cell(value) for key, value in row.items() if key}
     except csv.Error as error:
-        raise DataError(f"{text.path}: no table of Label Studio: {error}") from error
+        raise DataError(f"{text.path}: not a table of Label Studio: {error}") from error
     finally:
         csv.field_size_limit(before)
 
@@ -122,7 +122,7 @@ def _name_of(values: dict[str, Any]) -> str:
 
 
 def _plain(url: str) -> str:
-    """The name of a recording as it was before it was uploaded."""
+    """The name of a recording before it was uploaded."""
     if "?d=" in url:
         return unquote(url.split("?d=", 1)[1].split("&")[0]).lstrip("/")
     path = unquote(url.split("?")[0])

@@ -1,6 +1,6 @@
-"""The .not.mat of evTAF and evsonganaly: onsets and offsets in milliseconds, a letter a syllable.
+"""The .not.mat of evTAF and evsonganaly: times in milliseconds, one letter per syllable.
 
-evfuncs (0.3) reads it as well, by the same function of scipy.
+evfuncs (0.3) also reads it, with the same function of scipy.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class NotMat(ReadOnlyFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By the variables that it holds."""
+        """Detected by its variables."""
         return bool(text.binary) and {"onsets", "offsets"} <= set(_sizes(text))
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """A syllable an event."""
+        """One event per syllable."""
         sizes = _sizes(text)
         if any(sizes.get(name, 0) > _MOST_VALUES for name in _NAMES):
             raise DataError(f"{text.path}: more than {_MOST_VALUES} syllables")
@@ -47,7 +47,7 @@ class NotMat(ReadOnlyFormat):
         if len(onsets) != len(offsets) or (labels and len(labels) != len(onsets)):
             raise DataError(
                 f"{text.path}: {len(onsets)} onsets, {len(offsets)} offsets and {len(labels)} "
-                f"labels: expected as many of each"
+                f"labels: expected equal numbers"
             )
         for number, (onset, offset) in enumerate(zip(onsets, offsets, strict=True)):
             collector.place = f"syllable {number + 1}: "
@@ -58,7 +58,7 @@ class NotMat(ReadOnlyFormat):
 
 
 def _sizes(text: Text) -> Mapping[str, int]:
-    """The number of values of each variable, by headers alone."""
+    """The number of values of each variable, from headers only."""
     if "mat" not in text.found:
         import math
 
@@ -66,7 +66,7 @@ def _sizes(text: Text) -> Mapping[str, int]:
 
         try:
             found = {name: math.prod(shape) for name, shape, _ in whosmat(io.BytesIO(text.binary))}
-        except Exception:  # what scipy raises of a damaged file may be anything
+        except Exception:  # scipy may raise anything for a damaged file
             found = {}
         text.found["mat"] = found
     sizes: Mapping[str, int] = text.found["mat"]
@@ -84,12 +84,12 @@ def _load(text: Text) -> Mapping[str, Any]:
 
 
 def _numbers(value: Any) -> list[str]:
-    """Times as text; what is none stays as it is, and is told as a fault."""
+    """Times as text; invalid ones are kept, and reported as faults."""
     return [] if value is None else [str(one) for one in value.ravel().tolist()]
 
 
 def _letters(value: Any) -> list[str]:
-    """A letter a syllable, or a cell a syllable."""
+    """One letter or one cell per syllable."""
     if value is None:
         return []
     cells = value.ravel().tolist()

@@ -1,7 +1,7 @@
-"""Raven's selection tables, also as BirdNET writes them: tab separated, a row a selection and view.
+"""Raven's selection tables, also BirdNET's: tab separated, one row per selection and view.
 
 ``Begin Time (s)`` counts from the start of all files that were open together, ``File Offset (s)``
-from that of ``Begin File``. Raven takes quotation marks for characters.
+from that of ``Begin File``. In Raven, quotation marks are ordinary characters.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _HEADER = (
     *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)"),
     *("Low Freq (Hz)", "High Freq (Hz)", "Begin File", "File Offset (s)", "Annotation"),
 )
-_SAME_DIGITS = 2  # of seconds in which rows agree on where a recording begins
-_SAME_S = 0.02  # times are written with few digits
+_SAME_DIGITS = 2  # of seconds, tolerance for the start of a recording
+_SAME_S = 0.02  # times have few digits
 _PREDICTED = (*_HEADER[:-3], "Begin Path", *_HEADER[-3:], "Confidence")
-# The band of an event is not known: boxes span what every recording from 8 kHz on has.
+# The band of an event is unknown: boxes span the band of every recording from 8 kHz on.
 _LOW_HZ, _HIGH_HZ = "0.0", "4000.0"
 
 
@@ -43,19 +43,19 @@ class Raven(AnnotationFormat):
     names_files: ClassVar[bool] = True
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its content."""
+        """Detected by its content."""
         return _fits(text, options)
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """All events that stand there."""
+        """Return all events."""
         return _read(text, options, self.name)
 
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
-        """As other programs read it."""
+        """Write it as other programs expect."""
         return _dump(events)
 
     def dump_findings(self, found: Mapping[str, Findings]) -> str:
-        """With confidences, boxes of the band that was heard, and paths by which Raven finds it."""
+        """Write it with confidences, boxes of the features' band, and paths for Raven."""
         return _dump_findings(found)
 
 
@@ -69,7 +69,7 @@ def _fits(text: Text, options: ReadOptions) -> bool:
 
 
 def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
-    """Read a selection table; of a selection that stands there for several views, one row."""
+    """Read a selection table; a selection in several views counts once."""
     header = find_header(text, options.columns)
     if header is None:
         raise DataError(f"{text.path}: no header with columns such as {', '.join(_HEADER)}")
@@ -78,7 +78,7 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
     collector = collector_for(text, options, header)
     place = {without_unit(name)[0]: i for i, name in enumerate(header.names)}
     filename = header.index.get("filename", place.get("begin_path", -1))
-    is_path = "filename" not in header.index  # of the machine that the table was made on
+    is_path = "filename" not in header.index  # on the machine where the table was created
     end = header.index.get("offset", header.index.get("duration", -1))
     onset, label = header.index["onset"], header.index.get("event_label", -1)
     file_offset, view = place.get("file_offset", -1), place.get("view", -1)
@@ -92,7 +92,7 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
     starts = _starts(collector, [(f[filename], f[onset], f[file_offset]) for _, f in rows])
     views: dict[tuple[str, ...], str] = {}
     for number, fields in rows:
-        # A selection that was drawn by hand into a table of one recording has no name of it.
+        # A selection added by hand to a table of one recording has no file name.
         name = (fields[filename] or only) if filename >= 0 else stem
         selection = (name, *(fields[i] for i in (place.get("selection", -1), onset, end, label)))
         if views.setdefault(selection, fields[view]) != fields[view]:
@@ -109,7 +109,7 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
 
 
 def _starts(collector: RowCollector, rows: Sequence[tuple[str, str, str]]) -> dict[str, float]:
-    """Where each recording begins among those that were open together: as most of its rows say."""
+    """Start of each recording among those that were open together, by the majority of its rows."""
     found: dict[str, Counter[float]] = {}
     for name, onset, file_offset in rows:
         try:
@@ -117,7 +117,7 @@ def _starts(collector: RowCollector, rows: Sequence[tuple[str, str, str]]) -> di
         except ValueError:
             continue
         found.setdefault(name, Counter())[round(start_s, _SAME_DIGITS)] += 1
-    # None begins before the first; where rows disagree as often as not, it begins with it.
+    # None starts before the first; on a tie it starts with the first.
     return {
         name: max(starts, key=lambda start_s: (start_s >= 0, starts[start_s], -start_s))
         for name, starts in found.items()
@@ -127,9 +127,9 @@ def _starts(collector: RowCollector, rows: Sequence[tuple[str, str, str]]) -> di
 def _in_file(
     collector: RowCollector, file_offset: str, onset: str, end: str, start_s: float | None
 ) -> tuple[str, str]:
-    """Begin and end counted from the start of the file; as they are where one is no number.
+    """Begin and end from the start of the file; unchanged if one is not a number.
 
-    Where another program has moved a selection its file offset is that of before.
+    If another program has moved a selection, its file offset is outdated.
     """
     try:
         onset_s, file_onset_s = collector.seconds(onset), collector.seconds(file_offset or "0")
@@ -140,7 +140,7 @@ def _in_file(
         start_s = 0.0 if not file_offset else onset_s - file_onset_s
     if not file_offset or abs(onset_s - start_s - file_onset_s) > _SAME_S:
         if file_offset:
-            collector.note("selections whose begin was moved: it counts before the file offset")
+            collector.note("moved selections: Begin Time takes precedence over File Offset")
         file_onset_s = round(onset_s - start_s, END_DIGITS)
         file_offset = repr(file_onset_s).replace(".", collector.mark)
     if end_s is None:
@@ -150,7 +150,7 @@ def _in_file(
 
 
 def _dump(events: Mapping[str, Iterable[Event]]) -> str:
-    """A selection table; recordings without events do not stand in it."""
+    """A selection table; it omits recordings without events."""
     lines = ["\t".join(_HEADER)]
     for name, of_file in events.items():
         for event in of_file:
@@ -161,11 +161,11 @@ def _dump(events: Mapping[str, Iterable[Event]]) -> str:
 
 
 def _dump_findings(found: Mapping[str, Findings]) -> str:
-    """A selection table of recordings that Raven opens one after the other."""
+    """A selection table of recordings that Raven opens in sequence."""
     lines = ["\t".join(_PREDICTED)]
     begin_s, path, length_s = 0.0, None, 0.0
     for name, one in found.items():
-        if one.path != path:  # else another channel of the same
+        if one.path != path:  # otherwise another channel of the same recording
             begin_s, path, length_s = begin_s + length_s, one.path, one.duration_s
         low, high = (_LOW_HZ, _HIGH_HZ) if one.band_hz is None else map(_hertz, one.band_hz)
         for each in one.detections:
@@ -178,7 +178,7 @@ def _dump_findings(found: Mapping[str, Findings]) -> str:
 
 
 def _path_in_table(path: Path | None) -> str:
-    """A path; nothing where no table can hold it, since tables are text in UTF-8."""
+    """A path; empty if it is not valid UTF-8, which tables need."""
     written = "" if path is None else str(path)
     return written if written.isprintable() else ""
 

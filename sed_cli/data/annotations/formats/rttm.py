@@ -1,7 +1,7 @@
 """RTTM, NIST's rich transcription time marks: ``SPEAKER`` lines of ten fields.
 
-``SPEAKER file channel onset duration <NA> <NA> label <NA> <NA>``, separated by white space, so that
-neither names nor labels can hold any; ``file`` is a file name without folder and ending.
+``SPEAKER file channel onset duration <NA> <NA> label <NA> <NA>``, separated by white space,
+which names and labels therefore cannot contain; ``file`` is a file name without folder and ending.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COMMENTS = (";", "#")
 _N_FIELDS = 10
 _LABEL = 7
 _NOTHING = "<NA>"
-# Marks of speech transcripts that stand beside SPEAKER lines and tell nothing of events.
+# Types of speech transcripts beside SPEAKER lines, without events.
 _OTHER_TYPES = (
     *("SEGMENT", "NOSCORE", "NO_RT_METADATA", "LEXEME", "NON-LEX", "NON-SPEECH", "FILLER", "EDIT"),
     *("IP", "SU", "CB", "A/P", "SPKR-INFO"),
@@ -38,20 +38,20 @@ class Rttm(AnnotationFormat):
     names_files: ClassVar[bool] = True
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its content."""
+        """Detected by its content."""
         return _fits(text, options)
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """All events that stand there."""
+        """Return all events."""
         return _read(text, options, self.name)
 
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
-        """As other programs read it."""
+        """Write it as other programs expect."""
         return _dump(events)
 
 
 def _fits(text: Text, options: ReadOptions) -> bool:
-    """Whether the first line that is no comment is one of RTTM; by its ending if there is none."""
+    """Whether the first line that is not a comment is RTTM; by its ending if there is none."""
     for line in text.lines:
         fields = line.split()
         if fields and not fields[0].startswith(_COMMENTS):
@@ -60,7 +60,7 @@ def _fits(text: Text, options: ReadOptions) -> bool:
 
 
 def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
-    """Read ``SPEAKER`` lines; recordings without events do not stand in RTTM."""
+    """Read ``SPEAKER`` lines; RTTM omits recordings without events."""
     values = (
         (number, field)
         for number, line in enumerate(text.lines, start=1)
@@ -75,7 +75,7 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
         if not fields or fields[0].startswith(_COMMENTS) or fields[0] in _OTHER_TYPES:
             continue
         if fields[0] != "SPEAKER":
-            collector.fault(number, f"begins with {fields[0]!r}, which is not a type of RTTM")
+            collector.fault(number, f"begins with {fields[0]!r}, which is not an RTTM type")
         elif len(fields) <= _LABEL:
             collector.fault(number, f"{len(fields)} fields, but RTTM has {_N_FIELDS}")
         elif (n_words := _words_of_name(fields)) is None:
@@ -89,7 +89,7 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
                 collector.note("rows with blanks in the file name, whose fields are joined")
             name = " ".join(fields[1 : 1 + n_words])
             fields = fields[n_words - 1 :]
-            # Careless writers leave blanks in labels; confidence and lookahead come last.
+            # Some writers leave blanks in labels; confidence and lookahead come last.
             last = max(_LABEL + 1, len(fields) - 2) if len(fields) > _N_FIELDS else _LABEL + 1
             label = " ".join(fields[_LABEL:last]).replace(_NOTHING, "").strip()
             collector.add(number, name, fields[3], fields[4], label)
@@ -98,10 +98,10 @@ def _read(text: Text, options: ReadOptions, format: str) -> Annotations:
 
 
 def _words_of_name(fields: list[str]) -> int | None:
-    """The number of fields that a file name takes, by where the fixed fields stand.
+    """The number of fields in a file name, from the position of the fixed fields.
 
-    These are two numbers and twice ``<NA>`` behind the channel. ``None``: they stand nowhere, or at
-    several places.
+    These are two numbers and twice ``<NA>`` after the channel. ``None``: they occur nowhere, or
+        several times.
     """
     if len(fields) <= _N_FIELDS and fields[5] == fields[6] == _NOTHING:
         return 1
@@ -114,7 +114,7 @@ def _words_of_name(fields: list[str]) -> int | None:
     ]
     if len(places) == 1:
         return places[0]
-    # Some writers put something else there; what is wrong with the times is said where they stand.
+    # Some writers put something else there; faults in times are reported for their own fields.
     if not places and len(fields) <= _N_FIELDS and not is_time(fields[5]):
         return 1
     return None
@@ -138,7 +138,7 @@ def _dump(events: Mapping[str, Iterable[Event]]) -> str:
 
 
 def _joined(texts: Mapping[str, str], what: str) -> dict[str, str]:
-    """Replace white space by underscores, and refuse what would then be the same."""
+    """Replace white space by underscores, and reject names that would become equal."""
     joined = {text: "_".join(short.split()) for text, short in texts.items()}
     owners: dict[str, str] = {}
     for text, short in joined.items():

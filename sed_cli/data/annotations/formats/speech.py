@@ -19,13 +19,13 @@ from sed_cli.data.annotations.units import SAMPLES
 
 _ROW = re.compile(r"\s*(\d{1,18})\s+(\d{1,18})\s+(\S.*?)\s*")
 _SNIFFED = 1000  # lines
-_FINE = 5000  # a shorter event, of half a millisecond, is none in units of 100 ns
+_FINE = 5000  # a shorter event, of half a millisecond, is not in units of 100 ns
 _MASTER = "#!MLF!#"
 _UNITS_PER_S = 10_000_000
 
 
 def _rows(text: Text) -> list[re.Match[str]]:
-    """The first rows; none where one has other fields than two whole numbers and a label."""
+    """The first rows; empty unless each has two whole numbers and a label."""
     lines = [line for line in text.lines[:_SNIFFED] if line.strip()]
     found = [match for line in lines if (match := _ROW.fullmatch(line))]
     return found if len(found) == len(lines) else []
@@ -41,12 +41,12 @@ class Timit(ReadOnlyFormat):
     names_files: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its ending, and whole numbers."""
+        """Detected by its ending and whole numbers."""
         is_named = text.path.suffix.lower() in (self.ending, *self.more_endings)
         return is_named and bool(_rows(text))
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """A line an event; its times stay in samples."""
+        """One line per event; its times stay in samples."""
         collector = RowCollector(text, options, units=(SAMPLES, SAMPLES))
         for number, line in enumerate(text.lines, start=1):
             _add(collector, number, line, text.path.stem)
@@ -63,7 +63,7 @@ class Htk(ReadOnlyFormat):
     more_endings: ClassVar[tuple[str, ...]] = (".mlf",)
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its first line, or its ending and whole numbers too large for anything else."""
+        """Detected by its first line, or its ending and very large whole numbers."""
         if text.content.startswith(_MASTER):
             return True
         rows = _rows(text) if text.path.suffix.lower() in (".lab", ".rec") else []
@@ -71,7 +71,7 @@ class Htk(ReadOnlyFormat):
         return bool(rows) and options.time_unit is None and lengths[len(rows) // 2] >= _FINE
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """A line an event."""
+        """One line per event."""
         collector = RowCollector(text, options)
         is_master = text.content.startswith(_MASTER)
         for number, name, line in _lines(text, is_master=is_master):
@@ -81,7 +81,7 @@ class Htk(ReadOnlyFormat):
 
 
 def _lines(text: Text, *, is_master: bool) -> Iterator[tuple[int, str, str]]:
-    """Number, recording and content of the lines that are events."""
+    """Number, recording and content of event lines."""
     name = text.path.stem
     for number, line in enumerate(text.lines, start=1):
         if not is_master:

@@ -30,12 +30,12 @@ class SprSound(ReadOnlyFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its keys."""
+        """Detected by its keys."""
         content = json_or_none(text)
         return isinstance(content, dict) and isinstance(content.get(_EVENTS), list)
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """All events; a recording without any has none."""
+        """All events; there may be none."""
         content = json_or_none(text)
         if not isinstance(content, dict):
             raise DataError(f"{text.path}: expected a JSON object with {_EVENTS}")

@@ -1,4 +1,4 @@
-"""Subtitles of one recording: SubRip (.srt) and WebVTT (.vtt), as Whisper writes them."""
+"""Subtitles of one recording: SubRip (.srt) and WebVTT (.vtt), as written by Whisper."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sed_cli.data.annotations.text import Text
 _TIME = r"(?:\d{1,3}:)?\d{1,2}:\d{2}[.,]\d{1,3}"
 _CUE = re.compile(rf"\s*({_TIME})\s*-->\s*({_TIME})(?:\s.*)?")
 _TAG = re.compile(r"<[^<>]{0,200}>")
-_SNIFFED = 200  # lines; WebVTT may begin with notes and styles
+_SNIFFED = 200  # lines; WebVTT may start with notes and styles
 
 
 @component("format", "subtitles")
@@ -28,11 +28,11 @@ class Subtitles(ReadOnlyFormat):
     names_files: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By the arrow between two times."""
+        """Detected by the arrow between two times."""
         return any(_CUE.fullmatch(line) for line in text.lines[:_SNIFFED])
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """A cue an event."""
+        """One event per cue."""
         collector = RowCollector(text, options, numbers=Numbers("."))
         at = 0
         while at < len(text.lines):

@@ -1,10 +1,10 @@
 """Praat's TextGrid: the intervals of one recording, in tiers, as text in its long or short form.
 
-Praat reads numbers that stand alone, texts in quotation marks, and marks such as ``<exists>``; all
-else is a comment, and the two forms differ in comments only. So one reader takes both.
+Praat reads free-standing numbers, quoted texts, and flags such as ``<exists>``; everything else
+is a comment, and the two forms differ only in comments. So one reader handles both.
 
-praatio (6.2.2) reads TextGrids as well, but stops at the first fault and names no line, where all
-faults of a file are to be told at once; and it refuses a file whose intervals overlap by rounding.
+praatio (6.2.2) also reads TextGrids, but it stops at the first fault and names no line, whereas
+sedtf reports all faults of a file; and it rejects a file whose intervals overlap by rounding.
 
 Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
 """
@@ -33,14 +33,14 @@ _INTERVALS, _POINTS = "IntervalTier", "TextTier"
 
 @component("format", "textgrid")
 class TextGrid(AnnotationFormat):
-    """Praat's TextGrid: a tier a class, or a tier with labels; one recording."""
+    """Praat's TextGrid: one tier per class, or a tier with labels; one recording."""
 
     ORDER: ClassVar[int] = 1
     ending: ClassVar[str] = ".TextGrid"
     names_files: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its first lines."""
+        """Detected by its first lines."""
         return _HEAD.match(text.content) is not None
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
@@ -49,7 +49,7 @@ class TextGrid(AnnotationFormat):
         return read_tiers(text, options, found, RowCollector(text, options), self.name)
 
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
-        """The long form, a tier a class; where its own events overlap, several of that name."""
+        """The long form, one tier per class, or several of that name if its events overlap."""
         return _dump(events, durations_s)
 
 
@@ -57,7 +57,7 @@ class TextGrid(AnnotationFormat):
 
 
 class _Tokens:
-    """The numbers and texts of a file, one after the other."""
+    """The numbers and texts of a file in order."""
 
     def __init__(self, text: Text) -> None:
         self.path, self.line = text.path, 1
@@ -75,7 +75,7 @@ class _Tokens:
                     f"{self.path}, line {self.line}: {one_line(found[0][:80])}: expected a {kind}"
                 )
             return found[kind]
-        raise DataError(f"{self.path}: ends where a {kind} should follow: it is incomplete")
+        raise DataError(f"{self.path}: ends before an expected {kind}: it is incomplete")
 
     def text(self) -> str:
         return " ".join(self._next("text").replace('""', '"').split("\n")).strip()
@@ -91,7 +91,7 @@ class _Tokens:
 
 
 def _tiers(tokens: _Tokens) -> Iterator[Tier]:
-    """Content of each tier; intervals without a text are silence, and left out."""
+    """Content of each tier, without intervals that have no text, which are silence."""
     for _ in range(2):  # file type and object class
         tokens.text()
     for _ in range(2):  # from, to
@@ -123,7 +123,7 @@ def _dump(events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float
     tiers: list[tuple[str, list[tuple[str, str]]]] = []
     for event in sorted(of_file):
         times = times_of(event)
-        # Intervals of a tier follow one another.
+        # Intervals of a tier are contiguous.
         free = (
             t for label, t in tiers if label == event.label and float(t[-1][1]) <= float(times[0])
         )

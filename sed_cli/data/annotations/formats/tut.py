@@ -15,20 +15,20 @@ from sed_cli.data.annotations.text import Text
 
 @component("format", "tut")
 class Tut(AnnotationFormat):
-    """Lists of the TUT, URBAN-SED and MAESTRO sets: [file [scene]] onset offset label."""
+    """Lists of the TUT, URBAN-SED and MAESTRO data sets: [file [scene]] onset offset label."""
 
     ORDER: ClassVar[int] = 6
     ending: ClassVar[str] = ".ann"
     names_files: ClassVar[bool] = True
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its first line."""
+        """Detected by its first line."""
         return fits_tut(text, options)
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """A line an event."""
+        """One line per event."""
         return read_list(text, options, self.name)
 
     def dump(self, events: Mapping[str, Iterable[Event]], durations_s: Mapping[str, float]) -> str:
-        """A line an event."""
+        """One line per event."""
         return dump_tut(events)

@@ -31,13 +31,13 @@ class Via(ReadOnlyFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By the keys of a project, or the header of its export."""
+        """Detected by the keys of a project, or the header of its export."""
         if text.content.startswith("#"):
             return any(line.startswith(_HEADER) for line in text.lines[:_SNIFFED])
         return _is_project(json_or_none(text))
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """All segments in time."""
+        """Return all segments in time."""
         content = json_or_none(text)
         if content is not None and not _is_project(content):
             raise DataError(f"{text.path}: expected a project of VIA, or its segments as CSV")
@@ -85,11 +85,11 @@ def _fields(text: Text, number: int, line: str) -> list[str]:
     try:
         return next(csv.reader([line]))
     except csv.Error as error:
-        raise DataError(f"{text.path}, line {number}: no row of a CSV: {error}") from error
+        raise DataError(f"{text.path}, line {number}: not a CSV row: {error}") from error
 
 
 def _records(name: Any, times: Any, values: Any, attributes: Any) -> Iterator[dict[str, Any]]:
-    """Yield a segment; one time is a point, none is a region of a picture."""
+    """Yield a segment; one time is a point, none is an image region."""
     if not (isinstance(times, list) and 1 <= len(times) <= 2):
         return
     label = None

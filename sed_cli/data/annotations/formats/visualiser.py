@@ -30,12 +30,12 @@ class SonicVisualiser(ReadOnlyFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its root."""
+        """Detected by its root."""
         root = xml_or_none(text)
         return text.path.suffix.lower() == self.ending or (root is not None and root.tag == "sv")
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """All points of its sparse layers, a layer a tier."""
+        """All points of its sparse layers, one tier per layer."""
         root = xml_of(text)
         points = {each.get("id"): list(each.iter("point")) for each in root.iter("dataset")}
         collector = RowCollector(text, options)

@@ -14,7 +14,7 @@ from sed_cli.data.annotations.rows import ReadOptions
 from sed_cli.data.annotations.text import Text
 from sed_cli.errors import DataError
 
-# Whose value is the label, where an event has several tags; else the first tag's is.
+# Tags whose value is the label if an event has several; otherwise the first tag is used.
 _KEYS = ("species", "scientific_name", "event", "call_type", "class", "label")
 
 
@@ -28,12 +28,12 @@ class Whombat(ReadOnlyFormat):
     has_lines: ClassVar[bool] = False
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
-        """By its keys."""
+        """Detected by its keys."""
         data = _data(text)
         return "collection_type" in data or bool(as_dicts(data.get("sound_event_annotations")))
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """All annotations in time, by the extent of their geometry."""
+        """All annotations, with times from the extent of their geometry."""
         records = list(_records(_data(text)))
         if not records:
             raise DataError(
@@ -105,7 +105,7 @@ def _extent(geometry: Any) -> tuple[Any, Any]:
 def _times(coordinates: list[Any], depth: int) -> Iterator[float]:
     """Yield the first number of each point."""
     if coordinates and isinstance(coordinates[0], (int, float)):
-        yield coordinates[0]  # as it is: whole numbers may be too large for a float
+        yield coordinates[0]  # unconverted: whole numbers may be too large for a float
     elif depth:
         for inner in coordinates:
             if isinstance(inner, list):

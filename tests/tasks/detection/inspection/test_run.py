@@ -155,7 +155,7 @@ def test_a_split_that_cannot_be_read_hides_no_other(
     ("overrides", "told"),
     [
         (("data.root=nowhere",), "nowhere: no such folder"),
-        (("data.root=.",), "holds no recordings"),
+        (("data.root=.",), "contains no recordings"),
         (("data.root=.", "sequence_gap_s=-1"), "sequence_gap_s=-1.0: expected at least 0"),
         (("data.root=.", "sequence_gap=1"), "did you mean sequence_gap_s?"),
     ],
@@ -270,7 +270,7 @@ def test_what_was_taken_for_labels_and_every_guess_is_printed(
         "3 annotations (audacity",
         "a_labels.txt for a.wav",
         "3 predictions of sedtf that are skipped",
-        "recordings that nothing annotates: alone.wav",
+        "recordings without annotations: alone.wav",
         "folders written by sedtf that are not searched: set/site/old_run",
         "taking data.annotations=site",
     ):

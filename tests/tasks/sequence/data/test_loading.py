@@ -77,7 +77,7 @@ def test_what_is_no_text_is_refused_with_its_place(
 
 
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
-    for path, said in ((tmp_path, "a folder, and no"), (tmp_path / "nowhere", "no such")):
+    for path, said in ((tmp_path, "a folder instead of"), (tmp_path / "nowhere", "no such")):
         with pytest.raises(DataError, match=f"{said} text file"):
             load_tokens(TokensConfig(path=str(path)))
 
@@ -301,9 +301,9 @@ def test_100_000_words_and_lines_load(tmp_path: Path) -> None:
         (PairsConfig(generate="sums"), "data.generate=sums"),
         (PairsConfig(source_unit="x"), "data.source_unit=x"),
         (PairsConfig(generate="digits", longest=19), "data.longest=19"),
-        (PairsConfig(source_column="target"), "is data.target_column too"),
+        (PairsConfig(source_column="target"), "is also data.target_column"),
         (LabelsConfig(), "data.annotations is not set"),
-        (LabelsConfig(annotations="x", train="y"), "data.annotations and data.train are set"),
+        (LabelsConfig(annotations="x", train="y"), "data.annotations and data.train are both set"),
         (LabelsConfig(annotations="x", gap=-1.0), "data.gap=-1.0"),
         (LabelsConfig(annotations="x", group="("), "data.group=("),
     ],
