@@ -448,7 +448,7 @@ def test_the_card_has_data_training_metrics_and_licences(
     run = json.loads((lively_run / "run.json").read_text())
     assert run["config_hash"] in body
     assert run["data_fingerprint"] in body
-    # Where the recordings lay is nobody's business.
+    # Where the recordings lay is not for the reader.
     assert f"root: {recordings.name}\n" in body
     assert str(recordings.parent) not in card
     assert str(lively_run) not in card

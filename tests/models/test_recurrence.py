@@ -437,7 +437,7 @@ def test_arguments_that_do_not_fit_are_refused_by_name(
 
 @pytest.mark.parametrize("backend", ["auto", "plain", "torch"])
 def test_a_rule_by_the_user_is_fed_back(backend: Any) -> None:
-    """One-hot of the likeliest class, say (but tokens have rules that need no one-hots)."""
+    """One-hot of the most likely class, say (but tokens have rules that need no one-hots)."""
 
     class Argmax(FeedbackRule):
         def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:

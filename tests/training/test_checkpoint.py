@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, exact, and never code."""
+"""Checkpoints: atomically, exact, and never code."""
 
 from __future__ import annotations
 

@@ -545,7 +545,7 @@ def test_ranks_that_were_all_terminated_end_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_interrupted_ends_in_good_order(number: int, tmp_path: Path) -> None:
+def test_a_run_that_is_interrupted_ends_gracefully(number: int, tmp_path: Path) -> None:
     process = start(tmp_path, TOGETHER)
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does
