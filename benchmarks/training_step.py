@@ -26,7 +26,7 @@ N_SEQUENCES, N_SAMPLES, N_FRAMES, N_MELS, N_CLASSES, N_CHANNELS = 16, 54_400, 10
 
 
 class Batch:
-    """One batch, seeded: waveforms, features, targets, coins."""
+    """One batch, seeded: waveforms, features, targets, teacher mask."""
 
     def __init__(self, device: str) -> None:
         torch.manual_seed(0)

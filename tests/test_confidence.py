@@ -46,7 +46,7 @@ def test_target_own_output_or_a_random_target_of_the_sequence_is_fed() -> None:
     assert len(drawn[rows == 0].unique()) > 5  # of many steps, not of one
 
 
-def test_the_share_of_targets_is_told_and_padding_is_not_counted() -> None:
+def test_the_share_of_targets_is_reported_and_padding_is_not_counted() -> None:
     coins = coins_of(target_at_most=0.4, own_at_most=0.7)
     targets, sure, valid = batch()
     coins.choose(targets, sure, valid)

@@ -165,7 +165,7 @@ CLASSES = [
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_every_setting_says_what_it_means(cls: type) -> None:
+def test_every_setting_has_a_help_line(cls: type) -> None:
     """Groups within groups have tables of their own; the key of a component is its name."""
     owners = {"schedule", "kind", "name"}
     silent = [

@@ -233,7 +233,7 @@ def test_hazard_4_every_frame_is_validated_and_tested(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("unit", ["update", "time_step"])
-def test_hazard_4_the_counter_stands_still_in_evaluation(unit: str) -> None:
+def test_hazard_4_the_counter_is_constant_in_evaluation(unit: str) -> None:
     task = make_task(33, 10)
     trainer = make_trainer(task, unit)
     for batch, part in trainer.batches(1):

@@ -204,7 +204,7 @@ def test_an_augmentation_adds_its_keys_and_leaves_runs_without_it_as_they_are(
     assert shifts == {37, 38, 39, 0, 1, 2, 3}
 
 
-def test_a_format_is_written_told_and_read(plugin: Path, tmp_path: Path) -> None:
+def test_a_format_is_written_detected_and_read(plugin: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.words"
     write_annotations(path, {"a.wav": [Event(1.0, 2.5, "bell")]}, "words")
     assert path.read_text() == "a bell from 1.000000 to 2.500000\n"

@@ -42,7 +42,7 @@ def test_numbers_and_usual_texts_of_cells_stay() -> None:
     assert cell("two\r\nlines") == "two lines"
 
 
-def test_what_is_said_and_logged_is_neutral(capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_printed_and_logged_is_neutral(capfd: pytest.CaptureFixture[str]) -> None:
     say(ESCAPE)
     with log_to_stderr():
         logging.getLogger("sed_cli.test").warning("%s: odd", ESCAPE)

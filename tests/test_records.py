@@ -99,7 +99,7 @@ def test_a_folder_is_not_taken_through_a_link(tmp_path: Path) -> None:
     assert mine.read_text() == "precious"
 
 
-def test_a_run_that_another_goes_on_with_is_not_written_off(tmp_path: Path) -> None:
+def test_a_run_that_another_continues_with_is_not_written_off(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         since = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19]
         alive = this_process() | {"pid": other.pid, "since": since}

@@ -227,7 +227,7 @@ def test_senseless_settings_are_refused(make: object) -> None:
 
 
 @pytest.mark.parametrize("coin", ["step", "sequence", "class"])
-def test_share_of_teacher_coins_is_p_teacher(coin: str) -> None:
+def test_share_of_teacher_forced_steps_is_p_teacher(coin: str) -> None:
     coins = TeacherCoins(schedule=ConstantSchedule(p=0.3), coin=coin, seed=3)  # type: ignore[arg-type]
     mask = coins.draw(4000, 5, 4)
     n_tosses = {"step": 20000, "sequence": 4000, "class": 80000}[coin]
@@ -238,7 +238,7 @@ def test_share_of_teacher_coins_is_p_teacher(coin: str) -> None:
         assert bool((mask == mask[:, :1]).all())
 
 
-def test_time_step_coins_follow_the_curve_within_a_batch() -> None:
+def test_time_step_draws_follow_the_curve_within_a_batch() -> None:
     schedule = ScheduledSampler(batches_per_epoch=10, gamma=0.5, p_min=0.0, p_max=1.0)
     coins = TeacherCoins(schedule=schedule, unit="time_step", seed=0)
     first, second = coins.draw(20000, 40, 1), coins.draw(20000, 40, 1)
@@ -249,7 +249,7 @@ def test_time_step_coins_follow_the_curve_within_a_batch() -> None:
 
 
 @pytest.mark.parametrize("unit", ["update", "time_step"])
-def test_restored_coins_go_on_exactly(unit: str) -> None:
+def test_restored_teacher_masks_continue_exactly(unit: str) -> None:
     def make() -> TeacherCoins:
         config = ScheduledSampler(gamma=0.5, unit=unit)
         return make_coins(config, batches_per_epoch=3, seed=11)
@@ -264,7 +264,7 @@ def test_restored_coins_go_on_exactly(unit: str) -> None:
     assert restored.p_teacher == coins.p_teacher
 
 
-def test_restored_coins_know_the_mean_over_the_steps_of_the_last_batch() -> None:
+def test_restored_teacher_masks_know_the_mean_over_the_steps_of_the_last_batch() -> None:
     """The weight of a mean teacher follows it."""
     coins, restored = (
         make_coins(DecodingStepsSchedule(), batches_per_epoch=3, seed=0) for _ in range(2)
@@ -296,7 +296,7 @@ def test_targets_flip_as_often_as_they_should_and_alike_when_drawn_again() -> No
         assert torch.equal(coins.flipped(targets[30:], 0.1), flipped[30:])
 
 
-def test_drawing_coins_leaves_the_global_generator_alone() -> None:
+def test_drawing_a_teacher_mask_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)

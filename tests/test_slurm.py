@@ -185,7 +185,7 @@ def test_one_failing_job_of_six_leaves_the_others_whole(
 
 
 @pytest.mark.slow
-def test_a_job_that_is_put_back_goes_on_as_if_nothing_had_been(
+def test_a_job_that_is_put_back_continues_as_if_nothing_had_been(
     submit: Submit, tmp_path: Path, sedtf: Sedtf
 ) -> None:
     sweep = submit(*_LONG, "seed=0,1", "hydra.launcher.max_num_timeout=1")
@@ -204,7 +204,7 @@ def test_a_job_that_is_put_back_goes_on_as_if_nothing_had_been(
 
 
 @pytest.mark.slow
-def test_a_cancelled_job_is_told_and_resumed_with_its_sweep(
+def test_a_cancelled_job_is_reported_and_resumed_with_its_sweep(
     submit: Submit, tmp_path: Path, sedtf: Sedtf
 ) -> None:
     sweep = submit(*_LONG, "seed=0,1")
@@ -258,7 +258,7 @@ def test_a_sweep_that_still_waits_in_the_queue_is_not_submitted_again(submit: Su
 
 
 @pytest.mark.slow
-def test_what_slurm_does_not_take_is_told_in_one_line(submit: Submit) -> None:
+def test_what_slurm_does_not_take_is_reported_in_one_line(submit: Submit) -> None:
     sweep = submit("seed=0,1", "hydra.launcher.partition=nowhere")
     assert sweep.end() == 2
     (line,) = [line for line in sweep.said.splitlines() if line.startswith("sedtf: SLURM")]
@@ -328,7 +328,7 @@ def test_a_cancelled_job_is_not_put_back(slurm_job: list[int]) -> None:
     assert slurm_job == []
 
 
-def test_a_job_that_may_not_run_again_says_that_its_time_is_up(slurm_job: list[int]) -> None:
+def test_a_job_that_may_not_run_again_reports_that_its_time_is_up(slurm_job: list[int]) -> None:
     def refuse(number: int, frame: object) -> None:
         raise RuntimeError("timed-out too many times")
 

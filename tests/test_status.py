@@ -64,7 +64,7 @@ def test_who_is_at_work_is_found_out_here_and_elsewhere(tmp_path: Path) -> None:
     assert state(path, {"status": "completed", "process": ELSEWHERE}) == "completed"
 
 
-def test_a_sweep_that_nobody_works_on_says_how_to_go_on(tmp_path: Path) -> None:
+def test_a_sweep_without_a_process_prints_how_to_resume(tmp_path: Path) -> None:
     Plan("train", [], [Planned("a", [], "")]).write(tmp_path)
     assert describe(tmp_path)[-1].endswith(f"continue with resume_sweep={tmp_path}")
     (tmp_path / "sweep.json").write_text("{")
@@ -72,7 +72,9 @@ def test_a_sweep_that_nobody_works_on_says_how_to_go_on(tmp_path: Path) -> None:
     assert describe(tmp_path)[-1] == "1 runs: 1 completed"
 
 
-def test_a_search_whose_trials_all_failed_at_once_is_told_without_a_time(tmp_path: Path) -> None:
+def test_a_search_whose_trials_all_failed_at_once_is_reported_without_a_time(
+    tmp_path: Path,
+) -> None:
     run(tmp_path / "a", "failed", error="ValueError: no luck")
     jobs = [Planned("a", [], "", epochs=10)]
     plan = Plan("train", [], jobs, total=1, process=this_process())

@@ -103,7 +103,7 @@ def test_resuming_takes_plain_values_alone(
     assert not mark.exists()
 
 
-def test_a_resumed_run_keeps_its_cache_where_it_is_told_now(
+def test_a_resumed_run_keeps_its_cache_where_it_is_set_now(
     run: Path, sedtf: Sedtf, tmp_path: Path
 ) -> None:
     recorded = run / ".hydra" / "config.yaml"
@@ -139,7 +139,7 @@ def test_a_run_folder_with_links_to_elsewhere_is_not_written_to(
     assert {key: value for key, value in contents(tmp_path).items() if key in before} == before
 
 
-def test_a_run_goes_on_with_what_it_was_set_to_and_is_compared_as_before(
+def test_a_run_continues_with_what_it_was_set_to_and_is_compared_as_before(
     run: Path, sedtf: Sedtf, recordings: Path
 ) -> None:
     again = ["data=annotated", f"data.root={recordings}", "trainer=smoke"]
@@ -387,7 +387,7 @@ def test_a_plan_of_a_sweep_is_held_against_its_types(
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_in_its_own_folders_alone(
+def test_a_sweep_continues_in_its_own_folders_alone(
     sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = [*TINY, *TINY_SOUNDSCAPES, "seed=0,1", "trainer.epochs=1"]

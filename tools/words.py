@@ -2,15 +2,18 @@
 
     python -m tools.words [FILE...]
 
-Checks prose in Markdown (not its code), and strings in Python that are no docstrings. The list is
-short on purpose: each entry once made readers stumble, and has a better word.
+Checks prose in Markdown (not its code) and strings in Python against the whole list, docstrings,
+comments and names of tests against the entries that rarely occur otherwise. The list is short on
+purpose: each entry once made readers stumble, and has a better word.
 """
 
 from __future__ import annotations
 
 import ast
+import io
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +38,22 @@ INSTEAD = {
     r"\bwhat (it|they) sa(id|ys?)\b": "output",
     r"\ba (file|row|line|column|folder) a (?!few\b)[a-z]+": "one file per recording",
 }
+IN_CODE = {
+    r"\b(toss(ed|es|ing)?|foretold|foretells?|whole story|plain 0\.5|least gap)\b": "see INSTEAD",
+    r"\bmodels? of sequences\b": "sequence model, language model",
+    r"\bin good order\b": "gracefully",
+    r"\bis nothing for\b": "is not supported by",
+    r"(?<!ground )(?<!ground_)\bthe truth\b": "ground truth, target",
+    r"\bthe likeliest\b": "the most likely",
+    r"\bnobody's business\b|\bis no business of\b": "is not checked here",
+    r"\bwhole or not at all\b": "atomically",
+    r"\bbit by bit\b": "streamed, in pieces",
+    r"\bthat there (is|are)\.$": "all, existing",
+    r"\b(is|are) told apart\b": "differ, are distinguished",
+    r"\bas many as there are\b": "all",
+}
+"""What must not come back into docstrings, comments and names of tests either."""
+_TEST_NAME = re.compile(r"^\s*def (test_\w+)", re.MULTILINE)
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 
 
@@ -60,13 +79,28 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno + offset, line
 
 
+def code_lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Docstrings, comments and names of tests in a Python file, by line."""
+    text = path.read_text(encoding="utf-8")
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        is_docstring = token.type == tokenize.STRING and token.string.startswith('"""')
+        if token.type == tokenize.COMMENT or is_docstring:
+            yield from enumerate(token.string.splitlines(), token.start[0])
+    for found in _TEST_NAME.finditer(text):
+        yield text.count("\n", 0, found.start(1)) + 1, found[1].replace("_", " ")
+
+
 def found_in(path: Path) -> list[str]:
     """Words of the list in a file, one line each: where, the word, what to write."""
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    checks = [(lines_of(path), INSTEAD)] if "tests" not in shown.parts else []
+    if path.suffix == ".py":
+        checks.append((code_lines_of(path), IN_CODE))
     return [
-        f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}:{number}: "
-        f"{match[0]!r}; write: {better}"
-        for number, line in lines_of(path)
-        for pattern, better in INSTEAD.items()
+        f"{shown}:{number}: {match[0]!r}; write: {better}"
+        for lines, words in checks
+        for number, line in lines
+        for pattern, better in words.items()
         for match in re.finditer(pattern, line, re.IGNORECASE)
     ]
 
@@ -76,7 +110,13 @@ def files() -> list[Path]:
     pages = [
         ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
     ]
-    return [*pages, *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("sed_cli/**/*.py"))]
+    code = [
+        path
+        for folder in ("sed_cli", "tests", "benchmarks")
+        for path in sorted(ROOT.glob(f"{folder}/**/*.py"))
+        if path.name != "test_words.py"
+    ]
+    return [*pages, *sorted(ROOT.glob("docs/*.md")), *code]
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ def tell_cost(
     Args:
         configs: of the runs.
         names: by which they are listed.
-        parallel: runs at a time; None: as many as there are.
+        parallel: runs at a time; None: all.
         threads: CPU threads of each where its configuration does not say; None: torch's choice.
         n_done: runs that are done already, to be mentioned.
         trained: epochs that each has behind it; none if empty.

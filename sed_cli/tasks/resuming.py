@@ -112,7 +112,7 @@ def resume(
 
 
 def _copy_past(run: Path, run_dir: Path) -> None:
-    """Copy what came before, whole or not at all."""
+    """Copy the files of the earlier run, atomically."""
     if (run / "history.csv").is_file():
         with replacing(run_dir / "history.csv") as path:
             shutil.copy(run / "history.csv", path)

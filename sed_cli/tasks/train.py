@@ -187,7 +187,7 @@ def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
 
 
 def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
-    """Build coins and trainer; nothing is drawn from the coins' generator yet."""
+    """Build teacher mask and trainer, without drawing random numbers yet."""
     keep_freed_memory()
     task.model.backend = config.trainer.recurrence  # type: ignore[assignment]
     batches = Batches(task.sources, config.trainer)

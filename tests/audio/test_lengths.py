@@ -141,7 +141,7 @@ def test_more_than_four_gigabytes_are_read_where_the_size_has_run_over(tmp_path:
     assert inspect_audio(path).duration_s == pytest.approx(2**32 / 2 / RATE + 1)
 
 
-def test_pages_that_are_missing_in_the_middle_are_told(tmp_path: Path) -> None:
+def test_pages_that_are_missing_in_the_middle_are_reported(tmp_path: Path) -> None:
     content = encoded("OGG")
     page = content.index(b"OggS", len(content) // 2)
     after = content.index(b"OggS", page + 4)

@@ -187,7 +187,7 @@ def test_a_file_that_is_too_large_is_not_read(
         ({"input_layout": "BT"}, "not BT"),
     ],
 )
-def test_settings_that_do_not_fit_the_network_are_told(
+def test_settings_that_do_not_fit_the_network_are_reported(
     tmp_path: Path, settings: dict[str, Any], words: str
 ) -> None:
     config = OnnxConfig(path=str(energy(tmp_path / "energy.onnx")), **settings)
@@ -195,7 +195,7 @@ def test_settings_that_do_not_fit_the_network_are_told(
     assert words in fault
 
 
-def test_a_network_stands_for_its_content_wherever_it_lies(tmp_path: Path) -> None:
+def test_a_network_is_identified_by_its_content_wherever_it_lies(tmp_path: Path) -> None:
     one = OnnxConfig(path=str(energy(tmp_path / "one.onnx")))
     shutil.copy(tmp_path / "one.onnx", tmp_path / "two.onnx")
     two = replace(one, path=str(tmp_path / "two.onnx"))

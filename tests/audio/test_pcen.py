@@ -66,7 +66,9 @@ def test_the_level_is_taken_out_and_silence_is_zero() -> None:
     )  # an onset stands out
 
 
-def test_settings_out_of_range_are_told(sedtf: Sedtf, capfd: pytest.CaptureFixture[str]) -> None:
+def test_settings_out_of_range_are_reported(
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
     settings = (
         "feature=pcen",
         "feature.time_constant=0",

@@ -35,7 +35,7 @@ def test_a_name_holds_nothing_that_a_file_system_dislikes(override: str, name: s
     assert name_job([override], set(), []) == name
 
 
-def test_names_that_differ_in_case_alone_are_told_apart() -> None:
+def test_names_that_differ_only_in_case_are_distinguished() -> None:
     taken = [name_job(["a=X"], {"a"}, [])]
     assert name_job(["a=x"], {"a"}, taken) == "a=x-2"
     assert name_job(["a=x"], {"a"}, [*taken, "a=x-2"]) == "a=x-3"

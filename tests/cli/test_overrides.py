@@ -22,7 +22,7 @@ from sed_cli.cli.overrides import literal
         ("~data.root", "~data.root"),
     ],
 )
-def test_a_tilde_stands_for_the_home(
+def test_a_tilde_means_the_home(
     typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Shells see to it in words alone, not behind an equals sign."""

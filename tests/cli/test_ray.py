@@ -63,7 +63,7 @@ def test_a_killed_process_costs_its_job_alone(tmp_path: Path) -> None:
     assert "its process was lost" in err
 
 
-def test_ctrl_c_ends_the_jobs_in_good_order(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_jobs_gracefully(tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     sweep = start(folder, "seed=0,1,2", "trainer.epochs=9999", "trainer.patience=9999")
     wait_for(folder / "seed=0" / "history.csv", folder / "seed=1" / "history.csv")

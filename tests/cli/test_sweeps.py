@@ -94,7 +94,7 @@ def test_jobs_that_raise_or_exit_leave_the_others_whole_and_are_run_again(
     assert plan.status == "completed"
 
 
-def test_an_interrupted_sweep_says_how_to_go_on(
+def test_an_interrupted_sweep_prints_how_to_resume(
     sedtf: Sedtf,
     tmp_path: Path,
     worked: Callable[[], list[tuple[int, str | None]]],
@@ -111,7 +111,7 @@ def test_an_interrupted_sweep_says_how_to_go_on(
     assert worked() == [(1, "seed=1"), (2, None)]
 
 
-def test_what_is_said_of_how_to_go_on_works_as_it_stands(
+def test_what_is_printed_for_resuming_works_verbatim(
     sedtf: Sedtf,
     tmp_path: Path,
     worked: Callable[[], list[tuple[int, str | None]]],

@@ -149,7 +149,7 @@ def test_parts_of_one_folder_are_the_same_set(tmp_path: Path) -> None:
     ]
 
 
-def test_nothing_is_told_of_runs_on_the_same_amount(tmp_path: Path) -> None:
+def test_no_curve_is_fitted_to_runs_on_the_same_amount(tmp_path: Path) -> None:
     for seed in (0, 1):
         write_run(tmp_path / str(seed), {"seed": seed}, train_minutes=3.0)
 

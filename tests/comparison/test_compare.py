@@ -125,7 +125,7 @@ def test_rows_are_sorted_by_the_metric(tmp_path: Path) -> None:
     assert len(means) == 4
 
 
-def test_a_seed_without_all_folds_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_seed_without_all_folds_is_left_out_and_reported(tmp_path: Path) -> None:
     for seed, fold in ((0, "1"), (0, "2"), (1, "1"), (1, "2"), (2, "1")):
         write_run(tmp_path / f"{seed}-{fold}", {"seed": seed, "data.fold": fold})
     write_run(tmp_path / "2-2", {"seed": 2, "data.fold": "2"}, status="failed", error="X: broken")
@@ -334,7 +334,7 @@ def test_the_shell_completes_folders_beside_keys(sedtf: Sedtf) -> None:
         (["failed"], "none of 1 runs can be compared"),
     ],
 )
-def test_what_cannot_be_compared_is_said_in_one_line(
+def test_what_cannot_be_compared_is_reported_in_one_line(
     words: list[str], fault: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path("empty").mkdir()

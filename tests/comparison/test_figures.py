@@ -23,7 +23,7 @@ def row_of(name: str, columns: dict[str, str], f1: float | None) -> dict[str, An
     return {"name": name, "columns": columns, "scores": {"frame": {"f1": score}}}
 
 
-def test_a_line_goes_on_while_half_of_the_runs_do() -> None:
+def test_a_line_continues_while_half_of_the_runs_do() -> None:
     runs = [history_of([0.1] * n) for n in (2, 5, 9)]
 
     epochs, values = _aligned(runs, "validation_f1")

@@ -32,7 +32,7 @@ def test_what_a_history_does_not_tell_is_none(rows: str, tmp_path: Path) -> None
     assert set(learning_of(history(tmp_path, rows)).values()) == {None}
 
 
-def test_a_run_without_a_history_tells_nothing(tmp_path: Path) -> None:
+def test_a_run_without_a_history_is_ignored(tmp_path: Path) -> None:
     assert set(learning_of(tmp_path).values()) == {None}
 
 

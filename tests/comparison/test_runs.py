@@ -97,9 +97,7 @@ def take_record(run: Path) -> None:
         (take_record, "never started"),
     ],
 )
-def test_a_spoilt_run_is_in_trouble_and_stops_nobody(
-    spoil: Any, reason: str, tmp_path: Path
-) -> None:
+def test_a_spoilt_run_is_listed_and_stops_no_other(spoil: Any, reason: str, tmp_path: Path) -> None:
     write_run(tmp_path / "0")
     spoil(write_run(tmp_path / "1"))
 
@@ -111,7 +109,7 @@ def test_a_spoilt_run_is_in_trouble_and_stops_nobody(
     assert "\n" not in bad.trouble
 
 
-def test_runs_of_other_verbs_are_passed_over(tmp_path: Path) -> None:
+def test_runs_of_other_verbs_are_skipped(tmp_path: Path) -> None:
     write_run(tmp_path / "train")
     write_run(tmp_path / "simulation", verb="simulate")
     started = write_run(tmp_path / "comparison")  # its own folder, before run.json is there
@@ -187,7 +185,7 @@ def test_a_run_from_before_a_key_existed_had_its_default(tmp_path: Path) -> None
     assert len(groups_of(tmp_path)) == 1
 
 
-def test_a_chosen_option_stands_for_what_comes_with_it(tmp_path: Path) -> None:
+def test_a_chosen_option_covers_what_comes_with_it(tmp_path: Path) -> None:
     write_run(tmp_path / "0", {"sampler.p": 0.0}, sampler="constant",
               choices={"sampler": "free_running"})  # fmt: skip
     write_run(tmp_path / "1", sampler="scheduled")
@@ -232,7 +230,7 @@ def test_a_key_is_shown_that_an_option_does_not_decide(tmp_path: Path) -> None:
     }
 
 
-def test_an_experiment_stands_for_all_that_it_sets(tmp_path: Path) -> None:
+def test_an_experiment_covers_all_that_it_sets(tmp_path: Path) -> None:
     for name, epochs, model in (("paper", 100, "crnn_paper"), ("smoke", 2, "crnn")):
         write_run(
             tmp_path / name,
@@ -278,7 +276,7 @@ def test_an_evaluation_is_its_training_with_other_settings(
         assert scores.figures() == runs[1].scores[kind].figures()
 
 
-def test_a_choice_within_a_group_stands_for_its_keys(tmp_path: Path) -> None:
+def test_a_choice_within_a_group_covers_its_keys(tmp_path: Path) -> None:
     for name, decoder in (("a", "threshold"), ("b", "vote")):
         run = write_run(tmp_path / name)
         for path, change in (

@@ -240,7 +240,7 @@ class Focal(LossConfig):
 '''
 
 
-def test_a_named_plugin_stands_in_the_place_of_a_built_in_component(
+def test_a_named_plugin_replaces_a_built_in_component(
     sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     built_in = component_named("loss", "focal")

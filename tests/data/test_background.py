@@ -126,7 +126,7 @@ def test_it_is_the_same_whatever_split_is_asked_for(root: Path, tmp_path: Path) 
 
 
 def test_its_names_are_no_others(root: Path, tmp_path: Path) -> None:
-    """Recordings of a split are told apart by their names."""
+    """Recordings of a split are distinguished by their names."""
     (root / "audio" / "background").mkdir()
     shutil.copy(root / "audio" / "b.wav", root / "audio" / "background" / "a.wav")
     with (root / "train.tsv").open("a") as table:

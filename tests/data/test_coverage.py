@@ -130,7 +130,7 @@ def test_frames_are_unknown_with_their_edges_and_events_are_known(root: Path) ->
     assert data.splits["train"][1].known() is None
 
 
-def test_coverage_counts_what_nobody_looked_at_once_and_not_the_events_in_it() -> None:
+def test_coverage_counts_unannotated_time_once_and_not_the_events_in_it() -> None:
     spans = (Event(0, 4, "cat"), Event(2, 6, "cat"), Event(0, 10, "dog"))
     events = (Event(3, 5, "cat"), Event(8, 9, "cat"))
     clips = [

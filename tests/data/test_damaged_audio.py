@@ -73,7 +73,7 @@ def test_a_recording_that_was_cut_is_refused_or_used_with_a_warning_at_every_run
     assert any("breaks off" in fault for fault in faults)
 
 
-def test_damage_in_the_middle_is_found_when_features_are_computed_and_said_at_every_run(
+def test_damage_in_the_middle_is_found_when_features_are_computed_and_reported_at_every_run(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = root / "audio" / "a.flac"
@@ -95,7 +95,7 @@ def test_damage_in_the_middle_is_found_when_features_are_computed_and_said_at_ev
         assert found.events[1].offset_s <= found.duration_s
 
 
-def test_a_header_that_is_not_believed_is_said_at_every_run_and_by_the_survey(
+def test_a_header_that_is_not_believed_is_reported_at_every_run_and_by_the_survey(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = root / "audio" / "a.flac"

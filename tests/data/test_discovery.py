@@ -146,7 +146,7 @@ def test_several_tables_are_listed_not_guessed(tmp_path: Path) -> None:
         catalogue(tmp_path)
 
 
-def test_a_folder_without_audio_or_annotations_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_audio_or_annotations_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="contains no recordings"):
         catalogue(tmp_path)
     write_audio(tmp_path / "a.wav")
@@ -201,7 +201,7 @@ def test_a_division_that_cannot_work_is_refused_before_the_job(
     assert fault in capfd.readouterr().err
 
 
-def test_onsets_alone_are_told_apart_from_nothing(tmp_path: Path) -> None:
+def test_onsets_alone_are_distinguished_from_nothing(tmp_path: Path) -> None:
     write_audio(*(tmp_path / "audio" / f"{number}.wav" for number in range(6)))
     rows = "".join(f"{number}.wav,0.1,wren\n" for number in range(6))
     (tmp_path / "calls.csv").write_text("file,time,species\n" + rows)
@@ -270,7 +270,7 @@ def test_predictions_beside_the_audio_do_not_stand_in_the_way(
 
 
 @pytest.mark.parametrize("form", WRITTEN)
-def test_predictions_alone_are_taken_and_said(
+def test_predictions_alone_are_taken_and_reported(
     form: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(6):

@@ -141,7 +141,7 @@ def test_onsets_mark_the_first_two_frames_of_each_event() -> None:
             np.testing.assert_array_equal(part, onsets[first:last])
 
 
-def test_unknown_labels_are_passed_over() -> None:
+def test_unknown_labels_are_skipped() -> None:
     events = [Event(0.0, 1.0, "whale"), Event(0.5, 1.0, "dog")]
 
     activities = events_to_activities(events, CLASSES, 10, 0.1)

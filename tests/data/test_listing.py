@@ -41,7 +41,7 @@ def test_a_name_with_dots_is_not_taken_for_another(tmp_path: Path) -> None:
     assert AudioFolder(tmp_path).find("call.2").path == tmp_path / "call.2.wav"
 
 
-def test_a_name_that_several_files_have_is_said_not_guessed(tmp_path: Path) -> None:
+def test_a_name_that_several_files_have_is_reported_not_guessed(tmp_path: Path) -> None:
     write_audio(tmp_path / "a" / "x.wav", tmp_path / "b" / "x.wav")
 
     match = AudioFolder(tmp_path).find("x.wav")
@@ -137,7 +137,7 @@ def test_compositions_links_and_windows_paths_name_one_recording(tmp_path: Path)
     assert len(one.rows) == 4
 
 
-def test_names_that_differ_in_case_alone_are_two_where_both_are_there(tmp_path: Path) -> None:
+def test_names_that_differ_only_in_case_are_two_where_both_are_there(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.wav", tmp_path / "A.wav", tmp_path / "b.wav")
     if len(list(tmp_path.iterdir())) < 3:
         pytest.skip("the file system knows no case")
@@ -183,7 +183,7 @@ def test_two_tables_of_one_recording_name_both_spellings(tmp_path: Path) -> None
         ("x.wav", "x_bert.txt"),
     ],
 )
-def test_what_tells_siblings_apart_is_not_cut_off(
+def test_what_distinguishes_siblings_is_not_cut_off(
     audio: str, annotated: str, tmp_path: Path
 ) -> None:
     write_audio(tmp_path / "audio" / audio)
@@ -204,7 +204,7 @@ def test_what_tells_siblings_apart_is_not_cut_off(
         *("x.BirdNET.results.txt", "x.events.txt", "x.wav_label track.txt", "X_LABELS.txt"),
     ],
 )
-def test_usual_suffixes_are_cut_off_and_said(name: str, tmp_path: Path) -> None:
+def test_usual_suffixes_are_cut_off_and_reported(name: str, tmp_path: Path) -> None:
     write_audio(tmp_path / "x.wav", tmp_path / "xy.wav")
     write_annotations(tmp_path / name, {"x": DOG}, "audacity")
 
@@ -245,7 +245,7 @@ def test_folders_in_names_are_held_to_where_any_of_them_is_there(tmp_path: Path)
     assert "lost/x.wav has no recording: a/x.wav lies in another folder" in listed[1].problem
 
 
-def test_folders_that_are_not_there_are_passed_over_and_said(tmp_path: Path) -> None:
+def test_folders_that_are_not_there_are_skipped_and_reported(tmp_path: Path) -> None:
     write_audio(tmp_path / "x.wav", tmp_path / "deep" / "y.wav")
     write_annotations(tmp_path / "t.tsv", {r"C:\me\x.wav": DOG, r"C:\me\y.wav": DOG})
 

@@ -47,7 +47,7 @@ def test_labels_are_merged_and_left_out(folder: Path) -> None:
     assert events == {"x": merged, "y": merged, "z": merged, "silent": ()}
 
 
-def test_labels_that_differ_in_case_alone_are_named(tmp_path: Path) -> None:
+def test_labels_that_differ_only_in_case_are_named(tmp_path: Path) -> None:
     write_audio(tmp_path / "x.wav")
     labels = ("Noctule", "noctule ", "a", "A")
     events = [Event(0.02 * n, 0.02 * n + 0.01, label) for n, label in enumerate(labels)]
@@ -59,7 +59,7 @@ def test_labels_that_differ_in_case_alone_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("head", ["old,new\n", ""])
-def test_a_table_says_the_same_and_single_settings_go_before_it(folder: Path, head: str) -> None:
+def test_a_table_is_equivalent_and_single_settings_go_before_it(folder: Path, head: str) -> None:
     table = folder / "meta" / "names.list"
     table.parent.mkdir()
     table.write_text(f"{head}noctule?,Noctule\nSIL,\n\n")

@@ -114,7 +114,7 @@ def partly_known() -> Recording:
 
 
 @pytest.mark.parametrize("onsets", [False, True])
-def test_what_nobody_annotated_is_unknown_and_annotated_events_are_known(onsets: bool) -> None:
+def test_an_unannotated_frame_is_unknown_and_annotated_events_are_known(onsets: bool) -> None:
     whole = replace(make_recording(4), activities=Activities([], ["a", "b", "c"], 4, 0.02))
     sequences = Sequences([partly_known(), whole], onsets=onsets)
 

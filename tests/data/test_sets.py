@@ -252,7 +252,7 @@ def test_a_detector_carries_the_statistics_of_its_training_split(
     np.testing.assert_allclose(normalisation.std, frames.std(axis=0, dtype=np.float64), rtol=1e-5)
 
 
-def test_the_fingerprint_tells_audio_and_annotations_apart(tmp_path: Path) -> None:
+def test_the_fingerprint_distinguishes_audio_and_annotations(tmp_path: Path) -> None:
     root = write_set(tmp_path)
     first = load_set(root).fingerprint
 

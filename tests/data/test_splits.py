@@ -111,7 +111,7 @@ def test_as_many_recordings_as_splits_fill_all_of_them() -> None:
         divide(recordings, SHARES, group=r"\.wav$")
 
 
-def test_a_name_without_the_group_stands_alone() -> None:
+def test_a_name_without_the_group_is_a_group_by_itself() -> None:
     recordings = [listed(name, "a") for name in ("x_1.wav", "x_2.wav", "1.wav", "2.wav")]
 
     parts = divide(recordings, {"train": 0.5, "test": 0.5}, group="^(x)_")

@@ -257,7 +257,7 @@ def test_events_without_syntax_gain_no_more_than_chance() -> None:
     assert sum(syntax_of(of_set, classes=labels).beyond_chance for of_set in drawn) <= 1
 
 
-def test_correction_is_nearer_to_the_truth_in_small_sets() -> None:
+def test_correction_is_nearer_to_the_true_value_in_small_sets() -> None:
     random = np.random.default_rng(3)
     n_classes = 9
     labels = [str(n) for n in range(n_classes)]

@@ -154,7 +154,7 @@ def test_a_decoder_of_a_plugin_goes_through_all_verbs(
     assert "plugins=[FILE.py]" in capfd.readouterr().err
 
 
-def test_a_run_goes_on_with_another_decoder_but_not_with_another_loss(
+def test_a_run_continues_with_another_decoder_but_not_with_another_loss(
     recordings: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     own = (f"data.root={recordings}", "trainer.epochs=1", "trainer.min_epoch_updates=1")

@@ -111,7 +111,7 @@ def test_a_decoder_without_thresholds_is_refused() -> None:
         bounded(decoder_of(model), [], 1.0)
 
 
-def test_eval_keeps_another_bound_and_tells_it(trained_run: Path, sedtf: Sedtf) -> None:
+def test_eval_keeps_another_bound_and_reports_it(trained_run: Path, sedtf: Sedtf) -> None:
     """In the command line: the checkpoint's own thresholds stay for other commands."""
     kept: dict[str, dict[str, Any]] = {}
     for name, asked in {

@@ -83,7 +83,7 @@ def found(detections: Sequence[Detection]) -> list[tuple[str, float, float]]:
         ("4444444444444700", "..........####.."),  # no further back than it reaches: 3 frames
     ],
 )
-def test_an_event_starts_above_the_upper_threshold_and_goes_on_above_the_lower(
+def test_an_event_starts_above_the_upper_threshold_and_continues_above_the_lower(
     probabilities: str, active: str
 ) -> None:
     values = columns(probabilities)[:, 0]
@@ -361,7 +361,7 @@ def test_least_gaps_and_durations_that_are_asked_for_are_kept_to() -> None:
     assert min(decoder.durations_s) >= 0.3
 
 
-def test_values_that_are_set_stand_in_the_place_of_tuned_ones() -> None:
+def test_values_that_are_set_replace_tuned_ones() -> None:
     pairs = in_turn(n_files=1)
     both = fit(made("hysteresis", upper=0.4, lower=0.2), task_of(pairs))
     upper = fit(made("hysteresis", upper=0.01), task_of(pairs))

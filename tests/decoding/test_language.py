@@ -214,7 +214,7 @@ def test_the_command_line_fits_it_keeps_it_and_finds_the_same_events(
         (["evaluation.language=nowhere"], "evaluation.language=nowhere"),
     ],
 )
-def test_what_it_cannot_do_is_said_before_a_training_begins(
+def test_what_it_cannot_do_is_reported_before_a_training_begins(
     settings: list[str],
     fault: str,
     sedtf: Sedtf,

@@ -156,7 +156,7 @@ def test_a_stream_parts_the_events_of_the_whole_within_its_latency(
     check_stream(decoder, probabilities, duration_s, sizes)
 
 
-def test_an_event_without_end_is_parted_as_it_goes_on_in_bounded_memory() -> None:
+def test_an_event_without_end_is_parted_as_it_continues_in_bounded_memory() -> None:
     tracker = PARTING.tracker()
     block = columns("9" * 20, "0" * 20, "0" * 10 + "8" + "0" * 9, "0" * 20)
 
@@ -245,7 +245,7 @@ def touching(level: float, seed: int = 0, n_files: int = 12) -> Pairs:
     "name",
     ["threshold", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hysteresis", "vote"))],
 )
-def test_touching_events_are_told_apart_however_low_their_onsets_are(name: str) -> None:
+def test_touching_events_are_distinguished_however_low_their_onsets_are(name: str) -> None:
     pairs = touching(0.3)
 
     decoder = fit(made(name), task_of(pairs, "frame", onsets=True))
@@ -267,7 +267,7 @@ def test_without_validation_a_half_is_taken() -> None:
     assert set(decoder.thresholds) == {0.5}
 
 
-def test_onsets_part_nothing_that_a_decoder_tells_apart_by_itself() -> None:
+def test_onsets_part_nothing_that_a_decoder_distinguishes_by_itself() -> None:
     pairs = touching(0.9, n_files=3)
     training = [recording for recording, _ in pairs]
     task = task_of(pairs, onsets=True, training=lambda: training, tune=False)

@@ -59,7 +59,7 @@ def apart() -> EventModel:
     return EventModel.of(overlapping(), CLASSES, HOP_S, 1)
 
 
-def test_back_to_back_notes_of_one_class_are_told_apart_by_their_durations(
+def test_back_to_back_notes_of_one_class_are_distinguished_by_their_durations(
     joint: EventModel,
 ) -> None:
     events, length_s = song(24, seed=99)

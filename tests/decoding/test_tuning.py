@@ -255,7 +255,7 @@ def test_tuning_on_one_recording_of_close_events_does_not_cost_events_on_another
             assert gain[0] >= least, (seed, kind)
 
 
-def test_a_class_that_cannot_be_told_apart_does_not_sink_the_total() -> None:
+def test_a_class_that_cannot_be_distinguished_does_not_sink_the_total() -> None:
     random = np.random.default_rng(0)
     pairs = []
     for recording, probabilities in make_pairs():
@@ -360,7 +360,7 @@ def tuned_run(trained_run: Path, sedtf: Sedtf, tmp_path: Path) -> Path:
     return run
 
 
-def test_a_collar_of_ones_own_counts_and_stands_in_the_metrics(
+def test_a_collar_by_the_user_counts_and_is_in_the_metrics(
     trained_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     of_run = metrics_of(trained_run)

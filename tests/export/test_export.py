@@ -148,7 +148,7 @@ def test_another_epoch_without_the_graph_of_samples(lively_run: Path, tmp_path: 
     assert "**not of the checkpoint exported here** (`last`)" in card
 
 
-def test_each_graph_carries_what_the_json_says(exported: Path, lively_run: Path) -> None:
+def test_each_graph_carries_what_the_json_has(exported: Path, lively_run: Path) -> None:
     description = json.loads((exported / "model.json").read_text(encoding="utf-8"))
     checked = description.pop("checked")
     assert all(difference["greatest"] < 1e-5 for difference in checked.values())
@@ -255,7 +255,7 @@ def test_the_example_finds_the_events_that_predict_finds(
     assert found > 3
 
 
-def test_the_example_makes_events_as_the_checkpoint_says(
+def test_the_example_makes_events_as_in_the_checkpoint(
     lively_run: Path, recordings: Path, tmp_path: Path
 ) -> None:
     """Thresholds and filters of each class, a minimum gap and a minimum duration."""
@@ -343,7 +343,7 @@ def test_the_example_decodes_as_the_checkpoint_does(
     assert n_found > 3
 
 
-def test_an_example_that_cannot_decode_says_so(
+def test_an_example_that_cannot_decode_is_reported(
     exported: Path, recordings: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     shutil.copytree(exported, tmp_path / "out")
@@ -434,7 +434,7 @@ def test_the_loop_of_the_docs_gives_what_predict_decides_by(
 # ---------------------------------------------------------------------------------- the card
 
 
-def test_the_card_tells_data_training_figures_and_licences(
+def test_the_card_has_data_training_metrics_and_licences(
     exported: Path, lively_run: Path, recordings: Path
 ) -> None:
     card = (exported / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -448,13 +448,13 @@ def test_the_card_tells_data_training_figures_and_licences(
     run = json.loads((lively_run / "run.json").read_text())
     assert run["config_hash"] in body
     assert run["data_fingerprint"] in body
-    # Where the recordings lay is nobody's business.
+    # Where the recordings lay is not for the reader.
     assert f"root: {recordings.name}\n" in body
     assert str(recordings.parent) not in card
     assert str(lively_run) not in card
 
 
-def test_the_card_says_what_is_not_known(lively_run: Path, tmp_path: Path) -> None:
+def test_the_card_states_what_is_unknown(lively_run: Path, tmp_path: Path) -> None:
     shutil.copytree(lively_run / "checkpoints" / "best", tmp_path / "alone")
     out = export(tmp_path / "alone", tmp_path / "out", waveform=False)
 

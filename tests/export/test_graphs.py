@@ -135,7 +135,7 @@ def test_what_comes_before_the_recording_is_marked_and_changes_nothing() -> None
     assert activities.all()
 
 
-def test_the_state_is_as_large_as_its_layout_says() -> None:
+def test_the_state_is_as_large_as_in_its_layout() -> None:
     for variant in VARIANTS:
         detector, stream, _ = exported(variant)
         shapes = state_layout(detector.model).values()

@@ -201,7 +201,7 @@ def test_eval_writes_tables_and_figures(
             assert (folder / "figures" / f"{name}{ending}").read_bytes().startswith(start)
 
 
-def test_a_missing_library_is_said_in_one_line(
+def test_a_missing_library_is_reported_in_one_line(
     trained_run: Path,
     sedtf: Sedtf,
     capfd: pytest.CaptureFixture[str],

@@ -272,7 +272,7 @@ def test_segments_and_events_are_sed_evals_own(pair: Any) -> None:
             assert value == pytest.approx(flat[NAMES[name]], abs=AS_SED_EVAL), (kind, name)
 
 
-def test_the_kinds_are_told_apart() -> None:
+def test_the_kinds_are_distinguished() -> None:
     values = {kind: score["f1"] for kind, (score, _) in scores_of(*PAIRS[0]).items()}
 
     assert len(set(values.values())) == 4

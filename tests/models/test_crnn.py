@@ -312,7 +312,7 @@ def test_other_future_targets_leave_the_logits_as_they_are() -> None:
 
 
 @torch.no_grad()
-def test_a_frame_sees_the_context_it_is_said_to_see() -> None:
+def test_a_frame_sees_the_context_it_claims_to_see() -> None:
     model, (log_mel, *_) = make_model(), make_input(1, 30)
     assert model.context == 4
     before = model.encode(log_mel)

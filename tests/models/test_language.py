@@ -39,7 +39,9 @@ def forced(targets: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("with_source", [False, True])
-def test_steps_equal_forward_with_the_truth_and_with_its_own_choice(with_source: bool) -> None:
+def test_steps_equal_forward_with_the_ground_truth_and_with_its_own_choice(
+    with_source: bool,
+) -> None:
     model = make_model(n_source_tokens=4 if with_source else None)
     targets = tokens()
     source = tokens(3, 5, 4, seed=2) if with_source else None
@@ -57,8 +59,8 @@ def test_steps_equal_forward_with_the_truth_and_with_its_own_choice(with_source:
 
 @pytest.mark.parametrize("feedback", FEEDBACKS)
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
-def test_coins_of_the_sampler_serve(feedback: Feedback, p: float) -> None:
-    """A mask (B, T) and a uniform a step; the same coins give the same numbers."""
+def test_teacher_masks_of_the_sampler_are_supported(feedback: Feedback, p: float) -> None:
+    """A mask (B, T) and one uniform per step; the same draws give the same numbers."""
     model, targets = make_model(), tokens()
     results = []
     for _ in range(2):

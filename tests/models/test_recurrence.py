@@ -199,7 +199,7 @@ def test_logits_ignore_future_targets_by_perturbation(backend: Any) -> None:
     assert not torch.allclose(after[:, 5], before[:, 5])
 
 
-def test_a_class_mask_feeds_the_truth_of_those_classes_only(backend: Any) -> None:
+def test_a_class_mask_feeds_the_ground_truth_of_those_classes_only(backend: Any) -> None:
     world = make_world()
     mask = torch.zeros(3, 9, 4, dtype=torch.bool)
     mask[:, :, 1] = True
@@ -436,8 +436,8 @@ def test_arguments_that_do_not_fit_are_refused_by_name(
 
 
 @pytest.mark.parametrize("backend", ["auto", "plain", "torch"])
-def test_a_rule_of_ones_own_is_fed_back(backend: Any) -> None:
-    """One-hot of the likeliest class, say (but tokens have rules that need no one-hots)."""
+def test_a_rule_by_the_user_is_fed_back(backend: Any) -> None:
+    """One-hot of the most likely class, say (but tokens have rules that need no one-hots)."""
 
     class Argmax(FeedbackRule):
         def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:

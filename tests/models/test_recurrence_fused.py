@@ -208,7 +208,7 @@ def test_large_activations_saturate_like_the_definition(scan: Any) -> None:
     assert relative_error(got.detach(), want.detach()) < SINGLE_PRECISION
 
 
-def test_saved_memory_per_frame_is_what_the_documentation_says(scan: Any) -> None:
+def test_saved_memory_per_frame_is_documented(scan: Any) -> None:
     """5H + F + C numbers per frame of a sequence, and otherwise only weights and single frames."""
     n_sequences, n_features, n_hidden, n_classes = 4, 12, 32, 3
     sizes = []

@@ -1,4 +1,4 @@
-"""The simulation against the schedule and the coins that it is made of."""
+"""The simulation against the schedule and the teacher masks that it uses."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_observed_fraction_agrees_with_the_schedule(tmp_path: Path, unit: Unit, 
     i = batch + 0 * step if unit == "update" else batch * n_steps + step
     p = np.maximum(0.1, 1 - schedule.c * i)
     assert result["expected_fraction"] == pytest.approx(p.mean(), abs=1e-12)
-    # Independent coins: each variance p (1 - p), n of them; 4.5 deviations are missed by chance
+    # Independent draws: each variance p (1 - p), n of them; 4.5 deviations are missed by chance
     # once in 150,000 seeds, and the seed is fixed.
     n_coins = batch_size * n_batches * {"step": n_steps, "sequence": 1, "class": n_steps * 3}[coin]
     deviation = np.sqrt((p * (1 - p)).mean() / n_coins)
@@ -152,7 +152,7 @@ def test_decoding_steps_are_expected_and_drawn_alike(
     np.testing.assert_allclose(rows, expected, atol=1e-12)
 
 
-def test_summary_file_says_what_was_returned(tmp_path: Path) -> None:
+def test_summary_file_has_what_was_returned(tmp_path: Path) -> None:
     samplers = [
         NamedCoins(name="falls", coins=coins_of(LinearSchedule(c=0.01, p_min=0.25))),
         NamedCoins(name="stays", coins=coins_of(ConstantSchedule(p=0.5))),
@@ -177,7 +177,7 @@ def test_summary_file_says_what_was_returned(tmp_path: Path) -> None:
     assert (rises["p_min_reached_at"], rises["p_max_reached_at"]) == (0, 75)
 
 
-def test_coins_are_left_as_they_were(tmp_path: Path) -> None:
+def test_samplers_are_not_changed(tmp_path: Path) -> None:
     coins, twin = (coins_of(scheduled(0.1, 0.05, 0.9)) for _ in range(2))
     simulate(
         tmp_path,

@@ -135,7 +135,7 @@ def test_texts_may_have_a_mark_and_are_in_utf_8(tmp_path: Path) -> None:
         (lambda values: int("x"), "invalid literal for int() with base 10: 'x'"),
     ],
 )
-def test_what_python_says_of_types_is_no_message(access: Callable[[Any], Any], words: str) -> None:
+def test_pythons_text_on_types_is_no_message(access: Callable[[Any], Any], words: str) -> None:
     with pytest.raises((TypeError, AttributeError, KeyError, ValueError)) as caught:
         access(None)
     assert why(caught.value) == words

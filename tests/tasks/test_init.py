@@ -38,7 +38,7 @@ def origin(run: Path) -> dict[str, str]:
     return found
 
 
-def test_a_training_begins_with_what_another_has_learnt_and_goes_on_without_it(
+def test_a_training_begins_with_what_another_has_learnt_and_continues_without_it(
     trained_run: Path, recordings: Path, sedtf: Sedtf, tmp_path: Path
 ) -> None:
     shutil.copytree(trained_run / "checkpoints" / "best", tmp_path / "first")

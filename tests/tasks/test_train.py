@@ -82,7 +82,7 @@ def test_run_folder_holds_what_the_interface_promises(trained_run: Path) -> None
     assert sorted(p.name for p in (trained_run / "checkpoints").iterdir()) == ["best", "last"]
 
 
-def test_run_json_tells_what_the_run_was(trained_run: Path) -> None:
+def test_run_json_describes_the_run(trained_run: Path) -> None:
     run = json.loads((trained_run / "run.json").read_text())
     assert run["status"] == "completed"
     assert run["seed"] == 0
@@ -252,11 +252,11 @@ def test_audio_is_read_once_for_all_epochs_and_runs(
     assert same_weights(tmp_path / "one", tmp_path / "two")
 
 
-def test_tossing_other_coins_changes_nothing_but_what_is_fed(
+def test_another_teacher_mask_changes_only_the_feedback(
     sedtf: Sedtf, tmp_path: Path, recordings: Path
 ) -> None:
     """Coins come from a generator of their own: weights, batches and dropout stay as they are."""
-    for name in ("step", "class"):  # the second tosses as many coins again for each class
+    for name in ("step", "class"):  # the second makes as many draws for each class
         settings = ("sampler=free_running", f"sampler.coin={name}", f"output_dir={name}")
         assert sedtf("train", *on(recordings), *settings) == 0
     assert same_weights(tmp_path / "step", tmp_path / "class")
@@ -504,7 +504,7 @@ def test_a_damaged_history_is_written_anew_from_the_checkpoint(
     ],
     ids=["empty", "nul", "cut", "column", "cell", "gap"],
 )
-def test_a_damaged_history_of_an_older_checkpoint_is_told_and_kept_aside(
+def test_a_damaged_history_of_an_older_checkpoint_is_reported_and_kept_aside(
     damage: Callable[[str], str], kept: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "history.csv"
@@ -558,7 +558,7 @@ def test_what_a_kill_left_is_removed_by_the_next_run_of_the_folder(
     assert not [path for path in run.rglob(".*") if path.name != ".hydra"]
 
 
-def test_a_full_disk_is_told_in_a_line_with_the_remedy(
+def test_a_full_disk_is_reported_in_a_line_with_the_remedy(
     sedtf: Sedtf,
     recordings: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -575,7 +575,7 @@ def test_a_full_disk_is_told_in_a_line_with_the_remedy(
     assert json.loads(Path("run/run.json").read_text())["status"] == "failed"
 
 
-def test_stopping_early_is_said(recordings: Path, sedtf: Sedtf) -> None:
+def test_stopping_early_is_reported(recordings: Path, sedtf: Sedtf) -> None:
     settings = ("trainer.epochs=9", "trainer.patience=1", "trainer.lr=1e-9", "output_dir=run")
     by_loss = "trainer.monitor=validation_loss"  # F1 is waited for until something is detected
     assert sedtf("train", *on(recordings), *settings, by_loss) == 0

@@ -29,7 +29,7 @@ def test_prose_is_checked_and_code_is_not(text: str, is_found: bool, tmp_path: P
 
 def test_strings_of_python_are_checked_with_their_line(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
-    module.write_text('"""The truth."""\n\ncoins = 1\nraise ValueError("predict the truth")\n')
+    module.write_text('"""A page."""\n\ncoins = 1\nraise ValueError("predict the truth")\n')
     (line,) = found_in(module)
     assert ":4: 'the truth'; write: ground truth" in line
 

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, exact, and never code."""
+"""Checkpoints: atomically, exact, and never code."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_saving_and_loading_gives_the_same_bits(checkpoint: Path, tmp_path: Path
     assert {path.name for path in (tmp_path / "again").iterdir()} == FILES
 
 
-def test_a_run_folder_stands_for_its_best_epoch(trained_run: Path) -> None:
+def test_a_run_folder_means_its_best_epoch(trained_run: Path) -> None:
     best = trained_run / "checkpoints" / "best"
 
     assert resolve_checkpoint(trained_run) == best

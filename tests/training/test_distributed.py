@@ -267,7 +267,7 @@ def test_parts_make_up_each_batch(
 
 @pytest.mark.parametrize("coin", ["step", "sequence", "class"])
 @pytest.mark.parametrize("unit", ["update", "time_step"])
-def test_coins_of_a_part_are_those_of_the_whole(coin: Any, unit: Any) -> None:
+def test_the_teacher_mask_of_a_part_is_that_of_the_whole(coin: Any, unit: Any) -> None:
     def draw(first: int, end: int, n_steps: int) -> tuple[Tensor, Tensor, dict[str, Any]]:
         coins = TeacherCoins(schedule=LinearSchedule(c=0.05), unit=unit, coin=coin, seed=4)
         with coins.part_of(5, 9, first):
@@ -284,7 +284,7 @@ def test_coins_of_a_part_are_those_of_the_whole(coin: Any, unit: Any) -> None:
         assert torch.equal(of_part[2]["generator"], state["generator"])
 
 
-def test_coins_are_drawn_as_always_after_a_part() -> None:
+def test_teacher_masks_are_drawn_as_usual_after_a_part() -> None:
     coins = TeacherCoins(schedule=ConstantSchedule(p=0.5))
     with coins.part_of(5, 9, 1):
         coins.draw(2, 3, 1)
@@ -322,7 +322,7 @@ def reason_for(folder: Path, *errors: BaseException | None) -> BaseException:
 LOST = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1")
 
 
-def test_what_a_rank_raised_is_told_and_not_what_it_led_to(tmp_path: Path) -> None:
+def test_what_a_rank_raised_is_reported_and_not_what_it_led_to(tmp_path: Path) -> None:
     error = reason_for(tmp_path, LOST, SedtfError("the loss became nan"), KeyboardInterrupt())
     assert isinstance(error, SedtfError)
     assert str(error) == "the loss became nan"
@@ -336,7 +336,7 @@ def test_a_killed_rank_is_named(tmp_path: Path) -> None:
     assert str(error).endswith("go on with: X")
 
 
-def test_a_rank_that_was_told_to_end_is_named(tmp_path: Path) -> None:
+def test_a_rank_that_was_terminated_is_named(tmp_path: Path) -> None:
     error = reason_for(tmp_path, LOST, LOST, KeyboardInterrupt())
     assert str(error) == (
         "rank 2 of the 3 processes of this training (from 0) was terminated: go on with: X"
@@ -348,7 +348,7 @@ class LocalError(UserError):
         super().__init__(one + other)
 
 
-def test_an_error_that_only_the_rank_knows_is_told_as_the_nearest_kind(tmp_path: Path) -> None:
+def test_an_error_that_only_the_rank_knows_is_reported_as_the_nearest_kind(tmp_path: Path) -> None:
     error = reason_for(tmp_path, LocalError("no ", "data"), LOST)
     assert type(error) is UserError
     assert str(error) == "no data"
@@ -360,7 +360,7 @@ def test_faults_of_a_rank_stay_one_line_each(tmp_path: Path) -> None:
     assert error.faults == ["one", "another"]
 
 
-def test_a_full_disk_of_a_rank_is_told_as_such(tmp_path: Path) -> None:
+def test_a_full_disk_of_a_rank_is_reported_as_such(tmp_path: Path) -> None:
     error = reason_for(tmp_path, OSError(errno.ENOSPC, "No space left", f"{tmp_path}/last"), LOST)
     assert full_disk(error) == tmp_path
 
@@ -512,7 +512,7 @@ def test_a_sweep_of_trainings_of_several_processes(sedtf: Sedtf, tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1])
-def test_a_lost_rank_ends_the_run_and_it_goes_on(
+def test_a_lost_rank_ends_the_run_and_it_continues(
     lost: int, sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     process = start(tmp_path, TOGETHER)
@@ -532,7 +532,7 @@ def test_a_lost_rank_ends_the_run_and_it_goes_on(
 
 
 @pytest.mark.slow
-def test_ranks_that_were_all_told_to_end_end_the_run(tmp_path: Path) -> None:
+def test_ranks_that_were_all_terminated_end_the_run(tmp_path: Path) -> None:
     process = start(tmp_path, TOGETHER)
     for number in ranks_of(process):
         os.kill(number, signal.SIGTERM)
@@ -545,7 +545,7 @@ def test_ranks_that_were_all_told_to_end_end_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_interrupted_ends_in_good_order(number: int, tmp_path: Path) -> None:
+def test_a_run_that_is_interrupted_ends_gracefully(number: int, tmp_path: Path) -> None:
     process = start(tmp_path, TOGETHER)
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does
@@ -571,7 +571,7 @@ def test_no_rank_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_fault_of_the_user_is_told_once_by_the_ranks(tmp_path: Path) -> None:
+def test_a_fault_of_the_user_is_reported_once_by_the_ranks(tmp_path: Path) -> None:
     settings = (*QUICK, "trainer.batch_size=1", "output_dir=run")
     for torchrun, fault in ((True, "trainer.batch_size=1"), (False, "trainer.devices=2")):
         own = () if torchrun else (TOGETHER,)

@@ -183,7 +183,7 @@ def test_inputs_that_are_fed_back_take_those_of_the_same_meaning(
         assert torch.equal(columns[:, place], wanted)
 
 
-def test_a_model_that_says_nothing_of_its_labels_has_them_in_its_readout() -> None:
+def test_a_model_without_a_declaration_of_labels_has_them_in_its_readout() -> None:
     own, other = (nn.ModuleDict({"readout": nn.Linear(2, 3)}) for _ in range(2))
     take_weights(Trained(own, {"labels": NEW}), Trained(other, {"labels": OLD}))
     readout, there = own["readout"], other["readout"]

@@ -125,7 +125,7 @@ def logged(kind: type[Logger], run: LoggedRun, *numbers: int) -> None:
         logger.close()
 
 
-def test_settings_and_epochs_are_told_and_the_end(
+def test_settings_and_epochs_are_reported_and_the_end(
     service: tuple[type[Logger], Told], tmp_path: Path
 ) -> None:
     kind, told = service
@@ -139,7 +139,7 @@ def test_settings_and_epochs_are_told_and_the_end(
     assert told.ends == {"run0": 0}
 
 
-def test_a_resumed_run_goes_on_and_a_copy_has_the_past_of_its_own(
+def test_a_resumed_run_continues_and_a_copy_has_the_past_of_its_own(
     service: tuple[type[Logger], Told], tmp_path: Path
 ) -> None:
     kind, told = service
@@ -152,7 +152,7 @@ def test_a_resumed_run_goes_on_and_a_copy_has_the_past_of_its_own(
     }
 
 
-def test_a_training_that_breaks_is_told_as_failed(
+def test_a_training_that_breaks_is_reported_as_failed(
     service: tuple[type[Logger], Told], tmp_path: Path
 ) -> None:
     kind, told = service
@@ -173,7 +173,7 @@ def test_a_run_that_the_store_does_not_have_is_begun_anew(
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
-def test_a_missing_package_is_told_before_any_work(
+def test_a_missing_package_is_reported_before_any_work(
     name: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)  # as if it were not there

@@ -98,7 +98,7 @@ def test_what_is_right_counts_less_and_silence_below_the_clip_nothing() -> None:
     assert asymmetric[0] == plain[0]
 
 
-def test_what_no_skill_costs_is_told_for_any_loss() -> None:
+def test_what_no_skill_costs_is_reported_for_any_loss() -> None:
     """Patience waits until a model is better than knowing how often each class occurs."""
     share = torch.tensor([0.3, 0.01, 0.0], dtype=torch.float64)
     of_bce = least_constant_loss(BinaryCrossEntropy(), share)

@@ -78,7 +78,9 @@ def test_a_state_with_other_parts_is_refused() -> None:
         trainer.load_state_dict(state)
 
 
-def test_settings_out_of_range_are_told(sedtf: Sedtf, capfd: pytest.CaptureFixture[str]) -> None:
+def test_settings_out_of_range_are_reported(
+    sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
+) -> None:
     words = ("trainer.lr_schedule={name: plateau, factor: 1}", "output_dir=run")
     assert sedtf("train", *words) == 2
     assert "trainer.lr_schedule.factor=1.0: expected" in capfd.readouterr().err

@@ -124,7 +124,7 @@ def rates(trainer: Trainer[Any]) -> dict[str, float]:
     return {names[id(weights)]: group["lr"] for group in groups for weights in group["params"]}
 
 
-def test_the_smallest_part_that_is_named_says_how_fast_it_learns() -> None:
+def test_the_smallest_part_that_is_named_sets_its_learning_rate() -> None:
     trainer = trainer_of(
         Heard(crnn()), lr=0.1, lr_scale={"blocks": 0.5, "blocks.1": 0.1, "cell": 2.0}
     )

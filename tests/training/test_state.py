@@ -17,7 +17,7 @@ def test_a_state_is_read_back(tmp_path: Path) -> None:
     assert load_state(tmp_path).items() >= state.items()
 
 
-def test_a_full_disk_is_told_as_what_it_is(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_as_what_it_is(tmp_path: Path) -> None:
     (tmp_path / STATE).symlink_to("/dev/full")
 
     with pytest.raises(OSError, match="No space") as raised:

@@ -260,7 +260,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _yaml(values: Mapping[str, Any]) -> str:
-    """Show settings; a folder by its name, since where it lay is nobody's business."""
+    """Show settings; a folder by its name only."""
     return yaml.safe_dump(_without_folders(values), sort_keys=False, allow_unicode=True)
 
 

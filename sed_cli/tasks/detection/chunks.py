@@ -1,4 +1,4 @@
-"""A model over frames that come bit by bit, in memory that the number of frames leaves be."""
+"""A model over streamed frames, in constant memory."""
 
 from __future__ import annotations
 

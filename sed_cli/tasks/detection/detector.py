@@ -73,7 +73,7 @@ class Detector:
         return plain_decoder(self.classes, self.hop_s, onsets=self.model.has_onsets)
 
     def tracker(self) -> Tracker:
-        """Make what finds events in probabilities that come bit by bit."""
+        """Create a tracker that finds events in streamed probabilities."""
         tracker = self.decoder.tracker()
         return CalibratedTracker(tracker, self.confidence_map) if self.confidence_map else tracker
 

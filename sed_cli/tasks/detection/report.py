@@ -251,7 +251,7 @@ def _source(folder: Path, content: dict[str, Any]) -> _Source:
 
 
 def _data_of(values: dict[str, Any], folder: Path) -> DataConfig:
-    """Data that an evaluation was given; where their cache was is nobody's business here."""
+    """Data of an evaluation, without the location of its cache."""
     try:
         data = build(DATA_SETS[values.pop("kind")], values)
     except (OmegaConfBaseException, KeyError, TypeError, ValueError) as error:

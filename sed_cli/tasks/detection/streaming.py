@@ -26,7 +26,7 @@ class Frames(NamedTuple):
 
 
 class FrameStream:
-    """Features and probabilities of a mono waveform whose samples come bit by bit.
+    """Features and probabilities of a streamed mono waveform.
 
     Args:
         detector: that is applied.

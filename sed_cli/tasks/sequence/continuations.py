@@ -34,7 +34,7 @@ _LONGEST_LINE = 1_000_000  # characters
 def continue_lines(config: PredictConfig) -> None:
     """Continue each line of a file or of standard input; translate it, for a model of pairs.
 
-    A line gives as many rows as ``decoding.n_best``, the likeliest or the first drawn first. An
+    A line gives as many rows as ``decoding.n_best``, the most likely or the first drawn first. An
     empty line is a prefix too: the sequence is the model's from its first token.
 
     Raises:

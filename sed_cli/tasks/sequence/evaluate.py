@@ -71,7 +71,7 @@ class Sums:
 
     @property
     def accuracy(self) -> float:
-        """Share of targets that are the likeliest token."""
+        """Share of targets that are the most likely token."""
         return float(self.correct.sum() / self.n.sum()) if self.n.sum() else math.nan
 
     def figures(self) -> dict[str, Any]:

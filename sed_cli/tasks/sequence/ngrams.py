@@ -1,4 +1,4 @@
-"""How well the few symbols before it predict a symbol: n-gram models of sequences of tokens.
+"""N-gram models of token sequences, for comparison.
 
 The smoothing is modified Kneser-Ney, interpolated, of Chen and Goodman 1999, "An empirical study of
 smoothing techniques for language modeling", ended in the uniform distribution: of the smoothings

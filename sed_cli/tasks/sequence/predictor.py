@@ -47,8 +47,8 @@ class Decoding:
     """How continuations are chosen.
 
     Args:
-        method: ``greedy``: the likeliest token at each step; ``sample``: by the model's
-            probabilities; ``beam``: the likeliest continuations that a beam search finds.
+        method: ``greedy``: the most likely token at each step; ``sample``: by the model's
+            probabilities; ``beam``: the most likely continuations that a beam search finds.
         temperature: of ``sample``: logits are divided by it; above 0.
         beam_width: partial continuations that ``beam`` keeps.
         n_best: continuations a prefix; at most ``beam_width`` for ``beam``, 1 for ``greedy``.
@@ -73,7 +73,7 @@ class Predictor:
         source_vocabulary: of what is given; None for a model without an encoder.
         unit: ``word`` or ``char``, of what is predicted.
         source_unit: the same of what is given; None without an encoder.
-        feedback: what training made of the model's output; sampling gives way to the likeliest
+        feedback: what training made of the model's output; sampling gives way to the most likely
             token here, as figures are to be repeatable.
         device: where the model runs.
     """
@@ -212,7 +212,7 @@ def _drawn(
     decoding: Decoding,
     generator: torch.Generator,
 ) -> list[list[Continuation]]:
-    """Go on with the likeliest token, or with a drawn one, until each sequence has ended."""
+    """Go on with the most likely token, or with a drawn one, until each sequence has ended."""
     n_each = decoding.n_best if decoding.method == "sample" else 1
     logits = logits.repeat_interleave(n_each, dim=0)  # (B N, C)
     hidden = hidden.repeat_interleave(n_each, dim=0)
@@ -258,7 +258,7 @@ def _cut(tokens: Tensor, total: Tensor, max_length: int) -> list[Continuation]:
 def _beam(
     model: LanguageModel, logits: Tensor, hidden: Tensor, decoding: Decoding
 ) -> list[list[Continuation]]:
-    """Keep the likeliest ``beam_width`` continuations of each sequence until all have ended.
+    """Keep the most likely ``beam_width`` continuations of each sequence until all have ended.
 
     A sum of log probabilities falls with every token, so no longer continuation can overtake one
     that has ended: the search is over for a sequence when all that it keeps have ended.

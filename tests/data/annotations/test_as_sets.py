@@ -95,7 +95,7 @@ def test_settings_of_a_set_reach_its_tables(recordings: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("factor", "unit"), [(1000, "ms"), (None, "samples")])
-def test_times_in_another_unit_are_converted_and_said_once(
+def test_times_in_another_unit_are_converted_and_reported_once(
     factor: int | None, unit: str, recordings: Path, tmp_path: Path
 ) -> None:
     """Samples count at the rate of each recording."""

@@ -307,7 +307,7 @@ UNREAD: dict[str, tuple[str, str]] = {
     "audacity_project": ("rec_a.aup3", "File > Export > Export Labels"),
     "transcriber": ("rec_a.trs", "open it in ELAN or Praat"),
     "parquet": ("labels.parquet", "a Parquet table, which is not supported"),
-    "matlab": ("rec_a.mat", r"a MATLAB 7\.3 file \(HDF5\), which is not supported"),
+    "matlab": ("rec_a.mat", r"a MATLAB 7\.3 file \(HDF5\), which is not read"),
     "pamguard": ("survey.sqlite3", "a database"),
 }
 

@@ -41,7 +41,7 @@ def test_the_unit_of_a_column_is_that_of_its_name(name: str, unit_s: float, tmp_
 @pytest.mark.parametrize(
     "name", ["start_frame", "frame_start", "onset (idx)", "start_m", "t_beats"]
 )
-def test_a_unit_that_cannot_be_told_is_asked_for(name: str, tmp_path: Path) -> None:
+def test_a_unit_that_is_ambiguous_is_refused(name: str, tmp_path: Path) -> None:
     content = f"file,{name},offset,label\na.wav,1,2,x\n"
     with pytest.raises(DataError, match=r"unit is unknown.*data\.time_unit=s, ms, min, h"):
         read(tmp_path, content, {"onset": name})
@@ -172,7 +172,7 @@ def test_a_column_of_audio_files_names_the_recordings(tmp_path: Path) -> None:
         read(tmp_path, "label,onset,offset,one,two\nx,1,2,a.wav,b.wav\n")
 
 
-def test_a_table_without_file_names_tells_how_to_name_their_column(tmp_path: Path) -> None:
+def test_a_table_without_file_names_explains_how_to_name_their_column(tmp_path: Path) -> None:
     hint = read(tmp_path, "label,onset,offset,id\nx,1,2,a\n").hint
 
     assert "among label, onset, offset, id;" in hint

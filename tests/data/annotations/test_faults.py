@@ -45,7 +45,7 @@ def test_many_faults_are_counted_rather_than_listed() -> None:
     assert str(raised.value).count("line ") == 10
 
 
-def test_repairs_are_said_and_what_cannot_be_repaired_is_refused(
+def test_repairs_are_reported_and_what_cannot_be_repaired_is_refused(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     repaired = [Fault(Path("a.tsv"), line, "bad", "the row is dropped") for line in range(12)]
@@ -94,7 +94,7 @@ def test_encodings_with_a_mark_simply_work(encoding: str, tmp_path: Path) -> Non
     assert annotations.events == {"é.wav": [Event(0.0, 1.0, "été 🐦")]}
 
 
-def test_a_broken_file_with_a_mark_is_told_by_its_encoding(tmp_path: Path) -> None:
+def test_a_broken_file_with_a_mark_is_recognised_by_its_encoding(tmp_path: Path) -> None:
     path = tmp_path / "t.tsv"
     path.write_bytes((HEADER + "a.wav\t0\t1\tx\n").encode("utf-8-sig") + b"\xe9\n")
 

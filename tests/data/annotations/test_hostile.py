@@ -252,7 +252,7 @@ def test_numbers_that_are_too_large_are_faults(tmp_path: Path, name: str, conten
     assert read.rows == ()
 
 
-def test_a_cell_that_is_too_long_for_a_table_is_told(tmp_path: Path) -> None:
+def test_a_cell_that_is_too_long_for_a_table_is_reported(tmp_path: Path) -> None:
     long = "x" * 200_000
     header = "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,"
     (tmp_path / "via.csv").write_text(f'{header}metadata\n"1","[""a.wav""]",0,"[1,2]",[],{long}\n')

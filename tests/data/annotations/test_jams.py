@@ -48,7 +48,7 @@ def test_tags_and_segments_are_events_row_by_row_or_column_by_column(
         assert annotations.events == {"scape": [Event(1.0, 3.0, "dog"), Event(4.0, 4.5, "cat")]}
 
 
-def test_one_namespace_is_read_though_another_says_the_same(tmp_path: Path) -> None:
+def test_one_namespace_is_read_though_another_is_equivalent(tmp_path: Path) -> None:
     tags = {"namespace": "tag_open", "data": [observation(0, 10, "siren")]}
     events = {"namespace": "scaper", "data": [observation(2, 1, {"label": "siren"})]}
     beats = {"namespace": "beat", "data": [observation(2, 0, 1)]}

@@ -203,6 +203,6 @@ def test_fields_that_a_name_may_have_shifted_are_a_fault(
     assert [fault.line for fault in read(tmp_path, content).faults] == [line]
 
 
-def test_scenes_between_blanks_cannot_be_told_from_names(tmp_path: Path) -> None:
+def test_scenes_between_blanks_cannot_be_distinguished_from_names(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="which is not a known format"):
         read(tmp_path, "site A 0.5 1.5 dog\nsite B 0.5 1.5 car\n")

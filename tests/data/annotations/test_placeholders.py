@@ -155,7 +155,7 @@ def test_a_grid_of_values_for_every_class_is_one_of_soft_labels(tmp_path: Path) 
         assert annotations.taken.notes == ("soft labels of at most 0.5, not counted as events: 3",)
 
 
-def test_what_values_are_can_be_said(tmp_path: Path) -> None:
+def test_what_values_are_can_be_declared(tmp_path: Path) -> None:
     soft = read(tmp_path, CONFIDENCES, "a.txt", soft_labels=True)
     hard = read(tmp_path, GRID, "a.txt", soft_labels=False)
 

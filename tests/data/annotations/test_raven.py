@@ -35,7 +35,7 @@ def test_a_selection_in_several_views_is_one_event(tmp_path: Path) -> None:
     }
 
 
-def test_a_selection_that_stands_there_twice_is_a_fault(tmp_path: Path) -> None:
+def test_a_selection_listed_twice_is_a_fault(tmp_path: Path) -> None:
     row = "{}\tSpectrogram 1\t1\t6.7\t15.0\t1739.0\t3798.8\tbirb"
 
     annotations = read(

@@ -110,7 +110,7 @@ def test_names_and_labels_are_written_as_words_and_without_ending() -> None:
         (("a", "b"), ("dog bark", "dog_bark"), "labels 'dog bark' and 'dog_bark' are both"),
     ],
 )
-def test_what_could_not_be_told_apart_is_not_written(
+def test_what_cannot_be_distinguished_is_not_written(
     names: tuple[str, str], labels: tuple[str, str], what: str
 ) -> None:
     found = {name: [Event(0.0, 1.0, label)] for name, label in zip(names, labels, strict=True)}

@@ -76,7 +76,7 @@ def test_events_are_in_order_of_onset_and_files_in_that_of_the_table(tmp_path: P
     }
 
 
-def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+def test_all_faults_are_reported_together_with_their_lines(tmp_path: Path) -> None:
     rows = [
         "a.wav\t0\t1\tx",
         "\t0\t1\tx",
@@ -106,7 +106,7 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         ("a.wav\t0\t1\tx\na.wav\t0\t1\tx", "line 3: the same event is listed twice"),
     ],
 )
-def test_a_fault_says_what_is_wrong(row: str, reason: str, tmp_path: Path) -> None:
+def test_a_fault_names_the_problem(row: str, reason: str, tmp_path: Path) -> None:
     assert reason in fault_of(tmp_path, HEADER + row + "\n")
 
 

@@ -150,7 +150,7 @@ def test_of_several_tiers_with_labels_one_is_named(tmp_path: Path) -> None:
         read(tmp_path, content, columns={"event_label": "beats"})
 
 
-def test_faults_of_intervals_are_told_together_by_their_lines(tmp_path: Path) -> None:
+def test_faults_of_intervals_are_reported_together_by_their_lines(tmp_path: Path) -> None:
     content = LONG.replace("xmax = 0.5 ", "xmax = -1 ").replace("xmin = 1.25", "xmin = 3")
     annotations = read(tmp_path, content)
     assert [fault.line for fault in annotations.faults] == [16, 24]

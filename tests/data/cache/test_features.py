@@ -370,7 +370,7 @@ def test_runs_at_the_same_time_compute_once(
         (errno.EROFS, r"the cache cannot be written to; set data\.cache_dir or SEDTF_CACHE"),
     ],
 )
-def test_a_disk_that_takes_nothing_is_said_in_one_line(
+def test_a_disk_that_takes_nothing_is_reported_in_one_line(
     number: int, said: str, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:

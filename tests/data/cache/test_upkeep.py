@@ -191,7 +191,7 @@ def test_an_item_that_is_gone_counts_as_removed(tmp_path: Path) -> None:
     assert [item.remove() for item in found] == [True, True]
 
 
-def test_the_cache_is_where_it_is_told_to_be(
+def test_the_cache_is_where_the_settings_put_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEDTF_CACHE", str(tmp_path / "by_environment"))

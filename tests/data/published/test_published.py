@@ -114,7 +114,7 @@ def test_the_root_may_be_the_unpacked_folder_itself_or_lie_above(
         assert stems(catalogue("tut2017", root)) == expected
 
 
-def test_a_missing_evaluation_part_is_said(
+def test_a_missing_evaluation_part_is_reported(
     worlds: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     part = "TUT-sound-events-2017-development"
@@ -225,7 +225,7 @@ def test_folds_of_maestro_are_those_published_and_files_beside_it_win(
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_folder_that_does_not_hold_the_set_says_what_was_looked_for(
+def test_a_folder_that_does_not_hold_the_set_names_the_expected_files(
     name: str, tmp_path: Path
 ) -> None:
     (tmp_path / "something" / "else").mkdir(parents=True)

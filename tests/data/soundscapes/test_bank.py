@@ -142,7 +142,7 @@ def test_a_regular_expression_finds_sources(
         scan_bank(tmp_path, rules=SplitRules(group="x(.*)"))
 
 
-def test_a_table_says_which_clip_is_in_which_split(tmp_path: Path) -> None:
+def test_a_table_assigns_clips_to_splits(tmp_path: Path) -> None:
     bank = fold_bank(tmp_path / "bank", classes=["dog"])
     table = tmp_path / "splits.csv"
     table.write_text(

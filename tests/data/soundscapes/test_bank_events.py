@@ -232,7 +232,7 @@ def test_signal_to_noise_ratio_is_that_of_the_scene(tmp_path: Path) -> None:
     assert n_events > 3
 
 
-def test_annotations_are_tight_around_what_is_heard(tmp_path: Path) -> None:
+def test_annotations_are_tight_around_audible_sound(tmp_path: Path) -> None:
     settings = replace(SMALL, polyphony=1, empty_fraction=0.0)
     events = hear(fold_bank(tmp_path), settings)
     for number in range(settings.n_train):

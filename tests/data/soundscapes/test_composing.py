@@ -112,7 +112,7 @@ def _centroid(waveform: NDArray[np.float64]) -> float:
 
 
 @pytest.mark.parametrize(("label", "sign"), [("rising_chirp", 1), ("falling_chirp", -1)])
-def test_chirps_move_the_way_their_name_says(label: str, sign: int) -> None:
+def test_chirps_move_the_way_they_are_named(label: str, sign: int) -> None:
     for seed in range(10):
         event = synthesise(label, np.random.default_rng(seed), 16000)
         third = len(event) // 3
@@ -156,7 +156,7 @@ def test_each_class_has_two_successors_at_full_strength() -> None:
     assert (np.diag(transition) == 0).all()
 
 
-def test_transitions_heard_follow_the_matrix() -> None:
+def test_transitions_follow_the_matrix() -> None:
     syntax = _syntax(0.85)
     scenes = [
         _constant_scene(syntax, seed=seed, polyphony=1, duration_s=30.0) for seed in range(60)

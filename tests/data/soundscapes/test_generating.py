@@ -140,9 +140,7 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
             read_recipe(tmp_path)
 
 
-def test_a_set_is_named_by_the_content_of_its_bank_and_how_it_is_heard(
-    bank: Path, tmp_path: Path
-) -> None:
+def test_a_set_is_named_by_the_content_of_its_bank_and_settings(bank: Path, tmp_path: Path) -> None:
     def name(**changes: Any) -> str:
         return plan_soundscapes(config_of(bank, **changes)).settings.fingerprint()
 

@@ -55,7 +55,7 @@ def test_files_of_every_kind_say_the_same(name: str, text: str, tmp_path: Path) 
         ("nowhere.csv", "data.transition=nowhere.csv: no such file"),
     ],
 )
-def test_faults_are_said(given: Any, expected: str) -> None:
+def test_faults_are_reported(given: Any, expected: str) -> None:
     with pytest.raises(DataError, match=r"^data\.transition") as caught:
         read_transition(given, CLASSES)
     assert expected in str(caught.value)
@@ -73,7 +73,7 @@ def test_faults_are_said(given: Any, expected: str) -> None:
         ('{"classes": 3, "transition": 4}', "expected a mapping"),
     ],
 )
-def test_faulty_files_are_said(text: str, expected: str, tmp_path: Path) -> None:
+def test_faulty_files_are_reported(text: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "given").write_text(text, encoding="utf-8")
     with pytest.raises(DataError) as caught:
         read_transition(str(tmp_path / "given"), CLASSES)
@@ -94,7 +94,7 @@ def test_the_syntax_of_a_set_that_is_there_can_be_followed(
     np.testing.assert_allclose(found, counts / counts.sum(axis=1, keepdims=True), rtol=1e-12)
 
 
-def test_a_given_syntax_is_heard_and_the_gaps_stay_drawn() -> None:
+def test_a_given_syntax_is_followed_and_the_gaps_stay_drawn() -> None:
     cycle = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
     drawn = SoundscapeSettings(
         n_train=6, classes=CLASSES, polyphony=1, duration_s=10.0, sample_rate=8000

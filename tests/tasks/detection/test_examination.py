@@ -32,7 +32,7 @@ def recording(
     )
 
 
-def test_bins_hold_every_value_once_with_its_sum_and_its_truth() -> None:
+def test_bins_hold_every_value_once_with_its_sum_and_its_targets() -> None:
     random = np.random.default_rng(0)
     probabilities = random.random((200, 2)).astype(np.float32)
     probabilities[0] = (0.0, 1.0)

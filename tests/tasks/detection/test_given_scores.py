@@ -183,7 +183,7 @@ def test_boxes_of_given_scores_are_better_than_the_scores(
         (["scores=nowhere", "annotations=a"], "not a folder with tables"),
     ],
 )
-def test_what_does_not_go_together_is_said(
+def test_what_does_not_go_together_is_reported(
     words: list[str], said: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert sedtf("eval", *words) == 2

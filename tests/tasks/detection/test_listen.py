@@ -76,7 +76,7 @@ def test_samples_come_whole_from_any_number_of_bytes(
     np.testing.assert_array_equal(joined, samples)
 
 
-def test_half_a_sample_at_the_end_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_half_a_sample_at_the_end_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     config = ListenConfig(dtype="s16", channels=2)
 
     blocks = list(pcm_blocks(io.BytesIO(b"\0\1\0\1\0"), config))
@@ -85,7 +85,7 @@ def test_half_a_sample_at_the_end_is_told(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.messages == ["the last 1 byte(s) make no sample: are dtype and channels right?"]
 
 
-def test_what_is_no_audio_is_silence_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_audio_is_silence_and_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     values = np.array([0.5, np.nan, np.inf, -np.inf, 1e30, -0.5] * 3, "<f4")
 
     (block,) = pcm_blocks(io.BytesIO(values.tobytes()), ListenConfig(dtype="f32"))
@@ -229,7 +229,7 @@ def test_a_reader_that_has_seen_enough_ends_it_without_a_fault(lively: Path) -> 
         (["checkpoint=nowhere"], "checkpoint=nowhere: no such folder"),
     ],
 )
-def test_faults_are_said_in_one_line(
+def test_faults_are_reported_in_one_line(
     given: list[str],
     message: str,
     lively: Path,

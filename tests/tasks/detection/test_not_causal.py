@@ -107,7 +107,7 @@ def test_half_precision_of_the_convolutions_stays_out_of_the_recurrence(
     assert torch.equal(got, expected)
 
 
-def test_no_setting_says_that_it_is_fed_back_to(
+def test_no_setting_claims_that_it_is_fed_back_to(
     sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for word, fault in (

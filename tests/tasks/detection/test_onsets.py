@@ -73,7 +73,7 @@ def test_a_run_with_onsets_is_evaluated_and_reported_as_any(run: Path, sedtf: Se
     assert sedtf("report", str(run)) == 0
 
 
-def test_what_is_heard_is_the_same_in_files_in_streams_and_in_python(
+def test_what_is_detected_is_the_same_in_files_in_streams_and_in_python(
     parted: Path, recordings: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     detector = load(parted)

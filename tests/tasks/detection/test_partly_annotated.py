@@ -99,7 +99,7 @@ def test_where_nothing_is_known_the_model_runs_freely_and_there_is_no_loss() -> 
     assert torch.equal(*seen)
 
 
-def test_validation_leaves_out_what_nobody_annotated() -> None:
+def test_validation_leaves_out_unannotated_frames() -> None:
     detector = make_detector()
     first, second = make_recording(40, 1), make_recording(23, 2)
     hidden = hide(first, Event(0.0, 9.0, "dog"))
@@ -127,7 +127,7 @@ def scores_of(recording: Recording, probabilities: np.ndarray) -> dict:
     return evaluate_scored(scored, data, "test", settings, decoder).metrics
 
 
-def test_a_class_that_nobody_annotated_in_a_recording_is_not_counted_there() -> None:
+def test_a_class_not_annotated_in_a_recording_is_not_counted_there() -> None:
     recording = make_recording(80, 3)
     probabilities = np.random.default_rng(0).random((80, 2)).astype(np.float32)
     hidden = hide(recording, Event(0.0, 9.0, "dog"))
@@ -183,7 +183,7 @@ def test_an_event_behind_the_last_frame_is_judged_by_that_frame() -> None:
     assert are_judged([Event(0.0, 0.1, "a")], known, ["a"], 0.1) == [True]
 
 
-def test_what_is_tuned_hears_nothing_where_nobody_annotated() -> None:
+def test_what_is_tuned_sees_silence_where_nothing_is_annotated() -> None:
     detector = make_detector()
     recording = hide(make_recording(40, 1), Event(0.0, 0.5, "cat"))
 
@@ -237,7 +237,7 @@ def test_a_closer_look_and_threshold_free_figures_leave_out_the_same() -> None:
     np.testing.assert_array_equal(scores[known], decoder.scores(probabilities)[known])
 
 
-def test_who_knows_how_often_classes_occur_is_told_by_known_frames() -> None:
+def test_who_knows_how_often_classes_occur_is_recognised_by_known_frames() -> None:
     """A class that is annotated in no frame of validation changes nothing."""
     task = make_task(40)
     (recording,) = task._data.splits["validation"]

@@ -478,7 +478,7 @@ def test_what_may_not_be_read_is_named(
         (["input=x", "treads=1"], "there is no key treads; did you mean threads?"),
     ],
 )
-def test_faults_are_said_in_one_line(
+def test_faults_are_reported_in_one_line(
     given: list[str], message: str, lively: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path("empty").mkdir()

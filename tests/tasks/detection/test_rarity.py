@@ -28,7 +28,7 @@ def activities() -> Tensor:
     return torch.from_numpy(np.concatenate([r.activities[:] for r in make_data().splits["train"]]))
 
 
-def test_targets_are_counted_over_all_pieces_and_unknown_ones_are_passed_over() -> None:
+def test_targets_are_counted_over_all_pieces_and_unknown_ones_are_skipped() -> None:
     sequences = Sequences(make_data().splits["train"], 10)
     n_active, n_known = count_targets(sequences)
     assert n_active.tolist() == activities().sum(0).tolist()

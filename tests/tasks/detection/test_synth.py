@@ -63,7 +63,7 @@ def test_a_run_folder_is_a_set_with_its_recipe_and_a_picture(written: Path) -> N
         assert picture.width > 600
 
 
-def test_the_recipe_rebuilds_the_set_and_the_table_says_what_is_in_it(
+def test_the_recipe_rebuilds_the_set_and_the_table_lists_its_contents(
     written: Path, sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     recipe = f"recipe={written / 'recipe.json'}"
@@ -90,7 +90,7 @@ def test_the_recipe_rebuilds_the_set_and_the_table_says_what_is_in_it(
     assert [int(cell) for cell in totals.split("│")[2:-1:2]] == n_events
 
 
-def test_other_bytes_than_the_recipe_says_are_no_success(
+def test_other_bytes_than_in_the_recipe_are_no_success(
     written: Path, sedtf: Sedtf, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     values = json.loads((written / "recipe.json").read_text())

@@ -62,7 +62,7 @@ def test_token_accuracy_counts_what_is_too_short_and_too_long() -> None:
     assert _token_accuracy([np.array([2, 3]), np.array([2, 2, 2])], truth) == 3 / 6
 
 
-def test_bleu_of_the_truth_is_100_and_of_words_alone() -> None:
+def test_bleu_of_the_targets_is_100_and_of_words_alone() -> None:
     lines = ["four thousand seventy two", "one hundred and five"]
     assert _bleu(lines, lines, "word") == pytest.approx(100.0)
     assert _bleu(["four", "five"], lines, "word") < 20

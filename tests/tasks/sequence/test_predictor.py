@@ -141,7 +141,7 @@ def test_the_unknown_symbol_is_never_chosen() -> None:
         assert UNKNOWN not in rows[0][0].tokens
 
 
-def test_free_running_is_fed_its_own_tokens_and_forced_running_the_truth() -> None:
+def test_free_running_is_fed_its_own_tokens_and_forced_running_the_targets() -> None:
     predictor = make_predictor(seed=7)
     sentences = [
         Sentence(target=np.array(row), source=None, text="") for row in ([2, 3, 4], [4], [3, 3])

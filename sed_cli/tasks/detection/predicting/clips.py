@@ -89,7 +89,7 @@ def _recording(name: str) -> str:
 
 
 def cut(clips: Sequence[Cutting], reader: AudioReader, channels: Channels) -> None:
-    """Write clips of a recording as 16-bit wav files at its rate, each whole or not at all.
+    """Write clips of a recording as 16-bit wav files at its rate, each atomically.
 
     Args:
         clips: in order of their starts, at least one.

@@ -130,7 +130,7 @@ class TokenData:
         source_vocabulary: of the sources, likewise; None without.
         unit: of the targets: ``word`` or ``char``; :func:`.split_text` cuts other text likewise.
         source_unit: of the sources; None without.
-        splits: train, validation, test: those that there are.
+        splits: train, validation, test, as far as they exist.
         fingerprint: hash of all of it.
         entropies: for generated sentences alone: of each split the mean surprise of a target, in
             nats, to one who knows the grammar: no model's loss is below it but by chance.

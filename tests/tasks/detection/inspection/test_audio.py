@@ -12,7 +12,7 @@ from sed_cli.audio import inspect_audio
 from sed_cli.tasks.detection.inspection.audio import audio_kinds
 
 
-def test_kinds_are_told_apart_and_counted(tmp_path: Path) -> None:
+def test_kinds_are_distinguished_and_counted(tmp_path: Path) -> None:
     for name, rate, n_channels in [
         ("a.wav", 8000, 1),
         ("b.wav", 8000, 1),

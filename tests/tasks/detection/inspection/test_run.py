@@ -160,7 +160,7 @@ def test_a_split_that_cannot_be_read_hides_no_other(
         (("data.root=.", "sequence_gap=1"), "did you mean sequence_gap_s?"),
     ],
 )
-def test_nothing_to_describe_is_said_in_one_line(
+def test_nothing_to_describe_is_reported_in_one_line(
     overrides: tuple[str, ...], told: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert sedtf("data", "data=annotated", *overrides) == 2

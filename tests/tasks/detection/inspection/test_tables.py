@@ -81,7 +81,7 @@ def test_a_rare_class_is_named() -> None:
     assert "unbalanced: 40 events of a, 1 of b, 40 to 1" in notes(describe(manifest))
 
 
-def test_syntax_is_told_from_none() -> None:
+def test_syntax_is_distinguished_from_none() -> None:
     cycle = Manifest(classes=("a", "b"), splits={"train": [entry_of(*"ab" * 50)]})
     # every pair of the two as often as every other
     alike = Manifest(classes=("a", "b"), splits={"train": [entry_of(*"aabb" * 30)]})

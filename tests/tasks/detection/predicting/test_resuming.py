@@ -162,7 +162,7 @@ def test_one_table_holds_all_events_by_paths_below_the_folder(
     assert set(named) == {"jsonl"} | {name for name, one in WRITTEN.items() if one.names_files}
 
 
-def test_what_stands_beside_the_audio_is_no_recording_and_no_annotation(
+def test_what_is_beside_the_audio_is_no_recording_and_no_annotation(
     go: Go, folder: Path, gone_through: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     from sed_cli.data.walking import walk
@@ -243,7 +243,7 @@ def test_a_damaged_record_of_what_is_done_costs_time_and_nothing_else(
     assert gone_through == ["a.wav"]
 
 
-def test_now_and_then_a_line_tells_how_far_it_is(
+def test_now_and_then_a_line_reports_progress(
     go: Go, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(verb, "_TOLD_EVERY_S", -1.0)

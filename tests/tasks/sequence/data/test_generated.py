@@ -20,11 +20,11 @@ from sed_cli.tasks.sequence.data.generated import UNITS, generate_pairs, say_num
         (70_015_300, "seventy million fifteen thousand three hundred"),
     ],
 )
-def test_numbers_are_said_in_english(number: int, words: str) -> None:
+def test_numbers_are_written_in_english(number: int, words: str) -> None:
     assert say_number(number) == words
 
 
-def test_no_two_numbers_are_said_alike() -> None:
+def test_no_two_numbers_are_written_alike() -> None:
     assert len({say_number(number) for number in range(30_000)}) == 30_000
 
 

@@ -49,7 +49,7 @@ def test_marks_and_line_ends_of_other_systems_are_no_symbols(tmp_path: Path) -> 
     assert set(data.vocabulary.symbols[2:]) == set("ab cd")
 
 
-def test_empty_lines_are_passed_over_and_counted(
+def test_empty_lines_are_skipped_and_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -161,7 +161,7 @@ def test_no_sequence_is_in_two_splits(
     assert sorted(text for one in data.splits.values() for text in texts(one)) == sorted(lines)
 
 
-def test_splits_with_files_of_their_own_are_these_and_equal_lines_are_said(
+def test_splits_with_files_of_their_own_are_these_and_equal_lines_are_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "test.txt").write_text("a\nq\n")
@@ -251,7 +251,7 @@ def test_equal_sources_are_in_one_split(tmp_path: Path) -> None:
     assert sum(map(len, data.splits.values())) == 40
 
 
-def test_rows_and_columns_that_are_missing_are_said(
+def test_rows_and_columns_that_are_missing_are_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "pairs.tsv"
@@ -308,7 +308,7 @@ def test_100_000_words_and_lines_load(tmp_path: Path) -> None:
         (LabelsConfig(annotations="x", group="("), "data.group=("),
     ],
 )
-def test_what_cannot_work_is_said_before_any_work(config: TokensConfig, message: str) -> None:
+def test_what_cannot_work_is_reported_before_any_work(config: TokensConfig, message: str) -> None:
     (fault,) = config.faults()
     assert message in fault
 
