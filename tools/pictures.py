@@ -150,6 +150,21 @@ def _predicted(run: Path, recording: Path, target: Path) -> None:
     _copy(folder / f"{recording.stem}.timeline.png", target, colours=_COLOURS)
 
 
+def _summary(run: Path, target: Path, scratch: Path) -> None:
+    """The test recordings of the largest amount, named as if they came from one morning."""
+    largest = run / "data.train_share=1,seed=0"
+    paths = _recordings_of(largest)
+    survey = scratch / "survey"
+    survey.mkdir(parents=True)
+    for index, path in enumerate(paths):
+        minutes = 4 * 60 + index * 8 * 60 // len(paths)  # from 4 to 12 o'clock
+        start = f"{minutes // 60:02}{minutes % 60:02}00"
+        shutil.copy(path, survey / f"SITE_20260503_{start}{path.suffix}")
+    words = (f"checkpoint={largest}", f"input={survey}", f"output_dir={scratch / 'found'}")
+    _sedtf("predict", *words, "summary=true")
+    _copy(scratch / "found" / "predictions" / "summary.png", target)
+
+
 def _report(run: Path, target: Path, scratch: Path) -> None:
     """The errors of a recording on the page of a run, in Chromium."""
     from selenium import webdriver
@@ -209,9 +224,12 @@ PICTURES = {
     "tutorial_report.png": Picture(_report, "song"),
     "convergence.png": Picture(_compared("convergence.png", "comparison"), "demo"),
     "training_minutes.png": Picture(_compared("f1_over_training_minutes.png"), "amounts"),
+    "summary.png": Picture(_summary, "amounts"),
     "decoders.png": Picture(_decoders, "song"),
     "tutorial_song.png": Picture(_song, "onsets"),
 }
+# Drawn by another script, with its page.
+OF_OTHERS = {"study_gain_over_bits.png": "make study"}
 
 
 def main() -> None:
@@ -225,7 +243,8 @@ def main() -> None:
     parser.add_argument("--images", type=Path, default=Path("docs/images"))
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(PICTURES):
-        raise SystemExit(f"no such picture: {', '.join(sorted(unknown))}; {', '.join(PICTURES)}")
+        drawn = ", ".join([*PICTURES, *(f"{name} by {how}" for name, how in OF_OTHERS.items())])
+        raise SystemExit(f"no such picture: {', '.join(sorted(unknown))}; {drawn}")
     left = []
     for name in arguments.names or PICTURES:
         picture = PICTURES[name]
