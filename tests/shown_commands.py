@@ -74,6 +74,7 @@ NOT_RUN = (
     NotRun(r"data\.train\.unlabelled=", "needs more recordings: tests/data/test_unlabelled.py"),
     NotRun(r"\.background=", "needs recordings without events: tests/data/test_background.py"),
     NotRun(r"data\.(merge|relabel)=", "names labels: tests/data/test_relabelling.py"),
+    NotRun(r"data=tut2017", "needs a published data set: tests/data/published/"),
     NotRun(r"eval scores=", "needs published scores: tests/tasks/detection/test_scores.py"),
 )
 
