@@ -10,8 +10,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File
-
 from sed_cli import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +28,8 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that stand in the root."""
+    from mkdocs.structure.files import File
+
     for page, source in PAGES_OF_ROOT.items():
         text = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
         files.append(File.generated(config, page, content=text))
