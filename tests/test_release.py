@@ -19,3 +19,8 @@ def test_the_citation_and_the_changelog_name_the_version_and_its_date() -> None:
     assert released
     assert released[1] == __version__ == cited["version"]
     assert released[2] == str(cited["date-released"])
+
+
+def test_the_page_on_installing_shows_the_version() -> None:
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert f"```output\nsedtf {__version__}\n```" in page

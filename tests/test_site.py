@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from sed_cli import __version__
+from tools.site import PAGES_OF_ROOT
 
 ROOT = Path(__file__).parent.parent
 _LOADED_BY_STYLE = re.compile(r"url\(.?(https?:)?//|@import")
@@ -34,8 +35,8 @@ def pages_of(entry: Any) -> list[str]:
 
 
 def test_every_page_is_in_the_navigation_once() -> None:
-    there = sorted(path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md"))
-    assert sorted(pages_of(navigation())) == there
+    there = [path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")]
+    assert sorted(pages_of(navigation())) == sorted([*there, *PAGES_OF_ROOT])
 
 
 def test_the_navigation_has_the_four_parts_of_diataxis() -> None:
@@ -96,6 +97,14 @@ def test_pages_load_nothing_from_another_host(site: Path) -> None:
     assert bundles
     for bundle in bundles:
         assert not re.search(r"unpkg\.com|api\.github\.com|googleapis", bundle.read_text("utf-8"))
+
+
+@pytest.mark.slow
+def test_a_picture_opens_at_full_size(site: Path) -> None:
+    page = (site / "tutorial_teacher_forcing.html").read_text(encoding="utf-8")
+    opened = re.findall(r'<a href="(images/[^"]+)"><img [^>]*src="\1"', page)
+    assert len(opened) == page.count("<img ") > 1
+    assert all((site / target).is_file() for target in opened)
 
 
 @pytest.mark.slow

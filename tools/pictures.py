@@ -150,6 +150,20 @@ def _predicted(run: Path, recording: Path, target: Path) -> None:
     _copy(folder / f"{recording.stem}.timeline.png", target, colours=_COLOURS)
 
 
+def _summary(run: Path, target: Path, scratch: Path) -> None:
+    """The test recordings, named as if they came from one morning."""
+    paths = _recordings_of(run)
+    survey = scratch / "survey"
+    survey.mkdir(parents=True)
+    for index, path in enumerate(paths):
+        minutes = 4 * 60 + index * 8 * 60 // len(paths)  # from 4 to 12 o'clock
+        start = f"{minutes // 60:02}{minutes % 60:02}00"
+        shutil.copy(path, survey / f"SITE_20260503_{start}{path.suffix}")
+    words = (f"checkpoint={run}", f"input={survey}", f"output_dir={scratch / 'found'}")
+    _sedtf("predict", *words, "summary=true")
+    _copy(scratch / "found" / "predictions" / "summary.png", target)
+
+
 def _report(run: Path, target: Path, scratch: Path) -> None:
     """The errors of a recording on the page of a run, in Chromium."""
     from selenium import webdriver
@@ -190,6 +204,15 @@ def _decoders(run: Path, target: Path, scratch: Path) -> None:
     decoder_quality.main()
 
 
+def _of_largest(draw: Callable[[Path, Path, Path], None]) -> Callable[[Path, Path, Path], None]:
+    """Draw from the run with the largest amount of training audio."""
+
+    def draw_it(sweep: Path, target: Path, scratch: Path) -> None:
+        draw(sweep / "data.train_share=1,seed=0", target, scratch)
+
+    return draw_it
+
+
 @dataclass(frozen=True)
 class Picture:
     """What draws a picture: from a run, into a file, with a folder for what comes between."""
@@ -204,14 +227,17 @@ PICTURES = {
     "data.png": Picture(_data),
     "events.png": Picture(_figure("events.png", _COLOURS), "default"),
     "learning_curves.png": Picture(_figure("learning_curves.png"), "default"),
-    "timeline.png": Picture(_timeline, "default"),
-    "report.png": Picture(_report, "default"),
+    "timeline.png": Picture(_of_largest(_timeline), "amounts"),
+    "report.png": Picture(_of_largest(_report), "amounts"),
+    "summary.png": Picture(_of_largest(_summary), "amounts"),
     "tutorial_report.png": Picture(_report, "song"),
     "convergence.png": Picture(_compared("convergence.png", "comparison"), "demo"),
     "training_minutes.png": Picture(_compared("f1_over_training_minutes.png"), "amounts"),
     "decoders.png": Picture(_decoders, "song"),
     "tutorial_song.png": Picture(_song, "onsets"),
 }
+# Drawn by another script, with its page.
+OF_OTHERS = {"study_gain_over_bits.png": "make study"}
 
 
 def main() -> None:
@@ -225,7 +251,8 @@ def main() -> None:
     parser.add_argument("--images", type=Path, default=Path("docs/images"))
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(PICTURES):
-        raise SystemExit(f"no such picture: {', '.join(sorted(unknown))}; {', '.join(PICTURES)}")
+        drawn = ", ".join([*PICTURES, *(f"{name} by {how}" for name, how in OF_OTHERS.items())])
+        raise SystemExit(f"no such picture: {', '.join(sorted(unknown))}; {drawn}")
     left = []
     for name in arguments.names or PICTURES:
         picture = PICTURES[name]

@@ -2,14 +2,16 @@
 
 All buffers put time first, so that a step is one block of memory:
 
-============= ================== ========================================================= gates (T,
-B, 3H) projected inputs; the scan turns them into r, z, n candidate (T, B, H) contribution of the
-hidden state to n, before r scales it hidden (T + 1, B, H) entry t is the hidden state before step t
-fed (T + 1, B, D) entry t is the feedback at step t, then other carried values tokens (T + 1, B)
-entry t is the token fed at step t, -1 where none was chosen logits (T, B, C) grads (T + 1, B, 4H +
-C) backward only: of n, r and z before their nonlinearities, of
+=============  ==================  =========================================================
+gates          (T, B, 3H)          projected inputs; the scan turns them into r, z, n
+candidate      (T, B, H)           contribution of the hidden state to n, before r scales it
+hidden         (T + 1, B, H)       entry t is the hidden state before step t
+fed            (T + 1, B, D)       entry t is the feedback at step t, then other carried values
+tokens         (T + 1, B)          entry t is the token fed at step t, -1 where none was chosen
+logits         (T, B, C)
+grads          (T + 1, B, 4H + C)  backward only: of n, r and z before their nonlinearities, of
                                    candidate, and (one step late) of the logits
-============= ================== =========================================================
+=============  ==================  =========================================================
 
 Activities are fed directly, so that D is C; there are no tokens then. (A feedback rule with
 memory may feed, and carry, several numbers per class.) In ``grads`` the first three columns
@@ -181,8 +183,8 @@ class Scan(Protocol):
     def backward(self, grads: Tensor, carry: Tensor, buffers: Buffers) -> None:
         """Go back through all steps.
 
-        The last C columns of ``grads`` are given, and all of its last step; the rest is written.
-        ``carry`` (B, H) is the gradient of the last hidden state, without the contribution of the
-        last step of ``grads``, and becomes that of the first, likewise.
+        The last C columns of ``grads`` are given, and all of its last step; the rest is
+        written.         ``carry`` (B, H) is the gradient of the last hidden state, without the
+        contribution of the         last step of ``grads``, and becomes that of the first, likewise.
         """
         ...
