@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_MOST_CAUSES = 20
 LONGEST_NAME = 255
 """Bytes of a name, on most file systems."""
 
@@ -101,14 +102,22 @@ def full_disk(error: BaseException | None) -> Path | None:
         The folder, as far down as it is there; the empty path where the error names none, as of
         libraries that tell of it in words of their own; None for any other error.
     """
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _FULL:
-            file = Path(str(error.filename or ""))
+    for one in causes(error):
+        if isinstance(one, OSError) and one.errno in _FULL:
+            file = Path(str(one.filename or ""))
             return next((folder for folder in file.parents if folder.is_dir()), Path())
-        if "No space left on device" in str(error):
+        if "No space left on device" in str(one):
             return Path()
-        error = error.__cause__ or error.__context__
     return None
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, what it came from, and so on: not for ever, where they name one another."""
+    for _ in range(_MOST_CAUSES):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def json_text(values: Any) -> str:
