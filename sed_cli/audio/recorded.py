@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from sed_cli.system.structured import UnreadableError, open_regular
+
 _YEARS = range(1980, 2100)  # of what is taken for a date
 # SITE_20260503_053000 (Song Meter, AudioMoth), 2026-05-03T05-30-00, 20260503053000; seconds may be
 # missing where date and time are apart.
@@ -66,9 +68,7 @@ def _time(*parts: str | bytes | int) -> datetime | None:
 
 
 def _by_header(path: Path) -> datetime | None:
-    if not path.is_file():  # a pipe would be waited for
-        return None
-    with suppress(OSError, struct.error), path.open("rb") as file:
+    with suppress(OSError, struct.error, UnreadableError), open_regular(path) as file:
         for name, content in _chunks(file):
             read = _READERS.get(name)
             found = None if read is None else read(content)

@@ -84,8 +84,9 @@ def read_limited(path: Path, limit: int) -> bytes:
         UnreadableError: if it is something else, such as a folder, a pipe or a device, or longer.
     """
     with open_regular(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
+        is_longer = os.fstat(file.fileno()).st_size > limit  # told without reading it
+        content = b"" if is_longer else file.read(limit + 1)
+    if is_longer or len(content) > limit:
         raise UnreadableError(path, f"longer than {limit // 2**20} MiB, so none of sedtf's")
     return content
 
