@@ -34,6 +34,7 @@ _CLAIM = ".at_work"
 _GIVES_WAY_S = 10.0
 
 _SILENT_S = 120.0
+_CLOCKS_DIFFER_S = 3600.0  # of two machines, with much to spare
 """A process elsewhere that did not touch its file for so long is gone; servers lag a minute."""
 
 
@@ -123,7 +124,8 @@ def is_alive(process: Mapping[str, Any], path: Path) -> bool:
     """
     if process.get("machine") != _machine():
         try:
-            return time.time() - path.stat().st_mtime < _SILENT_S
+            # One far in the future was written before the clock was set back: it tells nothing.
+            return -_CLOCKS_DIFFER_S < time.time() - path.stat().st_mtime < _SILENT_S
         except OSError:
             return False
     try:
