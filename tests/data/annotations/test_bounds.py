@@ -100,3 +100,17 @@ def test_lines_are_counted_and_measured_across_pieces(
     too_long = [f"line {number}: " for number, length in enumerate(lines, start=1) if length > 40]
     assert bool(refusal) == (bool(too_long) or len(lines) > 20)
     assert not refusal or len(lines) > 20 or too_long[0] in refusal
+
+
+def test_xml_of_too_many_elements_is_refused_before_they_are_built(tmp_path: Path) -> None:
+    path = tmp_path / "a.eaf"
+    path.write_text(f"<a>{'<b/>' * 2_000_001}</a>")
+    with at_most(60 * 2**20), pytest.raises(DataError, match="more than 1,000,000 elements"):
+        read_annotations(path)
+
+
+def test_a_header_of_a_document_without_line_ends_is_not_taken_apart(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": [' + "[]," * 4_000_000 + "1]}")
+    with at_most(100 * 2**20), pytest.raises(DataError, match="values, but read up to"):
+        read_annotations(path)
