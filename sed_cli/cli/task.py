@@ -126,6 +126,18 @@ class HydraTask:
         if lack := shortage(error, self.verb_name, run_dir):
             go_on = f", then: sedtf train resume={run_dir}" if self.verb_name == "train" else ""
             return Outcome(USER_ERROR, str(run_dir), error=f"{lack}{go_on}")
+        if gone := _vanished(error, run_dir):
+            go_on = f": sedtf train resume={run_dir}" if self.verb_name == "train" else ""
+            told = f"{gone}: deleted or moved while the run was at work; start it again{go_on}"
+            return Outcome(USER_ERROR, str(run_dir), error=told)
         hint = f"; full traceback in {written}"
         name = "" if isinstance(error, SedtfError) else f"{type(error).__name__}: "
         return Outcome(FAILED, str(run_dir), error=f"{name}{one_line(error)}{hint}")
+
+
+def _vanished(error: BaseException, run_dir: Path) -> Path | None:
+    """Return the path of something in the run folder that was there before, and is no more."""
+    if not isinstance(error, FileNotFoundError) or not isinstance(error.filename, str | bytes):
+        return None
+    path = Path(os.fsdecode(error.filename)).absolute()
+    return path if run_dir.absolute() in path.parents else None

@@ -22,7 +22,13 @@ from typing import Any, BinaryIO
 from sed_cli.errors import UserError
 from sed_cli.system.files import write_json
 from sed_cli.system.locks import is_at, take
-from sed_cli.system.structured import UnreadableError, read_json_object, read_limited, read_settings
+from sed_cli.system.structured import (
+    MOST_EPOCHS,
+    UnreadableError,
+    read_json_object,
+    read_limited,
+    read_settings,
+)
 
 RUN, SWEEP = "run.json", "sweep.json"
 _LONGEST_HISTORY = 64 * 2**20  # bytes
@@ -64,7 +70,7 @@ def read_history(path: Path) -> list[dict[str, str]]:
         OSError: if it is missing or may not be read.
         UnreadableError: if it is no table with a number in every cell that it has a name for.
     """
-    content = read_limited(path, _LONGEST_HISTORY)
+    content = read_limited(path, _LONGEST_HISTORY, most_lines=MOST_EPOCHS)
     try:
         table = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
         if "epoch" not in (table.fieldnames or ()):

@@ -23,7 +23,9 @@ import yaml
 from sed_cli.errors import UserError
 from sed_cli.system.text import one_line
 
-_JSON_BYTES, _YAML_BYTES, _TEXT_BYTES = 64 * 2**20, 4 * 2**20, 256 * 2**20
+_JSON_BYTES, _YAML_BYTES, _TEXT_BYTES = 64 * 2**20, 4 * 2**20, 64 * 2**20
+_TEXT_LINES = 1_000_000
+MOST_EPOCHS = 200_000  # lines of a history
 _JSON_VALUES, _YAML_VALUES, _SETTINGS = 4_000_000, 200_000, 20_000
 _DEEPEST = 64
 _LONGEST_REASON = 300  # characters; a number in it may have thousands
@@ -76,8 +78,8 @@ def open_regular(path: Path) -> BufferedReader:
     return file
 
 
-def read_limited(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most ``limit`` bytes.
+def read_limited(path: Path, limit: int, *, most_lines: int | None = None) -> bytes:
+    """Read a regular file of at most ``limit`` bytes, and so many lines.
 
     Raises:
         OSError: if it is missing or may not be read.
@@ -88,10 +90,12 @@ def read_limited(path: Path, limit: int) -> bytes:
         content = b"" if is_longer else file.read(limit + 1)
     if is_longer or len(content) > limit:
         raise UnreadableError(path, f"longer than {limit // 2**20} MiB, so none of sedtf's")
+    if most_lines is not None and max(content.count(b"\n"), content.count(b"\r")) > most_lines:
+        raise UnreadableError(path, f"more than {most_lines:,} lines, so none of sedtf's")
     return content
 
 
-def read_plain(path: Path) -> str:
+def read_plain(path: Path, *, most_lines: int = _TEXT_LINES) -> str:
     """Read a text in UTF-8, with or without its mark, such as a table or a list of names.
 
     Raises:
@@ -99,7 +103,8 @@ def read_plain(path: Path) -> str:
         UnreadableError: if it is no such text, or out of bounds.
     """
     try:
-        return read_limited(path, _TEXT_BYTES).decode("utf-8-sig")
+        content = read_limited(path, _TEXT_BYTES, most_lines=most_lines)
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableError(path, f"not a text in UTF-8 (byte {error.start})") from error
 
