@@ -86,7 +86,7 @@ def _day(folder: Path, scale: float) -> Iterator[Row]:
 def _classes(folder: Path, scale: float) -> Iterator[Row]:
     for n_classes in (max(2, round(250 * scale)), max(4, round(500 * scale))):
         root, run = folder / str(n_classes), folder / f"run{n_classes}"
-        _write_set(root, 2 * n_classes, 2.0, n_classes)
+        _write_set(root, n_classes // 2, 2.0, n_classes, n_events=5)
         split = [f"data.root={root}", "data=annotated", "data.leak_check=none"]
         commands = {
             "train": ("train", *split, *_SMALL, f"output_dir={run}", "data.sequence_length=50"),
@@ -126,29 +126,31 @@ def _sedtf(*words: str) -> list[str]:
     return [sys.executable, "-m", "sed_cli", *words]
 
 
-def _write_set(root: Path, n_files: int, length_s: float, n_classes: int) -> None:
-    """Write recordings that all differ, each with one event, every class in every split."""
+def _write_set(
+    root: Path, n_files: int, length_s: float, n_classes: int, n_events: int = 1
+) -> None:
+    """Write recordings that all differ, each with some events, every class in every split."""
     (root / "audio").mkdir(parents=True)
     random = np.random.default_rng(0)
-    n_samples = round(length_s * RATE)
-    numbers = iter(range(10**9))
-    for split, count in _sizes(n_files, n_classes).items():
-        table = {}
+    n_samples, each_s = round(length_s * RATE), length_s / n_events
+    held_out = max(-(-n_classes // n_events), n_files // 100)
+    number = 0
+    for split, count in {"train": n_files, "validation": held_out, "test": held_out}.items():
+        table: dict[str, list[Event]] = {}
         for _ in range(count):
-            number = next(numbers)
-            label = number % n_classes
-            hz = 100 + 3700 * label / n_classes
-            samples = random.normal(0, 0.01, n_samples)
-            samples += 0.3 * np.sin(2 * np.pi * hz / RATE * np.arange(n_samples))
-            name = f"{number:06}.wav"
+            samples, name = random.normal(0, 0.01, n_samples), f"{number:06}.wav"
+            table[name] = []
+            for place in range(n_events):
+                label = (number * n_events + place) % n_classes
+                onset_s, offset_s = each_s * (place + 0.15), each_s * (place + 0.85)
+                at = np.arange(round(onset_s * RATE), round(offset_s * RATE))
+                samples[at] += 0.3 * np.sin(
+                    2 * np.pi * (100 + 3700 * label / n_classes) / RATE * at
+                )
+                table[name].append(Event(onset_s, offset_s, f"class_{label:03}"))
             soundfile.write(root / "audio" / name, samples, RATE, subtype="PCM_16")
-            table[name] = [Event(0.05, length_s - 0.05, f"class_{label:03}")]
+            number += 1
         write_annotations(root / f"{split}.tsv", table)
-
-
-def _sizes(n_files: int, n_classes: int) -> dict[str, int]:
-    held_out = max(n_classes, n_files // 100)
-    return {"train": n_files, "validation": held_out, "test": held_out}
 
 
 def _arguments() -> argparse.Namespace:

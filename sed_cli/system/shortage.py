@@ -23,7 +23,7 @@ _NO_MEMORY = re.compile(
 )
 _OF_GPU = re.compile(r"\bCUDA|\bGPU|\bMPS\b")
 _NO_THREADS = "can't start new thread"
-_NO_FILES = "Too many open files"
+_NO_FILES = "too many open files"
 _LOWER_MEMORY = {
     "train": "lower trainer.batch_size, data.sequence_length or the sizes of the model",
     "predict": "lower workers, or divide a long recording",
@@ -49,9 +49,10 @@ def shortage(error: BaseException | None, verb: str = "", place: Path | None = N
     for one in causes(error):
         number = one.errno if isinstance(one, OSError) else None
         if number == errno.EFBIG:
-            file = f"{one.filename}: " if isinstance(one, OSError) and one.filename else ""
-            return f"{file}grew beyond the largest file that is allowed: raise that (ulimit -f)"
-        if number in (errno.EMFILE, errno.ENFILE) or _NO_FILES in str(one):
+            named = isinstance(one, OSError) and one.filename
+            file = named or (f"a file of {place}" if place is not None else "a file")
+            return f"{file} grew beyond the largest that is allowed: raise that (ulimit -f)"
+        if number in (errno.EMFILE, errno.ENFILE) or _NO_FILES in str(one).lower():
             return (
                 f"more files are open than the system allows{_limit_of_files()}: raise that "
                 f"(ulimit -n 4096), or use fewer workers"

@@ -15,6 +15,7 @@ import torch
 
 from sed_cli.system.shortage import shortage
 from sed_cli.tasks.detection import predict
+from sed_cli.tasks.detection.predicting import work
 from sed_cli.training.loop import Trainer
 from tests.conftest import TRAINED, Sedtf
 
@@ -65,9 +66,10 @@ def test_too_many_open_files_are_told_with_the_limit(few_files: None) -> None:
 def test_a_shortage_is_found_below_what_it_led_to(tmp_path: Path) -> None:
     error = RuntimeError("the writer gave up")
     error.__cause__ = OSError(errno.EFBIG, "File too large", "a.wav")
-    assert shortage(error).startswith("a.wav: grew beyond")
+    assert shortage(error).startswith("a.wav grew beyond")
     error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert f"no room left on the disk of {tmp_path}" in shortage(error, place=tmp_path)
+    assert "ulimit -n" in shortage(RuntimeError("code: -24, message: too many open files"))
     assert "no further thread" in shortage(RuntimeError("can't start new thread"))
 
 
@@ -129,3 +131,28 @@ def test_a_prediction_without_memory_ends_in_a_line(
     assert sedtf("predict", *words) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("sedtf: the memory is used up: lower workers")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError("Could not load the library"), "sedtf: Could not load the library"),
+        (OSError(errno.EMFILE, "Too many open files"), "sedtf: more files are open than"),
+    ],
+)
+def test_what_is_no_fault_of_the_folder_is_not_told_as_one(
+    sedtf: Sedtf,
+    trained_run: Path,
+    recordings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: OSError,
+    told: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(work, "find_events", fail)
+    words = (f"checkpoint={trained_run}", f"input={recordings}", "output_dir=out")
+    assert sedtf("predict", *words) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(told)
