@@ -59,9 +59,9 @@ def main(arguments: argparse.Namespace) -> None:
             _write_set(root, clips, *sizes)
             for run in ("first run", "second run"):
                 output = folder / f"run {number} {run}"
-                rows.append({"set": title, "what": run, **_measure(_train(root, output))})
+                rows.append({"set": title, "what": run, **measured(_train(root, output))})
         whole = [sys.executable, "-c", WHOLE, str(folder / "0" / "audio" / "train_0.wav")]
-        rows.append({"set": "one of the hours", "what": "decoded as a whole", **_measure(whole)})
+        rows.append({"set": "one of the hours", "what": "decoded as a whole", **measured(whole)})
     print(write_table(arguments.output / "long_sets", f"{hours:g} hours of audio", rows))
 
 
@@ -131,7 +131,7 @@ def _write_recording(
     return events
 
 
-def _measure(command: Sequence[str]) -> dict[str, object]:
+def measured(command: Sequence[str]) -> dict[str, object]:
     """Run a command; return its times and its memory."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()

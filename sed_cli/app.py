@@ -145,9 +145,12 @@ def _add_verb(name: str, text: str) -> None:
             typer.Option("--config-name", help="Use another root config."),
         ] = None,
     ) -> None:
+        import logging
+
         from sed_cli.cli.run import run
         from sed_cli.cli.verbs import Flags
 
+        logging.raiseExceptions = False  # a log on a full disk: what else is written reports it
         flags = Flags(
             multirun=multirun,
             cfg=cfg,

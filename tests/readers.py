@@ -15,6 +15,7 @@ from typing import Any
 from sed_cli.audio.facts import inspect_audio
 from sed_cli.audio.files import audio_blocks
 from sed_cli.audio.networks import Network, NetworkSettings
+from sed_cli.audio.recorded import recorded_at
 from sed_cli.config.data import EVENT_CLASSES
 from sed_cli.data.annotations import FORMATS, read_annotations
 from sed_cli.data.cache.digests import file_digest
@@ -39,6 +40,7 @@ from sed_cli.system.structured import (
 )
 from sed_cli.tasks.sequence.data.files import read_lines, read_pairs
 from sed_cli.training.checkpoint import CONFIG, WEIGHTS, load_weights, read_classes, read_config
+from sed_cli.training.initial import digest_of
 from sed_cli.training.state import STATE, read_state
 from tests.models.making import make_crnn
 
@@ -91,6 +93,7 @@ READERS: dict[str, Reader] = {
     "model.safetensors": _as(
         WEIGHTS, lambda folder: load_weights(make_crnn(n_mels=40, n_classes=2), folder)
     ),
+    "weights to start from": digest_of,
     "training_state.pt": _as(STATE, read_state),
     "postprocessing.json": _as(
         POSTPROCESSING, lambda folder: read_decoder(folder, ["a", "b"], 0.02)
@@ -99,6 +102,7 @@ READERS: dict[str, Reader] = {
     "front_end.onnx": lambda path: Network(path, NetworkSettings(40, None, (), None)),
     "audio": inspect_audio,
     "decoded audio": lambda path: [block.shape for block in audio_blocks(path, 16000)],
+    "time of a recording": recorded_at,
     "hash of audio": file_digest,
     "hash of a clip": file_sha256,
     "annotations": read_annotations,

@@ -72,3 +72,24 @@ def test_a_training_that_is_killed_at_any_moment_ends_as_if_undisturbed(
     assert outcome(run) == expected
     assert hidden(run) == []
     assert json.loads((run / "run.json").read_text())["status"] == "completed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_bytes", [4_000, 20_000, 45_000])  # weights, state, metrics
+def test_a_training_whose_files_may_not_grow_goes_on_as_if_undisturbed(
+    sedtf: Sedtf, tmp_path: Path, n_bytes: int
+) -> None:
+    assert sedtf("train", *_SETTINGS, "output_dir=undisturbed") == 0
+    run = tmp_path / "limited"
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({n_bytes}, -1))"
+    code = f"{limit}\nfrom sed_cli.app import main\nmain()"
+    command = [sys.executable, "-c", code, "train", *_SETTINGS, f"output_dir={run}"]
+
+    process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    assert process.returncode == 2, process.stderr
+    assert "Traceback" not in process.stderr
+    assert "ulimit -f" in process.stderr.splitlines()[-1]
+    assert sedtf("train", f"resume={run}") == 0
+    assert outcome(run) == outcome(Path("undisturbed"))
+    assert hidden(run) == []

@@ -61,6 +61,10 @@ def test_who_is_at_work_is_found_out_here_and_elsewhere(tmp_path: Path) -> None:
     assert state(path, {"status": "running", "process": ELSEWHERE}) == "running"
     os.utime(path, times=(time.time() - 600,) * 2)  # no sign of life for ten minutes
     assert state(path, {"status": "running", "process": ELSEWHERE}) == "interrupted"
+    os.utime(path, times=(time.time() + 600,) * 2)  # by a clock that is ahead
+    assert state(path, {"status": "running", "process": ELSEWHERE}) == "running"
+    os.utime(path, times=(time.time() + 10**7,) * 2)  # before the clock was set back
+    assert state(path, {"status": "running", "process": ELSEWHERE}) == "interrupted"
     assert state(path, {"status": "completed", "process": ELSEWHERE}) == "completed"
 
 

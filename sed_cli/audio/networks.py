@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sed_cli.errors import DataError
 from sed_cli.system.extras import imported
+from sed_cli.system.structured import UnreadableError, open_regular
 from sed_cli.system.text import one_line
 
 MOST_BYTES = 256 << 20
@@ -271,12 +272,14 @@ def _in_order(values: Floats, layout: str) -> Floats:
 
 
 def _read(path: Path) -> bytes:
-    if not path.is_file():  # a pipe or a device might never end
-        words = "is not a file" if path.exists() else "no such file"
-        raise DataError(f"feature.path={path}: {words}: name the network, an ONNX file")
+    advice = "name the network, an ONNX file"
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise DataError(f"feature.path={path}: there is no such file: {advice}") from error
+    except UnreadableError as error:
+        raise DataError(f"feature.path={path}: is no file: {advice}") from error
     except OSError as error:
         raise DataError(f"feature.path={path}: cannot be read ({error.strerror})") from error
     if len(data) > MOST_BYTES:

@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from sed_cli.system.structured import UnreadableError, open_regular
+
 _YEARS = range(1980, 2100)  # of dates
-# SITE_20260503_053000 (Song Meter, AudioMoth), 2026-05-03T05-30-00, 20260503053000; seconds may
-# be # missing if date and time are separated.
+# SITE_20260503_053000 (Song Meter, AudioMoth), 2026-05-03T05-30-00, 20260503053000; seconds may be
+# missing if date and time are separated.
 _IN_NAME = re.compile(
     r"(?<!\d)(\d{4})([-_.]?)(\d\d)\2(\d\d)(?:[T _-]{1,3}(\d\d)([-_:.h]?)(\d\d)(?:\6(\d\d))?|"
     r"(\d\d)(\d\d)(\d\d))(?!\d)"
@@ -65,9 +67,7 @@ def _time(*parts: str | bytes | int) -> datetime | None:
 
 
 def _by_header(path: Path) -> datetime | None:
-    if not path.is_file():  # reading a pipe would block
-        return None
-    with suppress(OSError, struct.error), path.open("rb") as file:
+    with suppress(OSError, struct.error, UnreadableError), open_regular(path) as file:
         for name, content in _chunks(file):
             read = _READERS.get(name)
             found = None if read is None else read(content)

@@ -9,8 +9,9 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sed_cli.errors import ConfigError
+from sed_cli.errors import ConfigError, UserError
 from sed_cli.system.files import full_disk
+from sed_cli.system.shortage import shortage
 from sed_cli.system.text import PlainFormatter, one_line, plain
 
 
@@ -19,14 +20,18 @@ def say(line: str) -> None:
     sys.stderr.write(f"sedtf: {plain(line)}\n")
 
 
-def report(error: BaseException) -> None:
-    """Print an error, one line per fault; with its traceback if ``SEDTF_DEBUG`` is set."""
+def report(error: BaseException, verb: str = "") -> None:
+    """Print an error, one line per fault; with its traceback if ``SEDTF_DEBUG`` is set.
+
+    Args:
+        error: the error.
+        verb: that failed, for the remedy if the machine ran out of something.
+    """
     if os.environ.get("SEDTF_DEBUG"):
         traceback.print_exception(error)
-    full = full_disk(error)
-    if full is not None:
-        place = f" of {full}" if full.parts else ""
-        say(f"the disk{place} or its quota is full: free some space, or write elsewhere")
+    is_known = isinstance(error, UserError) and full_disk(error) is None
+    if not is_known and (lack := shortage(error, verb)):
+        say(lack)
         return
     faults = error.faults if isinstance(error, ConfigError) else [one_line(error)]
     for fault in faults:

@@ -34,6 +34,7 @@ from sed_cli.config.identity import config_hash
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.system import torchrun
 from sed_cli.system.pool import terminate_as_interrupt
+from sed_cli.system.shortage import shortage
 
 if TYPE_CHECKING:
     from sed_cli.cli.resuming import Resumed
@@ -59,8 +60,13 @@ def run(verb_name: str, overrides: Sequence[str], flags: Flags) -> int:
         return USER_ERROR
     except (SedtfError, *FAULTS, OSError, YAMLError) as error:
         if not (torchrun.local_rank() and isinstance(error, UserError)):  # another rank reports it
-            report(error)
+            report(error, verb_name)
         return error.exit_code if isinstance(error, SedtfError) else USER_ERROR
+    except Exception as error:
+        if not shortage(error):
+            raise
+        report(error, verb_name)
+        return USER_ERROR
 
 
 def complete(verb_name: str, words: Sequence[str], incomplete: str) -> list[str]:

@@ -21,9 +21,9 @@ from sed_cli.cli.messages import log_to_stderr
 from sed_cli.cli.verbs import VERBS, Flags, Verb
 from sed_cli.errors import SedtfError, UserError
 from sed_cli.system import torchrun
-from sed_cli.system.files import full_disk
 from sed_cli.system.queue import TimeIsUpError, ends_as_interrupted
 from sed_cli.system.records import RUN, InUseError, at_work
+from sed_cli.system.shortage import shortage
 from sed_cli.system.text import one_line
 
 DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
@@ -123,15 +123,21 @@ class HydraTask:
             sys.stderr.write(text)
         if isinstance(error, UserError):
             return Outcome(USER_ERROR, str(run_dir), error=one_line(error))
-        full = full_disk(error)
-        if full is not None:
-            place = full if full.parts else run_dir
+        if lack := shortage(error, self.verb_name, run_dir):
             go_on = f", then: sedtf train resume={run_dir}" if self.verb_name == "train" else ""
-            return Outcome(
-                USER_ERROR,
-                str(run_dir),
-                error=f"the disk of {place} or its quota is full: free some space{go_on}",
-            )
+            return Outcome(USER_ERROR, str(run_dir), error=f"{lack}{go_on}")
+        if gone := _vanished(error, run_dir):
+            go_on = f": sedtf train resume={run_dir}" if self.verb_name == "train" else ""
+            told = f"{gone}: deleted or moved while the run was at work; start it again{go_on}"
+            return Outcome(USER_ERROR, str(run_dir), error=told)
         hint = f"; full traceback in {written}"
         name = "" if isinstance(error, SedtfError) else f"{type(error).__name__}: "
         return Outcome(FAILED, str(run_dir), error=f"{name}{one_line(error)}{hint}")
+
+
+def _vanished(error: BaseException, run_dir: Path) -> Path | None:
+    """Return the path of something in the run folder that was there before, and is no more."""
+    if not isinstance(error, FileNotFoundError) or not isinstance(error.filename, str | bytes):
+        return None
+    path = Path(os.fsdecode(error.filename)).absolute()
+    return path if run_dir.absolute() in path.parents else None

@@ -117,7 +117,9 @@ class RunRecord:
 
     def _complete(self) -> None:
         try:
-            flush_tree(self._path.parent, since=self._since - _CLOCKS_DIFFER_S)
+            is_set_back = time.time() < self._since  # then what is new looks old
+            since = None if is_set_back else self._since - _CLOCKS_DIFFER_S
+            flush_tree(self._path.parent, since=since)
         except OSError as error:
             self._fail(error)
             raise

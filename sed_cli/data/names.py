@@ -13,8 +13,8 @@ from sed_cli.data.annotations import WRITTEN
 from sed_cli.data.endings import AUDIO_ENDINGS, SCORES_ENDING
 
 _DRIVE = re.compile(r"^[a-z]:(?=/|$)")
-# Suffixes that people and programs append to a recording's name for its annotations. They
-# contain # nothing that distinguishes siblings, such as a number or a date.
+# Suffixes that people and programs append to a recording's name for its annotations. They contain
+# nothing that distinguishes siblings, such as a number or a date.
 _SUFFIX = re.compile(
     r"(?:\.not|[ ._-](?:labels?|labelled|label[ _-]?track|annotations?|annotated|annots?|annos?"
     r"|ann|events?|selections?|segments?|tags?|times(?:tamps?)?|strong|gt|ground[_-]?truth|truth"

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sed_cli.system.text import cut_short
+
 log = logging.getLogger(__name__)
 
 FEWEST_EVENTS = 10  # events of a class in validation; fewer give a warning
@@ -62,5 +64,5 @@ def log_choices(labels: Sequence[str], choices: Sequence[Choice]) -> None:
             "epoch and thresholds, are little better than chance; put more recordings into "
             "validation (a larger second number in data.split, or a longer validation list)",
             FEWEST_EVENTS,
-            ", ".join(few),
+            cut_short(few, 20),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from sed_cli.system.text import counted, cut_short, plain
 
 MOST_ROWS = 12
 _MOST_NAMES = 40  # names of recordings below their bars
+_MOST_BARS = 1000
 _NAME_LENGTH = 28
 _LABEL_LENGTH = 24
 _MOST_ABSENT = 6
@@ -33,6 +34,7 @@ class CallRates:
         hours: recorded hours in each hour of the day or recording (K,).
         names: of recordings; empty: K = 24 hours of the day.
         n_undated: number of recordings left out, since their time is unknown.
+        n_joined: number of recordings per name; see :meth:`joined`.
     """
 
     classes: tuple[str, ...]
@@ -40,6 +42,21 @@ class CallRates:
     hours: NDArray[np.float64]
     names: tuple[str, ...] = ()
     n_undated: int = 0
+    n_joined: int = 1
+
+    def joined(self, most: int) -> CallRates:
+        """Join neighbouring recordings until there are ``most``: more bars are not to be seen."""
+        n_joined = -(-len(self.names) // most)
+        if n_joined <= 1:
+            return self
+        first = np.arange(0, len(self.names), n_joined)
+        return replace(
+            self,
+            counts=np.add.reduceat(self.counts, first, axis=1),
+            hours=np.add.reduceat(self.hours, first),
+            names=self.names[::n_joined],
+            n_joined=n_joined,
+        )
 
     @property
     def rates(self) -> NDArray[np.float64]:
@@ -55,6 +72,7 @@ def draw_call_rates(path: Path, rates: CallRates) -> None:
     Classes without detections have no row, and if there are more than :data:`MOST_ROWS`, only the
     most frequent ones do. The background is shaded where nothing was recorded.
     """
+    rates = rates.joined(_MOST_BARS)
     totals = rates.counts.sum(axis=1)
     order = np.argsort(-totals, kind="stable")
     rows = order[totals[order] > 0][:MOST_ROWS].tolist()
@@ -131,6 +149,8 @@ def _draw_effort(axes: Axes, rates: CallRates, scale: float, unit: str) -> None:
     axes.text(1.015, 0.5, text, transform=axes.transAxes, va="center", fontsize=8)
     if not rates.names:
         axes.set_xlabel("time of day")
+    elif rates.n_joined > 1:
+        axes.set_xlabel(f"recordings, {rates.n_joined} per bar, in the order of the table")
     elif len(rates.names) > _MOST_NAMES:
         axes.set_xlabel(f"{len(rates.names):,} recordings, in the order of the table")
 

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_WRITES = (*_FULL, errno.EFBIG, errno.EIO)
+_MOST_CAUSES = 20
 LONGEST_NAME = 255
 """Bytes of a name, on most file systems."""
 
@@ -59,6 +61,10 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         os.replace(temporary, path)  # noqa: PTH105
         if durable:
             flush(path.parent)
+    except OSError as error:
+        if error.filename is None and error.errno in _OF_WRITES:  # which do not name the file
+            error.filename = os.fspath(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -101,14 +107,22 @@ def full_disk(error: BaseException | None) -> Path | None:
         The deepest existing folder; the empty path if the error names none, as with libraries that
         have their own messages; None for any other error.
     """
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _FULL:
-            file = Path(str(error.filename or ""))
-            return next((folder for folder in file.parents if folder.is_dir()), Path())
-        if "No space left on device" in str(error):
-            return Path()
+    is_full = False
+    for one in causes(error):
+        if isinstance(one, OSError) and one.errno in _FULL and one.filename:
+            return next((f for f in Path(str(one.filename)).parents if f.is_dir()), Path())
+        is_full |= isinstance(one, OSError) and one.errno in _FULL
+        is_full |= "No space left on device" in str(one)
+    return Path() if is_full else None
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, what it came from, and so on: not for ever, where they name one another."""
+    for _ in range(_MOST_CAUSES):
+        if error is None:
+            return
+        yield error
         error = error.__cause__ or error.__context__
-    return None
 
 
 def json_text(values: Any) -> str:

@@ -35,7 +35,8 @@ def claim(file: BinaryIO) -> bool:
     """Lock a file exclusively; return whether nobody else uses it."""
     taken = take(file)
     if taken is None:
-        return time.time() - os.fstat(file.fileno()).st_mtime > _UNUSED_AFTER_S
+        # A last use far in the future is from before the clock was set back.
+        return abs(time.time() - os.fstat(file.fileno()).st_mtime) > _UNUSED_AFTER_S
     return taken
 
 

@@ -11,7 +11,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 from sed_cli.system.text import one_line
 
 _DEEPEST = 64
-_MOST_ELEMENTS = 4_000_000
+_MOST_ELEMENTS = 1_000_000
 
 
 class _Bounded(TreeBuilder):
@@ -28,7 +28,7 @@ class _Bounded(TreeBuilder):
         if self._depth > _DEEPEST:
             raise ValueError(f"nested more than {_DEEPEST} deep")
         if self._n_elements > _MOST_ELEMENTS:
-            raise ValueError(f"more than {_MOST_ELEMENTS} elements")
+            raise ValueError(f"more than {_MOST_ELEMENTS:,} elements")
         return super().start(tag, attrs)
 
     def end(self, tag: str, /) -> Element:
@@ -43,6 +43,8 @@ def parse_xml(content: str) -> Element:
     Raises:
         ValueError: if it is not XML, declares entities, or is out of bounds.
     """
+    if content.count("</") + content.count("/>") > 2 * _MOST_ELEMENTS:  # told without building them
+        raise ValueError(f"more than {_MOST_ELEMENTS:,} elements")
     parser = DefusedXMLParser(target=_Bounded(), forbid_dtd=False, forbid_entities=True)
     try:
         # As bytes: for text, the parser would trust the encoding in its first line.

@@ -22,7 +22,13 @@ from typing import Any, BinaryIO
 from sed_cli.errors import UserError
 from sed_cli.system.files import write_json
 from sed_cli.system.locks import is_at, take
-from sed_cli.system.structured import UnreadableError, read_json_object, read_limited, read_settings
+from sed_cli.system.structured import (
+    MOST_EPOCHS,
+    UnreadableError,
+    read_json_object,
+    read_limited,
+    read_settings,
+)
 
 RUN, SWEEP = "run.json", "sweep.json"
 _LONGEST_HISTORY = 64 * 2**20  # bytes
@@ -35,6 +41,7 @@ _GIVES_WAY_S = 10.0
 
 _SILENT_S = 120.0
 """Time without a touch after which a process elsewhere counts as gone; servers lag by a minute."""
+_CLOCKS_DIFFER_S = 3600.0  # between two machines, with a wide margin
 
 
 def run_folders(place: Path) -> Iterator[Path]:
@@ -63,7 +70,7 @@ def read_history(path: Path) -> list[dict[str, str]]:
         OSError: if it is missing or may not be read.
         UnreadableError: if it is not a table with a number in every named column.
     """
-    content = read_limited(path, _LONGEST_HISTORY)
+    content = read_limited(path, _LONGEST_HISTORY, most_lines=MOST_EPOCHS)
     try:
         table = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
         if "epoch" not in (table.fieldnames or ()):
@@ -123,7 +130,8 @@ def is_alive(process: Mapping[str, Any], path: Path) -> bool:
     """
     if process.get("machine") != _machine():
         try:
-            return time.time() - path.stat().st_mtime < _SILENT_S
+            # One far in the future was written before the clock was set back: it tells nothing.
+            return -_CLOCKS_DIFFER_S < time.time() - path.stat().st_mtime < _SILENT_S
         except OSError:
             return False
     try:

@@ -22,7 +22,9 @@ import yaml
 from sed_cli.errors import UserError
 from sed_cli.system.text import one_line
 
-_JSON_BYTES, _YAML_BYTES, _TEXT_BYTES = 64 * 2**20, 4 * 2**20, 256 * 2**20
+_JSON_BYTES, _YAML_BYTES, _TEXT_BYTES = 64 * 2**20, 4 * 2**20, 64 * 2**20
+_TEXT_LINES = 1_000_000
+MOST_EPOCHS = 200_000  # lines of a history
 _JSON_VALUES, _YAML_VALUES, _SETTINGS = 4_000_000, 200_000, 20_000
 _DEEPEST = 64
 _LONGEST_REASON = 300  # characters; numbers may have thousands
@@ -75,21 +77,24 @@ def open_regular(path: Path) -> BufferedReader:
     return file
 
 
-def read_limited(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most ``limit`` bytes.
+def read_limited(path: Path, limit: int, *, most_lines: int | None = None) -> bytes:
+    """Read a regular file of at most ``limit`` bytes, and so many lines.
 
     Raises:
         OSError: if it is missing or may not be read.
         UnreadableError: if it is something else, such as a folder, a pipe or a device, or longer.
     """
     with open_regular(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
+        is_longer = os.fstat(file.fileno()).st_size > limit  # known without reading it
+        content = b"" if is_longer else file.read(limit + 1)
+    if is_longer or len(content) > limit:
         raise UnreadableError(path, f"longer than {limit // 2**20} MiB, so not a file of sedtf")
+    if most_lines is not None and max(content.count(b"\n"), content.count(b"\r")) > most_lines:
+        raise UnreadableError(path, f"more than {most_lines:,} lines, so not a file of sedtf")
     return content
 
 
-def read_plain(path: Path) -> str:
+def read_plain(path: Path, *, most_lines: int = _TEXT_LINES) -> str:
     """Read a text in UTF-8, with or without BOM, such as a table or a list of names.
 
     Raises:
@@ -97,7 +102,8 @@ def read_plain(path: Path) -> str:
         UnreadableError: if it is not such text, or out of bounds.
     """
     try:
-        return read_limited(path, _TEXT_BYTES).decode("utf-8-sig")
+        content = read_limited(path, _TEXT_BYTES, most_lines=most_lines)
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableError(path, f"not a text in UTF-8 (byte {error.start})") from error
 

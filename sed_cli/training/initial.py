@@ -17,6 +17,7 @@ from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.errors import CheckpointError
 from sed_cli.models.labels import LabelAxis
 from sed_cli.system.files import standing
+from sed_cli.system.structured import open_regular
 from sed_cli.system.text import cut_short
 from sed_cli.training.checkpoint import WEIGHTS, read_config, resolve_checkpoint
 from sed_cli.training.parts import overlaps, part_of
@@ -61,9 +62,17 @@ def origin_of(config: AnyTrainConfig, earlier: Mapping[str, Any] | None) -> dict
     if config.resume and standing(Path(config.resume) / "checkpoints" / "last").is_dir():
         return None if earlier is None else dict(earlier)
     folder = find_initial(config)
-    with (folder / WEIGHTS).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"checkpoint": str(folder), "sha256": digest}
+    return {"checkpoint": str(folder), "sha256": digest_of(folder / WEIGHTS)}
+
+
+def digest_of(weights: Path) -> str:
+    """Return the SHA-256 of a file of weights.
+
+    Raises:
+        UserError: if it is no regular file.
+    """
+    with open_regular(weights) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def initialise(config: AnyTrainConfig, task: Task[Any]) -> None:

@@ -250,7 +250,14 @@ def _error(word: dict[str, Any]) -> Exception:
         return ConfigError(word["faults"])
     known = {kind.__name__: kind for kind in (DataError, CheckpointError, UserError, SedtfError)}
     kind = next((known[name] for name in word["kinds"] if name in known), None)
-    return kind(word["text"]) if kind else SedtfError(f"{word['kinds'][0]}: {word['text']}")
+    if kind is not None:
+        return kind(word["text"])
+    error = SedtfError(f"{word['kinds'][0]}: {word['text']}")
+    # As what it came from it is seen for what it is, where memory ran out.
+    error.__cause__ = (MemoryError if "MemoryError" in word["kinds"] else RuntimeError)(
+        word["text"]
+    )
+    return error
 
 
 def _is_loss(error: BaseException) -> bool:

@@ -171,6 +171,17 @@ def test_a_record_finds_room_in_the_one_before_it(
         write_json(tmp_path / "other.json", {})
 
 
+def test_a_full_disk_names_the_file_that_was_written(tmp_path: Path) -> None:
+    def fill() -> None:
+        with replacing(tmp_path / "a.txt") as part:
+            part.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left on device: .*a\.txt"):
+        fill()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_is_found_below_what_it_led_to(tmp_path: Path) -> None:
     error = RuntimeError("the writer gave up")
     gone = str(tmp_path / "gone" / "a.wav")
@@ -178,6 +189,9 @@ def test_a_full_disk_is_found_below_what_it_led_to(tmp_path: Path) -> None:
     assert full_disk(error) == tmp_path
     assert full_disk(RuntimeError("I/O error: No space left on device (os error 28)")) == Path()
     assert full_disk(OSError(errno.EACCES, "Permission denied", "a")) is None
+    told = RuntimeError("cannot be written to (No space left on device)")
+    told.__cause__ = error.__context__
+    assert full_disk(told) == tmp_path
     assert full_disk(None) is None
 
 

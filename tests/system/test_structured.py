@@ -162,3 +162,12 @@ def test_a_users_own_file_may_use_aliases_within_reason(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(UnreadableError):
             check_yaml(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_text_of_too_many_lines_is_refused(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text(f"1{end}" * 4, newline="")
+    assert read_plain(path, most_lines=4).splitlines() == ["1"] * 4
+    with pytest.raises(UnreadableError, match="more than 3 lines"):
+        read_plain(path, most_lines=3)

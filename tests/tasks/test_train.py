@@ -39,6 +39,7 @@ from sed_cli.tasks.detection.load import read_config
 from sed_cli.tasks.detection.task import DetectionTask, load_recordings
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training.history import Epoch, History
+from sed_cli.training.loggers.tensorboard import TensorBoard
 from sed_cli.training.loop import Trainer
 from tests.conftest import ANNOTATED, TINY, TRAINED, Sedtf
 
@@ -580,3 +581,23 @@ def test_stopping_early_is_reported(recordings: Path, sedtf: Sedtf) -> None:
     by_loss = "trainer.monitor=validation_loss"  # F1 is waited for until something is detected
     assert sedtf("train", *on(recordings), *settings, by_loss) == 0
     assert "stopped early: no better epoch in the last 1" in Path("run/train.log").read_text()
+
+
+def test_a_run_folder_that_is_deleted_meanwhile_is_told_in_a_line(
+    sedtf: Sedtf,
+    recordings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = TensorBoard.log
+
+    def deleted(self: TensorBoard, epoch: Epoch) -> None:
+        shutil.rmtree("run/tensorboard", ignore_errors=True)
+        log(self, epoch)
+        self._board.flush()  # where the error of the thread that writes comes up
+
+    monkeypatch.setattr(TensorBoard, "log", deleted)
+    assert sedtf("train", *on(recordings), "output_dir=run") == 2
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    assert "deleted or moved while the run was at work" in err.splitlines()[-1]

@@ -15,8 +15,8 @@ from sed_cli.data.annotations.units import UNITS_S, plain_name, unit_of, without
 from sed_cli.data.endings import AUDIO_ENDINGS
 from sed_cli.errors import DataError
 
-# A column named label is used whatever its values are. Spellings of the species are equivalent,
-# and # a call type belongs to a species; between any others only the values can decide.
+# A column named label is used whatever its values are. Spellings of the species are equivalent, and
+# a call type belongs to a species; between any others only the values can decide.
 _SURE_LABELS = frozenset(SYNONYMS["event_label"].split()[:9])
 _SPECIES = frozenset(SYNONYMS["event_label"].split()[11:18])
 _PARTS = frozenset(("call_type", "type"))

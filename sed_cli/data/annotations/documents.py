@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from sed_cli.data.annotations.bounds import largest_document_bytes
 from sed_cli.data.annotations.text import Text
 from sed_cli.errors import DataError
 from sed_cli.system.markup import parse_xml
@@ -16,8 +17,7 @@ from sed_cli.system.markup import parse_xml
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxlong, _REPR.maxother = 2, 60, 30, 60
 _DEEPEST = 64
-_LONGEST_JSON = 512 * 2**20  # characters
-_MOST_VALUES = 32_000_000
+_BYTES_OF_A_VALUE = 16  # of a document as large as is read: fewer, and it would hold more values
 _JSON = re.compile(r'\s*(\{\s*("[^"\n]{0,200}"\s*:|\}\s*$)|\[\s*[\[{\]])')
 
 
@@ -96,10 +96,11 @@ def _once(text: Text, key: str, parse: Callable[[], Any]) -> Any:
 
 def _load(text: Text) -> Any:
     n_values = sum(map(text.content.count, (",", "[", "{")))
-    if len(text.content) > _LONGEST_JSON or n_values > _MOST_VALUES:
+    most = round(largest_document_bytes() / _BYTES_OF_A_VALUE)
+    if n_values > most:
         raise DataError(
-            f"{text.path}: JSON of {len(text.content)} characters and some {n_values} values: "
-            f"the limits are {_LONGEST_JSON} and {_MOST_VALUES}; split it"
+            f"{text.path}: JSON of some {n_values:,} values, but {most:,} are the limit (the "
+            f"variable SEDTF_LARGEST_MB raises it); split it"
         )
     try:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from sed_cli.data.annotations.bounds import LONGEST_LINE
 from sed_cli.data.annotations.events import Taken
 from sed_cli.data.annotations.numbers import is_number, is_time
 from sed_cli.data.annotations.rows import ReadOptions
@@ -53,6 +54,7 @@ _TIMES = ("onset", "offset", "duration")
 
 _DELIMITERS = ("\t", ",", ";", None)  # None: any run of white space
 _MOST_COLUMNS = 10_000
+_LONGEST_NAME = 1000  # characters of a column's name that are looked at
 _MOST_COMMENTS = 1000  # lines above a header
 _PREFERRED = (None, "s", "ms", "us", "min", "h", SAMPLES)
 
@@ -108,6 +110,8 @@ def _find_header(text: Text, columns: Mapping[str, str]) -> Header | None:
     for number, line in enumerate(text.lines, start=1):
         if not line.strip():
             continue
+        if len(line) > LONGEST_LINE:  # of a document
+            return None
         found = [_parse_header(number, line, delimiter, columns) for delimiter in _DELIMITERS]
         best = max(found, key=lambda header: len(header.index))
         is_comment = line.startswith("#")
@@ -126,6 +130,7 @@ def _parse_header(
     number: int, line: str, delimiter: str | None, columns: Mapping[str, str]
 ) -> Header:
     names = next(split_lines([line.removeprefix("#")], delimiter, quotes=True), (0, []))[1]
+    names = [name[:_LONGEST_NAME] for name in names]
     header = Header(number, delimiter, names)
     if len(names) > _MOST_COLUMNS or any(is_number(name) for name in names):
         return header

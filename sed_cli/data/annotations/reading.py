@@ -111,7 +111,12 @@ def read_annotations(
         unknown_label=unknown_label,
     )
     with _no_garbage_collection():
-        text = read_text(path)
+        text = read_text(
+            path,
+            # Documents of a plugin may begin in any way.
+            has_lines=all(each.has_lines or is_ours(type(each)) for each in FORMATS.values()),
+            check_head=None if format else lambda head: _fitting_format(head, options),
+        )
         if not any(each.fits(text, options) for each in FORMATS.values() if not each.has_lines):
             check_lines(text)
         known = _format(format, FORMATS) if format else _fitting_format(text, options)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import codecs
 import csv
-import os
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sed_cli.data.annotations.bounds import (
+    LONGEST_LINE,
+    MATLAB,
+    is_like_document,
+    read_bounded,
+)
 from sed_cli.data.annotations.events import Fault
 from sed_cli.data.annotations.unread import advice_on
-from sed_cli.errors import DataError, UserError
+from sed_cli.errors import DataError
 
 # UTF-32 first: its little-endian mark starts with that of UTF-16.
 _MARKS = (
@@ -23,14 +27,11 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_MATLAB, _MATLAB_73 = b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"
+_MATLAB, _MATLAB_73 = MATLAB + b"5.0 MAT-file", MATLAB + b"7.3 MAT-file"
 # A quotation mark not closed within these is an ordinary character.
 _LINES_OF_A_FIELD = 100
 _CHARACTERS_OF_A_FIELD = 20_000
-_LONGEST_LINE = 1_000_000  # characters
-_MOST_LINES = 3_000_000
-_VARIABLE = "SEDTF_MOST_LINES"
-_LARGEST_FILE = 2**30  # bytes
+_LARGE, _HEAD = 2**23, 2**20  # bytes of a large file, and of what its format is known by
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,13 @@ class Text:
         object.__setattr__(self, "lines", content.split("\n"))
 
 
-def read_text(path: Path, what: str = "annotation") -> Text:
+def read_text(
+    path: Path,
+    what: str = "annotation",
+    *,
+    has_lines: bool = True,
+    check_head: Callable[[Text], object] | None = None,
+) -> Text:
     """Read a file as text: UTF-8 with or without BOM, UTF-16 and UTF-32 by their BOM.
 
     Anything else is a fault, repaired by decoding it as Windows-1252.
@@ -62,13 +69,15 @@ def read_text(path: Path, what: str = "annotation") -> Text:
     Args:
         path: of the file.
         what: kind of file, for messages.
+        has_lines: whether an endless line is rejected; see :func:`read_bounded`.
+        check_head: raises if the beginning of a large file is that of another kind.
 
     Raises:
-        DataError: if the file is missing, cannot be read, is larger than 1 GiB, or is not text.
+        DataError: if the file is missing, cannot be read, is too large, or is not text.
     """
     if (advice := advice_on(path)) is not None:
         raise DataError(f"{path}: {advice}")
-    data = _read_bytes(path, what)
+    data = read_bounded(path, what, has_lines=has_lines)
     if data.startswith(_MATLAB_73):
         raise DataError(
             f"{path}: a MATLAB 7.3 file (HDF5), which is not read: save(..., '-v7'), or export the "
@@ -76,9 +85,12 @@ def read_text(path: Path, what: str = "annotation") -> Text:
         )
     if data.startswith(_MATLAB):
         return Text(path, "", binary=data)
-    _check_lines_of(path, data, what)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     data = data.removeprefix(codecs.BOM_UTF8)
+    if check_head is not None and len(data) > _LARGE and not is_like_document(data):
+        head = data[: data.rfind(b"\n", 0, _HEAD) + 1].decode(encoding, errors="replace")
+        if encoding == "utf-8" and head:
+            check_head(Text(path, head))
     faults: tuple[Fault, ...] = ()
     try:
         content = data.decode(encoding)
@@ -97,56 +109,19 @@ def read_text(path: Path, what: str = "annotation") -> Text:
     return Text(path, content, faults)
 
 
-def _read_bytes(path: Path, what: str) -> bytes:
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise DataError(f"{path}: a folder instead of the {what} file")
-        if not stat.S_ISREG(status.st_mode):  # a pipe or device may never end
-            raise DataError(f"{path}: the {what} file is not a regular file")
-        if status.st_size > _LARGEST_FILE:
-            raise DataError(
-                f"{path}: {status.st_size / 2**30:.1f} GiB, but {what} files are limited to 1 "
-                f"GiB; split it, or name another file"
-            )
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such {what} file") from error
-    except (OSError, ValueError) as error:  # no permission, or an impossible name
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise DataError(f"{path}: the {what} file cannot be read: {reason}") from error
-
-
-def _check_lines_of(path: Path, data: bytes, what: str) -> None:
-    """Reject a file whose lines would take gigabytes."""
-    if len(data) <= _MOST_LINES:
-        return
-    given = os.environ.get(_VARIABLE) or _MOST_LINES
-    try:
-        most = int(given)
-    except ValueError as error:
-        raise UserError(f"{_VARIABLE}={given}: expected a number of lines") from error
-    n_lines = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
-    if n_lines > most:
-        raise DataError(
-            f"{path}: {n_lines:,} lines, but {what} files are limited to {most:,} (the variable "
-            f"{_VARIABLE} raises the limit); split it, or name another file"
-        )
-
-
 def check_lines(text: Text) -> None:
     """Reject text with a line longer than any row of a table.
 
     Raises:
         DataError: with the line.
     """
-    if len(text.content) <= _LONGEST_LINE:
+    if len(text.content) <= LONGEST_LINE:
         return
     for number, line in enumerate(text.lines, start=1):
-        if len(line) > _LONGEST_LINE:
+        if len(line) > LONGEST_LINE:
             raise DataError(
                 f"{text.path}: line {number}: {len(line)} characters, but lines of annotations "
-                f"are limited to {_LONGEST_LINE}; is this another kind of file?"
+                f"are limited to {LONGEST_LINE}; is this another kind of file?"
             )
 
 

@@ -273,7 +273,7 @@ def is_earlier(path: Path) -> bool:
     Raises:
         OSError: if it cannot be read.
     """
-    with path.open("rb") as file:
+    with _opened(path) as file:
         file.seek(max(0, path.stat().st_size - len(_EARLIER_MARK)))
         return file.read() == _EARLIER_MARK
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -48,7 +49,9 @@ def manage_cache(config: CacheConfig) -> None:
 
 
 def _chosen(config: CacheConfig, items: Iterable[Cached]) -> Iterator[Cached]:
-    latest = time.time() - (config.older_than_days or 0) * 24 * 3600
+    # All, even what a clock that was set back since has used in the future.
+    days = config.older_than_days
+    latest = time.time() - days * 24 * 3600 if days else math.inf
     for item in items:
         if config.clear in ("all", item.kind) and item.last_use <= latest:
             yield item

@@ -162,7 +162,7 @@ def sweep(root: Path) -> int:
         locks.remove_unused(path)
     for folder in (root / "soundscapes").glob(".*.partial"):
         size, newest = _measure(folder)
-        if time.time() - newest > _ABANDONED_AFTER_S:
+        if abs(time.time() - newest) > _ABANDONED_AFTER_S:  # or the clock was set back since
             shutil.rmtree(folder, ignore_errors=True)
             n_bytes += size
     return n_bytes

@@ -27,8 +27,8 @@ from sed_cli.system.compiling import compiled
 
 Array = NDArray[Any]
 
-# numba checks only this file to validate its cache: a change of tile.py or compiled_math.py
-# must # change something here, such as this number.
+# numba checks only this file to validate its cache: a change of tile.py or compiled_math.py must
+# change something here, such as this number.
 EDITION = 4
 
 
@@ -219,8 +219,8 @@ def _cell(
     """Finish one step of one sequence.
 
     ``gates`` (3H,) has the input's contribution to the gates and becomes r, z, n; ``candidate``
-    (H,)     becomes the hidden state's contribution to n, before r scales it; ``bias`` (4H,) is
-    for all four.
+    (H,) becomes the hidden state's contribution to n, before r scales it; ``bias`` (4H,) is for all
+    four.
     """
     n_hidden = before.shape[0]
     for j in range(2 * n_hidden):
@@ -265,7 +265,7 @@ def scan_forward(
         candidate: (T, B, H), becomes the hidden state's contribution to n.
         hidden: (T + 1, B, H); the first is read, the others are written.
         fed: (T + 1, B, D), likewise: entry t is fed at step t. With memory more is carried, and
-                        only the rows of ``fed_rows`` are fed.
+            only the rows of ``fed_rows`` are fed.
         logits: (T, B, C), written.
         panels: ``concat(weight_hh, readout.weight).T`` packed.
         bias_gates: (4H,), of r, z, n and candidate.
@@ -372,9 +372,9 @@ def scan_backward(
         grads: (T + 1, B, 4H + C); its last columns hold the logits' gradients, one step late, and
             its last step is given; the rest is written, see ``_cell_backward``.
         carry: (B, H), gradient of the hidden state after the end, without the contribution of
-                      ``grads``; becomes that before the start.
+            ``grads``; becomes that before the start.
         gates: (T, B, 3H), as ``scan_forward`` left it.
-        candidate: (T, B, H), likewise.         hidden: (T + 1, B, H), likewise.
+        candidate: (T, B, H), likewise. hidden: (T + 1, B, H), likewise.
         panels: ``concat(weight_hh, readout.weight)`` packed.
         low: first sequence.
         high: end of the sequences.

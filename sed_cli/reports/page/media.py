@@ -16,9 +16,9 @@ from sed_cli.audio import resample
 MAX_TILE = 4096
 """Maximum number of frames in an image: phones reject wider ones."""
 
-# Of MPEG layer III; its decoder is in every browser, and its header has the encoder's # delay
-# in samples, so that sound and image are synchronous. Opus would be smaller, but only recent #
-# versions of Safari play it, and FLAC is six times as large.
+# Of MPEG layer III; its decoder is in every browser, and its header has the encoder's delay in
+# samples, so that sound and image are synchronous. Opus would be smaller, but only recent versions
+# of Safari play it, and FLAC is six times as large.
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 

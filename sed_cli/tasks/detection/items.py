@@ -130,7 +130,9 @@ def sweep(items: Iterable[AudioInput]) -> None:
                 if match is None or not match["base"].startswith(ours):
                     continue
                 with suppress(OSError):
-                    if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+                    age_s = time.time() - path.stat().st_mtime
+                    # One far in the future is from before the clock was set back.
+                    if abs(age_s) > _ABANDONED_AFTER_S:
                         path.unlink()
 
 

@@ -35,6 +35,7 @@ from sed_cli.models.labels import LABELS
 from sed_cli.reports.figures import learning_curves
 from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.system.text import cut_short
 from sed_cli.tasks.detection.calibrating import fit_confidences
 from sed_cli.tasks.detection.consistency import Unknown, distances, taught
 from sed_cli.tasks.detection.detector import Detector
@@ -190,7 +191,7 @@ class DetectionTask(Task[SequenceBatch]):
             f"{name} {len(recordings)} files {sum(r.duration_s for r in recordings) / 60:.1f} min"
             for name, recordings in self._data.splits.items()
         )
-        return f"{splits}; {len(self.labels)} classes: {', '.join(self.labels)}"
+        return f"{splits}; {len(self.labels)} classes: {cut_short(self.labels, 20)}"
 
     def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
         """Join sequences, augmented where that is asked for."""

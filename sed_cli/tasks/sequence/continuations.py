@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from io import TextIOBase
+from functools import partial
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -19,6 +20,7 @@ from sed_cli.config.provenance import choose_device, set_threads
 from sed_cli.config.tools import PredictConfig
 from sed_cli.errors import DataError, UserError
 from sed_cli.system.files import replacing
+from sed_cli.system.structured import open_regular
 from sed_cli.tasks.sequence.data import split_text
 from sed_cli.tasks.sequence.data.vocabulary import UNKNOWN
 from sed_cli.tasks.sequence.load import load_predictor
@@ -59,7 +61,7 @@ def continue_lines(config: PredictConfig) -> None:
 
 
 @contextmanager
-def _opened(given: str) -> Iterator[Iterable[str]]:
+def _opened(given: str) -> Iterator[TextIO]:
     if given == "-":
         if hasattr(sys.stdin, "reconfigure"):
             sys.stdin.reconfigure(encoding="utf-8")
@@ -68,7 +70,7 @@ def _opened(given: str) -> Iterator[Iterable[str]]:
     path = Path(given).expanduser()
     if not path.is_file():
         raise UserError(f"input={given}: no such file of lines; expected one, or - for stdin")
-    with path.open(encoding="utf-8-sig") as file:
+    with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
         yield file
 
 
@@ -80,10 +82,10 @@ def _write(file: TextIO, rows: Iterable[Sequence[str]]) -> None:
 
 
 def _rows(
-    predictor: Predictor, decoding: Decoding, lines: Iterable[str]
+    predictor: Predictor, decoding: Decoding, lines: TextIO
 ) -> Iterator[tuple[str, str, str, str]]:
-    waiting = iter(lines)
-    is_typed = isinstance(lines, TextIOBase) and lines.isatty()
+    waiting = iter(partial(lines.readline, _LONGEST_LINE + 2), "")  # a line may have no end
+    is_typed = lines.isatty()
     at_once = 1 if is_typed else _LINES_AT_ONCE  # one who types wants an answer to every line
     n_unknown = 0
     for first in range(0, sys.maxsize, at_once):

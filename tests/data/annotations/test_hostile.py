@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sed_cli.config.data import AnnotatedConfig
-from sed_cli.data.annotations import FORMATS, Annotations, read_annotations, text
+from sed_cli.data.annotations import FORMATS, Annotations, bounds, read_annotations, text
 from sed_cli.data.relabelling import Relabelling
 from sed_cli.errors import DataError, UserError
 
@@ -186,7 +186,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     with path.open("wb") as file:
         file.truncate(2**30 + 1)  # takes no room on the disk
-    with pytest.raises(DataError, match=r"a\.csv: 1\.0 GiB, but annotation files are limited to"):
+    with pytest.raises(DataError, match=r"a\.csv: 1,073\.7 MB, but annotation files are read"):
         read_annotations(path)
 
 
@@ -207,11 +207,11 @@ def test_a_name_that_no_file_can_have_is_a_fault(tmp_path: Path) -> None:
 def test_a_file_of_too_many_lines_is_refused_unless_that_is_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    monkeypatch.setattr(text, "_MOST_LINES", 1000)
+    monkeypatch.setattr(bounds, "_MOST_LINES", 1000)
     path = tmp_path / "a.csv"
     content = "file,onset,offset,label\n" + "a.wav,0,1,x\n" * 1000
     path.write_text(content.replace("\n", end), newline="")
-    with pytest.raises(DataError, match="1,001 lines, but annotation files are limited to 1,000"):
+    with pytest.raises(DataError, match="more than 1,000 lines, but annotation files are read"):
         read_annotations(path)
     monkeypatch.setenv("SEDTF_MOST_LINES", "2000")
     assert len(read_annotations(path).events["a.wav"]) > 0

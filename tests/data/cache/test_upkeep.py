@@ -152,12 +152,14 @@ def test_leftovers_of_interrupted_runs_are_swept(tmp_path: Path) -> None:
     unfinished = kept.with_suffix(".part")
     unfinished.write_bytes(b"x" * 1000)
     old = add_soundscapes(tmp_path, ".abc.1234.partial", age_days=2)
+    future = add_soundscapes(tmp_path, ".abc.9012.partial", age_days=-400)
     new = add_soundscapes(tmp_path, ".abc.5678.partial")
 
     assert sweep(tmp_path) > 41_000
 
     assert not unfinished.exists()
     assert not old.exists()
+    assert not future.exists()  # from before the clock was set back
     assert new.exists()  # somebody may be writing it
     assert len(held(tmp_path)) == 2
 
@@ -275,6 +277,16 @@ def test_what_is_asked_for_is_cleared_unless_it_is_in_use(
     asked_for_used = settings[0] != "clear=soundscapes" and settings[-1] != "older_than_days=30"
     assert ("in use or owned by" in out) == asked_for_used
     del pack
+
+
+def test_what_was_used_before_the_clock_was_set_back_is_cleared_too(
+    tmp_path: Path, sedtf: Sedtf
+) -> None:
+    pack = add_features(tmp_path, age_days=-400)
+    assert sedtf("cache", f"cache_dir={tmp_path}", "clear=all", "older_than_days=1") == 0
+    assert pack.exists()
+    assert sedtf("cache", f"cache_dir={tmp_path}", "clear=all") == 0
+    assert not pack.exists()
 
 
 def test_the_list_answers_without_torch(tmp_path: Path) -> None:

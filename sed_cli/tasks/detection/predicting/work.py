@@ -21,6 +21,7 @@ from sed_cli.decoding.holding import held_against
 from sed_cli.errors import DataError, UserError
 from sed_cli.system.files import full_disk, write_text
 from sed_cli.system.pool import is_stopping
+from sed_cli.system.shortage import shortage
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.items import AudioInput, unwritable
 from sed_cli.tasks.detection.load import load
@@ -261,7 +262,10 @@ def _writing(item: AudioInput) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        is_full = full_disk(error) is not None
+        if error.errno is None or (not is_full and shortage(error)):  # not of the folder
+            raise
         message = unwritable(item.base.parent, error)
-        if full_disk(error) is not None:
+        if is_full:
             raise UserError(message) from error
         raise UnwritableError(message) from error

@@ -1,0 +1,123 @@
+"""How much an annotation file may hold, found out piece by piece before anything is made of it."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+from sed_cli.errors import DataError, UserError
+from sed_cli.system.structured import UnreadableError, open_regular, why
+
+LONGEST_LINE = 1_000_000  # characters
+_MOST_LINES = 3_000_000
+_LARGEST_MB = 256
+_OF_DOCUMENTS = 4  # what is parsed as a whole takes more memory, and may be that much smaller
+_LINES_VARIABLE, _SIZE_VARIABLE = "SEDTF_MOST_LINES", "SEDTF_LARGEST_MB"
+_BYTES_OF_A_CHARACTER = 4  # at most, in any encoding
+_PIECE = 2**20
+_LINE_END = re.compile(rb"[\r\n]")
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+MATLAB = b"MATLAB "
+
+
+def largest_mb() -> float:
+    """Megabytes of an annotation file that is read."""
+    return _limit(_SIZE_VARIABLE, _LARGEST_MB, "megabytes")
+
+
+def largest_document_bytes() -> float:
+    """Bytes of an annotation file that is JSON or XML."""
+    return largest_mb() * 1e6 / _OF_DOCUMENTS
+
+
+def read_bounded(path: Path, what: str, *, has_lines: bool = True) -> bytes:
+    """Read a regular file, unless it is too large, or has too many or too long lines.
+
+    It is gone through in pieces first, so that a refusal takes neither memory nor time.
+
+    Args:
+        path: of the file.
+        what: kind of file, for what is said if it is refused.
+        has_lines: whether a line without end is a sign of another kind of file; those of documents
+            (JSON, XML) and of MATLAB's files never are.
+
+    Raises:
+        DataError: if it is refused, or cannot be read.
+    """
+    try:
+        with open_regular(path) as file:
+            n_bytes = _check(path, file, what, has_lines)
+            file.seek(0)
+            return file.read(n_bytes)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such {what} file") from error
+    except UnreadableError as error:
+        is_folder = path.is_dir()
+        got = (
+            f"a folder, and no {what} file"
+            if is_folder
+            else f"no regular file, as {what} files are"
+        )
+        raise DataError(f"{path}: {got}") from error
+    except (OSError, ValueError) as error:  # no permission, or no name that a file can have
+        raise DataError(f"{path}: the {what} file cannot be read: {why(error)}") from error
+
+
+def _check(path: Path, file: BinaryIO, what: str, has_lines: bool) -> int:
+    """Go through a file, and return its size."""
+    most_lines = round(_limit(_LINES_VARIABLE, _MOST_LINES, "lines"))
+    head = file.peek(_PIECE) if hasattr(file, "peek") else b""
+    is_document = is_like_document(head)
+    largest = largest_document_bytes() if is_document else largest_mb() * 1e6
+    size = os.fstat(file.fileno()).st_size
+    if size > largest:
+        kind = "JSON and XML" if is_document else f"{what} files"
+        raise DataError(
+            f"{path}: {size / 1e6:,.1f} MB, but {kind} are read up to {largest / 1e6:,.3g} MB (the "
+            f"variable {_SIZE_VARIABLE}={largest_mb():g} raises that); divide it, or name another "
+            f"file"
+        )
+    longest = LONGEST_LINE * _BYTES_OF_A_CHARACTER
+    is_bounded = has_lines and not is_document and not head.startswith(MATLAB)
+    n_bytes, n_lines, run, before = 0, 0, 0, b""
+    while n_bytes < size and (piece := file.read(min(_PIECE, size - n_bytes))):
+        end = _LINE_END.search(piece)
+        if is_bounded and run + (end.start() if end else len(piece)) > longest:
+            raise DataError(
+                f"{path}: line {n_lines + 1}: more than {longest // 10**6} MB, but lines of "
+                f"{what} files are read up to {LONGEST_LINE:,} characters; is this another kind of "
+                f"file?"
+            )
+        run = len(piece) - 1 - max(piece.rfind(b"\n"), piece.rfind(b"\r")) if end else run
+        run += 0 if end else len(piece)
+        n_lines += piece.count(b"\n") + piece.count(b"\r") - piece.count(b"\r\n")
+        n_lines -= before == b"\r" and piece[:1] == b"\n"
+        n_bytes, before = n_bytes + len(piece), piece[-1:]
+        if n_lines > most_lines:
+            raise DataError(
+                f"{path}: more than {most_lines:,} lines, but {what} files are read up to that "
+                f"(the variable {_LINES_VARIABLE} raises it); divide it, or name another file"
+            )
+    return n_bytes
+
+
+def is_like_document(data: bytes) -> bool:
+    """Whether a file begins as JSON or XML does, in any encoding."""
+    head = data[:10_000]
+    for mark in _MARKS:
+        head = head.removeprefix(mark)
+    return head.replace(b"\0", b"").lstrip()[:1] in (b"{", b"[", b"<")
+
+
+def _limit(variable: str, usual: float, what: str) -> float:
+    given = os.environ.get(variable) or usual
+    try:
+        limit = float(given)
+    except ValueError:
+        limit = -1.0
+    if not 0 < limit < float("inf"):
+        raise UserError(f"{variable}={given}: expected a number of {what}")
+    return limit
