@@ -135,12 +135,12 @@ class TrainerConfig(Settings):
         before=DEFAULT,
     )
     consistency_weight: float = setting(
-        2.0,
-        "weight of the squared distance between the probabilities of student and teacher, with "
-        "data.train.unlabelled; times 1 - p_teacher",
+        1.0,
+        "weight of the distance between student and teacher, with data.train.unlabelled; times "
+        "1 - p_teacher",
         at_least=0,
         role=Role.FREE,
-        before=DEFAULT,
+        before=2.0,
     )
     consistency_epochs: int = setting(
         6,
@@ -149,6 +149,29 @@ class TrainerConfig(Settings):
         at_least=0,
         role=Role.FREE,
         before=DEFAULT,
+    )
+    consistency_loss: str = setting(
+        "bce",
+        "distance between the probabilities of student and teacher: bce (binary cross-entropy to "
+        "the teacher's), mse (squared)",
+        choices=("bce", "mse"),
+        role=Role.FREE,
+        before="mse",
+    )
+    consistency_mixup: float = setting(
+        0.5,
+        "probability that the student hears a sequence without labels mixed with one of the "
+        "training split, whose events it is to detect too; features without power are not mixed",
+        at_least=0,
+        at_most=1,
+        before=0.0,
+    )
+    consistency_view: str = setting(
+        "clean",
+        "sequences without labels as the teacher hears them: clean (augmentations are the "
+        "student's alone), augmented (with draws of their own)",
+        choices=("clean", "augmented"),
+        before="augmented",
     )
     consistency_feedback: str = setting(
         "own",
