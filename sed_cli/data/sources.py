@@ -21,7 +21,7 @@ class SourcedSequences:
     Args:
         by_source: its sequences, by the name of the source; none of them empty.
         augmenter: what is done to each, with others of its own source; ``None``: nothing.
-        views: how a teacher and its student hear what not all is known of; ``None``: as ever.
+        views: how a teacher and its student hear what not all is known of; ``None``: both as it is.
     """
 
     def __init__(

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sed_cli.audio.front_ends.pcen import PCENConfig
+from sed_cli.config.identity import identity
+from sed_cli.config.plain import build_training
 from sed_cli.config.registry import joined
 from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import TrainConfig
@@ -19,6 +21,7 @@ from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.views import Views
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
+from sed_cli.system.structured import read_settings
 from sed_cli.tasks.detection.consistency import Unknown, distances, taught, with_laid
 from sed_cli.tasks.detection.task import DetectionTask
 from sed_cli.tasks.train import make_trainer
@@ -26,6 +29,7 @@ from sed_cli.training.loop import Trainer
 from tests.conftest import ANNOTATED, Sedtf
 from tests.training.test_distributed import make_config, make_data, with_unlabelled
 
+RUN = Path(__file__).parents[2] / "fixtures" / "version_0_1" / "detector"
 STRONG, FREE = [0, 1], [6, 7]  # sequences of the two sources
 
 
@@ -239,6 +243,17 @@ def test_an_epoch_lasts_until_the_labelled_sequences_are_through() -> None:
     trainer = trainer_for(config_for(batch_size=3, batch_shares={"unlabelled": 2.0}))
     assert trainer.n_batches == 2  # of six
     assert [len(batch.lengths) for batch, _ in trainer.batches(1)] == [9, 9]
+
+
+def test_runs_that_were_written_before_keep_the_teacher_that_they_had() -> None:
+    """Values that none of its settings were in yet."""
+    values = read_settings(RUN / "checkpoints" / "best" / "config.yaml")
+    config = build_training(values)
+    assert config.trainer.consistency_loss == "mse"
+    assert config.trainer.consistency_mixup == 0
+    assert config.trainer.consistency_view == "augmented"
+    assert config.trainer.consistency_weight == 2
+    assert not [key for key in identity(config)["trainer"] if "consistency" in key]
 
 
 # -------------------------------------------------------------------------------------- whole
