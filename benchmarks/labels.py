@@ -33,7 +33,7 @@ TRAIN = (
 )
 WEAK = "data.train.weak=weak.tsv"
 UNLABELLED = "data.train.unlabelled=audio/train"
-EQUAL = ("augment=full", "trainer.ema=0.999")
+EQUAL = ("augment=full", "trainer.ema=0.999", "sampler.batches_per_epoch=40")
 LEAST, MOST = "10 % strong, augmented", "all strong, augmented"
 WITHOUT_LABELS = {
     MOST: (),
