@@ -39,10 +39,10 @@ WITHOUT_LABELS = {
     MOST: (),
     LEAST: ("data.train.annotations=strong.tsv",),
     "90 % unlabelled": ("data.train.annotations=strong.tsv", UNLABELLED),
-    "90 % unlabelled, squared": (
-        *("data.train.annotations=strong.tsv", UNLABELLED, "trainer.consistency_loss=mse"),
-        *("trainer.consistency_mixup=0", "trainer.consistency_view=augmented"),
-        "trainer.consistency_weight=2",
+    "90 % unlabelled, mixed": (
+        *("data.train.annotations=strong.tsv", UNLABELLED, "trainer.consistency_loss=bce"),
+        *("trainer.consistency_mixup=0.5", "trainer.consistency_view=clean"),
+        "trainer.consistency_weight=1",
     ),
 }
 CASES = {

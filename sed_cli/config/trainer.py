@@ -135,12 +135,12 @@ class TrainerConfig(Settings):
         before=DEFAULT,
     )
     consistency_weight: float = setting(
-        1.0,
+        2.0,
         "weight of the distance between student and teacher, with data.train.unlabelled; times "
         "1 - p_teacher",
         at_least=0,
         role=Role.FREE,
-        before=2.0,
+        before=DEFAULT,
     )
     consistency_epochs: int = setting(
         6,
@@ -151,27 +151,27 @@ class TrainerConfig(Settings):
         before=DEFAULT,
     )
     consistency_loss: str = setting(
-        "bce",
-        "distance between the probabilities of student and teacher: bce (binary cross-entropy to "
-        "the teacher's), mse (squared)",
-        choices=("bce", "mse"),
+        "mse",
+        "distance between the probabilities of student and teacher: mse (squared), bce (binary "
+        "cross-entropy to the teacher's)",
+        choices=("mse", "bce"),
         role=Role.FREE,
-        before="mse",
+        before=DEFAULT,
     )
     consistency_mixup: float = setting(
-        0.5,
+        0.0,
         "probability that the student hears a sequence without labels mixed with one of the "
         "training split, whose events it is to detect too; features without power are not mixed",
         at_least=0,
         at_most=1,
-        before=0.0,
+        before=DEFAULT,
     )
     consistency_view: str = setting(
-        "clean",
-        "sequences without labels as the teacher hears them: clean (augmentations are the "
-        "student's alone), augmented (with draws of their own)",
-        choices=("clean", "augmented"),
-        before="augmented",
+        "augmented",
+        "sequences without labels as the teacher hears them: augmented (with draws of their own), "
+        "clean (augmentations are the student's alone)",
+        choices=("augmented", "clean"),
+        before=DEFAULT,
     )
     consistency_feedback: str = setting(
         "own",

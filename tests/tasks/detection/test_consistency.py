@@ -12,8 +12,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sed_cli.audio.front_ends.pcen import PCENConfig
-from sed_cli.config.identity import identity
-from sed_cli.config.plain import build_training
 from sed_cli.config.registry import joined
 from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import TrainConfig
@@ -21,7 +19,6 @@ from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.views import Views
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.system.structured import read_settings
 from sed_cli.tasks.detection.consistency import Unknown, distances, taught, with_laid
 from sed_cli.tasks.detection.task import DetectionTask
 from sed_cli.tasks.train import make_trainer
@@ -29,7 +26,6 @@ from sed_cli.training.loop import Trainer
 from tests.conftest import ANNOTATED, Sedtf
 from tests.training.test_distributed import make_config, make_data, with_unlabelled
 
-RUN = Path(__file__).parents[2] / "fixtures" / "version_0_1" / "detector"
 STRONG, FREE = [0, 1], [6, 7]  # sequences of the two sources
 
 
@@ -108,8 +104,7 @@ def test_the_teacher_runs_as_in_evaluation_and_draws_nothing() -> None:
     assert torch.equal(first, taught(task.teacher, batch, unknown, "hard", 2))
     assert not first[:2].any()  # all is known of these
     task.model.eval()
-    assert batch.other_view is not None
-    free = task.model(batch.other_view[2:], lengths=batch.lengths[2:])
+    free = task.model(batch.log_mel[2:], lengths=batch.lengths[2:])
     torch.testing.assert_close(first[2:], free)  # before the first update they are one
 
 
@@ -146,7 +141,8 @@ def watch(task: DetectionTask) -> dict[str, Any]:
 def test_the_student_is_fed_its_own_outputs_or_those_that_the_teacher_finds() -> None:
     found = {}
     for feedback in ("own", "teacher"):
-        trainer = trainer_for(config_for(consistency_feedback=feedback, consistency_epochs=0))
+        own = {"consistency_feedback": feedback, "consistency_mixup": 0.5}
+        trainer = trainer_for(config_for(consistency_epochs=0, **own))
         task = trainer.task
         with torch.no_grad():
             task.model.readout.bias.copy_(torch.tensor([0.1, -0.1]))
@@ -245,17 +241,6 @@ def test_an_epoch_lasts_until_the_labelled_sequences_are_through() -> None:
     assert [len(batch.lengths) for batch, _ in trainer.batches(1)] == [9, 9]
 
 
-def test_runs_that_were_written_before_keep_the_teacher_that_they_had() -> None:
-    """Values that none of its settings were in yet."""
-    values = read_settings(RUN / "checkpoints" / "best" / "config.yaml")
-    config = build_training(values)
-    assert config.trainer.consistency_loss == "mse"
-    assert config.trainer.consistency_mixup == 0
-    assert config.trainer.consistency_view == "augmented"
-    assert config.trainer.consistency_weight == 2
-    assert not [key for key in identity(config)["trainer"] if "consistency" in key]
-
-
 # -------------------------------------------------------------------------------------- whole
 
 
@@ -263,7 +248,8 @@ def test_runs_that_were_written_before_keep_the_teacher_that_they_had() -> None:
 @pytest.mark.parametrize("keep", ["average", "trained"])
 def test_a_resumed_training_is_that_of_one_go(keep: str, sedtf: Sedtf, recordings: Path) -> None:
     own = (f"data.root={recordings}", "data.train.unlabelled=audio", "data.train_share=0.5")
-    settings = (*ANNOTATED, *own, f"trainer.keep={keep}", "augment.time_masks=1")
+    heard = ("augment.time_masks=1", "trainer.consistency_mixup=0.5")
+    settings = (*ANNOTATED, *own, *heard, f"trainer.keep={keep}")
     assert sedtf("train", *settings, "trainer.epochs=3", "output_dir=at_once") == 0
     assert sedtf("train", *settings, "trainer.epochs=1", "output_dir=run") == 0
     assert sedtf("train", "resume=run", "trainer.epochs=3") == 0
