@@ -136,8 +136,8 @@ class TrainerConfig(Settings):
     )
     consistency_weight: float = setting(
         2.0,
-        "weight of the squared distance between the probabilities of student and teacher, with "
-        "data.train.unlabelled; times 1 - p_teacher",
+        "weight of the distance between student and teacher, with data.train.unlabelled; times "
+        "1 - p_teacher",
         at_least=0,
         role=Role.FREE,
         before=DEFAULT,
@@ -148,6 +148,29 @@ class TrainerConfig(Settings):
         unit="epochs",
         at_least=0,
         role=Role.FREE,
+        before=DEFAULT,
+    )
+    consistency_loss: str = setting(
+        "mse",
+        "distance between the probabilities of student and teacher: mse (squared), bce (binary "
+        "cross-entropy to the teacher's)",
+        choices=("mse", "bce"),
+        role=Role.FREE,
+        before=DEFAULT,
+    )
+    consistency_mixup: float = setting(
+        0.0,
+        "probability that the student hears a sequence without labels mixed with one of the "
+        "training split, whose events it is to detect too; features without power are not mixed",
+        at_least=0,
+        at_most=1,
+        before=DEFAULT,
+    )
+    consistency_view: str = setting(
+        "augmented",
+        "sequences without labels as the teacher hears them: augmented (with draws of their own), "
+        "clean (augmentations are the student's alone)",
+        choices=("augmented", "clean"),
         before=DEFAULT,
     )
     consistency_feedback: str = setting(

@@ -18,14 +18,26 @@ class Augmenter:
     Args:
         config: settings of the augmentations.
         feature, fill, seed: as in :class:`.Training`.
+        is_shared: whether to apply only augmentations that change activities, which teacher and
+            student of recordings without labels share.
     """
 
     def __init__(
-        self, config: AugmentConfig, *, feature: FeatureConfig, fill: Tensor, seed: int
+        self,
+        config: AugmentConfig,
+        *,
+        feature: FeatureConfig,
+        fill: Tensor,
+        seed: int,
+        is_shared: bool = False,
     ) -> None:
         training = Training(feature, fill, seed)
         self._seed = seed
-        self._steps = [(part, part.prepare(training)) for part in config.parts() if part.is_active]
+        self._steps = [
+            (part, part.prepare(training))
+            for part in config.parts()
+            if part.is_active and not (is_shared and part.KEEPS_TARGETS)
+        ]
 
     @property
     def is_active(self) -> bool:
@@ -56,10 +68,21 @@ class Augmenter:
             first: how many sequences of other sources come before.
             view: views other than 0 differ in augmentations that keep activities.
         """
-        item = Item(*sequences[index])
         others = Others(sequences, n_sequences, index)
+        return self.heard(Item(*sequences[index]), others, first + index, epoch, view)
+
+    def heard(self, item: Item, others: Others, number: int, epoch: int, view: int = 0) -> Item:
+        """Return a sequence as it is heard in an epoch.
+
+        Args:
+            item: the sequence.
+            others: what may be mixed in.
+            number: of the sequence among those of all sources.
+            epoch: in which it is heard.
+            view: as of :meth:`__call__`.
+        """
         for part, prepared in self._steps:
-            draws = Draws(self._seed, epoch, first + index, view if part.KEEPS_TARGETS else 0)
+            draws = Draws(self._seed, epoch, number, view if part.KEEPS_TARGETS else 0)
             item = part.apply(item, draws, others, prepared)
         return item
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from sed_cli.config.annotations import UNLABELLED
 from sed_cli.data.augment import AugmentedSequences, Augmenter
-from sed_cli.data.sequences import Sequences
+from sed_cli.data.sequences import SequenceBatch, Sequences, collate
+from sed_cli.data.views import Lesson, Views
 
 
 class SourcedSequences:
@@ -18,13 +21,17 @@ class SourcedSequences:
     Args:
         by_source: its sequences, by the name of the source; none of them empty.
         augmenter: applied to each, with others of the same source; ``None``: none.
+        views: versions of partly known recordings for teacher and student; ``None``: unchanged.
     """
 
     def __init__(
-        self, by_source: Mapping[str, Sequences], augmenter: Augmenter | None = None
+        self,
+        by_source: Mapping[str, Sequences],
+        augmenter: Augmenter | None = None,
+        views: Views | None = None,
     ) -> None:
-        self.by_source, self.augmenter = by_source, augmenter
-        self._parts = list(by_source.values())
+        self.by_source, self.augmenter, self._views = by_source, augmenter, views
+        self._names, self._parts = list(by_source), list(by_source.values())
         self._firsts = list(accumulate(map(len, self._parts), initial=0))[:-1]
 
     @property
@@ -32,16 +39,33 @@ class SourcedSequences:
         """Frames of each sequence."""
         return [length for part in self._parts for length in part.lengths]
 
-    @property
-    def has_views(self) -> bool:
-        """Whether views of a sequence differ."""
-        return self.augmenter is not None and self.augmenter.has_views
-
-    def heard(self, index: int, epoch: int, view: int = 0) -> tuple[Tensor, Tensor]:
+    def heard(self, index: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Return augmented features (T, M) and targets of a sequence in an epoch."""
-        place = bisect_right(self._firsts, index) - 1
+        place = self._place(index)
         part, first = self._parts[place], self._firsts[place]
         if self.augmenter is None:
             return part[index - first]
-        heard = AugmentedSequences(part, self.augmenter, epoch, first=first, view=view)
-        return heard[index - first]
+        return AugmentedSequences(part, self.augmenter, epoch, first=first)[index - first]
+
+    def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
+        """Join sequences as an epoch hears them; where there is a teacher, as it does too."""
+        views = self._views
+        if views is None or not views.differ:
+            return collate([self.heard(index, epoch) for index in indices])
+        lessons = [self._lesson(index, epoch, views) for index in indices]
+        batch = collate([(each.student, each.targets) for each in lessons])
+        laid = pad_sequence([each.laid for each in lessons], batch_first=True)
+        return batch._replace(
+            other_view=pad_sequence([each.teacher for each in lessons], batch_first=True),
+            laid=laid if views.mixes else None,
+        )
+
+    def _lesson(self, index: int, epoch: int, views: Views) -> Lesson:
+        place = self._place(index)
+        part, first = self._parts[place], self._firsts[place]
+        has_labels = self._names[place] != UNLABELLED
+        return views.lesson(part, index - first, first, epoch, has_labels=has_labels)
+
+    def _place(self, index: int) -> int:
+        """Which source a sequence is of."""
+        return bisect_right(self._firsts, index) - 1

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.decoding.onsets import of_activities
@@ -17,6 +18,9 @@ from sed_cli.models import CRNN
 from sed_cli.models.recurrence import Feedback
 from sed_cli.tasks.detection.chunks import evaluating
 from sed_cli.training.teacher import Teacher
+
+_SURE = 15.0
+"""Logit of what is known; a probability whose cross-entropy is that of a hard label."""
 
 
 class Unknown(NamedTuple):
@@ -34,6 +38,8 @@ class Unknown(NamedTuple):
             shape = (n_sequences, n_frames, n_classes)
             return cls(torch.zeros(shape).bool(), torch.zeros(n_sequences, n_classes).bool())
         unknown = ~of_activities(batch.known, n_classes)
+        if batch.laid is not None:  # what nobody knows of a mixture the teacher has not heard
+            unknown = unknown & ~of_activities(batch.laid, n_classes).isnan()
         clips = (unknown | ~valid).all(1)
         if batch.tags is not None:
             clips &= batch.tags[:, :n_classes].isnan()
@@ -64,10 +70,22 @@ def taught(
     return logits
 
 
+def with_laid(logits: Tensor, batch: SequenceBatch) -> Tensor:
+    """The teacher's logits, sure of what was mixed in for the student alone."""
+    if batch.laid is None:
+        return logits
+    return torch.where(batch.laid.to(logits.device) > 0, _SURE, logits)
+
+
 def distances(
-    model: CRNN, student: Tensor, teacher: Tensor, valid: Tensor, unknown: Unknown
+    model: CRNN,
+    student: Tensor,
+    teacher: Tensor,
+    valid: Tensor,
+    unknown: Unknown,
+    kind: str = "mse",
 ) -> tuple[Tensor, Tensor]:
-    """Sums of squared distances of probabilities, of frames and of clips.
+    """Sums of distances of probabilities, of frames and of clips.
 
     Args:
         model: the student; it pools both.
@@ -75,12 +93,18 @@ def distances(
         teacher: the teacher's.
         valid: frames that are no padding, bool (B, T).
         unknown: which of them count.
+        kind: ``bce``, of the student's to the teacher's, or ``mse``, squared distances.
     """
     of_frames = (of_activities(each, model.n_classes) for each in (student, teacher))
     of_clips = (model.clip_logits(each, valid) for each in (student, teacher))
     sums = []
-    for pair, counted in zip((of_frames, of_clips), unknown, strict=True):
-        own, target = (logits.sigmoid() for logits in pair)
-        squares = (own - target.detach()).square()
-        sums.append((squares * counted.to(squares.device)).sum())
+    for both, counted in zip((of_frames, of_clips), unknown, strict=True):
+        pair = tuple(both)
+        own, target = pair[0], pair[1].detach().sigmoid()
+        apart = (
+            binary_cross_entropy_with_logits(own, target, reduction="none")
+            if kind == "bce"
+            else (own.sigmoid() - target).square()
+        )
+        sums.append((apart * counted.to(apart.device)).sum())
     return sums[0], sums[1]

@@ -23,9 +23,10 @@ from sed_cli.data import coverage
 from sed_cli.data.augment import Augmenter
 from sed_cli.data.doubts import lone_classes, short_events
 from sed_cli.data.leaks import check_leaks
-from sed_cli.data.sequences import SequenceBatch, Sequences, collate
+from sed_cli.data.sequences import SequenceBatch, Sequences
 from sed_cli.data.sets import DataSet, load_data
 from sed_cli.data.sources import SourcedSequences
+from sed_cli.data.views import Views
 from sed_cli.decoding.onsets import of_activities
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError, UserError
@@ -37,7 +38,7 @@ from sed_cli.reports.tables import print_metrics
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.system.text import cut_short
 from sed_cli.tasks.detection.calibrating import fit_confidences
-from sed_cli.tasks.detection.consistency import Unknown, distances, taught
+from sed_cli.tasks.detection.consistency import Unknown, distances, taught, with_laid
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.evaluate import (
     evaluate_split,
@@ -130,9 +131,12 @@ class DetectionTask(Task[SequenceBatch]):
         mean, std = data.statistics(data.sources)
         model = build_model(config, n_mels=config.feature.n_features, n_classes=len(data.classes))
         model.normalisation.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
-        augmenter = Augmenter(
-            config.augment, feature=config.feature, fill=torch.from_numpy(mean), seed=config.seed
-        )
+        heard: dict[str, Any] = {
+            "feature": config.feature,
+            "fill": torch.from_numpy(mean),
+            "seed": config.seed,
+        }
+        augmenter = Augmenter(config.augment, **heard)
         self.detector = Detector(
             model,
             log_mel=config.feature.build(),
@@ -140,9 +144,12 @@ class DetectionTask(Task[SequenceBatch]):
             feedback=rule_in(config.sampler),
             device=device,
         )
+        by_source = _by_source(data, config.data.sequence_length, onsets=model.has_onsets)
+        views = None
+        if UNLABELLED in by_source:
+            views = Views(config.augment, config.trainer, by_source[STRONG], **heard)
         self.sequences = SourcedSequences(
-            _by_source(data, config.data.sequence_length, onsets=model.has_onsets),
-            augmenter if augmenter.is_active else None,
+            by_source, augmenter if augmenter.is_active else None, views
         )
         super().__init__(
             model=self.detector.model,
@@ -195,15 +202,7 @@ class DetectionTask(Task[SequenceBatch]):
 
     def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
         """Join sequences, augmented where that is asked for."""
-        items = [self.sequences.heard(index, epoch) for index in indices]
-        batch = collate(items)
-        if not (self.learns_unlabelled and self.sequences.has_views):
-            return batch
-        others = [
-            own if own[1].isfinite().all() else self.sequences.heard(index, epoch, view=1)
-            for index, own in zip(indices, items, strict=True)
-        ]
-        return batch._replace(other_view=collate(others).log_mel)
+        return self.sequences.batch(indices, epoch)
 
     @property
     def learns_unlabelled(self) -> bool:
@@ -241,7 +240,7 @@ class DetectionTask(Task[SequenceBatch]):
             assert self.teacher is not None
             unknown = Unknown.of(batch, len(self.labels))
             own = (self.detector.feedback, self.model.n_outputs)
-            found = taught(self.teacher, batch, unknown, *own)
+            found = with_laid(taught(self.teacher, batch, unknown, *own), batch)
         logits = self._logits(self._fed(batch, found), coins)
         losses = self._loss(logits, batch.targets.to(self.device))
         valid = batch.valid.to(self.device)
@@ -251,7 +250,8 @@ class DetectionTask(Task[SequenceBatch]):
             terms.append(self._loss.of_clips(self.model.clip_logits(logits, valid), batch.tags))
         if self.teacher is not None and unknown is not None and found is not None:
             weight = self.teacher.weight
-            frames, clips = distances(self.model, logits, found, valid, unknown)
+            kind = self._config.trainer.consistency_loss
+            frames, clips = distances(self.model, logits, found, valid, unknown, kind)
             terms += [weight * frames, weight * self._loss.clip_weight * clips]
         return _joined(terms), self.counts(batch)
 

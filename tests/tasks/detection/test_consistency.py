@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
+from sed_cli.audio.front_ends.pcen import PCENConfig
 from sed_cli.config.registry import joined
 from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.sequences import SequenceBatch
+from sed_cli.data.views import Views
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
-from sed_cli.tasks.detection.consistency import Unknown, distances, taught
+from sed_cli.tasks.detection.consistency import Unknown, distances, taught, with_laid
 from sed_cli.tasks.detection.task import DetectionTask
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training.loop import Trainer
@@ -60,7 +63,8 @@ def test_what_is_unknown_are_valid_frames_without_target_and_clips_without_any()
     assert not Unknown.of(batch._replace(known=None), 2).frames.any()
 
 
-def test_distances_are_squares_of_probabilities_where_nothing_is_known() -> None:
+@pytest.mark.parametrize("kind", ["bce", "mse"])
+def test_distances_are_of_probabilities_where_nothing_is_known(kind: str) -> None:
     trainer = trainer_for(config_for())
     model = trainer.task.model
     generator = torch.Generator().manual_seed(1)
@@ -69,11 +73,16 @@ def test_distances_are_squares_of_probabilities_where_nothing_is_known() -> None
     teacher.requires_grad_()
     unknown = Unknown(torch.rand(2, 5, 2, generator=generator) > 0.5, torch.eye(2).bool())
     valid = torch.ones(2, 5, dtype=torch.bool)
-    frames, clips = distances(model, student, teacher, valid, unknown)
-    expected = (student.sigmoid() - teacher.sigmoid()).square()
-    assert frames.item() == pytest.approx(expected[unknown.frames].sum().item())
-    pooled = [model.clip_logits(each, valid).sigmoid() for each in (student, teacher)]
-    of_clips = (pooled[0] - pooled[1]).square().diagonal().sum()
+    frames, clips = distances(model, student, teacher, valid, unknown, kind)
+
+    def apart(own: Tensor, target: Tensor) -> Tensor:
+        p, q = own.sigmoid(), target.sigmoid()
+        return (p - q).square() if kind == "mse" else -q * p.log() - (1 - q) * (1 - p).log()
+
+    expected = apart(student, teacher)
+    assert frames.item() == pytest.approx(expected[unknown.frames].sum().item(), rel=1e-5)
+    pooled = [model.clip_logits(each, valid) for each in (student, teacher)]
+    of_clips = apart(*pooled).diagonal().sum()
     assert clips.item() == pytest.approx(of_clips.item(), rel=1e-5)
     (frames + clips).backward()
     assert student.grad is not None
@@ -132,7 +141,8 @@ def watch(task: DetectionTask) -> dict[str, Any]:
 def test_the_student_is_fed_its_own_outputs_or_those_that_the_teacher_finds() -> None:
     found = {}
     for feedback in ("own", "teacher"):
-        trainer = trainer_for(config_for(consistency_feedback=feedback, consistency_epochs=0))
+        own = {"consistency_feedback": feedback, "consistency_mixup": 0.5}
+        trainer = trainer_for(config_for(consistency_epochs=0, **own))
         task = trainer.task
         with torch.no_grad():
             task.model.readout.bias.copy_(torch.tensor([0.1, -0.1]))
@@ -140,7 +150,7 @@ def test_the_student_is_fed_its_own_outputs_or_those_that_the_teacher_finds() ->
             trainer.step(task.batch(STRONG, 1))
         seen = watch(task)
         batch = task.batch([*STRONG, *FREE], 1)
-        logits = taught(task.teacher, batch, Unknown.of(batch, 2), "hard", 2)
+        logits = with_laid(taught(task.teacher, batch, Unknown.of(batch, 2), "hard", 2), batch)
         task.losses(batch, draws(1.0))
         found[feedback] = seen
         assert torch.equal(seen["targets"][:2], batch.targets[:2])
@@ -150,20 +160,79 @@ def test_the_student_is_fed_its_own_outputs_or_those_that_the_teacher_finds() ->
     assert torch.equal(found["teacher"]["targets"][2:], (logits[2:] > 0).float())
 
 
-def test_teacher_and_student_hear_other_draws_of_what_leaves_activities_as_they_are() -> None:
-    config = config_for()
-    roll = replace(config, augment=joined(AugmentConfig)(roll=1.0))
-    both = replace(config, augment=joined(AugmentConfig)(roll=1.0, time_masks=1))
-    assert trainer_for(config).task.batch(FREE, 1).other_view is None
-    assert trainer_for(roll).task.batch(FREE, 1).other_view is None
-    batch = trainer_for(both).task.batch([*STRONG, *FREE], 1)
+def heard_by(config: TrainConfig, *, epoch: int = 1, **augment: Any) -> SequenceBatch:
+    """A batch as an epoch hears it."""
+    config = replace(config, augment=joined(AugmentConfig)(**augment))
+    batch: SequenceBatch = trainer_for(config).task.batch([*STRONG, *FREE], epoch)
+    return batch
+
+
+@pytest.mark.parametrize("view", ["clean", "augmented"])
+def test_student_and_teacher_share_all_that_moves_activities(view: str) -> None:
+    config = config_for(consistency_view=view, consistency_mixup=0.0)
+    rolled = heard_by(config, roll=1.0)
+    assert heard_by(config).other_view is rolled.other_view is None
+    batch = heard_by(config, roll=1.0, time_masks=1)
     assert batch.other_view is not None
     assert torch.equal(batch.other_view[:2], batch.log_mel[:2])  # of which all is known
     assert not torch.equal(batch.other_view[2:], batch.log_mel[2:])
-    rolled = trainer_for(roll).task.batch([*STRONG, *FREE], 1)
-    # Where neither is masked, both are rolled by the same number of frames.
-    same = (batch.other_view == rolled.log_mel) & (batch.log_mel == rolled.log_mel)
-    assert same[2:].float().mean() > 0.5
+    if view == "clean":
+        assert torch.equal(batch.other_view[2:], rolled.log_mel[2:])
+    else:  # where neither is masked, both are rolled by the same number of frames
+        assert not torch.equal(batch.other_view[2:], rolled.log_mel[2:])
+        same = (batch.other_view == rolled.log_mel) & (batch.log_mel == rolled.log_mel)
+        assert same[2:].float().mean() > 0.5
+
+
+def test_only_the_student_hears_what_is_mixed_in_and_is_to_detect_it_too() -> None:
+    config = config_for(consistency_mixup=1.0)
+    plain = heard_by(config_for(consistency_mixup=0.0))
+    task = trainer_for(config).task
+    labelled = [task.sequences.by_source["strong"].targets(n) for n in range(6)]
+    found = set()
+    for epoch in range(1, 20):
+        batch = heard_by(config, epoch=epoch)
+        assert batch.laid is not None
+        assert batch.other_view is not None
+        assert torch.equal(batch.other_view, plain.log_mel)
+        assert torch.equal(batch.log_mel[:2], plain.log_mel[:2])
+        assert not torch.equal(batch.log_mel[2:], plain.log_mel[2:])
+        assert not batch.laid[:2].any()
+        for laid in batch.laid[2:]:
+            whole = [n for n, each in enumerate(labelled) if torch.equal(laid[: len(each)], each)]
+            assert whole
+            found.add(whole[0])
+        logits = torch.full_like(batch.targets, -3.0)
+        taught_too = with_laid(logits, batch) > 0
+        assert torch.equal(taught_too, batch.laid > 0)
+        assert batch.known is not None
+        assert not batch.known[2:].any()
+    assert found == set(range(6))  # any of them, the first and the last as well
+
+
+def test_what_nobody_knows_of_a_mixture_does_not_count() -> None:
+    batch = heard_by(config_for(consistency_mixup=1.0))
+    assert batch.laid is not None
+    laid = batch.laid.clone()
+    laid[2, 3, 1] = torch.nan
+    counted = Unknown.of(batch._replace(laid=laid), 2).frames
+    assert not counted[2, 3, 1]
+    assert counted.sum() == Unknown.of(batch, 2).frames.sum() - 1
+
+
+def test_features_without_power_are_not_mixed() -> None:
+    config = config_for(consistency_mixup=1.0)
+    task = trainer_for(config).task
+    views = Views(
+        config.augment,
+        config.trainer,
+        task.sequences.by_source["strong"],
+        feature=PCENConfig(n_mels=4),
+        fill=torch.zeros(4),
+        seed=0,
+    )
+    assert not views.mixes
+    assert not views.differ
 
 
 def test_an_epoch_lasts_until_the_labelled_sequences_are_through() -> None:
@@ -179,7 +248,8 @@ def test_an_epoch_lasts_until_the_labelled_sequences_are_through() -> None:
 @pytest.mark.parametrize("keep", ["average", "trained"])
 def test_a_resumed_training_is_that_of_one_go(keep: str, sedtf: Sedtf, recordings: Path) -> None:
     own = (f"data.root={recordings}", "data.train.unlabelled=audio", "data.train_share=0.5")
-    settings = (*ANNOTATED, *own, f"trainer.keep={keep}", "augment.time_masks=1")
+    heard = ("augment.time_masks=1", "trainer.consistency_mixup=0.5")
+    settings = (*ANNOTATED, *own, *heard, f"trainer.keep={keep}")
     assert sedtf("train", *settings, "trainer.epochs=3", "output_dir=at_once") == 0
     assert sedtf("train", *settings, "trainer.epochs=1", "output_dir=run") == 0
     assert sedtf("train", "resume=run", "trainer.epochs=3") == 0

@@ -1,0 +1,94 @@
+"""How a teacher and its student hear the sequences that lack labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sed_cli.config.trainer import TrainerConfig
+from sed_cli.config.training import AugmentConfig, FeatureConfig, PowerConfig
+from sed_cli.data.augment import Augmenter
+from sed_cli.data.augmentation import Item, Others
+from sed_cli.data.sequences import Sequences
+
+
+class Lesson(NamedTuple):
+    """A sequence as both hear it."""
+
+    student: Tensor  # features (T, M)
+    targets: Tensor  # of the student
+    teacher: Tensor  # features (T, M)
+    laid: Tensor  # targets of what the student hears in addition, 0 where that is nothing
+
+
+class Views:
+    """Two ways to hear a sequence: augmented, for the student, and less so, for its teacher.
+
+    The more reliable the teacher's labels and the harder the student's task, the more there is to
+    learn. Source: Sohn et al. 2020 (FixMatch), Xie et al. 2020 (noisy student); the mixture whose
+    labels are those of both parts: Verma et al. 2019 (interpolation consistency).
+
+    Args:
+        config: of the augmentations.
+        trainer: ``consistency_view`` and ``consistency_mixup``.
+        labelled: the training split, of which a sequence may be mixed into those without labels.
+        feature, fill, seed: as of :class:`.Augmenter`.
+    """
+
+    def __init__(
+        self,
+        config: AugmentConfig,
+        trainer: TrainerConfig,
+        labelled: Sequences,
+        *,
+        feature: FeatureConfig,
+        fill: Tensor,
+        seed: int,
+    ) -> None:
+        def augmenter(is_shared: bool, config: AugmentConfig) -> Augmenter:
+            return Augmenter(config, feature=feature, fill=fill, seed=seed, is_shared=is_shared)
+
+        # A place more than there are: no sequence of another source is one of them.
+        self._labelled = Others(labelled, len(labelled) + 1, len(labelled))
+        is_clean = trainer.consistency_view == "clean"
+        self._student, self._teacher = augmenter(False, config), augmenter(is_clean, config)
+        self.mixes = trainer.consistency_mixup > 0 and isinstance(feature, PowerConfig)
+        if self.mixes:
+            mixed = replace(config, mixup=trainer.consistency_mixup)  # type: ignore[call-arg]
+            alone = replace(config, mixup=0.0)  # type: ignore[call-arg]
+            self._mixing = augmenter(False, mixed)
+            self._unmixed = augmenter(is_clean, alone)
+
+    @property
+    def differ(self) -> bool:
+        """Whether teacher and student ever hear anything otherwise."""
+        return self.mixes or self._student.has_views
+
+    def lesson(
+        self, sequences: Sequences, index: int, first: int, epoch: int, *, has_labels: bool
+    ) -> Lesson:
+        """Return a sequence as both hear it in an epoch.
+
+        Args:
+            sequences: of its source.
+            index: of the sequence among them.
+            first: how many sequences of other sources come before.
+            epoch: in which it is heard.
+            has_labels: whether anything is known of sequences of this source.
+        """
+        item = Item(*sequences[index])
+        own, number = Others(sequences, len(sequences), index), first + index
+        if has_labels or not self.mixes:
+            student = self._student.heard(item, own, number, epoch)
+            nothing = torch.zeros_like(student.targets)
+            if student.targets.isfinite().all():
+                return Lesson(*student, student.log_mel, nothing)
+            teacher = self._teacher.heard(item, own, number, epoch, view=1)
+            return Lesson(*student, teacher.log_mel, nothing)
+        silent = item._replace(targets=torch.zeros_like(item.targets))
+        mixed, laid = self._mixing.heard(silent, self._labelled, number, epoch)
+        alone = self._unmixed.heard(item, own, number, epoch, view=1)
+        return Lesson(mixed, torch.maximum(alone.targets, laid), alone.log_mel, laid)
