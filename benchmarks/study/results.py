@@ -23,6 +23,16 @@ FIGURES = {
 }
 """What is compared, by its heading: kind and name in ``metrics.json``."""
 
+LEARNT = {
+    "exposure gap": ("exposure_gap", "gap"),
+    "fragments": ("fragmentation", "fragments"),
+    "merged": ("fragmentation", "merged"),
+    "transitions": ("transitions", "js_bits"),
+    "errors after an error": ("errors_after_error", "excess"),
+    "updates to 90 %": ("learning", "updates_to_90"),
+}
+"""What tells what a model has learnt, likewise; runs without ``evaluation.diagnostics`` lack it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -53,6 +63,10 @@ class Row:
         """Over seeds."""
         return float(np.mean([*self.scores[heading].values()]))
 
+    def half(self, heading: str) -> float:
+        """Half of the 95 % t interval of the mean."""
+        return _half([*self.scores[heading].values()], 1)
+
 
 @dataclass(frozen=True)
 class Gain:
@@ -81,8 +95,8 @@ def read_rows(output: Path) -> list[Row]:
 def _row(row: dict[str, Any], folder: Path) -> Row:
     columns = row["columns"]
     scores = {
-        heading: {int(seed): value for seed, value in of_kind["by_seed"].items()}
-        for heading, (kind, name) in FIGURES.items()
+        heading: {int(seed): x for seed, x in of_kind["by_seed"].items() if x is not None}
+        for heading, (kind, name) in (FIGURES | LEARNT).items()
         if (of_kind := row["scores"].get(kind, {}).get(name)) is not None
     }
     return Row(
@@ -104,20 +118,25 @@ def baseline_of(row: Row, rows: Sequence[Row]) -> Row:
     raise SystemExit(f"{row.question}/{row.setting} has no runs of {BASELINE}: it is not complete")
 
 
-def gain(row: Row, rows: Sequence[Row], heading: str, n_comparisons: int) -> Gain:
-    """Differences to the baseline, paired by seed, with t intervals (Bonferroni for all)."""
+def differences(row: Row, rows: Sequence[Row], heading: str) -> list[float]:
+    """Of a row to the baseline, seed by seed."""
     own, other = row.scores[heading], baseline_of(row, rows).scores[heading]
-    seeds = sorted(set(own) & set(other))
-    differences = np.array([own[seed] - other[seed] for seed in seeds])
-    mean = float(differences.mean())
-    if len(differences) < 2:
-        return Gain(mean, math.inf, math.inf)
-    error = float(stats.sem(differences))
-    halves = [
-        float(stats.t.ppf(1 - (1 - LEVEL) / 2 / n, len(differences) - 1)) * error
-        for n in (1, max(n_comparisons, 1))
-    ]
-    return Gain(mean, *halves)
+    return [own[seed] - other[seed] for seed in sorted(set(own) & set(other))]
+
+
+def gain(row: Row, rows: Sequence[Row], heading: str, n_comparisons: int) -> Gain:
+    """Mean difference to the baseline, with t intervals (Bonferroni for all)."""
+    found = differences(row, rows, heading)
+    mean = float(np.mean(found))
+    return Gain(mean, _half(found, 1), _half(found, max(n_comparisons, 1)))
+
+
+def _half(values: Sequence[float], n_comparisons: int) -> float:
+    """Half of a t interval of the mean that holds for that many at once."""
+    if len(values) < 2:
+        return math.inf
+    quantile = float(stats.t.ppf(1 - (1 - LEVEL) / 2 / n_comparisons, len(values) - 1))
+    return quantile * float(stats.sem(values))
 
 
 def bits_of(question: str, setting: str, output: Path) -> float | None:
