@@ -66,7 +66,7 @@ def test_gains_are_paired_by_seed_and_their_interval_widens_with_the_comparisons
 ) -> None:
     monkeypatch.syspath_prepend(ROOT)
     results = importlib.import_module("benchmarks.study.results")
-    shared = {"question": "syntax", "setting": "0", "decoder": "threshold", "runs": []}
+    shared = {"question": "syntax", "setting": "0", "decoder": "threshold", "runs": {}}
     base = results.Row(
         **shared, method="no_feedback", scores={"frame F1": {0: 0.5, 1: 0.7, 2: 0.6, 3: 0.1}}
     )
@@ -118,8 +118,13 @@ def test_the_page_has_a_gain_for_each_setting_and_marks_what_is_certain(
     assert "**" not in uncertain
     assert "**+0.110 ± " in certain
     assert (tmp_path / "docs" / "images" / "study_gain_over_bits.png").is_file()
-    listed = page.with_name("study_runs.csv").read_text(encoding="utf-8").splitlines()
-    assert len(listed) == 1 + 2 * 2 * 3
+    listed = page.with_name("study_runs.csv")
+    assert len(listed.read_text(encoding="utf-8").splitlines()) == 1 + 2 * 2 * 3
+    again = page.with_name("again.md")
+    study.write_page(listed, again)
+    assert again.with_name("again_runs.csv").read_bytes() == listed.read_bytes()
+    of_again = again.read_text(encoding="utf-8").replace("again", "study")
+    assert of_again == page.read_text(encoding="utf-8")
 
 
 def _write_comparison(output: Path, setting: str, gains: tuple[float, ...]) -> None:

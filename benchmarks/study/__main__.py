@@ -1,7 +1,8 @@
 """When does conditioning on the past help? Trains, decodes, compares, and writes the page.
 
     python -m benchmarks.study [--scale quick|evening|full] [--bank DIR] [--birdsong ROOT]
-    python -m benchmarks.study --page docs/study.md --output DIR  # from what is there; no training
+    python -m benchmarks.study --page docs/study.md --output DIR
+    python -m benchmarks.study --page docs/study.md --output docs/study_runs.csv
 
 All work is done by ``sedtf train -m``, ``eval``, ``data`` and ``compare``, in folders that stay.
 What is done is not done again: an interrupted study continues with the same command.
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.study.page import write_page
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="in place of the scale's")
     parser.add_argument("--workers", type=int, help="processes; default: one for each core")
     parser.add_argument("--only", help="questions and settings whose folder holds this text")
+    parser.add_argument("--methods", help="of those of the scale, joined by commas")
     parser.add_argument("--page", type=Path, help="write it here, of what is there; train nothing")
     arguments = parser.parse_args()
     output = arguments.output or Path("outputs/study") / arguments.scale
@@ -62,6 +65,9 @@ def main() -> None:
     for setting in plan.settings:
         if (arguments.only or "") not in str(setting.folder):
             continue
+        if arguments.methods:
+            kept = [each for each in setting.methods if each in arguments.methods.split(",")]
+            setting = replace(setting, methods=kept)
         _train(setting, plan, seeds, output, launcher)
         _evaluate(setting, plan, output, workers)
         _compare(setting, output)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +16,7 @@ from benchmarks.study.results import (
     LEARNT,
     Gain,
     Row,
-    bits_of,
+    as_csv,
     differences,
     gain,
     read_rows,
@@ -64,14 +61,14 @@ _LINES = [  # of the figures, and of what is predicted
     (BASELINE, "semi_markov"),
     ("scheduled", "semi_markov"),
 ]
-_PREDICTED = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)  # bits
+_PREDICTED = (0.0, 1.0, 2.0)  # bits
 
 
 def write_page(output: Path, page: Path) -> None:
     """Write the page, beside it the list of runs and the figures.
 
     Args:
-        output: folder of the study.
+        output: folder of the study, or the list of runs that an earlier page left.
         page: Markdown file; figures go to ``images/`` beside it.
 
     Raises:
@@ -81,13 +78,12 @@ def write_page(output: Path, page: Path) -> None:
     if not rows:
         raise SystemExit(f"{output}: no setting of the study is complete; run it first")
     runs = page.with_name(f"{page.stem}_runs.csv")
-    bits = {place: bits_of(*place, output) for place in {(r.question, r.setting) for r in rows}}
-    parts = [_HEADER.format(runs=runs.name), *_predictions(rows, bits, page)]
+    parts = [_HEADER.format(runs=runs.name), *_predictions(rows, page)]
     for question, heading in _QUESTIONS.items():
-        parts += _by_setting(question, heading, rows, bits, page)
+        parts += _by_setting(question, heading, rows, page)
     parts += [*_methods(rows), *_learnt(rows)]
     write_text(page, "\n".join(parts).rstrip() + "\n")
-    write_text(runs, _list_of(rows))
+    write_text(runs, as_csv(rows))
 
 
 def _of_question(question: str, rows: Sequence[Row]) -> list[Row]:
@@ -107,19 +103,16 @@ def _order(row: Row) -> tuple[float, str]:
 # ------------------------------------------------------------------------------- predictions
 
 
-def _predictions(
-    rows: Sequence[Row], bits: Mapping[tuple[str, str], float | None], page: Path
-) -> Iterable[str]:
+def _predictions(rows: Sequence[Row], page: Path) -> Iterable[str]:
     """What to expect of a data set by its bits of syntax, and the figure behind it."""
     kept = [row for row in rows if row.question == "syntax"]
     lines: dict[tuple[str, str, str], Line] = {}
     for method, decoder in _LINES:
         for heading in FIGURES:
             points = [
-                (x, difference)
+                (row.bits, difference)
                 for row in kept
-                if (row.method, row.decoder) == (method, decoder)
-                and (x := bits.get((row.question, row.setting))) is not None
+                if (row.method, row.decoder) == (method, decoder) and row.bits is not None
                 for difference in differences(row, rows, heading)
             ]
             if len({x for x, _ in points}) > 1 and len(points) > 2:
@@ -141,7 +134,7 @@ def _predictions(
         heading: {
             _named(*which): series
             for which in _LINES
-            if (series := _points_by_bits(which, rows, bits, heading))
+            if (series := _points_by_bits(which, kept, heading))
         }
         for heading in ("frame F1", "event F1")
     }
@@ -150,18 +143,13 @@ def _predictions(
     yield f"\n![Gain over bits of syntax](images/{name})\n"
 
 
-def _points_by_bits(
-    which: tuple[str, str],
-    rows: Sequence[Row],
-    bits: Mapping[tuple[str, str], float | None],
-    heading: str,
-) -> Series:
+def _points_by_bits(which: tuple[str, str], rows: Sequence[Row], heading: str) -> Series:
     """A point for each set of generated data with one event at a time."""
-    found = []
-    for row in rows:
-        x = bits.get((row.question, row.setting))
-        if (row.method, row.decoder) == which and row.question == "syntax" and x is not None:
-            found.append(Point(x, "", gain(row, rows, heading, 1)))
+    found = [
+        Point(row.bits, "", gain(row, rows, heading, 1))
+        for row in rows
+        if (row.method, row.decoder) == which and row.bits is not None
+    ]
     return sorted(found, key=lambda point: point.x)
 
 
@@ -176,7 +164,6 @@ def _by_setting(
     question: str,
     heading: str,
     rows: Sequence[Row],
-    bits: Mapping[tuple[str, str], float | None],
     page: Path,
 ) -> Iterable[str]:
     """A table of the methods that meet in all settings of a question, and its figure."""
@@ -188,8 +175,8 @@ def _by_setting(
     kept.sort(key=lambda row: (_order(row), -row.mean("event F1")))
     table = []
     for row in kept:
-        own = bits.get((row.question, row.setting))
-        cells = [row.setting, "" if own is None else f"{own:.2f}", row.method, row.decoder]
+        bits = "" if row.bits is None else f"{row.bits:.2f}"
+        cells = [row.setting, bits, row.method, row.decoder]
         table.append([*cells, str(len(row.seeds)), *_cells(row, kept, n)])
     yield _table(["data", "bits", "method", "decoder", "seeds", *_columns()], table)
     yield ""
@@ -295,19 +282,3 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines)
-
-
-def _list_of(rows: Sequence[Row]) -> str:
-    """A line for each run, as CSV: what it is, its hash, and what it scored."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    names = ["question", "setting", "method", "decoder", "seed", "config_hash", "commit"]
-    writer.writerow([*names, *FIGURES])
-    for row in rows:
-        for folder in row.runs:
-            record = json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))
-            seed = int(record["seed"])
-            scores = [f"{row.scores[heading][seed]:.6f}" for heading in FIGURES]
-            where = [row.question, row.setting, row.method, row.decoder, str(seed)]
-            writer.writerow([*where, record["config_hash"], record["commit"] or "", *scores])
-    return file.getvalue()

@@ -117,7 +117,7 @@ def make_plan(
     ]
     if scale == "evening":
         settings = [
-            _generated("syntax", "0.98", FEW, syntax=0.98),
+            _generated("syntax", "0.98", (*MAIN, "free_running", "trace"), syntax=0.98),
             _generated("syntax", "0", MAIN, syntax=0.0),
             *songs,
             *noise[:1],

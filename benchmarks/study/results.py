@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -43,16 +45,18 @@ class Row:
         setting: its name.
         method: option of ``experiment=study/``.
         decoder: of the events.
-        runs: folders.
+        runs: by seed: hash of the config, and commit if that is known.
         scores: by heading, then by seed.
+        bits: of the next class that the class of an event tells, where they were measured.
     """
 
     question: str
     setting: str
     method: str
     decoder: str
-    runs: Sequence[str]
+    runs: dict[int, tuple[str, str]]
     scores: dict[str, dict[int, float]]
+    bits: float | None = None
 
     @property
     def seeds(self) -> set[int]:
@@ -83,30 +87,83 @@ class Gain:
 
 
 def read_rows(output: Path) -> list[Row]:
-    """Read all comparisons of the study, in the order of their folders."""
+    """Read all comparisons of the study's folder, or the list of runs that was made of them."""
+    if output.is_file():
+        return _listed(output)
     rows = []
     for path in sorted((output / "comparisons").glob("*/*/comparison.json")):
         comparison = json.loads(path.read_text(encoding="utf-8"))
+        bits = _bits_of(path.parent.parent.name, path.parent.name, output)
         for row in comparison["rows"]:
-            rows.append(_row(row, path.parent))
+            rows.append(_row(row, path.parent, bits))
     return rows
 
 
-def _row(row: dict[str, Any], folder: Path) -> Row:
+def _row(row: dict[str, Any], folder: Path, bits: float | None) -> Row:
     columns = row["columns"]
     scores = {
         heading: {int(seed): x for seed, x in of_kind["by_seed"].items() if x is not None}
         for heading, (kind, name) in (FIGURES | LEARNT).items()
         if (of_kind := row["scores"].get(kind, {}).get(name)) is not None
     }
+    records = [
+        json.loads((Path(run) / "run.json").read_text(encoding="utf-8")) for run in row["runs"]
+    ]
     return Row(
         question=folder.parent.name,
         setting=folder.name,
         method=columns["experiment"].removeprefix("study/"),
         decoder=columns.get("evaluation/decoder", "threshold"),
-        runs=row["runs"],
+        runs={int(each["seed"]): (each["config_hash"], each["commit"] or "") for each in records},
         scores=scores,
+        bits=bits,
     )
+
+
+_PLACE = ["question", "setting", "bits", "method", "decoder"]
+_RUN = ["seed", "config_hash", "commit"]
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """A line for each run: what it is, its hash, and what it scored."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    headings = [*FIGURES, *LEARNT]
+    writer.writerow([*_PLACE, *_RUN, *headings])
+    for row in rows:
+        bits = "" if row.bits is None else f"{row.bits:.4f}"
+        place = [row.question, row.setting, bits, row.method, row.decoder]
+        for seed, run in sorted(row.runs.items()):
+            values = [row.scores.get(heading, {}).get(seed) for heading in headings]
+            words = ["" if value is None else f"{value:.6f}" for value in values]
+            writer.writerow([*place, str(seed), *run, *words])
+    return file.getvalue()
+
+
+def _listed(path: Path) -> list[Row]:
+    """Read what :func:`as_csv` wrote."""
+    rows: dict[tuple[str, ...], Row] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            question, setting, bits, method, decoder = place = tuple(line[key] for key in _PLACE)
+            row = rows.setdefault(
+                place,
+                Row(
+                    question=question,
+                    setting=setting,
+                    method=method,
+                    decoder=decoder,
+                    runs={},
+                    scores={},
+                    bits=float(bits) if bits else None,
+                ),
+            )
+            seed = int(line["seed"])
+            row.runs[seed] = (line["config_hash"], line["commit"])
+            for heading in (*FIGURES, *LEARNT):
+                if line.get(heading):
+                    row.scores.setdefault(heading, {})[seed] = float(line[heading])
+    return [*rows.values()]
 
 
 def baseline_of(row: Row, rows: Sequence[Row]) -> Row:
@@ -139,7 +196,7 @@ def _half(values: Sequence[float], n_comparisons: int) -> float:
     return quantile * float(stats.sem(values))
 
 
-def bits_of(question: str, setting: str, output: Path) -> float | None:
+def _bits_of(question: str, setting: str, output: Path) -> float | None:
     """Bits of the next class that the class of an event tells, mean over the sets measured."""
     found = []
     for path in sorted((output / "data" / question / setting).glob("*/data.json")):
