@@ -108,7 +108,7 @@ def test_the_page_has_a_gain_for_each_setting_and_marks_what_is_certain(
         file.write_text(json.dumps(syntax), encoding="utf-8")
     page = tmp_path / "docs" / "study.md"
     page.parent.mkdir()
-    study.write_page(tmp_path / "study", page)
+    study.write_page(tmp_path / "study", page, "quick")
     lines = page.read_text(encoding="utf-8").splitlines()
     uncertain, certain = (
         next(line for line in lines if line.startswith(f"| {of} | scheduled"))
@@ -121,7 +121,7 @@ def test_the_page_has_a_gain_for_each_setting_and_marks_what_is_certain(
     listed = page.with_name("study_runs.csv")
     assert len(listed.read_text(encoding="utf-8").splitlines()) == 1 + 2 * 2 * 3
     again = page.with_name("again.md")
-    study.write_page(listed, again)
+    study.write_page(listed, again, "quick")
     assert again.with_name("again_runs.csv").read_bytes() == listed.read_bytes()
     of_again = again.read_text(encoding="utf-8").replace("again", "study")
     assert of_again == page.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """When does conditioning on the past help? Trains, decodes, compares, and writes the page.
 
     python -m benchmarks.study [--scale quick|evening|full] [--bank DIR] [--birdsong ROOT]
-    python -m benchmarks.study --page docs/study.md --output DIR
+    python -m benchmarks.study --page docs/study.md --scale SCALE --output DIR
     python -m benchmarks.study --page docs/study.md --output docs/study_runs.csv
 
 All work is done by ``sedtf train -m``, ``eval``, ``data`` and ``compare``, in folders that stay.
@@ -47,7 +47,7 @@ def main() -> None:
     output = arguments.output or Path("outputs/study") / arguments.scale
     output = output.resolve()
     if arguments.page is not None:
-        write_page(output, arguments.page)
+        write_page(output, arguments.page, arguments.scale)
         return
     shuffled = None
     if arguments.birdsong is not None and arguments.scale != "quick":
@@ -71,7 +71,7 @@ def main() -> None:
         _train(setting, plan, seeds, output, launcher)
         _evaluate(setting, plan, output, workers)
         _compare(setting, output)
-    write_page(output, output / "study.md")
+    write_page(output, output / "study.md", arguments.scale)
     print(f"study: {output / 'study.md'}")
 
 

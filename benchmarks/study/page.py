@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.study.figures import Point, Series, draw_gains
-from benchmarks.study.plan import BASELINE, DECODED, SHARED
+from benchmarks.study.plan import ABOUT, BASELINE, DECODED, SHARED
 from benchmarks.study.prediction import Line, fit_line
 from benchmarks.study.results import (
     FIGURES,
@@ -30,6 +30,10 @@ draws its own data and its own training. *Gain* is the mean difference to no fee
 thresholds, paired by seed, with the half-width of its 95 % t interval and, after the slash, that of
 an interval that holds for all comparisons of the table together (Bonferroni). A gain in **bold**
 leaves 0 out even so. The runs, each with its config hash, are in [{runs}]({runs}).
+
+Scale `{scale}`: {about}. Unless a table says otherwise, the data are
+generated soundscapes of one event at a time, SNR from -15 to 0 dB, 100 training recordings of 10 s;
+birdsong is trained on a fifth of its training recordings, in noise, and tested on clean ones.
 """
 
 _QUESTIONS = {
@@ -64,12 +68,13 @@ _LINES = [  # of the figures, and of what is predicted
 _PREDICTED = (0.0, 1.0, 2.0)  # bits
 
 
-def write_page(output: Path, page: Path) -> None:
+def write_page(output: Path, page: Path, scale: str) -> None:
     """Write the page, beside it the list of runs and the figures.
 
     Args:
         output: folder of the study, or the list of runs that an earlier page left.
         page: Markdown file; figures go to ``images/`` beside it.
+        scale: with which it was run.
 
     Raises:
         SystemExit: if no setting of the study is complete.
@@ -78,7 +83,10 @@ def write_page(output: Path, page: Path) -> None:
     if not rows:
         raise SystemExit(f"{output}: no setting of the study is complete; run it first")
     runs = page.with_name(f"{page.stem}_runs.csv")
-    parts = [_HEADER.format(runs=runs.name), *_predictions(rows, page)]
+    parts = [
+        _HEADER.format(runs=runs.name, scale=scale, about=ABOUT[scale]),
+        *_predictions(rows, page),
+    ]
     for question, heading in _QUESTIONS.items():
         parts += _by_setting(question, heading, rows, page)
     parts += [*_methods(rows), *_learnt(rows)]

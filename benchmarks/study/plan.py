@@ -33,6 +33,14 @@ SMALL = (
 )
 """A quarter of the work of a training with the defaults, the same for all methods."""
 
+ABOUT = {
+    "quick": "the default model, 25 epochs",
+    "evening": """a small model (16 channels, kernels of 3, frames of 64 ms; birdsong: 20 ms),
+40 short epochs (birdsong: 20) with a falling learning rate: training ends before all is learnt""",
+    "full": "the default model, 50 epochs",
+}
+"""How a scale trains, for its page."""
+
 SHARED = {
     "noise": ("-15 to 0 dB", "syntax", "0.98"),
     "amount": ("100 recordings", "syntax", "0.98"),
