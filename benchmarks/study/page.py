@@ -32,8 +32,7 @@ an interval that holds for all comparisons of the table together (Bonferroni). A
 leaves 0 out even so. The runs, each with its config hash, are in [{runs}]({runs}).
 
 Scale `{scale}`: {about}. Unless a table says otherwise, the data are
-generated soundscapes of one event at a time, SNR from -15 to 0 dB, 100 training recordings of 10 s;
-birdsong is trained on a fifth of its training recordings, in noise, and tested on clean ones.
+generated soundscapes of one event at a time, SNR from -15 to 0 dB, 100 training recordings of 10 s.
 """
 
 _QUESTIONS = {
@@ -48,9 +47,10 @@ _QUESTIONS = {
 
 _EXPECTED = """*Bits* is how much the class of an event tells about the class of the next one;
 `sedtf data` prints it for any data set. A line through the gains of all seeds by their bits
-predicts the gain over no feedback with tuned thresholds, on poor audio, one event at a time. In
-brackets: the range in which one training on another data set falls, 19 times of 20. *Slope*: gain
-a bit, with its 95 % interval; if that includes 0, no effect of syntax is shown.
+predicts the gain over no feedback with tuned thresholds for a set of 0, 1 or 2 bits, on poor audio,
+one event at a time. In brackets: the range in which one training on another data set falls, 19
+times of 20. *Slope*: gain a bit, with its 95 % interval; if that includes 0, no effect of syntax is
+shown.
 """
 
 _LEARNT = """Means over seeds, with the half-width of their 95 % t interval, with tuned thresholds
@@ -129,7 +129,7 @@ def _predictions(rows: Sequence[Row], page: Path) -> Iterable[str]:
         return
     yield "## What to expect"
     yield _EXPECTED
-    columns = ["method", "decoder", "gain in", *(f"{x:g} bits" for x in _PREDICTED), "slope"]
+    columns = ["method", "decoder", "gain in", *(f"at {x:g}" for x in _PREDICTED), "slope"]
     table = []
     for (method, decoder, heading), line in lines.items():
         cells = [method, decoder, heading]
