@@ -55,7 +55,7 @@ format: $(STAMP) ## put the code in the project's style
 bench: $(STAMP) ## measure speed and memory against references
 	$(BIN)/python -m benchmarks $(ARGS)
 
-study: $(STAMP) ## when does feedback help? SCALE=quick (15 minutes on two cores) or full (a night); ARGS="--birdsong ROOT"
+study: $(STAMP) ## when does feedback help? SCALE=quick (15 minutes on two cores), evening (two hours) or full (a night); ARGS="--birdsong ROOT"
 	$(BIN)/python -m benchmarks.study --scale $(SCALE) $(ARGS)
 
 docs: $(STAMP) ## build the documentation's site into site/, strictly

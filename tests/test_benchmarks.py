@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,16 @@ def test_the_study_knows_all_methods_and_settings_have_the_baseline(
     monkeypatch.syspath_prepend(ROOT)
     plan = importlib.import_module("benchmarks.study.plan")
     known = plan.methods()
-    for scale in ("quick", "full"):
+    for scale in plan.SCALES:
         made = plan.make_plan(scale, bank=Path("b"), birdsong=Path("d"), shuffled=Path("s"))
         for setting in made.settings:
             assert setting.methods[0] == plan.BASELINE
             assert set(setting.methods) <= set(known)
-        assert len({setting.folder for setting in made.settings}) == len(made.settings)
+        folders = {setting.folder for setting in made.settings}
+        assert len(folders) == len(made.settings)
+        for question, (_, *shared) in plan.SHARED.items():
+            if any(setting.question == question for setting in made.settings):
+                assert Path(*shared) in folders
     assert {method for setting in made.settings for method in setting.methods} == set(known)
 
 
@@ -61,7 +66,7 @@ def test_gains_are_paired_by_seed_and_their_interval_widens_with_the_comparisons
 ) -> None:
     monkeypatch.syspath_prepend(ROOT)
     results = importlib.import_module("benchmarks.study.results")
-    shared = {"question": "syntax", "setting": "0", "decoder": "threshold", "runs": []}
+    shared = {"question": "syntax", "setting": "0", "decoder": "threshold", "runs": {}}
     base = results.Row(
         **shared, method="no_feedback", scores={"frame F1": {0: 0.5, 1: 0.7, 2: 0.6, 3: 0.1}}
     )
@@ -73,3 +78,74 @@ def test_gains_are_paired_by_seed_and_their_interval_widens_with_the_comparisons
     assert found.half == pytest.approx(4.3027 * 0.01 / 3**0.5, rel=1e-4)  # t table, 2 degrees
     assert found.half_of_all == pytest.approx(9.9248 * 0.01 / 3**0.5, rel=1e-4)  # at 1 %
     assert not found.is_certain
+
+
+def test_a_prediction_is_that_of_a_regression_and_widens_away_from_the_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    fit_line = importlib.import_module("benchmarks.study.prediction").fit_line
+    line = fit_line([(0, 0.0), (0, 0.02), (2, 0.03), (2, 0.05)])
+    assert line.slope == pytest.approx(0.015)
+    assert line.at(1)[0] == pytest.approx(0.025)
+    # Residuals of 0.01 each, two degrees of freedom, t of 4.3027.
+    assert line.half_slope == pytest.approx(4.3027 * (4e-4 / 2) ** 0.5 / 4**0.5, rel=1e-4)
+    assert line.at(1)[1] == pytest.approx(4.3027 * (4e-4 / 2 * 1.25) ** 0.5, rel=1e-4)
+    assert line.at(4)[1] > line.at(0)[1] > line.at(1)[1]
+
+
+@pytest.mark.usefixtures("drawn")
+def test_the_page_has_a_gain_for_each_setting_and_marks_what_is_certain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    study = importlib.import_module("benchmarks.study.page")
+    for setting, bits, gains in (("0", 0.0, (-0.1, 0.1, 0.0)), ("0.98", 2.3, (0.1, 0.11, 0.12))):
+        _write_comparison(tmp_path / "study", setting, gains)
+        syntax = {"overall": {"syntax": {"gain_bits": bits}}}
+        file = tmp_path / "study" / "data" / "syntax" / setting / "seed=0" / "data.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(syntax), encoding="utf-8")
+    page = tmp_path / "docs" / "study.md"
+    page.parent.mkdir()
+    study.write_page(tmp_path / "study", page, "quick")
+    lines = page.read_text(encoding="utf-8").splitlines()
+    uncertain, certain = (
+        next(line for line in lines if line.startswith(f"| {of} | scheduled"))
+        for of in ("0 | 0.00", "0.98 | 2.30")
+    )
+    assert "+0.000 ± " in uncertain
+    assert "**" not in uncertain
+    assert "**+0.110 ± " in certain
+    assert (tmp_path / "docs" / "images" / "study_gain_over_bits.png").is_file()
+    listed = page.with_name("study_runs.csv")
+    assert len(listed.read_text(encoding="utf-8").splitlines()) == 1 + 2 * 2 * 3
+    again = page.with_name("again.md")
+    study.write_page(listed, again, "quick")
+    assert again.with_name("again_runs.csv").read_bytes() == listed.read_bytes()
+    of_again = again.read_text(encoding="utf-8").replace("again", "study")
+    assert of_again == page.read_text(encoding="utf-8")
+
+
+def _write_comparison(output: Path, setting: str, gains: tuple[float, ...]) -> None:
+    """Write what ``sedtf compare`` leaves of two methods with a seed for each gain."""
+    rows = []
+    for method, own in (("no_feedback", (0.0,) * len(gains)), ("scheduled", gains)):
+        by_seed = {str(seed): 0.5 + each for seed, each in enumerate(own)}
+        runs = []
+        for seed in by_seed:
+            folder = output / "syntax" / setting / f"{method},{seed}"
+            folder.mkdir(parents=True)
+            record = {"seed": int(seed), "config_hash": f"{method}{seed}", "commit": None}
+            (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+            runs.append(str(folder))
+        scores = {
+            "frame": {"f1": {"by_seed": by_seed}},
+            "event": {"f1": {"by_seed": by_seed}},
+            "syllable_error_rate": {"rate": {"by_seed": by_seed}},
+        }
+        columns = {"experiment": f"study/{method}"}
+        rows.append({"columns": columns, "runs": runs, "scores": scores})
+    file = output / "comparisons" / "syntax" / setting / "comparison.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"rows": rows}), encoding="utf-8")

@@ -1,7 +1,8 @@
 """When does conditioning on the past help? Trains, decodes, compares, and writes the page.
 
-    python -m benchmarks.study [--scale quick|full] [--output DIR] [--bank DIR] [--birdsong ROOT]
-    python -m benchmarks.study --page docs/study.md --output DIR  # from what is there; no training
+    python -m benchmarks.study [--scale quick|evening|full] [--bank DIR] [--birdsong ROOT]
+    python -m benchmarks.study --page docs/study.md --scale SCALE --output DIR
+    python -m benchmarks.study --page docs/study.md --output docs/study_runs.csv
 
 All work is done by ``sedtf train -m``, ``eval``, ``data`` and ``compare``, in folders that stay.
 What is done is not done again: an interrupted study continues with the same command.
@@ -15,14 +16,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.study.page import write_page
-from benchmarks.study.plan import BASELINE, Plan, Setting, make_plan
+from benchmarks.study.plan import BASELINE, DECODED, SCALES, SHARED, Plan, Setting, make_plan
 from benchmarks.study.shuffling import shuffle_notes
+from sed_cli.system.pool import run_in_processes
 from sed_cli.system.records import RUN, read_record
 
+_EVALUATION = ("evaluation.bootstrap=0", "evaluation.diagnostics=true")
 SYNTAX_SEEDS = 3  # data sets whose syntax is measured
 
 
@@ -31,21 +34,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scale", choices=["quick", "full"], default="quick")
+    parser.add_argument("--scale", choices=SCALES, default="quick")
     parser.add_argument("--output", type=Path, default=None, help="default: outputs/study/SCALE")
     parser.add_argument("--bank", type=Path, help="class folders of clips, such as ESC-10")
     parser.add_argument("--birdsong", type=Path, help="root of a data set with splits")
     parser.add_argument("--seeds", type=int, help="in place of the scale's")
     parser.add_argument("--workers", type=int, help="processes; default: one for each core")
+    parser.add_argument("--only", help="questions and settings whose folder holds this text")
+    parser.add_argument("--methods", help="of those of the scale, joined by commas")
     parser.add_argument("--page", type=Path, help="write it here, of what is there; train nothing")
     arguments = parser.parse_args()
     output = arguments.output or Path("outputs/study") / arguments.scale
     output = output.resolve()
     if arguments.page is not None:
-        write_page(output, arguments.page)
+        write_page(output, arguments.page, arguments.scale)
         return
     shuffled = None
-    if arguments.birdsong is not None and arguments.scale == "full":
+    if arguments.birdsong is not None and arguments.scale != "quick":
         shuffled = shuffle_notes(arguments.birdsong.resolve(), output / "shuffled")
     plan = make_plan(
         arguments.scale,
@@ -58,11 +63,15 @@ def main() -> None:
     launcher = ["hydra/launcher=local", "hydra.launcher.threads=1"]
     launcher.append(f"hydra.launcher.workers={workers}")
     for setting in plan.settings:
+        if (arguments.only or "") not in str(setting.folder):
+            continue
+        if arguments.methods:
+            kept = [each for each in setting.methods if each in arguments.methods.split(",")]
+            setting = replace(setting, methods=kept)
         _train(setting, plan, seeds, output, launcher)
-        _decode(setting, plan, output, workers)
-        _measure_syntax(setting, output)
+        _evaluate(setting, plan, output, workers)
         _compare(setting, output)
-    write_page(output, output / "study.md")
+    write_page(output, output / "study.md", arguments.scale)
     print(f"study: {output / 'study.md'}")
 
 
@@ -81,25 +90,39 @@ def _train(
     folder = output / setting.folder
     methods = ",".join(f"study/{method}" for method in setting.methods)
     settings = [f"experiment={methods}", f"seed={','.join(map(str, seeds))}", "trainer=study"]
-    settings += [*setting.overrides, *plan.overrides, "evaluation.bootstrap=0", *launcher]
+    settings += [*plan.overrides, *setting.overrides, *_EVALUATION, *launcher]
     where = "resume_sweep" if (folder / "sweep.json").is_file() else "output_dir"
     _verb("train", [*settings, f"{where}='{folder}'"], "-m")
 
 
-def _decode(setting: Setting, plan: Plan, output: Path, workers: int) -> None:
-    """Score the baseline and the paper's method by other decoders too."""
+def _evaluate(setting: Setting, plan: Plan, output: Path, workers: int) -> None:
+    """Score some methods by other decoders too; measure the bits of syntax of the data."""
     jobs = []
     for decoder in plan.decoders:
-        for method in (BASELINE, "scheduled"):
+        for method in DECODED:
             for path in sorted(
                 (output / setting.folder).glob(f"experiment=study_{method},*/{RUN}")
             ):
                 folder = output / "decoded" / decoder / setting.folder / path.parent.name
-                if not _is_completed(folder):
-                    jobs.append([f"checkpoint='{path.parent}'", f"evaluation.decoder={decoder}",
-                                 "evaluation.bootstrap=0", f"output_dir='{folder}'"])  # fmt: skip
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda job: _verb("eval", job), jobs))
+                words = [f"checkpoint='{path.parent}'", f"evaluation.decoder={decoder}"]
+                jobs.append(("eval", [*words, *_EVALUATION], folder))
+    jobs += _of_syntax(setting, output)
+    left = [
+        (verb, [*words, f"output_dir='{folder}'"])
+        for verb, words, folder in jobs
+        if not _is_completed(folder)
+    ]
+    if left and any(run_in_processes(_run, left, min(workers, len(left)))):
+        raise SystemExit(1)
+
+
+def _run(job: tuple[str, Sequence[str]]) -> int:
+    """Run a verb in this process, whose imports the next job needs too; return its exit code."""
+    from sed_cli.cli.run import run
+    from sed_cli.cli.verbs import Flags
+
+    verb, words = job
+    return run(verb, words, Flags())
 
 
 def _is_completed(folder: Path) -> bool:
@@ -110,17 +133,18 @@ def _is_completed(folder: Path) -> bool:
     return False
 
 
-def _measure_syntax(setting: Setting, output: Path) -> None:
-    """Measure the bits of syntax that the data of the first seeds hold."""
+def _of_syntax(setting: Setting, output: Path) -> list[tuple[str, list[str], Path]]:
+    """What measures the bits of syntax that the data of the first seeds hold."""
+    if setting.question in SHARED:  # other noise, another amount of the same syntax
+        return []
     data = [word for word in setting.overrides if word.startswith("data")]
     generated = setting.syntax is not None
+    jobs = []
     for seed in range(SYNTAX_SEEDS if generated else 1):
-        folder = output / "data" / setting.folder / f"seed={seed}"
-        if _is_completed(folder):
-            continue
         words = [word.replace("${seed}", str(seed)) for word in data]
         words += [f"data.seed={seed}"] if generated else []
-        _verb("data", [*words, f"output_dir='{folder}'"])
+        jobs.append(("data", words, output / "data" / setting.folder / f"seed={seed}"))
+    return jobs
 
 
 def _compare(setting: Setting, output: Path) -> None:
