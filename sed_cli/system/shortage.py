@@ -57,7 +57,7 @@ def shortage(error: BaseException | None, verb: str = "", place: Path | None = N
                 f"more files are open than the system allows{_limit_of_files()}: raise that "
                 f"(ulimit -n 4096), or use fewer workers"
             )
-        if number == errno.EAGAIN or _NO_THREADS in str(one):
+        if _NO_THREADS in str(one):
             return (
                 "no further thread or process can be started: allow more (ulimit -u, ulimit -v, "
                 "the limit of the container), or use fewer workers and trainer.threads=1"

@@ -41,6 +41,7 @@ from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import print_metrics
 from sed_cli.system.distributed import share_of, summed
 from sed_cli.system.files import json_text, replacing, write_text
+from sed_cli.system.text import cut_short
 from sed_cli.tasks.detection.calibrating import confidences_for
 from sed_cli.tasks.detection.clips import write_clips
 from sed_cli.tasks.detection.curves import write_curves
@@ -260,7 +261,7 @@ def _warn_of_collar(
             "event-based scores tolerate %g ms, more than half of a typical event of %s: for a "
             "stricter score set evaluation.collar_s=%.2g (seconds)",
             1000 * collar_s,
-            ", ".join(f"{label} ({1000 * of:.0f} ms)" for label, of in short_s.items()),
+            cut_short([f"{label} ({1000 * of:.0f} ms)" for label, of in short_s.items()], 20),
             max(0.001, min(short_s.values()) / 2),
         )
 
@@ -274,7 +275,7 @@ def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
             "never found in the %s split, though annotated there: %s; annotate more such events, "
             "train longer (trainer.epochs), or leave it out (data.classes)",
             metrics["split"],
-            ", ".join(f"{label} ({counts[label]['n_ref']} events)" for label in missed),
+            cut_short([f"{label} ({counts[label]['n_ref']} events)" for label in missed], 20),
         )
 
 
