@@ -15,6 +15,7 @@ from sed_cli.config.annotations import (
 )
 from sed_cli.config.faults import Faults
 from sed_cli.config.settings import DEFAULT, MISSING, Role, Settings, range_faults, setting
+from sed_cli.config.splits import SplitConfig, TrainSplitConfig
 
 _MOST_FILES = 10_000_000
 _MOST_CHAINS = 1000
@@ -239,57 +240,6 @@ def soundscape_faults(values: Any, prefix: str) -> list[str]:
             f"{', '.join(EVENT_CLASSES)}, or name a bank with data.bank"
         )
     return faults
-
-
-@dataclass
-class SplitConfig(Settings):
-    """One split of an annotated data set: all paths are relative to ``data.root``."""
-
-    annotations: str = setting(MISSING, "a file, or a folder with one file per recording")
-    audio: str = setting("audio", "folder of its recordings")
-    files: str | None = setting(
-        None, "list of its recordings, of a data set whose annotations are not split"
-    )
-    annotated_classes: list[str] | None = setting(
-        None, "replaces data.annotated_classes for this split", before=DEFAULT
-    )
-    background: str | None = setting(
-        None,
-        "folder of additional recordings without any event: every detection there is a false alarm",
-        before=DEFAULT,
-    )
-
-
-@dataclass
-class TrainSplitConfig(SplitConfig):
-    """The training split, and what else a model is trained on."""
-
-    weak: str | None = setting(
-        None,
-        "weakly labelled recordings, with classes but without times: a table of recordings and "
-        "their classes, or a folder with one subfolder per class",
-        before=DEFAULT,
-    )
-    weak_audio: str | None = setting(
-        None,
-        "folder of the recordings of that table; null: audio/... of metadata/....tsv, a folder "
-        "with the table's name, or that of the split",
-        before=DEFAULT,
-    )
-
-    unlabelled: str | None = setting(
-        None, "folder of recordings without labels, for a mean teacher", before=DEFAULT
-    )
-
-    def faults(self, prefix: str = "data.train.") -> list[str]:
-        """Faults of audio without a table."""
-        faults = Faults(super().faults(prefix))
-        faults.require(
-            self.weak_audio is None or self.weak is not None,
-            f"{prefix}weak_audio={self.weak_audio}, but no {prefix}weak names what it holds: give "
-            f"the table of its recordings, or drop it",
-        )
-        return faults
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sed_cli.config.data import DATA_SETS, PublishedConfig
+from sed_cli.config.evaluate import EvalConfig
 from sed_cli.config.evaluation import EvaluationConfig, SequenceEvaluationConfig
 from sed_cli.config.registry import KINDS, components, joined
 from sed_cli.config.tokens import TOKEN_SETS
@@ -22,7 +23,7 @@ from sed_cli.config.tools import (
 )
 from sed_cli.config.trainer import TrainerConfig
 from sed_cli.config.training import AugmentConfig
-from sed_cli.config.verbs import EvalConfig, SequenceTrainConfig, TrainConfig
+from sed_cli.config.verbs import SequenceTrainConfig, TrainConfig
 
 ROOTS: dict[str, type[Any]] = {
     "train": TrainConfig,

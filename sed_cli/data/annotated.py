@@ -11,7 +11,8 @@ from typing import Any
 
 from sed_cli.audio import inspect_audio
 from sed_cli.config.annotations import SPLITS, UNLABELLED, WEAK
-from sed_cli.config.data import AnnotatedConfig, SplitConfig
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.splits import SplitConfig
 from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.cache.known_audio import inspect_all
 from sed_cli.data.discovery import discover
@@ -83,7 +84,8 @@ def _list_annotated(
         if not listed:
             check_faults(faults, strict=True)
     try:
-        if _are_too_few(data, listed):
+        is_cut = _are_too_few(data, listed)
+        if is_cut:
             shares = {n: s for n, s in zip(SPLITS, data.split, strict=True) if getattr(data, n)}
             unit, place = data.time_unit, data.cache_dir
             how: dict[str, Any] = {"time_unit": unit, "cache_dir": place, "notes": reading.notes}
@@ -95,11 +97,16 @@ def _list_annotated(
             raise
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise UserError(f"{error}; others are left out: {faults[0]}{more}") from error
+    is_single = len(listed) == 1
     log.info(
-        "%d recordings without splits are divided here: %s (data.split; to have all of them in "
-        "one split: data.train=null data.validation=null)",
-        len(listed),
-        ", ".join(f"{name} {len(part)}" for name, part in divided.splits.items()),
+        "%s without splits %s %s: %s (data.split; to have all of them in one split: "
+        "data.train=null data.validation=null)",
+        "1 recording" if is_single else f"{len(listed)} recordings",
+        "is" if is_single else "are",
+        "cut in time" if is_cut else "divided",
+        ", ".join(
+            f"{name} {len(part)}{' parts' * is_cut}" for name, part in divided.splits.items()
+        ),
     )
     return Manifest(
         splits={name: divided.splits[name] for name in splits if name in divided.splits},

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from sed_cli.config.data import AnnotatedConfig, DataConfig, SplitConfig
+from sed_cli.config.data import AnnotatedConfig, DataConfig
+from sed_cli.config.splits import SplitConfig
 from sed_cli.data.audio_folder import AudioFolder
 from sed_cli.data.manifest import Clip
 from sed_cli.data.notes import Notes

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sed_cli.config.annotations import AnyFormatConfig
-from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.data import AnnotatedConfig, RecordedConfig
 from sed_cli.data.annotations import Annotations, Row, read_annotations
 from sed_cli.data.notes import Notes
 from sed_cli.data.relabelling import Relabelling
@@ -28,6 +28,7 @@ class Reading:
     decimal_mark: str = "auto"
     soft_labels: bool | None = None
     unlabelled: str | None = None
+    unknown_label: str | None = None
     relabelling: Relabelling = field(default_factory=Relabelling)
     notes: Notes = field(default_factory=Notes)
     _read: dict[Path, Annotations] = field(default_factory=dict, init=False, repr=False)
@@ -35,6 +36,8 @@ class Reading:
     @classmethod
     def of(cls, data: AnyFormatConfig) -> Reading:
         """What a configuration says."""
+        unknown_label = data.unknown_label if isinstance(data, RecordedConfig) else None
+        classes = data.classes if isinstance(data, RecordedConfig) else None
         return cls(
             columns=data.columns,
             event_duration_s=data.event_duration_s,
@@ -44,6 +47,7 @@ class Reading:
             decimal_mark=data.decimal_mark,
             soft_labels=data.soft_labels,
             unlabelled=data.unlabelled,
+            unknown_label=None if unknown_label in (classes or ()) else unknown_label,
             relabelling=Relabelling.of(data),
         )
 
@@ -68,4 +72,5 @@ class Reading:
             decimal_mark=self.decimal_mark,
             soft_labels=self.soft_labels,
             unlabelled=self.unlabelled,
+            unknown_label=self.unknown_label,
         )

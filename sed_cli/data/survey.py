@@ -15,9 +15,8 @@ from sed_cli.config.data import (
     PublishedConfig,
     RecordedConfig,
     SoundscapesConfig,
-    SplitConfig,
-    TrainSplitConfig,
 )
+from sed_cli.config.splits import SplitConfig, TrainSplitConfig
 from sed_cli.data.annotated import list_annotated, missing_audio
 from sed_cli.data.annotations import Fault, check_faults
 from sed_cli.data.background import list_background

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sed_cli.config.annotations import WEAK
-from sed_cli.config.data import TrainSplitConfig
+from sed_cli.config.splits import TrainSplitConfig
 from sed_cli.data.annotations import Event, Fault, Row
 from sed_cli.data.annotations.text import read_text, several, split_lines
 from sed_cli.data.annotations.units import plain_name

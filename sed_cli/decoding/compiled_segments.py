@@ -5,7 +5,26 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from sed_cli.decoding.segment_rows import Rows, Tables
+from sed_cli.decoding.segment_rows import Floats, Rows, Tables
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _better(best: Floats, rows: Floats, t: int, costs: Floats, n: int, out: Floats) -> None:
+    """Write the larger one of ``best`` and ``rows[t] + costs[n]`` to ``out``, none of the others.
+
+    Writing to ``best`` itself would be compiled to stores under a mask, four times as slow.
+    """
+    for s in range(len(best)):
+        value = rows[t, s] + costs[n, s]
+        out[s] = value if value > best[s] else best[s]
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _better_after(best: Floats, score: float, costs: Floats, n: int, out: Floats) -> None:
+    """As :func:`_better`, with one score in the place of a row."""
+    for s in range(len(best)):
+        value = score + costs[n, s]
+        out[s] = value if value > best[s] else best[s]
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
@@ -15,41 +34,35 @@ def advance(n_old: int, rows: Rows, tables: Tables) -> None:
     durations, stays, gaps, starts, arcs = tables
     n_rows, n_states = total.shape
     n_durations, n_gaps = len(durations), len(gaps)
-    best = np.empty(n_states)
-    silent = np.empty(n_states)
+    best, spare = np.empty(n_states), np.empty(n_states)
     for t in range(n_old, n_rows):
         for s in range(n_states):
             tails[0, s] += stays[s]
         if t >= n_durations:
-            for s in range(n_states):
-                tails[0, s] = max(tails[0, s], begun[t - n_durations, s] + durations[-1, s])
-        for s in range(n_states):
-            best[s] = tails[0, s]
+            _better(tails[0], begun, t - n_durations, durations, n_durations - 1, spare)
+            tails[0] = spare
+        best[:] = tails[0]
         for n in range(1, min(t, n_durations) + 1):
-            for s in range(n_states):
-                value = begun[t - n, s] + durations[n - 1, s]
-                best[s] = value if value > best[s] else best[s]
+            _better(best, begun, t - n, durations, n - 1, spare)
+            best, spare = spare, best
         for s in range(n_states):
             ended[t, s] = total[t, s] + best[s]
         if t + 1 >= n_gaps:
-            for s in range(n_states):
-                tails[1, s] = max(tails[1, s], ended[t + 1 - n_gaps, s] + gaps[-1, s])
-        for s in range(n_states):
-            silent[s] = tails[1, s]
+            _better(tails[1], ended, t + 1 - n_gaps, gaps, n_gaps - 1, spare)
+            tails[1] = spare
+        best[:] = tails[1]
         for m in range(min(t + 1, n_gaps)):
-            for s in range(n_states):
-                value = ended[t - m, s] + gaps[m, s]
-                silent[s] = value if value > silent[s] else silent[s]
+            _better(best, ended, t - m, gaps, m, spare)
+            best, spare = spare, best
         if arcs.size:
-            for s in range(n_states):
-                best[s] = starts[s]
+            silent = best.copy()
+            best[:] = starts
             for source in range(n_states):
-                for s in range(n_states):
-                    value = silent[source] + arcs[source, s]
-                    best[s] = value if value > best[s] else best[s]
+                _better_after(best, silent[source], arcs, source, spare)
+                best, spare = spare, best
             for s in range(n_states):
                 begun[t, s] = best[s] - total[t, s]
         else:
             for s in range(n_states):
-                value = silent[s] if silent[s] > starts[s] else starts[s]
+                value = best[s] if best[s] > starts[s] else starts[s]
                 begun[t, s] = value - total[t, s]

@@ -99,20 +99,22 @@ class SegmentDecoder:
         )
         self._advance = advance_plainly if plain else _fastest()
         self._n_done = 0  # boundaries before the first row that is kept
-        every = np.arange(n_states)
-        self._chains = [every] if model.arcs is not None else list(every[:, None])
-        self._decided = [0] * len(self._chains)
+        # Chains, each of neighbouring states; and the boundary up to which each is decided.
+        n_chains = 1 if model.arcs is not None else n_states
+        self._chains = [slice(i, i + n_states // n_chains) for i in range(n_chains)]
+        self._decided = np.zeros(n_chains, np.int64)
         # Of the rows that were dropped: the best path that ends there, of each state; and the best
         # begin of an event that goes on for long, as far as it does not depend on its end.
         self._best_end = np.full(n_states, NEVER)
         self._best_begin = np.full(n_states, NEVER)
         self._begin_of_best = np.zeros(n_states, np.int64)
-        # A row for each boundary; boundary 0 stands before the first frame.
-        self._total = np.zeros((1, n_states))  # sum of the scores of all frames before it
-        # Best path whose next event begins there, less it.
-        self._begun = self._tables.starts[None].copy()
-        self._ended = np.full((1, n_states), NEVER)  # best path whose last event ends there
-        self._tails = np.full((2, n_states), NEVER)  # the same of long events and silences
+        self._history = _History(n_states)
+        # A row for each boundary; boundary 0 stands before the first frame. Sum of the scores of
+        # all frames before it, were a state active in them; best path whose next event begins
+        # there, less that sum; best path whose last event ends there.
+        self._total, self._begun, self._ended = self._history.extended(1)
+        self._total[0], self._begun[0], self._ended[0] = 0.0, self._tables.starts, NEVER
+        self._tails = np.full((2, n_states), NEVER)  # of long events and silences
 
     def push(self, scores: NDArray[np.floating]) -> list[Segment]:
         """Take the scores of the next frames (t, C), and return the events that are decided upon.
@@ -144,12 +146,9 @@ class SegmentDecoder:
         """Carry the best paths on over the frames that wait."""
         of_states = self._waiting[:, self._model.class_of]
         self._waiting = self._waiting[:0]
-        n_old, n_new = len(self._total), len(of_states)
-        self._total = np.concatenate([self._total, self._total[-1] + of_states.cumsum(axis=0)])
-        self._begun, self._ended = (
-            np.concatenate([kept, np.full((n_new, kept.shape[1]), NEVER)])
-            for kept in (self._begun, self._ended)
-        )
+        n_old = len(self._total)
+        self._total, self._begun, self._ended = self._history.extended(len(of_states))
+        self._total[n_old:] = self._total[n_old - 1] + of_states.cumsum(axis=0)
         rows = Rows(self._total, self._begun, self._ended, self._tails)
         self._advance(n_old, rows, self._tables)
 
@@ -159,16 +158,14 @@ class SegmentDecoder:
             return []
         found: list[Segment] = []
         oldest = self._n_done + len(self._total) - 1  # boundary that an undecided event needs
-        for chain, states in enumerate(self._chains):
-            decided = self._decided[chain]
-            for segment in self._trace(chain, states):
+        for chain, row, state in self._open_ends():
+            for segment in self._trace(self._chains[chain], int(self._decided[chain]), row, state):
                 if until is None or segment.last <= until:
                     found.append(segment)
-                    decided = segment.last
+                    self._decided[chain] = segment.last
                 else:
                     oldest = min(oldest, segment.first)
                     break
-            self._decided[chain] = decided
         if until is not None:
             self._forget(min(oldest, until))
         return sorted(found)
@@ -187,47 +184,55 @@ class SegmentDecoder:
         self._best_begin = np.where(better, begins.max(axis=0), self._best_begin)
         self._begin_of_best = np.where(better, row + self._n_done, self._begin_of_best)
         self._best_end = np.maximum(self._best_end, self._ended[:n_dropped].max(axis=0))
-        self._total, self._begun, self._ended = (
-            kept[n_dropped:].copy() for kept in (self._total, self._begun, self._ended)
-        )
+        self._total, self._begun, self._ended = self._history.without(n_dropped)
         self._n_done += n_dropped
 
     def _begins(self, rows: slice, states: Any) -> Floats:
         """Scores of long events by where they begin, as far as they do not depend on their end."""
         boundaries = self._n_done + np.arange(len(self._begun))[rows]
         stays = self._tables.stays[states]
-        fallen: Floats = self._tables.durations[-1, states] - np.multiply.outer(boundaries, stays)
-        return self._begun[rows, states] + fallen
+        fallen = self._tables.durations[-1, states] - np.multiply.outer(boundaries, stays)
+        begins: Floats = self._begun[rows, states] + fallen
+        return begins
 
-    def _trace(self, chain: int, states: Ints) -> list[Segment]:
-        """Events of the best path of a chain, after the boundary that is decided upon."""
-        decided = self._decided[chain]
-        ended = self._ended[:, states]
-        row, column = divmod(int(np.argmax(ended)), ended.shape[1])
-        if ended[row, column] <= max(0.0, self._best_end[states].max()):
-            return []
-        at, state = int(row), int(states[column])
-        ends = np.maximum.accumulate(ended, axis=0)
-        begins = np.maximum.accumulate(self._begins(slice(None), states), axis=0)
+    def _open_ends(self) -> list[tuple[int, int, int]]:
+        """Chain, row and state of the end of each best path that is not decided upon yet."""
+        ended, n_chains = self._ended, len(self._chains)
+        if n_chains == 1:
+            row, state = divmod(int(np.argmax(ended)), ended.shape[1])
+            rows, states, before = np.array([row]), np.array([state]), self._best_end.max()
+        else:
+            rows, states, before = ended.argmax(axis=0), np.arange(n_chains), self._best_end
+        is_open = rows + self._n_done > self._decided
+        is_open &= (rows > 0) & (ended[rows, states] > np.maximum(0.0, before))
+        return [(int(i), int(rows[i]), int(states[i])) for i in np.flatnonzero(is_open)]
+
+    def _trace(self, chain: slice, decided: int, at: int, state: int) -> list[Segment]:
+        """Events of the best path of a chain, after the boundary that is decided upon.
+
+        Args:
+            chain: its states.
+            decided: that boundary.
+            at: row of the end of the path.
+            state: of its last event.
+        """
         segments: list[Segment] = []
         while at > 0 and at + self._n_done > decided:
-            column = int(np.searchsorted(states, state))
-            first = self._onset(at, state, begins[:, column])
+            first = self._onset(at, state)
             onset, last = max(decided, first + self._n_done), at + self._n_done
             segments.append(Segment(onset, last, int(self._model.class_of[state])))
-            before = self._before(first, state, states, ends) if first >= 0 else None
+            before = self._before(first, state, chain) if first >= 0 else None
             if before is None:
                 break
             at, state = before
         return segments[::-1]
 
-    def _onset(self, at: int, state: int, begins: Floats) -> int:
+    def _onset(self, at: int, state: int) -> int:
         """Row at which the best event begins that ends at another; negative: it was dropped.
 
         Args:
             at: that other row.
             state: of the event.
-            begins: best of :meth:`_begins` of that state, of each row or one before, (rows,).
         """
         n = min(at, len(self._tables.durations))
         values = self._begun[at - n : at, state] + self._tables.durations[:n, state][::-1]
@@ -236,41 +241,69 @@ class SegmentDecoder:
             return first
         # Of longer ones each further frame costs the same.
         constant = self._tables.stays[state] * (at - n + self._n_done)
-        if begins[at - n] + constant > best:
-            first = int(np.searchsorted(begins[: at - n + 1], begins[at - n]))
-            best = begins[at - n] + constant
+        begins = self._begins(slice(0, at - n + 1), state)
+        longer = int(np.argmax(begins))
+        if begins[longer] + constant > best:
+            first, best = longer, begins[longer] + constant
         if self._best_begin[state] + constant > best:
             return int(self._begin_of_best[state]) - self._n_done
         return first
 
-    def _before(self, at: int, state: int, states: Ints, ends: Floats) -> tuple[int, int] | None:
+    def _before(self, at: int, state: int, chain: slice) -> tuple[int, int] | None:
         """Row and state of the end of the event before one that begins at a row.
 
         Args:
             at: that row.
             state: of the event that begins.
-            states: of its chain; any of them may come before it, as far as there is an arc.
-            ends: best path of each state that ends at a row or before, (rows, n).
+            chain: its states; any of them may come before it, as far as there is an arc.
         """
-        arcs, starts = self._tables.arcs, self._tables.starts
-        costs = arcs[states, state] if arcs.size else np.zeros(1)
-        n = min(at + 1, len(self._tables.gaps))
-        near = (
-            self._ended[at + 1 - n : at + 1, states] + self._tables.gaps[:n, states][::-1] + costs
-        )
+        arcs, gaps = self._tables.arcs, self._tables.gaps[:, chain]
+        costs = arcs[chain, state] if arcs.size else np.zeros(1)
+        n = min(at + 1, len(gaps))
+        near = self._ended[at + 1 - n : at + 1, chain] + gaps[:n][::-1] + costs
         row, column = divmod(int(np.argmax(near)), near.shape[1])
-        best, found = near[row, column], (at + 1 - n + int(row), int(states[column]))
-        if n == len(self._tables.gaps):
-            costs = costs + self._tables.gaps[-1, states]
+        best, found = near[row, column], (at + 1 - n + row, chain.start + column)
+        if n == len(gaps):
+            costs = costs + gaps[-1]
             if n <= at:
-                far = ends[at - n] + costs
-                if far.max() > best:
-                    column = int(np.argmax(far))
-                    row = int(np.searchsorted(ends[: at - n + 1, column], ends[at - n, column]))
-                    best, found = far[column], (row, int(states[column]))
-            if (self._best_end[states] + costs).max() > best:
+                ends = self._ended[: at - n + 1, chain]
+                far = ends.max(axis=0) + costs
+                column = int(np.argmax(far))
+                if far[column] > best:
+                    row = int(np.argmax(ends[:, column]))
+                    best, found = far[column], (row, chain.start + column)
+            if (self._best_end[chain] + costs).max() > best:
                 return None  # that was decided upon long ago
-        return None if best <= starts[state] else found
+        return None if best <= self._tables.starts[state] else found
+
+
+class _History:
+    """Rows of three tables that grow at their end, and lose their oldest ones."""
+
+    def __init__(self, n_states: int) -> None:
+        self._room = np.empty((3, 1, n_states))
+        self._start = self._stop = 0
+
+    def extended(self, n: int) -> Floats:
+        """The tables with rows appended that are to be filled in, (3, N, S)."""
+        if self._stop + n > self._room.shape[1]:
+            kept = self._rows
+            n_kept = kept.shape[1]
+            if 2 * (n_kept + n) > self._room.shape[1]:
+                self._room = np.empty((3, 4 * (n_kept + n), kept.shape[2]))
+            self._room[:, :n_kept] = kept
+            self._start, self._stop = 0, n_kept
+        self._stop += n
+        return self._rows
+
+    def without(self, n: int) -> Floats:
+        """The tables less their oldest rows."""
+        self._start += n
+        return self._rows
+
+    @property
+    def _rows(self) -> Floats:
+        return self._room[:, self._start : self._stop]
 
 
 @cache

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from sed_cli.config.evaluate import EvalConfig
 from sed_cli.config.tools import PredictConfig, ReportConfig
-from sed_cli.config.verbs import AnyTrainConfig, EvalConfig
+from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.errors import UserError
 from sed_cli.metrics.totals import Totals
 from sed_cli.tasks.scores import Layout

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+from sed_cli.config.evaluate import EvalConfig
 from sed_cli.config.tools import PredictConfig, ReportConfig
-from sed_cli.config.verbs import EvalConfig
 from sed_cli.errors import UserError
 from sed_cli.system.records import run_settings
 from sed_cli.system.structured import read_json_object

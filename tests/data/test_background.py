@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from sed_cli.config.data import AnnotatedConfig, SplitConfig
+from sed_cli.config.data import AnnotatedConfig
 from sed_cli.config.identity import config_hash
+from sed_cli.config.splits import SplitConfig
 from sed_cli.data.manifest import Manifest
 from sed_cli.data.survey import survey
 from sed_cli.errors import DataError

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
-from sed_cli.config.data import AnnotatedConfig, SplitConfig, TrainSplitConfig
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.splits import SplitConfig, TrainSplitConfig
 from sed_cli.data import coverage
 from sed_cli.data.annotations import Event
 from sed_cli.data.manifest import Clip, Manifest
@@ -159,3 +160,29 @@ def test_unknown_spans_are_no_label_that_is_missing_in_training(
         detector = survey(config, splits=["test"], classes=["cat", "dog"])
     assert detector.faults == survey(config).faults == ()
     assert detector.labels == {"test": {"cat"}}
+
+
+def test_rows_without_a_label_among_others_are_unknown_spans_once_faults_are_repaired(
+    root: Path,
+) -> None:
+    (root / "train.tsv").write_text(HEADER + TABLE + "b.wav\t0.3\t0.4\t\n")
+
+    with pytest.raises(DataError, match=r"line 7: onset '0.3': the label is empty"):
+        manifest(root)
+    found = unknown(manifest(root, strict=False))
+    assert found["b.wav"] == [(0.3, 0.4, "cat"), (0.3, 0.4, "dog")]
+    dropped = unknown(manifest(root, strict=False, classes=["cat", "dog", "unknown"]))
+    assert dropped["b.wav"] == []
+
+
+def test_rows_of_few_shot_tables_that_may_be_events_are_unknown_spans(root: Path) -> None:
+    (root / "train.tsv").write_text(
+        "Audiofilename,Starttime,Endtime,Q\n"
+        "a.wav,0.1,0.2,POS\na.wav,0.3,0.4,UNK\nb.wav,0.1,0.3,UNK\nc.wav,0.1,0.2,NEG\n"
+    )
+
+    found = manifest(root)
+
+    assert found.classes == ("Q",)
+    assert [len(clip.events) for clip in found.splits["train"]] == [1, 0, 0]
+    assert unknown(found) == {"a.wav": [(0.3, 0.4, "Q")], "b.wav": [(0.1, 0.3, "Q")], "c.wav": []}

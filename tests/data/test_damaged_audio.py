@@ -12,7 +12,8 @@ import soundfile
 
 from sed_cli.audio import facts
 from sed_cli.audio.front_ends.logmel import LogMelConfig
-from sed_cli.config.data import AnnotatedConfig, SplitConfig
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.splits import SplitConfig
 from sed_cli.data.annotations import Event
 from sed_cli.data.sets import DataSet, load_data
 from sed_cli.data.survey import survey

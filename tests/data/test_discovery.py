@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sed_cli.config.data import AnnotatedConfig, SplitConfig
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.splits import SplitConfig
 from sed_cli.data.annotations import WRITTEN, Event, write_annotations
 from sed_cli.data.survey import Manifest, load_manifest
 from sed_cli.errors import DataError, UserError

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
-from sed_cli.config.data import AnnotatedConfig, SplitConfig
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.splits import SplitConfig
 from sed_cli.data import sets
 from sed_cli.data.annotations import Event, read_annotations, write_annotations
 from sed_cli.data.frames import events_to_activities

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from sed_cli.config.annotations import SPLITS, UNLABELLED
-from sed_cli.config.data import AnnotatedConfig, TrainSplitConfig
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.splits import TrainSplitConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.survey import load_manifest
 from sed_cli.errors import UserError

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sed_cli.config.annotations import SOURCES, SPLITS
-from sed_cli.config.data import AnnotatedConfig, TrainSplitConfig
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.splits import TrainSplitConfig
 from sed_cli.data.manifest import Manifest
 from sed_cli.data.survey import load_manifest
 from sed_cli.errors import DataError

@@ -13,7 +13,8 @@ import torch
 
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.config.annotations import SOURCES, SPLITS, WEAK
-from sed_cli.config.data import AnnotatedConfig, TrainSplitConfig
+from sed_cli.config.data import AnnotatedConfig
+from sed_cli.config.splits import TrainSplitConfig
 from sed_cli.data.manifest import Clip
 from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import load_data

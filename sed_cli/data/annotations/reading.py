@@ -66,6 +66,7 @@ def read_annotations(
     decimal_mark: str = "auto",
     soft_labels: bool | None = None,
     unlabelled: str | None = None,
+    unknown_label: str | None = None,
     format: str | None = None,
 ) -> Annotations:
     """Read annotations in any of the :data:`FORMATS`.
@@ -85,6 +86,8 @@ def read_annotations(
         soft_labels: whether numbers behind the labels of a list are soft labels; else they are
             confidences, which are skipped; ``None``: told by their grid of segments.
         unlabelled: the class of events in a file without any label; ``None``: ``call``.
+        unknown_label: label of spans that the annotator could not identify, given to rows without a
+            label among others and to ``UNK``; ``None``: the first are dropped, the others no event.
         format: ``None``: found by content, and by ending where that does not tell.
 
     Returns:
@@ -104,6 +107,7 @@ def read_annotations(
         decimal_mark=MARKS[decimal_mark],
         soft_labels=soft_labels,
         unlabelled=unlabelled,
+        unknown_label=unknown_label,
     )
     with _no_garbage_collection():
         text = read_text(path)

@@ -35,6 +35,7 @@ class ReadOptions:
     decimal_mark: str | None = None
     soft_labels: bool | None = None
     unlabelled: str | None = None
+    unknown_label: str | None = None
 
 
 class RowCollector:
@@ -145,6 +146,14 @@ class RowCollector:
             return self._odd_times(line, filename, onset_s, end_s, offset_s, label)
         return self._keep(line, filename, Event(onset_s, offset_s, label))
 
+    def add_unknown(self, line: int | None, filename: str, onset: str, end: str) -> None:
+        """Take a span that the annotator could not identify; its recording is kept in any case."""
+        if self._options.unknown_label is None:
+            self.note("spans of unknown content, not counted as events")
+            return self._keep_empty(line, filename)
+        self.note("spans of unknown content, neither an event nor silence")
+        return self.add(line, filename, onset, end, self._options.unknown_label)
+
     def add_whole(self, line: int | None, filename: str, label: str) -> None:
         """Take a label of a whole recording, however long that is."""
         if not filename:
@@ -219,11 +228,16 @@ class RowCollector:
             self.place = place
             if is_one_class:
                 self.add(line, filename, onset, end, label)
-            else:
+            elif self._options.unknown_label is None:
                 self._is_empty(line, filename, onset, end, "")
+            else:
+                message = f"onset {_short(onset)}: the label is empty, but other rows have one"
+                self.fault(line, message, "the span counts as unknown")
+                self.add(line, filename, onset, end, self._options.unknown_label)
         if is_one_class:
             what = f"files whose events have no labels, assigned to the class {label}"
             self.note(what, len(self._unlabelled))
+        if self._unlabelled:
             self.rows.sort(key=lambda row: row.line or 0)
         return is_one_class
 

@@ -6,8 +6,8 @@ import logging
 
 import numpy as np
 
+from sed_cli.config.evaluate import EvalConfig
 from sed_cli.config.evaluation import EvaluationConfig
-from sed_cli.config.verbs import EvalConfig
 from sed_cli.decoding.calibration import ConfidenceMap, calibrated
 from sed_cli.decoding.decoder import Decoder, Scored
 from sed_cli.metrics.counting import hits_of

@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from sed_cli.config.annotations import SPLIT_SHARES
 from sed_cli.config.data import AnnotatedConfig, DataConfig
+from sed_cli.config.evaluate import EvalConfig
 from sed_cli.config.evaluation import EvaluationConfig
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
-from sed_cli.config.verbs import EvalConfig
 from sed_cli.data.annotations import Event, write_annotations
 from sed_cli.data.sets import DataSet, Recording, load_data
 from sed_cli.decoding.calibration import ConfidenceMap

@@ -10,8 +10,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from sed_cli.config.evaluate import EvalConfig
 from sed_cli.config.evaluation import EvaluationConfig
-from sed_cli.config.verbs import EvalConfig, TrainConfig
+from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.manifest import Clip
 from sed_cli.data.sets import Recording, load_data
 from sed_cli.data.survey import load_manifest

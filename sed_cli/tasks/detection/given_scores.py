@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sed_cli.config.evaluate import EvalConfig
 from sed_cli.config.evaluation import DecoderConfig, EvaluationConfig
 from sed_cli.config.provenance import RunRecord
 from sed_cli.config.registry import component_named
-from sed_cli.config.verbs import EvalConfig
 from sed_cli.data.annotations import write_annotations
 from sed_cli.data.score_tables import GivenScores, read_score_set
 from sed_cli.data.sets import Recording

@@ -20,10 +20,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sed_cli.config.evaluate import EvalConfig
 from sed_cli.config.evaluation import SequenceEvaluationConfig
 from sed_cli.config.provenance import RunRecord, choose_device, set_threads
 from sed_cli.config.tokens import TOKEN_SETS, PairsConfig, TokenSetConfig
-from sed_cli.config.verbs import EvalConfig, SequenceTrainConfig
+from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.errors import UserError
 from sed_cli.system.distributed import share_of, summed
 from sed_cli.system.files import json_text, replacing, write_text

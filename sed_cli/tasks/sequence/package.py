@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sed_cli.config.evaluate import EvalConfig
 from sed_cli.config.tools import PredictConfig
-from sed_cli.config.verbs import EvalConfig, SequenceTrainConfig
+from sed_cli.config.verbs import SequenceTrainConfig
 from sed_cli.metrics.totals import Totals
 from sed_cli.tasks.package import TaskPackage
 from sed_cli.tasks.scores import Layout

@@ -33,7 +33,7 @@ class FewShot(ReadOnlyFormat):
         return header is not None and bool(_classes(text, header))
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
-        """An event a row and class that is POS; what is unknown is no event."""
+        """An event per row and class that is POS; a row with UNK is a span of unknown content."""
         header = find_header(text, options.columns)
         if header is None or not (classes := _classes(text, header)):
             raise DataError(f"{text.path}: no table with columns of POS, NEG and UNK")
@@ -46,10 +46,10 @@ class FewShot(ReadOnlyFormat):
             for label, value in values.items():
                 if value == "POS":
                     collector.add(number, name, fields[header.index["onset"]], fields[end], label)
-            if "POS" not in values.values():
-                collector.empty(name, number)
             if "UNK" in values.values():
-                collector.note("rows that may be events (UNK), not counted as events")
+                collector.add_unknown(number, name, fields[header.index["onset"]], fields[end])
+            elif "POS" not in values.values():
+                collector.empty(name, number)
         names_files = place >= 0
         return collector.finish(self.name, names_files=names_files, taken=header.taken("s"))
 
