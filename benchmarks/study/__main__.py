@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.study.jobs import run_job
 from benchmarks.study.page import write_page
 from benchmarks.study.plan import BASELINE, DECODED, SCALES, SHARED, Plan, Setting, make_plan
 from benchmarks.study.shuffling import shuffle_notes
@@ -40,7 +41,9 @@ def main() -> None:
     parser.add_argument("--birdsong", type=Path, help="root of a data set with splits")
     parser.add_argument("--seeds", type=int, help="in place of the scale's")
     parser.add_argument("--workers", type=int, help="processes; default: one for each core")
-    parser.add_argument("--only", help="questions and settings whose folder holds this text")
+    parser.add_argument(
+        "--only", help="a question, such as noise, or one of its settings: syntax/0.98"
+    )
     parser.add_argument("--methods", help="of those of the scale, joined by commas")
     parser.add_argument("--page", type=Path, help="write it here, of what is there; train nothing")
     arguments = parser.parse_args()
@@ -63,7 +66,7 @@ def main() -> None:
     launcher = ["hydra/launcher=local", "hydra.launcher.threads=1"]
     launcher.append(f"hydra.launcher.workers={workers}")
     for setting in plan.settings:
-        if (arguments.only or "") not in str(setting.folder):
+        if arguments.only not in (None, setting.question, str(setting.folder)):
             continue
         if arguments.methods:
             kept = [each for each in setting.methods if each in arguments.methods.split(",")]
@@ -112,17 +115,8 @@ def _evaluate(setting: Setting, plan: Plan, output: Path, workers: int) -> None:
         for verb, words, folder in jobs
         if not _is_completed(folder)
     ]
-    if left and any(run_in_processes(_run, left, min(workers, len(left)))):
+    if left and any(run_in_processes(run_job, left, min(workers, len(left)))):
         raise SystemExit(1)
-
-
-def _run(job: tuple[str, Sequence[str]]) -> int:
-    """Run a verb in this process, whose imports the next job needs too; return its exit code."""
-    from sed_cli.cli.run import run
-    from sed_cli.cli.verbs import Flags
-
-    verb, words = job
-    return run(verb, words, Flags())
 
 
 def _is_completed(folder: Path) -> bool:
