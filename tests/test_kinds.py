@@ -279,7 +279,7 @@ def test_a_rule_of_feedback_works_from_the_command_line(
     assert sedtf("train", *settings, "output_dir=no") == 2
     assert "feedback=faint: no such option; expected one of delayed, hard" in capfd.readouterr().err
     assert sedtf("train", own, "task=sequence", "sampler.feedback=faint", "output_dir=no") == 2
-    assert "sampler.feedback=faint feeds activities" in capfd.readouterr().err
+    assert "sampler.feedback=faint feeds back activities" in capfd.readouterr().err
 
 
 RUNS = ("run", "at_once")

@@ -277,9 +277,9 @@ def _read(path: Path) -> bytes:
         with open_regular(path) as file:
             data = file.read(MOST_BYTES + 1)
     except FileNotFoundError as error:
-        raise DataError(f"feature.path={path}: there is no such file: {advice}") from error
+        raise DataError(f"feature.path={path}: no such file: {advice}") from error
     except UnreadableError as error:
-        raise DataError(f"feature.path={path}: is no file: {advice}") from error
+        raise DataError(f"feature.path={path}: is not a file: {advice}") from error
     except OSError as error:
         raise DataError(f"feature.path={path}: cannot be read ({error.strerror})") from error
     if len(data) > MOST_BYTES:

@@ -1,7 +1,6 @@
-"""What a machine ran out of, told by the error that it led to: disk, memory, open files, processes.
+"""Shortages of disk, memory, open files and processes, recognised by the errors they cause.
 
-Libraries tell of it in errors and words of their own, so that a person would take the most of them
-for defects.
+Libraries report them in their own errors and words, most of which look like defects.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from sed_cli.system.files import causes, full_disk
 from sed_cli.system.text import one_line
 
 _AMOUNT = re.compile(r"allocate ([\d.]+ ?[kMGTP]?i?B(?:ytes)?|\d+ bytes)")
-# Of torch on CPU and GPU, numba, C++, and the loader of libraries, which are the first to meet it.
+# By torch on CPU and GPU, numba, C++, and the loader of libraries, which meet shortages first.
 _NO_MEMORY = re.compile(
     r"not enough memory|out of memory|can't allocate memory|bad_alloc|failed to map segment|"
     r"cannot allocate(?! memory in static TLS)|unable to allocate",
@@ -26,41 +25,41 @@ _NO_THREADS = "can't start new thread"
 _NO_FILES = "too many open files"
 _LOWER_MEMORY = {
     "train": "lower trainer.batch_size, data.sequence_length or the sizes of the model",
-    "predict": "lower workers, or divide a long recording",
+    "predict": "lower workers, or split long recordings",
     "synth": "lower workers or data.duration_s",
 }
-_ELSE_MEMORY = "close other programs, or allow more (ulimit -v, the limit of the container)"
+_ELSE_MEMORY = "close other programs, or raise the limit (ulimit -v, that of the container)"
 
 
 def shortage(error: BaseException | None, verb: str = "", place: Path | None = None) -> str:
-    """Tell in a line what there was too little of, and the remedy; "" for any other error.
+    """Describe a shortage and its remedy in one line; "" for any other error.
 
     Args:
-        error: with what it came from.
-        verb: that met it, by which the settings are named that need less.
-        place: that was written to, where the error of a full disk does not tell.
+        error: with its causes.
+        verb: that failed, for the settings that lower its needs.
+        place: folder written to, if the error does not name it.
     """
     full = full_disk(error)
     if full is not None:
         where = full if full.parts else place
         of_where = f" of {where}" if where is not None else ""
         rest = "" if verb == "train" else ", or write elsewhere"
-        return f"no room left on the disk{of_where}, or within its quota: make some{rest}"
+        return f"the disk{of_where} or its quota is full: free some space{rest}"
     for one in causes(error):
         number = one.errno if isinstance(one, OSError) else None
         if number == errno.EFBIG:
             named = isinstance(one, OSError) and one.filename
             file = named or (f"a file of {place}" if place is not None else "a file")
-            return f"{file} grew beyond the largest that is allowed: raise that (ulimit -f)"
+            return f"{file} exceeds the largest file size allowed: raise the limit (ulimit -f)"
         if number in (errno.EMFILE, errno.ENFILE) or _NO_FILES in str(one).lower():
             return (
-                f"more files are open than the system allows{_limit_of_files()}: raise that "
-                f"(ulimit -n 4096), or use fewer workers"
+                f"too many open files{_limit_of_files()}: raise the limit (ulimit -n 4096), or use "
+                f"fewer workers"
             )
         if _NO_THREADS in str(one):
             return (
-                "no further thread or process can be started: allow more (ulimit -u, ulimit -v, "
-                "the limit of the container), or use fewer workers and trainer.threads=1"
+                "no further thread or process can be started: raise the limits (ulimit -u, "
+                "ulimit -v, those of the container), or use fewer workers and trainer.threads=1"
             )
         if isinstance(one, MemoryError) or number == errno.ENOMEM or _is_of_memory(one):
             return f"{_memory(one)}: {_lower(one, verb)}"
@@ -68,16 +67,16 @@ def shortage(error: BaseException | None, verb: str = "", place: Path | None = N
 
 
 def _is_of_memory(error: BaseException) -> bool:
-    """Whether a library says so: of ours, a message that has these words means something else."""
+    """Whether a library reports it: these words mean something else in sedtf's own messages."""
     is_theirs = isinstance(error, RuntimeError | ImportError | OSError)
     return is_theirs and bool(_NO_MEMORY.search(str(error)))
 
 
 def _memory(error: BaseException) -> str:
     amount = _AMOUNT.search(str(error))
-    tried = f" ({amount[1]} more were asked for)" if amount else ""
-    device = " of the GPU" if _OF_GPU.search(f"{type(error).__name__} {error}") else ""
-    return f"the memory{device} is used up{tried}"
+    tried = f" ({amount[1]} more requested)" if amount else ""
+    device = " on the GPU" if _OF_GPU.search(f"{type(error).__name__} {error}") else ""
+    return f"out of memory{device}{tried}"
 
 
 def _lower(error: BaseException, verb: str) -> str:
@@ -93,4 +92,4 @@ def _limit_of_files() -> str:
         return ""
     if os.name != "posix":
         return ""
-    return f" ({resource.getrlimit(resource.RLIMIT_NOFILE)[0]})"
+    return f" (limit: {resource.getrlimit(resource.RLIMIT_NOFILE)[0]})"

@@ -150,7 +150,7 @@ def with_text(path: Path) -> Path:
         (with_two_outputs, r"gives one .*other.*choose by feature.outputs"),
         (with_two_inputs, "takes a tensor.*expected one input"),
         (with_text, "is not an ONNX file"),
-        (lambda path: path, "there is no such file"),
+        (lambda path: path, "no such file"),
         (lambda path: path.parent, "is not a file"),
         (lambda path: identity(path, ["B", "T", 30]), "name each with feature.input_layout"),
         (lambda path: identity(path, ["B", 2**40, 1]), "takes windows of 1099511627776"),

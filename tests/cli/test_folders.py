@@ -16,6 +16,6 @@ def test_nothing_is_written_among_checkpoints(place: str, tmp_path: Path) -> Non
     best.mkdir(parents=True)
     (best / "model.safetensors").touch()
 
-    with pytest.raises(UserError, match="a checkpoint already"):
+    with pytest.raises(UserError, match="already holds a checkpoint"):
         check_unused(tmp_path / place, "export")
     check_unused(tmp_path / "checkpoints" / "onnx", "export")

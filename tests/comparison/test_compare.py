@@ -204,7 +204,7 @@ def test_a_run_folder_names_the_row_that_it_belongs_to(swept: list[Run]) -> None
     ],
 )
 def test_words_for_no_row_or_several_are_refused(words: str, said: str, swept: list[Run]) -> None:
-    with pytest.raises(UserError, match=f"baseline={words} stands for {said}"):
+    with pytest.raises(UserError, match=f"baseline={words} matches {said}"):
         make_comparison(swept, baseline=words)
 
 
@@ -330,7 +330,7 @@ def test_the_shell_completes_folders_beside_keys(sedtf: Sedtf) -> None:
         (["empty"], "found no run of sedtf train or eval there or below"),
         (["runs", "metric=psds"], "metric=psds: expected one of frame"),
         (["runs", "baselin=x"], "did you mean baseline?"),
-        (["runs", "baseline=x"], "baseline=x stands for no row"),
+        (["runs", "baseline=x"], "baseline=x matches no row"),
         (["failed"], "none of 1 runs can be compared"),
     ],
 )

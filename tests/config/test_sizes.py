@@ -105,6 +105,8 @@ def test_a_set_that_the_disk_cannot_hold_is_refused_before_it_is_written(
     usage = type("Usage", (), {"free": 10**9})
     monkeypatch.setattr(generating.shutil, "disk_usage", lambda folder: usage)
     recipe = plan_soundscapes(SoundscapesConfig(n_train=10_000))
-    with pytest.raises(UserError, match=r"at least 1\.62 GB, and 1 are free on the disk of"):
+    with pytest.raises(
+        UserError, match=r"at least 1\.62 GB, but only 1 GB are free on the disk of"
+    ):
         generate_soundscapes(tmp_path / "set" / "of", recipe)
     assert list(tmp_path.iterdir()) == []

@@ -150,7 +150,7 @@ def test_a_folder_without_audio_or_annotations_is_reported(tmp_path: Path) -> No
     with pytest.raises(DataError, match="contains no recordings"):
         catalogue(tmp_path)
     write_audio(tmp_path / "a.wav")
-    with pytest.raises(DataError, match="holds 1 recordings and no annotations"):
+    with pytest.raises(DataError, match="contains 1 recordings and no readable annotations"):
         catalogue(tmp_path)
 
 

@@ -77,7 +77,7 @@ def test_a_label_is_left_out_by_its_new_name_too(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("a,b,c\n", "line 1: 'a' stands beside 2 others"), ("a,b\na,c\n", "line 2: 'a' stands twice")],
+    [("a,b,c\n", "line 1: 'a' occurs beside 2 others"), ("a,b\na,c\n", "line 2: 'a' occurs twice")],
 )
 def test_a_table_of_something_else_is_refused(folder: Path, content: str, reason: str) -> None:
     table = folder / "names.list"

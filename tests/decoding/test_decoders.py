@@ -238,7 +238,7 @@ def test_probabilities_are_made_once_for_a_decoder_that_asks_often(
     [
         ('{"decoder": "viterbo"}', "decoder 'viterbo' is unknown: expected one of threshold, "),
         ('{"decoder": 3}', "decoder '3' is unknown"),
-        ("[]", "cannot be used"),
+        ("[]", "invalid"),
     ],
 )
 def test_a_decoder_that_is_unknown_is_named(text: str, fault: str, tmp_path: Path) -> None:

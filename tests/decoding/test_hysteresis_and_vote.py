@@ -431,9 +431,7 @@ def test_a_spoilt_file_is_named_in_one_line(
     values = json.loads(path.read_text())
     for spoilt in ({**values, key: value}, {k: v for k, v in values.items() if k != key}):
         path.write_text(json.dumps(spoilt))
-        with pytest.raises(
-            CheckpointError, match=r"postprocessing\.json: cannot be used"
-        ) as caught:
+        with pytest.raises(CheckpointError, match=r"postprocessing\.json: invalid") as caught:
             read_decoder(tmp_path, TWO, 0.1)
         assert "\n" not in str(caught.value)
 

@@ -317,5 +317,5 @@ def test_values_out_of_range_are_refused(
     values["onsets"] |= wrong
     (tmp_path / "postprocessing.json").write_text(json.dumps(values))
 
-    with pytest.raises(CheckpointError, match=r"postprocessing\.json: cannot be used"):
+    with pytest.raises(CheckpointError, match=r"postprocessing\.json: invalid"):
         read_decoder(tmp_path, TWO, 0.1, onsets=True)

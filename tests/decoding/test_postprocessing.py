@@ -197,10 +197,10 @@ def test_a_spoilt_file_is_named(spoil: Any, tmp_path: Path) -> None:
     path = tmp_path / "postprocessing.json"
     path.write_text(json.dumps(values))
 
-    with pytest.raises(CheckpointError, match=r"postprocessing\.json: cannot be used"):
+    with pytest.raises(CheckpointError, match=r"postprocessing\.json: invalid"):
         read(tmp_path)
     path.write_text("[")
-    with pytest.raises(CheckpointError, match=r"postprocessing\.json: cannot be used"):
+    with pytest.raises(CheckpointError, match=r"postprocessing\.json: invalid"):
         read(tmp_path)
 
 

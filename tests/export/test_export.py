@@ -106,9 +106,12 @@ def detect(script: Path, *arguments: Path) -> list[Event]:
 
 
 def assert_same_events(got: list[Event], expected: list[Event]) -> None:
+    """Times may differ by 1e-5 s: they are written to the microsecond, and a time between frames
+    of 32 ms follows two probabilities, which differ by up to 1e-4 between onnxruntime and PyTorch.
+    """
     assert [event.label for event in got] == [event.label for event in expected]
     for ours, theirs in zip(got, expected, strict=True):
-        assert ours[:2] == pytest.approx(theirs[:2], abs=1e-6)  # written to the microsecond
+        assert ours[:2] == pytest.approx(theirs[:2], abs=1e-5)
 
 
 def example() -> ModuleType:
@@ -407,7 +410,7 @@ def test_the_example_is_short_and_imports_little() -> None:
 
 
 def test_the_loop_of_the_docs_gives_what_predict_decides_by(
-    exported: Path, lively_run: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Path, lively_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
@@ -422,7 +425,8 @@ def test_the_loop_of_the_docs_gives_what_predict_decides_by(
             if name == "probabilities":
                 parts.append(np.asarray(value)[0])
 
-    monkeypatch.chdir(exported)
+    monkeypatch.chdir(tmp_path)
+    Path("exported").symlink_to(exported)
     exec(block, Kept(chunks=np.array_split(log_mel, [1, 30, 44], axis=1)))
 
     got = np.concatenate(parts)[6:]

@@ -206,7 +206,9 @@ def test_feeding_some_outputs_is_feeding_all_with_no_weight_for_the_others(
 
 
 def test_no_output_to_feed_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"fed_outputs=slice\(3, 3, None\): expected some of"):
+    with pytest.raises(
+        ValueError, match=r"fed_outputs=slice\(3, 3, None\): expected consecutive ones of"
+    ):
         make_world().run(None, fed_outputs=slice(3, 3))
 
 

@@ -40,14 +40,14 @@ def few_files() -> Iterator[None]:
 def test_memory_that_libraries_do_not_get_is_told_with_what_needs_less() -> None:
     for act in (lambda: torch.empty(2**54), lambda: np.empty(2**58), lambda: bytearray(2**60)):
         told = shortage(_of(act), "train")
-        assert told.startswith("the memory is used up")
+        assert told.startswith("out of memory")
         assert "lower trainer.batch_size" in told
     assert "144115188075855872" in shortage(_of(lambda: torch.empty(2**55)))
 
 
 def test_the_memory_of_a_gpu_is_told_as_such() -> None:
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has ...")
-    assert shortage(error, "train").startswith("the memory of the GPU is used up (20.00 MiB more")
+    assert shortage(error, "train").startswith("out of memory on the GPU (20.00 MiB more")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no list of open files")
@@ -66,9 +66,9 @@ def test_too_many_open_files_are_told_with_the_limit(few_files: None) -> None:
 def test_a_shortage_is_found_below_what_it_led_to(tmp_path: Path) -> None:
     error = RuntimeError("the writer gave up")
     error.__cause__ = OSError(errno.EFBIG, "File too large", "a.wav")
-    assert shortage(error).startswith("a.wav grew beyond")
+    assert shortage(error).startswith("a.wav exceeds the largest")
     error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
-    assert f"no room left on the disk of {tmp_path}" in shortage(error, place=tmp_path)
+    assert f"the disk of {tmp_path} or its quota is full" in shortage(error, place=tmp_path)
     assert "ulimit -n" in shortage(RuntimeError("code: -24, message: too many open files"))
     assert "no further thread" in shortage(RuntimeError("can't start new thread"))
 
@@ -109,7 +109,7 @@ def test_a_training_without_memory_ends_in_a_line_and_goes_on(
         patch.setattr(Trainer, "_train_epoch", starved)
         assert sedtf("train", *settings) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("sedtf: the memory is used up")
+    assert said.startswith("sedtf: out of memory")
     assert said.endswith(f"then: sedtf train resume={Path('run').absolute()}")
 
     assert sedtf("train", "resume=run") == 0
@@ -130,14 +130,14 @@ def test_a_prediction_without_memory_ends_in_a_line(
     words = (f"checkpoint={trained_run}", f"input={recordings}", "output_dir=out")
     assert sedtf("predict", *words) == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith("sedtf: the memory is used up: lower workers")
+    assert said.startswith("sedtf: out of memory: lower workers")
 
 
 @pytest.mark.parametrize(
     ("error", "told"),
     [
         (OSError("Could not load the library"), "sedtf: Could not load the library"),
-        (OSError(errno.EMFILE, "Too many open files"), "sedtf: more files are open than"),
+        (OSError(errno.EMFILE, "Too many open files"), "sedtf: too many open files"),
     ],
 )
 def test_what_is_no_fault_of_the_folder_is_not_told_as_one(

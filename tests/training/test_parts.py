@@ -97,7 +97,9 @@ def test_a_recurrence_that_reads_both_ways_can_be_frozen() -> None:
 @pytest.mark.parametrize("key", ["freeze", "lr_scale"])
 def test_an_unknown_part_is_refused_with_those_there_are(key: str) -> None:
     setting: Any = {"freeze": ["cells"], "lr_scale": {"cells": 0.1}}[key]
-    there = f"trainer.{key}: the model has no part cells: there are blocks, blocks.0, blocks.1, "
+    there = (
+        f"trainer.{key}: the model has no part cells: expected some of blocks, blocks.0, blocks.1, "
+    )
     with pytest.raises(UserError, match=re.escape(f"{there}cell, readout")):
         trainer_of(Heard(crnn()), **{key: setting})
 

@@ -57,9 +57,9 @@ def read_bounded(path: Path, what: str, *, has_lines: bool = True) -> bytes:
     except UnreadableError as error:
         is_folder = path.is_dir()
         got = (
-            f"a folder, and no {what} file"
+            f"a folder instead of the {what} file"
             if is_folder
-            else f"no regular file, as {what} files are"
+            else f"the {what} file is not a regular file"
         )
         raise DataError(f"{path}: {got}") from error
     except (OSError, ValueError) as error:  # no permission, or no name that a file can have
@@ -76,9 +76,9 @@ def _check(path: Path, file: BinaryIO, what: str, has_lines: bool) -> int:
     if size > largest:
         kind = "JSON and XML" if is_document else f"{what} files"
         raise DataError(
-            f"{path}: {size / 1e6:,.1f} MB, but {kind} are read up to {largest / 1e6:,.3g} MB (the "
-            f"variable {_SIZE_VARIABLE}={largest_mb():g} raises that); divide it, or name another "
-            f"file"
+            f"{path}: {size / 1e6:,.1f} MB, but {kind} are limited to {largest / 1e6:,.3g} MB "
+            f"(the variable {_SIZE_VARIABLE}={largest_mb():g} raises the limit); split it, or name "
+            f"another file"
         )
     longest = LONGEST_LINE * _BYTES_OF_A_CHARACTER
     is_bounded = has_lines and not is_document and not head.startswith(MATLAB)
@@ -88,7 +88,7 @@ def _check(path: Path, file: BinaryIO, what: str, has_lines: bool) -> int:
         if is_bounded and run + (end.start() if end else len(piece)) > longest:
             raise DataError(
                 f"{path}: line {n_lines + 1}: more than {longest // 10**6} MB, but lines of "
-                f"{what} files are read up to {LONGEST_LINE:,} characters; is this another kind of "
+                f"{what} files are limited to {LONGEST_LINE:,} characters; is this another kind of "
                 f"file?"
             )
         run = len(piece) - 1 - max(piece.rfind(b"\n"), piece.rfind(b"\r")) if end else run
@@ -98,8 +98,8 @@ def _check(path: Path, file: BinaryIO, what: str, has_lines: bool) -> int:
         n_bytes, before = n_bytes + len(piece), piece[-1:]
         if n_lines > most_lines:
             raise DataError(
-                f"{path}: more than {most_lines:,} lines, but {what} files are read up to that "
-                f"(the variable {_LINES_VARIABLE} raises it); divide it, or name another file"
+                f"{path}: more than {most_lines:,} lines, the limit of {what} files (the "
+                f"variable {_LINES_VARIABLE} raises it); split it, or name another file"
             )
     return n_bytes
 

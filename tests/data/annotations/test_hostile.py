@@ -186,7 +186,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     with path.open("wb") as file:
         file.truncate(2**30 + 1)  # takes no room on the disk
-    with pytest.raises(DataError, match=r"a\.csv: 1,073\.7 MB, but annotation files are read"):
+    with pytest.raises(DataError, match=r"a\.csv: 1,073\.7 MB, but annotation files are limited"):
         read_annotations(path)
 
 
@@ -211,7 +211,7 @@ def test_a_file_of_too_many_lines_is_refused_unless_that_is_raised(
     path = tmp_path / "a.csv"
     content = "file,onset,offset,label\n" + "a.wav,0,1,x\n" * 1000
     path.write_text(content.replace("\n", end), newline="")
-    with pytest.raises(DataError, match="more than 1,000 lines, but annotation files are read"):
+    with pytest.raises(DataError, match="more than 1,000 lines, the limit of annotation files"):
         read_annotations(path)
     monkeypatch.setenv("SEDTF_MOST_LINES", "2000")
     assert len(read_annotations(path).events["a.wav"]) > 0

@@ -230,7 +230,7 @@ def test_a_folder_that_does_not_hold_the_set_names_the_expected_files(
 ) -> None:
     (tmp_path / "something" / "else").mkdir(parents=True)
 
-    with pytest.raises(DataError, match=f"holds no {name}: expected"):
+    with pytest.raises(DataError, match=f"contains no {name}: expected"):
         catalogue(name, tmp_path)
 
 

@@ -198,12 +198,12 @@ def test_a_source_or_content_in_two_splits_is_refused(tmp_path: Path) -> None:
     bank = fold_bank(tmp_path / "bank", classes=["dog"])
     table = tmp_path / "splits.tsv"
     table.write_text("clip\tsplit\n1-1-A.flac\ttrain\n1-1-B.flac\ttest\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"source 1 stands in train \(dog/1-1-A.flac\) and in test"):
+    with pytest.raises(DataError, match=r"source 1 is in train \(dog/1-1-A.flac\) and in test"):
         scan_bank(bank, rules=SplitRules(table=table), strict=False)
     # The same recording under another name.
     shutil.copy(bank / "dog" / "1-1-A.flac", bank / "dog" / "5-77-A.flac")
     table.write_text("clip\tsplit\n1-1-A\ttrain\n5-77-A\ttest\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"content .* stands in train"):
+    with pytest.raises(DataError, match=r"content .* is in train"):
         scan_bank(bank, rules=SplitRules(table=table))
 
 

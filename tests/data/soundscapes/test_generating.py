@@ -115,7 +115,7 @@ def test_a_bank_that_has_changed_is_refused_clip_by_clip(
         (lambda values: values.pop("settings"), "not a readable recipe"),
         (lambda values: values["settings"].update(polyphony=0), "polyphony=0"),
         (lambda values: values["settings"].update(poliphony=1), "poliphony"),
-        (lambda values: values["bank"]["clips"].append({"file": "x"}), "not a recipe"),
+        (lambda values: values["bank"]["clips"].append({"file": "x"}), "not a readable recipe"),
         (lambda values: values.update(generator=99), "written by generator 99 of sedtf"),
         (lambda values: values.update(format="xyz"), "format 'xyz': expected one of desed"),
     ],

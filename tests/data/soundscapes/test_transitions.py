@@ -45,7 +45,7 @@ def test_files_of_every_kind_say_the_same(name: str, text: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"bell": {"bell": 1}}, "what follows call, siren"),
+        ({"bell": {"bell": 1}}, "it has no transitions from call, siren"),
         ({**WEIGHTS, "oboe": {"bell": 1}}, "oboe: not among the classes bell, call, siren"),
         ({**WEIGHTS, "bell": {"call": -1}}, "after bell: call -1; expected numbers of at least 0"),
         ({**WEIGHTS, "bell": {"call": "x"}}, "after bell: call 'x'"),

@@ -78,7 +78,7 @@ def test_what_is_no_text_is_refused_with_its_place(
 
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     for path, said in ((tmp_path, "a folder instead of"), (tmp_path / "nowhere", "no such")):
-        with pytest.raises(DataError, match=f"{said} text file"):
+        with pytest.raises(DataError, match=f"{said} (the )?text file"):
             load_tokens(TokensConfig(path=str(path)))
 
 
