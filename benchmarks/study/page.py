@@ -222,8 +222,8 @@ def _together(rows: Sequence[Row]) -> Iterable[str]:
     if table:
         yield "## All settings together"
         yield (
-            "Gains over the pairs of all settings and seeds, as if each were drawn by itself. Settings\n"
-            "share their seeds: the intervals are rather too narrow.\n"
+            "Gains over the pairs of all settings and seeds, as if each were drawn by itself.\n"
+            "Settings share their seeds: the intervals are rather too narrow.\n"
         )
         yield _table(["method", "decoder", "settings", "pairs", *FIGURES], table)
         yield ""
