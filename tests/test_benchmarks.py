@@ -117,6 +117,7 @@ def test_the_page_has_a_gain_for_each_setting_and_marks_what_is_certain(
     assert "+0.000 ± " in uncertain
     assert "**" not in uncertain
     assert "**+0.110 ± " in certain
+    assert any(line.startswith("| scheduled | threshold | 2 | 6 | +0.055 ± ") for line in lines)
     assert (tmp_path / "docs" / "images" / "study_gain_over_bits.png").is_file()
     listed = page.with_name("study_runs.csv")
     assert len(listed.read_text(encoding="utf-8").splitlines()) == 1 + 2 * 2 * 3

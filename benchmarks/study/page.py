@@ -20,6 +20,7 @@ from benchmarks.study.results import (
     differences,
     gain,
     read_rows,
+    summary,
 )
 from sed_cli.config.files import meaning_of
 from sed_cli.system.files import write_text
@@ -53,7 +54,7 @@ times of 20. *Slope*: gain a bit, with its 95 % interval; if that includes 0, no
 shown.
 """
 
-_LEARNT = """Means over seeds, with the half-width of their 95 % t interval, with tuned thresholds
+_LEARNT = """Means over seeds, with the half-width of their 95 % t interval
 ([what each figure means](evaluation.md#what-feedback-has-learnt)). *Exposure gap*: frame F1 with
 the targets fed back minus that with the own output. *Fragments* and *merged*: 1 is best.
 *Transitions*: bits between those found and those annotated, 0 is best. *Errors after an error*: how
@@ -89,7 +90,7 @@ def write_page(output: Path, page: Path, scale: str) -> None:
     ]
     for question, heading in _QUESTIONS.items():
         parts += _by_setting(question, heading, rows, page)
-    parts += [*_methods(rows), *_learnt(rows)]
+    parts += [*_together(rows), *_methods(rows), *_learnt(rows)]
     write_text(page, "\n".join(parts).rstrip() + "\n")
     write_text(runs, as_csv(rows))
 
@@ -206,6 +207,28 @@ def _by_setting(
     yield f"![{heading}](images/{name})\n"
 
 
+def _together(rows: Sequence[Row]) -> Iterable[str]:
+    """Gains over the pairs of all settings, whatever their syntax."""
+    table = []
+    for method, decoder in _LINES:
+        kept = [row for row in rows if (row.method, row.decoder) == (method, decoder)]
+        if len(kept) < 2:
+            continue
+        cells = [method, decoder, str(len(kept)), str(sum(len(row.seeds) for row in kept))]
+        for heading in FIGURES:
+            found = [each for row in kept for each in differences(row, rows, heading)]
+            cells.append(_words(summary(found, len(_LINES))))
+        table.append(cells)
+    if table:
+        yield "## All settings together"
+        yield (
+            "Gains over the pairs of all settings and seeds, as if each were drawn by itself.\n"
+            "Settings share their seeds: the intervals are rather too narrow.\n"
+        )
+        yield _table(["method", "decoder", "settings", "pairs", *FIGURES], table)
+        yield ""
+
+
 def _methods(rows: Sequence[Row]) -> Iterable[str]:
     """A table for each setting in which methods meet that do not meet in all settings."""
     for (question, setting), meeting in _meetings(rows):
@@ -225,19 +248,18 @@ def _methods(rows: Sequence[Row]) -> Iterable[str]:
 
 
 def _learnt(rows: Sequence[Row]) -> Iterable[str]:
-    """What each model has learnt, without other decoders."""
-    tables = []
-    for (question, setting), meeting in _meetings(rows):
-        known = [row for row in meeting if row.scores.get("fragments")]
-        if known:
-            lines = [[row.method, *_diagnosed(row)] for row in known]
-            table = _table(["method", *LEARNT], lines)
-            tables.append(f"### {question}: {setting}\n{table}\n")
-    if not tables:
+    """What each model has learnt, and what decoders make of it."""
+    known = [row for row in rows if row.scores.get("fragments")]
+    if not known:
         return
     yield "## What is learnt"
     yield _LEARNT
-    yield from tables
+    known.sort(key=lambda row: (row.question, _order(row), row.decoder, row.method))
+    lines = [
+        [f"{row.question}: {row.setting}", row.method, row.decoder, *_diagnosed(row)]
+        for row in known
+    ]
+    yield _table(["data", "method", "decoder", *LEARNT], lines)
 
 
 def _diagnosed(row: Row) -> Iterable[str]:

@@ -183,9 +183,12 @@ def differences(row: Row, rows: Sequence[Row], heading: str) -> list[float]:
 
 def gain(row: Row, rows: Sequence[Row], heading: str, n_comparisons: int) -> Gain:
     """Mean difference to the baseline, with t intervals (Bonferroni for all)."""
-    found = differences(row, rows, heading)
-    mean = float(np.mean(found))
-    return Gain(mean, _half(found, 1), _half(found, max(n_comparisons, 1)))
+    return summary(differences(row, rows, heading), n_comparisons)
+
+
+def summary(found: Sequence[float], n_comparisons: int) -> Gain:
+    """Mean of differences, with its intervals."""
+    return Gain(float(np.mean(found)), _half(found, 1), _half(found, max(n_comparisons, 1)))
 
 
 def _half(values: Sequence[float], n_comparisons: int) -> float:
