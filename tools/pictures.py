@@ -237,7 +237,11 @@ PICTURES = {
     "tutorial_song.png": Picture(_song, "onsets"),
 }
 # Drawn by another script, with its page.
-OF_OTHERS = {"study_gain_over_bits.png": "make study"}
+OF_OTHERS = {
+    "study_gain_over_bits.png": "make study",
+    "study_evening_gain_over_bits.png": "make study SCALE=evening",
+    "study_evening_birdsong.png": "make study SCALE=evening",
+}
 
 
 def main() -> None:
