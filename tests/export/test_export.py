@@ -355,7 +355,7 @@ def test_an_example_that_cannot_decode_is_reported(
     path = min((recordings / "audio").glob("test_*"))
     done = subprocess.run([sys.executable, script, path], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "is sedtf's alone" in done.stderr
+    assert "exists only in sedtf" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -461,7 +461,7 @@ def test_the_card_states_what_is_unknown(lively_run: Path, tmp_path: Path) -> No
     card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "license" not in card.split("---\n")[1]
     assert "| this model | not stated" in card
-    assert "does not lie in its run folder" in card
+    assert "is not in its run folder" in card
     assert "None were found beside the checkpoint" in card
 
 

@@ -82,7 +82,7 @@ def test_half_a_sample_at_the_end_is_reported(caplog: pytest.LogCaptureFixture) 
     blocks = list(pcm_blocks(io.BytesIO(b"\0\1\0\1\0"), config))
 
     assert [len(block) for block in blocks] == [1]
-    assert caplog.messages == ["the last 1 byte(s) make no sample: are dtype and channels right?"]
+    assert caplog.messages == ["the last 1 byte(s) make no full sample: check dtype and channels"]
 
 
 def test_what_is_no_audio_is_silence_and_reported_once(caplog: pytest.LogCaptureFixture) -> None:

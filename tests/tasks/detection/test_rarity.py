@@ -137,7 +137,7 @@ def test_a_training_that_is_balanced_draws_so_and_reports_it(
     assert weights is not None
     assert len(weights) == len(task.lengths)
     (line,) = caplog.messages
-    assert line.startswith("trainer.balance=1: share of the sequences that are drawn with cat ")
+    assert line.startswith("trainer.balance=1: share of the drawn sequences that contain cat ")
 
 
 def test_one_source_of_several_is_balanced_too() -> None:

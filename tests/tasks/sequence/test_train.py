@@ -145,7 +145,7 @@ def test_pairs_are_translated(pairs_run: Path, sedtf: Sedtf, tmp_path: Path) -> 
         ("predict", ["input=-", "decoding.temperature=0"], "decoding.temperature=0"),
         ("predict", ["input=-", "decoding.n_best=3"], "decoding.n_best=3"),
         ("eval", ["data=soundscapes"], "expected data=tokens or pairs or labels"),
-        ("eval", ["data=pairs"], "only a model that was trained on pairs is given sources"),
+        ("eval", ["data=pairs"], "only a model that was trained on pairs accepts sources"),
         ("export", [], "but a detector is needed"),
     ],
 )
@@ -167,7 +167,7 @@ def test_a_page_is_refused_in_a_line(
     sentences_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert sedtf("report", str(sentences_run)) == 2
-    assert "a run of task=sequence, of which there is no page" in capfd.readouterr().err
+    assert "a run of task=sequence, for which sedtf report makes no page" in capfd.readouterr().err
 
 
 @pytest.mark.slow
@@ -223,7 +223,7 @@ def test_a_batch_that_takes_much_memory_is_announced(
     with caplog.at_level(logging.WARNING):
         NextToken(config, load_tokens(config.data), torch.device("cpu"))
 
-    assert "3 sequences of 6 targets, with 7 symbols, are 0.0 GB of logits" in caplog.text
+    assert "logits of 3 sequences of 6 targets with 7 symbols take 0.0 GB" in caplog.text
 
 
 @pytest.mark.parametrize(("bound", "p"), [(1.0, 1.0), (0.0, 0.0)])

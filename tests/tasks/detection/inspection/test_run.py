@@ -198,7 +198,7 @@ def test_a_set_without_events_is_described_and_refused(
 
     assert sedtf("data", "data=annotated", "data.root=set", "output_dir=run") == 2
     out, err = capfd.readouterr()
-    assert "train holds no event" in out
+    assert "train contains no event" in out
     assert "no event to learn from" in err
     assert read_json(tmp_path / "run" / "data.json")["overall"]["n_empty_files"] == 3
 

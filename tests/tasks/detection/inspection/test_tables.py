@@ -71,8 +71,8 @@ def test_classes_without_events_in_a_split_are_named() -> None:
 
     said = notes(describe(manifest))
 
-    assert "validation holds no event of b, c" in said
-    assert "test holds no recording" in said
+    assert "validation contains no event of b, c" in said
+    assert "test contains no recording" in said
 
 
 def test_a_rare_class_is_named() -> None:

@@ -67,7 +67,7 @@ def test_samples_give_an_order_and_no_gaps(tmp_path: Path) -> None:
         (tmp_path / f"{name}.phn").write_text("0 3050 h#\n3050 4559 sh\n")
 
     assert texts_of(tmp_path) == {"train": ["h# sh", "h# sh"]}
-    with pytest.raises(DataError, match=r"x\.phn: counts samples, .*gap=0\.5 needs seconds"):
+    with pytest.raises(DataError, match=r"x\.phn: times are in samples, .*gap=0\.5 needs seconds"):
         texts_of(tmp_path, gap=0.5)
 
 
@@ -101,10 +101,10 @@ def test_a_recording_in_two_annotation_files_is_refused(tmp_path: Path) -> None:
 def test_what_cannot_be_sequences_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "train.tsv"
     write_annotations(path, {"a.wav": []})
-    with pytest.raises(DataError, match="the train split holds no event"):
+    with pytest.raises(DataError, match="the train split contains no event"):
         texts_of(path)
     write_annotations(path, {"a.wav": [Event(0, 1, "dog bark"), Event(2, 3, "dog_bark")]})
-    with pytest.raises(DataError, match="'dog bark' and 'dog_bark' differ in white space alone"):
+    with pytest.raises(DataError, match="'dog bark' and 'dog_bark' differ only in white space"):
         texts_of(path)
     with pytest.raises(UserError, match="1 recordings cannot be divided"):
         read_label_sequences(LabelsConfig(annotations=str(path)))

@@ -64,8 +64,8 @@ def test_empty_lines_are_skipped_and_counted(
     [
         ("gr\u00fcn\nrot\nwei\u00df\n".encode("latin-1"), r"text\.txt, line 1: not in UTF-8"),
         (b"a\x00b\n", r"zero bytes"),
-        (b"\n \n", r"text\.txt: holds no sequence; expected one a line"),
-        (b"", r"holds no sequence"),
+        (b"\n \n", r"text\.txt: contains no sequence; expected one per line"),
+        (b"", r"contains no sequence"),
     ],
 )
 def test_what_is_no_text_is_refused_with_its_place(
@@ -77,7 +77,7 @@ def test_what_is_no_text_is_refused_with_its_place(
 
 
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
-    for path, said in ((tmp_path, "a folder instead of"), (tmp_path / "nowhere", "no such")):
+    for path, said in ((tmp_path, "a folder instead of the"), (tmp_path / "nowhere", "no such")):
         with pytest.raises(DataError, match=f"{said} text file"):
             load_tokens(TokensConfig(path=str(path)))
 
@@ -174,7 +174,7 @@ def test_splits_with_files_of_their_own_are_these_and_equal_lines_are_reported(
 
 
 def test_too_few_lines_for_the_splits_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="1 different sequences cannot be divided into 3 splits"):
+    with pytest.raises(UserError, match="1 distinct sequences cannot be divided into 3 splits"):
         load_text(tmp_path, "a b\na b\na  b\n")
 
 
@@ -263,7 +263,7 @@ def test_rows_and_columns_that_are_missing_are_reported(
     with pytest.raises(DataError, match="the header has source, target, but not both source and x"):
         load_tokens(PairsConfig(path=str(path), target_column="x"))
     path.write_text("source\ttarget\n\tb\n")
-    with pytest.raises(DataError, match="holds no pair"):
+    with pytest.raises(DataError, match="contains no pair"):
         load_tokens(PairsConfig(path=str(path)))
     path.write_text("")
     with pytest.raises(DataError, match="the header has nothing"):
