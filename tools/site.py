@@ -1,7 +1,7 @@
-"""Hooks of MkDocs (``mkdocs.yml``): the version in the footer, and no address of another host.
+"""MkDocs hooks (``mkdocs.yml``): the version in the footer, and no addresses of other hosts.
 
-Material loads Mermaid for diagrams, a polyfill for browsers of before 2020, and figures of GitHub
-for a repository. No page here asks for any of them; without their addresses none ever can.
+Material can load Mermaid for diagrams, a polyfill for browsers from before 2020, and figures of
+GitHub for a repository. No page here needs any of them; without the addresses none can be loaded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def on_config(config: Any) -> Any:
 
 
 def on_post_build(config: Any) -> None:
-    """Take the addresses that scripts could load from out of them."""
+    """Remove the addresses that scripts could load from."""
     for script in Path(config.site_dir).rglob("*.js"):
         if script.name.startswith("search_index"):
             continue
