@@ -1,4 +1,4 @@
-"""Commands that README, docs and ``--help`` show run on small data, or have a reason not to."""
+"""Commands in README, docs and ``--help`` run on small data, or have a reason not to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sed_cli.app import app
 from tests.shown_commands import NOT_RUN, PAGES, made_small, make_workshop, shown, why_not
 
 SHOWN = shown()
-# RUN stands for a detector, but for a sequence model where words are continued.
+# RUN stands for a detector, or for a sequence model if the command continues lines.
 _OF_WORDS = re.compile(r"fox|prefixes|yes ''|data=tokens")
 
 
@@ -73,7 +73,7 @@ def test_output_that_is_always_the_same_is_printed_as_it_is_shown(
 
 
 def run(command: str, folder: Path) -> int:
-    """Run a command in a workshop: in this process, unless it needs a shell."""
+    """Run a command in a prepared folder: in this process, unless it needs a shell."""
     if _OF_WORDS.search(command):
         command = command.replace("checkpoint=RUN", "checkpoint=WORDS")
     words = shlex.split(command, comments=True)
@@ -88,7 +88,7 @@ def run(command: str, folder: Path) -> int:
 
 
 def in_a_shell(line: str, folder: Path) -> int:
-    """Run a line with the stand-ins for recorders and downloads first on the path."""
+    """Run a line with stand-ins for recorders and downloads first on the path."""
     program = folder / "bin" / "sedtf"
     if not program.exists():
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sed_cli "$@"\n')
