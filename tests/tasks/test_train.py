@@ -322,7 +322,7 @@ def test_resume_refuses_other_recordings(
     table = tmp_path / "edited" / "train.tsv"
     table.write_text("\n".join(table.read_text().splitlines()[:-1]) + "\n")
     assert sedtf("train", f"resume={trained_run}", "data.root=edited", "output_dir=x") == 2
-    assert "have changed since" in capfd.readouterr().err
+    assert "have changed; start a new run" in capfd.readouterr().err
 
 
 def test_recordings_are_found_from_another_working_folder(

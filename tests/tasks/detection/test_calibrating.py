@@ -87,6 +87,6 @@ def test_what_is_set_is_kept_by_the_checkpoint(run: Path, sedtf: Sedtf) -> None:
 @pytest.mark.parametrize("values", [[], {"method": "isotonic"}, {**HALVED, "confidences": [1, 0]}])
 def test_a_damaged_map_is_refused_in_a_line(run: Path, values: object) -> None:
     calibrate(run, values)
-    with pytest.raises(CheckpointError, match=r"postprocessing\.json.*calibration cannot be used"):
+    with pytest.raises(CheckpointError, match=r"postprocessing\.json.*calibration is invalid"):
         load(run)
     assert ConfidenceMap.from_json(HALVED)(np.array([0.8])) == pytest.approx([0.4])
