@@ -1,4 +1,4 @@
-"""The whole content of a file is read, whatever its header declares; missing parts are reported."""
+"""All content of a file is read, whatever its header declares; missing parts are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dry run tells: each distinct model once, and what all of it comes to."""
+"""The output of a dry run: each distinct model once, and the total cost."""
 
 from __future__ import annotations
 

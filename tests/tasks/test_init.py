@@ -1,4 +1,4 @@
-"""``init=RUN`` as a user gives it: what it starts from, resumes, and refuses."""
+"""``init=RUN`` as a user gives it: what is loaded, resumed and refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sedtf listen`` through real pipes: what comes in, when it is reported, how it ends."""
+"""``sedtf listen`` through real pipes: its input, the time of its reports, and its end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def pcm(samples: NDArray[np.float64], dtype: str = "s16") -> bytes:
 
 
 class Dribble:
-    """A source that gives a few bytes at a time, as pipes may."""
+    """A source that returns a few bytes at a time, as pipes may."""
 
     def __init__(self, content: bytes, sizes: Sequence[int]) -> None:
         self._source = io.BytesIO(content)
@@ -95,7 +95,7 @@ def test_what_is_no_audio_is_silence_and_reported_once(caplog: pytest.LogCapture
 
 
 def lines_of(reports: Sequence[StreamEvent]) -> list[dict[str, Any]]:
-    """What must be printed."""
+    """The expected output."""
     lines = []
     for report in reports:
         line: dict[str, Any] = {"event": report.kind, "time": round(report.time_s, 6)}
@@ -154,7 +154,7 @@ def test_reports_come_through_a_fifo_before_more_samples_than_the_latency_are_in
 ) -> None:
     """Nothing on the way waits for more: each line is read before the next sample is written.
 
-    Interrupted at last, it reports the ends of what goes on.
+    Finally interrupted, it reports the ends of active events.
     """
     stream = detector.stream()
     samples, hop = sound(), 512
@@ -192,7 +192,7 @@ def test_reports_come_through_a_fifo_before_more_samples_than_the_latency_are_in
 
 
 def fifo(path: Path) -> tuple[int, BinaryIO]:
-    """Open both ends of a new pipe in the file system; one alone would wait for the other."""
+    """Open both ends of a new named pipe; opening only one would block."""
     os.mkfifo(path)
     both = os.open(path, os.O_RDWR)
     reader, writer = os.open(path, os.O_RDONLY), path.open("wb")

@@ -1,4 +1,4 @@
-"""A model that is not causal: recordings are run whole, however they come."""
+"""A model that is not causal: recordings are processed as a whole, however they arrive."""
 
 from __future__ import annotations
 

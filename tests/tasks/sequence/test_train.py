@@ -42,7 +42,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def sentences_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short training on generated sentences; not to be changed."""
+    """A short training run on generated sentences; must not be changed."""
     run = tmp_path_factory.mktemp("sentences") / "run"
     assert run_verb("train", [*TINY, f"output_dir={run}"], Flags()) == DONE
     return run
@@ -50,7 +50,7 @@ def sentences_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pairs_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short training on generated pairs; not to be changed."""
+    """A short training run on generated pairs; must not be changed."""
     run = tmp_path_factory.mktemp("pairs") / "run"
     own = ("data=pairs", "data.generate=digits", "data.longest=3", f"output_dir={run}")
     assert run_verb("train", [*TINY, *own], Flags()) == DONE
@@ -78,7 +78,7 @@ def test_a_run_folder_holds_what_is_promised(sentences_run: Path) -> None:
     assert "validation_perplexity" in header
     metrics = read_metrics(sentences_run)
     assert set(metrics["ngrams"]) == {"1", "2", "3"}  # type: ignore[call-overload]
-    # no model is better than one who knows the grammar, but by chance
+    # only by chance is a model better than the grammar itself
     assert metrics["perplexity"] > metrics["best_possible_perplexity"]  # type: ignore[operator]
     losses = metrics["by_step"]["teacher_forced"]["loss"]  # type: ignore[index]
     n = metrics["by_step"]["n"]  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""A prediction of many recordings resumes, and never does twice what is done."""
+"""A prediction of many recordings resumes, and never repeats completed work."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def test_sentences_decode_to_their_text(
 def test_no_sequence_is_in_two_splits(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], seed: int
 ) -> None:
-    """Equal is what has the same symbols, whatever white space is between them."""
+    """Sequences with the same symbols are equal, whatever white space is between them."""
     lines = ["a", "d", "c b", *lines]
     data = load_text(tmp_path_factory.mktemp("text"), "\n".join(lines), split_seed=seed)
 
