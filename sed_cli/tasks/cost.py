@@ -87,9 +87,9 @@ def tell_cost(
     at_once = min(parallel or len(configs), len(configs))
     runs = f"{len(configs)} run{'s' if len(configs) > 1 else ''}"
     runs += f", {at_once} at a time" if at_once > 1 else ""
-    done = f"; {n_done} more are done already" if n_done else ""
+    done = f"; {n_done} more are already done" if n_done else ""
     _say(
-        f"{runs}: training takes {duration(span(seconds, at_once))}, less where it stops early "
+        f"{runs}: training takes {duration(span(seconds, at_once))}, less if it stops early "
         f"({duration(sum(seconds))} of work){done}"
     )
     _say("Start-up, uncached features and the final evaluation are not included.")

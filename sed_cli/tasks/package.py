@@ -82,7 +82,7 @@ class TaskPackage(ABC):
     def label_model(self, checkpoint: str, kind: str) -> LabelModel:
         """Load a label model, for ``evaluation.decoder=language``."""
         raise UserError(
-            f"{checkpoint}: a checkpoint of task={self.config.task}; expected a label model,  "
+            f"{checkpoint}: a checkpoint of task={self.config.task}; expected a label model, "
             f"from sedtf train task=sequence data=labels"
         )
 

@@ -201,7 +201,7 @@ def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
     if config.resume:
         rows = resume(config, trainer, run_dir)
     if config.init and trainer.progress.epoch:
-        log.info("init=%s is not applied again: the run has weights of its own", config.init)
+        log.info("init=%s is not applied again: the run has its own weights", config.init)
     elif config.init:
         initialise(config, task)
     if rank():  # only rank 0 writes

@@ -87,18 +87,18 @@ def _front_matter(config: ExportConfig) -> str:
 def _summary(trained: TrainConfig, description: Mapping[str, Any]) -> str:
     features, stream = description["features"], description["stream"]
     rule = _rule(description)
-    onsets = ", and whether an event of it begins there" if "outputs" in description else ""
-    fed = "No feedback of earlier outputs (the baseline)" if rule is None else described(rule)
+    onsets = ", and whether an event of the class starts there" if "outputs" in description else ""
+    fed = "Nothing but the features (the baseline)" if rule is None else described(rule)
     return (
         f"A convolutional recurrent network that detects which of {len(description['classes'])} "
-        f"classes of sounds are active in a recording, and when; several may be at once. Its "
+        f"classes of sounds are active in a recording, and when; several may overlap. Its "
         f"recurrent layer is fed {fed[0].lower()}{fed[1:]}.\n\n"
         f"- classes: {', '.join(map(in_markdown, description['classes']))}\n"
         f"- input: {features['sample_rate']} Hz mono, as {features['n_mels']} mel bands from "
         f"{features['f_min']:g} to {features['f_max']:g} Hz\n"
         f"- output: a probability for each class every {1000 * stream['hop_s']:g} ms{onsets}\n"
         f"- events: {_postprocessing(description['postprocessing'])}\n"
-        f"- delay in a stream: {1000 * stream['look_ahead_s']:.0f} ms, and the chunk\n"
+        f"- delay in a stream: {1000 * stream['look_ahead_s']:.0f} ms, plus the chunk\n"
     )
 
 

@@ -272,7 +272,7 @@ def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
     if missed:
         log.warning(
             "never found in the %s split, though annotated there: %s; annotate more such events, "
-            "train longer (trainer.epochs), or leave it out (data.classes)",
+            "train longer (trainer.epochs), or leave the class out (data.classes)",
             metrics["split"],
             ", ".join(f"{label} ({counts[label]['n_ref']} events)" for label in missed),
         )

@@ -106,7 +106,7 @@ def _check_model(detector: Detector, checkpoint: Path) -> None:
     if detector.model.has_feedback and not rule.serves_graphs:
         raise CheckpointError(
             f"checkpoint={checkpoint}: it was trained with sampler.feedback={rule.name}, which "
-            f"has no form in ONNX: use sedtf predict, or give {type(rule).__name__} an add_to_graph"
+            f"has no ONNX form: use sedtf predict, or add add_to_graph to {type(rule).__name__}"
         )
 
 
@@ -187,8 +187,8 @@ def _check(name: str, difference: Difference, tolerance: float) -> None:
     if difference.greatest > tolerance:
         raise SedtfError(
             f"{name}: probabilities differ from PyTorch's by {difference.greatest:.1e}, more than "
-            f"tolerance={tolerance:g}: nothing was written; another version of onnxruntime may do "
-            f"better, or raise the tolerance"
+            f"tolerance={tolerance:g}: nothing was written; try another version of "
+            f"onnxruntime, or raise the tolerance"
         )
     if difference.features is not None and difference.features > _FEATURE_TOLERANCE:
         raise SedtfError(
@@ -285,4 +285,4 @@ def _examples() -> Path:
     for folder in (package / "examples", package.parent / "examples"):
         if (folder / "detect.py").is_file():
             return folder
-    raise UserError(f"no examples beside {package}: the installation is incomplete: reinstall it")
+    raise UserError(f"no examples beside {package}: the installation is incomplete; reinstall")

@@ -113,10 +113,10 @@ def _parts(
     if share is not None:
         n_tuned = min(n - 1, max(1, round(share * n)))
         if n < 2:
-            raise DataError(f"tune_share={share}: {n} recording cannot be divided")
+            raise DataError(f"tune_share={share}: {n} recording cannot be divided; use more")
         return [(drawn[:n_tuned], drawn[n_tuned:])]
     if n < n_folds:
-        raise DataError(f"folds={n_folds}: there are {n} recordings; choose fewer folds")
+        raise DataError(f"folds={n_folds}: only {n} recordings; choose fewer folds")
     folds = [drawn[start::n_folds] for start in range(n_folds)]
     return [
         ([each for other in folds if other is not fold for each in other], fold) for fold in folds

@@ -82,7 +82,7 @@ def pcm_blocks(source: Any, config: ListenConfig) -> Iterator[NDArray[np.float32
         is_audio = np.abs(samples) <= LOUDEST  # false for NaN
         if not is_audio.all():
             if not warned:
-                log.warning("samples out of range are read as silence: is dtype right?")
+                log.warning("samples out of range are read as silence: check dtype")
             warned = True
             samples = np.where(is_audio, samples, 0.0)
         yield samples.astype(np.float32)

@@ -59,7 +59,7 @@ class DetectorLoss:
 
         Args:
             logits: of all clips.
-            tags: classes of the clips; NaN where a clip has no such labels; ``None``: no clip has.
+            tags: classes of the clips; NaN where a clip has none; ``None``: no clip has any.
         """
         if tags is None:
             tags = torch.full_like(logits, torch.nan)

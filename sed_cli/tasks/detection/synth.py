@@ -164,7 +164,7 @@ def _caption(recipe: Recipe) -> str | None:
     if recipe.bank is None:
         return None
     if recipe.bank.split_by == "sources":
-        return "bank split by drawing sources"
+        return "bank split by randomly drawn sources"
     return f"bank split by its {recipe.bank.split_by}"
 
 

@@ -91,7 +91,7 @@ def test_what_is_no_audio_is_silence_and_reported_once(caplog: pytest.LogCapture
     (block,) = pcm_blocks(io.BytesIO(values.tobytes()), ListenConfig(dtype="f32"))
 
     assert block[:, 0].tolist() == [0.5, 0, 0, 0, 0, -0.5] * 3
-    assert caplog.messages == ["samples out of range are read as silence: is dtype right?"]
+    assert caplog.messages == ["samples out of range are read as silence: check dtype"]
 
 
 def lines_of(reports: Sequence[StreamEvent]) -> list[dict[str, Any]]:

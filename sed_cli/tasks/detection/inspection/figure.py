@@ -333,7 +333,7 @@ class _Picture:
 
     def _draw_entropies(self, axes: Axes) -> None:
         syntax, n_classes = self.found.overall.syntax, len(self.found.classes)
-        axes.set_title("syntax: bits an event")
+        axes.set_title("syntax: bits per event")
         axes.set_xlabel("entropy (bits)")
         if not syntax.n_transitions:
             _say_nothing(axes, "no event follows another")

@@ -119,7 +119,7 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
             raise DataError(
                 f"training would refuse this data set for {counted(len(copies), 'file')} in two "
                 "splits: "
-                f"take them out of one, or allow it with data.leak_check=none"
+                f"remove them from one, or allow it with data.leak_check=none"
             )
 
 

@@ -40,7 +40,7 @@ def print_set(console: Console, title: str, found: SetStatistics) -> None:
         ends = "the recording"
         if found.sequence_gap_s is not None:
             ends += f" or a silence of more than {found.sequence_gap_s:g} s"
-        heading = f"syntax in bits an event; a sequence ends with {ends}"
+        heading = f"syntax in bits per event; a sequence ends with {ends}"
         _print(console, heading, _syntax_tables(found, splits))
     for note in notes(found):
         console.print(f"- {note}", highlight=False)
