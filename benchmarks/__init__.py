@@ -1,1 +1,1 @@
-"""What is measured, and against what: a script a question. ``python -m benchmarks --help``."""
+"""Measurements with their references: one script per question. ``python -m benchmarks --help``."""

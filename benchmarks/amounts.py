@@ -1,9 +1,9 @@
-"""How often the band of ``sedtf compare`` over training audio covers the true value.
+"""How often does the interval of ``sedtf compare`` over training audio cover the true value?
 
-Runs whose error follows a known power law, with noise, are fitted as ``compare`` fits them; what is
-counted is how often the 95 % interval at four times the largest amount holds the known error.
+Runs whose error follows a known power law, with noise, are fitted as ``compare`` fits them. The
+script counts how often the 95 % interval at four times the largest amount covers the known error.
 
-    python -m benchmarks.amounts            # 60 simulations a case, 100 draws each: minutes
+    python -m benchmarks.amounts            # 60 simulations per case, 100 draws each: minutes
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sed_cli.comparison import amounts
 from sed_cli.comparison.amounts import PowerLaw, drawn_curves, fit_curve
 
 KNOWN = PowerLaw(0.2, 0.4, 0.5)
-CASES = ((5, 3), (4, 3), (5, 1), (4, 1))  # amounts, each twice the one before; runs of each
+CASES = ((5, 3), (4, 3), (5, 1), (4, 1))  # amounts, each twice the previous one; runs of each
 
 
 def main() -> None:
-    """Print a line a case: how often it was covered, and the mean width of the interval."""
+    """Print a line per case: how often the interval covered, and its mean width."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulations", type=int, default=60)
     parser.add_argument("--draws", type=int, default=100)

@@ -1,7 +1,7 @@
 """What does augmentation add to a training step of the default model?
 
-Milliseconds a batch of 8 sequences of 10 s, drawn and collated, for each option of ``augment``,
-beside the training step that follows. Writes ``augmentation.{csv,md}``.
+Milliseconds per batch of 8 sequences of 10 s, drawn and collated, for each option of ``augment``,
+compared with the training step that follows. Writes ``augmentation.{csv,md}``.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _sequences() -> Sequences:
 
 
 def _batch(sequences: Dataset[tuple[torch.Tensor, torch.Tensor]]) -> SequenceBatch:
-    # Every fourth, so that those with and without a draw below one half are both met.
+    # Every fourth, to include sequences with and without a draw below one half.
     return collate([sequences[number] for number in range(0, 4 * BATCH, 4)])
 
 

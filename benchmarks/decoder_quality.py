@@ -1,11 +1,11 @@
-"""Which decoder finds the right events? Every one, fitted on the validation split of each run.
+"""Which decoder finds the right events? Each is fitted on the validation split of each run.
 
     python -m benchmarks.decoder_quality RUN... [--language RUN] [--picture FILE.png]
 
-Runs that are called NAME-SEED are summed up by NAME: the mean of each figure on test, and the
-mean gain over ``threshold`` in the same run with a 95 % t interval. What was scored before
-lies in the output folder and is not scored again. ``--picture`` draws a recording of the first run,
-decoded by all of them. Writes ``decoder_quality.{csv,md}``.
+Runs named NAME-SEED are summarised by NAME: the mean of each figure on test, and the mean gain over
+``threshold`` in the same run with a 95 % t interval. Existing scores in the output folder are
+reused. ``--picture`` draws a recording of the first run, decoded by all of them. Writes
+``decoder_quality.{csv,md}``.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def main() -> None:
     )
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--decoders", default=",".join(DECODERS))
-    parser.add_argument("--language", type=Path, help="a run of labels: decoder language too")
+    parser.add_argument("--language", type=Path, help="a run on labels, for decoder language")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--recording", type=int, default=0, help="of the test split, in --picture")
-    parser.add_argument("--start", type=float, default=0.0, help="second at which it begins")
+    parser.add_argument("--start", type=float, default=0.0, help="start of the picture in seconds")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks"))
     arguments = parser.parse_args()
@@ -77,7 +77,7 @@ def _folder(run: Path, decoder: str, arguments: argparse.Namespace) -> Path:
 def _figures(
     runs: Sequence[Path], decoder: str, arguments: argparse.Namespace
 ) -> dict[str, np.ndarray]:
-    """Figures on test, (runs,) each."""
+    """Figures on the test split, (runs,) each."""
     found: dict[str, list[float]] = {column: [] for column in FIGURES}
     for run in runs:
         folder = _folder(run, decoder, arguments)
@@ -87,7 +87,7 @@ def _figures(
                 settings.append(f"evaluation.language={arguments.language.resolve()}")
             settings += ["evaluation.bootstrap=0", f"output_dir={folder.resolve()}"]
             if run_verb("eval", settings, Flags()):
-                raise SystemExit(f"{run}: {decoder} cannot be scored")
+                raise SystemExit(f"{run}: scoring the decoder {decoder} failed")
         metrics = json.loads((folder / "metrics.json").read_text())
         for column, (kind, figure) in FIGURES.items():
             found[column].append(metrics[kind][figure])
@@ -103,7 +103,7 @@ def _gain(differences: np.ndarray) -> str:
 
 
 def _draw(run: Path, names: Sequence[str], arguments: argparse.Namespace) -> None:
-    """Draw the probabilities of a stretch of a recording, its events, and what each finds."""
+    """Draw the probabilities in a segment of a recording, its events, and those of each decoder."""
     trained = read_config(resolve_checkpoint(run))
     detector = load(run)
     data = load_data(trained.data, trained.feature, splits=["test"], classes=detector.classes)
@@ -140,7 +140,7 @@ def _events_in(path: Path, recording: Recording) -> list[Event]:
     ]
 
 
-Looks = dict[str, tuple[str, bool]]  # of each class: its colour, and whether that is another's too
+Looks = dict[str, tuple[str, bool]]  # colour of each class, and whether another shares it
 
 
 def _draw_curves(axes: Any, times_s: np.ndarray, probabilities: np.ndarray, looks: Looks) -> None:

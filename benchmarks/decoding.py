@@ -1,8 +1,8 @@
-"""What does it cost to make events of probabilities, by each decoder?
+"""What does it cost to decode probabilities into events, for each decoder?
 
-An hour of probabilities of 50 classes at the default hop, made at random with events that last and
-follow one another as those that ``semi_markov`` learns from; ``threshold`` is the reference. Times
-24 they are those of a day. Writes ``decoding.{csv,md}``.
+An hour of random probabilities of 50 classes at the default hop, with events that last and follow
+each other like those that ``semi_markov`` learns from; ``threshold`` is the reference. Times 24,
+the figures are those of a day. Writes ``decoding.{csv,md}``.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""What do two processes (gloo, on the CPU) bring that share a batch, against one with one thread?
+"""How much faster are two processes (gloo, CPU) that share a batch than one with one thread?
 
-The default model on sequences of the default size, for batches of several sizes; an update is
+The default model on sequences of the default length, for batches of several sizes; an update is
 forward, backward, sums over the ranks, clipped gradients, Adam. One process and two are measured in
-turn, ``--repeats`` times, each after updates that do not count. Wall time says what a user waits,
-and on a machine that is busy with other work it says that machine's business as well; time of
-processors, of all ranks together, says what the sums and the waiting for one another cost.
-Writes ``distributed.{csv,md}``.
+turn, ``--repeats`` times, each after untimed updates. Wall time is what a user waits, but on a busy
+machine it also includes other work; processor time, over all ranks, includes the cost of the sums
+and of the ranks waiting for each other. Writes ``distributed.{csv,md}``.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def _data(n_sequences: int) -> DataSet:
 
 
 def seconds_per_update(batch_size: int, n_updates: int) -> tuple[float, float]:
-    """Wall seconds of an update, and seconds of processor of all ranks together."""
+    """Wall time of an update in seconds, and processor time over all ranks."""
     torch.set_num_threads(1)
     seed_everything(0)
     config = TrainConfig(
@@ -79,7 +78,7 @@ def seconds_per_update(batch_size: int, n_updates: int) -> tuple[float, float]:
     wall = used = 0.0
     for number, (batch, part) in enumerate(trainer.batches(1)):
         if number == _WARM_UP:
-            summed(torch.zeros(1))  # all begin together
+            summed(torch.zeros(1))  # all start together
             wall, used = time.perf_counter(), time.process_time()
         trainer.step(batch, part)
     own = torch.tensor([time.process_time() - used], dtype=torch.float64)

@@ -1,8 +1,7 @@
-"""What do the exported graphs of the default model cost in onnxruntime, beside PyTorch?
+"""What do the exported graphs of the default model cost in onnxruntime, compared with PyTorch?
 
-Four minutes at 16 kHz; a stream in chunks of one frame, of a second, of ten. The weights are
-random: they decide what is found, not what it costs. Needs ``sedtf[onnx]``. Writes
-``export.{csv,md}``.
+Four minutes at 16 kHz; a stream in chunks of one frame, of one second, of ten. The weights are
+random: they affect the events, not the cost. Needs ``sedtf[onnx]``. Writes ``export.{csv,md}``.
 """
 
 from __future__ import annotations

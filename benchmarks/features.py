@@ -1,9 +1,8 @@
-"""How long does it take to compute the features of a set, in this process and in several?
+"""How long do the features of a data set take, in this process and in several?
 
-Recordings of ten seconds at 44.1 kHz (FLAC). "as decided" is the way of ``sedtf train``: it starts
-workers where it expects them to save time; "alone" forbids them. Wall time is what workers are for,
-and means little on a machine with other work; processor time says what they cost. Writes
-``features.{csv,md}``.
+Recordings of ten seconds at 44.1 kHz (FLAC). "as decided" does as ``sedtf train``: it starts
+workers if it expects them to save time; "alone" forbids them. Wall time is what workers reduce, but
+means little on a busy machine; processor time shows their cost. Writes ``features.{csv,md}``.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def main(arguments: argparse.Namespace) -> None:
 def _seconds(
     folder: Path, feature: LogMelConfig, paths: Sequence[Path], *, alone: bool
 ) -> tuple[float, float]:
-    """Compute the features in a cache of their own, with libraries loaded: wall, processor."""
+    """Compute the features in a separate cache, with libraries loaded: wall and processor time."""
     cache = FeatureCache(folder / "cache", feature)
     cache.load(paths[:1])
     before = compute._WORTH_A_WORKER_S
@@ -66,7 +65,7 @@ def _seconds(
 
 
 def _processor_s() -> float:
-    """Seconds of processor of this process and of those it has waited for."""
+    """Processor time in seconds of this process and of those it has waited for."""
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     usages = [resource.getrusage(one) for one in who]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)

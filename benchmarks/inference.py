@@ -1,8 +1,8 @@
 """How fast is free-running inference of the default model, from the wave file to events?
 
 One recording of four minutes at 16 kHz; the features by torchaudio (``feature=logmel``, the
-default) and by torchlibrosa (``feature=logmel_torchlibrosa``), and the parts of the way.
-The weights are random: they decide what is found, not what it costs. Writes ``inference.{csv,md}``.
+default) and by torchlibrosa (``feature=logmel_torchlibrosa``), and the steps in between.
+The weights are random: they affect the events, not the cost. Writes ``inference.{csv,md}``.
 """
 
 from __future__ import annotations

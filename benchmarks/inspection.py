@@ -1,9 +1,9 @@
-"""What does it cost to describe a set, and how near to the true entropies are those of its syntax?
+"""What does it cost to describe a data set, and how accurate are the entropies of its syntax?
 
 Cost: an hour with 100,000 events of 50 classes, and 3,000 files of one second; each is written as a
-set, then listed, described and drawn. Truth: Markov chains of known entropy, beside the counts as
-they are and the correction of Miller and Madow 1955. Writes ``inspection.{csv,md}`` and
-``entropies.{csv,md}``.
+data set, then listed, described and drawn. Accuracy: Markov chains of known entropy, for the
+estimate, the raw counts and the correction of Miller and Madow 1955. Writes ``inspection.{csv,md}``
+and ``entropies.{csv,md}``.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _write_set(root: Path, n_files: int, length_s: float, n_events: int, n_class
 
 
 def _miller_madow_log(counts: Counts) -> NDArray[np.float64]:
-    """What makes the entropy of counts (K,) larger by (K - 1) / 2N."""
+    """Terms that raise the entropy of counts (K,) by (K - 1) / 2N."""
     n_present = max(1, int((counts > 0).sum()))
     lowered: NDArray[np.float64] = (n_present - 1) / 2 / n_present / np.maximum(counts, 1)
     return plain_log(counts) - lowered

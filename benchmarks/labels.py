@@ -1,12 +1,12 @@
-"""What weak, partial and no labels are worth: detectors trained on generated soundscapes.
+"""How useful are weak, partial and no labels? Detectors trained on generated soundscapes.
 
-Of 100 recordings of 10 s either all have times, or every tenth; the others are left out, have
-labels without times, or none. And of half of the recordings half of the classes are left
-unannotated, said or not. Recordings without labels are compared at the same augmentation, average
-of weights and number of updates, seed by seed.
-All of it goes through ``sedtf synth`` and ``sedtf train``; runs that are there are not made again.
+Of 100 recordings of 10 s, either all have times, or every tenth; the others are left out, have
+labels without times, or have none. In addition, in half of the recordings half of the classes are
+left unannotated, with or without saying so. Recordings without labels are compared at the same
+augmentation, average of weights and number of updates, seed by seed.
+Everything uses ``sedtf synth`` and ``sedtf train``; existing runs are not repeated.
 
-    python -m benchmarks.labels --output DIR            # three seeds: an hour or two of two cores
+    python -m benchmarks.labels --output DIR            # three seeds: an hour or two on two cores
     python -m benchmarks.labels --output DIR --seeds 1 --cases "10 % strong" "all strong"
 """
 
@@ -129,13 +129,13 @@ def _print_gains(found: dict[str, list[list[float]]]) -> None:
 
 
 def main() -> None:
-    """Train what is not there yet, and print F1 in per cent, a line a case."""
+    """Train missing runs, and print F1 in per cent, one line per case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES))
     parser.add_argument("--updates", type=int, default=UPDATES)
-    parser.add_argument("--set", nargs="*", default=[], help="settings of all trainings")
+    parser.add_argument("--set", nargs="*", default=[], help="settings of all training runs")
     given = parser.parse_args()
     root = given.output / "soundscapes"
     if not (root / "train.tsv").is_file():

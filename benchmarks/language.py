@@ -1,6 +1,6 @@
-"""What does the recurrence cost where tokens are fed, forward and backward?
+"""What does the recurrence with token feedback cost, forward and backward?
 
-Beside the fused loop, in the same run: the plain loop over time, and ``torch.gru`` over the
+Compared in the same run: the fused loop, the plain loop over time, and ``torch.gru`` over the
 known tokens (teacher forcing, which does less: nothing is chosen). Small and large vocabularies.
 Writes ``language.{csv,md}``.
 """
@@ -59,7 +59,7 @@ class World:
         self.gru = nn.GRU(shape.size, shape.n_hidden, batch_first=True).to(device)
 
     def forward_and_backward(self, forward: Forward) -> None:
-        """Run once with the cross-entropy, collecting the gradients of all weights."""
+        """Run once with the cross-entropy, computing the gradients of all weights."""
         modules = (self.cell, self.readout, self.gru)
         for tensor in [self.table, *(p for module in modules for p in module.parameters())]:
             tensor.grad = None
@@ -113,7 +113,7 @@ FORWARDS: dict[str, Forward] = {
 
 
 def measure(shape: Shape, arguments: argparse.Namespace) -> dict[str, object]:
-    """Time all ways for one shape."""
+    """Time all variants for one shape."""
     world = World(shape, arguments.device)
     seconds = medians(
         {name: partial(world.forward_and_backward, way) for name, way in FORWARDS.items()},
@@ -130,7 +130,7 @@ def measure(shape: Shape, arguments: argparse.Namespace) -> dict[str, object]:
 
 def main(arguments: argparse.Namespace) -> None:
     """Measure and write the table."""
-    for forward in FORWARDS.values():  # compile what is compiled before anything is timed
+    for forward in FORWARDS.values():  # compile everything before timing
         World(Shape(2, 2, 4, 3, 5), arguments.device).forward_and_backward(forward)
     print(machine())
     shapes = [LABELS] if arguments.quick else [LABELS, WORDS, LARGE]

@@ -1,8 +1,8 @@
-"""What do long recordings and live audio cost: memory, time, latency? Do chunks change anything?
+"""What do long recordings and live audio cost: memory, time, latency? Does chunking matter?
 
 ``python -m benchmarks.long_files --checkpoint RUN [--audio FOLDER] [--hours 24]`` writes a
 recording by repeating the audio in a folder (bursts of noise without one), runs ``sedtf predict``
-on it and measures that process: peak memory, seconds of processor, times real time. Then it pushes
+on it and measures that process: peak memory, processor time, multiples of real time. Then it pushes
 live audio hop by hop, and compares chunks with the whole at every frame of the first ``--whole``
 minutes. Writes ``long_files.{csv,md}``.
 """
@@ -89,7 +89,7 @@ def _material(arguments: argparse.Namespace) -> Iterator[NDArray[np.float32]]:
 
 
 def _predict_rows(path: Path, arguments: argparse.Namespace) -> Iterator[Row]:
-    """Run the command and ask the kernel what it took."""
+    """Run the command and ask the kernel for its resource usage."""
     command = [sys.executable, "-m", "sed_cli", "predict", "device=cpu"]
     command += [f"checkpoint={arguments.checkpoint}", f"input={path}", "format=jsonl"]
     for settings in ([], ["probabilities=true", "timeline=true"]):
@@ -112,7 +112,7 @@ def _predict_rows(path: Path, arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def _live_rows(detector: Detector, path: Path) -> Iterator[Row]:
-    """Push a minute hop by hop, as live audio comes in."""
+    """Push a minute hop by hop, like live audio."""
     rate, hop = detector.log_mel.sample_rate, detector.log_mel.hop_length
     samples = np.concatenate(list(islice(_seconds(path, rate), 60)))
     stream = detector.stream()
@@ -136,7 +136,7 @@ def _live_rows(detector: Detector, path: Path) -> Iterator[Row]:
 
 
 def _seam_rows(detector: Detector, path: Path, minutes: float) -> Iterator[Row]:
-    """Compare chunks with one pass of features and model over the whole, frame by frame."""
+    """Compare chunks with a single pass of features and model, frame by frame."""
     rate = detector.log_mel.sample_rate
     samples = np.concatenate(list(islice(_seconds(path, rate), round(60 * minutes))))
     with torch.no_grad():
@@ -157,7 +157,7 @@ def _seam_rows(detector: Detector, path: Path, minutes: float) -> Iterator[Row]:
 
 
 def _seconds(path: Path, rate: int) -> Iterator[NDArray[np.float32]]:
-    """Yield the recording second by second at another rate."""
+    """Yield the recording in blocks of one second at another rate."""
     with soundfile.SoundFile(path) as file:
         resampler = Resampler(file.samplerate, rate)
         while len(block := file.read(file.samplerate, dtype="float32")):

@@ -1,12 +1,12 @@
-"""In how much memory, and how fast, is a set of ten hours trained on?
+"""How much memory and time does training on a data set of ten hours take?
 
 Ten stereo recordings of an hour at 44.1 kHz, and 36,000 of one second (with --quick, a fortieth of
-each): repeated clips of ESC-10 where ``SEDTF_REAL_DATA`` names the folder that holds it, else
+each): repeated clips of ESC-10 if ``SEDTF_REAL_DATA`` names a folder that contains it, otherwise
 noise. ``sedtf train`` runs on each twice, for 30 updates: the first run computes the features, the
-second finds them. Beside it, one of the hours decoded and transformed as a whole, as it was done
-before. Memory is the most that one process held (RSS), and the most that all of them held together,
-what they share counted once (PSS; Linux only). Run by itself, as it writes 9 GB to the temporary
-folder. Writes ``long_sets.{csv,md}``.
+second finds them. For comparison, one of the hours is decoded and transformed as a whole, as
+earlier versions did. Memory is the maximum of one process (RSS), and the maximum of all of them
+together, with shared memory counted once (PSS; Linux only). Run it alone, as it writes 9 GB to the
+temporary folder. Writes ``long_sets.{csv,md}``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LogMelConfig().build()(torch.from_numpy(waveform)[None])
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Build the sets, train on them, and write the table."""
+    """Build the data sets, train on them, and write the table."""
     hours = 0.25 if arguments.quick else 10.0
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -115,14 +115,14 @@ def _write_recording(
     n_channels: int,
     random: np.random.Generator,
 ) -> list[Event]:
-    """Write clips in a row, each one an event but for its ends."""
+    """Write consecutive clips, each an event except for its ends."""
     events = []
     left = round(length_s * RATE)
     with soundfile.SoundFile(path, "w", RATE, n_channels, subtype="PCM_16") as file:
         while left:
             label, samples = clips[int(random.integers(len(clips)))]
             samples = samples[random.integers(len(samples) // 2) :][:left].copy()
-            samples[:8] = random.integers(-9, 9, len(samples[:8]))  # so that no two are alike
+            samples[:8] = random.integers(-9, 9, len(samples[:8]))  # so that no two files are equal
             onset_s = length_s - left / RATE
             if len(samples) > RATE // 2:
                 events.append(Event(onset_s + 0.1, onset_s + len(samples) / RATE - 0.1, label))
@@ -164,7 +164,7 @@ def _family(pid: int) -> list[int]:
 def _held(pid: int, file: str, key: str) -> int:
     try:
         lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return 0
     return next((int(x.split()[1]) * 1024 for x in lines if x.startswith(f"{key}:")), 0)
 

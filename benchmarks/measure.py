@@ -1,4 +1,4 @@
-"""Timing and memory that hold up on a busy machine: interleaved repeats, medians, own processes."""
+"""Robust time and memory on a busy machine: interleaved repeats, medians, separate processes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ Task = Callable[[], object]
 
 
 def options(description: str) -> argparse.Namespace:
-    """Parse the options that all benchmarks share."""
+    """Parse the options shared by all benchmarks."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks"))
     parser.add_argument("--quick", action="store_true", help="small sizes only, few repeats")
-    parser.add_argument("--threads", type=int, default=1, help="of torch, on the CPU")
-    parser.add_argument("--repeats", type=int, default=7, help="rounds, at most, of each figure")
-    parser.add_argument("--budget", type=float, default=20.0, help="seconds, at most, for a figure")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
+    parser.add_argument("--repeats", type=int, default=7, help="maximum rounds per figure")
+    parser.add_argument("--budget", type=float, default=20.0, help="maximum seconds per figure")
     parser.add_argument(
         "--clock",
         choices=["wall", "cpu"],
         default="wall",
-        help="cpu: seconds of processor, which other processes disturb less; for one thread",
+        help="cpu: processor time, less disturbed by other processes; for one thread",
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     arguments = parser.parse_args()
@@ -42,7 +42,7 @@ def options(description: str) -> argparse.Namespace:
         arguments.repeats = min(arguments.repeats, 3)
         arguments.budget = min(arguments.budget, 3.0)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    keep_freed_memory()  # as a training does
+    keep_freed_memory()  # as training does
     torch.set_num_threads(arguments.threads)
     return arguments
 
@@ -50,22 +50,20 @@ def options(description: str) -> argparse.Namespace:
 def medians(
     tasks: Mapping[str, Task], *, repeats: int, budget: float, clock: str = "wall"
 ) -> dict[str, float]:
-    """Time the tasks in turn, round after round, so that a busy spell meets all of them.
+    """Time the tasks in turn, round after round, so that a busy period affects all of them.
 
     Args:
         tasks: by name.
-        repeats: rounds, at most, after one that does not count.
-        budget: seconds for a task; one that takes half of it is timed once.
-        clock: ``wall``, or ``cpu`` for seconds of processor (of all threads together).
+        repeats: maximum number of rounds, after one that is not counted.
+        budget: seconds per task; a task that takes half of it is timed once.
+        clock: ``wall``, or ``cpu`` for processor time (of all threads together).
 
     Returns:
         Median seconds by name.
     """
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for name, task in tasks.items():
-        first = _seconds(
-            task, clock
-        )  # compiles and allocates: counts only where that is nothing to it
+        first = _seconds(task, clock)  # compiles and allocates: counts only if that is negligible
         if first > budget / 2:
             times[name].append(first)
     for _ in range(repeats):
@@ -78,7 +76,7 @@ def medians(
 def _seconds(task: Task, clock: str) -> float:
     now = time.process_time if clock == "cpu" else time.perf_counter
     gc.collect()
-    gc.disable()  # a collection inside the clock would be another task's litter
+    gc.disable()  # a collection while timing would clean up after another task
     try:
         _synchronise()
         start = now()
@@ -95,10 +93,10 @@ def _synchronise() -> None:
 
 
 def peak_memory(make_tasks: Callable[..., tuple[Task, Task]], *arguments: Any) -> float:
-    """Return the bytes that a task adds at its peak, measured in a process of its own.
+    """Return the bytes that a task adds at its peak, measured in a separate process.
 
-    ``make_tasks`` returns two: a small one that loads libraries and compiled code, and the one to
-    measure; the peak is counted from between them (Linux only; NaN elsewhere).
+    ``make_tasks`` returns two tasks: a small one that loads libraries and compiled code, and the
+    one to measure; the peak is counted from the state between them (Linux only; NaN elsewhere).
     """
     if not Path("/proc/self/clear_refs").exists():
         return float("nan")
@@ -150,7 +148,7 @@ def machine() -> str:
 
 
 def write_table(path: Path, title: str, rows: Sequence[Mapping[str, object]]) -> str:
-    """Write rows as CSV and as Markdown beside it, and return the Markdown."""
+    """Write rows as CSV and as Markdown with the same name, and return the Markdown."""
     names = list(rows[0])
     with path.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, names)

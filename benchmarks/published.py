@@ -1,8 +1,8 @@
-"""The published way of doing it, written anew from its description: what speed is measured against.
+"""The published implementation, rewritten from its description: the reference for speed.
 
-Source: Drossos et al. 2019 and the tutorial on it: convolutions in torch's default memory layout
-and float32, features computed within the step, and a loop over time in which every sample's next
-input is chosen in turn.
+Source: Drossos et al. 2019 and its tutorial: convolutions in torch's default memory layout and
+float32, features computed within the step, and a loop over time in which the next input of every
+sample is chosen one after the other.
 """
 
 from __future__ import annotations

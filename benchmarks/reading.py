@@ -1,9 +1,9 @@
 """What does it cost to read the features of thousands of short recordings, epoch after epoch?
 
-A set of one-second files, from pack files as the cache keeps them, beside the ways that were
-weighed against it: a file each that is mapped at each access (one handle at a time), a file each
-that stays mapped (a handle each), and everything in memory. Also what a second run pays before its
-first epoch: hashes of the audio remembered, or computed again. Writes ``reading.{csv,md}``.
+A data set of one-second files, from pack files as in the cache, compared with the alternatives: a
+file per recording, mapped at each access (one handle at a time) or kept mapped (one handle each),
+and everything in memory. Also the cost of a second run before its first epoch: hashes of the audio
+remembered, or computed again. Writes ``reading.{csv,md}``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RATE = 16_000
 
 
 class MappedAtEachAccess:
-    """An array of a file of its own, mapped anew for each range that is read."""
+    """An array in its own file, mapped anew for each range that is read."""
 
     def __init__(self, path: Path, n_rows: int) -> None:
         self.path, self.n_rows = path, n_rows
@@ -71,7 +71,7 @@ def _tasks(folder: Path, n_files: int) -> dict[str, Task]:
     for path, log_mel in zip(paths, packed, strict=True):
         np.save(path.with_suffix(".npy"), np.asarray(log_mel))
         single.append(MappedAtEachAccess(path.with_suffix(".npy"), len(log_mel)))
-        if len(mapped) < 900:  # more handles than that are not to be had everywhere
+        if len(mapped) < 900:  # more handles are not available everywhere
             mapped.append(np.load(path.with_suffix(".npy"), mmap_mode="r"))
     mapped = [mapped[number % len(mapped)] for number in range(n_files)]
     memory = [np.asarray(log_mel) for log_mel in packed]

@@ -1,8 +1,8 @@
 """What does the recurrence cost, forward and backward, against its references?
 
-Beside every figure of sedtf, in the same run: the published per-sample loop, ``torch.gru`` without
-any feedback (which does less), and the limits that the machine's own products and copies set on
-paper. Writes ``recurrence.{csv,md,png}``.
+Every figure of sedtf is compared, in the same run, with the published per-sample loop, with
+``torch.gru`` without feedback (which does less), and with the theoretical limits set by the
+machine's own products and copies. Writes ``recurrence.{csv,md,png}``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Shape:
 
     @property
     def frame_bytes(self) -> float:
-        """Bytes of everything kept or returned per frame, times all frames: float32."""
+        """Bytes of everything kept or returned per frame, times the frames: float32."""
         numbers = 9 * self.n_hidden + 2 * self.n_hidden + 3 * self.n_classes
         return 4.0 * self.n_sequences * self.n_steps * numbers
 
@@ -78,7 +78,7 @@ class World:
         self.mask = torch.rand(*frames) < 0.5
         self.grad = torch.randn(*frames, n_classes, device=device)
         self.cell = nn.GRUCell(n_hidden + n_classes, n_hidden).to(device)
-        self.cells = nn.ModuleDict(  # for rules of feedback with a memory
+        self.cells = nn.ModuleDict(  # for feedback rules with memory
             {
                 name: nn.GRUCell(n_hidden + rule.width * n_classes, n_hidden)
                 for name, rule in MEMORIES.items()
@@ -88,7 +88,7 @@ class World:
         self.gru = nn.GRU(n_hidden, n_hidden, batch_first=True).to(device)
 
     def forward_and_backward(self, forward: Forward) -> None:
-        """Run once, collecting gradients of all weights and of the features."""
+        """Run once, computing gradients of all weights and of the features."""
         modules = (self.cell, self.cells, self.readout, self.gru)
         for tensor in [self.features, *(p for module in modules for p in module.parameters())]:
             tensor.grad = None
@@ -144,7 +144,7 @@ ON_A_GPU: dict[str, Forward] = {"triton": partial(_sedtf, backend="triton")}
 
 
 def make_tasks(name: str, shape: Shape) -> tuple[Task, Task]:
-    """Return two tasks that run one way forward and backward: two steps, and the whole shape."""
+    """Return two tasks for one variant, forward and backward: two steps, and the whole shape."""
     small, whole = World(replace(shape, n_steps=2), "cpu"), World(shape, "cpu")
     forward = FORWARDS[name]
     return partial(small.forward_and_backward, forward), partial(
@@ -153,7 +153,7 @@ def make_tasks(name: str, shape: Shape) -> tuple[Task, Task]:
 
 
 def measure(shape: Shape, peaks: tuple[float, float], arguments: argparse.Namespace) -> Row:
-    """Time all ways for one shape, and set the limits on paper beside them."""
+    """Time all variants for one shape, and add the theoretical limits."""
     world = World(shape, arguments.device)
     ways = FORWARDS | (ON_A_GPU if arguments.device == "cuda" else {})
     seconds = medians(
@@ -186,7 +186,7 @@ def measure(shape: Shape, peaks: tuple[float, float], arguments: argparse.Namesp
 
 
 def measure_memory(shape: Shape) -> Row:
-    """Peak memory of each way, over what is there before; and what the documentation says."""
+    """Peak memory of each variant, beyond the start; and the value in the documentation."""
     n_hidden, n_classes = shape.n_hidden, shape.n_classes
     frames = shape.n_sequences * shape.n_steps
     of_block = fused.BLOCK_NUMBERS  # gradients
@@ -199,7 +199,7 @@ def measure_memory(shape: Shape) -> Row:
 
 
 def peak_rates(device: str, clock: str) -> tuple[float, float]:
-    """Return what this machine reaches now: operations a second in a product, bytes in a copy."""
+    """Return this machine's rates: operations per second in a product, bytes per second copied."""
     a, b = torch.randn(2, 2048, 2048, device=device).unbind(0)
     source = torch.randn(1 << 26, device=device)
     target = torch.empty_like(source)
@@ -213,7 +213,7 @@ def peak_rates(device: str, clock: str) -> tuple[float, float]:
 
 
 def shapes(quick: bool) -> tuple[list[Shape], list[Shape], list[Shape]]:
-    """Return the shapes to judge by, the sweep over T and the sweep over B."""
+    """Return the reference shapes, the sweep over T and the sweep over B."""
     if quick:
         short = replace(PAPER, n_steps=128)
         return [TUTORIAL, short], [replace(short, n_steps=t) for t in (32, 64)], [short]
@@ -248,7 +248,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.device == "cuda":
         judged += [replace(shape, n_sequences=64) for shape in judged[-1:]]
     peaks = peak_rates(arguments.device, arguments.clock)
-    for forward in FORWARDS.values():  # compile what is compiled before anything is timed
+    for forward in FORWARDS.values():  # compile everything before timing
         World(replace(TUTORIAL, n_steps=2), arguments.device).forward_and_backward(forward)
     print(f"{machine()}: {peaks[0] / 1e9:.0f} GFLOP/s in a product, {peaks[1] / 1e9:.1f} GB/s")
     by_shape: dict[Shape, Row] = {}

@@ -1,11 +1,11 @@
-"""Sweeps: wall time against the ideal of all cores, and whether kills change what comes out.
+"""Sweeps: wall time relative to the ideal of all cores, and whether kills change the results.
 
     python -m benchmarks.sweeps --jobs 24 --output DIR
 
-An undisturbed sweep of small runs first: its efficiency is the seconds that the jobs took, one by
-one, over the seconds of all cores while the command ran. Then the same sweep is killed (SIGKILL,
-the command or one of its processes) at random moments and resumed until it is done; every
-configuration must be there once, with the same scores to the last digit.
+First an undisturbed sweep of small runs: its efficiency is the total seconds of the jobs over the
+seconds of all cores while the command ran. Then the same sweep is killed (SIGKILL, the command or
+one of its processes) at random moments and resumed until it is done; every configuration must exist
+once, with the same scores to the last digit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SMALL = (
 
 @dataclass
 class Efficiency:
-    """Of a sweep, in seconds."""
+    """Efficiency of a sweep, in seconds."""
 
     wall_s: float
     cpu_s: float  # of all its processes
@@ -42,7 +42,7 @@ class Efficiency:
 
     @property
     def of_jobs(self) -> float:
-        """Share of the workers' time in which they were at a job."""
+        """Share of the workers' time in which they ran a job."""
         return self.jobs_s / (self.wall_s * self.workers)
 
 
@@ -66,13 +66,13 @@ def undisturbed(arguments: list[str], folder: Path, workers: int) -> Efficiency:
 
 
 def _seconds(record: Path) -> float:
-    """How long a job took: from the first file that it wrote to the last."""
+    """Duration of a job: from the first file that it wrote to the last."""
     first = (record.parent / ".hydra" / "config.yaml").stat().st_mtime
     return record.stat().st_mtime - first
 
 
 def disturbed(arguments: list[str], folder: Path, expected_s: float, seed: int = 0) -> list[str]:
-    """Run the same sweep with kills at random moments; return what was killed."""
+    """Run the same sweep with kills at random moments; return the processes killed."""
     draw, killed = random.Random(seed), []
     where = f"output_dir={folder}"
     while True:
@@ -107,13 +107,13 @@ def _workers(parent: int) -> list[int]:
 
 
 def scores(folder: Path) -> dict[str, Any]:
-    """What each configuration of a sweep scored, and all of its epochs but for their seconds."""
+    """Scores of each configuration of a sweep, and all of its epochs except for their times."""
     found: dict[str, Any] = {}
     runs = find_runs([folder])
     for configuration in group_runs(runs):
         for run in configuration.runs:
             key = json.dumps([configuration.settings, run.seed], sort_keys=True, default=str)
-            assert key not in found, f"{run.name}: this configuration is there twice"
+            assert key not in found, f"{run.name}: this configuration occurs twice"
             assert run.trouble is None, f"{run.name}: {run.trouble}"
             metrics = json.loads((run.folder / "metrics.json").read_text())
             lines = (run.folder / "history.csv").read_text().splitlines()
@@ -122,7 +122,7 @@ def scores(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print both figures and write them down."""
+    """Print both figures and save them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--workers", type=int, default=n_cores())
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks/sweeps"))
-    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--seed", type=int, default=0, help="of the times of the kills")
     arguments = parser.parse_args()
     line = command(arguments.jobs, arguments.epochs, arguments.workers)
     found = undisturbed(line, arguments.output / "undisturbed", arguments.workers)

@@ -1,9 +1,9 @@
-"""How long do soundscapes from a bank take? 100 minutes of 16 classes, up to four events at once.
+"""How long do soundscapes from a bank take? 100 minutes of 16 classes, up to four events at a time.
 
-The bank has 40 clips of 5 s a class, 44.1 kHz in Ogg Vorbis as ESC-10's: synthetic events with
-silence around them, six of the classes played slower. Clips are listened to, decoded again where
-they are heard, resampled to 16 kHz, mixed and written as FLAC. Wall time and the processor time of
-all processes together, for one and for two workers. Writes ``synthesis.{csv,md}``.
+The bank has 40 clips of 5 s per class, 44.1 kHz in Ogg Vorbis like those of ESC-10: synthetic
+events with silence around them, six of the classes played slower. Clips are examined, decoded again
+where they are used, resampled to 16 kHz, mixed and written as FLAC. Wall time and the processor
+time of all processes, for one and for two workers. Writes ``synthesis.{csv,md}``.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _processor_s() -> float:
-    """Seconds of processor of this process and of all that it has started and that have ended."""
+    """Processor time in seconds of this process and of all its child processes that have ended."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 

@@ -1,8 +1,9 @@
-"""What does a whole training step cost, against the step as published?
+"""What does a whole training step cost, compared with the published step?
 
-The tutorial's: 16 sequences of 54,400 samples at 16 kHz, (16, 107, 40) as features, 128 channels.
-As published: features computed within the step, float32, torch's default memory layout, the loop
-over samples. Here: features cached, in float32 and in bfloat16. Writes ``training_step.{csv,md}``.
+The tutorial's step: 16 sequences of 54,400 samples at 16 kHz, (16, 107, 40) as features, 128
+channels. As published: features computed within the step, float32, torch's default memory layout,
+the loop over samples. Here: features cached, in float32 and in bfloat16. Writes
+``training_step.{csv,md}``.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Step:
 
 
 def published(batch: Batch, with_features: bool, device: str) -> Step:
-    """Return the step as published, with or without computing its features."""
+    """Return the published step, with or without computing its features."""
     torch.manual_seed(0)
     model = PublishedCRNN(n_channels=N_CHANNELS, n_classes=N_CLASSES).to(device)
     extract = _feature_extractor().to(device) if with_features else None
@@ -93,7 +94,7 @@ def ours(batch: Batch, precision: str, device: str) -> Step:
 
 
 def parts(step: Step, precision: str, device: str) -> dict[str, Task]:
-    """Return the convolutions and the recurrence of a step by themselves, forward and backward."""
+    """Return the convolutions and the recurrence of a step separately, forward and backward."""
     model, batch = step.model, step.batch
     assert isinstance(model, CRNN)
     encode, decode = model.encode, model.decode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TRAIN = """Train a detector, keep the epoch with the best validation, evaluate it on the test split.
+TRAIN = """Train a detector, keep the best epoch on validation, and evaluate it on the test split.
 
 By default it trains on generated soundscapes. With `task=sequence` it trains a sequence model,
 with the same recurrence and the same samplers.
@@ -40,7 +40,7 @@ EVAL = """Evaluate a checkpoint on a split: frame, segment and event-based F1 an
 
 It uses the decoder and thresholds of the checkpoint, unless `evaluation.metric` or
 `evaluation.decoder` is set. With `scores=` it decodes the published scores of another system,
-with decoders tuned for each file on the other files.
+each file with a decoder tuned on the other files.
 
 Examples:
 
@@ -58,7 +58,7 @@ Examples:
 
 EXPORT = """Export a checkpoint as ONNX graphs, checked against PyTorch, with a model card.
 
-`stream.onnx` takes chunks of a stream, `recording.onnx` whole recordings, `waveform.onnx` their
+`stream.onnx` processes chunks of a stream, `recording.onnx` whole recordings, `waveform.onnx` their
 samples; `detect.py` beside them shows how to run them without PyTorch. Needs `sedtf[onnx]`.
 
 Examples:
@@ -114,7 +114,7 @@ Examples:
 """
 
 
-PREDICT = """Detect events in your own recordings; with a sequence model, continue lines.
+PREDICT = """Detect events in your own recordings; with a sequence model, continue lines of text.
 
 Recordings may have any rate, channel count, format and length.
 
@@ -143,7 +143,7 @@ writes a tab-separated table of continuations:
 
 LISTEN = """Detect events in live audio: raw PCM on standard input, JSON lines on standard output.
 
-It prints one line when an event starts and one when it ends. At the start it reports the maximum
+It prints one line when an event starts and one when it ends. On start-up it reports the maximum
 latency on standard error: about a quarter of a second with the default model and decoder.
 
 Examples:
@@ -174,11 +174,11 @@ a figure of their learning curves. Keys: `metric` (such as frame or event), `bas
 """
 
 
-SYNTH = """Write soundscapes with annotations: from a bank of isolated clips, or synthetic events.
+SYNTH = """Write annotated soundscapes, from a bank of isolated clips or from synthetic events.
 
 A bank is a folder of class folders. Silence at the ends of clips is trimmed. No source clip occurs
-in two splits; a bank's own splits or folds are kept. The recipe beside the data
-set reproduces it byte by byte.
+in two splits; a bank's own splits or folds are kept. The recipe beside the data set reproduces it
+byte for byte.
 
 Examples:
 
@@ -197,20 +197,20 @@ Examples:
 REPORT = """Write one HTML page of a run: scores, curves, errors, and test files to listen to.
 
 The page needs no network and no other file. It plays recordings beside the spectrogram, the
-reference, the detected events and the probabilities. The word without `=` is the folder of a
-run of `train` or `eval`.
+reference, the detected events and the probabilities. The word without `=` is the run folder of
+`train` or `eval`.
 
 Examples:
 
 - `sedtf report outputs/train/2026-01-31/12-00-00-000000`
 - `sedtf report RUN output_dir=page` writes `page/report.html`
 - `sedtf report RUN files=10` shows the 10 worst files, `files=null` all, `files=0` none
-- `sedtf report RUN longest_s=60` shows one minute of longer recordings, the one with most errors
+- `sedtf report RUN longest_s=60` shows only the minute with the most errors of longer recordings
 
 Keys: `files`, `longest_s`, `device`, `threads`, `output_dir`.
 """
 
-STATUS = """Show the progress of runs: those of a sweep, or all below a folder, running or finished.
+STATUS = """Show the progress of runs, running or finished: those of a sweep, or all below a folder.
 
 For each run it shows the status (running, completed, failed with the reason, interrupted,
 waiting), the epochs, the best value and the remaining time. Runs on other machines are shown too,

@@ -1,4 +1,4 @@
-"""The small worlds that tests live in: a cache of their own, real audio files, quick trainings."""
+"""Shared fixtures: a separate cache, real audio files, quick training runs."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from sed_cli.training.optimizers.adam import Adam
 
 Sedtf = Callable[..., int]
 
-# The least of everything, so that a training takes a second or two.
+# Minimal sizes, so that training takes a second or two.
 TINY = (
     "trainer=smoke",
     "model.conv_channels=4",
     "model.rnn_hidden=8",
-    "device=cpu",  # where runs repeat to the last bit
+    "device=cpu",  # runs are bit-identical there
 )
 ANNOTATED = (
     *TINY,
     "data=annotated",
-    "data.leak_check=copies",  # the recordings share their noise: excerpts would be compared
+    "data.leak_check=copies",  # the recordings share their noise, which would count as copies
     "data.sequence_length=50",
 )
-# As `trained_run` is trained: until both classes are detected.
+# Settings of `trained_run`: long enough that both classes are detected.
 TRAINED = (
     *ANNOTATED,
     "trainer.min_epoch_updates=20",
@@ -62,14 +62,14 @@ TINY_SOUNDSCAPES = (
 
 
 def trainer_config(**settings: Any) -> TrainerConfig:
-    """Settings of a training with the default loss and optimiser, and a pass an epoch."""
+    """Training settings with the default loss and optimiser, and one pass per epoch."""
     chosen = {"loss": BinaryCrossEntropy(), "optimizer": Adam(), "min_epoch_updates": 1}
     return TrainerConfig(**{**chosen, **settings})
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the user's cache out of the tests, and share one between the tests of a session."""
+    """Use a temporary cache, shared by the tests of a session, instead of the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEDTF_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("SEDTF_DEBUG", raising=False)
@@ -78,14 +78,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """Small models are faster on one thread, above all where tests run side by side."""
+    """Small models are faster on one thread, above all if tests run in parallel."""
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_waits_for_the_disk() -> Iterator[None]:
-    """A training flushes some sixty files: that is held by tests of their own."""
+    """Skip flushing to disk: training flushes about sixty files; separate tests cover it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda number: None)
         yield
@@ -93,10 +93,10 @@ def _nothing_waits_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _options_are_composed_once() -> Iterator[None]:
-    """The options of groups that a command chooses are composed anew by each process of a user.
+    """Cache the composed group options, which every process of a user composes anew.
 
-    That is a third of the time of a small training, for what is the same in hundreds of tests.
-    Where plugins or folders of configs are named it is done each time: it may come out otherwise.
+    That takes a third of the time of a small training run, and is the same in hundreds of tests.
+    If plugins or folders of configs are named, nothing is cached: the result may differ.
     """
     compose, known = hydra.ConfigLoaderImpl._load_configuration_impl, {}
     ours = {str(conf_dir()), "pkg://hydra.conf", "structured://"}
@@ -121,7 +121,7 @@ def _options_are_composed_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_old_log_handlers() -> None:
-    """Hydra's handlers of an earlier job would write to what stood for standard error then."""
+    """Handlers of an earlier Hydra job would write to the standard error of that time."""
     root = logging.getLogger()
     for handler in [h for h in root.handlers if type(h) is logging.StreamHandler]:
         root.removeHandler(handler)
@@ -129,11 +129,11 @@ def _no_old_log_handlers() -> None:
 
 @pytest.fixture(autouse=True)
 def _figures_are_not_drawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw no figures, and make none of trainings: it takes more than half the time of small ones.
+    """Skip figures, including those of training: they take more than half of its time.
 
-    A test that looks at the files asks for the fixture ``drawn``, one of whatever figures are made
-    of for ``made``. Fixtures of a module or of the session, and processes of their own, draw as
-    ever.
+    A test that looks at the files uses the fixture ``drawn``, one that needs the content of
+    figures uses ``made``. Fixtures of a module or of the session, and separate processes, draw as
+    usual.
     """
     if "drawn" in request.fixturenames:
         return
@@ -146,17 +146,17 @@ def _figures_are_not_drawn(request: pytest.FixtureRequest, monkeypatch: pytest.M
 
 @pytest.fixture
 def made() -> None:
-    """Have figures of trainings and evaluations made, if not written."""
+    """Compute the figures of training and evaluation, without writing them."""
 
 
 @pytest.fixture
 def drawn() -> None:
-    """Have figures written as a user gets them."""
+    """Write figures, as for a user."""
 
 
 @pytest.fixture
 def sedtf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sedtf:
-    """Run a verb as the command line does, in an empty working folder; return its exit code."""
+    """Run a verb like the command line, in an empty working folder; return its exit code."""
     monkeypatch.chdir(tmp_path)
 
     def run(verb: str, *overrides: str, **flags: object) -> int:
@@ -166,7 +166,7 @@ def sedtf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sedtf:
 
 
 def what_it_imports(arguments: Sequence[str], packages: set[str]) -> set[str]:
-    """Run the command in a process of its own; return which of the packages it has imported."""
+    """Run the command in a separate process; return which of the packages it imported."""
     script = f"""
 import sys
 from sed_cli.app import main
@@ -185,7 +185,7 @@ sys.stderr.write("imported: " + " ".join({packages!r} & set(sys.modules)))
 def tone(
     frequency: float, duration_s: float, sample_rate: int, events: list[Event]
 ) -> NDArray[np.float64]:
-    """Quiet noise with a tone wherever an event is: (n_samples,)."""
+    """Quiet noise, with a tone during each event: (n_samples,)."""
     n_samples = int(duration_s * sample_rate)
     time = np.arange(n_samples) / sample_rate
     waveform = 0.005 * np.random.default_rng(int(frequency)).standard_normal(n_samples)
@@ -198,7 +198,7 @@ def tone(
 
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two kinds of tones in wav, flac and ogg at three rates, one or two channels."""
+    """Two kinds of tones as wav, flac and ogg at three rates, with one or two channels."""
     root = tmp_path_factory.mktemp("recordings")
     (root / "audio").mkdir()
     random = np.random.default_rng(7)
@@ -224,7 +224,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
-    """A run folder of a short training on the recordings; not to be changed."""
+    """Run folder of a short training run on the recordings; must not be changed."""
     run_dir = tmp_path_factory.mktemp("run") / "trained"
     settings = [*TRAINED, f"data.root={recordings}", f"output_dir={run_dir}"]
     code = run_verb("train", settings, Flags())
@@ -234,7 +234,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> P
 
 @pytest.fixture
 def real_data() -> Path:
-    """Folder of real recordings; the test is skipped where it is not at hand."""
+    """Folder of real recordings; the test is skipped if it is not available."""
     folder = os.environ.get("SEDTF_REAL_DATA")
     if not folder:
         pytest.skip("SEDTF_REAL_DATA is not set")

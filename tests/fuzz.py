@@ -1,9 +1,9 @@
 """A mutation fuzzer over every reader: ``python -m tests.fuzz RUN --seconds 600``.
 
-Each case is a whole file of the reader's kind, or of another one's, with a few changes drawn at
-random (:mod:`tests.mutations`). A case that is neither read nor refused in a line, or takes too
-long, is kept in ``fuzz_found/`` with the reader that met it. A segmentation fault ends the process:
-the last case stands in ``fuzz_found/lastSEED``.
+Each case is an intact file of the reader's kind, or of another one's, with a few random changes
+(:mod:`tests.mutations`). A case that is neither read nor refused in one line, or takes too long, is
+kept in ``fuzz_found/`` with its reader. A segmentation fault ends the process: the last case is
+then in ``fuzz_found/lastSEED``.
 """
 
 from __future__ import annotations

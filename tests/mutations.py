@@ -1,4 +1,4 @@
-"""Files as damage and malice leave them: a few changes of a whole one, drawn at random."""
+"""Files after damage or tampering: a few random changes of an intact file."""
 
 from __future__ import annotations
 

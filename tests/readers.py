@@ -1,7 +1,7 @@
-"""Every reader of a file that may be anybody's, by name: what tests give hostile files to.
+"""Every reader of files from untrusted sources, by name: tests give them hostile files.
 
-Each takes the path of a file. It returns, or raises one of :data:`REFUSALS` with one line: anything
-else is a defect. A reader that is added to sedtf belongs here.
+Each takes the path of a file. It returns, or raises one of :data:`REFUSALS` with a one-line
+message: anything else is a defect. Every new reader in sedtf must be added here.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Reader = Callable[[Path], Any]
 
 
 def _as(name: str, read: Reader) -> Reader:
-    """A reader of a folder, for a file of it that has the name."""
+    """A reader of a folder, applied to a file with this name in it."""
 
     def read_in_folder(path: Path) -> Any:
         with tempfile.TemporaryDirectory() as folder:
@@ -125,10 +125,10 @@ OF_PIPES = {"audio", "decoded audio"}
 
 
 def try_to_read(name: str, path: Path) -> str:
-    """Read a file; return why it was refused, "" if it was not.
+    """Read a file; return the reason for a refusal, or "" if it was read.
 
     Raises:
-        AssertionError: for a refusal that is no single line.
+        AssertionError: if the message of a refusal is not a single line.
     """
     refusal = None
     try:

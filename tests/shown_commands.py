@@ -1,4 +1,4 @@
-"""The commands that README, docs and ``--help`` show, and a folder in which they can run."""
+"""The commands that README, docs and ``--help`` show, and a folder in which to run them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def shown() -> dict[str, list[Block]]:
 
 @dataclass(frozen=True)
 class NotRun:
-    """Commands that a pattern finds, as ``WHERE: COMMAND``, and why they are not run here."""
+    """A pattern of commands, as ``WHERE: COMMAND``, and the reason not to run them here."""
 
     pattern: str
     reason: str
@@ -80,7 +80,7 @@ NOT_RUN = (
 
 
 def why_not(where: str, command: str) -> str | None:
-    """The reason why a command is not run; None if it is."""
+    """The reason not to run a command; None if it is run."""
     if "psds=true" in command and find_spec("sed_scores_eval") is None:
         return "needs sedtf[psds], which takes a C compiler"
     known = (each.reason for each in NOT_RUN if re.search(each.pattern, f"{where}: {command}"))
@@ -106,12 +106,12 @@ _SOUNDSCAPES = {
 _SMALL_TOKENS = {"data.n_train": 40, "data.n_validation": 10, "data.n_test": 10}
 
 
-# Of what a sweep runs over: two values.
+# Two values of each setting in a sweep.
 _FEWER = re.compile(r"^((?:seed|data\.fold|data\.train_share)=[\d.]+),(?:[\d.]+,)*([\d.]+)$")
 
 
 def made_small(words: Sequence[str]) -> list[str]:
-    """The words of a command with sizes that take seconds; what it shows is otherwise as it is."""
+    """The command with sizes that take seconds; everything else is unchanged."""
     verb, *settings = words
     given = dict(word.split("=", 1) for word in settings if "=" in word)
     sizes: dict[str, object] = {}
@@ -133,12 +133,12 @@ def made_small(words: Sequence[str]) -> list[str]:
         draws = given.get("data", "soundscapes") == "soundscapes" and "data.root" not in given
         sizes |= _SOUNDSCAPES if draws and "resume" not in given else {}
         if draws and "data.bank" in given:
-            sizes |= {"data.duration_s": 10.0}  # where the longest clips of the bank fit
+            sizes |= {"data.duration_s": 10.0}  # long enough for the longest clips of the bank
     if "trainer.devices" in given:
         sizes |= {"device": "cpu"}
     if "hydra.sweeper.n_trials" in given:
         sizes |= {"hydra.sweeper.n_trials": 2}
-        sizes.pop("trainer.batch_size")  # searched
+        sizes.pop("trainer.batch_size")  # part of the search space
         sizes.pop("model.rnn_hidden")
     if verb == "status":
         sizes = {}
@@ -178,11 +178,11 @@ _STAND_INS = {
 
 
 def make_workshop(folder: Path, recordings: Path) -> None:
-    """Fill a folder with all that the commands name: recordings, runs, sweeps, words, clips.
+    """Fill a folder with everything that the commands name: recordings, runs, sweeps, words, clips.
 
     Args:
         folder: empty.
-        recordings: three tables and a folder ``audio``, as the fixture of that name.
+        recordings: three tables and a folder ``audio``, as in the fixture of that name.
     """
     _add_recordings(folder, recordings)
     _add_words(folder)
@@ -231,7 +231,7 @@ def _add_recordings(folder: Path, recordings: Path) -> None:
 
 
 def _apart(events: Sequence[Event]) -> list[Event]:
-    """Those that begin after all before them have ended."""
+    """The events that start after all previous ones have ended."""
     kept: list[Event] = []
     for event in sorted(events):
         if not kept or event.onset_s > kept[-1].offset_s:

@@ -1,9 +1,9 @@
-"""A SLURM cluster of one node, on loopback, for as long as a test or a command takes.
+"""A one-node SLURM cluster on loopback, for the duration of a test or a command.
 
 ``python -m tests.slurm_cluster COMMAND...`` runs a command (by default: a shell) in which sbatch,
-squeue and the rest speak to it, and stops it afterwards. Debian and Ubuntu have what it needs:
-``apt-get install slurm-wlm munge``. It needs no root, no systemd and no cgroups, reads no
-configuration of the machine's, and leaves nothing behind.
+squeue and the others use it, and stops it afterwards. Debian and Ubuntu have the packages:
+``apt-get install slurm-wlm munge``. It needs no root, no systemd and no cgroups, does not read the
+machine's configuration, and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _STARTS_WITHIN_S = 60.0
 _STOPS_WITHIN_S = 20.0
 
 # Key by key, see `man slurm.conf`. Ended jobs stay in the controller's memory for MinJobAge, where
-# `scontrol show job` finds them; sacct has nothing to tell, since accounting needs a database.
-# What is put back into the queue is held until credentials expire (two minutes by default).
+# `scontrol show job` finds them; sacct has no data, since accounting needs a database.
+# Requeued jobs are held until credentials expire (two minutes by default).
 _SLURM_CONF = """\
 ClusterName=sedtf
 SlurmctldHost={host}(127.0.0.1)
@@ -71,18 +71,18 @@ class ClusterError(Exception):
 
 @contextmanager
 def one_node_cluster(*, n_gpus: int = 0) -> Iterator[dict[str, str]]:
-    """Start a cluster; yield the variables that lead SLURM's commands to it; stop it.
+    """Start a cluster; yield the environment variables for SLURM's commands; stop it.
 
     Args:
-        n_gpus: so many GPUs, at most 2, are promised to the scheduler; none need be there.
+        n_gpus: number of GPUs, at most 2, promised to the scheduler; none need exist.
 
     Raises:
-        ClusterError: if SLURM is not installed or does not come up.
+        ClusterError: if SLURM is not installed or does not start.
     """
     missing = missing_commands()
     if missing:
         raise ClusterError(f"no {', '.join(missing)} here: apt-get install slurm-wlm munge")
-    # Short, for a socket's path has 107 characters at most; open to read, as munge asks for.
+    # Short, since a socket path has at most 107 characters; readable, as munge requires.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
     try:
@@ -103,18 +103,18 @@ def one_node_cluster(*, n_gpus: int = 0) -> Iterator[dict[str, str]]:
 
 
 def missing_commands() -> list[str]:
-    """SLURM's and munge's commands that are not installed."""
+    """Commands of SLURM and munge that are not installed."""
     return [name for name in _COMMANDS if _path(name) is None]
 
 
 def _path(command: str) -> str | None:
-    """Where a command is; the daemons' folders are not on every user's PATH."""
+    """Path of a command; the daemons' folders are not on every user's PATH."""
     places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]
     return shutil.which(command, path=os.pathsep.join(places))
 
 
 def _configure(folder: Path, n_gpus: int) -> None:
-    """Write munge's key and SLURM's configuration, with the cores and memory that are there."""
+    """Write munge's key and SLURM's configuration, with the machine's cores and memory."""
     slurmd = str(_path("slurmd"))
     for name in ("state", "spool"):
         (folder / name).mkdir()
@@ -122,7 +122,7 @@ def _configure(folder: Path, n_gpus: int) -> None:
     key.touch(mode=0o600)
     key.write_bytes(secrets.token_bytes(1024))
     hardware = subprocess.run([slurmd, "-C"], capture_output=True, text=True, check=True).stdout
-    node = hardware.splitlines()[0]  # NodeName=... CPUs=... RealMemory=..., as slurm.conf wants it
+    node = hardware.splitlines()[0]  # NodeName=... CPUs=... RealMemory=..., as in slurm.conf
     values = dict(word.split("=", 1) for word in node.split())
     controller_port, node_port = _free_ports(2)
     text = _SLURM_CONF.format(
@@ -136,17 +136,17 @@ def _configure(folder: Path, n_gpus: int) -> None:
         n_gpus=n_gpus,
     )
     (folder / "slurm.conf").write_text(text, encoding="utf-8")
-    # slurmd loads a plugin for control groups even where nothing uses them; version 1 touches none.
+    # slurmd loads a plugin for control groups even if nothing uses them; version 1 touches none.
     version = subprocess.run([slurmd, "-V"], capture_output=True, text=True, check=True).stdout
     plugin = "disabled" if _release(version) >= (23, 2) else "cgroup/v1"
     (folder / "cgroup.conf").write_text(f"CgroupPlugin={plugin}\n", encoding="utf-8")
-    # A card is a character device to SLURM, whichever; it is numbered in the order of this file.
+    # To SLURM a GPU is any character device; they are numbered in the order of this file.
     gres = "".join(f"Name=gpu File={device}\n" for device in _DEVICES[:n_gpus])
     (folder / "gres.conf").write_text(gres, encoding="utf-8")
 
 
 def _daemons(folder: Path) -> dict[str, list[str]]:
-    """The daemons in the order in which they start, each kept in the foreground."""
+    """The daemons in start order, each kept in the foreground."""
     munge = {"key-file": "key", "socket": "socket", "pid-file": "pid", "seed-file": "seed"}
     files = [f"--{option}={folder}/munge.{ending}" for option, ending in munge.items()]
     return {
@@ -166,7 +166,7 @@ def _start(
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
-            start_new_session=True,  # Ctrl-C is for the command in front
+            start_new_session=True,  # Ctrl-C is for the foreground command
         )
 
 
@@ -182,7 +182,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _wait_until_idle(
     folder: Path, environment: Mapping[str, str], daemons: list[subprocess.Popen[bytes]]
 ) -> None:
-    """Wait until the node takes jobs."""
+    """Wait until the node accepts jobs."""
     deadline = time.monotonic() + _STARTS_WITHIN_S
     while time.monotonic() < deadline and all(daemon.poll() is None for daemon in daemons):
         if _ask(["sinfo", "--noheader", "--format=%T"], environment).strip() == "idle":
@@ -196,7 +196,7 @@ def _wait_until_idle(
 
 
 def _cancel_all(environment: Mapping[str, str]) -> None:
-    """Let no job outlive the cluster."""
+    """Cancel all jobs before the cluster stops."""
     for job in _ask(["squeue", "--noheader", "--format=%A"], environment).split():
         _ask(["scancel", "--signal=KILL", "--full", job], environment)
         _ask(["scancel", job], environment)
@@ -233,7 +233,7 @@ def _user() -> str:
 
 
 def main() -> int:
-    """Run a command with a cluster of its own."""
+    """Run a command with a separate cluster."""
     command = sys.argv[1:] or [os.environ.get("SHELL", "/bin/sh")]
     try:
         with one_node_cluster() as environment:

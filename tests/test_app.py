@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in a process of its own, by its exit codes and its words."""
+"""The command line as a user meets it: in a separate process, by exit codes and output."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(
     verb, *rest = arguments
     if verb in VERBS and not any(word.startswith("-") for word in rest):
         code: object = sedtf(verb, *rest)
-    else:  # through Typer, in this process as well, to be quick
+    else:  # also through Typer in this process, for speed
         monkeypatch.setattr(sys, "argv", ["sedtf", *arguments])
         with pytest.raises(SystemExit) as ended:
             app.main()

@@ -1,4 +1,4 @@
-"""Which way imports point: held here, so that the layers stay what the docs say."""
+"""The direction of imports, checked so that the layers stay as documented."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sed_cli.config.verbs import TASKS
 
 PACKAGE = Path(sed_cli.__file__).parent
 
-# A room may import from the rooms below it; of those beside it, from the ones that are named.
+# A package may import from the layers below it; within its layer only from those named.
 ORDER = {
     "errors": 0,
     "system": 1,
@@ -42,7 +42,7 @@ ONLY = {"hydra": "cli", "typer": "app"}
 
 TASK_PACKAGES = {"detection", "sequence"}
 OF_A_TASK = {cls.__name__ for cls in TASKS.values()}
-# The public `load` is a detector's.
+# The public `load` loads a detector.
 MAY_NAME_A_TASK = "inference.py"
 
 
@@ -71,7 +71,7 @@ def module_name(path: Path) -> str:
 
 
 def imports_at_run_time(path: Path, known: set[str]) -> set[str]:
-    """Modules of ours that a module imports, within functions too, but not for types alone."""
+    """Modules of ours that a module imports, within functions too, except only for types."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for_types = {
         id(inner)
@@ -93,7 +93,7 @@ def imports_at_run_time(path: Path, known: set[str]) -> set[str]:
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Groups of modules that import one another, over however many others."""
+    """Groups of modules that import each other, directly or through others."""
     reached: dict[str, set[str]] = {}
     for start in graph:
         seen, waiting = set[str](), list(graph[start])
@@ -181,7 +181,7 @@ def test_only_the_bridge_knows_hydra_and_only_the_app_knows_typer() -> None:
 
 
 def test_one_file_knows_the_inside_of_hydra() -> None:
-    """Its private modules change without notice; what they are needed for stands in one place."""
+    """Hydra's private modules change without notice; one file contains all uses of them."""
     knowing = {
         path.relative_to(PACKAGE).as_posix()
         for _, path in modules()
@@ -191,7 +191,7 @@ def test_one_file_knows_the_inside_of_hydra() -> None:
 
 
 def test_models_take_plain_arguments() -> None:
-    components = {"kinds", "feedbacks", "poolings", "feedback.py"}  # the last: a base of theirs
+    components = {"kinds", "feedbacks", "poolings", "feedback.py"}  # the last is a base class
     paths = [
         p for room, p in modules() if room == "models" and not components & {p.parent.name, p.name}
     ]
@@ -200,7 +200,7 @@ def test_models_take_plain_arguments() -> None:
 
 
 def test_a_class_is_known_by_its_name() -> None:
-    """Two classes of one name are two words for one thing, or one word for two."""
+    """Two classes of the same name confuse: one name for two things, or two copies of one."""
     places: dict[str, list[str]] = {}
     for _, path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -210,5 +210,5 @@ def test_a_class_is_known_by_its_name() -> None:
 
 
 def test_sources_of_the_check_are_read() -> None:
-    """The checks above would pass on nothing: the bridge itself must be seen importing Hydra."""
+    """The checks above would pass on no files: the bridge itself must be seen importing Hydra."""
     assert any(name.split(".")[0] == "hydra" for name in imported(PACKAGE / "cli" / "hydra.py"))

@@ -1,4 +1,4 @@
-"""The standing table of bad inputs: each ends with its exit code and one clear complaint."""
+"""A table of bad inputs: each ends with its exit code and one clear error message."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ def test_a_bad_input_is_refused_with_its_code_and_message(
     assert out == ""
     assert all(line.startswith("sedtf: ") for line in complaints), err
     assert expected in complaints[0]
-    # A verb that is at work when it finds out has its run folder by then, which says why it failed.
+    # A verb that fails while it is running has a run folder by then, which records the reason.
     assert {path.name for path in tmp_path.iterdir()} <= {"outputs"}

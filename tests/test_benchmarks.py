@@ -1,4 +1,4 @@
-"""Each benchmark can still be imported: what it measures has not moved away."""
+"""Each benchmark can still be imported, so the code that it measures has not moved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each way by which a file might name code is tried: nothing of it is ever run."""
+"""Every way in which a file might name code is tried: none of it is ever run."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _interpreter_is_watched() -> None:
-    sys.addaudithook(_watch)  # which cannot be taken away again: it does nothing but between tests
+    sys.addaudithook(_watch)  # cannot be removed again, so it does nothing outside these tests
 
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], list[str]]]]:
-    """A file that no payload may make, and what the interpreter has done since it was asked."""
+    """A file that no payload may create, and the interpreter's audit events since the start."""
     global _seen
     mark = tmp_path / "mark"
 
@@ -53,7 +53,7 @@ def watched(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], list[str]]]]:
 
 
 class _Touches:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -63,7 +63,7 @@ class _Touches:
 
 
 def payloads(mark: Path) -> dict[str, bytes]:
-    """Files each of which would make ``mark``, or show a secret, if somebody believed it."""
+    """Files that would each create ``mark``, or reveal a secret, if they were trusted."""
     call = f"pathlib.Path.touch ['{mark}']"
     target = {"_target_": "pathlib.Path.touch", "_args_": [str(mark)]}
     touches = _Touches(mark)
@@ -103,7 +103,7 @@ def test_no_reader_runs_what_a_file_names(
         place.write_bytes(content)
         since()
         refusal = try_to_read(name, place)
-        # The table of readers itself copies the file to where it is looked for.
+        # The table of readers itself copies the file to the place where it is searched.
         done = [each for each in since() if not each.startswith("shutil.copyfile")]
         assert done == [], f"{kind}: {done}"
         assert "secret" not in refusal
@@ -112,7 +112,7 @@ def test_no_reader_runs_what_a_file_names(
 def test_the_watch_sees_what_it_watches_for(
     watched: tuple[Path, Callable[[], list[str]]], tmp_path: Path
 ) -> None:
-    """Else the test above could not fail."""
+    """Otherwise the test above could not fail."""
     mark, since = watched
     pickle.loads(payloads(mark)["pickle"])
     assert mark.exists()

@@ -1,4 +1,4 @@
-"""What is fed where the model's confidence decides."""
+"""Feedback that depends on the model's confidence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def coins_of(**settings: object) -> TeacherCoins:
 
 
 def batch(n_sequences: int = 3, n_steps: int = 40) -> tuple[Tensor, Tensor, Tensor]:
-    """Numbered targets of one class, their confidences, and which of them are no padding."""
+    """Numbered targets of one class, their confidences, and a mask of valid frames."""
     random = torch.Generator().manual_seed(1)
     targets = torch.arange(n_sequences * n_steps).view(n_sequences, n_steps)
     lengths = torch.tensor([n_steps, n_steps // 2, 1])[:n_sequences]
@@ -33,7 +33,7 @@ def batch(n_sequences: int = 3, n_steps: int = 40) -> tuple[Tensor, Tensor, Tens
 
 def test_target_own_output_or_a_random_target_of_the_sequence_is_fed() -> None:
     targets, sure, valid = batch()
-    sure[0, :3] = torch.tensor([0.4, 0.7, 0.70001])  # the bounds belong to what is below them
+    sure[0, :3] = torch.tensor([0.4, 0.7, 0.70001])  # a bound belongs to the range below it
     fed, mask = coins_of(target_at_most=0.4, own_at_most=0.7).choose(targets, sure, valid)
 
     is_target, is_random = sure <= 0.4, sure > 0.7
@@ -162,7 +162,7 @@ def test_settings_without_meaning_are_refused() -> None:
 
 @pytest.mark.parametrize("schedule", [ConfidenceSchedule(), DecodingStepsSchedule(base=0.9)])
 def test_the_share_of_the_last_batch_is_known_where_a_run_resumes(schedule: Schedule) -> None:
-    """A mean teacher counts by it at the next update."""
+    """A mean teacher uses it at the next update."""
     coins, resumed = TeacherCoins(schedule=schedule), TeacherCoins(schedule=schedule)
     if schedule.asks_model:
         coins.choose(*batch())

@@ -30,7 +30,7 @@ from tests.conftest import Sedtf
 CONF = conf_dir()
 GROUPS = ("feature", "model", "sampler", "data", "augment", "trainer", "evaluation")
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-# Options that go with task=sequence, by group; all others go with task=sed.
+# Options for task=sequence, by group; all others are for task=sed.
 OF_SEQUENCES = {
     "model": {"language"},
     "data": {"tokens", "pairs", "labels"},
@@ -46,7 +46,7 @@ OPTIONS = [
     )
 ]
 
-# What makes any experiment small; it must win over the experiment's own sizes.
+# Settings that make any experiment small; they must override its own sizes.
 SMALL = (
     "trainer.max_updates=2",
     "trainer.batch_size=2",
@@ -135,7 +135,7 @@ def test_tutorial_curves_run(sedtf: Sedtf, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_experiments_hold_deltas_only(experiment: str) -> None:
-    """What an experiment sets must differ from what would hold without it."""
+    """Every value that an experiment sets must differ from the value without it."""
     path = CONF / "experiment" / f"{experiment}.yaml"
     assert path.read_text().startswith("# @package _global_\n#")
     values = OmegaConf.load(path)
@@ -166,7 +166,7 @@ CLASSES = [
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_every_setting_has_a_help_line(cls: type) -> None:
-    """Groups within groups have tables of their own; the key of a component is its name."""
+    """Nested groups have their own tables; the key of a component is its name."""
     owners = {"schedule", "kind", "name"}
     silent = [
         each.name
@@ -179,7 +179,7 @@ def test_every_setting_has_a_help_line(cls: type) -> None:
 
 
 def test_no_option_repeats_a_default() -> None:
-    """What a file of an option sets differs from what would hold without it."""
+    """Every value in an option's file differs from the value without it."""
     composer = Composer("train", Flags())
     repeated = []
     for group in GROUPS:
@@ -187,7 +187,7 @@ def test_no_option_repeats_a_default() -> None:
             values = yaml.safe_load(path.read_text())
             base = str(values.pop("defaults")[0])
             if "schema" in str(base):
-                continue  # of a class that is no option by itself
+                continue  # of a class that is not an option by itself
             task = "sequence" if path.stem in OF_SEQUENCES.get(group, ()) else "sed"
             chosen = [f"task={task}", f"{group}={base}"]
             without = composer.compose(chosen)
@@ -200,7 +200,7 @@ def test_no_option_repeats_a_default() -> None:
 
 
 def test_no_setting_repeats_its_default_as_what_was_before() -> None:
-    """That is before=DEFAULT."""
+    """``before=`` must differ from the default."""
     repeated = [
         f"{path.name}, line {call.lineno}"
         for path in Path(inspect.getfile(groups)).parents[1].rglob("*.py")
@@ -220,7 +220,7 @@ def test_the_page_of_settings_is_up_to_date() -> None:
 
 
 def test_no_constructor_repeats_the_default_of_a_setting() -> None:
-    """What settings build takes their values: a number of its own would be a second default."""
+    """Settings pass their values to constructors: a default there would be a second one."""
     built = [
         (component_named("model", "crnn"), CRNN),
         (component_named("model", "language"), LanguageModel),

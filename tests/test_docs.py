@@ -1,4 +1,4 @@
-"""What the docs point at must be there."""
+"""References in the docs must exist."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _PRINTED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
 def words_of(page: Path) -> set[str]:
-    """What a page sets in the type of code, without what it prints."""
+    """Words that a page sets as code, without printed output."""
     text = _PRINTED.sub("", page.read_text(encoding="utf-8"))
     return {word for words in re.findall(r"`([^`\n]+)`", text) for word in words.split()}
 
 
 def is_there(path: str) -> bool:
-    """Whether a path is there, from the root, from the package or, a bare name, from anywhere."""
+    """Whether a path exists: from the root, from the package or, for a bare name, anywhere."""
     if "/" in path or path in FOLDERS:
         return any((root / path).exists() for root in (ROOT, ROOT / "sed_cli"))
     return any(next((ROOT / folder).rglob(path), None) for folder in FOLDERS)
@@ -55,7 +55,7 @@ def test_files_and_modules_named_on_a_page_exist(page: Path) -> None:
     assert missing == []
 
 
-# Files of a user, or of a run.
+# Files that belong to a user or to a run.
 EXAMPLES = {
     *examples(),
     "config.yaml",

@@ -1,4 +1,4 @@
-"""The page for authors of components: its examples run as they are printed."""
+"""The page for authors of components: its examples run exactly as printed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FILE = re.compile(r"^`(\w+\.py)`:\n\n```python\n(.*?)^```$", re.DOTALL | re.MUL
 _COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-# The others take seconds; plugins of their kinds go through the command line in
+# The others take seconds; plugins of their kinds are tested through the command line in
 # tests/test_kinds.py.
 _QUICK = {"rising.py", "presence.py"}
 

@@ -1,7 +1,7 @@
-"""The mistakes of published code, one test each: they are listed in docs/method.md.
+"""The mistakes of published code, one test each; docs/method.md lists them.
 
-1. A clamp with p_min where the formula has 1 - p_min. 2. Logits thresholded at 0.5. 3. Figures of
-frames beside those of segments. 4. Early stopping on the test data, batches and folds left out, a
+1. A clamp with p_min where the formula has 1 - p_min. 2. Logits thresholded at 0.5. 3. Frame-based
+figures beside segment-based ones. 4. Early stopping on the test data, batches and folds left out, a
 counter that advances in evaluation. 5. Features overwritten within the loop over time.
 """
 
@@ -71,7 +71,7 @@ def make_recordings(*sizes: int) -> list[Recording]:
 
 
 def make_task(*sizes: int) -> DetectionTask:
-    """Small batches of sequences of 10 frames of recordings of these lengths."""
+    """Small batches of sequences of 10 frames, from recordings of these lengths."""
     recordings = make_recordings(*sizes)
     config = TrainConfig(
         feature=LogMelConfig(n_mels=4, window_length=512, n_fft=512),
@@ -102,7 +102,7 @@ def test_hazard_1_the_clamp_lets_the_probability_fall_to_p_min() -> None:
         return min(0.9, 1 - min(0.05, 2 / (1 + math.exp(-0.1 * i / 50)) - 1))
 
     assert sampler.probability(10**6) == pytest.approx(0.05)
-    assert as_published(10**6) == 0.9  # what is not to be repeated
+    assert as_published(10**6) == 0.9  # the published mistake
 
 
 # --------------------------------------------------------------------------------- hazard 2
@@ -112,7 +112,7 @@ def test_hazard_1_the_clamp_lets_the_probability_fall_to_p_min() -> None:
 def test_hazard_2_metrics_and_feedback_threshold_probabilities_at_a_half(
     logit: float, active: int
 ) -> None:
-    """A logit of 0.3 is a probability of 0.57: active, though below 0.5 as a number."""
+    """A logit of 0.3 is a probability of 0.57: active, although the number is below 0.5."""
     detector = make_detector()
     with torch.no_grad():
         detector.model.readout.weight.zero_()
@@ -136,7 +136,7 @@ def test_hazard_2_metrics_and_feedback_threshold_probabilities_at_a_half(
 
 
 def test_hazard_3_figures_of_frames_and_of_segments_are_kept_apart() -> None:
-    """Half an event is missed: in frames that is half of it, in segments of a second nothing."""
+    """Half an event is missed: by frames that is half of it, by segments of a second nothing."""
     reference = [Event(0.0, 0.8, "cat")]
     estimate = [Event(0.0, 0.4, "cat")]
 
@@ -178,7 +178,7 @@ def _train(sedtf: Sedtf, root: Path, run_dir: Path, *overrides: str) -> list[dic
 def test_hazard_4_training_never_looks_at_the_test_split(
     recordings: Path, trained_run: Path, sedtf: Sedtf, tmp_path: Path
 ) -> None:
-    """With all test annotations gone, every epoch and every weight of the best is the same."""
+    """Without any test annotations, every epoch and every best weight is the same."""
     with (trained_run / "history.csv").open() as file:
         expected = [{**row, "seconds": ""} for row in csv.DictReader(file)]
     names = read_annotations(recordings / "test.tsv").events
@@ -254,7 +254,7 @@ def test_hazard_4_the_counter_is_constant_in_evaluation(unit: str) -> None:
 
 @pytest.mark.parametrize("feedback", [True, False])
 def test_hazard_5_each_step_reads_the_features_of_its_own_frame(feedback: bool) -> None:
-    """Were the features overwritten in the loop, the later frames' own would never be read."""
+    """If the loop overwrote the features, those of later frames would never be read."""
     torch.manual_seed(1)
     model = make_crnn(
         n_mels=4, n_classes=2, conv_channels=3, pooling=(4,), rnn_hidden=5, feedback=feedback

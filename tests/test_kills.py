@@ -1,4 +1,4 @@
-"""A training that is killed again and again ends as if nothing had happened."""
+"""Training that is killed again and again ends as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KILLS = 8
 
 
 def outcome(run: Path) -> dict[str, Any]:
-    """All that a run gives which is no time."""
+    """All results of a run except times."""
     with (run / "history.csv").open() as file:
         history = [{**row, "seconds": ""} for row in csv.DictReader(file)]
     weights = {
@@ -37,7 +37,7 @@ def outcome(run: Path) -> dict[str, Any]:
 
 
 def hidden(run: Path) -> list[str]:
-    """Files and folders that are not whole; Hydra's are named otherwise."""
+    """Incomplete files and folders; Hydra's have other names."""
     return [str(path) for path in run.rglob(".*") if path.name != ".hydra"]
 
 

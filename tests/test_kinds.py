@@ -1,4 +1,4 @@
-"""A stranger's front end, augmentation, logger, format and rule: a class each, nothing of ours."""
+"""Third-party front end, augmentation, logger, format and rule: a class each, no change of ours."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_a_front_end_streams_and_has_a_cache_of_its_own(plugin: Path, tmp_path: 
     np.testing.assert_array_equal(stored[:], whole)
     assert log_mel[:].shape == (len(whole), 40)
     n_caches = len(list((tmp_path / "cache" / "features").iterdir()))
-    plugin.write_text(PLUGIN.replace("0.5 *", "0.25 *"))  # other numbers by the same settings
+    plugin.write_text(PLUGIN.replace("0.5 *", "0.25 *"))  # different numbers with the same settings
     FeatureCache(tmp_path / "cache", feature).load([tmp_path / "a.wav"])
     assert len(list((tmp_path / "cache" / "features").iterdir())) == n_caches + 1
 
@@ -193,7 +193,7 @@ def test_an_augmentation_adds_its_keys_and_leaves_runs_without_it_as_they_are(
     before = identity(training.AugmentConfig())
     config = joined(training.AugmentConfig)
     assert [each.name for each in fields(config)][-1] == "frequency_shift"
-    assert not {"frequency_shift", "band_shift"} & set(identity(config()))  # which came later
+    assert not {"frequency_shift", "band_shift"} & set(identity(config()))  # added later
     assert {"roll", "frequency_masks"} <= set(identity(config()))
     assert before == {}
     augmenter = Augmenter(
@@ -266,7 +266,7 @@ def test_a_rule_of_feedback_works_from_the_command_line(
     assert sedtf("train", own, "resume=run", "trainer.epochs=2") == 0
     assert sedtf("train", own, *settings, "trainer.epochs=2", "output_dir=at_once") == 0
     of_epochs = [pd.read_csv(f"{run}/history.csv")["train_loss"].tolist() for run in RUNS]
-    assert of_epochs[0] == of_epochs[1]  # its draws are resumed too
+    assert of_epochs[0] == of_epochs[1]  # its random draws are resumed too
     assert sedtf("eval", own, "checkpoint=run", "output_dir=again") == 0
     metrics = [json.loads(Path(run, "metrics.json").read_text()) for run in ("run", "again")]
     assert metrics[0]["frame"] == metrics[1]["frame"]

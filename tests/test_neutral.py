@@ -1,4 +1,4 @@
-"""Labels, names and messages of others act on nobody who opens what is written or shown."""
+"""Third-party labels, names and messages cannot harm anyone who opens or displays the output."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_is_printed_and_logged_is_neutral(capfd: pytest.CaptureFixture[str]
     results_console().print(ESCAPE)
     out, err = capfd.readouterr()
     assert "\x1b" not in out + err
-    assert out.strip() == WRITTEN.replace(r"\x07", "")  # which rich drops
+    assert out.strip() == WRITTEN.replace(r"\x07", "")  # rich drops this one
     assert err == f"sedtf: {WRITTEN}\n{WRITTEN}: odd\n"
     formatter = PlainFormatter("%(message)s")
     record = logging.LogRecord("a", 30, "a", 1, "%s\n%s", (ESCAPE, "next"), None)

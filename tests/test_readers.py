@@ -1,4 +1,4 @@
-"""Every reader of files that may be anybody's: whatever one holds, it is read or refused."""
+"""Every reader of files from untrusted sources: any content is either read or refused."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_many_more_bytes_are_read_or_refused(name: str, place: Path) -> None:
 
 
 def whole_files(run: Path, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Readers, each with a whole file of its kind."""
+    """Readers, each with an intact file of its kind."""
     last = run / "checkpoints" / "last"
     yield "run.json", run / "run.json"
     yield "history.csv", run / "history.csv"

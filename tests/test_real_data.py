@@ -1,4 +1,4 @@
-"""Real recordings, where they are at hand: birdsong with nine notes and a strong syntax."""
+"""Real recordings, if available: birdsong with nine notes and a strong syntax."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_birdsong_is_read_as_it_is_described(real_data: Path) -> None:
     clips = [clip for split in data.splits.values() for clip in split]
     assert sum(len(clip.events) for clip in clips) == 5270
     assert sum(clip.duration_s for clip in clips) / 60 == pytest.approx(16.2, abs=0.1)
-    for clip in clips:  # one note at a time: frames of 10 ms may touch two at a boundary, no more
+    for clip in clips:  # one note at a time: a 10 ms frame may touch two, but not more
         activities = Activities(clip.events, data.classes, int(clip.duration_s * 100), 0.01)
         assert activities[:].sum(axis=1).max() <= 2
 

@@ -1,4 +1,4 @@
-"""One process at a time has a folder, whatever became of those before it."""
+"""A folder belongs to one process at a time, whatever happened to earlier ones."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_of_several_that_come_together_one_has_the_folder(tmp_path: Path) -> Non
     finally:
         for process in processes:
             end(process)
-    with at_work(tmp_path / "run"):  # it was killed, and what it left does not matter
+    with at_work(tmp_path / "run"):  # it was killed, and its leftovers do not matter
         assert (tmp_path / "run" / ".at_work").exists()
     assert list((tmp_path / "run").iterdir()) == []
 

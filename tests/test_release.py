@@ -1,4 +1,4 @@
-"""What a release states about itself agrees wherever it is written."""
+"""The version of a release agrees wherever it is stated."""
 
 from __future__ import annotations
 

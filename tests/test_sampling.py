@@ -84,7 +84,7 @@ def test_int_and_tensor_agree(schedule: Schedule, i: int) -> None:
 
 
 def closed_form(i: int, n_b: int, gamma: float, p_min: float, p_max: float) -> float:
-    """science.md's formula in plain floating point, written apart from the implementation."""
+    """The formula of science.md in plain floating point, independent of the implementation."""
     return min(p_max, 1 - min(1 - p_min, 2 / (1 + math.exp(-gamma * i / n_b)) - 1))
 
 
@@ -111,7 +111,7 @@ def test_scheduled_sampler_equals_the_closed_form(
 
 
 def test_probability_really_falls_from_p_max_to_p_min() -> None:
-    """Hazard 1: the published clamp leaves the probability at 0.9 for ever."""
+    """Hazard 1: the published clamp keeps the probability at 0.9 forever."""
     sampler = ScheduledSampler(batches_per_epoch=100, gamma=0.1, p_min=0.05, p_max=0.9)
     epochs = sampler.probability(torch.arange(0, 100 * 100, 100))
     assert epochs[0] == 0.9
@@ -170,7 +170,7 @@ def test_a_mask_follows_decoding_steps() -> None:
     schedule = DecodingStepsSchedule(base=0.9)
     coins = TeacherCoins(schedule=schedule, seed=0)
     expected = 0.9 ** np.arange(30)
-    for _ in range(2):  # each batch anew
+    for _ in range(2):  # new draws for each batch
         share = coins.draw(20000, 30, 1).double().mean(dim=0).numpy()
         # five standard deviations at p = 1/2
         assert np.abs(share - expected).max() < 5 * math.sqrt(0.25 / 20000)
@@ -265,7 +265,7 @@ def test_restored_teacher_masks_continue_exactly(unit: str) -> None:
 
 
 def test_restored_teacher_masks_know_the_mean_over_the_steps_of_the_last_batch() -> None:
-    """The weight of a mean teacher follows it."""
+    """The weight of a mean teacher depends on it."""
     coins, restored = (
         make_coins(DecodingStepsSchedule(), batches_per_epoch=3, seed=0) for _ in range(2)
     )
@@ -292,7 +292,7 @@ def test_targets_flip_as_often_as_they_should_and_alike_when_drawn_again() -> No
     assert abs(float(is_flipped.float().mean()) - 0.1) < 5 * math.sqrt(0.09 / 6000)
     assert not torch.equal(coins.flipped(targets, 0.1), flipped)
     coins.load_state_dict(state)
-    with coins.part_of(40, 50, first=30):  # as a process that has the last ten of the batch
+    with coins.part_of(40, 50, first=30):  # like a process with the last ten of the batch
         assert torch.equal(coins.flipped(targets[30:], 0.1), flipped[30:])
 
 

@@ -1,7 +1,7 @@
-"""What README, docs and ``--help`` show is run on small data, or has a reason not to be.
+"""What README, docs and ``--help`` show runs on small data, or has a reason not to.
 
-Commands end with exit code 0, or the one that a comment names; programs in Python run; and what a
-block of ``output`` shows is printed.
+Commands end with exit code 0, or the one that a comment names; Python programs run; and the text of
+``output`` blocks is printed.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def exit_code(command: str) -> int:
 
 
 def run(command: str, folder: Path) -> int:
-    """Run a command in a workshop: in this process, unless it needs a shell."""
+    """Run a command in a prepared folder: in this process, unless it needs a shell."""
     if _OF_WORDS.search(command):
         command = command.replace("checkpoint=RUN", "checkpoint=WORDS")
     words = shlex.split(command, comments=True)
@@ -156,7 +156,7 @@ def run(command: str, folder: Path) -> int:
 
 
 def in_a_shell(line: str, folder: Path) -> int:
-    """Run a line with the stand-ins for recorders and downloads first on the path."""
+    """Run a line with stand-ins for recorders and downloads first on the path."""
     program = folder / "bin" / "sedtf"
     if not program.exists():
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sed_cli "$@"\n')

@@ -1,4 +1,4 @@
-"""The documentation's site: it builds strictly, and its pages load nothing from elsewhere."""
+"""The documentation site: it builds strictly, and its pages load nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def navigation() -> Any:
 
 
 def pages_of(entry: Any) -> list[str]:
-    """All pages below an entry of the navigation, in order."""
+    """All pages under a navigation entry, in order."""
     if isinstance(entry, str):
         return [entry]
     children = entry.values() if isinstance(entry, dict) else entry
@@ -44,7 +44,7 @@ def test_the_navigation_has_the_four_parts_of_diataxis() -> None:
 
 
 class Loaded(HTMLParser):
-    """Addresses that a page loads by itself; links to follow are none."""
+    """Addresses that a page loads by itself, not those of links."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ from sed_cli.system import queue as slurm
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 from tests.slurm_cluster import missing_commands, one_node_cluster
 
-_LONG = ("trainer.epochs=60", "trainer.patience=1000")  # some 10 s: time to be interrupted in
+_LONG = ("trainer.epochs=60", "trainer.patience=1000")  # about 10 s: enough time to interrupt
 _LIMIT = "PENDING (JobArrayTaskLimit)"
 _JOB_STARTS_WITHIN_S = 180.0  # the machine may be busy
 
@@ -30,7 +30,7 @@ Submit = Callable[..., "Sweep"]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """A cluster that sbatch and the rest speak to while the tests of this file run."""
+    """A cluster that sbatch and the other commands use while the tests of this file run."""
     missing = missing_commands()
     if missing:
         pytest.skip(f"no SLURM here (no {', '.join(missing)}): apt-get install slurm-wlm munge")
@@ -44,7 +44,7 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture
 def submit(cluster: None, tmp_path: Path) -> Iterator[Submit]:
-    """Start sweeps in the folder of the test; none outlives it."""
+    """Start sweeps in the folder of the test; all are stopped at its end."""
     sweeps: list[Sweep] = []
 
     def start(*overrides: str) -> Sweep:
@@ -59,7 +59,7 @@ def submit(cluster: None, tmp_path: Path) -> Iterator[Submit]:
 
 
 class Sweep:
-    """A sweep on the cluster, in a process of its own, as a user would start it."""
+    """A sweep on the cluster, in a separate process, as a user would start it."""
 
     def __init__(self, folder: Path, *overrides: str) -> None:
         self.folder = folder / "sweep"
@@ -77,7 +77,7 @@ class Sweep:
         self.said = self.results = ""
 
     def end(self) -> int:
-        """Wait for it; return the exit code."""
+        """Wait for its end; return the exit code."""
         self.results, self.said = self._process.communicate(timeout=300)
         return self._process.returncode
 
@@ -87,12 +87,12 @@ class Sweep:
         return self.end()
 
     def kill(self) -> None:
-        """Let the terminal be gone."""
+        """Simulate a closed terminal."""
         self._process.kill()
         self._process.communicate()
 
     def runs(self) -> dict[str, Path]:
-        """Run folders by the id of their SLURM job, such as ``3_0``."""
+        """Run folders by their SLURM job id, such as ``3_0``."""
         found = {}
         for path in self.folder.glob("*/.hydra/hydra.yaml"):
             settings = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ class Sweep:
         return found
 
     def wait_for_epochs(self, count: int, n_runs: int) -> dict[str, Path]:
-        """Wait until so many runs have trained so many epochs; return those."""
+        """Wait until ``n_runs`` runs have trained ``count`` epochs; return those."""
         deadline = time.monotonic() + _JOB_STARTS_WITHIN_S
         while time.monotonic() < deadline:
             runs = {job: run for job, run in self.runs().items() if len(history(run)) >= count}
@@ -121,7 +121,7 @@ def history(run: Path) -> list[dict[str, str]]:
 
 
 def learnt(run: Path) -> list[dict[str, str]]:
-    """History without the clock."""
+    """History without times."""
     return [{key: row[key] for key in row if key != "seconds"} for row in history(run)]
 
 
@@ -130,7 +130,7 @@ def status(run: Path) -> str:
 
 
 def states(array: str) -> dict[str, str]:
-    """How the jobs of an array stand, once none is about to end."""
+    """States of the jobs of an array, once none is about to end."""
     deadline = time.monotonic() + _JOB_STARTS_WITHIN_S
     while time.monotonic() < deadline:
         known = slurm.queue() or {}
@@ -142,7 +142,7 @@ def states(array: str) -> dict[str, str]:
 
 
 def learning_rate(run: Path) -> float:
-    """The learning rate that a job was given."""
+    """The learning rate of a job."""
     words = yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
     return float(next(word for word in words if word.startswith("trainer.lr=")).split("=")[1])
 
@@ -173,7 +173,7 @@ def test_one_failing_job_of_six_leaves_the_others_whole(
         for name in ("metrics.json", "events.tsv", "train.log", "checkpoints/best/config.yaml"):
             assert (run / name).is_file(), f"{run.name} has no {name}"
 
-    # Nothing but the sweep's folder, which holds what the jobs said as well.
+    # Only the sweep's folder, which also contains the output of the jobs.
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
     for job in runs:
         assert (sweep.folder / ".submitit" / job / f"{job}_0_log.err").is_file()
@@ -251,7 +251,7 @@ def test_a_sweep_that_still_waits_in_the_queue_is_not_submitted_again(submit: Su
     while "PENDING (JobHeldUser)" not in (slurm.queue() or {}).values():
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    sweep.kill()  # the terminal is gone; the jobs are not
+    sweep.kill()  # the terminal is gone; the jobs continue
     again = submit(*held, f"resume_sweep={sweep.folder}")
     assert again.end() == 2
     assert "2 jobs of this sweep are still in SLURM's queue" in again.said
@@ -288,7 +288,7 @@ def test_signals_of_slurm_are_left_alone_outside_of_its_jobs() -> None:
 
 @pytest.fixture
 def slurm_job(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """This process as a SLURM job; gives the signals that came through to submitit."""
+    """Make this process a SLURM job; collects the signals that reach submitit."""
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
     received: list[int] = []
     numbers = (signal.SIGTERM, signal.SIGUSR2)
@@ -299,7 +299,7 @@ def slurm_job(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 def receive(signum: int) -> None:
-    """Work until a signal comes."""
+    """Work until a signal arrives."""
     with slurm.ends_as_interrupted():
         os.kill(os.getpid(), signum)
         time.sleep(10)

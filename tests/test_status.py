@@ -1,4 +1,4 @@
-"""What is told of runs while they run, and of those that ended, however they did."""
+"""Status of runs while they run, and of those that ended, for whatever reason."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_sweep_is_listed_with_what_waits(tmp_path: Path) -> None:
     ]
     assert lines[4].strip() == "ValueError: no luck"
     assert lines[5].split() == ["waiting", "0/10", "d"]
-    # 9 epochs of b and 10 of d, of 2 s each, side by side: d takes longest
+    # 9 epochs of b and 10 of d, of 2 s each, in parallel: d takes longest
     assert lines[-1] == (
         "4 runs: 1 running, 1 completed, 1 failed, 1 waiting; "
         "20 s left at most, without early stopping"
@@ -56,7 +56,7 @@ def test_who_is_at_work_is_found_out_here_and_elsewhere(tmp_path: Path) -> None:
     assert state(path, {"status": "running", "process": {**here, "pid": 2**22 + 1}}) == (
         "interrupted"
     )
-    # the number of a process that ended may be that of another one now
+    # the process number may have been reused
     assert state(path, {"status": "running", "process": {**here, "since": "1"}}) == "interrupted"
     assert state(path, {"status": "running", "process": ELSEWHERE}) == "running"
     os.utime(path, times=(time.time() - 600,) * 2)  # no sign of life for ten minutes

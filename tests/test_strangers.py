@@ -1,4 +1,4 @@
-"""What a folder may do that somebody else has made, or that was damaged: nothing but be read."""
+"""Folders that came from someone else or were damaged can do nothing but be read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
 @pytest.fixture
 def run(trained_run: Path, tmp_path: Path) -> Path:
-    """Return a copy of a run that a test may spoil."""
+    """Return a copy of a run that a test may damage."""
     return Path(shutil.copytree(trained_run, tmp_path / "run"))
 
 
@@ -46,7 +46,7 @@ def change(path: Path, **values: object) -> None:
 
 
 def payloads(mark: Path) -> list[str]:
-    """Return overrides each of which would make the file ``mark`` if Hydra applied it."""
+    """Return overrides that would each create the file ``mark`` if Hydra applied them."""
     source = mark.with_name("source")
     source.write_text("payload")
     copy = f"{{_target_: shutil.copyfile, src: '{source}', dst: '{mark}'}}"
@@ -91,7 +91,7 @@ def test_resuming_takes_plain_values_alone(
     ):
         recorded.write_text(before)
         change(recorded, **values)
-        shutil.rmtree(run / "checkpoints", ignore_errors=True)  # what they may fall back on
+        shutil.rmtree(run / "checkpoints", ignore_errors=True)  # possible fallback
         spoilt = contents(run)
         assert sedtf("train", f"resume={run}") == 2
         said = capfd.readouterr().err
@@ -192,7 +192,7 @@ def test_a_damaged_training_state_is_refused_in_a_line_and_changes_nothing(
         with pytest.raises(CheckpointError, match=r"training_state\.pt") as caught:
             read_state(last)
         assert "weights_only" not in str(caught.value)
-    for how in ("pickle", "of another model"):  # found before and after the data are there
+    for how in ("pickle", "of another model"):  # found before and after the data are loaded
         (last / "training_state.pt").write_bytes(whole)
         damaged(how, last / "training_state.pt")
         before = contents(run)
@@ -331,7 +331,7 @@ def test_a_damaged_run_is_listed_and_the_others_are_shown(
     assert found["whole"] is None
     assert found["run.json"]
     assert found["metrics.json"]
-    if how not in ("list", "of texts"):  # the others go the same ways
+    if how not in ("list", "of texts"):  # the others take the same paths
         return
     assert sedtf("compare", "runs", "output_dir=comparison") == 0
     capfd.readouterr()

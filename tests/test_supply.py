@@ -1,4 +1,4 @@
-"""What is shipped: the same bytes from the same sources, and dependencies whose licences fit."""
+"""The shipped packages: the same bytes from the same sources, and compatible licences."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_pin_has_its_hash_and_every_hash_its_pin() -> None:
 
     def pins(path: Path) -> set[str]:
         lines = path.read_text(encoding="utf-8").splitlines()
-        # An index of builds for one kind of processor marks them, such as +cpu.
+        # A package index for one kind of processor marks its builds, such as +cpu.
         found = {re.split(r"[ ;+]", line)[0].strip() for line in lines}
         return {re.sub("[-_.]+", "-", each).lower() for each in found if "==" in each}
 

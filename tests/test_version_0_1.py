@@ -1,4 +1,4 @@
-"""Run folders, checkpoints and sweeps that version 0.1 wrote are read, resumed and compared."""
+"""Run folders, checkpoints and sweeps of version 0.1 can be read, resumed and compared."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ WRITTEN = Path(__file__).parent / "fixtures" / "version_0_1"
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    """What version 0.1 wrote: a copy, since resuming writes into it."""
+    """Output of version 0.1: a copy, since resuming writes into it."""
     return Path(shutil.copytree(WRITTEN, tmp_path / "written"))
 
 
 @pytest.mark.parametrize("run", sorted(path.parent for path in WRITTEN.rglob("run.json")), ids=str)
 def test_a_run_is_the_same_experiment_as_it_was(run: Path) -> None:
-    """If this fails, a setting that came later lacks its before=."""
+    """If this fails, a newer setting lacks its before=."""
     values = yaml.safe_load((run / ".hydra" / "config.yaml").read_text())
     recorded = json.loads((run / "run.json").read_text())["config_hash"]
     assert config_hash(build_training(values)) == recorded
@@ -38,7 +38,7 @@ def test_a_checkpoint_scores_as_it_did(sedtf: Sedtf, written: Path) -> None:
     again = json.loads(Path("again/metrics.json").read_text())
     assert again["n_files"] == before["n_files"]
     for kind in ("frame", "segment", "event"):
-        # Soundscapes are generated anew, and transforms differ in the last bits between machines.
+        # Soundscapes are generated again, and transforms differ in the last bits between machines.
         assert again[kind]["f1"] == pytest.approx(before[kind]["f1"], abs=0.03)
 
 

@@ -1,10 +1,10 @@
-"""Make the pictures of docs/images anew: ``make pictures``.
+"""Redraw the pictures of docs/images: ``make pictures``.
 
     python -m tools.pictures [NAME...] [--runs FOLDER] [--train] [--images FOLDER]
 
-Pictures of a training are drawn from a run in ``--runs``; those that need a run which is not there
-are listed with the command that trains it. ``--train`` trains what is missing where that needs
-no recordings: about an hour on two cores.
+Pictures of a training run are drawn from a run in ``--runs``; if it is missing, the command that
+trains it is printed. ``--train`` trains missing runs that need no recordings: about an hour on two
+cores.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from sed_cli.data.survey import load_manifest
 from sed_cli.tasks.detection.load import load, read_config
 from sed_cli.training.checkpoint import resolve_checkpoint
 
-_COLOURS = 255  # of a picture with a spectrogram: a third of its size, and no difference to see
+_COLOURS = 255  # for a picture with a spectrogram: a third of the size without visible difference
 
 
 @dataclass(frozen=True)
 class Training:
-    """A run that pictures are drawn from, and the words of ``sedtf train`` that make it."""
+    """A run that pictures are drawn from, and the arguments of ``sedtf train`` for it."""
 
     words: tuple[str, ...]
     is_sweep: bool = False
 
     @property
     def needs_recordings(self) -> bool:
-        """Whether it trains on recordings that the reader has to bring."""
+        """Whether it trains on recordings that the reader has to provide."""
         return any(word.startswith("data.root=") for word in self.words)
 
 
@@ -74,7 +74,7 @@ def _sedtf(verb: str, *words: str) -> None:
 
 
 def _copy(source: Path, target: Path, *, colours: int | None = None) -> None:
-    """Copy a picture, with at most so many colours."""
+    """Copy a picture, optionally reduced to a number of colours."""
     if colours is None:
         shutil.copyfile(source, target)
         return
@@ -99,7 +99,7 @@ def _data(_: Path, target: Path, scratch: Path) -> None:
 
 
 def _figure(name: str, colours: int | None = None) -> Callable[[Path, Path, Path], None]:
-    """Take a figure that lies in the run."""
+    """Use a figure in the run folder."""
 
     def draw(run: Path, target: Path, _: Path) -> None:
         _copy(run / "figures" / name, target, colours=colours)
@@ -108,7 +108,7 @@ def _figure(name: str, colours: int | None = None) -> Callable[[Path, Path, Path
 
 
 def _compared(name: str, folder: str = "") -> Callable[[Path, Path, Path], None]:
-    """Take a figure of ``sedtf compare``."""
+    """Use a figure of ``sedtf compare``."""
 
     def draw(run: Path, target: Path, scratch: Path) -> None:
         there = run / folder / "figures" / name
@@ -127,7 +127,7 @@ def _recordings_of(run: Path) -> list[Path]:
 
 
 def _timeline(run: Path, target: Path, scratch: Path) -> None:
-    """Four test recordings, one after the other, as one."""
+    """Four test recordings, joined into one."""
     sounds = [soundfile.read(path, dtype="float32") for path in _recordings_of(run)[:4]]
     scratch.mkdir(parents=True)
     recording = scratch / "soundscape.flac"
@@ -165,7 +165,7 @@ def _summary(run: Path, target: Path, scratch: Path) -> None:
 
 
 def _report(run: Path, target: Path, scratch: Path) -> None:
-    """The errors of a recording on the page of a run, in Chromium."""
+    """The errors in a recording on the report page of a run, in Chromium."""
     from selenium import webdriver
     from selenium.webdriver.common.by import By
 
@@ -215,7 +215,7 @@ def _of_largest(draw: Callable[[Path, Path, Path], None]) -> Callable[[Path, Pat
 
 @dataclass(frozen=True)
 class Picture:
-    """What draws a picture: from a run, into a file, with a folder for what comes between."""
+    """How to draw a picture: from a run, into a file, with a scratch folder."""
 
     draw: Callable[[Path, Path, Path], None]
     run: str | None = None
@@ -245,7 +245,7 @@ OF_OTHERS = {
 
 
 def main() -> None:
-    """Draw the pictures that are asked for, or all."""
+    """Draw the requested pictures, or all."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -269,7 +269,7 @@ def main() -> None:
         print(arguments.images / name)
     for name in left:
         run = arguments.runs / str(PICTURES[name].run)
-        print(f"{name}: left as it is; it is drawn from {run}: {_command(run)}")
+        print(f"{name}: unchanged; it needs the run {run}: {_command(run)}")
 
 
 def _command(run: Path) -> str:
@@ -279,7 +279,7 @@ def _command(run: Path) -> str:
 
 
 def _trained(name: str, run: Path, may_train: bool) -> bool:
-    """Train a run if that may be and needs no recordings."""
+    """Train a run if allowed and if it needs no recordings."""
     training = TRAININGS[name]
     if not may_train or training.needs_recordings:
         return False

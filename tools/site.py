@@ -1,7 +1,7 @@
-"""Hooks of MkDocs (``mkdocs.yml``): pages of the root, pictures that open, no other host's address.
+"""MkDocs hooks (``mkdocs.yml``): pages of the root, pictures that open, no addresses of others.
 
-Material loads Mermaid for diagrams, a polyfill for browsers of before 2020, and figures of GitHub
-for a repository. No page here asks for any of them; without their addresses none ever can.
+Material can load Mermaid for diagrams, a polyfill for browsers from before 2020, and figures of
+GitHub for a repository. No page here needs any of them; without the addresses none can be loaded.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def on_page_content(html: str, **_: Any) -> str:
 
 
 def on_post_build(config: Any) -> None:
-    """Take the addresses that scripts could load from out of them."""
+    """Remove the addresses that scripts could load from."""
     for script in Path(config.site_dir).rglob("*.js"):
         if script.name.startswith("search_index"):
             continue

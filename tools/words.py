@@ -2,9 +2,9 @@
 
     python -m tools.words [FILE...]
 
-Checks prose in Markdown (not its code) and strings in Python against the whole list, docstrings,
+Checks prose in Markdown (not its code) and strings in Python against the whole list; docstrings,
 comments and names of tests against the entries that rarely occur otherwise. The list is short on
-purpose: each entry once made readers stumble, and has a better word.
+purpose: each entry has made readers stumble, and has a better word.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ IN_CODE = {
     r"\b(is|are) told apart\b": "differ, are distinguished",
     r"\bas many as there are\b": "all",
 }
-"""What must not come back into docstrings, comments and names of tests either."""
+"""Words that must not come back into docstrings, comments and names of tests either."""
 _TEST_NAME = re.compile(r"^\s*def (test_\w+)", re.MULTILINE)
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a file that are read by people, with their numbers."""
+    """Lines of a file that people read, with their numbers."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         without = _CODE.sub(lambda found: "\n" * found[0].count("\n"), text)
@@ -91,7 +91,7 @@ def code_lines_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def found_in(path: Path) -> list[str]:
-    """Words of the list in a file, one line each: where, the word, what to write."""
+    """Words of the list in a file, one line each: the place, the word, the replacement."""
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     checks = [(lines_of(path), INSTEAD)] if "tests" not in shown.parts else []
     if path.suffix == ".py":
@@ -106,7 +106,7 @@ def found_in(path: Path) -> list[str]:
 
 
 def files() -> list[Path]:
-    """Everything that is checked."""
+    """All files to check."""
     pages = [
         ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
     ]
@@ -120,7 +120,7 @@ def files() -> list[Path]:
 
 
 def main() -> None:
-    """Print what was found; exit with 1 if anything was."""
+    """Print the findings; exit with 1 if there are any."""
     given = [Path(name).resolve() for name in sys.argv[1:]]
     found = [line for path in given or files() for line in found_in(path)]
     print("\n".join(found), end="\n" if found else "")

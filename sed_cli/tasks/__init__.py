@@ -1,1 +1,1 @@
-"""Tasks: what is learnt, from which data, and how it is scored; a package each."""
+"""Tasks: the model, its data and its scores; one package per task."""

@@ -1,4 +1,4 @@
-"""``sedtf train --dry-run``: what runs will take, by a few updates of each."""
+"""``sedtf train --dry-run``: estimate the cost of runs from a few updates of each."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from sed_cli.tasks.registry import task_named
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training.state import seed_everything
 
-_UPDATES = 5  # measured, after one that does not count: it compiles and allocates
-_LONGEST_S = 20.0  # for that
+_UPDATES = 5  # timed, after one untimed update that compiles and allocates
+_LONGEST_S = 20.0  # limit for timing the updates
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of a model on its data."""
+    """Speed of a model on its data, as measured."""
 
     update_s: float
     validation_s: float
-    n_batches: int  # an epoch
+    n_batches: int  # per epoch
 
     def of(self, config: AnyTrainConfig, trained: int = 0) -> tuple[int, float]:
-        """Updates and seconds of a run that does not stop early, after ``trained`` epochs of it."""
+        """Updates and seconds left after ``trained`` epochs, for a run that does not stop early."""
         updates, epochs = self.n_batches * config.trainer.epochs, config.trainer.epochs
         if config.trainer.max_updates is not None:
             updates = min(updates, config.trainer.max_updates)
@@ -54,18 +54,18 @@ def tell_cost(
     n_done: int = 0,
     trained: Sequence[int] = (),
 ) -> None:
-    """Measure each distinct model on its data, and print what all runs will take.
+    """Time each distinct model on its data, and print the estimated cost of all runs.
 
     Args:
-        configs: of the runs.
-        names: by which they are listed.
-        parallel: runs at a time; None: all.
-        threads: CPU threads of each where its configuration does not say; None: torch's choice.
-        n_done: runs that are done already, to be mentioned.
-        trained: epochs that each has behind it; none if empty.
+        configs: one per run.
+        names: names of the runs in the listing.
+        parallel: number of runs at a time; None: all.
+        threads: CPU threads per run if its configuration sets none; None: torch's choice.
+        n_done: number of completed runs, mentioned in the output.
+        trained: epochs that each run has already completed; if empty, none.
 
     Raises:
-        UserError: if data or device of a run cannot be used.
+        UserError: if the data or the device of a run cannot be used.
     """
     groups: dict[str, list[int]] = {}
     for index, config in enumerate(configs):
@@ -87,20 +87,20 @@ def tell_cost(
     at_once = min(parallel or len(configs), len(configs))
     runs = f"{len(configs)} run{'s' if len(configs) > 1 else ''}"
     runs += f", {at_once} at a time" if at_once > 1 else ""
-    done = f"; {n_done} more are done already" if n_done else ""
+    done = f"; {n_done} more are already done" if n_done else ""
     _say(
-        f"{runs}: training takes {duration(span(seconds, at_once))}, less where it stops early "
+        f"{runs}: training takes {duration(span(seconds, at_once))}, less if it stops early "
         f"({duration(sum(seconds))} of work){done}"
     )
-    _say("Start-up, uncached features and the final evaluation come on top.")
+    _say("Start-up, uncached features and the final evaluation are not included.")
     if any((config.trainer.devices or 1) > 1 for config in configs):
-        _say("Each was measured in one process; those of trainer.devices share its work.")
+        _say("Each was timed in one process; with trainer.devices, the work is shared.")
     if at_once > 1:
-        _say("Each was measured alone: runs side by side may slow one another down.")
+        _say("Each was timed alone: parallel runs may slow one another down.")
 
 
 def measure(config: AnyTrainConfig) -> Speed:
-    """Time updates and a validation of an untrained model; nothing is written but the cache."""
+    """Time updates and one validation of an untrained model; only the cache is written."""
     device = choose_device(config.device)
     package = task_named(config.task)
     data = package.load_data(config)
@@ -122,7 +122,7 @@ def measure(config: AnyTrainConfig) -> Speed:
 
 
 def span(seconds: Sequence[float], at_once: int) -> float:
-    """How long jobs take in their order, ``at_once`` of them at a time."""
+    """Total duration of jobs that start in order, ``at_once`` at a time."""
     ends = [0.0] * max(at_once, 1)
     for job_s in seconds:
         heapq.heapreplace(ends, ends[0] + job_s)
@@ -136,7 +136,7 @@ def _now(device: torch.device) -> float:
 
 
 def _alike(config: AnyTrainConfig) -> str:
-    """The same for configurations whose updates take as long."""
+    """A key that is equal for configurations whose updates take equally long."""
     free = keys_with(Role.FREE)
     values: dict[str, Any] = {
         key: value for key, value in flattened(asdict(config)).items() if key not in free

@@ -1,4 +1,4 @@
-"""The language model that a detector's decoder asks: the one thing that a task wants of another."""
+"""The language model for a detector's decoder: the only thing one task needs from another."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def label_model(checkpoint: str, kind: str) -> LabelModel:
-    """Load the model of labels that ``evaluation.language`` names.
+    """Load the label model that ``evaluation.language`` names.
 
     Args:
-        checkpoint: a checkpoint or a run.
+        checkpoint: a checkpoint or a run folder.
         kind: ``recurrent`` or ``ngram``.
 
     Raises:
-        UserError: if there is none.
+        UserError: if the checkpoint contains no label model.
     """
     try:
         return task_named(read_config(checkpoint).task).label_model(checkpoint, kind)

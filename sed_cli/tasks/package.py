@@ -1,4 +1,4 @@
-"""What sedtf's verbs ask of a task: each task package provides one object that answers."""
+"""The interface between sedtf's verbs and tasks: each task package provides one such object."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 
 class Data(Protocol):
-    """Data as they were loaded."""
+    """Loaded data."""
 
     @property
     def fingerprint(self) -> str:
-        """Of all that they hold: other data have another one."""
+        """Hash of the contents; different data have a different one."""
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What ``run.json`` tells of them, their fingerprint within."""
+        """The entries for ``run.json``, including the fingerprint."""
 
 
 class TaskPackage(ABC):
-    """A task: what is learnt, from which data, and how it is scored.
+    """A task: the model, its data and its scores.
 
-    Modules that need torch are imported where they are called.
+    Modules that need torch are imported inside the methods that use them.
 
     Attributes:
-        config: settings of its training.
-        predict_settings: keys of ``sedtf predict`` that are for its models alone.
+        config: class of its training settings.
+        predict_settings: keys of ``sedtf predict`` that apply only to models of this task.
     """
 
     config: ClassVar[type[AnyTrainConfig]]
@@ -48,60 +48,60 @@ class TaskPackage(ABC):
 
     @abstractmethod
     def load_data(self, config: Any, *, look_for_leaks: bool = True) -> Data:
-        """Read what the model of a configuration is trained on.
+        """Load the training data of a configuration.
 
         Args:
             config: of the run.
-            look_for_leaks: warn of what is in two splits.
+            look_for_leaks: warn about recordings that occur in two splits.
 
         Raises:
             UserError: if the data cannot be used.
-            SedtfError: if nothing is there to train on.
+            SedtfError: if there is no training data.
         """
 
     @abstractmethod
     def make(self, config: Any, data: Any, device: torch.device) -> Task[Any]:
-        """Build the model of a configuration, and all that training asks for around it."""
+        """Build the model of a configuration, with everything that training needs around it."""
 
     @abstractmethod
     def evaluate(self, config: EvalConfig, run_dir: Path) -> float | None:
-        """Do the work of ``sedtf eval``; return the figure that is optimised."""
+        """Run ``sedtf eval``; return the figure that is optimised."""
 
     @abstractmethod
     def predict(self, config: PredictConfig) -> None:
-        """Do the work of ``sedtf predict``."""
+        """Run ``sedtf predict``."""
 
     def report(self, config: ReportConfig, run_dir: Path) -> None:
-        """Do the work of ``sedtf report``."""
+        """Run ``sedtf report``."""
         folder = Path(config.run).expanduser()
         raise UserError(
-            f"{folder}: a run of task={self.config.task}, of which there is no page; its figures "
-            f"are in {folder / 'figures'}, and sedtf compare compares it with others"
+            f"{folder}: a run of task={self.config.task}, for which sedtf report makes no page; "
+            f"its figures are in {folder / 'figures'}, and sedtf compare compares it with others"
         )
 
     def label_model(self, checkpoint: str, kind: str) -> LabelModel:
-        """Load a model of event labels, for ``evaluation.decoder=language``."""
+        """Load a label model, for ``evaluation.decoder=language``."""
         raise UserError(
-            f"{checkpoint}: a checkpoint of task={self.config.task}; expected a model of labels, "
+            f"{checkpoint}: a checkpoint of task={self.config.task}; expected a label model, "
             f"from sedtf train task=sequence data=labels"
         )
 
     @abstractmethod
     def scores(self, metrics: Mapping[str, Any]) -> dict[str, Totals]:
-        """Counts that ``metrics.json`` holds, by kind.
+        """Counts in ``metrics.json``, by kind.
 
         Raises:
-            KeyError, TypeError, AttributeError, ValueError: if they are none of this task.
+            KeyError, TypeError, AttributeError, ValueError: if they do not belong to this task.
         """
 
     @abstractmethod
     def layout(self, metric: str) -> Layout:
-        """What a comparison shows; ``metric``: what is compared first, where there is a choice."""
+        """Layout of a comparison; ``metric`` comes first, if the task offers a choice."""
 
     def convergence(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-        """How soon the rows of a comparison learn, for ``comparison.json``; None: not told."""
+        """Convergence of the rows of a comparison, for ``comparison.json``; None: not measured."""
         return None
 
     def draw_convergence(self, comparison: Mapping[str, Any], path: Path) -> None:
-        """Draw what :meth:`convergence` found; a task that looks for none has none to draw."""
+        """Draw the result of :meth:`convergence`; does nothing for tasks that do not measure it."""
         return

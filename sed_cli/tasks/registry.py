@@ -1,4 +1,4 @@
-"""The tasks that there are, by name: a package each, imported when it is asked for."""
+"""All tasks by name: one package each, imported on demand."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _PACKAGES = {
 
 
 def task_named(name: Any) -> TaskPackage:
-    """The task of a configuration's ``task``, or of that of a run; a detector's where none is."""
+    """The task for the key ``task`` of a configuration or a run; the detector if it is missing."""
     return cast(TaskPackage, import_module(_PACKAGES[root_of(name).task]).TASK)
 
 
 def all_tasks() -> list[TaskPackage]:
-    """All tasks, in the order in which they are listed."""
+    """All tasks, in listing order."""
     return [task_named(name) for name in _PACKAGES]

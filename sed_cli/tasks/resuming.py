@@ -1,4 +1,4 @@
-"""Going on with a run: whether it can, and with what it stopped at."""
+"""Resuming a run: checks, and the state to restore."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from sed_cli.training.task import BatchT
 
 log = logging.getLogger(__name__)
 
-# `resume` continues what was learnt: how long and where may differ.
+# `resume` continues the same training: only its length and location may differ.
 _MAY_CHANGE = Role.PLACE | Role.PATH | Role.RESUMABLE
 
 
 def check_settings(config: AnyTrainConfig) -> Path | None:
-    """Check that it is the same experiment, and that there is something left to train.
+    """Check that the experiment is the same, and that there are epochs left to train.
 
     Returns:
-        The checkpoint to go on from; None where there is none yet.
+        The checkpoint to resume from; None if there is none yet.
 
     Raises:
-        CheckpointError: if it is another one, or a file of the checkpoint cannot be used.
+        CheckpointError: if the experiment differs, or a file of the checkpoint cannot be used.
     """
     run = Path(str(config.resume))
     try:
@@ -57,35 +57,35 @@ def check_settings(config: AnyTrainConfig) -> Path | None:
 
 
 class Past(NamedTuple):
-    """What a run that goes on has behind it."""
+    """The past of a resumed run."""
 
-    rows: list[dict[str, float]] | None  # of its history; None: an older checkpoint keeps none
+    rows: list[dict[str, float]] | None  # of its history; None: an older checkpoint without history
 
 
 def restore(config: AnyTrainConfig, trainer: Trainer[BatchT]) -> Past | None:
-    """Put a trainer where ``config.resume`` stopped; None: there is no checkpoint yet.
+    """Restore the state of a trainer from ``config.resume``; None: there is no checkpoint yet.
 
     Raises:
-        CheckpointError: if it is another experiment, or was one on other data.
+        CheckpointError: if the experiment or its data differ.
     """
     run = Path(str(config.resume))
     folder = check_settings(config)
     if folder is None:
         return None
     if read_classes(folder) != list(trainer.task.labels):
-        raise CheckpointError(f"resume={run}: the classes of the data have changed since")
+        raise CheckpointError(f"resume={run}: the classes have changed; start a new run")
     load_weights(trainer.task.model, folder)
     state = load_state(folder)
     past = Past(state.pop("history", None))
     if state.pop("data") != trainer.task.fingerprint:
         raise CheckpointError(
-            f"resume={run}: recordings, annotations or the network of the front end have changed "
-            "since; start a new run"
+            f"resume={run}: recordings, annotations or the network of the front end have changed; "
+            "start a new run"
         )
     try:
         trainer.load_state_dict(state)
         _check_moments(trainer)
-    except Exception as error:  # of torch, which checks little of what it takes
+    except Exception as error:  # from torch, which validates little of its input
         raise CheckpointError(
             f"{folder / STATE}: does not fit the model of this run, so it cannot be resumed"
         ) from error
@@ -95,10 +95,10 @@ def restore(config: AnyTrainConfig, trainer: Trainer[BatchT]) -> Past | None:
 def resume(
     config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path
 ) -> list[dict[str, float]] | None:
-    """Go on where ``config.resume`` stopped; what came before belongs to the run that goes on.
+    """Resume ``config.resume``; its files so far are copied into the run that continues it.
 
     Returns:
-        The rows of the history so far; None where the checkpoint, an older one, does not keep them.
+        The rows of the history so far; None if the checkpoint is older and does not contain them.
     """
     run = Path(str(config.resume))
     past = restore(config, trainer)

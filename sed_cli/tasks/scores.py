@@ -1,4 +1,4 @@
-"""What ``sedtf compare`` asks of the scores of any task."""
+"""The description of a task's scores for ``sedtf compare``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sed_cli.metrics.metric import Figure
 
 @dataclass(frozen=True)
 class Shown(Figure):
-    """A figure that is shown of each row.
+    """A figure that is shown for each row.
 
     Args:
         name: of the figure.
         title: of its column.
-        lower_is_better: as of a perplexity.
-        is_fraction: whether it lies from 0 to 1.
-        kind: of what is counted.
+        lower_is_better: true of a perplexity, for example.
+        is_fraction: whether it lies between 0 and 1.
+        kind: of the counts behind it.
     """
 
     kind: str = field(kw_only=True)
@@ -27,16 +27,16 @@ class Shown(Figure):
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What a comparison shows of a task.
+    """Contents of a comparison of runs of one task.
 
     Args:
-        shown: on the terminal, as far as they find room; rows are sorted by the first.
+        shown: on the terminal, as far as they fit; rows are sorted by the first.
         reported: in the tables for a paper.
-        by_seed: names of the figures that are listed for each seed too.
+        by_seed: names of the figures that are also listed per seed.
         curves: columns of ``history.csv`` with their titles.
-        counted: the kind whose references tell the data apart.
-        references: what these are, in words.
-        items: what the data consist of, in words.
+        counted: the kind whose reference counts identify the data.
+        references: the term for these references.
+        items: the term for the items of the data.
     """
 
     shown: tuple[Shown, ...]
@@ -48,18 +48,18 @@ class Layout:
     items: str
 
     def limited_to(self, kinds: Collection[str]) -> Layout:
-        """Without figures that no run has."""
+        """The layout without figures that no run has."""
         parts = (self.shown, self.reported)
         shown, reported = (tuple(each for each in of if each.kind in kinds) for of in parts)
         return replace(self, shown=shown, reported=reported)
 
     @property
     def first(self) -> Shown:
-        """The figure that decides."""
+        """The figure that decides the ranking."""
         return self.shown[0]
 
     def rank(self, row: Mapping[str, Any]) -> float:
-        """Sort the best row first, one without a figure last."""
+        """Sort key: the best row comes first, rows without the figure last."""
         mean = row["scores"][self.first.kind][self.first.name]["mean"]
         if mean is None:
             return math.inf

@@ -1,4 +1,4 @@
-"""``sedtf train``: data, training, checkpoints, and the evaluation of the best epoch."""
+"""``sedtf train``: load data, train, save checkpoints, and evaluate the best epoch."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ log = logging.getLogger(__name__)
 
 
 def prepare_resume(config: AnyTrainConfig) -> dict[str, Any]:
-    """Find out whether a run can go on, before anything is written into its folder.
+    """Check whether a run can be resumed, before anything is written into its folder.
 
     Returns:
-        What :func:`train` then takes: the data, which have been loaded.
+        Keyword arguments for :func:`train`: the data, already loaded.
 
     Raises:
         UserError: if device or data cannot be used, or the run cannot continue with these settings.
@@ -61,12 +61,12 @@ def prepare_resume(config: AnyTrainConfig) -> dict[str, Any]:
 
 
 def train(config: AnyTrainConfig, run_dir: Path, data: Data | None = None) -> float | None:
-    """Train a model; return the best epoch's score by ``trainer.monitor``: the higher, the better.
+    """Train a model; return the best epoch's score by ``trainer.monitor`` (higher is better).
 
     Args:
         config: of the run.
         run_dir: its folder.
-        data: if they have been loaded already.
+        data: if already loaded.
 
     Raises:
         UserError: if data, device or the run to resume cannot be used.
@@ -97,8 +97,8 @@ def train(config: AnyTrainConfig, run_dir: Path, data: Data | None = None) -> fl
 def _learn(
     config: AnyTrainConfig, data: Data, device: torch.device, run_dir: Path
 ) -> tuple[Task[Any], Progress]:
-    """Train in this process, alone or as one of several."""
-    # Only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
+    """Train in this process, alone or as one of several ranks."""
+    # Seed only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
     seed_everything(config.seed)
     trainer = make_trainer(config, task_named(config.task).make(config, data, device))
     _log_sizes(trainer)
@@ -113,7 +113,7 @@ def _conclude(
     record: RunRecord,
     trainer: TrainerConfig,
 ) -> float | None:
-    """Score the best epoch; return, and write down, by how much it was the best."""
+    """Evaluate the best epoch; return and record its score by ``trainer.monitor``."""
     log.info("best epoch: %d of %d", progress.best_epoch, progress.epoch)
     if math.isfinite(progress.best_loss):
         warn_of_best_epoch(progress, trainer)
@@ -138,7 +138,7 @@ def _how_to_go_on(run_dir: Path) -> str:
 
 
 def _launch(config: AnyTrainConfig, run_dir: Path, n_devices: int) -> Progress:
-    """Train in several processes on this machine; the data are in the cache by now."""
+    """Train in several processes on this machine; by now the data are in the cache."""
     go_on = f"continue with: {_how_to_go_on(run_dir)}"
     arguments = (config, run_dir, torch.get_num_threads())
     return launch(_learn_as_rank, *arguments, n_ranks=n_devices, go_on=go_on)
@@ -151,9 +151,9 @@ def _learn_as_rank(config: AnyTrainConfig, run_dir: Path, n_threads: int) -> Pro
 def _learn_together(
     config: AnyTrainConfig, run_dir: Path, n_threads: int, record: RunRecord | None = None
 ) -> tuple[Data, torch.device, Progress]:
-    """Train as one of several ranks, each of which loads the data: from the cache but one.
+    """Train as one of several ranks; each loads the data, all but one of them from the cache.
 
-    What takes time and tells the same in all of them is left to the one that keeps the record.
+    Slow work with the same result in all ranks is left to the rank that keeps the record.
     """
     device = own_device(choose_device(config.device))
     with set_threads(own_threads(config.trainer.threads, n_threads)):
@@ -170,11 +170,11 @@ def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
     """Train as one of the ranks of ``torchrun``; rank 0 keeps the records and evaluates."""
     if config.trainer.batch_size < torchrun.n_ranks():
         raise UserError(
-            f"trainer.batch_size={config.trainer.batch_size} sequences are to be shared by "
+            f"trainer.batch_size={config.trainer.batch_size} sequences are shared by "
             f"{torchrun.n_ranks()} processes: give at least as many"
         )
     if torchrun.rank():
-        origin_of(config, None)  # what is refused is refused by all
+        origin_of(config, None)  # so that all ranks refuse the same settings
         _learn_together(config, run_dir, n_cores())
         return None
     with RunRecord(run_dir, "train", config, seed=config.seed) as record:
@@ -187,7 +187,7 @@ def _train_as_rank(config: AnyTrainConfig, run_dir: Path) -> float | None:
 
 
 def make_trainer(config: AnyTrainConfig, task: Task[BatchT]) -> Trainer[BatchT]:
-    """Build teacher mask and trainer, without drawing random numbers yet."""
+    """Build the teacher mask and the trainer; no random numbers are drawn yet."""
     keep_freed_memory()
     task.model.backend = config.trainer.recurrence  # type: ignore[assignment]
     batches = Batches(task.sources, config.trainer)
@@ -201,10 +201,10 @@ def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
     if config.resume:
         rows = resume(config, trainer, run_dir)
     if config.init and trainer.progress.epoch:
-        log.info("init=%s is not applied again: the run has weights of its own", config.init)
+        log.info("init=%s is not applied again: the run has its own weights", config.init)
     elif config.init:
         initialise(config, task)
-    if rank():  # 0 writes for all
+    if rank():  # only rank 0 writes
         trainer.fit(lambda row, is_best: None)
         return
     saved_config = replace(config, resume=None)
@@ -232,7 +232,7 @@ def _fit(config: AnyTrainConfig, trainer: Trainer[BatchT], run_dir: Path) -> Non
         try:
             trainer.fit(on_epoch)
         except BaseException:
-            with suppress(Exception):  # what ended the training is to be told, not this
+            with suppress(Exception):  # must not hide the error that ended the training
                 draw()
             raise
         draw()
@@ -243,7 +243,7 @@ def _started_loggers(
     config: AnyTrainConfig, run_dir: Path, n_epochs: int, rows: list[dict[str, float]] | None
 ) -> Iterator[list[Logger]]:
     run = LoggedRun(run_dir, asdict(config), n_epochs, rows)
-    # The history first: it is what a logger that fails must not cost.
+    # The history comes first: a failing logger must not cost us the history.
     names = sorted(config.trainer.loggers, key=lambda name: name != "csv")
     loggers: list[Logger] = [component_named("logger", name)() for name in names]
     with ExitStack() as stack:
@@ -254,7 +254,7 @@ def _started_loggers(
 
 
 def _with_absolute_paths(config: AnyTrainConfig) -> AnyTrainConfig:
-    """Note where data and other files lie so that they are found from any working folder."""
+    """Make paths of data and other files absolute, so that they work from any working folder."""
     config = copy.deepcopy(config)
     for owner in (config, config.data, getattr(config, "feature", config)):
         for key in paths_of(owner):

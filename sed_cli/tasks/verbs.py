@@ -1,4 +1,4 @@
-"""Verbs that are the business of the task of a checkpoint or run: eval, predict, report."""
+"""Verbs that depend on the task of a checkpoint or run: eval, predict, report."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sed_cli.training.checkpoint import read_config
 
 
 def evaluate(config: EvalConfig, run_dir: Path) -> float | None:
-    """Do the work of ``sedtf eval``; return the figure that its task optimises."""
-    if config.checkpoint is None:  # scores of another system, which are those of a detector
+    """Run ``sedtf eval``; return the figure that its task optimises."""
+    if config.checkpoint is None:  # scores of another system, always a detector
         return task_named(None).evaluate(config, run_dir)
     return task_named(read_config(config.checkpoint).task).evaluate(config, run_dir)
 
 
 def predict(config: PredictConfig) -> None:
-    """Do the work of ``sedtf predict``.
+    """Run ``sedtf predict``.
 
     Raises:
-        UserError: for settings that would be without effect, since they are another task's, and
-            for what the task refuses.
-        SedtfError: if some of what was given could not be read.
+        UserError: for settings that belong to another task and would have no effect, and for
+            settings that the task refuses.
+        SedtfError: if some of the input could not be read.
     """
     task = task_named(read_config(config.checkpoint).task)
     usual = {each.name: each for each in fields(PredictConfig)}
@@ -42,10 +42,10 @@ def predict(config: PredictConfig) -> None:
 
 
 def report(config: ReportConfig, run_dir: Path) -> None:
-    """Do the work of ``sedtf report``."""
+    """Run ``sedtf report``."""
     folder = Path(config.run).expanduser()
     try:
         metrics = read_json_object(folder / "metrics.json")
-    except (OSError, ValueError):  # what is wrong with it is for the task to say
+    except (OSError, ValueError):  # the task reports the error
         metrics = {}
     task_named(metrics.get("task") or run_settings(folder).get("task")).report(config, run_dir)

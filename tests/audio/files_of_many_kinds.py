@@ -1,4 +1,4 @@
-"""Audio files whose headers are wrong, cut, joined or tagged, made of good ones."""
+"""Audio files with wrong headers, or cut, concatenated or tagged, made from intact ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SECONDS = 4
 
 
 def noise(n_channels: int = 1) -> NDArray[np.float64]:
-    """A few seconds in which a bit rate that varies does vary."""
+    """A few seconds of sound that makes a variable bit rate vary."""
     generator = np.random.default_rng(0)
     level = np.where(np.arange(SECONDS * RATE) % (2 * RATE) < RATE, 0.001, 0.3)
     return generator.normal(size=(SECONDS * RATE, n_channels)).clip(-3, 3) * level[:, None]
 
 
 def encoded(format: str, subtype: str | None = None, *, rate: int = RATE, **options: str) -> bytes:
-    """The noise as a file."""
+    """The noise, encoded as a file."""
     file = io.BytesIO()
     soundfile.write(file, noise(), rate, format=format, subtype=subtype, **options)
     return file.getvalue()
@@ -37,7 +37,7 @@ def half(content: bytes) -> bytes:
 
 
 def with_size(content: bytes, n_bytes: int, name: bytes = b"data", form: str = "<I") -> bytes:
-    """The file with another size of the chunk with the samples."""
+    """The file with a different size in the header of the sample chunk."""
     return put(content, content.index(name) + 4, struct.pack(form, n_bytes))
 
 
@@ -60,7 +60,7 @@ def with_flac_samples(content: bytes, n_samples: int) -> bytes:
 
 
 def without_xing(content: bytes) -> bytes:
-    """An mp3 file without the frame in which the encoder says how many follow."""
+    """An mp3 file without the frame in which the encoder states the number of frames."""
     start = content.index(b"Xing") if b"Xing" in content else content.index(b"Info")
     return content[content.index(content[:2], start) :]
 
@@ -68,7 +68,7 @@ def without_xing(content: bytes) -> bytes:
 HALF = SECONDS * RATE  # bytes of half of the samples, 16 bits each
 BLOCK = 1152 / RATE  # seconds within which lossy formats keep a length
 
-# Files that hold all of the noise, and whether their header is contradicted.
+# Files with all of the noise, and whether their header is wrong.
 WHOLE: dict[str, tuple[Callable[[], bytes], bool]] = {
     "wav": (lambda: encoded("WAV"), False),
     "wav of unknown length": (lambda: with_size(encoded("WAV"), 0xFFFFFFFF), False),
@@ -116,8 +116,8 @@ WHOLE: dict[str, tuple[Callable[[], bytes], bool]] = {
     ),
 }
 
-# Of which a part is missing, and how much is there: half of the bytes, which is less of the time
-# where the quiet half of it takes fewer of them.
+# Files with a missing part, and the share that is left: half of the bytes, which is less of the
+# time if the quiet half of the noise takes fewer bytes.
 CUT: dict[str, tuple[Callable[[], bytes], float]] = {
     "wav": (lambda: half(encoded("WAV")), 0.5),
     "float wav": (lambda: half(encoded("WAV", "FLOAT")), 0.5),

@@ -1,4 +1,4 @@
-"""Small ONNX networks, for tests of features that networks of others make."""
+"""Small ONNX networks, for tests of front ends that use external networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(
     weights: Sequence[Any] = (),
     domains: Sequence[tuple[str, int]] = (("", 15),),
 ) -> Path:
-    """Write a network of some nodes."""
+    """Write a network with some nodes."""
     graph = helper.make_graph(
         nodes,
         "small",
@@ -52,6 +52,6 @@ def energy(path: Path, length: int | str = 40 * POOL) -> Path:
 
 
 def identity(path: Path, shape: Shape) -> Path:
-    """Whatever comes in: (...) -> (...)."""
+    """The identity: (...) -> (...)."""
     nodes = [helper.make_node("Identity", ["given"], ["same"])]
     return write(path, nodes, [("given", shape)], [("same", shape)])

@@ -20,7 +20,7 @@ from sed_cli.system.torchaudio_import import import_torchaudio
 BACKENDS = ["torchlibrosa", "torchaudio"]
 SMALL: dict[str, Any] = {"window_length": 256, "hop_length": 100, "n_fft": 512, "n_mels": 40}
 
-# All of them leave every mel band at least one bin of the transform: empty bands make warnings.
+# All leave at least one bin of the transform in every mel band: empty bands cause warnings.
 GRID: list[dict[str, Any]] = [
     {},
     {"sample_rate": 8000, "window_length": 256, "hop_length": 128, "n_fft": 256, "n_mels": 20},
@@ -37,13 +37,13 @@ GRID: list[dict[str, Any]] = [
     {"sample_rate": 44100, "window_length": 1024, "hop_length": 882, "n_fft": 1024, "n_mels": 20},
 ]
 
-# Float32 transforms of noise whose bands all hold power: 1e-3 dB is a relative error of 2e-4, ten
-# times the largest seen, and far below what separates two settings.
+# Float32 transforms of noise with power in all bands: 1e-3 dB is a relative error of 2e-4, ten
+# times the largest observed, and far below the difference between two settings.
 TOLERANCE_DB = 1e-3
 
 
 def make(backend: str, **settings: Any) -> LogMel:
-    """Return features that are made once: torchlibrosa's matrices take a second."""
+    """Return features, created only once: torchlibrosa's matrices take a second."""
     return _make(backend, tuple(settings.items()))
 
 
@@ -187,7 +187,7 @@ def test_a_tone_is_loudest_in_the_band_around_it_at_the_frames_in_which_it_sound
     band = int(np.abs(log_mel.centres_hz - 1000).argmin())
     assert int(spectrum.sum(dim=0).argmax()) == band
     active = torch.nonzero(spectrum[:, band] > spectrum[:, band].max() - 6)[:, 0] * 512 / 16_000
-    # Frame t lies around t hops: half power within one hop (32 ms) of the edges, on both sides.
+    # Frame t is centred at t hops: half power within one hop (32 ms) of the edges, on both sides.
     assert float(active[0]) == pytest.approx(0.8, abs=0.032)
     assert float(active[-1]) == pytest.approx(1.2, abs=0.032)
 

@@ -1,4 +1,4 @@
-"""Reading recordings: any format gives the same waveform, any fault one clear line."""
+"""Reading recordings: all formats give the same waveform, all faults one clear message."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_what_can_be_decoded_of_a_damaged_recording_is_used_where_that_is_asked_
     with AudioReader(path, salvage=told.append) as reader:
         decoded = np.concatenate(list(reader.blocks(RATE)))
 
-    # All but what is in the block that is cut.
+    # All except the block that is cut.
     assert 4.5 < reader.duration_s == len(decoded) / RATE < 5.1
     np.testing.assert_allclose(decoded, samples[: len(decoded)], atol=1 / 32767)
     (warning,) = told
@@ -210,7 +210,7 @@ def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
 def test_a_flac_file_that_leaves_its_length_open_is_read_to_its_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As ffmpeg and flac write into a pipe."""
+    """ffmpeg and flac write such files into a pipe."""
     path, opened = tmp_path / "known.flac", tmp_path / "open.flac"
     soundfile.write(path, sine(440, RATE, 12.5), RATE)
     header = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Audio that libsndfile does not read: AAC by FFmpeg, evTAF's raw samples."""
+"""Audio that libsndfile cannot read: AAC through FFmpeg, evTAF's raw samples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_m4a(path: Path, samples: np.ndarray) -> None:
 
 
 def test_aac_keeps_its_times_and_its_length(tmp_path: Path) -> None:
-    """Encoders put silence before the first sample and fill the last block up."""
+    """Encoders add silence before the first sample and pad the last block."""
     click = np.zeros(50_000)
     click[20_000] = 0.9
     write_m4a(tmp_path / "phone.M4A", click)
@@ -86,7 +86,7 @@ def test_a_rate_that_is_no_number_is_refused(rate: str, tmp_path: Path) -> None:
 def test_decoding_ends_where_a_recording_is_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Silence of years would fill the disk before anybody asks how long it is."""
+    """Years of silence would fill the disk before the length is checked."""
     write_m4a(tmp_path / "long.m4a", np.zeros(50_000))
     monkeypatch.setenv("SEDTF_LONGEST_H", str(1 / 3600))
     with pytest.raises(DataError, match=r"long\.m4a: holds 0 h of audio, expected at most 0\.000"):

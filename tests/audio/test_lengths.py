@@ -1,4 +1,4 @@
-"""What a file holds is read, whatever its header declares, and what is missing is told."""
+"""All content of a file is read, whatever its header declares; missing parts are reported."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_joined_files_of_two_rates_or_of_which_one_is_cut_are_used_in_part(
 
 
 def test_a_varying_bit_rate_is_not_taken_for_a_longer_or_shorter_recording(tmp_path: Path) -> None:
-    """Without a count of frames libsndfile goes by the bit rate of the first."""
+    """Without a frame count, libsndfile uses the bit rate of the first frame."""
     content = without_xing(encoded("MP3", bitrate_mode="VARIABLE"))
     path = written(tmp_path, content)
     assert abs(soundfile.info(path).duration - SECONDS) > 1
@@ -114,7 +114,7 @@ def test_a_varying_bit_rate_is_not_taken_for_a_longer_or_shorter_recording(tmp_p
     whole.write_bytes(encoded("MP3", bitrate_mode="VARIABLE"))
     expected, waveform = read_audio(whole, RATE), read_audio(path, RATE)
 
-    # What the encoder put before the first sample is not cut off without its word.
+    # Padding before the first sample is removed only if the encoder declares it.
     shift = int(np.argmax(np.correlate(waveform[: 3 * RATE], expected[: 2 * RATE], "valid")))
     assert shift < 1152
     np.testing.assert_allclose(waveform[shift:][: 3 * RATE], expected[: 3 * RATE], atol=1e-3)
@@ -134,7 +134,7 @@ def test_more_than_four_gigabytes_are_read_where_the_size_has_run_over(tmp_path:
     content = with_size(encoded("WAV"), 2 * RATE)
     with path.open("wb") as file:
         file.write(content)
-        file.truncate(2**32 + 2 * RATE + 44)  # a file with a hole: it takes no room
+        file.truncate(2**32 + 2 * RATE + 44)  # a sparse file: it takes no space
         file.seek(-4, os.SEEK_END)
         file.write(b"\1\2\1\2")
 

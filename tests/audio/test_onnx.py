@@ -1,4 +1,4 @@
-"""Features that a network of others makes."""
+"""Features computed by an external network."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def noise(n_samples: int = 30_000) -> NDArray[np.float32]:
 def test_an_impulse_comes_out_at_its_time(
     tmp_path: Path, length: int | str, hop_length: int
 ) -> None:
-    """Outputs of POOL samples each, frames of any hop: in the middle they agree to half of one."""
+    """Outputs of POOL samples each, frames of any hop: their centres agree to half an output."""
     path = energy(tmp_path / "energy.onnx", length)
-    # A window of any length is not a multiple of outputs: evenly spread over it they would drift.
+    # A window is not always a multiple of an output: spread evenly over it, outputs would drift.
     stated = {"output_hop": float(POOL)} if length == "T" else {}
     config = OnnxConfig(path=str(path), hop_length=hop_length, **stated)
     assert config.file_faults() == []
@@ -55,10 +55,10 @@ def test_an_impulse_comes_out_at_its_time(
         energies = features(config, samples)[:, 1]
         assert energies.max() > 0
         centre = hop_length * np.average(np.arange(len(energies)), weights=energies)
-        # Half an output, and where neither hop divides the other what a frame's grid adds.
+        # Half an output, plus the grid of frames if neither hop divides the other.
         assert abs(centre - at) <= POOL / 2 + hop_length / 2
         found.append(centre - at)
-    assert abs(np.mean(found)) < POOL / 4  # on neither side of it
+    assert abs(np.mean(found)) < POOL / 4  # without bias to either side
 
 
 def test_where_outputs_lie_can_be_stated(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_where_outputs_lie_can_be_stated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [["B", "T", 20], ["B", 20, "T"], ["B", 1, "T", 20], ["T", 20]])
 def test_mel_bands_go_in_and_come_out_at_their_times(tmp_path: Path, shape: list[Any]) -> None:
-    """A network that changes nothing gives log-mel, and joined log-mel is log-mel."""
+    """An identity network gives log-mel, and concatenated log-mel is log-mel."""
     path = identity(tmp_path / "same.onnx", shape)
     layout = {"input_layout": "TM", "output_layout": "TF"} if len(shape) == 2 else {}
     config = OnnxConfig(path=str(path), joined=True, **SMALL, **layout)
@@ -97,7 +97,7 @@ def test_a_stream_gives_the_same_to_the_last_bit(tmp_path: Path, length: int | s
     pieces = []
     for piece in np.split(noise(), [1, 300, 9_000, 9_100, 23_456]):
         pieces.append(stream.push(piece))
-        # No frame is held back for longer than is said.
+        # No frame is delayed by more than the stated latency.
         known = max(0, stream.n_samples - stream.look_ahead_samples) // 100
         assert stream.n_frames >= known - 1
     np.testing.assert_array_equal(np.concatenate([*pieces, stream.finish()]), whole)
@@ -220,7 +220,7 @@ def test_a_checkpoint_holds_its_network(tmp_path: Path) -> None:
 
 
 def basic_pitch() -> Path:
-    """The network of Spotify's basic-pitch, Apache 2.0: by its path, or of the package."""
+    """The network of Spotify's basic-pitch, Apache 2.0: from its path, or from the package."""
     named = os.environ.get("SEDTF_BASIC_PITCH")
     found = None if named else importlib.util.find_spec("basic_pitch")
     if found is not None and found.origin is not None:
@@ -245,7 +245,7 @@ def test_a_network_of_others_hears_a_tone_at_its_pitch_and_time(hop_length: int)
     tone = 0.3 * np.sin(2 * np.pi * 880 * seconds) * ((seconds > 2) & (seconds < 3))
     pitches = features(config, tone.astype(np.float32))
     on = np.flatnonzero(pitches.max(axis=1) > 0.3) * hop_length / 22050
-    # a hop, and what the network blurs
+    # a hop, plus the blur of the network
     assert on.min() == pytest.approx(2, abs=0.05 + hop_length / 22050)
     assert on.max() == pytest.approx(3, abs=0.05 + hop_length / 22050)
     loudest = int(pitches[round(2.5 * 22050 / hop_length)].argmax())

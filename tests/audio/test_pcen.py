@@ -18,7 +18,7 @@ SMALL: dict[str, Any] = {"window_length": 256, "hop_length": 128, "n_fft": 512, 
 
 
 def waveform(n_samples: int = 40_000) -> np.ndarray[Any, Any]:
-    """Noise whose level rises by 40 dB halfway, after a stretch of silence."""
+    """Noise whose level rises by 40 dB halfway, after a period of silence."""
     samples = np.random.default_rng(0).normal(0, 0.001, n_samples)
     samples[: n_samples // 8] = 0
     samples[n_samples // 2 :] *= 100
@@ -36,7 +36,7 @@ def test_it_is_librosas(settings: dict[str, float]) -> None:
     plain = {"sr": 16000, "hop_length": 128, **given}
     n_frames = config.time_constant * 16000 / 128
     share = (np.sqrt(1 + 4 * n_frames**2) - 1) / (2 * n_frames**2)
-    # librosa's filter starts at 1 unless told otherwise: a power that no frame has
+    # librosa's filter starts at 1 by default: a power that no frame has
     expected = librosa.pcen(power, **plain, zi=(1 - share) * power[:, :1]).T
     got = config.build()(samples)[0, 0].numpy()
     # float32, through a recursion of hundreds of steps and two powers

@@ -1,4 +1,4 @@
-"""Recordings whose rate is far from that of the features are warned of, wherever they are met."""
+"""Recordings at a rate far from that of the features cause a warning, in every verb."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a recording was made, as names and headers of field recorders have it."""
+"""The time of a recording, from names and headers of field recorders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features in blocks, of files and of samples as they come, are those of the whole."""
+"""Features in blocks, of files and of live samples, equal those of the whole."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from sed_cli.audio import (
 from sed_cli.audio.front_ends.logmel import LogMelConfig
 from sed_cli.errors import DataError
 
-# By construction the same numbers to the last bit. Where a machine's library sums in another order
-# for other addresses, a power may differ by 1e-7 of itself, which is 1e-6 dB.
+# By construction the same numbers to the last bit. If a machine's library sums in another order
+# for other addresses, a power may differ by a relative 1e-7, which is 1e-6 dB.
 TOLERANCE_DB = 1e-5
 
 SETTINGS: list[dict[str, object]] = [
@@ -53,7 +53,7 @@ def sound(n_samples: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def cut(samples: NDArray[np.float32], sizes: Sequence[int]) -> list[NDArray[np.float32]]:
-    """Cut into pieces of ``sizes``, over and over, until nothing is left."""
+    """Cut into pieces of ``sizes``, repeatedly, until nothing is left."""
     pieces, start = [], 0
     while start < len(samples):
         size = sizes[len(pieces) % len(sizes)]
@@ -82,7 +82,7 @@ def test_streamed_features_equal_those_of_the_whole(
     index: int, n_samples: int, sizes: list[int]
 ) -> None:
     samples = sound(n_samples)
-    # Single samples for ever would take minutes.
+    # Single samples throughout would take minutes.
     sizes = [*sizes, 1 + n_samples // 40]
 
     ours = streamed(features(index), cut(samples, sizes))
@@ -109,7 +109,7 @@ def test_a_frame_comes_with_the_last_sample_under_its_window() -> None:
 
     assert stream.look_ahead_samples == 512  # half of the window of 1024
     assert set(counts) == {0, 1}
-    # Frame t lies around t hops; the first needs one sample more, for it is mirrored at sample 0.
+    # Frame t is centred at t hops; the first needs one more sample, as it is mirrored at sample 0.
     assert arrivals.tolist() == [513, *(512 * t + 512 for t in range(1, 9))]
 
 

@@ -1,4 +1,4 @@
-"""Whose a folder is."""
+"""Ownership of folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs in processes of their own: what kills one of them leaves the others whole."""
+"""Jobs in separate processes: if one is killed, the others are unaffected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sed_cli.cli.verbs import Flags
 
 
 class Doing(HydraTask):
-    """Does what the seed says, in a process that imports this module."""
+    """Acts as the seed says, in a process that imports this module."""
 
     def __call__(self, raw: DictConfig) -> Outcome:
         folder = HydraConfig.get().runtime.output_dir

@@ -1,4 +1,4 @@
-"""Folders of jobs: readable, safe on any file system, and never two the same."""
+"""Folder names of jobs: readable, safe on any file system, and always distinct."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from sed_cli.cli.overrides import literal
 def test_a_tilde_means_the_home(
     typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Shells see to it in words alone, not behind an equals sign."""
+    """Shells expand it only at the start of a word, not after an equals sign."""
     monkeypatch.setenv("HOME", str(tmp_path))
     found = literal(typed, ("prompt",))
     assert found.replace("'", "") == meant.format(home=tmp_path).replace("'", "")

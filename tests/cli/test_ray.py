@@ -1,4 +1,4 @@
-"""``hydra/launcher=ray``: a real Ray, started on this machine for the tests."""
+"""``hydra/launcher=ray``: a real Ray instance, started on this machine for the tests."""
 
 from __future__ import annotations
 

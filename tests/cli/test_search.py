@@ -1,4 +1,4 @@
-"""Searches: a failed trial costs itself alone, and a study continues where it was left."""
+"""Searches: a failed trial affects nothing else, and a study resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_study_survives_failures_and_interruption(
     assert [line.split("\t")[0] for line in out.splitlines()] == [
         "done", "failed", "done", "done", "done"
     ]  # fmt: skip
-    assert tried[4] == tried[3]  # what was interrupted is run again
+    assert tried[4] == tried[3]  # the interrupted trial is run again
     assert len({*tried}) == 5
     assert all(0.001 <= gamma <= 1 and 0 <= seed < 50 for gamma, seed in tried)
     found = yaml.safe_load((tmp_path / "sweep" / "optimization_results.yaml").read_text())

@@ -1,4 +1,4 @@
-"""Sweeps survive what happens to their jobs, and go on where they stopped."""
+"""Sweeps survive failures of their jobs, and resume where they stopped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Failing = dict[int, BaseException]
 
 @pytest.fixture
 def worked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[tuple[int, str | None]]]:
-    """Put work that takes no time in the place of training; what it was given, in order."""
+    """Replace training by instant work; returns the calls in order."""
     done: list[tuple[int, str | None]] = []
 
     def work(config: TrainConfig, run_dir: Path) -> float:
@@ -58,7 +58,7 @@ FAILING: Failing = {}
 
 
 def table(text: str) -> dict[str, tuple[str, str]]:
-    """Status and objective by folder, of what a sweep prints."""
+    """Status and objective by folder, from the output of a sweep."""
     rows = [line.split("\t") for line in text.splitlines()]
     return {Path(row[2]).name: (row[0], row[1]) for row in rows if len(row) == 4}
 
@@ -118,7 +118,7 @@ def test_what_is_printed_for_resuming_works_verbatim(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Also below a folder whose name a shell, and Hydra, take for something else."""
+    """Also in a folder whose name is special to a shell and to Hydra."""
     place = tmp_path / "it's (mine) [1], x=2; ünicode"
     place.mkdir()
     monkeypatch.chdir(place)
@@ -143,7 +143,7 @@ def test_what_died_while_it_ran_is_resumed_in_folders_of_old_too(
         (sweep / f"seed={seed}").rename(sweep / seed)
     (sweep / "sweep.json").unlink()
     record = json.loads((sweep / "1" / "run.json").read_text())
-    dead = {**this_process(), "pid": 2**22 + 1}  # above what a kernel gives
+    dead = {**this_process(), "pid": 2**22 + 1}  # above the kernel's maximum
     write_json(sweep / "1" / "run.json", record | {"status": "running", "process": dead})
     worked()
     assert sedtf("train", "seed=0,1,2", "resume_sweep=sweep", multirun=True) == 0
@@ -166,7 +166,7 @@ def test_a_sweep_of_other_settings_gets_folders_of_its_own(
 def test_a_sweep_over_places_of_data_knows_them_apart_whatever_is_resumed(
     sedtf: Sedtf, tmp_path: Path, worked: Callable[[], list[tuple[int, str | None]]]
 ) -> None:
-    """The config hash leaves out where data lie: moved data make no other experiment."""
+    """The config hash leaves out paths of data: moving data does not change the experiment."""
     here = ("data=annotated", "output_dir=sweep", "data.root=a,b")
     FAILING[0] = ValueError("no luck")
     assert sedtf("train", *here, multirun=True) == 1
@@ -239,7 +239,7 @@ def test_of_two_commands_at_the_same_time_one_is_refused(
     worked: Callable[[], list[tuple[int, str | None]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The other one takes the folder while this one composes its jobs."""
+    """The other one claims the folder while this one composes its jobs."""
     (tmp_path / "sweep").mkdir()
 
     def while_another_comes(*arguments: Any) -> list[Planned]:
@@ -289,7 +289,7 @@ def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setitem(sys.modules, package, None)  # as if it were not there
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
     assert sedtf("train", choice, "seed=0,1", multirun=True) == 2
     assert f"pip install 'sedtf[{extra}]'" in capfd.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The table of verbs: what it names is there."""
+"""Everything that the table of verbs names exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run folders as ``sedtf train`` writes them, without the training."""
+"""Run folders in the form that ``sedtf train`` writes, without training."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ CLASSES = ("cat", "dog")
 
 
 def counts_of(tp: int, n_ref: int, n_sys: int, subs: int = 0) -> NDArray[np.int64]:
-    """Make counts of one file, all of them of the first class but a perfect event of the other."""
+    """Create counts of one file, all for the first class except one perfect event of the other."""
     first, second = [tp, n_ref, n_sys, 0], [1, 1, 1, 0]
     return np.array([[[tp + 1, n_ref + 1, n_sys + 1, subs], first, second]], dtype=np.int64)
 
 
 def settings_of(changes: Mapping[str, Any], sampler: str = "scheduled") -> dict[str, Any]:
-    """Make a configuration with the schema's defaults but for ``changes`` by dotted key."""
+    """Create a configuration with the schema's defaults except for ``changes`` by dotted key."""
     config = TrainConfig(
         output_dir="somewhere",
         feature=LogMelConfig(),
@@ -67,7 +67,7 @@ def write_run(
     history: Sequence[float] = (0.1, 0.3, 0.2),
     **record: Any,
 ) -> Path:
-    """Write what ``compare`` reads of a run; ``history`` holds the validation F1 by epoch."""
+    """Write the files that ``compare`` reads; ``history`` is the validation F1 by epoch."""
     hydra = folder / ".hydra"
     hydra.mkdir(parents=True)
     values = settings_of(changes or {}, sampler)

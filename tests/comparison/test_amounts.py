@@ -1,4 +1,4 @@
-"""How much data are needed: the curve over training audio, where it leads, and how sure that is."""
+"""How much data are needed: the curve over training audio, its extrapolation and uncertainty."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_amounts(
     root: Path, shares: tuple[float, ...] = SHARES, sampler: str = "scheduled", **changes: Any
 ) -> None:
-    """Runs of two seeds on parts of 32 minutes, whose F1 follows the known curve."""
+    """Runs of two seeds on parts of 32 minutes, with F1 on a known curve."""
     for share in shares:
         for seed in (0, 1):
             found = 100 * (1 - KNOWN.at(np.array(32 * share))) + 2 * seed
@@ -92,7 +92,7 @@ def test_what_more_audio_brings_is_predicted_from_the_runs(tmp_path: Path) -> No
     assert [size["amount"] for size in curve["sizes"]][-2:] == ["data.train_share=0.5", "all"]
     for each, minutes in zip(curve["fit"]["predicted"], (64, 128), strict=True):
         assert each["minutes"] == minutes
-        # The counts of the fabricated runs are whole, and the second seed finds 2 in 100 more.
+        # The counts of the fabricated runs are integers, and the second seed finds 2 in 100 more.
         assert each["score"] == pytest.approx(1.01 - KNOWN.at(np.array(minutes)), abs=0.02)
         assert each["low"] <= each["score"] <= each["high"]
 

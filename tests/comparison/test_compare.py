@@ -1,4 +1,4 @@
-"""Comparing runs: folds by counts, seeds with their spread, differences to a baseline."""
+"""Comparing runs: folds by counts, seeds with their spread, differences from a baseline."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compared(place: Path, **how: Any) -> dict[str, Any]:
 
 
 def write_sweep(root: Path, gammas: tuple[float, ...] = (0.1, 0.3), seeds: int = 3) -> None:
-    """Two ways of training, gammas of the one; more gamma finds more, and seeds differ."""
+    """Two training methods, one with several gammas; higher gamma finds more, and seeds differ."""
     number = 0
     for seed in range(seeds):
         write_run(
@@ -141,7 +141,7 @@ def test_a_seed_without_all_folds_is_left_out_and_reported(tmp_path: Path) -> No
 
 
 def test_a_fold_that_never_completed_is_missed(tmp_path: Path) -> None:
-    """Without it, all seeds would be joined over the same too few folds, silently."""
+    """Otherwise all seeds would be joined over the same incomplete folds, silently."""
     write_run(tmp_path / "1", {"data.fold": "1"})
     write_run(tmp_path / "2", {"data.fold": "2"}, status="failed", error="X: broken")
 

@@ -1,4 +1,4 @@
-"""Pictures of a comparison: what is drawn where, for few runs and for many."""
+"""Figures of a comparison: their content and layout, for few runs and for many."""
 
 from __future__ import annotations
 

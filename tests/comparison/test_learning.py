@@ -1,4 +1,4 @@
-"""How fast runs learnt, by their histories."""
+"""How fast runs learnt, from their histories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs read back from their folders: which there are, what they are, what tells them apart."""
+"""Runs read back from their folders: their settings, and the differences between them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_runs_that_did_not_finish_say_why(
 
     assert run.trouble is not None
     assert run.trouble.startswith(reason)
-    assert run.settings["trainer.epochs"] == 25  # what it was is known all the same
+    assert run.settings["trainer.epochs"] == 25  # its settings are still known
 
 
 def spoil_json(run: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_spoilt_run_is_listed_and_stops_no_other(spoil: Any, reason: str, tmp_
 def test_runs_of_other_verbs_are_skipped(tmp_path: Path) -> None:
     write_run(tmp_path / "train")
     write_run(tmp_path / "simulation", verb="simulate")
-    started = write_run(tmp_path / "comparison")  # its own folder, before run.json is there
+    started = write_run(tmp_path / "comparison")  # its own folder, before run.json exists
     (started / "run.json").unlink()
     (started / ".hydra" / "hydra.yaml").write_text(
         yaml.safe_dump({"hydra": {"job": {"name": "compare"}}})
@@ -199,7 +199,7 @@ def test_a_chosen_option_covers_what_comes_with_it(tmp_path: Path) -> None:
 
 
 def test_what_was_set_beside_the_option_is_shown_too(tmp_path: Path) -> None:
-    """A key that moves along with another would be a confounder that no reader sees."""
+    """A hidden key that changes along with another would be a confounder."""
     for number, (sampler, gamma, rate) in enumerate(
         [("scheduled", 0.1, 1e-3), ("tutorial", 0.3, 2e-3)]
     ):

@@ -1,4 +1,4 @@
-"""What an epoch may be chosen by."""
+"""Figures for choosing the best epoch."""
 
 from __future__ import annotations
 

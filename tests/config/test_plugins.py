@@ -1,4 +1,4 @@
-"""Components of a user's own: named, checked, swept over, recorded, and never run unasked."""
+"""User-defined components: named, checked, swept over, recorded, and never run unasked."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Steps(Schedule):
     def curve(self, iterations):
         return (iterations / self.width).floor() % 2
 '''
-# What a plugin file may hold: a schedule, a model and an optimiser at once.
+# A plugin file may define a schedule, a model and an optimiser at once.
 THREE = f'''
 import torch
 from sed_cli.config import DetectorModelConfig, OptimizerConfig, component, setting
@@ -310,7 +310,7 @@ def test_an_installed_package_announces_its_components(
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a plugin of a model, a schedule and an optimiser, and a run of all three."""
+    """A folder with a plugin for a model, a schedule and an optimiser, and a run of all three."""
     from sed_cli.cli.run import run
     from sed_cli.cli.verbs import Flags
 
@@ -324,7 +324,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def trained(three: Path, tmp_path: Path) -> Path:
-    """Return a copy that a test may spoil, in its working folder."""
+    """Return a copy that a test may damage, in its working folder."""
     shutil.copytree(three, tmp_path, dirs_exist_ok=True)
     return tmp_path / "run"
 
@@ -381,7 +381,7 @@ def test_what_a_plugin_made_is_not_taken_for_the_built_in_component_of_its_name(
     path.write_text(yaml.safe_dump(values))
     read = read_config(trained)
     assert type(read.trainer.loss) is component_named("loss", "focal")
-    del loss["defined_by"]  # from before there was a built-in one
+    del loss["defined_by"]  # from before a built-in one existed
     assert config_hash(build_training(values)) == config_hash(read)
     plugins.use([tmp_path / "three.py"])
     with pytest.raises(UserError, match=r"loss 'focal' comes from a plugin.* plugins=\[.*mine.py"):
@@ -425,7 +425,7 @@ def test_processes_of_one_training_know_the_plugin(sedtf: Sedtf, tmp_path: Path)
 
 @pytest.fixture
 def payload(tmp_path: Path) -> Iterator[Path]:
-    """Yield a file that leaves a mark when it is imported, and see that it never was."""
+    """Yield a file that leaves a mark when it is imported; check that it never was."""
     mark = tmp_path / "mark"
     file = tmp_path / "payload.py"
     file.write_text(f"open({str(mark)!r}, 'w')\n{SCHEDULE.format(name='steps', width=5.0)}")

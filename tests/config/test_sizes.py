@@ -1,4 +1,4 @@
-"""What certainly takes more memory than there is is refused before anything is allocated."""
+"""Settings that certainly exceed the memory are refused before anything is allocated."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_limit_is_the_memory_of_the_machine_unless_a_setting_raises_it(
     )
     assert simulation(batch_size=10**6, memory_limit_gb=6.0).faults() == []
     assert len(simulation(batch_size=1000, memory_limit_gb=0.001).faults()) == 1
-    monkeypatch.setattr(every_verb, "memory_bytes", lambda: None)  # it cannot be found out
+    monkeypatch.setattr(every_verb, "memory_bytes", lambda: None)  # the amount is unknown
     assert simulation(batch_size=10**9).faults() == []
 
 

@@ -1,4 +1,4 @@
-"""Augmentation: what it does to features and activities, and that nothing else decides it."""
+"""Augmentation: its effect on features and activities, which nothing else influences."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_seed_epoch_and_number_decide_all_and_nothing_else_does() -> None:
     assert sum(same(first, augment(sequences, config=FULL, seed=1))) < 3
     augmenter = Augmenter(FULL, feature=FEATURE, fill=FILL, seed=0)
     heard = AugmentedSequences(sequences, augmenter, 1)
-    alone = heard[17]  # without those before it
+    alone = heard[17]  # without the previous ones
     assert torch.equal(alone[0], first[17][0])
     for n_workers in (0, 2):
         loader = DataLoader(heard, batch_size=7, collate_fn=collate, num_workers=n_workers)
@@ -136,7 +136,7 @@ def test_seed_epoch_and_number_decide_all_and_nothing_else_does() -> None:
 
 
 def test_switching_one_on_leaves_the_draws_of_the_others() -> None:
-    """A comparison of two settings is one of what differs between them."""
+    """A comparison of two settings must show only the difference between them."""
     sequences = make_sequences(50, 60, 70)
     quiet = augment(sequences, gain_db=[-6.0, 6.0])
     both = augment(sequences, gain_db=[-6.0, 6.0], roll=1.0)
@@ -157,11 +157,11 @@ def test_switching_one_on_leaves_the_draws_of_the_others() -> None:
 def test_all_of_it_draws_what_version_0_1_drew(
     feature: LogMelConfig, sums: list[float], actives: list[int]
 ) -> None:
-    """Numbers of that version, so that runs augmented then resume with the same sequences."""
+    """Numbers of that version, so that its augmented runs resume with the same sequences."""
     heard = augment(
         make_sequences(50, 60, 70, is_log=feature.is_log), config=FULL, feature=feature, epoch=2
     )
-    # Other processors may round the last digit of a logarithm otherwise.
+    # Other processors may round the last digit of a logarithm differently.
     assert [float(x.double().sum()) for x, _ in heard] == pytest.approx(sums, rel=1e-6)
     assert [float(targets.sum()) for _, targets in heard] == actives
 
@@ -179,7 +179,7 @@ def test_streams_draw_what_they_drew_and_none_draws_what_another_does() -> None:
 
 
 def test_the_generators_of_torch_are_left_alone() -> None:
-    """They belong to the weights and to dropout."""
+    """They are used for the weights and for dropout."""
     sequences = make_sequences(50)
     torch.manual_seed(3)
     expected = torch.rand(3)
@@ -230,7 +230,7 @@ def test_mixup_adds_powers_and_unites_activities(feature: LogMelConfig) -> None:
 
 
 def test_what_a_clip_holds_somewhere_is_not_asked_of_a_shorter_one_it_is_laid_under() -> None:
-    """It may lie in what is cut off; the longer one holds what the shorter one does."""
+    """It may be in the part that is cut off; the longer clip has the classes of the shorter one."""
     clips = []
     for label, n_frames in (("a", 20), ("b", 60)):
         (recording,) = make_sequences(n_frames)._recordings

@@ -1,4 +1,4 @@
-"""Recordings without any event that join a split."""
+"""Recordings without any events that join a split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sed_cli.errors import DataError
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A set with splits, with two recordings of background and one that is annotated."""
+    """A data set with splits, two background recordings and an annotated one."""
     for number, name in enumerate(["audio/a", "audio/b", "audio/v", "wind/a", "wind/deep/rain"]):
         path = tmp_path / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def test_runs_from_before_it_keep_their_hash() -> None:
 
 
 def test_it_is_the_same_whatever_split_is_asked_for(root: Path, tmp_path: Path) -> None:
-    """An evaluation lists one split alone; what others annotate is no background there either."""
+    """Evaluation lists only one split; recordings annotated in others are not background there."""
     shutil.copy(root / "wind" / "a.wav", root / "audio" / "wind.wav")
     data = AnnotatedConfig(
         root=str(root),
@@ -126,7 +126,7 @@ def test_it_is_the_same_whatever_split_is_asked_for(root: Path, tmp_path: Path) 
 
 
 def test_its_names_are_no_others(root: Path, tmp_path: Path) -> None:
-    """Recordings of a split are distinguished by their names."""
+    """Recordings of a split are identified by their names."""
     (root / "audio" / "background").mkdir()
     shutil.copy(root / "audio" / "b.wav", root / "audio" / "background" / "a.wav")
     with (root / "train.tsv").open("a") as table:

@@ -1,4 +1,4 @@
-"""Which classes are annotated where: as settings, a column and unknown spans say it."""
+"""Which classes are annotated where: by settings, a column and unknown spans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sets with recordings that break off or whose headers are wrong."""
+"""Data sets with recordings that end early or have wrong headers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Load = Callable[..., DataSet]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A training split of two recordings of 6 s with an event in each third of the first."""
+    """A training split of two recordings of 6 s, with an event in each third of the first."""
     (tmp_path / "audio").mkdir()
     samples = np.random.default_rng(0).normal(0, 0.1, 6 * RATE)
     for name in ("a.mp3", "a.flac", "b.wav"):

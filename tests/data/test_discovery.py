@@ -1,4 +1,4 @@
-"""Sets as they lie on a disk, pointed at by nothing but their folder."""
+"""Data sets as found on disk, given only their folder."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_tables_named_for_splits_are_found_with_their_audio(
 
 
 def test_a_file_a_recording_in_folders_by_split(tmp_path: Path) -> None:
-    """As URBAN-SED unzips: text and JAMS of the same recordings, side by side."""
+    """As URBAN-SED unpacks: text and JAMS of the same recordings, next to each other."""
     for split in ("train", "validate", "test"):
         for name in ("a", "b"):
             write_audio(tmp_path / "audio" / split / f"{name}.wav")
@@ -225,7 +225,7 @@ def test_a_missing_recording_is_named_where_the_others_lie(tmp_path: Path) -> No
 
 
 def write_run(folder: Path, events: Mapping[str, list[Event]]) -> None:
-    """What a training leaves in its folder."""
+    """The files that training leaves in its folder."""
     write_table(folder / "events.tsv", events)
     (folder / "run.json").write_text('{"status": "completed"}')
 
@@ -285,7 +285,7 @@ def test_predictions_alone_are_taken_and_reported(
 
 
 def test_a_table_a_recording_called_as_it_is_found(tmp_path: Path) -> None:
-    """As Raven saves them beside the recordings of an AudioMoth a site."""
+    """As Raven saves them beside the recordings, with one AudioMoth per site."""
     for site in ("a", "b", "c"):
         for night in ("n1", "n2"):
             write_audio(tmp_path / site / f"{night}.WAV")
@@ -367,7 +367,7 @@ def test_one_file_in_two_splits_under_two_spellings_is_refused(
 
 
 def test_tables_of_parts_are_one_data_set(tmp_path: Path) -> None:
-    """As a table a site; two tables of the same recordings have to be chosen between."""
+    """As with one table per site; for two tables of the same recordings the user must choose."""
     for site in ("a", "b", "c"):
         write_audio(tmp_path / site / "x.wav", tmp_path / site / "y.wav")
         write_table(tmp_path / f"{site}.csv", {f"{site}/x.wav": DOG, f"{site}/y.wav": DOG}, "csv")

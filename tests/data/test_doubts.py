@@ -1,4 +1,4 @@
-"""What a model can learn little from is warned of, in one line with what to do."""
+"""Data that a model can hardly learn from cause a one-line warning with a remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FEATURE = LogMelConfig()  # frames of 64 ms every 32 ms
 
 
 def clip(*events: tuple[float, str]) -> Clip:
-    """A clip with an event a second, of these durations."""
+    """A clip with an event every second, of these durations."""
     spaced = [Event(at, at + length, label) for at, (length, label) in enumerate(events)]
     return Clip(name="a.wav", path=Path("a.wav"), duration_s=60.0, events=tuple(spaced))
 

@@ -108,7 +108,7 @@ def test_any_range_of_frames_is_that_of_the_whole(
 
     assert activities.shape == whole.shape == (50, 3)
     assert len(activities) == 50
-    for event in events:  # marked one by one, by the definition
+    for event in events:  # marked one at a time, by the definition
         column = whole[:, CLASSES.index(event.label)]
         centres = np.arange(50) * 0.02
         assert column[(centres > event.onset_s + 0.01) & (centres < event.offset_s - 0.01)].all()
@@ -124,7 +124,7 @@ def test_a_range_with_gaps_is_refused() -> None:
 def test_onsets_mark_the_first_two_frames_of_each_event() -> None:
     events = [
         Event(0.1, 0.4, "cat"),
-        Event(0.4, 0.7, "cat"),  # touches the one before
+        Event(0.4, 0.7, "cat"),  # touches the previous one
         Event(0.24, 0.31, "dog"),  # one frame
         Event(0.95, 1.0, "rain"),  # in the last half hop
         Event(0.0, 0.5, "whale"),

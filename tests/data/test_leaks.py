@@ -1,4 +1,4 @@
-"""The same sound in two splits: found whatever its rate, gain, format or start; nothing else is."""
+"""The same sound in two splits: found at any rate, gain, format or start; nothing else is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Sound = NDArray[np.float64]
 
 
 def scene(seed: int, length_s: float = 6.0) -> Sound:
-    """The same stereotyped call in each scene, over noise and with gaps of its own."""
+    """The same stereotyped call in each scene, with different noise and gaps."""
     random = np.random.default_rng(seed)
     time = np.arange(int(0.25 * RATE)) / RATE
     call = np.sin(2 * np.pi * (900 * time + 2400 * time**2)) * np.hanning(len(time))
@@ -77,14 +77,14 @@ def train(tmp_path: Path) -> dict[str, Path]:
 def test_a_shifted_excerpt_is_found_in_another_format_rate_and_gain(
     name: str, rate: int, gain: float, how: dict[str, str], train: dict[str, Path], tmp_path: Path
 ) -> None:
-    start = 23_817  # samples; of no frame's start
+    start = 23_817  # in samples; not at the start of a frame
     excerpt = soxr.resample(scene(3)[start : start + 3 * RATE], RATE, rate) * gain
 
     (leak,) = leaks_of(tmp_path, train, write(tmp_path, name, excerpt, rate, **how))
 
     assert (leak.kind, leak.first.name, leak.second.name) == ("near", "train_3.wav", name)
     assert (leak.first.split, leak.second.split) == ("train", "test")
-    # To 5 ms: what a codec shifts.
+    # Within 5 ms, the shift of a codec.
     found = leak.first.at_s - leak.second.at_s
     assert found == pytest.approx(start / RATE, abs=0.005)
 
@@ -122,7 +122,7 @@ def test_other_features_serve_as_well(
 
 
 def test_alike_is_not_the_same(train: dict[str, Path], tmp_path: Path) -> None:
-    """Other recordings of the same call, silence, and one short file: nothing is reported."""
+    """Other recordings of the same call, silence, and a short file: nothing is reported."""
     test = write(tmp_path, "other.wav", scene(99))
     test |= write(tmp_path, "silent.wav", np.zeros(4 * RATE))
     test |= write(tmp_path, "short.wav", np.random.default_rng(5).normal(0, 0.1, 800))
@@ -179,7 +179,7 @@ def test_training_on_what_is_tested_is_refused_unless_allowed(
 
 @pytest.mark.slow
 def test_the_splits_of_real_song_share_nothing(real_data: Path) -> None:
-    """Renditions of the same song by the same bird: as alike as different recordings get."""
+    """Renditions of the same song by the same bird: the most similar that recordings can be."""
     data = load_data(AnnotatedConfig(root=str(real_data / "birdsong")), FEATURE)
 
     assert find_near_copies(data.splits, FEATURE) == ()

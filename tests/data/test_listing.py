@@ -1,4 +1,4 @@
-"""Matching annotations with recordings, in the ways in which data sets lie on a disk."""
+"""Matching annotations with recordings, for common layouts of data sets on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that share work: nothing lost, and none of them outlives the one that started it."""
+"""Processes that share work: nothing is lost, and none remains after its parent."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _is_running(pid: int) -> bool:
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
 def test_the_first_worker_of_all_is_kept_from_ctrl_c_too() -> None:
-    """Python starts a process of its own beside it, and lets the signal through again after."""
+    """Python starts another process with it, and unblocks the signal afterwards."""
     script = """
 import multiprocessing, signal
 from sed_cli.system.pool import without_interrupts

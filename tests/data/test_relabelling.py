@@ -1,4 +1,4 @@
-"""Labels of people are untidy: they are merged and left out by settings, not by editing files."""
+"""Messy labels: they are merged and left out by settings, without editing files."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_mistyped_label_is_named(folder: Path) -> None:
 
 
 def unknown_of(folder: Path, table: str, **settings: object) -> dict[str, set[str]]:
-    """Classes that recordings are not annotated for."""
+    """Classes for which recordings are not annotated."""
     header = "filename\tonset\toffset\tevent_label\tannotated_classes\n"
     (folder / "events.tsv").write_text(header + table)
     found = listed(folder, annotations="events.tsv", audio=".", **settings)
@@ -108,7 +108,7 @@ def test_classes_that_recordings_are_annotated_for_are_merged_and_left_out(folde
     settings = {"merge": {"tom": "cat", "queen": "cat"}, "exclude": ["hum"]}
     assert unknown_of(folder, table, **settings) == {
         "x.wav": {"dog"},
-        "y.wav": {"cat", "dog"},  # of queens nobody knows, and of all else
+        "y.wav": {"cat", "dog"},  # unknown for queens, and for all else
         "z.wav": {"dog"},
     }
 

@@ -1,4 +1,4 @@
-"""Recordings to sequences to batches: no frame lost, none twice, nothing in the padding."""
+"""Recordings to sequences to batches: no frame lost or repeated, nothing in the padding."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_piece_is_a_copy_of_the_mapped_features(tmp_path: Path) -> None:
 
 
 def partly_known() -> Recording:
-    """Ten frames of 20 ms; nobody looked for a from 40 to 100 ms, but an event in it is known."""
+    """Ten frames of 20 ms; a is not annotated from 40 to 100 ms, but an event in it is known."""
     events = (Event(0.06, 0.08, "a"), Event(0.12, 0.16, "a"))
     spans = (Event(0.04, 0.1, "a"),)
     return replace(

@@ -1,4 +1,4 @@
-"""Annotated sets: what is loaded, from where its numbers come, and what is refused."""
+"""Annotated data sets: what is loaded, the source of its numbers, and what is refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SMALL: Tables = {
 
 
 def write_set(root: Path, tables: Tables = SMALL) -> Path:
-    """Half a second of noise a file, the level of which grows from file to file."""
+    """Half a second of noise per file, with a level that rises from file to file."""
     (root / "audio").mkdir()
     random = np.random.default_rng(0)
     level = 0.01
@@ -72,11 +72,11 @@ def test_recordings_of_any_rate_format_and_channel_count_are_loaded(recordings: 
 
 
 def test_features_are_loud_where_an_event_is_annotated(recordings: Path) -> None:
-    """The way from annotation and audio to frames keeps them together, in each format."""
+    """Annotations and audio stay aligned on the way to frames, in each format."""
     for recording in load_set(recordings).splits["train"]:
         active = recording.activities[:].any(axis=1)
         loudest = np.asarray(recording.log_mel).max(axis=1)
-        # A tone stands 20 dB out of the noise; windows at its edges hold part of it.
+        # A tone is 20 dB above the noise; windows at its edges contain part of it.
         assert np.median(loudest[active]) > np.median(loudest[~active]) + 20
 
 
@@ -206,7 +206,7 @@ def test_statistics_are_those_of_all_training_frames_and_of_no_other(tmp_path: P
     np.testing.assert_allclose(std, frames.std(axis=0), rtol=1e-6)
     assert mean.dtype == std.dtype == np.float32
     louder = np.concatenate([np.float64(r.log_mel) for r in data.splits["test"]])
-    assert (louder.mean(axis=0) > mean + 5).all()  # the splits do differ
+    assert (louder.mean(axis=0) > mean + 5).all()  # the splits differ indeed
 
 
 @settings(max_examples=30, deadline=None)

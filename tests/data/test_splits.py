@@ -1,4 +1,4 @@
-"""Dividing sets: whole recordings, groups kept together, shares and classes as asked."""
+"""Dividing data sets: whole recordings, groups kept together, shares and classes as requested."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def names(recordings: list[Clip]) -> list[str]:
 
 @st.composite
 def sets(draw: st.DrawFn) -> list[Clip]:
-    """Recordings of up to 12 sources, up to 6 a source, with up to 5 events of 4 classes."""
+    """Recordings of up to 12 sources, up to 6 per source, with up to 5 events of 4 classes."""
     sources = draw(st.lists(st.integers(1, 6), min_size=3, max_size=12))
     return [
         listed(f"s{source}_{take}.wav", draw(st.text("abcd", max_size=5)))
@@ -87,7 +87,7 @@ def test_shares_and_classes_come_near_to_what_was_asked(n_recordings: int) -> No
     counts = Counter(label for one in recordings for label in one.labels)
 
     for split, part in divide(recordings, SHARES).items():
-        # A recording is the least that can be moved.
+        # A recording is the smallest unit that can be moved.
         assert len(part) == pytest.approx(SHARES[split] * n_recordings, abs=1.5)
         for label, count in counts.items():
             found = sum(label in one.labels for one in part)

@@ -1,4 +1,4 @@
-"""What a set is said to hold: against counts on a fine grid, worked examples and known chains."""
+"""Statistics of a data set against counts on a fine grid, worked examples and known chains."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def describe_entries(*entries: Clip, classes: Sequence[str] = LABELS) -> SetStat
 def syntax_of(
     *labels: Sequence[str], classes: Sequence[str] = LABELS, step_s: float = 1.0
 ) -> SyntaxStatistics:
-    """Syntax of recordings whose events follow one another, half a step apart."""
+    """Syntax of recordings with consecutive events, half a step apart."""
     entries = [
         entry_of(
             *((step_s * n, step_s * (n + 0.5), label) for n, label in enumerate(of_recording)),
@@ -48,7 +48,7 @@ def syntax_of(
 
 @st.composite
 def recordings(draw: st.DrawFn) -> list[Clip]:
-    """Recordings of up to two seconds, events on a grid of 10 ms: they overlap, touch and nest."""
+    """Recordings of up to two seconds, events on a 10 ms grid: they overlap, touch and nest."""
     entries = []
     for _ in range(draw(st.integers(1, 3))):
         n_steps = draw(st.integers(1, 200))
@@ -64,7 +64,7 @@ def recordings(draw: st.DrawFn) -> list[Clip]:
 
 
 def activities_on_grid(entry: Clip) -> NDArray[np.bool_]:
-    """Return (T, C), whether each class is active in the middle of each step of the grid."""
+    """Return (T, C), whether each class is active in the centre of each step of the grid."""
     middles = (np.arange(round(entry.duration_s / GRID_S)) + 0.5) * GRID_S
     active = np.zeros((len(middles), len(LABELS)), bool)
     for onset_s, offset_s, label in entry.events:
@@ -245,7 +245,7 @@ def test_entropy_of_a_known_chain_is_found() -> None:
 
 
 def test_events_without_syntax_gain_no_more_than_chance() -> None:
-    """20 classes drawn alike: the counts as they are suggest half a bit, where there is none."""
+    """20 classes drawn uniformly: raw counts suggest half a bit, where there is none."""
     labels = [f"{n:02d}" for n in range(20)]
     random = np.random.default_rng(2)
     drawn = [[labels[n] for n in random.integers(20, size=600)] for _ in range(4)]

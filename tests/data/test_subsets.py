@@ -1,4 +1,4 @@
-"""Parts of a training split: nested, whole recordings, and classes that stay those of all."""
+"""Parts of a training split: nested, whole recordings, and the same classes as the whole."""
 
 from __future__ import annotations
 

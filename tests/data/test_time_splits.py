@@ -20,7 +20,7 @@ RATE = 1000
 
 
 def data_set(folder: Path, events: list[Event], length_s: float = 60.0) -> AnnotatedConfig:
-    """Each sample tells its place in the recording."""
+    """Each sample encodes its position in the recording."""
     samples = np.arange(round(length_s * RATE)) / 2**17
     soundfile.write(folder / "rec.wav", samples, RATE, subtype="FLOAT")
     write_annotations(folder / "rec.txt", {"rec.wav": events}, "audacity")
@@ -94,7 +94,7 @@ def test_parts_keep_which_classes_the_recording_is_annotated_for(tmp_path: Path)
 
 
 def test_a_recording_that_is_cut_is_neither_background_nor_unlabelled(tmp_path: Path) -> None:
-    """Its test part would be trained on."""
+    """Otherwise the model would be trained on its test part."""
     data = data_set(tmp_path, [Event(float(t), t + 0.5, "call") for t in range(0, 60, 2)])
     for name in ("wind", "more"):
         (tmp_path / name).mkdir()

@@ -44,7 +44,7 @@ def test_what_a_part_of_the_training_split_leaves_is_without_labels(recordings: 
     found = manifest(recordings, "audio", train_share=0.5)
     kept, rest = names(found, "train"), names(found, "unlabelled")
     assert len(kept) == len(rest) == 3
-    assert all(name.startswith("train_") for name in kept | rest)  # none of validation and test
+    assert all(name.startswith("train_") for name in kept | rest)  # none from validation and test
     assert not kept & rest
 
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are looked at: through links, but not what sedtf wrote."""
+"""The files of a folder that are examined: through links, but not the output of sedtf."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weakly labelled recordings: tables without times, class folders, and what is made of them."""
+"""Weakly labelled recordings: tables without times, class folders, and their targets."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_several_classes_of_a_recording_are_read_however_they_are_written(
 
 
 def test_labels_are_merged_and_left_out_as_those_with_times(root: Path) -> None:
-    """Else what is called otherwise here would count as silent."""
+    """Otherwise a class with another name here would count as silent."""
     write_audio(root / "weak", "a.wav", "b.wav", "c.wav")
     (root / "weak.tsv").write_text(
         "filename\tevent_labels\tannotated_classes\n"
@@ -144,7 +144,7 @@ def test_batches_know_what_weak_clips_hold_and_what_they_do_not(root: Path) -> N
     assert batch.tags is not None
     assert batch.known is not None
     assert batch.tags[1].tolist() == [0, 1, 0, 1]
-    assert batch.tags[[0, 2]].isnan().all()  # without any class, a clip says when: never
+    assert batch.tags[[0, 2]].isnan().all()  # a clip without any class is silent throughout
     assert batch.known[[0, 2]].all()
     assert batch.known[1].all(dim=0).tolist() == [True, False, True, False]
     assert not batch.known[1, :, 1].any()

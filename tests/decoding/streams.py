@@ -1,4 +1,4 @@
-"""What every tracker has to hold: a stream finds the events of the whole, however it is cut."""
+"""A property of every tracker: a stream finds the events of the whole, however it is cut."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def cut(frames: NDArray[np.float32], sizes: Sequence[int]) -> list[NDArray[np.fl
 def check_stream(
     decoder: Decoder, frames: NDArray[np.float32], duration_s: float, sizes: Sequence[int]
 ) -> None:
-    """Compare what a tracker reports with the events of the whole recording.
+    """Compare the reports of a tracker with the events of the whole recording.
 
-    Events, confidences, starts with their ends, and the latency that the tracker states.
+    Compares events, confidences, starts with their ends, and the stated latency.
 
     Args:
         decoder: with frames of 0.1 s.
         frames: probabilities.
         duration_s: of the recording.
-        sizes: of the pieces that frames come in, again and again.
+        sizes: of the pieces in which frames arrive, repeated.
     """
 
     def track(sizes: Sequence[int]) -> tuple[list[StreamEvent], list[float]]:

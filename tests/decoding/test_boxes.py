@@ -40,7 +40,7 @@ BOXES = BoxDecoder(
 
 
 def levels(*parts: tuple[int, float]) -> NDArray[np.float32]:
-    """A curve of levels, so many frames each (T,)."""
+    """A curve of levels, each with a number of frames (T,)."""
     return np.concatenate([np.full(n, level, np.float32) for n, level in parts])
 
 
@@ -291,7 +291,7 @@ def test_tuning_is_better_than_a_plain_threshold_where_events_sag(
 
 
 def test_tuning_finds_the_step_and_the_join_that_suit_the_events() -> None:
-    """Long events of which the level halves again and again, and short ones close together."""
+    """Long events with a level that halves repeatedly, and short events close together."""
     from tests.decoding.test_tuning import recording_of
 
     pairs = []
@@ -309,7 +309,7 @@ def test_tuning_finds_the_step_and_the_join_that_suit_the_events() -> None:
         duration_s = n_frames * HOP_S
         pairs.append((recording_of(f"{index}.wav", active, sorted(events), duration_s), curve))
 
-    turned = pairs[::-1]  # as a detector may give them, which runs alike lengths together
+    turned = pairs[::-1]  # in another order, as from a detector that batches by length
     decoder = fit(made("boxes"), task_of(pairs, scored=lambda: iter(turned)))
 
     assert isinstance(decoder, BoxDecoder)

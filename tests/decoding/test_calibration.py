@@ -1,4 +1,4 @@
-"""Maps of confidences: what they are fitted to, and when they are left alone."""
+"""Maps of confidences: the data for fitting, and when confidences are left alone."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Events = tuple[list[NDArray[np.float64]], list[NDArray[np.bool_]]]
 
 
 def sharpened(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Confidences of a detector that is too sure by a temperature."""
+    """Confidences of a detector that is overconfident by a temperature."""
     odds = (probabilities / (1 - probabilities)) ** temperature
     return odds / (1 + odds)
 
 
 def events_of(temperature: float, n_files: int = 40, seed: int = 0) -> Events:
-    """Events that match as often as their confidences say before these are sharpened."""
+    """Events that match as often as their confidences say before sharpening."""
     random = np.random.default_rng(seed)
     true = [random.uniform(0.05, 0.95, 20) for _ in range(n_files)]
     return [sharpened(p, temperature) for p in true], [random.random(20) < p for p in true]
@@ -53,7 +53,7 @@ def test_the_temperature_is_found() -> None:
 
 
 def test_isotonic_steps_by_hand() -> None:
-    """Of 0.4 and 0.6 the lower one matches: they share a step; lines join the steps."""
+    """The lower one of 0.4 and 0.6 matches: they share a step; lines join the steps."""
     confidences = np.array([0.2, 0.4, 0.6, 0.9])
     found = fitted("isotonic", confidences, np.array([False, True, False, True]))
     assert found(confidences).tolist() == [0.0, 0.5, 0.5, 1.0]
@@ -97,7 +97,7 @@ def test_what_helps_is_found_by_cross_validation() -> None:
 
 
 def test_a_map_of_one_half_alone_is_chosen_where_a_temperature_cannot_help() -> None:
-    """Events of which half match whatever their confidence: no temperature reaches that at 0.99."""
+    """Half of the events match whatever their confidence: no temperature reaches that at 0.99."""
     random = np.random.default_rng(0)
     confidences = [random.uniform(0.6, 0.99, 20) for _ in range(40)]
     hits = [random.random(20) < 0.2 for _ in confidences]

@@ -1,4 +1,4 @@
-"""A decoder of a stranger's through the command line, and what any decoder keeps to."""
+"""A third-party decoder through the command line, and properties of every decoder."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_decoder_of_a_plugin_goes_through_all_verbs(
     assert {each["event_label"] for each in found} == {"high", "low"}
     assert len(found) == 2
 
-    # Another decoder on the same training, and that one anew with another setting.
+    # Another decoder on the same training run, and the first one again with another setting.
     level = "evaluation.decoder={name: loudest, level: 0.2}"
     assert sedtf("eval", "checkpoint=run", level, "output_dir=anew", plugin) == 0
     assert json_in(Path("anew/metrics.json"))["level"] == 0.2
@@ -149,7 +149,7 @@ def test_a_decoder_of_a_plugin_goes_through_all_verbs(
     assert sedtf("compare", "run", "back", "output_dir=table", plugin) == 0
     assert sedtf("report", "run", plugin) == 0
     capfd.readouterr()
-    # What the command does not name is not run, and said.
+    # Code that the command does not name is not run, and this is reported.
     assert sedtf("predict", "checkpoint=run", f"input={source}") == 2
     assert "plugins=[FILE.py]" in capfd.readouterr().err
 
@@ -167,7 +167,7 @@ def test_a_run_continues_with_another_decoder_but_not_with_another_loss(
     assert (metrics["decoder"], metrics["longest_s"]) == ("vote", 1.5)
     settings = yaml.safe_load(Path("run/checkpoints/last/config.yaml").read_text())
     assert settings["evaluation"]["decoder"]["name"] == "vote"
-    # As it is now, without naming it again.
+    # In its present form, without naming it again.
     assert sedtf("train", "resume=run", "trainer.epochs=3") == 0
     assert json_in(Path("run/metrics.json"))["longest_s"] == 1.5
     capfd.readouterr()
@@ -199,7 +199,7 @@ def test_a_least_duration_that_a_decoder_has_not_is_refused(
 def test_eval_fits_what_was_trained_on_without_another_choice(
     trained_run: Path, sedtf: Sedtf
 ) -> None:
-    """The decoder of the run, named, is fitted to just what the run itself saved."""
+    """The run's decoder, when named, is fitted to exactly what the run itself saved."""
     asked = ("evaluation.decoder=threshold", "output_dir=eval")
 
     assert sedtf("eval", f"checkpoint={trained_run}", *asked) == 0

@@ -1,4 +1,4 @@
-"""Thresholds within a bound on the false alarms of each class."""
+"""Thresholds under a bound on the false alarms of each class."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DECODER = ThresholdDecoder.plain(CLASSES, HOP_S)
 
 
 def totals(decoder: ThresholdDecoder, pairs: list[object]) -> dict[str, tuple[int, int]]:
-    """False alarms and found events of each class."""
+    """False alarms and detected events of each class."""
     found = {label: [0, 0] for label in decoder.classes}
     for recording, probabilities in pairs:  # type: ignore[attr-defined]
         events = decoder.events(probabilities, recording.duration_s)
@@ -92,7 +92,7 @@ def test_hours_in_which_a_class_is_not_annotated_do_not_count_for_its_bound() ->
     decoder = ThresholdDecoder.plain(("owl",), 0.1)
     found = []
     for recording in (whole, replace(whole, unknown_frames=unknown)):
-        made = bounded(decoder, [(recording, quiet)], 400.0)  # 1.1 and 0.8 in what is annotated
+        made = bounded(decoder, [(recording, quiet)], 400.0)  # 1.1 and 0.8 in the annotated parts
         assert isinstance(made, ThresholdDecoder)
         found.append(made.postprocessing.thresholds[0])
     assert found[0] < 0.6 < 0.7 <= found[1] < 0.9
@@ -112,7 +112,7 @@ def test_a_decoder_without_thresholds_is_refused() -> None:
 
 
 def test_eval_keeps_another_bound_and_reports_it(trained_run: Path, sedtf: Sedtf) -> None:
-    """In the command line: the checkpoint's own thresholds stay for other commands."""
+    """On the command line: the checkpoint's own thresholds stay for other commands."""
     kept: dict[str, dict[str, Any]] = {}
     for name, asked in {
         "usual": [],

@@ -1,4 +1,4 @@
-"""Thresholds that a command names in the place of those of a checkpoint, for every decoder."""
+"""Thresholds on the command line instead of those of a checkpoint, for every decoder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WITH_THRESHOLDS: dict[str, Decoder] = {
     "boxes": BOXES,
     "onsets": OnsetDecoder.of(ThresholdDecoder.plain(TWO, 0.1)),
 }
-# Of each class a clear event, then a weak one.
+# For each class a clear event, then a weak one.
 CAT, DOG = "00888800000000003333" + "0" * 20, "0" * 20 + "00888800000000003333"
 
 

@@ -1,4 +1,4 @@
-"""Two thresholds, and votes of segments: by hand, in streams, tuned, saved, through the verbs."""
+"""Two thresholds, and votes by segment: by hand, in streams, tuned, saved, through the verbs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ VOTE = VoteDecoder(
 
 
 def columns(*texts: str) -> NDArray[np.float32]:
-    """Probabilities of classes, a digit a frame: ``5`` is 0.55."""
+    """Probabilities of classes, one digit per frame: ``5`` is 0.55."""
     return np.array([[int(each) / 10 + 0.05 for each in text] for text in texts], np.float32).T
 
 
@@ -80,7 +80,7 @@ def found(detections: Sequence[Detection]) -> list[tuple[str, float, float]]:
         ("0044440000", ".........."),  # never above the upper
         ("7000000007", "#........#"),
         ("0044720447", "..###..###"),
-        ("4444444444444700", "..........####.."),  # no further back than it reaches: 3 frames
+        ("4444444444444700", "..........####.."),  # no further back than its reach of 3 frames
     ],
 )
 def test_an_event_starts_above_the_upper_threshold_and_continues_above_the_lower(
@@ -99,7 +99,7 @@ def test_each_class_has_thresholds_gaps_and_durations_of_its_own() -> None:
 
     events = HYSTERESIS.decode(values)
 
-    # The gap of 0.3 s of the cat stays, that of one frame is none; two frames of the dog are short.
+    # The cat's gap of 0.3 s stays, that of one frame is filled; two of the dog are too short.
     assert found(events) == [("cat", 0.1, 0.3), ("dog", 0.5, 0.8), ("cat", 0.6, 1.0)]
     assert events[0].confidence == pytest.approx((0.75 + 0.45) / 2)
     assert events[2].confidence == pytest.approx((0.75 + 0.45 + 0.05 + 0.75) / 4)
@@ -134,7 +134,7 @@ def test_of_as_many_votes_the_more_probable_class_is_taken() -> None:
 def test_short_silences_are_filled_before_the_vote() -> None:
     values = columns("07007700", "00000000")
 
-    assert found(VOTE.decode(values)) == [("cat", 0.4, 0.6)]  # two frames are silence enough
+    assert found(VOTE.decode(values)) == [("cat", 0.4, 0.6)]  # two frames of silence suffice
     values = columns("0707700", "0000000")
     assert found(VOTE.decode(values)) == [("cat", 0.1, 0.5)]
 
@@ -143,7 +143,7 @@ def test_a_long_segment_is_voted_on_in_pieces_and_neighbours_of_a_class_are_one(
     values = columns("7" * 10 + "1" * 5 + "0", "1" * 10 + "7" * 5 + "0")
 
     assert found(VOTE.decode(values)) == [("cat", 0.0, 1.0), ("dog", 1.0, 1.5)]
-    # Of the whole at once most frames are the cat's.
+    # Over the whole, most frames are the cat's.
     assert found(replace(VOTE, longest_s=2.0).decode(values)) == [("cat", 0.0, 1.5)]
 
 
@@ -251,7 +251,7 @@ def made(name: str, **options: Any) -> DecoderConfig:
 
 
 def f1_of(pairs: Pairs, decoder: Decoder, metric: str) -> NDArray[np.float64]:
-    """F1 as ``sedtf eval`` reports it: of all, then of each class (1 + C,)."""
+    """F1 as ``sedtf eval`` reports it: over all classes, then of each (1 + C,)."""
     reference, estimate, durations_s, frames = {}, {}, {}, []
     for recording, probabilities in pairs:
         events, active = decoder.decoded(probabilities, recording.duration_s)
@@ -266,7 +266,7 @@ def f1_of(pairs: Pairs, decoder: Decoder, metric: str) -> NDArray[np.float64]:
 
 
 def in_turn(seed: int = 0, n_files: int = 12) -> Pairs:
-    """Events of one class at a time, whose probabilities sag within and flicker between classes."""
+    """Events of one class at a time, with probabilities that sag and flicker between classes."""
     random = np.random.default_rng(seed)
     pairs = []
     for index in range(n_files):
@@ -279,7 +279,7 @@ def in_turn(seed: int = 0, n_files: int = 12) -> Pairs:
         active = events_to_activities(events, CLASSES, n_frames, HOP_S).astype(bool)
         logits = 6.0 * active - 3.5 + 1.3 * random.normal(size=active.shape)
         sound = active[:, :2].any(axis=1, keepdims=True) * 1.5
-        logits[:, :2] += sound  # what is heard is heard as something
+        logits[:, :2] += sound  # any sound is classified as something
         probabilities = (1 / (1 + np.exp(-logits))).astype(np.float32)
         pairs.append((recording_of(f"{index}.wav", active, events, 10.0), probabilities))
     return pairs
@@ -299,7 +299,7 @@ def test_hysteresis_is_no_worse_on_validation_than_the_default_and_better_where_
         gain = f1_of(pairs, decoder, kind) - f1_of(pairs, plain, kind)
         assert (gain[:3] >= 0).all(), kind
     assert f1_of(pairs, decoder, "event")[0] > f1_of(pairs, plain, "event")[0] + 0.1
-    # What it says it gained is what it gained.
+    # The reported gain is the actual gain.
     tuning = decoder.as_json()["tuning"]
     for index, label in enumerate(CLASSES[:2]):
         said = tuning[label]["gain"][metric]
@@ -327,7 +327,7 @@ def test_votes_are_no_worse_on_validation_than_the_default_and_better_where_they
 
 @pytest.mark.parametrize("name", NAMES)
 def test_noise_moves_nothing(name: str) -> None:
-    """Probabilities that know all: no point is certain to be better."""
+    """Perfect probabilities: no point is certain to be better."""
     pairs = [
         (recording, (0.1 + 0.8 * recording.activities[:]).astype(np.float32))
         for recording, _ in in_turn(n_files=3)
@@ -410,7 +410,7 @@ def test_a_checkpoint_gives_back_what_was_saved(decoder: Decoder, tmp_path: Path
     [
         (HYSTERESIS, "upper", None),
         (HYSTERESIS, "upper", {"cat": 0.5}),
-        (HYSTERESIS, "upper", {"cat": 0.1, "dog": 0.9}),  # below the lower one
+        (HYSTERESIS, "upper", {"cat": 0.1, "dog": 0.9}),  # below the lower threshold
         (HYSTERESIS, "lower", {"cat": "low", "dog": 0.1}),
         (HYSTERESIS, "lower", {"cat": -0.1, "dog": 0.1}),
         (HYSTERESIS, "gaps_s", {"cat": math.inf, "dog": 0.1}),

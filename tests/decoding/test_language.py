@@ -1,4 +1,4 @@
-"""Events whose order a language model of labels scores: what is asked of it, and its use."""
+"""Events whose order a label language model scores: its queries, and its use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.decoding.test_semi_markov import CLASSES, HOP_S, heard, song
 
 
 class Saying:
-    """A model of labels that says what follows the last one, and what comes first."""
+    """A label model that knows the successors of each label, and the first labels."""
 
     name = "what was said"
 
@@ -51,7 +51,7 @@ class Saying:
         return np.array([[row.get(one, 0.0) for one in [*self.known, "end"]] for row in rows])
 
 
-# As the songs are, but that b is followed by a.
+# As in the songs, except that b is followed by a.
 OTHER = {"": {"a": 1.0}, "a": {"a": 0.5, "b": 0.5}, "b": {"a": 1.0}, "c": {"a": 1.0}}
 
 

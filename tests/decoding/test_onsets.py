@@ -1,4 +1,4 @@
-"""Touching events parted by onsets: by hand, in streams, tuned, saved."""
+"""Touching events split at onsets: by hand, in streams, tuned, saved."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ PARTING = OnsetDecoder.of(PLAIN)
     [
         ("0070007", 2, [2, 6]),
         ("0074000", 2, [2]),
-        ("0077000", 2, [2]),  # of equals the first
+        ("0077000", 2, [2]),  # the first of equal ones
         ("0060700", 2, [2, 4]),
-        ("0060700", 3, [4]),  # the higher one of two that are too near
+        ("0060700", 3, [4]),  # the higher of two that are too close
         ("0070600", 3, [2]),
         ("5555444", 2, [0]),
         ("4444444", 2, []),  # not above the threshold
@@ -71,7 +71,7 @@ def test_an_event_is_parted_where_another_one_begins() -> None:
 
     events = PARTING.decode(values)
 
-    # The peak of the dog's onsets is within no event of its own, the cat's second is too low.
+    # The peak of the dog's onsets is outside its events, the cat's second is too low.
     assert found(events) == [("cat", 0.1, 0.5), ("cat", 0.5, 0.9), ("cat", 1.1, 1.4)]
     assert events[0].confidence == pytest.approx((0.75 + 0.75 + 0.85 + 0.85) / 4)
     assert events[1].confidence == pytest.approx((0.95 + 0.95 + 0.95 + 0.65) / 4)
@@ -81,7 +81,7 @@ def test_an_event_is_parted_where_another_one_begins() -> None:
 @pytest.mark.parametrize(
     ("onsets", "starts"),
     [
-        ("0080000000", [0.1]),  # a frame after the beginning
+        ("0080000000", [0.1]),  # a frame after the start
         ("0008000000", [0.1, 0.3]),
         ("0000000800", [0.1, 0.7]),
         ("0000000080", [0.1]),  # a frame before the end
@@ -148,7 +148,7 @@ def test_a_stream_parts_the_events_of_the_whole_within_its_latency(
     decoder = replace(OnsetDecoder.of(inner), thresholds=thresholds, least=least)
     random = np.random.default_rng(seed)
     probabilities = random.random((n_frames, 4), dtype=np.float32)
-    for frame in range(1, n_frames):  # activities stay for long, onsets do not
+    for frame in range(1, n_frames):  # activities last long, onsets do not
         stays = random.random(2) < 0.95
         probabilities[frame, :2][stays] = probabilities[frame - 1, :2][stays]
     duration_s = (max(n_frames - 1, 0) + rest) * 0.1
@@ -212,7 +212,7 @@ def test_a_tracker_that_waits_for_the_end_is_waited_for() -> None:
 
 
 def touching(level: float, seed: int = 0, n_files: int = 12) -> Pairs:
-    """Cats that touch and dogs that do not; onsets that know of them and reach a level."""
+    """Cats that touch and dogs that do not; onsets correlate with them and reach a level."""
     random = np.random.default_rng(seed)
     pairs = []
     for index in range(n_files):

@@ -1,4 +1,4 @@
-"""From probabilities to events: each step by hand, all of them together, and what is saved."""
+"""From probabilities to events: each step by hand, all of them together, and saving."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_each_class_has_its_own_threshold_and_filter() -> None:
 def test_a_median_commutes_with_a_threshold(
     values: NDArray[np.float32], length: int, at: float
 ) -> None:
-    """Tuning filters probabilities once and sweeps thresholds: it must find what is applied."""
+    """Tuning filters probabilities once and sweeps thresholds: the result must be the same."""
     first = smoothed(values[:, 0], length) > at
     half = length // 2
     mirrored = np.pad(values[:, 0] > at, half, mode="symmetric")
@@ -95,7 +95,7 @@ def test_a_median_commutes_with_a_threshold(
         ("..##...##...", "..##...##..."),  # 0.3 s are not less
         ("..#......##.", ".........##."),  # 0.1 s of sound are less than 0.2
         ("..#..#......", "..####......"),  # gaps are filled before what is short is dropped
-        ("#..........#", "............"),  # the ends are no gaps
+        ("#..........#", "............"),  # the ends are not gaps
         (".##########.", ".##########."),
         ("............", "............"),
     ],
@@ -170,7 +170,7 @@ def test_a_checkpoint_gives_back_what_was_saved(tmp_path: Path) -> None:
 
     assert read(tmp_path) == TUNED
     assert [path.name for path in tmp_path.iterdir()] == ["postprocessing.json"]
-    # by label, so that nothing hangs on the order of the classes
+    # by label, so that nothing depends on the order of the classes
     turned = read(tmp_path, CLASSES[::-1])
     assert turned.thresholds == TUNED.thresholds[::-1]
     assert turned.filter_frames == TUNED.filter_frames[::-1]

@@ -1,4 +1,4 @@
-"""Events by durations, silences and order: the search, what it learns, and its use."""
+"""Events by durations, silences and order: search, training, and use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLASSES = ("a", "b", "c")
 
 
 def song(n: int, seed: int, gap_s: float = 0.002) -> tuple[list[Event], float]:
-    """Notes of 80 ms, back to back: a a b c, again and again."""
+    """Notes of 80 ms, back to back: a a b c, repeated."""
     random = np.random.default_rng(seed)
     events, at_s = [], 0.3
     for number in range(n):
@@ -73,7 +73,7 @@ def test_back_to_back_notes_of_one_class_are_distinguished_by_their_durations(
 def test_the_syntax_decides_where_the_frames_do_not(joint: EventModel) -> None:
     events, length_s = song(24, seed=99)
     probabilities = heard(events, length_s, 0.3)
-    masked = events[10]  # a b, of which nothing is heard but that something is there
+    masked = events[10]  # a b, for which only the presence of a sound is audible
     span = slice(round(masked.onset_s / HOP_S), round(masked.offset_s / HOP_S))
     probabilities[span] = 0.6
     found = decoder_of(joint).decode(probabilities, length_s)
@@ -139,7 +139,7 @@ def test_the_compiled_search_is_the_plain_one(kind: str, request: pytest.Fixture
 
 
 def best_by_trying_all(model: EventModel, scores: NDArray[np.float64]) -> float:
-    """Score of the best path, by going through all of them."""
+    """Score of the best path, by exhaustive search."""
     segments, best = model.segments(), 0.0
     assert segments.arcs is not None
 

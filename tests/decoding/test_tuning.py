@@ -1,4 +1,4 @@
-"""Tuning: what it counts is what is reported, and nothing is changed without a certain gain."""
+"""Tuning: its counts are those reported, and nothing changes without a certain gain."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def recording_of(
 
 
 def make_pairs(seed: int = 0, n_files: int = 12, n_frames: int = 300) -> Pairs:
-    """Make recordings, and probabilities that know something of them and lie too low."""
+    """Create recordings, with informative probabilities that are too low."""
     random = np.random.default_rng(seed)
     pairs = []
     for index in range(n_files):
@@ -84,7 +84,7 @@ def decoder(
 
 
 def f1_of(pairs: Pairs, postprocessing: PostProcessing, metric: str) -> NDArray[np.float64]:
-    """Score a post-processing as ``sedtf eval`` does: F1 of all, then of each class (1 + C,)."""
+    """Score a post-processing as ``sedtf eval`` does: F1 over all, then of each class (1 + C,)."""
     reference, estimate, durations_s, frames = {}, {}, {}, []
     for recording, probabilities in pairs:
         end_s = recording.duration_s
@@ -106,7 +106,7 @@ def f1_of(pairs: Pairs, postprocessing: PostProcessing, metric: str) -> NDArray[
 @pytest.mark.parametrize("metric", KINDS)
 @pytest.mark.parametrize("collar_s", [0.2, 0.05])
 def test_what_is_counted_is_what_is_reported(metric: str, collar_s: float) -> None:
-    """Times on grids of 10 ms and of 0.1 s, frames on those of usual hops: rounding decides it."""
+    """Times on grids of 10 ms and of 0.1 s, frames at usual hops: rounding decides."""
     random = np.random.default_rng(0)
     count = tunable(metric).hits
     for case in range(40):
@@ -224,9 +224,9 @@ def test_no_filter_is_longer_than_the_short_silences_and_events_of_a_class() -> 
 
 
 def chews(seed: int, doubt: float) -> tuple[Recording, NDArray[np.float32]]:
-    """Make one recording of events 100 to 400 ms apart, between which probabilities sag a little.
+    """Create a recording of events 100 to 400 ms apart, with dips of probability in between.
 
-    A long filter finds more of the frames and glues the events together.
+    A long filter finds more of the frames but merges the events.
     """
     random = np.random.default_rng(seed)
     events, at_s = [], 0.3
@@ -249,7 +249,7 @@ def test_tuning_on_one_recording_of_close_events_does_not_cost_events_on_another
     for seed in range(2):
         chosen = tuned([chews(seed, doubt)])
         other = [chews(100 + seed, doubt)]
-        # Of frames a little is the difference between recordings.
+        # For frames, a small difference between recordings remains.
         for kind, least in (("event", 0.0), ("frame", -0.005)):
             gain = f1_of(other, chosen, kind) - f1_of(other, PostProcessing.plain(3), kind)
             assert gain[0] >= least, (seed, kind)
@@ -260,7 +260,7 @@ def test_a_class_that_cannot_be_distinguished_does_not_sink_the_total() -> None:
     pairs = []
     for recording, probabilities in make_pairs():
         active = recording.activities[:].astype(bool)
-        active[:, 2] = active[:, 1] & (random.uniform() < 0.3)  # rain sounds as the dog does
+        active[:, 2] = active[:, 1] & (random.uniform() < 0.3)  # rain coincides with the dog
         events = activities_to_events(active, CLASSES, HOP_S, recording.duration_s)
         guessed = probabilities.copy()
         guessed[:, 2] = 0.2 * probabilities[:, 1]
@@ -328,7 +328,7 @@ def postprocessing_of(checkpoint: Path) -> PostProcessing:
 
 
 def save(run: Path, postprocessing: PostProcessing) -> None:
-    """Give the checkpoint of a run other thresholds."""
+    """Give the checkpoint of a run different thresholds."""
     made = decoder(postprocessing, ("high", "low"), load(run).hop_s)
     save_decoder(run / "checkpoints" / "best", made)
 
@@ -350,9 +350,9 @@ def test_a_run_tunes_once_and_eval_applies_it(trained_run: Path, sedtf: Sedtf) -
 
 @pytest.fixture
 def tuned_run(trained_run: Path, sedtf: Sedtf, tmp_path: Path) -> Path:
-    """Return a run whose checkpoint has other thresholds than 0.5: ``run`` in the working folder.
+    """Return a run whose checkpoint has thresholds other than 0.5: ``run`` in the working folder.
 
-    The recordings are too few for that to come out of its training.
+    The recordings are too few for training to produce them.
     """
     run = Path(shutil.copytree(trained_run, tmp_path / "run"))
     other = PostProcessing(thresholds=(0.2, 0.9), filter_frames=(3, 5), tuned_for="frame")
@@ -402,7 +402,7 @@ def test_without_tuning_a_half_is_taken(tuned_run: Path, sedtf: Sedtf) -> None:
     plain = metrics_of(Path("eval"))
     assert code == 0
     assert plain["thresholds"] == {"high": 0.5, "low": 0.5}
-    assert plain["plain"] is None  # nothing to hold it against
+    assert plain["plain"] is None  # nothing to compare with
     for kind, of_kind in of_run["plain"].items():
         assert of_kind == {name: plain[kind][name] for name in ("f1", "er")}
     assert of_run["frame"]["f1"] != plain["frame"]["f1"]
@@ -417,7 +417,7 @@ def test_eval_tunes_anew_for_another_metric(tuned_run: Path, sedtf: Sedtf) -> No
     assert metrics["tuned_for"] == "event"
     assert metrics["min_gap_s"] == 0.1
     assert metrics["thresholds"] != {"high": 0.2, "low": 0.9}
-    assert postprocessing_of(tuned_run).thresholds == (0.2, 0.9)  # the checkpoint is as it was
+    assert postprocessing_of(tuned_run).thresholds == (0.2, 0.9)  # the checkpoint is unchanged
 
 
 def test_what_is_reported_never_moves_the_feedback(trained_run: Path) -> None:

@@ -1,4 +1,4 @@
-"""The detector that the tests of inference use."""
+"""The detector for the tests of inference."""
 
 from __future__ import annotations
 

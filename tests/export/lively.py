@@ -1,4 +1,4 @@
-"""Models whose every weight matters, and which find many events: a test on them can fail."""
+"""Models whose every weight matters, and which find many events, so that tests can fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sed_cli.models.feedbacks.last_event import LastEvent
 from sed_cli.tasks.detection.detector import Detector
 from tests.models.making import make_crnn
 
-# The shape of the model, and what is fed back; 8 mel bands keep it small.
+# The shape of the model, and its feedback; 8 mel bands keep it small.
 VARIANTS: dict[str, tuple[dict[str, Any], str | FeedbackRule]] = {
     "hard": ({}, "hard"),
     "sampled": ({}, "sampled"),
@@ -34,7 +34,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], str | FeedbackRule]] = {
 
 
 def lively_detector(variant: str) -> Detector:
-    """Make a detector of 3 classes; its batch norms turn the zeros of a padding into others."""
+    """Create a detector of 3 classes; its batch norms turn zero padding into other values."""
     sizes, feedback = VARIANTS[variant]
     torch.manual_seed(list(VARIANTS).index(variant))
     shape = {"pooling": (2, 2), "kernel_size": 5, **sizes}
@@ -48,7 +48,7 @@ def lively_detector(variant: str) -> Detector:
             block.norm.bias.uniform_(0.1, 0.5)
             block.norm.weight.uniform_(0.5, 1.5)
         run = partial(model, feedback=rule)
-        for _ in range(30):  # running statistics that fit, so that no unit is dead
+        for _ in range(30):  # suitable running statistics, so that no unit is dead
             run(torch.from_numpy(features(2, 100)))
         for weight in (*model.cell.parameters(), *model.readout.parameters()):
             weight.mul_(2.5)

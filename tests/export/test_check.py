@@ -1,4 +1,4 @@
-"""The check of an export finds what is wrong, and forgives ties alone."""
+"""The check of an export finds errors, and tolerates only ties."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_weight_that_is_off_is_found(weight: str) -> None:
     stream, recording = (session(graph(detector.model, detector.feedback)) for graph in graphs)
     with torch.no_grad():
         tensor = detector.model.state_dict()[weight]
-        # Of the cell's inputs only what is fed back: the hardest to see, as it is often nothing.
+        # Only the feedback inputs of the cell: the hardest to notice, as they are often zero.
         (tensor[:, -3:] if weight == "cell.weight_ih" else tensor).add_(0.01)
 
     assert check.check_stream(stream, detector.model, detector.feedback, 1e-5).greatest > 1e-5
@@ -77,7 +77,7 @@ def test_other_features_are_found() -> None:
 
 
 class Parted:
-    """A runtime that agrees with PyTorch up to a frame, and is all wrong from there on."""
+    """A runtime that agrees with PyTorch up to a frame, and is completely wrong afterwards."""
 
     def __init__(self, detector: Detector, frame: int) -> None:
         self.detector, self.frame = detector, frame

@@ -1,4 +1,4 @@
-"""``sedtf export`` as a user meets it: files that run without PyTorch, or one line saying why."""
+"""``sedtf export`` as a user meets it: files that run without PyTorch, or a one-line reason."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ FILES = {
     "MODEL_CARD.md",
 }
 ROOT = Path(__file__).parents[2]
-# As where PyTorch is not installed.
+# As if PyTorch were not installed.
 WITHOUT_TORCH = """
 import runpy, sys
 sys.modules["torch"] = None
@@ -77,7 +77,7 @@ def lively_run(trained_run: Path, lively: Path, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")
 def exported(lively_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return what was exported from it; not to be changed."""
+    """Return the export of that run; must not be changed."""
     out = tmp_path_factory.mktemp("exported") / "out"
     settings = ["licence=cc-by-4.0", "data_licence=CC0", f"output_dir={out}"]
     assert run("export", [f"checkpoint={lively_run}", *settings], Flags()) == 0
@@ -92,7 +92,7 @@ def export(checkpoint: Path, out: Path, **settings: Any) -> Path:
 
 
 def detect(script: Path, *arguments: Path) -> list[Event]:
-    """Run the example where there is no PyTorch."""
+    """Run the example without PyTorch."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", WITHOUT_TORCH, str(script), *map(str, arguments)],
         capture_output=True,
@@ -261,7 +261,7 @@ def test_the_example_finds_the_events_that_predict_finds(
 def test_the_example_makes_events_as_in_the_checkpoint(
     lively_run: Path, recordings: Path, tmp_path: Path
 ) -> None:
-    """Thresholds and filters of each class, a minimum gap and a minimum duration."""
+    """Thresholds and filters per class, a minimum gap and a minimum duration."""
     folder = tmp_path / "best"
     shutil.copytree(lively_run / "checkpoints" / "best", folder)
     settings = PostProcessing(
@@ -283,7 +283,7 @@ LIKELIEST: Any = {"classes": ("high", "low"), "hop_s": 0.032, "lag_s": 100.0}
 
 
 def learnt(*, overlap: bool, order: int) -> EventModel:
-    """Of events of half a second, one after the other or over one another."""
+    """Learn from events of half a second, consecutive or overlapping."""
     step_s = 0.3 if overlap else 0.7
     events = [
         Event(n * step_s, n * step_s + 0.4 + 0.05 * (n % 5), ("high", "high", "low")[n % 3])
@@ -358,7 +358,7 @@ def test_an_example_that_cannot_decode_is_reported(
     path = min((recordings / "audio").glob("test_*"))
     done = subprocess.run([sys.executable, script, path], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "is sedtf's alone" in done.stderr
+    assert "exists only in sedtf" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -381,7 +381,7 @@ def test_the_example_hears_real_recordings_as_predict_does(
     [
         LogMelConfig(),
         LogMelConfig(n_fft=1000, window_length=801, hop_length=250, n_mels=16, f_min=50.0),
-        # torchaudio's mel bands are made for an even n_fft.
+        # torchaudio's mel bands require an even n_fft.
         LogMelConfig(backend="torchlibrosa", n_fft=1023, window_length=1023, hop_length=320),
         LogMelConfig(is_log=False),
     ],
@@ -397,7 +397,7 @@ def test_log_mel_of_the_example_is_that_of_the_detector(feature: LogMelConfig) -
         got = module.log_mel(samples, describe_features(log_mel))
 
         expected = log_mel(torch.from_numpy(samples)[None])[0, 0].numpy()
-        # The detector's transform in float32 is off by so much from one in float64.
+        # The detector's transform in float32 differs this much from one in float64.
         scale = 1.0 if feature.is_log else expected.max()
         np.testing.assert_allclose(got / scale, expected / scale, rtol=0, atol=1e-3)
 
@@ -452,7 +452,7 @@ def test_the_card_has_data_training_metrics_and_licences(
     run = json.loads((lively_run / "run.json").read_text())
     assert run["config_hash"] in body
     assert run["data_fingerprint"] in body
-    # Where the recordings lay is not for the reader.
+    # Paths of the recordings must not be published.
     assert f"root: {recordings.name}\n" in body
     assert str(recordings.parent) not in card
     assert str(lively_run) not in card
@@ -465,7 +465,7 @@ def test_the_card_states_what_is_unknown(lively_run: Path, tmp_path: Path) -> No
     card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "license" not in card.split("---\n")[1]
     assert "| this model | not stated" in card
-    assert "does not lie in its run folder" in card
+    assert "is not in its run folder" in card
     assert "None were found beside the checkpoint" in card
 
 
@@ -481,7 +481,7 @@ def test_a_damaged_run_folder_is_no_hindrance(lively_run: Path, tmp_path: Path) 
 def test_an_export_that_is_cut_short_leaves_no_description_of_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where ``model.json`` is, all that it describes is there, and nothing of an older export."""
+    """If ``model.json`` exists, the export is complete, with nothing of an older one."""
     graphs = {"stream.onnx": b"new", "recording.onnx": b"new"}
     texts = {"detect.py": "new", "MODEL_CARD.md": "new", "model.json": "new"}
 

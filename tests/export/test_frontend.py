@@ -1,4 +1,4 @@
-"""Samples in: the graph's features are those of the detector."""
+"""Samples as input: the graph's features are those of the detector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sed_cli.models.feedbacks import rule_named
 from tests.export.lively import session
 from tests.models.making import make_crnn
 
-# By torchlibrosa, which is the more exact one.
+# With torchlibrosa, which is more exact.
 FEATURES: dict[str, dict[str, Any]] = {
     "default": {},
     "no power of two": {"n_fft": 1000, "window_length": 801, "hop_length": 250, "n_mels": 16},
@@ -39,7 +39,7 @@ def test_features_of_the_graph_are_those_of_the_detector(name: str) -> None:
         probabilities, features = run(None, {"waveform": waveform})
 
         expected = log_mel(torch.from_numpy(waveform))[:, 0].numpy()
-        # Two transforms in float32, summed in another order: 1e-4 dB, or of the strongest power.
+        # Two float32 transforms, summed in another order: 1e-4 dB, or of the highest power.
         scale = 1.0 if log_mel.is_log else expected.max()
         np.testing.assert_allclose(features / scale, expected / scale, rtol=0, atol=1e-4)
         with torch.no_grad():

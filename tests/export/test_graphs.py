@@ -1,4 +1,4 @@
-"""The graphs say what PyTorch says, at any length, in any chunks, at both ends of a recording."""
+"""The graphs agree with PyTorch at any length, in any chunks, at both ends of a recording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sed_cli.export.graphs import recording_graph, state_layout, state_size, str
 from sed_cli.tasks.detection.detector import Detector
 from tests.export.lively import VARIANTS, features, lively_detector, session
 
-# Sums of another order in float32; logits of these models stay below 20.
+# Float32 sums in another order; logits of these models stay below 20.
 CLOSE = 1e-5
 
 
@@ -34,7 +34,7 @@ def expected(detector: Detector, log_mel: np.ndarray) -> np.ndarray:
 def run_stream(
     detector: Detector, stream: InferenceSession, log_mel: np.ndarray, cuts: list[int]
 ) -> np.ndarray:
-    """Push the frames, and then as many that do not count as the model looks ahead."""
+    """Push the frames, then as many dummy frames as the lookahead of the model."""
     n_sequences, n_frames = log_mel.shape[:2]
     context = detector.model.context
     frames = np.pad(log_mel, ((0, 0), (0, context), (0, 0)), constant_values=np.nan)
@@ -85,14 +85,14 @@ def test_a_whole_recording_of_any_length_and_number(
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_models_decide_both_ways_and_hear_what_they_decided(variant: str) -> None:
-    """Otherwise the tests above would say little."""
+    """Otherwise the tests above would be meaningless."""
     detector = lively_detector(variant)
     before = expected(detector, features(2, 200))
     assert 0.1 < (before > 0.5).mean() < 0.9
     assert before.std(axis=1).min() > 0.01
     if detector.model.has_feedback:
         with torch.no_grad():
-            detector.model.cell.weight_ih[:, -3:] = 0  # deaf to what is fed back
+            detector.model.cell.weight_ih[:, -3:] = 0  # ignores the feedback
         assert np.abs(expected(detector, features(2, 200)) - before).max() > 0.1
 
 

@@ -1,4 +1,4 @@
-"""What metrics count of files, one after the other."""
+"""Counts of metrics, over several files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def compared(
     confidences: Sequence[float] = (),
     **settings: float,
 ) -> Compared:
-    """Compare events; there are no frames."""
+    """Compare events only; there are no frames."""
     nothing = np.zeros((0, len(classes)), dtype=np.uint8)
     return Compared(
         classes=classes,

@@ -12,10 +12,10 @@ from tests.metrics.test_curves import library
 
 
 def random_boxes(seed: int) -> tuple[list[Scored], list[str]]:
-    """References, and boxes that know something of them."""
+    """References, and boxes that correlate with them."""
     random = np.random.default_rng(seed)
     labels, recordings = ["a", "b", "c"], []
-    for index in range(60):  # most without the class: to find it everywhere is no way
+    for index in range(60):  # most without the class: detecting it everywhere must not pay
         reference, boxes = [], []
         for label in labels:
             for start in np.array([0.5, 6.5]) + random.uniform(0, 2):
@@ -62,7 +62,7 @@ def test_a_class_without_events_has_no_area() -> None:
 
 
 def test_false_positives_up_to_a_limit_count() -> None:
-    """A surer wrong box than the right one: it is found after one false positive in an hour."""
+    """A wrong box is more confident than the right one, which costs one false positive per hour."""
     axis = Axis.of([([Event(10.0, 20.0, "a")], 3600.0)], ["a"])
     boxes = Found(np.array([10.0, 40.0]), np.array([20.0, 50.0]))
     of_boxes = judged(axis, 0, boxes, "psds1")

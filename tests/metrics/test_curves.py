@@ -31,7 +31,7 @@ def library() -> Any:
 
 
 def make_recordings(n_files: int = 6) -> list[Scored]:
-    """Make references and scores that know something of them; no file holds rain."""
+    """Create references and scores that correlate with them; no file has rain."""
     random = np.random.default_rng(3)
     recordings = []
     for index in range(n_files):
@@ -116,7 +116,7 @@ def test_points_of_segments_are_those_of_the_library_called_directly() -> None:
 
 
 def test_a_point_is_what_sed_eval_finds_at_its_threshold() -> None:
-    """Two libraries and our events: F1 at 0.5 from the curve, and by events through sed_eval."""
+    """Two libraries on our events: F1 at 0.5 from the curve, and by events through sed_eval."""
     from sed_cli.decoding.thresholds import ThresholdDecoder
     from sed_cli.metrics.detection import describe
     from tests.metrics.counted import sed_eval_counts
@@ -133,7 +133,7 @@ def test_a_point_is_what_sed_eval_finds_at_its_threshold() -> None:
         CLASSES,
     )  # fmt: skip
 
-    for kind, at in (("segment", 0.5), ("event", 0.505)):  # the latter's scores are rounded
+    for kind, at in (("segment", 0.5), ("event", 0.505)):  # the scores of events are rounded
         of_classes = describe(counts[kind], CLASSES)[1]
         for of in ours.points[kind]:
             index = np.searchsorted(of.threshold, at)
@@ -221,7 +221,7 @@ def test_a_missing_library_is_reported_in_one_line(
 
 
 def test_boxes_score_as_frames_of_their_confidence_do() -> None:
-    """Events on the grid of frames, apart from one another: there is no difference to be."""
+    """Events on the grid of frames, apart from each other: there must be no difference."""
     library()
     recordings = make_recordings()
     random = np.random.default_rng(3)
@@ -244,7 +244,7 @@ def test_boxes_score_as_frames_of_their_confidence_do() -> None:
 
 
 def test_touching_boxes_stay_two_events() -> None:
-    """A right box is found below its confidence, though a wrong and surer one follows at once."""
+    """A right box is found below its confidence, even if a more confident wrong one follows."""
     library()
     nothing = np.zeros((0, 1))
     files = []

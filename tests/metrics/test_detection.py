@@ -63,7 +63,7 @@ def scores_of(
 def count_by_hand(
     reference: NDArray[np.uint8], estimate: NDArray[np.uint8]
 ) -> tuple[float | None, float | None]:
-    """F1 and ER as Mesaros et al. 2016 write them: S, D and I of each frame."""
+    """F1 and ER as defined by Mesaros et al. 2016: S, D and I of each frame."""
     tp = fp = fn = errors = n_reference = 0
     for truth, found in zip(reference.tolist(), estimate.tolist(), strict=True):
         missed = sum(t and not f for t, f in zip(truth, found, strict=True))
@@ -90,7 +90,7 @@ def test_frame_figures_equal_a_count_by_hand(
 @settings(max_examples=25, deadline=None)
 @given(pairs=st.lists(st.tuples(rolls, rolls), min_size=1, max_size=3))
 def test_frame_figures_equal_sed_evals_with_a_frame_for_a_segment(pairs: Any) -> None:
-    hop_s = 0.125  # a power of two, so that sed_eval's own rounding of times changes nothing
+    hop_s = 0.125  # a power of two, so that sed_eval's rounding of times changes nothing
     metric = _import_sed_eval().sound_event.SegmentBasedMetrics(CLASSES, time_resolution=hop_s)
     for pair in pairs:
         lists = [as_dicts(activities_to_events(roll, CLASSES, hop_s)) for roll in pair]
@@ -156,7 +156,7 @@ DURATIONS_S = {"one.wav": 10.0, "two.wav": 5.5, "empty.wav": 3.0}
 
 
 def random_pair(seed: int, n_files: int = 12) -> tuple[Events, Events, dict[str, float]]:
-    """Draw references and something like them on a grid of 10 ms, many ties at the collar."""
+    """Draw references and similar events on a grid of 10 ms, with many ties at the collar."""
     random = np.random.default_rng(seed)
     reference: dict[str, list[Event]] = {}
     estimate: dict[str, list[Event]] = {}
@@ -189,7 +189,7 @@ def as_dicts(events: Sequence[Event]) -> list[dict[str, Any]]:
 
 
 def off_edges(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Shorten events by less than any time that differs."""
+    """Shorten events by less than any difference of times."""
     return [
         {**event, "onset": event["onset"] + 1e-7, "offset": event["offset"] - 1e-7}
         for event in events
@@ -199,7 +199,7 @@ def off_edges(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def run_sed_eval(
     reference: Events, estimate: Events, durations_s: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Call sed_eval directly, with the settings that the field uses."""
+    """Call sed_eval directly, with the usual settings."""
     sound_event = _import_sed_eval().sound_event
     of = {"empty_system_output_handling": "zero_score"}
     with_collar = {"t_collar": 0.2 + 1e-7, **of}
@@ -210,10 +210,10 @@ def run_sed_eval(
         "event_onset": sound_event.EventBasedMetrics(CLASSES, evaluate_offset=False, **with_collar),
     }
     for kind, metric in direct.items():
-        metric.empty_system_output_handling = "zero_score"  # segments take it by no argument
+        metric.empty_system_output_handling = "zero_score"  # segments have no argument for it
         for name in reference:
             lists = [as_dicts(each) for each in (reference[name], estimate[name])]
-            if "seg" in kind:  # times at the edge of a segment are there, whatever their rounding
+            if "seg" in kind:  # times at the edge of a segment count there, whatever their rounding
                 lists = [off_edges(each) for each in lists]
             length = {"evaluated_length_seconds": durations_s[name]} if "seg" in kind else {}
             metric.evaluate(*lists, **length)
@@ -223,7 +223,7 @@ def run_sed_eval(
 def compare_with_sed_eval(
     metric: Any, score: dict[str, Any], of_class: dict[str, dict[str, Any]]
 ) -> None:
-    """Hold all figures that have a base against sed_eval's."""
+    """Compare all defined figures with those of sed_eval."""
     of_all = metric.results_overall_metrics()
     blocks = [(score, of_all, metric.overall)]
     blocks += [
@@ -266,7 +266,7 @@ def test_segments_and_events_are_sed_evals_own(pair: Any) -> None:
         score, of_class = scores[kind]
         compare_with_sed_eval(metric, score, of_class)
         assert 0 < score["f1"] < 1
-        macro = metric.results_class_wise_average_metrics()  # every class occurs in these
+        macro = metric.results_class_wise_average_metrics()  # every class occurs here
         flat = {**macro["f_measure"], **macro["error_rate"]}
         for name, value in score["macro"].items():
             assert value == pytest.approx(flat[NAMES[name]], abs=AS_SED_EVAL), (kind, name)
@@ -283,7 +283,7 @@ def test_the_kinds_are_distinguished() -> None:
 def test_a_long_file_is_matched_in_blocks_with_the_same_counts(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An hour of birdsong holds thousands of events, each of which sed_eval compares with each."""
+    """An hour of birdsong has thousands of events; sed_eval compares each with each."""
     pieces, estimates, _ = random_pair(seed, n_files=40)
     long: dict[str, list[list[Event]]] = {"a": [[], []]}
     for index, name in enumerate(pieces):
@@ -410,7 +410,7 @@ def test_an_unknown_label_is_refused(where: str) -> None:
 
 @pytest.mark.parametrize("label", ["none", "None", " padded ", "a,b", "été", "class 1"])
 def test_any_label_can_be_scored(label: str) -> None:
-    """sed_eval's container would take "none" for no label, and strip spaces."""
+    """sed_eval's container would treat "none" as no label, and strip spaces."""
     reference = {"a": [Event(0.0, 1.0, label), Event(2.0, 2.5, "dog")]}
 
     counts = sed_eval_counts(reference, reference, {"a": 3.0}, [label, "dog"])
@@ -431,7 +431,7 @@ def test_a_long_tail_of_silence_counts_for_segments_only_as_true_negatives() -> 
 
 
 def test_counts_say_all_that_the_figures_do() -> None:
-    """Folds are joined from what metrics.json holds: counts must be whole and consistent."""
+    """Folds are joined from metrics.json: its counts must be integers and consistent."""
     for score, of_class in scores_of(*PAIRS[0]).values():
         for block in (score, *of_class.values()):
             n = block["counts"]
@@ -473,7 +473,7 @@ def test_intervals_are_seeded_and_hold_the_figure() -> None:
 
 
 def test_intervals_are_those_of_files_drawn_one_by_one() -> None:
-    """The same resampling with indices instead of multiplicities, as a textbook writes it."""
+    """The same resampling by indices instead of multiplicities, as in a textbook."""
     counts = file_counts(1)
     random = np.random.default_rng(9)
     f1 = [

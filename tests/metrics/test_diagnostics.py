@@ -1,4 +1,4 @@
-"""What feedback has learnt: each figure against an example that was counted by hand."""
+"""What feedback has learnt: each figure against an example counted by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def described(metric: Metric, *files: Compared) -> dict[str, object]:
 
 
 def in_order(labels: str) -> list[Event]:
-    """Events of a second each, one after the other."""
+    """Consecutive events of a second each."""
     return [Event(float(at), at + 1.0, label) for at, label in enumerate(labels)]
 
 
@@ -40,9 +40,9 @@ def test_fragments_by_hand() -> None:
         Event(0.0, 0.3, "a"),
         Event(0.5, 0.9, "a"),
         Event(2.5, 3.5, "a"),
-        Event(1.0, 2.0, "b"),  # touches, and shares no time
+        Event(1.0, 2.0, "b"),  # touches, without overlap
         Event(5.0, 6.0, "a"),  # overlaps nothing
-        Event(0.0, 1.0, "c"),  # of a class that is not there
+        Event(0.0, 1.0, "c"),  # of a missing class
     ]
     block = described(Fragmentation(), compared(reference, detected, 7.0, CLASSES))
     assert block["counts"] == {"overlaps": 3, "n_overlapped": 2, "n_overlapping": 3}
@@ -68,7 +68,7 @@ def test_where_nothing_overlaps_there_is_no_fragmentation() -> None:
 
 
 def test_transitions_by_hand() -> None:
-    """After a, b follows on both sides; after b only a, or a and b alike."""
+    """After a, b follows in both; after b only a, or a and b equally often."""
     block = described(Transitions(), compared(in_order("abab"), in_order("abba"), 4.0, CLASSES))
     assert block["counts"] == [
         [[0, 2, 0], [1, 0, 0], [0, 0, 0]],
@@ -99,7 +99,7 @@ def test_transitions_do_not_pass_from_one_recording_to_the_next() -> None:
 
 
 def test_many_classes_have_no_interval_of_transitions() -> None:
-    """Each of a thousand draws would hold twice C x C numbers."""
+    """Each of a thousand draws would need two C x C matrices."""
     labels = [f"class {index}" for index in range(101)]
     for classes, has_interval in ((labels, False), (CLASSES, True)):
         counts = np.ones((2, 2, len(classes), len(classes)), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""False alarms by hour of recording, and what is found at that price."""
+"""False alarms per hour of recording, and the events found at that price."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_false_alarms_are_counted_by_hour_of_all_recordings_also_of_background()
     with_events = counts_of(
         [Event(10.0, 12.0, "owl"), Event(20.0, 21.0, "owl"), Event(30.0, 31.0, "wren")],
         [
-            Event(11.5, 15.0, "owl"),  # late and long, and yet it was noticed
+            Event(11.5, 15.0, "owl"),  # late and long, but still found
             Event(20.5, 20.6, "wren"),  # of another class
             Event(21.0, 22.0, "owl"),  # only touches
         ],

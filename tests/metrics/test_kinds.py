@@ -1,4 +1,4 @@
-"""Syllable error rate, bin accuracy and calibration, by hand and by their plain definitions."""
+"""Syllable error rate, bin accuracy and calibration, by hand and by direct definitions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ lists_of_events = st.lists(
 
 
 def spoken(text: str) -> list[Event]:
-    """Events one after the other, a letter each."""
+    """Consecutive events, one per letter."""
     return [Event(float(n), n + 0.5, letter) for n, letter in enumerate(text)]
 
 
@@ -39,7 +39,7 @@ def spoken(text: str) -> list[Event]:
 
 
 def levenshtein(one: Sequence[str], other: Sequence[str]) -> int:
-    """By its definition."""
+    """Levenshtein distance by its definition."""
 
     @cache
     def distance(i: int, j: int) -> int:
@@ -60,7 +60,7 @@ def test_edits_are_the_fewest_there_are(
     reference: list[str], detected: list[str], band: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(edits_module, "_BAND", band)  # or nothing would ever leave it
+        patch.setattr(edits_module, "_BAND", band)  # otherwise no path would leave the band
         edits = edits_between(reference, detected)
     assert edits == edits_between(reference, detected)
     assert edits.distance == levenshtein(reference, detected)
@@ -79,7 +79,7 @@ def test_edits_are_the_fewest_there_are(
         ("abc", "acc", (1, 0, 0)),
         ("abc", "ac", (0, 1, 0)),
         ("abc", "abbc", (0, 0, 1)),
-        ("ab", "bc", (0, 1, 1)),  # rather one that is right than two substitutions
+        ("ab", "bc", (0, 1, 1)),  # one match is better than two substitutions
         ("kitten", "sitting", (2, 0, 1)),
         ("meilenstein", "levenshtein", (2, 1, 1)),
     ],
@@ -89,7 +89,7 @@ def test_edits_by_hand(reference: str, detected: str, edits: tuple[int, int, int
 
 
 def test_the_rate_is_vaks_summed_over_recordings() -> None:
-    """vak: Levenshtein / len(reference), here of two recordings: (1 + 2) / (4 + 2)."""
+    """vak: Levenshtein / len(reference), here over two recordings: (1 + 2) / (4 + 2)."""
     metric = metric_named("syllable_error_rate")
     files = [("abca", "abba"), ("ab", "")]
     counts = np.array(
@@ -113,7 +113,7 @@ def test_labels_count_in_the_order_of_their_onsets() -> None:
 
 
 def test_a_day_of_song_is_counted_in_seconds() -> None:
-    """What would take an hour label by label, or gigabytes as a table, must not be done so."""
+    """Slow methods would take an hour by label, or gigabytes as a table."""
     random = np.random.default_rng(0)
     reference = [CLASSES[i] for i in random.integers(0, 3, 20_000)]
     detected = [x for x, keep in zip(reference, random.random(20_000) > 0.01, strict=True) if keep]

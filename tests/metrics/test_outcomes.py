@@ -1,4 +1,4 @@
-"""What became of events adds up to what sed_eval counts, and says what a person would say."""
+"""Outcomes of events add up to the counts of sed_eval, and agree with a human's judgement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stranger's metrics, through the command line."""
+"""Third-party metrics, through the command line."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_only_what_can_be_tuned_for_is_a_choice_for_tuning(
 
 def test_a_metric_may_not_take_the_name_of_another_key() -> None:
     class Taken(Metric):
-        """One that would overwrite what else is there."""
+        """A metric that would overwrite existing entries."""
 
         TITLE, COUNTED, FIGURES = "x", "x", (Figure("x", "x"),)
 

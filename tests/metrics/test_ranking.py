@@ -1,4 +1,4 @@
-"""Mean average precision of frames, by hand and against scikit-learn (librosa brings it along)."""
+"""Mean average precision of frames, by hand and against scikit-learn (a librosa dependency)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLASSES = ["a", "b", "c"]
 def drawn(
     seed: int, n_frames: int = 4000, apart: float = 3.0
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Activities (T, 3), of which the last is never active, and probabilities that tell them."""
+    """Activities (T, 3), the last never active, and probabilities that correlate with them."""
     random = np.random.default_rng(seed)
     activities = (random.random((n_frames, 3)) < [0.3, 0.05, 0.0]).astype(np.uint8)
     log_odds = random.normal(-2, 1.5, (n_frames, 3)) + apart * activities

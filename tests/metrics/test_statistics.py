@@ -1,4 +1,4 @@
-"""Means, t intervals and paired tests against numbers worked out by hand and by scipy."""
+"""Means, t intervals and paired tests against numbers by hand and from scipy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_few_values_have_no_interval_and_none_is_left_out() -> None:
 
 
 def test_differences_are_paired_by_seed() -> None:
-    """Seeds that differ among themselves far more than the two rows do: pairing finds it."""
+    """Seeds differ far more from each other than the two rows do: pairing reveals it."""
     own = {0: 0.52, 1: 0.71, 2: 0.33, 9: 0.99}
     other = {2: 0.30, 0: 0.50, 1: 0.70, 5: 0.01}
 

@@ -1,4 +1,4 @@
-"""Models whose sizes are those of their settings unless a test needs others."""
+"""Models with the sizes of their settings, unless a test needs others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pooling of frames into clips: against the formulas, whatever stands in the padding."""
+"""Pooling of frames into clips: against the formulas, whatever the padding contains."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def make_block(in_channels: int, *, kernel_size: int = 5, pooling: int = 2) -> F
         dropout=0.0,
     )
     with torch.no_grad():
-        block.norm.weight.uniform_(-1.5, 1.5)  # a negative one turns the order around
+        block.norm.weight.uniform_(-1.5, 1.5)  # a negative one reverses the order
         block.norm.bias.normal_(0, 0.2)
         block.norm.running_mean.normal_(0, 0.2)  # type: ignore[union-attr]
         block.norm.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
@@ -30,7 +30,7 @@ def make_block(in_channels: int, *, kernel_size: int = 5, pooling: int = 2) -> F
 
 
 def definition(block: FastConvBlock) -> ConvBlock:
-    """The plain block with the same weights and statistics, in the same mode and dtype."""
+    """The reference block with the same weights and statistics, in the same mode and dtype."""
     conv = block.conv
     plain = ConvBlock(
         in_channels=conv.in_channels,
@@ -39,7 +39,7 @@ def definition(block: FastConvBlock) -> ConvBlock:
         pooling=block.pooling,
         dropout=block.dropout.p,
     )
-    plain.load_state_dict(block.state_dict())  # by the same names
+    plain.load_state_dict(block.state_dict())  # with the same names
     return plain.to(conv.weight.dtype).train(block.training)
 
 
@@ -148,7 +148,7 @@ def test_bfloat16_stays_near_the_definition_in_float32(in_channels: int) -> None
 def test_no_gradient_is_computed_for_the_spectrogram() -> None:
     block = make_block(1).train()
     nodes: list[torch.autograd.graph.Node] = [block(torch.randn(2, 1, 9, 8)).grad_fn]
-    for node in nodes:  # grows as it goes
+    for node in nodes:  # grows while iterating
         nodes += [child for child, _ in node.next_functions if child and child not in nodes]
 
     products = [node for node in nodes if node.name().startswith("Mm")]
@@ -170,7 +170,7 @@ def test_dropout_keeps_a_share_and_scales_it_so_that_the_mean_stays() -> None:
         torch.testing.assert_close(values, torch.tensor([0, 1 / (1 - p)]), rtol=2e-4, atol=0)
         # A million draws: three and a half standard deviations are 0.0018 at most.
         assert abs(float((dropped == 0).double().mean()) - p) < 0.0018
-        # The rounding of p is made up for in the scale: only the draws' own spread is left.
+        # The scale compensates for the rounding of p: only the spread of the draws is left.
         assert abs(float(dropped.double().mean()) - 1) < 3.5 * (p / (1 - p) / x.numel()) ** 0.5
 
 

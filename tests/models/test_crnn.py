@@ -16,8 +16,8 @@ from sed_cli.models.crnn import Normalisation
 from sed_cli.models.kinds.crnn import CRNNConfig
 from tests.models.making import make_crnn
 
-# Float32 sums of some hundred products in another order; the required agreement is 1e-6 of values
-# of about 1.
+# Float32 sums of some hundred products in another order; the required agreement is 1e-6 for
+# values of about 1.
 EXACT: dict[str, float] = {"rtol": 1e-6, "atol": 1e-6}
 
 
@@ -54,7 +54,7 @@ def make_input(n_sequences: int = 3, n_frames: int = 12, seed: int = 0) -> tuple
 
 
 def features_by_hand(model: CRNN, log_mel: Tensor) -> Tensor:
-    """Convolutions in evaluation mode from the weights alone: (B, T, M) -> (B, T, F)."""
+    """Convolutions in evaluation mode, from the weights only: (B, T, M) -> (B, T, F)."""
     weights = model.state_dict()
     x = (log_mel - weights["normalisation.mean"]) / weights["normalisation.std"]
     x = x[:, None]
@@ -111,12 +111,12 @@ def test_features_equal_an_independent_implementation() -> None:
 @torch.no_grad()
 def test_free_running_equals_an_independent_implementation() -> None:
     model, (log_mel, *_) = make_model().double(), make_input(n_frames=30)
-    log_mel = log_mel.double()  # a threshold turns the last digit of a float32 into another path
+    log_mel = log_mel.double()  # a threshold turns a float32's last digit into another path
 
     logits = model(log_mel)
 
     torch.testing.assert_close(logits, forward_by_hand(model, log_mel), rtol=1e-9, atol=1e-9)
-    assert 0.1 < float((logits > 0).double().mean()) < 0.9  # something was fed, and not always
+    assert 0.1 < float((logits > 0).double().mean()) < 0.9  # active, but not always
 
 
 @torch.no_grad()
@@ -230,7 +230,7 @@ def test_what_a_sequence_is_batched_with_changes_nothing_in_evaluation() -> None
 def train_once(
     model: CRNN, batch: tuple[Tensor, ...], lengths: Tensor | None, n_valid: int
 ) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
-    """Logits of the valid frames, the state after the pass, and the gradients of a loss on them."""
+    """Logits of the valid frames, the final state, and the gradients of a loss on the logits."""
     model = copy.deepcopy(model).train()
     logits = model(*batch, lengths=lengths)[:, :n_valid]
     loss = F.binary_cross_entropy_with_logits(logits, batch[1][:, :n_valid])
@@ -253,7 +253,7 @@ def test_padding_changes_nothing_in_training() -> None:
             torch.testing.assert_close(found_state[name], tensor, rtol=1e-5, atol=1e-6, msg=name)
         for ours, expected in zip(found_grads, grads, strict=True):
             torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
-    for index in range(2):  # the statistics did move
+    for index in range(2):  # the statistics have changed
         name = f"blocks.{index}.norm.running_mean"
         assert not torch.allclose(state[name], model.state_dict()[name], atol=1e-3)
         assert int(state[f"blocks.{index}.norm.num_batches_tracked"]) == 1
@@ -365,7 +365,7 @@ def test_every_weight_receives_a_gradient() -> None:
     _, _, grads = train_once(model, batch, None, 12)
 
     assert len(grads) == len(list(model.parameters()))
-    # A convolution's bias is taken off again by the batch norm that follows.
+    # The bias of a convolution is removed again by the following batch norm.
     biases = {id(block.conv.bias) for block in model.blocks}
     for parameter, grad in zip(model.parameters(), grads, strict=True):
         if id(parameter) not in biases:

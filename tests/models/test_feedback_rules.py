@@ -1,4 +1,4 @@
-"""Rules of feedback with a memory: what they feed, and that all back ends and streams agree."""
+"""Feedback rules with memory: their output, and agreement of all back ends and streams."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ N_STEPS = 24
 
 
 def world_of(rule: FeedbackRule, n_fed: int = 4, **sizes: int) -> World:
-    """A small recurrence whose cell takes what the rule feeds."""
+    """A small recurrence whose cell takes the output of the rule."""
     made = make_world(n_steps=sizes.pop("n_steps", N_STEPS), **sizes)
     n_inputs = made.features.shape[2] + rule.width * n_fed
     cell = nn.GRUCell(n_inputs, made.cell.hidden_size, dtype=torch.float64)
@@ -51,7 +51,7 @@ def masks(n_sequences: int = 3, n_steps: int = N_STEPS) -> list[Tensor | None]:
 
 
 def fed_by_hand(rule: FeedbackRule, chosen: Tensor) -> Tensor:
-    """What each step is fed, (B, T, D), computed from all activities (B, T, C) at once."""
+    """Feedback of each step, (B, T, D), computed from all activities (B, T, C) at once."""
     n_sequences, n_steps, n_classes = chosen.shape
     fed = torch.zeros(n_sequences, n_steps, rule.width * n_classes, dtype=chosen.dtype)
     for b in range(n_sequences):
@@ -70,7 +70,7 @@ def fed_by_hand(rule: FeedbackRule, chosen: Tensor) -> Tensor:
 
 
 def _last_event_by_hand(rule: LastEvent, past: Tensor) -> Tensor:
-    """Look back for the last frame in which anything ended; t is the number of frames since."""
+    """Look back for the last frame in which an event ended; t is the number of frames since."""
     n_classes = past.shape[1]
     last, since = torch.zeros(2, n_classes, dtype=past.dtype)
     active = past[-1] if len(past) else torch.zeros(n_classes, dtype=past.dtype)
@@ -84,7 +84,7 @@ def _last_event_by_hand(rule: LastEvent, past: Tensor) -> Tensor:
 
 
 def expected(world: World, rule: FeedbackRule, chosen: Tensor) -> Tensor:
-    """Logits of torch's GRU whose inputs are all known."""
+    """Logits of torch's GRU with all inputs known."""
     inputs = torch.cat([world.features, fed_by_hand(rule, chosen)], dim=2)
     return plain_gru(inputs, world.cell, world.readout)[0]
 
@@ -100,7 +100,7 @@ def backend(request: pytest.FixtureRequest) -> Any:
 def test_what_is_fed_is_made_of_the_targets_or_of_the_models_own_activities(
     rule: FeedbackRule, backend: Any
 ) -> None:
-    """Teacher-forced, free running and between: a GRU that is given the same does the same."""
+    """Teacher-forced, free-running and mixed: a GRU with the same inputs gives the same."""
     world = world_of(rule)
     for mask in masks():
         logits = world.run(mask, backend, feedback=rule)
@@ -110,7 +110,7 @@ def test_what_is_fed_is_made_of_the_targets_or_of_the_models_own_activities(
         else:
             chosen = torch.where(mask if mask.ndim == 3 else mask[:, :, None], world.targets, own)
         torch.testing.assert_close(logits, expected(world, rule, chosen), **EXACT)
-        assert fed_by_hand(rule, chosen).std() > 0.05  # so that the comparison means something
+        assert fed_by_hand(rule, chosen).std() > 0.05  # so that the comparison is meaningful
 
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)
@@ -144,7 +144,7 @@ def test_logits_do_not_depend_on_later_targets(rule: FeedbackRule, backend: Any)
         each.run(torch.ones(3, N_STEPS, dtype=torch.bool), backend, feedback=rule)
         for each in (world, other)
     )
-    assert torch.equal(before[:, :11], after[:, :11])  # targets of step t are fed to t + 1
+    assert torch.equal(before[:, :11], after[:, :11])  # targets of step t are fed back at t + 1
     assert not torch.equal(before[:, 11:], after[:, 11:])
 
 

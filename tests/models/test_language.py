@@ -154,7 +154,7 @@ def test_dropout_acts_in_training_only_and_keeps_the_mean() -> None:
     one.square().sum().backward()
     assert model.readout.weight.grad is not None
     assert model.embedding.weight.grad is not None
-    with torch.no_grad():  # the readout alone: nothing has been fed at the first step
+    with torch.no_grad():  # the readout only: nothing has been fed back at the first step
         first = torch.stack([model(targets[:, :1], None) for _ in range(500)])
     # Six halves of a number of order 1, averaged 500 times: five standard deviations.
     spread = first.std(0) / 500**0.5
@@ -164,7 +164,7 @@ def test_dropout_acts_in_training_only_and_keeps_the_mean() -> None:
 def test_forced_logits_of_a_large_vocabulary_never_see_the_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """100,000 tokens: one product after the recurrence, and no step by step."""
+    """100,000 tokens: one product after the recurrence, and none at each step."""
     model = make_language_model(n_tokens=100_000, embedding_size=4, rnn_hidden=3)
     widths = []
 

@@ -24,8 +24,8 @@ from tests.models.making import RULES_WITHOUT_MEMORY
 
 FEEDBACKS = RULES_WITHOUT_MEMORY
 
-# Float64 throughout: back ends sum in different orders, and a threshold turns the last digit of a
-# logit into a different sequence. At 1e-16 no logit drawn here comes near enough to 0.
+# Float64 throughout: back ends sum in different orders, and a threshold amplifies the last digit of
+# a logit into a different sequence. At 1e-16 no logit drawn here comes near enough to 0.
 EXACT: dict[str, float] = {"rtol": 1e-9, "atol": 1e-11}
 
 CPU_BACKENDS = ["auto", "plain", "torch", "compiled"]
@@ -141,7 +141,7 @@ def test_free_running_equals_feeding_its_own_outputs_by_hand(
     world = make_world()
     logits = world.run(None, backend, feedback=feedback)
     torch.testing.assert_close(logits, by_hand(world, feedback), **EXACT)
-    # and the feedback matters here, so that the comparison means something
+    # the feedback matters here, so that the comparison is meaningful
     assert not torch.allclose(logits, world.run(torch.ones(3, 9, dtype=torch.bool), backend))
 
 
@@ -184,7 +184,7 @@ def test_logits_ignore_future_targets_by_gradient(backend: Any, per_class: bool)
     for step in range(9):
         (grad,) = torch.autograd.grad(logits[:, step].sum(), world.targets, retain_graph=True)
         assert torch.count_nonzero(grad[:, step:]) == 0
-        if step == 4:  # the target of the step before does reach it
+        if step == 4:  # the target of the previous step reaches it
             assert torch.count_nonzero(grad[:, 3]) > 0
 
 
@@ -437,7 +437,7 @@ def test_arguments_that_do_not_fit_are_refused_by_name(
 
 @pytest.mark.parametrize("backend", ["auto", "plain", "torch"])
 def test_a_rule_by_the_user_is_fed_back(backend: Any) -> None:
-    """One-hot of the most likely class, say (but tokens have rules that need no one-hots)."""
+    """One-hot of the most likely class, for example (tokens have rules without one-hots)."""
 
     class Argmax(FeedbackRule):
         def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:
@@ -470,7 +470,7 @@ def test_what_the_compiled_scan_does_not_serve_is_refused_with_the_reason(
 
 
 class Fading(FeedbackRule):
-    """A rule with a memory, which makes something of the ground truth as well."""
+    """A rule with memory, which transforms the ground truth as well."""
 
     def activities(self, logits: Tensor, noise: Tensor | None) -> Tensor:
         return torch.sigmoid(logits)
@@ -484,7 +484,7 @@ class Fading(FeedbackRule):
 def test_a_rule_with_a_memory_is_fed_what_it_made_of_the_step_before(
     backend: Any, share: float
 ) -> None:
-    """What it feeds, computed afterwards from the logits, is given as the target to another."""
+    """Its feedback, computed afterwards from the logits, is the target of another model."""
     world = make_world()
     mask = torch.rand(3, 9, generator=_seeded(2)) < share
     logits = world.run(mask, backend, feedback=Fading())

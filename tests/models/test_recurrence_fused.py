@@ -37,7 +37,7 @@ def scan(request: pytest.FixtureRequest) -> Any:
 
 
 class Case:
-    """Seeded arguments of one run, with leaves that collect gradients."""
+    """Seeded arguments of one run, with leaves that accumulate gradients."""
 
     def __init__(
         self,
@@ -90,8 +90,8 @@ def test_float32_agrees_with_the_definition(
     scan: Any, feedback: Feedback, n_sequences: int, n_hidden: int
 ) -> None:
     case = Case(n_sequences, 60, 20, n_hidden, 5)
-    # A threshold turns the last digit of a logit near 0 into another sequence: agreement is only
-    # defined where no decision is that close, as in these seeded cases.
+    # A threshold amplifies the last digit of a logit near 0 into another sequence: agreement is
+    # only defined if no decision is that close, as in these seeded cases.
     probability = torch.sigmoid(case.run("plain", feedback).detach())
     threshold = {"hard": 0.5, "sampled": case.noise, "soft": 2.0}[feedback]
     assert (probability - threshold).abs().min() > 2e-6
@@ -247,7 +247,7 @@ def test_streams_of_single_frames_continue_exactly(scan: Any) -> None:
 
 
 def test_strips_of_different_widths_have_different_names() -> None:
-    """Code that several processes stored is linked by these names, and by counts of their own."""
+    """Code stored by several processes is linked by these names, with counters of its own."""
     tile = pytest.importorskip("sed_cli.models.recurrence.tile")
     strips = (tile.strip_of_1, tile.strip_of_2, tile.strip_of_3)
     assert len({strip.__qualname__ for strip in strips}) == len(strips)
@@ -255,7 +255,7 @@ def test_strips_of_different_widths_have_different_names() -> None:
 
 @pytest.mark.slow
 def test_code_that_different_processes_stored_computes_the_same(tmp_path: Path) -> None:
-    """One only predicts, one has compiled other functions before it trains, one loads it all."""
+    """One process only predicts, one compiles other functions before training, one loads it all."""
     pytest.importorskip("numba")
     script = """
 import sys, numba, torch

@@ -1,4 +1,4 @@
-"""``trainer.recurrence``: how the numbers are computed, never which experiment it is."""
+"""``trainer.recurrence``: how numbers are computed; the experiment stays the same."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The Triton back end: its logic in Triton's interpreter, its compilation, its refusals, and a GPU.
 
-The interpreter is chosen when Triton is imported, so the tests that need it run in a process of
-their own, which one of the others starts.
+The interpreter is chosen when Triton is imported, so the tests that need it run in a separate
+process, which one of the other tests starts.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def run_both(
     coin: str,
     backend: Any = "triton",
 ) -> list[tuple[Tensor, Tensor]]:
-    """Logits, last hidden state and all gradients, of this back end and of the definition."""
+    """Logits, last hidden state and all gradients, for this back end and for the definition."""
     torch.manual_seed(3)
     shape = (n_sequences, n_steps, n_classes)
     features = torch.randn(n_sequences, n_steps, 6).to(device).requires_grad_()
@@ -210,7 +210,7 @@ def shared_memory(kernel: Any, values: dict[str, Any]) -> int:
 @pytest.mark.parametrize("rule", range(3))
 @pytest.mark.parametrize("tokens", [False, True])
 def test_kernels_compile_for_the_gpu_without_one(kernels: None, rule: int, tokens: bool) -> None:
-    """The interpreter takes much that the compiler refuses."""
+    """The interpreter accepts much that the compiler rejects."""
     from sed_cli.models.recurrence.kernels import backward_kernel, forward_kernel
 
     on_hopper = 227 * 1024  # bytes of shared memory that a program may have there

@@ -1,4 +1,4 @@
-"""Tokens fed back by the one loop: every back end against a loop written out, and its limits."""
+"""Token feedback: every back end against a loop written out, and the limits."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def needed(way: str) -> Any:
 
 
 class Case:
-    """Seeded arguments of one run, with leaves that collect gradients."""
+    """Seeded arguments of one run, with leaves that accumulate gradients."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Case:
 
 
 def by_hand(case: Case, feedback: Feedback, mask: Tensor | None) -> Tensor:
-    """The GRU's equations and each kind of choice written out, one sequence at a time."""
+    """The GRU's equations and each method of choice written out, one sequence at a time."""
     w_ih, w_hh = case.cell.weight_ih, case.cell.weight_hh
     b_ih, b_hh = case.cell.bias_ih, case.cell.bias_hh
     n_hidden = case.cell.hidden_size
@@ -167,7 +167,7 @@ def test_tokens_and_gradients_are_those_of_the_equations(
     torch.testing.assert_close(got, want, **EXACT)
     grads = [torch.autograd.grad((x * case.weight).sum(), case.leaves) for x in (got, want)]
     assert_near(list(grads[0]), list(grads[1]))
-    assert torch.count_nonzero(grads[0][1]) > 0  # the table's, or the comparison says nothing
+    assert torch.count_nonzero(grads[0][1]) > 0  # the table's: a comparison of zeros is meaningless
 
 
 @pytest.mark.parametrize("feedback", FEEDBACKS)
@@ -190,7 +190,7 @@ def test_float32_agrees_with_the_definition(
         strict=True,
     )
     for got, want in pairs:
-        # Single decisions within rounding of another would show as errors of 1e-2: none here.
+        # Decisions within rounding of each other would show as errors of 1e-2: there are none here.
         assert float((got - want).norm()) <= SINGLE_PRECISION * float(want.norm())
 
 
@@ -279,7 +279,7 @@ def test_inference_equals_training_across_its_blocks(
 
 
 class _Given(FeedbackRule):
-    """Feeds the tokens that stand in the place of the noise."""
+    """Feeds back the tokens that are passed in place of the noise."""
 
     draws: ClassVar[bool] = True
 
@@ -293,12 +293,12 @@ class _Given(FeedbackRule):
 
 @pytest.mark.parametrize("feedback", ["fixed", "soft"])
 def test_gradcheck_in_float64(backend: Any, feedback: str) -> None:
-    """With choices that do not move: no gradient goes through them, and numerical ones would."""
+    """With fixed choices: no gradient passes through them, but numerical gradients would."""
     if (feedback, backend) == ("fixed", "compiled"):
         pytest.skip("takes no rules of one's own")
     case = Case(2, 4, 1, 3, 3, 2)
     chosen = torch.randint(3, (4, 2), generator=torch.Generator().manual_seed(2))
-    # All of the ground truth by a soft rule: its probabilities would move with the weights.
+    # Full teacher forcing for a soft rule: its probabilities would change with the weights.
     mask = case.mask if feedback == "fixed" else torch.ones_like(case.mask)
     rule: Any = _Given() if feedback == "fixed" else "soft"
 
@@ -335,14 +335,14 @@ def test_nan_surfaces_and_nothing_hangs(backend: Any, feedback: Feedback) -> Non
     assert torch.isnan(logits[1, 4:]).all()
     assert torch.isfinite(logits[[0, 2]]).all()
     with torch.no_grad():
-        case.readout.bias[2] = float("nan")  # of one token alone: the state stays finite at first
+        case.readout.bias[2] = float("nan")  # of one token only: the state stays finite at first
     assert torch.isnan(case.run(backend, None, feedback=feedback)[:, :, 2]).all()
 
 
 def test_the_choice_among_nan_and_infinity_is_a_token() -> None:
     rows = [[float("nan")] * 3, [1.0, float("nan"), 5.0], [1.0, float("inf"), float("inf")]]
     logits = torch.tensor([*rows, [float("-inf")] * 3, [0.0, float("-inf"), float("-inf")]])
-    for uniform in (0.0, 0.5, 1.0):  # 1: what float32 makes of a double just below it
+    for uniform in (0.0, 0.5, 1.0):  # 1: a double just below it, rounded to float32
         noise = torch.full((5, 1), uniform)
         for rule in (rule_named("hard"), rule_named("sampled")):
             chosen = rule.tokens(logits, noise)

@@ -1,4 +1,4 @@
-"""What is tested here are the figures themselves: all of them are drawn."""
+"""The figures themselves are tested here, so all of them are drawn."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _drawn(drawn: None) -> None:
-    """Have figures written as a user gets them."""
+    """Write figures, as for a user."""

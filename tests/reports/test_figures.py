@@ -1,4 +1,4 @@
-"""The figures of a run: what they accept, and that what they show is where it belongs."""
+"""The figures of a run: the inputs they accept, and the positions of their content."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def item_of(
 ) -> RollItem:
     n_frames = round(duration_s / hop_s)
     return RollItem(
-        name="file $x$ 音.wav",  # neither a formula nor a script that the font has
+        name="file $x$ 音.wav",  # neither a formula nor a script in the font
         log_mel=np.random.default_rng(0).standard_normal((n_frames, 40)).astype(np.float32),
         hop_s=hop_s,
         reference=events or [],

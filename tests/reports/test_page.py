@@ -1,4 +1,4 @@
-"""The page is one file that needs nothing else, and data in it stay data."""
+"""The page is a single self-contained file, and data in it stay data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOSTILE = "</script><img src=x onerror=\"document.title='bad'\"> & 'quoted' $con
 
 
 class Page(HTMLParser):
-    """Elements, the text of scripts by id, and whatever could make a browser fetch something."""
+    """Elements, the text of scripts by id, and everything that could make a browser fetch."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -88,7 +88,7 @@ def test_data_stay_data_and_nothing_is_fetched(tmp_path: Path) -> None:
     assert page.tags.count("script") == 3  # content, one recording, the code
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in text
-    # what else the code could reach for: namespaces and a credit in a comment are no addresses
+    # addresses in the code; namespaces and a credit in a comment do not count
     own = text.replace(page.scripts["recording-0"], "")
     assert set(re.findall(r"https?://[\w./-]+", own)) <= {"https://github.com/leeoniya/uPlot"}
     assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|importScripts|innerHTML)\b", own)

@@ -1,4 +1,4 @@
-"""The page in a real browser: it opens fast, asks for nothing, and answers mouse and keys."""
+"""The page in a real browser: it opens fast, requests nothing, and responds to mouse and keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium with its driver"),
-    pytest.mark.filterwarnings("default::ResourceWarning"),  # of selenium's sockets
+    pytest.mark.filterwarnings("default::ResourceWarning"),  # from selenium's sockets
 ]
 
 FLAGS = (

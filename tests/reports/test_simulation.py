@@ -68,7 +68,7 @@ def test_curve_file_is_the_closed_form_at_the_published_settings(
     formula = np.minimum(p_max, 1 - np.minimum(1 - p_min, 2 / (1 + np.exp(-gamma * i / 50)) - 1))
     # Both are float64; they differ by the roundings of exp against tanh, a few 1e-16.
     np.testing.assert_allclose(p, formula, rtol=0, atol=1e-15)
-    # As written, the very numbers of the schedule.
+    # As written: exactly the numbers of the schedule.
     assert np.array_equal(p, sampler.coins.schedule.probability(torch.arange(len(i))).numpy())
 
 
@@ -218,10 +218,10 @@ def test_memory_does_not_grow_with_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, n_short: int
 ) -> None:
     monkeypatch.setattr(simulation, "CHUNK", chunk)
-    monkeypatch.setattr(simulation, "CURVE_POINTS", 100)  # or the picture hides what rows cost
-    peak_of(tmp_path / "warm", 15)  # what is imported and cached at first use is not the run's
+    monkeypatch.setattr(simulation, "CURVE_POINTS", 100)  # else the picture hides the cost of rows
+    peak_of(tmp_path / "warm", 15)  # imports and caches of the first use do not count
     short, long = (peak_of(tmp_path / str(n), n) for n in (n_short, 10 * n_short))
-    # A fifth for what varies from run to run; growth with the run would be tenfold.
+    # A fifth for variation between runs; growth with the length would be tenfold.
     assert long < 1.2 * short
     assert len((tmp_path / str(10 * n_short) / "curve.csv").read_bytes().splitlines()) == (
         10_000 * n_short + 1

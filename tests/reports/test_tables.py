@@ -16,8 +16,8 @@ LABELS = ["[/music]", "[bold]", ":bell:", "Größe"]
 
 def metrics_of(labels: list[str], **more: Any) -> dict[str, Any]:
     counts = np.random.default_rng(0).integers(1, 9, (6, 1 + len(labels), 4))
-    counts[..., 1:3] += counts[..., :1] + counts[..., 3:]  # what is found is there
-    counts[:, -1] = 0  # and one class occurs nowhere
+    counts[..., 1:3] += counts[..., :1] + counts[..., 3:]  # detected events exist
+    counts[:, -1] = 0  # one class never occurs
     overall, per_class = describe(counts, labels, Bootstrap(50))
     return {
         "split": "test",
@@ -52,7 +52,7 @@ def test_all_figures_fit_into_80_columns(
         for value in (metrics[kind]["er"], metrics[kind]["macro"]["f1"]):
             assert f"{value:.3f}" in out
         assert f"{metrics[kind]['interval']['f1'][0]:.3f}" in out
-    assert out.count("0.125") == 3  # what 0.5 would have given
+    assert out.count("0.125") == 3  # the value at a threshold of 0.5
     assert "tuned for frame F1" in out
 
 

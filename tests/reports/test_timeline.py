@@ -1,4 +1,4 @@
-"""The picture of a recording: pooled to a size of its own, from the first frame to the last."""
+"""The picture of a recording: pooled to a fixed size, from the first frame to the last."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_overview_pools_as_one_pass_over_the_whole_would(
     parts = [frames[first : first + factor] for first in range(0, n_frames, factor)]
     for overview, pool in ((mean, np.mean), (highest, np.max)):
         expected = np.array([pool(part, axis=0) for part in parts]).reshape(-1, 2)  # type: ignore[operator]
-        # A float32 mean of means rounds otherwise than one of all.
+        # A float32 mean of means rounds differently from a mean of all.
         np.testing.assert_allclose(overview.columns(), expected, rtol=1e-5)
 
 

@@ -13,7 +13,7 @@ pytest.importorskip("numba")
 from sed_cli.system import locks
 from sed_cli.system.compiling import one_at_a_time
 
-# Waits for the others, so that all look at the empty cache at once.
+# Waits for the others, so that all see the empty cache at once.
 TOGETHER = """
 import sys, time
 from pathlib import Path
@@ -31,7 +31,7 @@ from sed_cli.system.compiling import compiled
 def third(values):
     return values[0] / values.dtype.type(3)
 """
-# The order in which numba without the lock puts float32's code under float64's name: both look at
+# The order in which numba without the lock stores float32's code under float64's name: both see
 # the empty index, float64 writes it last, float32 writes the file last.
 LATE = """
 from numba.core.caching import IndexDataCacheFile as File
@@ -96,7 +96,7 @@ def test_where_no_lock_can_be_made_it_compiles_all_the_same(tmp_path: Path) -> N
 
 
 def side_by_side(script: str, place: Path) -> None:
-    """Run a script for two precisions at once, with an empty cache, and again with what is left."""
+    """Run a script for two precisions in parallel, with an empty cache, then with the result."""
     place.mkdir()
     path = place / "script.py"
     path.write_text(script)

@@ -1,4 +1,4 @@
-"""What is left of files after a kill, a power cut and on a full disk."""
+"""The state of files after a kill, a power cut and on a full disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sed_cli.system.files import (
 
 
 class Disk:
-    """Writes down what reaches the disk, and in which order."""
+    """Records what reaches the disk, in order."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.steps: list[tuple[str, str]] = []
@@ -87,11 +87,11 @@ def test_the_older_folder_goes_when_the_newer_one_is_on_the_disk(
 
 
 class Killed(BaseException):
-    """Nothing catches it, and nothing is tidied up after it."""
+    """Not caught by anything, and without any cleanup."""
 
 
 def kill_before(fatal: int, patch: pytest.MonkeyPatch) -> None:
-    """Let no system call through from the given one on."""
+    """Block all system calls from the given one on."""
     calls = 0
 
     def dying(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Names of files that every system takes."""
+"""File names that are valid on every system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small JSON and YAML files: what is out of bounds is refused at once, and nothing is made."""
+"""Small JSON and YAML files: content out of bounds is refused at once, without being built."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_bytes_that_are_no_text_and_files_without_end_are_refused(
     with pytest.raises(UnreadableError, match="UTF-8"):
         read(path)
     with path.open("wb") as file:
-        file.truncate(2**40)  # takes no room
+        file.truncate(2**40)  # takes no space
     with pytest.raises(UnreadableError, match="longer than"):
         read(path)
 

@@ -1,4 +1,4 @@
-"""What a dry run tells: each distinct model once, and what all of it comes to."""
+"""The output of a dry run: each distinct model once, and the total cost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_runs_in_several_processes_are_measured_in_one_and_have_the_room_of_seve
     settings = (*TINY, *TINY_SOUNDSCAPES, "trainer.devices=1,2", "hydra/launcher=local")
     assert sedtf("train", *settings, multirun=True, dry_run=True) == 0
     out = capfd.readouterr().out
-    assert "measured in one process" in out
+    assert "timed in one process" in out
     assert "2 runs: training takes" in out  # one at a time
 
 

@@ -1,4 +1,4 @@
-"""Training as a user runs it: what it writes, that it repeats, that it resumes, that it learns."""
+"""Training as a user runs it: its files, and that it repeats, resumes and learns."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_audio_is_read_once_for_all_epochs_and_runs(
 def test_another_teacher_mask_changes_only_the_feedback(
     sedtf: Sedtf, tmp_path: Path, recordings: Path
 ) -> None:
-    """Coins come from a generator of their own: weights, batches and dropout stay as they are."""
+    """The mask has its own generator: weights, batches and dropout stay the same."""
     for name in ("step", "class"):  # the second makes as many draws for each class
         settings = ("sampler=free_running", f"sampler.coin={name}", f"output_dir={name}")
         assert sedtf("train", *on(recordings), *settings) == 0
@@ -298,7 +298,7 @@ def test_every_kind_of_run_completes(
 def test_a_diverging_run_fails_with_its_last_good_epoch_kept(
     sedtf: Sedtf, tmp_path: Path, recordings: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The first epoch is one update, of finite loss; what it leaves is not fit to be kept."""
+    """The first epoch is one update with a finite loss; its weights must not be kept."""
     settings = ("trainer.lr=1e30", "trainer.grad_norm=null", "trainer.batch_size=64")
     assert sedtf("train", *on(recordings), *settings, "trainer.epochs=5", "output_dir=run") == 1
     assert "validation loss became nan" in capfd.readouterr().err
@@ -323,7 +323,7 @@ def test_resume_refuses_other_recordings(
     table = tmp_path / "edited" / "train.tsv"
     table.write_text("\n".join(table.read_text().splitlines()[:-1]) + "\n")
     assert sedtf("train", f"resume={trained_run}", "data.root=edited", "output_dir=x") == 2
-    assert "have changed since" in capfd.readouterr().err
+    assert "have changed; start a new run" in capfd.readouterr().err
 
 
 def test_recordings_are_found_from_another_working_folder(
@@ -333,7 +333,7 @@ def test_recordings_are_found_from_another_working_folder(
     monkeypatch.chdir(recordings.parent)
     assert sedtf("train", *on(Path(recordings.name)), f"output_dir={tmp_path / 'run'}") == 0
     monkeypatch.chdir(tmp_path)
-    (tmp_path / recordings.name).mkdir()  # another set, of the name that the run was given
+    (tmp_path / recordings.name).mkdir()  # another data set, with the name that the run was given
     assert sedtf("eval", "checkpoint=run", "output_dir=eval") == 0
     assert sedtf("train", "resume=run", "trainer.epochs=3") == 0
     assert sedtf("train", "resume=run", "trainer.epochs=4", "data.root=nowhere") == 2
@@ -389,7 +389,7 @@ def small_trainer(recordings: Path, **settings: object) -> Trainer[SequenceBatch
 
 
 def test_padding_does_not_enter_the_loss(recordings: Path) -> None:
-    """The loss of a padded batch is the mean over the frames that are there."""
+    """The loss of a padded batch is the mean over valid frames."""
     losses = []
     for n_padded in (0, 17):
         torch.manual_seed(0)
@@ -404,7 +404,7 @@ def test_padding_does_not_enter_the_loss(recordings: Path) -> None:
             torch.tensor([30, 30]),
         )
         losses.append([float(trainer.step(batch)) for _ in range(3)])
-    # the masked batch statistics add up in another order: float32 rounding over three updates
+    # the masked batch statistics sum in another order: float32 rounding over three updates
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
 
 
@@ -429,12 +429,12 @@ def test_early_stopping_waits_for_its_patience(
     ]
     best = scores.index(max(scores))
     assert len(scores) == best + 1 + 2 < 30
-    # nowhere before did it wait that long
+    # it never waited that long before
     assert all(max(scores[e + 1 : e + 3]) > max(scores[: e + 1]) for e in range(best))
 
 
 def test_a_falling_loss_counts_while_nothing_is_found_yet(recordings: Path) -> None:
-    """F1 stays at 0 in the first epochs of many trainings: that is no reason to stop."""
+    """F1 stays at 0 in the first epochs of many training runs: that is no reason to stop."""
     trainer = small_trainer(recordings)
     scores = [(0.0, 0.09), (0.0, 0.07), (0.0, 0.08), (0.2, 0.09), (0.2, 0.06), (0.1, 0.01)]
     is_best = [
@@ -498,7 +498,7 @@ def test_a_damaged_history_is_written_anew_from_the_checkpoint(
     [
         (lambda text: "", 0),
         (lambda text: "\0" * len(text), 0),
-        (lambda text: text[: len(text) - 9], 2),  # the last line is cut
+        (lambda text: text[: len(text) - 9], 2),  # the last line is cut short
         (lambda text: text.replace("update", "more", 1), 0),
         (lambda text: text.replace("\n2,", "\n\0,"), 1),
         (lambda text: "".join(text.splitlines(keepends=True)[::3]), 0),
@@ -578,7 +578,7 @@ def test_a_full_disk_is_reported_in_a_line_with_the_remedy(
 
 def test_stopping_early_is_reported(recordings: Path, sedtf: Sedtf) -> None:
     settings = ("trainer.epochs=9", "trainer.patience=1", "trainer.lr=1e-9", "output_dir=run")
-    by_loss = "trainer.monitor=validation_loss"  # F1 is waited for until something is detected
+    by_loss = "trainer.monitor=validation_loss"  # F1 would wait for a first detection
     assert sedtf("train", *on(recordings), *settings, by_loss) == 0
     assert "stopped early: no better epoch in the last 1" in Path("run/train.log").read_text()
 

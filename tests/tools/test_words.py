@@ -1,4 +1,4 @@
-"""The check of words reads what people read, and nothing else."""
+"""The check of words reads the text that people read, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A resumed training against one that was never interrupted."""
+"""A resumed training run against an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
 
 
 def check_resumed(sedtf: Sedtf, setting: str | list[str], epochs: int) -> None:
-    """Train in one go into ``at_once``, and after one epoch again into ``run``; compare weights.
+    """Train in one go into ``at_once``, and with a stop after one epoch into ``run``; compare.
 
     Args:
         sedtf: runs a verb in an empty working folder.
-        setting: of both, on tiny soundscapes; or all of their settings.
-        epochs: of both.
+        setting: of both runs, on tiny soundscapes; or all of their settings.
+        epochs: of both runs.
     """
     settings = [setting, *TINY, *TINY_SOUNDSCAPES] if isinstance(setting, str) else setting
     assert sedtf("train", *settings, f"trainer.epochs={epochs}", "output_dir=at_once") == 0

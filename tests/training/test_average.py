@@ -1,4 +1,4 @@
-"""The moving average of the weights: what it is, that it is kept, and that it disturbs nothing."""
+"""The moving average of the weights: its value, that it is saved, and that it changes nothing."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_both_are_restored_to_the_last_bit() -> None:
     for _ in range(3):
         one.step([0])
     other = trainer_of(Heard(crnn(dropout=0.0)), ema=0.9)
-    with one._kept():  # as when a checkpoint is written
+    with one._kept():  # as during the writing of a checkpoint
         other.task.model.load_state_dict(one.task.model.state_dict())
         other.load_state_dict(copy.deepcopy(one.state_dict()))
     other.task._random.set_state(one.task._random.get_state())  # type: ignore[attr-defined]

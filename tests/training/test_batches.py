@@ -1,4 +1,4 @@
-"""Batches of several sources: stated shares, nothing forgotten, the same order whoever asks."""
+"""Batches of several sources: stated shares, nothing left out, the same order for all callers."""
 
 from __future__ import annotations
 

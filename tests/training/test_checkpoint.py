@@ -1,4 +1,4 @@
-"""Checkpoints: atomically, exact, and never code."""
+"""Checkpoints: atomic, exact, and never code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILES = {"model.safetensors", "config.yaml", "classes.json"}
 
 @pytest.fixture
 def checkpoint(trained_run: Path, tmp_path: Path) -> Path:
-    """Return a copy of a trained checkpoint that a test may spoil."""
+    """Return a copy of a trained checkpoint that a test may damage."""
     folder = tmp_path / "copy" / "best"
     shutil.copytree(trained_run / "checkpoints" / "best", folder)
     return folder
@@ -110,7 +110,7 @@ def test_nothing_in_a_checkpoint_is_unpickled(checkpoint: Path, tmp_path: Path) 
     assert "model.safetensors" in fault_of(checkpoint)
     assert not exploded.exists()
     pickle.loads(bomb)
-    assert exploded.exists()  # the bomb was live
+    assert exploded.exists()  # the bomb works
 
 
 def test_no_object_is_made_from_the_configuration(checkpoint: Path, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_missing_weight_is_refused(checkpoint: Path) -> None:
 
 
 class Crash(BaseException):
-    """Nothing catches it, as nothing catches a power cut."""
+    """Not caught by anything, like a power cut."""
 
 
 @pytest.mark.parametrize("fatal", [1, 2])
@@ -205,7 +205,7 @@ def test_a_crash_between_the_renames_leaves_a_checkpoint(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", failing)
-        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # what crashed cleans nothing up
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # a crash cleans nothing up
         with pytest.raises(Crash):
             save_again(checkpoint, checkpoint, shift=1.0)
 
@@ -219,10 +219,10 @@ _STEPS = {name: getattr(os, name) for name in ("rename", "replace", "unlink", "r
 
 
 class PowerCuts:
-    """Keeps what a power cut would leave of a folder, before every step that changes it.
+    """Keeps the state of a folder after a power cut, before every step that changes it.
 
-    As journalling file systems do, it keeps every name that was given, and of what files hold
-    nothing but what was flushed.
+    Like a journalling file system, it keeps every name that was given, but only the flushed
+    content of files.
     """
 
     def __init__(self, folder: Path, images: Path, patch: pytest.MonkeyPatch) -> None:
@@ -282,7 +282,7 @@ def test_a_power_cut_at_any_moment_leaves_a_checkpoint(
         found.append(next(i for i, each in enumerate(biases) if torch.equal(bias, each)))
     assert len(found) > 10
     assert found == sorted(found)
-    assert found[-1] == 1  # what has returned stays
+    assert found[-1] == 1  # completed writes stay
 
 
 def test_a_fault_while_writing_leaves_the_old_checkpoint_alone(checkpoint: Path) -> None:
@@ -313,7 +313,7 @@ def test_others_may_read_a_checkpoint(checkpoint: Path) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("key", ["readout.weight", "weight_hh", "blocks.0.norm.running_var"])
 def test_weights_that_are_not_finite_are_refused(key: str, value: float, checkpoint: Path) -> None:
-    """They predict no events, which looks like silence."""
+    """They detect no events, which looks like silence."""
     weights = load_file(checkpoint / "model.safetensors")
     (name,) = (name for name in weights if key in name)
     weights[name].view(-1)[-1] = value
@@ -334,7 +334,7 @@ def test_outputs_that_are_not_finite_are_no_silence(checkpoint: Path) -> None:
     detector = load(checkpoint)
 
     for detect in (detector.predict, detector.probabilities, detector.stream(16_000).push):
-        with pytest.raises(CheckpointError, match=r"model\.safetensors: gives outputs that are"):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors: the outputs are not"):
             detect(noise())
     with pytest.raises(CheckpointError, match="not finite"):
         detector.logits(torch.randn(2, 50, detector.log_mel.n_mels))
@@ -394,7 +394,7 @@ def test_sizes_that_are_not_those_of_the_weights_are_never_allocated(
 def test_postprocessing_out_of_bounds_is_refused(change: str, checkpoint: Path) -> None:
     path = checkpoint / "postprocessing.json"
     text = path.read_text().rstrip().removesuffix("}")
-    path.write_text(f"{text}, {change}}}")  # the last of two equal keys holds
+    path.write_text(f"{text}, {change}}}")  # the last of two equal keys counts
 
     assert "postprocessing.json" in fault_of(checkpoint)
 

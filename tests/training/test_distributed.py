@@ -1,4 +1,4 @@
-"""Several processes that train as one: what they compute, and how they end."""
+"""Several processes that train as one: their results, and how they end."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ HOP_S = 0.02
 
 
 class Exact(DetectionTask):
-    """In float64, where rounding is far below anything that could be a mistake."""
+    """A task in float64, where rounding is far below any mistake."""
 
     def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
         batch = super().batch(indices, epoch)
@@ -79,8 +79,8 @@ def make_config(sampler: SamplerConfig, **trainer: Any) -> TrainConfig:
     )
 
 
-# Six sequences, of which three are shorter: batches of five and one, so that a rank has nothing to
-# do in the second; and of three and three, where nothing is left over.
+# Six sequences, three of them shorter: batches of five and one, so that one rank has nothing to do
+# in the second; and of three and three, without a remainder.
 CASES = {
     "plain": make_config(ConstantSchedule(p=0.5), figures=["event_f1", "bin_accuracy"]),
     "equal parts of batches, no clipping": make_config(
@@ -121,7 +121,7 @@ CASES = {
 }
 
 WEAK_CASES = {
-    # Batches of two strong sequences and three weak ones; the second rank has weak ones alone.
+    # Batches of two strong sequences and three weak ones; the second rank has only weak ones.
     "weak": replace(
         make_config(
             ConstantSchedule(p=0.5), batch_shares={"strong": 2.0, "weak": 3.0}, clip_weight=0.5
@@ -138,7 +138,7 @@ CASES |= WEAK_CASES
 
 
 def with_weak(data: DataSet) -> DataSet:
-    """The same, one recording partly annotated, with two more of which one class is known."""
+    """The same with one partly annotated recording, and two more with one known class."""
     first, *others = data.splits["train"]
     frames = (data.classes, first.n_frames, HOP_S)
     spans = (Event(0.1, 0.3, "cat"),)
@@ -175,7 +175,7 @@ def make_data() -> DataSet:
 
 
 def with_unlabelled(data: DataSet) -> DataSet:
-    """A data set, with its training recordings without their labels beside them."""
+    """A data set that also has its training recordings without labels."""
     rest = []
     for recording in data.splits["train"]:
         of = (data.classes, recording.n_frames, data.hop_s)
@@ -186,7 +186,7 @@ def with_unlabelled(data: DataSet) -> DataSet:
 
 
 def learn(name: str) -> dict[str, Any]:
-    """Train a case for two epochs; what came of it, as plain numbers."""
+    """Train a case for two epochs; return the results as plain numbers."""
     config = CASES[name]
     seed_everything(config.seed)
     data = with_weak(make_data()) if name in WEAK_CASES else make_data()
@@ -224,12 +224,12 @@ def test_two_processes_learn_what_one_does() -> None:
     for name in CASES:
         one, two = learn(name), together[name]
         assert two["apart"] == 0, name  # to the last bit
-        # the loss is told in float32
+        # the loss is reported in float32
         np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-6, err_msg=name)
         for key in ("update", "coins", "p_teacher", "next coins"):
             assert two[key] == one[key], (name, key)
         for key, value in one["state"].items():
-            # float64, but for sums of the validation none is large
+            # float64; apart from validation, no sum is large
             np.testing.assert_allclose(two["state"][key], value, atol=1e-8, err_msg=f"{name} {key}")
         assert two["validation"][:3] == pytest.approx(one["validation"][:3], rel=1e-6)
         assert two["validation"].more == pytest.approx(one["validation"].more, nan_ok=True)
@@ -314,7 +314,7 @@ def test_the_number_of_devices_is_no_other_experiment() -> None:
 
 
 def reason_for(folder: Path, *errors: BaseException | None) -> BaseException:
-    """What is told of ranks that left such errors behind, in the order of time."""
+    """The error reported for ranks that left these errors, in order of time."""
     for number, error in enumerate(errors):
         if error is not None:
             ranks._leave_word(folder / str(number), error)
@@ -391,7 +391,7 @@ def sedtf_command(*settings: str, torchrun: bool = False) -> list[str]:
 
 
 def start(folder: Path, *settings: str, torchrun: bool = False) -> subprocess.Popen[str]:
-    """Start a training that does not end by itself, in a session of its own."""
+    """Start a training run that does not end by itself, in a separate session."""
     process = subprocess.Popen(
         sedtf_command(
             *QUICK, "trainer.epochs=5000", "trainer.patience=5000", "output_dir=run", *settings,
@@ -408,7 +408,7 @@ def start(folder: Path, *settings: str, torchrun: bool = False) -> subprocess.Po
 
 
 def ranks_of(process: subprocess.Popen[str]) -> list[int]:
-    """Process ids of the ranks, in their order."""
+    """Process ids of the ranks, in order."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -424,7 +424,7 @@ def ranks_of(process: subprocess.Popen[str]) -> list[int]:
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code and standard error; soon no process of the session is left."""
     error = process.communicate(timeout=120)[1]
-    deadline = time.monotonic() + 10  # Python's resource tracker ends when it sees the others gone
+    deadline = time.monotonic() + 10  # Python's resource tracker ends after the others
     while left := living(process.pid):
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
@@ -432,7 +432,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def living(session: int) -> list[str]:
-    """Processes of a session that are no zombies, a line each."""
+    """Processes of a session that are not zombies, one per line."""
     command = ["ps", "-o", "stat=,args=", "-s", str(session)]
     shown = subprocess.run(command, capture_output=True, text=True).stdout
     return [line for line in shown.splitlines() if not line.startswith("Z")]
@@ -446,8 +446,8 @@ def record(run: Path) -> dict[str, Any]:
 def assert_same_history(one: Path, other: Path) -> None:
     """Equal to rounding in float32.
 
-    It is much the larger in validation: Adam magnifies the rounding of gradients that are 0 but for
-    it, of the biases before batch norm, which the statistics of evaluation follow belatedly.
+    Differences are larger in validation: Adam magnifies the rounding of gradients that are 0 except
+    for it, those of biases before batch norm, which the statistics of evaluation follow with delay.
     """
     rows = [
         list(csv.DictReader((run / "history.csv").read_text().splitlines())) for run in (one, other)
@@ -550,7 +550,7 @@ def test_ranks_that_were_all_terminated_end_the_run(tmp_path: Path) -> None:
 def test_a_run_that_is_interrupted_ends_gracefully(number: int, tmp_path: Path) -> None:
     process = start(tmp_path, TOGETHER)
     if number == signal.SIGINT:
-        os.killpg(process.pid, number)  # as a terminal does
+        os.killpg(process.pid, number)  # like a terminal
     else:
         process.send_signal(number)
     code, error = ended(process)

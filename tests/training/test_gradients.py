@@ -1,4 +1,4 @@
-"""Gradients that are accumulated over the parts of a batch."""
+"""Gradients accumulated over the parts of a batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAMPLED = {"unit": "time_step", "coin": "class", "feedback": "sampled"}
 
 
 def trainer_for(config: TrainConfig) -> Trainer[Any]:
-    """In float64, where the order of sums hardly shows."""
+    """A trainer in float64, where the order of sums hardly matters."""
     seed_everything(config.seed)
     task = Exact(config, make_data(), torch.device("cpu"))
     task.model.double()
@@ -39,13 +39,13 @@ def test_what_is_accumulated_is_the_update_of_the_large_batch(
         {"batch_size": batch_size, "accumulate": accumulate},
         {"batch_size": batch_size * accumulate},
     ):
-        # Batch norm that is trained sees other statistics in each part.
+        # Trained batch norm sees different statistics in each part.
         trainer = trainer_for(make_config(sampler, freeze=["blocks"], **settings))
         losses = [float(trainer.update(parts)) for e in (1, 2) for parts in trainer.updates(e)]
         weights = torch.cat([w.flatten() for w in trainer.task.model.parameters()])
         found.append((losses, weights, trainer.coins.state_dict(), trainer.progress.update))
     (losses, weights, coins, update), expected = found
-    # the loss is told in float32
+    # the loss is reported in float32
     assert losses == pytest.approx(expected[0], rel=1e-6)
     torch.testing.assert_close(weights, expected[1], rtol=0, atol=1e-10)  # sums in another order
     assert coins["iteration"] == expected[2]["iteration"]

@@ -1,4 +1,4 @@
-"""What a training takes of the weights of another one: what fits, and classes by their labels."""
+"""Weights that training loads from another run: matching shapes, and classes by their labels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def language(symbols: Sequence[str], source: Sequence[str] | None = None) -> Tra
 
 
 def taken(own: Trained, other: Trained) -> tuple[dict[str, Tensor], dict[str, TakenPart]]:
-    """What a model holds before weights are taken, and the rows of the table by part."""
+    """The state of a model before loading, and the rows of the table by part."""
     before = {name: value.clone() for name, value in own.model.state_dict().items()}
     return before, {row.part: row for row in take_weights(own, other)}
 
@@ -124,7 +124,7 @@ def test_a_recurrence_of_another_kind_starts_fresh() -> None:
 
 
 class Outputs(nn.Module):
-    """Two outputs a label, one after the other, beside a number that is none."""
+    """Two outputs per label, one after the other, beside a number that is not an output."""
 
     label_axes = {"readout.weight": LabelAxis(start=1)}  # noqa: RUF012
 
@@ -155,7 +155,7 @@ def fed_by(rule: FeedbackRule, **sizes: Any) -> Trained:
 
 @pytest.mark.parametrize(
     ("own", "other", "places"),
-    [  # of inputs a class: last event, time since it, activity, each of activities and onsets
+    [  # inputs per class: last event, time since it, activity, each for activities and onsets
         (fed_by(LastEvent()), fed_by(Hard()), {4: 0, 5: 1}),
         (fed_by(Trace()), fed_by(LastEvent()), {0: 4, 1: 5}),
         (fed_by(LastEvent(running=False)), fed_by(LastEvent()), {0: 0, 1: 1, 2: 2, 3: 3}),

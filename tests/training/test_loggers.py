@@ -1,4 +1,4 @@
-"""Loggers of optional packages, against modules that note what they are told."""
+"""Loggers of optional packages, against modules that record their calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.conftest import Sedtf
 
 
 class Told(NamedTuple):
-    """What a service knows of its runs, by their ids."""
+    """The runs recorded by a service, by their ids."""
 
     points: dict[str, dict[int, dict[str, float]]]  # by run and epoch
     settings: dict[str, dict[str, Any]]
@@ -71,7 +71,7 @@ def fake_mlflow(told: Told, patch: pytest.MonkeyPatch) -> None:
                 raise MlflowException("no such run")
 
         def log_batch(self, own: str, metrics: Any = (), params: Any = ()) -> None:
-            assert len(params) <= 100  # as its stores have it
+            assert len(params) <= 100  # the limit of its stores
             told.settings[own].update(dict(params))
             for name, value, _, step in metrics:
                 told.points[own].setdefault(step, {})[name] = value
@@ -92,7 +92,7 @@ KINDS = [(WeightsAndBiases, fake_wandb), (MLflow, fake_mlflow)]
 def service(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[type[Logger], Told]:
-    """A logger and what its service is told."""
+    """A logger and the records of its service."""
     kind, fake = request.param
     told = Told(defaultdict(dict), {}, {})
     for variable in ("WANDB_MODE", "WANDB_PROJECT", "MLFLOW_EXPERIMENT_NAME"):
@@ -176,7 +176,7 @@ def test_a_run_that_the_store_does_not_have_is_begun_anew(
 def test_a_missing_package_is_reported_before_any_work(
     name: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, name, None)  # as if it were not there
+    monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     assert sedtf("train", f"trainer.loggers=[csv,{name}]", "output_dir=run") == 2
     assert f"pip install 'sedtf[{name}]'" in capfd.readouterr().err
     assert not Path("run").exists()

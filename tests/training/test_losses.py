@@ -1,5 +1,5 @@
-"""Losses of each output: those of the papers, safe at any logit, and binary cross-entropy where
-they say so."""
+"""Losses per output: as in the papers, safe at any logit, and binary cross-entropy where the
+papers say so."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ TARGETS = (torch.arange(33) % 2).double().view(1, 11, 3)
     "loss", [FocalLoss(gamma=0), AsymmetricLoss(gamma_negative=0, clip=0)], ids=lambda x: x.name
 )
 def test_without_focus_it_is_binary_cross_entropy(loss: LossConfig) -> None:
-    for targets in (TARGETS, TARGETS * 0.3):  # soft ones, of a mix, as well
+    for targets in (TARGETS, TARGETS * 0.3):  # also soft targets of a mix
         expected = binary_cross_entropy_with_logits(LOGITS, targets, reduction="none")
         torch.testing.assert_close(loss.per_output(LOGITS, targets), expected)
 
 
 def by_hand(loss: LossConfig, p: float, active: bool) -> float:
-    """The papers' equations in plain floating point, written apart from the implementation."""
+    """The papers' equations in plain floating point, independent of the implementation."""
     if isinstance(loss, FocalLoss):
         alpha = 1.0 if loss.alpha is None else loss.alpha if active else 1 - loss.alpha
         p_t = p if active else 1 - p
@@ -82,7 +82,7 @@ def test_gradients_are_finite_where_float32_has_no_digits_left(loss: LossConfig)
     assert logits.grad is not None
     assert bool(losses.isfinite().all())
     assert bool(logits.grad.isfinite().all())
-    # what is wrong by far is pushed back
+    # large errors are corrected
     assert float(logits.grad[0, 3]) > 0.5 or isinstance(loss, AsymmetricLoss)
     assert float(logits.grad[1, 1]) < -0.9
 
@@ -99,7 +99,7 @@ def test_what_is_right_counts_less_and_silence_below_the_clip_nothing() -> None:
 
 
 def test_what_no_skill_costs_is_reported_for_any_loss() -> None:
-    """Patience waits until a model is better than knowing how often each class occurs."""
+    """Patience waits until a model is better than the class frequencies alone."""
     share = torch.tensor([0.3, 0.01, 0.0], dtype=torch.float64)
     of_bce = least_constant_loss(BinaryCrossEntropy(), share)
     assert of_bce == pytest.approx(float(binary_cross_entropy(share, share)), rel=1e-9)
@@ -119,5 +119,5 @@ def test_a_training_takes_it(loss: str, sedtf: Sedtf) -> None:
     settings = [*TINY, *TINY_SOUNDSCAPES, f"trainer.loss={loss}"]
     assert sedtf("train", *settings, "output_dir=run") == 0
     history = pd.read_csv("run/history.csv")
-    # the same loss of other recordings: an untrained model is about as wrong on both
+    # the same loss on other recordings: an untrained model is about equally wrong on both
     assert history["validation_loss"][0] == pytest.approx(history["train_loss"][0], rel=0.25)

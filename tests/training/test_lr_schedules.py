@@ -1,4 +1,4 @@
-"""Learning-rate schedules: their curves, and that a resumed training has the same."""
+"""Learning-rate schedules: their curves, which a resumed training run continues."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.training.test_small_data import Scripted, trained, trainer_of
 
 
 def rates(schedule: LrScheduleConfig, n_updates: int) -> list[float]:
-    """Learning rates of updates, of 1."""
+    """Learning rates of updates, relative to 1."""
     optimiser = SGD().build([nn.Parameter(torch.zeros(1))], 1.0)
     stepped = schedule.build(optimiser, n_updates)
     found = []
@@ -46,7 +46,7 @@ def test_a_cosine_falls_to_its_floor_after_a_warmup() -> None:
 
 @pytest.mark.parametrize("monitor", ["validation_f1", "validation_loss"])
 def test_a_plateau_lowers_the_rate_where_the_monitor_gets_no_better(monitor: str) -> None:
-    # Loss and F1 of epochs: better, better, then nothing new.
+    # Loss and F1 of epochs: better, better, then no improvement.
     validations = [(0.4, 0.1), (0.3, 0.2), *[(0.3, 0.2)] * 5]
     trainer = trainer_of(
         Scripted(1, validations),

@@ -73,7 +73,7 @@ def parameter() -> nn.Parameter:
 
 
 def test_adamw_takes_the_decay_off_the_weight_and_not_through_the_moments() -> None:
-    """With a decay in the gradient Adam would divide it by its own root: lr, whatever it is."""
+    """With a decay in the gradient, Adam would divide it by its own root: always lr."""
     adam, adamw = parameter(), parameter()
     plain = weight_after(Adam().build([adam], 0.1), adam, [1.0])
     decayed = weight_after(AdamW(weight_decay=0.5).build([adamw], 0.1), adamw, [1.0])

@@ -1,4 +1,4 @@
-"""Parts of a model that are not trained, or more slowly than the rest."""
+"""Parts of a model that are frozen, or learn more slowly than the rest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZES: dict[str, Any] = {
 
 
 class Heard(Scripted):
-    """A CRNN that hears noise."""
+    """A CRNN on noise."""
 
     def __init__(self, model: CRNN) -> None:
         super().__init__(1, [(0.4, 0.1)])
@@ -51,7 +51,7 @@ def crnn(**sizes: Any) -> CRNN:
 
 
 def moved(model: CRNN, **settings: Any) -> set[str]:
-    """Entries of the state that two updates change."""
+    """Entries of the state that change in two updates."""
     trainer = trainer_of(Heard(model), **settings)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     for _ in range(2):
@@ -70,7 +70,7 @@ def test_what_is_frozen_stays_as_it_is_and_so_do_the_statistics_of_its_batch_nor
 ) -> None:
     model = crnn()
     expected = of(model, "") - of(model, *frozen)
-    # What a batch norm follows does not depend on the bias of the convolution before it.
+    # The mean in batch norm cancels the bias of the convolution before it.
     assert (
         moved(model, freeze=frozen) | {n for n in expected if n.endswith("conv.bias")} == expected
     )

@@ -1,4 +1,4 @@
-"""Training on little data: passes, patience and the best epoch, and what is warned of."""
+"""Training on little data: passes, patience, the best epoch, and warnings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sed_cli.training.task import Validation
 
 
 class Scripted:
-    """A task of which every validation is given beforehand: (loss, F1) an epoch."""
+    """A task with given validation results: (loss, F1) per epoch."""
 
     device = torch.device("cpu")
     is_sampled = learns_unlabelled = False
@@ -122,7 +122,7 @@ def test_patience_runs_at_once_where_the_loss_is_what_counts() -> None:
 def test_the_f1_that_an_untrained_model_has_by_chance_makes_no_best_epoch() -> None:
     chance = [(0.9, 0.3), (0.8, 0.25), (0.7, 0.2)]  # losses above that of no skill
 
-    assert trained(*chance).best_epoch == 1  # nothing better came
+    assert trained(*chance).best_epoch == 1  # no later epoch was better
     assert trained(*chance, (0.4, 0.1), (0.3, 0.15), (0.3, 0.1)).best_epoch == 5
     assert trained(*chance, (0.4, 0.0), (0.3, 0.0)).best_epoch == 5
 
@@ -156,7 +156,7 @@ def test_a_best_epoch_at_either_end_is_warned_of_with_the_remedy(
 
 
 def test_where_f1_is_undefined_the_loss_decides() -> None:
-    """As without annotations in validation."""
+    """For example without annotations in validation."""
     progress = trained((0.9, float("nan")), (0.7, float("nan")), (0.8, float("nan")))
 
     assert progress.best_epoch == 2
@@ -166,7 +166,7 @@ def test_where_f1_is_undefined_the_loss_decides() -> None:
 
 
 class Watched(Scripted):
-    """A task whose validation gives one figure more: (loss, F1, event error rate) an epoch."""
+    """A task whose validation gives one more figure: (loss, F1, event error rate) per epoch."""
 
     def __init__(self, validations: Sequence[tuple[float, float, float]]) -> None:
         super().__init__(1)

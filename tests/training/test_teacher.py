@@ -1,4 +1,4 @@
-"""The mean teacher: how its weight rises, and that it is the average as it is."""
+"""The mean teacher: how its weight rises, and that it equals the average."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_labels_of_a_model_that_was_fed_the_ground_truth_count_little() -> None:
 
 
 def test_before_the_first_update_the_teacher_is_the_student() -> None:
-    """Also where the weights came from another run after the average was made."""
+    """Also if the weights came from another run after the average was created."""
     model = crnn()
     average = Average(model, 0.9)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Weights of active targets: what they are, and what a loss makes of them."""
+"""Weights of active targets: their values, and their effect on a loss."""
 
 from __future__ import annotations
 

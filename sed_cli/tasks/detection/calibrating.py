@@ -1,4 +1,4 @@
-"""How confidences of a detector's events are made probabilities, on recordings of validation."""
+"""Calibrate the confidences of a detector's events on validation recordings."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 def fit_confidences(
     decoder: Decoder, evaluation: EvaluationConfig, scored: Scored
 ) -> ConfidenceMap | None:
-    """Fit what ``evaluation.calibrate`` names to the events that a decoder finds.
+    """Fit the method of ``evaluation.calibrate`` to the events that a decoder finds.
 
     Args:
-        decoder: whose events they are.
-        evaluation: settings, the collar among them by which an event is right.
-        scored: recordings of validation, each with its probabilities.
+        decoder: finds the events.
+        evaluation: settings, including the collar within which an event is correct.
+        scored: validation recordings, each with its probabilities.
 
     Returns:
-        The map; ``None``: confidences stay as they are, and why is logged.
+        The map; ``None``: confidences stay unchanged; the reason is logged.
     """
     method = evaluation.calibrate or "auto"
     confidences, hits = [], []
@@ -46,24 +46,24 @@ def fit_confidences(
 def confidences_for(
     config: EvalConfig, detector: Detector, before: Decoder, validation: RunValidation
 ) -> ConfidenceMap | None:
-    """That of the checkpoint, unless ``sedtf eval`` asks for another one or for other events.
+    """The map of the checkpoint, unless ``sedtf eval`` asks for another one or other events.
 
     Args:
-        config: what is asked for.
-        detector: with the decoder that makes the events.
+        config: settings of ``sedtf eval``.
+        detector: with the decoder that finds the events.
         before: the decoder of the checkpoint.
         validation: of the run.
 
     Raises:
-        DataError: if there is no validation split to fit the one that is asked for on.
+        DataError: if a new map is requested and there is no validation split to fit it on.
     """
     method = config.evaluation.calibrate
     if method is None:
         if detector.decoder == before or detector.confidence_map is None:
             return detector.confidence_map
         log.warning(
-            "the calibration of the checkpoint is for the events of its own decoder: confidences "
-            "are not calibrated; evaluation.calibrate=auto does it for these"
+            "the calibration of the checkpoint was fitted to the events of its own decoder: "
+            "confidences are not calibrated; evaluation.calibrate=auto fits it to the new events"
         )
         return None
     if method == "none":

@@ -1,4 +1,4 @@
-"""The model card: what a detector is for, how it was trained, what it reaches, its limits."""
+"""The model card: purpose, training, scores and limits of a detector."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOT_STATED = "not stated"
 
 
 def find_run(checkpoint: Path) -> Path | None:
-    """Return the run folder that a checkpoint folder lies in; None if it was moved out of it."""
+    """Return the run folder that contains a checkpoint folder; None if it was moved out."""
     run = checkpoint.absolute().parent.parent
     in_run = checkpoint.absolute().parent.name == "checkpoints" and (run / "run.json").is_file()
     return run if in_run else None
@@ -46,9 +46,9 @@ def model_card(
         config: of the export; its licences are copied.
         trained: configuration of the training run.
         description: as in ``model.json``.
-        checkpoint: the checkpoint folder; what its run folder holds is told as well.
-        n_weights: numbers that were learnt.
-        files: names of what lies beside the card, and what they are.
+        checkpoint: the checkpoint folder; its run folder is described too.
+        n_weights: number of learnt weights.
+        files: names of the files beside the card, with descriptions.
         checked: a line for each comparison with PyTorch.
     """
     run = find_run(checkpoint)
@@ -73,7 +73,7 @@ def _section(title: str, text: str) -> str:
 
 
 def _front_matter(config: ExportConfig) -> str:
-    """Name the fields that model hubs look for."""
+    """The fields that model hubs look for."""
     fields: dict[str, Any] = {
         "library_name": "onnx",
         "pipeline_tag": "audio-classification",
@@ -87,18 +87,18 @@ def _front_matter(config: ExportConfig) -> str:
 def _summary(trained: TrainConfig, description: Mapping[str, Any]) -> str:
     features, stream = description["features"], description["stream"]
     rule = _rule(description)
-    onsets = ", and whether an event of it begins there" if "outputs" in description else ""
-    fed = "Nothing of what came before (the baseline)" if rule is None else described(rule)
+    onsets = ", and whether an event of the class starts there" if "outputs" in description else ""
+    fed = "Nothing but the features (the baseline)" if rule is None else described(rule)
     return (
         f"A convolutional recurrent network that detects which of {len(description['classes'])} "
-        f"classes of sounds are active in a recording, and when; several may be at once. Its "
+        f"classes of sounds are active in a recording, and when; several may overlap. Its "
         f"recurrent layer is fed {fed[0].lower()}{fed[1:]}.\n\n"
         f"- classes: {', '.join(map(in_markdown, description['classes']))}\n"
         f"- input: {features['sample_rate']} Hz mono, as {features['n_mels']} mel bands from "
         f"{features['f_min']:g} to {features['f_max']:g} Hz\n"
         f"- output: a probability for each class every {1000 * stream['hop_s']:g} ms{onsets}\n"
         f"- events: {_postprocessing(description['postprocessing'])}\n"
-        f"- delay in a stream: {1000 * stream['look_ahead_s']:.0f} ms, and the chunk\n"
+        f"- delay in a stream: {1000 * stream['look_ahead_s']:.0f} ms, plus the chunk\n"
     )
 
 
@@ -119,14 +119,14 @@ def _postprocessing(values: Mapping[str, Any]) -> str:
 def _use(description: Mapping[str, Any]) -> str:
     rate = description["features"]["sample_rate"]
     return (
-        "Meant for finding these classes of sounds in recordings or live streams like those of "
-        "the training data, by people or programs that can bear mistakes. Not meant for "
+        "Intended for finding these classes of sounds in recordings or live streams like the "
+        "training data, by people or programs that can tolerate mistakes. Not intended for "
         "decisions about people, for surveillance, for safety alarms without another safeguard, "
-        "or for sounds and surroundings that the training data do not hold, unless it has been "
-        "tested there.\n\n"
+        "or for sounds and surroundings that the training data do not contain, unless it has "
+        "been tested there.\n\n"
         "```sh\npip install numpy onnxruntime soundfile soxr\n"
         "python detect.py recording.wav\n```\n\n"
-        f"`detect.py` shows all that it takes, without PyTorch: samples at {rate} Hz to log-mel, "
+        f"`detect.py` shows every step, without PyTorch: samples at {rate} Hz to log-mel, "
         "chunks through `stream.onnx`, probabilities to events. All numbers it needs are in the "
         "metadata of the graphs, and in `model.json`.\n"
     )
@@ -160,7 +160,7 @@ def _training(trained: TrainConfig, run: Path | None, n_weights: int) -> str:
 
 def _run_rows(trained: TrainConfig, run: Path | None) -> list[tuple[str, str]]:
     if run is None:
-        return [("run", "unknown: the checkpoint does not lie in its run folder")]
+        return [("run", "unknown: the checkpoint is not in its run folder")]
     record = _read_json(run / "run.json")
     rows = [
         ("run", f"{record.get('status')}, {record.get('started')} to {record.get('ended')}"),
@@ -184,7 +184,7 @@ def _versions(versions: object) -> str:
 def _figures(run: Path | None, checkpoint: Path) -> str:
     metrics = None if run is None else _read_json(run / "metrics.json")
     if not metrics:
-        return "None were found beside the checkpoint: `sedtf eval checkpoint=...` makes them."
+        return "None were found beside the checkpoint: `sedtf eval checkpoint=...` computes them."
     note = "" if checkpoint.name == "best" else (
         "These are figures of the run's best epoch, **not of the checkpoint exported here** "
         f"(`{checkpoint.name}`).\n\n"
@@ -217,16 +217,16 @@ def _scores(scores: Mapping[str, Mapping[str, float | None]], kinds: Iterable[st
 def _limits(trained: TrainConfig, description: Mapping[str, Any]) -> str:
     features, stream = description["features"], description["stream"]
     lines = [
-        "It knows its own classes only: it treats any other sound as silence, or as one of them.",
+        "It knows only its own classes: any other sound counts as silence, or as one of them.",
         "Figures hold for recordings like those of the test split; other rooms, microphones, "
-        "levels and mixtures need a test of their own (`sedtf eval data=...`).",
-        f"Nothing above {features['f_max']:g} Hz is heard.",
+        "levels and mixtures need separate tests (`sedtf eval data=...`).",
+        f"It does not use sound above {features['f_max']:g} Hz.",
         f"Times are multiples of {1000 * stream['hop_s']:g} ms.",
     ]
     if trained.data.kind == "soundscapes":
         lines.insert(
             0,
-            "It was trained on **generated sounds**, for trying things out: it has not learnt from "
+            "It was trained on **generated sounds**, for trying things out: it has not seen any "
             "real recordings.",
         )
     if (rule := _rule(description)) is not None and rule.decides:
@@ -260,7 +260,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _yaml(values: Mapping[str, Any]) -> str:
-    """Show settings; a folder by its name only."""
+    """Format settings; folders by their name only."""
     return yaml.safe_dump(_without_folders(values), sort_keys=False, allow_unicode=True)
 
 
@@ -275,7 +275,7 @@ def _without_folders(value: Any) -> Any:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Read a file of the run; what is missing or broken is left out of the card."""
+    """Read a file of the run; missing or damaged files are left out of the card."""
     try:
         return read_json_object(path)
     except (OSError, ValueError):

@@ -13,41 +13,41 @@ from sed_cli.models import CRNN
 from sed_cli.models.recurrence import Feedback, RecurrentState
 
 BLOCK_FRAMES = 64
-"""Frames that are run at once, always so many and from the same first frame on."""
+"""Frames per block; blocks always have this size and are counted from the same first frame."""
 
 PIECE_FRAMES = 4096
-"""Frames that the convolutions are given at once where the whole recording is at hand."""
+"""Frames per pass of the convolutions if the whole recording is available."""
 
 
 class Logits(Protocol):
     """Logits of the frames of one recording."""
 
     def push(self, log_mel: Tensor) -> Tensor:
-        """Take frames (t, M) and return the logits that they complete (t', C), on the device."""
+        """Take frames (t, M) and return the logits of completed frames (t', C), on the device."""
 
     def finish(self) -> Tensor:
-        """Return the logits of the last frames (t, C): nothing comes after those pushed."""
+        """Return the logits of the last frames (t, C): no more frames follow."""
 
 
 def logits_of(
     model: CRNN, *, feedback: Feedback = "hard", device: torch.device | str = "cpu"
 ) -> Logits:
-    """Run a model freely on a recording: while its frames come, or at its end."""
+    """Run a model freely on a recording: as its frames arrive, or at its end."""
     if model.is_causal:
         return LogitStream(model, feedback=feedback, device=device)
     return WholeLogits(model, feedback=feedback, device=device)
 
 
 class WholeLogits:
-    """Run a model that is not causal: all frames are held until the last has come.
+    """Run a model that is not causal: all frames are kept until the last one has arrived.
 
-    The convolutions are run piece by piece; what is decoded in one are the features of the whole
-    recording. Memory grows with it: by its features and what the recurrence makes of them.
+    The convolutions run piece by piece; the recurrence then decodes the features of the whole
+    recording. Memory grows with its length, by the features and the output of the recurrence.
 
     Args:
-        model: put into evaluation mode while it runs.
-        feedback: what is made of its own output.
-        device: where it is.
+        model: in evaluation mode while it runs.
+        feedback: rule that turns the model's output into feedback.
+        device: of the model.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class WholeLogits:
         self._frames: list[Tensor] = []
 
     def push(self, log_mel: Tensor) -> Tensor:
-        """Hold frames (t, M); there are no logits yet: (0, C)."""
+        """Keep frames (t, M); there are no logits yet: (0, C)."""
         self._frames.append(log_mel)
         return torch.zeros(0, self._model.n_outputs, device=self._device)
 
@@ -76,7 +76,7 @@ class WholeLogits:
 def features_of(
     model: CRNN, log_mel: Tensor, device: torch.device | str = "cpu"
 ) -> Iterator[Tensor]:
-    """Yield the features (t, F) of pieces of frames (T, M), each run with the frames around it."""
+    """Yield the features (t, F) of pieces of frames (T, M), each computed with its context."""
     for first in range(0, len(log_mel), PIECE_FRAMES):
         start = max(0, first - model.context)
         window = log_mel[start : first + PIECE_FRAMES + model.context].to(device)
@@ -93,9 +93,9 @@ def forced_logits(
     feedback: Feedback = "hard",
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Run a model on all frames (T, M) of a recording, fed its targets (T, C): logits (T, C).
+    """Run a model on all frames (T, M) of a recording with teacher forcing: logits (T, C).
 
-    Where a target is not finite, it is unknown, and the model is fed its own output.
+    Targets (T, C) that are not finite are unknown: there the model is fed its own output.
     """
     targets = targets.to(device)[None]
     state: RecurrentState | None = None
@@ -105,7 +105,7 @@ def forced_logits(
             fed = targets[:, : len(features)]
             targets = targets[:, len(features) :]
             known = fed.isfinite()
-            # The mask of frames is the one that a whole pass is made for.
+            # With a mask of whole frames, the recurrence runs in a single pass.
             is_fed = torch.ones(fed.shape[:2], dtype=torch.bool) if known.all() else known
             fed = torch.where(known, fed, 0.0)
             of_piece, state = model.decode(
@@ -116,25 +116,25 @@ def forced_logits(
 
 
 class LogitStream:
-    """Run a model freely on frames as they come; the logits are those of the whole recording.
+    """Run a model freely on frames as they arrive; the logits equal those of the whole recording.
 
-    The convolutions see ``model.context`` frames to each side, so that the logits of a frame come
-    with the frame that is so many later. The state of the recurrence, with what it was fed last,
-    is carried on.
+    The convolutions see ``model.context`` frames to each side, so that the logits of a frame are
+    complete that many frames later. The state of the recurrence, including its last feedback, is
+    carried over.
 
     The logits do not depend on how the frames were pushed, to the last bit: a frame is always
-    computed at the same place of a block of the same size. That matters beyond rounding, since
-    ``hard`` feedback decides by a threshold: where a probability is within rounding of 0.5, other
-    sizes may decide otherwise, and the sequence goes on from there.
+    computed at the same position in a block of the same size. That matters beyond rounding, since
+    ``hard`` feedback decides by a threshold: if a probability is within rounding of 0.5, another
+    block size may decide differently, and the sequence then takes another path.
 
     Args:
-        model: put into evaluation mode while it runs.
-        feedback: what is made of its own output.
-        device: where it is.
+        model: in evaluation mode while it runs.
+        feedback: rule that turns the model's output into feedback.
+        device: of the model.
 
     Attributes:
-        n_frames: pushed so far.
-        n_logits: frames whose logits were returned so far.
+        n_frames: number of frames pushed so far.
+        n_logits: number of frames whose logits were returned so far.
     """
 
     def __init__(
@@ -148,13 +148,13 @@ class LogitStream:
         self._state: RecurrentState | None = None  # before the current block
 
     def push(self, log_mel: Tensor) -> Tensor:
-        """Take frames (t, M) and return the logits that they complete (t', C), on the device."""
+        """Take frames (t, M) and return the logits of completed frames (t', C), on the device."""
         self._held = torch.cat([self._held, log_mel.to(self._held)])
         self.n_frames += len(log_mel)
         return self._up_to(self.n_frames - self._model.context)
 
     def finish(self) -> Tensor:
-        """Return the logits of the last frames (t, C): nothing comes after those pushed."""
+        """Return the logits of the last frames (t, C): no more frames follow."""
         return self._up_to(self.n_frames)
 
     @torch.no_grad()
@@ -170,11 +170,11 @@ class LogitStream:
                 if stop == first + BLOCK_FRAMES:
                     self._state = state
                     self._held = self._held[BLOCK_FRAMES:]
-        self._held = self._held.clone()  # what was cut off is let go
+        self._held = self._held.clone()  # release the part that was cut off
         return torch.cat(logits)
 
     def _run(self, first: int) -> tuple[Tensor, RecurrentState | None]:
-        """Run the block whose first frame is ``first``, as far as its frames are there: (64, C)."""
+        """Run the block that starts at frame ``first``, as far as its frames exist: (64, C)."""
         context = self._model.context
         n_window = BLOCK_FRAMES + 2 * context
         known = self._held[:n_window]  # from the frame ``first - context`` on

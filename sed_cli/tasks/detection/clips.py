@@ -1,4 +1,4 @@
-"""Recordings as wholes: what they hold, pooled of their frames."""
+"""Whole recordings: the classes in them, pooled over frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sed_cli.system.files import replacing
 def write_clips(
     path: Path, clips: Mapping[str, NDArray[np.float32]], classes: Sequence[str]
 ) -> None:
-    """Write the probability of each class in each recording: a row a file, a column a class."""
+    """Write the probability of each class in each recording: a row per file, a column per class."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(["filename", *classes])

@@ -1,7 +1,7 @@
-"""What a student learns from its teacher, where nobody annotated.
+"""Learning from a teacher model where annotations are missing.
 
-The teacher runs as it would in evaluation: free, without dropout, with the statistics of its batch
-norm. So its labels depend neither on the batch nor on any draw but those of the augmentations.
+The teacher runs as in evaluation: free-running, without dropout, with its batch-norm statistics.
+Its labels therefore depend neither on the batch nor on any draw except those of the augmentations.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _SURE = 15.0
 
 
 class Unknown(NamedTuple):
-    """What of a batch only the teacher can tell."""
+    """The parts of a batch that only the teacher can label."""
 
     frames: Tensor  # bool (B, T, C)
     clips: Tensor  # bool (B, C)
 
     @classmethod
     def of(cls, batch: SequenceBatch, n_classes: int) -> Unknown:
-        """Frames without a target, and classes of clips none of whose frames has one."""
+        """Frames without a target, and classes of clips in which no frame has one."""
         valid = batch.valid[..., None]  # (B, T, 1)
         if batch.known is None:
             n_sequences, n_frames, _ = batch.targets.shape
@@ -46,7 +46,7 @@ class Unknown(NamedTuple):
         return cls(unknown & valid, clips)
 
     def counts(self) -> tuple[Tensor, Tensor]:
-        """How many there are of both."""
+        """The number of both."""
         return self.frames.sum(), self.clips.sum()
 
 
@@ -54,7 +54,7 @@ class Unknown(NamedTuple):
 def taught(
     teacher: Teacher, batch: SequenceBatch, unknown: Unknown, feedback: Feedback, n_outputs: int
 ) -> Tensor:
-    """Logits of the teacher (B, T, n_outputs); 0 in sequences of which all is known."""
+    """Logits of the teacher (B, T, n_outputs); 0 in sequences that are fully annotated."""
     model = teacher.model
     assert isinstance(model, CRNN)
     device = model.readout.weight.device
@@ -85,15 +85,15 @@ def distances(
     unknown: Unknown,
     kind: str = "mse",
 ) -> tuple[Tensor, Tensor]:
-    """Sums of distances of probabilities, of frames and of clips.
+    """Sums of differences between probabilities, over frames and over clips.
 
     Args:
         model: the student; it pools both.
         student: its logits (B, T, C), with onsets (B, T, 2C).
-        teacher: the teacher's.
-        valid: frames that are no padding, bool (B, T).
-        unknown: which of them count.
-        kind: ``bce``, of the student's to the teacher's, or ``mse``, squared distances.
+        teacher: those of the teacher.
+        valid: frames that are not padding, bool (B, T).
+        unknown: the frames and clips that count.
+        kind: ``bce``, cross-entropy with the teacher's, or ``mse``, squared differences.
     """
     of_frames = (of_activities(each, model.n_classes) for each in (student, teacher))
     of_clips = (model.clip_logits(each, valid) for each in (student, teacher))

@@ -1,4 +1,4 @@
-"""Files and figures of what is known of a detector over all thresholds."""
+"""Files and figures of a detector's results over all thresholds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sed_cli.system.files import replacing
 
 
 def write_curves(folder: Path, curves: Curves) -> None:
-    """Write ``psd_roc.csv`` and ``thresholds.csv``, a row a point, and pictures of both."""
+    """Write ``psd_roc.csv`` and ``thresholds.csv``, one row per point, and pictures of both."""
     if not curves.psd_roc:
         return
     _write_rows(folder / "psd_roc.csv", "scenario", Roc, curves.psd_roc)
@@ -35,7 +35,7 @@ def _write_rows(path: Path, first: str, kind: Any, groups: Mapping[str, Sequence
 
 
 def _psd_panels(curves: Curves) -> list[Panel]:
-    def line(roc: Roc) -> Line:  # to the edge: more false positives find nothing else
+    def line(roc: Roc) -> Line:  # extend to the edge: more false positives find nothing more
         return Line(
             roc.label,
             np.append(roc.fp_per_hour, MAX_FP_PER_HOUR),

@@ -1,4 +1,4 @@
-"""A detector: features, model and classes together, always free running."""
+"""A detector: features, model and classes; always free running."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from sed_cli.tasks.detection.streaming import DetectorStream, FrameStream, check
 
 log = logging.getLogger(__name__)
 
-_EMPTY_DB, _STEADY_DB = -90.0, 6.0  # mean and deviation of a band without any sound
-_BLOCK = 2**17  # samples of a waveform taken at once
-_LONG_FRAMES = 32_768  # more of them in one sequence are too many for the convolutions' memory
+_EMPTY_DB, _STEADY_DB = -90.0, 6.0  # mean and deviation of a band without sound
+_BLOCK = 2**17  # samples of a waveform processed at once
+_LONG_FRAMES = 32_768  # longer sequences need too much memory in the convolutions
 
 
 class Detector:
-    """A trained model with all that it takes to go from a recording to events.
+    """A trained model with everything needed to get from a recording to its events.
 
     Args:
-        model: the CRNN; it is put into evaluation mode when it is applied.
+        model: the CRNN; in evaluation mode while it runs.
         log_mel: the features that it was trained on.
         classes: labels of its outputs.
-        feedback: what is made of its own output; one that was trained with a rule that draws, as
-            ``sampled``, is run with ``hard``, so that the same audio gives the same events.
+        feedback: rule that turns its output into feedback; a model trained with a rule that draws,
+            such as ``sampled``, is run with ``hard``, so that the same audio gives the same events.
         device: where it runs.
-        decoder: what makes events of the probabilities; ``None``: a fixed threshold of 0.5.
-        confidence_map: makes probabilities of the events' confidences; ``None``: they stay.
-        source: file of the weights, named where they are at fault.
+        decoder: turns probabilities into events; ``None``: a fixed threshold of 0.5.
+        confidence_map: turns confidences of events into probabilities; ``None``: unchanged.
+        source: file of the weights, named in errors about them.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Detector:
 
     @property
     def plain_decoder(self) -> Decoder:
-        """A fixed threshold of 0.5 for all classes, and no events parted."""
+        """A fixed threshold of 0.5 for all classes, without splitting events."""
         return plain_decoder(self.classes, self.hop_s, onsets=self.model.has_onsets)
 
     def tracker(self) -> Tracker:
@@ -84,9 +84,9 @@ class Detector:
 
     @property
     def trained_hz(self) -> float | None:
-        """Up to where the recordings that it was trained on had any sound; ``None``: all the way.
+        """Upper limit of sound in the recordings trained on, in Hz; ``None``: the whole band.
 
-        Bands of nothing but what a resampler leaves there are told by their statistics.
+        Bands that hold only the residue of a resampler are recognised by their statistics.
         """
         centres_hz = self.log_mel.centres_hz
         if centres_hz is None or not getattr(self.log_mel, "is_log", False):
@@ -103,9 +103,9 @@ class Detector:
         """Run the model freely on features (B, T, M), padded after ``lengths`` (B,).
 
         Returns:
-            Logits (B, T, C), with onsets (B, T, 2C), on the detector's device; of no meaning in the
-            padding. Those of long sequences are computed piece by piece, in memory for their
-            features and little more.
+            Logits (B, T, C), with onsets (B, T, 2C), on the detector's device; undefined in the
+            padding. Long sequences are computed piece by piece, with little memory beyond their
+            features.
         """
         if log_mel.shape[1] > _LONG_FRAMES:
             logits = log_mel.new_zeros(*log_mel.shape[:2], self.model.n_outputs, device=self.device)
@@ -122,7 +122,7 @@ class Detector:
         return self.check_logits(of_batch)
 
     def forced_logits(self, log_mel: Tensor, targets: Tensor) -> Tensor:
-        """Run the model on the features of a recording (T, M), fed its targets (T, C), or (T, 2C).
+        """Run the model on a recording (T, M) with teacher forcing by targets (T, C) or (T, 2C).
 
         Returns:
             Logits of that shape, on the detector's device.
@@ -133,29 +133,29 @@ class Detector:
         return self.check_logits(logits)
 
     def check_logits(self, logits: Tensor) -> Tensor:
-        """Return logits, unless they are no numbers: below every threshold, they look like silence.
+        """Return logits if all are numbers; others would look like silence, below any threshold.
 
         Raises:
             CheckpointError: if any is not finite.
         """
-        # One in training comes from no checkpoint: its loop reports a loss that is not finite.
+        # A detector in training has no checkpoint: its loop reports a loss that is not finite.
         if self._source is None or bool(torch.isfinite(logits).all()):
             return logits
         raise CheckpointError(
-            f"{self._source}: gives outputs that are not finite, so its weights "
-            f"are damaged or its training diverged; take another checkpoint"
+            f"{self._source}: the outputs are not finite, so its weights are damaged or its "
+            f"training diverged; use another checkpoint"
         )
 
     def logits_of_blocks(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Run the model freely on one recording of any length, in bounded memory.
 
         Args:
-            blocks: its features (t, M), one after the other.
+            blocks: its features (t, M), in order.
 
         Yields:
-            Logits (t', C), with onsets (t', 2C), on the detector's device; joined, those of the
-            whole recording. A model that is not causal gives all of them at the end, in memory that
-            grows with the length.
+            Logits (t', C), with onsets (t', 2C), on the detector's device; concatenated, they are
+            those of the whole recording. A model that is not causal yields all of them at the end,
+            in memory that grows with the length.
         """
         stream = logits_of(self.model, feedback=self.feedback, device=self.device)
         for block in blocks:
@@ -163,7 +163,7 @@ class Detector:
         yield self.check_logits(stream.finish())
 
     def pool(self, probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Pool the probabilities of frames (T, C), with onsets or without, to those of a clip."""
+        """Pool the probabilities of frames (T, C), or with onsets (T, 2C), into those of a clip."""
         logits = torch.from_numpy(np.asarray(probabilities, np.float32)).logit(1e-7)
         with torch.no_grad():
             of_clip = self.model.clip_logits(logits[None].to(self.model.readout.weight))[0]
@@ -171,10 +171,10 @@ class Detector:
         return pooled
 
     def stream(self, sample_rate: int | None = None) -> DetectorStream:
-        """Detect events in audio that is still coming in.
+        """Detect events in audio that is still arriving.
 
         Args:
-            sample_rate: of the audio, in Hz; ``None``: that of the detector.
+            sample_rate: of the audio, in Hz; ``None``: the rate of the detector.
 
         Raises:
             CheckpointError: if the model is not causal.
@@ -194,13 +194,13 @@ class Detector:
         Args:
             audio: a file of any rate, channel count and length, or a waveform: (n_samples,) or
                 (n_samples, n_channels), full scale at -1 and 1.
-            sample_rate: of the waveform, in Hz; ``None``: that of the detector.
+            sample_rate: of the waveform, in Hz; ``None``: the rate of the detector.
 
         Returns:
             Float32 (T, C).
 
         Raises:
-            DataError: if the file cannot be read (what can be decoded of a damaged one is used,
+            DataError: if the file cannot be read (the readable part of a damaged file is used,
                 with a warning), or the waveform has no samples, another shape, integers, or
                 values that are not finite.
         """
@@ -213,7 +213,7 @@ class Detector:
     def predict(self, audio: str | Path | ArrayLike, sample_rate: int | None = None) -> list[Event]:
         """Events in a recording, in order of onset; arguments as for :meth:`probabilities`.
 
-        They are those that ``sedtf eval`` finds in the same file; none ends after the recording.
+        They are the events that ``sedtf eval`` finds in the same file; all end within it.
         """
         rate, blocks = self._blocks(audio, sample_rate)
         stream = DetectorStream(self, rate)
@@ -243,7 +243,7 @@ def _blocks_of(reader: AudioReader) -> Iterator[NDArray[np.float32]]:
 
 
 def _checked_samples(audio: ArrayLike) -> NDArray[Any]:
-    """Refuse what is no whole waveform; the rest is for :func:`checked_mono` to say."""
+    """Refuse an incomplete waveform; :func:`checked_mono` checks the rest."""
     samples = np.asarray(audio)
     if samples.ndim not in (1, 2) or not samples.size:
         raise DataError(
@@ -252,6 +252,6 @@ def _checked_samples(audio: ArrayLike) -> NDArray[Any]:
     if samples.ndim == 2 and samples.shape[1] > samples.shape[0]:
         raise DataError(
             f"a waveform of shape {samples.shape} has more channels than samples: "
-            f"expected (n_samples, n_channels), so transpose it"
+            f"expected (n_samples, n_channels); transpose it"
         )
     return samples

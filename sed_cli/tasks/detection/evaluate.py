@@ -1,4 +1,4 @@
-"""Run a detector freely over whole recordings, and score what it finds."""
+"""Run a detector freely over whole recordings, and score the events it finds."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ _PICTURED = 4
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that is known about a detector on a split."""
+    """All results of a detector on a split."""
 
     metrics: dict[str, Any]  # as in metrics.json
     events: dict[str, list[Event]]  # detected, by file
     recordings: list[Recording]
-    curves: Curves | None = None  # over all thresholds, where they were asked for
+    curves: Curves | None = None  # over all thresholds, if requested
     # Probability of each class in each recording as a whole, by file (C,).
     clips: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
@@ -78,12 +78,12 @@ def validate(
     loss: OutputLoss | None = None,
     watched: Watched | None = None,
 ) -> Validation:
-    """Frame-wise loss, F1 and ER over whole recordings, free running, plainly above 0.5.
+    """Frame-wise loss, F1 and ER over whole recordings, free running, at a threshold of 0.5.
 
-    The loss is the one trained with; ``None``: binary cross-entropy. Figures that are watched come
-    beside them.
+    The loss is the training loss; ``None``: binary cross-entropy. The figures of ``watched`` are
+    added.
 
-    Where several processes train together, each runs over its share of the recordings.
+    If several processes train together, each runs over its share of the recordings.
     """
     counts = np.zeros((1 + len(detector.classes), 4), dtype=np.int64)
     loss_sum, n_values = 0.0, 0
@@ -113,20 +113,20 @@ def validate(
 def evaluate_split(
     detector: Detector, data: DataSet, split: str, evaluation: EvaluationConfig | None = None
 ) -> Evaluation:
-    """Score a detector on a split: frame, segment and event based, micro, macro and per class.
+    """Score a detector on a split: by frame, segment and event; micro, macro and per class.
 
     Args:
-        detector: its decoder makes the events.
-        data: the set.
+        detector: its decoder finds the events.
+        data: the data set.
         split: one of its splits.
-        evaluation: what is reported; ``None``: the defaults.
+        evaluation: settings of the report; ``None``: the defaults.
 
     Raises:
-        DataError: if the set has no such split.
+        DataError: if the data set has no such split.
     """
     recordings = data.splits.get(split)
     if not recordings:
-        raise DataError(f"split={split}: the data set has none; there are {', '.join(data.splits)}")
+        raise DataError(f"split={split}: not in the data set, which has {', '.join(data.splits)}")
     scored = (
         (recording, probabilities_of(logits))
         for recording, logits in tqdm(
@@ -162,19 +162,19 @@ def evaluate_scored(
     pool: Callable[[NDArray[np.floating]], NDArray[np.float32]] | None = None,
     forced: Callable[[Recording], NDArray[np.float32]] | None = None,
 ) -> Evaluation:
-    """Score what a decoder makes of the probabilities of a split.
+    """Score the events that a decoder finds in the probabilities of a split.
 
     Args:
         scored: its recordings, each with its probabilities, (T, C) or with onsets (T, 2C).
-        data: the set.
-        split: one of its splits, of which there are recordings.
-        settings: what is reported.
-        decoder: makes the events, and is described.
-        confidence_map: of the confidences of these.
-        decoder_of: the decoder of a recording in the place of it.
-        pool: makes of probabilities of frames (T, C) those of a clip (C,); ``None``: by linear
+        data: the data set.
+        split: one of its splits, which has recordings.
+        settings: settings of the report.
+        decoder: finds the events; described in the metrics.
+        confidence_map: for the confidences of the events.
+        decoder_of: returns a decoder per recording, used instead of ``decoder``.
+        pool: turns probabilities of frames (T, C) into those of a clip (C,); ``None``: by linear
             softmax.
-        forced: the probabilities of a recording where the model is fed the ground truth.
+        forced: returns the teacher-forced probabilities of a recording.
     """
     recordings = data.splits[split]
     plain = plain_decoder(data.classes, data.hop_s, onsets=isinstance(decoder, OnsetDecoder))
@@ -221,7 +221,7 @@ def evaluate_scored(
 def _metrics_of(
     tally: Tally, recordings: Sequence[Recording], settings: EvaluationConfig
 ) -> dict[str, Any]:
-    """Figures of all metrics, as ``metrics.json`` has them, and what they were held to."""
+    """Figures of all metrics, as in ``metrics.json``, and the settings behind them."""
     bootstrap = Bootstrap(settings.bootstrap, settings.bootstrap_seed)
     figures_of = tally.described(recordings, bootstrap)
     metrics: dict[str, Any] = {
@@ -247,7 +247,7 @@ def _metrics_of(
 def _warn_of_collar(
     recordings: Sequence[Recording], classes: Sequence[str], collar_s: float
 ) -> None:
-    """Warn where an event may be off by half of its length and more, and still count."""
+    """Warn if an event may be off by at least half of its duration, and still count as found."""
     lengths_s: dict[str, list[float]] = {label: [] for label in classes}
     for recording in recordings:
         for event in recording.events:
@@ -267,13 +267,13 @@ def _warn_of_collar(
 
 
 def _warn_of_missed(metrics: Mapping[str, Any]) -> None:
-    """Warn of classes that are there and were never found, not even wrongly."""
+    """Warn about annotated classes that were never detected, not even wrongly."""
     counts = {label: of["event"]["counts"] for label, of in metrics["per_class"].items()}
     missed = [label for label, n in counts.items() if n["n_ref"] and not n["n_sys"]]
     if missed:
         log.warning(
             "never found in the %s split, though annotated there: %s; annotate more such events, "
-            "train longer (trainer.epochs), or leave it out (data.classes)",
+            "train longer (trainer.epochs), or leave the class out (data.classes)",
             metrics["split"],
             cut_short([f"{label} ({counts[label]['n_ref']} events)" for label in missed], 20),
         )
@@ -306,10 +306,10 @@ def write_evaluation(
 
 
 def whole_set(own: DataConfig, split: str, trained: DataConfig) -> DataConfig:
-    """Have all recordings of another data set scored, if it has no splits and none is asked for.
+    """Score all recordings of another data set, if it has no splits and none is requested.
 
-    Nothing is trained on them. Of the data that the detector was trained on the same split as then
-    is scored.
+    None of them was trained on. For the data that the detector was trained on, the same split as
+    then is scored.
     """
     if not isinstance(own, AnnotatedConfig) or split != "test":
         return own
@@ -321,7 +321,7 @@ def whole_set(own: DataConfig, split: str, trained: DataConfig) -> DataConfig:
 
 
 def evaluate_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
-    """Do the work of ``sedtf eval``; return the frame-wise F1."""
+    """Run ``sedtf eval``; return the frame-wise F1."""
     assert config.checkpoint is not None
     trained = read_config(config.checkpoint)
     own = config.data

@@ -1,7 +1,7 @@
-"""A closer look at a split: calibration, confusions, what became of each event, the worst files.
+"""A closer look at a split: calibration, confusions, the outcome of each event, the worst files.
 
-Scores are those of the run; here is what they do not say. Everything but the probabilities follows
-from the events that the run wrote, so that it adds up to the run's own figures.
+This complements the scores of the run. Everything except the probabilities is derived from the
+events that the run wrote, so that the numbers add up to the run's own figures.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from sed_cli.metrics.known import are_judged
 from sed_cli.metrics.outcomes import HIT, OUTCOMES, Fate, event_outcomes, frame_confusions
 
 N_BINS = 10
-"""Of equal width, over the probabilities from 0 to 1."""
+"""Number of bins of equal width, over the probabilities from 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """A recording with what was found in it; times are those of the recording.
+    """A recording with its detected events; times are those of the recording.
 
     Args:
-        recording: with what is annotated.
+        recording: with its annotations.
         predicted: detected events.
-        fates: what became of each annotated event, and of each detected one.
+        fates: outcome of each annotated event, and of each detected one.
         counts: of its frames, all classes together: (4,).
-        window_s: the stretch that is shown.
+        window_s: the segment that is shown.
         probabilities: uint8, 255 times the probabilities of the frames in the window.
         first_frame: of the window.
     """
@@ -49,7 +49,7 @@ class Examined:
 
     @property
     def f1(self) -> float | None:
-        """Of its frames; ``None`` where nothing is annotated and nothing was found."""
+        """Frame-wise F1; ``None`` if there are neither annotated nor detected events."""
         base = int(self.counts[N_REF] + self.counts[N_SYS])
         return 2 * int(self.counts[TP]) / base if base else None
 
@@ -61,16 +61,16 @@ class Examined:
 
     @property
     def badness(self) -> tuple[float, int]:
-        """What the worst file has most of."""
+        """Sort key, largest for the worst file."""
         return 1.0 if self.f1 is None else 2.0 - self.f1, self.n_wrong_frames
 
 
 @dataclass
 class Examination:
-    """What is known after recordings were examined one by one, C classes.
+    """Accumulated results of recordings that were examined one by one, C classes.
 
-    ``bins`` holds, of each class and each bin of probabilities, how many frames fell into it, the
-    sum of their probabilities, and how many of them are annotated as active: (C, N_BINS, 3).
+    ``bins`` holds, for each class and each bin of probabilities, the number of frames in it, the
+    sum of their probabilities, and the number of them annotated as active: (C, N_BINS, 3).
     ``confusions`` are frames (C missed, C inserted). ``outcomes`` are numbers of annotated and of
     detected events: (2, C, len(OUTCOMES)).
     """
@@ -101,16 +101,16 @@ def examine(
     longest_s: float | None = None,
     collar_s: float = COLLAR_S,
 ) -> Examination:
-    """Examine recordings one by one; memory holds those that are kept, no others.
+    """Examine recordings one by one; only those kept stay in memory.
 
     Args:
         run: each recording with its probabilities (T, C).
         events: detected events by file name.
-        classes: labels, in the order of the columns.
+        classes: labels, in column order.
         hop_s: seconds from one frame to the next.
-        n_kept: how many files are kept, the worst ones; ``None``: all.
-        longest_s: of a longer file the stretch of so many seconds with most errors is kept.
-        collar_s: seconds that an event may be off.
+        n_kept: number of files to keep, the worst ones; ``None``: all.
+        longest_s: of a longer file, keep the segment of this many seconds with the most errors.
+        collar_s: tolerance of event boundaries in seconds.
     """
     examination = Examination(tuple(classes))
     kept: list[tuple[tuple[float, int], int, Examined]] = []
@@ -152,8 +152,8 @@ def examine(
 def _active(
     predicted: Sequence[Event], recording: Recording, classes: Sequence[str], hop_s: float
 ) -> NDArray[np.bool_]:
-    """Frames in which events were found (T, C): undo what made events of them."""
-    # An event that lasts to the end was cut there, which may be in the middle of a last frame.
+    """Frames of detected events (T, C): the inverse of turning frames into events."""
+    # An event that lasts to the end was cut there, perhaps in the middle of the last frame.
     end_s = recording.duration_s - 1e-6
     whole = [
         event._replace(offset_s=recording.n_frames * hop_s) if event.offset_s >= end_s else event
@@ -167,12 +167,12 @@ def calibration_bins(
     activities: NDArray[np.uint8],
     known: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Sort frames (T, C) into bins of probability: numbers, sums of probabilities, active ones.
+    """Sort frames (T, C) into bins of probability: counts, sums of probabilities, active frames.
 
-    Those that are not ``known`` (T, C) are skipped.
+    Frames that are not ``known`` (T, C) are skipped.
 
     Returns:
-        (C, N_BINS, 3). A bin holds its lower edge; the last one holds 1 too.
+        (C, N_BINS, 3). A bin includes its lower edge; the last one also includes 1.
     """
     n_classes = probabilities.shape[1]
     bins = np.minimum((probabilities * N_BINS).astype(np.intp), N_BINS - 1)
@@ -191,7 +191,7 @@ def is_error(fate: Fate) -> bool:
 
 
 def _window(wrong: NDArray[np.bool_], hop_s: float, longest_s: float | None) -> slice:
-    """Choose the frames that are shown: all, or the stretch with most errors in it."""
+    """Choose the frames to show: all, or the segment with the most errors."""
     n_frames = len(wrong)
     length = n_frames if longest_s is None else max(1, round(longest_s / hop_s))
     if length >= n_frames:

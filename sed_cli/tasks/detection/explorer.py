@@ -1,4 +1,4 @@
-"""The recordings of a page of ``sedtf report``: what its lists, its pictures and its sound show."""
+"""The recordings on a page of ``sedtf report``: content of its lists, pictures and audio."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sed_cli.tasks.detection.examination import Examination, Examined, is_error
 def examined_content(
     examination: Examination, content: Mapping[str, Any], hop_s: float
 ) -> dict[str, Any]:
-    """What the page has of an examination, beside the content that the run's folder gives.
+    """Content of the page from an examination, in addition to the content of the run folder.
 
     Args:
         examination: of the recordings that the run was scored on.
-        content: of the page so far; its notes stay.
+        content: of the page so far; its notes are kept.
         hop_s: seconds from one frame to the next.
     """
     frame = content["metrics"].get("frame")
@@ -56,7 +56,7 @@ def examined_content(
 
 
 def _wrong_labels(file: Examined, classes: Sequence[str]) -> set[int]:
-    """Classes of which the file holds an error."""
+    """Classes with an error in the file."""
     sides = zip((file.recording.events, file.predicted), file.fates, strict=True)
     return {
         classes.index(event.label)
@@ -67,7 +67,7 @@ def _wrong_labels(file: Examined, classes: Sequence[str]) -> set[int]:
 
 
 def explored(file: Examined, log_mel: FrontEnd, classes: Sequence[str]) -> Explored:
-    """Cut out of a recording what the page shows of it."""
+    """Extract the part of a recording that the page shows."""
     rate, (start_s, end_s) = log_mel.sample_rate, file.window_s
     last = file.first_frame + len(file.probabilities)
     sides = (file.recording.events, file.predicted)

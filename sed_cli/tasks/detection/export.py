@@ -1,4 +1,4 @@
-"""``sedtf export``: graphs, what it takes to run them, an example, a model card."""
+"""``sedtf export``: graphs, everything needed to run them, an example and a model card."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# In dB, or as a part of the strongest power: what two sums in float32 of the same spectrum may
-# differ by, with room to spare; a wrong window or scale is off by whole decibels.
+# In dB, or relative to the highest power: how much two float32 sums over the same spectrum may
+# differ, with a margin; a wrong window or scale is off by whole decibels.
 _FEATURE_TOLERANCE = 1e-3
 
 _CARD, _DESCRIPTION = "MODEL_CARD.md", "model.json"
@@ -42,22 +42,22 @@ _PURPOSES = {
     "stream.onnx": "a chunk of a stream: log-mel and state in, probabilities and new state out",
     "recording.onnx": "a whole recording: log-mel in, probabilities out",
     "waveform.onnx": "a whole recording: samples in, probabilities out",
-    _DESCRIPTION: "features, classes, thresholds, state: all that it takes to run the graphs",
-    "detect.py": "an example that does so, without PyTorch",
+    _DESCRIPTION: "features, classes, thresholds, state: everything needed to run the graphs",
+    "detect.py": "an example that runs them without PyTorch",
     _CARD: "purpose, training, scores",
 }
 
 
 @dataclass(frozen=True)
 class _Exported:
-    """A graph that agrees with PyTorch."""
+    """A graph that has been checked against PyTorch."""
 
     content: bytes
     difference: Difference
 
 
 def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
-    """Do the work of ``sedtf export``: nothing is written unless all graphs agree with PyTorch.
+    """Run ``sedtf export``: nothing is written unless all graphs agree with PyTorch.
 
     Raises:
         UserError: if the checkpoint cannot be used, or onnx or onnxruntime is missing.
@@ -72,7 +72,7 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
         _check_model(detector, checkpoint)
         if not isinstance(detector.log_mel, LogMel):
             raise UserError(
-                f"sedtf export writes features of feature.kind=logmel only, and {checkpoint} was "
+                f"sedtf export supports features of feature.kind=logmel only, and {checkpoint} was "
                 f"trained on kind={trained.feature.kind}"
             )
         detector.model.eval()
@@ -91,29 +91,29 @@ def export_checkpoint(config: ExportConfig, run_dir: Path) -> None:
 
 
 def _check_model(detector: Detector, checkpoint: Path) -> None:
-    """Refuse a model whose recurrence the graphs do not have.
+    """Refuse a model whose recurrence the graphs do not implement.
 
     Raises:
-        CheckpointError: if it is another class than the CRNN, or fed by another rule.
+        CheckpointError: if the class is not the CRNN, or the feedback rule is unknown.
     """
     model = type(detector.model)
     if model is not CRNN:
         raise CheckpointError(
-            f"checkpoint={checkpoint}: the graphs are those of model=crnn, and {model.__name__} "
-            f"({model.__module__.split('.')[0]}) computes otherwise: use sedtf predict"
+            f"checkpoint={checkpoint}: the graphs implement model=crnn, and {model.__name__} "
+            f"({model.__module__.split('.')[0]}) computes differently: use sedtf predict"
         )
     rule = detector.feedback
     if detector.model.has_feedback and not rule.serves_graphs:
         raise CheckpointError(
             f"checkpoint={checkpoint}: it was trained with sampler.feedback={rule.name}, which "
-            f"has no form in ONNX: use sedtf predict, or give {type(rule).__name__} an add_to_graph"
+            f"has no ONNX form: use sedtf predict, or add add_to_graph to {type(rule).__name__}"
         )
 
 
 def _write(run_dir: Path, graphs: Mapping[str, bytes], texts: Mapping[str, str]) -> None:
-    """Take away what an earlier export left, then write this one.
+    """Remove the files of an earlier export, then write this one.
 
-    The description goes first and comes last: where it is, all is there, and of one export.
+    The description is removed first and written last: if it exists, the export is complete.
     """
     earlier = [_DESCRIPTION, *(name for name in _PURPOSES if name != _DESCRIPTION)]
     for name in earlier:
@@ -130,7 +130,7 @@ def _write(run_dir: Path, graphs: Mapping[str, bytes], texts: Mapping[str, str])
 def _description(detector: Detector) -> dict[str, Any]:
     from sed_cli.export.metadata import describe
 
-    assert isinstance(detector.log_mel, LogMel)  # others are refused
+    assert isinstance(detector.log_mel, LogMel)  # others were refused
     return describe(
         detector.model,
         detector.log_mel,
@@ -143,12 +143,12 @@ def _description(detector: Detector) -> dict[str, Any]:
 def _export(
     config: ExportConfig, detector: Detector, description: Mapping[str, Any]
 ) -> dict[str, _Exported]:
-    """Build the graphs and hold each against PyTorch."""
+    """Build the graphs and compare each with PyTorch."""
     from sed_cli.export import check, frontend, graphs
 
     model = detector.model, detector.feedback
     heard = *model, detector.log_mel
-    # The function that makes a graph, the one that compares it, and what both are given.
+    # For each graph: the function that builds it, the one that compares it, and their arguments.
     made: dict[str, tuple[Callable[..., onnx.GraphProto], Callable[..., Difference], Any]] = {
         "stream.onnx": (graphs.stream_graph, check.check_stream, model),
         "recording.onnx": (graphs.recording_graph, check.check_recording, model),
@@ -176,7 +176,7 @@ def _session(content: bytes) -> Session:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # so that sums are made in one order
+    options.intra_op_num_threads = 1  # so that sums are computed in a fixed order
     session: Session = onnxruntime.InferenceSession(
         content, options, providers=["CPUExecutionProvider"]
     )
@@ -187,8 +187,8 @@ def _check(name: str, difference: Difference, tolerance: float) -> None:
     if difference.greatest > tolerance:
         raise SedtfError(
             f"{name}: probabilities differ from PyTorch's by {difference.greatest:.1e}, more than "
-            f"tolerance={tolerance:g}: nothing was written; another version of onnxruntime may do "
-            f"better, or raise the tolerance"
+            f"tolerance={tolerance:g}: nothing was written; try another version of "
+            f"onnxruntime, or raise the tolerance"
         )
     if difference.features is not None and difference.features > _FEATURE_TOLERANCE:
         raise SedtfError(
@@ -232,7 +232,7 @@ def _outcome(difference: Difference) -> str:
 
 
 def _print(run_dir: Path, differences: Mapping[str, Difference]) -> None:
-    """Print a line a file: its path, and for a graph how far it is from PyTorch."""
+    """Print one line per file: its path and, for a graph, its difference from PyTorch."""
     console = results_console()
     for name in _written(differences):
         fields = [str(run_dir / name)]
@@ -252,7 +252,7 @@ def _example_for(decoder: Decoder) -> str:
 
 
 def _example(decoder: str) -> str:
-    """Text of the example, with the function that makes events as a decoder does it."""
+    """Text of the example, with the function that decodes events as the decoder does."""
     folder = _examples()
     text = (folder / "detect.py").read_text(encoding="utf-8")
     if decoder == "threshold":
@@ -273,16 +273,16 @@ def _example(decoder: str) -> str:
 _EVENTS = re.compile(r"^def events\(.*?\n\n\n", re.DOTALL | re.MULTILINE)
 _PARTED = re.compile(r"^def parted\(.*?\n\n\n", re.DOTALL | re.MULTILINE)
 _NO_EVENTS = """def events(scores, post, hop, end):  # -> onset and offset in seconds, label
-    sys.exit(f"the decoder {post['decoder']} is sedtf's alone: implement it here")
+    sys.exit(f"the decoder {post['decoder']} exists only in sedtf: implement it here")
 
 
 """
 
 
 def _examples() -> Path:
-    """Find the examples: inside an installed wheel, else beside the package."""
+    """Find the examples: inside an installed wheel, or beside the package."""
     package = Path(__file__).parents[2]
     for folder in (package / "examples", package.parent / "examples"):
         if (folder / "detect.py").is_file():
             return folder
-    raise UserError(f"no examples beside {package}: the installation is incomplete, install again")
+    raise UserError(f"no examples beside {package}: the installation is incomplete; reinstall")

@@ -1,4 +1,4 @@
-"""What a detector is fed back in training: the teacher mask, and what stands for the targets."""
+"""Feedback during training: the teacher mask, and the model outputs that replace targets."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sed_cli.sampling.teacher_mask import TeacherCoins
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFeedback:
-    """How a model is fed.
+    """The feedback of a model in training.
 
     Args:
         model: with C classes.
-        rule: makes of the model's own output what is fed.
-        is_sampled: whether the sampler acts; unset: the model runs freely, or has no feedback.
-        target_noise: probability that an activity of a target is fed flipped.
+        rule: turns the model's own output into feedback.
+        is_sampled: whether the sampler is used; false: the model runs freely or has no feedback.
+        target_noise: probability that an activity of a target is flipped before it is fed back.
     """
 
     model: CRNN
@@ -45,14 +45,14 @@ class TrainingFeedback:
 
         Args:
             log_mel: (B, T, M).
-            targets: what is fed where the teacher mask is set, (B, T, C) or with onsets (B, T, 2C).
-            valid: bool (B, T), unset on padding.
+            targets: feedback where the teacher mask is true, (B, T, C) or with onsets (B, T, 2C).
+            valid: bool (B, T), false on padding.
             coins: draw the mask.
-            lengths: valid frames, (B,); None: all of them.
-            known: where the mask may be set, bool of the shape of ``targets``; None: everywhere.
+            lengths: number of valid frames, (B,); None: all frames.
+            known: where the mask may be true, bool, shaped as ``targets``; None: everywhere.
 
         Returns:
-            Of the shape of ``targets``.
+            Logits, shaped as ``targets``.
         """
         if self.is_sampled and coins.schedule.asks_model:
             return self._by_confidence(log_mel, targets, valid, coins, lengths, known)
@@ -80,7 +80,7 @@ class TrainingFeedback:
         lengths: Tensor | None,
         known: Tensor | None,
     ) -> Tensor:
-        """Run the recurrence twice: teacher-forced for its confidence, then fed by that."""
+        """Run the recurrence twice: first teacher-forced for its confidence, then fed by that."""
         features = self.model.encode(log_mel, lengths)
         n_classes = self.model.n_classes
         with torch.no_grad():
@@ -108,7 +108,7 @@ class TrainingFeedback:
         return logits
 
     def _limited(self, mask: Tensor, known: Tensor | None) -> Tensor:
-        """Let a class's onset share the draw of its activity, and unset what is not known."""
+        """Apply the draw of an activity to its onset too; clear the mask at unknown targets."""
         if mask.ndim == 3 and self.model.has_onsets:
             mask = mask.repeat(1, 1, 2)
         if known is None:

@@ -1,4 +1,4 @@
-"""The decoder of a detector: fitted after its training, or anew for another that is asked for."""
+"""The decoder of a detector: fitted after its training, or later if another one is requested."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from sed_cli.tasks.language import label_model
 
 log = logging.getLogger(__name__)
 
-_KEPT_BYTES = 2**28  # of probabilities; of more the detector is run again each time
+_KEPT_BYTES = 2**28  # of probabilities; beyond this, the detector is run again each time
 
 
 def collar_of(evaluation: EvaluationConfig) -> float:
-    """Seconds that an event may be off; without a setting the usual ones."""
+    """Tolerance of event boundaries in seconds; the usual one if not set."""
     return COLLAR_S if evaluation.collar_s is None else evaluation.collar_s
 
 
 def filled(settings: EvaluationConfig) -> EvaluationConfig:
-    """Settings, with the defaults in the place of what ``sedtf eval`` may leave to the run."""
+    """Settings with defaults for values that ``sedtf eval`` may leave to the run."""
     bin_s = EvaluationConfig().bin_s if settings.bin_s is None else settings.bin_s
     return replace(settings, collar_s=collar_of(settings), bin_s=bin_s)
 
@@ -47,14 +47,14 @@ def fit_decoder(
     validation: Sequence[Recording],
     scored: Callable[[], Scored] | None = None,
 ) -> Decoder:
-    """Fit ``evaluation.decoder`` for ``evaluation.metric`` on recordings of validation.
+    """Fit ``evaluation.decoder`` for ``evaluation.metric`` on validation recordings.
 
     Args:
-        detector: whose probabilities are decoded.
+        detector: computes the probabilities.
         evaluation: with a decoder and a metric.
         training: lists the recordings of the training split.
-        validation: none: the decoder is one that is not tuned.
-        scored: these with their probabilities; ``None``: the detector is run.
+        validation: empty: the decoder is one that is not tuned.
+        scored: validation recordings with their probabilities; ``None``: run the detector.
     """
     return fit_to(
         evaluation,
@@ -100,12 +100,12 @@ def fit_to(
 
 
 def kept_probabilities(detector: Detector, recordings: Sequence[Recording]) -> Callable[[], Scored]:
-    """Recordings with their probabilities, as often as it is called; 0 where nobody annotated."""
+    """Recordings with their probabilities, at each call; 0 where nothing was annotated."""
     return _Probabilities(detector, recordings)
 
 
 class _Probabilities:
-    """Those of some recordings: the detector is run once, as long as they fit into memory."""
+    """Probabilities of some recordings: the detector is run once if they fit into memory."""
 
     def __init__(self, detector: Detector, recordings: Sequence[Recording]) -> None:
         self._detector, self._recordings = detector, recordings
@@ -129,9 +129,9 @@ class _Probabilities:
 
 
 def _of_known(recording: Recording, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities (T, C), with onsets (T, 2C), as if nothing were heard where nobody annotated.
+    """Probabilities (T, C), with onsets (T, 2C), set to 0 where a class is not annotated.
 
-    Nothing is annotated there either, so that whatever is tuned sees silence on both sides.
+    The targets are 0 there too, so that tuning sees silence on both sides.
     """
     known = recording.known()
     if known is None:
@@ -141,20 +141,20 @@ def _of_known(recording: Recording, probabilities: NDArray[np.float32]) -> NDArr
 
 
 class RunValidation:
-    """The validation split of the run of a checkpoint, for what ``sedtf eval`` fits anew.
+    """The validation split of a checkpoint's run, for everything that ``sedtf eval`` refits.
 
-    It is loaded, and the detector run on it, when it is first asked for, and once.
+    It is loaded, and the detector run on it, on first use and only once.
     """
 
     def __init__(self, config: EvalConfig, trained: TrainConfig, detector: Detector) -> None:
         self._config, self._trained, self._detector = config, trained, detector
 
     def recordings(self, wanted: str, remedy: str) -> Sequence[Recording]:
-        """Its recordings.
+        """The recordings of the split.
 
         Args:
-            wanted: what is done on them, in words that begin with its key and value.
-            remedy: what to do where there are none.
+            wanted: the step that needs them, in words that begin with its key and value.
+            remedy: what to do if there are none.
 
         Raises:
             DataError: if the run has no such split.
@@ -164,7 +164,7 @@ class RunValidation:
                 f"{wanted} on the validation split of the run, which has none: {remedy}"
             )
         if self._config.split == "validation":
-            log.warning("%s on the split that is scored: the scores are optimistic", wanted)
+            log.warning("%s on the split that is scored, so the scores are optimistic", wanted)
         return self._loaded
 
     @cached_property
@@ -175,14 +175,14 @@ class RunValidation:
 
     @cached_property
     def scored(self) -> Callable[[], Scored]:
-        """They with their probabilities, as often as it is called."""
+        """The recordings with their probabilities, at each call."""
         return kept_probabilities(self._detector, self._loaded)
 
 
 def decoder_for(
     config: EvalConfig, trained: TrainConfig, detector: Detector, validation: RunValidation
 ) -> Decoder:
-    """That of the checkpoint, unless the settings of ``sedtf eval`` ask for another."""
+    """The decoder of the checkpoint, unless the settings of ``sedtf eval`` ask for another."""
     asked = config.evaluation
     is_kept = (asked.decoder, asked.metric, asked.max_false_alarms_per_hour) == (None,) * 3
     if is_kept and asked.tune:
@@ -200,9 +200,9 @@ def _fitted_anew(
     assert decoder is not None
     language = asked.language or before.language
     if decoder.ASKS_LANGUAGE:
-        label_model(str(language), "recurrent")  # to be refused before the detector runs
+        label_model(str(language), "recurrent")  # fail before the detector runs
     gap_s, duration_s = asked.min_gap_s, asked.min_duration_s
-    if asked.metric is None and asked.tune:  # another decoder, and all else as it was
+    if asked.metric is None and asked.tune:  # another decoder, everything else unchanged
         gap_s = before.min_gap_s if gap_s is None else gap_s
         duration_s = before.min_duration_s if duration_s is None else duration_s
     if decoder.LEARNS_LENGTHS:
@@ -225,7 +225,7 @@ def _fitted_anew(
             wanted = f"evaluation.max_false_alarms_per_hour={bound} tunes thresholds"
         elif asked.metric is None:
             wanted = f"evaluation.decoder={decoder.name} tunes its values"
-        recordings = validation.recordings(wanted, "drop it to use those of the checkpoint")
+        recordings = validation.recordings(wanted, "drop the key to use those of the checkpoint")
     return fit_decoder(
         detector,
         evaluation,
@@ -236,13 +236,13 @@ def _fitted_anew(
 
 
 def bound_of(asked: EvaluationConfig, before: EvaluationConfig) -> float | None:
-    """The bound on false alarms that is asked for, else that of the run, if anything is tuned."""
+    """The requested bound on false alarms, or that of the run, if anything is tuned."""
     if not asked.tune or asked.max_false_alarms_per_hour is not None:
         return asked.max_false_alarms_per_hour
     return before.max_false_alarms_per_hour
 
 
 def _training(trained: TrainConfig, detector: Detector) -> Sequence[Clip]:
-    """Recordings of the training split of the run, without their features."""
+    """Recordings of the run's training split, without their features."""
     listed = load_manifest(trained.data, splits=["train"], classes=detector.classes)
     return listed.splits.get("train", [])

@@ -1,7 +1,7 @@
-"""``sedtf eval scores=FOLDER``: decode the published scores of another system, and score that.
+"""``sedtf eval scores=FOLDER``: decode the published scores of another system, and score them.
 
-No file is decoded by what was tuned on it: files are divided into parts, and each part is decoded
-as tuned on the others.
+No file is decoded with values that were tuned on it: files are divided into parts, and each part
+is decoded with values tuned on the others.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from sed_cli.tasks.detection.tally import scored_by
 
 log = logging.getLogger(__name__)
 
-_SEED = 0  # of the draw of parts
-_DECODERS = "sed_cli.decoding"  # whose log says what was tuned
+_SEED = 0  # for dividing the files into parts
+_DECODERS = "sed_cli.decoding"  # logger of the tuned values
 
 
 def evaluate_scores(config: EvalConfig, run_dir: Path) -> float | None:
-    """Do the work of ``sedtf eval scores=FOLDER``; return the frame-wise F1."""
+    """Run ``sedtf eval scores=FOLDER``; return the frame-wise F1."""
     assert config.scores is not None
     assert config.annotations is not None
     settings = config.evaluation
@@ -107,16 +107,16 @@ def evaluate_scores(config: EvalConfig, run_dir: Path) -> float | None:
 def _parts(
     recordings: Sequence[Recording], n_folds: int, share: float | None
 ) -> list[tuple[list[Recording], list[Recording]]]:
-    """Recordings to tune on, and those that are scored by it."""
+    """Recordings to tune on, and the recordings that are scored with the result."""
     n = len(recordings)
     drawn = [recordings[index] for index in np.random.default_rng(_SEED).permutation(n).tolist()]
     if share is not None:
         n_tuned = min(n - 1, max(1, round(share * n)))
         if n < 2:
-            raise DataError(f"tune_share={share}: {n} recording cannot be divided")
+            raise DataError(f"tune_share={share}: {n} recording cannot be divided; use more")
         return [(drawn[:n_tuned], drawn[n_tuned:])]
     if n < n_folds:
-        raise DataError(f"folds={n_folds}: there are {n} recordings; choose fewer folds")
+        raise DataError(f"folds={n_folds}: only {n} recordings; choose fewer folds")
     folds = [drawn[start::n_folds] for start in range(n_folds)]
     return [
         ([each for other in folds if other is not fold for each in other], fold) for fold in folds
@@ -126,7 +126,7 @@ def _parts(
 def _fitted(
     given: GivenScores, settings: EvaluationConfig, recordings: Sequence[Recording]
 ) -> Decoder:
-    """The decoder as tuned on some recordings; what learns from training learns from these too."""
+    """The decoder tuned on some recordings; decoders that need training data use these too."""
     kind = settings.decoder or component_named("decoder", "threshold")()
     assert isinstance(kind, DecoderConfig)
     return fit_to(
@@ -141,7 +141,7 @@ def _fitted(
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what each fold chooses: what is tuned on all files says so once."""
+    """Silence the log of each fold's tuning: tuning on all files logs once."""
     logger = logging.getLogger(_DECODERS)
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -157,7 +157,7 @@ def _write_boxes(
     given: GivenScores,
     decoders: dict[str, Decoder],
 ) -> None:
-    """Write all boxes, as PSDS takes them, with their confidences."""
+    """Write all boxes, in the form that PSDS uses, with their confidences."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write("filename\tonset\toffset\tevent_label\tconfidence\n")
         for each in recordings:

@@ -1,4 +1,4 @@
-"""The recordings that ``sedtf predict`` goes through, and names for what is written of them."""
+"""The recordings that ``sedtf predict`` processes, and the names of their output files."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ _SHOWN = 10
 _UNFINISHED = re.compile(
     r"\.(?P<base>.+)\.(events|scores|timeline)(\.[a-z]+)?-[0-9a-f]{8}(\.part)?\.[a-z]+"
 )
-_ABANDONED_AFTER_S = 60.0  # of no writing: a run that lives writes to its files all the time
+_ABANDONED_AFTER_S = 60.0  # without writes: a live run writes to its files all the time
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioInput:
-    """A recording to go through, and what the files that are written of it are called."""
+    """A recording to process, and the names of its output files."""
 
     path: Path
-    base: Path  # without the ending
+    base: Path  # path of output files, without the ending
     pipe_is_stdin: bool = False
 
     @property
     def name(self) -> str:
-        """As it stands in tables."""
+        """Name of the recording in tables."""
         return "stdin" if self.pipe_is_stdin else self.path.name
 
     @property
     def absolute(self) -> Path | None:
-        """Where it lies; ``None`` where it is no file."""
+        """Absolute path; ``None`` if the recording is not a file."""
         return None if self.pipe_is_stdin else self.path.absolute()
 
     def open(self, say: Callable[[str], None] = log.warning) -> AudioReader:
-        """Open it; what can be decoded of a damaged recording is used, and ``say`` is told."""
+        """Open it; the readable part of a damaged recording is used, and ``say`` gets a warning."""
         pipe = sys.stdin.buffer if self.pipe_is_stdin else None
         return AudioReader(self.path, pipe=pipe, salvage=say)
 
     def written(self, ending: str, channel: str | None = None) -> Path:
-        """Path of a file that is written of it, or of a channel of it."""
+        """Path of an output file for the recording, or for one of its channels."""
         suffix = PurePath(channel or self.name).stem.removeprefix(PurePath(self.name).stem)
         return self.base.with_name(fitting_name(self.base.name, f"{suffix}{ending}"))
 
@@ -60,15 +60,15 @@ class AudioInput:
 def find_items(
     folder: Path, output_dir: Path | None, channels: Channels = "mix"
 ) -> tuple[list[AudioInput], list[Path]]:
-    """List the recordings in a folder and the folders in it, by their endings.
+    """List the recordings in a folder and its subfolders, by their endings.
 
     Hidden files and folders are skipped, and so are folders that sedtf wrote; links to folders
     are not followed.
 
     Args:
-        folder: that is searched.
-        output_dir: where the same tree is written to; ``None``: beside the audio.
-        channels: of ``each`` files of their own may be written.
+        folder: the folder to search.
+        output_dir: root of the same tree of output files; ``None``: beside the audio.
+        channels: with ``each``, every channel may have its own files.
 
     Returns:
         The recordings, in order, and the folders that could not be searched.
@@ -88,13 +88,13 @@ def find_items(
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(root)
         if here != folder and is_of_run((*folders, *files)):
-            if PREDICTIONS not in files:  # that of an earlier prediction is expected here
-                log.warning("%s: written by sedtf, skipped (to take it: input=%s)", here, here)
+            if PREDICTIONS not in files:  # the output of an earlier prediction is expected here
+                log.warning("%s: written by sedtf, skipped (input=%s includes it)", here, here)
             folders.clear()
             continue
         for link in (here / name for name in folders):
             if link.is_symlink():
-                log.warning("%s: a link to a folder, which is not followed", link)
+                log.warning("%s: a link to a folder, so it is not followed", link)
         target = here if output_dir is None else output_dir / here.relative_to(folder)
         visible = [here / name for name in sorted(files) if not name.startswith(".")]
         audio = [path for path in visible if _is_audio(path)]
@@ -111,14 +111,14 @@ def find_items(
 
 
 def unwritable(folder: Path, error: OSError) -> str:
-    """Say that nothing can be written to a folder of results, and what to do."""
+    """Message that nothing can be written to a folder of results, with the remedy."""
     return (
         f"{folder}: cannot be written to ({error.strerror}); name another folder with output_dir="
     )
 
 
 def sweep(items: Iterable[AudioInput]) -> None:
-    """Delete what an earlier prediction of the same recordings left when it was killed."""
+    """Delete the leftovers of an earlier, killed prediction of the same recordings."""
     bases = defaultdict(list)
     for item in items:
         bases[item.base.parent].append(item.base.name)
@@ -137,19 +137,19 @@ def sweep(items: Iterable[AudioInput]) -> None:
 
 
 def _is_audio(path: Path) -> bool:
-    """Whether it is to be tried: pipes and the like in a folder would be waited for."""
+    """Whether to try the file: reading pipes and the like in a folder would block."""
     if path.suffix.lower() not in AUDIO_ENDINGS:
         return False
     try:
         return path.is_file() or not path.exists()
-    except OSError:  # not to be looked at: it will be named
+    except OSError:  # not accessible: an error will name it
         return True
 
 
 def _named(audio: Sequence[Path], target: Path, channels: Channels) -> list[AudioInput]:
-    """Name what is written of the recordings of a folder, so that no two files have one name.
+    """Name the output files for the recordings of a folder, so that no two share a name.
 
-    Where names without endings would be equal, those recordings keep their endings.
+    Where names without endings would collide, the recordings keep their endings.
     """
     items = [AudioInput(path=path, base=target / path.stem) for path in audio]
     n_channels = [_n_channels(path) if channels == "each" else 1 for path in audio]
@@ -162,14 +162,14 @@ def _named(audio: Sequence[Path], target: Path, channels: Channels) -> list[Audi
             else item
             for item, names in zip(items, going_out, strict=True)
         ]
-        if renamed == items:  # names with endings are those of files, which differ
+        if renamed == items:  # names with endings are file names, which differ
             return items
         items = renamed
 
 
 def _going_out(item: AudioInput, n_channels: int) -> set[str]:
-    """Return the names of files to be written, without what all of them end in."""
-    base = item.base.name.lower()  # some file systems do not know one from the other
+    """Return the names of the files to be written, without the endings common to all."""
+    base = item.base.name.lower()  # some file systems ignore case
     return {base, *(f"{base}.ch{i + 1}" for i in range(n_channels if n_channels > 1 else 0))}
 
 
@@ -177,5 +177,5 @@ def _n_channels(path: Path) -> int:
     try:
         with AudioReader(path) as reader:
             return reader.n_channels
-    except (DataError, OSError):  # it will be named when it is its turn
+    except (DataError, OSError):  # an error will name it when it is processed
         return 1

@@ -1,4 +1,4 @@
-"""``sedtf listen``: events in raw PCM from standard input while it comes in."""
+"""``sedtf listen``: events in raw PCM from standard input as it arrives."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from sed_cli.tasks.detection.load import load
 
 log = logging.getLogger(__name__)
 
-_BYTES = 2**16  # read at once, at most: what is there is taken at once, however little it is
+_BYTES = 2**16  # the most read at once; less is processed as soon as it arrives
 _DTYPES = {"s16": ("<i2", 2.0**-15), "s32": ("<i4", 2.0**-31), "f32": ("<f4", 1.0)}
 
 
 def listen(config: ListenConfig) -> None:
-    """Do the work of ``sedtf listen``: a JSON line when an event starts, and when it ends.
+    """Run ``sedtf listen``: print a JSON line when an event starts, and when it ends.
 
-    Interrupted, it reports the ends of what goes on before it stops.
+    If interrupted, it reports the ends of active events before it stops.
 
     Raises:
         UserError: if standard input is a terminal, or the checkpoint cannot be used.
@@ -44,7 +44,7 @@ def listen(config: ListenConfig) -> None:
     with set_threads(config.threads):
         detector = load(config.checkpoint, choose_device(config.device))
         rate = config.sample_rate or detector.log_mel.sample_rate
-        # What is compiled or allocated on first use must not hold up the first samples.
+        # Compilation and allocation on first use must not hold up the first samples.
         detector.stream(rate).push(np.zeros(rate, np.float32))
         stream = detector.stream(rate)
         log.info(
@@ -61,14 +61,14 @@ def listen(config: ListenConfig) -> None:
 
 
 def pcm_blocks(source: Any, config: ListenConfig) -> Iterator[NDArray[np.float32]]:
-    """Yield the samples that come in, (n, n_channels), full scale at -1 and 1.
+    """Yield the samples as they arrive, (n, n_channels), full scale at -1 and 1.
 
-    Bytes may come in any number at a time. Floats that are no audio count as silence: a state once
-    poisoned by them would never recover.
+    Any number of bytes may arrive at a time. Floats that are not audio count as silence: once they
+    corrupt a state, it never recovers.
 
     Args:
-        source: has ``read1(n)``: the next bytes, at most ``n``, none at the end.
-        config: type and number of the samples.
+        source: has ``read1(n)``: returns the next bytes, at most ``n``, none at the end.
+        config: sample type and number of channels.
     """
     dtype, scale = _DTYPES[config.dtype]
     n_bytes = np.dtype(dtype).itemsize * config.channels
@@ -79,15 +79,15 @@ def pcm_blocks(source: Any, config: ListenConfig) -> Iterator[NDArray[np.float32
         samples = np.frombuffer(held[:usable], dtype).reshape(-1, config.channels)
         held = held[usable:]
         samples = samples * np.float64(scale)
-        is_audio = np.abs(samples) <= LOUDEST  # no number is not
+        is_audio = np.abs(samples) <= LOUDEST  # false for NaN
         if not is_audio.all():
             if not warned:
-                log.warning("samples out of range are read as silence: is dtype right?")
+                log.warning("samples out of range are read as silence: check dtype")
             warned = True
             samples = np.where(is_audio, samples, 0.0)
         yield samples.astype(np.float32)
     if held:
-        log.warning("the last %d byte(s) make no sample: are dtype and channels right?", len(held))
+        log.warning("the last %d byte(s) make no full sample: check dtype and channels", len(held))
 
 
 def _print(reports: Sequence[StreamEvent]) -> None:
@@ -106,7 +106,7 @@ def _print(reports: Sequence[StreamEvent]) -> None:
 
 
 class _Interrupts:
-    """Ctrl-C and SIGTERM, which end the wait for input, but nothing that is half done."""
+    """Handler of Ctrl-C and SIGTERM: ends the wait for input, but never work in progress."""
 
     def __init__(self) -> None:
         self.happened = False
@@ -125,7 +125,7 @@ def _interruptible() -> Iterator[_Interrupts]:
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, interrupts)
-    except ValueError:  # not the main thread: signals are somebody else's business
+    except ValueError:  # not the main thread, which alone may handle signals
         pass
     try:
         yield interrupts
@@ -135,7 +135,7 @@ def _interruptible() -> Iterator[_Interrupts]:
 
 
 class _ReadHere:
-    """Standard input that ends when an interrupt comes."""
+    """Standard input that ends at an interrupt."""
 
     def __init__(self, source: Any, interrupts: _Interrupts) -> None:
         self._source = source
@@ -144,7 +144,7 @@ class _ReadHere:
     def read1(self, size: int) -> bytes:
         """Return the next bytes, or none at the end."""
         try:
-            self._interrupts.waits = True  # before the question, so that no interrupt is missed
+            self._interrupts.waits = True  # before the check, so that no interrupt is missed
             read: bytes = b"" if self._interrupts.happened else self._source.read1(size)
             return read
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""A detector read from a checkpoint."""
+"""Load a detector from a checkpoint."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from sed_cli.training.checkpoint import (
 
 
 def read_config(checkpoint: str | Path) -> TrainConfig:
-    """Read the configuration of the training of a detector.
+    """Read the training configuration of a detector.
 
     Raises:
-        CheckpointError: if it is missing, cannot be understood or is no detector's.
+        CheckpointError: if it is missing, cannot be parsed or does not belong to a detector.
     """
     config = read_config_of(checkpoint, TrainConfig)
     config.take_files_of(resolve_checkpoint(checkpoint))
@@ -35,17 +35,17 @@ def read_config(checkpoint: str | Path) -> TrainConfig:
 
 
 def build_model(config: TrainConfig, *, n_mels: int, n_classes: int) -> CRNN:
-    """Build the model of a detector, with room for what it is fed, and random weights."""
+    """Build the model of a detector, sized for its feedback, with random weights."""
     model: CRNN = config.model.build(n_mels=n_mels, n_classes=n_classes)
     model.take_feedback(rule_in(config.sampler))
     return model
 
 
 def load_crnn(folder: Path, config: TrainConfig) -> tuple[CRNN, list[str]]:
-    """Load the model of a checkpoint folder, whose configuration is given, and its classes.
+    """Load the model and the classes of a checkpoint folder, given its configuration.
 
     Raises:
-        CheckpointError: if they cannot be read, or do not fit.
+        CheckpointError: if they cannot be read, or do not match.
     """
     classes = read_classes(folder)
     for label in classes:

@@ -1,4 +1,4 @@
-"""The loss of a detector's outputs, in which rare classes may count more."""
+"""The loss of a detector's outputs; rare classes may have a higher weight."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sed_cli.training.weighting import OutputLoss, WeightedLoss, positive_weight
 
 
 class DetectorLoss:
-    """The loss that a configuration names, of activities and of onsets where there are any.
+    """The configured loss, for activities and, if there are any, onsets.
 
     Args:
         config: of the run.
         sequences: of the training split.
         n_classes: C.
-        has_onsets: whether the outputs are (..., 2C), those for onsets last.
+        has_onsets: whether the outputs are (..., 2C), with onsets last.
 
     Attributes:
-        clip_weight: of clips, beside 1 of frames.
-        weights: of active targets, one for each output; ``None``: all count alike.
+        clip_weight: of clips, relative to 1 for frames.
+        weights: of active targets, one for each output; ``None``: all equal.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class DetectorLoss:
             self.weights = positive_weights(*count_targets(sequences), limit)
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Loss of each class (..., C), that of its onset within."""
+        """Loss of each class (..., C), including that of its onset."""
         if self._onset_weight is None:
             return self.of_activities.per_output(logits, targets)
         losses = self._of(of_activities, logits, targets)
@@ -48,18 +48,18 @@ class DetectorLoss:
 
     @property
     def of_activities(self) -> OutputLoss:
-        """That of activities alone."""
+        """The loss of activities only."""
         return self._weighted(of_activities)
 
     def of_clips(self, logits: Tensor, tags: Tensor | None) -> Tensor:
         """Sum of the weighted losses of weakly labelled clips (B, C).
 
-        The logits of other clips are part of it, by 0: so weights of the pooling take part in any
-        batch.
+        The logits of other clips enter with weight 0, so that the weights of the pooling take part
+        in every batch.
 
         Args:
             logits: of all clips.
-            tags: which classes they hold; not-a-number where that is not asked; ``None``: nowhere.
+            tags: classes of the clips; NaN where a clip has none; ``None``: no clip has any.
         """
         if tags is None:
             tags = torch.full_like(logits, torch.nan)
@@ -68,7 +68,7 @@ class DetectorLoss:
         return self.clip_weight * (losses * ~tags.isnan()).sum()
 
     def describe_weights(self, labels: tuple[str, ...]) -> str:
-        """The weight of each class's activities, in a line."""
+        """The weight of each class's activities, on one line."""
         assert self.weights is not None
         weights = of_activities(self.weights, self._n_classes).tolist()
         return ", ".join(
@@ -86,10 +86,10 @@ class DetectorLoss:
 
 
 def least_constant_loss(loss: OutputLoss, share: Tensor, n_frames: Tensor | None = None) -> float:
-    """Mean of the least loss of a constant output, each class active in a share of its frames (C,).
+    """Mean over classes of the lowest loss of a constant output, for a share of active frames (C,).
 
-    Outputs are tried in steps of 0.05 in log-odds, and that of the share itself, which is the best
-    one for binary cross-entropy. Classes count by their ``n_frames`` (C,); ``None``: alike.
+    Outputs are tried in steps of 0.05 in log-odds, and at the share itself, which is optimal for
+    binary cross-entropy. Classes are weighted by ``n_frames`` (C,); ``None``: equally.
     """
     steps = torch.linspace(-15, 15, 601, dtype=share.dtype)[:, None].expand(-1, len(share))
     logits = torch.cat([steps, share.logit(1e-12)[None]])[None]  # (1, 602, C)

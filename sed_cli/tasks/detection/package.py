@@ -37,7 +37,7 @@ class DetectionPackage(TaskPackage):
         return load_recordings(config, look_for_leaks=look_for_leaks)
 
     def make(self, config: TrainConfig, data: DataSet, device: torch.device) -> DetectionTask:
-        """Build the detector, and all that training asks for around it."""
+        """Build the detector, with everything that training needs around it."""
         from sed_cli.tasks.detection.task import DetectionTask
 
         return DetectionTask(config, data, device)

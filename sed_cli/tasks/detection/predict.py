@@ -1,4 +1,4 @@
-"""``sedtf predict``: events in one's own recordings, a file or folders of them."""
+"""``sedtf predict``: events in your own recordings, from a file or folders."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ from sed_cli.tasks.detection.recording import dump_events
 log = logging.getLogger(__name__)
 
 FOLDER = "predictions"
-"""Of what is written of all recordings together, and of what is done."""
+"""Folder of the files about all recordings, and of the record of completed ones."""
 
 _SHOWN = 10
-_TOLD_EVERY_S = 60.0  # where no bar is shown
+_TOLD_EVERY_S = 60.0  # if no bar is shown
 
 
 def predict(config: PredictConfig) -> None:
-    """Find the events in what ``sedtf predict`` is given.
+    """Find the events in the input of ``sedtf predict``.
 
     Raises:
-        UserError: if there is nothing to go through, the checkpoint cannot be used, the one
-            recording cannot be read, or a result cannot be written.
-        SedtfError: if any recording of a folder could not be read, or what is made of it not be
-            written: all others are done.
+        UserError: if there is no input, the checkpoint cannot be used, the only recording cannot be
+            read, or a result cannot be written.
+        SedtfError: if some recordings of a folder could not be read, or their output not be
+            written; all others are done.
     """
     output_dir = None if config.output_dir is None else Path(config.output_dir).expanduser()
     source = Path(config.input).expanduser()
@@ -70,7 +70,7 @@ def _check_joined(config: PredictConfig) -> None:
     if config.joined and known is not None and not known.names_files:
         fitting = [name for name, one in WRITTEN.items() if one.names_files]
         raise UserError(
-            f"joined=true format={config.format}: a file of that format holds one recording; "
+            f"joined=true format={config.format}: a file of that format holds only one recording; "
             f"choose one of {', '.join([*fitting, JSONL])}"
         )
 
@@ -82,8 +82,8 @@ def _single(config: PredictConfig, source: Path, output_dir: Path | None) -> Aud
     is_pipe = config.input == "-" or (source.exists() and not source.is_file())
     if is_pipe and config.clips:
         raise UserError(
-            f"input={config.input} clips=true: a recording is read twice for its clips, which a "
-            f"pipe is not; save it to a file"
+            f"input={config.input} clips=true: clips need a second pass over the recording, which "
+            f"a pipe cannot provide; save it to a file"
         )
     if config.input == "-":
         if sys.stdin.isatty():
@@ -98,11 +98,11 @@ def _single(config: PredictConfig, source: Path, output_dir: Path | None) -> Aud
 def _predict_one(item: AudioInput, output_dir: Path | None, config: PredictConfig) -> None:
     folder = item.base.parent / FOLDER
     predictor = FilePredictor(config, folder / "clips")
-    detector = predictor.detector  # what is wrong with the checkpoint comes first
+    detector = predictor.detector  # report problems of the checkpoint first
     task = FileTask(item=item, name=item.name)
     with ExitStack() as stack:
         if config.joined or config.summary or config.clips:
-            # It marks the folder as one that we wrote.
+            # It marks the folder as written by sedtf.
             stack.enter_context(closing(Ledger(folder, "")))
         progress = stack.enter_context(_progress_of(item))
         if output_dir is None:
@@ -145,7 +145,7 @@ def _predict_folder(source: Path, output_dir: Path | None, config: PredictConfig
 def _outcomes(
     tasks: Sequence[FileTask], predictor: FilePredictor, ledger: Ledger
 ) -> list[FileOutcome]:
-    """Do what is not done yet; return what became of all, in their order."""
+    """Process the remaining recordings; return the outcomes of all, in their order."""
     outcomes: dict[str, FileOutcome] = {}
     waiting: list[FileTask] = []
     for task in tasks:
@@ -169,7 +169,7 @@ def _outcomes(
 def _work(
     tasks: Sequence[FileTask], predictor: FilePredictor
 ) -> Generator[FileOutcome, None, None]:
-    """Yield what becomes of recordings, done here or by several processes."""
+    """Yield the outcomes of recordings, processed here or by several processes."""
     n_workers = min(predictor.config.workers or n_cores(), len(tasks))
     if n_workers <= 1:
         for task in tasks:
@@ -181,8 +181,8 @@ def _work(
             yield from outcomes
     except BrokenProcessPool as error:
         raise SedtfError(
-            f"one of {n_workers} processes ended abruptly, most likely because memory ran out; "
-            "finished recordings are kept: run it again with fewer workers"
+            f"one of {n_workers} processes died, most likely because memory ran out; finished "
+            "recordings are kept: run it again with fewer workers"
         ) from error
 
 
@@ -212,16 +212,16 @@ def _write_of_all(
     config: PredictConfig,
     ledger: Ledger | None = None,
 ) -> None:
-    """Write one table of all events, and the summary, where they are asked for.
+    """Write one table of all events, and the summary, if requested.
 
-    A ``ledger`` knows of a table that was corrected by hand: it stays, unless all is done again.
+    A table that was corrected by hand, by the ``ledger``, is kept, unless everything is redone.
     """
     try:
         path = folder / table_ending(config.format).removeprefix(".")
         if config.joined and ledger is not None and not config.redo and ledger.is_corrected(path):
             log.warning(
-                "%s was corrected since it was written, and stays as it is: rename it, or give "
-                "another output_dir, for one of all recordings (redo=true replaces it)",
+                "%s was corrected after it was written and is kept: rename it, or give another "
+                "output_dir, to get a table of all recordings (redo=true replaces it)",
                 path,
             )
         elif config.joined:
@@ -249,7 +249,7 @@ def _warn_of_bands(detector: Detector, dones: Iterable[Done]) -> None:
 
 @contextmanager
 def _told(n_all: int, n_done: int) -> Iterator[Callable[[], None]]:
-    """Show how many recordings are done: a bar, or now and then a line where there is none."""
+    """Show the number of completed recordings: as a bar, or as a log line now and then."""
     with tqdm(total=n_all, initial=n_done, desc="predict", unit="file", disable=None) as bar:
         last = time.monotonic()
 
@@ -266,12 +266,12 @@ def _told(n_all: int, n_done: int) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _progress_of(item: AudioInput) -> Iterator[Progress]:
-    """Show how much of a long recording is done."""
+    """Show the progress within a long recording."""
     with tqdm(
         desc=item.name,
         unit=" s of audio",
         leave=False,
-        delay=2,  # a short one needs no bar
+        delay=2,  # a short recording needs no bar
         disable=None,
     ) as bar:
 

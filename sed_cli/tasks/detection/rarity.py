@@ -1,4 +1,4 @@
-"""How rare the classes are in the sequences that a detector is trained on."""
+"""Rarity of the classes in the training sequences of a detector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def count_targets(sequences: Sequences) -> tuple[Tensor, Tensor]:
-    """How many targets of each output are active, and how many are known, int64 (C,) each."""
+    """Number of active and of known targets of each output, int64 (C,) each."""
     active, known = [], []
     for targets in map(sequences.targets, range(len(sequences))):
         active.append((targets == 1).sum(0))
@@ -23,13 +23,13 @@ def count_targets(sequences: Sequences) -> tuple[Tensor, Tensor]:
 
 
 def balanced(sequences: Sequences, labels: Sequence[str], balance: float) -> Tensor:
-    """How likely each sequence is drawn (N,), so that rare classes come more often."""
+    """Weight with which each sequence is drawn (N,), so that rare classes occur more often."""
     present = classes_present(sequences, len(labels))
     weights = drawing_weights(present, balance)
     then, now = (drawn_shares(present, each) for each in (torch.ones_like(weights), weights))
     shares = zip(labels, then, now, strict=True)
     log.info(
-        "trainer.balance=%g: share of the sequences that are drawn with %s",
+        "trainer.balance=%g: share of the drawn sequences that contain %s",
         balance,
         ", ".join(f"{label} {after:.1%} (else {before:.1%})" for label, before, after in shares),
     )
@@ -37,20 +37,20 @@ def balanced(sequences: Sequences, labels: Sequence[str], balance: float) -> Ten
 
 
 def classes_present(sequences: Sequences, n_classes: int) -> Tensor:
-    """Which classes are active anywhere in each sequence, bool (N, C)."""
+    """The classes that are active anywhere in each sequence, bool (N, C)."""
     rows = map(sequences.targets, range(len(sequences)))
     return torch.stack([(targets[:, :n_classes] == 1).any(0) for targets in rows])
 
 
 def drawing_weights(present: Tensor, balance: float) -> Tensor:
-    """How likely each sequence is drawn, float64 (N,), in proportion.
+    """Relative probability of drawing each sequence, float64 (N,).
 
-    That is how rare its rarest class is, to the power of ``balance``; sequences without any event
-    keep their share.
+    It is the rarity of the sequence's rarest class, to the power of ``balance``; sequences without
+    any event keep their share.
 
     Args:
-        present: which classes are in it, bool (N, C).
-        balance: from 0, all alike, to 1.
+        present: classes in each sequence, bool (N, C).
+        balance: from 0 (all alike) to 1.
     """
     rarity = len(present) / present.sum(0).clamp(min=1).double()  # (C,)
     weights = (present * rarity).amax(1).pow(balance)
@@ -59,6 +59,6 @@ def drawing_weights(present: Tensor, balance: float) -> Tensor:
 
 
 def drawn_shares(present: Tensor, weights: Tensor) -> list[float]:
-    """Which share of the sequences that are drawn has each class."""
+    """Share of the drawn sequences that contain each class."""
     shares: list[float] = (weights @ present.double() / weights.sum()).tolist()
     return shares

@@ -1,4 +1,4 @@
-"""One recording through a detector, block by block: its events, its scores, its picture."""
+"""One recording through a detector, block by block: its events, scores and picture."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.streaming import Frames, FrameStream
 
 Found = dict[str, Findings]
-"""What was found, by the name of what it was found in: a recording, or a channel of one."""
+"""Detected events, by the name of a recording or of one of its channels."""
 
 
 class Outputs:
-    """What is written beside the events.
+    """Files to write besides the events.
 
     Args:
-        scores: where the probabilities of a channel go, by its name; ``None``: nowhere.
-        timeline: where its picture goes; ``None``: nowhere.
+        scores: path for the probabilities of a channel, by its name; ``None``: not written.
+        timeline: path for its picture; ``None``: not written.
     """
 
     def __init__(
@@ -55,16 +55,16 @@ def find_events(
     """Find the events of a recording of any length, in bounded memory.
 
     Args:
-        detector: that is applied.
+        detector: finds the events.
         reader: of the recording.
         name: of the recording.
-        path: of it, absolute; ``None`` where it is no file.
-        channels: what is made of them; several of ``each`` are called as in ``a.ch1.wav``.
-        outputs: what is written besides.
-        progress: told the seconds that are done, after each block.
+        path: its absolute path; ``None`` if it is not a file.
+        channels: how channels are handled; several of ``each`` are named as in ``a.ch1.wav``.
+        outputs: files to write besides.
+        progress: called with the seconds processed, after each block.
 
     Raises:
-        DataError: if the recording cannot be decoded, or holds no samples.
+        DataError: if the recording cannot be decoded, or contains no samples.
     """
     names = [name]
     if channels == "each" and reader.n_channels > 1:
@@ -98,7 +98,7 @@ def find_events(
 
 
 class _Channel:
-    """One mono stream with all that is made of it."""
+    """One mono stream with all of its outputs."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class _Channel:
 def _channel(
     detector: Detector, sample_rate: int, name: str, outputs: Outputs
 ) -> Iterator[_Channel]:
-    """Open what a channel writes while it runs, and draw it once it is through."""
+    """Open the files that a channel writes while it runs, and draw the picture at the end."""
     with ExitStack() as stack:
         scores = None
         if outputs.scores is not None:
@@ -180,7 +180,7 @@ def _channel(
 
 
 class _Scores:
-    """The table of sed_scores_eval: ``onset offset`` of each frame and a column a class."""
+    """The table of sed_scores_eval: ``onset offset`` of each frame, and a column per class."""
 
     def __init__(self, file: TextIO, detector: Detector) -> None:
         self._file = file
@@ -202,7 +202,7 @@ def dump_events(found: Mapping[str, Findings], format: str) -> str:
     """Events as text of one of the annotation formats, or as JSON lines with confidences.
 
     Raises:
-        DataError: if the format cannot hold a name or label, or not that many recordings.
+        DataError: if the format cannot represent a name, a label, or several recordings.
     """
     if format == JSONL:
         return "".join(_json_line(name, each) for name in found for each in found[name].detections)
@@ -218,5 +218,5 @@ def _json_line(name: str, found: Detection) -> str:
         "confidence": round(found.confidence, 4),
     }
     line = json.dumps(values, ensure_ascii=False)
-    # A file name may be no text: Python's escapes of its bytes are those of JSON.
+    # A file name may not be valid text: Python escapes its bytes as JSON does.
     return line.encode(errors="backslashreplace").decode() + "\n"

@@ -1,4 +1,4 @@
-"""``sedtf report``: all that is known of a run, gathered for one page."""
+"""``sedtf report``: everything known about a run, gathered for one page."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PAGE = "report.html"
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """Where the probabilities of a run's recordings come from."""
+    """The source of probabilities for a run's recordings."""
 
     checkpoint: Path
     trained: TrainConfig
@@ -55,7 +55,7 @@ class _Source:
 
 
 def report_run(config: ReportConfig, run_dir: Path) -> None:
-    """Do the work of ``sedtf report``."""
+    """Run ``sedtf report``."""
     with RunRecord(run_dir, "report", config, seed=0), set_threads(config.threads):
         folder = Path(config.run).expanduser()
         content = _described(folder)
@@ -87,7 +87,7 @@ def report_run(config: ReportConfig, run_dir: Path) -> None:
 
 
 def _described(folder: Path) -> dict[str, Any]:
-    """:func:`describe_run`, of a folder whose files may be anybody's."""
+    """:func:`describe_run` for a folder whose files may come from anyone."""
     try:
         return describe_run(folder)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -98,13 +98,13 @@ def _described(folder: Path) -> dict[str, Any]:
 
 
 def describe_run(folder: Path) -> dict[str, Any]:
-    """Gather what a run folder says by itself.
+    """Gather the information that a run folder holds without its recordings.
 
     Returns:
-        The content of the page, as JSON, without what takes recordings.
+        The content of the page, as JSON, except for the parts that need recordings.
 
     Raises:
-        UserError: if the folder is none of a run, or the run has nothing to show yet.
+        UserError: if the folder is not that of a run, or the run has nothing to show yet.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected one of sedtf train or eval")
@@ -120,7 +120,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
     history = _history(training / "history.csv") if training else None
     if not metrics and not history:
         raise UserError(
-            f"{folder}: neither metrics.json nor history.csv, so nothing to report; "
+            f"{folder}: has neither metrics.json nor history.csv, so there is nothing to report; "
             f"the run is {record.get('status', 'of unknown status')}"
         )
     notes = []
@@ -150,19 +150,19 @@ def describe_run(folder: Path) -> dict[str, Any]:
 
 
 def _feeds_back(model: Mapping[str, Any]) -> bool:
-    """Whether a sampler acted, as far as is known: the plugin of a model need not be named."""
+    """Whether a sampler was used, as far as is known: the plugin of a model may be unnamed."""
     named = {**original(DetectorModelConfig, "sed"), **model}
     known = components("model").get(str(named["kind"]))
     if known is None or not issubclass(known, DetectorModelConfig):
         return True
     try:
         return build(known, model).has_feedback
-    except (OmegaConfBaseException, ValueError):  # of another version of the plugin
+    except (OmegaConfBaseException, ValueError):  # written by another version of the plugin
         return True
 
 
 def _kinds(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Describe the metrics that there are figures of."""
+    """Describe the metrics that have figures."""
     collar = f"{metrics.get('collar_s', COLLAR_S):g} s"
     return [
         {
@@ -180,7 +180,7 @@ def _kinds(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """Read a file of a run folder; nothing where it is missing."""
+    """Read a file of a run folder; empty if it is missing."""
     try:
         return dict(_finite(read_json_object(path)))
     except FileNotFoundError:
@@ -190,7 +190,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _finite(values: Any) -> Any:
-    """What a page can hold: in the place of numbers that no browser can read there is none."""
+    """Values that a page can hold: numbers that browsers cannot read become null."""
     if isinstance(values, dict):
         return {key: _finite(value) for key, value in values.items()}
     if isinstance(values, list):
@@ -199,7 +199,7 @@ def _finite(values: Any) -> Any:
 
 
 def _training_folder(folder: Path, verb: str) -> Path | None:
-    """Folder of the training that a run is, or that its checkpoint comes from."""
+    """Folder of the training run: the run itself, or the one its checkpoint comes from."""
     if verb == "train":
         return folder
     named = run_settings(folder).get("checkpoint")
@@ -213,7 +213,7 @@ def _training_folder(folder: Path, verb: str) -> Path | None:
 
 
 def _history(path: Path) -> dict[str, list[float | None]] | None:
-    """Columns of ``history.csv``; ``None`` for a cell without a number."""
+    """Columns of ``history.csv``; ``None`` for cells without a number."""
     rows = history_rows(path)
     if not rows:
         return None
@@ -256,7 +256,7 @@ def _data_of(values: dict[str, Any], folder: Path) -> DataConfig:
         data = build(DATA_SETS[values.pop("kind")], values)
     except (OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{folder / '.hydra' / 'config.yaml'}: data cannot be understood ({why(error)})"
+            f"{folder / '.hydra' / 'config.yaml'}: data cannot be interpreted ({why(error)})"
         ) from error
     return replace(data, cache_dir=None, cache_limit_gb=None)
 
@@ -266,12 +266,12 @@ def _examine(
 ) -> Examination:
     recordings = data.splits.get(source.split)
     if not recordings:
-        raise DataError(f"the data set has no {source.split} split any more")
+        raise DataError(f"the data set no longer has a {source.split} split")
     events = _detected(folder / "events.tsv", data.classes)
     strangers = set(events) ^ {recording.name for recording in recordings}
     if strangers:
         raise DataError(
-            f"the recordings are others than those that the run was scored on "
+            f"the recordings differ from those that the run was scored on "
             f"({len(strangers)} differ, such as {min(strangers)})"
         )
     detector = load(source.checkpoint, choose_device(config.device))
@@ -297,9 +297,9 @@ def _examine(
 
 
 def _detected(path: Path, classes: Sequence[str]) -> dict[str, list[Event]]:
-    """Events that the run wrote, by file."""
+    """Detected events that the run wrote, by file."""
     if not path.is_file():
-        raise DataError(f"{path} is missing, which holds the detected events")
+        raise DataError(f"{path} is missing; it should hold the detected events")
     events = read_annotations(path).events
     unknown = {e.label for of_file in events.values() for e in of_file} - set(classes)
     if unknown:

@@ -13,7 +13,7 @@ from sed_cli.data.sequences import Sequences, collate
 from sed_cli.data.sets import Recording
 from sed_cli.tasks.detection.detector import Detector
 
-_FRAMES_AT_ONCE = 16_384  # of recordings batched together, so that memory stays bounded
+_FRAMES_AT_ONCE = 16_384  # per batch of recordings, so that memory stays bounded
 
 
 def run_freely(
@@ -32,7 +32,7 @@ def run_freely(
 
 
 def _logits_of_long(detector: Detector, recording: Recording) -> Tensor:
-    """Run over a recording piece by piece: (T, C) on the CPU."""
+    """Run over a recording in pieces: (T, C) on the CPU."""
     pieces = (
         torch.from_numpy(recording.log_mel[first : first + _FRAMES_AT_ONCE])
         for first in range(0, recording.n_frames, _FRAMES_AT_ONCE)
@@ -41,7 +41,7 @@ def _logits_of_long(detector: Detector, recording: Recording) -> Tensor:
 
 
 def forced_probabilities(detector: Detector, recording: Recording) -> NDArray[np.float32]:
-    """Run over a recording with the ground truth fed at every step: probabilities (T, C)."""
+    """Run over a recording with teacher forcing at every step: probabilities (T, C)."""
     log_mel, targets = Sequences([recording], onsets=detector.model.has_onsets)[0]
     return probabilities_of(detector.forced_logits(log_mel, targets).cpu())
 
@@ -58,6 +58,6 @@ def _group_by_length(recordings: Sequence[Recording]) -> Iterator[list[Recording
 
 
 def probabilities_of(logits: Tensor) -> NDArray[np.float32]:
-    """Turn logits into probabilities, which is what thresholds are of (T, C)."""
+    """Turn logits into the probabilities that thresholds apply to, (T, C)."""
     probabilities: NDArray[np.float32] = torch.sigmoid(logits).numpy()
     return probabilities

@@ -1,4 +1,4 @@
-"""Scores of detectors, as ``sedtf compare`` joins and shows them."""
+"""Scores of detectors, for ``sedtf compare``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sed_cli.metrics.metric import Metric, all_metrics, metric_named
 from sed_cli.metrics.totals import Totals
 from sed_cli.tasks.scores import Layout, Shown
 
-_COUNTED = "event"  # whose references tell the data apart: every run has counted it
+_COUNTED = "event"  # its reference counts identify the data; every run has them
 
 
 def scores_in(metrics: Mapping[str, Any]) -> dict[str, Totals]:
-    """Counts that ``metrics.json`` holds, by metric; an older run lacks what came after it."""
+    """Counts in ``metrics.json``, by metric; an older run lacks newer metrics."""
     return {
         metric.name: metric.read(metrics)
         for metric in all_metrics()
@@ -23,7 +23,7 @@ def scores_in(metrics: Mapping[str, Any]) -> dict[str, Totals]:
 
 
 def layout(metric: str) -> Layout:
-    """Figures of ``metric`` first."""
+    """Layout with the figures of ``metric`` first."""
     first, known = metric_named(metric), all_metrics()
     others = [each for each in known if each.IN_SHORT and each.name != metric]
     return Layout(

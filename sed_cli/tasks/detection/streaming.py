@@ -1,4 +1,4 @@
-"""A detector on audio that is too long to be held, or that is still coming in."""
+"""A detector on audio that is too long to be held in memory, or that is still arriving."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Frames(NamedTuple):
-    """Frames that have become complete; probabilities lag behind features by a few frames."""
+    """Newly completed frames; probabilities lag behind features by a few frames."""
 
     log_mel: NDArray[np.float32]  # (t, M)
     probabilities: NDArray[np.float32]  # (t', C), with onsets (t', 2C)
@@ -29,14 +29,14 @@ class FrameStream:
     """Features and probabilities of a streamed mono waveform.
 
     Args:
-        detector: that is applied.
+        detector: computes the features and probabilities.
         sample_rate: of the samples, in Hz.
 
     Attributes:
-        n_samples: pushed so far, at ``sample_rate``.
+        n_samples: samples pushed so far, at ``sample_rate``.
 
     Raises:
-        DataError: for a sample rate that is out of reason.
+        DataError: if the sample rate is out of range.
     """
 
     def __init__(self, detector: Detector, sample_rate: int) -> None:
@@ -51,8 +51,8 @@ class FrameStream:
         look_ahead = detector.model.context * detector.log_mel.hop_length
         samples = look_ahead + self._log_mel.look_ahead_samples + detector.log_mel.hop_length
         self.latency_s = samples / detector.log_mel.sample_rate + self._resampler.latency_s
-        """Seconds of audio after the time of a frame within which its probabilities come: what the
-        convolutions look ahead, half a window, one hop, and what the resampler holds back."""
+        """Seconds of audio after a frame's time within which its probabilities come: lookahead of
+        the convolutions, half a window, one hop, and the delay of the resampler."""
 
     @property
     def duration_s(self) -> float:
@@ -60,14 +60,14 @@ class FrameStream:
         return self.n_samples / self._sample_rate
 
     def push(self, samples: NDArray[np.float32]) -> Frames:
-        """Take finite samples (n,), full scale at -1 and 1, and return the frames they complete."""
+        """Take finite samples (n,), full scale at -1 and 1, and return the completed frames."""
         self.n_samples += len(samples)
         log_mel = self._log_mel.push(self._resampler.push(samples))
         logits = self._logits.push(torch.from_numpy(log_mel))
         return Frames(log_mel, self._probabilities(logits))
 
     def finish(self) -> Frames:
-        """Return the last frames: nothing comes after the samples pushed."""
+        """Return the last frames: no samples follow."""
         frames = [self._log_mel.push(self._resampler.finish()), self._log_mel.finish()]
         log_mel = np.concatenate(frames)
         logits = [self._logits.push(torch.from_numpy(log_mel)), self._logits.finish()]
@@ -79,11 +79,11 @@ class FrameStream:
 
 
 class DetectorStream:
-    """Events in audio that is still coming in; :meth:`Detector.stream` makes one.
+    """Events in audio that is still arriving; :meth:`Detector.stream` creates one.
 
-    An event is reported twice: when it starts and when it ends. What is found is what
-    :meth:`Detector.predict` finds in the whole, however the samples are pushed; memory does not
-    grow with time. The same audio can be pushed in single samples or by the hour.
+    An event is reported twice: when it starts and when it ends. The events are those that
+    :meth:`Detector.predict` finds in the whole recording, however the samples are pushed; memory
+    does not grow with time. The same audio can be pushed in single samples or by the hour.
 
     >>> stream = detector.stream(sample_rate=48000)
     >>> for samples in microphone:
@@ -93,8 +93,8 @@ class DetectorStream:
 
     Attributes:
         latency_s: seconds of audio after a start or an end within which it is reported. It is the
-            sum of what the convolutions look ahead, half a window, one hop, what the resampler
-            holds back (nothing at the detector's own rate), and what the decoder waits for: of
+            sum of the lookahead of the convolutions, half a window, one hop, the delay of the
+            resampler (none at the detector's own rate), and the delay of the decoder: for
             thresholds half the longest median filter, and the minimum gap and duration of events.
     """
 
@@ -109,7 +109,7 @@ class DetectorStream:
         return self._frames.duration_s
 
     def push(self, samples: ArrayLike) -> list[StreamEvent]:
-        """Take the next samples and return what is sure by now, in order of time.
+        """Take the next samples and return the starts and ends that are now certain, by time.
 
         Args:
             samples: floats with full scale at -1 and 1, any number of them: (n,), or
@@ -122,15 +122,15 @@ class DetectorStream:
         return self._tracker.push(frames.probabilities, self.duration_s)
 
     def finish(self) -> list[StreamEvent]:
-        """Return what is left to report; events that go on end with the audio."""
+        """Return the remaining reports; active events end with the audio."""
         frames = self._frames.finish()
         reports = self._tracker.push(frames.probabilities, self.duration_s)
         return reports + self._tracker.finish(self.duration_s)
 
 
 def _probabilities(logits: torch.Tensor) -> NDArray[np.float32]:
-    # Padded: torch rounds otherwise where numbers are left over from a round of vectors, and a
-    # frame must not depend on how many came with it.
+    # Padded: torch rounds differently for the remainder of a vectorised loop, and a frame must not
+    # depend on how many frames came with it.
     padded = F.pad(logits, (0, 0, 0, -len(logits) % BLOCK_FRAMES))
     probabilities: NDArray[np.float32] = torch.sigmoid(padded)[: len(logits)].cpu().numpy()
     return probabilities
@@ -140,7 +140,7 @@ def checked_mono(audio: ArrayLike) -> NDArray[np.float32]:
     """Check a waveform (n,) or (n, n_channels) and average its channels.
 
     Raises:
-        DataError: for another shape, integers, or values that are not finite or beyond all measure.
+        DataError: for another shape, integers, or values that are not finite or far too large.
     """
     samples = np.asarray(audio)
     if samples.ndim not in (1, 2) or (samples.ndim == 2 and not samples.shape[1]):
@@ -149,8 +149,8 @@ def checked_mono(audio: ArrayLike) -> NDArray[np.float32]:
         )
     if samples.dtype.kind != "f" and samples.size:
         raise DataError(
-            f"a waveform of {samples.dtype}: expected floats with full scale at -1 and 1, "
-            f"so divide 16-bit integers by 32768"
+            f"a waveform of {samples.dtype}: expected floats with full scale at -1 and 1; "
+            f"divide 16-bit integers by 32768"
         )
     if fault := fault_of_samples(samples):
         raise DataError(f"a waveform with {fault}: expected numbers in [-1, 1]")

@@ -30,15 +30,15 @@ from sed_cli.reports.figures import RollItem, piano_rolls
 from sed_cli.reports.tables import results_console
 
 _HYDRA_WORDS = ("null", "true", "false", "nan", "inf")
-_PICTURED_OF = 20  # the busiest of so many recordings is drawn
+_PICTURED_OF = 20  # the busiest of the first so many recordings is drawn
 
 
 def synthesise(config: SynthConfig, run_dir: Path) -> None:
-    """Do the work of ``sedtf synth``.
+    """Run ``sedtf synth``.
 
     Raises:
         DataError: for faults of the bank, the syntax, the recipe or the format.
-        SedtfError: if a recipe gives other bytes than it did before.
+        SedtfError: if a recipe gives different bytes from before.
     """
     assert isinstance(config.data, SoundscapesConfig)
     with RunRecord(run_dir, "synth", config, seed=config.data.seed) as record:
@@ -48,7 +48,7 @@ def synthesise(config: SynthConfig, run_dir: Path) -> None:
             recordings = generate_soundscapes(
                 partial, recipe, strict=config.data.strict, n_workers=config.workers
             )
-            # The recipe last: where it is, everything is.
+            # The recipe comes last: if it exists, the data set is complete.
             for path in sorted(partial.iterdir(), key=lambda path: path.name == RECIPE_FILE):
                 path.rename(run_dir / path.name)
         finally:
@@ -81,9 +81,9 @@ def _refuse_other_bytes(before: Recipe, now: Recipe) -> None:
         if now.versions.get(name) != version
     ]
     raise SedtfError(
-        "the recipe gave different bytes this time: "
+        "the recipe produced different bytes this time: "
         + (", ".join(libraries) or "the libraries are the same, so the processor differs")
-        + "; the data set is written, but it is not the same to the last bit"
+        + "; the data set is written, but it is not bit-identical"
     )
 
 
@@ -93,7 +93,7 @@ _Recordings = Mapping[tuple[str, int], Written]
 
 
 def _draw(run_dir: Path, recipe: Recipe, recordings: _Recordings) -> None:
-    """Draw the recording with most events of the first few."""
+    """Draw the recording with the most events among the first few."""
     settings = recipe.settings
     task = max(list(recordings)[:_PICTURED_OF], key=lambda task: len(recordings[task].events))
     path = run_dir / "audio" / task[0] / recordings[task].name
@@ -119,7 +119,7 @@ def _draw(run_dir: Path, recipe: Recipe, recordings: _Recordings) -> None:
 
 
 def _print(run_dir: Path, recipe: Recipe, recordings: _Recordings) -> None:
-    """Print what was written: recordings, minutes, events and, of a bank, sources a class."""
+    """Print a summary: recordings, minutes, events and, for a bank, sources per class."""
     minutes = len(recordings) * recipe.settings.duration_s / 60
     splits = ", ".join(f"{recipe.settings.n_recordings(split)} {split}" for split in SPLITS)
     title = f"{len(recordings)} soundscapes ({splits}), {minutes:.1f} minutes"
@@ -143,7 +143,7 @@ def _print(run_dir: Path, recipe: Recipe, recordings: _Recordings) -> None:
 def _count(
     recipe: Recipe, recordings: _Recordings
 ) -> dict[tuple[str, str], dict[str, set[object]]]:
-    """Return by split and what is counted (events, sources) those of each class."""
+    """Return the events and the sources of each class, by split and kind."""
     splits = [split for split in SPLITS if recipe.settings.n_recordings(split)]
     counted = ("events", "sources") if recipe.bank else ("events",)
     columns: dict[tuple[str, str], dict[str, set[object]]] = {
@@ -164,7 +164,7 @@ def _caption(recipe: Recipe) -> str | None:
     if recipe.bank is None:
         return None
     if recipe.bank.split_by == "sources":
-        return "bank split by drawing sources"
+        return "bank split by randomly drawn sources"
     return f"bank split by its {recipe.bank.split_by}"
 
 
@@ -183,12 +183,12 @@ def _train_command(run_dir: Path, recipe: Recipe, recordings: _Recordings) -> st
         for placed in recording.events
         if split == "train"
     }
-    if not learnt.issuperset(recipe.settings.classes):  # else they are those of the annotations
+    if not learnt.issuperset(recipe.settings.classes):  # otherwise the annotations name them all
         words.append(f"data.classes=[{','.join(map(_quoted, recipe.settings.classes))}]")
     return shlex.join(words)
 
 
 def _quoted(label: str) -> str:
-    """Write a label so that Hydra reads it as the text that it is."""
+    """Quote a label so that Hydra reads it as text."""
     is_plain = re.fullmatch(r"[A-Za-z]\w*", label) and label.casefold() not in _HYDRA_WORDS
     return label if is_plain else json.dumps(label, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What decoders find in the recordings of a split, and what metrics count of it."""
+"""Events that decoders find in the recordings of a split, and their counts by metric."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from sed_cli.metrics.metric import Compared, Metric
 
 
 class Tally:
-    """Events that decoders find, and what metrics count of them, by recording.
+    """Events that decoders find, and the counts of metrics, by recording.
 
     Args:
-        data: classes and hop.
-        metrics: what counts.
-        evaluation: settings, without any that are left to the run.
-        confidence_map: of the confidences of events; ``None``: they stay.
-        forced: the probabilities of a recording where the model is fed the ground truth, for the
-            metrics that ask for them; ``None`` where none does.
+        data: its classes and hop.
+        metrics: the metrics to count for.
+        evaluation: settings, all of them filled in.
+        confidence_map: for the confidences of events; ``None``: unchanged.
+        forced: teacher-forced probabilities of a recording, for the metrics that need them;
+            ``None`` if none does.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Tally:
     ) -> None:
         """Decode the probabilities of a recording, (T, C) or with onsets (T, 2C), and count.
 
-        Those of it as a whole are ``of_clip`` (C,).
+        ``of_clip`` (C,) are the probabilities of the recording as a whole.
         """
         found, active = decoder.decoded(probabilities, recording.duration_s)
         events = self._events[recording.name] = [_as_written(each.event) for each in found]
@@ -89,13 +89,13 @@ class Tally:
         return active if known is None else active & known
 
     def _confidences(self, found: Sequence[Detection]) -> list[float]:
-        """Confidences to as many digits as ``sedtf predict`` writes."""
+        """Confidences, rounded to the digits that ``sedtf predict`` writes."""
         values = np.array([each.confidence for each in found], np.float64)
         mapped = values if self.confidence_map is None else self.confidence_map(values)
         return [round(value, 4) for value in mapped.tolist()]
 
     def totals(self) -> list[list[NDArray[Any]]]:
-        """Counts of each metric, summed over the recordings; [] where there is none."""
+        """Counts of each metric, summed over the recordings; [] if there are none."""
         of_metrics = zip(*self._counts.values(), strict=True)
         totals = [np.sum(np.stack(counts), axis=0) for counts in of_metrics]
         return [totals] if totals else []
@@ -107,7 +107,7 @@ class Tally:
     def described(
         self, recordings: Sequence[Recording], bootstrap: Bootstrap | None = None
     ) -> dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
-        """Figures of all classes together and by label, by metric."""
+        """Figures over all classes and by label, for each metric."""
         of_files = [self._counts[recording.name] for recording in recordings]
         return {
             metric.name: metric.describe(np.stack(counts), self.data.classes, bootstrap)
@@ -115,7 +115,7 @@ class Tally:
         }
 
     def plain_figures(self, recordings: Sequence[Recording]) -> dict[str, Any]:
-        """The figures of tables alone, such as those at 0.5 without any filter, by metric."""
+        """Only the figures of tables, such as those at 0.5 without any filter, by metric."""
         overall = self.described(recordings)
         return {
             metric.name: {
@@ -126,7 +126,7 @@ class Tally:
 
 
 def _as_written(event: Event) -> Event:
-    """Keep microseconds, as ``events.tsv`` does: who scores that file gets the same figures."""
+    """Round to microseconds, as ``events.tsv`` does: scoring that file gives the same figures."""
     onset_s, offset_s = round(event.onset_s, 6), round(event.offset_s, 6)
     return Event(onset_s, max(offset_s, onset_s + 1e-6), event.label)
 
@@ -134,7 +134,7 @@ def _as_written(event: Event) -> Event:
 def scored_by(
     decoder: Decoder, recording: Recording, probabilities: NDArray[np.floating]
 ) -> Scored:
-    """What threshold-free figures are drawn from; nothing is found where nobody annotated."""
+    """The input of threshold-free figures; nothing is detected where nothing was annotated."""
     own = recording.name, recording.duration_s, recording.events
     activities = of_activities(probabilities, len(decoder.classes))
     known = recording.known()

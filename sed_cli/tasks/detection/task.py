@@ -1,4 +1,4 @@
-"""``task=sed``: a detector trained on cut recordings."""
+"""``task=sed``: a detector trained on sequences cut from recordings."""
 
 from __future__ import annotations
 
@@ -61,15 +61,15 @@ _LONG_CLIP = 8  # training sequences
 
 
 def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> DataSet:
-    """Read what a detector is trained on, with its features, and look for leaks between splits.
+    """Load the training data of a detector with its features, and look for leaks between splits.
 
     Raises:
         UserError: if the data cannot be used.
-        SedtfError: if nothing is there to train on.
+        SedtfError: if there is no training data.
     """
     data = load_data(config.data, config.feature, splits=(*SPLITS, *SOURCES))
     if not data.splits["train"]:
-        raise SedtfError("the training split holds no recording")
+        raise SedtfError("the training split contains no recording")
     for line in coverage.lines(data.splits, data.classes):
         log.info("%s", line)
     for line in coverage.warnings(data.splits["train"], data.classes):
@@ -89,13 +89,13 @@ def load_recordings(config: TrainConfig, *, look_for_leaks: bool = True) -> Data
 
 
 def _warn_of_long_clips(data: DataSet, length: int) -> None:
-    """Warn of weakly labelled recordings that take the memory of many sequences."""
+    """Warn about weakly labelled recordings that take the memory of many sequences."""
     longest = max(data.splits.get(WEAK, []), key=lambda each: each.n_frames, default=None)
     if longest is not None and longest.n_frames > _LONG_CLIP * length:
         log.warning(
             "%s lasts %.0f s, %.0f times as long as a training sequence, and weakly labelled "
-            "recordings are not cut: a batch takes as much memory; cut them into clips whose "
-            "labels are known, or lower trainer.batch_size",
+            "recordings are not cut: a batch takes that much more memory; cut them into clips "
+            "whose labels are known, or lower trainer.batch_size",
             longest.path,
             longest.duration_s,
             longest.n_frames / length,
@@ -103,10 +103,10 @@ def _warn_of_long_clips(data: DataSet, length: int) -> None:
 
 
 def _by_source(data: DataSet, length: int, *, onsets: bool) -> dict[str, Sequences]:
-    """Training sequences by what batches are composed of; the first source is there always.
+    """Training sequences by the sources of batches; the first source always exists.
 
-    The training split is cut into sequences of ``length`` frames; what holds for a whole clip does
-    not hold for its parts.
+    The training split is cut into sequences of ``length`` frames. Weakly labelled clips are not:
+    their labels do not hold for their parts.
     """
     strong = {STRONG: Sequences(data.splits["train"], length, onsets=onsets)}
     weak = {WEAK: Sequences(data.splits[WEAK], onsets=onsets)} if data.splits.get(WEAK) else {}
@@ -116,12 +116,12 @@ def _by_source(data: DataSet, length: int, *, onsets: bool) -> dict[str, Sequenc
 
 
 class DetectionTask(Task[SequenceBatch]):
-    """The detector of a configuration and its data.
+    """The detector of a configuration, with its data.
 
     Args:
         config: of the run.
         data: with the splits that training needs.
-        device: where the detector is trained.
+        device: for training.
     """
 
     model: CRNN
@@ -174,11 +174,11 @@ class DetectionTask(Task[SequenceBatch]):
 
     @property
     def _strong(self) -> Sequences:
-        """Those of the training split."""
+        """Strongly labelled sequences of the training split."""
         return self.sequences.by_source[STRONG]
 
     def _sources(self) -> list[Source]:
-        """What batches are composed of; rare classes come more often where that is asked for."""
+        """The sources of batches; rare classes are drawn more often if requested."""
         balance = self._config.trainer.balance
         weights = balanced(self._strong, self._data.classes, balance) if balance else None
         return [
@@ -193,7 +193,7 @@ class DetectionTask(Task[SequenceBatch]):
 
     @property
     def sizes(self) -> str:
-        """Files and minutes a split, and the classes."""
+        """Files and minutes per split, and the classes."""
         splits = ", ".join(
             f"{name} {len(recordings)} files {sum(r.duration_s for r in recordings) / 60:.1f} min"
             for name, recordings in self._data.splits.items()
@@ -201,7 +201,7 @@ class DetectionTask(Task[SequenceBatch]):
         return f"{splits}; {len(self.labels)} classes: {cut_short(self.labels, 20)}"
 
     def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
-        """Join sequences, augmented where that is asked for."""
+        """Join sequences, augmented if requested."""
         return self.sequences.batch(indices, epoch)
 
     @property
@@ -210,7 +210,7 @@ class DetectionTask(Task[SequenceBatch]):
         return UNLABELLED in self.sequences.by_source
 
     def counts(self, batch: SequenceBatch) -> Tensor:
-        """How many there are of each term: see :meth:`losses`."""
+        """Number of values in each term of the loss: see :meth:`losses`."""
         terms = [self._counted(batch).sum()]
         if WEAK in self.sequences.by_source:
             tags = batch.tags
@@ -229,11 +229,11 @@ class DetectionTask(Task[SequenceBatch]):
         return valid & of_activities(batch.known, n_classes)
 
     def losses(self, batch: SequenceBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        """Losses over valid frames and classes that are known, those of onsets within.
+        """Losses over valid frames and known classes, including those of onsets.
 
-        Further terms are of weakly labelled clips, and of the distance of frames and of clips from
-        a teacher, where there are such. Where a target is unknown the model is fed its own output,
-        as if the mask were not set, or what the teacher finds.
+        Further terms, if such data exist: the loss of weakly labelled clips, and the distances of
+        frames and of clips from a teacher. Where a target is unknown, the model is fed its own
+        output, as if the mask were false, or the output of the teacher.
         """
         unknown, found = None, None
         if self.learns_unlabelled:
@@ -244,7 +244,7 @@ class DetectionTask(Task[SequenceBatch]):
         logits = self._logits(self._fed(batch, found), coins)
         losses = self._loss(logits, batch.targets.to(self.device))
         valid = batch.valid.to(self.device)
-        # A product, not a selection: a GPU would be waited for to know how much is selected.
+        # A product, not a selection: for the size of a selection, the CPU would wait for the GPU.
         terms = [(losses * self._counted(batch).to(self.device)).sum()]
         if WEAK in self.sequences.by_source:
             terms.append(self._loss.of_clips(self.model.clip_logits(logits, valid), batch.tags))
@@ -256,9 +256,9 @@ class DetectionTask(Task[SequenceBatch]):
         return _joined(terms), self.counts(batch)
 
     def _fed(self, batch: SequenceBatch, found: Tensor | None) -> SequenceBatch:
-        """A batch with the targets that are fed: where none is known, what the teacher found.
+        """The batch with targets for feedback; unknown targets come from the teacher.
 
-        It is as it was where there is no teacher, or its outputs are not to be fed.
+        Unchanged if there is no teacher, or if its outputs are not to be fed.
         """
         is_own = self._config.trainer.consistency_feedback == "own"
         if is_own or found is None or batch.known is None:
@@ -268,7 +268,7 @@ class DetectionTask(Task[SequenceBatch]):
         return batch._replace(targets=targets, known=None)
 
     def _logits(self, batch: SequenceBatch, coins: TeacherCoins) -> Tensor:
-        """Run the model on a batch, fed the targets that the teacher mask chooses."""
+        """Run the model on a batch, teacher-forced where the mask says so."""
         targets = batch.targets.to(self.device)
         padded = bool((batch.lengths < batch.log_mel.shape[1]).any())
         half = self._config.trainer.precision == "bf16"
@@ -283,17 +283,17 @@ class DetectionTask(Task[SequenceBatch]):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights of active targets, where there are any."""
+        """The weights of active targets, if any."""
         weights = self._loss.weights
         return {} if weights is None else {"positive_weights": weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the weights of active targets that the run began with."""
+        """Restore the weights of active targets that the run started with."""
         self._loss.weights = state["positive_weights"]
 
     @cached_property
     def no_skill_loss(self) -> float:
-        """Least loss of outputs that are the same in all validation frames, one for each class."""
+        """Lowest loss of constant outputs, one for each class, over all validation frames."""
         n_frames, n_active = np.zeros((2, len(self.labels)), dtype=np.int64)
         for recording in self._data.splits.get("validation") or []:
             known = recording.known()
@@ -312,7 +312,7 @@ class DetectionTask(Task[SequenceBatch]):
         return validate(self.detector, recordings, self._loss.of_activities, self._watched())
 
     def _watched(self) -> Watched | None:
-        """Figures that are asked for, and with weak labels those of whole recordings."""
+        """Requested figures and, with weak labels, figures of whole recordings."""
         trainer = self._config.trainer
         names = [trainer.monitor, *trainer.figures]
         if WEAK in self._data.splits:
@@ -323,14 +323,14 @@ class DetectionTask(Task[SequenceBatch]):
         return Watched(names, self._data, decoder, self._config.evaluation)
 
     def describe(self, validation: Validation) -> str:
-        """Loss, F1 and ER, and what else is watched."""
+        """Loss, F1, ER and the other figures watched."""
         loss, f1, er, more = validation
         line = f"validation loss {loss:.4f}  F1 {f1:.3f}  ER {er:.3f}"
         watched = (f"{name.removeprefix(PREFIX)} {value:.3f}" for name, value in more.items())
         return "  ".join((line, *watched))
 
     def load_trained(self, folder: Path) -> Trained:
-        """Load a detector's model; features that were others are told."""
+        """Load a detector's model; warn about features that have changed."""
         config = read_config(folder)
         before, now = asdict(config.feature), asdict(self._config.feature)
         for key in sorted((before.keys() & now.keys()) - {*paths_of(config.feature)}):
@@ -340,7 +340,7 @@ class DetectionTask(Task[SequenceBatch]):
         return Trained(model, {LABELS: classes})
 
     def take_statistics(self, trained: Trained) -> Mapping[str, TakenPart]:
-        """Normalise by the statistics of the training split, of the other one, or of a mixture."""
+        """Normalise by the statistics of the training split, of the loaded model, or a mixture."""
         share = self._config.init_normalisation
         part = "normalisation"
         said = f"init_normalisation={share:g}"
@@ -350,7 +350,7 @@ class DetectionTask(Task[SequenceBatch]):
         there = trained.model.n_mels
         if there != self.model.n_mels:
             raise UserError(
-                f"{said}, but the run normalised {there} features a frame and here are "
+                f"{said}, but that run normalised {there} features per frame and this one has "
                 f"{self.model.n_mels}: drop it, or choose the same feature"
             )
         self.model.normalisation.blend(trained.model.normalisation, share)
@@ -362,18 +362,18 @@ class DetectionTask(Task[SequenceBatch]):
         learning_curves(history, path, best_epoch=best_epoch)
 
     def save_extras(self, folder: Path) -> None:
-        """Write what the features need beside their settings."""
+        """Write the files that the features need beside their settings."""
         self._config.feature.keep(folder)
 
     def evaluate_best(self, run_dir: Path) -> None:
-        """Score the best epoch on the test split, as ``sedtf eval`` does it."""
+        """Score the best epoch on the test split, as ``sedtf eval`` does."""
         detector = load(run_dir, self.device)
         evaluation = self._config.evaluation
         validation = self._data.splits.get("validation") or []
         if evaluation.tune and not validation:
             log.warning("no validation split: thresholds stay at 0.5")
         scored = kept_probabilities(detector, validation)
-        # Before the test split is touched.
+        # Fit before the test split is touched.
         detector.decoder = fit_decoder(
             detector, evaluation, lambda: self._data.splits["train"], validation, scored
         )
@@ -390,5 +390,5 @@ class DetectionTask(Task[SequenceBatch]):
 
 
 def _joined(terms: Sequence[Tensor]) -> Tensor:
-    """A scalar, or one for each term of the loss, (K,)."""
+    """A scalar, or one value per term of the loss, (K,)."""
     return terms[0] if len(terms) == 1 else torch.stack(list(terms))

@@ -1,4 +1,4 @@
-"""Figures of metrics that each epoch's validation gives beside loss, F1 and error rate."""
+"""Figures of metrics for each epoch's validation, besides loss, F1 and error rate."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from sed_cli.tasks.detection.tally import Tally, scored_by
 
 
 class Watched:
-    """Figures of a split, of events at a fixed threshold of 0.5 as the frame-wise F1 is.
+    """Figures of a split, for events at a fixed threshold of 0.5, as for the frame-wise F1.
 
     Args:
-        names: such as ``event_f1``; those that validation gives anyhow are skipped.
-        data: classes and hop.
+        names: such as ``event_f1``; those that validation reports anyway are skipped.
+        data: its classes and hop.
         decoder: with that threshold.
-        evaluation: what it sets is held to.
+        evaluation: settings of the metrics.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class Watched:
         probabilities: NDArray[np.floating],
         of_clip: NDArray[np.float32],
     ) -> None:
-        """Take in a recording: its probabilities, (T, C) or with onsets (T, 2C), and as a whole."""
+        """Add a recording: its probabilities, (T, C) or with onsets (T, 2C), and as a whole."""
         if self._metrics:
             self._tally.add(recording, probabilities, of_clip, self._decoder)
         if len(self._figures) < len(self._names):
             self._scored.append(scored_by(self._decoder, recording, probabilities))
 
     def columns(self) -> dict[str, float]:
-        """Columns of ``history.csv``, of the recordings of all ranks together."""
+        """Columns of ``history.csv``, over the recordings of all ranks."""
         of_metrics = self._of_metrics()
         scored = gathered(self._scored) if len(self._figures) < len(self._names) else []
         return {
@@ -74,7 +74,7 @@ class Watched:
 
     def _of_metrics(self) -> dict[str, float]:
         found = {}
-        of_ranks = gathered(self._tally.totals())  # a rank without a recording has none
+        of_ranks = gathered(self._tally.totals())  # a rank without recordings has no totals
         for index, metric in enumerate(self._metrics):
             with quiet():
                 figures = metric.figures(np.sum([totals[index] for totals in of_ranks], axis=0))
@@ -85,6 +85,6 @@ class Watched:
 
 
 def names_beside(names: Sequence[str]) -> list[str]:
-    """Those of some figures that a validation does not give anyhow, each once."""
+    """The given figures that validation does not report anyway, each once."""
     beside = dict.fromkeys(name.removeprefix(PREFIX) for name in names)
     return [name for name in beside if column_of(name) not in OF_ACTIVITIES]

@@ -1,1 +1,1 @@
-"""Plain sequences: the next token, by the recurrence and the samplers of the detector."""
+"""Sequences of symbols: predict the next token, with the detector's recurrence and samplers."""

@@ -1,4 +1,4 @@
-"""``sedtf predict`` with a sequence model: what comes after each line of text."""
+"""``sedtf predict`` with a sequence model: continuations of lines of text."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _LONGEST_LINE = 1_000_000  # characters
 def continue_lines(config: PredictConfig) -> None:
     """Continue each line of a file or of standard input; translate it, for a model of pairs.
 
-    A line gives as many rows as ``decoding.n_best``, the most likely or the first drawn first. An
-    empty line is a prefix too: the sequence is the model's from its first token.
+    Each line produces ``decoding.n_best`` rows, with the most likely or the first drawn first. An
+    empty line is a prefix too: the model then generates the whole sequence.
 
     Raises:
         UserError: if there is no such file, or the checkpoint cannot be used.
@@ -69,7 +69,7 @@ def _opened(given: str) -> Iterator[TextIO]:
         return
     path = Path(given).expanduser()
     if not path.is_file():
-        raise UserError(f"input={given}: no such file of lines; expected one, or - for stdin")
+        raise UserError(f"input={given}: no such file; expected a text file, or - for stdin")
     with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
         yield file
 
@@ -86,7 +86,7 @@ def _rows(
 ) -> Iterator[tuple[str, str, str, str]]:
     waiting = iter(partial(lines.readline, _LONGEST_LINE + 2), "")  # a line may have no end
     is_typed = lines.isatty()
-    at_once = 1 if is_typed else _LINES_AT_ONCE  # one who types wants an answer to every line
+    at_once = 1 if is_typed else _LINES_AT_ONCE  # at a terminal, answer each line at once
     n_unknown = 0
     for first in range(0, sys.maxsize, at_once):
         given = _read(waiting, at_once)
@@ -98,7 +98,7 @@ def _rows(
         found = predictor.continuations(
             [np.zeros(0, np.int64)] * len(tokens) if translates else tokens,
             tokens if translates else None,
-            # Each block draws on from the last one, not the same again.
+            # Each block has its own seed, so that draws are not repeated.
             Decoding(**{**asdict(decoding), "seed": decoding.seed + first}),
         )
         for line, continuations in zip(given, found, strict=True):
@@ -117,11 +117,11 @@ def _read(lines: Iterator[str], n: int) -> list[str]:
     try:
         read = [line.rstrip("\r\n") for line in islice(lines, n)]
     except UnicodeDecodeError as error:
-        raise DataError(f"the input is not UTF-8 text (byte {error.start}): convert it") from error
+        raise DataError(f"the input is not UTF-8 text (byte {error.start}); convert it") from error
     if (longest := max(map(len, read), default=0)) > _LONGEST_LINE:
         raise DataError(
-            f"a line of {longest:,} characters: a line is a sequence, of at most "
-            f"{_LONGEST_LINE:,}; divide it"
+            f"a line has {longest:,} characters: a line is one sequence, of at most "
+            f"{_LONGEST_LINE:,}; split it"
         )
     return read
 

@@ -1,4 +1,4 @@
-"""How soon trainings of sequence models learn: from their histories, over updates and seeds."""
+"""Convergence of sequence models: from the histories of their training, over updates and seeds."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from sed_cli.metrics.statistics import summarise
 from sed_cli.system.records import history_rows
 
 SHARE = 0.9
-"""Of the highest accuracy that any row reaches on average: what is waited for."""
+"""Level to reach, relative to the highest mean accuracy of any row."""
 
 _COLUMNS = {"forced": "validation_forced_accuracy", "free": "validation_f1"}
 
 
 def convergence(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Validation accuracy over the updates of each row of a comparison, and how soon it was there.
+    """Validation accuracy over the updates of each row of a comparison, and updates to a level.
 
     Args:
-        rows: of ``comparison.json``; ``seeds`` and ``runs`` of each go together.
+        rows: of ``comparison.json``; ``seeds`` and ``runs`` of each correspond.
 
     Returns:
-        By way (``forced``: teacher-forced; ``free``: free-running) the ``level`` that is
-        waited for; and by row ``updates`` (E,), by way the accuracy ``mean``, ``low`` and ``high``
-        (E,) over seeds (95 % t interval; where there is one seed all three are its own), and
-        ``needed``: updates until the level is first reached, with interval, by seed, and None for
-        a seed that never reaches it. None if a run has no history.
+        For each mode (``forced``: teacher-forced; ``free``: free-running) the ``level`` to reach;
+        for each row ``updates`` (E,), and for each mode the accuracy ``mean``, ``low`` and ``high``
+        (E,) over seeds (95 % t interval; with a single seed all three are equal), and ``needed``:
+        updates until the level is first reached, with interval and by seed, None for a seed that
+        never reaches it. None if a run has no history.
     """
     histories = [[_read(Path(run)) for run in row["runs"]] for row in rows]
     if not all(own and all(history is not None for history in own) for own in histories):
@@ -82,7 +82,7 @@ def _curves(
 def _first(
     history: Mapping[str, NDArray[np.float64]] | None, way: str, level: float
 ) -> float | None:
-    """Updates until the level is first reached, between two epochs by a straight line."""
+    """Updates until the level is first reached, linearly interpolated between two epochs."""
     assert history is not None
     updates = np.append(0.0, history["update"])
     values = np.append(0.0, history[_COLUMNS[way]])

@@ -1,8 +1,8 @@
-"""Sequence models scored: perplexity and accuracy, fed the ground truth and running free, by step.
+"""Score sequence models: perplexity and accuracy by step, teacher-forced and free-running.
 
-Every sequence of n tokens is scored on n + 1 targets, its end symbol included. *Teacher forced*,
-each partial loss stands on its own; *free running*, the model is fed its own choices, so that every
-step inherits the errors before it. The gap between the two is what scheduled sampling is to close.
+Every sequence of n tokens is scored on n + 1 targets, including its end symbol. *Teacher-forced*,
+each step is independent of earlier errors; *free-running*, the model is fed its own choices, so
+that every step inherits them. Scheduled sampling is meant to close the gap between the two.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ WAYS = ("teacher_forced", "free_running")
 
 @dataclass
 class Sums:
-    """What one way of running adds up to, by step from the first; and whole sequences."""
+    """Sums for one mode, by step from the first, and over whole sequences."""
 
     n: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # (T,)
     loss: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (T,), natural
@@ -66,7 +66,7 @@ class Sums:
 
     @property
     def mean_loss(self) -> float:
-        """Nats a target."""
+        """Nats per target."""
         return float(self.loss.sum() / self.n.sum()) if self.n.sum() else math.nan
 
     @property
@@ -75,7 +75,7 @@ class Sums:
         return float(self.correct.sum() / self.n.sum()) if self.n.sum() else math.nan
 
     def figures(self) -> dict[str, Any]:
-        """What ``metrics.json`` holds of it."""
+        """The figures for ``metrics.json``."""
         return {
             "loss": self.mean_loss,
             "perplexity": perplexity(self.mean_loss),
@@ -91,7 +91,7 @@ class Sums:
         }
 
     def by_step(self) -> dict[str, list[float]]:
-        """Partial losses and accuracy at each step."""
+        """Mean loss and accuracy at each step."""
         return {
             "loss": (self.loss / self.n).tolist(),
             "accuracy": (self.correct / self.n).tolist(),
@@ -107,12 +107,12 @@ def _plus(total: NDArray[Any], more: NDArray[Any]) -> NDArray[Any]:
 
 
 def perplexity(loss: float) -> float:
-    """Of a mean loss in nats; infinite where it is too large a number."""
+    """Perplexity for a mean loss in nats; infinite if it overflows."""
     return math.exp(loss) if loss < 700 else math.inf
 
 
 def sum_up(predictor: Predictor, sentences: Sequence[Sentence]) -> dict[str, Sums]:
-    """Run over sentences both ways."""
+    """Run over sentences in both modes."""
     sums = {way: Sums() for way in WAYS}
     for _, batch, logits in predictor.run_both_ways(sentences):
         for way in WAYS:
@@ -123,11 +123,11 @@ def sum_up(predictor: Predictor, sentences: Sequence[Sentence]) -> dict[str, Sum
 def validate_sequences(predictor: Predictor, sentences: Sequence[Sentence]) -> Validation:
     """Free-running loss and accuracy, teacher-forced perplexity and accuracy.
 
-    Of single labels the F1 is the accuracy, and the error rate is what is missing from it.
+    For single labels, F1 is the accuracy, and the error rate is 1 minus the accuracy.
     """
     sums = sum_up(predictor, share_of(sentences))
     totals = [[of.n.sum(), of.loss.sum(), of.correct.sum()] for of in sums.values()]
-    forced, free = summed(torch.tensor(totals, dtype=torch.float64)).tolist()  # of all ranks
+    forced, free = summed(torch.tensor(totals, dtype=torch.float64)).tolist()  # over all ranks
     accuracy = free[2] / free[0]
     return Validation(
         free[1] / free[0],
@@ -153,7 +153,7 @@ def evaluate_sequences(
     """Score a split; write ``metrics.json``, ``predictions.tsv`` and the figure, and print.
 
     Returns:
-        What ``metrics.json`` holds; None if the split is empty.
+        The content of ``metrics.json``; None if the split is empty.
     """
     sentences = data.splits.get(split)
     if not sentences:
@@ -187,7 +187,7 @@ def evaluate_sequences(
 
 
 def _ngrams(data: TokenData, split: str, orders: Sequence[int]) -> dict[str, float]:
-    """Perplexity of counts over 1, 2, 3 tokens, by order: what a model without a memory reaches."""
+    """Perplexity of 1-, 2- and 3-gram counts, by order: the level of a model without memory."""
     if not orders or data.source_vocabulary is not None:
         return {}
     train, test = ([s.target for s in data.splits[name]] for name in ("train", split))
@@ -232,7 +232,7 @@ def _are_equal(found: Sequence[NDArray[np.int64]], sentences: Sequence[Sentence]
 
 
 def _token_accuracy(found: Sequence[NDArray[np.int64]], sentences: Sequence[Sentence]) -> float:
-    """Share of places, up to the longer of the two, at which the same token stands."""
+    """Share of positions, up to the longer of the two, with the same token."""
     n_right = n_places = 0
     for own, sentence in zip(found, sentences, strict=True):
         shared = min(len(own), len(sentence.target))
@@ -242,26 +242,26 @@ def _token_accuracy(found: Sequence[NDArray[np.int64]], sentences: Sequence[Sent
 
 
 def _bleu(found: Sequence[str], truth: Sequence[str], unit: str) -> float | None:
-    """BLEU of the corpus, 0 to 100, of words as they are split here; None for characters."""
+    """Corpus BLEU, 0 to 100, over words as split here; None for characters."""
     if unit != "word":
         return None
     from sacrebleu.metrics import BLEU
 
-    # The tokens are known: a tokeniser of sacrebleu's would split them once more.
+    # The text is already tokenised: a tokeniser of sacrebleu would split it again.
     return float(BLEU(tokenize="none", force=True).corpus_score(list(found), [list(truth)]).score)
 
 
 def _table(columns: Mapping[str, Sequence[str]]) -> str:
-    """Text of a tab-separated table; tabs and ends of lines within a cell become spaces."""
+    """Text of a tab-separated table; tabs and line breaks within cells become spaces."""
     rows = [list(columns), *map(list, zip(*columns.values(), strict=True))]
     return "".join("\t".join(" ".join(cell.split("\t")) for cell in row) + "\n" for row in rows)
 
 
 def evaluate_sequence_checkpoint(config: EvalConfig, run_dir: Path) -> float | None:
-    """Do the work of ``sedtf eval`` for a sequence model; return its perplexity.
+    """Run ``sedtf eval`` for a sequence model; return its perplexity.
 
     Raises:
-        UserError: if the settings are those of a detector.
+        UserError: if the settings belong to a detector.
     """
     assert config.checkpoint is not None
     trained = read_config_of(config.checkpoint, SequenceTrainConfig)
@@ -282,7 +282,7 @@ def evaluate_sequence_checkpoint(config: EvalConfig, run_dir: Path) -> float | N
         ):
             raise UserError(
                 f"data={own.kind}: {config.checkpoint} was trained on data={trained.data.kind}, "
-                f"and only a model that was trained on pairs is given sources"
+                f"and only a model that was trained on pairs accepts sources"
             )
         data = load_tokens(own or trained.data, known=predictor.vocabularies)
         record.update(device=str(device), data_fingerprint=data.fingerprint)

@@ -1,4 +1,4 @@
-"""Tables and pictures of sequence models."""
+"""Tables and figures of sequence models."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sed_cli.reports.figures import read_history
 from sed_cli.reports.tables import results_console
 
 WAYS = {"teacher_forced": "teacher forced", "free_running": "free running"}
-_RARE = 10, 0.01  # sequences, and share of them, from which a step is drawn: fewer are noise
+_RARE = 10, 0.01  # minimum number and share of sequences for a step to be drawn: fewer are noise
 _N_NGRAM_NAMES = {"1": "unigram", "2": "bigram", "3": "trigram"}
 
 Metrics = Mapping[str, Any]
-"""What ``metrics.json`` holds of ``task=sequence``."""
+"""Content of ``metrics.json`` for ``task=sequence``."""
 
 
 def print_sequence_metrics(metrics: Metrics, run_dir: Path) -> None:
-    """Print perplexity and accuracy both ways, what counts of n-grams reach, and decoding."""
+    """Print perplexity and accuracy in both modes, those of n-gram counts, and decoding."""
     console = results_console()
     title = (
         f"{metrics['split']}: {metrics['n_sequences']} sequences, {metrics['n_targets']} targets"
@@ -39,7 +39,7 @@ def print_sequence_metrics(metrics: Metrics, run_dir: Path) -> None:
 
 
 def _both_ways(metrics: Metrics) -> Table:
-    table = Table(caption="a sequence's end is a target too", caption_justify="left")
+    table = Table(caption="the end of a sequence is a target too", caption_justify="left")
     table.add_column("")
     for name in ("perplexity", "accuracy", "whole sequences right"):
         table.add_column(name, justify="right")
@@ -80,7 +80,7 @@ def _decoded(decoded: Mapping[str, Mapping[str, float | None]]) -> Table:
 
 
 def number(value: float) -> str:
-    """A perplexity, which may be as small as 1 and as large as it likes."""
+    """Format a perplexity, which may be as small as 1 or arbitrarily large."""
     return f"{value:.3f}" if value < 1000 else f"{value:.3g}"
 
 
@@ -88,7 +88,7 @@ def number(value: float) -> str:
 
 
 def draw_by_step(metrics: Metrics, path: Path) -> None:
-    """Draw partial losses and accuracy at each step, both ways: how errors accumulate."""
+    """Draw loss and accuracy at each step in both modes: how errors accumulate."""
     n = np.asarray(metrics["by_step"]["n"], dtype=np.float64)
     least = max(min(_RARE[0], n[0]), _RARE[1] * n[0])
     drawn = n >= least
@@ -142,7 +142,7 @@ def sequence_learning_curves(history: Path, path: Path, *, best_epoch: int) -> N
         ("perplexity, forced", {"validation_perplexity": "teacher forced"}),
         ("p_teacher", {"p_teacher": "p_teacher"}),
     ]
-    # Without a validation split there are no columns of its figures.
+    # Without a validation split its columns are missing.
     panels = [one for one in panels if _known(columns, one[1])]
     heights = [3 if len(series) > 1 else 2 for _, series in panels]
     with style.applied():
@@ -166,7 +166,7 @@ def sequence_learning_curves(history: Path, path: Path, *, best_epoch: int) -> N
 
 
 def _known(columns: Mapping[str, NDArray[np.float64]], series: Mapping[str, str]) -> dict[str, str]:
-    """Those series of a panel that have a value."""
+    """The series of a panel that have values."""
     return {
         name: label
         for name, label in series.items()
@@ -193,17 +193,17 @@ def _draw_series(
 
 
 def draw_convergence(comparison: Mapping[str, Any], path: Path) -> None:
-    """Draw what each row of a comparison learns over the updates, and the gap that is left.
+    """Draw the accuracy of each row of a comparison over the updates, and the remaining gap.
 
     Args:
-        comparison: what ``comparison.json`` holds of sequence models, ``convergence`` included.
-        path: of the PNG; the PDF has its name.
+        comparison: ``comparison.json`` of sequence models, including ``convergence``.
+        path: of the PNG; the PDF has the same name.
     """
     rows = comparison["rows"][:_MOST_ROWS]
     curves = comparison["convergence"]["rows"]
     names = [style.shortened(row["name"], 48) for row in rows]
     highest = max(max(curves[row["name"]][way]["mean"]) for row in rows for way in _SIDES)
-    top = min(1.0, 1.5 * highest) or 1.0  # bands may be cut, what they are of may not be flat
+    top = min(1.0, 1.5 * highest) or 1.0  # bands may be cut off, but their lines must not look flat
     with style.applied():
         figure = style.new_figure(11.5, 4.2)
         forced, free, gap = figure.subplots(1, 3, width_ratios=(3, 3, 2))
@@ -238,7 +238,7 @@ _SIDES = {"forced": "teacher-forced", "free": "free-running"}
 
 def _draw_curve(axes: Any, curve: Mapping[str, Any], way: str, index: int, name: str) -> None:
     colour, of = style.colour_of(index), curve[way]
-    updates = [0, *curve["updates"]]  # before any, chance: as good as 0
+    updates = [0, *curve["updates"]]  # before the first, chance level: practically 0
     axes.fill_between(
         updates, [0, *of["low"]], [0, *of["high"]], color=colour, alpha=0.15, linewidth=0
     )

@@ -1,4 +1,4 @@
-"""A sequence model read from a checkpoint, and what such a checkpoint holds besides."""
+"""Load a sequence model from a checkpoint, with its vocabularies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load_predictor(checkpoint: str | Path, device: str | torch.device = "cpu") -
     """Load a sequence model from a checkpoint folder or a run folder (its best epoch).
 
     Raises:
-        CheckpointError: if the folder is missing, incomplete, or holds a detector.
+        CheckpointError: if the folder is missing, incomplete, or contains a detector.
     """
     folder = resolve_checkpoint(checkpoint)
     config = read_config_of(folder, SequenceTrainConfig)
@@ -67,19 +67,19 @@ def _load_model(
 
 
 def label_sets(symbols: Vocabulary, source: Vocabulary | None) -> dict[str, Sequence[str]]:
-    """What entries of the weights stand for."""
+    """Names of the entries of weights."""
     return {LABELS: symbols.symbols, **({} if source is None else {SOURCE: source.symbols})}
 
 
 def save_source_vocabulary(folder: Path, vocabulary: Vocabulary | None) -> None:
-    """Write the symbols of the sources beside those of the targets, which are the classes."""
+    """Write the symbols of the sources; those of the targets are already saved as classes."""
     if vocabulary is not None:
         text = json.dumps(vocabulary.as_json(), ensure_ascii=False)
         (folder / _SOURCE_CLASSES).write_text(text, encoding="utf-8")
 
 
 def read_vocabularies(folder: Path) -> tuple[Vocabulary, Vocabulary | None]:
-    """Read the symbols of targets and of sources; None for a model without sources.
+    """Read the symbols of targets and sources; None for a model without sources.
 
     Raises:
         CheckpointError: if they cannot be read.

@@ -1,4 +1,4 @@
-"""Sequence models of labels as what scores the order of events for a detector's decoder."""
+"""Sequence models of labels that score the order of events for a detector's decoder."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from sed_cli.training.checkpoint import read_config_of, resolve_checkpoint
 
 Floats = NDArray[np.float64]
 
-_ORDER = 4  # of an n-gram model: the smoothing takes care of what is rare
+_ORDER = 4  # of an n-gram model; smoothing handles rare n-grams
 _AT_ONCE = 1024  # prefixes
 
 
 def load_label_model(checkpoint: str | Path, kind: str) -> RecurrentLabels | NGramLabels:
-    """Load a model of labels from a checkpoint or run of ``task=sequence data=labels``.
+    """Load a label model from a checkpoint or run of ``task=sequence data=labels``.
 
     Args:
         checkpoint: its folder.
-        kind: ``recurrent``: the model itself; ``ngram``: one of its training labels.
+        kind: ``recurrent``: the model itself; ``ngram``: an n-gram model of its training labels.
 
     Raises:
-        CheckpointError: if the folder is missing, incomplete, or holds a detector.
-        UserError: for a model of other sequences than labels.
-        DataError: if the labels of an n-gram model are no longer there.
+        CheckpointError: if the folder is missing, incomplete, or contains a detector.
+        UserError: if the model was trained on sequences other than labels.
+        DataError: if the labels for an n-gram model no longer exist.
     """
     config = read_config_of(resolve_checkpoint(checkpoint), SequenceTrainConfig)
     if not isinstance(config.data, LabelsConfig):
@@ -68,11 +68,11 @@ def load_label_model(checkpoint: str | Path, kind: str) -> RecurrentLabels | NGr
 
 @dataclass(frozen=True, kw_only=True)
 class _Labels:
-    """Words of a vocabulary as labels.
+    """A vocabulary viewed as labels.
 
     Args:
-        name: what the model is, for messages.
-        gap_s: longest silence within a sequence.
+        name: of the model, for messages.
+        gap_s: maximum silence within a sequence.
         vocabulary: of the model.
     """
 
@@ -81,7 +81,7 @@ class _Labels:
     vocabulary: Vocabulary
 
     def column(self, label: str) -> int | None:
-        """Column of a label in what is predicted; ``None``: it is not in the vocabulary."""
+        """Column of a label in the predictions; ``None``: it is not in the vocabulary."""
         word = as_word(label)
         return int(self._encode([word])[0]) - len(SPECIAL) if word in self.vocabulary else None
 
@@ -90,7 +90,7 @@ class _Labels:
 
     @staticmethod
     def _ordered(probabilities: Floats) -> Floats:
-        """Columns of tokens (n, C) as those of labels, and of the end."""
+        """Reorder columns of tokens (n, C) to those of labels, followed by the end."""
         return np.concatenate([probabilities[:, len(SPECIAL) :], probabilities[:, [END]]], axis=1)
 
 

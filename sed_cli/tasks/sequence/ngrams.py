@@ -1,17 +1,18 @@
 """N-gram models of token sequences, for comparison.
 
-The smoothing is modified Kneser-Ney, interpolated, of Chen and Goodman 1999, "An empirical study of
-smoothing techniques for language modeling", ended in the uniform distribution: of the smoothings
-that need no tuning it is the hardest to beat. Against Witten-Bell, on the same test sequences:
-trigram perplexity 1.685 against 1.680 on 4,000 labels of bird song, 6.63 against 6.66 on 10,000
-sentences of the generated grammar, 126 against 161 on 19,000 lines of English by words.
+The smoothing is interpolated modified Kneser-Ney of Chen and Goodman 1999, "An empirical study of
+smoothing techniques for language modeling", which ends in the uniform distribution: of the
+smoothings without tuning it is the hardest to beat. Against Witten-Bell, on the same test
+sequences: trigram perplexity 1.685 against 1.680 on 4,000 labels of bird song, 6.63 against 6.66 on
+10,000 sentences of the generated grammar, 126 against 161 on 19,000 lines of English by words.
 
-It is written here because the library for it, nltk.lm, does not give probabilities (3.10.4): the
-marks that pad the begin of a sequence are predicted as if they were symbols, so that the others
-sum to 0.81 after a context that was not seen; a symbol that training lacks is impossible, and the
-perplexity of a test with one infinite; Kneser-Ney divides by zero as a unigram model, weighs lower
-orders by counts of another kind, so that sums pass 1, and needs a discount that somebody has to
-choose; its scores take 30 to 150 microseconds each. KenLM has no wheels and is made for words.
+It is implemented here because the existing library, nltk.lm (3.10.4), does not return
+probabilities: the padding marks at the start of a sequence are predicted as if they were symbols,
+so that the others sum to 0.81 after an unseen context; a symbol missing from training is
+impossible, and one of them makes a test's perplexity infinite; its Kneser-Ney divides by zero as a
+unigram model, weights lower orders by counts of another kind, so that sums exceed 1, and needs a
+discount to be chosen by hand; its scores take 30 to 150 microseconds each. KenLM has no wheels and
+is made for words.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sed_cli.tasks.sequence.data import END
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_FALLBACK = (0.5, 1.0, 1.5)  # KenLM's: where counts of counts tell no discount
+_FALLBACK = (0.5, 1.0, 1.5)  # as in KenLM: used if counts of counts give no discount
 
 
 def ngram_perplexities(
@@ -54,14 +55,14 @@ def ngram_perplexities(
 
 @dataclass(frozen=True)
 class _Level:
-    """Counts of one order.
+    """Counts for one order.
 
     Args:
-        grams: (G,) keys of the n-grams that were seen, rising.
-        kept: (G,) their counts less the discount.
-        contexts: (K,) keys of what came before, rising.
+        grams: (G,) keys of the observed n-grams, ascending.
+        kept: (G,) their counts minus the discount.
+        contexts: (K,) keys of the preceding tokens, ascending.
         totals: (K,) counts of each context.
-        discounts: (K,) what was taken off all n-grams with this context.
+        discounts: (K,) total discount of the n-grams with this context.
     """
 
     grams: Ints
@@ -72,43 +73,43 @@ class _Level:
 
 
 class NGramModel:
-    """Probability of a token given the ``order`` - 1 before it, by modified Kneser-Ney smoothing.
+    """Probability of a token given the ``order`` - 1 tokens before it, modified Kneser-Ney.
 
-    Of any context the probabilities of all ``n_tokens`` tokens are above 0 and sum to 1.
+    For any context, the probabilities of all ``n_tokens`` tokens are above 0 and sum to 1.
 
     Args:
-        sequences: to learn from, (n,) of tokens each, without the end.
+        sequences: training data, (n,) tokens each, without the end.
         n_tokens: C, size of the vocabulary.
         order: at least 1.
 
     Raises:
-        ValueError: if there are no sequences, a token is none of the vocabulary, or
+        ValueError: if there are no sequences, a token is not in the vocabulary, or
             (C + 1) ** order does not fit into 63 bits.
     """
 
     def __init__(self, sequences: Iterable[NDArray[Any]], *, n_tokens: int, order: int) -> None:
         if order < 1 or (n_tokens + 1) ** order >= 2**63:
-            raise ValueError(f"order={order}: expected at least 1, and no more than keys hold")
+            raise ValueError(f"order={order}: expected at least 1, no more than keys can hold")
         self.n_tokens, self.order = n_tokens, order
-        # The key of an n-gram is a number in base C + 1, its oldest token first. What stands
-        # before a sequence is the digit C, which is never predicted.
+        # The key of an n-gram is a number in base C + 1, its oldest token first. The padding before
+        # a sequence is the digit C, which is never predicted.
         self._base = n_tokens + 1
         columns = self._columns(sequences)
         self._levels = [self._level(*self._counts(columns, n)) for n in range(1, order + 1)]
 
     def perplexity(self, sequences: Iterable[NDArray[Any]]) -> float:
-        """Return the perplexity of sequences per target, each end among them."""
+        """Return the perplexity of sequences per target, including each end."""
         return float(np.exp(-np.log(self._probabilities(self._columns(sequences))).mean()))
 
     def probabilities(self, context: Sequence[int]) -> Floats:
-        """Return the probabilities of all tokens, (C,), after the begin of a sequence."""
+        """Return the probabilities of all tokens, (C,), after the start of a sequence."""
         before = [*[self.n_tokens] * self.order, *context][::-1]
         columns = [np.arange(self.n_tokens)]
         columns += [np.full(self.n_tokens, token) for token in before[: self.order - 1]]
         return self._probabilities(columns)
 
     def _columns(self, sequences: Iterable[NDArray[Any]]) -> list[Ints]:
-        """All targets (N,), then what stands one before each, two before, ..."""
+        """All targets (N,), then the tokens one position before each, two before, ..."""
         ended = [np.append(sequence, END).astype(np.int64) for sequence in sequences]
         if not ended:
             raise ValueError("there are no sequences")
@@ -132,9 +133,9 @@ class NGramModel:
         return keys
 
     def _counts(self, columns: Sequence[Ints], n: int) -> tuple[Ints, Ints]:
-        """N-grams and their counts; below the highest order, how many tokens they come after.
+        """N-grams and their counts; below the highest order, the number of distinct predecessors.
 
-        Those from the begin of a sequence come after nothing: of them, how often they are there.
+        N-grams at the start of a sequence have no predecessor: their own counts are used.
         """
         grams, counts = np.unique(self._keys(columns, n), return_counts=True)
         if n == self.order:
@@ -156,7 +157,7 @@ class NGramModel:
         )
 
     def _probabilities(self, columns: Sequence[Ints]) -> Floats:
-        """Of each target, from the uniform distribution up to the highest order."""
+        """Probability of each target, from the uniform distribution up to the highest order."""
         probabilities = np.full(len(columns[0]), 1 / self.n_tokens)
         for n, level in enumerate(self._levels, start=1):
             grams = self._keys(columns, n)
@@ -164,21 +165,21 @@ class NGramModel:
             totals = _look_up(level.contexts, level.totals, contexts)
             passed_on = _look_up(level.contexts, level.discounts, contexts) * probabilities
             kept = _look_up(level.grams, level.kept, grams)
-            # What was never seen before says nothing: the lower order stands.
+            # An unseen context has no information: the lower order applies.
             seen = totals > 0
             probabilities[seen] = (kept[seen] + passed_on[seen]) / totals[seen]
         return probabilities
 
 
 def _look_up(keys: Ints, values: Floats, wanted: Ints) -> Floats:
-    """Values of keys, 0 for those that are not there."""
+    """Values of keys, 0 for missing ones."""
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     found: Floats = np.where(keys[place] == wanted, values[place], 0.0)
     return found
 
 
 def _discounts(counts: Ints) -> tuple[float, ...]:
-    """What is taken off counts of 1, of 2, and of more: Chen and Goodman 1999, eq. 26."""
+    """Discounts for counts of 1, of 2, and of more: Chen and Goodman 1999, eq. 26."""
     ones, twos, threes, fours = (int((counts == times).sum()) for times in (1, 2, 3, 4))
     if not (ones and twos and threes):
         return _FALLBACK

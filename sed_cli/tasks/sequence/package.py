@@ -1,4 +1,4 @@
-"""``task=sequence``: the next token of a sequence."""
+"""``task=sequence``: predict the next token of a sequence."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class SequencePackage(TaskPackage):
     predict_settings = ("decoding",)
 
     def load_data(self, config: SequenceTrainConfig, *, look_for_leaks: bool = True) -> TokenData:
-        """Read the sequences; the same one may be in two splits."""
+        """Read the sequences; the same one may occur in two splits."""
         from sed_cli.tasks.sequence.data import load_tokens
 
         return load_tokens(config.data)
 
     def make(self, config: SequenceTrainConfig, data: TokenData, device: torch.device) -> NextToken:
-        """Build the sequence model, and all that training asks for around it."""
+        """Build the sequence model, with everything that training needs around it."""
         from sed_cli.tasks.sequence.task import NextToken
 
         return NextToken(config, data, device)
@@ -58,25 +58,25 @@ class SequencePackage(TaskPackage):
         return load_label_model(checkpoint, kind)
 
     def scores(self, metrics: Mapping[str, Any]) -> dict[str, Totals]:
-        """Counts of targets, teacher forced and free running."""
+        """Counts of targets, teacher-forced and free-running."""
         from sed_cli.tasks.sequence.scores import scores_in
 
         return scores_in(metrics)
 
     def layout(self, metric: str) -> Layout:
-        """Perplexity first; there is one kind of counts."""
+        """Perplexity first; there is only one kind of counts."""
         from sed_cli.tasks.sequence.scores import LAYOUT
 
         return LAYOUT
 
     def convergence(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-        """Accuracy over the updates, and how soon most of it is there."""
+        """Accuracy over the updates, and updates needed to reach most of it."""
         from sed_cli.tasks.sequence.convergence import convergence
 
         return convergence(rows)
 
     def draw_convergence(self, comparison: Mapping[str, Any], path: Path) -> None:
-        """Draw accuracies over the updates, and the gap that is left."""
+        """Draw accuracies over the updates, and the remaining gap."""
         from sed_cli.tasks.sequence.figures import draw_convergence
 
         draw_convergence(comparison, path)

@@ -1,4 +1,4 @@
-"""A trained sequence model in use: its logits on known ones, and new ones from it."""
+"""A trained sequence model in use: logits for given sequences, and generation of new ones."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sed_cli.tasks.sequence.data import Sentence, Vocabulary, join_symbols
 from sed_cli.tasks.sequence.data.batches import TokenBatch, in_order_of_length
 from sed_cli.tasks.sequence.data.vocabulary import END, UNKNOWN
 
-_LOGITS_AT_ONCE = 2**24  # numbers of a batch's logits, 64 MiB: more is not faster
-_SENTENCES_AT_ONCE = 256  # decoded side by side
+_LOGITS_AT_ONCE = 2**24  # size of a batch's logits, 64 MiB: more is not faster
+_SENTENCES_AT_ONCE = 256  # decoded in parallel
 
 
 def make_language_model(
     config: SequenceModelConfig, vocabulary: Vocabulary, source_vocabulary: Vocabulary | None
 ) -> LanguageModel:
-    """Build the model that a configuration describes, with an encoder where there are sources."""
+    """Build the configured model, with an encoder if there are sources."""
     model: LanguageModel = config.build(
         n_tokens=len(vocabulary),
         n_source_tokens=None if source_vocabulary is None else len(source_vocabulary),
@@ -35,24 +35,24 @@ def make_language_model(
 
 
 class Continuation(NamedTuple):
-    """What a model puts after a prefix."""
+    """A continuation of a prefix."""
 
     tokens: NDArray[np.int64]  # (n,), without the end symbol
-    log_probability: float  # natural, of the tokens and of the end symbol where one was reached
-    is_complete: bool  # whether the end symbol came before the longest length
+    log_probability: float  # natural, of the tokens and the end symbol if reached
+    is_complete: bool  # whether the end symbol came before the maximum length
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How continuations are chosen.
+    """Decoding method for continuations.
 
     Args:
-        method: ``greedy``: the most likely token at each step; ``sample``: by the model's
+        method: ``greedy``: the most likely token at each step; ``sample``: drawn from the model's
             probabilities; ``beam``: the most likely continuations that a beam search finds.
-        temperature: of ``sample``: logits are divided by it; above 0.
-        beam_width: partial continuations that ``beam`` keeps.
-        n_best: continuations a prefix; at most ``beam_width`` for ``beam``, 1 for ``greedy``.
-        max_length: tokens after which a continuation is cut.
+        temperature: of ``sample``: divides the logits; above 0.
+        beam_width: number of partial continuations that ``beam`` keeps.
+        n_best: continuations per prefix; at most ``beam_width`` for ``beam``, 1 for ``greedy``.
+        max_length: maximum number of tokens in a continuation.
         seed: of ``sample``.
     """
 
@@ -68,13 +68,13 @@ class Predictor:
     """A sequence model with its vocabularies.
 
     Args:
-        model: in the state that it is to be used in.
-        vocabulary: of what is predicted.
-        source_vocabulary: of what is given; None for a model without an encoder.
-        unit: ``word`` or ``char``, of what is predicted.
-        source_unit: the same of what is given; None without an encoder.
-        feedback: what training made of the model's output; sampling gives way to the most likely
-            token here, as figures are to be repeatable.
+        model: in training or evaluation mode, as it is to be used.
+        vocabulary: of the targets.
+        source_vocabulary: of the sources; None for a model without an encoder.
+        unit: ``word`` or ``char``, of the targets.
+        source_unit: of the sources; None without an encoder.
+        feedback: rule of the training; sampling is replaced by the most likely token here, so that
+            figures are repeatable.
         device: where the model runs.
     """
 
@@ -97,15 +97,15 @@ class Predictor:
 
     @property
     def vocabularies(self) -> tuple[Vocabulary, Vocabulary | None]:
-        """Of what is predicted and of what is given."""
+        """Vocabularies of targets and sources."""
         return self.vocabulary, self.source_vocabulary
 
     def text(self, tokens: NDArray[np.int64]) -> str:
-        """Write tokens out as they would stand in a file."""
+        """Write tokens as they would appear in a file."""
         return join_symbols(self.vocabulary.decode(tokens), self.unit)
 
     def source_text(self, tokens: NDArray[np.int64]) -> str:
-        """The same of a source."""
+        """Write tokens of a source likewise."""
         assert self.source_vocabulary is not None
         assert self.source_unit is not None
         return join_symbols(self.source_vocabulary.decode(tokens), self.source_unit)
@@ -115,8 +115,8 @@ class Predictor:
         """Logits (B, T, C) for the targets of a batch, on the model's device.
 
         Args:
-            batch: its padding gives logits without a meaning.
-            forced: feed the ground truth at every step; else the model's own choices.
+            batch: logits in its padding are undefined.
+            forced: teacher forcing at every step; otherwise the model is fed its own choices.
         """
         self.model.eval()
         targets = batch.targets.to(self.device)
@@ -133,9 +133,9 @@ class Predictor:
     def run_both_ways(
         self, sentences: Sequence[Sentence]
     ) -> Iterator[tuple[list[int], TokenBatch, dict[str, Tensor]]]:
-        """Yield batches with the places of their sentences and their logits by way of running.
+        """Yield batches with the indices of their sentences, and their logits by mode.
 
-        The ways are ``teacher_forced`` and ``free_running``.
+        The modes are ``teacher_forced`` and ``free_running``.
         """
         longest = max(1, _LOGITS_AT_ONCE // len(self.vocabulary))
         for places, batch in in_order_of_length(sentences, longest=longest):
@@ -151,12 +151,12 @@ class Predictor:
     ) -> list[list[Continuation]]:
         """Continue each prefix; the best continuation, or the first drawn, comes first.
 
-        The symbol for what the vocabulary does not know is never chosen: nobody could read it.
+        The symbol <unk> is never chosen: it could not be read.
 
         Args:
-            prefixes: tokens of each, which may be none.
-            sources: tokens of what each is a translation of, for a model with an encoder.
-            decoding: how the tokens are chosen.
+            prefixes: tokens of each, possibly none.
+            sources: tokens of the source of each, for a model with an encoder.
+            decoding: how to choose tokens.
         """
         generator = torch.Generator().manual_seed(decoding.seed)
         found: list[list[Continuation]] = []
@@ -170,7 +170,7 @@ class Predictor:
         return found
 
     def next_logits(self, prefixes: Sequence[NDArray[np.int64]]) -> Tensor:
-        """Logits (B, C) of what follows each prefix of tokens, without a source."""
+        """Logits (B, C) of the token after each prefix, without a source."""
         return self._start(prefixes, None)[0]
 
     @torch.inference_mode()
@@ -179,7 +179,7 @@ class Predictor:
         prefixes: Sequence[NDArray[np.int64]],
         sources: Sequence[NDArray[np.int64]] | None,
     ) -> tuple[Tensor, Tensor]:
-        """Logits (B, C) of what follows each prefix, and hidden state (B, H) there."""
+        """Logits (B, C) of the token after each prefix, and the hidden state (B, H) there."""
         self.model.eval()
         hidden = self._encoded(len(prefixes), sources)
         logits, hidden = self.model.step(None, hidden)
@@ -212,7 +212,7 @@ def _drawn(
     decoding: Decoding,
     generator: torch.Generator,
 ) -> list[list[Continuation]]:
-    """Go on with the most likely token, or with a drawn one, until each sequence has ended."""
+    """Append the most likely or a drawn token until each sequence has ended."""
     n_each = decoding.n_best if decoding.method == "sample" else 1
     logits = logits.repeat_interleave(n_each, dim=0)  # (B N, C)
     hidden = hidden.repeat_interleave(n_each, dim=0)
@@ -238,14 +238,14 @@ def _drawn(
 def _choose(logits: Tensor, decoding: Decoding, generator: torch.Generator) -> Tensor:
     if decoding.method == "greedy":
         return logits.argmax(1)
-    # From the highest, and with room: no temperature above 0 is too low to be divided by.
+    # Relative to the highest logit, in float64: no temperature above 0 is too low to divide by.
     logits = (logits - logits.amax(1, keepdim=True)).double()
     probabilities = (logits / decoding.temperature).softmax(1).cpu()
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(logits.device)
 
 
 def _cut(tokens: Tensor, total: Tensor, max_length: int) -> list[Continuation]:
-    """Rows of tokens (B, T) up to their end symbol."""
+    """Truncate rows of tokens (B, T) at their end symbol."""
     rows = []
     for row, score in zip(tokens.cpu().numpy(), total.tolist(), strict=True):
         ends = np.flatnonzero(row == END)
@@ -261,11 +261,11 @@ def _beam(
     """Keep the most likely ``beam_width`` continuations of each sequence until all have ended.
 
     A sum of log probabilities falls with every token, so no longer continuation can overtake one
-    that has ended: the search is over for a sequence when all that it keeps have ended.
+    that has ended: the search of a sequence is over when all of its continuations have ended.
     """
     n, n_tokens = logits.shape
     width = decoding.beam_width
-    # One row to begin with: the others would be its copies.
+    # Start from one row: the others would be copies of it.
     totals = logits.new_full((n, width), -torch.inf, dtype=torch.float64)
     totals[:, 0] = 0.0
     ended = torch.zeros(n, width, dtype=torch.bool, device=logits.device)
@@ -273,7 +273,7 @@ def _beam(
     logits = logits.repeat_interleave(width, dim=0)  # (B W, C)
     hidden = hidden.repeat_interleave(width, dim=0)
     only_end = logits.new_full((n_tokens,), -torch.inf, dtype=torch.float64)
-    only_end[END] = 0.0  # what has ended stays as it is
+    only_end[END] = 0.0  # ended continuations stay unchanged
     for _ in range(decoding.max_length + 1):
         logits[:, UNKNOWN] = -torch.inf
         steps = logits.log_softmax(1).double().view(n, width, n_tokens)

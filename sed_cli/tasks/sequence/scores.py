@@ -1,4 +1,4 @@
-"""Scores of sequence models, as ``sedtf compare`` joins and shows them."""
+"""Scores of sequence models, for ``sedtf compare``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIGURES = ("perplexity", "forced_accuracy", "accuracy", "gap", "exact_match")
 
 @dataclass(frozen=True)
 class SequenceScores:
-    """Counts of a sequence model, teacher forced and free running."""
+    """Counts of a sequence model, teacher-forced and free-running."""
 
     forced: dict[str, float]
     free: dict[str, float]
@@ -25,7 +25,7 @@ class SequenceScores:
         return SequenceScores(*({key: a[key] + b[key] for key in a} for a, b in pairs))
 
     def figures(self) -> dict[str, float | None]:
-        """Perplexity, accuracy both ways and the gap between them, whole sequences right."""
+        """Perplexity, accuracy in both modes with the gap between them, and exact matches."""
         n_targets, n_sequences = self.forced["n_targets"], self.forced["n_sequences"]
         if not n_targets:
             return dict.fromkeys(FIGURES)
@@ -46,7 +46,7 @@ class SequenceScores:
 
 
 def scores_in(metrics: Mapping[str, Any]) -> dict[str, Totals]:
-    """Counts that ``metrics.json`` holds, of one kind."""
+    """Counts in ``metrics.json``, of one kind."""
     forced, free = (metrics[way]["counts"] for way in ("teacher_forced", "free_running"))
     return {"sequence": SequenceScores(forced, free)}
 

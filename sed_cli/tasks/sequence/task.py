@@ -1,4 +1,4 @@
-"""``task=sequence``: a model of the next token, trained with cross-entropy."""
+"""``task=sequence``: a next-token model, trained with cross-entropy."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from sed_cli.training.task import Task, Trained, Validation
 
 log = logging.getLogger(__name__)
 
-_MUCH = 2**32  # bytes of a batch's logits, which training holds three or four times
+_MUCH = 2**32  # bytes of a batch's logits; training keeps three or four copies
 
 
 class NextToken(Task[TokenBatch]):
-    """The sequence model of a configuration and its data.
+    """The sequence model of a configuration, with its data.
 
     Args:
         config: of the run.
         data: with the splits that training needs.
-        device: where the model is trained.
+        device: for training.
     """
 
     model: LanguageModel
@@ -69,7 +69,7 @@ class NextToken(Task[TokenBatch]):
 
     @property
     def sizes(self) -> str:
-        """Sequences and tokens a split, and the size of the vocabulary."""
+        """Sequences and tokens per split, and the size of the vocabulary."""
         splits = ", ".join(
             f"{name} {len(sentences)} sequences {sum(len(s.target) for s in sentences)} tokens"
             for name, sentences in self._data.splits.items()
@@ -83,11 +83,11 @@ class NextToken(Task[TokenBatch]):
         return join([self.sentences[index] for index in indices])
 
     def counts(self, batch: TokenBatch) -> Tensor:
-        """Targets, the end symbols included."""
+        """Number of targets, including end symbols."""
         return batch.valid.to(self.device).sum()
 
     def losses(self, batch: TokenBatch, coins: TeacherCoins) -> tuple[Tensor, Tensor]:
-        """Cross-entropy of the targets, the end symbols included."""
+        """Cross-entropy of the targets, including end symbols."""
         targets = batch.targets.to(self.device)
         valid = batch.valid.to(self.device)
         n_sequences, n_steps = targets.shape
@@ -113,12 +113,12 @@ class NextToken(Task[TokenBatch]):
         return total, self.counts(batch)
 
     def validate(self) -> Validation | None:
-        """Figures of the validation split, teacher forced and free running."""
+        """Figures of the validation split, teacher-forced and free-running."""
         sentences = self._data.splits.get("validation")
         return validate_sequences(self.predictor, sentences) if sentences else None
 
     def describe(self, validation: Validation) -> str:
-        """Accuracy both ways and perplexity."""
+        """Accuracy in both modes and perplexity."""
         forced = validation.more["validation_forced_accuracy"]
         return (
             f"validation perplexity {validation.more['validation_perplexity']:.3f}  accuracy "
@@ -139,24 +139,24 @@ class NextToken(Task[TokenBatch]):
         return load_trained(folder)
 
     def save_extras(self, folder: Path) -> None:
-        """Write the vocabulary of the sources, where there are any."""
+        """Write the vocabulary of the sources, if there are any."""
         save_source_vocabulary(folder, self._data.source_vocabulary)
 
     def evaluate_best(self, run_dir: Path) -> None:
-        """Score the best epoch on the test split, as ``sedtf eval`` does it."""
+        """Score the best epoch on the test split, as ``sedtf eval`` does."""
         predictor = load_predictor(run_dir, self.device)
         evaluate_sequences(predictor, self._data, "test", self._config.evaluation, run_dir)
 
     def _warn_of_memory(self) -> None:
-        """Say what a batch of the longest sequences takes, where that is much."""
+        """Warn if a batch of the longest sequences takes much memory."""
         n = min(self._config.trainer.batch_size, len(self.sentences))
         n_steps, n_tokens = max(self.lengths), len(self._data.vocabulary)
         n_bytes = 4 * n * n_steps * n_tokens
         if n_bytes > _MUCH:
             log.warning(
-                "%d sequences of %d targets, with %d symbols, are %.1f GB of logits, several times "
-                "over: lower trainer.batch_size, data.max_vocabulary or data.longest_sequence, or "
-                "raise data.min_count",
+                "logits of %d sequences of %d targets with %d symbols take %.1f GB, and training "
+                "keeps several copies: lower trainer.batch_size, data.max_vocabulary or "
+                "data.longest_sequence, or raise data.min_count",
                 n,
                 n_steps,
                 n_tokens,

@@ -1,6 +1,6 @@
-"""Small samples of the formats that recordings come with, as the programs write them.
+"""Small samples of annotation formats for recordings, as the programs write them.
 
-Each holds the same twelve events of four recordings, but where a format knows fewer labels.
+Each has the same twelve events of four recordings, unless a format represents fewer labels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAMES = ("rec_a", "rec_b", "rec_c", "rec_d")
 
 
 def events_of(name: str) -> list[Event]:
-    """Shifted from recording to recording, so that none can be taken for another."""
+    """Events shifted from recording to recording, so that all recordings differ."""
     shift = 0.25 * NAMES.index(name)
     times = ((1.0, 1.5, "whistle"), (3.0, 3.5, "click"), (6.25, 7.0, "whistle"))
     return [Event(onset + shift, offset + shift, label) for onset, offset, label in times]
@@ -31,12 +31,12 @@ Rows = Callable[[str], str]
 
 
 def each(ending: str, text: Callable[[str, list[Event]], str]) -> Files:
-    """A file a recording."""
+    """One file per recording."""
     return {f"{name}{ending}": text(name, events) for name, events in ALL.items()}
 
 
 def lines(row: str, *, head: str = "", times: Callable[[float], object] = float) -> Any:
-    """Text of a line an event, with the fields that a row names."""
+    """Text with one line per event, with the fields that ``row`` names."""
 
     def text(name: str, events: list[Event]) -> str:
         rows = [
@@ -168,7 +168,7 @@ def text_grid(name: str, events: list[Event], *, is_long: bool) -> str:
 
 
 def not_mat(ending: str) -> Files:
-    """The syllables of evsonganaly: a letter each."""
+    """The syllables of evsonganaly: one letter each."""
     from scipy.io import savemat
 
     found: Files = {}

@@ -1,4 +1,4 @@
-"""Sets are the same whatever format their annotations come in."""
+"""Data sets are the same whatever format their annotations are in."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_set_is_the_same_in_every_format(format: str, recordings: Path, tmp_pa
 
 
 def test_settings_of_a_set_reach_its_tables(recordings: Path, tmp_path: Path) -> None:
-    """Names of columns, the length of events and what is done about faults."""
+    """Column names, duration of events and handling of faults."""
     (tmp_path / "audio").symlink_to(recordings / "audio")
     names = [path.name for path in sorted((recordings / "audio").iterdir())]
     rows = [f"{name};1,5;click" for name in names]
@@ -98,7 +98,7 @@ def test_settings_of_a_set_reach_its_tables(recordings: Path, tmp_path: Path) ->
 def test_times_in_another_unit_are_converted_and_reported_once(
     factor: int | None, unit: str, recordings: Path, tmp_path: Path
 ) -> None:
-    """Samples count at the rate of each recording."""
+    """Times in samples use the rate of each recording."""
     (tmp_path / "audio").symlink_to(recordings / "audio")
     expected = load_manifest(AnnotatedConfig(root=str(recordings)))
     splits = {}
@@ -157,7 +157,7 @@ def test_settings_that_cannot_work_are_refused(setting: dict[str, Any], reason: 
 def test_columns_are_named_on_the_command_line(
     sedtf: Sedtf, recordings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And a name that a table lacks is answered with those it has."""
+    """If a table lacks a column, the error lists its columns."""
     code = sedtf(
         "train",
         "data=annotated",

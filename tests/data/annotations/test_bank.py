@@ -1,4 +1,4 @@
-"""Data sets in the formats that people have, named by ``data.root`` alone."""
+"""Data sets in common formats, given only ``data.root``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which column is which, and in which unit: by names, by values, or asked for; and printed."""
+"""Recognition of columns and units, by names, by values or by settings; and the report of it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_seconds_are_taken_where_samples_stand_beside_them(tmp_path: Path) -> No
 
 
 def test_minutes_and_seconds_in_columns_of_their_own_are_refused(tmp_path: Path) -> None:
-    """But not the same time in two units."""
+    """Except for the same time in two units."""
     with pytest.raises(DataError, match=r"start_sec and start_min contain parts of a time"):
         read(tmp_path, "file,start_min,start_sec,end,label\na.wav,1,30,95,x\n")
     content = "file,start_min,start_sec,end,label\na.wav,1.5,90,95,x\n"
@@ -162,7 +162,7 @@ def test_columns_that_label_different_things_are_asked_for(tmp_path: Path) -> No
 
 
 def test_a_column_of_audio_files_names_the_recordings(tmp_path: Path) -> None:
-    """crowsetta's generic-seq, and any other name."""
+    """As in crowsetta's generic-seq, and for any other column name."""
     for name in ("notated_path", "where"):
         content = f"label,onset_s,offset_s,{name},annot_path,annotation\nx,1,2,a.wav,a.txt,0\n"
         annotations = read(tmp_path, content)

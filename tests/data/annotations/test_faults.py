@@ -1,4 +1,4 @@
-"""Faults: all told at once, or repaired where that is safe and said."""
+"""Faults: reported all at once, or repaired and reported if that is safe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every format: round trips, recognition by content, what other tools read of it."""
+"""All formats: round trips, recognition by content, and compatibility with other tools."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from sed_cli.system.text import fault_of_label, plain
 
 Table = dict[str, list[Event]]
 
-# Anything but what ends a field or a line; readers strip white space around a field. No file can
-# have a name of more than 255 bytes.
+# Anything except the ends of fields and lines; readers strip white space around a field. File
+# names have at most 255 bytes.
 TEXTS = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0\t\n\r"), min_size=1, max_size=60
 )
-# What acts on a terminal is written out as it is read, formulas of spreadsheets are refused.
+# Control characters are escaped when read; spreadsheet formulas are refused.
 WORDS = TEXTS.filter(
     lambda text: text == text.strip() == plain(text) and fault_of_label(text) is None
 )
-# RTTM is made of words, and knows files by their names without endings.
+# RTTM consists of words, and names files without their endings.
 SHORT_WORDS = WORDS.filter(lambda text: not set(text) & set(".<#;/") and len(text.split()) == 1)
 
 TABLE = {
@@ -56,7 +56,7 @@ def events(draw: st.DrawFn, labels: st.SearchStrategy[str]) -> Event:
 
 @st.composite
 def tables(draw: st.DrawFn, format: str) -> Table:
-    """Recordings that the format can hold."""
+    """Recordings that the format can represent."""
     words = SHORT_WORDS if format == "rttm" else WORDS
     of_file = st.lists(events(words), unique=True, max_size=4)
     if not WRITTEN[format].names_files:
@@ -101,7 +101,7 @@ def test_an_event_shorter_than_the_resolution_can_be_read_again(
 
 @pytest.mark.parametrize("format", WRITTEN)
 def test_a_named_format_is_read_as_that(format: str, tmp_path: Path) -> None:
-    """Whatever the file is called."""
+    """Whatever its file name."""
     path = tmp_path / "a.unheard-of"
     write_annotations(path, {"a": [Event(1.0, 2.5, "x")]}, format)
 
@@ -181,7 +181,7 @@ def test_pandas_reads_our_tables(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format", ["tut", "audacity", "csv"])
 def test_sed_eval_reads_our_lists(format: str, tmp_path: Path) -> None:
-    """By dcase_util, the reader of the TUT sets; it takes a table for one by its ending .csv."""
+    """Through dcase_util, the reader of the TUT data sets; it recognises a table by its .csv."""
     logging.getLogger("dcase_util").setLevel(logging.ERROR)
     expected = [Event(0.5, 1.25, "people talking"), Event(1.0, 1.5, "car"), Event(2.0, 3.5, "car")]
     path = tmp_path / f"t{WRITTEN[format].ending}"
@@ -253,7 +253,7 @@ def test_confidences_of_what_was_found_stand_where_a_format_holds_them(tmp_path:
     assert raven["Begin Path"].tolist() == ["/birds/a/x.wav"] * 2 + ["/birds/b/x.wav"]
     assert raven["Channel"].tolist() == [1, 1, 2]
     assert raven["High Freq (Hz)"].tolist() == [8000.0, 8000.0, 4000.0]
-    # Raven opens the files one after the other: times go on, offsets into each file do not.
+    # Raven opens files consecutively: times continue across files, file offsets do not.
     assert raven["Begin Time (s)"].tolist() == [0.5, 2.0, 10.25]
     assert raven["File Offset (s)"].tolist() == [0.5, 2.0, 0.25]
 

@@ -1,4 +1,4 @@
-"""Whatever a file holds, a reader ends with events, faults, or one clear refusal."""
+"""For any file content, a reader returns events, faults, or one clear refusal."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_an_annotation_without_a_namespace_is_a_fault(tmp_path: Path) -> None:
     ]
 
 
-# What took more than linear time would not come to an end here.
+# Anything slower than linear time would not finish here.
 LONG = ["_", ".", " ", "(", "[", '"', '"" ', "a_", "(s) ", "1,", "0:", "'", "\\", "-", "a.wav "]
 
 
@@ -185,7 +185,7 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     with path.open("wb") as file:
-        file.truncate(2**30 + 1)  # takes no room on the disk
+        file.truncate(2**30 + 1)  # takes no space on the disk
     with pytest.raises(DataError, match=r"a\.csv: 1,073\.7 MB, but annotation files are limited"):
         read_annotations(path)
 

@@ -1,4 +1,4 @@
-"""JAMS: which of its annotations are events, and what is wrong in them."""
+"""JAMS: the annotations that are events, and their faults."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_json_that_is_no_jams_is_refused(content: str, reason: str, tmp_path: Pa
 
 
 def test_what_is_written_has_all_that_the_schema_asks_for() -> None:
-    """The jams package 0.3.5 validated such a file; it asks for a duration of the recording."""
+    """The jams package 0.3.5 validated such a file; it requires the duration of the recording."""
     found = {"a.wav": [Event(0.5, 1.25, "dog bark")]}
 
     jams = json.loads(dump_annotations(found, "jams", durations_s={"a.wav": 10.0}))

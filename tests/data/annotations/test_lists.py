@@ -1,4 +1,4 @@
-"""Lists without a header: which column is which is told by where the numbers stand."""
+"""Lists without a header: columns are recognised by the positions of the numbers."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_an_empty_list_is_a_recording_without_events(name: str, tmp_path: Path) 
 
 
 def test_soft_labels_of_maestro_become_events(tmp_path: Path) -> None:
-    """Segments of a second, class by class or second by second; above 0.5 is active."""
+    """Segments of a second, by class or by second; above 0.5 is active."""
     by_second = [
         *("0\t1\tbirds_singing\t0.93", "0\t1\tcar\t0.0"),
         *("1\t2\tbirds_singing\t0.5", "1\t2\tcar\t0.51"),

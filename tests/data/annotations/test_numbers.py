@@ -1,4 +1,4 @@
-"""How times are written: a file's numbers are read in one way, or asked for."""
+"""Number formats of times: a file's numbers have one reading, or the user is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON of any make, XML and MATLAB's files: what is found in them, and what is refused."""
+"""Any JSON, XML and MATLAB files: what is found in them, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings without events as programs write them, and values that are no soft labels."""
+"""Recordings without events as programs write them, and values that are not soft labels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_label_without_times_is_a_fault_that_names_the_lost_recording(tmp_path
 
 
 def test_a_recording_is_left_out_with_the_only_rows_of_its_file(tmp_path: Path) -> None:
-    """It would else be one without events."""
+    """Otherwise it would count as a recording without events."""
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.wav").touch()
     (tmp_path / "a.txt").write_text("2\t1\tx\n")
@@ -136,7 +136,7 @@ GRID = "".join(
 
 
 def test_confidences_are_no_soft_labels_and_are_counted(tmp_path: Path) -> None:
-    """Five detections of BirdNET, of which three are at most 0.5."""
+    """Five detections of BirdNET, three of them at most 0.5."""
     annotations = read(tmp_path, CONFIDENCES, "a.txt")
 
     assert len(annotations.events["a"]) == 4

@@ -18,7 +18,7 @@ def read(folder: Path, content: str, name: str = "rec.Table.1.selections.txt") -
 
 
 def test_a_selection_in_several_views_is_one_event(tmp_path: Path) -> None:
-    """Views differ in what was measured, and may be sorted by anything."""
+    """Views differ in their measurements, and may be sorted by any column."""
     rows = [
         "1\tWaveform 1\t1\t6.709\t15.096\t1739.0\t3798.8\t\tbirb",
         "2\tWaveform 1\t1\t29.383\t40.257\t1587.1\t4136.5\t\tdonkey",
@@ -65,7 +65,7 @@ def test_a_table_without_files_belongs_to_the_recording_of_its_name(
 
 
 def test_times_count_from_the_start_of_each_file(tmp_path: Path) -> None:
-    """Begin Time counts from that of the first of all files that were open."""
+    """Begin Time counts from the start of the first of all open files."""
     rows = [
         "1\tSpectrogram 1\t1\t10.5\t11.25\t0\t4000\ta.wav\t10.5\tbirb",
         "2\tSpectrogram 1\t1\t70.5\t71.25\t0\t4000\tb.wav\t10.5\tbirb",
@@ -83,7 +83,7 @@ def test_times_count_from_the_start_of_each_file(tmp_path: Path) -> None:
 
 
 def test_a_table_of_birdnet_is_read_as_it_comes(tmp_path: Path) -> None:
-    """Paths are those of another machine; the name that people use is taken for the label."""
+    """Paths are from another machine; the common name is used as the label."""
     header = f"{HEADER}\tCommon Name\tSpecies Code\tConfidence\tBegin Path\tFile Offset (s)"
     rows = [
         "1\tSpectrogram 1\t1\t0.0\t3.0\t0\t15000\tBlackbird\teurbla1\t0.87\t/data/x/rec.wav\t0.0",
@@ -119,7 +119,7 @@ def test_faults_name_their_lines(tmp_path: Path) -> None:
 
 
 def test_corrections_by_hand_are_kept(tmp_path: Path) -> None:
-    """One moved without its file offset, one drawn anew without the name of its recording."""
+    """One moved without its file offset, one new without the name of its recording."""
     head = f"{HEADER}\tBegin File\tFile Offset (s)\tAnnotation"
     rows = [
         "1\tSpectrogram 1\t1\t0.5\t0.9\t0\t4000\trec.wav\t2.0\tbirb",

@@ -1,4 +1,4 @@
-"""RTTM: the marks that are events, and what a format without blanks does with those of labels."""
+"""RTTM: the lines that are events, and spaces in labels of a format without spaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables with a header: what is written is read, and what is wrong is named with its line."""
+"""Tables with a header: what is written can be read, and faults are reported with their line."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_columns_maps_names_that_cannot_be_guessed(tmp_path: Path) -> None:
 
 
 def test_an_offset_is_an_onset_where_its_maker_means_that(tmp_path: Path) -> None:
-    """Kaleidoscope's and NeMo's; elsewhere it is asked for."""
+    """In Kaleidoscope and NeMo; for others the user is asked."""
     for name in ("IN FILE", "audio_filepath"):
         path = written(tmp_path, f"{name},OFFSET,DURATION,species\na.wav,3.0,0.5,x\n")
         assert read_annotations(path).events == {"a.wav": [Event(3.0, 3.5, "x")]}
@@ -302,7 +302,7 @@ def test_a_duration_is_only_for_the_rows_that_have_none(tmp_path: Path) -> None:
 
 
 def test_soft_labels_above_the_threshold_become_events(tmp_path: Path) -> None:
-    """Rows that follow one another join; a recording with none keeps its place."""
+    """Consecutive rows are merged; a recording with none stays in the data set."""
     rows = ["b.wav,0,1,x,0.5", "a.wav,0,1,x,0.9", "a.wav,2,3,x,0.7", "a.wav,1,2,x,0.51"]
     path = written(tmp_path, "\n".join(["file,onset,offset,label,soft_label", *rows]))
 

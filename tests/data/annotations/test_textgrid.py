@@ -1,4 +1,4 @@
-"""Praat's TextGrid: both forms, whose labels they are, and what is wrong with a file."""
+"""Praat's TextGrid: both text forms, the tiers of labels, and faults of a file."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def read(folder: Path, content: str, **options: object) -> Annotations:
 
 
 def grid(*tiers: tuple[str, list[str]], kind: str = "IntervalTier") -> str:
-    """Tiers by name with the texts of their seconds, in the short form."""
+    """Tiers by name, with a text for each second, in the short form."""
     words = ['"ooTextFile"', '"TextGrid"', "0", "9", "<exists>", str(len(tiers))]
     for name, texts in tiers:
         words += [f'"{kind}"', f'"{name}"', "0", "9", str(len(texts))]
@@ -174,7 +174,7 @@ def test_a_broken_file_is_refused_with_its_line(content: str, fault: str, tmp_pa
 
 
 def test_what_is_written_fills_each_tier_from_end_to_end() -> None:
-    """Praat takes no gaps, and no intervals of a tier that overlap."""
+    """Praat allows no gaps, and no overlapping intervals in a tier."""
     found = {"a.wav": [Event(0.5, 1.5, "x"), Event(1.0, 2.0, "x"), Event(2.0, 2.25, "x")]}
     text = dump_annotations(found, "textgrid", durations_s={"a.wav": 3.0})
     tiers = text.split("    item [")[1:]

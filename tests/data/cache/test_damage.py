@@ -1,4 +1,4 @@
-"""Bits that flip in the cache are noticed, and what is damaged or odd in it stops nobody."""
+"""Flipped bits in the cache are detected, and damaged or odd content stops nothing."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_what_is_odd_in_the_cache_is_listed_and_cleared_with_the_rest(
 def test_a_recording_used_in_part_is_refused_by_a_run_that_wants_it_whole(
     audio: list[Path], tmp_path: Path
 ) -> None:
-    """The features of what could be decoded are there already, made when that was allowed."""
+    """Features of the readable part are already there, from when that was allowed."""
     root, path = tmp_path / "cache", tmp_path / "cut.flac"
     soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 40_000), 8000)
     path.write_bytes(path.read_bytes()[:40_000])

@@ -1,4 +1,4 @@
-"""Hashes of files: remembered for as long as it is sure, and no longer."""
+"""Hashes of files: remembered as long as they are certain, and no longer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 @pytest.fixture
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digests:
-    """A memory to which files of a moment ago are files that nobody is writing to."""
+    """A memory that treats recently written files as settled."""
     monkeypatch.setattr(memory_module, "SETTLED_AFTER_S", -60.0)
     return Digests(tmp_path / "digests.sqlite")
 
@@ -87,7 +87,7 @@ def test_a_link_that_leads_elsewhere_is_another_file(
 
 
 def test_a_file_of_a_moment_ago_is_not_trusted(tmp_path: Path, hashed: list[Path]) -> None:
-    """It may be written once more within the same tick of its file system's clock."""
+    """It may be written again within the same tick of the file system's clock."""
     memory = Digests(tmp_path / "digests.sqlite")
     path = write(tmp_path / "a", "text")
 

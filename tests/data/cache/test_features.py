@@ -1,4 +1,4 @@
-"""The feature cache: computed once, named by all that made it, never half-made."""
+"""The feature cache: computed once, keyed by everything that affects it, never incomplete."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FEATURE = LogMelConfig(
 
 
 def load(root: Path, feature: LogMelConfig, path: Path) -> tuple[NDArray[np.float32], str]:
-    """Read what the cache gives in full."""
+    """Read the cached features in full."""
     ((stored, content),) = FeatureCache(root, feature).load([path])
     features = np.asarray(stored)
     assert len(stored) == len(features)
@@ -52,7 +52,7 @@ def audio(tmp_path: Path) -> Path:
 
 
 def expected(path: Path) -> NDArray[np.float32]:
-    """Features without any cache."""
+    """Features without a cache."""
     waveform = torch.from_numpy(read_audio(path, FEATURE.sample_rate))
     features: NDArray[np.float32] = FEATURE.build()(waveform[None])[0, 0].numpy()
     return features
@@ -78,13 +78,13 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch, *, hashing: bool = False) ->
 
 @pytest.fixture
 def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of a moment ago count as files that nobody is writing to."""
+    """Treat recently written files as settled."""
     monkeypatch.setattr(memory, "SETTLED_AFTER_S", -60.0)
 
 
 @pytest.fixture
 def _always_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The smallest work is dealt out to two workers, one file a unit."""
+    """Share even the smallest work between two workers, one file per unit."""
     monkeypatch.setattr(compute, "_TRIED_S", 0.0)
     monkeypatch.setattr(compute, "_WORTH_A_WORKER_S", 1e-12)
     monkeypatch.setattr(compute, "_UNIT_BYTES", (1, 1))
@@ -196,7 +196,7 @@ def test_an_entry_that_was_cut_short_is_made_again(kept: int, audio: Path, tmp_p
     again, _ = load(tmp_path, FEATURE, audio)
 
     np.testing.assert_array_equal(again, whole)
-    assert len(entries(tmp_path)) == 1  # the damaged one is gone
+    assert len(entries(tmp_path)) == 1  # the damaged one is deleted
 
 
 def test_cached_features_cannot_be_changed_by_accident(audio: Path, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_fault_of_the_only_file_leaves_nothing(tmp_path: Path) -> None:
 def test_audio_that_changes_while_it_is_read_gives_no_entry(
     audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its features would stand under the hash of what was there before."""
+    """Its features would be stored under the hash of the earlier content."""
 
     def read_late(reader: AudioReader, log_mel: LogMel) -> Iterator[NDArray[np.float32]]:
         yield from feature_blocks(reader, log_mel)
@@ -276,7 +276,7 @@ def test_workers_give_the_same_bits_and_name_the_same_faults(tmp_path: Path) -> 
     with pytest.raises(DataError, match=r"^\S+text\.wav: cannot be read as audio"):
         cache.load([*paths, broken])
 
-    assert len(entries(tmp_path)) == 5  # a pack a unit, so this process did nothing
+    assert len(entries(tmp_path)) == 5  # one pack per unit, so this process did nothing
     for path, (log_mel, _) in zip(paths, cache.load(paths), strict=True):
         np.testing.assert_array_equal(log_mel, expected(path))
 
@@ -300,7 +300,7 @@ def test_workers_that_cannot_work_are_done_without(
 
 
 def test_short_work_starts_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three hundred files of a few seconds take less than starting workers does."""
+    """Three hundred files of a few seconds take less time than starting workers."""
 
     def fail(*_: Any) -> None:
         pytest.fail("workers were started")
@@ -313,7 +313,7 @@ def test_short_work_starts_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_long_file_is_left_to_workers_unless_it_is_the_only_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is given up in the middle, as soon as it is known that there is much to do."""
+    """It is abandoned in the middle, as soon as the amount of work is known to be large."""
     dealt: list[int] = []
 
     def here(function: Any, units: list[compute.Unit], n_workers: int) -> Iterator[Any]:
@@ -341,13 +341,13 @@ def test_a_long_file_is_left_to_workers_unless_it_is_the_only_one(
 def test_runs_at_the_same_time_compute_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two that want the same: one computes, the other waits for its lock and takes it."""
+    """Of two that need the same features, one computes, the other waits for its lock."""
     paths = [write_audio(tmp_path / f"{seed}.wav", seed) for seed in range(4)]
     blocks, computed = compute._blocks, []
 
     def counted(file: Any, *rest: Any) -> Iterator[Any]:
         computed.append(file.path.name)
-        time.sleep(0.05)  # so that the other one comes meanwhile
+        time.sleep(0.05)  # so that the other one arrives meanwhile
         yield from blocks(file, *rest)
 
     monkeypatch.setattr(compute, "_blocks", counted)

@@ -1,4 +1,4 @@
-"""What audio files hold is found once, and believed for as long as they are the same."""
+"""Facts about audio files are found once, and reused as long as the files are unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sed_cli.data.cache.known_audio import inspect_all
 
 @pytest.fixture
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that were opened, in a process that is new and takes all files for settled."""
+    """The files that were opened, as in a new process that treats all files as settled."""
     paths: list[Path] = []
     inspect = facts._inspect
 

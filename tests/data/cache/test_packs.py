@@ -1,4 +1,4 @@
-"""Packs: what was written is what is read, and nothing that is not whole is taken for a pack."""
+"""Packs: they are read as written, and incomplete files are never taken for a pack."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_damaged_file_is_no_pack(change: str, tmp_path: Path) -> None:
 def test_pages_that_were_read_are_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reading everything again and again does not hold everything in memory."""
+    """Repeated reading does not keep everything in memory."""
     if not hasattr(mmap, "MADV_DONTNEED") or not Path("/proc/self/smaps").exists():
         pytest.skip("the system does not tell")
     monkeypatch.setattr(packs, "_MAPPED_AT_MOST", 4 << 20)

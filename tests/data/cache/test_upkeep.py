@@ -1,4 +1,4 @@
-"""Keeping the cache small: what goes, what stays, what is said about it."""
+"""Keeping the cache small: what is deleted, what is kept, and what is reported."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_leftovers_of_interrupted_runs_are_swept(tmp_path: Path) -> None:
     assert not unfinished.exists()
     assert not old.exists()
     assert not future.exists()  # from before the clock was set back
-    assert new.exists()  # somebody may be writing it
+    assert new.exists()  # another process may be writing it
     assert len(held(tmp_path)) == 2
 
 

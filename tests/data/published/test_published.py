@@ -1,4 +1,4 @@
-"""Published sets as they unzip: their splits and folds, wherever the root lies."""
+"""Published data sets as unpacked: their splits and folds, wherever the root is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.data.published.worlds import MAKERS, write
 
 @pytest.fixture(scope="session")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A root of each set; not to be changed."""
+    """A root for each data set; must not be changed."""
     roots = {}
     for name, make in MAKERS.items():
         roots[name] = tmp_path_factory.mktemp(name)
@@ -143,7 +143,7 @@ def test_mixtures_are_divided_as_published_with_or_without_the_lists(
     root = tmp_path / "bare"
     shutil.copytree(worlds["tut_synthetic_2016"], root)
     shutil.rmtree(root / "TUT-SED-synthetic-2016" / "evaluation_setup")
-    # By number the ten mixtures are all of the test part: the others are not there.
+    # By number the ten mixtures all belong to the test part: the others are missing.
     with pytest.raises(DataError, match="no mixture of the train and validation split"):
         catalogue("tut_synthetic_2016", root)
 

@@ -1,4 +1,4 @@
-"""Small published sets: the folders of their documents, a few seconds of tones for recordings."""
+"""Small published data sets: the documented folders, with a few seconds of tones as recordings."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LENGTH_S = 2.0
 
 
 def write_audio(path: Path, rate: int = RATE) -> None:
-    """Noise of its own; the name is the seed."""
+    """Noise seeded by the file name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(list(str(path.name + path.parent.name).encode()))
     soundfile.write(path, random.normal(0, 0.1, (int(LENGTH_S * rate), 2)), rate)
 
 
 def events(labels: Iterable[str]) -> list[Event]:
-    """One event a label, one after another."""
+    """Consecutive events, one per label."""
     return [Event(0.1 + 0.3 * i, 0.3 + 0.3 * i, label) for i, label in enumerate(labels)]
 
 
@@ -36,7 +36,7 @@ def lines(of_file: Iterable[Event], *before: str) -> str:
 
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\r\n")  # as the sets have it
+    path.write_text(text, encoding="utf-8", newline="\r\n")  # as in the data sets
 
 
 def make_tut(root: Path, *, year: int, scene: str, labels: tuple[str, ...]) -> None:
@@ -80,7 +80,7 @@ def make_tut(root: Path, *, year: int, scene: str, labels: tuple[str, ...]) -> N
 
 
 def make_tut_synthetic(root: Path) -> None:
-    """Ten mixtures: six to train with, two each to validate and test on."""
+    """Ten mixtures: six for training, two each for validation and test."""
     part = root / "TUT-SED-synthetic-2016"
     for number in range(10):
         write_audio(part / "audio" / f"TUT-SED-synthetic-2016-mix-{number}.wav")
@@ -101,7 +101,7 @@ def make_tut_synthetic(root: Path) -> None:
 
 
 def make_urban_sed(root: Path) -> None:
-    """Text and JAMS side by side."""
+    """Text and JAMS next to each other."""
     part = root / "URBAN-SED_v2.0.0"
     for split, n_files in (("train", 4), ("validate", 2), ("test", 2)):
         for number in range(n_files):
@@ -115,7 +115,7 @@ def make_urban_sed(root: Path) -> None:
 
 
 def make_desed(root: Path) -> None:
-    """The synthetic part in a folder of its own; a real training clip that is validated on too."""
+    """The synthetic part in a separate folder; a real training clip that is also in validation."""
     dataset, synthetic = root / "dataset", root / "dataset" / "dcase_synth"
     for base, table, audio, names in (
         (synthetic, "train/synthetic21_train/soundscapes", None, ["0", "1", "2"]),
@@ -138,7 +138,7 @@ def make_desed(root: Path) -> None:
 
 
 def make_maestro(root: Path) -> None:
-    """All 49 recordings are too many: those of fold 1 that is tested, and some others."""
+    """All 49 recordings are too many: those tested in fold 1, and some others."""
     numbers = {"cafe_restaurant": (7, 4, 11, 8, 10), "city_center": (4, 11, 2, 7)}
     for scene, of_scene in numbers.items():
         for number in of_scene:

@@ -21,7 +21,7 @@ def write_clip(
     duration_s: float = 0.3,
     length_s: float = 0.6,
 ) -> Path:
-    """Write a clip of silence with a burst in it, which ``seed`` (by default the path) colours."""
+    """Write a silent clip with a burst, coloured by ``seed`` (by default by the path)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(list(str(path.name).encode()) if seed is None else seed)
     time = np.arange(round(length_s * rate)) / rate
@@ -32,14 +32,14 @@ def write_clip(
 
 
 def write_bank(folder: Path, files: Iterable[str]) -> Path:
-    """Write a clip for each path below ``folder``."""
+    """Write a clip for each path under ``folder``."""
     for file in files:
         write_clip(folder / file)
     return folder
 
 
 def fold_bank(folder: Path, *, classes: Iterable[str] = ("cat", "dog", "owl")) -> Path:
-    """Five folds of one source each and class, two takes of each, in wav, flac and ogg."""
+    """Five folds with one source per class, two takes of each, in wav, flac and ogg."""
     files = []
     for number, label in enumerate(classes):
         for fold in range(1, 6):

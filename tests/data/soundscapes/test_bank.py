@@ -1,4 +1,4 @@
-"""A bank: what counts as a clip, how it is split, and what is wrong with it."""
+"""A bank: which files are clips, how it is split, and its faults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def splits_of(bank: Bank) -> dict[str, str | None]:
     return {clip.file: clip.split for clip in bank.clips}
 
 
-# What is a clip
+# Clips
 
 
 def test_clips_are_the_audio_files_below_class_folders_however_deep(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_sources_are_found_in_the_file_names_of_published_sets(
 
 def test_folds_that_do_not_agree_with_the_sources_are_not_used(tmp_path: Path) -> None:
     fold_bank(tmp_path)
-    write_clip(tmp_path / "dog" / "2-101-C.wav")  # source 101 stands in fold 1
+    write_clip(tmp_path / "dog" / "2-101-C.wav")  # source 101 is in fold 1
     bank = scan_bank(tmp_path)
     assert bank.split_by == "sources"
     assert len({clip.split for clip in bank.clips if clip.source == "101"}) == 1
@@ -156,7 +156,7 @@ def test_a_table_assigns_clips_to_splits(tmp_path: Path) -> None:
     assert splits["dog/2-2-A.ogg"] == "validation"
     assert splits["dog/3-3-A.wav"] is None
     assert splits["dog/4-4-A.flac"] is None
-    # A class that does not stand there at all is none of the set's.
+    # A class that is not listed at all does not belong to the data set.
     write_clip(bank / "cat" / "a.wav")
     assert scan_bank(bank, rules=SplitRules(table=table)).classes == ("dog",)
 

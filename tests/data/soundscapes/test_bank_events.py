@@ -1,4 +1,4 @@
-"""Events of a bank: found by energy, drawn evenly over sources, faults named together."""
+"""Events of a bank: found by energy, drawn evenly over sources, faults reported together."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_silence_is_trimmed_off_clips_of_any_rate_and_format(
     settings = replace(SMALL, classes=("dog",), n_validation=0, n_test=0, sample_rate=16000)
     source_id, waveform = draw(hear(tmp_path, settings), "dog", "train", 0)
     start, stop = map(int, source_id.split("[")[1].rstrip("]").split(":"))
-    # From 0.1 to 0.4 s: half a window of 10 ms on each side; Vorbis at low rates echoes before.
+    # From 0.1 to 0.4 s: half a window of 10 ms on each side; Vorbis at low rates has pre-echo.
     tolerance_s = 0.03 if ending == "ogg" else 0.008
     assert start / 16000 == pytest.approx(0.1, abs=tolerance_s)
     assert stop / 16000 == pytest.approx(0.4, abs=tolerance_s)
@@ -113,7 +113,7 @@ def test_a_clip_is_decoded_once_and_memory_is_bounded(
     for number in range(60):
         draw(events, "dog", "train", number)
     assert len(read) == len(set(read)) == 6
-    # Room for two clips of 0.6 s only: the result is the same, and no more are held.
+    # Space for only two clips of 0.6 s: the result is the same, and no more are kept.
     monkeypatch.setattr(module, "CACHE_BYTES", 2 * 4 * 4800)
     small = hear(tmp_path)
     for number in range(30):
@@ -226,7 +226,7 @@ def test_signal_to_noise_ratio_is_that_of_the_scene(tmp_path: Path) -> None:
             signal, noise = (
                 np.mean(part[interval] ** 2) for part in (mixture.events, mixture.background)
             )
-            # Without overlap the definition holds but for rounding of doubles.
+            # Without overlap the definition holds up to rounding of doubles.
             assert 10 * np.log10(signal / noise) == pytest.approx(event.snr_db, abs=1e-9)
             n_events += 1
     assert n_events > 3

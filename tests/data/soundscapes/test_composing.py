@@ -26,7 +26,7 @@ SMALL = SoundscapeSettings(n_train=6, n_validation=3, n_test=3, duration_s=4.0)
 
 
 class ConstantEvents:
-    """A second kind of source: short constants, so that long scenes cost nothing."""
+    """A second kind of source: short constants, so that long scenes are cheap."""
 
     classes = EVENT_CLASSES
 
@@ -320,7 +320,7 @@ def test_signal_to_noise_ratio_is_as_defined() -> None:
                 np.mean(part[interval] ** 2) for part in (mixture.events, mixture.background)
             )
             ratios.append(10 * np.log10(signal / noise))
-            # Without overlap the definition holds but for rounding of doubles.
+            # Without overlap the definition holds up to rounding of doubles.
             assert ratios[-1] == pytest.approx(event.snr_db, abs=1e-9)
     assert -3 <= min(ratios) < max(ratios) <= 15
 
@@ -392,7 +392,7 @@ def test_every_setting_changes_the_fingerprint() -> None:
 
 
 def test_settings_that_are_not_asked_for_leave_the_names_of_old_sets_alone() -> None:
-    """The name of the default set of version 0.1: sets in users' caches must be found again."""
+    """The name of the default data set of version 0.1: cached data sets must be found again."""
     assert SoundscapeSettings(n_train=200).fingerprint() == "3ab1953307e88cd1"
 
 

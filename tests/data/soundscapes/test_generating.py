@@ -1,4 +1,4 @@
-"""Sets from a bank: repeatable, named by the bank's content, rebuilt by their recipe."""
+"""Data sets from a bank: repeatable, named by the bank's content, reproduced by their recipe."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_recipe_rebuilds_the_same_bytes_from_a_moved_bank(
     bank: Path, written: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(bank, tmp_path / "moved")
-    write_clip(tmp_path / "moved" / "dog" / "1-999-A.wav")  # what came later changes nothing
+    write_clip(tmp_path / "moved" / "dog" / "1-999-A.wav")  # later additions change nothing
     text = (written / RECIPE_FILE).read_text(encoding="utf-8")
     moved = text.replace(str(bank), str(tmp_path / "moved"))
     (tmp_path / "recipe.json").write_text(moved, encoding="utf-8")
@@ -222,7 +222,7 @@ def test_runs_that_start_together_generate_a_set_once(
     bank: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = config_of(bank, cache_dir=str(tmp_path / "cache"))
-    # Locks are held by open files, so that threads wait for one another as processes do.
+    # Locks belong to open files, so that threads wait for each other like processes.
     with caplog.at_level("INFO"), ThreadPoolExecutor(3) as pool:
         made = list(pool.map(lambda _: load_manifest(config), range(3)))
     said = [record.getMessage() for record in caplog.records]

@@ -1,4 +1,4 @@
-"""A syntax that is given: by table, by JSON, by mapping; as weights."""
+"""A given syntax: from a table, JSON or a mapping; as weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a waveform is heard: spans, pauses, and stretches of long events."""
+"""The audible parts of a waveform: spans, pauses, and excerpts of long events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RATE = 8000
 
 
 def bursts(*places_s: tuple[float, float, float], length_s: float) -> NDArray[np.float64]:
-    """Noise of an amplitude from one moment to another: (onset, offset, amplitude)."""
+    """Noise with an amplitude over a span: (onset, offset, amplitude)."""
     waveform = np.zeros(round(length_s * RATE))
     rng = np.random.default_rng(3)
     for onset_s, offset_s, amplitude in places_s:

@@ -1,4 +1,4 @@
-"""Soundscapes on disk: the layout, repeatable bytes, and all or nothing."""
+"""Soundscapes on disk: the layout, repeatable bytes, and atomic writing."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_control_c_on_the_terminal_ends_every_process_and_leaves_nothing(tmp_pat
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    # Ours alone: no worker prints a traceback of its own.
+    # Only ours: no worker prints its own traceback.
     assert errors.count("KeyboardInterrupt") == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""A detector with much to find, for the tests that use one."""
+"""A detector that finds many events, for tests that need one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sed_cli.training.checkpoint import save_checkpoint
 
 @pytest.fixture(scope="session")
 def lively(trained_run: Path, recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a checkpoint that finds many events: the trained one, made louder and balanced."""
+    """Return a checkpoint that finds many events: the trained one, amplified and balanced."""
     detector = load(trained_run)
     readout = detector.model.readout
     paths = sorted((recordings / "audio").glob("test_*"))

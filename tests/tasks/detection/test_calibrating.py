@@ -1,4 +1,4 @@
-"""Calibrated confidences from validation to eval, predict and listen."""
+"""Calibrated confidences, from validation to eval, predict and listen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A student that learns from its teacher where nobody annotated."""
+"""A student that learns from its teacher where annotations are missing."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_recordings_without_labels_have_the_gradient_of_the_consistency_alone() 
 
 
 def watch(task: DetectionTask) -> dict[str, Any]:
-    """Targets and mask that the student is given from now on."""
+    """Targets and mask that the student receives from now on."""
     seen: dict[str, Any] = {}
 
     def forward(log_mel: Any, targets: Any, mask: Any, **more: Any) -> Any:

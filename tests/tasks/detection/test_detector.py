@@ -1,4 +1,4 @@
-"""A detector on one's own audio: files and arrays, the same events as ``sedtf eval``."""
+"""A detector on a user's audio: files and arrays, the same events as ``sedtf eval``."""
 
 from __future__ import annotations
 

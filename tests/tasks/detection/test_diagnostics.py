@@ -1,4 +1,4 @@
-"""A second run over recordings, fed the ground truth."""
+"""A second, teacher-forced run over recordings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_pieces_fed_the_ground_truth_are_the_teacher_forced_whole(
     torch.testing.assert_close(got, whole, rtol=0, atol=1e-5)  # sums of another order in float32
     assert not torch.allclose(free, whole, atol=1e-2)
 
-    targets[10:20, 1] = torch.nan  # unknown: there it is fed its own output
+    targets[10:20, 1] = torch.nan  # unknown: there the model is fed its own output
     known = targets.isfinite()[None]
     with torch.no_grad():
         partly = model(log_mel[None], targets[None].nan_to_num(0.0), known, feedback=rule)[0]

@@ -1,4 +1,4 @@
-"""Running a detector over a split: free, on whole recordings, none left out."""
+"""Running a detector over a split: freely, on whole recordings, without omissions."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_who_scores_the_written_events_with_sed_eval_gets_the_written_figures(
 
 
 def test_other_recordings_are_scored_whole_and_ones_own_by_their_split() -> None:
-    """Nothing is trained on the former; of the latter most were trained on."""
+    """The former were not trained on; most of the latter were."""
     trained = AnnotatedConfig(root="mine")
     others = AnnotatedConfig(root="others")
 

@@ -1,4 +1,4 @@
-"""Calibration, the choice of files, and the stretch of long ones."""
+"""Calibration, the choice of files, and the excerpt of long ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a detector is fed while it is trained, and what its run keeps of that."""
+"""Feedback of a detector in training, and its record in the run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUN = Path(__file__).parents[2] / "fixtures" / "version_0_1" / "detector"
 
 
 def losses_and_fed(p: float, target_noise: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss of a batch, the targets that the model was given, and those of the batch."""
+    """Loss of a batch, the targets fed to the model, and those of the batch."""
     torch.manual_seed(0)
     task = make_task(37, 30)
     task._feeding = replace(task._feeding, target_noise=target_noise)
@@ -56,7 +56,7 @@ def values_with(feedback: Any) -> dict[str, Any]:
 
 
 def test_a_rule_that_was_written_as_a_name_is_the_same_experiment() -> None:
-    """Hashes of earlier runs stay: they took the name as it stands."""
+    """Hashes of earlier runs stay valid: they used the plain name."""
     old, new = (build_training(values_with(of)) for of in ("soft", {"name": "soft"}))
     assert old.sampler.feedback == new.sampler.feedback == Soft()
     assert identity(old)["sampler"]["feedback"] == "soft"

@@ -1,4 +1,4 @@
-"""A detector on a network's features, once the network is gone."""
+"""A detector on the features of a network, after the network is deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published scores of another system: read, decoded as tuned on other files, scored."""
+"""Published scores of another system: read, decoded with values tuned on other files, scored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LABELS = ("cat", "dog", "onset")
 
 
 def write_set(folder: Path, n_files: int = 6, duration_s: float = 9.98) -> None:
-    """Noisy scores of events that sag within, as another system might have left them."""
+    """Noisy scores of events with dips, as from another system."""
     random = np.random.default_rng(0)
     (folder / "scores").mkdir(parents=True)
     truth, rows = {}, ["filename\tduration"]

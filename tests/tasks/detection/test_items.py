@@ -1,4 +1,4 @@
-"""Names of what ``sedtf predict`` writes: no two files share one, and leftovers are swept."""
+"""Names of the output of ``sedtf predict``: all distinct, and leftovers are deleted."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_what_a_killed_prediction_left_is_swept_and_nothing_else(tmp_path: Path)
     for name in [*old, *others]:
         (out / name).touch()
         os.utime(out / name, (time.time() - 3600,) * 2)
-    (out / ".a.events-fedcba98.txt").touch()  # somebody writes to it
+    (out / ".a.events-fedcba98.txt").touch()  # in use by another process
 
     sweep(find_items(tmp_path, out)[0])
 

@@ -1,4 +1,4 @@
-"""``sedtf listen`` through real pipes: what comes in, when it is reported, how it ends."""
+"""``sedtf listen`` through real pipes: its input, the time of its reports, and its end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def pcm(samples: NDArray[np.float64], dtype: str = "s16") -> bytes:
 
 
 class Dribble:
-    """A source that gives a few bytes at a time, as pipes may."""
+    """A source that returns a few bytes at a time, as pipes may."""
 
     def __init__(self, content: bytes, sizes: Sequence[int]) -> None:
         self._source = io.BytesIO(content)
@@ -82,7 +82,7 @@ def test_half_a_sample_at_the_end_is_reported(caplog: pytest.LogCaptureFixture) 
     blocks = list(pcm_blocks(io.BytesIO(b"\0\1\0\1\0"), config))
 
     assert [len(block) for block in blocks] == [1]
-    assert caplog.messages == ["the last 1 byte(s) make no sample: are dtype and channels right?"]
+    assert caplog.messages == ["the last 1 byte(s) make no full sample: check dtype and channels"]
 
 
 def test_what_is_no_audio_is_silence_and_reported_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -91,11 +91,11 @@ def test_what_is_no_audio_is_silence_and_reported_once(caplog: pytest.LogCapture
     (block,) = pcm_blocks(io.BytesIO(values.tobytes()), ListenConfig(dtype="f32"))
 
     assert block[:, 0].tolist() == [0.5, 0, 0, 0, 0, -0.5] * 3
-    assert caplog.messages == ["samples out of range are read as silence: is dtype right?"]
+    assert caplog.messages == ["samples out of range are read as silence: check dtype"]
 
 
 def lines_of(reports: Sequence[StreamEvent]) -> list[dict[str, Any]]:
-    """What must be printed."""
+    """The expected output."""
     lines = []
     for report in reports:
         line: dict[str, Any] = {"event": report.kind, "time": round(report.time_s, 6)}
@@ -154,7 +154,7 @@ def test_reports_come_through_a_fifo_before_more_samples_than_the_latency_are_in
 ) -> None:
     """Nothing on the way waits for more: each line is read before the next sample is written.
 
-    Interrupted at last, it reports the ends of what goes on.
+    Finally interrupted, it reports the ends of active events.
     """
     stream = detector.stream()
     samples, hop = sound(), 512
@@ -192,7 +192,7 @@ def test_reports_come_through_a_fifo_before_more_samples_than_the_latency_are_in
 
 
 def fifo(path: Path) -> tuple[int, BinaryIO]:
-    """Open both ends of a new pipe in the file system; one alone would wait for the other."""
+    """Open both ends of a new named pipe; opening only one would block."""
     os.mkfifo(path)
     both = os.open(path, os.O_RDWR)
     reader, writer = os.open(path, os.O_RDONLY), path.open("wb")

@@ -1,4 +1,4 @@
-"""A model that is not causal: recordings are run whole, however they come."""
+"""A model that is not causal: recordings are processed as a whole, however they arrive."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_verbs_that_wait_for_the_end_take_it_and_the_others_say_why(
     capfd.readouterr()
     for words, fault in (
         (["listen"], f"{name} is not causal"),
-        (["export", "output_dir=graphs"], "the graphs are those of model=crnn"),
+        (["export", "output_dir=graphs"], "the graphs implement model=crnn"),
     ):
         assert sedtf(words[0], "checkpoint=run", *words[1:]) == 2
         assert fault in capfd.readouterr().err

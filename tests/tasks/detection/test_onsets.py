@@ -28,7 +28,7 @@ ONSETS = ("model.onsets=true", "sampler.coin=class", "augment.roll=0.5", "augmen
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
-    """A run folder of a short training with onsets."""
+    """A run folder of a short training run with onsets."""
     folder = tmp_path_factory.mktemp("onsets") / "run"
     own = (f"data.root={recordings}", f"output_dir={folder}", "trainer.max_updates=4")
     assert run_verb("train", [*TRAINED, *ONSETS, *own], Flags()) == 0
@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def parted(run: Path, recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of it that finds much, whose onsets part much."""
+    """A checkpoint of it that finds many events, with onsets that split many."""
     folder = tmp_path_factory.mktemp("parted") / "best"
     shutil.copytree(run / "checkpoints" / "best", folder)
     detector = load(folder)

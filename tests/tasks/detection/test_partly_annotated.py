@@ -1,4 +1,4 @@
-"""Recordings in which not all is annotated: neither loss, feedback nor scores ask for the rest."""
+"""Partly annotated recordings: loss, feedback and scores ignore the unknown parts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.test_hazards import make_task
 
 
 def hide(recording: Recording, *spans: Event) -> Recording:
-    """The recording as it is where nobody looked at these spans, and saw no event in them."""
+    """The recording with these spans unannotated, and without events in them."""
     hidden = Activities(spans, CLASSES, recording.n_frames, HOP_S)
     activities = recording.activities[:] & (1 - hidden[:])
     return replace(
@@ -150,7 +150,7 @@ def test_a_class_not_annotated_in_a_recording_is_not_counted_there() -> None:
 
 
 def test_events_are_judged_by_most_of_their_frames_and_segments_by_all() -> None:
-    """A dog from 0.64 to 1.28 s; nobody looked from 1.92 to 3.2 s, nor at all from 4 s on."""
+    """A dog from 0.64 to 1.28 s; nothing is annotated from 1.92 to 3.2 s, and from 4 s on."""
     n_frames = 160  # 5.12 s
     events = (Event(20 * HOP_S, 40 * HOP_S, "dog"), Event(130 * HOP_S, 140 * HOP_S, "dog"))
     recording = replace(
@@ -196,7 +196,7 @@ def test_what_is_tuned_sees_silence_where_nothing_is_annotated() -> None:
 
 
 def test_frames_count_as_they_would_alone() -> None:
-    """The counts of a recording are those of its known frames, cut out."""
+    """The counts of a recording are those of its known frames."""
     recording = make_recording(80, 3)
     probabilities = np.random.default_rng(0).random((80, 2)).astype(np.float32)
     first = hide(recording, Event(0.0, 40 * HOP_S, "cat"), Event(0.0, 40 * HOP_S, "dog"))
@@ -238,7 +238,7 @@ def test_a_closer_look_and_threshold_free_figures_leave_out_the_same() -> None:
 
 
 def test_who_knows_how_often_classes_occur_is_recognised_by_known_frames() -> None:
-    """A class that is annotated in no frame of validation changes nothing."""
+    """A class without annotated frames in validation changes nothing."""
     task = make_task(40)
     (recording,) = task._data.splits["validation"]
     hidden = hide(recording, Event(0.0, 9.0, "dog"))
@@ -261,7 +261,7 @@ def test_who_knows_how_often_classes_occur_is_recognised_by_known_frames() -> No
 def test_confidence_neither_asks_for_nor_feeds_what_is_unknown(
     coin: str, onsets: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever stands where nobody knows: not for its own step, and for no random one."""
+    """Unknown values are used neither for their own step nor for a random one."""
     task = make_task(10)
     if onsets:
         sizes = {"n_mels": 4, "n_classes": 2, "conv_channels": 2, "pooling": [2, 2]}

@@ -54,7 +54,7 @@ def recording(tmp_path: Path) -> Path:
 def run(
     lively: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Run:
-    """Do the verb's work in an empty folder, without the command line; return what it printed."""
+    """Run the verb in an empty folder, without the command line; return its output."""
     monkeypatch.chdir(tmp_path)
 
     def call(source: Path | str, **settings: Any) -> str:
@@ -65,7 +65,7 @@ def run(
 
 
 def rows(text: str) -> list[tuple[float, float, str]]:
-    """Events of a table as it is printed."""
+    """Events of a printed table."""
     lines = [line.split("\t") for line in text.splitlines()]
     assert lines[0] == ["filename", "onset", "offset", "event_label", "confidence"]
     return [(float(on), float(off), label) for _, on, off, label, _ in lines[1:] if label]
@@ -210,7 +210,7 @@ def test_an_output_folder_takes_the_events_of_one_recording_too(
         assert picture.size[0] > 1000
 
 
-# Names that Hydra, tables or shells have their own ideas about.
+# Names that are special to Hydra, tables or shells.
 @pytest.mark.parametrize(
     "name", ["my (file), [1]=x 'q'.wav", "back\\slash.wav", "${now}.wav", "ü🐦.wav"]
 )
@@ -315,7 +315,7 @@ def test_what_is_left_of_a_cut_file_is_used_with_a_warning_in_one_line(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of recordings, with what else may lie there."""
+    """A folder of recordings, with other files that may be there."""
     root = tmp_path / "recordings"
     (root / "deeper" / "still").mkdir(parents=True)
     (root / ".hidden").mkdir()
@@ -359,7 +359,7 @@ def test_events_of_a_folder_go_beside_the_audio(
     assert "a.flac\t" in table
     assert (folder / "a.tsv").read_text() == "somebody's annotations"
     assert (folder / "a.txt").read_text() == "somebody's labels"
-    # A second run finds the same recordings: what the first wrote is none.
+    # A second run finds the same recordings: it ignores the output of the first.
     assert sedtf("predict", f"checkpoint={lively}", f"input={folder}") == 0
     assert written(folder) == EVENTS
 
@@ -400,7 +400,7 @@ def test_broken_recordings_are_named_and_do_not_stop_the_others(
 
 @contextmanager
 def without_privileges() -> Iterator[None]:
-    """Be nobody where the tests run as root, to whom nothing is forbidden."""
+    """Become an unprivileged user if the tests run as root, which may do everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -413,7 +413,7 @@ def without_privileges() -> Iterator[None]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that anybody may enter, as pytest's are not."""
+    """A folder that anyone may enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
@@ -513,7 +513,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault(lively: Path, recording: Path
     assert done.stdout == "filename\tonset\toffset\tevent_label\tconfidence\n"
 
 
-# By a small process in between: what a process forks from counts as memory of its own.
+# Through a small process in between: a forked process counts the memory of its parent.
 PEAK_OF = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True)
@@ -523,7 +523,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(lively: Path, tmp_path: Path) -> None:
-    """What is kept of an hour more is its events: the process needs no other memory for it."""
+    """Only events are kept of an extra hour: no other memory grows."""
     peaks = []
     for minutes in (2, 62):
         path = tmp_path / f"{minutes}.flac"

@@ -1,4 +1,4 @@
-"""How rare classes are, and what a training makes of it."""
+"""Rarity of classes, and its use in training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def task_of(**trainer: object) -> DetectionTask:
 
 
 def activities() -> Tensor:
-    """Of all recordings, (T, 2)."""
+    """Activities of all recordings, (T, 2)."""
     return torch.from_numpy(np.concatenate([r.activities[:] for r in make_data().splits["train"]]))
 
 
@@ -81,7 +81,7 @@ def test_tokens_have_no_such_weights(sedtf: Sedtf, capfd: pytest.CaptureFixture[
 
 # ------------------------------------------------------------------------------------- balance
 
-# Of eight sequences one has the rare class, five the common one (one has both), three none.
+# Of eight sequences, one has the rare class, five the common one (one has both), three none.
 PRESENT = torch.tensor([[1, 1], [0, 1], [0, 1], [0, 1], [0, 1], [0, 0], [0, 0], [0, 0]]).bool()
 
 
@@ -137,7 +137,7 @@ def test_a_training_that_is_balanced_draws_so_and_reports_it(
     assert weights is not None
     assert len(weights) == len(task.lengths)
     (line,) = caplog.messages
-    assert line.startswith("trainer.balance=1: share of the sequences that are drawn with cat ")
+    assert line.startswith("trainer.balance=1: share of the drawn sequences that contain cat ")
 
 
 def test_one_source_of_several_is_balanced_too() -> None:

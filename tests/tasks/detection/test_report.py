@@ -1,4 +1,4 @@
-"""``sedtf report`` on real runs: what the page holds, and what it says when data are gone."""
+"""``sedtf report`` on real runs: the content of the page, and its notes if data are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A detector on chunks: the numbers and events of the whole, as early as they can be known."""
+"""A detector on chunks: numbers and events equal those of the whole, as early as possible."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOP = 200
 def _model(
     *, feedback: bool = True, pooling: Sequence[int] = (5, 2), kernel_size: int = 5, seed: int = 0
 ) -> CRNN:
-    """Return a model whose decisions change often: large weights, statistics of its own."""
+    """Return a model whose decisions change often: large weights, its own statistics."""
     torch.manual_seed(seed)
     crnn = make_crnn(
         n_mels=10,
@@ -60,7 +60,7 @@ def _model(
 
 @torch.no_grad()
 def _enliven(crnn: CRNN) -> None:
-    """Choose the biases with which decisions change most often."""
+    """Choose the biases that make decisions change most often."""
     log_mel = detector(crnn).log_mel(torch.from_numpy(sound(32_000))[None])[:, 0]
     features = crnn.eval().encode(log_mel)
     best, most = crnn.readout.bias.clone(), -1
@@ -91,7 +91,7 @@ def sound(n_samples: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def cut(items: Any, sizes: Sequence[int]) -> list[Any]:
-    """Cut into pieces of ``sizes``, over and over, until nothing is left."""
+    """Cut into pieces of ``sizes``, repeatedly, until nothing is left."""
     pieces, start = [], 0
     while start < len(items):
         size = sizes[len(pieces) % len(sizes)]
@@ -144,7 +144,7 @@ def test_logits_of_chunks_are_those_of_the_whole(
 
 
 def test_logits_do_not_depend_on_the_pieces_even_where_the_feedback_ties() -> None:
-    """Where a logit lies at the threshold, a last bit decides what is fed and all that follows."""
+    """If a logit is at the threshold, its last bit decides the feedback and everything after."""
     crnn = model().eval()
     log_mel = 20 * torch.randn(300, 10, generator=torch.Generator().manual_seed(2)) - 50
     for frame in (20, 90, 170):  # put a class of this frame at the threshold, as well as can be
@@ -305,7 +305,7 @@ def test_streamed_events_are_those_of_the_whole(
 def test_reports_come_within_the_latency(
     name: str, postprocessing: PostProcessing, rate: int
 ) -> None:
-    """Counted in samples pushed, so that no clock has a say."""
+    """Counted in pushed samples, so that the clock does not matter."""
     stream = detector(MODELS[name](), decoder=decoder_of(postprocessing)).stream(rate)
     hop = HOP * rate // 8000
     lags_s: list[float] = []

@@ -46,7 +46,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def written(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run folder of a set from the bank; not to be changed."""
+    """Run folder of a data set from the bank; must not be changed."""
     folder = tmp_path_factory.mktemp("runs") / "set"
     settings = [*SMALL, f"data.bank={bank}", f"output_dir={folder}"]
     assert run("synth", settings, Flags()) == 0
@@ -215,7 +215,7 @@ def test_interruption_leaves_no_half_a_set(tmp_path: Path) -> None:
             os.killpg(process.pid, signal.SIGINT)
             _, error = process.communicate(timeout=60)
         finally:
-            process.kill()  # a test that has failed would wait for it for ever
+            process.kill()  # a failed test would wait for it forever
     assert process.returncode == 130
     assert error.splitlines()[-1] == "sedtf: interrupted"
     assert "Traceback" not in error

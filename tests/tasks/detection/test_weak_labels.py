@@ -1,4 +1,4 @@
-"""Training on weakly labelled clips: what the loss is, what is fed, and what is scored of clips."""
+"""Training on weakly labelled clips: the loss, the feedback, and the scores of clips."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def test_sums_by_hand() -> None:
     batch = join([sentence(2), sentence(3, 2)])
     assert batch.targets.tolist() == [[2, END, END], [3, 2, END]]
     logits = torch.full((2, 3, 4), -math.inf)
-    for row, tokens in enumerate(([2, END, 3], [3, 3, END])):  # the padded step says nothing
+    for row, tokens in enumerate(([2, END, 3], [3, 3, END])):  # the padded step is ignored
         for step, token in enumerate(tokens):
             logits[row, step] = torch.tensor([0.1] * 4).log()
             logits[row, step, token] = math.log(0.7)

@@ -1,4 +1,4 @@
-"""Models of counts: probabilities that are some, and the smoothing that is claimed."""
+"""N-gram models: valid probabilities, and the documented smoothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SEQUENCES = st.lists(
 def test_probabilities_of_any_context_sum_to_one(
     sequences: list[Ints], order: int, context: list[int]
 ) -> None:
-    """Of those never seen too, and of <unk>, which these never hold."""
+    """Also after unseen contexts, and for <unk>, which never occurs here."""
     probabilities = NGramModel(sequences, n_tokens=N_TOKENS, order=order).probabilities(context)
 
     assert probabilities.shape == (N_TOKENS,)
@@ -115,7 +115,7 @@ def test_longer_contexts_pay_where_the_grammar_needs_them() -> None:
     assert list(found) == [1, 2, 3]
     assert found[1] > 2 * found[2]
     assert found[2] > 1.05 * found[3]
-    # A verb that must agree with a noun some words ago is beyond all of them.
+    # Agreement of a verb with a noun several words earlier is beyond all of them.
     assert found[3] > 1.2 * math.exp(data.entropies["test"])
 
 
@@ -136,7 +136,7 @@ def test_what_has_no_key_is_refused(tokens: list[int], order: int, message: str)
 
 
 def test_bird_song_is_predicted_by_its_last_two_labels(real_data: Path) -> None:
-    """The table that is reported; each order is far below the one before."""
+    """The reported table; each order is far below the previous one."""
     folder = real_data / "birdsong"
     paths = {name: str(folder / f"{name}.tsv") for name in ("train", "test")}
     data = load_tokens(LabelsConfig(**paths))  # type: ignore[arg-type]

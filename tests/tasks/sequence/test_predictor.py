@@ -42,7 +42,7 @@ def first_hidden(predictor: Predictor, n: int) -> Tensor:
 
 
 def log_probability(predictor: Predictor, tokens: list[int]) -> float:
-    """Of a sequence with its end, where <unk> cannot be chosen; from the forced logits."""
+    """Log probability of a sequence with its end, without <unk>; from the forced logits."""
     sentence = Sentence(target=np.array(tokens, np.int64), source=None, text="")
     logits = predictor.logits(join([sentence]), forced=True)[0].clone()
     logits[:, UNKNOWN] = -torch.inf
@@ -81,7 +81,7 @@ def test_a_beam_of_one_is_greedy() -> None:
 
 
 def test_greedy_continues_as_the_model_runs_free() -> None:
-    """What follows a prefix is what free running feeds itself after the ground truth."""
+    """The continuation of a prefix is what free running feeds back after the ground truth."""
     predictor = make_predictor(seed=1)
     sentence = Sentence(target=np.full(9, 2, np.int64), source=None, text="")
     free = predictor.logits(join([sentence]), forced=False)[0].argmax(1).tolist()

@@ -42,7 +42,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def sentences_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short training on generated sentences; not to be changed."""
+    """A short training run on generated sentences; must not be changed."""
     run = tmp_path_factory.mktemp("sentences") / "run"
     assert run_verb("train", [*TINY, f"output_dir={run}"], Flags()) == DONE
     return run
@@ -50,7 +50,7 @@ def sentences_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pairs_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short training on generated pairs; not to be changed."""
+    """A short training run on generated pairs; must not be changed."""
     run = tmp_path_factory.mktemp("pairs") / "run"
     own = ("data=pairs", "data.generate=digits", "data.longest=3", f"output_dir={run}")
     assert run_verb("train", [*TINY, *own], Flags()) == DONE
@@ -78,7 +78,7 @@ def test_a_run_folder_holds_what_is_promised(sentences_run: Path) -> None:
     assert "validation_perplexity" in header
     metrics = read_metrics(sentences_run)
     assert set(metrics["ngrams"]) == {"1", "2", "3"}  # type: ignore[call-overload]
-    # no model is better than one who knows the grammar, but by chance
+    # only by chance is a model better than the grammar itself
     assert metrics["perplexity"] > metrics["best_possible_perplexity"]  # type: ignore[operator]
     losses = metrics["by_step"]["teacher_forced"]["loss"]  # type: ignore[index]
     n = metrics["by_step"]["n"]  # type: ignore[index]
@@ -145,7 +145,7 @@ def test_pairs_are_translated(pairs_run: Path, sedtf: Sedtf, tmp_path: Path) -> 
         ("predict", ["input=-", "decoding.temperature=0"], "decoding.temperature=0"),
         ("predict", ["input=-", "decoding.n_best=3"], "decoding.n_best=3"),
         ("eval", ["data=soundscapes"], "expected data=tokens or pairs or labels"),
-        ("eval", ["data=pairs"], "only a model that was trained on pairs is given sources"),
+        ("eval", ["data=pairs"], "only a model that was trained on pairs accepts sources"),
         ("export", [], "but a detector is needed"),
     ],
 )
@@ -167,7 +167,7 @@ def test_a_page_is_refused_in_a_line(
     sentences_run: Path, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert sedtf("report", str(sentences_run)) == 2
-    assert "a run of task=sequence, of which there is no page" in capfd.readouterr().err
+    assert "a run of task=sequence, for which sedtf report makes no page" in capfd.readouterr().err
 
 
 @pytest.mark.slow
@@ -223,7 +223,7 @@ def test_a_batch_that_takes_much_memory_is_announced(
     with caplog.at_level(logging.WARNING):
         NextToken(config, load_tokens(config.data), torch.device("cpu"))
 
-    assert "3 sequences of 6 targets, with 7 symbols, are 0.0 GB of logits" in caplog.text
+    assert "logits of 3 sequences of 6 targets with 7 symbols take 0.0 GB" in caplog.text
 
 
 @pytest.mark.parametrize(("bound", "p"), [(1.0, 1.0), (0.0, 0.0)])

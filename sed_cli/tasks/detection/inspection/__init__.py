@@ -1,1 +1,1 @@
-"""What is in a data set, before anything is trained on it."""
+"""The contents of a data set, shown before training."""

@@ -1,4 +1,4 @@
-"""Which kinds of audio files a set consists of, by their headers."""
+"""The kinds of audio files in a data set, from their headers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class AudioKind:
 
     Args:
         sample_rate: in Hz.
-        n_channels: of the files; training takes their average.
+        n_channels: of the files; training averages them.
         format: container and coding, such as ``WAV PCM_16``.
-        n_files: how many there are.
+        n_files: number of such files.
         seconds: of audio.
     """
 

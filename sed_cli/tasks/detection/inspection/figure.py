@@ -1,4 +1,4 @@
-"""What is in a set, as one picture: classes, durations, syntax, overlaps, histograms, entropies."""
+"""A data set as a picture: classes, durations, syntax, overlaps, histograms, entropies."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from sed_cli.reports import style
 from sed_cli.system.text import counted
 
 MAX_CLASSES = 60
-"""Classes in the picture; of more, those with most events are shown."""
+"""Classes in the picture; if there are more, those with the most events are shown."""
 
 _MIN_PANEL_HEIGHT, _PANEL_HEIGHT, _LANE_HEIGHTS = 1.1, 3.0, (0.15, 0.55)  # inches
 _CELL_WIDTHS, _MATRIX_WIDTHS = (0.125, 0.34), (2.4, 6.6)
 _BAR_WIDTH, _LOWER_HEIGHT = 1.75, 1.8
 _TITLE_ROOM, _KEY_ROOM, _AXIS_ROOM, _GAP, _MARGIN = 0.42, 0.34, 0.5, 0.2, 0.15
-_LABEL_LENGTH, _CHARACTER = 22, 0.07  # characters; inches that one takes
-_NUMBERED = 12  # classes up to which the cells of the matrix hold their numbers
-_OVERLAPS = 8  # bars for 0, 1, 2, ... classes at a time; the last stands for more as well
-_HATCHES = ("", "/////", ".....")  # beside the colour, as in a grey print
+_LABEL_LENGTH, _CHARACTER = 22, 0.07  # characters; inches per character
+_NUMBERED = 12  # up to this many classes, cells of the matrix show numbers
+_OVERLAPS = 8  # bars for 0, 1, 2, ... classes at a time; the last includes more
+_HATCHES = ("", "/////", ".....")  # in addition to colour, for greyscale prints
 
 _SHADES = LinearSegmentedColormap.from_list("", [style.PAPER, style.SKY, style.BLUE, "#003250"])
 
 
 def draw_set(path: Path, title: str, found: SetStatistics) -> None:
-    """Draw a set as a PNG.
+    """Draw a data set as a PNG.
 
-    Above, a lane for each class: its events and its share of the time, the durations of its events,
-    and the classes that follow it. Below, for the whole set: classes active at a time, durations,
-    silences between events, and the entropies of its syntax.
+    Top: a lane for each class with its events and share of the time, the durations of its events,
+    and the classes that follow it. Bottom, for the whole data set: classes active at a time,
+    durations, silences between events, and the entropies of its syntax.
 
     Args:
         path: of the PNG.
-        title: the set's name.
-        found: what is in it; with or without classes, events or recordings.
+        title: name of the data set.
+        found: its statistics; classes, events and recordings may be missing.
     """
     with style.applied():
         _Picture(title, found).save(path)
@@ -51,7 +51,7 @@ def draw_set(path: Path, title: str, found: SetStatistics) -> None:
 
 @dataclass(frozen=True)
 class _Split:
-    """A split as it is drawn."""
+    """A split as drawn."""
 
     name: str
     statistics: SplitStatistics
@@ -61,11 +61,11 @@ class _Split:
 
 
 class _Picture:
-    """The figure; its axes are placed by inches from the top left, so that lanes keep their height.
+    """The figure; axes are placed in inches from the top left, so that lanes keep their height.
 
     Args:
-        title: the set's name.
-        found: what is drawn.
+        title: name of the data set.
+        found: the statistics to draw.
     """
 
     def __init__(self, title: str, found: SetStatistics) -> None:
@@ -185,7 +185,7 @@ class _Picture:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
 
     def _draw_durations(self, axes: Axes) -> None:
-        """Draw medians as dots, 5 to 95 % of the events as bars, and all of them as thin lines."""
+        """Draw medians as dots, 5 to 95 % of the events as bars, and the full range as lines."""
         size = min(5.0, 0.5 * self.lane_points)
         spreads = [self.found.overall.classes[n].duration_s for n in self.shown]
         known = {lane: spread for lane, spread in enumerate(spreads) if spread is not None}
@@ -206,7 +206,7 @@ class _Picture:
         axes.set_title("durations")
 
     def _dress_lanes(self, axes: Axes, *, labelled: bool) -> None:
-        for lane in range(0, len(self.shown), 2):  # a tint on every second lane leads the eye
+        for lane in range(0, len(self.shown), 2):  # a tint on every second lane guides the eye
             axes.axhspan(lane - 0.5, lane + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
         axes.set_ylim(max(1, len(self.shown)) - 0.5, -0.5)
         axes.set_yticks(range(len(self.shown)), self.labels if labelled else [])
@@ -231,7 +231,7 @@ class _Picture:
         image = axes.imshow(
             shares,
             cmap=_SHADES,
-            norm=PowerNorm(0.6, 0.0, 1.0),  # of 50 successors none is likely, and all must be seen
+            norm=PowerNorm(0.6, 0.0, 1.0),  # keep the rare ones of 50 successors visible
             aspect="auto",
             interpolation="nearest",
         )
@@ -266,7 +266,7 @@ class _Picture:
     # ----------------------------------------------------------------------- the lower row
 
     def _add_lower_row(self) -> None:
-        gap, names = 0.65, 0.6  # the last one's bars are named at its left
+        gap, names = 0.65, 0.6  # the bars of the last panel are labelled on its left
         width = (self.width - 0.2 - self.left - 3 * gap - names) / 4
         lefts = [self.left + n * (width + gap) for n in range(4)]
         lefts[3] += names
@@ -333,7 +333,7 @@ class _Picture:
 
     def _draw_entropies(self, axes: Axes) -> None:
         syntax, n_classes = self.found.overall.syntax, len(self.found.classes)
-        axes.set_title("syntax: bits an event")
+        axes.set_title("syntax: bits per event")
         axes.set_xlabel("entropy (bits)")
         if not syntax.n_transitions:
             _say_nothing(axes, "no event follows another")
@@ -359,19 +359,19 @@ class _Picture:
 
 
 def _most_frequent(found: SetStatistics) -> list[int]:
-    """Return which classes are shown, in the order of the set."""
+    """Return the indices of the classes shown, in the order of the data set."""
     counts = np.array([one.n_events for one in found.overall.classes], dtype=np.int64)
     return sorted(np.argsort(-counts, kind="stable")[:MAX_CLASSES].tolist())
 
 
 def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return P(next | current), NaN in rows that nothing follows."""
+    """Return P(next | current), NaN in rows without successors."""
     of_rows = counts.sum(axis=1, keepdims=True)
     return np.where(of_rows > 0, counts / np.maximum(of_rows, 1), np.nan)
 
 
 def _dress_seconds(axes: Axes, values: Sequence[float]) -> None:
-    """Give the x axis a logarithmic scale of seconds that holds ``values``, in plain numbers."""
+    """Give the x axis a logarithmic scale of seconds that covers ``values``, in plain numbers."""
     if not len(values):
         _say_nothing(axes, "none")
         return
@@ -392,7 +392,7 @@ def _say_nothing(axes: Axes, text: str) -> None:
 
 
 def _time(seconds: float) -> str:
-    """Write a length of time with its unit, in three figures."""
+    """Format a duration with its unit, in three figures."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:,.1f} {unit}"

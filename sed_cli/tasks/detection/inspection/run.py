@@ -1,4 +1,4 @@
-"""``sedtf data``: from its configuration to tables, files and a picture of a set."""
+"""``sedtf data``: from its configuration to tables, files and a picture of a data set."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ Headers = Mapping[str, Sequence[AudioFacts]]
 
 
 def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
-    """Do the work of ``sedtf data``: describe a set, faults and all, then refuse it if need be.
+    """Run ``sedtf data``: describe a data set including its faults, then refuse it if necessary.
 
     Writes ``data.json`` (all numbers), ``recordings.csv``, ``classes.csv`` and ``faults.csv``, and
     ``figures/data.png``.
 
     Raises:
-        DataError: if nothing can be read; after all has been written, if training would refuse it.
+        DataError: if nothing can be read; or, at the end, if training would refuse the data set.
     """
     with RunRecord(run_dir, "data", config, seed=None):
         manifest = survey(config.data, splits=(*SPLITS, *SOURCES))
@@ -119,30 +119,30 @@ def inspect_data(config: DataVerbConfig, run_dir: Path) -> None:
             raise DataError(
                 f"training would refuse this data set for {counted(len(copies), 'file')} in two "
                 "splits: "
-                f"take them out of one, or allow it with data.leak_check=none"
+                f"remove them from one, or allow it with data.leak_check=none"
             )
 
 
 def _near_copies(manifest: Manifest, data: DataConfig) -> tuple[Leak, ...] | None:
-    """Find the same sound in two splits, by the default features; None where audio is broken."""
-    # These take torch, which the rest does without.
+    """Find the same sound in two splits, by the default features; None if audio is damaged."""
+    # These need torch; the rest does not.
     from sed_cli.data.leaks import find_near_copies
     from sed_cli.data.sets import load_features
 
     feature = LogMelConfig()
     try:
         splits = load_features(manifest, data, feature).apart
-    except DataError as error:  # the rest of the set is to be shown all the same
-        log.warning("near copies cannot be looked for: %s", error)
+    except DataError as error:  # still show the rest of the data set
+        log.warning("the search for near copies failed: %s", error)
         return None
     return find_near_copies(splits, feature)
 
 
 def _refuse(manifest: Manifest) -> None:
-    """Refuse what training would refuse, without telling again what has been printed."""
+    """Refuse the data that training would refuse, without repeating what has been printed."""
     if manifest.refused:
         mend = "correct it" if len(manifest.refused) == 1 else "correct them"
-        repair = ", or set data.strict=false" if manifest.strict else ", for no repair is safe"
+        repair = ", or set data.strict=false" if manifest.strict else ", as no repair is safe"
         raise DataError(
             f"training would refuse this data set for {counted(len(manifest.refused), 'fault')}, "
             f"all of them in faults.csv: {mend}{repair}"
@@ -151,7 +151,7 @@ def _refuse(manifest: Manifest) -> None:
 
 
 def _default_notes(headers: Headers, manifest: Manifest) -> list[str]:
-    """What the default features would hear little of."""
+    """Notes on sound that the default features would mostly miss."""
     usual = LogMelConfig()
     rates = [one.sample_rate for split in headers.values() for one in split]
     return [

@@ -1,4 +1,4 @@
-"""What is in a set, as tables: readable at 80 columns, with more in them where there is room."""
+"""A data set as tables: readable at 80 columns, with more columns if there is room."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from sed_cli.system.text import and_more, counted, cut_short
 from sed_cli.tasks.detection.inspection.audio import AudioKind
 
 _LABEL = 18  # characters of a class before its middle is left out
-_OVERLAPS = 7  # columns for 0, 1, 2, ... classes at a time; the last stands for more as well
-_UNEVEN = 10.0  # times the events of the rarest class: worth a note
+_OVERLAPS = 7  # columns for 0, 1, 2, ... classes at a time; the last includes more
+_UNEVEN = 10.0  # ratio to the rarest class that is worth a note
 _COPIES = 10  # shown
 _NAMED = 8  # classes in a note
 _HEADINGS = {"validation": "valid."}
 
 
 def print_set(console: Console, title: str, found: SetStatistics) -> None:
-    """Print recordings, overlaps, classes, times and syntax of a set, and notes on them."""
+    """Print recordings, overlaps, classes, times and syntax of a data set, with notes on them."""
     splits = _splits(found)
     _print(console, title, [_overview(splits)])
     _print(console, "share of the time with so many classes active", [_overlaps(splits)])
@@ -40,7 +40,7 @@ def print_set(console: Console, title: str, found: SetStatistics) -> None:
         ends = "the recording"
         if found.sequence_gap_s is not None:
             ends += f" or a silence of more than {found.sequence_gap_s:g} s"
-        heading = f"syntax in bits an event; a sequence ends with {ends}"
+        heading = f"syntax in bits per event; a sequence ends with {ends}"
         _print(console, heading, _syntax_tables(found, splits))
     for note in notes(found):
         console.print(f"- {note}", highlight=False)
@@ -48,7 +48,7 @@ def print_set(console: Console, title: str, found: SetStatistics) -> None:
 
 
 def print_audio(console: Console, kinds: Sequence[AudioKind], notes: Sequence[str] = ()) -> None:
-    """Print which sample rates, channels and formats there are, and what headers got wrong."""
+    """Print the sample rates, channels and formats, and errors in headers."""
     table = _table()
     for heading in ("sample rate\nHz", "channels", "files", "h:mm:ss"):
         _add_number(table, heading)
@@ -66,7 +66,7 @@ def print_audio(console: Console, kinds: Sequence[AudioKind], notes: Sequence[st
 
 
 def print_notes(console: Console, heading: str, lines: Sequence[str]) -> None:
-    """Print what was read, guessed or skipped, a line each."""
+    """Print notes on reading, guesses and skipped items, one per line."""
     if lines:
         console.print(Text(heading, style="bold"))
         _print_lines(console, lines)
@@ -74,19 +74,19 @@ def print_notes(console: Console, heading: str, lines: Sequence[str]) -> None:
 
 
 def print_copies(console: Console, copies: Sequence[Sequence[Placed[Clip]]]) -> None:
-    """Print files that stand in more than one split, some of them where there are many."""
+    """Print files that occur in more than one split; if there are many, only some of them."""
     if copies:
         files = counted(len(copies), "file")
-        _warn(console, f"{files} in two splits: training data would be tested on")
+        _warn(console, f"{files} in two splits: the model would be tested on training data")
         lines = [", ".join(f"{one.name} ({split})" for split, one in group) for group in copies]
         _print_lines(console, lines, _COPIES, " in data.json")
         console.print()
 
 
 def print_near_copies(console: Console, found: Sequence[str]) -> None:
-    """Print where the same sound stands in two splits, or that it does not."""
+    """Print where the same sound occurs in two splits, or that it does not."""
     if not found:
-        console.print("no sound stands in two splits", highlight=False)
+        console.print("no sound occurs in two splits", highlight=False)
     else:
         sounds = counted(len(found), "sound")
         _warn(console, f"{sounds} in two splits: results on these will be optimistic")
@@ -95,7 +95,7 @@ def print_near_copies(console: Console, found: Sequence[str]) -> None:
 
 
 def print_faults(console: Console, faults: Sequence[Fault], *, n_shown: int) -> None:
-    """Print faults by file and line, each with what is done instead of refusing it."""
+    """Print faults by file and line, each with its repair if the data are not refused."""
     if not faults:
         return
     _warn(console, f"{counted(len(faults), 'fault')} (and what data.strict=false does instead)")
@@ -126,18 +126,18 @@ def _print_rest(console: Console, n_all: int, n_shown: int, place: str) -> None:
 
 
 def notes(found: SetStatistics) -> list[str]:
-    """Say what a reader of the tables should not miss, a sentence each."""
+    """Return the points that a reader of the tables should not miss, one sentence each."""
     return [*_notes_on_classes(found), *_notes_on_syntax(found)]
 
 
 def _notes_on_classes(found: SetStatistics) -> Iterable[str]:
     for name, split in found.splits.items():
         if not split.n_files:
-            yield f"{name} holds no recording"
+            yield f"{name} contains no recording"
         elif not split.n_events:
-            yield f"{name} holds no event"
+            yield f"{name} contains no event"
         elif split.missing:
-            yield f"{name} holds no event of {cut_short(split.missing, _NAMED)}"
+            yield f"{name} contains no event of {cut_short(split.missing, _NAMED)}"
     counts = sorted((one.n_events, one.label) for one in found.overall.classes if one.n_events)
     if len(counts) > 1 and counts[-1][0] >= _UNEVEN * counts[0][0]:
         (fewest, rare), (most, frequent) = counts[0], counts[-1]
@@ -166,11 +166,11 @@ def _notes_on_syntax(found: SetStatistics) -> Iterable[str]:
     if overlapping >= 0.25:
         yield (
             f"{_whole(overlapping)} of the events begin before the last one has ended: "
-            f"sources that mix hide a syntax of their own"
+            f"a mixture of sources hides the syntax of each"
         )
     simultaneous = syntax.n_simultaneous / syntax.n_transitions
     if simultaneous >= 0.05:
-        yield f"{_whole(simultaneous)} of the events begin with another: their order means nothing"
+        yield f"{_whole(simultaneous)} of the events start together: their order is meaningless"
 
 
 # -------------------------------------------------------------------------------- tables
@@ -218,7 +218,7 @@ def _overlaps(splits: dict[str, SplitStatistics]) -> Table:
 
 
 def _class_tables(found: SetStatistics) -> Iterable[Table]:
-    """Yield the table of classes, each time with less in it."""
+    """Yield the table of classes, each time with fewer columns."""
     splits = dict(found.splits)
     groups: list[tuple[str, Callable[[ClassStatistics], str | Text]]] = [
         ("events", lambda one: _count(one.n_events)),
@@ -244,7 +244,7 @@ def _class_tables(found: SetStatistics) -> Iterable[Table]:
 
 
 def _time_tables(found: SetStatistics) -> Iterable[Table]:
-    """Yield the table of durations, gaps and successors, each time with fewer of the latter."""
+    """Yield the table of durations, gaps and successors, each time with fewer successors."""
     for n_successors in (3, 2, 1, 0):
         table = _table()
         table.add_column("class", no_wrap=True)
@@ -277,7 +277,7 @@ def _successors(found: SetStatistics, index: int, n_shown: int) -> str:
 
 
 def _syntax_tables(found: SetStatistics, splits: dict[str, SplitStatistics]) -> Iterable[Table]:
-    """Yield the table of entropies, first with how many events overlap, then without."""
+    """Yield the table of entropies, first with the number of overlapping events, then without."""
     for full in (True, False):
         table = _table()
         table.add_column("split")
@@ -306,7 +306,7 @@ def _syntax_tables(found: SetStatistics, splits: dict[str, SplitStatistics]) -> 
 
 
 def _table(room: int = 1) -> Table:
-    """Return a table without columns, ``room`` characters between those that are added."""
+    """Return a table without columns, to be separated by ``room`` characters."""
     return Table(box=box.SIMPLE_HEAD, padding=(0, room, 0, 0), pad_edge=False)
 
 
@@ -315,7 +315,7 @@ def _add_number(table: Table, heading: str) -> None:
 
 
 def _print(console: Console, heading: str, tables: Iterable[Table]) -> None:
-    """Print the first of ``tables`` that is no wider than the console, else the last."""
+    """Print the first of ``tables`` that fits the console, otherwise the last."""
     for table in tables:
         wide = console.options.update(max_width=10_000)
         if Measurement.get(console, wide, table).maximum <= console.width:
@@ -325,7 +325,7 @@ def _print(console: Console, heading: str, tables: Iterable[Table]) -> None:
 
 
 def _splits(found: SetStatistics) -> dict[str, SplitStatistics]:
-    """Return the rows of a table: the splits, and all of them where there are several."""
+    """Return the rows of a table: the splits, and their total if there are several."""
     return {**found.splits, "all": found.overall} if len(found.splits) > 1 else dict(found.splits)
 
 
@@ -347,7 +347,7 @@ def _whole(share: float) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Write hours, minutes and seconds; days are hours too."""
+    """Format hours, minutes and seconds; days are counted in hours."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60:,}:{minutes % 60:02d}:{rest:02d}"
 
@@ -357,7 +357,7 @@ def _duration(seconds: float) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    """Write a time with three figures or more."""
+    """Format a time with three figures or more."""
     if value is None:
         return "-"
     decimals = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0

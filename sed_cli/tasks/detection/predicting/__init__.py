@@ -1,1 +1,1 @@
-"""``sedtf predict`` of many recordings: what is done, by whom, and what is made of it all."""
+"""``sedtf predict`` for many recordings: the work, its distribution, and the summary."""

@@ -1,4 +1,4 @@
-"""Each event as an audio clip of its own, with some context, to be listened to."""
+"""Each event as a separate audio clip with some context, for listening."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from sed_cli.tasks.detection.recording import Found
 
 _CONFIDENCE = re.compile(r"(?<=.)_\d\.\d{3}(?=_)")
 _PLACE = re.compile(r"(?P<channel>_ch\d+)?_\d+\.\d{3}s\.wav$")
-_LEAST_ROOM = 2**20  # bytes; with less a disk counts as full
+_LEAST_ROOM = 2**20  # bytes; a disk with less counts as full
 
 
 class Cutting(NamedTuple):
-    """A stretch of a channel, and where it goes."""
+    """A segment of a channel, and its destination."""
 
     start_s: float
     end_s: float
-    channel: int  # among those that were gone through, from 0
+    channel: int  # among the processed channels, from 0
     path: Path
 
 
 def clips_of(found: Found, name: str, folder: Path, context_s: float) -> list[Cutting]:
     """Name the clips of a recording: ``CLASS/CLASS_CONFIDENCE_RECORDING_ONSET.wav``.
 
-    So those of a class lie together, sorted by confidence, as in a bank of clips.
+    Clips of a class are thus together, sorted by confidence, as in a bank of clips.
 
     Args:
-        found: in the recording.
-        name: of the recording, as a path below the folder of all.
+        found: events of the recording.
+        name: of the recording, as a path relative to the input folder.
         folder: of all clips.
         context_s: seconds before and after each event.
     """
@@ -58,9 +58,9 @@ def clips_of(found: Found, name: str, folder: Path, context_s: float) -> list[Cu
 
 
 def earlier_clips(folder: Path) -> dict[str, list[Path]]:
-    """List the clips that lie in a folder of all, by the recordings that may be theirs.
+    """List the clips in the clip folder, by the recordings that they may belong to.
 
-    A class may be called as anything, so that a name may be that of several recordings.
+    Class names are arbitrary, so a file name may fit several recordings.
     """
     found: dict[str, list[Path]] = defaultdict(list)
     for path in folder.glob("*/*.wav"):
@@ -72,12 +72,12 @@ def earlier_clips(folder: Path) -> dict[str, list[Path]]:
 
 
 def remove_clips(name: str, earlier: dict[str, list[Path]]) -> None:
-    """Delete the clips that were cut of a recording before, by other settings.
+    """Delete the clips that were cut from a recording earlier, with other settings.
 
     Args:
-        name: of the recording, as a path below the folder of all.
-        earlier: of all recordings, as :func:`earlier_clips` lists them; its own are taken out, so
-            that a recording of the same name in another folder keeps those that are cut now.
+        name: of the recording, as a path relative to the input folder.
+        earlier: clips of all recordings, from :func:`earlier_clips`; those of this one are removed
+            from it, so that a recording of the same name in another folder keeps its new clips.
     """
     for path in earlier.pop(_recording(name), ()):
         with suppress(OSError):
@@ -92,9 +92,9 @@ def cut(clips: Sequence[Cutting], reader: AudioReader, channels: Channels) -> No
     """Write clips of a recording as 16-bit wav files at its rate, each atomically.
 
     Args:
-        clips: in order of their starts, at least one.
-        reader: of the recording, from its beginning.
-        channels: what is made of its channels.
+        clips: sorted by start, at least one.
+        reader: of the recording, at its beginning.
+        channels: how channels are handled.
 
     Raises:
         DataError: if it cannot be decoded.
@@ -118,7 +118,7 @@ def cut(clips: Sequence[Cutting], reader: AudioReader, channels: Channels) -> No
 
 @contextmanager
 def _as_system_error(path: Path) -> Iterator[None]:
-    """Raise what libsndfile cannot write as what it most likely is: it does not say."""
+    """Raise the most likely error if libsndfile cannot write: it does not report the cause."""
     try:
         yield
     except soundfile.SoundFileError as error:
@@ -136,7 +136,7 @@ def _close_complete(clips: Iterable[_CutClip], at: int) -> Iterator[_CutClip]:
 
 
 class _CutClip:
-    """A clip that is being written; one of the end of a recording is closed with it."""
+    """A clip that is being written; at the end of a recording it is closed with the recording."""
 
     def __init__(self, clip: Cutting, rate: int) -> None:
         self.clip = clip
@@ -151,12 +151,12 @@ class _CutClip:
         return self
 
     def take(self, samples: NDArray[np.float32], at: int) -> None:
-        """Write what belongs to it of samples that begin with number ``at``."""
+        """Write the part that belongs to the clip; the first sample has number ``at``."""
         own = samples[max(0, self.first - at) : max(0, self.last - at)]
         self._file.write(np.clip(own, -1.0, 1.0))
 
     def close(self) -> None:
-        """Put it in its place."""
+        """Move the finished clip into place."""
         self._stack.close()
 
     def __exit__(self, *error: object) -> None:

@@ -1,9 +1,9 @@
-"""What is done of a folder of recordings, so that a prediction resumes where it was stopped.
+"""The record of completed recordings, so that a prediction resumes where it was stopped.
 
-A line of JSON a recording is added to ``predictions/predictions.jsonl`` once all that is written of
-it is there: what it holds (a hash), by which settings, and what was found. One for the table of all
-tells whether it was corrected since. Lines are never changed; one that a kill has cut short is no
-line.
+One line of JSON per recording is appended to ``predictions/predictions.jsonl`` once all of its
+files are written: a hash of the recording, the settings, and the events found. A line for the
+table of all recordings shows whether that table was corrected since. Lines are never changed; a
+line that was cut short by a kill is ignored.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from sed_cli.training.checkpoint import resolve_checkpoint
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A recording that is done.
+    """A completed recording.
 
     Args:
-        name: of the recording, as a path below the folder.
-        path: of it, absolute; ``None`` where it is no file.
-        content: hash of the file; empty where nobody has asked.
-        signature: of the file that was hashed.
+        name: of the recording, as a path relative to the input folder.
+        path: its absolute path; ``None`` if it is not a file.
+        content: hash of the file; empty if none was needed.
+        signature: of the hashed file.
         sample_rate: in Hz.
-        recorded: when it began; ``None`` where nothing tells.
-        found: what was found in it, or in each of its channels.
-        written: names of the files that were written of it, by these settings.
+        recorded: start of the recording; ``None`` if unknown.
+        found: events in the recording, or in each of its channels.
+        written: names of the files written for it with these settings.
     """
 
     name: str
@@ -54,17 +54,17 @@ class Done:
     written: frozenset[str] = frozenset()
 
     def has(self, path: Path) -> bool:
-        """Whether a file that was written of it is still there: as it was, or corrected."""
+        """Whether an output file is still there: unchanged, or corrected."""
         return path.name in self.written and path.exists()
 
     @property
     def n_events(self) -> int:
-        """Of all channels."""
+        """Number of events in all channels."""
         return sum(len(one.detections) for one in self.found.values())
 
 
 def settings_digest(config: PredictConfig) -> str:
-    """Hash of all that decides what is found: the checkpoint, the settings and this program."""
+    """Hash of everything that affects the events: the checkpoint, the settings and this program."""
     folder = resolve_checkpoint(config.checkpoint)
     return digest(
         {
@@ -82,14 +82,14 @@ def settings_digest(config: PredictConfig) -> str:
 
 
 class Ledger:
-    """Reads and adds to what is done in a folder, one process at a time until it is closed.
+    """Reads and extends the record of a folder; one process at a time, until it is closed.
 
     Args:
-        folder: where it lies; made where it is missing.
-        settings: hash of those in force: what was done by others counts as not done.
+        folder: where the record is; created if missing.
+        settings: hash of the current ones: recordings done with others count as not done.
 
     Raises:
-        UserError: if another process predicts there, or nothing can be written.
+        UserError: if another process predicts into the folder, or nothing can be written.
     """
 
     def __init__(self, folder: Path, settings: str) -> None:
@@ -102,22 +102,22 @@ class Ledger:
         if locks.take(self._file) is False:
             self._file.close()
             raise UserError(
-                f"{folder}: another sedtf predict writes there: wait for it, or name another "
-                f"folder with output_dir="
+                f"{folder}: another sedtf predict writes into this folder: wait for it, or name "
+                f"another folder with output_dir="
             )
         self._lines = self._read()
 
     def _read(self) -> dict[str, dict[str, Any]]:
         self._file.seek(0)
         content = self._file.read()
-        if content and not content.endswith(b"\n"):  # cut short by a kill: it ends here
+        if content and not content.endswith(b"\n"):  # cut short by a kill: end the line here
             self._file.write(b"\n")
             self._file.flush()
         known = {}
         for line in content.splitlines():
             try:
                 values = json.loads(line)
-                known[str(values["name"])] = values  # what is written is that of the last line
+                known[str(values["name"])] = values  # the last line counts
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
         return {
@@ -127,11 +127,11 @@ class Ledger:
         }
 
     def known(self, name: str, path: Path) -> Done | None:
-        """What was found in a recording, if it is the one that it was then.
+        """Earlier results of a recording, if its file has not changed since.
 
         Args:
-            name: of it, as it was added.
-            path: of the file. Its content is compared, unless it provably was not touched since.
+            name: of the recording, as it was added.
+            path: of the file. Its content is compared, unless it is provably untouched.
         """
         values = self._lines.get(name)
         try:
@@ -139,21 +139,21 @@ class Ledger:
                 return None
             return _from_json(values, path)
         except (ValueError, KeyError, TypeError, AttributeError, OSError, DataError):
-            return None  # damaged, or the recording is gone: it is done anew, and named then
+            return None  # damaged, or the recording is gone: process it again, and report it then
 
     def add(self, done: Done) -> None:
-        """Note that a recording is done, and all that belongs to it is written."""
+        """Record that a recording is done and all of its files are written."""
         self._append(_as_json(done))
 
     def is_corrected(self, table: Path) -> bool:
-        """Whether a table of all recordings is another one than these settings have written."""
+        """Whether a table of all recordings differs from the one that these settings wrote."""
         values = self._lines.get(_name_of(table))
         return (
             values is not None and table.is_file() and values.get("content") != file_digest(table)
         )
 
     def add_table(self, table: Path) -> None:
-        """Note what a table of all recordings holds."""
+        """Record the contents of a table of all recordings."""
         self._append({"name": _name_of(table), "content": file_digest(table)})
 
     def _append(self, values: Mapping[str, Any]) -> None:
@@ -162,12 +162,12 @@ class Ledger:
         self._file.flush()
 
     def close(self) -> None:
-        """Let another process predict there."""
+        """Let another process predict into the folder."""
         self._file.close()
 
 
 def _name_of(table: Path) -> str:
-    """A name that no recording has, since that folder is passed over."""
+    """A name that no recording has, since that folder is skipped."""
     return f"{table.parent.name}/{table.name}"
 
 

@@ -1,4 +1,4 @@
-"""What was found in all recordings, in numbers: by class and recording, and by time of day."""
+"""The events of all recordings in numbers: by class and recording, and by time of day."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class _One(NamedTuple):
 
 
 def write_summary(folder: Path, dones: Sequence[Done], classes: Sequence[str]) -> list[Path]:
-    """Write the tables and the figure of what was found; return their paths.
+    """Write the tables and the figure of the events found; return their paths.
 
     Args:
-        folder: where they go.
+        folder: for the files.
         dones: all recordings.
-        classes: of the detector: one that was never found has rows as well.
+        classes: of the detector: classes that were never found have rows too.
     """
     ones = [_One(name, done, one) for done in dones for name, one in renamed(done).items()]
     written = [folder / TABLE]
@@ -84,12 +84,12 @@ def by_recording(ones: Sequence[_One], classes: Sequence[str]) -> CallRates:
 
 
 def by_hour(ones: Sequence[_One], classes: Sequence[str], *, n_undated: int = 0) -> CallRates:
-    """Events of each class in each hour of the day, and how long was recorded in it.
+    """Events of each class, and recorded time, in each hour of the day.
 
     Args:
-        ones: recordings that are known to have begun at some time.
+        ones: recordings with a known start time.
         classes: labels.
-        n_undated: recordings of which that is not known.
+        n_undated: number of recordings without one.
     """
     counts = np.zeros((len(classes), _HOURS), np.int64)
     hours = np.zeros(_HOURS)
@@ -106,7 +106,7 @@ def by_hour(ones: Sequence[_One], classes: Sequence[str], *, n_undated: int = 0)
 
 
 def _in_hours(start_s: float, duration_s: float) -> NDArray[np.float64]:
-    """How much of a stretch, in hours, lies in each hour of the day (24,)."""
+    """Overlap of a segment with each hour of the day, in hours, (24,)."""
     hours = np.zeros(_HOURS)
     end_s = start_s + duration_s
     for hour in range(int(start_s // _HOUR_S), int(end_s // _HOUR_S) + 1):

@@ -1,4 +1,4 @@
-"""One recording after another: its events found, and all that is asked for of it written."""
+"""One recording after another: find its events, and write all requested files."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from sed_cli.tasks.detection.predicting.ledger import Done
 from sed_cli.tasks.detection.recording import Found, Outputs, dump_events, find_events
 
 Progress = Callable[[float, float | None], None]
-"""Told the seconds of a recording that are done, and of how many, where that is known."""
+"""Called with the seconds processed so far, and the duration of the recording, if known."""
 
 _TIMELINE_ENDING = ".timeline.png"
-_CLIPS = "clips with "  # what stands for them in the list of what is written
+_CLIPS = "clips with "  # stands for all clips in the list of written files
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileTask:
-    """A recording to be done.
+    """A recording to process.
 
     Args:
         item: the recording.
-        name: of it, as a path below the folder.
-        known: what was found in it before, where only something that is written is missing.
+        name: of the recording, as a path relative to the input folder.
+        known: earlier results, if only output files are missing.
     """
 
     item: AudioInput
@@ -59,13 +59,13 @@ class FileTask:
 
 @dataclass(frozen=True, kw_only=True)
 class FileOutcome:
-    """What became of a recording.
+    """The result of processing a recording.
 
     Args:
-        task: that it was.
-        done: what was found; ``None``: it failed.
-        said: what is to be warned of, in lines.
-        is_unread: whether it failed since it cannot be read, rather than written.
+        task: the recording.
+        done: its events; ``None``: it failed.
+        said: warnings, one line each.
+        is_unread: whether it failed because it cannot be read, rather than written.
     """
 
     task: FileTask
@@ -75,12 +75,12 @@ class FileOutcome:
 
 
 class FilePredictor:
-    """Does recordings; it reaches each process once, and loads the detector there when needed.
+    """Processes recordings; sent once to each process, which loads the detector on demand.
 
     Args:
         config: of ``sedtf predict``.
         clips_dir: folder of all clips.
-        hashes: whether contents are hashed, for a later command to know them by.
+        hashes: whether to hash contents, so that a later command recognises them.
     """
 
     def __init__(self, config: PredictConfig, clips_dir: Path, *, hashes: bool = False) -> None:
@@ -91,7 +91,7 @@ class FilePredictor:
 
     @cached_property
     def detector(self) -> Detector:
-        """With thresholds and minimum lengths that the settings name."""
+        """The detector, with the thresholds and minimum durations of the settings."""
         config = self.config
         plugins.use(config.plugins)
         detector = load(config.checkpoint, choose_device(config.device))
@@ -104,12 +104,12 @@ class FilePredictor:
         return detector
 
     def __call__(self, task: FileTask) -> FileOutcome:
-        """Do a recording in a process of its own, which may be told to stop."""
+        """Process a recording in a worker process, which may be stopped."""
         with set_threads(self.config.threads):
             return self.outcome(task, _stop_if_told)
 
     def outcome(self, task: FileTask, progress: Progress) -> FileOutcome:
-        """Do a recording; that it cannot be read or written is an outcome too."""
+        """Process a recording; failing to read or write it is an outcome too."""
         said: list[str] = []
         try:
             done = self.do(task, progress, said.append)
@@ -119,11 +119,11 @@ class FilePredictor:
         return FileOutcome(task=task, done=done, said=tuple(said))
 
     def do(self, task: FileTask, progress: Progress, say: Callable[[str], None]) -> Done:
-        """Find the events of a recording unless they are known, and write what is missing.
+        """Find the events of a recording unless they are known, and write missing files.
 
         Raises:
             DataError: if it cannot be read.
-            UnwritableError: if what is made of it cannot be written.
+            UnwritableError: if its output files cannot be written.
             UserError: if the disk is full.
         """
         done = task.known
@@ -142,7 +142,7 @@ class FilePredictor:
         return replace(done, written=frozenset(before | written | marks))
 
     def is_complete(self, item: AudioInput, done: Done) -> bool:
-        """Whether all that is asked for of a recording is there."""
+        """Whether all requested files of a recording exist."""
         tables = tables_of(item, done.found, self.config.format)
         return (
             all(done.has(path) for path in (*tables, *self._of_frames(item, done)))
@@ -152,12 +152,12 @@ class FilePredictor:
 
     @property
     def _clips_mark(self) -> frozenset[str]:
-        """What stands for clips among what is written of a recording."""
+        """The entry that stands for clips in the list of written files."""
         clips = self.config.clips
         return frozenset([f"{_CLIPS}{self.config.clip_context_s:g} s"] if clips else [])
 
     def _of_frames(self, item: AudioInput, done: Done) -> Iterator[Path]:
-        """Files that are written while a recording is gone through."""
+        """Files that are written while the recording is being processed."""
         for name in done.found:
             if self.config.probabilities:
                 yield item.written(SCORES_ENDING, name)
@@ -165,7 +165,7 @@ class FilePredictor:
                 yield item.written(_TIMELINE_ENDING, name)
 
     def find(self, task: FileTask, progress: Progress, say: Callable[[str], None]) -> Done:
-        """Find the events of a recording; scores and a picture are written on the way.
+        """Find the events of a recording; scores and a picture are written along the way.
 
         Raises: as :meth:`do`.
         """
@@ -211,7 +211,7 @@ class FilePredictor:
         return earlier_clips(self.clips_dir)
 
     def cut_clips(self, task: FileTask, done: Done) -> None:
-        """Write the clips that are asked for and missing.
+        """Write the requested clips that are missing.
 
         Raises: as :meth:`do`.
         """
@@ -221,17 +221,17 @@ class FilePredictor:
         elif self.config.clips:
             remove_clips(done.name, self._earlier_clips)
         if clips:
-            # What is wrong with the recording has been said.
+            # Problems of the recording have already been reported.
             with task.item.open(lambda _: None) as reader, _writing(task.item):
                 cut(clips, reader, cast(Channels, self.config.channels))
 
 
 class UnwritableError(UserError):
-    """What is made of one recording cannot be written; others may be."""
+    """The output files of one recording cannot be written; others may be."""
 
 
 def tables_of(item: AudioInput, found: Found, format: str) -> dict[Path, Found]:
-    """One table, or one a channel where the format holds one recording only; by their paths."""
+    """One table, or one per channel if the format holds only one recording; keyed by path."""
     known = WRITTEN.get(format)
     ending = table_ending(format)
     if known is not None and not known.names_files and len(found) > 1:
@@ -240,13 +240,13 @@ def tables_of(item: AudioInput, found: Found, format: str) -> dict[Path, Found]:
 
 
 def table_ending(format: str) -> str:
-    """What files of events end in."""
+    """The ending of event files."""
     known = WRITTEN.get(format)
     return f".events{'.jsonl' if known is None else known.ending}"
 
 
 def renamed(done: Done) -> Found:
-    """What was found, by names that are paths below the folder of all recordings."""
+    """Events keyed by recording names as paths relative to the input folder."""
     parent = Path(done.name).parent
     return {(parent / name).as_posix(): one for name, one in done.found.items()}
 
@@ -258,7 +258,7 @@ def _stop_if_told(done_s: float, of_s: float | None) -> None:
 
 @contextmanager
 def _writing(item: AudioInput) -> Iterator[None]:
-    """Say where results could not be written, and what to do."""
+    """Report which results could not be written, and the remedy."""
     try:
         yield
     except OSError as error:

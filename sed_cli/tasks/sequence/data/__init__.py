@@ -1,4 +1,4 @@
-"""The data of ``task=sequence``: files, tables, labels or a grammar to sequences of tokens."""
+"""The data of ``task=sequence``: token sequences from files, tables, labels or a grammar."""
 
 from sed_cli.tasks.sequence.data.loading import Vocabularies, load_tokens, units_of
 from sed_cli.tasks.sequence.data.sentences import Ragged, Sentence, Sentences, TokenData

@@ -1,4 +1,4 @@
-"""Sentences joined into padded batches, each followed by the end symbol."""
+"""Join sentences into padded batches, each followed by the end symbol."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from sed_cli.tasks.sequence.data.vocabulary import END
 
 
 class TokenBatch(NamedTuple):
-    """A batch of sentences, padded at the end to the longest of them."""
+    """A batch of sentences, padded at the end to the longest."""
 
     targets: Tensor  # int64 (B, T): t_1 .. t_n and the end symbol
-    lengths: Tensor  # int64 (B,): n + 1, what is no padding
-    source: Tensor | None  # int64 (B, S); None where nothing is given
+    lengths: Tensor  # int64 (B,): n + 1, without padding
+    source: Tensor | None  # int64 (B, S); None without sources
     source_lengths: Tensor | None  # int64 (B,)
 
     @property
     def valid(self) -> Tensor:
-        """Set on targets that are not padding, bool (B, T)."""
+        """True on targets that are not padding, bool (B, T)."""
         return torch.arange(self.targets.shape[1]) < self.lengths[:, None]
 
 
 def join(sentences: Sequence[Sentence]) -> TokenBatch:
-    """Join sentences into a batch; there is one at least."""
+    """Join sentences into a batch; there must be at least one."""
     targets = [_with_end(sentence.target) for sentence in sentences]
     sources = [s.source for s in sentences if s.source is not None]
     has_source = len(sources) == len(sentences)
@@ -53,11 +53,11 @@ def _padded(rows: Sequence[NDArray[np.int64]]) -> Tensor:
 def in_order_of_length(
     sentences: Sequence[Sentence], *, longest: int
 ) -> Iterator[tuple[list[int], TokenBatch]]:
-    """Yield all sentences in batches of like length, with their places: the least padding.
+    """Yield all sentences in batches of similar length, with their indices, to minimise padding.
 
     Args:
         sentences: of a split.
-        longest: targets a batch, padding included; a longer sentence has a batch of its own.
+        longest: maximum targets per batch, with padding; a longer sentence has its own batch.
     """
     sizes = np.array([len(sentence.target) + 1 for sentence in sentences])
     group: list[int] = []

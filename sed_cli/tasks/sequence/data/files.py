@@ -1,4 +1,4 @@
-"""Text files and tables as sequences, before they are cut into symbols."""
+"""Read text files and tables as sequences that are not yet split into symbols."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Texts:
 
     Args:
         targets: (N,)
-        sources: (N,) what they are made from, or None.
+        sources: (N,) texts that the targets are made from, or None.
     """
 
     targets: Sequence[str]
@@ -34,35 +34,35 @@ class Texts:
         return len(self.targets)
 
     def take(self, rows: NDArray[np.int64]) -> Texts:
-        """Return some of them."""
+        """Return some of the sequences."""
         chosen = rows.tolist()
         sources = None if self.sources is None else [self.sources[row] for row in chosen]
         return Texts([self.targets[row] for row in chosen], sources)
 
 
 def read_lines(path: Path) -> Texts:
-    """Read a sequence a line; lines of white space alone are skipped, and counted.
+    """Read one sequence per line; lines of white space only are skipped and counted.
 
     Raises:
-        DataError: if the file is missing, is no text in UTF-8, or holds no sequence.
+        DataError: if the file is missing, is not UTF-8 text, or contains no sequence.
     """
     lines = _read(path, "text").lines
-    # What follows the last line break is no line.
+    # The part after the last line break is not a line.
     n_lines = len(lines) - (not lines[-1])
     kept = [line for line in lines if line and not line.isspace()]
     _say_skipped(path, n_lines - len(kept), "empty lines")
     if not kept:
-        raise DataError(f"{path}: holds no sequence; expected one a line")
+        raise DataError(f"{path}: contains no sequence; expected one per line")
     return Texts(kept)
 
 
 def read_pairs(path: Path, source_column: str, target_column: str) -> Texts:
-    """Read two columns of a table with a header; a row that lacks either is skipped.
+    """Read two columns of a table with a header; rows that lack either are skipped.
 
-    Fields may stand in quotation marks; white space around them is not theirs.
+    Fields may be quoted; white space around them is stripped.
 
     Raises:
-        DataError: if the file is missing, is no text in UTF-8, has no such columns or no pair.
+        DataError: if the file is missing, is not UTF-8 text, or has no such columns or no pair.
     """
     text = _read(path, "table")
     delimiter, source, target = _find_columns(text, source_column, target_column)
@@ -79,7 +79,7 @@ def read_pairs(path: Path, source_column: str, target_column: str) -> Texts:
     _say_skipped(path, len(skipped), f"rows without {source_column} or {target_column}{first}")
     if not targets:
         raise DataError(
-            f"{path}: holds no pair; expected rows with {source_column} and {target_column}"
+            f"{path}: contains no pair; expected rows with {source_column} and {target_column}"
         )
     return Texts(targets, sources)
 
@@ -97,9 +97,9 @@ def _say_skipped(path: Path, n_skipped: int, what: str) -> None:
 
 
 def _find_columns(text: Text, source: str, target: str) -> tuple[str, int, int]:
-    """Return what separates the columns, and the places of the two."""
+    """Return the separator of the columns, and the indices of the two."""
     headers = [next(split_lines(text.lines, one, quotes=True), (0, [""]))[1] for one in _DELIMITERS]
-    # As they are written, else in any case.
+    # Match names as written, otherwise ignoring case.
     for fold in (str, str.casefold):
         for delimiter, names in zip(_DELIMITERS, headers, strict=True):
             folded = [fold(name) for name in names]

@@ -1,16 +1,16 @@
-"""A small grammar whose sentences agree over a distance, and what they cannot but surprise by.
+"""A small grammar whose sentences have long-distance agreement, and their exact entropy.
 
-A sentence is a subject and a verb. Nouns are of one of two kinds, in the singular or the plural; a
-verb belongs to one of the two kinds, and agrees in number. Between the two there may be a relative
-clause with nouns and verbs of its own, and within that another:
+A sentence is a subject and a verb. Nouns are of one of two kinds, singular or plural; a verb
+belongs to one of the two kinds, and agrees in number. Between the two there may be a relative
+clause with its own nouns and verbs, and within it another:
 
     this fox that these small cars that every owl watches pass sleeps
 
-The last word goes with the second, the last but one with the sixth: who gets a noun wrong, or lost
-what it was, gets its verb wrong too.
+The last word agrees with the second, the last but one with the sixth: a model that gets a noun
+wrong, or forgets it, gets its verb wrong too.
 
-Each sentence is made in one way only, so that its probability is the product of the choices that
-made it, and the entropy of all sentences follows from the rules alone.
+Each sentence can be derived in one way only, so that its probability is the product of the choices
+in its derivation, and the entropy of all sentences follows from the rules alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from itertools import accumulate, product
 import numpy as np
 
 Rule = tuple[float, tuple[str, ...]]
-"""A probability, and what a symbol becomes."""
+"""A probability, and the expansion of a symbol."""
 
 _KINDS = ("animal", "machine")
 _NOUNS = {
@@ -57,9 +57,9 @@ class Grammar:
     """A probabilistic grammar without recursion.
 
     Args:
-        rules: of each symbol what it becomes, with probabilities that sum to 1; what has no rules
+        rules: expansions of each symbol, with probabilities that sum to 1; a symbol without rules
             is a word.
-        start: the symbol that becomes a sentence.
+        start: the symbol that expands to a sentence.
     """
 
     rules: Mapping[str, Sequence[Rule]]
@@ -71,7 +71,7 @@ class Grammar:
         object.__setattr__(self, "_edges", edges)
 
     def draw(self, random: np.random.Generator) -> tuple[list[str], float]:
-        """Draw a sentence: its words, and its surprise in nats."""
+        """Draw a sentence: its words, and its surprisal in nats."""
         words: list[str] = []
         surprise, waiting = 0.0, [self.start]
         while waiting:
@@ -102,23 +102,23 @@ class Grammar:
         return of(self.start)
 
     def entropy(self) -> float:
-        """Return the nats per target, the end of a sentence among them: exact."""
+        """Return the entropy in nats per target, including the end of a sentence: exact."""
         of_sentence, length = self.moments()
         return of_sentence / (length + 1)
 
     @property
     def words(self) -> set[str]:
-        """All that a sentence may hold."""
+        """All words that may occur in a sentence."""
         parts = {part for of in self.rules.values() for _, parts in of for part in parts}
         return parts - set(self.rules)
 
 
 def agreement_grammar(*, relative_clauses: float, depth: int) -> Grammar:
-    """Return the grammar of this module's head.
+    """Return the grammar described at the top of this module.
 
     Args:
-        relative_clauses: probability that a noun has one, unless it stands too deep.
-        depth: how many of them may stand within one another; 0: none at all.
+        relative_clauses: probability that a noun has one, unless it is nested too deeply.
+        depth: maximum nesting of relative clauses; 0: none at all.
     """
     rules: dict[str, Sequence[Rule]] = {"S": _each("NP {0} 0", "VP {0} 0")}
     for level in range(depth + 1):
@@ -137,7 +137,7 @@ def agreement_grammar(*, relative_clauses: float, depth: int) -> Grammar:
 
 
 def _phrases(number: int, agreement: str, level: int, p_clause: float) -> dict[str, list[Rule]]:
-    """Rules of what agrees in number and kind, within so many relative clauses."""
+    """Rules of phrases that agree in number and kind, at a nesting level of relative clauses."""
     noun, clause = f"N {agreement}", f"RC {agreement} {level}"
     here, below = f"{agreement} {level}", level + 1
     rules = {
@@ -165,7 +165,7 @@ def _phrases(number: int, agreement: str, level: int, p_clause: float) -> dict[s
 
 
 def _each(*parts: str) -> list[Rule]:
-    """Parts that agree with one another in any number and kind, all as likely."""
+    """Parts that agree with each other in number and kind, all combinations equally likely."""
     return [
         (1 / len(_AGREEMENTS), tuple(part.format(f"{number} {kind}") for part in parts))
         for number, kind in _AGREEMENTS
@@ -177,6 +177,6 @@ def _possible(*rules: Rule) -> list[Rule]:
 
 
 def _words(words: Sequence[Sequence[str]], number: int) -> list[Rule]:
-    """One of several words, each half as likely again as the next."""
+    """One of several words, each 1.5 times as likely as the next."""
     weights = [1.5**-place for place in range(len(words))]
     return [(w / sum(weights), (word[number],)) for w, word in zip(weights, words, strict=True)]

@@ -24,14 +24,14 @@ _SHOWN = 3
 
 
 def read_label_sequences(data: LabelsConfig) -> dict[str, Texts]:
-    """Read the sequences of each split: labels with a blank between them.
+    """Read the sequences of each split: labels separated by spaces.
 
     Events are in order of onset, whether they overlap or not, as in ``sedtf data``. White space
     within a label becomes an underscore, so that a label is one word.
 
     Raises:
-        DataError: for what is missing, faults in annotations, a recording in two splits, two labels
-            that differ in white space alone, or a split without any event.
+        DataError: for missing files, faults in annotations, a recording in two splits, two labels
+            that differ only in white space, or a split without any event.
     """
     reading = Reading.of(data)
     splits = _divided(data, reading) if data.annotations is not None else _given(data, reading)
@@ -45,9 +45,9 @@ def read_label_sequences(data: LabelsConfig) -> dict[str, Texts]:
     for name, entries in events.items():
         sequences = label_sequences(entries, labels, sequence_gap_s=data.gap)
         if not sequences:
-            raise DataError(f"the {name} split holds no event: there is no sequence of labels")
+            raise DataError(f"the {name} split contains no event and thus no labels")
         log.info(
-            "%s: %d recordings hold %d sequences of labels", name, len(entries), len(sequences)
+            "%s: %d recordings contain %d sequences of labels", name, len(entries), len(sequences)
         )
         texts[name] = Texts([" ".join(words[label] for label in one) for one in sequences])
     return texts
@@ -64,7 +64,7 @@ def _words(labels: Sequence[str]) -> list[str]:
         word = as_word(label)
         if (other := words.setdefault(word, label)) != label:
             raise DataError(
-                f"the labels {other!r} and {label!r} differ in white space alone: rename one of "
+                f"the labels {other!r} and {label!r} differ only in white space: rename one of "
                 f"them, or both to the same"
             )
     return list(words)
@@ -74,12 +74,12 @@ def _words(labels: Sequence[str]) -> list[str]:
 
 
 def _divided(data: LabelsConfig, reading: Reading) -> dict[str, list[Clip]]:
-    """Divide the recordings of one set of annotations by shares."""
+    """Divide the recordings of one data set by shares."""
     listed = _list(data, str(data.annotations), reading)
     shares = dict(zip(SPLITS, data.split, strict=True))
     divided = divide(listed, shares, group=data.group, seed=data.split_seed)
     log.info(
-        "%d recordings are divided here: %s (data.split)",
+        "%d recordings, divided into splits: %s (data.split)",
         len(listed),
         ", ".join(f"{name} {len(part)}" for name, part in divided.items()),
     )
@@ -87,7 +87,7 @@ def _divided(data: LabelsConfig, reading: Reading) -> dict[str, list[Clip]]:
 
 
 def _given(data: LabelsConfig, reading: Reading) -> dict[str, list[Clip]]:
-    """Read the splits of a set that has them."""
+    """Read the splits of a data set that has them."""
     paths = {name: getattr(data, name) for name in SPLITS}
     splits = {name: _list(data, path, reading) for name, path in paths.items() if path is not None}
     split_of: dict[str, str] = {}
@@ -95,13 +95,13 @@ def _given(data: LabelsConfig, reading: Reading) -> dict[str, list[Clip]]:
         if twice := [one.name for one in listed if split_of.setdefault(one.name, name) != name]:
             raise DataError(
                 f"{paths[name]}: {cut_short(twice, _SHOWN)} is in the {split_of[twice[0]]} "
-                f"split too: training data would be tested on; take it out of one of the two"
+                f"split too, so the model would be tested on training data; remove it from one"
             )
     return splits
 
 
 def _list(data: LabelsConfig, path: str, reading: Reading) -> list[Clip]:
-    """List the recordings that a file, or the files of a folder, annotate."""
+    """List the recordings that are annotated by a file, or by the files of a folder."""
     place = Path(path).expanduser()
     listed, faults = list_recordings(place, None, reading)
     check_faults(faults, strict=data.strict)
@@ -109,14 +109,14 @@ def _list(data: LabelsConfig, path: str, reading: Reading) -> list[Clip]:
         raise DataError(f"{place}: annotates no recording")
     if data.gap is not None and (counted := [one for one in listed if one.in_samples]):
         raise DataError(
-            f"{counted[0].annotations}: counts samples, of recordings whose rate nobody looks at "
+            f"{counted[0].annotations}: times are in samples, and the sample rates are not read "
             f"here: data.gap={data.gap} needs seconds; leave it out, or convert the times"
         )
     return listed
 
 
 def _with_events(clip: Clip) -> Clip:
-    """Take a recording to end with its last event: nobody has looked at its audio."""
+    """Let the recording end with its last event: its audio is not read."""
     events = tuple(row.event for row in clip.rows if row.event is not None)
     last_s = max((event.offset_s for event in events), default=0.0)
     return replace(clip, duration_s=last_s, events=tuple(sorted(events)), rows=())

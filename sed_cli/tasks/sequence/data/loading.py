@@ -1,4 +1,4 @@
-"""From a configuration to tokens: texts are cut into symbols, divided, and numbered."""
+"""From a configuration to tokens: texts are split into symbols, divided, and numbered."""
 
 from __future__ import annotations
 
@@ -31,32 +31,31 @@ _SHOWN = 5
 
 
 Vocabularies = tuple[Vocabulary, Vocabulary | None]
-"""Of the targets, and of the sources where there are any."""
+"""Vocabularies of the targets, and of the sources if there are any."""
 
 
 def load_tokens(config: TokenSetConfig, known: Vocabularies | None = None) -> TokenData:
     """Load the data of ``task=sequence``.
 
-    Files of their own are the splits that they are given as. What has none is taken from the
-    training file by ``data.split``, equal lines (of pairs: equal sources) in one split only; labels
-    are divided by whole recordings, so that equal sequences of different recordings may well be in
-    two splits: that they recur is what is to be measured. Generated sentences are drawn
-    independently of one another, since only then their entropy is known; generated pairs never
-    share a source.
+    A split with its own file is read from it. Other splits are taken from the training file by
+    ``data.split``, with equal lines (for pairs: equal sources) in one split only; labels are
+    divided by whole recordings, so that equal sequences of different recordings may be in two
+    splits: their recurrence is what a label model learns. Generated sentences are drawn
+    independently, since only then is their entropy known; generated pairs never share a source.
 
-    What is longer than ``data.longest_sequence`` is cut once it is divided, so that the pieces of a
-    line are in one split.
+    Sequences longer than ``data.longest_sequence`` are cut after the division, so that the pieces
+    of a line are in one split.
 
-    The vocabulary is that of the training split, by how often a symbol is there, equals in order
-    of their text; other symbols become <unk>, which is said.
+    The vocabulary is that of the training split, sorted by frequency and then by text; other
+    symbols become <unk>, which is logged.
 
     Args:
-        config: one of :data:`sed_cli.config.tokens.TOKEN_SETS`, without faults.
-        known: the vocabularies of a trained model, to be kept to; None: those of the data.
+        config: one of :data:`sed_cli.config.tokens.TOKEN_SETS`, already checked.
+        known: the vocabularies of a trained model, to be reused; None: those of the data.
 
     Raises:
-        DataError: for files that are missing or cannot be used.
-        UserError: if there is too little to divide.
+        DataError: if files are missing or cannot be used.
+        UserError: if there are too few sequences to divide.
     """
     entropies = None
     if isinstance(config, LabelsConfig):
@@ -77,7 +76,7 @@ def load_tokens(config: TokenSetConfig, known: Vocabularies | None = None) -> To
 
 
 def _draw_sentences(config: TokensConfig) -> tuple[dict[str, Texts], dict[str, float]]:
-    """Draw the sentences of each split from the grammar; and their mean surprise per target."""
+    """Draw the sentences of each split from the grammar, with their mean surprisal per target."""
     grammar = agreement_grammar(relative_clauses=config.relative_clauses, depth=config.depth)
     random = np.random.default_rng(config.seed)
     texts, entropies = {}, {}
@@ -87,7 +86,7 @@ def _draw_sentences(config: TokensConfig) -> tuple[dict[str, Texts], dict[str, f
             texts[name] = Texts([" ".join(words) for words, _ in drawn])
             n_targets = sum(len(words) + 1 for words, _ in drawn)
             entropies[name] = sum(surprise for _, surprise in drawn) / n_targets
-    log.info("the grammar's entropy is %.3f nats per target, exactly", grammar.entropy())
+    log.info("the exact entropy of the grammar is %.3f nats per target", grammar.entropy())
     return texts, entropies
 
 
@@ -103,7 +102,7 @@ def _make_pairs(config: PairsConfig) -> dict[str, Texts]:
 
 
 def units_of(config: TokenSetConfig) -> tuple[str | None, str]:
-    """Return the units of sources and targets; of sources None where there are none."""
+    """Return the units of sources and targets; None for missing sources."""
     if isinstance(config, TokensConfig):
         return None, config.unit if config.path is not None else "word"
     if not isinstance(config, PairsConfig):
@@ -116,7 +115,7 @@ def units_of(config: TokenSetConfig) -> tuple[str | None, str]:
 
 
 def _read_files(config: TokensConfig | PairsConfig, path: str) -> dict[str, Texts]:
-    """Read the training file, and those that splits have of their own."""
+    """Read the training file, and the files of other splits."""
     own = {"validation": config.validation_path, "test": config.test_path}
     paths = {"train": path, **{name: of for name, of in own.items() if of is not None}}
     places = {name: Path(of).expanduser() for name, of in paths.items()}
@@ -139,9 +138,9 @@ class _Numbers(dict[str, int]):
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """Targets or sources of all texts, their symbols numbered in the order of first appearance.
+    """Targets or sources of all texts, their symbols numbered in order of first appearance.
 
-    So a million lines are read once: which symbols are kept is decided on arrays.
+    A million lines are thus read only once: the symbols to keep are chosen on arrays.
     """
 
     what: str
@@ -157,10 +156,10 @@ class _Side:
     def finish(
         self, parts: _Parts, config: TokenSetConfig, known: Vocabulary | None
     ) -> tuple[Vocabulary, dict[str, Ragged]]:
-        """Choose the vocabulary by the training split, or keep to a known one.
+        """Choose the vocabulary by the training split, or reuse a known one.
 
         Returns:
-            It, and the tokens of each split.
+            The vocabulary, and the tokens of each split.
         """
         rows = {
             name: self.rows[text] if chosen is None else self.rows[text].take(chosen)
@@ -184,13 +183,13 @@ class _Side:
         kept.sort(key=lambda number: (-counts[number], self.symbols[number]))
         if not kept:
             raise DataError(
-                f"data.min_count={config.min_count}, but no symbol of the {self.what}s is that "
+                f"data.min_count={config.min_count}, but no symbol of the {self.what}s occurs that "
                 f"often in the training split: {counts.max()} times at most; lower it"
             )
         return kept[: config.max_vocabulary]
 
     def _say_unknown(self, rows: Mapping[str, Ragged], tokens: NDArray[np.int32]) -> None:
-        """Say how many symbols are not known, and where a model could not learn of such."""
+        """Log the number of unknown symbols; warn if the model could not learn <unk>."""
         unknown = {name: one.flat[tokens[one.flat] == UNKNOWN] for name, one in rows.items()}
         learnt = len(unknown["train"]) > 0
         for name, numbers in unknown.items():
@@ -206,12 +205,12 @@ class _Side:
                 len(rows[name].flat),
                 self.what,
                 ", ".join(symbols[:_SHOWN]),
-                "" if learnt else "; in training there are none (data.min_count=2 would make some)",
+                "" if learnt else "; the training split has none (data.min_count=2 creates some)",
             )
 
 
 _Parts = dict[str, tuple[int, NDArray[np.int64] | None]]
-"""Of each split which text it is in, and which rows of it; None: all."""
+"""For each split, the index of its text, and its rows; None: all."""
 
 
 def _number(texts: Sequence[str], unit: str, numbers: _Numbers) -> Ragged:
@@ -228,7 +227,7 @@ def _number(texts: Sequence[str], unit: str, numbers: _Numbers) -> Ragged:
 
 
 def _divide(config: TokenSetConfig, names: Sequence[str], keyed: _Side) -> _Parts:
-    """Say which sequences are in which split; what was read as a split is one."""
+    """Choose the sequences of each split; a text that was read for a split is that split."""
     parts: _Parts = {name: (text, None) for text, name in enumerate(names)}
     if not isinstance(config, TokensConfig | PairsConfig) or config.path is None:
         return parts
@@ -239,7 +238,7 @@ def _divide(config: TokenSetConfig, names: Sequence[str], keyed: _Side) -> _Part
     _warn_of_equal(names, keys)
     if len(divided) > 1:
         log.info(
-            "%d sequences of %s, %d of them different, are divided here: %s (data.split)",
+            "%d sequences of %s, %d of them distinct, divided into splits: %s (data.split)",
             len(keys[0]),
             config.path,
             len(set(keys[0])),
@@ -250,7 +249,7 @@ def _divide(config: TokenSetConfig, names: Sequence[str], keyed: _Side) -> _Part
 
 
 def _warn_of_equal(names: Sequence[str], keys: Sequence[Sequence[bytes]]) -> None:
-    """Say which of the files hold what is trained on; that is for their owner to judge."""
+    """Warn about files that share sequences with the training file; that is the user's choice."""
     known = set(keys[0])
     for name, own in zip(names[1:], keys[1:], strict=True):
         if n_equal := sum(key in known for key in own):
@@ -297,7 +296,7 @@ def _assemble(
 
 
 def _cut(sentences: Sentences, name: str, unit: str, longest: int) -> Sentences:
-    """Cut sequences that are too long into pieces, each with an end of its own."""
+    """Cut sequences that are too long into pieces; each piece has its own end."""
     n_long = int((sentences.lengths > longest).sum())
     if not n_long:
         return sentences
@@ -311,7 +310,7 @@ def _cut(sentences: Sentences, name: str, unit: str, longest: int) -> Sentences:
         texts += [join_symbols(piece, unit) for piece in pieces]
     log.warning(
         "%s: %d of %d sequences are longer than data.longest_sequence=%d tokens and are cut: %d "
-        "sequences, each with an end of its own",
+        "sequences, each with its own end",
         name,
         n_long,
         len(sentences),

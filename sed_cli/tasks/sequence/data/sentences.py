@@ -1,4 +1,4 @@
-"""Many sequences in few arrays."""
+"""Many sequences stored in few arrays."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Sentence:
     """One sequence.
 
     Args:
-        target: (n,) tokens, n >= 1, without that of the end.
-        source: (m,) tokens of what it is made from, m >= 1; None where there is nothing such.
-        text: as the data write it.
-        source_text: as the data write it; empty without a source.
+        target: (n,) tokens, n >= 1, without the end.
+        source: (m,) tokens that the target is made from, m >= 1; None without a source.
+        text: as in the data.
+        source_text: as in the data; empty without a source.
     """
 
     target: Ints
@@ -34,11 +34,11 @@ class Sentence:
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
-    """Rows of different lengths, one after the other.
+    """Rows of different lengths, stored consecutively.
 
     Args:
-        flat: (sum of lengths,) of all rows: four bytes an entry rather than an object a row.
-        offsets: (N + 1,) where each row begins; the last is where the last row ends.
+        flat: (sum of lengths,) of all rows: four bytes per entry rather than an object per row.
+        offsets: (N + 1,) start of each row; the last entry is the end of the last row.
     """
 
     flat: NDArray[np.int32]
@@ -54,16 +54,16 @@ class Ragged:
 
     @property
     def lengths(self) -> Ints:
-        """(N,) of the rows."""
+        """(N,) lengths of the rows."""
         return np.diff(self.offsets)
 
     def keys(self) -> list[bytes]:
-        """Return what is equal for equal rows only."""
+        """Return keys that are equal only for equal rows."""
         data, ends = self.flat.tobytes(), (4 * self.offsets).tolist()
         return [data[begin:end] for begin, end in pairwise(ends)]
 
     def take(self, rows: Ints) -> Ragged:
-        """Return some rows; ``rows`` are rising."""
+        """Return some rows; ``rows`` must be ascending."""
         chosen = np.zeros(len(self), bool)
         chosen[rows] = True
         lengths = self.lengths
@@ -72,7 +72,7 @@ class Ragged:
         )
 
     def cut(self, longest: int) -> Ragged:
-        """Return the same entries in rows of ``longest`` at most."""
+        """Return the same entries in rows of at most ``longest``."""
         starts = [
             np.arange(begin, max(end, begin + 1), longest) for begin, end in pairwise(self.offsets)
         ]
@@ -81,13 +81,13 @@ class Ragged:
 
 @dataclass(frozen=True, eq=False)
 class Sentences(Sequence[Sentence]):
-    """The sequences of a split; a :class:`Sentence` is made when it is asked for.
+    """The sequences of a split; each :class:`Sentence` is created on access.
 
     Args:
         targets: their tokens.
-        texts: (N,) as the data write them.
-        sources: tokens of what they are made from, or None.
-        source_texts: (N,) or, without sources, none.
+        texts: (N,) as in the data.
+        sources: tokens that the targets are made from, or None.
+        source_texts: (N,); empty without sources.
     """
 
     targets: Ragged
@@ -123,17 +123,17 @@ class Sentences(Sequence[Sentence]):
 
 @dataclass(frozen=True, eq=False)
 class TokenData:
-    """What ``task=sequence`` learns from.
+    """Data of ``task=sequence``.
 
     Args:
-        vocabulary: of the targets, from the training split alone.
+        vocabulary: of the targets, from the training split only.
         source_vocabulary: of the sources, likewise; None without.
-        unit: of the targets: ``word`` or ``char``; :func:`.split_text` cuts other text likewise.
+        unit: of the targets: ``word`` or ``char``; :func:`.split_text` splits other text likewise.
         source_unit: of the sources; None without.
-        splits: train, validation, test, as far as they exist.
+        splits: those of train, validation and test that exist.
         fingerprint: hash of all of it.
-        entropies: for generated sentences alone: of each split the mean surprise of a target, in
-            nats, to one who knows the grammar: no model's loss is below it but by chance.
+        entropies: only for generated sentences: for each split the mean surprisal of a target, in
+            nats, under the grammar itself: only by chance is a model's loss below it.
     """
 
     vocabulary: Vocabulary
@@ -146,5 +146,5 @@ class TokenData:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What ``run.json`` tells of them."""
+        """The entries for ``run.json``."""
         return {"data_fingerprint": self.fingerprint}

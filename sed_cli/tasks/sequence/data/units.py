@@ -1,4 +1,4 @@
-"""What a symbol of a text is: a word, or a character."""
+"""The symbols of a text: words or characters."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 import regex
 
-_JOINS = regex.compile(r"\P{Grapheme_Cluster_Break=Other}")  # what may be more than one code point
+_JOINS = regex.compile(r"\P{Grapheme_Cluster_Break=Other}")  # may be part of a longer character
 
 
 def split_text(text: str, unit: str) -> list[str]:
-    """Cut one sequence into its symbols.
+    """Split one sequence into its symbols.
 
     Args:
         text: of one line.
-        unit: ``word`` cuts at any white space; ``char`` cuts between what a reader takes for
-            characters (extended grapheme clusters, Unicode's UAX 29), so that an accent, a vowel
-            sign or the parts of an emoji are never symbols of their own. Blanks are symbols there.
+        unit: ``word`` splits at any white space; ``char`` splits between the characters that a
+            reader perceives (extended grapheme clusters, Unicode's UAX 29), so that an accent, a
+            vowel sign or the parts of an emoji are never separate symbols. Spaces count as symbols.
 
-    Text that Unicode holds for the same is the same here, whether an accent is written as part of
-    its letter or after it: the text is taken in its composed form (NFC).
+    Text that Unicode considers equal is equal here, whether an accent is part of its letter or
+    follows it: the text is converted to its composed form (NFC).
     """
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
@@ -31,5 +31,5 @@ def split_text(text: str, unit: str) -> list[str]:
 
 
 def join_symbols(symbols: Sequence[str], unit: str) -> str:
-    """Write symbols as text; white space that separated words becomes one blank."""
+    """Join symbols to text; white space that separated words becomes one space."""
     return (" " if unit == "word" else "").join(symbols)

@@ -1,4 +1,4 @@
-"""Symbols and their numbers."""
+"""Symbols and their token numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sed_cli.errors import DataError
 
 END = 0
-"""Token after the last of a sequence."""
+"""Token after the last token of a sequence."""
 
 UNKNOWN = 1
 """Token of all symbols that are not in the vocabulary."""
@@ -21,15 +21,14 @@ SPECIAL = ("<end>", "<unk>")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The symbols that a model knows; the token of a symbol is its place.
+    """The symbols that a model knows; the token of a symbol is its index.
 
     Args:
-        symbols: ``<end>`` and ``<unk>``, then those of the data, each once. Where the data hold a
-            symbol that is spelled so too, it has a token of its own: text never means the first
-            two.
+        symbols: ``<end>`` and ``<unk>``, then those of the data, each once. If the data contain a
+            symbol with the same spelling, it has its own token: text never means the first two.
 
     Raises:
-        DataError: if it is no such list.
+        DataError: if it is not such a list.
     """
 
     symbols: tuple[str, ...]
@@ -38,13 +37,13 @@ class Vocabulary:
     def __post_init__(self) -> None:
         if self.symbols[: len(SPECIAL)] != SPECIAL:
             raise DataError(
-                f"a vocabulary begins with {list(self.symbols[:2])}: expected {list(SPECIAL)}"
+                f"the vocabulary begins with {list(self.symbols[:2])}: expected {list(SPECIAL)}"
             )
         own = self.symbols[len(SPECIAL) :]
         tokens = {symbol: token for token, symbol in enumerate(own, start=len(SPECIAL))}
         if len(tokens) < len(own):
             twice = next(s for token, s in enumerate(own, start=2) if tokens[s] != token)
-            raise DataError(f"a vocabulary holds {twice!r} twice: expected each symbol once")
+            raise DataError(f"the vocabulary contains {twice!r} twice: expected each symbol once")
         object.__setattr__(self, "_tokens", tokens)
 
     @classmethod
@@ -54,13 +53,13 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, values: object) -> Vocabulary:
-        """Return what :meth:`as_json` made.
+        """Return the vocabulary from the output of :meth:`as_json`.
 
         Raises:
-            DataError: if ``values`` are anything else.
+            DataError: if ``values`` have another form.
         """
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise DataError("a vocabulary is no list of symbols: was its file changed?")
+            raise DataError("the vocabulary is not a list of symbols: was its file changed?")
         return cls(tuple(values))
 
     def as_json(self) -> list[str]:
@@ -74,7 +73,7 @@ class Vocabulary:
         return symbol in self._tokens
 
     def encode(self, symbols: Sequence[str]) -> NDArray[np.int64]:
-        """Return the tokens of symbols, (n,); those that are not known become <unk>."""
+        """Return the tokens of symbols, (n,); unknown symbols become <unk>."""
         tokens = (self._tokens.get(symbol, UNKNOWN) for symbol in symbols)
         return np.fromiter(tokens, np.int64, count=len(symbols))
 

@@ -1,4 +1,4 @@
-"""Sets of any number of classes, drawn from a chain, without audio."""
+"""Data sets of any number of classes, drawn from a chain, without audio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MakeSet = Callable[..., Manifest]
 
 @pytest.fixture
 def make_set() -> MakeSet:
-    """Return a function that draws a set: each class has a favourite successor."""
+    """Return a function that draws a data set: each class has a favourite successor."""
 
     def make(
         n_classes: int,

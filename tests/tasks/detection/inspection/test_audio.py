@@ -1,4 +1,4 @@
-"""Kinds of audio files, by their headers."""
+"""Kinds of audio files, from their headers."""
 
 from __future__ import annotations
 

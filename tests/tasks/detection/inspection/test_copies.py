@@ -1,4 +1,4 @@
-"""Equal files in two splits are found; equal sizes, middles and splits alone are none."""
+"""Equal files in two splits are found; equal sizes, middles or splits alone do not count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of a set: drawn whatever the set holds, with what it shows where it belongs."""
+"""The picture of a data set: drawn for any content, with everything in its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sedtf data`` as a user runs it: on good sets, faulty ones and next to nothing."""
+"""``sedtf data`` as a user runs it: on good, faulty and nearly empty data sets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_json(path: Path) -> Any:
 
 @pytest.fixture
 def faulty(recordings: Path, tmp_path: Path) -> Path:
-    """The recordings with files that are missing, broken or copied, and rows that are wrong."""
+    """The recordings with missing, damaged or copied files, and faulty rows."""
     root = shutil.copytree(recordings, tmp_path / "faulty")
     (root / "audio" / "test_0.wav").unlink()
     (root / "audio" / "test_1.flac").write_bytes(b"fLaC, but no more")
@@ -198,7 +198,7 @@ def test_a_set_without_events_is_described_and_refused(
 
     assert sedtf("data", "data=annotated", "data.root=set", "output_dir=run") == 2
     out, err = capfd.readouterr()
-    assert "train holds no event" in out
+    assert "train contains no event" in out
     assert "no event to learn from" in err
     assert read_json(tmp_path / "run" / "data.json")["overall"]["n_empty_files"] == 3
 

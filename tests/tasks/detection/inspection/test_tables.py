@@ -1,4 +1,4 @@
-"""The tables of a set: whole numbers at any width, and notes that say what matters."""
+"""The tables of a data set: integers at any width, and notes on the important points."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_no_number_is_cut_at_any_width(n_classes: int, width: int, make_set: Mak
     assert max(map(len, text.splitlines())) <= width
     for label in manifest.classes:
         assert f"things {label.split()[-1]} " in text
-    # labels of that length are shortened, numbers never are
+    # long labels are shortened, numbers never are
     assert all("…" in line.split("  ")[0] for line in text.splitlines() if "…" in line)
     events = sum(len(entry.events) for split in manifest.splits.values() for entry in split)
     assert f" {events:,} " in text
@@ -71,8 +71,8 @@ def test_classes_without_events_in_a_split_are_named() -> None:
 
     said = notes(describe(manifest))
 
-    assert "validation holds no event of b, c" in said
-    assert "test holds no recording" in said
+    assert "validation contains no event of b, c" in said
+    assert "test contains no recording" in said
 
 
 def test_a_rare_class_is_named() -> None:
@@ -83,7 +83,7 @@ def test_a_rare_class_is_named() -> None:
 
 def test_syntax_is_distinguished_from_none() -> None:
     cycle = Manifest(classes=("a", "b"), splits={"train": [entry_of(*"ab" * 50)]})
-    # every pair of the two as often as every other
+    # all pairs of the two are equally frequent
     alike = Manifest(classes=("a", "b"), splits={"train": [entry_of(*"aabb" * 30)]})
 
     assert [note.split(":")[0] for note in notes(describe(cycle))] == ["syntax"]

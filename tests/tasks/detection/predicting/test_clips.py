@@ -1,4 +1,4 @@
-"""Clips of events: which of them are of which recording."""
+"""Clips of events: which recording they belong to."""
 
 from __future__ import annotations
 

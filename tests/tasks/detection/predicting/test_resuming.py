@@ -1,4 +1,4 @@
-"""A prediction of many recordings resumes, and never does twice what is done."""
+"""A prediction of many recordings resumes, and never repeats completed work."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_one_table_of_all_that_somebody_has_corrected_stays_too(
     table.write_text(before + "a.wav\t0.1\t0.2\tcorrected\t1\n")
     go(joined=True, summary=True)
     assert table.read_text().endswith("corrected\t1\n")
-    assert "was corrected since it was written, and stays as it is" in caplog.text
+    assert "was corrected after it was written and is kept" in caplog.text
     go(joined=True, redo=True)
     assert "corrected" not in table.read_text()
 
@@ -156,7 +156,7 @@ def test_one_table_holds_all_events_by_paths_below_the_folder(
     for name in NAMES:
         own = read_annotations((tmp_path / "out" / name).with_suffix(".events.tsv")).events
         assert own == {Path(name).name: joined[name]}
-    with pytest.raises(UserError, match="holds one recording; choose one of desed,") as caught:
+    with pytest.raises(UserError, match="holds only one recording; choose one of desed,") as caught:
         go(joined=True, format="audacity")
     named = str(caught.value).partition("one of ")[2].split(", ")
     assert set(named) == {"jsonl"} | {name for name, one in WRITTEN.items() if one.names_files}
@@ -223,7 +223,7 @@ def test_what_cannot_be_written_does_not_stop_the_others(
 def test_a_second_prediction_in_the_same_place_is_refused(go: Go, folder: Path) -> None:
     with (
         closing(Ledger(folder / "predictions", "settings")),
-        pytest.raises(UserError, match="another sedtf predict writes there"),
+        pytest.raises(UserError, match="another sedtf predict writes into this folder"),
     ):
         go()
 

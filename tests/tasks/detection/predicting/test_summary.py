@@ -1,4 +1,4 @@
-"""What was found in numbers, by recording and by time of day; and as clips to listen to."""
+"""Events in numbers, by recording and by time of day; and as clips to listen to."""
 
 from __future__ import annotations
 

@@ -48,5 +48,5 @@ def test_a_split_without_a_share_is_left_out() -> None:
 
 
 def test_fewer_keys_than_splits_are_refused() -> None:
-    with pytest.raises(UserError, match=r"2 different sequences cannot be divided into 3 splits"):
+    with pytest.raises(UserError, match=r"2 distinct sequences cannot be divided into 3 splits"):
         divide_equal("abab", SHARES, seed=0)

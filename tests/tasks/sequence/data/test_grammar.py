@@ -1,4 +1,4 @@
-"""Agreement over a distance, and an entropy that is known."""
+"""Long-distance agreement, and a known entropy."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def number_of(pairs: tuple[tuple[str, str], ...], word: str) -> int:
 
 
 class Reader:
-    """Reads a sentence word by word, as a grammar book would, and checks what must agree.
+    """Reads a sentence word by word, by the rules of grammar, and checks the agreement.
 
-    Written from what sentences are to be, not from the rules that make them.
+    Written from the definition of sentences, not from the rules that generate them.
     """
 
     def __init__(self, words: list[str]) -> None:
@@ -102,7 +102,7 @@ def test_verbs_agree_with_subjects_over_a_distance(depth: int) -> None:
         deepest = max(deepest, reader.deepest)
 
     assert deepest == depth
-    # With clauses between them a good part is further apart than a trigram sees.
+    # With clauses in between, many are further apart than a trigram sees.
     assert np.mean(np.array(distances) > 2) >= (0.15 if depth else 0.0)
 
 
@@ -136,7 +136,7 @@ def test_entropy_is_that_of_what_is_drawn(relative_clauses: float, depth: int) -
 
 
 def test_a_sentence_is_made_in_one_way_only() -> None:
-    """Else its surprise would be less than that of the choices that made it."""
+    """Otherwise its surprisal would be less than that of the choices in its derivation."""
     grammar = agreement_grammar(relative_clauses=0.5, depth=2)
     random = np.random.default_rng(0)
     surprises: dict[str, float] = {}
@@ -147,7 +147,7 @@ def test_a_sentence_is_made_in_one_way_only() -> None:
         n_again += text in surprises
         assert surprises.setdefault(text, surprise) == pytest.approx(surprise, rel=1e-12)
 
-    assert n_again > 1000  # the check above has been made
+    assert n_again > 1000  # the check above was made often
 
 
 def test_most_frequent_sentences_are_as_likely_as_they_should_be() -> None:

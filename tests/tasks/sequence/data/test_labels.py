@@ -18,7 +18,7 @@ from sed_cli.tasks.sequence.data.labels import read_label_sequences
 
 EVENTS = [
     Event(0.0, 1.0, "dog bark"),
-    Event(0.5, 3.0, "car"),  # sounds on behind the next one
+    Event(0.5, 3.0, "car"),  # lasts beyond the next one
     Event(1.0, 1.2, "dog bark"),
     Event(3.5, 4.0, "bell"),  # half a second of silence before it
     Event(6.0, 6.5, "car"),  # two seconds
@@ -67,13 +67,13 @@ def test_samples_give_an_order_and_no_gaps(tmp_path: Path) -> None:
         (tmp_path / f"{name}.phn").write_text("0 3050 h#\n3050 4559 sh\n")
 
     assert texts_of(tmp_path) == {"train": ["h# sh", "h# sh"]}
-    with pytest.raises(DataError, match=r"x\.phn: counts samples, .*gap=0\.5 needs seconds"):
+    with pytest.raises(DataError, match=r"x\.phn: times are in samples, .*gap=0\.5 needs seconds"):
         texts_of(tmp_path, gap=0.5)
 
 
 def recordings(n: int) -> Iterator[tuple[str, list[Event]]]:
     for number in range(n):
-        # Each recording has a label of its own, so that it is told by its sequences.
+        # Each recording has its own label, so that its sequences identify it.
         events = [Event(float(t), t + 0.5, f"{number:02d}" if t == 0 else "x") for t in range(5)]
         yield f"{number:02d}.wav", events
 
@@ -101,10 +101,10 @@ def test_a_recording_in_two_annotation_files_is_refused(tmp_path: Path) -> None:
 def test_what_cannot_be_sequences_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "train.tsv"
     write_annotations(path, {"a.wav": []})
-    with pytest.raises(DataError, match="the train split holds no event"):
+    with pytest.raises(DataError, match="the train split contains no event"):
         texts_of(path)
     write_annotations(path, {"a.wav": [Event(0, 1, "dog bark"), Event(2, 3, "dog_bark")]})
-    with pytest.raises(DataError, match="'dog bark' and 'dog_bark' differ in white space alone"):
+    with pytest.raises(DataError, match="'dog bark' and 'dog_bark' differ only in white space"):
         texts_of(path)
     with pytest.raises(UserError, match="1 recordings cannot be divided"):
         read_label_sequences(LabelsConfig(annotations=str(path)))
@@ -129,7 +129,7 @@ def test_labels_that_training_lacks_are_unknown(
 
 
 def test_bird_song_is_the_set_that_sedtf_data_describes(real_data: Path) -> None:
-    """Entropies as `sedtf data data.root=birdsong` prints them."""
+    """Entropies as printed by `sedtf data data.root=birdsong`."""
     folder = real_data / "birdsong"
     paths = {name: str(folder / f"{name}.tsv") for name in ("train", "validation", "test")}
     data = load_tokens(LabelsConfig(**paths))  # type: ignore[arg-type]

@@ -64,8 +64,8 @@ def test_empty_lines_are_skipped_and_counted(
     [
         ("gr\u00fcn\nrot\nwei\u00df\n".encode("latin-1"), r"text\.txt, line 1: not in UTF-8"),
         (b"a\x00b\n", r"zero bytes"),
-        (b"\n \n", r"text\.txt: holds no sequence; expected one a line"),
-        (b"", r"holds no sequence"),
+        (b"\n \n", r"text\.txt: contains no sequence; expected one per line"),
+        (b"", r"contains no sequence"),
     ],
 )
 def test_what_is_no_text_is_refused_with_its_place(
@@ -152,7 +152,7 @@ def test_sentences_decode_to_their_text(
 def test_no_sequence_is_in_two_splits(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], seed: int
 ) -> None:
-    """Equal is what has the same symbols, whatever white space is between them."""
+    """Sequences with the same symbols are equal, whatever white space is between them."""
     lines = ["a", "d", "c b", *lines]
     data = load_text(tmp_path_factory.mktemp("text"), "\n".join(lines), split_seed=seed)
 
@@ -174,7 +174,7 @@ def test_splits_with_files_of_their_own_are_these_and_equal_lines_are_reported(
 
 
 def test_too_few_lines_for_the_splits_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="1 different sequences cannot be divided into 3 splits"):
+    with pytest.raises(UserError, match="1 distinct sequences cannot be divided into 3 splits"):
         load_text(tmp_path, "a b\na b\na  b\n")
 
 
@@ -263,7 +263,7 @@ def test_rows_and_columns_that_are_missing_are_reported(
     with pytest.raises(DataError, match="the header has source, target, but not both source and x"):
         load_tokens(PairsConfig(path=str(path), target_column="x"))
     path.write_text("source\ttarget\n\tb\n")
-    with pytest.raises(DataError, match="holds no pair"):
+    with pytest.raises(DataError, match="contains no pair"):
         load_tokens(PairsConfig(path=str(path)))
     path.write_text("")
     with pytest.raises(DataError, match="the header has nothing"):

@@ -1,4 +1,4 @@
-"""What a symbol is."""
+"""The symbols of a text."""
 
 from __future__ import annotations
 

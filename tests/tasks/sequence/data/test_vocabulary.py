@@ -38,9 +38,9 @@ def test_a_symbol_spelled_as_the_end_is_not_the_end() -> None:
     ("values", "message"),
     [
         (["a", "b"], "begins with"),
-        (["<end>", "<unk>", "a", "b", "a"], "holds 'a' twice"),
-        (["<end>", "<unk>", 3], "no list of symbols"),
-        ({"a": 1}, "no list of symbols"),
+        (["<end>", "<unk>", "a", "b", "a"], "contains 'a' twice"),
+        (["<end>", "<unk>", 3], "not a list of symbols"),
+        ({"a": 1}, "not a list of symbols"),
     ],
 )
 def test_a_broken_vocabulary_is_refused(values: object, message: str) -> None:
