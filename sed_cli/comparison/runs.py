@@ -94,8 +94,8 @@ def find_runs(places: Sequence[str | Path]) -> list[Run]:
 def _of_one_set(runs: Sequence[Run]) -> list[Run]:
     """Identify data sets by their folder if runs are trained on parts of one.
 
-    The fingerprints of parts of a data set always differ, like those of folds. Runs whose parts
-        are drawn by their own seed differ only in that seed.
+    The fingerprints of parts of a data set always differ, like those of folds. Runs whose parts are
+    drawn by their own seed differ only in that seed.
     """
     cut = {
         run.root

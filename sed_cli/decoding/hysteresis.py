@@ -231,7 +231,7 @@ def fit(task: Fitting, upper: float | None = None, lower: float | None = None) -
     """Tune the values of each class; a single threshold of 0.5 unless others are certainly better.
 
     First the lower threshold is tuned as a share of the upper one, then, with that share, the
-      minimum duration and gap, each time with the upper threshold.
+    minimum duration and gap, each time with the upper threshold.
 
     Args:
         task: training results.

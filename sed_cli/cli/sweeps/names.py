@@ -77,7 +77,7 @@ def is_plain(word: str) -> bool:
     """Whether a recorded override only sets a value of a run.
 
     It may not set Hydra's own settings or output paths, add or delete keys, or refer to values
-       elsewhere.
+    elsewhere.
     """
     found = _WORD.fullmatch(word)
     if found is None or any(part in word for part in ("${", "_target_", "cache_dir")):

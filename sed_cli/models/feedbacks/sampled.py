@@ -16,8 +16,8 @@ class Sampled(FeedbackRule):
     """Class activities of the previous frame, drawn with the model's probabilities.
 
     1 where the uniform is below the probability; for tokens the first at which the cumulative
-      softmax of the logits exceeds the uniform. The caller draws the uniforms, so that a run is
-        reproducible.
+    softmax of the logits exceeds the uniform. The caller draws the uniforms, so that a run is
+    reproducible.
 
     Source: Bengio et al. 2015, section 2.
     """
