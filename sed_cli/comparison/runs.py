@@ -173,9 +173,8 @@ def _settings(
     """All other keys and values, then seed and fold, and the folder of the recordings."""
     values = run_settings(folder)
     content = record.get("data_fingerprint")
-    if record["verb"] == "eval" and not values.get(
-        "checkpoint"
-    ):  # of given scores: nothing was trained
+    # of given scores: nothing was trained
+    if record["verb"] == "eval" and not values.get("checkpoint"):
         flat = flattened(values)
     elif record["verb"] == "eval":
         flat = _of_evaluation(folder, values)

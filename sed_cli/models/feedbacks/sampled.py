@@ -38,9 +38,8 @@ class Sampled(FeedbackRule):
 
         assert noise is not None
         weights = (logits - logits.amax(1, keepdim=True)).exp()
-        sums = weights.double().cumsum(
-            1
-        )  # (B, C); float32 loses unlikely ones among 100,000 tokens
+        # (B, C); float32 loses unlikely ones among 100,000 tokens
+        sums = weights.double().cumsum(1)
         wanted = sums[:, -1:] * noise.double().clamp(max=BELOW_ONE)
         chosen = torch.searchsorted(sums, wanted, right=True).squeeze(1)
         return chosen.clamp(max=logits.shape[1] - 1)  # NaN has no position among the sums
