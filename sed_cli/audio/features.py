@@ -21,9 +21,9 @@ from sed_cli.system.torchaudio_import import import_torchaudio
 class FrontEnd(nn.Module, ABC):
     """Features of a waveform with centred frames: frame t is centred at sample t * hop_length.
 
-    Both ends are reflected, as by librosa's ``pad_mode="reflect"``. Subclasses compute
-    frames in :meth:`frames`, and dependencies on earlier frames in :meth:`follow`. It has no
-     trainable weights and an empty ``state_dict``.
+    Both ends are reflected, as by librosa's ``pad_mode="reflect"``. Subclasses compute frames in
+    :meth:`frames`, and dependencies on earlier frames in :meth:`follow`. It has no trainable
+    weights and an empty ``state_dict``.
 
     Args:
         sample_rate: of the waveforms, in Hz.

@@ -17,8 +17,8 @@ FOREIGN_ENDINGS = frozenset(
 """Endings of files that FFmpeg decodes; lower case, with the dot."""
 
 RAW_ENDING = ".cbin"
-"""Ending of evTAF recordings: 16-bit samples, big-endian, the rate in a file ``.rec`` "
-"beside them."""
+"""Ending of evTAF recordings: 16-bit samples, big-endian, the rate in a file ``.rec`` beside
+them."""
 
 _RATE = re.compile(
     r"^\s*ADFREQ\s*=\s*(\d{1,9}(?:\.\d{0,9})?)(?![\d.])", re.MULTILINE | re.IGNORECASE

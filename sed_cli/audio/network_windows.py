@@ -50,10 +50,10 @@ class Windows:
     def alignment(self, n_outputs: int, hop_length: int) -> NDArray[np.float64]:
         """Weights (group, J) from outputs to frames.
 
-        A frame is the mean of the outputs near its centre, weighted by proximity: down to
-          0 at the distance of a hop of the frames or of the outputs, whichever is longer.
-        Between sparse outputs this is linear interpolation; dense ones are all used. The first and
-        last output are extended outwards.
+        A frame is the mean of the outputs near its centre, weighted by proximity: down to 0 at the
+        distance of a hop of the frames or of the outputs, whichever is longer. Between sparse
+        outputs this is linear interpolation; dense ones are all used. The first and last output are
+        extended outwards.
         """
         outputs = self.outputs_at(n_outputs)
         frames = self.context + hop_length * np.arange(self.group)

@@ -95,7 +95,7 @@ class Network:
         if self.takes_mel and self._fixed(BANDS) not in (None, asked.n_mels):
             raise self._fault(
                 f"takes {self._fixed(BANDS)} mel bands, but feature.n_mels={asked.n_mels}: set "
-                f"them equal"
+                f"feature.n_mels={self._fixed(BANDS)}"
             )
 
     @property

@@ -14,7 +14,7 @@ class Resampler:
     """Resample samples as they arrive, by soxr at high quality.
 
     The output is bit-identical for any division of the input into pieces. It is delayed (see
-     ``latency_s``), but not shifted in time.
+    ``latency_s``), but not shifted in time.
 
     Args:
         from_rate: of the input, in Hz.

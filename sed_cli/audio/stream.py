@@ -17,9 +17,9 @@ from sed_cli.audio.limits import BLOCK_FRAMES
 class FeatureStream:
     """The frames of a waveform that arrives in pieces, each as soon as it is complete.
 
-    Joined they are bit-identical to ``log_mel`` of the whole waveform, whatever the pieces: a
-      frame is always computed at the same position in a block of the same size, with zeros in
-    place of missing samples that it does not need.
+    Joined they are bit-identical to ``log_mel`` of the whole waveform, whatever the pieces: a frame
+    is always computed at the same position in a block of the same size, with zeros in place of
+    missing samples that it does not need.
 
     Args:
         log_mel: the front end.

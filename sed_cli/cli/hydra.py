@@ -214,7 +214,9 @@ def _search_path(flags: Flags) -> ConfigSearchPath:
     main_dir = Path(flags.config_path).absolute() if flags.config_path else conf_dir()
     for folder in (flags.config_path, flags.config_dir):
         if folder is not None and not Path(folder).is_dir():
-            raise UserError(f"{folder}: no such folder of configs")
+            raise UserError(
+                f"{folder}: no such folder of configs; check --config-dir and --config-path"
+            )
     search_path = cast(ConfigSearchPathImpl, create_config_search_path(str(main_dir)))
     if flags.config_dir is not None:
         # Before the main folder, so that a user's option of the same name takes precedence.

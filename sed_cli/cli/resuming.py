@@ -131,9 +131,8 @@ def _config(folder: Path, resume: str) -> AnyTrainConfig:
         values = read_settings(recorded if recorded.exists() else saved)
         words = needed(values)
         _drop(values)
-        if (
-            "${" in str(values) and saved.exists()
-        ):  # from an earlier version, which did not resolve values
+        # from an earlier version, which did not resolve values
+        if "${" in str(values) and saved.exists():
             recorded, values = saved, read_settings(saved)
             _drop(values)
         cache_dir = (values.get("data") or {}).get("cache_dir")

@@ -32,10 +32,8 @@ N_DRAWN = 300  # bootstrap curves
 _N_ON_CURVE = 60  # points of a curve in the figure
 
 Floats = NDArray[np.float64]
-_LOWEST_C, _HIGHEST_C = (
-    0.05,
-    2.0,
-)  # slower: indistinguishable from a constant; faster: beyond any known exponent
+# slower: indistinguishable from a constant; faster: beyond any known exponent
+_LOWEST_C, _HIGHEST_C = (0.05, 2.0)
 
 
 def curves_over_amounts(comparison: Mapping[str, Any]) -> list[dict[str, Any]] | None:

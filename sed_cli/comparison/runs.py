@@ -94,8 +94,8 @@ def find_runs(places: Sequence[str | Path]) -> list[Run]:
 def _of_one_set(runs: Sequence[Run]) -> list[Run]:
     """Identify data sets by their folder if runs are trained on parts of one.
 
-    The fingerprints of parts of a data set always differ, like those of folds. Runs whose parts
-        are drawn by their own seed differ only in that seed.
+    The fingerprints of parts of a data set always differ, like those of folds. Runs whose parts are
+    drawn by their own seed differ only in that seed.
     """
     cut = {
         run.root
@@ -173,9 +173,8 @@ def _settings(
     """All other keys and values, then seed and fold, and the folder of the recordings."""
     values = run_settings(folder)
     content = record.get("data_fingerprint")
-    if record["verb"] == "eval" and not values.get(
-        "checkpoint"
-    ):  # of given scores: nothing was trained
+    # of given scores: nothing was trained
+    if record["verb"] == "eval" and not values.get("checkpoint"):
         flat = flattened(values)
     elif record["verb"] == "eval":
         flat = _of_evaluation(folder, values)

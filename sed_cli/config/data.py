@@ -252,8 +252,8 @@ class RecordedConfig(AnnotationsConfig, DataConfig):
     )
     annotated_classes: list[str] | None = setting(
         None,
-        "classes that are annotated in all recordings; any other class counts as annotated where "
-        "it has an event, and as unknown elsewhere; null: all, unless a column "
+        "classes that are annotated in all recordings; any other class counts as annotated in "
+        "recordings with an event of it, and as unknown in all others; null: all, unless a column "
         "annotated_classes of the tables differs",
         before=DEFAULT,
     )

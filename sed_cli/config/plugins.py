@@ -131,9 +131,8 @@ def keep_sources(files: Sequence[str], run_dir: Path) -> list[dict[str, str]]:
         source = _sources[file]
         sha256 = hashlib.sha256(source).hexdigest()
         copy = run_dir / FOLDER / file.name
-        if (
-            copy.exists() and copy.read_bytes() != source
-        ):  # from another folder, or an earlier version
+        # from another folder, or an earlier version
+        if copy.exists() and copy.read_bytes() != source:
             copy = copy.with_stem(f"{file.stem}-{sha256[:8]}")
         copy.parent.mkdir(parents=True, exist_ok=True)
         with replacing(copy) as path:

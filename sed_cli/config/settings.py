@@ -28,7 +28,7 @@ class Role(Flag):
 
     NONE = 0
     # Where or how fast the run is computed: not part of the experiment. It is not hashed,
-    # `resume`     # lets it differ, `compare` hides it.
+    # `resume` lets it differ, `compare` hides it.
     PLACE = auto()
     # A path relative to the working folder; hashed as an absolute one; `resume` lets it differ.
     PATH = auto()

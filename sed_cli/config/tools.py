@@ -98,8 +98,8 @@ class SynthConfig(SizedConfig):
     output_dir: str = setting(MISSING, "folder of the data set", role=Role.PLACE)
     recipe: str | None = setting(
         None,
-        "recipe.json of an earlier data set, to reproduce byte by byte; data.bank may name the "
-        "bank's present folder, no other setting applies",
+        "recipe.json of an earlier data set, to reproduce byte by byte; of data, only data.bank "
+        "may be set beside it, to the bank's present folder",
     )
     format: str = setting(
         "desed", "format of the annotations", choices=Names("format", where="IS_WRITTEN")

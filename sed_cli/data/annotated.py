@@ -24,7 +24,7 @@ from sed_cli.data.time_splits import cut_in_time
 from sed_cli.data.unlabelled import list_unlabelled
 from sed_cli.data.weak import list_weak
 from sed_cli.errors import DataError, UserError
-from sed_cli.system.text import cut_short
+from sed_cli.system.text import counted, cut_short
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +101,12 @@ def _list_annotated(
     log.info(
         "%s without splits %s %s: %s (data.split; to put all of them into one split: "
         "data.train=null data.validation=null)",
-        "1 recording" if is_single else f"{len(listed)} recordings",
+        counted(len(listed), "recording"),
         "is" if is_single else "are",
         "cut in time" if is_cut else "divided",
         ", ".join(
-            f"{name} {len(part)}{' parts' * is_cut}" for name, part in divided.splits.items()
+            f"{name} {counted(len(part), 'part') if is_cut else len(part)}"
+            for name, part in divided.splits.items()
         ),
     )
     return Manifest(

@@ -115,7 +115,7 @@ class Augmentation(Settings, ABC):
     ORDER: ClassVar[int] = 0
     ON_POWER: ClassVar[bool] = False  # whether it needs features that are the power of bands
     # Whether it keeps activities: then student and teacher get separate draws for unlabelled
-    #  # recordings.
+    # recordings.
     KEEPS_TARGETS: ClassVar[bool] = False
 
     @property

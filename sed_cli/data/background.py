@@ -36,7 +36,9 @@ def list_background(
     key = f"data.{split}.background"
     folder = Path(data.root).expanduser() / Path(settings.background).expanduser()
     if not folder.is_dir():
-        raise DataError(f"{key}={settings.background}: no such folder ({folder})")
+        raise DataError(
+            f"{key}={settings.background}: no such folder ({folder}); name one with recordings"
+        )
     audio = AudioFolder(folder)
     annotated = list(annotated)
     prefix = "background"

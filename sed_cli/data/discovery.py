@@ -42,8 +42,8 @@ class _Found:
 def discover(data: AnnotatedConfig, folder: Path, reading: Reading) -> AnnotatedConfig:
     """Locate annotations and recordings of a data set if its configuration does not.
 
-    That is the case if it names nothing and none of the default tables exists. The result is
-     noted, with the equivalent settings.
+    That is the case if it names nothing and none of the default tables exists. The result is noted,
+    with the equivalent settings.
 
     Args:
         data: the configuration.

@@ -29,10 +29,10 @@ class SequenceBatch(NamedTuple):
     targets: Tensor  # float32 (B, T, C), 0 or 1; with onsets (B, T, 2C)
     lengths: Tensor  # int64 (B,), frames that are not padding
     # Where targets are known, bool of their shape; None: everywhere. Elsewhere they are 0, and
-    #    # neither loss nor feedback uses them: the model's own output is fed back.
+    # neither loss nor feedback uses them: the model's own output is fed back.
     known: Tensor | None = None
     # Classes present in weakly labelled clips, float32 (B, C), with onsets (B, 2C): 1, 0, or
-    #  # NaN if not weakly labelled; None: there are no such clips.
+    # NaN if not weakly labelled; None: there are no such clips.
     tags: Tensor | None = None
     # The teacher's view of the features for unknown targets, (B, T, M); None: the same features.
     other_view: Tensor | None = None
@@ -83,7 +83,7 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
         """Return activities (T, C), or targets (T, 2C), float32, without reading features.
 
         Unannotated ones are :data:`UNKNOWN`, those of classes at unknown times in a clip
-         :data:`SOMEWHERE`.
+        :data:`SOMEWHERE`.
         """
         index, first, last = self._pieces[item]
         recording = self._recordings[index]

@@ -51,7 +51,9 @@ class Subset:
         """Warnings for the user."""
         found = []
         if self.wanted_minutes is not None and self.minutes_of_all < self.wanted_minutes:
-            found.append(f"{self.asked}: the training split lasts only {self.minutes_of_all:.1f}")
+            found.append(
+                f"{self.asked}: the training split lasts only {self.minutes_of_all:.1f} minutes"
+            )
         if self.lost:
             found.append(f"{self.asked} leaves no training event of {cut_short(self.lost, _NAMED)}")
         return found

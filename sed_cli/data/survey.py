@@ -227,7 +227,7 @@ def _generate(data: SoundscapesConfig) -> AnnotatedConfig:
 def _list(data: RecordedConfig, splits: Sequence[str]) -> Manifest:
     folder = Path(data.root).expanduser()
     if not folder.is_dir():
-        raise DataError(f"data.root={data.root}: no such folder")
+        raise DataError(f"data.root={data.root}: no such folder; name that of the data set")
     if isinstance(data, PublishedConfig):
         listing = list_published(data, folder)
         wanted = {name: listing.splits[name] for name in splits if name in listing.splits}

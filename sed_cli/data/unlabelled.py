@@ -20,7 +20,9 @@ def list_unlabelled(folder: Path) -> list[Clip]:
         DataError: if there is no such folder, or no recording in it.
     """
     if not folder.is_dir():
-        raise DataError(f"data.train.unlabelled: {folder}: no such folder")
+        raise DataError(
+            f"data.train.unlabelled: {folder}: no such folder; name one with recordings"
+        )
     audio = AudioFolder(folder)
     if not audio.paths:
         raise DataError(

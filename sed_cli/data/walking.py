@@ -37,8 +37,8 @@ def walk(folder: Path) -> Walk:
     """List the files below a folder.
 
     Hidden files and folders are skipped, and so are folders that sedtf wrote (those with a
-    ``run.json``) with all that is below them, unless ``folder`` itself is one: then only the
-     run's records are skipped. Links to folders are followed, each folder is visited once.
+    ``run.json``) with all that is below them, unless ``folder`` itself is one: then only the run's
+    records are skipped. Links to folders are followed, each folder is visited once.
     """
     files: list[Path] = []
     runs: list[Path] = []

@@ -49,7 +49,8 @@ class BoxDecoder(FrameDecoder, TunedDecoder):
             one.
         thresholds: boxes above them are events.
         longest_s: maximum length of a box, for all classes; longer events are split into touching
-            ones. min_gap_s: events with a shorter silence between them are joined.
+            ones.
+        min_gap_s: events with a shorter silence between them are joined.
         min_duration_s: shorter events are dropped, once gaps are filled.
     """
 

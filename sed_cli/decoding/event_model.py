@@ -27,7 +27,7 @@ _OFTEN = 5  # minimum count of a longer history
 _MOST_HISTORIES = (
     200  # maximum number of histories, the most frequent: each takes as much time as a class
 )
-_MOST_FRAMES = 256  # share of durations and silences with explicit probabilities
+_MOST_FRAMES = 256  # maximum length of durations and silences with explicit probabilities
 _UNSEEN = 0.5  # weight of the uniform part, in events of a class
 _LEAST = 1e-6  # minimum probability of any length
 
@@ -55,7 +55,7 @@ def smoothed_lengths(
     """Log probabilities of lengths of ``least`` to ``n_frames`` frames, (n_frames + 1 - least,).
 
     A kernel around each observed length, with the width of Silverman's rule (1986) but at least
-        ``smoothing_s``; and for unseen lengths a smoothly falling share.
+    ``smoothing_s``; and for unseen lengths a smoothly falling share.
 
     Args:
         seconds: lengths, (n,).

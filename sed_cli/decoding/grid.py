@@ -30,11 +30,11 @@ THRESHOLDS: NDArray[np.float64] = np.linspace(0.02, 0.98, 49).round(2)  # 0.5 is
 
 _FEW_RECORDINGS = 10  # with fewer, the test is stricter, since parts of a recording are similar
 _WORTH, _WORTH_OF_FEW = 0.5, 2.0  # minimum gain, in events of a class in validation
-# Share of bootstrap draws in which a point has to be better than the default; parts of few #
+# Share of bootstrap draws in which a point has to be better than the default; parts of few
 # recordings are similar, so that their draws agree too easily.
 _SURE, _SURE_OF_FEW = 0.7, 0.95
 _DRAWS = 500
-_N_STRETCHES = 20  # bootstrap draws of validation, for its noise
+_N_STRETCHES = 20  # parts of validation, resampled to estimate its noise
 _NEIGHBOURS = 5  # thresholds averaged before the best is chosen: a single one's F1 is noisy
 
 
@@ -169,10 +169,9 @@ class Grid:
         """Row and threshold with the highest weighted F1, without a loss in either F1.
 
         That applies to the class and to all classes together: a class that is hard to recognise
-                gains a little by being detected everywhere. For the same reason both need hits:
-        if no event matches either way, a whole recording of correct frames is no gain. The default
-        is replaced only for a gain worth more than ``worth`` events of the class: one more or less
-        is chance.
+        gains a little by being detected everywhere. For the same reason both need hits: if no event
+        matches either way, a whole recording of correct frames is no gain. The default is replaced
+        only for a gain worth more than ``worth`` events of the class: one more or less is chance.
         """
         tp, n_found = (counts[:, :, index].sum(axis=1) for counts in (self.tp, self.n_found))
         f1 = _f1(tp, n_found, self.n_there[:, :, index].sum(axis=1)[:, None, None])  # (2, F, K)

@@ -20,18 +20,11 @@ from sed_cli.decoding.tracking import ClassTracker, Track
 REACH_S = 1.0
 """Maximum seconds from the start of an event to the upper threshold: the delay of a stream."""
 
-_SHARES = (
-    1.0,
-    0.75,
-    0.5,
-    0.3,
-)  # shares of the upper threshold, tried for the lower one; 1: a single threshold
+# shares of the upper threshold, tried for the lower one; 1: a single threshold
+_SHARES = (1.0, 0.75, 0.5, 0.3)
 _SHORT = 10  # percentile of a class's events, or silences, above the dropped, or filled, ones
-_PARTS = (
-    0.0,
-    0.5,
-    1.0,
-)  # shares of that length, tried for the minimum duration and the minimum gap
+# shares of that length, tried for the minimum duration and the minimum gap
+_PARTS = (0.0, 0.5, 1.0)
 
 
 def hysteresis(
@@ -231,7 +224,7 @@ def fit(task: Fitting, upper: float | None = None, lower: float | None = None) -
     """Tune the values of each class; a single threshold of 0.5 unless others are certainly better.
 
     First the lower threshold is tuned as a share of the upper one, then, with that share, the
-      minimum duration and gap, each time with the upper threshold.
+    minimum duration and gap, each time with the upper threshold.
 
     Args:
         task: training results.

@@ -31,8 +31,8 @@ from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
 from sed_cli.decoding.thresholds import ThresholdDecoder
 
 LEAST = 2
-"""Minimum number of frames between onsets: several neighbours may look like the onset of "
-"one sound."""
+"""Minimum number of frames between onsets: several neighbours may look like the onset of
+one sound."""
 _LONGEST = 10_000  # half a second has fewer
 
 Outputs = TypeVar("Outputs", bound=Any)  # an array or a tensor

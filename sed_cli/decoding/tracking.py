@@ -206,9 +206,8 @@ class _MedianTrack(Track):
         self._threshold = np.float64(threshold)  # compared as doubles, as in whole recordings
         self._half = filter_frames // 2
         super().__init__(label, n_ahead=self._half, **options)
-        self._active = np.empty(
-            0, np.bool_
-        )  # above the threshold, starting half a filter before them
+        # above the threshold, starting half a filter before them
+        self._active = np.empty(0, np.bool_)
 
     def _decided(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
         self._active = np.concatenate([self._active, probabilities > self._threshold])

@@ -152,7 +152,7 @@ def _block(g: GraphBuilder, index: int, block: ConvBlock, x: str, *, padding: in
     """Add (B, in_channels, n, bands) -> (B, out_channels, n', bands / pooling).
 
     ``padding`` is the number of zero frames before and after the input: with the reach of the
-      kernel n' = n, without padding n' is shorter by the kernel's reach back and ahead.
+    kernel n' = n, without padding n' is shorter by the kernel's reach back and ahead.
     """
     conv, norm = block.conv, block.norm
     assert conv.bias is not None

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from sed_cli.data.annotations import Event
 
 COLLAR_S = 0.2  # default tolerance of onsets and offsets
-SLACK_S = 1e-7  # sed_eval compares floats exactly: times at the collar, or at the edge of a #
-# segment, up to rounding are treated as equal to it
+# sed_eval compares floats exactly: times that are at the collar, or at the edge of a segment, but
+# for rounding are treated as being there.
+SLACK_S = 1e-7
 OFFSET_SHARE = 0.5  # share of the event's length, if that is more than the collar
 CONFIDENCE = 0.95
 

@@ -64,7 +64,8 @@ class Compared:
         clip_probabilities: of each class in the recording as a whole, in [0, 1], (C,); ``None``:
             ``probabilities`` pooled by linear softmax.
         all_detected: detected events including those in unannotated parts; ``None``: there are
-            none. forced_frames: detections of the teacher-forced model; ``None`` if unknown.
+            none.
+        forced_frames: detections of the teacher-forced model; ``None`` if unknown.
     """
 
     classes: Sequence[str]

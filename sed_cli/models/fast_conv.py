@@ -100,9 +100,8 @@ class FastConvBlock(ConvBlock):
         if valid is None:
             valid = x.new_ones(len(x), 1, 1, x.shape[3], dtype=torch.bool)
         dtype = x.dtype
-        x = (
-            x.float() if dtype == torch.bfloat16 else x
-        )  # sums lose too much precision in half precision
+        # sums lose too much precision in half precision
+        x = x.float() if dtype == torch.bfloat16 else x
         count = valid.sum() * x.shape[2]
         rows = x.permute(0, 2, 3, 1).flatten(0, 2)  # (B * bands * T, channels)
         weights = (valid.to(x.dtype) / count).expand_as(x[:, :1]).flatten()  # sum to 1

@@ -25,10 +25,9 @@ from sed_cli.models.recurrence import (
 class LanguageModel(nn.Module):
     """Embedding of the previous token, a GRU, a linear readout; optionally a source's encoder.
 
-    The loop is the detector's (:mod:`sed_cli.models.recurrence`): the input at step t is the
-     token of step t-1, target or the model's own, and empty at the first step. With
-    ``n_source_tokens`` a second GRU reads a source sequence, and its last state is the first of the
-    decoder.
+    The loop is the detector's (:mod:`sed_cli.models.recurrence`): the input at step t is the token
+    of step t-1, target or the model's own, and empty at the first step. With ``n_source_tokens`` a
+    second GRU reads a source sequence, and its last state is the first of the decoder.
 
     Dropout must be the same for all steps, since the choice at a step depends on it: each forward
     pass drops values of the embedding table and columns of the readout, so that one mask serves all
@@ -101,8 +100,9 @@ class LanguageModel(nn.Module):
         Args:
             targets: ids, int64 (B, T); where ``teacher_mask`` is None only T is taken from them.
             teacher_mask: bool (B, T), entry t decides the feedback after step t; None: free
-            running. lengths: steps of each sequence that are not padding, (B,); None: all. The
-            padding may contain anything.
+                running.
+            lengths: steps of each sequence that are not padding, (B,); None: all. The padding may
+                contain anything.
             source: ids, int64 (B, S), if the model has an encoder.
             source_lengths: likewise of the source, (B,).
             feedback: rule for the model's own output: ``hard``, ``sampled``, ``soft``.

@@ -185,7 +185,7 @@ class _Film:
     """The animation's one figure.
 
     Static parts are drawn once; a frame restores them, draws its few moving parts over them and
-        pastes the tiles, pixel for pixel. Redrawing the whole figure took several times as long.
+    pastes the tiles, pixel for pixel. Redrawing the whole figure took several times as long.
     """
 
     def __init__(

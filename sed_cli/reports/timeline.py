@@ -23,9 +23,8 @@ _COLUMNS = 1500  # minimum columns of a figure, if there are as many frames
 _WIDTH, _MEL_HEIGHT, _LANE_HEIGHT = 11.0, 1.6, 0.28  # inches
 _TOP, _GAP, _BOTTOM, _RIGHT = 0.42, 0.08, 0.5, 0.35
 _LABEL_LENGTH, _CHARACTER = 24, 0.074
-_LEAST_WIDTH = (
-    1 / 1200
-)  # minimum width in the figure, so that short events in long recordings are visible
+# minimum width in the figure, so that short events in long recordings are visible
+_LEAST_WIDTH = 1 / 1200
 _CLOCK_FROM_S = 120  # longer recordings have times in hours, minutes and seconds
 _STEPS_S = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
 _EVENT: dict[str, Any] = {"facecolor": style.VERMILION, "edgecolor": style.VERMILION}
@@ -127,9 +126,8 @@ def draw_timeline(path: Path, timeline: Timeline) -> None:
     with style.applied():
         figure = style.new_figure(_WIDTH, height)
         mel = figure.add_axes(box(_TOP, _MEL_HEIGHT))
-        mel.set_title(
-            style.shortened(plain(timeline.name), 80)
-        )  # a file name may not be valid text
+        # a file name may not be valid text
+        mel.set_title(style.shortened(plain(timeline.name), 80))
         _draw_log_mel(mel, timeline)
         bottom = mel
         if labels:

@@ -45,7 +45,7 @@ def queue() -> dict[str, str] | None:
     """States of the user's jobs by id, such as ``12_3: RUNNING``; None if SLURM does not answer.
 
     The reason for waiting follows the state: ``PENDING (Resources)``. Ended jobs stay for some
-       minutes (``MinJobAge``), with their final state.
+    minutes (``MinJobAge``), with their final state.
     """
     command = ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i %T (%r)"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -28,7 +28,7 @@ _LOWER_MEMORY = {
     "predict": "lower workers, or split long recordings",
     "synth": "lower workers or data.duration_s",
 }
-_ELSE_MEMORY = "close other programs, or raise the limit (ulimit -v, that of the container)"
+_ELSE_MEMORY = "close other programs, or raise the limit (ulimit -v, or that of the container)"
 
 
 def shortage(error: BaseException | None, verb: str = "", place: Path | None = None) -> str:
@@ -59,7 +59,7 @@ def shortage(error: BaseException | None, verb: str = "", place: Path | None = N
         if _NO_THREADS in str(one):
             return (
                 "no further thread or process can be started: raise the limits (ulimit -u, "
-                "ulimit -v, those of the container), or use fewer workers and trainer.threads=1"
+                "ulimit -v, or those of the container), or use fewer workers and trainer.threads=1"
             )
         if isinstance(one, MemoryError) or number == errno.ENOMEM or _is_of_memory(one):
             return f"{_memory(one)}: {_lower(one, verb)}"
@@ -82,7 +82,7 @@ def _memory(error: BaseException) -> str:
 def _lower(error: BaseException, verb: str) -> str:
     is_of_loader = isinstance(error, ImportError | OSError)
     ours = "" if is_of_loader else _LOWER_MEMORY.get(verb, "")
-    return one_line(f"{ours}, {_ELSE_MEMORY}" if ours else _ELSE_MEMORY)
+    return one_line(f"{ours}; else {_ELSE_MEMORY}" if ours else _ELSE_MEMORY)
 
 
 def _limit_of_files() -> str:

@@ -245,7 +245,7 @@ def _check_events(text: str, *, is_own: bool, most: int = _YAML_VALUES) -> None:
                 raise ValueError(f"{_line(event)}: a tag, an anchor or an alias")
             if isinstance(event, yaml.AliasEvent):
                 if anchor not in sizes:
-                    raise ValueError(f"{_line(event)}: **{anchor} contains itself")
+                    raise ValueError(f"{_line(event)}: *{anchor} contains itself")
                 count += sizes[anchor]
             else:
                 count += 1

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-# Control characters except tabs and line ends, direction marks, other line ends, and lone #
+# Control characters except tabs and line ends, direction marks, other line ends, and lone
 # surrogates, which cannot be encoded.
 _ACTING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]"

@@ -15,8 +15,8 @@ class Average:
     """The average of a model's weights, and of the statistics of its batch norm, over the updates.
 
     After n updates the decay is (1 + n) / (10 + n) until that exceeds ``decay``: so the average
-        forgets the initial weights even in a short training. Ranks with the same updates have
-    the same average.
+    forgets the initial weights even in a short training. Ranks with the same updates have the same
+    average.
 
     Args:
         model: the trained model; it is copied at its first update.

@@ -82,7 +82,7 @@ def resolve_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
         if (standing(folder) / WEIGHTS).is_file():
             return standing(folder)
     if not given.exists():
-        raise CheckpointError(f"{key}={path}: no such folder")
+        raise CheckpointError(f"{key}={path}: no such folder; name that of a run or checkpoint")
     raise CheckpointError(
         f"{key}={path}: neither a checkpoint (with {WEIGHTS}, {CONFIG}, {CLASSES}) "
         f"nor a run folder with checkpoints/best"

@@ -26,9 +26,8 @@ class Validation(NamedTuple):
     loss: float
     f1: float
     er: float
-    more: Mapping[str, float] = MappingProxyType(
-        {}
-    )  # additional ones of the task, by column of the history
+    # additional ones of the task, by column of the history
+    more: Mapping[str, float] = MappingProxyType({})
 
 
 class Trained(NamedTuple):

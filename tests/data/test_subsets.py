@@ -96,7 +96,7 @@ def test_more_minutes_than_there_are_keep_all_and_say_so() -> None:
     found = part(clips_of([30.0] * 4), train_minutes=5)
 
     assert len(found.clips) == 4
-    assert found.warnings == ["data.train_minutes=5: the training split lasts only 2.0"]
+    assert found.warnings == ["data.train_minutes=5: the training split lasts only 2.0 minutes"]
 
 
 def test_a_part_without_any_event_is_refused() -> None:

@@ -35,9 +35,8 @@ def read_ogg(data: Mapped) -> Contents | None:
         if stop > size or body > size:
             return _contents(starts, at, size, "")
         if flags & _FIRST:
-            if (
-                not in_head
-            ):  # of several parallel ones, such as sound and pictures, the first counts
+            # of several parallel ones, such as sound and pictures, the first counts
+            if not in_head:
                 starts.append(at)
                 numbers = {}
             in_head = True

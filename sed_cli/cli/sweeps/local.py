@@ -190,9 +190,8 @@ class _Worker:
 
     def begin(self, index: int, number: int, overrides: Sequence[str]) -> None:
         self.index = index
-        with suppress(
-            OSError
-        ):  # killed while waiting: the job is detected as lost, like all others
+        # killed while waiting: the job is detected as lost, like all others
+        with suppress(OSError):
             self.connection.send((number, list(overrides)))
 
     def outcome(self) -> Outcome:

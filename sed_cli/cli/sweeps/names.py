@@ -12,9 +12,8 @@ from sed_cli.config.identity import keys_with
 from sed_cli.config.settings import Role
 
 _LONGEST = 120  # bytes; file systems allow 255 in a name, and a path holds more than one
-_UNSAFE = re.compile(
-    r"[^\w.,=+-]+"
-)  # spaces, slashes, quotes, and special characters of shells and Windows
+# spaces, slashes, quotes, and special characters of shells and Windows
+_UNSAFE = re.compile(r"[^\w.,=+-]+")
 _WORD = re.compile(r"(?P<key>[\w/]+(\.\w+)*)=(?P<value>.*)", re.DOTALL)
 _NOT_TAKEN = (
     *("hydra", "output_dir", "resume", "resume_sweep", "plugins"),
@@ -77,7 +76,7 @@ def is_plain(word: str) -> bool:
     """Whether a recorded override only sets a value of a run.
 
     It may not set Hydra's own settings or output paths, add or delete keys, or refer to values
-       elsewhere.
+    elsewhere.
     """
     found = _WORD.fullmatch(word)
     if found is None or any(part in word for part in ("${", "_target_", "cache_dir")):

@@ -105,9 +105,8 @@ def _earlier(folder: Path) -> _Earlier:
     plan = _plan_in(folder, is_resumed=True)
     for planned in plan.jobs if plan else []:
         note(planned.folder, planned.config_hash, planned.root)
-    for run in (
-        run_folders(folder) if folder.is_dir() else []
-    ):  # without a plan, or from an earlier one
+    # without a plan, or from an earlier one
+    for run in run_folders(folder) if folder.is_dir() else []:
         name = run.relative_to(folder).as_posix()
         if name in named:
             continue

@@ -78,9 +78,8 @@ def run_sweep(
     again = _again(verb, command, folder, flags)
     remedy = "wait for it, or end it" if resumed else "name another folder, or wait for it"
     with taken_folder(folder, remedy):
-        check_free(
-            folder, is_resumed=resumed is not None
-        )  # another may have started in the meantime
+        # another may have started in the meantime
+        check_free(folder, is_resumed=resumed is not None)
         code = _work(sweep, search, size, composer, overrides, context, again)
     if code != DONE and (search is None or sweep.is_open):
         say(f"run the remaining jobs with: {again}")

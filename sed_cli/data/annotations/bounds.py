@@ -75,10 +75,11 @@ def _check(path: Path, file: BinaryIO, what: str, has_lines: bool) -> int:
     size = os.fstat(file.fileno()).st_size
     if size > largest:
         kind = "JSON and XML" if is_document else f"{what} files"
+        part = "a quarter of " if is_document else ""
         raise DataError(
-            f"{path}: {size / 1e6:,.1f} MB, but {kind} are limited to {largest / 1e6:,.3g} MB "
-            f"(the variable {_SIZE_VARIABLE}={largest_mb():g} raises the limit); split it, or name "
-            f"another file"
+            f"{path}: {size / 1e6:,.1f} MB, but {kind} are limited to {largest / 1e6:,.6g} MB, "
+            f"{part}{_SIZE_VARIABLE}={largest_mb():g}; set that variable higher, split the file, "
+            f"or name another one"
         )
     longest = LONGEST_LINE * _BYTES_OF_A_CHARACTER
     is_bounded = has_lines and not is_document and not head.startswith(MATLAB)

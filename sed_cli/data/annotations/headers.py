@@ -64,8 +64,8 @@ class Header:
     """The header of a table: the positions of its columns.
 
     ``index`` and ``units`` map our names to the column and, for times, to the unit in its name;
-        ``candidates`` maps them to all possible columns, the most certain first;
-    ``has_no_words``: no other column contains possible labels.
+    ``candidates`` maps them to all possible columns, the most certain first; ``has_no_words``: no
+    other column contains possible labels.
     """
 
     line: int

@@ -18,7 +18,7 @@ class BandShift(Augmentation):
     """Move all bands up or down together, the frequency shift of detectors on mel spectrograms.
 
     Above 1 kHz, where mel bands are equally wide on a logarithmic axis, this changes the pitch;
-        below, partials of a sound move apart or together.
+    below, partials of a sound move apart or together.
     """
 
     # Before the masks, after changes of the recording itself.

@@ -46,8 +46,8 @@ class FeatureCache:
     """Features of audio files, computed once, then memory-mapped.
 
     An entry is named by the hash of the audio file's content and of the feature's settings. Runs
-        may share the cache at any time: results of one appear to the others completely or not
-    at all, and entries in use are not deleted until their features are released.
+    may share the cache at any time: results of one appear to the others completely or not at all,
+    and entries in use are not deleted until their features are released.
 
     Args:
         root: folder of the cache.

@@ -78,7 +78,7 @@ class Memory:
 
 
 # A file written a moment ago may be written again within the same tick of its file system's
-# clock # (up to 2 s), and then look the same: it is not remembered yet.
+# clock (up to 2 s), and then look the same: it is not remembered yet.
 SETTLED_AFTER_S = 3.0
 
 

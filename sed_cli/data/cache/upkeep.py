@@ -261,13 +261,8 @@ def _soundscapes_item(folder: Path) -> Cached:
         duration_s = float(settings["duration_s"])
         source = f"{folder.name} ({duration_s:g} s each, seed {settings['seed']})"
         hours = n_recordings * duration_s / 3600
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        OverflowError,
-    ):  # damaged, or another user's
+    # damaged, or another user's
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
         pass
     return _folder_item("soundscapes", folder, source, n_recordings, hours)
 

@@ -155,7 +155,7 @@ class _Scan:
     def find(self, classes: Sequence[str] | None) -> None:
         """Find the clips of the requested classes and hash them."""
         if not self.folder.is_dir():
-            raise DataError(f"data.bank={self.folder}: no such folder")
+            raise DataError(f"data.bank={self.folder}: no such folder; name one of class folders")
         self.all_files = [p.relative_to(self.folder).as_posix() for p in _audio(self.folder)]
         places = self._class_folders()
         wanted = self._wanted(classes, {label for label, _ in places.values()})

@@ -13,7 +13,7 @@ from sed_cli.data.soundscapes.scenes import Scene, Syntax, compose_scene, draw_s
 from sed_cli.data.soundscapes.settings import SoundscapeSettings
 from sed_cli.data.soundscapes.sources import EventSource, ProceduralEvents
 
-# First numbers of the spawn keys. Splits have separate streams, so they share no event, and a #
+# First numbers of the spawn keys. Splits have separate streams, so they share no event, and a
 # larger split starts with the recordings of a smaller one.
 _SYNTAX_KEY = 0
 _SPLIT_KEYS = {split: 1 + number for number, split in enumerate(SPLITS)}

@@ -15,8 +15,8 @@ PEAK_DBFS = (-12.0, -1.0)
 """Range of a recording's peak in dBFS: recordings differ in gain."""
 
 LOWEST_NOISE_HZ = 40.0
-"""Below this frequency the background's spectrum is flat, else slopes would put all power "
-"into rumble."""
+"""Below this frequency the background's spectrum is flat, else slopes would put all power
+into rumble."""
 
 COLOUR_DB = 3.0
 DECIBEL_PER_OCTAVE_OF_AMPLITUDE = 20 * np.log10(2.0)

@@ -191,8 +191,8 @@ class _ChainComposer:
         """Return the chain's events; ``others`` are those already placed by other chains.
 
         Whether another event fits depends on the end of the last one and its gap, hardly on the
-                next class: the end of the recording must not favour short classes, which would
-        distort the transitions.
+        next class: the end of the recording must not favour short classes, which would distort the
+        transitions.
         """
         rng = _branch(self.stream)
         events: list[PlacedEvent] = []

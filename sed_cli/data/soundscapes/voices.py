@@ -112,9 +112,8 @@ def _harmonics(
     # sin((k+1)x) = 2 cos(x) sin(kx) - sin((k-1)x): many times faster than one sine per harmonic.
     twice_cosine = 2 * np.cos(phase)
     before, current = np.zeros_like(phase), np.sin(phase)
-    highest = (
-        HIGHEST_FREQUENCY * sample_rate / frequency
-    )  # the highest order that fits, (n_samples,)
+    # the highest order that fits, (n_samples,)
+    highest = HIGHEST_FREQUENCY * sample_rate / frequency
     always, ever = highest.min(), highest.max()
     tone = np.zeros_like(phase)
     for order, amplitude in enumerate(amplitudes, start=1):

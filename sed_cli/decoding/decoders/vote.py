@@ -19,7 +19,10 @@ class VoteConfig(DecoderConfig):
     """Segments between silences get their majority class; one event at a time."""
 
     threshold: float | None = setting(
-        None, "threshold below which all classes are in silence; null: tuned", at_least=0, at_most=1
+        None,
+        "a frame is silent if no class exceeds this threshold; null: tuned",
+        at_least=0,
+        at_most=1,
     )
     longest_s: float = setting(
         2.0,

@@ -16,8 +16,8 @@ class Sampled(FeedbackRule):
     """Class activities of the previous frame, drawn with the model's probabilities.
 
     1 where the uniform is below the probability; for tokens the first at which the cumulative
-      softmax of the logits exceeds the uniform. The caller draws the uniforms, so that a run is
-        reproducible.
+    softmax of the logits exceeds the uniform. The caller draws the uniforms, so that a run is
+    reproducible.
 
     Source: Bengio et al. 2015, section 2.
     """
@@ -38,9 +38,8 @@ class Sampled(FeedbackRule):
 
         assert noise is not None
         weights = (logits - logits.amax(1, keepdim=True)).exp()
-        sums = weights.double().cumsum(
-            1
-        )  # (B, C); float32 loses unlikely ones among 100,000 tokens
+        # (B, C); float32 loses unlikely ones among 100,000 tokens
+        sums = weights.double().cumsum(1)
         wanted = sums[:, -1:] * noise.double().clamp(max=BELOW_ONE)
         chosen = torch.searchsorted(sums, wanted, right=True).squeeze(1)
         return chosen.clamp(max=logits.shape[1] - 1)  # NaN has no position among the sums

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class Attention(ClipPooling):
     """The mean of the probabilities, weighted by a softmax over time of learnt scores.
 
-    A class's scores are a linear function of the logits of all classes in the frame, initially
-       only of its own. Source: the attention of the DCASE task 4 baselines (Turpault et al. 2019);
-    differs: theirs is a function of the hidden states, which streams and saved scores lack, and is
+    A class's scores are a linear function of the logits of all classes in the frame, initially only
+    of its own. Source: the attention of the DCASE task 4 baselines (Turpault et al. 2019); differs:
+    theirs is a function of the hidden states, which streams and saved scores lack, and is
     normalised over classes.
     """
 

@@ -13,8 +13,8 @@ model's own output elsewhere, without gradient. The back ends compute the same n
     (:mod:`.compiled_scan`); or by a Triton kernel, never run on a GPU by us (:mod:`.triton_scan`).
 ``auto``
     ``compiled`` where supported, else ``torch``. With teacher forcing all inputs are known in
-      advance: torch's GRU runs in one call (:mod:`.known_inputs`), except where ``compiled`` is
-        supported, which is faster still, unless a vocabulary makes the readout larger than the GRU.
+    advance: torch's GRU runs in one call (:mod:`.known_inputs`), except where ``compiled`` is
+    supported, which is faster still, unless a vocabulary makes the readout larger than the GRU.
 
 "The same numbers" means up to the order of sums, about 1e-6 relative in float32. One caveat is
 inherent in the method: ``hard`` and ``sampled`` feedback decide, so that if logits are that

@@ -176,15 +176,15 @@ class Scan(Protocol):
         """Run all steps.
 
         ``gates`` hold the projected features, without biases; the first entries of ``hidden``,
-               ``fed`` and ``tokens`` are given. Everything else is written.
+        ``fed`` and ``tokens`` are given. Everything else is written.
         """
         ...
 
     def backward(self, grads: Tensor, carry: Tensor, buffers: Buffers) -> None:
         """Go back through all steps.
 
-        The last C columns of ``grads`` are given, and all of its last step; the rest is
-        written.         ``carry`` (B, H) is the gradient of the last hidden state, without the
-        contribution of the         last step of ``grads``, and becomes that of the first, likewise.
+        The last C columns of ``grads`` are given, and all of its last step; the rest is written.
+        ``carry`` (B, H) is the gradient of the last hidden state, without the contribution of the
+        last step of ``grads``, and becomes that of the first, likewise.
         """
         ...

@@ -292,7 +292,7 @@ def scan_forward(
     n_vectors = (3 * n_hidden + n_classes + lanes - 1) // lanes
     for step in range(n_steps + 1):
         # The logits of the previous step come from the same product as this step's gates: there
-        #     # are none before the first step, and only they are needed after the last one.
+        # are none before the first step, and only they are needed after the last one.
         first = 3 * n_hidden // lanes if step == n_steps else 0
         last = (3 * n_hidden + lanes - 1) // lanes if step == 0 else n_vectors
         at = (step * hidden.shape[1] + low) * ld
@@ -339,7 +339,7 @@ def _cell_backward(
 
     ``carry + product`` (H,) is the gradient of the hidden state after the step; ``grads`` (4H + C,)
     receives those of n, r and z before their nonlinearities and of ``candidate``, ``carry`` the
-        direct gradient of the hidden state before the step.
+    direct gradient of the hidden state before the step.
     """
     n_hidden = carry.shape[0]
     for j in range(n_hidden):
@@ -374,7 +374,8 @@ def scan_backward(
         carry: (B, H), gradient of the hidden state after the end, without the contribution of
             ``grads``; becomes that before the start.
         gates: (T, B, 3H), as ``scan_forward`` left it.
-        candidate: (T, B, H), likewise. hidden: (T + 1, B, H), likewise.
+        candidate: (T, B, H), likewise.
+        hidden: (T + 1, B, H), likewise.
         panels: ``concat(weight_hh, readout.weight)`` packed.
         low: first sequence.
         high: end of the sequences.

@@ -221,7 +221,7 @@ def _checked_mask(
             )
         return None, False
     # Masks are drawn on the CPU, where inspecting them is free; on a GPU this would block the
-    #   # host until all queued work is done.
+    # host until all queued work is done.
     is_forced = mask.device.type == "cpu" and bool(mask.all())
     return (mask[:, :, None] if table is None and mask.ndim == 2 else mask), is_forced
 

@@ -22,7 +22,7 @@ class DecodingStepsSchedule(Schedule):
 
     Source: "Scheduled sampling based on decoding steps for neural machine translation" (arXiv
     2108.12963), the exponential decay, and the composite of it with an inverse sigmoid; differs: t
-        counts from 0, the first step whose output is fed back.
+    counts from 0, the first step whose output is fed back.
     """
 
     base: float = setting(0.99, "0.99: half after 69 steps", above=0, below=1, role=Role.FREE)

@@ -23,7 +23,7 @@ class MLflow(Logger):
     """All columns and settings, for ``mlflow ui`` in the same folder.
 
     MLFLOW_TRACKING_URI names another store, or a server; MLFLOW_EXPERIMENT_NAME replaces the
-     experiment name ``sedtf``.
+    experiment name ``sedtf``.
     """
 
     PACKAGE: ClassVar[str] = "mlflow"

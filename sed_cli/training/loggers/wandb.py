@@ -18,8 +18,8 @@ class WeightsAndBiases(Logger):
     """All columns and settings, in ./wandb for ``wandb sync``; WANDB_MODE=online sends them.
 
     Nothing leaves the machine unless WANDB_MODE says so. WANDB_PROJECT, WANDB_DIR and its other
-        variables work as usual. The files are not in the run folder: they include links into
-    the home folder, and a run folder with such links cannot be resumed.
+    variables work as usual. The files are not in the run folder: they include links into the home
+    folder, and a run folder with such links cannot be resumed.
     """
 
     PACKAGE: ClassVar[str] = "wandb"

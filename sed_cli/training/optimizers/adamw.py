@@ -19,7 +19,10 @@ class AdamW(Adam):
     """Adam with decoupled weight decay, Loshchilov and Hutter 2019."""
 
     weight_decay: float = setting(
-        0.01, "decoupled weight decay, in units of lr", at_least=0, role=Role.FREE
+        0.01,
+        "decoupled weight decay: an update shrinks weights by this times lr",
+        at_least=0,
+        role=Role.FREE,
     )
 
     def build(self, parameters: Iterable[Parameter], lr: float) -> Optimizer:

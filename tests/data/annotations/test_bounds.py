@@ -66,7 +66,7 @@ def test_the_largest_size_is_raised_by_a_variable(
     path = tmp_path / "a.tsv"
     path.write_text(_HEADER + _ROW)
     monkeypatch.setenv("SEDTF_LARGEST_MB", "0.00001")
-    with pytest.raises(DataError, match=r"SEDTF_LARGEST_MB=1e-05 raises the limit"):
+    with pytest.raises(DataError, match=r"to 1e-05 MB, SEDTF_LARGEST_MB=1e-05; set"):
         read_annotations(path)
     monkeypatch.setenv("SEDTF_LARGEST_MB", "1")
     assert len(read_annotations(path).events["a.wav"]) == 1

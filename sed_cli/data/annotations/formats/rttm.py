@@ -101,7 +101,7 @@ def _words_of_name(fields: list[str]) -> int | None:
     """The number of fields in a file name, from the position of the fixed fields.
 
     These are two numbers and twice ``<NA>`` after the channel. ``None``: they occur nowhere, or
-        several times.
+    several times.
     """
     if len(fields) <= _N_FIELDS and fields[5] == fields[6] == _NOTHING:
         return 1
