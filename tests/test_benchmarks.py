@@ -40,6 +40,22 @@ def test_the_study_knows_all_methods_and_settings_have_the_baseline(
     assert {method for setting in made.settings for method in setting.methods} == set(known)
 
 
+def test_a_part_of_the_study_is_chosen_by_question_setting_and_method(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    make_plan = importlib.import_module("benchmarks.study.plan").make_plan
+    plan = make_plan("evening", bank=None, birdsong=None, shuffled=None)
+    chosen = importlib.import_module("benchmarks.study.__main__").chosen
+    assert chosen(plan, None, None) == plan.settings
+    assert {each.question for each in chosen(plan, "noise", None)} == {"noise"}
+    assert [str(each.folder) for each in chosen(plan, "syntax/0.85", None)] == ["syntax/0.85"]
+    assert [each.methods for each in chosen(plan, None, "trace")] == [["trace"]]  # of one setting
+    for only, methods, told in (("noises", None, "noise"), ("noise", "trace", "no method trace")):
+        with pytest.raises(SystemExit, match=told):
+            chosen(plan, only, methods)
+
+
 def test_shuffled_notes_sound_as_before_and_lie_where_the_table_has_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

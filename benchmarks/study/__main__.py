@@ -2,7 +2,7 @@
 
     python -m benchmarks.study [--scale quick|evening|full] [--bank DIR] [--birdsong ROOT]
     python -m benchmarks.study --page docs/study.md --scale SCALE --output DIR
-    python -m benchmarks.study --page docs/study.md --output docs/study_runs.csv
+    python -m benchmarks.study --page docs/study.md --scale SCALE --output docs/study_runs.csv
 
 All work is done by ``sedtf train -m``, ``eval``, ``data`` and ``compare``, in folders that stay.
 What is done is not done again: an interrupted study continues with the same command.
@@ -65,12 +65,8 @@ def main() -> None:
     workers = arguments.workers or len(os.sched_getaffinity(0))
     launcher = ["hydra/launcher=local", "hydra.launcher.threads=1"]
     launcher.append(f"hydra.launcher.workers={workers}")
-    for setting in plan.settings:
-        if arguments.only not in (None, setting.question, str(setting.folder)):
-            continue
-        if arguments.methods:
-            kept = [each for each in setting.methods if each in arguments.methods.split(",")]
-            setting = replace(setting, methods=kept)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of each process: together they fill the cores
+    for setting in chosen(plan, arguments.only, arguments.methods):
         _train(setting, plan, seeds, output, launcher)
         _evaluate(setting, plan, output, workers)
         _compare(setting, output)
@@ -78,12 +74,38 @@ def main() -> None:
     print(f"study: {output / 'study.md'}")
 
 
+def chosen(plan: Plan, only: str | None, methods: str | None) -> list[Setting]:
+    """Return the settings of a question, or one of them, with some of their methods.
+
+    Raises:
+        SystemExit: if there is no such question, setting or method.
+    """
+    settings = [each for each in plan.settings if only in (None, each.question, str(each.folder))]
+    if not settings:
+        known = dict.fromkeys(each.question for each in plan.settings)
+        raise SystemExit(
+            f"--only {only}: no such question or setting; expected one of {', '.join(known)}, or "
+            f"a setting, such as {plan.settings[0].folder}"
+        )
+    if methods is None:
+        return settings
+    known = dict.fromkeys(method for each in settings for method in each.methods)
+    if unknown := [each for each in methods.split(",") if each not in known]:
+        raise SystemExit(
+            f"--methods {methods}: no method {', '.join(unknown)} there; expected some of "
+            f"{', '.join(known)}"
+        )
+    kept = [
+        replace(each, methods=[method for method in each.methods if method in methods.split(",")])
+        for each in settings
+    ]
+    return [each for each in kept if each.methods]
+
+
 def _verb(verb: str, settings: Sequence[str], *flags: str) -> None:
     """Run a verb in a process of its own; end with its exit code unless that is 0."""
     command = [sys.executable, "-m", "sed_cli", verb, *flags, *settings]
-    if code := subprocess.run(
-        command, check=False, env={"OMP_NUM_THREADS": "1", **os.environ}
-    ).returncode:
+    if code := subprocess.run(command, check=False).returncode:
         raise SystemExit(code)
 
 

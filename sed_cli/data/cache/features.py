@@ -123,9 +123,8 @@ class FeatureCache:
             except FileNotFoundError:  # deleted in the meantime
                 continue
             except ValueError as error:
-                log.warning(
-                    "%s: skipped, %s", path, str(error)
-                )  # not the error, which would keep references to packs
+                # Its text: the error itself would keep references to packs.
+                log.warning("%s: skipped, %s", path, str(error))
                 locks.remove_unused(path)
                 continue
             except OSError as error:  # a folder, another user's, or a failing disk
