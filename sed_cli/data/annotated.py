@@ -158,7 +158,7 @@ def _list_splits(
             faults += found
         except DataError as error:
             message = str(error).removeprefix(f"{annotations}: ")
-            faults.append(Fault(annotations, None, f"{message} (the {name} split)"))
+            faults.append(Fault(annotations, None, f"{message} (data.{name}.annotations)"))
     if not listed:
         check_faults(faults, strict=True)
         raise DataError("the data set has no split: set data.train, data.validation or data.test")

@@ -213,6 +213,16 @@ def test_a_process_that_is_lost_after_its_job_is_done_leaves_it_done(tmp_path: P
     assert sweep.outcomes["b"].status == INTERRUPTED
 
 
+def test_a_job_without_settings_is_told_by_its_folder(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    planned = Planned("defaults", [], "")
+    sweep = Sweep(tmp_path, OmegaConf.create(), LocalLauncher(), Plan("train", [], [planned]))
+    sweep.note(planned, Outcome(INTERRUPTED, "", error="interrupted"))
+    assert sweep.summarise() == 1
+    assert "job defaults: interrupted" in capfd.readouterr().err
+
+
 def test_a_job_that_is_at_work_is_not_resumed_beside_it(
     sedtf: Sedtf,
     tmp_path: Path,

@@ -84,7 +84,7 @@ class Sweep:
             settings = " ".join(planned.overrides)
             sys.stdout.write(plain("\t".join((status, objective, str(folder), settings))) + "\n")
             if outcome.error and outcome.status != WAITING:
-                say(f"job {settings}: {outcome.error}")
+                say(f"job {settings or planned.folder}: {outcome.error}")
         is_done = all(outcome.status == DONE for outcome in self.outcomes.values())
         return DONE if is_done else FAILED
 

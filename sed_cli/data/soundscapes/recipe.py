@@ -95,7 +95,9 @@ def read_recipe(path: Path) -> Recipe:
                 versions=versions,
             )
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such recipe") from error
+        raise DataError(
+            f"{path}: no such recipe; name the {RECIPE_FILE} of a data set that sedtf wrote"
+        ) from error
     except (
         *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, UserError),
     ) as error:

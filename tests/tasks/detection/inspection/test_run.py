@@ -145,7 +145,7 @@ def test_a_split_that_cannot_be_read_hides_no_other(
 ) -> None:
     set_of = ("data=annotated", f"data.root={recordings}", "data.train.annotations=nowhere.tsv")
     assert sedtf("data", *set_of, "output_dir=run") == 2
-    assert "no such annotation file (the train split)" in capfd.readouterr().out
+    assert "no such annotation file (data.train.annotations)" in capfd.readouterr().out
     found = read_json(tmp_path / "run" / "data.json")
     assert list(found["splits"]) == ["validation", "test"]
     assert found["classes"] == ["high", "low"]
