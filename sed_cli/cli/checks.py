@@ -290,6 +290,8 @@ def _explain(error: BaseException) -> str:
             f"into a table, data.relabel=FILE"
         )
     message = one_line(str(inner).split("\n")[0])
+    if message.endswith("is not Optional"):
+        message = "null is not allowed: give a value, or drop it"
     return f"{full_key}: {message}" if full_key else message
 
 

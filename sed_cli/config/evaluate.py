@@ -45,7 +45,9 @@ class EvalConfig(VerbConfig):
     )
     split: str = setting("test", "split to evaluate: train, validation or test", choices=SPLITS)
     device: str = setting("auto", DEVICE, choices=DEVICES, role=Role.PLACE)
-    output_dir: str = setting(MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE)
+    output_dir: str = setting(
+        MISSING, "run folder; outputs/VERB/DATE/TIME if not given", role=Role.PLACE
+    )
     threads: int | None = setting(None, THREADS, at_least=1, at_most=MOST_THREADS, role=Role.PLACE)
     data: AnyDataConfig | None = setting(None)
     evaluation: EvaluationConfig = setting()

@@ -47,7 +47,9 @@ class SimulateConfig(SizedConfig):
     """``sedtf simulate``: ``samplers`` plots named variations of ``sampler`` in one figure."""
 
     seed: int = setting(0, "seed of the teacher masks", at_least=0, at_most=2**32 - 1)
-    output_dir: str = setting(MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE)
+    output_dir: str = setting(
+        MISSING, "run folder; outputs/VERB/DATE/TIME if not given", role=Role.PLACE
+    )
     sampler: SamplerConfig = setting()
     samplers: dict[str, dict[str, Any]] = setting(
         {},
@@ -146,7 +148,9 @@ class SynthConfig(SizedConfig):
 class DataVerbConfig(SizedConfig):
     """``sedtf data``."""
 
-    output_dir: str = setting(MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE)
+    output_dir: str = setting(
+        MISSING, "run folder; outputs/VERB/DATE/TIME if not given", role=Role.PLACE
+    )
     sequence_gap_s: float | None = setting(
         None,
         "a longer silence ends a sequence of events, whose syntax is measured; null: sequences end "
@@ -330,7 +334,9 @@ class CompareConfig(VerbConfig):
         "configuration to compare the others with, such as free_running, 'sampler=free_running "
         "model.rnn_hidden=32', or a run folder",
     )
-    output_dir: str = setting(MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE)
+    output_dir: str = setting(
+        MISSING, "run folder; outputs/VERB/DATE/TIME if not given", role=Role.PLACE
+    )
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
         """Add a fault if no run is named."""
@@ -357,4 +363,6 @@ class ReportConfig(VerbConfig):
     )
     device: str = setting("auto", DEVICE, choices=DEVICES, role=Role.PLACE)
     threads: int | None = setting(None, THREADS, at_least=1, at_most=MOST_THREADS, role=Role.PLACE)
-    output_dir: str = setting(MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE)
+    output_dir: str = setting(
+        MISSING, "run folder; outputs/VERB/DATE/TIME if not given", role=Role.PLACE
+    )

@@ -60,7 +60,7 @@ class AnyTrainConfig(SizedConfig):
     )
     device: str = setting("auto", DEVICE, choices=DEVICES, role=Role.PLACE)
     output_dir: str = setting(
-        MISSING, "run folder; null: outputs/VERB/DATE/TIME", role=Role.PLACE | Role.FREE
+        MISSING, "run folder; outputs/VERB/DATE/TIME if not given", role=Role.PLACE | Role.FREE
     )
     resume: str | None = setting(
         None,
