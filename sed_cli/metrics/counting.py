@@ -61,8 +61,11 @@ class Excerpt:
 
     def placed(self, onsets_s: NDArray[np.float64]) -> Counts:
         """Count events within each part, by their onsets (B,)."""
-        stretch = np.searchsorted(self.edges_s[1:-1], onsets_s, side="right")
-        return np.bincount(stretch, minlength=len(self.edges_s) - 1)
+        return np.bincount(self.parts(onsets_s), minlength=len(self.edges_s) - 1)
+
+    def parts(self, onsets_s: NDArray[np.floating]) -> NDArray[np.intp]:
+        """Part of each event, by its onset."""
+        return np.searchsorted(self.edges_s[1:-1], onsets_s, side="right")
 
 
 def frame_hits(active: Active, of: Excerpt) -> Hits:
@@ -101,18 +104,16 @@ def event_hits(active: Active, of: Excerpt, collar_s: float, *, offsets: bool) -
 
 
 def _placed_runs(active: Active, of: Excerpt) -> Counts:
-    """Count events of ``active`` (T, K) within each stretch, by their onsets: (B, K)."""
+    """Count events of ``active`` (T, K) within each part, by their onsets (B, K)."""
     begins = active.copy()
     begins[1:] &= ~active[:-1]
     frames, columns = np.nonzero(begins)
     onsets_s = frames * of.hop_s
     is_within = onsets_s < of.end_s
-    stretch = np.searchsorted(of.edges_s[1:-1], onsets_s[is_within].round(6), side="right")
-    n_stretches, n_columns = len(of.edges_s) - 1, active.shape[1]
-    counts = np.bincount(
-        stretch * n_columns + columns[is_within], minlength=n_stretches * n_columns
-    )
-    return counts.reshape(n_stretches, n_columns)
+    part, n_columns = of.parts(onsets_s[is_within].round(6)), active.shape[1]
+    cells = part * n_columns + columns[is_within]
+    counts = np.bincount(cells, minlength=(len(of.edges_s) - 1) * n_columns)
+    return counts.reshape(-1, n_columns)
 
 
 def _intervals(column: NDArray[np.bool_], of: Excerpt) -> NDArray[np.float64]:
