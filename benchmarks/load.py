@@ -1,12 +1,11 @@
-"""What do sets of 100,000 files, a day of audio, 500 classes and 16 trainings on one cache take?
+"""Time and memory for 100,000 files, a day of audio, 500 classes and 16 trainings on one cache.
 
-Each part builds what it needs in a temporary folder and runs the commands on it, as ``--parts``
-names them: ``files`` (``data``, ``train`` for a few updates, ``predict`` of all, and again when all
-is done), ``day`` (``predict`` of one recording), ``classes`` (``train``, ``eval``, ``report`` and
-``compare`` of 500 classes) and ``cache`` (trainings started together on an empty cache). With
---quick, a hundredth of each. Time and memory as in :mod:`benchmarks.long_sets`. The reference is
-the row above of half the size: a time or memory that more than doubles is a fault. Writes
-``load.{csv,md}``.
+Each part creates its data in a temporary folder and runs commands on it. ``--parts`` selects:
+``files`` (``data``, ``train`` for a few updates, ``predict`` of all files, and once more),
+``day`` (``predict`` of one recording), ``classes`` (``train``, ``eval``, ``report`` and ``compare``
+with 500 classes) and ``cache`` (trainings started together on an empty cache). With --quick, a
+hundredth of each. Time and memory as in :mod:`benchmarks.long_sets`. The reference is the row above
+with half the size: a time or memory that more than doubles is a fault. Writes ``load.{csv,md}``.
 """
 
 from __future__ import annotations

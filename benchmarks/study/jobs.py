@@ -1,4 +1,4 @@
-"""Verbs run in a process that stays: of a module of its own, as workers import it by name."""
+"""Run verbs in a persistent process; a separate module, since workers import it by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Job = tuple[str, Sequence[str]]
 
 
 def run_job(job: Job) -> int:
-    """Run a verb in this process, whose imports the next one needs too; return its exit code."""
+    """Run a verb in this process, which keeps its imports; return the exit code."""
     from sed_cli.cli.run import run
     from sed_cli.cli.verbs import Flags
 

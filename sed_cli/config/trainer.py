@@ -160,8 +160,8 @@ class TrainerConfig(Settings):
     )
     consistency_mixup: float = setting(
         0.0,
-        "probability that the student hears a sequence without labels mixed with one of the "
-        "training split, whose events it is to detect too; features without power are not mixed",
+        "probability of mixing a sequence of the training split, with its targets, into an "
+        "unlabelled sequence of the student; only for features with power, such as logmel",
         at_least=0,
         at_most=1,
         before=DEFAULT,

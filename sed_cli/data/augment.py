@@ -72,14 +72,14 @@ class Augmenter:
         return self.heard(Item(*sequences[index]), others, first + index, epoch, view)
 
     def heard(self, item: Item, others: Others, number: int, epoch: int, view: int = 0) -> Item:
-        """Return a sequence as it is heard in an epoch.
+        """Return a sequence augmented for an epoch.
 
         Args:
             item: the sequence.
-            others: what may be mixed in.
+            others: sequences that may be mixed in.
             number: of the sequence among those of all sources.
-            epoch: in which it is heard.
-            view: as of :meth:`__call__`.
+            epoch: of the training.
+            view: as in :meth:`__call__`.
         """
         for part, prepared in self._steps:
             draws = Draws(self._seed, epoch, number, view if part.KEEPS_TARGETS else 0)

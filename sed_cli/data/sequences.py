@@ -36,8 +36,8 @@ class SequenceBatch(NamedTuple):
     tags: Tensor | None = None
     # The teacher's view of the features for unknown targets, (B, T, M); None: the same features.
     other_view: Tensor | None = None
-    # Targets of labelled sequences that were mixed into some without labels, of the shape of
-    # ``targets``; 0 elsewhere, and not-a-number where nobody knows; None: nothing was mixed in.
+    # Targets of labelled sequences mixed into unlabelled ones, in the shape of ``targets``; 0
+    # elsewhere, NaN where unknown; None: nothing was mixed in.
     laid: Tensor | None = None
 
     @property

@@ -48,7 +48,7 @@ class SourcedSequences:
         return AugmentedSequences(part, self.augmenter, epoch, first=first)[index - first]
 
     def batch(self, indices: Sequence[int], epoch: int) -> SequenceBatch:
-        """Join sequences as an epoch hears them; where there is a teacher, as it does too."""
+        """Join augmented sequences of an epoch, with the view of a teacher if there is one."""
         views = self._views
         if views is None or not views.differ:
             return collate([self.heard(index, epoch) for index in indices])
@@ -67,5 +67,5 @@ class SourcedSequences:
         return views.lesson(part, index - first, first, epoch, has_labels=has_labels)
 
     def _place(self, index: int) -> int:
-        """Which source a sequence is of."""
+        """Index of the source of a sequence."""
         return bisect_right(self._firsts, index) - 1

@@ -1,4 +1,4 @@
-"""How a teacher and its student hear the sequences that lack labels."""
+"""Views of partly labelled sequences for a teacher and its student."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from sed_cli.data.sequences import Sequences
 
 
 class Lesson(NamedTuple):
-    """A sequence as both hear it."""
+    """The views of one sequence."""
 
     student: Tensor  # features (T, M)
-    targets: Tensor  # of the student
+    targets: Tensor  # of the student, (T, C)
     teacher: Tensor  # features (T, M)
-    laid: Tensor  # targets of what the student hears in addition, 0 where that is nothing
+    laid: Tensor  # targets of the sequence mixed in for the student, 0 where inactive, (T, C)
 
 
 class Views:
-    """Two ways to hear a sequence: augmented, for the student, and less so, for its teacher.
+    """Two views of a sequence: augmented for the student, less so for its teacher.
 
-    The more reliable the teacher's labels and the harder the student's task, the more there is to
-    learn. Source: Sohn et al. 2020 (FixMatch), Xie et al. 2020 (noisy student); the mixture whose
-    labels are those of both parts: Verma et al. 2019 (interpolation consistency).
+    The student learns more from reliable labels of the teacher and from a harder task. Source: Sohn
+    et al. 2020 (FixMatch), Xie et al. 2020 (noisy student); mixtures with the labels of both parts:
+    Verma et al. 2019 (interpolation consistency).
 
     Args:
-        config: of the augmentations.
+        config: settings of the augmentations.
         trainer: ``consistency_view`` and ``consistency_mixup``.
-        labelled: the training split, of which a sequence may be mixed into those without labels.
-        feature, fill, seed: as of :class:`.Augmenter`.
+        labelled: the training split; its sequences may be mixed into those without labels.
+        feature, fill, seed: as in :class:`.Augmenter`.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Views:
         def augmenter(is_shared: bool, config: AugmentConfig) -> Augmenter:
             return Augmenter(config, feature=feature, fill=fill, seed=seed, is_shared=is_shared)
 
-        # A place more than there are: no sequence of another source is one of them.
+        # An index beyond the end: sequences of other sources are not excluded as their own partner.
         self._labelled = Others(labelled, len(labelled) + 1, len(labelled))
         is_clean = trainer.consistency_view == "clean"
         self._student, self._teacher = augmenter(False, config), augmenter(is_clean, config)
@@ -64,20 +64,20 @@ class Views:
 
     @property
     def differ(self) -> bool:
-        """Whether teacher and student ever hear anything otherwise."""
+        """Whether teacher and student ever get different views."""
         return self.mixes or self._student.has_views
 
     def lesson(
         self, sequences: Sequences, index: int, first: int, epoch: int, *, has_labels: bool
     ) -> Lesson:
-        """Return a sequence as both hear it in an epoch.
+        """Return the views of a sequence in an epoch.
 
         Args:
-            sequences: of its source.
+            sequences: all sequences of its source.
             index: of the sequence among them.
-            first: how many sequences of other sources come before.
-            epoch: in which it is heard.
-            has_labels: whether anything is known of sequences of this source.
+            first: number of sequences of earlier sources.
+            epoch: of the training.
+            has_labels: whether sequences of this source have labels.
         """
         item = Item(*sequences[index])
         own, number = Others(sequences, len(sequences), index), first + index

@@ -45,7 +45,7 @@ class CallRates:
     n_joined: int = 1
 
     def joined(self, most: int) -> CallRates:
-        """Join neighbouring recordings until there are ``most``: more bars are not to be seen."""
+        """Join neighbouring recordings into at most ``most`` bars; more would be invisible."""
         n_joined = -(-len(self.names) // most)
         if n_joined <= 1:
             return self

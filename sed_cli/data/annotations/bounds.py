@@ -1,4 +1,4 @@
-"""How much an annotation file may hold, found out piece by piece before anything is made of it."""
+"""Limits of annotation files, checked piece by piece before the contents are parsed."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ MATLAB = b"MATLAB "
 
 
 def largest_mb() -> float:
-    """Megabytes of an annotation file that is read."""
+    """Maximum size of an annotation file in megabytes."""
     return _limit(_SIZE_VARIABLE, _LARGEST_MB, "megabytes")
 
 
 def largest_document_bytes() -> float:
-    """Bytes of an annotation file that is JSON or XML."""
+    """Maximum size of a JSON or XML annotation file in bytes."""
     return largest_mb() * 1e6 / _OF_DOCUMENTS
 
 
 def read_bounded(path: Path, what: str, *, has_lines: bool = True) -> bytes:
     """Read a regular file, unless it is too large, or has too many or too long lines.
 
-    It is gone through in pieces first, so that a refusal takes neither memory nor time.
+    It is scanned in pieces first, so that a rejection takes neither memory nor time.
 
     Args:
         path: of the file.
-        what: kind of file, for what is said if it is refused.
-        has_lines: whether a line without end is a sign of another kind of file; those of documents
-            (JSON, XML) and of MATLAB's files never are.
+        what: kind of file, for messages.
+        has_lines: whether an endless line indicates another kind of file; documents (JSON, XML)
+            and MATLAB files may always have one.
 
     Raises:
-        DataError: if it is refused, or cannot be read.
+        DataError: if it exceeds a limit, or cannot be read.
     """
     try:
         with open_regular(path) as file:
@@ -62,12 +62,12 @@ def read_bounded(path: Path, what: str, *, has_lines: bool = True) -> bytes:
             else f"the {what} file is not a regular file"
         )
         raise DataError(f"{path}: {got}") from error
-    except (OSError, ValueError) as error:  # no permission, or no name that a file can have
+    except (OSError, ValueError) as error:  # no permission, or an impossible file name
         raise DataError(f"{path}: the {what} file cannot be read: {why(error)}") from error
 
 
 def _check(path: Path, file: BinaryIO, what: str, has_lines: bool) -> int:
-    """Go through a file, and return its size."""
+    """Scan a file and return its size."""
     most_lines = round(_limit(_LINES_VARIABLE, _MOST_LINES, "lines"))
     head = file.peek(_PIECE) if hasattr(file, "peek") else b""
     is_document = is_like_document(head)
@@ -106,7 +106,7 @@ def _check(path: Path, file: BinaryIO, what: str, has_lines: bool) -> int:
 
 
 def is_like_document(data: bytes) -> bool:
-    """Whether a file begins as JSON or XML does, in any encoding."""
+    """Whether a file starts like JSON or XML, in any encoding."""
     head = data[:10_000]
     for mark in _MARKS:
         head = head.removeprefix(mark)

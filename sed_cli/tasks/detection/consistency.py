@@ -20,7 +20,7 @@ from sed_cli.tasks.detection.chunks import evaluating
 from sed_cli.training.teacher import Teacher
 
 _SURE = 15.0
-"""Logit of what is known; a probability whose cross-entropy is that of a hard label."""
+"""Logit of a known activity; its cross-entropy is close to that of a hard label."""
 
 
 class Unknown(NamedTuple):
@@ -38,7 +38,7 @@ class Unknown(NamedTuple):
             shape = (n_sequences, n_frames, n_classes)
             return cls(torch.zeros(shape).bool(), torch.zeros(n_sequences, n_classes).bool())
         unknown = ~of_activities(batch.known, n_classes)
-        if batch.laid is not None:  # what nobody knows of a mixture the teacher has not heard
+        if batch.laid is not None:  # the teacher did not get the mixture
             unknown = unknown & ~of_activities(batch.laid, n_classes).isnan()
         clips = (unknown | ~valid).all(1)
         if batch.tags is not None:
@@ -71,7 +71,7 @@ def taught(
 
 
 def with_laid(logits: Tensor, batch: SequenceBatch) -> Tensor:
-    """The teacher's logits, sure of what was mixed in for the student alone."""
+    """The teacher's logits, certain of events that were mixed in for the student only."""
     if batch.laid is None:
         return logits
     return torch.where(batch.laid.to(logits.device) > 0, _SURE, logits)
