@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sed_cli.audio.containers import ByteRange
 from sed_cli.audio.limits import (
-    MOST_CHANNELS,
+    fault_of_channels,
     fault_of_length,
     fault_of_rate,
     fault_of_samples,
@@ -274,9 +274,11 @@ class AudioReader:
         self._n_said = cast(int, self._n_said) + int(self._file.frames) if known else None
 
     def _fault_of_header(self) -> str | None:
-        if self.n_channels > MOST_CHANNELS:
-            return f"{self.n_channels} channels, expected at most {MOST_CHANNELS}"
-        return fault_of_rate(self.sample_rate) or fault_of_length(self.header_s or 0.0)
+        return (
+            fault_of_channels(self.n_channels)
+            or fault_of_rate(self.sample_rate)
+            or fault_of_length(self.header_s or 0.0)
+        )
 
     def _close(self) -> None:
         self._file.close()

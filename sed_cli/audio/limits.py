@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import TYPE_CHECKING, Any
 
-from sed_cli.errors import UserError
+from sed_cli.system.limits import number_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,13 +13,13 @@ if TYPE_CHECKING:
 LOWEST_RATE, HIGHEST_RATE = 100, 5_000_000
 """Sample rates in Hz: infrasound loggers and ultrasound hydrophones are well within."""
 
-MOST_CHANNELS = 256
+_MOST_CHANNELS = 256
 
 BLOCK_FRAMES = 64
 """Frames per transform, always the same number at the same positions: transforms of other sizes
 sum in another order, and a frame would depend on how its samples arrived."""
 _LONGEST_H = 200.0
-_VARIABLE = "SEDTF_LONGEST_H"
+_VARIABLE, _CHANNELS_VARIABLE = "SEDTF_LONGEST_H", "SEDTF_MOST_CHANNELS"
 
 FLOOR = 1e-10
 """Floor of the mel power before the logarithm: -100 dB."""
@@ -43,14 +42,18 @@ def longest_s() -> float:
     Raises:
         UserError: if the variable is not a number above 0.
     """
-    given = os.environ.get(_VARIABLE) or _LONGEST_H
-    try:
-        hours = float(given)
-    except ValueError:
-        hours = 0.0
-    if not 0 < hours < math.inf:
-        raise UserError(f"{_VARIABLE}={given}: expected a number of hours, such as {_LONGEST_H:g}")
-    return hours * 3600
+    return number_of(_VARIABLE, _LONGEST_H, "hours") * 3600
+
+
+def fault_of_channels(n_channels: int) -> str | None:
+    """Return the fault of a number of channels, or ``None``."""
+    most = round(number_of(_CHANNELS_VARIABLE, _MOST_CHANNELS, "channels"))
+    if n_channels <= most:
+        return None
+    return (
+        f"{n_channels} channels, expected at most {most} "
+        f"(the variable {_CHANNELS_VARIABLE} raises this limit)"
+    )
 
 
 def fault_of_length(duration_s: float) -> str | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sed_cli.errors import DataError
 from sed_cli.system.extras import imported
+from sed_cli.system.limits import SIZE_VARIABLE, raised_size
 from sed_cli.system.structured import UnreadableError, open_regular
 from sed_cli.system.text import one_line
 
@@ -272,18 +273,21 @@ def _in_order(values: Floats, layout: str) -> Floats:
 
 
 def _read(path: Path) -> bytes:
-    advice = "name the network, an ONNX file"
+    advice, most = "name the network, an ONNX file", raised_size(MOST_BYTES)
     try:
         with open_regular(path) as file:
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(most + 1)
     except FileNotFoundError as error:
         raise DataError(f"feature.path={path}: no such file: {advice}") from error
     except UnreadableError as error:
         raise DataError(f"feature.path={path}: is not a file: {advice}") from error
     except OSError as error:
         raise DataError(f"feature.path={path}: cannot be read ({error.strerror})") from error
-    if len(data) > MOST_BYTES:
-        raise DataError(f"feature.path={path}: larger than {MOST_BYTES >> 20} MiB, the limit")
+    if len(data) > most:
+        raise DataError(
+            f"feature.path={path}: larger than {most >> 20} MiB, the limit (the variable "
+            f"{SIZE_VARIABLE} raises it)"
+        )
     return data
 
 

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
+from sed_cli.system.limits import SIZE_VARIABLE, raised_size
 from sed_cli.system.text import one_line
 
 _DEEPEST = 64
@@ -17,8 +18,9 @@ _MOST_ELEMENTS = 1_000_000
 class _Bounded(TreeBuilder):
     """Rejects XML that is nested too deeply or has too many elements."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         super().__init__()
+        self._most = most
         self._depth = self._n_elements = 0
 
     def start(self, tag: Any, attrs: Any, /) -> Element:
@@ -27,8 +29,8 @@ class _Bounded(TreeBuilder):
         self._n_elements += 1
         if self._depth > _DEEPEST:
             raise ValueError(f"nested more than {_DEEPEST} deep")
-        if self._n_elements > _MOST_ELEMENTS:
-            raise ValueError(f"more than {_MOST_ELEMENTS:,} elements")
+        if self._n_elements > self._most:
+            raise ValueError(_too_many(self._most))
         return super().start(tag, attrs)
 
     def end(self, tag: str, /) -> Element:
@@ -43,9 +45,10 @@ def parse_xml(content: str) -> Element:
     Raises:
         ValueError: if it is not XML, declares entities, or is out of bounds.
     """
-    if content.count("</") + content.count("/>") > 2 * _MOST_ELEMENTS:  # told without building them
-        raise ValueError(f"more than {_MOST_ELEMENTS:,} elements")
-    parser = DefusedXMLParser(target=_Bounded(), forbid_dtd=False, forbid_entities=True)
+    most = raised_size(_MOST_ELEMENTS)
+    if content.count("</") + content.count("/>") > 2 * most:  # told without building them
+        raise ValueError(_too_many(most))
+    parser = DefusedXMLParser(target=_Bounded(most), forbid_dtd=False, forbid_entities=True)
     try:
         # As bytes: for text, the parser would trust the encoding in its first line.
         parser.feed(_without_declaration(content).encode(errors="replace"))
@@ -55,6 +58,10 @@ def parse_xml(content: str) -> Element:
     except ParseError as error:
         raise ValueError(f"broken XML: {one_line(error)}") from error
     return root
+
+
+def _too_many(most: int) -> str:
+    return f"more than {most:,} elements, the limit (the variable {SIZE_VARIABLE} raises it)"
 
 
 def _without_declaration(content: str) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from sed_cli.errors import UserError
+from sed_cli.system.limits import LINES_VARIABLE, SIZE_VARIABLE, raised_lines, raised_size
 from sed_cli.system.text import one_line
 
 _JSON_BYTES, _YAML_BYTES, _TEXT_BYTES = 64 * 2**20, 4 * 2**20, 64 * 2**20
@@ -78,20 +79,30 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def read_limited(path: Path, limit: int, *, most_lines: int | None = None) -> bytes:
-    """Read a regular file of at most ``limit`` bytes, and so many lines.
+    """Read a regular file of at most ``limit`` bytes, and so many lines, unless variables raise it.
 
     Raises:
         OSError: if it is missing or may not be read.
         UnreadableError: if it is something else, such as a folder, a pipe or a device, or longer.
     """
+    limit = raised_size(limit)
     with open_regular(path) as file:
         is_longer = os.fstat(file.fileno()).st_size > limit  # known without reading it
         content = b"" if is_longer else file.read(limit + 1)
     if is_longer or len(content) > limit:
-        raise UnreadableError(path, f"longer than {limit // 2**20} MiB, so not a file of sedtf")
-    if most_lines is not None and max(content.count(b"\n"), content.count(b"\r")) > most_lines:
-        raise UnreadableError(path, f"more than {most_lines:,} lines, so not a file of sedtf")
+        size = f"{limit // 2**20} MiB" if limit >= 2**20 else f"{limit} bytes"
+        raise _too_much(path, f"larger than {size}", SIZE_VARIABLE)
+    if most_lines is not None:
+        most = raised_lines(most_lines)
+        if max(content.count(b"\n"), content.count(b"\r")) > most:
+            raise _too_much(path, f"more than {most:,} lines", LINES_VARIABLE)
     return content
+
+
+def _too_much(path: Path, fault: str, variable: str) -> UnreadableError:
+    return UnreadableError(
+        path, f"{fault}, so hardly a file of sedtf (the variable {variable} raises this limit)"
+    )
 
 
 def read_plain(path: Path, *, most_lines: int = _TEXT_LINES) -> str:
@@ -116,8 +127,9 @@ def read_json(path: Path) -> Any:
         UnreadableError: if it is not JSON, or out of bounds.
     """
     content = read_limited(path, _JSON_BYTES)
-    if sum(map(content.count, (b",", b"[", b"{"))) > _JSON_VALUES:
-        raise UnreadableError(path, f"more than {_JSON_VALUES} values")
+    most = raised_size(_JSON_VALUES)
+    if sum(map(content.count, (b",", b"[", b"{"))) > most:
+        raise _too_much(path, f"more than {most:,} values", SIZE_VARIABLE)
     return _checked(path, lambda: json.loads(content.decode("utf-8")))
 
 

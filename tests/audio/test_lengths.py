@@ -185,6 +185,17 @@ def test_a_header_out_of_reason_is_refused_before_any_work(
             look(path)
 
 
+def test_more_channels_are_read_if_a_variable_allows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "array.wav"
+    soundfile.write(path, np.zeros((100, 300)), RATE)
+    with pytest.raises(DataError, match=r"300 channels, .*SEDTF_MOST_CHANNELS raises"):
+        inspect_audio(path)
+    monkeypatch.setenv("SEDTF_MOST_CHANNELS", "300")
+    assert inspect_audio(path).n_channels == 300
+
+
 @pytest.mark.parametrize("rate", [100, 44_101, 5_000_000])
 def test_any_rate_that_is_taken_is_resampled_in_small_blocks(rate: int, tmp_path: Path) -> None:
     path = written(tmp_path, put(encoded("WAV"), 24, struct.pack("<I", rate)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sed_cli.system import structured
 from sed_cli.system.structured import (
     UnreadableError,
     check_yaml,
@@ -104,7 +105,7 @@ def test_bytes_that_are_no_text_and_files_without_end_are_refused(
         read(path)
     with path.open("wb") as file:
         file.truncate(2**40)  # takes no space
-    with pytest.raises(UnreadableError, match="longer than"):
+    with pytest.raises(UnreadableError, match="larger than"):
         read(path)
 
 
@@ -171,3 +172,27 @@ def test_a_text_of_too_many_lines_is_refused(tmp_path: Path, end: str) -> None:
     assert read_plain(path, most_lines=4).splitlines() == ["1"] * 4
     with pytest.raises(UnreadableError, match="more than 3 lines"):
         read_plain(path, most_lines=3)
+
+
+def test_variables_raise_the_limits_of_tables_and_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(structured, "_TEXT_BYTES", 10)
+    monkeypatch.setattr(structured, "_JSON_VALUES", 3)
+    table, record = tmp_path / "history.csv", tmp_path / "metrics.json"
+    table.write_text("1\n" * 8)
+    record.write_text("[1, 2, 3, 4]")
+    with pytest.raises(UnreadableError, match=r"larger than 10 bytes, .*SEDTF_LARGEST_MB raises"):
+        read_plain(table)
+    with pytest.raises(UnreadableError, match=r"more than 3 values, .*SEDTF_LARGEST_MB raises"):
+        read_json(record)
+    monkeypatch.setenv("SEDTF_LARGEST_MB", "512")
+    assert len(read_plain(table)) == 16
+    assert read_json(record) == [1, 2, 3, 4]
+    with pytest.raises(UnreadableError, match=r"more than 4 lines, .*SEDTF_MOST_LINES raises"):
+        read_plain(table, most_lines=4)
+    monkeypatch.setenv("SEDTF_MOST_LINES", "6e6")
+    assert len(read_plain(table, most_lines=4)) == 16
+    monkeypatch.setenv("SEDTF_LARGEST_MB", "1e-9")  # lowers the limits of annotations alone
+    record.write_text("[1]")
+    assert read_json(record) == [1]

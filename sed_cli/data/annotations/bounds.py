@@ -8,24 +8,17 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-from sed_cli.errors import DataError, UserError
+from sed_cli.errors import DataError
+from sed_cli.system.limits import LINES_VARIABLE, SIZE_VARIABLE, largest_mb, most_lines
 from sed_cli.system.structured import UnreadableError, open_regular, why
 
 LONGEST_LINE = 1_000_000  # characters
-_MOST_LINES = 3_000_000
-_LARGEST_MB = 256
 _OF_DOCUMENTS = 4  # what is parsed as a whole takes more memory, and may be that much smaller
-_LINES_VARIABLE, _SIZE_VARIABLE = "SEDTF_MOST_LINES", "SEDTF_LARGEST_MB"
 _BYTES_OF_A_CHARACTER = 4  # at most, in any encoding
 _PIECE = 2**20
 _LINE_END = re.compile(rb"[\r\n]")
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 MATLAB = b"MATLAB "
-
-
-def largest_mb() -> float:
-    """Maximum size of an annotation file in megabytes."""
-    return _limit(_SIZE_VARIABLE, _LARGEST_MB, "megabytes")
 
 
 def largest_document_bytes() -> float:
@@ -68,7 +61,7 @@ def read_bounded(path: Path, what: str, *, has_lines: bool = True) -> bytes:
 
 def _check(path: Path, file: BinaryIO, what: str, has_lines: bool) -> int:
     """Scan a file and return its size."""
-    most_lines = round(_limit(_LINES_VARIABLE, _MOST_LINES, "lines"))
+    most = most_lines()
     head = file.peek(_PIECE) if hasattr(file, "peek") else b""
     is_document = is_like_document(head)
     largest = largest_document_bytes() if is_document else largest_mb() * 1e6
@@ -78,7 +71,7 @@ def _check(path: Path, file: BinaryIO, what: str, has_lines: bool) -> int:
         part = "a quarter of " if is_document else ""
         raise DataError(
             f"{path}: {size / 1e6:,.1f} MB, but {kind} are limited to {largest / 1e6:,.6g} MB, "
-            f"{part}{_SIZE_VARIABLE}={largest_mb():g}; set that variable higher, split the file, "
+            f"{part}{SIZE_VARIABLE}={largest_mb():g}; set that variable higher, split the file, "
             f"or name another one"
         )
     longest = LONGEST_LINE * _BYTES_OF_A_CHARACTER
@@ -97,10 +90,10 @@ def _check(path: Path, file: BinaryIO, what: str, has_lines: bool) -> int:
         n_lines += piece.count(b"\n") + piece.count(b"\r") - piece.count(b"\r\n")
         n_lines -= before == b"\r" and piece[:1] == b"\n"
         n_bytes, before = n_bytes + len(piece), piece[-1:]
-        if n_lines > most_lines:
+        if n_lines > most:
             raise DataError(
-                f"{path}: more than {most_lines:,} lines, the limit of {what} files (the "
-                f"variable {_LINES_VARIABLE} raises it); split it, or name another file"
+                f"{path}: more than {most:,} lines, the limit of {what} files (the "
+                f"variable {LINES_VARIABLE} raises it); split it, or name another file"
             )
     return n_bytes
 
@@ -111,14 +104,3 @@ def is_like_document(data: bytes) -> bool:
     for mark in _MARKS:
         head = head.removeprefix(mark)
     return head.replace(b"\0", b"").lstrip()[:1] in (b"{", b"[", b"<")
-
-
-def _limit(variable: str, usual: float, what: str) -> float:
-    given = os.environ.get(variable) or usual
-    try:
-        limit = float(given)
-    except ValueError:
-        limit = -1.0
-    if not 0 < limit < float("inf"):
-        raise UserError(f"{variable}={given}: expected a number of {what}")
-    return limit

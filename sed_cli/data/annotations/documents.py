@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element
 from sed_cli.data.annotations.bounds import largest_document_bytes
 from sed_cli.data.annotations.text import Text
 from sed_cli.errors import DataError
+from sed_cli.system.limits import SIZE_VARIABLE
 from sed_cli.system.markup import parse_xml
 
 _REPR = reprlib.Repr()
@@ -100,7 +101,7 @@ def _load(text: Text) -> Any:
     if n_values > most:
         raise DataError(
             f"{text.path}: JSON of some {n_values:,} values, but {most:,} are the limit (the "
-            f"variable SEDTF_LARGEST_MB raises it); split it"
+            f"variable {SIZE_VARIABLE} raises it); split it"
         )
     try:
         try:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from sed_cli.data.annotations import bounds, read_annotations
 from sed_cli.data.annotations.bounds import read_bounded
 from sed_cli.errors import DataError, UserError
+from sed_cli.system import markup
+from sed_cli.system.markup import parse_xml
 
 _ROW = "a.wav\t0\t1\tdog\n"
 _HEADER = "filename\tonset\toffset\tevent_label\n"
@@ -89,7 +91,7 @@ def test_lines_are_counted_and_measured_across_pieces(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounds, "_PIECE", piece)
         patch.setattr(bounds, "LONGEST_LINE", 10)  # 40 bytes
-        patch.setattr(bounds, "_MOST_LINES", 20)
+        patch.setenv("SEDTF_MOST_LINES", "20")
         refusal = ""
         try:
             found = read_bounded(path, "annotation")
@@ -102,11 +104,18 @@ def test_lines_are_counted_and_measured_across_pieces(
     assert not refusal or len(lines) > 20 or too_long[0] in refusal
 
 
-def test_xml_of_too_many_elements_is_refused_before_they_are_built(tmp_path: Path) -> None:
+def test_xml_of_too_many_elements_is_refused_before_they_are_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.eaf"
     path.write_text(f"<a>{'<b/>' * 2_000_001}</a>")
     with at_most(60 * 2**20), pytest.raises(DataError, match="more than 1,000,000 elements"):
         read_annotations(path)
+    monkeypatch.setattr(markup, "_MOST_ELEMENTS", 3)
+    with pytest.raises(ValueError, match=r"more than 3 elements, .*SEDTF_LARGEST_MB raises it"):
+        parse_xml("<a><b/><b/><b/></a>")
+    monkeypatch.setenv("SEDTF_LARGEST_MB", "400")
+    assert len(parse_xml("<a><b/><b/><b/></a>")) == 3
 
 
 def test_a_header_of_a_document_without_line_ends_is_not_taken_apart(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from sed_cli.data.annotations.format import ReadOnlyFormat
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
 from sed_cli.errors import DataError
+from sed_cli.system.limits import raised_size
 
 _NAMES = ("onsets", "offsets", "labels")
 _MOST_VALUES = 10_000_000
@@ -37,8 +38,9 @@ class NotMat(ReadOnlyFormat):
     def read(self, text: Text, options: ReadOptions) -> Annotations:
         """One event per syllable."""
         sizes = _sizes(text)
-        if any(sizes.get(name, 0) > _MOST_VALUES for name in _NAMES):
-            raise DataError(f"{text.path}: more than {_MOST_VALUES} syllables")
+        most = raised_size(_MOST_VALUES)
+        if any(sizes.get(name, 0) > most for name in _NAMES):
+            raise DataError(f"{text.path}: more than {most:,} syllables, the limit")
         values = _load(text)
         onsets, offsets = (_numbers(values.get(name)) for name in _NAMES[:2])
         labels = _letters(values.get("labels"))
