@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ TP, N_REF, N_SYS, SUBS = range(4)
 
 _BLOCK = 100  # number of events that sed_eval matches at once; it compares all pairs
 _DRAWN_AT_ONCE = 1_000_000  # file indices drawn at once
+_SUMMED_AT_ONCE = 2**21  # counts summed at once, 16 MiB
 
 
 # --------------------------------------------------------------------------------- counting
@@ -315,26 +316,37 @@ def _intervals(
     counts: Counts, bootstrap: Bootstrap
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Lower and upper bounds over bootstrap draws: (2, 1 + C) of each metric, (2,) of macro."""
-    totals = drawn(counts, bootstrap)  # (n_samples, 1 + C, 4)
-    of_rows, of_macro = figures(totals), macro_figures(totals)
+    of_rows = figures_of_draws(counts, bootstrap, figures)  # of (n_samples, 1 + C, 4)
+    of_macro = figures_of_draws(counts, bootstrap, macro_figures)
     return (
         {name: bounds(of_rows[name]) for name in _BOUNDED},
         {name: bounds(of_macro[name]) for name in _BOUNDED},
     )
 
 
-def drawn(counts: NDArray[Any], bootstrap: Bootstrap) -> NDArray[np.float64]:
-    """Sums of the counts of resampled files (n_files, ...): (n_samples, ...)."""
+def figures_of_draws(
+    counts: NDArray[Any],
+    bootstrap: Bootstrap,
+    figures_of: Callable[[NDArray[np.float64]], Mapping[str, Any]],
+) -> dict[str, NDArray[np.float64]]:
+    """Figures of the sums of the counts of resampled files (n_files, ...), each (n_samples, ...).
+
+    Computed in blocks of draws: the counts of many classes and bins would fill the memory.
+    """
+    blocks = [figures_of(sums) for sums in _drawn(counts, bootstrap)]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _drawn(counts: NDArray[Any], bootstrap: Bootstrap) -> Iterator[NDArray[np.float64]]:
+    """Sums of the counts of resampled files (n_files, ...): blocks of (n, ...)."""
     random = np.random.default_rng(bootstrap.seed)
     n_files = len(counts)
     flat = counts.reshape(n_files, -1).astype(np.float64)  # integers, exact in products
-    sums = []
-    at_once = max(1, _DRAWN_AT_ONCE // n_files)
+    at_once = max(1, min(_DRAWN_AT_ONCE // n_files, _SUMMED_AT_ONCE // max(1, flat.shape[1])))
     for first in range(0, bootstrap.n_samples, at_once):
         size = min(at_once, bootstrap.n_samples - first)
         times = random.multinomial(n_files, np.full(n_files, 1 / n_files), size=size)
-        sums.append(times.astype(np.float64) @ flat)
-    return np.concatenate(sums).reshape(-1, *counts.shape[1:])
+        yield (times.astype(np.float64) @ flat).reshape(-1, *counts.shape[1:])
 
 
 def quiet() -> np.errstate:

@@ -153,14 +153,14 @@ class Metric(ABC):
         Returns:
             Figures with ``counts`` and ``interval``; and by label those of each class.
         """
-        from sed_cli.metrics.detection import bounds, drawn, number, quiet
+        from sed_cli.metrics.detection import bounds, figures_of_draws, number, quiet
 
         with quiet():
             total = counts.sum(axis=0)
             block: dict[str, Any] = {n: number(of) for n, of in self.figures(total).items()}
             block["counts"] = self.counts_as_json(total)
             if bootstrap is not None and bootstrap.n_samples and len(counts) > 1:
-                anew = self.figures(drawn(counts, bootstrap))
+                anew = figures_of_draws(counts, bootstrap, self.figures)
                 block["interval"] = {
                     name: [number(bound) for bound in bounds(values)]
                     for name, values in anew.items()
