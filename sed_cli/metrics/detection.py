@@ -119,18 +119,26 @@ def count_events(
         ValueError: for a label outside ``classes``, which sed_eval would miscount.
     """
     stand_ins = _stand_ins(classes, reference, detected)
-    if not stand_ins:
-        return np.zeros((1 + len(classes), 4), np.int64)
-    metric = _import_sed_eval().sound_event.EventBasedMetrics(
-        list(stand_ins.values()),
-        t_collar=collar_s + SLACK_S,
-        percentage_of_length=OFFSET_SHARE,
-        evaluate_onset=True,
-        evaluate_offset=offsets,
-    )
-    for block in _blocks(reference, detected, collar_s):
-        metric.evaluate(*(_event_list(each, stand_ins) for each in block))
-    return _counts_of(metric, [stand_ins.get(label) for label in classes])
+    counts = np.zeros((1 + len(classes), 4), np.int64)
+    # Each class by itself: sed_eval would compare every event with every label.
+    for row, label in enumerate((None, *classes)):
+        if label is not None and label not in stand_ins:
+            continue
+        own = [
+            [event for event in side if label is None or event.label == label]
+            for side in (reference, detected)
+        ]
+        metric = _import_sed_eval().sound_event.EventBasedMetrics(
+            [],
+            t_collar=collar_s + SLACK_S,
+            percentage_of_length=OFFSET_SHARE,
+            evaluate_onset=True,
+            evaluate_offset=offsets,
+        )
+        for block in _blocks(own[0], own[1], collar_s):
+            metric.evaluate(*(_event_list(each, stand_ins) for each in block))
+        counts[row] = [metric.overall[name] for name in ("Ntp", "Nref", "Nsys", "Nsubs")]
+    return counts
 
 
 def _stand_ins(classes: Sequence[str], *sides: Sequence[Event]) -> dict[str, str]:

@@ -19,7 +19,7 @@ LIMIT = 6.0  # log-odds; a probability of .9975
 STEP = 0.1
 N_BINS = 2 * round(LIMIT / STEP) + 2  # the outermost are open
 
-Ranked = NDArray[np.int64]
+Ranked = NDArray[np.integer[Any]]
 """(..., 2, N_BINS): silent frames, then active ones, by rising probability."""
 
 
@@ -40,7 +40,8 @@ def count_ranked(
     places = rows * N_BINS + bins
     counted = places.ravel() if known is None else places[known]
     counts = np.bincount(counted, minlength=2 * n_classes * N_BINS)
-    return counts.reshape(n_classes, 2, N_BINS)
+    # Of one recording; those of all recordings are kept, and are many with hundreds of classes.
+    return counts.astype(np.int32).reshape(n_classes, 2, N_BINS)
 
 
 def average_precision(counts: NDArray[Any]) -> NDArray[np.float64]:
