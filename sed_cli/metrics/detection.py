@@ -121,13 +121,15 @@ def count_events(
     stand_ins = _stand_ins(classes, reference, detected)
     counts = np.zeros((1 + len(classes), 4), np.int64)
     # Each class by itself: sed_eval would compare every event with every label.
+    sides: dict[str | None, tuple[list[Event], list[Event]]] = {
+        None: (list(reference), list(detected))
+    }
+    for index, side in enumerate((reference, detected)):
+        for event in side:
+            sides.setdefault(event.label, ([], []))[index].append(event)
     for row, label in enumerate((None, *classes)):
-        if label is not None and label not in stand_ins:
+        if label not in sides:
             continue
-        own = [
-            [event for event in side if label is None or event.label == label]
-            for side in (reference, detected)
-        ]
         metric = _import_sed_eval().sound_event.EventBasedMetrics(
             [],
             t_collar=collar_s + SLACK_S,
@@ -135,7 +137,7 @@ def count_events(
             evaluate_onset=True,
             evaluate_offset=offsets,
         )
-        for block in _blocks(own[0], own[1], collar_s):
+        for block in _blocks(*sides[label], collar_s):
             metric.evaluate(*(_event_list(each, stand_ins) for each in block))
         counts[row] = [metric.overall[name] for name in ("Ntp", "Nref", "Nsys", "Nsubs")]
     return counts

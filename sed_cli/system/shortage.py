@@ -22,7 +22,8 @@ _NO_MEMORY = re.compile(
 )
 _OF_GPU = re.compile(r"\bCUDA|\bGPU|\bMPS\b")
 _NO_THREADS = "can't start new thread"
-_NO_FILES = "too many open files"
+# By Python and most libraries; by the store through which processes of torch find each other.
+_NO_FILES = re.compile("too many open files|failed to init uv loop", re.IGNORECASE)
 _LOWER_MEMORY = {
     "train": "lower trainer.batch_size, data.sequence_length or the sizes of the model",
     "predict": "lower workers, or split long recordings",
@@ -51,7 +52,7 @@ def shortage(error: BaseException | None, verb: str = "", place: Path | None = N
             named = isinstance(one, OSError) and one.filename
             file = named or (f"a file of {place}" if place is not None else "a file")
             return f"{file} exceeds the largest file size allowed: raise the limit (ulimit -f)"
-        if number in (errno.EMFILE, errno.ENFILE) or _NO_FILES in str(one).lower():
+        if number in (errno.EMFILE, errno.ENFILE) or _NO_FILES.search(str(one)):
             return (
                 f"too many open files{_limit_of_files()}: raise the limit (ulimit -n 4096), or use "
                 f"fewer workers"

@@ -70,6 +70,7 @@ def test_a_shortage_is_found_below_what_it_led_to(tmp_path: Path) -> None:
     error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert f"the disk of {tmp_path} or its quota is full" in shortage(error, place=tmp_path)
     assert "ulimit -n" in shortage(RuntimeError("code: -24, message: too many open files"))
+    assert "ulimit -n" in shortage(RuntimeError("Failed to init uv loop"))
     assert "no further thread" in shortage(RuntimeError("can't start new thread"))
 
 
