@@ -120,6 +120,8 @@ def count_events(
     """
     stand_ins = _stand_ins(classes, reference, detected)
     counts = np.zeros((1 + len(classes), 4), np.int64)
+    if not stand_ins:
+        return counts
     # Each class by itself: sed_eval would compare every event with every label.
     sides: dict[str | None, tuple[list[Event], list[Event]]] = {
         None: (list(reference), list(detected))
