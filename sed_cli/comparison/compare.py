@@ -235,7 +235,10 @@ def _find_baseline(words: str, entries: Sequence[Entry]) -> Entry:
     if len(found) != 1:
         said = "several rows" if found else "no row"
         names = "; ".join(entry.name for entry in found or entries)
-        raise UserError(f"baseline={words} matches {said}: expected one of {names}")
+        rows = f"expected one of {names}"
+        if len(entries) == 1:
+            rows = "there is a single row to compare; leave baseline out, or name more runs"
+        raise UserError(f"baseline={words} matches {said}: {rows}")
     return found[0]
 
 

@@ -206,6 +206,8 @@ def test_a_run_folder_names_the_row_that_it_belongs_to(swept: list[Run]) -> None
 def test_words_for_no_row_or_several_are_refused(words: str, said: str, swept: list[Run]) -> None:
     with pytest.raises(UserError, match=f"baseline={words} matches {said}"):
         make_comparison(swept, baseline=words)
+    with pytest.raises(UserError, match="matches no row: there is a single row to compare; leave"):
+        make_comparison(swept[:1], baseline="gamma=7")
 
 
 # ------------------------------------------------------------------------- as a user meets it

@@ -91,7 +91,10 @@ def _single(config: PredictConfig, source: Path, output_dir: Path | None) -> Aud
         base = (output_dir or Path()) / "stdin"
         return AudioInput(path=Path("standard input"), base=base, pipe_is_stdin=True)
     if not source.exists():
-        raise DataError(f"input={config.input}: no such file or folder")
+        raise DataError(
+            f"input={config.input}: no such file or folder: name a recording, a folder, "
+            f"or - for standard input"
+        )
     return AudioInput(path=source, base=(output_dir or source.parent) / source.stem)
 
 
