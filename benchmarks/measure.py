@@ -148,15 +148,18 @@ def machine() -> str:
 
 
 def write_table(path: Path, title: str, rows: Sequence[Mapping[str, object]]) -> str:
-    """Write rows as CSV and as Markdown with the same name, and return the Markdown."""
-    names = list(rows[0])
+    """Write rows as CSV and as Markdown with the same name, and return the Markdown.
+
+    Rows may have different columns.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
     with path.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)
     lines = [f"## {title}", "", f"Measured on {machine()}.", ""]
     lines += ["| " + " | ".join(names) + " |", "| " + " | ".join("---" for _ in names) + " |"]
-    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
+    lines += ["| " + " | ".join(_cell(row.get(name, "")) for name in names) + " |" for row in rows]
     text = "\n".join(lines) + "\n"
     path.with_suffix(".md").write_text(text)
     return text
