@@ -58,7 +58,8 @@ _LEARNT = """Means over seeds, with the half-width of their 95 % t interval
 ([what each figure means](evaluation.md#what-feedback-has-learnt)). *Exposure gap*: frame F1 with
 the targets fed back minus that with the own output. *Fragments* and *merged*: 1 is best.
 *Transitions*: bits between those found and those annotated, 0 is best. *Errors after an error*: how
-much likelier an error is soon after another. *Updates*: to 90 % of the best validation F1.
+much likelier an error is soon after another. *Updates*: to 90 % of the best validation F1, and how
+long one takes (its share of validation included) on a machine that may have had other work.
 """
 
 _LINES = [  # of the figures, and of what is predicted
@@ -255,15 +256,16 @@ def _learnt(rows: Sequence[Row]) -> Iterable[str]:
     yield "## What is learnt"
     yield _LEARNT
     known.sort(key=lambda row: (row.question, _order(row), row.decoder, row.method))
+    headings = [each for each in LEARNT if any(row.scores.get(each) for row in known)]
     lines = [
-        [f"{row.question}: {row.setting}", row.method, row.decoder, *_diagnosed(row)]
+        [f"{row.question}: {row.setting}", row.method, row.decoder, *_diagnosed(row, headings)]
         for row in known
     ]
-    yield _table(["data", "method", "decoder", *LEARNT], lines)
+    yield _table(["data", "method", "decoder", *headings], lines)
 
 
-def _diagnosed(row: Row) -> Iterable[str]:
-    for heading in LEARNT:
+def _diagnosed(row: Row, headings: Sequence[str]) -> Iterable[str]:
+    for heading in headings:
         scores = row.scores.get(heading)
         if not scores:
             yield ""

@@ -32,6 +32,7 @@ LEARNT = {
     "transitions": ("transitions", "js_bits"),
     "errors after an error": ("errors_after_error", "excess"),
     "updates to 90 %": ("learning", "updates_to_90"),
+    "s an update": ("learning", "update_s"),
 }
 """What tells what a model has learnt, likewise; runs without ``evaluation.diagnostics`` lack it."""
 
