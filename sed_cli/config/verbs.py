@@ -118,6 +118,13 @@ class TrainConfig(AnyTrainConfig):
         role=Role.FREE,
         before=DEFAULT,
     )
+    teacher: str | None = setting(
+        None,
+        "run, checkpoint or folder of runs that labels data.train.unlabelled; null: "
+        "trainer.teachers are trained first",
+        role=Role.PATH | Role.FREE,
+        before=DEFAULT,
+    )
     feature: FeatureConfig = setting()
     model: DetectorModelConfig = setting()
     data: DataConfig = setting()
@@ -139,7 +146,7 @@ class TrainConfig(AnyTrainConfig):
         has_unlabelled = getattr(split, "unlabelled", None) is not None
         faults += self.trainer.faults_of_average(
             named,
-            learns_unlabelled=has_unlabelled,
+            has_unlabelled=has_unlabelled,
             learns_clips=getattr(split, "weak", None) is not None,
         )
         faults += self.evaluation.faults()
@@ -288,7 +295,7 @@ class SequenceTrainConfig(AnyTrainConfig):
         faults += self.data.faults()
         faults += self.trainer.faults()
         faults += self.loss_faults()
-        faults += self.trainer.faults_of_average(named, learns_unlabelled=False)
+        faults += self.trainer.faults_of_average(named, has_unlabelled=False)
         faults.require(
             column_of(self.trainer.monitor) in OF_TOKENS,
             f"trainer.monitor={self.trainer.monitor}: expected one of {', '.join(OF_TOKENS)}",
