@@ -108,6 +108,7 @@ CASES = {
             ConstantSchedule(p=0.5),
             **{"batch_size": 4, "accumulate": 2, "ema": 0.7, "consistency_epochs": 2},
             **{"consistency_mixup": 0.5, "consistency_view": "clean", "consistency_loss": "bce"},
+            unlabelled="mean_teacher",
         ),
         augment=joined(AugmentConfig)(roll=0.5, time_masks=1, time_mask_frames=3),
     ),
