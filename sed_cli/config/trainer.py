@@ -14,11 +14,14 @@ MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to st
 SELF_TRAINING, MEAN_TEACHER = "self_training", "mean_teacher"  # values of trainer.unlabelled
 _OF_UNLABELLED = {  # settings that have an effect only with unlabelled recordings, and for which
     "trainer.unlabelled": None,
-    "trainer.consistency_mixup": None,
     "trainer.teachers": SELF_TRAINING,
+    "trainer.student_mixup": SELF_TRAINING,
     "teacher": SELF_TRAINING,
     **dict.fromkeys(
-        (f"trainer.consistency_{key}" for key in ("weight", "epochs", "loss", "view", "feedback")),
+        (
+            f"trainer.consistency_{key}"
+            for key in ("weight", "epochs", "loss", "mixup", "view", "feedback")
+        ),
         MEAN_TEACHER,
     ),
 }
@@ -160,6 +163,14 @@ class TrainerConfig(Settings):
         at_least=1,
         at_most=100,
         role=Role.FREE,
+        before=DEFAULT,
+    )
+    student_mixup: float = setting(
+        1.0,
+        "probability of mixing a sequence of the training split, with its targets, into an "
+        "unlabelled sequence, in self-training; only for features with power, such as logmel",
+        at_least=0,
+        at_most=1,
         before=DEFAULT,
     )
     consistency_weight: float = setting(

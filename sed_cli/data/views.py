@@ -48,10 +48,10 @@ class Mixing:
         fill: Tensor,
         seed: int,
     ) -> Mixing | None:
-        """Mix as ``trainer.consistency_mixup`` says; arguments as for :class:`Views`."""
-        if not trainer.consistency_mixup or not isinstance(feature, PowerConfig):
+        """Mix as ``trainer.student_mixup`` says; arguments as for :class:`Views`."""
+        if not trainer.student_mixup or not isinstance(feature, PowerConfig):
             return None
-        mixed = replace(config, mixup=trainer.consistency_mixup)  # type: ignore[call-arg]
+        mixed = replace(config, mixup=trainer.student_mixup)  # type: ignore[call-arg]
         return cls(Augmenter(mixed, feature=feature, fill=fill, seed=seed), labelled)
 
     def heard(

@@ -176,7 +176,7 @@ def test_the_student_learns_probabilities_and_is_fed_activities(tmp_path: Path) 
 def test_labelled_sequences_are_mixed_into_the_others(tmp_path: Path) -> None:
     data = label(save_teacher(tmp_path / "teacher", 1), tmp_path / "run")
     plain, mixed = (
-        DetectionTask(config_for(consistency_mixup=share), data, CPU).batch([*STRONG, *FREE], 1)
+        DetectionTask(config_for(student_mixup=share), data, CPU).batch([*STRONG, *FREE], 1)
         for share in (0.0, 1.0)
     )
     assert torch.equal(mixed.log_mel[:2], plain.log_mel[:2])
@@ -250,7 +250,7 @@ def test_teachers_have_seeds_of_their_own_and_no_recordings_without_labels(tmp_p
 # --------------------------------------------------------------------------------------- whole
 
 
-OWN = ("data.train.unlabelled=audio", "data.train_share=0.5", "trainer.consistency_mixup=0.5")
+OWN = ("data.train.unlabelled=audio", "data.train_share=0.5", "trainer.student_mixup=0.5")
 
 
 def weights(run: str | Path, which: str = "last") -> dict[str, torch.Tensor]:
@@ -303,3 +303,21 @@ def test_the_first_teacher_is_the_run_without_the_others(sedtf: Sedtf, recording
     named = ("data.train.unlabelled=audio", "teacher=alone")
     assert sedtf("train", *settings, *named, "output_dir=named") == 0
     torch.testing.assert_close(weights("named"), weights("run"), rtol=0, atol=0)
+
+
+SGD = "trainer/optimizer=sgd"  # updates of Adam have the sign of even the smallest gradients
+
+
+@pytest.mark.slow
+def test_several_processes_train_teachers_and_student(sedtf: Sedtf, recordings: Path) -> None:
+    settings = (*ANNOTATED, f"data.root={recordings}", *OWN, "trainer.teachers=2")
+    settings = (*settings, "trainer.max_updates=2", "model.dropout=0", SGD)
+    assert sedtf("train", *settings, "trainer.devices=2", "output_dir=both") == 0
+    assert sedtf("train", *settings, "output_dir=one") == 0
+    both, one = (PseudoLabels.read(Path(run, PSEUDO_LABELS)) for run in ("both", "one"))
+    for name, stored in one.by_recording.items():
+        # sums in another order; rounded to bytes
+        np.testing.assert_allclose(both.by_recording[name].astype(int), stored, atol=1)
+    for name, value in weights("one").items():
+        # as above, over three trainings
+        torch.testing.assert_close(weights("both")[name], value, rtol=0, atol=1e-3)
