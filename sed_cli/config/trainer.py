@@ -12,16 +12,14 @@ from sed_cli.config.training import LossConfig, LrScheduleConfig, OptimizerConfi
 
 MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to start
 SELF_TRAINING, MEAN_TEACHER = "self_training", "mean_teacher"  # values of trainer.unlabelled
+_OF_CONSISTENCY = ("weight", "epochs", "loss", "mixup", "view", "feedback")
 _OF_UNLABELLED = {  # settings that have an effect only with unlabelled recordings, and for which
     "trainer.unlabelled": None,
     "trainer.teachers": SELF_TRAINING,
     "trainer.student_mixup": SELF_TRAINING,
     "teacher": SELF_TRAINING,
     **dict.fromkeys(
-        (
-            f"trainer.consistency_{key}"
-            for key in ("weight", "epochs", "loss", "mixup", "view", "feedback")
-        ),
+        [f"trainer.consistency_{key}" for key in _OF_CONSISTENCY],
         MEAN_TEACHER,
     ),
 }
@@ -157,9 +155,9 @@ class TrainerConfig(Settings):
         before=DEFAULT,
     )
     teachers: int = setting(
-        3,
-        "number of detectors to train first for self-training, which differ by their seed; "
-        "without effect if teacher names some",
+        1,
+        "number of detectors to train first for self-training, with different seeds; their "
+        "probabilities are averaged",
         at_least=1,
         at_most=100,
         role=Role.FREE,

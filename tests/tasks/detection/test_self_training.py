@@ -133,7 +133,7 @@ def test_a_teacher_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> N
 
 
 def test_onsets_have_labels_too(tmp_path: Path) -> None:
-    config = config_for()
+    config = config_for(student_mixup=0.0)
     config = replace(config, model=replace(config.model, onsets=True))
     teacher = save_teacher(tmp_path / "teacher", 1, model=config.model)
     data = label(teacher, tmp_path / "run", config=config)
