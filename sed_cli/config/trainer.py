@@ -151,7 +151,6 @@ class TrainerConfig(Settings):
         "targets of data.train.unlabelled: self_training (probabilities of detectors trained "
         "before), mean_teacher (those of the average of the weights, during training)",
         choices=(SELF_TRAINING, MEAN_TEACHER),
-        role=Role.FREE,
         before=DEFAULT,
     )
     teachers: int = setting(

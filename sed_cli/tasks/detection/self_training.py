@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ import numpy as np
 import torch
 
 from sed_cli.config.annotations import UNLABELLED
+from sed_cli.config.identity import paths_of
 from sed_cli.config.trainer import SELF_TRAINING
+from sed_cli.config.training import FeatureConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.frames import quantised
 from sed_cli.data.pseudo_labels import PSEUDO_LABELS, PseudoLabels
@@ -89,7 +91,9 @@ def _teachers(
 ) -> list[Path]:
     """Checkpoints of the teachers, which are trained unless the configuration names them."""
     if config.teacher is not None:
-        return find_teachers(config.teacher)
+        found = find_teachers(config.teacher)
+        log.info("teachers: %s", cut_short([*map(str, found)], 8))
+        return found
     labelled = replace(
         data, splits={name: split for name, split in data.splits.items() if name != UNLABELLED}
     )
@@ -196,7 +200,7 @@ def _load(
             f"{said}: detects {cut_short(detector.classes, 8)}, but the data have "
             f"{cut_short(data.classes, 8)}: name a run with some of these classes"
         )
-    if trained.feature != config.feature:
+    if _content(trained.feature) != _content(config.feature):
         raise CheckpointError(
             f"{said}: was trained on other features than this run: choose the same feature"
         )
@@ -205,6 +209,13 @@ def _load(
             f"{said}: has no outputs for onsets: train it with model.onsets=true, or drop that here"
         )
     return detector
+
+
+def _content(feature: FeatureConfig) -> tuple[Any, ...]:
+    """What features depend on: settings, and the content of files instead of their paths."""
+    paths = paths_of(feature)
+    values = {key: value for key, value in asdict(feature).items() if key not in paths}
+    return type(feature), values, feature.content()
 
 
 def _described(data: DataSet) -> str:
