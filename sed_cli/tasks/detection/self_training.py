@@ -78,7 +78,7 @@ def with_pseudo_labels(
     if not rank() and earlier != run_dir:
         found.write(run_dir / PSEUDO_LABELS)
     labelled = found.attached_to(data)
-    log.info("labels of the teachers: %s", _described(labelled))
+    _report(labelled, found.known)
     return labelled
 
 
@@ -218,10 +218,29 @@ def _content(feature: FeatureConfig) -> tuple[Any, ...]:
     return type(feature), values, feature.content()
 
 
-def _described(data: DataSet) -> str:
-    """Amount of recordings, and of the activity that was found in them."""
+def _report(data: DataSet, known: Sequence[str]) -> None:
+    """Log how much the teachers found, and warn of classes that they found nowhere."""
     recordings = data.splits[UNLABELLED]
     minutes = sum(each.duration_s for each in recordings) / 60
-    active = np.mean([each.pseudo_labels[:].mean() for each in recordings if each.pseudo_labels])
-    amount = f"{counted(len(recordings), 'recording')}, {minutes:.1f} min"
-    return f"{amount}; active in {active:.1%} of the frames of a class on average"
+    n_frames = sum(each.n_frames for each in recordings)
+    n_active = np.zeros(len(data.classes), np.int64)
+    for each in recordings:
+        assert each.pseudo_labels is not None
+        n_active += (each.pseudo_labels[:] > 0.5).sum(0)
+    log.info(
+        "the teachers labelled %s, %.1f min: a class is active in %.1f%% of the frames on average",
+        counted(len(recordings), "recording"),
+        minutes,
+        100 * n_active.mean() / n_frames,
+    )
+    nowhere = [
+        label
+        for label, n in zip(data.classes, n_active, strict=True)
+        if not n and label in set(known)
+    ]
+    if nowhere:
+        log.warning(
+            "the teachers found %s nowhere in the recordings without labels, which therefore teach "
+            "the student little about it; try more labels, or longer training",
+            cut_short(nowhere, 8),
+        )

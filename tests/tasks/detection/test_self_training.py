@@ -100,6 +100,22 @@ def test_labels_follow_the_names_of_classes_and_others_stay_unknown(tmp_path: Pa
     assert not batch.known[..., 0].any()
 
 
+def test_a_class_that_no_teacher_finds_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored = np.zeros((33, 2), np.uint8)
+    stored[:3, 1] = 200
+    by_recording = {f"{n}.wav": stored[:length] for n, length in enumerate((33, 9, 7))}
+    PseudoLabels(by_recording=by_recording, known=["cat", "dog"]).write(tmp_path / PSEUDO_LABELS)
+    config = replace(config_for(), resume=str(tmp_path))
+    data = with_unlabelled(make_data())
+    with caplog.at_level("INFO"):
+        with_pseudo_labels(config, data, CPU, tmp_path, lambda *_: pytest.fail("trains"))
+    # 9 of 49 frames of one class of two
+    assert "labelled 3 recordings, 0.0 min: a class is active in 9.2% of the" in caplog.text
+    assert "found cat nowhere" in caplog.text
+
+
 def test_several_teachers_need_not_know_the_same_classes(tmp_path: Path) -> None:
     runs = [
         save_teacher(tmp_path / "runs" / name, 1, classes)
