@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sed_cli.config.annotations import UNLABELLED
 from sed_cli.config.identity import paths_of
 from sed_cli.config.trainer import SELF_TRAINING
 from sed_cli.config.training import FeatureConfig
 from sed_cli.config.verbs import TrainConfig
-from sed_cli.data.frames import quantised
+from sed_cli.data.frames import Activities, quantised
 from sed_cli.data.pseudo_labels import PSEUDO_LABELS, PseudoLabels
 from sed_cli.data.sets import DataSet
 from sed_cli.errors import CheckpointError
@@ -31,6 +32,7 @@ from sed_cli.system.files import standing
 from sed_cli.system.text import counted, cut_short
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.load import load, read_config
+from sed_cli.tasks.detection.platt import fit_platt
 from sed_cli.tasks.detection.running import run_freely
 from sed_cli.training.checkpoint import resolve_checkpoint
 
@@ -157,10 +159,11 @@ def _label(
         own = [label for label in data.classes if label in detector.classes]
         columns, places = _columns(own, data.classes, detector.classes, n_kinds)
         counts[columns] += 1
+        calibrated = _calibration(detector, data)
         for recording, logits in run_freely(detector, data.splits[UNLABELLED]):
             shape = (recording.n_frames, n_kinds * n_classes)
             total = sums.setdefault(recording.name, np.zeros(shape, np.float32))
-            total[:, columns] += torch.sigmoid(logits[:, places]).numpy()
+            total[:, columns] += calibrated(logits)[:, places].sigmoid().numpy()
     known = [label for label, n in zip(data.classes, counts, strict=False) if n]
     if len(known) < n_classes:
         missing = [label for label in data.classes if label not in known]
@@ -170,6 +173,24 @@ def _label(
         )
     means = {name: quantised(total / counts.clip(1)) for name, total in sums.items()}
     return PseudoLabels(by_recording=means, known=known)
+
+
+def _calibration(detector: Detector, data: DataSet) -> Callable[[Tensor], Tensor]:
+    """Calibrate a teacher on validation recordings, if it has their classes."""
+    recordings = data.splits.get("validation")
+    if not recordings:
+        log.warning("no validation split: the probabilities of teachers are not calibrated")
+        return lambda logits: logits
+    own = [
+        replace(
+            each,
+            activities=Activities(each.events, detector.classes, each.n_frames, data.hop_s),
+            unknown_frames=each.unknown_frames
+            and Activities(each.unknown, detector.classes, each.n_frames, data.hop_s),
+        )
+        for each in recordings
+    ]
+    return fit_platt(detector, own)
 
 
 def _columns(

@@ -23,6 +23,7 @@ from sed_cli.errors import CheckpointError
 from sed_cli.sampling.schedules.constant import ConstantSchedule
 from sed_cli.sampling.teacher_mask import TeacherCoins
 from sed_cli.tasks.detection.load import build_model, load
+from sed_cli.tasks.detection.platt import Platt
 from sed_cli.tasks.detection.self_training import (
     find_teachers,
     teacher_config,
@@ -60,8 +61,14 @@ def label(
     teacher: Path, run_dir: Path, data: DataSet | None = None, config: TrainConfig | None = None
 ) -> DataSet:
     config = replace(config or config_for(), teacher=str(teacher))
-    data = with_unlabelled(make_data()) if data is None else data
+    data = unvalidated() if data is None else data
     return with_pseudo_labels(config, data, CPU, run_dir, lambda *_: pytest.fail("trains"))
+
+
+def unvalidated() -> DataSet:
+    """Data by which no teacher is calibrated."""
+    data = with_unlabelled(make_data())
+    return replace(data, splits={**data.splits, "validation": []})
 
 
 def probabilities(run: Path, data: DataSet) -> list[np.ndarray[Any, Any]]:
@@ -87,6 +94,22 @@ def test_labels_are_the_mean_of_the_teachers_on_whole_recordings(tmp_path: Path)
     for own, first, second in zip(found(data), *pairs, strict=True):
         # stored in bytes
         np.testing.assert_allclose(own, (first + second) / 2, atol=0.5 / 255 + 1e-6)
+
+
+def test_labels_are_calibrated_on_the_validation_split(tmp_path: Path) -> None:
+    teacher = save_teacher(tmp_path / "teacher", 1, ("bird", "dog"))
+    data = with_unlabelled(make_data())
+    labelled = label(teacher, tmp_path / "run", data)
+    detector, validation = load(teacher), data.splits["validation"]
+    calibrate = Platt.fit(
+        torch.cat([detector.logits(torch.tensor(each.log_mel)[None])[0] for each in validation]),
+        torch.tensor(np.concatenate([np.asarray(each.activities) for each in validation])),
+    )
+    assert abs(calibrate.scale[1] - 1) > 0.1
+    for own, probability in zip(found(labelled), probabilities(teacher, data), strict=True):
+        expected = calibrate(torch.tensor(probability).logit()).sigmoid()[:, 1].numpy()
+        # stored in bytes, and the fit sums in another order
+        np.testing.assert_allclose(own[:, 1], expected, atol=0.5 / 255 + 1e-3)
 
 
 def test_labels_follow_the_names_of_classes_and_others_stay_unknown(tmp_path: Path) -> None:
