@@ -1,7 +1,8 @@
 """Self-training: earlier detectors label the recordings that have no labels.
 
 The teachers are trained before the student, on the labelled recordings alone, and do not change any
-more. Their free-running probabilities on whole recordings, averaged, are the student's targets.
+more. Their free-running probabilities on whole recordings, calibrated on the validation split and
+averaged, are the student's targets.
 Source: Xie et al. 2020, "Self-training with Noisy Student improves ImageNet classification"; the
 average of several teachers: Hinton et al. 2015, "Distilling the knowledge in a neural network".
 """
