@@ -41,7 +41,7 @@ CASES = {
     "10 % strong, 90 % weak": (STRONG, WEAK),
     "the same, attention": (STRONG, WEAK, "model.clip_pooling=attention"),
     "10 % strong, 90 % unlabelled": (STRONG, UNLABELLED),
-    "the same, three teachers": (STRONG, UNLABELLED, "trainer.teachers=3"),
+    "the same, one teacher": (STRONG, UNLABELLED, "trainer.teachers=1"),
     "the same, not mixed": (STRONG, UNLABELLED, "trainer.student_mixup=0"),
     "the same, mean teacher": (STRONG, UNLABELLED, MEAN),
     "10 % strong, augmented": (STRONG, *EQUAL),

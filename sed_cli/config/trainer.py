@@ -154,7 +154,7 @@ class TrainerConfig(Settings):
         before=DEFAULT,
     )
     teachers: int = setting(
-        1,
+        3,
         "number of detectors to train first for self-training, with different seeds; their "
         "probabilities are averaged",
         at_least=1,
