@@ -222,9 +222,11 @@ def _load(
             f"{said}: detects {cut_short(detector.classes, 8)}, but the data have "
             f"{cut_short(data.classes, 8)}: name a run with some of these classes"
         )
-    if _content(trained.feature) != _content(config.feature):
+    there, here = _content(trained.feature), _content(config.feature)
+    if changed := [key for key in {**here, **there} if there.get(key) != here.get(key)]:
         raise CheckpointError(
-            f"{said}: was trained on other features than this run: choose the same feature"
+            f"{said}: was trained on other features ({cut_short(changed, 4)}): choose the same, or "
+            f"name another teacher"
         )
     if has_onsets and not detector.model.has_onsets:
         raise CheckpointError(
@@ -233,11 +235,11 @@ def _load(
     return detector
 
 
-def _content(feature: FeatureConfig) -> tuple[Any, ...]:
+def _content(feature: FeatureConfig) -> dict[str, Any]:
     """What features depend on: settings, and the content of files instead of their paths."""
     paths = paths_of(feature)
-    values = {key: value for key, value in asdict(feature).items() if key not in paths}
-    return type(feature), values, feature.content()
+    values = {f"feature.{k}": value for k, value in asdict(feature).items() if k not in paths}
+    return {"feature": type(feature), **values, "feature.path": feature.content()}
 
 
 def _report(data: DataSet, known: Sequence[str]) -> None:

@@ -157,7 +157,7 @@ def test_a_teacher_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> N
         label(other, tmp_path / "run")
     config = config_for()
     louder = replace(config.feature, is_log=False)
-    with pytest.raises(CheckpointError, match=r"trained on other features"):
+    with pytest.raises(CheckpointError, match=r"other features \(feature\.is_log\): choose"):
         label(save_teacher(tmp_path / "linear", 1, feature=louder), tmp_path / "run")
     onsets = replace(config, model=replace(config.model, onsets=True))
     with pytest.raises(CheckpointError, match=r"no outputs for onsets"):
