@@ -17,6 +17,8 @@ Examples:
 - `sedtf train data=annotated data.root=recordings data.sequence_length=500`
 - `sedtf train data=annotated data.root=recordings init=RUN trainer.freeze=[blocks]` starts
   from the weights of another run (docs/transfer.md)
+- `sedtf train data=annotated data.root=recordings data.train.unlabelled=more` learns from
+  recordings without labels too (docs/recipes.md)
 - `sedtf train feature=onnx feature.path=MODEL.onnx model=conformer` (docs/front_ends.md)
 - `sedtf train data.bank=esc10 data.n_train=600`
 - `sedtf train trainer.devices=4 device=cuda trainer.batch_size=64` (docs/distributed.md)

@@ -42,7 +42,8 @@ def _holds_nothing(folder: Path, verb: str) -> bool:
 
     An evaluation never has any to lose, a training has none before its first epoch.
     """
-    kept = [folder / name for name in ("checkpoints", "history.csv")] if verb == "train" else []
+    names = ("checkpoints", "history.csv", "teachers") if verb == "train" else ()
+    kept = [folder / name for name in names]
     if verb not in ("train", "eval") or any(path.exists() for path in kept):
         return False
     with suppress(OSError, ValueError):

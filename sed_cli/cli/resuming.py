@@ -154,7 +154,9 @@ def _find_data(config: AnyTrainConfig, folder: Path) -> None:
     if not standing(last).is_dir():
         return
     saved = read_config(standing(last))
-    config.init = saved.init  # not read again, but part of the run's identity
+    # Not read again, but part of the run's identity.
+    for name in {*paths_of(config)} & {*paths_of(saved)}:
+        setattr(config, name, getattr(saved, name))
     config.take_files_of(standing(last))
     found = saved.data
     for key in paths_of(config.data):

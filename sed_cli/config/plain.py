@@ -182,5 +182,5 @@ _PATHS = {
     *("checkpoint", "init", "input", "output_dir", "resume", "resume_sweep", "runs", "run", "dir"),
     *("recipe", "root", "bank", "bank_splits", "transition", "cache_dir"),
     *("path", "validation_path", "test_path", "annotations", "train", "validation", "test"),
-    *("scores", "durations", "language"),
+    *("scores", "durations", "language", "teacher"),
 }

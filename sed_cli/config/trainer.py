@@ -11,6 +11,18 @@ from sed_cli.config.settings import DEFAULT, MISSING, Role, Settings, range_faul
 from sed_cli.config.training import LossConfig, LrScheduleConfig, OptimizerConfig
 
 MOST_THREADS = 1024  # of a process; thousands take gigabytes, and minutes to start
+SELF_TRAINING, MEAN_TEACHER = "self_training", "mean_teacher"  # values of trainer.unlabelled
+_OF_CONSISTENCY = ("weight", "epochs", "loss", "mixup", "view", "feedback")
+_OF_UNLABELLED = {  # settings that have an effect only with unlabelled recordings, and for which
+    "trainer.unlabelled": None,
+    "trainer.teachers": SELF_TRAINING,
+    "trainer.student_mixup": SELF_TRAINING,
+    "teacher": SELF_TRAINING,
+    **dict.fromkeys(
+        [f"trainer.consistency_{key}" for key in _OF_CONSISTENCY],
+        MEAN_TEACHER,
+    ),
+}
 LR_SCALE = "lr_scale"  # key of a parameter group's learning-rate factor
 
 
@@ -38,8 +50,8 @@ class TrainerConfig(Settings):
     )
     clip_weight: float = setting(
         0.02,
-        "weight of the loss of weakly labelled clips (that of frames is 1), and with "
-        "data.train.unlabelled of their consistency loss",
+        "weight of the loss of weakly labelled clips (that of frames is 1), and with a mean "
+        "teacher of their consistency loss",
         above=0,
         role=Role.FREE,
         before=DEFAULT,
@@ -121,7 +133,7 @@ class TrainerConfig(Settings):
     ema: float | None = setting(
         None,
         "decay per update of a moving average of the weights, such as 0.999; the average is "
-        "validated and saved; null: none, but 0.999 with data.train.unlabelled",
+        "validated and saved; null: none, but 0.999 with trainer.unlabelled=mean_teacher",
         above=0,
         below=1,
         before=DEFAULT,
@@ -134,10 +146,33 @@ class TrainerConfig(Settings):
         role=Role.FREE,
         before=DEFAULT,
     )
+    unlabelled: str = setting(
+        SELF_TRAINING,
+        "targets of data.train.unlabelled: self_training (probabilities of detectors trained "
+        "before), mean_teacher (those of the average of the weights, during training)",
+        choices=(SELF_TRAINING, MEAN_TEACHER),
+        before=DEFAULT,
+    )
+    teachers: int = setting(
+        3,
+        "number of detectors to train first for self-training, with different seeds; their "
+        "probabilities are averaged",
+        at_least=1,
+        at_most=100,
+        role=Role.FREE,
+        before=DEFAULT,
+    )
+    student_mixup: float = setting(
+        1.0,
+        "probability of mixing a sequence of the training split, with its targets, into an "
+        "unlabelled sequence, in self-training; only for features with power, such as logmel",
+        at_least=0,
+        at_most=1,
+        before=DEFAULT,
+    )
     consistency_weight: float = setting(
         2.0,
-        "weight of the distance between student and teacher, with data.train.unlabelled; times "
-        "1 - p_teacher",
+        "weight of the distance between student and mean teacher; times 1 - p_teacher",
         at_least=0,
         role=Role.FREE,
         before=DEFAULT,
@@ -224,26 +259,32 @@ class TrainerConfig(Settings):
         return [*faults, *self._part_faults(prefix)]
 
     def faults_of_average(
-        self, named: Collection[str], *, learns_unlabelled: bool, learns_clips: bool = False
+        self, named: Collection[str], *, has_unlabelled: bool, learns_clips: bool = False
     ) -> list[str]:
-        """Faults in settings for an average of the weights, or for clips.
+        """Faults in settings for an average of the weights, recordings without labels, or clips.
 
-        Without an average or weakly labelled clips, they have no effect.
+        Without these, they have no effect.
         """
         faults = Faults()
-        if learns_unlabelled:
-            return faults
-        for key in sorted(named):
+        for key, method in _OF_UNLABELLED.items():
+            if key not in named:
+                continue
             faults.require(
-                not key.startswith("trainer.consistency_"),
+                has_unlabelled,
                 f"{key} is for recordings without labels: name some, as data.train.unlabelled of "
                 f"data=annotated, or drop it",
             )
+            faults.require(
+                not has_unlabelled or method in (None, self.unlabelled),
+                f"{key} is for trainer.unlabelled={method}, but that is {self.unlabelled}: "
+                f"drop one",
+            )
+        if has_unlabelled and self.unlabelled == MEAN_TEACHER:
+            return faults
         faults.require(
             "trainer.clip_weight" not in named or learns_clips,
-            f"trainer.clip_weight={self.clip_weight} is for weakly labelled clips, and for "
-            f"recordings without labels: name some, as data.train.weak of data=annotated, or drop "
-            f"it",
+            f"trainer.clip_weight={self.clip_weight} is for weakly labelled clips, and for a mean "
+            f"teacher: name some, as data.train.weak of data=annotated, or drop it",
         )
         faults.require(
             "trainer.keep" not in named or self.ema is not None,

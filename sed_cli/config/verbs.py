@@ -26,7 +26,7 @@ from sed_cli.config.monitors import OF_TOKENS, column_of, faults_of_figures
 from sed_cli.config.registry import components
 from sed_cli.config.settings import DEFAULT, MISSING, Role, setting
 from sed_cli.config.tokens import TOKEN_SETS, TokenSetConfig
-from sed_cli.config.trainer import TrainerConfig
+from sed_cli.config.trainer import SELF_TRAINING, TrainerConfig
 from sed_cli.config.training import (
     AugmentConfig,
     DetectorModelConfig,
@@ -93,6 +93,11 @@ class AnyTrainConfig(SizedConfig):
             CheckpointError: if one is missing or invalid.
         """
 
+    @property
+    def n_trained_first(self) -> int:
+        """Number of trainings whose result the run needs first."""
+        return 0
+
     def loss_faults(self) -> list[str]:
         """Fault if the loss is for another task."""
         loss = self.trainer.loss
@@ -118,11 +123,26 @@ class TrainConfig(AnyTrainConfig):
         role=Role.FREE,
         before=DEFAULT,
     )
+    teacher: str | None = setting(
+        None,
+        "run, checkpoint or folder of runs that labels data.train.unlabelled; null: "
+        "trainer.teachers are trained first",
+        role=Role.PATH | Role.FREE,
+        before=DEFAULT,
+    )
     feature: FeatureConfig = setting()
     model: DetectorModelConfig = setting()
     data: DataConfig = setting()
     augment: AugmentConfig = setting()
     evaluation: EvaluationConfig = setting()
+
+    @property
+    def n_trained_first(self) -> int:
+        """Number of teachers, for recordings without labels."""
+        split = getattr(self.data, "train", None)
+        has_unlabelled = getattr(split, "unlabelled", None) is not None
+        is_needed = has_unlabelled and self.trainer.unlabelled == SELF_TRAINING
+        return self.trainer.teachers if is_needed and self.teacher is None else 0
 
     def faults(self, named: frozenset[str] = frozenset()) -> list[str]:
         """Faults in all groups, and in their combinations."""
@@ -139,7 +159,7 @@ class TrainConfig(AnyTrainConfig):
         has_unlabelled = getattr(split, "unlabelled", None) is not None
         faults += self.trainer.faults_of_average(
             named,
-            learns_unlabelled=has_unlabelled,
+            has_unlabelled=has_unlabelled,
             learns_clips=getattr(split, "weak", None) is not None,
         )
         faults += self.evaluation.faults()
@@ -288,7 +308,7 @@ class SequenceTrainConfig(AnyTrainConfig):
         faults += self.data.faults()
         faults += self.trainer.faults()
         faults += self.loss_faults()
-        faults += self.trainer.faults_of_average(named, learns_unlabelled=False)
+        faults += self.trainer.faults_of_average(named, has_unlabelled=False)
         faults.require(
             column_of(self.trainer.monitor) in OF_TOKENS,
             f"trainer.monitor={self.trainer.monitor}: expected one of {', '.join(OF_TOKENS)}",

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from sed_cli.data.annotations import Event
 
+_STEPS = 255  # of a probability that is stored in a byte
+
 ONSET_FRAMES = 2
 """Frames marked for an onset: an event may also start late in the frame before its own."""
 
@@ -76,6 +78,44 @@ class Activities:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Mark all frames, for numpy functions."""
         return self[:].astype(dtype or np.uint8, copy=False)
+
+
+class SoftActivities:
+    """Probabilities in the frames of a recording; reads like :class:`.Activities`.
+
+    Args:
+        stored: probabilities times 255, rounded, uint8 (T, C), with onsets (T, 2C).
+        n_classes: C.
+    """
+
+    def __init__(self, stored: NDArray[np.uint8], n_classes: int) -> None:
+        self._stored = stored
+        self.shape = (len(stored), n_classes)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, frames: slice) -> NDArray[np.float32]:
+        """Probabilities of a range of frames, float32 (t, C)."""
+        return _real(self._stored[frames, : self.shape[1]])
+
+    def onsets(self, frames: slice) -> NDArray[np.float32]:
+        """Probabilities of onsets in a range of frames, float32 (t, C)."""
+        return _real(self._stored[frames, self.shape[1] :])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Probabilities of all frames, for numpy functions."""
+        return self[:].astype(dtype or np.float32, copy=False)
+
+
+def _real(stored: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return stored.astype(np.float32) / np.float32(_STEPS)
+
+
+def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Round probabilities to bytes."""
+    rounded: NDArray[np.uint8] = np.rint(probabilities * _STEPS).astype(np.uint8)
+    return rounded
 
 
 def events_to_activities(

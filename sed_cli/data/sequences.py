@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from sed_cli.data.frames import Activities
 from sed_cli.data.sets import Recording
 
 UNKNOWN = math.nan
@@ -82,15 +81,19 @@ class Sequences(Dataset[tuple[Tensor, Tensor]]):
     def targets(self, item: int) -> Tensor:
         """Return activities (T, C), or targets (T, 2C), float32, without reading features.
 
+        Pseudo-labels are probabilities.
+
         Unannotated ones are :data:`UNKNOWN`, those of classes at unknown times in a clip
         :data:`SOMEWHERE`.
         """
         index, first, last = self._pieces[item]
         recording = self._recordings[index]
-        targets = recording.activities[first:last]
+        given = recording.pseudo_labels
+        activities = recording.activities if given is None else given
+        targets: NDArray[Any] = activities[first:last]
         if self._has_onsets:
-            assert isinstance(recording.activities, Activities)  # an array has no events
-            onsets = recording.activities.onsets(slice(first, last))
+            assert not isinstance(activities, np.ndarray)  # which has no events
+            onsets = activities.onsets(slice(first, last))
             targets = np.concatenate([targets, onsets], axis=1)
         made = torch.from_numpy(targets).float()
         known = recording.known(slice(first, last))

@@ -19,7 +19,7 @@ from sed_cli.data.annotations import Event
 from sed_cli.data.cache.features import FeatureCache
 from sed_cli.data.cache.packs import StoredArray
 from sed_cli.data.cache.upkeep import cache_root
-from sed_cli.data.frames import Activities
+from sed_cli.data.frames import Activities, SoftActivities
 from sed_cli.data.manifest import Clip, Manifest, apart
 from sed_cli.data.survey import load_manifest
 
@@ -36,6 +36,7 @@ class Recording(Clip):
     activities: NDArray[np.uint8] | Activities  # (T, C)
     unknown_frames: Activities | None = None  # marks unannotated frames; None: none
     held: Activities | None = None  # of a weakly labelled one: marks its classes
+    pseudo_labels: SoftActivities | None = None  # targets of an unlabelled one
     content: str = ""  # hash of its file; empty without a file
 
     @property

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from sed_cli.config.annotations import UNLABELLED
 from sed_cli.data.augment import AugmentedSequences, Augmenter
 from sed_cli.data.sequences import SequenceBatch, Sequences, collate
-from sed_cli.data.views import Lesson, Views
+from sed_cli.data.views import Lesson, Mixing, Views
 
 
 class SourcedSequences:
@@ -22,6 +22,7 @@ class SourcedSequences:
         by_source: its sequences, by the name of the source; none of them empty.
         augmenter: applied to each, with others of the same source; ``None``: none.
         views: versions of partly known recordings for teacher and student; ``None``: unchanged.
+        mixing: augments recordings with pseudo-labels; ``None``: like the others.
     """
 
     def __init__(
@@ -29,7 +30,9 @@ class SourcedSequences:
         by_source: Mapping[str, Sequences],
         augmenter: Augmenter | None = None,
         views: Views | None = None,
+        mixing: Mixing | None = None,
     ) -> None:
+        self._mixing = mixing
         self.by_source, self.augmenter, self._views = by_source, augmenter, views
         self._names, self._parts = list(by_source), list(by_source.values())
         self._firsts = list(accumulate(map(len, self._parts), initial=0))[:-1]
@@ -43,6 +46,8 @@ class SourcedSequences:
         """Return augmented features (T, M) and targets of a sequence in an epoch."""
         place = self._place(index)
         part, first = self._parts[place], self._firsts[place]
+        if self._mixing is not None and self._names[place] == UNLABELLED:
+            return self._mixing.heard(part, index - first, first, epoch)
         if self.augmenter is None:
             return part[index - first]
         return AugmentedSequences(part, self.augmenter, epoch, first=first)[index - first]

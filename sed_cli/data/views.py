@@ -24,6 +24,44 @@ class Lesson(NamedTuple):
     laid: Tensor  # targets of the sequence mixed in for the student, 0 where inactive, (T, C)
 
 
+class Mixing:
+    """Sequences with pseudo-labels, mixed with labelled ones: a harder task than their teacher's.
+
+    Args:
+        augmenter: mixes and does all other augmentations.
+        labelled: the training split; its sequences are mixed in.
+    """
+
+    def __init__(self, augmenter: Augmenter, labelled: Sequences) -> None:
+        # An index beyond the end: sequences of other sources are not excluded as their own partner.
+        self._others = Others(labelled, len(labelled) + 1, len(labelled))
+        self._augmenter = augmenter
+
+    @classmethod
+    def of(
+        cls,
+        config: AugmentConfig,
+        trainer: TrainerConfig,
+        labelled: Sequences,
+        *,
+        feature: FeatureConfig,
+        fill: Tensor,
+        seed: int,
+    ) -> Mixing | None:
+        """Mix as ``trainer.student_mixup`` says; arguments as for :class:`Views`."""
+        if not trainer.student_mixup or not isinstance(feature, PowerConfig):
+            return None
+        mixed = replace(config, mixup=trainer.student_mixup)  # type: ignore[call-arg]
+        return cls(Augmenter(mixed, feature=feature, fill=fill, seed=seed), labelled)
+
+    def heard(
+        self, sequences: Sequences, index: int, first: int, epoch: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return features (T, M) and targets of a sequence in an epoch; as :meth:`Views.lesson`."""
+        item = Item(*sequences[index])
+        return self._augmenter.heard(item, self._others, first + index, epoch)
+
+
 class Views:
     """Two views of a sequence: augmented for the student, less so for its teacher.
 

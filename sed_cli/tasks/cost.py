@@ -18,6 +18,7 @@ from sed_cli.config.provenance import choose_device, set_threads
 from sed_cli.config.settings import Role
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.system.records import duration
+from sed_cli.system.text import counted
 from sed_cli.tasks.registry import task_named
 from sed_cli.tasks.train import make_trainer
 from sed_cli.training.state import seed_everything
@@ -93,6 +94,8 @@ def tell_cost(
         f"({duration(sum(seconds))} of work){done}"
     )
     _say("Start-up, uncached features and the final evaluation are not included.")
+    if n_first := sum(config.n_trained_first for config in configs):
+        _say(f"Nor are {counted(n_first, 'teacher')}, each about a run without unlabelled data.")
     if any((config.trainer.devices or 1) > 1 for config in configs):
         _say("Each was timed in one process; with trainer.devices, the work is shared.")
     if at_once > 1:

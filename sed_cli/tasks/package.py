@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -58,6 +58,26 @@ class TaskPackage(ABC):
             UserError: if the data cannot be used.
             SedtfError: if there is no training data.
         """
+
+    def prepared(
+        self,
+        config: Any,
+        data: Any,
+        device: torch.device,
+        run_dir: Path,
+        train: Callable[[Any, Any, Path], Any],
+    ) -> Data:
+        """Finish the data of a run, which may need other trainings first; every rank calls it.
+
+        Args:
+            config: of the run.
+            data: from :meth:`load_data`.
+            device: for training.
+            run_dir: folder of the run, or of the earlier one that it resumes.
+            train: trains with a configuration, on data, in a folder.
+        """
+        prepared: Data = data
+        return prepared
 
     @abstractmethod
     def make(self, config: Any, data: Any, device: torch.device) -> Task[Any]:

@@ -98,6 +98,18 @@ def _learn(
     config: AnyTrainConfig, data: Data, device: torch.device, run_dir: Path
 ) -> tuple[Task[Any], Progress]:
     """Train in this process, alone or as one of several ranks."""
+
+    def learn(config: AnyTrainConfig, data: Data, run_dir: Path) -> tuple[Task[Any], Progress]:
+        return _learn_from(config, data, device, run_dir)
+
+    data = task_named(config.task).prepared(config, data, device, run_dir, learn)
+    return learn(config, data, run_dir)
+
+
+def _learn_from(
+    config: AnyTrainConfig, data: Data, device: torch.device, run_dir: Path
+) -> tuple[Task[Any], Progress]:
+    """Train on prepared data."""
     # Seed only now: computing features may draw numbers (torchlibrosa's weights), reading does not.
     seed_everything(config.seed)
     trainer = make_trainer(config, task_named(config.task).make(config, data, device))

@@ -215,6 +215,8 @@ class Trainer(Generic[BatchT]):
             if own.keys() != kept.keys():  # torch would set any given attribute
                 raise ValueError(f"a learning-rate schedule with {', '.join(sorted(kept))}")
             self.lr_schedule.load_state_dict(kept)
+        if (self.average is None) != ("average" not in state):
+            raise ValueError("an average of the weights in only one of the two")
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         if "task" in state:

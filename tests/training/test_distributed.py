@@ -34,6 +34,7 @@ from sed_cli.config.training import AugmentConfig, SamplerConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.annotations import Event
 from sed_cli.data.frames import Activities, activities_to_events
+from sed_cli.data.pseudo_labels import PseudoLabels
 from sed_cli.data.sequences import SequenceBatch
 from sed_cli.data.sets import DataSet, Recording
 from sed_cli.errors import ConfigError, SedtfError, UserError
@@ -108,9 +109,11 @@ CASES = {
             ConstantSchedule(p=0.5),
             **{"batch_size": 4, "accumulate": 2, "ema": 0.7, "consistency_epochs": 2},
             **{"consistency_mixup": 0.5, "consistency_view": "clean", "consistency_loss": "bce"},
+            unlabelled="mean_teacher",
         ),
         augment=joined(AugmentConfig)(roll=0.5, time_masks=1, time_mask_frames=3),
     ),
+    "self-trained": make_config(ConstantSchedule(p=0.5), batch_size=4, student_mixup=0.5),
     "averaged": make_config(ConstantSchedule(p=0.5), ema=0.7),
     "without feedback": replace(
         make_config(ConstantSchedule(p=0.5)),
@@ -185,12 +188,24 @@ def with_unlabelled(data: DataSet) -> DataSet:
     return replace(data, splits={**data.splits, UNLABELLED: rest})
 
 
+def with_pseudo_labels(data: DataSet) -> DataSet:
+    """The same, with a probability for each class and frame of these."""
+    random = np.random.default_rng(6)
+    stored = {
+        each.name: random.integers(0, 255, (each.n_frames, 2), np.uint8, endpoint=True)
+        for each in data.splits["train"]
+    }
+    labels = PseudoLabels(by_recording=stored, known=data.classes)
+    return labels.attached_to(with_unlabelled(data))
+
+
 def learn(name: str) -> dict[str, Any]:
     """Train a case for two epochs; return the results as plain numbers."""
     config = CASES[name]
     seed_everything(config.seed)
     data = with_weak(make_data()) if name in WEAK_CASES else make_data()
     data = with_unlabelled(data) if name == UNLABELLED else data
+    data = with_pseudo_labels(data) if name == "self-trained" else data
     task = Exact(config, data, torch.device("cpu"))
     task.model.double()
     trainer = make_trainer(config, task)

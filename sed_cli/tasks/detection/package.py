@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,19 @@ class DetectionPackage(TaskPackage):
         from sed_cli.tasks.detection.task import load_recordings
 
         return load_recordings(config, look_for_leaks=look_for_leaks)
+
+    def prepared(
+        self,
+        config: TrainConfig,
+        data: DataSet,
+        device: torch.device,
+        run_dir: Path,
+        train: Callable[[Any, Any, Path], Any],
+    ) -> DataSet:
+        """Label recordings without labels by teachers, which are trained first."""
+        from sed_cli.tasks.detection.self_training import with_pseudo_labels
+
+        return with_pseudo_labels(config, data, device, run_dir, train)
 
     def make(self, config: TrainConfig, data: DataSet, device: torch.device) -> DetectionTask:
         """Build the detector, with everything that training needs around it."""

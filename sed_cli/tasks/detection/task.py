@@ -18,6 +18,7 @@ from sed_cli.config.annotations import SOURCES, SPLITS, UNLABELLED, WEAK
 from sed_cli.config.data import RecordedConfig
 from sed_cli.config.identity import paths_of
 from sed_cli.config.monitors import OF_CLIPS, PREFIX
+from sed_cli.config.trainer import MEAN_TEACHER
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data import coverage
 from sed_cli.data.augment import Augmenter
@@ -26,7 +27,7 @@ from sed_cli.data.leaks import check_leaks
 from sed_cli.data.sequences import SequenceBatch, Sequences
 from sed_cli.data.sets import DataSet, load_data
 from sed_cli.data.sources import SourcedSequences
-from sed_cli.data.views import Views
+from sed_cli.data.views import Mixing, Views
 from sed_cli.decoding.onsets import of_activities
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.errors import SedtfError, UserError
@@ -145,11 +146,13 @@ class DetectionTask(Task[SequenceBatch]):
             device=device,
         )
         by_source = _by_source(data, config.data.sequence_length, onsets=model.has_onsets)
-        views = None
-        if UNLABELLED in by_source:
+        views = mixing = None
+        if UNLABELLED in by_source and config.trainer.unlabelled == MEAN_TEACHER:
             views = Views(config.augment, config.trainer, by_source[STRONG], **heard)
+        elif UNLABELLED in by_source:
+            mixing = Mixing.of(config.augment, config.trainer, by_source[STRONG], **heard)
         self.sequences = SourcedSequences(
-            by_source, augmenter if augmenter.is_active else None, views
+            by_source, augmenter if augmenter.is_active else None, views, mixing
         )
         super().__init__(
             model=self.detector.model,
@@ -206,8 +209,9 @@ class DetectionTask(Task[SequenceBatch]):
 
     @property
     def learns_unlabelled(self) -> bool:
-        """Whether there are recordings without labels."""
-        return UNLABELLED in self.sequences.by_source
+        """Whether a mean teacher labels recordings during training."""
+        is_mean = self._config.trainer.unlabelled == MEAN_TEACHER
+        return is_mean and UNLABELLED in self.sequences.by_source
 
     def counts(self, batch: SequenceBatch) -> Tensor:
         """Number of values in each term of the loss: see :meth:`losses`."""
@@ -256,10 +260,13 @@ class DetectionTask(Task[SequenceBatch]):
         return _joined(terms), self.counts(batch)
 
     def _fed(self, batch: SequenceBatch, found: Tensor | None) -> SequenceBatch:
-        """The batch with targets for feedback; unknown targets come from the teacher.
+        """The batch with targets for feedback; unknown targets come from the mean teacher.
 
-        Unchanged if there is no teacher, or if its outputs are not to be fed.
+        Unchanged if there is no teacher, or if its outputs are not to be fed. Soft targets are fed
+        as activities, as the model's outputs are.
         """
+        if UNLABELLED in self.sequences.by_source and not self.learns_unlabelled:
+            return batch._replace(targets=(batch.targets > 0.5).to(batch.targets))
         is_own = self._config.trainer.consistency_feedback == "own"
         if is_own or found is None or batch.known is None:
             return batch

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sed_cli.audio.front_ends.pcen import PCENConfig
 from sed_cli.config.registry import joined
+from sed_cli.config.trainer import MEAN_TEACHER
 from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.sequences import SequenceBatch
@@ -36,7 +37,7 @@ def trainer_for(config: TrainConfig) -> Trainer[Any]:
 
 
 def config_for(p: float = 0.5, **trainer: Any) -> TrainConfig:
-    return make_config(ConstantSchedule(p=p), **trainer)
+    return make_config(ConstantSchedule(p=p), unlabelled=MEAN_TEACHER, **trainer)
 
 
 def draws(p: float) -> TeacherCoins:
@@ -250,6 +251,7 @@ def test_a_resumed_training_is_that_of_one_go(keep: str, sedtf: Sedtf, recording
     own = (f"data.root={recordings}", "data.train.unlabelled=audio", "data.train_share=0.5")
     heard = ("augment.time_masks=1", "trainer.consistency_mixup=0.5")
     settings = (*ANNOTATED, *own, *heard, f"trainer.keep={keep}")
+    settings = (*settings, f"trainer.unlabelled={MEAN_TEACHER}")
     assert sedtf("train", *settings, "trainer.epochs=3", "output_dir=at_once") == 0
     assert sedtf("train", *settings, "trainer.epochs=1", "output_dir=run") == 0
     assert sedtf("train", "resume=run", "trainer.epochs=3") == 0
