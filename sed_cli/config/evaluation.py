@@ -34,9 +34,6 @@ class DecoderConfig(Settings, ABC):
     SEPARATES: ClassVar[bool] = False
     """Whether it separates touching events of a class without predicted onsets."""
 
-    READS_ONSETS: ClassVar[bool] = False
-    """Whether it is fitted to the onsets of a model too, if there are any: to (T, 2C)."""
-
     name: str = setting()
 
     def check(self, events: Sequence[Sequence[Any]], hop_s: float) -> None:

@@ -30,7 +30,7 @@ def _better_after(best: Floats, score: float, costs: Floats, n: int, out: Floats
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def advance(n_old: int, rows: Rows, tables: Tables) -> None:
     """Same as :func:`sed_cli.decoding.segment_rows.advance_plainly`."""
-    total, base, begun, ended, tails = rows
+    total, begun, ended, tails = rows
     durations, stays, gaps, starts, arcs = tables
     n_rows, n_states = total.shape
     n_durations, n_gaps = len(durations), len(gaps)
@@ -61,8 +61,8 @@ def advance(n_old: int, rows: Rows, tables: Tables) -> None:
                 _better_after(best, silent[source], arcs, source, spare)
                 best, spare = spare, best
             for s in range(n_states):
-                begun[t, s] = best[s] - base[t, s]
+                begun[t, s] = best[s] - total[t, s]
         else:
             for s in range(n_states):
                 value = best[s] if best[s] > starts[s] else starts[s]
-                begun[t, s] = value - base[t, s]
+                begun[t, s] = value - total[t, s]

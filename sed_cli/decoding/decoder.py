@@ -157,11 +157,6 @@ class Decoder(ABC):
     classes: tuple[str, ...]
     hop_s: float
 
-    @property
-    def takes_onsets(self) -> bool:
-        """Whether it reads the onsets of a model too, so that probabilities are (T, 2C)."""
-        return False
-
     @abstractmethod
     def decode(
         self, probabilities: NDArray[np.floating], duration_s: float | None = None
@@ -191,7 +186,7 @@ class Decoder(ABC):
     ) -> Decoded:
         """Find the events of a recording and their frames."""
         detections = self.decode(probabilities, duration_s)
-        active = np.zeros((len(probabilities), len(self.classes)), np.bool_)
+        active = np.zeros(probabilities.shape, np.bool_)
         for onset_s, offset_s, label, _ in detections:
             reaches_end = duration_s is not None and offset_s >= duration_s
             last = len(active) if reaches_end else round(offset_s / self.hop_s)

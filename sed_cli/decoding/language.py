@@ -20,14 +20,7 @@ from numpy.typing import NDArray
 from sed_cli.data.statistics import label_sequences
 from sed_cli.decoding.decoder import Fitting
 from sed_cli.decoding.event_model import EventModel
-from sed_cli.decoding.semi_markov import (
-    SemiMarkovDecoder,
-    learn,
-    start_settings,
-    tuned,
-    weighings,
-    with_onsets,
-)
+from sed_cli.decoding.semi_markov import SemiMarkovDecoder, learn, tuned, weighings
 from sed_cli.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -135,12 +128,7 @@ def fit(task: Fitting, labels: LabelModel, order: int, lag_s: float) -> Language
         log.warning("%s does not know %s: treated as unlikely", labels.name, ", ".join(unknown))
     spoken = _spoken(model, labels, task)
     plain = LanguageDecoder(
-        classes=task.classes,
-        hop_s=task.hop_s,
-        model=spoken,
-        lag_s=lag_s,
-        language=labels.name,
-        **start_settings(task),
+        classes=task.classes, hop_s=task.hop_s, model=spoken, lag_s=lag_s, language=labels.name
     )
     log.info("language: %s, in a search over %d past events", labels.name, order)
     if not task.tunes:
@@ -150,7 +138,7 @@ def fit(task: Fitting, labels: LabelModel, order: int, lag_s: float) -> Language
         f"weight of the language model {weight:g}": replace(frames, language_weight=weight)
         for weight in LANGUAGE_WEIGHTS
     }
-    return with_onsets(task, tuned(task, candidates, "language"))
+    return tuned(task, candidates, "language")
 
 
 def _spoken(model: EventModel, labels: LabelModel, task: Fitting) -> EventModel:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -114,7 +114,8 @@ class OnsetDecoder(FrameDecoder):
     ) -> Decoded:
         """Find the events, and the active frames (T, C)."""
         self.check(probabilities)
-        found, active = self.inner.decoded(self.for_inner(probabilities), duration_s)
+        activities = of_activities(probabilities, len(self.classes))
+        found, active = self.inner.decoded(activities, duration_s)
         return Decoded(sorted(self._parted(found, probabilities)), active)
 
     def _parted(
@@ -152,14 +153,8 @@ class OnsetDecoder(FrameDecoder):
     ) -> list[Detection]:
         """All candidate events of the inner decoder, split in the same way."""
         self.check(probabilities)
-        found = self.inner.boxes(self.for_inner(probabilities), duration_s)
-        return sorted(self._parted(found, probabilities))
-
-    def for_inner(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Probabilities that the inner decoder takes, of those of all outputs."""
-        if self.inner.takes_onsets:
-            return probabilities
-        return of_activities(probabilities, len(self.classes))
+        activities = of_activities(probabilities, len(self.classes))
+        return sorted(self._parted(self.inner.boxes(activities, duration_s), probabilities))
 
     def tracker(self) -> Tracker:
         """Create a tracker of the same events; a part ends once the next is long enough."""
@@ -261,8 +256,7 @@ class _OnsetTracker(Tracker):
         sums = self._sums[-1] + np.cumsum(activities, axis=0, dtype=np.float64)
         self._sums = np.concatenate([self._sums, sums])
         self._onsets = np.concatenate([self._onsets, of_onsets(probabilities, n_classes)])
-        of_inner = cast("NDArray[np.float32]", self._decoder.for_inner(probabilities))
-        reports = list(self._taken(self._inner.push(of_inner, known_s)))
+        reports = list(self._taken(self._inner.push(activities, known_s)))
         n_frames = self._first + len(self._onsets)
         for label, event in self._open.items():
             reports += self._parts(label, event, n_frames - self._late)

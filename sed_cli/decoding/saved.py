@@ -29,8 +29,7 @@ def fit(settings: DecoderConfig, task: Fitting) -> Decoder:
         UserError: if the result could not be read again, or if a bound on false alarms is set and
             it has no thresholds.
     """
-    reads_all = settings.READS_ONSETS or not task.onsets
-    decoder: Decoder = settings.fit(task if reads_all else activities_alone(task))
+    decoder: Decoder = settings.fit(activities_alone(task) if task.onsets else task)
     if settings.name != decoder.NAME:
         raise UserError(
             f"the decoder {settings.name} makes a {type(decoder).__name__} whose NAME is "

@@ -20,8 +20,7 @@ class Rows(NamedTuple):
     """Scores of the best paths, one row per boundary and one column per state, (N, S)."""
 
     total: Floats  # of all frames before the boundary, as if the state were active in them
-    base: Floats  # the total, less the score of an event of the state starting there
-    begun: Floats  # of the best path whose next event starts there, minus the base
+    begun: Floats  # of the best path whose next event starts there, minus the total
     ended: Floats  # of the best path whose last event ends there
     tails: Floats  # at the last row: of events, and of silences, longer than the tables (2, S)
 
@@ -38,7 +37,7 @@ class Tables(NamedTuple):
 
 def advance_plainly(n_old: int, rows: Rows, tables: Tables) -> None:
     """Fill in ``begun`` and ``ended`` from row ``n_old`` on, in place."""
-    total, base, begun, ended, tails = rows
+    total, begun, ended, tails = rows
     durations, stays, gaps, starts, arcs = tables
     n_durations, n_gaps = len(durations), len(gaps)
     for t in range(n_old, len(total)):
@@ -55,4 +54,4 @@ def advance_plainly(n_old: int, rows: Rows, tables: Tables) -> None:
         silent = (ended[t + 1 - m : t + 1][::-1] + gaps[:m]).max(axis=0)
         silent = np.maximum(silent, tails[1])
         follows = silent if not arcs.size else (silent[:, None] + arcs).max(axis=0)
-        begun[t] = np.maximum(follows, starts) - base[t]
+        begun[t] = np.maximum(follows, starts) - total[t]

@@ -82,23 +82,13 @@ class SegmentDecoder:
         model: of durations, gaps and syntax.
         lag: number of frames after an event's end that may still change it.
         step: number of frames between decisions.
-        starts: whether scores include those of events that start.
         plain: use the plain loop even if the compiled one is available.
     """
 
-    def __init__(
-        self,
-        model: SegmentModel,
-        *,
-        lag: int,
-        step: int,
-        starts: bool = False,
-        plain: bool = False,
-    ) -> None:
+    def __init__(self, model: SegmentModel, *, lag: int, step: int, plain: bool = False) -> None:
         self._model = model
-        self._lag, self._step, self._has_starts = lag, step, starts
-        self._n_classes = model.durations.shape[1]
-        self._waiting = np.zeros((0, self._n_classes * (2 if starts else 1)))
+        self._lag, self._step = lag, step
+        self._waiting = np.zeros((0, model.durations.shape[1]))
         n_states = len(model.class_of)
         self._tables = Tables(
             durations=exact(np.ascontiguousarray(model.durations[:, model.class_of])),
@@ -130,9 +120,7 @@ class SegmentDecoder:
         """Take the scores of the next frames (t, C), and return the decided events.
 
         Scores must be finite, weighted log-odds. The division of frames into pieces does not
-        matter: decisions are made after each ``step`` of them. If the search has the scores of
-        starts, they follow those of the classes, (t, 2C): a row has those of events that start
-        after its frame.
+        matter: decisions are made after each ``step`` of them.
         """
         found: list[Segment] = []
         while len(scores):
@@ -157,16 +145,11 @@ class SegmentDecoder:
     def _extend(self) -> None:
         """Extend the best paths over the waiting frames."""
         of_states = self._waiting[:, self._model.class_of]
-        of_starts = self._waiting[:, self._n_classes :]
         self._waiting = self._waiting[:0]
         n_old = len(self._total)
         self._total, self._begun, self._ended = self._history.extended(len(of_states))
         self._total[n_old:] = self._total[n_old - 1] + of_states.cumsum(axis=0)
-        base = self._total
-        if self._has_starts:
-            base = base.copy()
-            base[n_old:] -= of_starts[:, self._model.class_of]
-        rows = Rows(self._total, base, self._begun, self._ended, self._tails)
+        rows = Rows(self._total, self._begun, self._ended, self._tails)
         self._advance(n_old, rows, self._tables)
 
     def _decide(self, until: int | None) -> list[Segment]:

@@ -7,14 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise, product
+from itertools import product
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sed_cli.data.annotations import Event
-from sed_cli.data.frames import ONSET_FRAMES
 from sed_cli.decoding.choices import Choice, log_choices
 from sed_cli.decoding.decoder import (
     Detection,
@@ -27,19 +25,17 @@ from sed_cli.decoding.decoder import (
 from sed_cli.decoding.event_model import EventModel
 from sed_cli.decoding.grid import Grid, excerpts
 from sed_cli.decoding.postprocessing import PLAIN_THRESHOLD
-from sed_cli.decoding.segment_scores import FrameScores
-from sed_cli.decoding.segment_times import SegmentTimes
 from sed_cli.decoding.segments import Segment, SegmentDecoder, SegmentModel
 from sed_cli.errors import UserError
 
 log = logging.getLogger(__name__)
 
 _SURE = 1e-6  # minimum distance of probabilities from 0 and 1
+_HALF = 0.49  # maximum offset of a time from its boundary, in frames: active frames do not change
+_CONTINUES = 0.9  # probability of a class after one of its events, if another one follows
 _BLOCK = 16_384  # number of frames weighted at once
 _WEIGHTS = (1.0, 0.125, 0.25, 0.5, 2.0, 4.0, 8.0)  # the first, with the first prior, is the default
 _PRIORS = (0.0, 0.25, 0.5, 0.75, 1.0)
-_ONSET_WEIGHTS = (0.5, 0.0, 0.25, 1.0, 2.0)  # the first one is the default
-_TOUCHING = 1.5  # frames: with a shorter silence between them, events of a class touch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +49,6 @@ class SemiMarkovDecoder(TunedDecoder):
         weight: of the log-odds of a frame, since neighbours are redundant.
         prior: share of the log-odds of a class's prior to subtract from those of its frames.
         lag_s: seconds after the end of an event that may still change it.
-        onset_weight: of the log-odds of onsets in the first frames of an event; ``None``: of a
-            model without onsets. With them probabilities are (T, 2C).
-        touch_s: mean silence between touching events of a class, in seconds.
     """
 
     NAME: ClassVar[str] = "semi_markov"
@@ -64,23 +57,12 @@ class SemiMarkovDecoder(TunedDecoder):
     weight: float = _WEIGHTS[0]
     prior: float = _PRIORS[0]
     lag_s: float
-    onset_weight: float | None = None
-    touch_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not (0 < self.weight < math.inf and 0 < self.lag_s < math.inf):
             raise ValueError(f"weight {self.weight} and lag_s {self.lag_s}: expected above 0")
         if not math.isfinite(self.prior):
             raise ValueError(f"prior {self.prior}: expected a number")
-        if not (self.onset_weight is None or 0 <= self.onset_weight < math.inf):
-            raise ValueError(f"onset_weight {self.onset_weight}: expected 0 or more")
-        if not 0 <= self.touch_s < math.inf:
-            raise ValueError(f"touch_s {self.touch_s}: expected 0 or more")
-
-    @property
-    def takes_onsets(self) -> bool:
-        """Whether probabilities include onsets."""
-        return self.onset_weight is not None
 
     @cached_property
     def _segments(self) -> SegmentModel:
@@ -103,8 +85,7 @@ class SemiMarkovDecoder(TunedDecoder):
 
     def search(self) -> SegmentDecoder:
         """Start decoding a recording."""
-        starts = self.takes_onsets
-        return SegmentDecoder(self._segments, lag=self.lag, step=self.step, starts=starts)
+        return SegmentDecoder(self._segments, lag=self.lag, step=self.step)
 
     def weighed(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
         """Scores of frames (T, C): weighted log-odds of their probabilities."""
@@ -117,25 +98,16 @@ class SemiMarkovDecoder(TunedDecoder):
     ) -> list[Detection]:
         """Find the events of a recording, in order of onset."""
         self.check(probabilities)
-        times, end_s = SegmentTimes(self), math.inf if duration_s is None else duration_s
+        times, end_s = _Times(self), math.inf if duration_s is None else duration_s
         found = [times.detection(one, probabilities, 0, end_s) for one in self.spans(probabilities)]
         return sorted(event for event in found if event is not None)
 
     def spans(self, probabilities: NDArray[np.floating]) -> list[Segment]:
         """Events in frames, in order of onset, in the memory of a block."""
-        search, scores, found = self.search(), FrameScores(self), list[Segment]()
+        search, found = self.search(), list[Segment]()
         for start in range(0, len(probabilities), _BLOCK):
-            found += search.push(scores.push(probabilities[start : start + _BLOCK]))
-        found += search.push(scores.finish())
+            found += search.push(self.weighed(probabilities[start : start + _BLOCK]))
         return sorted([*found, *search.finish()])
-
-    def check(self, probabilities: NDArray[np.floating]) -> None:
-        """Reject probabilities of another shape than (T, C), or with onsets (T, 2C)."""
-        n_columns = len(self.classes) * (2 if self.takes_onsets else 1)
-        if probabilities.ndim != 2 or probabilities.shape[1] != n_columns:
-            raise ValueError(
-                f"probabilities of shape {probabilities.shape}: expected (T, {n_columns})"
-            )
 
     def tracker(self) -> Tracker:
         """Create a tracker that finds the same events in streamed probabilities."""
@@ -148,14 +120,8 @@ class SemiMarkovDecoder(TunedDecoder):
             "prior": self.prior,
             "lag_s": self.lag_s,
             "model": self.model.as_json(self.classes),
-            **self._onsets_as_json(),
             **self.tuned_as_json(),
         }
-
-    def _onsets_as_json(self) -> dict[str, Any]:
-        if not self.takes_onsets:
-            return {}
-        return {"onset_weight": self.onset_weight, "touch_s": self.touch_s}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], classes: Sequence[str], hop_s: float) -> Self:
@@ -171,14 +137,9 @@ class SemiMarkovDecoder(TunedDecoder):
             weight=float(values["weight"]),
             prior=float(values["prior"]),
             lag_s=float(values["lag_s"]),
-            **cls._onsets_from_json(values),
             **cls.own_from_json(values),
             **cls.tuned_from_json(values),
         )
-
-    @staticmethod
-    def _onsets_from_json(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: float(values[key]) for key in ("onset_weight", "touch_s") if key in values}
 
     @classmethod
     def own_from_json(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,36 +160,8 @@ def fit(task: Fitting, order: int, lag_s: float) -> SemiMarkovDecoder:
         if model.joint
         else "classes overlap in training: one chain each, ignoring the order of classes",
     )
-    plain = SemiMarkovDecoder(
-        classes=task.classes,
-        hop_s=task.hop_s,
-        model=model,
-        lag_s=lag_s,
-        **start_settings(task),
-    )
-    return with_onsets(task, tuned(task, weighings(plain), "all classes")) if task.tunes else plain
-
-
-def start_settings(task: Fitting) -> dict[str, Any]:
-    """Arguments of a decoder for the onsets of the model, if it has them."""
-    if not task.onsets:
-        return {}
-    gaps = [
-        later.onset_s - event.offset_s
-        for clip in task.training()
-        for events in _by_label(clip.events).values()
-        for event, later in pairwise(events)
-    ]
-    touching = [max(0.0, gap) for gap in gaps if gap < _TOUCHING * task.hop_s]
-    touch_s = round(float(np.mean(touching)), 5) if touching else 0.0
-    return {"onset_weight": _ONSET_WEIGHTS[0], "touch_s": touch_s}
-
-
-def _by_label(events: Sequence[Event]) -> dict[str, list[Event]]:
-    found: dict[str, list[Event]] = {}
-    for event in sorted(events):
-        found.setdefault(event.label, []).append(event)
-    return found
+    plain = SemiMarkovDecoder(classes=task.classes, hop_s=task.hop_s, model=model, lag_s=lag_s)
+    return tuned(task, weighings(plain), "all classes") if task.tunes else plain
 
 
 def learn(task: Fitting, order: int, decoder: str) -> EventModel:
@@ -264,17 +197,6 @@ def weighings(plain: Candidate) -> dict[str, Candidate]:
     }
 
 
-def with_onsets(task: Fitting, decoder: Candidate) -> Candidate:
-    """Tune the weight of onsets, if the model has them."""
-    if not decoder.takes_onsets:
-        return decoder
-    candidates = {
-        f"weight of the onsets {weight:g}": replace(decoder, onset_weight=weight)
-        for weight in _ONSET_WEIGHTS
-    }
-    return tuned(task, candidates, "onsets")
-
-
 def tuned(task: Fitting, candidates: Mapping[str, Candidate], what: str) -> Candidate:
     """Choose the decoder with the best F1 on validation.
 
@@ -296,7 +218,7 @@ def tuned(task: Fitting, candidates: Mapping[str, Candidate], what: str) -> Cand
     scored = excerpts(task.scored(), len(task.validation), task.classes, task.hop_s)
     for _, probabilities, in_recording in scored:
         for row, decoder in enumerate(rows):
-            active = np.zeros((len(probabilities), len(task.classes)), np.bool_)
+            active = np.zeros(probabilities.shape, np.bool_)
             for first, last, column in decoder.spans(probabilities):
                 # Touching events of a class would count as one: an inactive frame separates them.
                 active[first:last, column] = True
@@ -316,23 +238,76 @@ def tuned(task: Fitting, candidates: Mapping[str, Candidate], what: str) -> Cand
     return replace(rows[point.row], tuned_for=task.metric, tuning=notes)
 
 
+class _Times:
+    """Sub-frame times of events, in order of onset.
+
+    A probability is that of an event having started by then: if it rises over two frames with .2
+    and .9, the event starts later than with .4 and 1. The time is the mean implied by them, at most
+    half a frame from the boundary, so that active frames do not change. Where events of the same
+    class touch, the time is that of the boundary, since nothing rises or falls there. On song in
+    frames of 4 and 10 ms the accuracy of bins of 2 ms rises from .979 to .982 and from .967 to
+    .974.
+    """
+
+    def __init__(self, decoder: SemiMarkovDecoder) -> None:
+        self._decoder = decoder
+        self._ended: dict[int, int] = {}  # last boundary by column
+        self._reached = 0.0  # boundaries
+
+    def detection(
+        self, segment: Segment, probabilities: NDArray[np.floating], start: int, end_s: float
+    ) -> Detection | None:
+        """The event of a segment; ``None`` for one that starts at the end of the recording.
+
+        Args:
+            segment: the decoded one.
+            probabilities: frames from number ``start`` on, (T, C), up to the last known one.
+            start: number of their first frame.
+            end_s: of the recording; no event ends after it.
+        """
+        first, last, column = segment
+        own = probabilities[:, column]
+
+        def around(boundary: int) -> float:
+            """Sum of the probabilities of the frames before and after a boundary."""
+            return float(
+                own[max(0, boundary - 1 - start) : boundary + 1 - start].sum(dtype=np.float64)
+            )
+
+        onset, offset = float(first), float(last)
+        if first > start and self._ended.get(column) != first:
+            onset += _within(1 - around(first))
+        if not (last - start < len(own) and own[last - start] >= _CONTINUES):
+            offset += _within(around(last) - 1)
+        if self._decoder.model.joint:
+            onset = max(onset, self._reached)
+        self._ended[column], self._reached = last, offset
+        onset_s, offset_s = (at * self._decoder.hop_s for at in (onset, offset))
+        if onset_s >= end_s:
+            return None
+        mean = float(own[max(0, first - start) : last - start].mean(dtype=np.float64))
+        label = self._decoder.classes[column]
+        return Detection(onset_s, min(offset_s, end_s), label, min(1.0, mean))
+
+
+def _within(frames: float) -> float:
+    return min(_HALF, max(-_HALF, frames))
+
+
 class _SemiMarkovTracker(Tracker):
     """Reports the start of an event together with its end, once it is decided."""
 
     def __init__(self, decoder: SemiMarkovDecoder) -> None:
         self._decoder = decoder
-        self._search, self._times = decoder.search(), SegmentTimes(decoder)
-        self._scores = FrameScores(decoder)
+        self._search, self._times = decoder.search(), _Times(decoder)
         self._start = 0  # number of the first frame kept
-        ahead = ONSET_FRAMES if decoder.takes_onsets else 0
-        n_columns = len(decoder.classes) * (2 if decoder.takes_onsets else 1)
-        self._kept = np.zeros((0, n_columns), np.float32)
-        self.latency_s = (decoder.lag + decoder.step + ahead) * decoder.hop_s
+        self._kept = np.zeros((0, len(decoder.classes)), np.float32)
+        self.latency_s = (decoder.lag + decoder.step) * decoder.hop_s
 
     def push(self, probabilities: NDArray[np.float32], known_s: float) -> list[StreamEvent]:
-        """Take frames (t, C), or with onsets (t, 2C); return the reports that they decide."""
+        """Take frames (t, C) and return the reports that they decide, in order of time."""
         self._kept = np.concatenate([self._kept, probabilities])
-        reports = self._reports(self._search.push(self._scores.push(probabilities)), known_s)
+        reports = self._reports(self._search.push(self._decoder.weighed(probabilities)), known_s)
         # The frame before an event refines its onset.
         n_old = self._search.oldest - 1 - self._start
         if n_old > 0:
@@ -341,8 +316,7 @@ class _SemiMarkovTracker(Tracker):
 
     def finish(self, duration_s: float) -> list[StreamEvent]:
         """Return the remaining reports of a recording of ``duration_s``."""
-        found = self._search.push(self._scores.finish())
-        return self._reports([*found, *self._search.finish()], duration_s)
+        return self._reports(self._search.finish(), duration_s)
 
     def _reports(self, found: Sequence[Segment], known_s: float) -> list[StreamEvent]:
         reports = []

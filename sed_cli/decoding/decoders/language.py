@@ -22,7 +22,6 @@ class LanguageDecoderConfig(DecoderConfig):
 
     ASKS_LANGUAGE: ClassVar[bool] = True
     SEPARATES: ClassVar[bool] = True
-    READS_ONSETS: ClassVar[bool] = True
     HAS_THRESHOLDS: ClassVar[bool] = False
     LEARNS_LENGTHS: ClassVar[bool] = True
 

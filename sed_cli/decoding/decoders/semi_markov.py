@@ -19,7 +19,6 @@ class SemiMarkovConfig(DecoderConfig):
     """The most likely events, by durations, silences and order learnt from the training labels."""
 
     SEPARATES: ClassVar[bool] = True
-    READS_ONSETS: ClassVar[bool] = True
     HAS_THRESHOLDS: ClassVar[bool] = False
     LEARNS_LENGTHS: ClassVar[bool] = True
 
