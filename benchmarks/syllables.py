@@ -46,7 +46,7 @@ def main() -> None:
     for minutes in arguments.minutes:
         draws = range(arguments.first, arguments.first + arguments.draws)
         runs = [_trained(minutes, draw, arguments) for draw in draws]
-        rows.append(_row(minutes, runs))
+        rows.append(row_of(minutes, runs))
         print(write_table(arguments.output / "syllables", "Syllables", rows), flush=True)
 
 
@@ -76,7 +76,7 @@ def _trained(minutes: float, draw: int, arguments: argparse.Namespace) -> Path:
     return folder
 
 
-def _row(minutes: float, runs: list[Path]) -> dict[str, object]:
+def row_of(minutes: float, runs: list[Path]) -> dict[str, object]:
     """Mean, interval and single values of each figure."""
     metrics = [json.loads((run / "metrics.json").read_text()) for run in runs]
     spent = [json.loads((run / "spent.json").read_text()) for run in runs]
