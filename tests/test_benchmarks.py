@@ -166,3 +166,33 @@ def _write_comparison(output: Path, setting: str, gains: tuple[float, ...]) -> N
     file = output / "comparisons" / "syntax" / setting / "comparison.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"rows": rows}), encoding="utf-8")
+
+
+def test_the_table_of_syllables_has_means_intervals_and_each_draw(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    syllables = importlib.import_module("benchmarks.syllables")
+    runs = []
+    for draw, rate in enumerate((0.02, 0.04)):
+        runs.append(tmp_path / str(draw))
+        runs[-1].mkdir()
+        metrics = {
+            "syllable_error_rate": {"rate": rate},
+            "bin_accuracy": {"accuracy": 0.98},
+            "frame": {"f1": 0.97},
+        }
+        for name, values in (
+            ("metrics", metrics),
+            ("spent", {"cpu_s": 90.0}),
+            ("run", {"train_minutes": 0.5 + draw / 10}),
+        ):
+            (runs[-1] / f"{name}.json").write_text(json.dumps(values))
+
+    row = syllables.row_of(0.5, runs)
+
+    # of two draws: their mean, and 12.706 standard errors, the t value with one degree of freedom
+    assert row["syllable error"] == "0.0300 ± 0.1271"
+    assert row["syllable error, each"] == "0.0200 0.0400"
+    assert row["seconds of song"] == "30 to 36"
+    assert row["CPU minutes"] == 1.5

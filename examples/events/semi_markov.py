@@ -12,6 +12,7 @@ def events(scores, post, hop, end):  # (T, n_classes) -> onset and offset in sec
     first, priors = (np.array([model[name][c] for c in labels]) for name in ("first", "priors"))
     sure = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
     odds = exact(post["weight"] * (np.log(sure / (1 - sure)) - post["prior"] * priors))
+    late = np.array(post.get("late_s", (0.0, 0.0))) / hop  # on validation, in frames
     chains = [(np.array([c]), np.zeros(1), np.zeros((1, 1))) for c in range(len(labels))]
     if model["joint"]:  # one chain, whose states are the labels that came last
         weight = post.get("language_weight", 1.0)
@@ -67,8 +68,8 @@ def events(scores, post, hop, end):  # (T, n_classes) -> onset and offset in sec
                 begin in (0, ended_at.get(c)),
                 at < len(scores) and scores[at, c] >= 0.9,
             )
-            onset = begin + (0 if touches else np.clip(1 - around[0], -0.49, 0.49))
-            offset = at + (0 if continues else np.clip(around[1] - 1, -0.49, 0.49))
+            onset = begin + (0 if touches else np.clip(1 - around[0] - late[0], -0.49, 0.49))
+            offset = at + (0 if continues else np.clip(around[1] - 1 - late[1], -0.49, 0.49))
             onset = max(onset, reached) if model["joint"] else onset
             ended_at[c], reached = at, offset
             if onset * hop < end:

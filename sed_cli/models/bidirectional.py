@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sed_cli.models.non_causal import NonCausalCRNN
+from sed_cli.models.recurrence.unfed import read_backwards, read_forwards
 
 
 class BidirectionalCRNN(NonCausalCRNN):
-    """Convolutions over time and frequency, torch's bidirectional GRU, a linear readout.
+    """Convolutions over time and frequency, a bidirectional GRU, a linear readout.
 
     Source: Cakir et al. 2017, "Convolutional recurrent neural networks for polyphonic sound event
     detection", whose recurrence is unidirectional; bidirectional in the DCASE task 4 baselines.
@@ -31,14 +32,5 @@ class BidirectionalCRNN(NonCausalCRNN):
 
     def read(self, features: Tensor, lengths: Tensor | None) -> Tensor:
         """Run the GRU: (B, T, F) -> (B, T, 2H)."""
-        if lengths is None:
-            hidden: Tensor = self.gru(features)[0]
-            return hidden
-        # Packed, so that the backward direction starts at the last frame before the padding.
-        packed = pack_padded_sequence(
-            features, lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        hidden, _ = pad_packed_sequence(
-            self.gru(packed)[0], batch_first=True, total_length=features.shape[1]
-        )
-        return hidden
+        forwards = read_forwards(features, self.gru)
+        return torch.cat([forwards, read_backwards(features, self.gru, lengths)], dim=2)

@@ -60,6 +60,7 @@ class CRNN(nn.Module):
         is_causal: whether :meth:`decode` can continue from the state after the frames so far. If
             not, recordings are decoded as a whole, and ``listen`` and ``export`` are unavailable.
         n_features: F.
+        n_read: inputs of the recurrence besides the feedback; F, unless a subclass adds some.
 
     Raises:
         ValueError: if ``n_mels`` is not a multiple of the pooling, or ``kernel_size`` is even.
@@ -113,7 +114,7 @@ class CRNN(nn.Module):
         # and on CUDA with half precision; the numbers and the state_dict stay the same.
         for block in self.blocks:
             block.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.n_features = conv_channels * (n_mels // product)
+        self.n_features = self.n_read = conv_channels * (n_mels // product)
         # Outputs that are fed back.
         self.fed_outputs = slice(
             n_classes if fed_outputs == "onsets" else 0,
@@ -154,7 +155,7 @@ class CRNN(nn.Module):
         """
         self._fed_entries = rule.entries
         if rule.width != 1 and self.has_feedback and hasattr(self, "cell"):
-            n_inputs = self.n_features + rule.width * self.n_fed_outputs
+            n_inputs = self.n_read + rule.width * self.n_fed_outputs
             self.cell = nn.GRUCell(n_inputs, self.cell.hidden_size)
 
     @property
@@ -165,7 +166,7 @@ class CRNN(nn.Module):
         return {
             "readout.weight": LabelAxis(),
             "readout.bias": LabelAxis(),
-            "cell.weight_ih": LabelAxis(axis=1, start=self.n_features, outputs=fed),
+            "cell.weight_ih": LabelAxis(axis=1, start=self.n_read, outputs=fed),
             "clip_head.weight": LabelAxis(is_whole=True),
         }
 

@@ -27,7 +27,7 @@ SIZES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("kind", ["crnn", "crnn_bidirectional"])
+@pytest.mark.parametrize("kind", ["crnn", "crnn_bidirectional", "crnn_lookahead"])
 def test_the_weights_of_a_detector_are_counted_as_it_has_them(
     kind: str, sizes: dict[str, Any]
 ) -> None:

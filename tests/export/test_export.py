@@ -34,6 +34,7 @@ from sed_cli.decoding.decoder import Decoder
 from sed_cli.decoding.event_model import EventModel
 from sed_cli.decoding.hysteresis import HysteresisDecoder
 from sed_cli.decoding.language import LanguageDecoder
+from sed_cli.decoding.lateness import Lateness
 from sed_cli.decoding.postprocessing import PostProcessing
 from sed_cli.decoding.saved import save_decoder
 from sed_cli.decoding.semi_markov import SemiMarkovDecoder
@@ -322,7 +323,12 @@ def learnt(*, overlap: bool, order: int) -> EventModel:
             min_duration_s=0.1,
         ),
         SemiMarkovDecoder(model=learnt(overlap=True, order=1), weight=0.5, **LIKELIEST),
-        SemiMarkovDecoder(model=learnt(overlap=False, order=2), prior=0.5, **LIKELIEST),
+        SemiMarkovDecoder(
+            model=learnt(overlap=False, order=2),
+            prior=0.5,
+            late=Lateness(0.002, -0.003),
+            **LIKELIEST,
+        ),
         LanguageDecoder(
             model=learnt(overlap=False, order=2), language_weight=0.5, language="", **LIKELIEST
         ),

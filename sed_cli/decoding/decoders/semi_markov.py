@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sed_cli.config.evaluation import DecoderConfig
 from sed_cli.config.registry import component
-from sed_cli.config.settings import setting
+from sed_cli.config.settings import DEFAULT, setting
 
 if TYPE_CHECKING:
     from sed_cli.decoding.decoder import Fitting
@@ -34,12 +34,18 @@ class SemiMarkovConfig(DecoderConfig):
         unit="s",
         above=0,
     )
+    unbiased_times: bool = setting(
+        False,
+        "subtract the median error of onsets, and that of offsets, on validation from times "
+        "between frames; a time changes by less than a frame",
+        before=DEFAULT,
+    )
 
     def fit(self, task: Fitting) -> SemiMarkovDecoder:
         """Learn from the training events, and tune on validation."""
         from sed_cli.decoding.semi_markov import fit
 
-        return fit(task, self.order, self.lag_s)
+        return fit(task, self.order, self.lag_s, self.unbiased_times)
 
     @classmethod
     def read(

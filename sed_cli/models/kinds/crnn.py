@@ -103,12 +103,16 @@ class CRNNConfig(DetectorModelConfig):
         inputs = [1, *[channels] * (len(self.pooling) - 1)]
         blocks = sum(channels * (n * self.kernel_size**2 + 3) for n in inputs)
         n_outputs = n_classes * (2 if self.onsets else 1)
-        n_inputs = channels * (n_features // math.prod(self.pooling))
+        n_inputs = self.n_read(n_features)
         if self.feedback:
             n_inputs += n_outputs if self.fed_outputs == "all" else n_classes
         ways = self.GRUS
         grus = ways * 3 * hidden * (n_inputs + hidden + 2)
         return blocks + grus + n_outputs * (ways * hidden + 1)
+
+    def n_read(self, n_features: int) -> int:
+        """Features of a frame after the convolutions."""
+        return self.conv_channels * (n_features // math.prod(self.pooling))
 
     def least_activations(self, n_features: int) -> int:
         """Outputs of each convolution, kept for its gradient, and the states of the GRU."""

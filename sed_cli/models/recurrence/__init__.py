@@ -162,7 +162,7 @@ def feedback_gru_with_state(
 
 def _run(problem: Problem, backend: Backend) -> tuple[Tensor, RecurrentState]:
     if backend == "auto":
-        return _run_fastest(problem)
+        return run_fastest(problem)
     if backend == "plain":
         return plain.run(problem)
     if backend == "torch":
@@ -175,7 +175,8 @@ def _run(problem: Problem, backend: Backend) -> tuple[Tensor, RecurrentState]:
     raise ValueError(f"backend={backend!r}: expected one of {', '.join(BACKENDS)}")
 
 
-def _run_fastest(problem: Problem) -> tuple[Tensor, RecurrentState]:
+def run_fastest(problem: Problem) -> tuple[Tensor, RecurrentState]:
+    """Run a checked problem by the back end that ``auto`` stands for."""
     reads_out_much = problem.readout.out_features > 3 * problem.cell.hidden_size
     compiles = _fault_for_compiled(problem) is None
     if problem.is_forced and not problem.rule.remembers and (reads_out_much or not compiles):

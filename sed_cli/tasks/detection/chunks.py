@@ -101,7 +101,10 @@ def forced_logits(
     state: RecurrentState | None = None
     logits = [targets.new_empty(0, model.n_outputs)]
     with evaluating(model):
-        for features in features_of(model, log_mel, device):
+        pieces = features_of(model, log_mel, device)
+        if not model.is_causal and len(log_mel):
+            pieces = iter([torch.cat([*pieces])])
+        for features in pieces:
             fed = targets[:, : len(features)]
             targets = targets[:, len(features) :]
             known = fed.isfinite()

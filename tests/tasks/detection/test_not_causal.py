@@ -16,6 +16,7 @@ from sed_cli.errors import CheckpointError
 from sed_cli.models.kinds.conformer import ConformerConfig
 from sed_cli.models.kinds.crnn import CRNNConfig
 from sed_cli.models.kinds.crnn_bidirectional import BidirectionalCRNNConfig
+from sed_cli.models.kinds.crnn_lookahead import LookaheadCRNNConfig
 from sed_cli.tasks.detection import chunks
 from sed_cli.tasks.detection.detector import Detector
 from tests.conftest import TINY, TINY_SOUNDSCAPES, Sedtf
@@ -31,10 +32,11 @@ def make_detector(config: CRNNConfig) -> Detector:
 
 SMALL: dict[str, Any] = {"conv_channels": 4, "pooling": [2, 2]}
 GRU = BidirectionalCRNNConfig(**SMALL, rnn_hidden=5)
+LOOKAHEAD = LookaheadCRNNConfig(**SMALL, rnn_hidden=5)
 CONFORMER = ConformerConfig(**SMALL, rnn_hidden=16, n_heads=2, time_kernel=3)
 
 
-@pytest.fixture(params=[GRU, CONFORMER], ids=lambda config: config.kind)
+@pytest.fixture(params=[GRU, CONFORMER, LOOKAHEAD], ids=lambda config: config.kind)
 def detector(request: pytest.FixtureRequest) -> Detector:
     return make_detector(request.param)
 
@@ -157,7 +159,11 @@ def test_sizes_that_no_conformer_has_are_refused(settings: dict[str, int], words
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "name"),
-    [("crnn_bidirectional", "BidirectionalCRNN"), ("conformer", "ConformerDetector")],
+    [
+        ("crnn_bidirectional", "BidirectionalCRNN"),
+        ("conformer", "ConformerDetector"),
+        ("crnn_lookahead", "LookaheadCRNN"),
+    ],
 )
 def test_verbs_that_wait_for_the_end_take_it_and_the_others_say_why(
     model: str, name: str, sedtf: Sedtf, capfd: pytest.CaptureFixture[str]
