@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
+from sed_cli.system import working_folder as _working_folder  # noqa: F401  # first of all imports
+
 __version__ = "0.2.0"

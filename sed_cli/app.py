@@ -18,6 +18,7 @@ from typer.core import TyperCommand
 
 from sed_cli import __version__
 from sed_cli.help_texts import VERBS
+from sed_cli.system import working_folder
 
 _WORDS = {"compare": "RUN...", "report": "RUN", "status": "DIR"}
 
@@ -190,6 +191,7 @@ def main() -> NoReturn:
         if getattr(sys, name) is None:  # closed by whoever started this
             nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
             setattr(sys, name, nowhere)
+    working_folder.keep_out()
     _speak_utf8()
     try:
         sys.exit(app(args=sys.argv[1:] or ["--help"], standalone_mode=False) or 0)

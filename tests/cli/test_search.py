@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -93,3 +95,49 @@ def test_a_study_in_a_database_belongs_to_one_sweep(
 def test_a_search_over_nothing_is_refused(sedtf: Sedtf, capfd: pytest.CaptureFixture[str]) -> None:
     assert sedtf("train", "hydra/sweeper=optuna", "seed=1", multirun=True) == 2
     assert "nothing to search over" in capfd.readouterr().err
+
+
+def _trial(**given: Any) -> dict[str, Any]:
+    """A line of a journal: a finished trial."""
+    at = "2026-01-01T00:00:00.000000"
+    usual: dict[str, Any] = {"state": 1, "values": [0.5], "params": {}, "distributions": {}}
+    usual["user_attrs"] = {"folder": "a", "overrides": []}
+    times = {"datetime_start": at, "datetime_complete": at}
+    return {"op_code": 4, "worker_id": "x", "study_id": 0, **times, **usual, **given}
+
+
+_CHOICES = json.dumps({"name": "CategoricalDistribution", "attributes": {"choices": [1, 2]}})
+_OTHER_SPACE = {"params": {"seed": 0}, "distributions": {"seed": _CHOICES}}
+
+
+@pytest.mark.parametrize(
+    ("directions", "trials"),
+    [
+        ([2, 2], []),
+        ([1], []),
+        ([2], [_trial(user_attrs={})]),
+        ([2], [_trial(values=["much"])]),
+        ([2], [_trial(**_OTHER_SPACE)]),
+        ([2], [_trial(user_attrs={})] * 50_000),
+    ],
+    ids=["two values", "minimised", "no folder", "no number", "other space", "too many"],
+)
+def test_a_journal_of_another_kind_is_refused_in_a_line(
+    directions: list[int],
+    trials: list[dict[str, Any]],
+    sedtf: Sedtf,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    study = {"op_code": 0, "worker_id": "x", "study_name": "sweep", "directions": directions}
+    (tmp_path / "sweep").mkdir()
+    text = "".join(json.dumps(line) + "\n" for line in [study, *trials])
+    (tmp_path / "sweep" / "study.log").write_text(text)
+    Plan(verb="train", command=[], jobs=[]).write(tmp_path / "sweep")
+    is_asked = trials == [_trial(**_OTHER_SPACE)]
+    count = f"hydra.sweeper.n_trials={2 if is_asked else 1}"
+
+    assert sedtf("train", *SEARCH, count, "resume_sweep=sweep", multirun=True) == 2
+    err = capfd.readouterr().err.strip().splitlines()[-1]
+    assert err.startswith("sedtf: sweep/study.log: ") or "/sweep/study.log: " in err
+    assert "hardly a file of sedtf" in err or "not a readable Optuna study" in err

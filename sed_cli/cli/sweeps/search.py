@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,9 @@ from sed_cli.cli.sweeps.names import is_plain, name_job
 from sed_cli.cli.sweeps.plan import parse_task, planned_job
 from sed_cli.cli.sweeps.sweep import Sweep, recorded
 from sed_cli.cli.task import DONE, FAILED, INTERRUPTED, WAITING, Outcome
-from sed_cli.errors import ConfigError, UserError
+from sed_cli.errors import ConfigError, SedtfError, UserError
 from sed_cli.system.records import Planned, is_inside
-from sed_cli.system.structured import why
+from sed_cli.system.structured import read_limited, why
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -38,6 +39,7 @@ STUDY = "study.log"
 """Optuna's journal in the folder of a sweep: trials and their outcomes."""
 
 _FOLDER, _OVERRIDES = "folder", "overrides"  # of a trial, beside its parameters; and of a study
+_LARGEST, _MOST_LINES = 64 * 2**20, 50_000  # of the journal: a trial takes about ten lines
 
 
 def search(sweep: Sweep, composer: Composer, overrides: Sequence[str]) -> None:
@@ -75,7 +77,8 @@ def search(sweep: Sweep, composer: Composer, overrides: Sequence[str]) -> None:
     while len(study.trials) < settings.n_trials:
         batch = []
         for _ in range(min(n_jobs, settings.n_trials - len(study.trials))):
-            trial = study.ask(space)
+            with _reading(sweep.folder, settings):
+                trial = study.ask(space)
             row = [*fixed, *(f"{key}={value}" for key, value in trial.params.items())]
             taken = {path.name for path in sweep.folder.iterdir()} | {
                 planned.folder for planned in sweep.plan.jobs
@@ -85,7 +88,22 @@ def search(sweep: Sweep, composer: Composer, overrides: Sequence[str]) -> None:
             trial.set_user_attr(_OVERRIDES, row)
             batch.append((trial.number, name, row))
         _run(sweep, study, composer, batch)
-    _write_best(sweep, study)
+    with _reading(sweep.folder, settings):
+        _write_best(sweep, study)
+
+
+@contextmanager
+def _reading(folder: Path, settings: Any) -> Iterator[None]:
+    """Blame a study for errors of Optuna within the block: it may contain anything."""
+    try:
+        yield
+    except SedtfError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{settings.storage or folder / STUDY}: not a readable Optuna study, or one of another "
+            f"search ({type(error).__name__}: {why(error)})"
+        ) from error
 
 
 def _warn_of_others(study: Study, fixed: set[str], space: Container[str]) -> None:
@@ -194,21 +212,19 @@ def _study(folder: Path, settings: Any) -> Study:
     journal = folder / STUDY
     if journal.exists() and not journal.is_file():
         raise UserError(f"{journal}: expected a file, got a folder, a pipe or a device")
-    with warnings.catch_warnings():
+    if journal.is_file():  # Optuna takes a minute for 100,000 trials
+        read_limited(journal, _LARGEST, most_lines=_MOST_LINES)
+    with warnings.catch_warnings(), _reading(folder, settings):
         warnings.simplefilter("ignore")  # experimental there, but pinned here
-        try:
-            storage = settings.storage or JournalStorage(JournalFileBackend(str(journal)))
-            study = optuna.create_study(
-                storage=storage,
-                study_name=settings.study_name or "sweep",
-                direction="maximize",
-                load_if_exists=True,
-            )
-        except Exception as error:  # the file may contain anything
-            raise UserError(
-                f"{settings.storage or journal}: not a readable Optuna study "
-                f"({type(error).__name__}: {why(error)})"
-            ) from error
+        storage = settings.storage or JournalStorage(JournalFileBackend(str(journal)))
+        study = optuna.create_study(
+            storage=storage,
+            study_name=settings.study_name or "sweep",
+            direction="maximize",
+            load_if_exists=True,
+        )
+        if study.directions != [optuna.study.StudyDirection.MAXIMIZE]:
+            raise ValueError("it does not maximise one value")
         seed = settings.seed + len(study.trials)  # a resumed study must not try the same again
         study.sampler = (
             optuna.samplers.RandomSampler(seed=seed)
@@ -268,12 +284,13 @@ def _write_best(sweep: Sweep, study: Study) -> None:
         best = study.best_trial
     except ValueError:
         return
+    value = float(best.value)  # type: ignore[arg-type]  # of a finished trial
     values = {
         "name": "optuna",
         "best_evaluated_params": dict(best.params),
-        "best_evaluated_result": best.value,
-        "best_folder": best.user_attrs[_FOLDER],
+        "best_evaluated_result": value,
+        "best_folder": str(best.user_attrs[_FOLDER]),
     }
     OmegaConf.save(OmegaConf.create(values), sweep.folder / "optimization_results.yaml")
     shown = " ".join(f"{key}={value}" for key, value in best.params.items())
-    say(f"best of {len(study.trials)} trials: {best.value:.4f} by {shown}")
+    say(f"best of {len(study.trials)} trials: {value:.4f} by {shown}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sed_cli.config.data import AnnotatedConfig
-from sed_cli.data.annotations import FORMATS, Annotations, bounds, read_annotations, text
+from sed_cli.data.annotations import FORMATS, Annotations, read_annotations, text
 from sed_cli.data.relabelling import Relabelling
 from sed_cli.errors import DataError, UserError
 
@@ -147,6 +148,15 @@ def test_long_headers_and_lines_take_no_longer_than_they_are(piece: str, tmp_pat
         read_or_refuse(path)
 
 
+@pytest.mark.parametrize("name", ["a.phn", "a.lab", "a.mlf"])
+def test_blanks_within_a_label_take_no_longer_than_they_are(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(f"0 16000 a{' ' * 100_000}b\n")
+    before = time.process_time()
+    read_or_refuse(path)
+    assert time.process_time() - before < 1
+
+
 def test_open_quotation_marks_in_every_line_are_looked_at_a_bounded_number_of_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -207,7 +217,7 @@ def test_a_name_that_no_file_can_have_is_a_fault(tmp_path: Path) -> None:
 def test_a_file_of_too_many_lines_is_refused_unless_that_is_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    monkeypatch.setattr(bounds, "_MOST_LINES", 1000)
+    monkeypatch.setenv("SEDTF_MOST_LINES", "1000")
     path = tmp_path / "a.csv"
     content = "file,onset,offset,label\n" + "a.wav,0,1,x\n" * 1000
     path.write_text(content.replace("\n", end), newline="")

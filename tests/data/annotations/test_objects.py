@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -164,3 +165,37 @@ def test_damaged_matlab_files_are_refused(n_bytes: int, tmp_path: Path) -> None:
     whole = next(iter(bank.not_mat(".wav").values()))
     (tmp_path / "a.wav.not.mat").write_bytes(bytes(whole)[:n_bytes])
     read_or_refuse(tmp_path / "a.wav.not.mat")
+
+
+@pytest.mark.parametrize("is_cells", [False, True])
+def test_compressed_syllables_are_read(is_cells: bool, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    labels = np.array(["a", "b"], dtype=object) if is_cells else "ab"
+    more = {"note": {"nested": np.zeros(3)}, "labels": labels}
+    savemat(buffer, {"onsets": [1e3, 3e3], "offsets": [2e3, 4e3], **more}, do_compression=True)
+    (tmp_path / "a.wav.not.mat").write_bytes(buffer.getvalue())
+
+    found = read_annotations(tmp_path / "a.wav.not.mat").events
+    assert list(found.values()) == [[Event(1.0, 2.0, "a"), Event(3.0, 4.0, "b")]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ([np.zeros(2**20)] * 20, "labels takes more than 128 MiB when unpacked"),
+        ([{"name": "a"}] * 2, "labels is not an array of numbers or text"),
+    ],
+)
+def test_what_a_small_matlab_file_unpacks_to_is_bounded(
+    labels: list[Any], reason: str, tmp_path: Path
+) -> None:
+    cells = np.empty(len(labels), dtype=object)
+    cells[:] = labels
+    buffer = io.BytesIO()
+    times = np.arange(len(labels), dtype=float)
+    savemat(buffer, {"labels": cells, "onsets": times, "offsets": times + 0.5}, do_compression=True)
+    assert len(buffer.getvalue()) < 2**20
+    (tmp_path / "a.wav.not.mat").write_bytes(buffer.getvalue())
+
+    with pytest.raises(DataError, match=reason):
+        read_annotations(tmp_path / "a.wav.not.mat")

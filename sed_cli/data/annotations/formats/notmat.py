@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 from sed_cli.config.registry import component
 from sed_cli.data.annotations.events import Annotations, Taken
 from sed_cli.data.annotations.format import ReadOnlyFormat
+from sed_cli.data.annotations.matlab import Variable, joined, read_variables
 from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
 from sed_cli.errors import DataError
-from sed_cli.system.limits import raised_size
+from sed_cli.system.limits import SIZE_VARIABLE, raised_size
 
 _NAMES = ("onsets", "offsets", "labels")
-_MOST_VALUES = 10_000_000
+_LARGEST, _MOST_VALUES = 128 * 2**20, 10_000_000
 _ENDING = ".not.mat"
 
 
@@ -33,14 +34,10 @@ class NotMat(ReadOnlyFormat):
 
     def fits(self, text: Text, options: ReadOptions) -> bool:
         """Detected by its variables."""
-        return bool(text.binary) and {"onsets", "offsets"} <= set(_sizes(text))
+        return bool(text.binary) and {"onsets", "offsets"} <= set(_variables(text))
 
     def read(self, text: Text, options: ReadOptions) -> Annotations:
         """One event per syllable."""
-        sizes = _sizes(text)
-        most = raised_size(_MOST_VALUES)
-        if any(sizes.get(name, 0) > most for name in _NAMES):
-            raise DataError(f"{text.path}: more than {most:,} syllables, the limit")
         values = _load(text)
         onsets, offsets = (_numbers(values.get(name)) for name in _NAMES[:2])
         labels = _letters(values.get("labels"))
@@ -59,28 +56,32 @@ class NotMat(ReadOnlyFormat):
         return collector.finish(self.name, names_files=False, taken=taken)
 
 
-def _sizes(text: Text) -> Mapping[str, int]:
-    """The number of values of each variable, from headers only."""
+def _variables(text: Text) -> Mapping[str, Variable]:
+    """The variables to read, within bounds; none if the file is damaged or not of this kind."""
     if "mat" not in text.found:
-        import math
-
-        from scipy.io import whosmat
-
         try:
-            found = {name: math.prod(shape) for name, shape, _ in whosmat(io.BytesIO(text.binary))}
-        except Exception:  # scipy may raise anything for a damaged file
-            found = {}
-        text.found["mat"] = found
-    sizes: Mapping[str, int] = text.found["mat"]
-    return sizes
+            text.found["mat"] = read_variables(
+                text.binary,
+                _NAMES,
+                most_bytes=raised_size(_LARGEST),
+                most_values=raised_size(_MOST_VALUES),
+            )
+        except ValueError as error:
+            raise DataError(
+                f"{text.path}: a damaged MATLAB file, or not one of syllables ({error}); save it "
+                f"again (the variable {SIZE_VARIABLE} raises its limits)"
+            ) from error
+    variables: Mapping[str, Variable] = text.found["mat"]
+    return variables
 
 
 def _load(text: Text) -> Mapping[str, Any]:
     from scipy.io import loadmat
 
+    content = joined(text.binary, _variables(text).values())
     try:
-        values: Mapping[str, Any] = loadmat(io.BytesIO(text.binary), variable_names=list(_NAMES))
-    except Exception as error:  # as above
+        values: Mapping[str, Any] = loadmat(io.BytesIO(content), variable_names=list(_NAMES))
+    except Exception as error:  # scipy may raise anything for a damaged file
         raise DataError(f"{text.path}: a damaged MATLAB file; save it again") from error
     return values
 

@@ -17,7 +17,7 @@ from sed_cli.data.annotations.rows import ReadOptions, RowCollector
 from sed_cli.data.annotations.text import Text
 from sed_cli.data.annotations.units import SAMPLES
 
-_ROW = re.compile(r"\s*(\d{1,18})\s+(\d{1,18})\s+(\S.*?)\s*")
+_ROW = re.compile(r"(\d{1,18})\s+(\d{1,18})\s+(\S.*)")  # of a line without blanks at its ends
 _SNIFFED = 1000  # lines
 _FINE = 5000  # a shorter event, of half a millisecond, is not in units of 100 ns
 _MASTER = "#!MLF!#"
@@ -26,7 +26,7 @@ _UNITS_PER_S = 10_000_000
 
 def _rows(text: Text) -> list[re.Match[str]]:
     """The first rows; empty unless each has two whole numbers and a label."""
-    lines = [line for line in text.lines[:_SNIFFED] if line.strip()]
+    lines = [line for each in text.lines[:_SNIFFED] if (line := each.strip())]
     found = [match for line in lines if (match := _ROW.fullmatch(line))]
     return found if len(found) == len(lines) else []
 
@@ -95,11 +95,12 @@ def _lines(text: Text, *, is_master: bool) -> Iterator[tuple[int, str, str]]:
 def _add(
     collector: RowCollector, number: int, line: str, name: str, scale: float | None = None
 ) -> None:
-    if not line.strip():
+    line = line.strip()
+    if not line:
         return None
     row = _ROW.fullmatch(line)
     if row is None:
-        return collector.fault(number, f"{line.strip()[:80]!r}: expected onset, offset and label")
+        return collector.fault(number, f"{line[:80]!r}: expected onset, offset and label")
     if scale is None:
         return collector.add(number, name, *row.groups())
     onset_s, offset_s = (round(int(time) * scale, 9) for time in row.groups()[:2])
