@@ -54,7 +54,7 @@ def _build_typed(root: type[AnyTrainConfig], values: Mapping[str, Any]) -> AnyTr
     for each in fields(root):  # written by every version
         if each.name in ("feature", "model", "trainer") and not values[each.name]:
             raise ValueError(f"{each.name}: expected its settings")
-    filled = _with_originals(root, values, root.task)
+    filled = root.with_newer_settings(_with_originals(root, values, root.task))
     schema = OmegaConf.structured(root)
     kind = root.DATA_SETS.get(str(values["data"]["kind"]))
     if kind is None:

@@ -26,7 +26,7 @@ from sed_cli.config.monitors import OF_TOKENS, column_of, faults_of_figures
 from sed_cli.config.registry import components
 from sed_cli.config.settings import DEFAULT, MISSING, Role, setting
 from sed_cli.config.tokens import TOKEN_SETS, TokenSetConfig
-from sed_cli.config.trainer import SELF_TRAINING, TrainerConfig
+from sed_cli.config.trainer import MEAN_TEACHER, SELF_TRAINING, TrainerConfig
 from sed_cli.config.training import (
     AugmentConfig,
     DetectorModelConfig,
@@ -82,6 +82,11 @@ class AnyTrainConfig(SizedConfig):
     data: AnyDataConfig = setting()
     trainer: TrainerConfig = setting()
 
+    @classmethod
+    def with_newer_settings(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Add settings that runs of earlier versions lack, if others tell which value they had."""
+        return dict(values)
+
     def model_faults(self) -> list[str]:
         """Faults in settings that determine weight sizes; a checkpoint with any is rejected."""
         return []
@@ -135,6 +140,14 @@ class TrainConfig(AnyTrainConfig):
     data: DataConfig = setting()
     augment: AugmentConfig = setting()
     evaluation: EvaluationConfig = setting()
+
+    @classmethod
+    def with_newer_settings(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The first runs that learned from recordings without labels had a mean teacher."""
+        split = values["data"].get("train")
+        learns = isinstance(split, Mapping) and split.get("unlabelled") is not None
+        trainer = {"unlabelled": MEAN_TEACHER} if learns else {}
+        return {**values, "trainer": trainer | values["trainer"]}
 
     @property
     def n_trained_first(self) -> int:

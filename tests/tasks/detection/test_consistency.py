@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torch import Tensor
 
 from sed_cli.audio.front_ends.pcen import PCENConfig
+from sed_cli.cli.hydra import Composer
+from sed_cli.cli.verbs import Flags
+from sed_cli.config.plain import build_training
 from sed_cli.config.registry import joined
-from sed_cli.config.trainer import MEAN_TEACHER
+from sed_cli.config.trainer import MEAN_TEACHER, SELF_TRAINING
 from sed_cli.config.training import AugmentConfig
 from sed_cli.config.verbs import TrainConfig
 from sed_cli.data.sequences import SequenceBatch
@@ -260,3 +264,17 @@ def test_a_resumed_training_is_that_of_one_go(keep: str, sedtf: Sedtf, recording
         for run in ("at_once", "run")
     )
     torch.testing.assert_close(resumed, at_once, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("split, method", [("field", MEAN_TEACHER), (None, SELF_TRAINING)])
+def test_a_run_from_before_there_was_a_choice_has_a_mean_teacher(
+    split: str | None, method: str, recordings: Path
+) -> None:
+    overrides = [f"data.root={recordings}", "data=annotated", f"data.train.unlabelled={split}"]
+    given = OmegaConf.to_container(
+        Composer("train", Flags()).compose(overrides if split else overrides[:2])
+    )
+    assert isinstance(given, dict)
+    values = {str(key): value for key, value in given.items() if key != "hydra"}
+    del values["trainer"]["unlabelled"]
+    assert build_training(values | {"output_dir": ""}).trainer.unlabelled == method
