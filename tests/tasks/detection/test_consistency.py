@@ -266,7 +266,7 @@ def test_a_resumed_training_is_that_of_one_go(keep: str, sedtf: Sedtf, recording
     torch.testing.assert_close(resumed, at_once, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("split, method", [("field", MEAN_TEACHER), (None, SELF_TRAINING)])
+@pytest.mark.parametrize(("split", "method"), [("field", MEAN_TEACHER), (None, SELF_TRAINING)])
 def test_a_run_from_before_there_was_a_choice_has_a_mean_teacher(
     split: str | None, method: str, recordings: Path
 ) -> None:
