@@ -116,6 +116,18 @@ BOMB = '<?xml version="1.0"?>\n<!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a
             '<!DOCTYPE sv [<!ENTITY x SYSTEM "file:///etc/passwd">]><sv>&x;</sv>',
             "entities",
         ),
+        (
+            "a.eaf",  # each would be compared with all before it
+            f"<!DOCTYPE a [<!ATTLIST a {' b CDATA #IMPLIED' * 100_000}>]><ANNOTATION_DOCUMENT/>",
+            "declares entities or attributes",
+        ),
+        (
+            "a.eaf",
+            f"<ANNOTATION_DOCUMENT {' '.join(f'a{i}=""' for i in range(20_000))}/>",
+                "$", '"'
+            ),
+            "a tag of more than 100,000 characters",
+        ),
         ("a.eaf", "<a>" * 1000, "nested more than 64 deep"),
         ("a.eaf", "<ANNOTATION_DOCUMENT>", "broken XML"),
         ("a.xml", "<html></html>", "not a known format"),
