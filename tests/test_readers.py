@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,3 +116,29 @@ def test_what_mutations_have_found_is_refused(
 ) -> None:
     place.write_text(content)
     assert refusal in try_to_read(name, place)
+
+
+_ARRAYS = b",".join(
+    b'"k%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % i for i in range(50_000)
+)
+_MANY_ARRAYS = b"{" + _ARRAYS + b"}"
+_MANY_CELLS = b"epoch,seconds" + b",x" * 200 + b"\n" + (b"1,1" + b",0" * 200 + b"\n") * 20_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        (
+            "model.safetensors",
+            len(_MANY_ARRAYS).to_bytes(8, "little") + _MANY_ARRAYS,
+            "does not fit its config .a header of",
+        ),
+        ("history.csv", _MANY_CELLS, "more than 4,000,000 cells"),
+        ("history.csv as drawn", _MANY_CELLS, "more than 4,000,000 cells"),
+    ],
+)
+def test_what_takes_long_to_parse_is_refused_before(
+    name: str, content: bytes, reason: str, place: Path
+) -> None:
+    place.write_bytes(content)
+    assert re.search(reason, try_to_read(name, place))

@@ -97,8 +97,17 @@ def contents_of(path: Path, copy: IO[bytes] | None) -> Contents:
     """Examine a file, or the copy of a pipe, only once.
 
     Raises:
-        DataError: if it cannot be opened.
+        DataError: if it cannot be opened, or would keep the decoder busy without end.
     """
+    contents = _contents(path, copy)
+    if contents.fault is not None:
+        if copy is not None:
+            copy.close()
+        raise unreadable(path, ValueError(contents.fault))
+    return contents
+
+
+def _contents(path: Path, copy: IO[bytes] | None) -> Contents:
     if copy is not None:
         return examine(cast(BinaryIO, copy))
     _refuse_unopenable(path)

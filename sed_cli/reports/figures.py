@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sed_cli.errors import UserError
 from sed_cli.reports import style
-from sed_cli.system.structured import MOST_EPOCHS, read_plain
+from sed_cli.system.structured import read_history_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def _history_columns(history: pd.DataFrame | Path | str) -> dict[str, NDArray[np
 def read_history(path: Path | str) -> dict[str, NDArray[np.float64]]:
     """Read the columns of ``history.csv``; NaN for empty cells."""
     try:
-        text = read_plain(Path(path), most_lines=MOST_EPOCHS)
+        text = read_history_text(Path(path))
         header, *rows = csv.reader(io.StringIO(text, newline=""))
     except csv.Error as error:
         raise UserError(f"{path}: not a table of epochs ({error})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
@@ -13,6 +14,7 @@ from sed_cli.system.text import one_line
 
 _DEEPEST = 64
 _MOST_ELEMENTS = 1_000_000
+_LONG_TAG = re.compile("<[^<>]{100000}")  # of hundreds of thousands of attributes
 
 
 class _Bounded(TreeBuilder):
@@ -40,15 +42,18 @@ class _Bounded(TreeBuilder):
 
 
 def parse_xml(content: str) -> Element:
-    """Parse XML; document type declarations are skipped, entity declarations rejected.
+    """Parse XML; a document type is skipped, declarations within it are rejected.
 
     Raises:
-        ValueError: if it is not XML, declares entities, or is out of bounds.
+        ValueError: if it is not XML, declares entities or attributes, or is out of bounds.
     """
     most = raised_size(_MOST_ELEMENTS)
     if content.count("</") + content.count("/>") > 2 * most:  # told without building them
         raise ValueError(_too_many(most))
+    if _LONG_TAG.search(content):
+        raise ValueError("a tag of more than 100,000 characters")
     parser = DefusedXMLParser(target=_Bounded(most), forbid_dtd=False, forbid_entities=True)
+    parser.parser.StartDoctypeDeclHandler = _refuse_declarations
     try:
         # As bytes: for text, the parser would trust the encoding in its first line.
         parser.feed(_without_declaration(content).encode(errors="replace"))
@@ -58,6 +63,12 @@ def parse_xml(content: str) -> Element:
     except ParseError as error:
         raise ValueError(f"broken XML: {one_line(error)}") from error
     return root
+
+
+def _refuse_declarations(name: str, system: object, public: object, has_own: int) -> None:
+    """Reject declarations of entities, and of attributes: each is compared with all before it."""
+    if has_own:
+        raise ValueError("XML that declares entities or attributes, which are not followed")
 
 
 def _too_many(most: int) -> str:

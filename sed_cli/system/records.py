@@ -23,15 +23,13 @@ from sed_cli.errors import UserError
 from sed_cli.system.files import write_json
 from sed_cli.system.locks import is_at, take
 from sed_cli.system.structured import (
-    MOST_EPOCHS,
     UnreadableError,
+    read_history_text,
     read_json_object,
-    read_limited,
     read_settings,
 )
 
 RUN, SWEEP = "run.json", "sweep.json"
-_LONGEST_HISTORY = 64 * 2**20  # bytes
 
 BEAT_S = 10.0
 """Interval at which a running process touches its file."""
@@ -70,9 +68,9 @@ def read_history(path: Path) -> list[dict[str, str]]:
         OSError: if it is missing or may not be read.
         UnreadableError: if it is not a table with a number in every named column.
     """
-    content = read_limited(path, _LONGEST_HISTORY, most_lines=MOST_EPOCHS)
+    text = read_history_text(path)
     try:
-        table = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
+        table = csv.DictReader(io.StringIO(text, newline=""))
         if "epoch" not in (table.fieldnames or ()):
             raise ValueError("no column of epochs")
         rows = list(table)

@@ -25,7 +25,7 @@ from sed_cli.system.text import one_line
 
 _JSON_BYTES, _YAML_BYTES, _TEXT_BYTES = 64 * 2**20, 4 * 2**20, 64 * 2**20
 _TEXT_LINES = 1_000_000
-MOST_EPOCHS = 200_000  # lines of a history
+_MOST_EPOCHS, _MOST_CELLS = 200_000, 4_000_000  # lines of a history, and its cells
 _JSON_VALUES, _YAML_VALUES, _SETTINGS = 4_000_000, 200_000, 20_000
 _DEEPEST = 64
 _LONGEST_REASON = 300  # characters; numbers may have thousands
@@ -117,6 +117,20 @@ def read_plain(path: Path, *, most_lines: int = _TEXT_LINES) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableError(path, f"not a text in UTF-8 (byte {error.start})") from error
+
+
+def read_history_text(path: Path) -> str:
+    """Read the text of a table of epochs.
+
+    Raises:
+        OSError: if it is missing or may not be read.
+        UnreadableError: if it is not such text, or out of bounds.
+    """
+    text = read_plain(path, most_lines=_MOST_EPOCHS)
+    most = raised_size(_MOST_CELLS)
+    if text.count(",") > most:
+        raise _too_much(path, f"more than {most:,} cells", SIZE_VARIABLE)
+    return text
 
 
 def read_json(path: Path) -> Any:

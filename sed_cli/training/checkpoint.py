@@ -36,6 +36,7 @@ ModelT = TypeVar("ModelT", bound=nn.Module)
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yaml", "classes.json"
 
 _MOST_WEIGHTS = 2**30  # 4 GiB
+_LONGEST_HEADER = 2**20  # bytes; about 100 for each array
 _built: dict[tuple[Any, ...], AnyTrainConfig] = {}  # the one read last
 
 
@@ -160,7 +161,7 @@ def load_model(folder: Path, make: Callable[[], ModelT]) -> ModelT:
     """
     path = folder / WEIGHTS
     try:
-        open_regular(path).close()
+        _check_header(path)
         with safe_open(path, "pt") as file:
             found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         with torch.device("meta"):  # shapes without numbers
@@ -178,6 +179,19 @@ def load_model(folder: Path, make: Callable[[], ModelT]) -> ModelT:
     return model
 
 
+def _check_header(path: Path) -> None:
+    """Reject what is no file, and a header of more arrays than any model has.
+
+    Raises:
+        OSError: if it is missing or may not be read.
+        ValueError: with the reason.
+    """
+    with open_regular(path) as file:  # a pipe would block
+        length = int.from_bytes(file.read(8), "little")
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"a header of {length} bytes, more than {_LONGEST_HEADER}")
+
+
 def _does_not_fit(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(f"{path}: does not fit its config ({reason})")
 
@@ -190,7 +204,7 @@ def load_weights(model: nn.Module, folder: Path) -> None:
             active.
     """
     try:
-        open_regular(folder / WEIGHTS).close()  # a pipe would block
+        _check_header(folder / WEIGHTS)
         weights = load_file(folder / WEIGHTS)
         damaged = [name for name, value in weights.items() if not torch.isfinite(value).all()]
         if damaged:

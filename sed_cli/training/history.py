@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sed_cli.system.files import replacing
-from sed_cli.system.structured import MOST_EPOCHS, read_plain, why
+from sed_cli.system.structured import read_history_text, why
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +89,7 @@ def _read(path: Path, n_epochs: int) -> list[Epoch]:
     epochs: list[Epoch] = []
     fault = f"it ends before epoch {n_epochs}"
     try:
-        for row in csv.DictReader(
-            io.StringIO(read_plain(path, most_lines=MOST_EPOCHS), newline=""), strict=True
-        ):
+        for row in csv.DictReader(io.StringIO(read_history_text(path), newline=""), strict=True):
             epoch = _parse(row)
             if epoch.epoch != len(epochs) + 1:
                 fault = f"epoch {epoch.epoch} follows epoch {len(epochs)}"

@@ -249,3 +249,20 @@ def test_a_recording_that_comes_through_a_pipe_is_examined_too(tmp_path: Path) -
     assert told[0].startswith(
         "standard input: its header declares 2.00 s, but the file contains 4.00 s"
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"ID3\x04\0\0\0\0\0\0" * 200_000, "more than 100 tags"),
+        (b"\xff\xfb\0" * 1_000_000, "no frames in a row"),  # of a free bit rate, without any end
+    ],
+)
+def test_an_mp3_file_that_keeps_the_decoder_busy_is_not_given_to_it(
+    content: bytes, reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.mp3"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"cannot be read as audio .*{reason}"):
+        inspect_audio(path)
+    assert capfd.readouterr().err == ""  # the decoder would report each

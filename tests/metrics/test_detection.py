@@ -272,6 +272,39 @@ def test_segments_and_events_are_sed_evals_own(pair: Any) -> None:
             assert value == pytest.approx(flat[NAMES[name]], abs=AS_SED_EVAL), (kind, name)
 
 
+TIMES = st.integers(0, 60).map(lambda k: k * 0.1) | st.floats(0, 6)
+CROWDED = st.lists(
+    st.builds(
+        lambda onset_s, length_s, label: Event(onset_s, onset_s + length_s, label),
+        TIMES,
+        st.integers(1, 20).map(lambda k: k * 0.1) | st.floats(0.001, 3),
+        st.sampled_from(["cat", "none", "a dog"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CROWDED, CROWDED, st.booleans(), st.sampled_from([1, 3, 100]))
+def test_events_counted_class_by_class_are_those_of_sed_eval_with_all_labels(
+    reference: list[Event], detected: list[Event], offsets: bool, block: int
+) -> None:
+    labels = {"cat": "x", "none": "y", "a dog": "z"}
+    metric = _import_sed_eval().sound_event.EventBasedMetrics(
+        list(labels.values()),
+        t_collar=0.2 + metrics.SLACK_S,
+        percentage_of_length=metrics.OFFSET_SHARE,
+        evaluate_onset=True,
+        evaluate_offset=offsets,
+    )
+    if reference or detected:
+        metric.evaluate(*(metrics._event_list(each, labels) for each in (reference, detected)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "_BLOCK", block)
+        counts = metrics.count_events(reference, detected, list(labels), offsets=offsets)
+    assert (counts == metrics._counts_of(metric, labels.values())).all()
+
+
 def test_the_kinds_are_distinguished() -> None:
     values = {kind: score["f1"] for kind, (score, _) in scores_of(*PAIRS[0]).items()}
 

@@ -62,12 +62,14 @@ class Contents:
         notes: deviations from the header.
         loss: why a part of it cannot be used, empty if it simply ends early; ``None``: it is
             complete.
+        fault: why it must not be given to a decoder at all; ``None``: it may be.
     """
 
     parts: tuple[ByteRange, ...] = ()
     said_s: float | None = None
     notes: tuple[str, ...] = ()
     loss: str | None = None
+    fault: str | None = None
 
 
 class PartFile(io.RawIOBase):

@@ -24,6 +24,8 @@ _KBPS = {
 }
 _SEARCHED = 1 << 20  # bytes in which a first frame must be found
 _CONFIRMED = 3  # frames in a row that cannot be chance
+_MOST_TAGS = 100  # the decoder reads each, and prints a line if it is empty
+_LARGE = 1 << 16  # bytes of a file in which the decoder would search long for frames
 
 
 class _Kind(NamedTuple):
@@ -55,8 +57,15 @@ class _Stream:
 
 def read_mpeg(data: Mapped) -> Contents | None:
     """Count the frames of an MPEG audio file, for each of the files joined in it."""
-    streams = _walk(data)
+    start = _after_tags(data, 0)
+    if start is None:
+        return Contents(fault=f"more than {_MOST_TAGS} tags at the start of an mp3 file")
+    streams = _walk(data, start)
     if not streams:
+        head = data[start : start + 2]
+        is_like_one = len(head) == 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
+        if is_like_one and len(data) - start > _LARGE:
+            return Contents(fault="it starts as an mp3 file, but has no frames in a row")
         return None
     first = streams[0]
     notes: list[str] = []
@@ -115,10 +124,9 @@ def _counted(data: Mapped, stream: _Stream) -> ByteRange:
     return ByteRange(start, stream.stop, head.ljust(length, b"\0"))
 
 
-def _walk(data: Mapped) -> list[_Stream]:
-    """Iterate over frames; anything else (tags, junk) is skipped."""
+def _walk(data: Mapped, at: int) -> list[_Stream]:
+    """Iterate over frames from a position on; anything else (tags, junk) is skipped."""
     size = len(data)
-    at = _after_tags(data, 0)
     found = _next_frame(data, at, min(size, at + _SEARCHED), None)
     if found is None:
         return []
@@ -149,7 +157,7 @@ def _walk(data: Mapped) -> list[_Stream]:
         if at + 4 > size:
             break
         after = _after_tags(data, at)
-        found = _next_frame(data, max(after, at), size, kind)
+        found = None if after is None else _next_frame(data, after, size, kind)
     return [stream for stream in streams if stream.n_frames > 0]
 
 
@@ -205,9 +213,9 @@ def _side_info(kind: _Kind) -> int:
     return 9 if kind.is_mono else 17
 
 
-def _after_tags(data: Mapped, at: int) -> int:
-    """Return the position after ID3v2 tags and an APE tag."""
-    while True:
+def _after_tags(data: Mapped, at: int) -> int | None:
+    """Return the position after ID3v2 tags and an APE tag; ``None`` if they are too many."""
+    for _ in range(_MOST_TAGS):
         head = data[at : at + 32]
         if head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 0x80:
             size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
@@ -218,6 +226,7 @@ def _after_tags(data: Mapped, at: int) -> int:
             at += 128
         else:
             return at
+    return None
 
 
 @cache

@@ -262,8 +262,7 @@ class DetectionTask(Task[SequenceBatch]):
     def _fed(self, batch: SequenceBatch, found: Tensor | None) -> SequenceBatch:
         """The batch with targets for feedback; unknown targets come from the mean teacher.
 
-        Unchanged if there is no teacher, or if its outputs are not to be fed. Soft targets are fed
-        as activities, as the model's outputs are.
+        Unchanged without one, or if its outputs are not to be fed. Soft targets become activities.
         """
         if UNLABELLED in self.sequences.by_source and not self.learns_unlabelled:
             return batch._replace(targets=(batch.targets > 0.5).to(batch.targets))

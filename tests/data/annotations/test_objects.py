@@ -105,6 +105,7 @@ def test_any_json_of_these_keys_is_read_or_refused(
 # ------------------------------------------------------------------------------- XML, MATLAB
 
 BOMB = '<?xml version="1.0"?>\n<!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]>\n'
+_ATTRIBUTES = " ".join(f'a{i}=""' for i in range(20_000))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +116,16 @@ BOMB = '<?xml version="1.0"?>\n<!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a
             "a.svl",
             '<!DOCTYPE sv [<!ENTITY x SYSTEM "file:///etc/passwd">]><sv>&x;</sv>',
             "entities",
+        ),
+        (
+            "a.eaf",  # each would be compared with all before it
+            f"<!DOCTYPE a [{'<!ATTLIST a b CDATA #IMPLIED>' * 9000}]><ANNOTATION_DOCUMENT/>",
+            "declares entities or attributes",
+        ),
+        (
+            "a.eaf",
+            f"<ANNOTATION_DOCUMENT {_ATTRIBUTES}/>",
+            "a tag of more than 100,000 characters",
         ),
         ("a.eaf", "<a>" * 1000, "nested more than 64 deep"),
         ("a.eaf", "<ANNOTATION_DOCUMENT>", "broken XML"),
