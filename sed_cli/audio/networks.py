@@ -7,10 +7,12 @@ tensors in other files. Sizes are bounded.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,8 @@ from sed_cli.system.text import one_line
 MOST_BYTES = 256 << 20
 MOST_FEATURES = 2**14  # numbers per frame
 _MOST_VALUES = 2**26  # numbers in a window, and in an output for several
+_LONGEST_S, _MANY = 120.0, 10  # for the first window, of a few seconds; times that for several
+_MOST_MEMORY = 4 << 30  # bytes, of all networks of a process
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 BATCH, TIME, BANDS, FEATURES, ONE = "B", "T", "M", "F", "1"
@@ -112,7 +116,8 @@ class Network:
 
     def _tried(self, length: int) -> list[tuple[Output, int, int]]:
         names = self._chosen_names()
-        shapes = [values.shape for values in self._run(self._silence(length), names)]
+        silence = self._silence(length)
+        shapes = [values.shape for values in self._run(silence, names, is_first=True)]
         if self.length is None and self._asked.output_layout is None:
             longer = [values.shape for values in self._run(self._silence(2 * length), names)]
         else:
@@ -149,9 +154,10 @@ class Network:
             for k, output in enumerate(outputs)
         ]
 
-    def _run(self, values: Floats, names: Sequence[str]) -> list[Floats]:
+    def _run(self, values: Floats, names: Sequence[str], *, is_first: bool = False) -> list[Floats]:
+        within_s = _LONGEST_S if is_first else _MANY * _LONGEST_S
         try:
-            found = self._session.run(list(names), {self._input.name: values})
+            found = _run_within(self._session, list(names), {self._input.name: values}, within_s)
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise self._fault(
                 f"does not run on an input of shape {values.shape} ({one_line(error)}): see "
@@ -327,12 +333,42 @@ def _messages(message: Any) -> Iterator[Any]:
                 waiting += [value] if hasattr(value, "ListFields") else value
 
 
+def _run_within(
+    session: Any, names: list[str], given: dict[str, Floats], within_s: float
+) -> Sequence[Any]:
+    """Run a network; end it if it takes longer, as a loop without end does."""
+    options = imported("feature=onnx", "onnxruntime", "onnx").RunOptions()
+
+    def end() -> None:
+        options.terminate = True
+
+    timer = threading.Timer(within_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        return cast(Sequence[Any], session.run(names, given, options))
+    finally:
+        timer.cancel()
+
+
+@cache
+def _bound_memory(runtime: Any) -> None:
+    """Limit what networks allocate in this process: a few bytes may ask for any constant."""
+    memory = runtime.OrtMemoryInfo(
+        "Cpu", runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, runtime.OrtMemType.DEFAULT
+    )
+    limit = runtime.OrtArenaCfg({"max_mem": raised_size(_MOST_MEMORY)})
+    runtime.create_and_register_allocator(memory, limit)
+
+
 def _session(path: Path, data: bytes) -> Any:
     runtime = imported("feature=onnx", "onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1  # with more threads, sums have another order
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is reported once, by its exception
+    _bound_memory(runtime)
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:

@@ -15,7 +15,7 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from sed_cli.audio import FeatureStream, networks
 from sed_cli.audio.front_ends.logmel import LogMelConfig
@@ -193,6 +193,48 @@ def test_settings_that_do_not_fit_the_network_are_reported(
     config = OnnxConfig(path=str(energy(tmp_path / "energy.onnx")), **settings)
     (fault,) = config.file_faults()
     assert words in fault
+
+
+def test_a_constant_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
+    size = numpy_helper.from_array(np.array([3 * 2**30], np.int64), "size")
+    nodes = [
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["given", "sum"], ["same"]),
+    ]
+    shape = ["B", 5120, 1]
+    path = write(
+        tmp_path / "a.onnx", nodes, [("given", shape)], [("same", shape)], weights=[size],
+        domains=[("", 17)],
+    )  # fmt: skip
+    with pytest.raises(DataError, match=r"a\.onnx: .*[Mm]emory"):
+        features(OnnxConfig(path=str(path), **SMALL), noise())
+
+
+def test_a_loop_without_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "_LONGEST_S", 0.5)
+    info, kinds = helper.make_tensor_value_info, onnx.TensorProto
+    shape = ["B", 5120, 1]
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["on"], ["goes_on"]),
+            helper.make_node("Identity", ["before"], ["after"]),
+        ],
+        "body",
+        [
+            info("i", kinds.INT64, []),
+            info("on", kinds.BOOL, []),
+            info("before", kinds.FLOAT, shape),
+        ],
+        [info("goes_on", kinds.BOOL, []), info("after", kinds.FLOAT, shape)],
+    )
+    n_times = numpy_helper.from_array(np.array(2**62, np.int64), "n_times")
+    nodes = [helper.make_node("Loop", ["n_times", "", "given"], ["same"], body=body)]
+    path = write(
+        tmp_path / "a.onnx", nodes, [("given", shape)], [("same", shape)], weights=[n_times]
+    )
+    with pytest.raises(DataError, match=r"a\.onnx: does not run .*terminate"):
+        features(OnnxConfig(path=str(path), **SMALL), noise())
 
 
 def test_a_network_is_identified_by_its_content_wherever_it_lies(tmp_path: Path) -> None:
