@@ -38,8 +38,10 @@ def walk(folder: Path) -> Walk:
 
     Hidden files and folders are skipped, and so are folders that sedtf wrote (those with a
     ``run.json``) with all that is below them, unless ``folder`` itself is one: then only the run's
-    records are skipped. Links to folders are followed, each folder is visited once.
+    records are skipped. Links to folders are followed, but not to one that contains ``folder``,
+    such as ``/``; each folder is visited once.
     """
+    inside = folder.resolve()
     files: list[Path] = []
     runs: list[Path] = []
     seen: set[tuple[int, int]] = set()
@@ -63,7 +65,12 @@ def walk(folder: Path) -> Walk:
             if entry.name.startswith(".") or (is_run and entry.name in _RECORDS):
                 continue
             if _is(entry, os.DirEntry.is_dir):
-                (links if entry.is_symlink() else waiting).append(Path(entry.path))
+                if not entry.is_symlink():
+                    waiting.append(Path(entry.path))
+                elif (target := Path(entry.path).resolve()) in inside.parents:
+                    log.warning("%s: a link to %s, which contains it: skipped", entry.path, target)
+                else:
+                    links.append(Path(entry.path))
             elif _is(entry, os.DirEntry.is_file):
                 files.append(Path(entry.path))
     return Walk(tuple(sorted(files)), tuple(sorted(runs)))

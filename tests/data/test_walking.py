@@ -74,3 +74,17 @@ def test_what_predict_writes_is_known_by_its_name(name: str, ending: str) -> Non
     assert predicted_name(item.written(SCORES_ENDING)) == name
     assert predicted_name(Path(f"{name}{ending}")) is None
     assert predicted_name(Path(f"{name}.events_corrected{ending}")) is None
+
+
+def test_a_link_to_a_folder_above_is_not_followed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "set"
+    (folder / "deep").mkdir(parents=True)
+    (tmp_path / "beside.wav").write_text("")
+    (folder / "own.wav").write_text("")
+    (folder / "deep" / "up").symlink_to(tmp_path)
+    (folder / "deep" / "root").symlink_to("/")
+    (folder / "deep" / "self").symlink_to(folder)
+    assert [path.name for path in walk(folder).files] == ["own.wav"]
+    assert "a link to /, which contains it: skipped" in caplog.text
