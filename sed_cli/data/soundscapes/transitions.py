@@ -12,11 +12,15 @@ from sed_cli.config.faults import is_usable
 from sed_cli.data.soundscapes.text import read_setting
 from sed_cli.errors import DataError
 from sed_cli.system.structured import read_json, why
+from sed_cli.system.text import cut_short
 
 _EXPECTED = (
     "expected a mapping such as {a: {a: 0.1, b: 0.9}, b: {a: 1}}, or a table with the next "
     "classes in its header and the current class at the start of each row"
 )
+
+_MOST_CLASSES = 1000
+_SHOWN = 8  # in a message
 
 _Weights = Mapping[str, Mapping[str, float]]
 
@@ -54,13 +58,16 @@ def _faults(weights: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) ->
     named = {*weights, *(label for row in weights.values() for label in row)}
     faults = []
     if unknown := sorted(named - set(classes)):
-        faults.append(f"{', '.join(unknown)}: not among the classes {', '.join(classes)}")
+        known = cut_short(classes, _SHOWN)
+        faults.append(f"{cut_short(unknown, _SHOWN)}: not among the classes {known}")
     if missing := [label for label in classes if label not in weights]:
-        faults.append(f"it has no transitions from {', '.join(missing)}")
+        faults.append(f"it has no transitions from {cut_short(missing, _SHOWN)}")
     for before, row in weights.items():
         wrong = [f"{after} {weight!r}" for after, weight in row.items() if not _is_weight(weight)]
         if wrong:
-            faults.append(f"after {before}: {', '.join(wrong)}; expected numbers of at least 0")
+            faults.append(
+                f"after {before}: {cut_short(wrong, _SHOWN)}; expected numbers of at least 0"
+            )
         elif sum(row.values()) <= 0:
             faults.append(f"nothing follows {before}: at least one weight must be above 0")
     return faults
@@ -91,6 +98,8 @@ def _read_file(path: Path, name: str) -> Any:
 def _from_table(text: str, name: str) -> _Weights:
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = next((mark for mark in "\t;," if mark in first), "\t")
+    if first.count(delimiter) > _MOST_CLASSES:
+        raise DataError(f"{name}: more than {_MOST_CLASSES:,} classes; {_EXPECTED}")
     try:
         rows = [
             [field.strip() for field in row]

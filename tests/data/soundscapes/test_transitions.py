@@ -109,3 +109,12 @@ def test_a_given_syntax_is_followed_and_the_gaps_stay_drawn() -> None:
         heard.update(pairwise(labels))
     assert heard.total() > 15
     assert set(heard) <= {("bell", "call"), ("call", "siren"), ("siren", "bell")}
+
+
+def test_a_table_of_too_many_classes_is_refused_by_its_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "wide.tsv"
+    path.write_text("\t".join(map(str, range(2000))) + "\n" + "not\ta\tnumber\n")
+    with pytest.raises(DataError, match="more than 1,000 classes; expected a mapping"):
+        read_transition(str(path), CLASSES)
+    with pytest.raises(DataError, match="0, 1, 2, 3, 4, 5, 6, 7 and 12 more: not among"):
+        read_transition({str(n): {"bell": 1} for n in range(20)} | WEIGHTS, CLASSES)
