@@ -70,17 +70,21 @@ def with_pseudo_labels(
         return data
     earlier = Path(config.resume) if config.resume else None
     found = None
-    if earlier is not None and agreed((earlier / PSEUDO_LABELS).exists()):
+    is_stored = earlier is not None and agreed((earlier / PSEUDO_LABELS).exists())
+    if earlier is not None and is_stored:
         found = PseudoLabels.read(earlier / PSEUDO_LABELS)
+        if config.teacher is not None:
+            log.info("teacher=%s is not applied again: the run has its labels", config.teacher)
     else:
         folders = _teachers(config, data, run_dir, earlier, train)
         if not rank():
             found = _label(folders, config, data, device)
         found = agreed(found)
     assert found is not None
-    if not rank() and earlier != run_dir:
+    labelled = found.attached_to(data, _n_kinds(config))
+    is_in_place = earlier is not None and earlier.resolve() == run_dir.resolve()
+    if not rank() and not (is_stored and is_in_place):
         found.write(run_dir / PSEUDO_LABELS)
-    labelled = found.attached_to(data)
     _report(labelled, found.known)
     return labelled
 
@@ -151,7 +155,7 @@ def _label(
     folders: Sequence[Path], config: TrainConfig, data: DataSet, device: torch.device
 ) -> PseudoLabels:
     """Average the probabilities of some detectors, by class, over those that detect it."""
-    n_kinds = 2 if getattr(config.model, "onsets", False) else 1
+    n_kinds = _n_kinds(config)
     n_classes = len(data.classes)
     sums: dict[str, Any] = {}
     counts = np.zeros(n_kinds * n_classes, np.int64)
@@ -173,7 +177,14 @@ def _label(
             cut_short(missing, 8),
         )
     means = {name: quantised(total / counts.clip(1)) for name, total in sums.items()}
-    return PseudoLabels(by_recording=means, known=known)
+    return PseudoLabels(
+        by_recording=means, known=known, classes=data.classes, fingerprint=data.fingerprint
+    )
+
+
+def _n_kinds(config: TrainConfig) -> int:
+    """Outputs of each class."""
+    return 2 if getattr(config.model, "onsets", False) else 1
 
 
 def _calibration(detector: Detector, data: DataSet) -> Callable[[Tensor], Tensor]:
