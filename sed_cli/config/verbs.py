@@ -144,7 +144,7 @@ class TrainConfig(AnyTrainConfig):
     @classmethod
     def with_newer_settings(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """The first runs that learned from recordings without labels had a mean teacher."""
-        split = values["data"].get("train")
+        split = values["data"]["train"] if "train" in values["data"] else None
         learns = isinstance(split, Mapping) and split.get("unlabelled") is not None
         trainer = {"unlabelled": MEAN_TEACHER} if learns else {}
         return {**values, "trainer": trainer | values["trainer"]}

@@ -124,11 +124,12 @@ def teacher_config(
     The first one has the same seed too: it is the detector that the labels alone would give.
     """
     train = replace(config.data.train, unlabelled=None)  # type: ignore[attr-defined]
+    shares = {k: share for k, share in config.trainer.batch_shares.items() if k != UNLABELLED}
     return replace(
         config,
         seed=(config.seed + number * _SEEDS_APART) % 2**32,
         data=replace(config.data, train=train),  # type: ignore[call-arg]
-        trainer=replace(config.trainer, loggers=["csv"]),
+        trainer=replace(config.trainer, loggers=["csv"], batch_shares=shares),
         output_dir=str(folder),
         resume=None if resume is None else str(resume),
     )

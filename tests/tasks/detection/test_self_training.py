@@ -315,12 +315,16 @@ def test_settings_without_effect_are_refused(
 
 def test_teachers_have_seeds_of_their_own_and_no_recordings_without_labels(tmp_path: Path) -> None:
     split = TrainSplitConfig("train.tsv", unlabelled="audio")
-    config = replace(config_for(), data=AnnotatedConfig(root=".", train=split))
+    shares = {UNLABELLED: 2.0, "strong": 1.0}
+    config = config_for(batch_shares=shares)
+    config = replace(config, data=AnnotatedConfig(root=".", train=split))
     own = [teacher_config(config, n, tmp_path, None) for n in range(3)]
     assert own[0].seed == config.seed
     assert len({each.seed for each in own}) == 3
     assert all(each.data.train.unlabelled is None for each in own)  # type: ignore[attr-defined]
     assert config.data.train.unlabelled == "audio"  # type: ignore[attr-defined]
+    assert config.trainer.batch_shares == shares
+    make_trainer(own[0], DetectionTask(own[0], make_data(), CPU))  # it accepts the shares
 
 
 # --------------------------------------------------------------------------------------- whole
