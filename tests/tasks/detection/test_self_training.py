@@ -304,6 +304,10 @@ def test_a_run_resumed_in_place_keeps_its_labels(tmp_path: Path, is_stored: bool
             ["data.train.unlabelled=audio", "trainer.unlabelled=mean_teacher", "teacher=run"],
             "teacher is for trainer.unlabelled=self_training, but that is mean_teacher",
         ),
+        (
+            ["data.train.unlabelled=audio", "teacher=run", "trainer.teachers=2"],
+            "trainer.teachers=2 has no effect with teacher=run",
+        ),
     ],
 )
 def test_settings_without_effect_are_refused(
