@@ -54,6 +54,9 @@ def _trained(minutes: float, draw: int, arguments: argparse.Namespace) -> Path:
     """The folder of a draw's run, trained if it is not there yet."""
     folder: Path = arguments.output / "syllables" / f"{minutes:g}-{draw}"
     if (folder / "metrics.json").is_file():
+        before = json.loads((folder / "spent.json").read_text()).get("with", arguments.extra)
+        if before != arguments.extra:
+            raise SystemExit(f"{folder}: trained --with {' '.join(before)}: name another --output")
         return folder
     settings = [
         "experiment=birdsong_syllables",
@@ -71,6 +74,7 @@ def _trained(minutes: float, draw: int, arguments: argparse.Namespace) -> Path:
     spent = {
         "wall_s": time.perf_counter() - start_s,
         "cpu_s": time.process_time() - start_cpu_s,
+        "with": arguments.extra,
     }
     (folder / "spent.json").write_text(json.dumps(spent))
     return folder

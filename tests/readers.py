@@ -20,6 +20,7 @@ from sed_cli.config.data import EVENT_CLASSES
 from sed_cli.data.annotations import FORMATS, read_annotations
 from sed_cli.data.cache.digests import file_digest
 from sed_cli.data.cache.packs import Pack
+from sed_cli.data.pseudo_labels import PseudoLabels
 from sed_cli.data.published.parts import read_names
 from sed_cli.data.score_tables import ScoreTable, _durations
 from sed_cli.data.soundscapes.bank import file_sha256
@@ -94,6 +95,7 @@ READERS: dict[str, Reader] = {
         WEIGHTS, lambda folder: load_weights(make_crnn(n_mels=40, n_classes=2), folder)
     ),
     "weights to start from": digest_of,
+    "pseudo_labels.safetensors": PseudoLabels.read,
     "training_state.pt": _as(STATE, read_state),
     "postprocessing.json": _as(
         POSTPROCESSING, lambda folder: read_decoder(folder, ["a", "b"], 0.02)

@@ -133,6 +133,11 @@ _MANY_CELLS = b"epoch,seconds" + b",x" * 200 + b"\n" + (b"1,1" + b",0" * 200 + b
             len(_MANY_ARRAYS).to_bytes(8, "little") + _MANY_ARRAYS,
             "does not fit its config .a header of",
         ),
+        (
+            "pseudo_labels.safetensors",
+            (33 << 20).to_bytes(8, "little") + b"{",
+            "a header of .* more than",
+        ),
         ("history.csv", _MANY_CELLS, "more than 4,000,000 cells"),
         ("history.csv as drawn", _MANY_CELLS, "more than 4,000,000 cells"),
     ],

@@ -43,7 +43,7 @@ class TrainSplitConfig(SplitConfig):
     )
 
     unlabelled: str | None = setting(
-        None, "folder of recordings without labels, for a mean teacher", before=DEFAULT
+        None, "folder of recordings without labels, see trainer.unlabelled", before=DEFAULT
     )
 
     def faults(self, prefix: str = "data.train.") -> list[str]:

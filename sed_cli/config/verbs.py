@@ -144,7 +144,8 @@ class TrainConfig(AnyTrainConfig):
     @classmethod
     def with_newer_settings(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """The first runs that learned from recordings without labels had a mean teacher."""
-        split = values["data"].get("train")
+        data = values["data"]
+        split = data.get("train") if isinstance(data, Mapping) else None
         learns = isinstance(split, Mapping) and split.get("unlabelled") is not None
         trainer = {"unlabelled": MEAN_TEACHER} if learns else {}
         return {**values, "trainer": trainer | values["trainer"]}
@@ -174,6 +175,11 @@ class TrainConfig(AnyTrainConfig):
             named,
             has_unlabelled=has_unlabelled,
             learns_clips=getattr(split, "weak", None) is not None,
+        )
+        faults.require(
+            self.teacher is None or "trainer.teachers" not in named,
+            f"trainer.teachers={self.trainer.teachers} has no effect with teacher={self.teacher}, "
+            f"which is trained already: drop one",
         )
         faults += self.evaluation.faults()
         for key in ("metric", "min_gap_s", "min_duration_s", "decoder"):

@@ -1,4 +1,4 @@
-"""Recordings without labels, for which the averaged model provides the targets."""
+"""Recordings without labels, for which detectors provide the targets."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def number_of(variable: str, usual: float, unit: str) -> float:
     except ValueError:
         limit = 0.0
     if not 0 < limit < math.inf:
-        raise UserError(f"{variable}={given}: expected a number of {unit}, such as {usual:g}")
+        raise UserError(f"{variable}={given}: expected a number of {unit}, such as {usual:.15g}")
     return limit
 
 

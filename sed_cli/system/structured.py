@@ -78,6 +78,19 @@ def open_regular(path: Path) -> BufferedReader:
     return file
 
 
+def check_arrays(path: Path, longest_header: int) -> None:
+    """Reject what is no file, and a header of more arrays than a file of safetensors may have.
+
+    Raises:
+        OSError: if it is missing or may not be read.
+        ValueError: with the reason.
+    """
+    with open_regular(path) as file:  # a pipe would block
+        length = int.from_bytes(file.read(8), "little")
+    if length > longest_header:
+        raise ValueError(f"a header of {length} bytes, more than {longest_header}")
+
+
 def read_limited(path: Path, limit: int, *, most_lines: int | None = None) -> bytes:
     """Read a regular file of at most ``limit`` bytes, and so many lines, unless variables raise it.
 

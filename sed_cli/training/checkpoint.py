@@ -28,7 +28,7 @@ from sed_cli.config.registry import plugin_components
 from sed_cli.config.verbs import AnyTrainConfig
 from sed_cli.errors import CheckpointError, ConfigError
 from sed_cli.system.files import replacing_folder, standing
-from sed_cli.system.structured import open_regular, read_json, read_settings, why
+from sed_cli.system.structured import check_arrays, read_json, read_settings, why
 
 ConfigT = TypeVar("ConfigT", bound=AnyTrainConfig)
 ModelT = TypeVar("ModelT", bound=nn.Module)
@@ -161,7 +161,7 @@ def load_model(folder: Path, make: Callable[[], ModelT]) -> ModelT:
     """
     path = folder / WEIGHTS
     try:
-        _check_header(path)
+        check_arrays(path, _LONGEST_HEADER)
         with safe_open(path, "pt") as file:
             found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         with torch.device("meta"):  # shapes without numbers
@@ -179,19 +179,6 @@ def load_model(folder: Path, make: Callable[[], ModelT]) -> ModelT:
     return model
 
 
-def _check_header(path: Path) -> None:
-    """Reject what is no file, and a header of more arrays than any model has.
-
-    Raises:
-        OSError: if it is missing or may not be read.
-        ValueError: with the reason.
-    """
-    with open_regular(path) as file:  # a pipe would block
-        length = int.from_bytes(file.read(8), "little")
-    if length > _LONGEST_HEADER:
-        raise ValueError(f"a header of {length} bytes, more than {_LONGEST_HEADER}")
-
-
 def _does_not_fit(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(f"{path}: does not fit its config ({reason})")
 
@@ -204,7 +191,7 @@ def load_weights(model: nn.Module, folder: Path) -> None:
             active.
     """
     try:
-        _check_header(folder / WEIGHTS)
+        check_arrays(folder / WEIGHTS, _LONGEST_HEADER)
         weights = load_file(folder / WEIGHTS)
         damaged = [name for name, value in weights.items() if not torch.isfinite(value).all()]
         if damaged:

@@ -195,7 +195,9 @@ def with_pseudo_labels(data: DataSet) -> DataSet:
         each.name: random.integers(0, 255, (each.n_frames, 2), np.uint8, endpoint=True)
         for each in data.splits["train"]
     }
-    labels = PseudoLabels(by_recording=stored, known=data.classes)
+    labels = PseudoLabels(
+        by_recording=stored, known=data.classes, classes=data.classes, fingerprint=data.fingerprint
+    )
     return labels.attached_to(with_unlabelled(data))
 
 

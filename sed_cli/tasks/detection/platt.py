@@ -18,7 +18,7 @@ from sed_cli.data.sets import Recording
 from sed_cli.tasks.detection.detector import Detector
 from sed_cli.tasks.detection.running import run_freely
 
-_MOST_FRAMES = 2**19  # used for the fit
+_MOST_FRAMES, _MOST_VALUES = 2**19, 2**25  # used for the fit, 256 MiB in float64
 _PRIOR_FRAMES = 10.0  # weight of the uncalibrated logits, in frames of each output
 _ONE = 0.5413248546  # its softplus is 1
 
@@ -86,8 +86,10 @@ def fit_platt(detector: Detector, recordings: Sequence[Recording]) -> Platt:
 
 def _pairs(detector: Detector, recordings: Sequence[Recording]) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits and targets of frames, evenly spaced if there are too many."""
-    step = 1 + sum(each.n_frames for each in recordings) // _MOST_FRAMES
+    n_frames = sum(each.n_frames for each in recordings)
+    most = min(_MOST_FRAMES, _MOST_VALUES // detector.model.n_outputs)
+    step = 1 + n_frames // max(1, most)
     onsets = detector.model.has_onsets
     for recording, logits in run_freely(detector, recordings):
         targets = Sequences([recording], onsets=onsets).targets(0)
-        yield logits[::step], targets[::step]
+        yield logits[::step].clone(), targets[::step].clone()  # views would keep all frames

@@ -70,17 +70,21 @@ def with_pseudo_labels(
         return data
     earlier = Path(config.resume) if config.resume else None
     found = None
-    if earlier is not None and agreed((earlier / PSEUDO_LABELS).exists()):
+    is_stored = earlier is not None and agreed((earlier / PSEUDO_LABELS).exists())
+    if earlier is not None and is_stored:
         found = PseudoLabels.read(earlier / PSEUDO_LABELS)
+        if config.teacher is not None:
+            log.info("teacher=%s is not applied again: the run has its labels", config.teacher)
     else:
         folders = _teachers(config, data, run_dir, earlier, train)
         if not rank():
             found = _label(folders, config, data, device)
         found = agreed(found)
     assert found is not None
-    if not rank() and earlier != run_dir:
+    labelled = found.attached_to(data, _n_kinds(config))
+    is_in_place = earlier is not None and earlier.resolve() == run_dir.resolve()
+    if not rank() and not (is_stored and is_in_place):
         found.write(run_dir / PSEUDO_LABELS)
-    labelled = found.attached_to(data)
     _report(labelled, found.known)
     return labelled
 
@@ -120,11 +124,12 @@ def teacher_config(
     The first one has the same seed too: it is the detector that the labels alone would give.
     """
     train = replace(config.data.train, unlabelled=None)  # type: ignore[attr-defined]
+    shares = {k: share for k, share in config.trainer.batch_shares.items() if k != UNLABELLED}
     return replace(
         config,
         seed=(config.seed + number * _SEEDS_APART) % 2**32,
         data=replace(config.data, train=train),  # type: ignore[call-arg]
-        trainer=replace(config.trainer, loggers=["csv"]),
+        trainer=replace(config.trainer, loggers=["csv"], batch_shares=shares),
         output_dir=str(folder),
         resume=None if resume is None else str(resume),
     )
@@ -151,20 +156,25 @@ def _label(
     folders: Sequence[Path], config: TrainConfig, data: DataSet, device: torch.device
 ) -> PseudoLabels:
     """Average the probabilities of some detectors, by class, over those that detect it."""
-    n_kinds = 2 if getattr(config.model, "onsets", False) else 1
+    n_kinds = _n_kinds(config)
     n_classes = len(data.classes)
-    sums: dict[str, Any] = {}
     counts = np.zeros(n_kinds * n_classes, np.int64)
+    teachers = []
     for folder in folders:
         detector = _load(folder, config, data, device, has_onsets=n_kinds == 2)
         own = [label for label in data.classes if label in detector.classes]
         columns, places = _columns(own, data.classes, detector.classes, n_kinds)
         counts[columns] += 1
-        calibrated = _calibration(detector, data)
-        for recording, logits in run_freely(detector, data.splits[UNLABELLED]):
-            shape = (recording.n_frames, n_kinds * n_classes)
-            total = sums.setdefault(recording.name, np.zeros(shape, np.float32))
+        teachers.append((detector, columns, places, _calibration(detector, data)))
+    means = {}
+    # All teachers beside each other: the sums of all recordings would be four times the labels.
+    runs = [run_freely(detector, data.splits[UNLABELLED]) for detector, *_ in teachers]
+    for outputs in zip(*runs, strict=True):
+        recording = outputs[0][0]
+        total = np.zeros((recording.n_frames, n_kinds * n_classes), np.float32)
+        for (_, columns, places, calibrated), (_, logits) in zip(teachers, outputs, strict=True):
             total[:, columns] += calibrated(logits)[:, places].sigmoid().numpy()
+        means[recording.name] = quantised(total / counts.clip(1))
     known = [label for label, n in zip(data.classes, counts, strict=False) if n]
     if len(known) < n_classes:
         missing = [label for label in data.classes if label not in known]
@@ -172,8 +182,14 @@ def _label(
             "no teacher detects %s: unknown in the recordings without labels",
             cut_short(missing, 8),
         )
-    means = {name: quantised(total / counts.clip(1)) for name, total in sums.items()}
-    return PseudoLabels(by_recording=means, known=known)
+    return PseudoLabels(
+        by_recording=means, known=known, classes=data.classes, fingerprint=data.fingerprint
+    )
+
+
+def _n_kinds(config: TrainConfig) -> int:
+    """Outputs of each class."""
+    return 2 if getattr(config.model, "onsets", False) else 1
 
 
 def _calibration(detector: Detector, data: DataSet) -> Callable[[Tensor], Tensor]:

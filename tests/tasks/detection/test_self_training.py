@@ -83,6 +83,13 @@ def found(data: DataSet) -> list[np.ndarray[Any, Any]]:
     return [np.asarray(each.pseudo_labels) for each in data.splits[UNLABELLED]]
 
 
+def labels_of(stored: dict[str, np.ndarray[Any, Any]], **changes: Any) -> PseudoLabels:
+    """Labels for the data of :func:`unvalidated`, by teachers that know all classes."""
+    data = unvalidated()
+    own = {"known": data.classes, "classes": data.classes, "fingerprint": data.fingerprint}
+    return PseudoLabels(by_recording=stored, **{**own, **changes})
+
+
 # -------------------------------------------------------------------------------------- labels
 
 
@@ -129,7 +136,7 @@ def test_a_class_that_no_teacher_finds_is_named(
     stored = np.zeros((33, 2), np.uint8)
     stored[:3, 1] = 200
     by_recording = {f"{n}.wav": stored[:length] for n, length in enumerate((33, 9, 7))}
-    PseudoLabels(by_recording=by_recording, known=["cat", "dog"]).write(tmp_path / PSEUDO_LABELS)
+    labels_of(by_recording).write(tmp_path / PSEUDO_LABELS)
     config = replace(config_for(), resume=str(tmp_path))
     data = with_unlabelled(make_data())
     with caplog.at_level("INFO"):
@@ -233,9 +240,11 @@ def test_labelled_sequences_are_mixed_into_the_others(tmp_path: Path) -> None:
 
 def test_labels_survive_their_file(tmp_path: Path) -> None:
     stored = {"a/ä b.wav": np.arange(6, dtype=np.uint8).reshape(3, 2)}
-    PseudoLabels(by_recording=stored, known=["cat", "dog"]).write(tmp_path / PSEUDO_LABELS)
+    classes = ["cat", "a dog\nor two"]
+    labels_of(stored, known=classes[1:], classes=classes).write(tmp_path / PSEUDO_LABELS)
     read = PseudoLabels.read(tmp_path / PSEUDO_LABELS)
-    assert read.known == ["cat", "dog"]
+    assert (read.known, read.classes) == (classes[1:], classes)
+    assert read.fingerprint == unvalidated().fingerprint
     assert {name: each.tolist() for name, each in read.by_recording.items()} == {
         "a/ä b.wav": [[0, 1], [2, 3], [4, 5]]
     }
@@ -246,9 +255,37 @@ def test_labels_survive_their_file(tmp_path: Path) -> None:
 
 def test_labels_of_other_recordings_are_refused() -> None:
     data = with_unlabelled(make_data())
-    stored = {each.name: np.zeros((4, 2), np.uint8) for each in data.splits[UNLABELLED]}
-    with pytest.raises(CheckpointError, match=r"not the labels of these recordings \(0\.wav\)"):
-        PseudoLabels(by_recording=stored, known=["cat", "dog"]).attached_to(data)
+    lengths = {each.name: each.n_frames for each in data.splits[UNLABELLED]}
+    fitting = {name: np.zeros((length, 2), np.uint8) for name, length in lengths.items()}
+    labels_of(fitting).attached_to(data)
+    with_onsets = {name: np.zeros((length, 4), np.uint8) for name, length in lengths.items()}
+    labels_of(with_onsets).attached_to(data, 2)
+    for stored, n_kinds in (
+        ({name: each[:4] for name, each in fitting.items()}, 1),
+        (with_onsets, 1),
+        (fitting, 2),
+        ({}, 1),
+    ):
+        with pytest.raises(CheckpointError, match=r"not the labels of these recordings \(0\.wav\)"):
+            labels_of(stored).attached_to(data, n_kinds)
+    for changes in ({"classes": ["dog", "cat"]}, {"fingerprint": "of others"}):
+        with pytest.raises(CheckpointError, match="annotations or classes have changed"):
+            labels_of(fitting, **changes).attached_to(data)
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_a_run_resumed_in_place_keeps_its_labels(tmp_path: Path, is_stored: bool) -> None:
+    teacher = save_teacher(tmp_path / "teacher", 1)
+    run = tmp_path / "run"
+    run.mkdir()
+    if is_stored:
+        label(teacher, run)
+        teacher = tmp_path / "nowhere"
+    again = label(teacher, run, config=replace(config_for(), resume=str(run)))
+    stored = PseudoLabels.read(run / PSEUDO_LABELS).by_recording
+    for recording in again.splits[UNLABELLED]:
+        of_run = np.asarray(recording.pseudo_labels) * 255
+        np.testing.assert_allclose(stored[recording.name], of_run, atol=1e-3)
 
 
 # ------------------------------------------------------------------------------------ settings
@@ -267,6 +304,10 @@ def test_labels_of_other_recordings_are_refused() -> None:
             ["data.train.unlabelled=audio", "trainer.unlabelled=mean_teacher", "teacher=run"],
             "teacher is for trainer.unlabelled=self_training, but that is mean_teacher",
         ),
+        (
+            ["data.train.unlabelled=audio", "teacher=run", "trainer.teachers=2"],
+            "trainer.teachers=2 has no effect with teacher=run",
+        ),
     ],
 )
 def test_settings_without_effect_are_refused(
@@ -278,12 +319,16 @@ def test_settings_without_effect_are_refused(
 
 def test_teachers_have_seeds_of_their_own_and_no_recordings_without_labels(tmp_path: Path) -> None:
     split = TrainSplitConfig("train.tsv", unlabelled="audio")
-    config = replace(config_for(), data=AnnotatedConfig(root=".", train=split))
+    shares = {UNLABELLED: 2.0, "strong": 1.0}
+    config = config_for(batch_shares=shares)
+    config = replace(config, data=AnnotatedConfig(root=".", train=split))
     own = [teacher_config(config, n, tmp_path, None) for n in range(3)]
     assert own[0].seed == config.seed
     assert len({each.seed for each in own}) == 3
     assert all(each.data.train.unlabelled is None for each in own)  # type: ignore[attr-defined]
     assert config.data.train.unlabelled == "audio"  # type: ignore[attr-defined]
+    assert config.trainer.batch_shares == shares
+    make_trainer(own[0], DetectionTask(own[0], make_data(), CPU))  # it accepts the shares
 
 
 # --------------------------------------------------------------------------------------- whole

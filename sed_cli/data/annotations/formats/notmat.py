@@ -57,7 +57,11 @@ class NotMat(ReadOnlyFormat):
 
 
 def _variables(text: Text) -> Mapping[str, Variable]:
-    """The variables to read, within bounds; none if the file is damaged or not of this kind."""
+    """The variables to read, those that the file has.
+
+    Raises:
+        DataError: if one is damaged, out of bounds or of another class.
+    """
     if "mat" not in text.found:
         try:
             text.found["mat"] = read_variables(
