@@ -15,6 +15,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +37,9 @@ log = logging.getLogger(__name__)
 
 # Errors of other ranks when one is gone.
 _LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
+# While one rank labels or evaluates hours of recordings, the others wait. One that is gone is
+# noticed at once, by its closed connection.
+_LONGEST_WAIT = timedelta(days=1)
 _INTERRUPTED = 130
 _STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 _TALKATIVE = ("torch.distributed", "torch.multiprocessing")
@@ -59,6 +63,7 @@ def joined(device: torch.device) -> Iterator[None]:
             store=PrefixStore("sedtf/group", torchrun.store()),
             rank=torchrun.rank(),
             world_size=torchrun.n_ranks(),
+            timeout=_LONGEST_WAIT,
         )
         yield
     except Exception as error:
