@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -44,11 +45,20 @@ def lateness(pairs: Iterable[tuple[Sequence[Event], Sequence[Event]]]) -> Latene
 
 
 def _errors(annotated: Sequence[Event], detected: Sequence[Event]) -> Iterable[tuple[float, float]]:
-    """Detected minus annotated onset and offset of each found event."""
+    """Detected minus annotated onset and offset of each found event.
+
+    Detected events of a class do not overlap, so that at most one covers more than half of another.
+    """
+    of_class: dict[str, list[Event]] = {}
+    for found in sorted(detected):
+        of_class.setdefault(found.label, []).append(found)
+    ends = {label: [found.offset_s for found in of] for label, of in of_class.items()}
     for event in annotated:
         half = (event.offset_s - event.onset_s) / 2
-        for found in detected:
+        first = bisect_right(ends.get(event.label, []), event.onset_s)
+        own = of_class.get(event.label, [])
+        for found in own[first : bisect_left(own, event.offset_s, key=lambda one: one.onset_s)]:
             shared = min(event.offset_s, found.offset_s) - max(event.onset_s, found.onset_s)
-            if found.label == event.label and shared > half:
+            if shared > half:
                 yield found.onset_s - event.onset_s, found.offset_s - event.offset_s
                 break
