@@ -24,6 +24,11 @@ class Lesson(NamedTuple):
     laid: Tensor  # targets of the sequence mixed in for the student, 0 where inactive, (T, C)
 
 
+def _partners_among(labelled: Sequences) -> Others:
+    """Sequences to mix with those of another source, none of which is itself among them."""
+    return Others(labelled, len(labelled) + 1, len(labelled))  # an index beyond the end
+
+
 class Mixing:
     """Sequences with pseudo-labels, mixed with labelled ones: a harder task than their teacher's.
 
@@ -33,8 +38,7 @@ class Mixing:
     """
 
     def __init__(self, augmenter: Augmenter, labelled: Sequences) -> None:
-        # An index beyond the end: sequences of other sources are not excluded as their own partner.
-        self._others = Others(labelled, len(labelled) + 1, len(labelled))
+        self._others = _partners_among(labelled)
         self._augmenter = augmenter
 
     @classmethod
@@ -89,8 +93,7 @@ class Views:
         def augmenter(is_shared: bool, config: AugmentConfig) -> Augmenter:
             return Augmenter(config, feature=feature, fill=fill, seed=seed, is_shared=is_shared)
 
-        # An index beyond the end: sequences of other sources are not excluded as their own partner.
-        self._labelled = Others(labelled, len(labelled) + 1, len(labelled))
+        self._labelled = _partners_among(labelled)
         is_clean = trainer.consistency_view == "clean"
         self._student, self._teacher = augmenter(False, config), augmenter(is_clean, config)
         self.mixes = trainer.consistency_mixup > 0 and isinstance(feature, PowerConfig)

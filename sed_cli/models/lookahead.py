@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sed_cli.models.crnn import CRNN
-from sed_cli.models.recurrence import Feedback, RecurrentState
+from sed_cli.models.recurrence import RecurrentState
 from sed_cli.models.recurrence.unfed import read_backwards
 
 
@@ -38,20 +38,17 @@ class LookaheadCRNN(CRNN):
     def decode(
         self,
         features: Tensor,
-        targets: Tensor | None = None,
-        teacher_mask: Tensor | None = None,
-        *,
+        *fed: Tensor | None,
         lengths: Tensor | None = None,
-        feedback: Feedback = "hard",
-        noise: Tensor | None = None,
         initial_state: RecurrentState | None = None,
+        **settings: Any,
     ) -> tuple[Tensor, None]:
-        """Run both GRUs: features (B, T, F) -> logits (B, T, C); there is no state."""
+        """Run both GRUs: features (B, T, F) -> logits (B, T, C); there is no state.
+
+        Targets, their mask and the settings of feedback are those of :meth:`CRNN.decode`.
+        """
         # The weights decide the precision: under autocast a recurrence would round at every step.
         with torch.autocast(features.device.type, enabled=False):
             later = read_backwards(features, self.later, lengths)  # (B, T, H)
         inputs = torch.cat([features.to(later), later], dim=2)  # (B, T, F + H)
-        logits, _ = super().decode(
-            inputs, targets, teacher_mask, lengths=lengths, feedback=feedback, noise=noise
-        )
-        return logits, None
+        return super().decode(inputs, *fed, lengths=lengths, **settings)[0], None
