@@ -125,6 +125,11 @@ def make_plan(
         _generated("noise", name, MAIN, f"data.snr_db={levels}", syntax=0.98)
         for name, levels in noises
     ]
+    real = [
+        _generated("ESC-10", f"{strength:g}", MAIN, f"data.bank={bank}", syntax=strength)
+        for strength in (0.0, 0.98)
+        if bank is not None
+    ]
     if scale == "evening":
         settings = [
             _generated("syntax", "0.98", (*MAIN, "free_running", "trace"), syntax=0.98),
@@ -136,6 +141,7 @@ def make_plan(
             _generated("amount", "200 recordings", MAIN, "data.n_train=200", syntax=0.98),
             _generated("polyphony", "0.98", MAIN, "data.polyphony=3", syntax=0.98),
             _generated("polyphony", "0", MAIN, "data.polyphony=3", syntax=0.0),
+            *real,
             *noise[1:],
         ]
         return Plan(settings=settings, seeds=5, decoders=["semi_markov"], overrides=SMALL)
@@ -152,12 +158,7 @@ def make_plan(
         _generated("amount", f"{n} recordings", MAIN, f"data.n_train={n}", syntax=0.98)
         for n in (25, 50, 200)
     ]
-    if bank is not None:
-        settings += [
-            _generated("ESC-10", f"{strength:g}", MAIN, f"data.bank={bank}", syntax=strength)
-            for strength in (0.0, 0.98)
-        ]
-    return Plan(settings=[*settings, *songs], seeds=5, decoders=["semi_markov"])
+    return Plan(settings=[*settings, *real, *songs], seeds=5, decoders=["semi_markov"])
 
 
 def _generated(
