@@ -144,6 +144,26 @@ def test_the_page_has_a_gain_for_each_setting_and_marks_what_is_certain(
     assert of_again == page.read_text(encoding="utf-8")
 
 
+def test_runs_of_an_earlier_list_join_those_of_the_folder_which_replace_the_same_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    results = importlib.import_module("benchmarks.study.results")
+    _write_comparison(tmp_path / "old", "0", (0.1, 0.2, 0.3))
+    _write_comparison(tmp_path / "old", "0.98", (0.1, 0.2))
+    _write_comparison(tmp_path / "new", "0", (0.4, 0.2))
+    listed = tmp_path / "old_runs.csv"
+    listed.write_text(results.as_csv(results.read_rows(tmp_path / "old")), encoding="utf-8")
+
+    rows = results.read_rows(tmp_path / "new", listed)
+
+    found = {(row.setting, row.method): row.scores["frame F1"] for row in rows}
+    assert found.keys() == {(s, m) for s in ("0", "0.98") for m in ("no_feedback", "scheduled")}
+    assert found["0", "scheduled"] == pytest.approx({0: 0.9, 1: 0.7, 2: 0.8})
+    assert found["0.98", "scheduled"] == pytest.approx({0: 0.6, 1: 0.7})
+    assert all(row.seeds == set(row.runs) for row in rows)
+
+
 def _write_comparison(output: Path, setting: str, gains: tuple[float, ...]) -> None:
     """Write what ``sedtf compare`` leaves of two methods with a seed for each gain."""
     rows = []

@@ -3,6 +3,7 @@
     python -m benchmarks.study [--scale quick|evening|full] [--bank DIR] [--birdsong ROOT]
     python -m benchmarks.study --page docs/study.md --scale SCALE --output DIR
     python -m benchmarks.study --page docs/study.md --scale SCALE --output docs/study_runs.csv
+    python -m benchmarks.study --page PAGE --scale SCALE --output DIR --earlier docs/study_runs.csv
 
 All work is done by ``sedtf train -m``, ``eval``, ``data`` and ``compare``, in folders that stay.
 What is done is not done again: an interrupted study continues with the same command.
@@ -46,11 +47,14 @@ def main() -> None:
     )
     parser.add_argument("--methods", help="of those of the scale, joined by commas")
     parser.add_argument("--page", type=Path, help="write it here, of what is there; train nothing")
+    parser.add_argument(
+        "--earlier", type=Path, help="with --page: list of runs (CSV) whose folders are gone, added"
+    )
     arguments = parser.parse_args()
     output = arguments.output or Path("outputs/study") / arguments.scale
     output = output.resolve()
     if arguments.page is not None:
-        write_page(output, arguments.page, arguments.scale)
+        write_page(output, arguments.page, arguments.scale, arguments.earlier)
         return
     shuffled = None
     if arguments.birdsong is not None and arguments.scale != "quick":

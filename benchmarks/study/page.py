@@ -70,18 +70,19 @@ _LINES = [  # of the figures, and of what is predicted
 _PREDICTED = (0.0, 1.0, 2.0)  # bits
 
 
-def write_page(output: Path, page: Path, scale: str) -> None:
+def write_page(output: Path, page: Path, scale: str, earlier: Path | None = None) -> None:
     """Write the page, beside it the list of runs and the figures.
 
     Args:
         output: folder of the study, or the list of runs that an earlier page left.
         page: Markdown file; figures go to ``images/`` beside it.
         scale: with which it was run.
+        earlier: list of runs whose folders are gone, to be added.
 
     Raises:
         SystemExit: if no setting of the study is complete.
     """
-    rows = read_rows(output)
+    rows = read_rows(output, earlier)
     if not rows:
         raise SystemExit(f"{output}: no setting of the study is complete; run it first")
     runs = page.with_name(f"{page.stem}_runs.csv")

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,18 @@ class Gain:
         return abs(self.mean) > self.half_of_all
 
 
-def read_rows(output: Path) -> list[Row]:
-    """Read all comparisons of the study's folder, or the list of runs that was made of them."""
-    if output.is_file():
-        return _listed(output)
+def read_rows(output: Path, earlier: Path | None = None) -> list[Row]:
+    """Read all comparisons of the study's folder, or the list of runs that was made of them.
+
+    Args:
+        output: the folder, or the list.
+        earlier: a list whose runs are added, unless ``output`` has them too.
+    """
+    rows = _listed(output) if output.is_file() else _compared(output)
+    return rows if earlier is None else _joined(_listed(earlier), rows)
+
+
+def _compared(output: Path) -> list[Row]:
     rows = []
     for path in sorted((output / "comparisons").glob("*/*/comparison.json")):
         comparison = json.loads(path.read_text(encoding="utf-8"))
@@ -165,6 +173,25 @@ def _listed(path: Path) -> list[Row]:
                 if line.get(heading):
                     row.scores.setdefault(heading, {})[seed] = float(line[heading])
     return [*rows.values()]
+
+
+def _joined(older: Sequence[Row], newer: Sequence[Row]) -> list[Row]:
+    """Rows of both; of a run in both, the newer one."""
+    rows = {_place(row): row for row in older}
+    for row in newer:
+        if (known := rows.get(_place(row))) is not None:
+            scores = {
+                heading: known.scores.get(heading, {}) | row.scores.get(heading, {})
+                for heading in (*FIGURES, *LEARNT)
+                if heading in {*known.scores, *row.scores}
+            }
+            row = replace(row, runs=known.runs | row.runs, scores=scores)
+        rows[_place(row)] = row
+    return [*rows.values()]
+
+
+def _place(row: Row) -> tuple[str, str, str, str]:
+    return row.question, row.setting, row.method, row.decoder
 
 
 def baseline_of(row: Row, rows: Sequence[Row]) -> Row:
