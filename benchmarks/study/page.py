@@ -102,6 +102,8 @@ def _of_question(question: str, rows: Sequence[Row]) -> list[Row]:
     own = [row for row in rows if row.question == question]
     name, *where = SHARED.get(question, ("", "", ""))
     shared = [row for row in rows if [row.question, row.setting] == where] if own else []
+    if shared:  # its syntax is that of the others
+        own = [replace(row, bits=shared[0].bits) for row in own]
     return own + [replace(row, question=question, setting=name) for row in shared]
 
 

@@ -16,8 +16,9 @@ BASELINE = "no_feedback"
 MAIN = (BASELINE, "scheduled")
 REGIMES = (*MAIN, "free_running", "teacher_forcing")
 FEW = (*REGIMES, "constant_90", "rising", "trace")
-DECODED = MAIN
-"""Methods that are scored by other decoders too."""
+LOOKAHEAD = ("lookahead", "lookahead_no_feedback")
+DECODED = (*MAIN, *LOOKAHEAD)
+"""Methods that are scored by other decoders too, and stand in the tables of all questions."""
 
 SCALES = ("quick", "evening", "full")
 
@@ -132,8 +133,8 @@ def make_plan(
     ]
     if scale == "evening":
         settings = [
-            _generated("syntax", "0.98", (*MAIN, "free_running", "trace"), syntax=0.98),
-            _generated("syntax", "0", MAIN, syntax=0.0),
+            _generated("syntax", "0.98", (*DECODED, "free_running", "trace"), syntax=0.98),
+            _generated("syntax", "0", DECODED, syntax=0.0),
             *songs,
             *noise[:1],
             _generated("amount", "50 recordings", MAIN, "data.n_train=50", syntax=0.98),
@@ -147,7 +148,12 @@ def make_plan(
         return Plan(settings=settings, seeds=5, decoders=["semi_markov"], overrides=SMALL)
     settings = [
         _generated("syntax", f"{strength:g}", names, syntax=strength)
-        for strength, names in ((0.0, REGIMES), (0.5, REGIMES), (0.85, REGIMES), (0.98, methods()))
+        for strength, names in (
+            (0.0, (*REGIMES, *LOOKAHEAD)),
+            (0.5, REGIMES),
+            (0.85, REGIMES),
+            (0.98, methods()),
+        )
     ]
     settings += [
         _generated("polyphony", f"{strength:g}", MAIN, "data.polyphony=3", syntax=strength)
@@ -177,6 +183,6 @@ def _birdsong(name: str, root: Path, scale: str) -> Setting:
     own += ["data.train_seed=${seed}"]
     if scale == "evening":  # too short to learn in noise
         own += ["trainer.epochs=20", "feature.hop_length=640", "data.sequence_length=256"]
-        return Setting(question="birdsong", name=name, methods=MAIN, overrides=own)
+        return Setting(question="birdsong", name=name, methods=DECODED, overrides=own)
     own += ["augment.noise=1", "augment.noise_snr_db=[-6,0]"]
     return Setting(question="birdsong", name=name, methods=REGIMES, overrides=own)
