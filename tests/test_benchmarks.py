@@ -50,7 +50,9 @@ def test_a_part_of_the_study_is_chosen_by_question_setting_and_method(
     assert chosen(plan, None, None) == plan.settings
     assert {each.question for each in chosen(plan, "noise", None)} == {"noise"}
     assert [str(each.folder) for each in chosen(plan, "syntax/0.85", None)] == ["syntax/0.85"]
-    assert [each.methods for each in chosen(plan, None, "trace")] == [["trace"]]  # of one setting
+    # of the one setting that has it, with the baseline of all gains
+    assert [each.methods for each in chosen(plan, None, "trace")] == [["no_feedback", "trace"]]
+    assert chosen(plan, "noise", "no_feedback")[0].methods == ["no_feedback"]
     for only, methods, told in (("noises", None, "noise"), ("noise", "trace", "no method trace")):
         with pytest.raises(SystemExit, match=told):
             chosen(plan, only, methods)

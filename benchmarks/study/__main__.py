@@ -45,7 +45,9 @@ def main() -> None:
     parser.add_argument(
         "--only", help="a question, such as noise, or one of its settings: syntax/0.98"
     )
-    parser.add_argument("--methods", help="of those of the scale, joined by commas")
+    parser.add_argument(
+        "--methods", help="of those of the scale, joined by commas; no_feedback always is one"
+    )
     parser.add_argument("--page", type=Path, help="write it here, of what is there; train nothing")
     parser.add_argument(
         "--earlier", type=Path, help="with --page: list of runs (CSV) whose folders are gone, added"
@@ -79,7 +81,7 @@ def main() -> None:
 
 
 def chosen(plan: Plan, only: str | None, methods: str | None) -> list[Setting]:
-    """Return the settings of a question, or one of them, with some of their methods.
+    """Return the settings of a question, or one of them, with some methods and the baseline.
 
     Raises:
         SystemExit: if there is no such question, setting or method.
@@ -99,11 +101,12 @@ def chosen(plan: Plan, only: str | None, methods: str | None) -> list[Setting]:
             f"--methods {methods}: no method {', '.join(unknown)} there; expected some of "
             f"{', '.join(known)}"
         )
-    kept = [
-        replace(each, methods=[method for method in each.methods if method in methods.split(",")])
+    wanted = set(methods.split(","))
+    return [
+        replace(each, methods=[name for name in each.methods if name in {BASELINE, *wanted}])
         for each in settings
+        if wanted & set(each.methods)
     ]
-    return [each for each in kept if each.methods]
 
 
 def _verb(verb: str, settings: Sequence[str], *flags: str) -> None:
@@ -118,7 +121,9 @@ def _train(
 ) -> None:
     folder = output / setting.folder
     methods = ",".join(f"study/{method}" for method in setting.methods)
-    settings = [f"experiment={methods}", f"seed={','.join(map(str, seeds))}", "trainer=study"]
+    # choice(): runs are named by both, even where one of them has one value
+    settings = [f"experiment=choice({methods})", f"seed=choice({','.join(map(str, seeds))})"]
+    settings.append("trainer=study")
     settings += [*plan.overrides, *setting.overrides, *_EVALUATION, *launcher]
     where = "resume_sweep" if (folder / "sweep.json").is_file() else "output_dir"
     _verb("train", [*settings, f"{where}='{folder}'"], "-m")

@@ -121,7 +121,7 @@ def _row(row: dict[str, Any], folder: Path, bits: float | None) -> Row:
     return Row(
         question=folder.parent.name,
         setting=folder.name,
-        method=columns["experiment"].removeprefix("study/"),
+        method=columns.get("experiment", BASELINE).removeprefix("study/"),  # alone: not a column
         decoder=columns.get("evaluation/decoder", "threshold"),
         runs={int(each["seed"]): (each["config_hash"], each["commit"] or "") for each in records},
         scores=scores,
