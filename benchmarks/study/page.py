@@ -207,8 +207,14 @@ def _by_setting(
             for which in _LINES
         }
     name = f"{page.stem}_{question.replace('-', '').lower()}.png"
-    draw_gains(panels, page.parent / "images" / name, "")
+    label = "strength of the syntax" if all(map(_is_number, names)) else ""
+    draw_gains(panels, page.parent / "images" / name, label)
     yield f"![{heading}](images/{name})\n"
+
+
+def _is_number(name: str) -> bool:
+    """Whether a setting is named by the strength of its syntax alone."""
+    return name.replace(".", "", 1).isdigit()
 
 
 def _together(rows: Sequence[Row]) -> Iterable[str]:
