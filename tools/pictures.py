@@ -241,6 +241,10 @@ OF_OTHERS = {
     "study_gain_over_bits.png": "make study",
     "study_evening_gain_over_bits.png": "make study SCALE=evening",
     "study_evening_birdsong.png": "make study SCALE=evening",
+    "study_evening_polyphony.png": "make study SCALE=evening",
+    "study_evening_noise.png": "make study SCALE=evening",
+    "study_evening_amount.png": "make study SCALE=evening",
+    "study_evening_esc10.png": "make study SCALE=evening",
 }
 
 
